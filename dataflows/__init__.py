@@ -1,0 +1,1 @@
+"""Dataflows: each file reads as its diagram."""

@@ -1,0 +1,41 @@
+"""The error tree.
+
+Everything memewax raises on purpose descends from one class::
+
+    MemewaxError               exit code 1
+    ├── SettingsError          2   a setting is missing, misspelt or impossible
+    ├── WorldError             3   something outside is broken: disk, broker, store
+    │   └── WeightsError       3   a model's weights are nowhere to be found, or are not what was pinned
+    └── BadRecordError              -   one record is bad; it becomes a dead letter and nothing stops
+
+A `MemewaxError` that reaches the top of a command is printed as one line; its text says what was found, what was
+expected and what to do about it.
+"""
+
+from typing import ClassVar
+
+
+class MemewaxError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what a command ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(MemewaxError):
+    """A setting is missing, unknown or out of range."""
+
+    exit_code = 2
+
+
+class WorldError(MemewaxError):
+    """The world outside is not as needed: no broker, no room, no permission, a file that is gone."""
+
+    exit_code = 3
+
+
+class WeightsError(WorldError):
+    """A model's weights were not found anywhere, or do not have the pinned hash."""
+
+
+class BadRecordError(MemewaxError):
+    """One record cannot be used; the reason is its text. Always handled: it becomes a dead letter."""

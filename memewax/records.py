@@ -1,0 +1,174 @@
+"""What flows: frozen records, from the raw message to the joined record.
+
+A failure is a value here. Each side of the fork answers for every post exactly once, with a result or with `Failed`,
+so that the join completes for every post and a dead letter is a second output rather than a hole.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""A decoded picture: shape (height, width, 3), RGB, upright."""
+
+Vector = NDArray[np.float32]
+"""An embedding: shape (dimension,), L2-normalised."""
+
+V = TypeVar("V")
+
+SIDES: Final = ("embedding", "cluster", "text", "entities", "sentiment", "text_embedding")
+"""The sides that answer for each post, in the order of the diagram; the post itself is the seventh."""
+
+NO_EMBEDDING: Final = -1
+"""Cluster of a post whose picture has no embedding (as in the first version of this system)."""
+CLUSTER_FAILED: Final = -2
+"""Cluster of a post on which the clusterer failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as a source read it, kept whole for the dead letter it may become."""
+
+    value: bytes
+    origin: str
+    """Where it was read: `file:/data/posts.jsonl@1234` (byte offset), `kafka:posts/0@17` (partition, offset)."""
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A valid post. `global_id` is the key of everything."""
+
+    global_id: str
+    url: str
+    message: Message
+    author: str = ""
+    created_time: str = ""
+    description: str = ""
+    score: int = 0
+    source: str = ""
+    ingestion_time: datetime | None = None
+    """When ingest saw it (UTC, aware); None where the message does not say."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that memewax does not know, carried along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a stage has no result for a post."""
+
+    stage: str
+    exception: str
+    """Name of the exception's class."""
+    reason: str
+
+    @classmethod
+    def of(cls, stage: str, error: BaseException) -> "Failed":
+        """Describe `error`, raised in `stage`."""
+        return cls(stage, type(error).__name__, str(error) or type(error).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A post with its picture, or with the reason why there is none."""
+
+    post: Post
+    picture: Pixels | Failed
+    seconds: float = 0.0
+    """Time to fetch and decode the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message, whole as it was read, with what went wrong with it."""
+
+    message: Message
+    stage: str
+    exception: str
+    reason: str
+    global_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text in a picture."""
+
+    text: str
+    confidence: float
+    """0 to 1."""
+    box: tuple[tuple[float, float], ...]
+    """Four corners (x, y) in pixels of the decoded picture, clockwise from the top left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What OCR read in a picture; no lines is a result, not an error."""
+
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def as_read(self) -> str:
+        """The lines as they were read, one a line."""
+        return "\n".join(line.text for line in self.lines)
+
+    @property
+    def text(self) -> str:
+        """Lower-cased lines joined by ". ", each ending so: the text column's form since the first version."""
+        return "".join(f"{line.text.lower()}. " for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A named entity: `text[start:end]` of the text as read."""
+
+    text: str
+    label: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sentiment:
+    """Shares of negative, neutral and positive (0 to 1, summing to 1) and the compound score (-1 to 1)."""
+
+    negative: float
+    neutral: float
+    positive: float
+    compound: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The cluster that a picture fell into and its distance from the centre (0: at the centre)."""
+
+    id: int
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Side(Generic[V]):
+    """One stage's answer for one post."""
+
+    global_id: str
+    stage: str
+    value: V | Failed
+    seconds: float = 0.0
+    """The post's share of the time that its batch took."""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A joined post: what each side answered, and which sides did not (`missing`, empty when complete)."""
+
+    post: Post
+    sides: Mapping[str, Side[Any]]
+    missing: tuple[str, ...] = ()
+    fetch_seconds: float = 0.0
+    update: bool = False
+    """True where a side came after the deadline and this record replaces a partial one."""

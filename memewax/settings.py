@@ -1,0 +1,179 @@
+"""Settings: one place, typed, from `MEMEWAX_*` variables and `memewax.toml`.
+
+A variable wins over the file. Lists are comma-separated in a variable (`MEMEWAX_TO=./store,records.jsonl`) and arrays in
+the file.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from memewax.errors import SettingsError
+
+PREFIX = "MEMEWAX_"
+FILE = Path("memewax.toml")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; the text of a field is its reason."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, toml_file=FILE, extra="forbid", env_ignore_empty=True, frozen=True
+    )
+
+    source: str = Field(
+        "", description="Where posts come from: a JSONL file, a folder of them or of pictures, kafka://HOST:PORT/TOPIC."
+    )
+    to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Sinks: a folder (the store), a .jsonl file, kafka://HOST:PORT/TOPIC."
+    )
+    dead_letters: str = Field(
+        "dead_letters.jsonl", description="Sink of dead letters: a .jsonl file or kafka://HOST:PORT/TOPIC."
+    )
+    follow: bool | None = Field(
+        None, description="Wait for more at the end of the source; by default topics are followed and files are not."
+    )
+    processes: int = Field(1, ge=1, le=256, description="Processes on this machine; models share its cores among them.")
+
+    file_parts: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Parts of one file that processes read side by side; fixed for the life of a recovery folder.",
+    )
+    file_block_bytes: int = Field(
+        4096,
+        ge=256,
+        le=16 * 2**20,
+        description="A file is dealt to its parts in blocks of this size: about a dozen posts.",
+    )
+    read_batch: int = Field(
+        32,
+        ge=1,
+        le=10_000,
+        description="Posts read from a topic at a time: some model batches, since one is the unit of work.",
+    )
+
+    kafka: dict[str, str] = Field(
+        default_factory=dict, description="librdkafka properties for every client, for instance security.protocol."
+    )
+    kafka_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=900,
+        description="A broker that does not answer for so long ends the flow; it resumes from its snapshot.",
+    )
+
+    fetch_concurrency: int = Field(16, ge=1, le=1024, description="Pictures fetched at the same time by each process.")
+    fetch_ahead_posts: int = Field(
+        64, ge=1, le=100_000, description="Posts fetched while the models are busy, at most."
+    )
+    fetch_ahead_bytes: int = Field(
+        256 * 2**20, ge=2**20, description="Decoded pictures waiting for the models, at most."
+    )
+    fetch_max_bytes: int = Field(
+        32 * 2**20, ge=1024, description="A larger picture file is refused, whatever its header says."
+    )
+    fetch_timeout_seconds: float = Field(
+        20.0, gt=0, le=600, description="For one picture, from connecting to the last byte."
+    )
+    fetch_max_pixels: int = Field(
+        64_000_000, ge=1, description="A picture of more pixels is refused before it is decoded."
+    )
+    fetch_max_side: int = Field(
+        2560,
+        ge=32,
+        description="Larger pictures are scaled down to this: no model here looks closer, and memory stays bounded.",
+    )
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there, else cpu.")
+    threads: int = Field(0, ge=0, le=1024, description="Threads of a model on the CPU; 0: cores divided by processes.")
+    models: Literal["real", "stand-in"] = Field(
+        "real", description="stand-in: answers at once without looking, to measure the flow itself."
+    )
+    vit: str = Field("dinov2-small", description="Image model: dinov2-small, a folder, or a Hugging Face id.")
+    vit_batch: int = Field(8, ge=1, le=1024, description="Pictures a pass; a CPU gains nothing from more, a GPU does.")
+    ocr: Literal["easyocr"] = Field("easyocr", description="OCR engine.")
+    ocr_weights: str = Field("", description="Folder with craft_mlt_25k.pth and english_g2.pth; empty: look for them.")
+    ocr_canvas: int = Field(
+        1280, ge=128, le=4096, description="Longest side that the text detector sees; its time grows with the square."
+    )
+    ocr_batch: int = Field(8, ge=1, le=256, description="Text boxes a pass of the recogniser.")
+    ner: str = Field("en_core_web_sm", description="spaCy pipeline: a package or a folder.")
+    text_model: str = Field("all-MiniLM-L6-v2", description="Sentence model: a name, a folder, or a Hugging Face id.")
+    text_batch: int = Field(32, ge=1, le=4096, description="Texts a pass.")
+    models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
+
+    join_deadline_seconds: float = Field(
+        300.0, gt=0, description="A post goes out without the sides that have not answered by then."
+    )
+    join_late_seconds: float = Field(
+        300.0, ge=0, description="For so long after its deadline a late side still updates a record."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the source is waited on at its end."""
+        return self.source.startswith("kafka://") if self.follow is None else self.follow
+
+    @property
+    def threads_per_model(self) -> int:
+        """Threads each model uses on the CPU."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.processes)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from overrides, variables and file; raises `SettingsError` naming each bad variable and its value."""
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+    )
+    if unknown:
+        raise SettingsError(f"unknown setting {', '.join(unknown)}; `memewax settings` lists those that exist")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(dict(problem)) for problem in error.errors())) from None
+    except ValueError as error:  # the file is not TOML, or a variable is not JSON where JSON is needed
+        raise SettingsError(f"settings cannot be read: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{FILE}: {error.strerror}") from None
+
+
+def _describe(problem: dict[str, Any]) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else "?"
+    where = f"{PREFIX}{name.upper()} (or {name} in {FILE})"
+    value = str(problem.get("input"))
+    shown = "(hidden)" if name == "kafka" else repr(value[:80])
+    return f"{where} = {shown}: {problem['msg']}"

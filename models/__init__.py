@@ -1,0 +1,1 @@
+"""Models: batch in, batch out. A model knows nothing of Bytewax."""

@@ -1,0 +1,1 @@
+"""Steps of the flows: sources, sinks and stateful logic. An operator knows nothing of topics' names."""

@@ -156,7 +156,8 @@ class Side(Generic[V]):
 
     global_id: str
     stage: str
-    value: V | Failed
+    value: V | Failed | None
+    """None where there was nothing to answer, which is no failure."""
     seconds: float = 0.0
     """The post's share of the time that its batch took."""
     model: str = ""
@@ -170,5 +171,5 @@ class Record:
     sides: Mapping[str, Side[Any]]
     missing: tuple[str, ...] = ()
     fetch_seconds: float = 0.0
-    update: bool = False
-    """True where a side came after the deadline and this record replaces a partial one."""
+    late: tuple[str, ...] = ()
+    """Sides that came after the deadline; where there are any, this record replaces a partial one."""

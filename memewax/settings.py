@@ -37,7 +37,8 @@ class Settings(BaseSettings):
         (), description="Sinks: a folder (the store), a .jsonl file, kafka://HOST:PORT/TOPIC."
     )
     dead_letters: str = Field(
-        "dead_letters.jsonl", description="Sink of dead letters: a .jsonl file or kafka://HOST:PORT/TOPIC."
+        "",
+        description="Sink of dead letters: a .jsonl file or kafka://HOST:PORT/TOPIC; by default beside the first sink.",
     )
     follow: bool | None = Field(
         None, description="Wait for more at the end of the source; by default topics are followed and files are not."
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
         description="A file is dealt to its parts in blocks of this size: about a dozen posts.",
     )
     read_batch: int = Field(
-        32,
+        16,
         ge=1,
         le=10_000,
         description="Posts read from a topic at a time: some model batches, since one is the unit of work.",
@@ -73,6 +74,9 @@ class Settings(BaseSettings):
         description="A broker that does not answer for so long ends the flow; it resumes from its snapshot.",
     )
 
+    fetch_folder: Path | None = Field(
+        None, description="Relative and file: URLs must lie in this folder; by default the folder of the source."
+    )
     fetch_concurrency: int = Field(16, ge=1, le=1024, description="Pictures fetched at the same time by each process.")
     fetch_ahead_posts: int = Field(
         64, ge=1, le=100_000, description="Posts fetched while the models are busy, at most."
@@ -145,6 +149,23 @@ class Settings(BaseSettings):
     def is_followed(self) -> bool:
         """Whether the source is waited on at its end."""
         return self.source.startswith("kafka://") if self.follow is None else self.follow
+
+    @property
+    def dead_letters_to(self) -> str:
+        """Address of the sink of dead letters."""
+        return self.dead_letters or str(self.beside("dead-letters.jsonl"))
+
+    def beside(self, suffix: str) -> Path:
+        """A path beside the first sink on this machine: `store` gives `store.<suffix>`."""
+        local = [Path(address) for address in self.to if "://" not in address]
+        name = (
+            local[0].with_suffix("")
+            if local and local[0].suffix == ".jsonl"
+            else local[0]
+            if local
+            else Path("memewax")
+        )
+        return name.with_name(f"{name.name}.{suffix}")
 
     @property
     def threads_per_model(self) -> int:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
-from memewax.records import Failed
+from memewax.records import Failed, Vector
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -50,3 +50,10 @@ class Model(ABC, Generic[In, Out]):
             return self.one(item)
         except Exception as error:
             return Failed.of(self.stage, error)
+
+
+class Embedder(Model[In, Vector]):
+    """A model whose answers are vectors: float32, shape (`dimension`,), L2-normalised."""
+
+    dimension: int
+    """Length of each vector."""

@@ -19,6 +19,8 @@ class Unit:
 
     messages: list[Message]
     resume: Position
+    turn: int | None = None
+    """Place in the order of the whole source; None where parts have no order among them."""
 
 
 class Reader(ABC):
@@ -35,13 +37,14 @@ class Reader(ABC):
 
     @property
     def turn(self) -> int | None:
-        """Place of the next unit in the order of the whole source; None where parts have no order among them."""
+        """The turn of the next unit."""
         return None
 
     def lag(self) -> int:
         """How much is left to read: messages of a topic, bytes of a file."""
         return 0
 
+    @abstractmethod
     def close(self) -> None:
         """Give back what it holds."""
 

@@ -1,0 +1,61 @@
+"""Posts in, joined analytics out.
+
+::
+
+    posts ─ fetched ahead ─┬─ embed ─────────── cluster ──┐
+                           └─ read ─┬─ entities           │
+                                    ├─ sentiment          ├─ join ─ records ─ sinks
+                                    └─ text embedding ────┘
+    every step: results on, failures ─ dead letters
+
+Run it with `python -m bytewax.run dataflows.memes` and `MEMEWAX_*` settings, or with `memewax run`.
+"""
+
+from collections.abc import Callable
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+
+from dataflows.starting import started
+from memewax.records import SIDES
+from memewax.settings import Settings
+from models.clusterer import Clusterer
+from models.load import Models
+from operators.cluster import cluster
+from operators.infer import embed_pictures, embed_texts, find_entities, read_pictures, score_sentiment
+from operators.inputs import posts_in
+from operators.join import join
+from operators.outputs import write_dead_letters, write_records
+
+
+def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer]) -> Dataflow:
+    """The flow, from the source of the settings to their sinks."""
+    flow = Dataflow("memes")
+    posts = posts_in("posts", flow, settings)
+
+    embedded = embed_pictures("embed", posts.oks, models.image)
+    clustered = cluster("cluster", embedded, make_clusterer)
+
+    read = read_pictures("read", posts.oks, models.ocr)
+    entities = find_entities("entities", read, models.entities)
+    sentiment = score_sentiment("sentiment", read, models.sentiment)
+    texts = embed_texts("embed_text", read, models.text)
+
+    records = join(
+        "join",
+        posts.oks,
+        [embedded, clustered, entities, sentiment, texts],
+        read,
+        expected=SIDES,
+        deadline=settings.join_deadline_seconds,
+        late=settings.join_late_seconds,
+    )
+
+    failed = write_records("write", records, settings, (models.image_dimension, models.text_dimension))
+    write_dead_letters("dead_letters", op.merge("letters", posts.errs, failed), settings)
+    return flow
+
+
+def flow() -> Dataflow:
+    """What `python -m bytewax.run dataflows.memes` runs."""
+    return started(memes)

@@ -1,0 +1,26 @@
+"""What every flow does before it reads anything: settings, logs, signals, models; a start that fails is one line."""
+
+import sys
+from collections.abc import Callable
+
+from bytewax.dataflow import Dataflow
+
+from memewax.errors import MemewaxError
+from memewax.settings import Settings, load_settings
+from memewax.telemetry import configure_logging
+from models.clusterer import Clusterer, DbstreamClusterer, StandInClusterer
+from models.load import Models, load_models
+from operators import drain
+
+
+def started(build: Callable[[Settings, Models, Callable[[], Clusterer]], Dataflow]) -> Dataflow:
+    """Build a flow from settings and models; prints one line and exits with the error's code where that fails."""
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        drain.on_signals()
+        models = load_models(settings)
+        return build(settings, models, StandInClusterer if settings.models == "stand-in" else DbstreamClusterer)
+    except MemewaxError as error:
+        print(f"memewax: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

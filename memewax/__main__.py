@@ -1,0 +1,5 @@
+"""`python -m memewax` is the `memewax` command."""
+
+from memewax.commands.app import main
+
+main()

@@ -1,0 +1,37 @@
+"""The `memewax` command."""
+
+import sys
+
+import typer
+
+from memewax import __version__
+from memewax.commands.doctor import doctor
+from memewax.commands.run import run
+from memewax.commands.settings import settings
+from memewax.errors import MemewaxError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Understanding streams of images with text, live.",
+)
+app.command()(run)
+app.command()(doctor)
+app.command()(settings)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and end.")) -> None:
+    if version:
+        sys.stdout.write(f"memewax {__version__}\n")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line and its exit code."""
+    try:
+        app()
+    except MemewaxError as error:
+        print(f"memewax: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

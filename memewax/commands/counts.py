@@ -1,0 +1,54 @@
+"""What the processes of a run have counted, read from outside while they run and after they ended.
+
+Each process keeps its metrics in files of one folder (Prometheus' multiprocess mode), which a `kill -9` leaves behind.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Sums over all processes, from the start of this run."""
+
+    posts: int = 0
+    joined: int = 0
+    partial: int = 0
+    updated: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+    clusters: int = 0
+    lag: int = 0
+    step_seconds: dict[str, float] | None = None
+    """Time in each step."""
+
+
+def read_counts(folder: Path) -> Counts:
+    """The counts that lie in `folder`."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    sums: dict[str, float] = defaultdict(float)
+    outcomes: dict[str, float] = defaultdict(float)
+    steps: dict[str, float] = defaultdict(float)
+    for metric in registry.collect():
+        for sample in metric.samples:
+            sums[sample.name] += sample.value
+            if sample.name == "memewax_records_total":
+                outcomes[sample.labels["outcome"]] += sample.value
+            elif sample.name == "memewax_step_seconds_sum":
+                steps[sample.labels["step"]] += sample.value
+    return Counts(
+        posts=int(sums["memewax_posts_total"] - sums["memewax_duplicates_total"]),
+        joined=int(outcomes["joined"]),
+        partial=int(outcomes["partial"]),
+        updated=int(outcomes["updated"]),
+        duplicates=int(sums["memewax_duplicates_total"]),
+        dead_letters=int(sums["memewax_dead_letters_total"]),
+        clusters=int(sums["memewax_clusters"]),
+        lag=int(sums["memewax_source_lag"]),
+        step_seconds=dict(steps),
+    )

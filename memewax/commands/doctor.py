@@ -1,0 +1,128 @@
+"""`memewax doctor`: what the models are, where their weights come from, and what is missing."""
+
+import dataclasses
+import json
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from memewax.errors import MemewaxError, WorldError
+from memewax.settings import Settings, load_settings
+from models.torch_runtime import prepare
+from models.weights import (
+    ORDER,
+    Weights,
+    entity_weights,
+    image_weights,
+    ocr_weights,
+    sentiment_weights,
+    text_weights,
+)
+
+PACKAGES = (
+    "bytewax",
+    "confluent-kafka",
+    "easyocr",
+    "lancedb",
+    "river",
+    "sentence-transformers",
+    "spacy",
+    "torch",
+    "torchvision",
+    "transformers",
+    "vaderSentiment",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the models of these settings would be loaded from, and on what."""
+
+    weights: tuple[Weights, ...]
+    device: str | None
+    threads: int
+    versions: dict[str, str | None]
+    problems: tuple[str, ...]
+    """One line for each thing that is missing or wrong."""
+
+
+def diagnose(settings: Settings) -> Diagnosis:
+    """Find the weights as a flow would at its start, unpacking or fetching what is not here yet; raises nothing."""
+    problems: list[str] = []
+
+    def attempt(find: Callable[[], Any]) -> Any:
+        try:
+            return find()
+        except MemewaxError as error:
+            problems.append(str(error))
+
+    finders: tuple[Callable[[], Weights], ...] = (
+        lambda: image_weights(settings),
+        lambda: ocr_weights(settings),
+        lambda: entity_weights(settings),
+        sentiment_weights,
+        lambda: text_weights(settings),
+    )
+    weights = [attempt(find) for find in finders]
+    device = attempt(lambda: prepare(settings))
+    versions = {package: _version(package) for package in PACKAGES}
+    problems += [f"{package} is not installed" for package, found in versions.items() if found is None]
+    return Diagnosis(
+        weights=tuple(found for found in weights if found is not None),
+        device=device,
+        threads=settings.threads_per_model,
+        versions={"python": platform.python_version(), **versions},
+        problems=tuple(problems),
+    )
+
+
+def doctor(
+    json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
+) -> None:
+    """Show the models, where their weights come from, and what is missing; ends with 3 if anything is.
+
+    Weights that are not unpacked or fetched yet are, so this also prepares a machine or an image for its first flow.
+    """
+    found = diagnose(load_settings())
+    if json_output:
+        report = dataclasses.asdict(found) | {"order": ORDER}
+        sys.stdout.write(json.dumps(report, default=str, indent=2) + "\n")
+    else:
+        _print(found)
+    if found.problems:
+        raise WorldError("; ".join(found.problems))
+
+
+def _print(found: Diagnosis) -> None:
+    table = Table(caption=f"weights are looked for in this order: {', '.join(ORDER)}", caption_justify="left")
+    for column in ("side", "model", "from", "MB", "SHA-256", "licence", "dimension", "path"):
+        table.add_column(column, overflow="fold", justify="right" if column in {"MB", "dimension"} else "left")
+    for weights in found.weights:
+        table.add_row(
+            weights.stage,
+            weights.id,
+            weights.origin,
+            f"{weights.size / 1e6:.1f}",
+            weights.sha256[:12],
+            weights.licence,
+            str(weights.dimension or ""),
+            str(weights.path),
+        )
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    console.print(f"device {found.device or 'none'}, {found.threads} threads a model")
+    console.print(", ".join(f"{package} {number or 'missing'}" for package, number in found.versions.items()))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,83 @@
+"""Runs a flow to its end, with its recovery folder and progress: what `run`, `demo` and `bench` share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memewax.commands.progress import Progress
+from memewax.commands.supervise import Ended, Job, is_prepared, prepare_recovery, run_job
+from memewax.errors import SettingsError, WorldError
+from memewax.settings import load_settings
+from operators.addresses import is_file, is_kafka
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did, from its start to its end."""
+
+    posts: int
+    """Valid posts, each counted once."""
+    joined: int
+    """Records for which every side had answered, be it with a failure."""
+    partial: int
+    """Records that went out at the deadline without some side."""
+    dead_letters: int
+    clusters: int
+    """Clusters alive at the end."""
+    seconds: float
+    posts_per_second: float
+
+
+def run_flow(overrides: Mapping[str, Any], recovery: Path | None, snapshot_seconds: float) -> tuple[Ended, Path]:
+    """Run `dataflows.memes` with progress; gives what it did and its recovery folder.
+
+    Args:
+        overrides: Settings that differ from variables and file.
+        recovery: Folder of snapshots; beside the first sink where None.
+        snapshot_seconds: Time between snapshots.
+    """
+    settings = load_settings(**overrides)
+    if not settings.source:
+        raise SettingsError("no source: say where posts come from with --from (or MEMEWAX_SOURCE)")
+    if not settings.to:
+        raise SettingsError("no sink: say where records go with --to (or MEMEWAX_TO)")
+    folder = recovery or settings.beside("recovery")
+    for address in (*settings.to, settings.dead_letters_to):
+        if not is_kafka(address):
+            _prepare_output(Path(address), folder, goes_on=is_prepared(folder))
+    prepare_recovery(folder)
+    job = Job("memes", overrides, folder, snapshot_seconds, settings.processes)
+    with Progress("messages" if is_kafka(settings.source) else "bytes") as progress:
+        return run_job(job, progress.show, progress.tell), folder
+
+
+def summary_of(ended: Ended) -> Summary:
+    """The figures of a run."""
+    counts = ended.counts
+    rate = counts.posts / ended.seconds if ended.seconds else 0.0
+    return Summary(
+        posts=counts.posts,
+        joined=counts.joined,
+        partial=counts.partial,
+        dead_letters=counts.dead_letters,
+        clusters=counts.clusters,
+        seconds=round(ended.seconds, 3),
+        posts_per_second=round(rate, 3),
+    )
+
+
+def _prepare_output(path: Path, recovery: Path, *, goes_on: bool) -> None:
+    """Neither overwrite what is somebody else's nor go on where what was written is gone."""
+    if goes_on:
+        if not path.exists():
+            raise WorldError(f"{path} is gone, but {recovery} would go on with it: delete that folder to begin anew")
+        return
+    if is_file(str(path)) and path.exists() and path.stat().st_size:
+        raise WorldError(f"{path} is there already and would begin anew: move it away, or name its --recovery folder")
+    try:
+        (path.parent if is_file(str(path)) else path).mkdir(parents=True, exist_ok=True)
+        if is_file(str(path)):
+            path.touch()
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,63 @@
+"""Progress of a flow on stderr: a live line where a person looks, a plain line now and then where not."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from memewax.commands.counts import Counts
+
+_PLAIN_SECONDS: Final = 30.0
+
+
+class Progress:
+    """Shows counts while a flow runs."""
+
+    def __init__(self, lag_unit: str) -> None:
+        self._unit = lag_unit
+        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._start = time.monotonic()
+        self._plain_at = self._start
+        self._first: tuple[float, int] | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+            self._live.update(Text("loading models …", style="dim"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def show(self, counts: Counts) -> None:
+        """Show what was counted so far."""
+        now = time.monotonic()
+        if counts.posts and self._first is None:
+            self._first = now, 0  # the rate leaves out the time in which models load
+        if self._console.is_terminal:
+            self._live.update(Text(self.line(counts, now) if counts.posts else "loading models …", style="cyan"))
+        elif now - self._plain_at >= _PLAIN_SECONDS:
+            self._plain_at = now
+            self.tell(self.line(counts, now))
+
+    def tell(self, line: str) -> None:
+        """Print a line above the progress."""
+        self._console.print(line, markup=False)
+
+    def line(self, counts: Counts, now: float) -> str:
+        """Posts done, rate, dead letters and lag, in words."""
+        done = counts.joined + counts.partial
+        since = now - self._first[0] if self._first else 0.0
+        rate = f"{done / since:,.1f}" if since > 1 else "-"
+        return (
+            f"{done:,} posts · {rate} a second · {counts.dead_letters:,} dead letters · "
+            f"{counts.clusters:,} clusters · {counts.lag:,} {self._unit} to go · {now - self._start:,.0f} s"
+        )

@@ -1,0 +1,42 @@
+"""`memewax run`: posts in, joined records out."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import orjson
+import typer
+
+from memewax.commands.flow import run_flow, summary_of
+
+SNAPSHOT_SECONDS: Final = 10.0
+_FROM: Final = "A JSONL file, a folder of them or of pictures, or kafka://HOST:PORT/TOPIC."
+_TO: Final = "A folder (the store), a .jsonl file or kafka://HOST:PORT/TOPIC; as often as you like."
+_DEAD: Final = "A .jsonl file or kafka://HOST:PORT/TOPIC; by default beside the first sink."
+
+
+def run(
+    source: Annotated[str | None, typer.Option("--from", help=_FROM)] = None,
+    to: Annotated[list[str] | None, typer.Option("--to", help=_TO)] = None,
+    dead_letters: Annotated[str | None, typer.Option(help=_DEAD)] = None,
+    recovery: Annotated[
+        Path | None, typer.Option(help="Folder of snapshots; by default beside the first sink.")
+    ] = None,
+    snapshot_interval: Annotated[float, typer.Option(help="Seconds between snapshots.", min=0.1)] = SNAPSHOT_SECONDS,
+    processes: Annotated[int | None, typer.Option(help="Processes, which share the cores.", min=1)] = None,
+    follow: Annotated[bool | None, typer.Option(help="Whether to wait for more at the end of the source.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")] = False,
+) -> None:
+    """Read, look at, cluster and join a stream of posts; goes on where it was stopped or killed."""
+    given = {"source": source, "to": to, "dead_letters": dead_letters, "processes": processes, "follow": follow}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    ended, folder = run_flow(overrides, recovery, snapshot_interval)
+    summary = summary_of(ended)
+    if as_json:
+        sys.stdout.write(orjson.dumps(asdict(summary)).decode() + "\n")
+    if summary.posts or summary.dead_letters:
+        told = f"{summary.joined + summary.partial:,} records, {summary.dead_letters:,} dead letters"
+        print(f"memewax: {told} in {summary.seconds:,.1f} s", file=sys.stderr)
+    else:
+        print(f"memewax: nothing new since the last run; delete {folder} to begin anew", file=sys.stderr)

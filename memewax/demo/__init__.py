@@ -1,0 +1,14 @@
+"""The demo: posts whose truth is known, and what the flow found in them beside it.
+
+`make_posts` writes the posts, `summarise` compares records and dead letters with `load_truth`, and `tables` and
+`write_page` show the comparison.
+"""
+
+from memewax.demo.figures import Summary
+from memewax.demo.page import write_page
+from memewax.demo.posts import make_posts
+from memewax.demo.report import summarise
+from memewax.demo.tables import tables
+from memewax.demo.truth import Truth, load_truth
+
+__all__ = ["Summary", "Truth", "load_truth", "make_posts", "summarise", "tables", "write_page"]

@@ -1,0 +1,66 @@
+"""Posts that cannot be used, each for a reason of its own."""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPost:
+    """How to spoil a good post: `fields` over its own (None: left out), or `line` instead of all of it."""
+
+    kind: str
+    fields: dict[str, Any] | None = None
+    line: bytes | None = None
+
+
+_HTML: Final = b"<!doctype html>\n<title>404</title>\n<h1>This picture has moved</h1>\n"
+
+BROKEN_POSTS: Final = (
+    BrokenPost("not JSON", line=b'{"global_id": "1f9k2ab-reddit", "author": "mallow", "url": "pictures/1f9k2'),
+    BrokenPost(
+        "not UTF-8", line=b'{"global_id": "1f9k2ac-reddit", "author": "Ren\xe9e", "url": "pictures/caf\xe9.jpg"}'
+    ),
+    BrokenPost("not an object", line=b'["1f9k2ad-reddit", "pictures/1f9k2ad-reddit.jpg"]'),
+    BrokenPost("no url", {"url": None}),
+    BrokenPost("no global_id", {"global_id": None}),
+    BrokenPost("score is a word", {"score": "many"}),
+)
+"""Lines that are no posts."""
+
+BROKEN_PICTURES: Final = ("truncated", "HTML named .jpg", "missing", "0 bytes", "3.6 gigapixels by its header")
+"""Good posts whose picture is none."""
+
+
+def broken_line(broken: BrokenPost, post: dict[str, Any]) -> bytes:
+    """The line of `post`, spoilt."""
+    if broken.line is not None:
+        return broken.line
+    body = {**post, **(broken.fields or {})}
+    return orjson.dumps({name: value for name, value in body.items() if value is not None})
+
+
+def broken_picture(kind: str, good: bytes) -> bytes | None:
+    """What lies where the picture should be, made of a good one's bytes where it needs any; None: nothing at all."""
+    contents = {
+        "truncated": good[: len(good) // 3],
+        "HTML named .jpg": _HTML,
+        "missing": None,
+        "0 bytes": b"",
+        "3.6 gigapixels by its header": _huge_png(60_000),
+    }
+    return contents[kind]
+
+
+def _huge_png(side: int) -> bytes:
+    """A PNG of some hundred bytes that says it is `side` pixels wide and high."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")

@@ -1,0 +1,154 @@
+"""What the page shows of each post, made ready so that the template only lays it out."""
+
+from base64 import b64decode, b64encode
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image, ImageOps
+
+from memewax.demo.figures import Letter, Sample
+from memewax.demo.photographs import PHOTOGRAPHS
+from memewax.demo.report import Row, fold, match, mood
+from memewax.demo.truth import PostTruth, Truth
+
+_THUMBNAIL: Final = (440, 440)
+_SHOWS: Final = {photograph.template: photograph.shows for photograph in PHOTOGRAPHS}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word, and whether the other text has it in that place."""
+
+    text: str
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """An entity; `state` is `found`, `missed` or `extra`."""
+
+    text: str
+    label: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A post on the page."""
+
+    row: Row
+    truth: PostTruth | None
+    picture: str | None
+    """A data URI; None where there is no picture that could be shown."""
+    alt: str
+    lines: tuple[tuple[Word, ...], ...]
+    """As read, judged by what was drawn."""
+    drawn: tuple[tuple[Word, ...], ...]
+    """As drawn, judged by what was read."""
+    chips: tuple[Chip, ...]
+    mood: str | None
+    sample: Sample | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The posts of a cluster, the most frequent template of theirs, and how many are of it."""
+
+    cluster: int
+    cards: tuple[Card, ...]
+    template: str
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A dead letter with what it was: text for the eye, broken bytes replaced."""
+
+    letter: Letter
+    origin: str
+    value: str
+
+
+def groups(rows: Iterable[Row], truth: Truth, samples: Iterable[Sample], folder: Path) -> list[Group]:
+    """Posts by cluster, the largest first and those without one last; urls are relative to `folder`."""
+    by_id = {sample.global_id: sample for sample in samples}
+    by_cluster: dict[int, list[Card]] = defaultdict(list)
+    for row in {row["global_id"]: row for row in rows}.values():
+        cluster = max(int(row["cluster"]), -1)
+        by_cluster[cluster].append(_card(row, truth.posts.get(row["global_id"]), by_id.get(row["global_id"]), folder))
+    found = [_group(cluster, cards) for cluster, cards in by_cluster.items()]
+    return sorted(found, key=lambda group: (group.cluster < 0, -len(group.cards), group.cluster))
+
+
+def returns(dead_letters: Iterable[Row], letters: Iterable[Letter]) -> list[Return]:
+    """Dead letters, in the order of the summary's, with their bytes."""
+    return [
+        Return(letter, Path(dead.get("origin") or "").name, b64decode(dead["value"]).decode(errors="replace"))
+        for dead, letter in zip(dead_letters, letters, strict=True)
+    ]
+
+
+def compared(other: str, text: str) -> tuple[tuple[Word, ...], ...]:
+    """The lines of `text`, each word judged by whether `other` has it in that place."""
+    words = text.split()
+    matcher = SequenceMatcher(None, [fold(word) for word in other.split()], [fold(word) for word in words], False)
+    right = {block.b + place for block in matcher.get_matching_blocks() for place in range(block.size)}
+    judged = iter([Word(word, number in right) for number, word in enumerate(words)])
+    return tuple(tuple(next(judged) for _ in line.split()) for line in text.splitlines())
+
+
+def _group(cluster: int, cards: list[Card]) -> Group:
+    templates = Counter(card.truth.template for card in cards if card.truth)
+    template, members = templates.most_common(1)[0] if templates else ("", 0)
+    cards.sort(key=lambda card: (card.truth.template if card.truth else "", card.row["global_id"]))
+    return Group(cluster, tuple(cards), template, members)
+
+
+def _card(row: Row, truth: PostTruth | None, sample: Sample | None, folder: Path) -> Card:
+    read = row.get("text_as_read") or ""
+    shows = _SHOWS.get(truth.template, truth.template) if truth else f"post {row['global_id']}"
+    alt = f"{shows}, captioned: {' '.join(truth.text.split())}" if truth and truth.text else shows
+    return Card(
+        row=row,
+        truth=truth,
+        picture=_data_uri(folder, row["url"]),
+        alt=alt[:1].upper() + alt[1:],
+        lines=compared(sample.drawn if sample else read, read),
+        drawn=compared(read, sample.drawn) if sample else (),
+        chips=_chips(row, truth),
+        mood=mood(row) if read else None,
+        sample=sample,
+    )
+
+
+def _chips(row: Row, truth: PostTruth | None) -> tuple[Chip, ...]:
+    reported: list[Mapping[str, Any]] = list(row.get("entities") or ())
+    matched = match(truth, row) if truth else []
+    found = [entity for _, _, entity in matched if entity is not None]
+    chips = [
+        Chip(entity["text"], entity["label"], "extra" if truth and entity not in found else "found")
+        for entity in reported
+    ]
+    chips += [Chip(text, label, "missed") for text, label, entity in matched if entity is None]
+    return tuple(chips)
+
+
+def _data_uri(folder: Path, url: str) -> str | None:
+    """The picture at `url`, small, within the page itself; None where it is outside `folder` or no picture."""
+    path = (folder / url).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        return None
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, Image.DecompressionBombError, ValueError):
+        return None
+    image.thumbnail(_THUMBNAIL)
+    buffer = BytesIO()
+    image.save(buffer, "WEBP", quality=75)
+    return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"

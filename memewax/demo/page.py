@@ -1,0 +1,106 @@
+"""The summary as one page of HTML that needs nothing else: pictures, styles and texts are all inside it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from memewax.demo.cards import groups, returns
+from memewax.demo.figures import Summary
+from memewax.demo.photographs import PHOTOGRAPHS
+from memewax.demo.report import Row
+from memewax.demo.truth import Truth
+
+_GOLDEN_ANGLE: Final = 137.5
+"""Degrees between the hues of neighbouring clusters, so that they differ however many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One figure of the page's head."""
+
+    label: str
+    figure: str
+    detail: str
+    share: float
+    """How much of what was expected was found, 0 to 1."""
+
+
+def write_page(
+    path: Path, summary: Summary, *, rows: Iterable[Row], dead_letters: Iterable[Row], truth: Truth, folder: Path
+) -> Path:
+    """Write the page to `path` and return it: the posts by cluster, what was read in them, and the dead letters.
+
+    `summary` is that of the same `rows`, `dead_letters` and `truth`; the rows' urls are relative to `folder`.
+
+    All text is escaped, and a content security policy in the page lets nothing in it run or be fetched.
+    """
+    environment = Environment(
+        loader=PackageLoader("memewax.demo", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = groups(rows, truth, summary.samples, folder)
+    html = environment.get_template("page.html").render(
+        summary=summary,
+        tiles=tiles(summary),
+        groups=found,
+        hues={group.cluster: round(place * _GOLDEN_ANGLE) % 360 for place, group in enumerate(found)},
+        returns=returns(dead_letters, summary.dead_letters.letters),
+        photographs=PHOTOGRAPHS,
+    )
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def tiles(summary: Summary) -> list[Tile]:
+    """The figures of the page's head."""
+    posts, ocr, clusters = summary.posts, summary.ocr, summary.clusters
+    entities, moods, letters = summary.entities, summary.moods, summary.dead_letters
+    return [
+        Tile(
+            "Posts joined",
+            f"{posts.joined} of {posts.expected}",
+            f"{posts.complete} complete",
+            _share(posts.joined, posts.expected),
+        ),
+        Tile(
+            "Characters read right",
+            f"{max(0.0, 1 - ocr.character_error_rate):.1%}",
+            f"error rate {ocr.character_error_rate:.1%}, of words {ocr.word_error_rate:.1%}; "
+            f"{ocr.perfect} of {ocr.posts} captions without a mistake",
+            max(0.0, 1 - ocr.character_error_rate),
+        ),
+        Tile(
+            "Clusters, V-measure",
+            f"{clusters.v_measure:.2f}",
+            f"{clusters.clusters} clusters for {len(clusters.templates)} templates",
+            clusters.v_measure,
+        ),
+        Tile(
+            "Entities found",
+            f"{entities.found} of {entities.expected}",
+            f"{entities.labelled} with the right label; {entities.reported} reported",
+            _share(entities.found, entities.expected),
+        ),
+        Tile(
+            "Sentiment agrees",
+            f"{moods.agreed} of {moods.expected}",
+            "with a reader's label of the caption",
+            _share(moods.agreed, moods.expected),
+        ),
+        Tile(
+            "Dead letters",
+            f"{letters.found} of {letters.expected}",
+            "broken posts, each with its reason",
+            _share(letters.found, letters.expected),
+        ),
+    ]
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0

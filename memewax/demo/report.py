@@ -1,0 +1,182 @@
+"""What the flow found, beside the truth: pure functions from records and dead letters to figures."""
+
+import string
+from base64 import b64decode
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import jiwer
+from sklearn.metrics import homogeneity_completeness_v_measure
+
+from memewax.demo.figures import (
+    Clusters,
+    DeadLetters,
+    Entities,
+    Letter,
+    Moods,
+    Ocr,
+    Posts,
+    Sample,
+    Stage,
+    Summary,
+    Template,
+)
+from memewax.demo.truth import PostTruth, Truth
+
+Row = Mapping[str, Any]
+"""A record's columns by name."""
+
+THRESHOLD: Final = 0.05
+"""From this compound score on a text is positive, and negative from minus this: VADER's own recommendation."""
+
+_UNPUNCTUATED: Final = str.maketrans(dict.fromkeys(string.punctuation + "\N{RIGHT SINGLE QUOTATION MARK}", " "))
+
+
+def summarise(
+    rows: Iterable[Row], dead_letters: Iterable[Row], truth: Truth, *, seconds: float | None = None
+) -> Summary:
+    """Compare records and dead letters with the truth; of two rows with one `global_id` the later counts."""
+    by_id = {row["global_id"]: row for row in rows}
+    known = [(row, truth.posts[global_id]) for global_id, row in by_id.items() if global_id in truth.posts]
+    samples = [_sample(row, post) for row, post in known if post.text]
+    return Summary(
+        _posts(by_id, truth),
+        _ocr(samples, [row for row, post in known if not post.text]),
+        _clusters(known),
+        _entities(known),
+        _moods(known),
+        _dead_letters(list(dead_letters), truth),
+        _stages(list(by_id.values())),
+        tuple(sorted(samples, key=lambda sample: (-sample.error_rate, sample.global_id))),
+        seconds,
+    )
+
+
+def fold(text: str) -> str:
+    """Lower-cased words without punctuation, one space between them."""
+    return " ".join(text.casefold().translate(_UNPUNCTUATED).split())
+
+
+def mood(row: Row) -> str | None:
+    """`negative`, `neutral` or `positive` by the compound score; None where there is none."""
+    scores = row.get("sentiments")
+    if scores is None:
+        return None
+    compound = scores["compound"]
+    return "positive" if compound >= THRESHOLD else "negative" if compound <= -THRESHOLD else "neutral"
+
+
+def same_entity(expected: str, found: str) -> bool:
+    """Whether the words of one are a run of the other's: `Friday` and `on Friday`, `Rose` and `Grandma Rose`."""
+    one, other = fold(expected), fold(found)
+    return bool(one and other) and (f" {one} " in f" {other} " or f" {other} " in f" {one} ")
+
+
+def match(expected: PostTruth, row: Row) -> list[tuple[str, str, Mapping[str, Any] | None]]:
+    """Each expected entity, text and label, with the reported one that is it, one with its label before others."""
+    reported = row.get("entities") or []
+    matched = []
+    for text, label in expected.entities:
+        same = [entity for entity in reported if same_entity(text, entity["text"])]
+        same.sort(key=lambda entity: entity["label"] != label)
+        matched.append((text, label, same[0] if same else None))
+    return matched
+
+
+def _posts(by_id: Mapping[str, Row], truth: Truth) -> Posts:
+    expected = {*truth.posts, *(broken.global_id for broken in truth.broken if broken.global_id)}
+    complete = sum(not row.get("missing") for row in by_id.values())
+    return Posts(len(expected), len(by_id), complete, tuple(sorted(expected - by_id.keys())), truth.duplicates)
+
+
+def _sample(row: Row, post: PostTruth) -> Sample:
+    read = row.get("text_as_read") or ""
+    error_rate = float(jiwer.cer(fold(post.text), fold(read)))
+    return Sample(row["global_id"], post.template, post.text, read, error_rate)
+
+
+def _ocr(samples: Sequence[Sample], textless: Sequence[Row]) -> Ocr:
+    drawn, read = [fold(sample.drawn) for sample in samples], [fold(sample.read) for sample in samples]
+    return Ocr(
+        posts=len(samples),
+        characters=sum(map(len, drawn)),
+        character_error_rate=float(jiwer.cer(drawn, read)) if samples else 0.0,
+        word_error_rate=float(jiwer.wer(drawn, read)) if samples else 0.0,
+        perfect=sum(sample.error_rate == 0 for sample in samples),
+        textless=len(textless),
+        textless_empty=sum(not fold(row.get("text_as_read") or "") for row in textless),
+    )
+
+
+def _clusters(known: Sequence[tuple[Row, PostTruth]]) -> Clusters:
+    placed = [(post.template, int(row["cluster"])) for row, post in known if row["cluster"] >= 0]
+    by_template: dict[str, list[int]] = defaultdict(list)
+    for template, cluster in placed:
+        by_template[template].append(cluster)
+    templates = tuple(
+        Template(template, tuple(cluster for cluster, n in Counter(sorted(ids)).most_common() for _ in range(n)))
+        for template, ids in sorted(by_template.items())
+    )
+    labels, ids = [template for template, _ in placed], [cluster for _, cluster in placed]
+    homogeneity, completeness, v_measure = map(float, homogeneity_completeness_v_measure(labels, ids))
+    return Clusters(templates, len(set(ids)), v_measure, homogeneity, completeness)
+
+
+def _entities(known: Sequence[tuple[Row, PostTruth]]) -> Entities:
+    matched = [one for row, post in known for one in match(post, row)]
+    return Entities(
+        expected=len(matched),
+        found=sum(entity is not None for _, _, entity in matched),
+        labelled=sum(entity is not None and entity["label"] == label for _, label, entity in matched),
+        reported=sum(len(row.get("entities") or []) for row, _ in known),
+        missed=tuple(f"{text} ({label})" for text, label, entity in matched if entity is None),
+    )
+
+
+def _moods(known: Sequence[tuple[Row, PostTruth]]) -> Moods:
+    pairs = [(post.mood, mood(row) or "none") for row, post in known if post.mood]
+    found: dict[str, dict[str, int]] = {}
+    for expected in ("negative", "neutral", "positive"):
+        found[expected] = dict(Counter(answer for label, answer in pairs if label == expected))
+    return Moods(len(pairs), sum(expected == answer for expected, answer in pairs), found)
+
+
+def _dead_letters(letters: Sequence[Row], truth: Truth) -> DeadLetters:
+    kinds = {broken.value: broken.kind for broken in truth.broken}
+    described = [
+        Letter(
+            kinds.get(b64decode(letter["value"]), ""),
+            letter["stage"],
+            letter["exception"],
+            letter["reason"],
+            letter.get("global_id"),
+        )
+        for letter in letters
+    ]
+    answered = {letter.kind for letter in described}
+    missed = tuple(broken.kind for broken in truth.broken if broken.kind not in answered)
+    return DeadLetters(len(truth.broken), len(truth.broken) - len(missed), missed, tuple(described))
+
+
+def _stages(rows: Sequence[Row]) -> tuple[Stage, ...]:
+    seconds: dict[str, list[float]] = defaultdict(list)
+    failures: Counter[str] = Counter()
+    models: dict[str, str] = {}
+    for row in rows:
+        for stage, taken in (row.get("timings") or {}).items():
+            if taken:  # a stage that had nothing to work on took no time
+                seconds[stage].append(taken)
+        failures.update(failure["stage"] for failure in row.get("failures") or ())
+        models.update({stage: model for stage, model in (row.get("models") or {}).items() if model})
+    stages = [*seconds, *(stage for stage in failures if stage not in seconds)]
+    return tuple(
+        Stage(
+            stage,
+            len(seconds[stage]),
+            failures[stage],
+            sum(seconds[stage]) / max(1, len(seconds[stage])),
+            models.get(stage, ""),
+        )
+        for stage in stages
+    )

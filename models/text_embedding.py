@@ -1,0 +1,49 @@
+"""Sentence embeddings by sentence-transformers (Reimers and Gurevych 2019, arXiv:1908.10084)."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import torch
+
+from memewax.errors import WeightsError
+from memewax.records import Vector
+from memewax.settings import Settings
+from models.base import Embedder
+from models.inputs import check_texts
+from models.weights import Weights, text_weights
+
+
+class SentenceEmbedder(Embedder[str]):
+    """A vector for a sentence or short paragraph; what is longer than the model reads (256 tokens) is cut."""
+
+    stage = "text_embedding"
+
+    def __init__(self, weights: Weights, device: str = "cpu", batch_size: int = 32) -> None:
+        """Load `weights`; `models.torch_runtime.prepare` comes before. Raises `WeightsError` if they don't fit."""
+        from sentence_transformers import SentenceTransformer
+
+        self.name = weights.label
+        self.batch_size = batch_size
+        try:
+            self._model = SentenceTransformer(str(weights.path), device=device, local_files_only=True)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise WeightsError(f"{weights.path} is no model that sentence-transformers can load: {error}") from error
+        self.dimension = self.one("").size
+
+    @classmethod
+    def load(cls, settings: Settings, device: str) -> Self:
+        """The model of `settings.text_model`; raises `WeightsError`."""
+        return cls(text_weights(settings), device, settings.text_batch)
+
+    def infer(self, batch: Sequence[str]) -> list[Vector]:
+        """A vector for each text, the empty one included; raises `ValueError` if one is no string."""
+        with torch.inference_mode():
+            vectors = self._model.encode(
+                check_texts(batch),
+                batch_size=self.batch_size,
+                convert_to_numpy=True,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
+        return list(np.asarray(vectors, dtype=np.float32))

@@ -1,0 +1,125 @@
+"""Any Hugging Face image model as an embedder: DINOv2, ViT, MobileViT, convolutional ones."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from PIL import Image
+
+from memewax.errors import WeightsError
+from memewax.records import Pixels, Vector
+from memewax.settings import Settings
+from models.base import Embedder
+from models.inputs import check_pixels
+from models.weights import Weights, image_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a model wants its pictures, as its `preprocessor_config.json` says."""
+
+    size: int
+    """Height and width of what the model sees."""
+    kept: float | None
+    """Share of the shorter side that the square in the centre spans, 0 to 1; None: the whole picture, squeezed."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool
+    resample: Image.Resampling
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """Read the file in `folder`; raises `WeightsError` if there is none."""
+        file = folder / "preprocessor_config.json"
+        try:
+            config: dict[str, Any] = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{file} cannot be read ({error}); an image model needs it") from error
+        resized, cropped = _side(config.get("size")), _side(config.get("crop_size"))
+        crops = config.get("do_center_crop", False) and cropped
+        normalises = config.get("do_normalize", "image_mean" in config)
+        return cls(
+            size=(cropped if crops else resized) or 224,
+            kept=min(1.0, cropped / resized) if crops and cropped and resized else None,
+            mean=tuple(config["image_mean"]) if normalises else (0.0, 0.0, 0.0),
+            std=tuple(config["image_std"]) if normalises else (1.0, 1.0, 1.0),
+            bgr=config.get("do_flip_channel_order", "MobileViT" in config.get("image_processor_type", "")),
+            resample=Image.Resampling(config.get("resample", Image.Resampling.BICUBIC)),
+        )
+
+    def __call__(self, picture: Pixels) -> Pixels:
+        """A picture of any size, cropped and scaled: uint8, shape (size, size, 3)."""
+        height, width, _ = picture.shape
+        box = (0.0, 0.0, float(width), float(height))
+        if self.kept is not None:  # crop and scale in one step: no picture is ever enlarged beyond `size`
+            side = self.kept * min(height, width)
+            left, top = (width - side) / 2, (height - side) / 2
+            box = (left, top, left + side, top + side)
+        scaled = Image.fromarray(picture).resize((self.size, self.size), self.resample, box=box, reducing_gap=3.0)
+        pixels = np.asarray(scaled)
+        return pixels[..., ::-1] if self.bgr else pixels
+
+
+def _side(size: Any) -> int | None:
+    if isinstance(size, dict):
+        return next((int(size[key]) for key in ("shortest_edge", "height") if size.get(key)), None)
+    return int(size) if size else None
+
+
+class VitEmbedder(Embedder[Pixels]):
+    """The CLS token of a transformer's last layer, or the mean of the last feature map where there is no such token."""
+
+    stage = "embedding"
+
+    def __init__(self, weights: Weights, device: str = "cpu", batch_size: int = 8) -> None:
+        """Load `weights`; `models.torch_runtime.prepare` comes before. Raises `WeightsError` if they don't fit."""
+        from transformers import AutoModel
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call] # it lists the unused head on each start
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        self.name = weights.label
+        self.batch_size = batch_size
+        self._preprocessing = Preprocessing.of(weights.path)
+        try:
+            model = AutoModel.from_pretrained(weights.path, local_files_only=True, dtype=torch.float32)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise WeightsError(f"{weights.path} is no image model that transformers can load: {error}") from error
+        model = getattr(model, "vision_model", model)  # of a pair for pictures and texts
+        self._model = model.eval().to(device)
+        self._has_cls = any(name.endswith(("cls_token", "class_embedding")) for name, _ in model.named_parameters())
+        self._device = device
+        self._mean = torch.tensor(self._preprocessing.mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(self._preprocessing.std, device=device).view(1, 3, 1, 1)
+        size = self._preprocessing.size
+        with torch.inference_mode():
+            self.dimension = self._embed(torch.zeros((1, 3, size, size), device=device)).shape[1]
+
+    @classmethod
+    def load(cls, settings: Settings, device: str) -> Self:
+        """The model of `settings.vit`; raises `WeightsError`."""
+        return cls(image_weights(settings), device, settings.vit_batch)
+
+    def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
+        """A vector for each picture of any size from 1 x 1; raises `ValueError` if one is no picture."""
+        pixels = np.stack([self._preprocessing(check_pixels(picture)) for picture in batch])
+        with torch.inference_mode():
+            scaled = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float() / 255
+            vectors = self._embed((scaled - self._mean) / self._std).float()
+            norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+            if not bool((norms.isfinite() & (norms > 0)).all()):
+                raise ValueError("the model's answer is not a finite vector other than zero")
+            return list((vectors / norms).cpu().numpy())
+
+    def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        output = self._model(pixel_values=pixels)
+        hidden: torch.Tensor = output.last_hidden_state
+        if hidden.ndim == 4:  # a feature map: batch, channels, height, width
+            return hidden.mean(dim=(2, 3))
+        if self._has_cls:
+            return hidden[:, 0]
+        return hidden.mean(dim=1)

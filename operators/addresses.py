@@ -1,0 +1,26 @@
+"""Where posts come from and where things go, by address: `kafka://HOST:PORT[,…]/TOPIC`, a `.jsonl` file, a folder."""
+
+from typing import Final
+
+from memewax.errors import SettingsError
+
+_KAFKA: Final = "kafka://"
+FILE_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
+
+
+def is_kafka(address: str) -> bool:
+    """Whether it names a topic."""
+    return address.startswith(_KAFKA)
+
+
+def is_file(address: str) -> bool:
+    """Whether it names a file of lines; what is neither that nor a topic is a folder."""
+    return address.endswith(FILE_SUFFIXES)
+
+
+def kafka_address(address: str) -> tuple[str, str]:
+    """Brokers and topic of `kafka://…`; raises `SettingsError` where one is missing."""
+    brokers, _, topic = address.removeprefix(_KAFKA).partition("/")
+    if not brokers or not topic or "/" in topic:
+        raise SettingsError(f"{address!r} is not kafka://HOST:PORT/TOPIC")
+    return brokers, topic

@@ -1,0 +1,191 @@
+"""The input of a flow: posts with their pictures, fetched ahead while the models are busy.
+
+While a batch computes, a worker does nothing else, so looking ahead cannot be a step of the flow: it happens in the
+source. A unit goes into the flow when all of it is there, whole and in order; the snapshot is the position after the
+last one that did. What was read ahead is read again after a crash.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from memewax.errors import BadRecordError
+from memewax.records import Arrival, DeadLetter, Failed, Message, Post
+from memewax.telemetry import FETCH_WAITING, LAG, POSTS, STEP_ERRORS, step
+from operators import drain
+from operators.fetch import Fetching
+from operators.parse import parse_post
+from operators.reading import Position, Reader, Source
+
+STAGE: Final = "parse"
+_IDLE: Final = timedelta(milliseconds=50)
+_SOON: Final = timedelta(milliseconds=2)
+
+Incoming = Arrival | DeadLetter
+
+
+@dataclass(slots=True)
+class _Unit:
+    """A unit on its way."""
+
+    items: Sequence[Incoming | Future[Arrival]]
+    resume: Position
+    turn: int | None
+
+    def wait(self, seconds: float) -> bool:
+        """Whether all of it is there within `seconds`."""
+        return not wait([item for item in self.items if isinstance(item, Future)], seconds).not_done
+
+    def arrived(self) -> list[Incoming]:
+        return [item.result() if isinstance(item, Future) else item for item in self.items]
+
+
+@dataclass(slots=True)
+class _Worker:
+    """What the parts of one worker share: their order and their bounds."""
+
+    parts: "list[_Part]" = field(default_factory=list)
+
+    def waiting(self) -> int:
+        return sum(len(unit.items) for part in self.parts for unit in part.units)
+
+    def bytes(self) -> int:
+        """Of the pictures that are there already."""
+        return sum(_bytes(item) for part in self.parts for unit in part.units for item in unit.items)
+
+
+class FetchAhead(FixedPartitionedSource[Incoming, dict[str, Any]]):
+    """A Bytewax source: reads `source`, parses, and fetches ahead within bounds.
+
+    On one worker the parts of a file take turns in the order of the file, so that a crash does not change the order.
+    """
+
+    def __init__(self, source: Source, fetching: Fetching, *, max_posts: int, max_bytes: int) -> None:
+        self._source = source
+        self._fetching = fetching
+        self._max_posts = max_posts
+        self._max_bytes = max_bytes
+        self._workers: dict[int, _Worker] = {}
+
+    def list_parts(self) -> list[str]:
+        """All parts of the source: any worker can read any of them."""
+        return self._source.parts()
+
+    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
+        """Read one part."""
+        worker = self._workers.setdefault(threading.get_ident(), _Worker())
+        position = resume_state["position"] if resume_state else None
+        part = _Part(self._source.open(for_part, position), position, worker, self._fetching, self._bounds())
+        worker.parts.append(part)
+        return part
+
+    def _bounds(self) -> tuple[int, int]:
+        return self._max_posts, self._max_bytes
+
+
+class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
+    def __init__(
+        self, reader: Reader, position: Position | None, worker: _Worker, fetching: Fetching, bounds: tuple[int, int]
+    ) -> None:
+        self.reader = reader
+        self.units: deque[_Unit] = deque()
+        self._position = position
+        self._worker = worker
+        self._fetching = fetching
+        self._max_posts, self._max_bytes = bounds
+        self._is_idle = False
+        self._awake: datetime | None = None
+
+    def next_batch(self) -> list[Incoming]:
+        if drain.is_asked():
+            raise StopIteration
+        self._read_ahead()
+        if not self.units:
+            if self.reader.ended:
+                raise StopIteration
+            self._awake = datetime.now(UTC) + _IDLE
+            return []
+        unit = self.units[0]
+        if not self._is_first():
+            self._awake = datetime.now(UTC)
+            return []
+        # Parts in order: the first one waits for all of them. Without an order one part does not hold up another.
+        if not unit.wait(_IDLE.total_seconds() if unit.turn is not None else 0):
+            self._awake = datetime.now(UTC) + _SOON
+            return []
+        self.units.popleft()
+        self._position = unit.resume
+        self._awake = datetime.now(UTC)
+        items = unit.arrived()
+        self._count(items)
+        return items
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"version": 1, "position": self._position}
+
+    def close(self) -> None:
+        self.reader.close()
+
+    @property
+    def turn(self) -> int | None:
+        """Its place in the order; None where it has none or has nothing to give."""
+        if self.units:
+            return self.units[0].turn
+        return None if self._is_idle or self.reader.ended else self.reader.turn
+
+    def _is_first(self) -> bool:
+        turn = self.units[0].turn
+        if turn is None:
+            return True
+        return all(
+            part.units[0].turn is None or part.units[0].turn >= turn for part in self._worker.parts if part.units
+        )
+
+    def _read_ahead(self) -> None:
+        while not self.reader.ended and (not self.units or self._has_room()):
+            unit = self.reader.read()
+            self._is_idle = unit is None
+            if unit is None:
+                return
+            with step(STAGE, len(unit.messages)):
+                parsed = [_parse(message) for message in unit.messages]
+            fetches = iter(self._fetching.start([item for item in parsed if isinstance(item, Post)]))
+            items = [next(fetches) if isinstance(item, Post) else item for item in parsed]
+            self.units.append(_Unit(items, unit.resume, unit.turn))
+
+    def _has_room(self) -> bool:
+        return self._worker.waiting() < self._max_posts and self._worker.bytes() < self._max_bytes
+
+    def _count(self, items: list[Incoming]) -> None:
+        arrivals = sum(isinstance(item, Arrival) for item in items)
+        POSTS.inc(arrivals)
+        STEP_ERRORS.labels(STAGE).inc(len(items) - arrivals)
+        FETCH_WAITING.set(self._worker.waiting())
+        lags = [part.reader.lag() for part in self._worker.parts]
+        LAG.set(max(lags) if self.reader.turn is not None else sum(lags))
+
+
+def _parse(message: Message) -> Post | DeadLetter:
+    try:
+        return parse_post(message)
+    except BadRecordError as error:
+        return DeadLetter(message, STAGE, type(error).__name__, str(error))
+
+
+def _bytes(item: Incoming | Future[Arrival]) -> int:
+    if isinstance(item, Future):
+        if not item.done():
+            return 0
+        item = item.result()
+    if isinstance(item, DeadLetter) or isinstance(item.picture, Failed):
+        return 0
+    return item.picture.nbytes

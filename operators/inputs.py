@@ -1,0 +1,79 @@
+"""The input of a flow, as the settings say."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow, Stream
+
+from memewax.errors import SettingsError
+from memewax.records import Arrival, DeadLetter
+from memewax.settings import Settings
+from operators import pictures
+from operators.addresses import is_kafka, kafka_address
+from operators.fetch import Fetcher, Fetching, Limits, StandInFetcher
+from operators.fetch_ahead import FetchAhead
+from operators.files import JsonLines, holds_files
+from operators.kafka_source import KafkaTopic
+from operators.pictures import Pictures
+from operators.reading import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Posts:
+    """What comes in."""
+
+    oks: Stream[Arrival]
+    """Valid posts, with their pictures or the reason why there is none."""
+    errs: Stream[DeadLetter]
+    """Messages that are no posts."""
+
+
+def posts_in(step_id: str, flow: Dataflow, settings: Settings) -> Posts:
+    """Posts from the source of the settings, with their pictures, fetched ahead."""
+    source = FetchAhead(
+        _source(settings),
+        _fetching(settings),
+        max_posts=settings.fetch_ahead_posts,
+        max_bytes=settings.fetch_ahead_bytes,
+    )
+    split = op.branch(f"{step_id}_valid", op.input(step_id, flow, source), lambda item: isinstance(item, Arrival))
+    return Posts(cast("Stream[Arrival]", split.trues), cast("Stream[DeadLetter]", split.falses))
+
+
+def _source(settings: Settings) -> Source:
+    address, follow = settings.source, settings.is_followed
+    if not address:
+        raise SettingsError("no source: set MEMEWAX_SOURCE (or --from) to a file, a folder or kafka://HOST:PORT/TOPIC")
+    if is_kafka(address):
+        brokers, topic = kafka_address(address)
+        return KafkaTopic(
+            brokers,
+            topic,
+            follow=follow,
+            batch=settings.read_batch,
+            config=settings.kafka,
+            timeout=settings.kafka_timeout_seconds,
+        )
+    path = Path(address)
+    if path.is_dir() and not holds_files(path) and pictures.holds_pictures(path):
+        return Pictures(path, follow=follow, parts=settings.file_parts)
+    return JsonLines(path, follow=follow, parts=settings.file_parts, block_bytes=settings.file_block_bytes)
+
+
+def _fetching(settings: Settings) -> Fetching:
+    if settings.models == "stand-in":
+        return StandInFetcher()
+    folder = settings.fetch_folder
+    if folder is None and not is_kafka(settings.source):
+        path = Path(settings.source).resolve()
+        folder = path if path.is_dir() else path.parent
+    limits = Limits(
+        concurrency=settings.fetch_concurrency,
+        bytes=settings.fetch_max_bytes,
+        seconds=settings.fetch_timeout_seconds,
+        pixels=settings.fetch_max_pixels,
+        side=settings.fetch_max_side,
+    )
+    return Fetcher(limits, folder)

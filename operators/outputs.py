@@ -1,0 +1,154 @@
+"""The outputs of a flow: records into any number of sinks, dead letters into one of their own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from bytewax import operators as op
+from bytewax.dataflow import Stream
+from bytewax.operators import KeyedStream
+
+from memewax.errors import SettingsError
+from memewax.records import DeadLetter, Record
+from memewax.settings import Settings
+from memewax.telemetry import DEAD_LETTERS, step
+from operators.addresses import is_file, is_kafka, kafka_address
+from operators.jsonl_sink import JsonlSink
+from operators.kafka_sink import KafkaSink, OutMessage
+from operators.rows import (
+    Row,
+    dead_letters_of,
+    headers_of_dead_letter,
+    json_of_dead_letter,
+    json_of_row,
+    row_of,
+)
+from operators.store import StoreSink
+
+STAGE: Final = "write"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A record on its way out of the flow."""
+
+    record: Record
+    row: Row
+    json: bytes
+
+
+def write_records(
+    step_id: str, records: Stream[Record], settings: Settings, dimensions: tuple[int, int]
+) -> Stream[DeadLetter]:
+    """Write records to every sink of the settings, each as a row.
+
+    Args:
+        step_id: Name of the steps.
+        records: What to write.
+        settings: `to` names the sinks.
+        dimensions: Of the image and of the text vectors.
+
+    Returns:
+        Dead letters: what failed in the records, and records too large for a topic.
+    """
+    if not settings.to:
+        raise SettingsError("no sink: set MEMEWAX_TO (or --to) to a folder, a .jsonl file or kafka://HOST:PORT/TOPIC")
+    letters = [op.flat_map_batch(f"{step_id}_failures", records, _failures)]
+    with_json = any(map(_is_line, settings.to))
+    lines = op.flat_map_batch(f"{step_id}_rows", records, lambda batch: _lines(batch, with_json))
+    for number, address in enumerate(settings.to):
+        name = f"{step_id}_{number}"
+        if is_kafka(address):
+            topic = _topic(address, settings)
+            fit = op.branch(f"{name}_fit", lines, _fits(topic.max_bytes))
+            op.output(name, _keyed(name, fit.trues, _message), topic)
+            letters.append(op.map(f"{name}_too_large", fit.falses, _too_large))
+        elif is_file(address):
+            op.output(name, _keyed(name, lines, lambda line: line.json), _file(address, "write_file"))
+        else:
+            op.output(name, _keyed(name, lines, lambda line: line.row), _store(address, dimensions))
+    return op.merge(f"{step_id}_letters", *letters)
+
+
+def write_dead_letters(step_id: str, letters: Stream[DeadLetter], settings: Settings) -> None:
+    """Write dead letters to their sink, with the bytes that were read and what went wrong."""
+    address = settings.dead_letters_to
+    if is_kafka(address):
+        messages = op.map(f"{step_id}_messages", letters, _dead_message)
+        op.output(step_id, messages, _topic(address, settings, oversize="cut"))
+    elif is_file(address):
+        lines = op.map(f"{step_id}_lines", letters, _dead_line)
+        op.output(step_id, lines, _file(address, step_id))
+    else:
+        raise SettingsError(f"dead letters go to a .jsonl file or to kafka://HOST:PORT/TOPIC, not to {address!r}")
+
+
+def _is_line(address: str) -> bool:
+    return is_file(address) or is_kafka(address)
+
+
+def _topic(address: str, settings: Settings, oversize: Literal["raise", "cut"] = "raise") -> KafkaSink:
+    brokers, topic = kafka_address(address)
+    sink = KafkaSink(brokers, topic, config=settings.kafka, timeout=settings.kafka_timeout_seconds, oversize=oversize)
+    sink.check()
+    return sink
+
+
+def _file(address: str, name: str) -> JsonlSink:
+    sink = JsonlSink(Path(address), name)
+    sink.check()
+    return sink
+
+
+def _store(address: str, dimensions: tuple[int, int]) -> StoreSink:
+    sink = StoreSink(Path(address), *dimensions)
+    sink.check()
+    return sink
+
+
+def _failures(records: list[Record]) -> list[DeadLetter]:
+    return [letter for record in records for letter in dead_letters_of(record)]
+
+
+def _lines(records: list[Record], with_json: bool) -> list[_Line]:
+    with step("rows", len(records)):
+        rows = [row_of(record) for record in records]
+        return [
+            _Line(record, row, json_of_row(row) if with_json else b"")
+            for record, row in zip(records, rows, strict=True)
+        ]
+
+
+def _keyed(name: str, lines: Stream[_Line], value: Callable[[_Line], T]) -> KeyedStream[T]:
+    def keyed(batch: list[_Line]) -> list[tuple[str, T]]:
+        return [(line.record.post.global_id, value(line)) for line in batch]
+
+    return op.flat_map_batch(f"{name}_key", lines, keyed)
+
+
+def _message(line: _Line) -> OutMessage:
+    return OutMessage(line.record.post.global_id.encode(), line.json)
+
+
+def _fits(max_bytes: int) -> Callable[[_Line], bool]:
+    return lambda line: _message(line).size <= max_bytes
+
+
+def _too_large(line: _Line) -> DeadLetter:
+    post = line.record.post
+    reason = f"the record has {len(line.json)} bytes, too many for the topic"
+    return DeadLetter(post.message, STAGE, "TooLarge", reason, post.global_id)
+
+
+def _dead_message(letter: DeadLetter) -> tuple[str, OutMessage]:
+    DEAD_LETTERS.labels(letter.stage).inc()
+    message = OutMessage(letter.message.key, letter.message.value, headers_of_dead_letter(letter))
+    return letter.message.origin, message
+
+
+def _dead_line(letter: DeadLetter) -> tuple[str, bytes]:
+    DEAD_LETTERS.labels(letter.stage).inc()
+    return letter.message.origin, json_of_dead_letter(letter)

@@ -1,0 +1,105 @@
+"""From a message's bytes to a valid post."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from memewax.errors import BadRecordError
+from memewax.records import Message, Post
+
+MAX_BYTES: Final = 2**20
+"""A larger message is no post."""
+
+MAX_ID_BYTES: Final = 512
+"""A longer `global_id` is no id: it is a key of topics, of state and of the store."""
+
+_TEXTS: Final = ("author", "created_time", "desc", "url", "source")
+_KNOWN: Final = frozenset({*_TEXTS, "global_id", "score", "ingestion_time"})
+
+
+def parse_post(message: Message) -> Post:
+    """The post in `message`; raises `BadRecordError` saying which field is wrong and what was expected."""
+    body = _decode(message.value)
+    fields = {name: _text(body, name) for name in _TEXTS}
+    return Post(
+        global_id=_global_id(body),
+        url=_url(fields["url"]),
+        message=message,
+        author=fields["author"],
+        created_time=fields["created_time"],
+        description=fields["desc"],
+        score=_score(body.get("score")),
+        source=fields["source"],
+        ingestion_time=_time(body.get("ingestion_time")),
+        extra={name: value for name, value in body.items() if name not in _KNOWN},
+    )
+
+
+def _decode(value: bytes) -> dict[str, Any]:
+    if len(value) > MAX_BYTES:
+        raise BadRecordError(f"message of {len(value)} bytes; at most {MAX_BYTES} are read")
+    try:
+        body = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise BadRecordError(f"not JSON in UTF-8: {error}") from None
+    if not isinstance(body, dict):
+        raise BadRecordError(f"expected a JSON object, found {_kind(body)}")
+    return body
+
+
+def _global_id(body: dict[str, Any]) -> str:
+    value = body.get("global_id")
+    if value is None or value == "":
+        raise BadRecordError("global_id is missing")
+    if not isinstance(value, str):
+        raise BadRecordError(f"global_id must be a string, found {_kind(value)}")
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise BadRecordError(f"global_id is longer than {MAX_ID_BYTES} bytes")
+    return value
+
+
+def _url(value: str) -> str:
+    if not value:
+        raise BadRecordError("url is missing")
+    return value
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadRecordError(f"{name} must be a string, found {_kind(value)}")
+    return value
+
+
+def _score(value: Any) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadRecordError(f"score must be an integer, found {_kind(value)}")
+    if not -(2**63) <= value < 2**63:
+        raise BadRecordError("score does not fit 64 bits")
+    return value
+
+
+def _time(value: Any) -> datetime | None:
+    """ISO 8601 text, or seconds or milliseconds since 1970; UTC where no zone is given."""
+    if value is None or value == "":
+        return None
+    try:
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            time = datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)
+        else:
+            raise BadRecordError(f"ingestion_time must be a time, found {_kind(value)}")
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise BadRecordError(f"ingestion_time is no time: {str(value)[:40]!r}") from None
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")

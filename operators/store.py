@@ -1,0 +1,137 @@
+"""The analytics store: a LanceDB folder with a table of posts, one row per `global_id`."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import lancedb
+import orjson
+import pyarrow as pa
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from memewax.errors import WorldError
+from memewax.records import SIDES
+from memewax.telemetry import log, step
+from operators.rows import Row
+
+TABLE: Final = "posts"
+_COMPACT_EVERY: Final = 200
+"""Each write adds a fragment and a version; after so many they are put together and old ones go."""
+_KEEP: Final = timedelta(minutes=10)
+"""Versions that readers may still have open."""
+
+
+def posts_schema(image_dimension: int, text_dimension: int) -> pa.Schema:
+    """Columns of the table; both embeddings are float32 vectors of a fixed length."""
+    text, number = pa.string(), pa.float64()
+    entity = pa.struct({"text": text, "label": text, "start": pa.int32(), "end": pa.int32()})
+    line = pa.struct({"text": text, "confidence": number, "box": pa.list_(pa.list_(number))})
+    return pa.schema(
+        {
+            "global_id": text,
+            "author": text,
+            "created_time": text,
+            "description": text,
+            "score": pa.int64(),
+            "url": text,
+            "source": text,
+            "embeddings": pa.list_(pa.float32(), image_dimension),
+            "cluster": pa.int64(),
+            "text": text,
+            "entities": pa.list_(entity),
+            "sentiments": pa.struct(dict.fromkeys(("negative", "neutral", "positive", "compound"), number)),
+            "ingestion_time": text,
+            "joined_time": text,
+            "cluster_distance": number,
+            "text_as_read": text,
+            "lines": pa.list_(line),
+            "text_embedding": pa.list_(pa.float32(), text_dimension),
+            "missing": pa.list_(text),
+            "failures": pa.list_(pa.struct({"stage": text, "exception": text, "reason": text})),
+            "timings": pa.struct(dict.fromkeys(("fetch", *SIDES), number)),
+            "models": pa.struct(dict.fromkeys(SIDES, text)),
+            "extra": text,
+        }
+    )
+
+
+class PostStore:
+    """The table of posts in a folder; what is written twice is there once."""
+
+    def __init__(self, folder: Path, image_dimension: int, text_dimension: int) -> None:
+        """Open or create it; raises `WorldError` where it cannot be, or holds vectors of other models."""
+        self._schema = posts_schema(image_dimension, text_dimension)
+        self._writes = 0
+        try:
+            self._table = lancedb.connect(folder).create_table(TABLE, schema=self._schema, exist_ok=True)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise WorldError(f"{folder} cannot be opened as a store: {error}") from None
+        for column in ("embeddings", "text_embedding"):
+            found, wanted = self._table.schema.field(column).type, self._schema.field(column).type
+            if found != wanted:
+                raise WorldError(
+                    f"{folder} holds {column} of {found.list_size} numbers and the model makes {wanted.list_size}: "
+                    "choose the model it was made with, or another folder"
+                )
+
+    def upsert(self, rows: list[Row]) -> None:
+        """Write rows; of several with one id the last one stays."""
+        unique = {row["global_id"]: row for row in rows}
+        columns = [{**row, "extra": orjson.dumps(row["extra"]).decode()} for row in unique.values()]
+        table = pa.Table.from_pylist(columns, schema=self._schema)
+        try:
+            merge = self._table.merge_insert("global_id").when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(table, on_bad_vectors="null")  # the schema fixed their lengths: only nulls are left
+        except (OSError, RuntimeError) as error:
+            raise WorldError(f"the store cannot be written: {str(error).splitlines()[0]}") from error
+        self._writes += 1
+        if self._writes % _COMPACT_EVERY == 0:
+            self.compact()
+
+    def compact(self) -> None:
+        """Put fragments together, drop old versions, bring the index over ids up to date."""
+        if not self._table.list_indices():
+            self._table.create_scalar_index("global_id")
+        self._table.optimize(cleanup_older_than=_KEEP)
+        log.debug("store compacted", rows=self.count())
+
+    def count(self) -> int:
+        """How many posts there are."""
+        return int(self._table.count_rows())
+
+    def rows(self) -> list[Row]:
+        """All posts, whole: for reports over small stores."""
+        rows: list[Row] = self._table.to_arrow().to_pylist()
+        return [{**row, "extra": orjson.loads(row["extra"])} for row in rows]
+
+
+class StoreSink(FixedPartitionedSink[Row, dict[str, Any]]):
+    """Upserts the values of `(key, row)`; one worker writes, so that writers never conflict."""
+
+    def __init__(self, folder: Path, image_dimension: int, text_dimension: int) -> None:
+        self._folder = folder.resolve()
+        self._dimensions = image_dimension, text_dimension
+
+    def check(self) -> None:
+        """Open the store once, to raise `WorldError` before anything is read."""
+        PostStore(self._folder, *self._dimensions)
+
+    def list_parts(self) -> list[str]:
+        """The folder, as the one part."""
+        return [str(self._folder)]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
+        """Open the store; what was written after the snapshot is simply written again."""
+        return _Part(PostStore(self._folder, *self._dimensions))
+
+
+class _Part(StatefulSinkPartition[Row, dict[str, Any]]):
+    def __init__(self, store: PostStore) -> None:
+        self._store = store
+
+    def write_batch(self, values: list[Row]) -> None:
+        with step("store", len(values)):
+            self._store.upsert(values)
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"version": 1}

@@ -1,0 +1,65 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from memewax.commands.doctor import diagnose, doctor
+from memewax.errors import WorldError
+from memewax.settings import Settings
+from models.weights import ORDER
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
+    monkeypatch.setitem(os.environ, "MEMEWAX_MODELS_CACHE", str(settings.models_cache))
+    app = typer.Typer()
+    app.command()(doctor)
+    return app
+
+
+def test_json_is_one_object(app: typer.Typer) -> None:
+    result = CliRunner().invoke(app, ["--json"])
+    report = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert [found["stage"] for found in report["weights"]] == [
+        "embedding",
+        "text",
+        "entities",
+        "sentiment",
+        "text_embedding",
+    ]
+    assert all(found["size"] > 0 and len(found["sha256"]) == 64 and found["licence"] for found in report["weights"])
+    assert report["order"] == list(ORDER)
+    assert report["problems"] == []
+    assert report["versions"]["bytewax"]
+
+
+def test_the_table_prints_the_order_and_each_model(app: typer.Typer) -> None:
+    out = CliRunner().invoke(app, []).stdout
+    for word in (
+        "setting, cache, wheel, hub",
+        "dinov2-small",
+        "easyocr",
+        "en_core_web_sm",
+        "vader",
+        "all-MiniLM-L6-v2",
+    ):
+        assert word in out
+
+
+def test_what_is_missing_is_said_beside_what_is_there(app: typer.Typer, tmp_path: Path) -> None:
+    found = diagnose(Settings(vit=str(tmp_path / "nowhere"), device="cpu"))
+    assert [weights.stage for weights in found.weights] == ["text", "entities", "sentiment", "text_embedding"]
+    assert "there is no such folder" in found.problems[0]
+
+
+def test_what_is_missing_ends_with_3(app: typer.Typer, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["--json"], env={"MEMEWAX_VIT": str(tmp_path / "nowhere")})
+    assert isinstance(result.exception, WorldError)
+    assert result.exception.exit_code == 3
+    assert json.loads(result.stdout)["problems"]

@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import data
+
+from memewax.errors import WeightsError
+from memewax.settings import Settings
+from models.load import Models
+from models.torch_runtime import prepare
+from models.vit import Preprocessing, VitEmbedder
+
+pytestmark = pytest.mark.real
+
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+
+
+def _tiny(folder: Path, architecture: str, preprocessor: dict[str, Any], **config: Any) -> str:
+    """A model of an architecture with random weights, as a Hugging Face folder."""
+    prepare(Settings(device="cpu"))
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(architecture, **config)).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    return str(folder)
+
+
+TRANSFORMER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+ARCHITECTURES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "vit": ({"size": 32, **IMAGENET}, {**TRANSFORMER, "image_size": 32, "patch_size": 8}, 32),
+    "dinov2": (
+        {"size": {"shortest_edge": 64}, "crop_size": {"height": 56, "width": 56}, "do_center_crop": True, **IMAGENET},
+        {**TRANSFORMER, "image_size": 28, "patch_size": 14},
+        32,
+    ),
+    "mobilevitv2": (
+        {
+            "size": {"shortest_edge": 72},
+            "crop_size": {"height": 64, "width": 64},
+            "do_center_crop": True,
+            "do_flip_channel_order": True,
+        },
+        {"image_size": 64, "width_multiplier": 0.25, "n_attn_blocks": [1, 1, 1], "initializer_range": 0.3},
+        128,
+    ),
+    "resnet": (
+        {"size": {"height": 32, "width": 32}, **IMAGENET},
+        {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]},
+        16,
+    ),
+    "siglip_vision_model": (
+        {"size": {"height": 32, "width": 32}, **IMAGENET},
+        {**TRANSFORMER, "image_size": 32, "patch_size": 8},
+        32,
+    ),
+}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_any_architecture(architecture: str, tmp_path: Path, noise: np.random.Generator) -> None:
+    preprocessor, config, dimension = ARCHITECTURES[architecture]
+    folder = _tiny(tmp_path / "tiny", architecture, preprocessor, **config)
+    model = VitEmbedder.load(Settings(vit=folder, vit_batch=2), "cpu")
+    pictures = [noise.integers(0, 256, (height, 50, 3), dtype=np.uint8) for height in (20, 40, 60)]
+    vectors = [model.one(picture) for picture in pictures]
+    assert model.dimension == dimension
+    assert model.name.startswith("tiny@")
+    for batched, single in zip(model(pictures), vectors, strict=True):
+        np.testing.assert_allclose(batched, single, atol=1e-5)
+    assert not np.allclose(vectors[0], vectors[1])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2560), (2560, 1), (3, 700), (2560, 2560)])
+def test_any_size(real: Models, shape: tuple[int, int], noise: np.random.Generator) -> None:
+    vector = real.image.one(noise.integers(0, 256, (*shape, 3), dtype=np.uint8))
+    assert np.isfinite(vector).all()
+
+
+def test_the_nearest_of_an_altered_picture_is_the_picture(real: Models, noise: np.random.Generator) -> None:
+    originals = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
+    altered = [
+        np.clip(picture[::2, ::2] * 0.9 + noise.normal(0, 5, picture[::2, ::2].shape), 0, 255).astype(np.uint8)
+        for picture in originals
+    ]
+    similarity = np.stack(real.image(altered)) @ np.stack(real.image(originals)).T
+    assert similarity.argmax(axis=1).tolist() == [0, 1, 2, 3]
+
+
+def test_preprocessing_is_that_of_the_model_s_card(real: Models, settings: Settings) -> None:
+    from transformers import BitImageProcessor
+
+    from models.weights import image_weights
+
+    folder = image_weights(settings).path
+    ramp = np.linspace(0, 255, 512 * 400 * 3).reshape(512, 400, 3).astype(np.uint8)
+    card = BitImageProcessor.from_pretrained(folder)(ramp, do_normalize=False, do_rescale=False, return_tensors="np")
+    ours = Preprocessing.of(folder)(ramp)
+    assert ours.shape == (224, 224, 3)
+    assert np.abs(card["pixel_values"][0].transpose(1, 2, 0).astype(int) - ours).max() <= 3
+
+
+def test_a_folder_that_is_no_model_is_said(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "no such thing"}')
+    (tmp_path / "model.safetensors").write_bytes(b"?")
+    with pytest.raises(WeightsError, match="preprocessor_config"):
+        VitEmbedder.load(Settings(vit=str(tmp_path)), "cpu")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(IMAGENET))
+    with pytest.raises(WeightsError, match="no image model that transformers can load"):
+        VitEmbedder.load(Settings(vit=str(tmp_path)), "cpu")

@@ -11,6 +11,8 @@ from typing import Any, Final
 from memewax import records
 
 _KIND: Final = "~record"
+_MAPPING: Final = ""
+"""Kind of a mapping that has such a key itself: a post may bring any field, and must not pass for a record."""
 
 
 def to_plain(value: Any) -> Any:
@@ -19,7 +21,8 @@ def to_plain(value: Any) -> Any:
         plain = {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
         return {_KIND: type(value).__name__, **plain}
     if isinstance(value, Mapping):
-        return {key: to_plain(item) for key, item in value.items()}
+        items = {key: to_plain(item) for key, item in value.items()}
+        return {_KIND: _MAPPING, "items": list(items.items())} if _KIND in items else items
     if isinstance(value, list | tuple):
         return type(value)(to_plain(item) for item in value)
     return value
@@ -31,6 +34,8 @@ def from_plain(value: Any) -> Any:
         items = {key: from_plain(item) for key, item in value.items() if key != _KIND}
         if _KIND not in value:
             return items
+        if value[_KIND] == _MAPPING:
+            return dict(items["items"])
         kind = getattr(records, value[_KIND])
         known = {field.name for field in fields(kind)}
         return kind(**{key: item for key, item in items.items() if key in known})

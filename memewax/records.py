@@ -70,7 +70,9 @@ class Failed:
     @classmethod
     def of(cls, stage: str, error: BaseException) -> "Failed":
         """Describe `error`, raised in `stage`."""
-        return cls(stage, type(error).__name__, str(error) or type(error).__name__)
+        name = type(error).__name__
+        # What is not UTF-8, a file's name for instance, could be written nowhere.
+        return cls(stage, name, str(error).encode(errors="backslashreplace").decode() or name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from memewax.errors import SettingsError
 
 PREFIX = "MEMEWAX_"
 FILE = Path("memewax.toml")
+_LONGEST_WAIT = 30 * 86_400.0
 
 
 class Settings(BaseSettings):
@@ -58,10 +59,10 @@ class Settings(BaseSettings):
         description="A file is dealt to its parts in blocks of this size: about a dozen posts.",
     )
     read_batch: int = Field(
-        16,
+        8,
         ge=1,
         le=10_000,
-        description="Posts read from a topic at a time: some model batches, since one is the unit of work.",
+        description="Posts that go through the flow together, at most: a model batch or a few. Snapshots are between them.",
     )
 
     kafka: dict[str, str] = Field(
@@ -118,10 +119,10 @@ class Settings(BaseSettings):
     models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
 
     join_deadline_seconds: float = Field(
-        300.0, gt=0, description="A post goes out without the sides that have not answered by then."
+        300.0, gt=0, le=_LONGEST_WAIT, description="A post goes out without the sides that have not answered by then."
     )
     join_late_seconds: float = Field(
-        300.0, ge=0, description="For so long after its deadline a late side still updates a record."
+        300.0, ge=0, le=_LONGEST_WAIT, description="For so long after its deadline a late side still updates a record."
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
@@ -129,9 +130,10 @@ class Settings(BaseSettings):
     @field_validator("to", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        parts = [value] if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            return value
+        return tuple(address.strip() for part in parts for address in part.split(",") if address.strip())
 
     @classmethod
     def settings_customise_sources(

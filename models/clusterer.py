@@ -70,10 +70,12 @@ class DbstreamClusterer(Clusterer):
         """Take in one embedding; the distance is Euclidean between centred unit vectors, 0 to 2.
 
         Raises:
-            BadRecordError: where a number of it is infinite or none.
+            BadRecordError: where a number of it is infinite or none, or there are more or fewer than before.
         """
         if not np.isfinite(embedding).all():
             raise BadRecordError("the embedding is not finite")
+        if self._seen and embedding.shape != self._sum.shape:
+            raise BadRecordError(f"the embedding has {embedding.size} numbers, those before it had {self._sum.size}")
         point = self._centred(embedding)
         self._river.learn_one(dict(enumerate(point)))
         live = self._river.micro_clusters

@@ -1,8 +1,9 @@
 """Where posts come from and where things go, by address: `kafka://HOST:PORT[,…]/TOPIC`, a `.jsonl` file, a folder."""
 
+from pathlib import Path
 from typing import Final
 
-from memewax.errors import SettingsError
+from memewax.errors import SettingsError, WorldError
 
 _KAFKA: Final = "kafka://"
 FILE_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
@@ -24,3 +25,13 @@ def kafka_address(address: str) -> tuple[str, str]:
     if not brokers or not topic or "/" in topic:
         raise SettingsError(f"{address!r} is not kafka://HOST:PORT/TOPIC")
     return brokers, topic
+
+
+def part_name(path: Path) -> str:
+    """The path as Bytewax can keep it; raises `WorldError` where its bytes are not UTF-8."""
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise WorldError(f"{name!r} is not UTF-8 and cannot be kept in a recovery folder: rename it") from None
+    return name

@@ -10,7 +10,6 @@ from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from memewax.errors import SettingsError
-from memewax.plain import from_plain, to_plain
 from memewax.records import Cluster, Failed, Side, Vector
 from memewax.telemetry import CLUSTERS, STEP_ERRORS, step
 from models.clusterer import Clusterer
@@ -36,7 +35,7 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], Side[Cluster], dict[str, Any
 
     def __init__(self, clusterer: Clusterer, state: dict[str, Any] | None = None) -> None:
         self._clusterer = clusterer
-        self._recent: dict[str, Cluster] = {}
+        self._recent: dict[str, tuple[int, float]] = {}
         if state is not None:
             made_with = state["clusterer"]["algorithm"]
             if made_with != clusterer.name:
@@ -45,7 +44,7 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], Side[Cluster], dict[str, Any
                     "begin anew with an empty recovery folder"
                 )
             self._clusterer.restore(state["clusterer"])
-            self._recent = from_plain(state["recent"])
+            self._recent = dict(state["recent"])
         CLUSTERS.set(self._clusterer.count())
 
     def on_batch(self, values: list[Side[Vector]]) -> tuple[list[Side[Cluster]], bool]:
@@ -57,7 +56,7 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], Side[Cluster], dict[str, Any
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values."""
-        return {"version": 1, "clusterer": self._clusterer.state(), "recent": to_plain(self._recent)}
+        return {"version": 1, "clusterer": self._clusterer.state(), "recent": dict(self._recent)}
 
     def _side(self, embedded: Side[Vector]) -> Side[Cluster]:
         start = perf_counter()
@@ -68,13 +67,13 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], Side[Cluster], dict[str, Any
         if embedding is None or isinstance(embedding, Failed):
             return embedding
         if global_id in self._recent:
-            return self._recent[global_id]
+            return Cluster(*self._recent[global_id])
         try:
             found = self._clusterer.learn(embedding)
         except Exception as error:
             STEP_ERRORS.labels(STAGE).inc()
             return Failed.of(STAGE, error)
-        self._recent[global_id] = found
+        self._recent[global_id] = found.id, found.distance
         if len(self._recent) > _REMEMBERED:
             del self._recent[next(islice(self._recent, 1))]
         return found

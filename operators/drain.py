@@ -6,6 +6,9 @@ Bytewax itself dies at once of SIGTERM and Ctrl-C, with neither a snapshot nor a
 import signal
 import threading
 from types import FrameType
+from typing import Final
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 _asked = threading.Event()
 
@@ -26,11 +29,15 @@ def forget() -> None:
 
 
 def on_signals() -> None:
-    """Drain on SIGTERM and SIGINT; a second signal stops at once. Only the main thread can ask for that."""
+    """Drain on SIGTERM and SIGINT; a second signal stops at once. Only the main thread can ask for that.
+
+    Whoever started the process may have begun it with these signals blocked, so that none comes too early.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, _handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:

@@ -17,9 +17,12 @@ from memewax import __version__
 from memewax.errors import BadRecordError
 from memewax.records import Arrival, Failed, Pixels, Post
 from memewax.telemetry import FETCH_BYTES, FETCH_SECONDS
+from operators.deadlines import Deadlines
 
 STAGE: Final = "fetch"
 _MAX_REDIRECTS: Final = 5
+_SCALABLE: Final = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"})
+"""Pillow's modes that can be scaled down well as they are, which takes less memory than colours of all pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Fetcher:
             limits=httpx.Limits(max_connections=limits.concurrency),
             headers={"user-agent": f"memewax/{__version__}"},
         )
+        self._deadlines = Deadlines(self._web)
 
     def start(self, posts: Sequence[Post]) -> Sequence[Future[Arrival]]:
         """Begin to fetch for each of `posts`."""
@@ -92,17 +96,17 @@ class Fetcher:
         return self._load(url)
 
     def _download(self, url: str) -> bytes:
-        deadline = time.monotonic() + self._limits.seconds
         data = bytearray()
-        with self._web.stream("GET", url) as response:
-            if not response.is_success:
-                raise BadRecordError(f"HTTP {response.status_code}")
-            for chunk in response.iter_bytes():
-                data += chunk
-                if len(data) > self._limits.bytes:
-                    raise BadRecordError(f"more than {self._limits.bytes} bytes")
-                if time.monotonic() > deadline:
-                    raise BadRecordError(f"not there after {self._limits.seconds:g} s")
+        try:
+            with self._deadlines.within(self._limits.seconds), self._web.stream("GET", url) as response:
+                if not response.is_success:
+                    raise BadRecordError(f"HTTP {response.status_code}")
+                for chunk in response.iter_bytes():
+                    data += chunk
+                    if len(data) > self._limits.bytes:
+                        raise BadRecordError(f"more than {self._limits.bytes} bytes")
+        except httpx.TimeoutException:
+            raise BadRecordError(f"not there after {self._limits.seconds:g} s") from None
         return bytes(data)
 
     def _load(self, name: str) -> bytes:
@@ -149,6 +153,8 @@ def decode(data: bytes, *, max_pixels: int, max_side: int) -> Pixels:
         image.draft("RGB", (max_side, max_side))  # lets a JPEG be decoded at a half or less
         image.load()
         upright = ImageOps.exif_transpose(image)
+        if upright.mode not in _SCALABLE:
+            upright = _rgb(upright)
         upright.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
         return np.asarray(_rgb(upright))
 

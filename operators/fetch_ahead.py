@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -37,27 +37,67 @@ class _Unit:
     items: Sequence[Incoming | Future[Arrival]]
     resume: Position
     turn: int | None
+    left: int
+    """What the part holds after it."""
+
+    def is_ready(self) -> bool:
+        """Whether all of it is there."""
+        return all(not isinstance(item, Future) or item.done() for item in self.items)
 
     def wait(self, seconds: float) -> bool:
         """Whether all of it is there within `seconds`."""
         return not wait([item for item in self.items if isinstance(item, Future)], seconds).not_done
 
+    def cancel(self) -> None:
+        for item in self.items:
+            if isinstance(item, Future):
+                item.cancel()
+
     def arrived(self) -> list[Incoming]:
         return [item.result() if isinstance(item, Future) else item for item in self.items]
 
 
-@dataclass(slots=True)
 class _Worker:
-    """What the parts of one worker share: their order and their bounds."""
+    """What the parts of one worker share: whose turn it is, and their bounds.
 
-    parts: "list[_Part]" = field(default_factory=list)
+    One unit at a time goes into the flow, so that an epoch can end, and a snapshot be taken, after each. Bytewax asks
+    all parts in one round and then lets the flow handle what they gave; so only one of them gives in a round.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[_Part] = []
+        self._asked: set[_Part] = set()
+        self._has_given = False
+        self._given = 0
+
+    def ask(self, part: "_Part") -> bool:
+        """Whether `part` may give its next unit in this round; a part that is asked again begins a new one."""
+        if part in self._asked:
+            self._asked.clear()
+            self._has_given = False
+        self._asked.add(part)
+        return not self._has_given and self._is_next(part)
+
+    def give(self) -> int:
+        """Take note that a part gives now; the number of the giving."""
+        self._has_given = True
+        self._given += 1
+        return self._given
 
     def waiting(self) -> int:
+        """Posts that are fetched ahead."""
         return sum(len(unit.items) for part in self.parts for unit in part.units)
 
     def bytes(self) -> int:
         """Of the pictures that are there already."""
         return sum(_bytes(item) for part in self.parts for unit in part.units for item in unit.items)
+
+    def _is_next(self, part: "_Part") -> bool:
+        """In the order of the source; where it has none, whoever is ready and waited longest."""
+        turn = part.turn
+        if turn is not None:
+            return all(other.turn is None or other.turn >= turn for other in self.parts)
+        return all(other.given >= part.given or not other.is_ready() for other in self.parts)
 
 
 class FetchAhead(FixedPartitionedSource[Incoming, dict[str, Any]]):
@@ -100,6 +140,9 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
         self._fetching = fetching
         self._max_posts, self._max_bytes = bounds
         self._is_idle = False
+        self.given = 0
+        """Number of its last giving among those of the worker."""
+        self.left = 0
         self._awake: datetime | None = None
 
     def next_batch(self) -> list[Incoming]:
@@ -112,15 +155,17 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
             self._awake = datetime.now(UTC) + _IDLE
             return []
         unit = self.units[0]
-        if not self._is_first():
+        if not self._worker.ask(self):
             self._awake = datetime.now(UTC)
             return []
-        # Parts in order: the first one waits for all of them. Without an order one part does not hold up another.
-        if not unit.wait(_IDLE.total_seconds() if unit.turn is not None else 0):
+        # Parts in order: the first one waits for all of its pictures. Without an order nobody waits for another.
+        if not unit.is_ready() and not (unit.turn is not None and unit.wait(_IDLE.total_seconds())):
             self._awake = datetime.now(UTC) + _SOON
             return []
         self.units.popleft()
+        self.given = self._worker.give()
         self._position = unit.resume
+        self.left = unit.left
         self._awake = datetime.now(UTC)
         items = unit.arrived()
         self._count(items)
@@ -133,6 +178,11 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
         return {"version": 1, "position": self._position}
 
     def close(self) -> None:
+        # A process ends only when its fetches have: those that nobody waits for any more need not begin.
+        for unit in self.units:
+            unit.cancel()
+        self.units.clear()
+        self._worker.parts.remove(self)
         self.reader.close()
 
     @property
@@ -142,13 +192,9 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
             return self.units[0].turn
         return None if self._is_idle or self.reader.ended else self.reader.turn
 
-    def _is_first(self) -> bool:
-        turn = self.units[0].turn
-        if turn is None:
-            return True
-        return all(
-            part.units[0].turn is None or part.units[0].turn >= turn for part in self._worker.parts if part.units
-        )
+    def is_ready(self) -> bool:
+        """Whether its next unit is there."""
+        return bool(self.units) and self.units[0].is_ready()
 
     def _read_ahead(self) -> None:
         while not self.reader.ended and (not self.units or self._has_room()):
@@ -160,7 +206,7 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
                 parsed = [_parse(message) for message in unit.messages]
             fetches = iter(self._fetching.start([item for item in parsed if isinstance(item, Post)]))
             items = [next(fetches) if isinstance(item, Post) else item for item in parsed]
-            self.units.append(_Unit(items, unit.resume, unit.turn))
+            self.units.append(_Unit(items, unit.resume, unit.turn, self.reader.lag()))
 
     def _has_room(self) -> bool:
         return self._worker.waiting() < self._max_posts and self._worker.bytes() < self._max_bytes
@@ -170,8 +216,8 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
         POSTS.inc(arrivals)
         STEP_ERRORS.labels(STAGE).inc(len(items) - arrivals)
         FETCH_WAITING.set(self._worker.waiting())
-        lags = [part.reader.lag() for part in self._worker.parts]
-        LAG.set(max(lags) if self.reader.turn is not None else sum(lags))
+        # Parts in order are of one file, of which each counts all that is left.
+        LAG.set(self.left if self.reader.turn is not None else sum(part.left for part in self._worker.parts))
 
 
 def _parse(message: Message) -> Post | DeadLetter:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from memewax.errors import SettingsError, WorldError
 from memewax.records import Message
-from operators.addresses import FILE_SUFFIXES
+from operators.addresses import FILE_SUFFIXES, part_name
 from operators.parse import MAX_BYTES
 from operators.reading import Position, Reader, Source, Unit
 
@@ -21,13 +21,22 @@ def holds_files(folder: Path) -> bool:
 
 
 class JsonLines(Source):
-    """A JSON Lines file, or every such file below a folder; in a folder each file is one part."""
+    """A JSON Lines file, or every such file below a folder; in a folder each file is one part.
 
-    def __init__(self, path: Path, *, follow: bool, parts: int, block_bytes: int) -> None:
+    Args:
+        path: The file or the folder.
+        follow: Wait for more at the end.
+        parts: Of a file; fixed, as `block_bytes` is, for the life of a recovery folder.
+        block_bytes: A file is dealt to its parts in blocks of this size.
+        batch: Lines of a unit, at most.
+    """
+
+    def __init__(self, path: Path, *, follow: bool, parts: int, block_bytes: int, batch: int) -> None:
         self._path = path.resolve()
         self._follow = follow
         self._parts = parts
         self._block_bytes = block_bytes
+        self._batch = batch
 
     def parts(self) -> list[str]:
         """`<path>#<part>`; raises `WorldError` where there is no such file or none in the folder."""
@@ -37,10 +46,10 @@ class JsonLines(Source):
             )
             if not files:
                 raise WorldError(f"no {', '.join(FILE_SUFFIXES)} file in {self._path}")
-            return [f"{path}#0" for path in files]
+            return [f"{part_name(path)}#0" for path in files]
         if not self._path.is_file():
             raise WorldError(f"no such file: {self._path}")
-        return [f"{self._path}#{part}" for part in range(self._parts)]
+        return [f"{part_name(self._path)}#{part}" for part in range(self._parts)]
 
     def open(self, part: str, resume: Position | None) -> Reader:
         """Read the lines of `part`, whole blocks of them at a time."""
@@ -50,6 +59,7 @@ class JsonLines(Source):
             part=int(number),
             parts=1 if self._path.is_dir() else self._parts,
             block_bytes=self._block_bytes,
+            batch=self._batch,
             follow=self._follow,
             resume=resume,
         )
@@ -59,10 +69,11 @@ class BlockReader(Reader):
     """The lines that begin in the blocks `part`, `part + parts`, … of a file."""
 
     def __init__(
-        self, path: Path, *, part: int, parts: int, block_bytes: int, follow: bool, resume: Position | None
+        self, path: Path, *, part: int, parts: int, block_bytes: int, batch: int, follow: bool, resume: Position | None
     ) -> None:
         self._path = path
         self._parts = parts
+        self._batch = batch
         self._block_bytes = block_bytes
         self._follow = follow
         self._ended = False
@@ -74,7 +85,11 @@ class BlockReader(Reader):
         self._offset = part * block_bytes
         self._read_to = 0
         if resume is not None:
-            self._go_on(resume)
+            try:
+                self._go_on(resume)
+            except BaseException:
+                self.close()
+                raise
 
     def _go_on(self, resume: Position) -> None:
         if (resume["parts"], resume["block_bytes"]) != (self._parts, self._block_bytes):
@@ -105,7 +120,7 @@ class BlockReader(Reader):
         return max(0, self._size() - self._offset)
 
     def read(self) -> Unit | None:
-        """The lines of the next block that has any."""
+        """The next few lines of one block."""
         messages: list[Message] = []
         turn = self._block
         while not messages and not self._ended:
@@ -113,17 +128,16 @@ class BlockReader(Reader):
             if not self._find_line_start():
                 break
             end = (self._block + 1) * self._block_bytes
-            while self._offset < end and (line := self._line()) is not None:
+            while self._offset < end and len(messages) < self._batch and (line := self._line()) is not None:
                 value, length = line
                 if not value.isspace():
                     messages.append(Message(value.rstrip(b"\r\n"), f"file:{self._path}@{self._offset}"))
                 self._offset += length
                 self._read_to = self._offset
-            if self._offset < end:  # the file ends in this block
-                self._ended = not self._follow
+            if self._offset < end:  # the unit is full, or the file ends in this block
+                self._ended = len(messages) < self._batch and not self._follow
                 break
-            self._block += self._parts
-            self._offset = self._block * self._block_bytes
+            self._leave_block()
         return Unit(messages, self._position(), turn) if messages else None
 
     def close(self) -> None:
@@ -142,6 +156,12 @@ class BlockReader(Reader):
 
     def _size(self) -> int:
         return os.fstat(self._file.fileno()).st_size
+
+    def _leave_block(self) -> None:
+        """Go to the part's next block, beyond those that lie within one long line."""
+        blocks = self._offset // self._block_bytes - self._block
+        self._block += self._parts * -(-blocks // self._parts)
+        self._offset = max(self._offset, self._block * self._block_bytes)
 
     def _find_line_start(self) -> bool:
         """Seek to the next line; at the start of a block that is the first one that does not begin before it."""

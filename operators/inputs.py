@@ -58,8 +58,14 @@ def _source(settings: Settings) -> Source:
         )
     path = Path(address)
     if path.is_dir() and not holds_files(path) and pictures.holds_pictures(path):
-        return Pictures(path, follow=follow, parts=settings.file_parts)
-    return JsonLines(path, follow=follow, parts=settings.file_parts, block_bytes=settings.file_block_bytes)
+        return Pictures(path, follow=follow, parts=settings.file_parts, batch=settings.read_batch)
+    return JsonLines(
+        path,
+        follow=follow,
+        parts=settings.file_parts,
+        block_bytes=settings.file_block_bytes,
+        batch=settings.read_batch,
+    )
 
 
 def _fetching(settings: Settings) -> Fetching:

@@ -28,6 +28,8 @@ POST: Final = "post"
 SHARDS: Final = 64
 _REMEMBERED: Final = 256
 """Finished ids that a shard remembers: some 16,000 in all."""
+_STALE: Final = 1024
+"""Alarms of finished posts that are kept at most: behind one that still waits they would pile up until its deadline."""
 
 Now = Callable[[], float]
 _KEYS: Final = tuple(f"{shard:02d}" for shard in range(SHARDS))
@@ -159,6 +161,9 @@ class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
 
     def notify_at(self) -> datetime | None:
         """The next deadline."""
+        if len(self._alarms) > 2 * len(self._entries) + _STALE:
+            self._alarms = [(entry.deadline, global_id) for global_id, entry in self._entries.items()]
+            heapq.heapify(self._alarms)
         while self._alarms and self._alarms[0][1] not in self._entries:
             heapq.heappop(self._alarms)
         return datetime.fromtimestamp(self._alarms[0][0], UTC) if self._alarms else None
@@ -211,9 +216,9 @@ class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
 
     def _record(self, entry: _Entry, outcome: str, late: tuple[str, ...] = ()) -> Record:
         RECORDS.labels(outcome).inc()
-        post = entry.sides[POST]
-        missing = tuple(stage for stage in sorted(self._expected) if stage not in entry.sides)
-        sides = {stage: side for stage, side in entry.sides.items() if stage != POST}
+        sides = dict(entry.sides)
+        post = sides.pop(POST)
+        missing = () if len(sides) == len(self._expected) else tuple(sorted(self._expected - sides.keys()))
         return Record(cast("Post", post.value), sides, missing, post.seconds, late)
 
     def _set_alarm(self, global_id: str, entry: _Entry, time: float) -> None:

@@ -9,6 +9,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from memewax.errors import WorldError
 from memewax.telemetry import step
+from operators.addresses import part_name
 
 
 class JsonlSink(FixedPartitionedSink[bytes, dict[str, Any]]):
@@ -23,6 +24,7 @@ class JsonlSink(FixedPartitionedSink[bytes, dict[str, Any]]):
 
     def check(self) -> None:
         """Raise `WorldError` where the file cannot be written: Bytewax opens it only at the first line."""
+        self.list_parts()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.open("ab").close()
@@ -31,7 +33,7 @@ class JsonlSink(FixedPartitionedSink[bytes, dict[str, Any]]):
 
     def list_parts(self) -> list[str]:
         """The file, as the one part."""
-        return [str(self._path)]
+        return [part_name(self._path)]
 
     def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
         """Open the file; raises `WorldError` where it cannot be written."""
@@ -45,6 +47,7 @@ class _Part(StatefulSinkPartition[bytes, dict[str, Any]]):
         try:
             self._file = path.open("ab")
             if self._file.tell() < offset:
+                self._file.close()
                 raise WorldError(
                     f"{path} is shorter than what was written to it: it was replaced; "
                     "begin anew with an empty recovery folder"

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from bytewax import operators as op
 from bytewax.dataflow import Stream
@@ -24,7 +25,9 @@ from operators.rows import (
     json_of_row,
     row_of,
 )
-from operators.store import StoreSink
+
+if TYPE_CHECKING:
+    from operators.store import StoreSink
 
 STAGE: Final = "write"
 
@@ -56,6 +59,7 @@ def write_records(
     """
     if not settings.to:
         raise SettingsError("no sink: set MEMEWAX_TO (or --to) to a folder, a .jsonl file or kafka://HOST:PORT/TOPIC")
+    _check_distinct(settings)
     letters = [op.flat_map_batch(f"{step_id}_failures", records, _failures)]
     with_json = any(map(_is_line, settings.to))
     lines = op.flat_map_batch(f"{step_id}_rows", records, lambda batch: _lines(batch, with_json))
@@ -86,6 +90,16 @@ def write_dead_letters(step_id: str, letters: Stream[DeadLetter], settings: Sett
         raise SettingsError(f"dead letters go to a .jsonl file or to kafka://HOST:PORT/TOPIC, not to {address!r}")
 
 
+def _check_distinct(settings: Settings) -> None:
+    """Two writers would cut each other's file, and records among dead letters are of use to nobody."""
+    seen = set()
+    for address in (*settings.to, settings.dead_letters_to):
+        place = address if is_kafka(address) else str(Path(address).resolve())
+        if place in seen:
+            raise SettingsError(f"{address} is named twice among the sinks: each needs a place of its own")
+        seen.add(place)
+
+
 def _is_line(address: str) -> bool:
     return is_file(address) or is_kafka(address)
 
@@ -103,7 +117,9 @@ def _file(address: str, name: str) -> JsonlSink:
     return sink
 
 
-def _store(address: str, dimensions: tuple[int, int]) -> StoreSink:
+def _store(address: str, dimensions: tuple[int, int]) -> "StoreSink":
+    from operators.store import StoreSink  # a second to import
+
     sink = StoreSink(Path(address), *dimensions)
     sink.check()
     return sink
@@ -115,7 +131,8 @@ def _failures(records: list[Record]) -> list[DeadLetter]:
 
 def _lines(records: list[Record], with_json: bool) -> list[_Line]:
     with step("rows", len(records)):
-        rows = [row_of(record) for record in records]
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        rows = [row_of(record, now) for record in records]
         return [
             _Line(record, row, json_of_row(row) if with_json else b"")
             for record, row in zip(records, rows, strict=True)

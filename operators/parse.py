@@ -14,6 +14,9 @@ MAX_BYTES: Final = 2**20
 MAX_ID_BYTES: Final = 512
 """A longer `global_id` is no id: it is a key of topics, of state and of the store."""
 
+MAX_DEPTH: Final = 64
+"""Unknown fields that nest deeper could be read here, but not be written as JSON or pickled later."""
+
 _TEXTS: Final = ("author", "created_time", "desc", "url", "source")
 _KNOWN: Final = frozenset({*_TEXTS, "global_id", "score", "ingestion_time"})
 
@@ -32,7 +35,7 @@ def parse_post(message: Message) -> Post:
         score=_score(body.get("score")),
         source=fields["source"],
         ingestion_time=_time(body.get("ingestion_time")),
-        extra={name: value for name, value in body.items() if name not in _KNOWN},
+        extra={name: _extra(name, value) for name, value in body.items() if name not in _KNOWN},
     )
 
 
@@ -72,6 +75,18 @@ def _text(body: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise BadRecordError(f"{name} must be a string, found {_kind(value)}")
     return value
+
+
+def _extra(name: str, value: Any) -> Any:
+    if _is_deeper(value, MAX_DEPTH):
+        raise BadRecordError(f"{name[:40]} is nested more than {MAX_DEPTH} deep")
+    return value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    return depth == 0 or any(_is_deeper(it, depth - 1) for it in (value.values() if isinstance(value, dict) else value))
 
 
 def _score(value: Any) -> int:

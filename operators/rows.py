@@ -1,10 +1,10 @@
 """What goes out: a record as a row of named columns, a dead letter as JSON or as headers."""
 
 from base64 import b64encode
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, astuple, replace
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 from memewax.records import (
@@ -12,7 +12,9 @@ from memewax.records import (
     NO_EMBEDDING,
     Cluster,
     DeadLetter,
+    Entity,
     Failed,
+    Line,
     Reading,
     Record,
     Sentiment,
@@ -24,15 +26,17 @@ Row = dict[str, Any]
 HEADER_PREFIX: Final = "memewax.dead-letter."
 
 
-def row_of(record: Record) -> Row:
+def row_of(record: Record, now: str) -> Row:
     """The record as a row: the twelve columns that the first version had, then what is known besides."""
     post, sides = record.post, record.sides
     known = {stage: None if isinstance(side.value, Failed) else side.value for stage, side in sides.items()}
     embedding = known.get("embedding")
     cluster: Cluster | None = known.get("cluster")
     reading: Reading | None = known.get("text")
-    entities = known.get("entities")
+    entities: tuple[Entity, ...] | None = known.get("entities")
     sentiment: Sentiment | None = known.get("sentiment")
+    timings = {stage: side.seconds for stage, side in sides.items()}
+    timings["fetch"] = record.fetch_seconds
     return {
         "global_id": post.global_id,
         "author": post.author,
@@ -43,45 +47,69 @@ def row_of(record: Record) -> Row:
         "source": post.source,
         "embeddings": embedding,
         "cluster": cluster.id if cluster else NO_EMBEDDING if embedding is None else CLUSTER_FAILED,
-        "text": reading.text if reading else None,
-        "entities": None if entities is None else [_fields(entity) for entity in entities],
-        "sentiments": _fields(sentiment) if sentiment else None,
-        "ingestion_time": post.ingestion_time.isoformat() if post.ingestion_time else None,
-        "joined_time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "cluster_distance": cluster.distance if cluster else None,
-        "text_as_read": reading.as_read if reading else None,
-        "lines": [_fields(line) for line in reading.lines] if reading else None,
+        "text": None if reading is None else reading.text,
+        "entities": None if entities is None else [_entity(entity) for entity in entities],
+        "sentiments": None if sentiment is None else _sentiment(sentiment),
+        "ingestion_time": None if post.ingestion_time is None else post.ingestion_time.isoformat(),
+        "joined_time": now,
+        "cluster_distance": None if cluster is None else cluster.distance,
+        "text_as_read": None if reading is None else reading.as_read,
+        "lines": None if reading is None else [_line(line) for line in reading.lines],
         "text_embedding": known.get("text_embedding"),
         "missing": list(record.missing),
-        "failures": [_fields(failure) for failure in failures_of(record)],
-        "timings": {"fetch": record.fetch_seconds} | {stage: side.seconds for stage, side in sides.items()},
+        "failures": [_failure(failure) for failure in failures_of(record)],
+        "timings": timings,
         "models": {stage: side.model for stage, side in sides.items() if side.model},
         "extra": dict(post.extra),
     }
 
 
-def _fields(value: Any) -> Row:
-    return {name: getattr(value, name) for name in value.__slots__}
+def _entity(entity: Entity) -> Row:
+    return {"text": entity.text, "label": entity.label, "start": entity.start, "end": entity.end}
+
+
+def _sentiment(it: Sentiment) -> Row:
+    return {"negative": it.negative, "neutral": it.neutral, "positive": it.positive, "compound": it.compound}
+
+
+def _line(line: Line) -> Row:
+    return {"text": line.text, "confidence": line.confidence, "box": line.box}
+
+
+def _failure(failure: Failed) -> Row:
+    return {"stage": failure.stage, "exception": failure.exception, "reason": failure.reason}
 
 
 def failures_of(record: Record) -> list[Failed]:
     """What failed, each failure once though several sides may pass it on, by stage."""
-    failures = {side.value for side in record.sides.values() if isinstance(side.value, Failed)}
-    return sorted(failures, key=lambda failure: failure.stage)
+    failures = [side.value for side in record.sides.values() if isinstance(side.value, Failed)]
+    return sorted(set(failures), key=astuple) if failures else []
 
 
 def json_of_row(row: Row) -> bytes:
     """One line of JSON, its end not included."""
-    return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
+    return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY, default=_listed)
+
+
+def _listed(value: Any) -> Any:
+    """What orjson cannot write by itself: arrays that do not lie in one piece."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is nothing for JSON")
 
 
 def dead_letters_of(record: Record) -> list[DeadLetter]:
-    """A dead letter for each failure that a record brings, with the post's own message."""
-    told = [side.value for stage, side in record.sides.items() if not record.late or stage in record.late]
+    """A dead letter for each failure that a record brings, with the post's own message.
+
+    What a partial record has told already, the late record that replaces it does not tell again.
+    """
+    failures = failures_of(record)
+    if record.late:
+        told = failures_of(replace(record, sides={it: record.sides[it] for it in record.sides.keys() - record.late}))
+        failures = [failure for failure in failures if failure not in told]
     return [
         DeadLetter(record.post.message, failure.stage, failure.exception, failure.reason, record.post.global_id)
-        for failure in failures_of(record)
-        if failure in told
+        for failure in failures
     ]
 
 

@@ -8,10 +8,12 @@ import lancedb
 import orjson
 import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from lancedb.index import BTree
 
 from memewax.errors import WorldError
 from memewax.records import SIDES
 from memewax.telemetry import log, step
+from operators.addresses import part_name
 from operators.rows import Row
 
 TABLE: Final = "posts"
@@ -63,9 +65,11 @@ class PostStore:
         self._schema = posts_schema(image_dimension, text_dimension)
         self._writes = 0
         try:
-            self._table = lancedb.connect(folder).create_table(TABLE, schema=self._schema, exist_ok=True)
+            self._table = self._opened(folder)
         except (OSError, RuntimeError, ValueError) as error:
-            raise WorldError(f"{folder} cannot be opened as a store: {error}") from None
+            raise WorldError(f"{folder} cannot be opened as a store: {_first_line(error)}") from None
+        if self._table.schema.names != self._schema.names:
+            raise WorldError(f"{folder} holds a table {TABLE!r} of other columns: choose another folder")
         for column in ("embeddings", "text_embedding"):
             found, wanted = self._table.schema.field(column).type, self._schema.field(column).type
             if found != wanted:
@@ -73,6 +77,13 @@ class PostStore:
                     f"{folder} holds {column} of {found.list_size} numbers and the model makes {wanted.list_size}: "
                     "choose the model it was made with, or another folder"
                 )
+
+    def _opened(self, folder: Path) -> Any:
+        database = lancedb.connect(folder)
+        try:
+            return database.open_table(TABLE)
+        except ValueError:  # it is not there; another process may be about to make it too
+            return database.create_table(TABLE, schema=self._schema, exist_ok=True)
 
     def upsert(self, rows: list[Row]) -> None:
         """Write rows; of several with one id the last one stays."""
@@ -83,16 +94,19 @@ class PostStore:
             merge = self._table.merge_insert("global_id").when_matched_update_all().when_not_matched_insert_all()
             merge.execute(table, on_bad_vectors="null")  # the schema fixed their lengths: only nulls are left
         except (OSError, RuntimeError) as error:
-            raise WorldError(f"the store cannot be written: {str(error).splitlines()[0]}") from error
+            raise _unwritable(error) from error
         self._writes += 1
         if self._writes % _COMPACT_EVERY == 0:
             self.compact()
 
     def compact(self) -> None:
         """Put fragments together, drop old versions, bring the index over ids up to date."""
-        if not self._table.list_indices():
-            self._table.create_scalar_index("global_id")
-        self._table.optimize(cleanup_older_than=_KEEP)
+        try:
+            if not self._table.list_indices():
+                self._table.create_index("global_id", config=BTree())
+            self._table.optimize(cleanup_older_than=_KEEP)
+        except (OSError, RuntimeError) as error:
+            raise _unwritable(error) from error
         log.debug("store compacted", rows=self.count())
 
     def count(self) -> int:
@@ -105,6 +119,14 @@ class PostStore:
         return [{**row, "extra": orjson.loads(row["extra"])} for row in rows]
 
 
+def _unwritable(error: Exception) -> WorldError:
+    return WorldError(f"the store cannot be written: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class StoreSink(FixedPartitionedSink[Row, dict[str, Any]]):
     """Upserts the values of `(key, row)`; one worker writes, so that writers never conflict."""
 
@@ -114,11 +136,12 @@ class StoreSink(FixedPartitionedSink[Row, dict[str, Any]]):
 
     def check(self) -> None:
         """Open the store once, to raise `WorldError` before anything is read."""
+        self.list_parts()
         PostStore(self._folder, *self._dimensions)
 
     def list_parts(self) -> list[str]:
         """The folder, as the one part."""
-        return [str(self._folder)]
+        return [part_name(self._folder)]
 
     def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
         """Open the store; what was written after the snapshot is simply written again."""

@@ -5,6 +5,8 @@ import sys
 import typer
 
 from memewax import __version__
+from memewax.commands import bench
+from memewax.commands.demo import demo
 from memewax.commands.doctor import doctor
 from memewax.commands.run import run
 from memewax.commands.settings import settings
@@ -16,7 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Understanding streams of images with text, live.",
 )
+app.command()(demo)
 app.command()(run)
+app.add_typer(bench.app, name="bench")
 app.command()(doctor)
 app.command()(settings)
 

@@ -3,11 +3,12 @@
 Each process keeps its metrics in files of one folder (Prometheus' multiprocess mode), which a `kill -9` leaves behind.
 """
 
+import struct
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 
@@ -29,12 +30,10 @@ class Counts:
 
 def read_counts(folder: Path) -> Counts:
     """The counts that lie in `folder`."""
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     sums: dict[str, float] = defaultdict(float)
     outcomes: dict[str, float] = defaultdict(float)
     steps: dict[str, float] = defaultdict(float)
-    for metric in registry.collect():
+    for metric in _collected(folder):
         for sample in metric.samples:
             sums[sample.name] += sample.value
             if sample.name == "memewax_records_total":
@@ -52,3 +51,12 @@ def read_counts(folder: Path) -> Counts:
         lag=int(sums["memewax_source_lag"]),
         step_seconds=dict(steps),
     )
+
+
+def _collected(folder: Path) -> list[Metric]:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    try:
+        return list(registry.collect())
+    except struct.error:  # a process has just made its file and written nothing yet; there will be another look
+        return []

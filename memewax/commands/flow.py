@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from memewax.commands.progress import Progress
-from memewax.commands.supervise import Ended, Job, is_prepared, prepare_recovery, run_job
+from memewax.commands.recovery import is_prepared, prepare_recovery
+from memewax.commands.supervise import Ended, Job, run_job
 from memewax.errors import SettingsError, WorldError
 from memewax.settings import load_settings
 from operators.addresses import is_file, is_kafka

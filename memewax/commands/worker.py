@@ -1,9 +1,15 @@
 """One process of a running flow: what `memewax run` starts, as many times as it is told.
 
 `python -m memewax.commands.worker FLOW RECOVERY SNAPSHOT_SECONDS [INDEX ADDRESS…]`
+
+FLOW is a module of `dataflows`, or any other by its whole name. Where stdin is a pipe, its end means that whoever
+started the process is gone.
 """
 
+import os
+import stat
 import sys
+import threading
 import traceback
 from datetime import timedelta
 from importlib import import_module
@@ -13,13 +19,18 @@ from typing import Any
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
+from dataflows.failures import failure
+from memewax.commands.processes import PEER_GONE
 from memewax.errors import MemewaxError
+from operators import drain
 
 
 def main(arguments: list[str]) -> int:
     """Run the flow to its end or until it is drained; the exit code of what went wrong, or 0."""
     flow_name, recovery, seconds, *place = arguments
-    flow = import_module(f"dataflows.{flow_name}").flow()
+    drain.on_signals()
+    _end_with_parent()
+    flow = import_module(flow_name if "." in flow_name else f"dataflows.{flow_name}").flow()
     cluster: dict[str, Any] = {"process_id": int(place[0]), "addresses": place[1:]} if place else {}
     try:
         cli_main(  # type: ignore[no-untyped-call]
@@ -33,20 +44,32 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _end_with_parent() -> None:
+    """Do not live on as an orphan: the same command may come again and write the same outputs."""
+    if not stat.S_ISFIFO(os.fstat(0).st_mode):
+        return
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)  # as if killed too: what there is to go on from is in the recovery folder
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
 def _told(error: BaseException) -> int:
-    """One line where we know what happened, a traceback where we do not."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemewaxError):
-            print(f"memewax: {cause}", file=sys.stderr)
-            return cause.exit_code
-        cause = cause.__cause__ or cause.__context__
+    """One line where we know what happened, a traceback where we do not; the exit code."""
+    if (reported := failure()) is not None:
+        return reported.exit_code if isinstance(reported, MemewaxError) else 1
     if type(error).__name__ == "PanicException":  # how Bytewax says that a peer is gone
-        print("memewax: another process of the flow is gone; start the flow again and it goes on", file=sys.stderr)
+        print(f"memewax: {PEER_GONE}", file=sys.stderr)
     else:
         traceback.print_exception(error)
     return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_code = main(sys.argv[1:])
+    if exit_code:  # threads of Bytewax may still run, and would abort a slower end
+        sys.stderr.flush()
+        os._exit(exit_code)

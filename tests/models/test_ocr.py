@@ -66,3 +66,22 @@ def _line(text: str, x: float, y: float) -> Line:
 def test_reading_order_is_by_rows() -> None:
     lines = [_line("d", 0, 60), _line("b", 100, 3), _line("a", 0, 0), _line("c", 200, 8), _line("e", 100, 55)]
     assert "".join(line.text for line in in_reading_order(lines)) == "abcde"
+
+
+def test_memory_does_not_grow_with_the_shapes_of_pictures() -> None:
+    code = """
+import numpy, psutil
+from memewax.settings import Settings
+from models.torch_runtime import prepare
+settings = Settings(device="cpu")
+prepare(settings)
+from models.ocr import EasyOcrReader
+reader = EasyOcrReader.load(settings, "cpu")
+resident = []
+for height, width in numpy.random.default_rng(0).integers(200, 640, (16, 2)):
+    reader.one(numpy.full((height, width, 3), 90, numpy.uint8))
+    resident.append(psutil.Process().memory_info().rss / 2**20)
+print(resident[-1] - resident[3])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 250  # megabytes; some 500 where every shape's kernels are kept

@@ -1,0 +1,46 @@
+# Habits of the house. `just --list` names them all.
+
+python := ".venv/bin/python"
+stamp := ".venv/.memewax-" + sha256(read("pyproject.toml") + read("constraints.txt"))
+
+# List the recipes.
+default:
+    @just --list
+
+# Install everything at exact versions, once; does nothing where it is done.
+setup:
+    @test -x {{ python }} || python3 -m venv .venv
+    @test -e {{ stamp }} || echo "memewax: installing, some minutes the first time"
+    @test -e {{ stamp }} || {{ python }} -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+    @touch {{ stamp }}
+
+# Run the real flow on sixty posts whose truth is known, and show what it found.
+demo *args: setup
+    .venv/bin/memewax demo {{ args }}
+
+# All that CI runs: format, lint, types, tests.
+test *args: setup lint types
+    {{ python }} -m pytest {{ args }}
+
+# Check formatting and lint.
+lint: setup
+    .venv/bin/ruff format --check .
+    .venv/bin/ruff check .
+
+# Check types.
+types: setup
+    .venv/bin/mypy
+
+# Format, and mend what can be mended.
+format: setup
+    .venv/bin/ruff format .
+    .venv/bin/ruff check --fix .
+
+# Kill the flow many times over: the long form of the recovery tests.
+soak: setup
+    {{ python }} -m pytest -m slow tests/flows
+
+# What the flow itself costs; `just overhead --brokers HOST:PORT` measures Kafka too.
+overhead *args: setup
+    .venv/bin/memewax bench overhead --json {{ args }}
+

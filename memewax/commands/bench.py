@@ -1,0 +1,214 @@
+"""`memewax bench`: what the flow itself costs."""
+
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import psutil
+import typer
+
+from memewax.commands.bench_topics import Topics
+from memewax.commands.counts import Counts
+from memewax.commands.recovery import prepare_recovery
+from memewax.commands.supervise import Job, run_job
+from memewax.errors import SettingsError
+
+app = typer.Typer(no_args_is_help=True, help="Measure what parts of the system cost, on this machine.")
+
+_SNAPSHOT_SECONDS: Final = 10.0
+_STAND_INS: Final = {"models": "stand-in", "log_level": "error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the flow with stand-in models."""
+
+    posts_per_second: float
+    """From the first record to the last; the start of the process is not in it."""
+    microseconds_per_post: dict[str, float]
+    """Time in each step, and in the engine around them."""
+    peak_rss_mb: float
+    rss_mb_first_tenth: float
+    rss_mb_end: float
+
+
+@app.callback()
+def _bench() -> None:
+    """Keep `overhead` a command of its own, though it is the only one."""
+
+
+@app.command()
+def overhead(
+    posts: Annotated[int, typer.Option("--posts", "-n", min=1000, help="Posts a run.")] = 200_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each kind; the median counts.")] = 3,
+    brokers: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Kafka broker, to measure topic to topic too.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run the flow with models that answer at once: file to file and topic to topic, recovery on."""
+    with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
+        folder = Path(name)
+        source = folder / "posts.jsonl"
+        source.write_bytes(b"".join(line + b"\n" for line in _posts(posts)))
+        from_file = [_from_file(source, folder / f"file-{number}", posts) for number in _counted(runs, "file to file")]
+        from_topic = _over_kafka(brokers, posts, runs, folder) if brokers else []
+    report = _report(posts, from_file, from_topic)
+    if as_json:
+        sys.stdout.write(orjson.dumps(report).decode() + "\n")
+    else:
+        sys.stdout.write(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n")
+    if not brokers:
+        print("memewax: no --brokers given, so nothing was measured over Kafka", file=sys.stderr)
+
+
+def _posts(count: int) -> Iterable[bytes]:
+    """Posts of some 270 bytes, as ingest would publish them."""
+    for number in range(count):
+        yield orjson.dumps(
+            {
+                "global_id": f"{number:07x}-reddit",
+                "author": f"user{number % 997}",
+                "created_time": "2026-11-22T10:00:00+00:00",
+                "desc": "a caption of some ordinary length, as people write them",
+                "score": number % 5000,
+                "url": f"https://images.example/{number:07x}.jpg",
+                "source": "reddit",
+                "ingestion_time": "2026-11-22T10:00:01+00:00",
+            }
+        )
+
+
+def _counted(runs: int, kind: str) -> Iterable[int]:
+    for number in range(runs):
+        print(f"memewax: {kind}, run {number + 1} of {runs}", file=sys.stderr)
+        yield number
+
+
+def _from_file(source: Path, folder: Path, posts: int) -> Run:
+    out = folder / "records.jsonl"
+    folder.mkdir()
+    run = _measured(source=str(source), to=str(out), folder=folder, posts=posts, times=partial(_times_of_file, out))
+    out.unlink()
+    return run
+
+
+def _over_kafka(brokers: str, posts: int, runs: int, folder: Path) -> list[Run]:
+    with Topics(brokers) as topics:
+        source = topics.filled(_posts(posts))
+        measured = []
+        for number in _counted(runs, "topic to topic"):
+            place = folder / f"kafka-{number}"
+            place.mkdir()
+            out = topics.made()
+            measured.append(
+                _measured(
+                    source=topics.address(source),
+                    to=topics.address(out),
+                    folder=place,
+                    posts=posts,
+                    times=partial(_times_of_topic, topics, out),
+                )
+            )
+        return measured
+
+
+def _times_of_file(out: Path) -> tuple[int, float]:
+    with out.open("rb") as lines:
+        return _span(lines)
+
+
+def _times_of_topic(topics: Topics, out: str) -> tuple[int, float]:
+    return _span(topics.values(out))
+
+
+def _span(records: Iterable[bytes]) -> tuple[int, float]:
+    """How many records there are, and the seconds from the first to the last."""
+    first = last = None
+    count = 0
+    for record in records:
+        count += 1
+        time = orjson.loads(record)["joined_time"]
+        first = min(first or time, time)
+        last = max(last or time, time)
+    if first is None or last is None:
+        return 0, 0.0
+    return count, (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+
+
+def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable[[], tuple[int, float]]) -> Run:
+    # One emission of the source is the unit of work; where models cost nothing it may be some hundreds of posts.
+    settings: dict[str, Any] = {
+        **_STAND_INS,
+        "source": source,
+        "to": to,
+        "dead_letters": str(folder / "dead.jsonl"),
+        "follow": False,
+        "read_batch": 256,
+        "file_block_bytes": 32_768,
+    }
+    prepare_recovery(folder / "recovery")
+    memory = _Memory(posts)
+    ended = run_job(Job("memes", settings, folder / "recovery", _SNAPSHOT_SECONDS), memory.sample, print)
+    count, seconds = times()
+    if count != posts:
+        raise SettingsError(f"{posts} posts went in and {count} records came out: this is no measurement")
+    steps = {step: 1e6 * spent / posts for step, spent in (ended.counts.step_seconds or {}).items()}
+    steps["engine"] = 1e6 * seconds / posts - sum(steps.values())
+    return Run(posts / seconds, steps, memory.peak, memory.first_tenth, memory.last)
+
+
+class _Memory:
+    """Memory of the processes of a run, sampled while it goes on."""
+
+    def __init__(self, posts: int) -> None:
+        self._tenth = posts / 10
+        self.peak = self.first_tenth = self.last = 0.0
+
+    def sample(self, counts: Counts) -> None:
+        """Take the memory in use now, in MB."""
+        used = 0.0
+        for process in psutil.Process(os.getpid()).children(recursive=True):
+            try:
+                used += process.memory_info().rss / 2**20
+            except psutil.Error:  # it has just ended
+                return
+        if not used:
+            return
+        self.peak = max(self.peak, used)
+        self.last = used
+        if not self.first_tenth and counts.joined >= self._tenth:
+            self.first_tenth = used
+
+
+def _report(posts: int, from_file: list[Run], from_topic: list[Run]) -> dict[str, Any]:
+    def rate(runs: list[Run]) -> float | None:
+        return round(statistics.median(run.posts_per_second for run in runs)) if runs else None
+
+    def steps(runs: list[Run]) -> dict[str, float]:
+        names = runs[0].microseconds_per_post
+        return {name: round(statistics.median(run.microseconds_per_post[name] for run in runs), 2) for name in names}
+
+    return {
+        "file_posts_per_second": rate(from_file),
+        "kafka_posts_per_second": rate(from_topic),
+        "microseconds_per_post": steps(from_file),
+        "kafka_microseconds_per_post": steps(from_topic) if from_topic else None,
+        "peak_rss_mb": round(max(run.peak_rss_mb for run in from_file + from_topic), 1),
+        "n": posts,
+        "runs": {"file": [asdict(run) for run in from_file], "kafka": [asdict(run) for run in from_topic]},
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+    }

@@ -1,0 +1,84 @@
+"""`memewax demo`: the real flow on posts whose truth is known, and what it found beside that truth."""
+
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.console import Console
+
+from memewax.commands.flow import run_flow, summary_of
+from memewax.errors import WorldError
+
+_MADE: Final = (
+    "posts.jsonl",
+    "pictures",
+    "truth.json",
+    "records.jsonl",
+    "dead-letters.jsonl",
+    "store",
+    "recovery",
+    "index.html",
+)
+"""What a demo leaves in its folder."""
+_TO: Final = "Folder for posts, store and page; an earlier demo in it is replaced."
+
+
+def demo(
+    to: Annotated[Path, typer.Option(help=_TO)] = Path("demo"),
+    processes: Annotated[int | None, typer.Option(help="Processes, which share the cores.", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Make some sixty posts, understand them, and show what was found beside the truth. Takes some minutes."""
+    # Late, since these bring measures and pictures that no other command needs.
+    from memewax.demo import load_truth, make_posts, summarise, tables, write_page
+
+    _clear(to)
+    console = Console(file=sys.stderr, highlight=False)
+    console.print(f"memewax: making posts in {to}")
+    posts = make_posts(to)
+    records, letters = to / "records.jsonl", to / "dead-letters.jsonl"
+    overrides: dict[str, Any] = {
+        "source": str(posts),
+        "to": (str(to / "store"), str(records)),
+        "dead_letters": str(letters),
+        "processes": processes or 1,
+    }
+    console.print("memewax: loading models, then reading the posts")
+    ended, _ = run_flow(overrides, to / "recovery", 10.0)
+    rows, dead, truth = _lines(records), _lines(letters), load_truth(to)
+    summary = summarise(rows, dead, truth, seconds=ended.seconds)
+    page = write_page(to / "index.html", summary, rows=rows, dead_letters=dead, truth=truth, folder=to)
+    if as_json:
+        report = {"run": asdict(summary_of(ended)), "found": summary.to_dict(), "page": str(page)}
+        sys.stdout.write(orjson.dumps(report).decode() + "\n")
+        return
+    out = Console()
+    for table in tables(summary):
+        out.print(table)
+    out.print(f"\nThe pictures by cluster: [bold]{page.resolve()}[/bold]", soft_wrap=True)
+    out.print(f"The store, for any reader of LanceDB: [bold]{(to / 'store').resolve()}[/bold]", soft_wrap=True)
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder, or empty it of an earlier demo; what is not ours is left alone."""
+    if folder.exists() and not folder.is_dir():
+        raise WorldError(f"{folder} is a file: name a folder with --to")
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if found - set(_MADE):
+        raise WorldError(f"{folder} holds other things than a demo: name another folder with --to")
+    try:
+        for name in found:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorldError(f"{error.filename}: {error.strerror}") from None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    with path.open("rb") as lines:
+        return [orjson.loads(line) for line in lines]

@@ -1,0 +1,58 @@
+"""The folder of snapshots of a flow: made whole or not at all, and used by one run at a time."""
+
+import fcntl
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from bytewax.recovery import init_db_dir
+
+from memewax.errors import WorldError
+
+RECOVERY_PARTS: Final = 4
+_FIRST: Final = "part-0.sqlite3"
+_LOCK: Final = "lock"
+_LOCK_SECONDS: Final = 10.0
+"""Processes of a run that was killed need a moment to notice."""
+_TICK: Final = 0.1
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether it is a recovery folder already, which a flow would go on from."""
+    return (folder / _FIRST).exists()
+
+
+def prepare_recovery(folder: Path) -> None:
+    """Initialise a recovery folder where it is none yet."""
+    if is_prepared(folder):
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as new:
+            init_db_dir(new, RECOVERY_PARTS)  # type: ignore[no-untyped-call]
+            # The part that says that it is prepared comes last: one may be killed here too.
+            for part in sorted(Path(new).iterdir(), key=lambda path: path.name == _FIRST):
+                part.replace(folder / part.name)
+    except OSError as error:
+        raise WorldError(f"{folder}: {error.strerror}") from None
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[int]:
+    """Keep others out of a recovery folder; processes that inherit the lock keep it as long as they live."""
+    with (folder / _LOCK).open("ab") as file:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise WorldError(
+                        f"{folder} is in use by a run that goes on: wait for its end, or name another --recovery folder"
+                    ) from None
+                time.sleep(_TICK)
+        yield file.fileno()

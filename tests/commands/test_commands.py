@@ -1,0 +1,259 @@
+"""The `memewax` command: help, exit codes, and runs with stand-in models."""
+
+import re
+import subprocess
+import sys
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import typer
+
+from memewax import __version__
+from memewax.commands.app import app, main
+from memewax.commands.counts import Counts
+from memewax.commands.flow import summary_of
+from memewax.commands.progress import Progress
+from memewax.commands.supervise import Ended
+from operators.store import PostStore
+
+ROOT = Path(__file__).resolve().parents[2]
+POSTS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    def summary(self) -> dict[str, Any]:
+        assert self.code == 0, self.err
+        (line,) = self.out.splitlines()
+        found: dict[str, Any] = orjson.loads(line)
+        return found
+
+
+Memewax = Callable[..., Done]
+
+
+@pytest.fixture
+def memewax(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Memewax:
+    """The command, typed in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["memewax", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return Done(code, *capfd.readouterr())
+
+    return run
+
+
+# Help
+
+
+def commands(command: Any, name: str = "memewax") -> Iterator[tuple[str, Any]]:
+    yield name, command
+    for inner, found in getattr(command, "commands", {}).items():
+        yield from commands(found, f"{name} {inner}")
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def test_the_commands_are_these() -> None:
+    names = {"run", "demo", "doctor", "settings", "bench", "bench overhead"}
+    assert COMMANDS.keys() == {"memewax"} | {f"memewax {name}" for name in names}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_every_option_has_help(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    for option in command.params:
+        assert getattr(option, "help", None), option.name
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not hasattr(command, "commands")])
+def test_every_command_is_in_the_documents(name: str) -> None:
+    documents = [ROOT / "README.md", ROOT / "justfile", *(ROOT / "docs").glob("*.md")]
+    assert name in "".join(path.read_text() for path in documents)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_can_be_asked_for(name: str, memewax: Memewax) -> None:
+    done = memewax(*name.split()[1:], "--help")
+    assert done.code == 0
+    assert "Usage" in done.out
+
+
+def test_the_version_can_be_asked_for(memewax: Memewax) -> None:
+    assert memewax("--version") == Done(0, f"memewax {__version__}\n", "")
+
+
+def test_the_package_can_be_run() -> None:
+    command = [sys.executable, "-m", "memewax", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"memewax {__version__}\n"
+
+
+# Settings
+
+
+def test_settings_are_listed_with_their_values(memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMEWAX_VIT_BATCH", "3")
+    monkeypatch.setenv("MEMEWAX_KAFKA", '{"sasl.password": "hunter2"}')
+    done = memewax("settings", "--json")
+    assert done.summary()["vit_batch"] == 3
+    assert "hunter2" not in done.out
+    assert "MEMEWAX_VIT_BATCH" in memewax("settings").out
+
+
+# Errors: one line, and a code that says of which kind
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ([], 2, "no source: .*--from"),
+        (["--from", "posts.jsonl"], 2, "no sink: .*--to"),
+        (["--from", "posts.jsonl", "--to", "out.jsonl", "--processes", "500"], 2, "MEMEWAX_PROCESSES .* = '500'"),
+        (["--from", "gone.jsonl", "--to", "out.jsonl"], 3, "no such file: .*gone.jsonl"),
+        (["--from", "kafka://", "--to", "out.jsonl"], 2, "'kafka://' is not kafka://HOST:PORT/TOPIC"),
+        (
+            ["--from", "posts.jsonl", "--to", "out.jsonl", "--dead-letters", "dead"],
+            2,
+            "dead letters go to a .jsonl file",
+        ),
+        (["--from", "posts.jsonl", "--to", "out.jsonl", "--to", "./out.jsonl"], 2, "named twice"),
+        (["--from", "posts.jsonl", "--to", "posts.jsonl"], 3, "posts.jsonl is there already"),
+        (["--from", "posts.jsonl", "--to", "posts.jsonl/store"], 3, "posts.jsonl"),
+        (["--from", "posts.jsonl", "--to", "out.jsonl", "--recovery", "posts.jsonl"], 3, "posts.jsonl: "),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(
+    words: list[str], code: int, told: str, memewax: Memewax, tmp_path: Path
+) -> None:
+    (tmp_path / "posts.jsonl").write_bytes(b'{"global_id": "1", "url": "1.png"}\n')
+    done = memewax("run", *words)
+    assert done.code == code
+    assert done.out == ""
+    assert done.err.startswith("memewax: ")
+    assert done.err.count("\n") == 1
+    assert re.search(told, done.err)
+
+
+def test_an_option_that_does_not_exist_is_an_error_of_usage(memewax: Memewax) -> None:
+    assert memewax("run", "--form", "posts.jsonl").code == 2
+
+
+def test_an_unknown_variable_is_an_error_of_settings(memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMEWAX_SUORCE", "posts.jsonl")
+    done = memewax("run", "--from", "posts.jsonl", "--to", "out.jsonl")
+    assert (done.code, "MEMEWAX_SUORCE" in done.err) == (2, True)
+
+
+# Runs
+
+
+def id_of(number: int) -> str:
+    """An id like any other, or at times one that nobody would think of."""
+    return f"{number}-reddit" if number % 10 else f"{number}\x00'\"%\n\U0001f600"
+
+
+def lines(numbers: range) -> bytes:
+    return b"".join(orjson.dumps({"global_id": id_of(number), "url": "1.png"}) + b"\n" for number in numbers)
+
+
+def ids(path: Path) -> list[str]:
+    return sorted(orjson.loads(line)["global_id"] for line in path.read_bytes().splitlines())
+
+
+def expected(count: int) -> list[str]:
+    return sorted(map(id_of, range(count)))
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    """A run of some posts, one that comes again and one that is none, into a store and a file."""
+    content = lines(range(POSTS)) + lines(range(5, 6)) + b"no post\n"
+    (tmp_path / "posts.jsonl").write_bytes(content)
+    return ["run", "--from", "posts.jsonl", "--to", "store", "--to", "records.jsonl", "--json"]
+
+
+def test_a_run_and_what_comes_after_it(memewax: Memewax, words: list[str], tmp_path: Path) -> None:
+    """One test, since each run is a process of its own."""
+    done = memewax(*words)
+    summary = done.summary()
+    seconds, rate = summary.pop("seconds"), summary.pop("posts_per_second")
+    assert summary == {"posts": POSTS, "joined": POSTS, "partial": 0, "dead_letters": 1, "clusters": 1}
+    assert rate == pytest.approx(POSTS / seconds, abs=0.1)
+    assert done.err.endswith(f"memewax: {POSTS} records, 1 dead letters in {seconds:,.1f} s\n")
+    assert ids(tmp_path / "records.jsonl") == expected(POSTS)
+    assert sorted(row["global_id"] for row in PostStore(tmp_path / "store", 8, 8).rows()) == expected(POSTS)
+    (letter,) = (tmp_path / "store.dead-letters.jsonl").read_bytes().splitlines()
+    assert b64decode(orjson.loads(letter)["value"]) == b"no post"
+    assert (tmp_path / "store.recovery").is_dir()
+
+    again = memewax(*words)
+    assert again.summary()["posts"] == 0
+    assert "nothing new since the last run; delete store.recovery to begin anew" in again.err
+    assert ids(tmp_path / "records.jsonl") == expected(POSTS)
+
+    with (tmp_path / "posts.jsonl").open("ab") as out:
+        out.write(lines(range(POSTS, POSTS + 7)))
+    assert memewax(*words).summary()["posts"] == 7
+    assert ids(tmp_path / "records.jsonl") == expected(POSTS + 7)
+
+    (tmp_path / "records.jsonl").rename(tmp_path / "elsewhere.jsonl")
+    gone = memewax(*words)
+    assert (gone.code, gone.out) == (3, "")
+    assert "records.jsonl is gone, but store.recovery would go on with it" in gone.err
+    (tmp_path / "elsewhere.jsonl").rename(tmp_path / "records.jsonl")
+
+    (tmp_path / "posts.jsonl").write_bytes(lines(range(2)))
+    replaced = memewax(*words)
+    assert (replaced.code, replaced.out, replaced.err.count("\n")) == (3, "", 1)
+    assert "posts.jsonl is shorter than what was already read of it" in replaced.err
+
+
+def test_an_output_that_is_there_already_is_left_alone(memewax: Memewax, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").write_bytes(b"mine\n")
+    done = memewax(*words)
+    assert done.code == 3
+    assert "records.jsonl is there already" in done.err
+    assert (tmp_path / "records.jsonl").read_bytes() == b"mine\n"
+
+
+# Figures
+
+
+def test_a_run_that_took_no_time_has_no_rate() -> None:
+    assert summary_of(Ended(Counts(posts=3), 0.0)).posts_per_second == 0.0
+
+
+def test_progress_is_told_in_a_line() -> None:
+    progress = Progress("bytes")
+    now = progress._start
+    progress._first = now, 0
+    counts = Counts(posts=3500, joined=3000, partial=21, dead_letters=2, clusters=7, lag=1234)
+    assert progress.line(counts, now + 10) == (
+        "3,021 posts · 302.1 a second · 2 dead letters · 7 clusters · 1,234 bytes to go · 10 s"
+    )
+
+
+def test_before_a_second_is_over_there_is_no_rate() -> None:
+    progress = Progress("bytes")
+    assert "- a second" in progress.line(Counts(posts=1), progress._start + 0.5)

@@ -1,0 +1,77 @@
+"""The real flow with models that look at pixels and cost nothing, to be run as a process of its own.
+
+`python -m bytewax.run tests.flows.pixels_flow`, or `tests.flows.pixels_flow` as the flow of `memewax.commands.worker`.
+`PIXELS_SECONDS` is how long each picture takes, so that a signal lands amid the work.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from bytewax.dataflow import Dataflow
+
+from dataflows import starting
+from dataflows.memes import memes
+from memewax.records import Line, Pixels, Reading, Vector
+from memewax.settings import Settings
+from models.base import Embedder, Model
+from models.clusterer import Clusterer, DbstreamClusterer
+from models.inputs import check_pixels
+from models.load import Models
+from models.standin import StandInEntities, StandInSentiment, StandInText
+
+SECONDS: Final = "PIXELS_SECONDS"
+GRID: Final = 4
+_OFFSET: Final = 1.0
+"""Larger than what pictures differ by: real embeddings share a large mean too."""
+
+
+class PixelGrid(Embedder[Pixels]):
+    """Mean colours of a grid of fields."""
+
+    stage = "embedding"
+    name = "pixel-grid"
+    batch_size = 8
+    dimension = GRID * GRID * 3
+
+    def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
+        time.sleep(float(os.environ.get(SECONDS, "0")) * len(batch))
+        return [_embedding(check_pixels(picture)) for picture in batch]
+
+
+class PixelReader(Model[Pixels, Reading]):
+    """Two words that say how bright a picture is."""
+
+    stage = "text"
+    name = "pixel-reader"
+    batch_size = 8
+
+    def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
+        corners = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+        return [Reading((Line(f"Tone {check_pixels(it).mean():.2f}", 1.0, corners),)) for it in batch]
+
+
+def _embedding(picture: Pixels) -> Vector:
+    height, width, _ = picture.shape
+    cut = picture[: height // GRID * GRID, : width // GRID * GRID].astype(np.float32) / 255
+    means = cut.reshape(GRID, height // GRID, GRID, width // GRID, 3).mean((1, 3)).ravel() + _OFFSET
+    vector: Vector = means / np.linalg.norm(means)
+    return vector
+
+
+def pixel_models() -> Models:
+    """Models of pixels for the pictures, stand-ins for the texts."""
+    return Models(PixelGrid(), PixelReader(), StandInEntities(), StandInSentiment(), StandInText())
+
+
+def flow() -> Dataflow:
+    """What a worker runs."""
+
+    def build(settings: Settings, _models: Models, _make: Callable[[], Clusterer]) -> Dataflow:
+        return memes(settings, pixel_models(), DbstreamClusterer)
+
+    # Settings say `real`, so that pictures are fetched; those models are not loaded.
+    starting.load_models = lambda _settings: pixel_models()
+    return starting.started(build)

@@ -1,0 +1,160 @@
+"""Crashes at every point of a small input, an epoch for each emission: as exact as a whole run."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from bytewax.errors import BytewaxRuntimeError
+from bytewax.recovery import RecoveryConfig
+from bytewax.testing import run_main
+
+from dataflows.memes import memes
+from memewax.commands.recovery import prepare_recovery
+from memewax.settings import Settings
+from models.clusterer import DbstreamClusterer
+from operators import fetch_ahead, jsonl_sink
+from operators.cluster import ClusterLogic
+from operators.join import Shard
+from operators.store import PostStore
+from tests.flows.checks import check_outputs, outcomes
+from tests.flows.pixels_flow import pixel_models
+from tests.flows.posts import Posts, make_posts
+from tests.flows.runs import Flow
+
+Patch = pytest.MonkeyPatch
+
+
+class CrashError(Exception):
+    """What no code of ours expects."""
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Posts:
+    return make_posts(tmp_path_factory.mktemp("few") / "pictures", 20)
+
+
+def run(flow: Flow) -> None:
+    """To its end, or to the crash that was planted."""
+    prepare_recovery(flow.recovery)
+    settings = Settings(**{**flow.settings, "follow": False})
+    run_main(
+        memes(settings, pixel_models(), DbstreamClusterer),
+        epoch_interval=timedelta(0),
+        recovery_config=RecoveryConfig(flow.recovery, timedelta(0)),
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(few: Posts, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[object, ...]]:
+    flow = Flow(tmp_path_factory.mktemp("whole"), few.path)
+    run(flow)
+    check_outputs(flow, few)
+    return outcomes(flow.rows())
+
+
+def before(_: Any, *__: Any) -> None:
+    """Crash before anything is done."""
+
+
+def after(call: Callable[[], Any]) -> None:
+    """Crash when all is done and nobody has been told."""
+    call()
+
+
+def torn(part: Any, values: list[bytes]) -> None:
+    """Crash amid a write."""
+    part._file.write(b"\n".join(values)[:-7])
+    part._file.flush()
+
+
+@contextmanager
+def crash_at(place: tuple[type, str], number: int, *, done: bool | None) -> Iterator[list[int]]:
+    """Crash at the `number`th call of a method: before it, after it, or (None) amid writing a line."""
+    owner, name = place
+    original = getattr(owner, name)
+    calls = [0]
+
+    def call(self: Any, *arguments: Any) -> Any:
+        emitted = None
+        if done or name == "next_batch":
+            emitted = original(self, *arguments)
+            if name == "next_batch" and not emitted:
+                return emitted
+        calls[0] += 1
+        if calls[0] == number:
+            if done is None:
+                torn(self, *arguments)
+            raise CrashError
+        return emitted if done or name == "next_batch" else original(self, *arguments)
+
+    with Patch.context() as patch:
+        patch.setattr(owner, name, call)
+        yield calls
+
+
+SOURCE: Final = fetch_ahead._Part, "next_batch"
+CLUSTER: Final = ClusterLogic, "on_batch"
+CLUSTER_SNAPSHOT: Final = ClusterLogic, "snapshot"
+JOIN: Final = Shard, "on_batch"
+WRITE: Final = jsonl_sink._Part, "write_batch"
+SNAPSHOT: Final = jsonl_sink._Part, "snapshot"
+STORE: Final = PostStore, "upsert"
+
+
+@pytest.mark.parametrize(
+    ("place", "done", "step"),
+    [
+        (SOURCE, False, 1),
+        (CLUSTER, True, 2),
+        (CLUSTER_SNAPSHOT, True, 2),
+        (JOIN, True, 5),
+        (WRITE, None, 1),
+        (WRITE, True, 2),
+        (SNAPSHOT, True, 2),
+        (STORE, True, 2),
+    ],
+    ids=["source", "cluster", "cluster snapshot", "join", "torn line", "line", "snapshot", "store"],
+)
+def test_a_crash_anywhere_changes_nothing(
+    place: tuple[type, str],
+    done: bool | None,
+    step: int,
+    few: Posts,
+    whole: dict[str, tuple[object, ...]],
+    tmp_path: Path,
+) -> None:
+    number = crashes = 0
+    crashed = True
+    while crashed:
+        number += step
+        flow = Flow(tmp_path / str(number), few.path, to_store=place == STORE)
+        with crash_at(place, number, done=done) as calls, suppress(BytewaxRuntimeError, CrashError):
+            run(flow)
+        crashed = calls[0] >= number
+        crashes += crashed
+        if crashed:
+            run(flow)
+        check_outputs(flow, few)
+        assert outcomes(flow.rows()) == whole
+    assert crashes >= 3
+
+
+def test_crashes_one_after_another_change_nothing(
+    few: Posts, whole: dict[str, tuple[object, ...]], tmp_path: Path
+) -> None:
+    """Each run gets one emission further, and forgets the next."""
+    flow = Flow(tmp_path, few.path)
+    runs = 0
+    ended = False
+    while not ended:
+        runs += 1
+        assert runs < 100
+        with crash_at(SOURCE, 2, done=False) as calls, suppress(BytewaxRuntimeError, CrashError):
+            run(flow)
+        ended = calls[0] < 2
+    assert runs >= 5
+    check_outputs(flow, few)
+    assert outcomes(flow.rows()) == whole

@@ -1,0 +1,65 @@
+"""SIGTERM and Ctrl-C: what is in flight is finished, the snapshot is taken, exit 0; the next run does the rest."""
+
+import signal
+import time
+from pathlib import Path
+
+from tests.flows.checks import check_outputs, check_resumed, outcomes
+from tests.flows.posts import Posts
+from tests.flows.runs import Flow, Row
+
+NEVER = 600.0
+"""Seconds between snapshots: the only one is that of the drain."""
+
+
+def test_a_drained_run_leaves_the_rest_to_the_next(posts: Posts, uninterrupted: dict[str, Row], folder: Path) -> None:
+    flow = Flow(folder, posts.path, seconds=0.02, to_store=True)
+    first = flow.memewax(snapshot_seconds=NEVER)
+    first.until(lambda: flow.lines() >= 20)
+    first.drain(signal.SIGTERM)
+    lines = flow.lines()
+    assert 20 <= lines < len(posts.ids)
+    assert flow.rows().keys() == flow.stored().keys()
+    second = flow.memewax(snapshot_seconds=NEVER)
+    second.end()
+    assert (first.summary["posts"], second.summary["posts"]) == (lines, len(posts.ids) - lines)
+    check_resumed(flow, [first, second], [lines, len(posts.ids) - lines])
+    check_outputs(flow, posts)
+    assert outcomes(flow.rows()) == outcomes(uninterrupted)
+
+
+def test_the_command_of_bytewax_drains(posts: Posts, uninterrupted: dict[str, Row], folder: Path) -> None:
+    flow = Flow(folder, posts.path, seconds=0.02)
+    first = flow.bytewax("-s", "600")
+    first.until(lambda: flow.lines() >= 20)
+    first.drain(signal.SIGINT)
+    lines = flow.lines()
+    assert 20 <= lines < len(posts.ids)
+    second = flow.bytewax("-s", "1")
+    second.end()
+    check_resumed(flow, [first, second], [lines, len(posts.ids) - lines])
+    check_outputs(flow, posts)
+    assert outcomes(flow.rows()) == outcomes(uninterrupted)
+
+
+def test_two_processes_drain_on_ctrl_c(posts: Posts, folder: Path) -> None:
+    flow = Flow(folder, posts.path, seconds=0.02)
+    first = flow.memewax(processes=2, snapshot_seconds=NEVER)
+    first.until(lambda: flow.lines() >= 20)
+    first.drain(signal.SIGINT)
+    lines = flow.lines()
+    assert 20 <= lines < len(posts.ids)
+    second = flow.memewax(processes=2, snapshot_seconds=NEVER)
+    second.end()
+    assert (first.summary["posts"], second.summary["posts"]) == (lines, len(posts.ids) - lines)
+    check_outputs(flow, posts)
+
+
+def test_a_signal_that_comes_while_processes_start_is_not_lost(posts: Posts, folder: Path) -> None:
+    flow = Flow(folder, posts.path, seconds=1)
+    run = flow.memewax(processes=2)
+    run.until(lambda: len(run.workers()) == 2)
+    started = time.monotonic()
+    run.drain()
+    assert time.monotonic() - started < 60  # to the end it would take minutes
+    assert flow.lines() < len(posts.ids)

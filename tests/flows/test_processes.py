@@ -1,0 +1,81 @@
+"""What `memewax run` does when a process of it dies, or it dies itself."""
+
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from memewax.commands import recovery
+from memewax.commands.recovery import alone, is_prepared, prepare_recovery
+from memewax.errors import WorldError
+from tests.flows.checks import check_outputs
+from tests.flows.posts import Posts
+from tests.flows.runs import Flow
+
+
+def test_a_dead_process_is_one_line(posts: Posts, folder: Path) -> None:
+    flow = Flow(folder, posts.path, seconds=0.02)
+    run = flow.memewax(2)
+    run.until(lambda: flow.lines() >= 20)
+    others = run.workers()
+    others.pop(1).kill()
+    started = time.monotonic()
+    code, said = run.result()
+    assert time.monotonic() - started < 30
+    assert code == 1
+    assert said == "memewax: a process of the flow was ended by SIGKILL; run the same command again to go on\n"
+    assert not any(it.is_running() for it in others)
+
+
+def test_a_process_that_dies_before_it_reads_ends_the_others(posts: Posts, folder: Path) -> None:
+    """They would wait for it for ever."""
+    flow = Flow(folder, posts.path)
+    run = flow.memewax(2)
+    run.until(lambda: len(run.workers()) == 2)
+    run.workers()[1].kill()
+    code, said = run.result()
+    assert (code, said.count("\n")) == (1, 1)
+    assert signal.Signals.SIGKILL.name in said
+
+
+def test_the_command_killed_leaves_no_process_behind(posts: Posts, folder: Path) -> None:
+    flow = Flow(folder, posts.path, seconds=0.02)
+    run = flow.memewax(2)
+    run.until(lambda: flow.lines() >= 20)
+    workers = run.workers()
+    run.kill()
+    assert not psutil.wait_procs(workers, timeout=20)[1]
+    flow.memewax(2).end()
+    check_outputs(flow, posts)
+
+
+def test_a_second_run_does_not_touch_what_a_first_one_works_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "_LOCK_SECONDS", 0.3)
+    with alone(tmp_path), pytest.raises(WorldError, match=r"in use.*--recovery"), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
+
+
+def test_a_recovery_folder_left_half_made_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One may be killed here too."""
+    replace = Path.replace
+    moved = 0
+
+    def killed(self: Path, target: Path) -> Path:
+        nonlocal moved
+        moved += 1
+        if moved == 3:  # two parts are there already
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_recovery(tmp_path)
+    assert list(tmp_path.glob("part-*"))
+    assert not is_prepared(tmp_path)
+    prepare_recovery(tmp_path)
+    assert is_prepared(tmp_path)
+    assert len(list(tmp_path.iterdir())) == recovery.RECOVERY_PARTS

@@ -1,0 +1,63 @@
+"""Records for tests, with what a test does not care about filled in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+
+from memewax.records import (
+    SIDES,
+    Arrival,
+    Cluster,
+    Entity,
+    Failed,
+    Line,
+    Message,
+    Post,
+    Reading,
+    Record,
+    Sentiment,
+    Side,
+    Vector,
+)
+
+Value = Vector | Cluster | Reading | Sentiment | tuple[Entity, ...] | Failed | None
+
+
+def message(body: Mapping[str, Any] | bytes, origin: str = "file:/posts.jsonl@0") -> Message:
+    return Message(body if isinstance(body, bytes) else orjson.dumps(body), origin)
+
+
+def post(global_id: str = "1-reddit", url: str = "1.png", **fields: Any) -> Post:
+    return Post(global_id, url, message({"global_id": global_id, "url": url}), **fields)
+
+
+def arrival(global_id: str = "1-reddit", seconds: float = 0.5) -> Arrival:
+    return Arrival(post(global_id), np.zeros((2, 3, 3), np.uint8), seconds)
+
+
+def vector(*numbers: float) -> Vector:
+    return np.array(numbers or (1, 0, 0, 0, 0, 0, 0, 0), np.float32)
+
+
+LINE = Line("Hello Paris", 0.75, ((0.0, 0.0), (9.0, 0.0), (9.0, 5.0), (0.0, 5.0)))
+ANSWERS: Mapping[str, Value] = {
+    "embedding": vector(),
+    "cluster": Cluster(3, 0.25),
+    "text": Reading((LINE,)),
+    "entities": (Entity("Paris", "GPE", 6, 11),),
+    "sentiment": Sentiment(0.0, 0.5, 0.5, 0.25),
+    "text_embedding": vector(),
+}
+"""What each side may answer."""
+
+
+def sides(global_id: str = "1-reddit", **answers: Value) -> dict[str, Side[Any]]:
+    """All sides; `answers` are those that differ."""
+    given = {**ANSWERS, **answers}
+    return {stage: Side(global_id, stage, given[stage], 0.125, f"a {stage} model") for stage in SIDES}
+
+
+def record(global_id: str = "1-reddit", **answers: Value) -> Record:
+    return Record(post(global_id), sides(global_id, **answers), fetch_seconds=0.5)

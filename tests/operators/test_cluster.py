@@ -1,0 +1,141 @@
+"""Clustering as a step: one side for every embedding, and a state that goes on."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memewax.errors import SettingsError
+from memewax.records import Cluster, Failed, Side, Vector
+from models.clusterer import Clusterer, DbstreamClusterer, StandInClusterer
+from operators import cluster
+from operators.cluster import ClusterLogic
+from tests.models.test_clusterer import scattered
+from tests.test_plain import is_plain
+
+
+class Counting(Clusterer):
+    """A new cluster for everything it learns."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.learned = 0
+
+    def learn(self, embedding: Vector) -> Cluster:
+        if embedding[0] < 0:
+            raise ValueError("below nought")
+        self.learned += 1
+        return Cluster(self.learned, float(embedding[0]))
+
+    def count(self) -> int:
+        return self.learned
+
+    def state(self) -> dict[str, Any]:
+        return {"version": 1, "algorithm": self.name, "learned": self.learned}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.learned = state["learned"]
+
+
+def embedded(global_id: str, value: Vector | Failed | None) -> Side[Vector]:
+    return Side(global_id, "embedding", value, 0.1, "a model")
+
+
+def one(number: float = 1.0) -> Vector:
+    return np.array([number], np.float32)
+
+
+def given(logic: ClusterLogic, *values: Side[Vector]) -> list[Any]:
+    sides, discard = logic.on_batch(list(values))
+    assert not discard
+    assert [side.global_id for side in sides] == [value.global_id for value in values]
+    assert {side.stage for side in sides} <= {"cluster"}
+    return [side.value for side in sides]
+
+
+def restarted(logic: ClusterLogic, clusterer: Clusterer) -> ClusterLogic:
+    return ClusterLogic(clusterer, pickle.loads(pickle.dumps(logic.snapshot())))
+
+
+def test_each_embedding_gets_its_cluster() -> None:
+    logic = ClusterLogic(Counting())
+    assert given(logic, embedded("a", one()), embedded("b", one(0.5))) == [Cluster(1, 1.0), Cluster(2, 0.5)]
+
+
+def test_a_side_says_who_answered_and_how_long_it_took() -> None:
+    ((side,), _) = ClusterLogic(Counting()).on_batch([embedded("a", one())])
+    assert side.model == "counting"
+    assert side.seconds > 0
+
+
+def test_a_failed_embedding_is_passed_on_and_not_learned() -> None:
+    clusterer = Counting()
+    failed = Failed("fetch", "OSError", "no")
+    assert given(ClusterLogic(clusterer), embedded("a", failed), embedded("b", None)) == [failed, None]
+    assert clusterer.learned == 0
+
+
+def test_a_bad_embedding_fails_alone() -> None:
+    values = [embedded("a", one()), embedded("b", one(-1)), embedded("c", one())]
+    first, bad, last = given(ClusterLogic(Counting()), *values)
+    assert bad == Failed("cluster", "ValueError", "below nought")
+    assert (first.id, last.id) == (1, 2)
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+@pytest.mark.parametrize("with_restart", [True, False])
+def test_a_post_that_comes_again_keeps_its_cluster_and_is_not_learned_again(batches: int, with_restart: bool) -> None:
+    clusterer = Counting()
+    logic = ClusterLogic(clusterer)
+    found = given(logic, *[embedded("a", one())] * (3 - batches))
+    if with_restart:
+        clusterer = Counting()
+        logic = restarted(logic, clusterer)
+    found += given(logic, embedded("b", one()), embedded("a", one()))
+    assert found[0] == found[-1] == Cluster(1, 1.0)
+    assert clusterer.learned == 2
+
+
+def test_a_post_whose_embedding_failed_may_succeed_when_it_comes_again() -> None:
+    logic = ClusterLogic(Counting())
+    given(logic, embedded("a", one(-1)))
+    assert given(logic, embedded("a", one())) == [Cluster(1, 1.0)]
+
+
+def test_only_the_last_ids_are_remembered() -> None:
+    logic = ClusterLogic(Counting())
+    given(logic, *(embedded(f"{number}", one()) for number in range(cluster._REMEMBERED + 3)))
+    recent = logic.snapshot()["recent"]
+    assert len(recent) == cluster._REMEMBERED
+    assert min(map(int, recent)) == 3
+
+
+def test_a_restored_step_goes_on_exactly_as_one_that_did_not_stop() -> None:
+    whole, stopped = ClusterLogic(DbstreamClusterer()), ClusterLogic(DbstreamClusterer())
+    for number, embedding in enumerate(scattered(120)):
+        value = embedded(f"{number % 100}", embedding)
+        stopped = restarted(stopped, DbstreamClusterer())
+        assert given(stopped, value) == given(whole, value)
+
+
+def test_a_snapshot_holds_only_plain_values() -> None:
+    logic = ClusterLogic(DbstreamClusterer())
+    given(logic, *(embedded(f"{number}", it) for number, it in enumerate(scattered(20))))
+    state = logic.snapshot()
+    assert state["version"] == 1
+    assert is_plain(state)
+
+
+def test_a_snapshot_does_not_change_with_the_step() -> None:
+    logic = ClusterLogic(Counting())
+    state = logic.snapshot()
+    given(logic, embedded("a", one()))
+    assert state["recent"] == {}
+
+
+def test_the_clusters_of_another_algorithm_are_refused() -> None:
+    state = ClusterLogic(StandInClusterer()).snapshot()
+    with pytest.raises(SettingsError, match="clusters of stand-in, not of dbstream"):
+        ClusterLogic(DbstreamClusterer(), state)

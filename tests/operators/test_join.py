@@ -1,0 +1,324 @@
+"""One record per post, whatever comes when."""
+
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memewax.records import SIDES, Failed, Record, Side
+from memewax.telemetry import DUPLICATES
+from operators import drain, join
+from operators.join import POST, SHARDS, Shard, shard_of
+from tests.making import post, sides
+from tests.test_plain import is_plain
+
+DEADLINE, LATE = 300.0, 100.0
+STAGES = (POST, *SIDES)
+START = 1_000_000.0
+
+
+def side(global_id: str, stage: str) -> Side[Any]:
+    if stage == POST:
+        return Side(global_id, POST, post(global_id), 0.5)
+    return sides(global_id)[stage]
+
+
+def answers(global_id: str, *but: str) -> list[Side[Any]]:
+    """All sides of a post, the post among them."""
+    return [side(global_id, stage) for stage in STAGES if stage not in but]
+
+
+class Clocked:
+    """A shard and its clock; Bytewax's part is played as Bytewax plays it."""
+
+    def __init__(self, late: float = LATE) -> None:
+        self.now = START
+        self.late = late
+        self.shard = self.made(None)
+
+    def made(self, state: dict[str, Any] | None) -> Shard:
+        return Shard(frozenset(SIDES), DEADLINE, self.late, lambda: self.now, state)
+
+    def give(self, *values: Side[Any]) -> list[Record]:
+        records, discard = self.shard.on_batch(list(values))
+        assert not discard
+        return records
+
+    def wait(self, seconds: float) -> list[Record]:
+        """Let time pass; what alarms bring on the way."""
+        end = self.now + seconds
+        records: list[Record] = []
+        while (alarm := self.shard.notify_at()) is not None and alarm.timestamp() <= end:
+            self.now = max(self.now, alarm.timestamp())
+            records += self.shard.on_notify()[0]
+        self.now = end
+        return records
+
+    def end(self) -> list[Record]:
+        return self.shard.on_eof()[0]
+
+    def restart(self) -> None:
+        self.shard = self.made(pickle.loads(pickle.dumps(self.shard.snapshot())))
+
+    def waiting(self) -> set[str]:
+        return {entry[0] for entry in self.shard.snapshot()["entries"]}
+
+
+@pytest.fixture
+def clocked() -> Clocked:
+    return Clocked()
+
+
+@pytest.fixture(autouse=True)
+def _no_drain() -> Iterator[None]:
+    yield
+    drain.forget()
+
+
+def seen(record: Record) -> tuple[Any, ...]:
+    """What matters of a record."""
+    assert all(it.global_id == record.post.global_id for it in record.sides.values())
+    return record.post.global_id, tuple(sorted(record.sides)), record.missing, record.late
+
+
+def whole(global_id: str) -> tuple[Any, ...]:
+    return global_id, tuple(sorted(SIDES)), (), ()
+
+
+def duplicates() -> float:
+    return DUPLICATES._value.get()  # type: ignore[no-any-return]
+
+
+# Complete
+
+
+@given(st.permutations([(it, stage) for it in ("a", "b") for stage in STAGES]), st.integers(1, 14))
+def test_a_post_is_joined_once_in_whatever_order_its_sides_come(order: list[tuple[str, str]], size: int) -> None:
+    clocked = Clocked()
+    values = [side(*it) for it in order]
+    records = [
+        record for start in range(0, len(values), size) for record in clocked.give(*values[start : start + size])
+    ]
+    assert sorted(map(seen, records)) == [whole("a"), whole("b")]
+    assert clocked.wait(10 * DEADLINE) == []
+    assert clocked.end() == []
+
+
+def test_a_record_has_what_each_side_answered(clocked: Clocked) -> None:
+    (record,) = clocked.give(*answers("a"))
+    assert record.post == post("a")
+    assert record.fetch_seconds == 0.5
+    np.testing.assert_equal(dict(record.sides), sides("a"))
+
+
+def test_a_failure_is_an_answer(clocked: Clocked) -> None:
+    failed: Side[Any] = Side("a", "text", Failed("text", "ValueError", "no"))
+    (record,) = clocked.give(*answers("a", "text"), failed)
+    assert record.missing == ()
+    assert record.sides["text"] == failed
+
+
+def test_nothing_waits_when_all_have_answered(clocked: Clocked) -> None:
+    clocked.give(*answers("a"), *answers("b"))
+    assert clocked.waiting() == set()
+    assert clocked.shard.notify_at() is None
+
+
+# Deadlines
+
+
+def test_at_the_deadline_a_post_goes_out_without_what_is_missing(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text", "cluster"))
+    assert clocked.wait(DEADLINE - 1) == []
+    (record,) = clocked.wait(1)
+    assert record.missing == ("cluster", "text")
+    assert record.sides.keys() == set(SIDES) - {"cluster", "text"}
+
+
+def test_the_deadline_counts_from_the_first_side(clocked: Clocked) -> None:
+    clocked.give(side("a", POST))
+    clocked.wait(200)
+    clocked.give(side("a", "text"))
+    assert len(clocked.wait(100)) == 1
+
+
+def test_bytewax_is_told_the_next_deadline(clocked: Clocked) -> None:
+    clocked.give(side("a", POST))
+    clocked.wait(10)
+    clocked.give(side("b", POST))
+    assert clocked.shard.notify_at() == datetime.fromtimestamp(START + DEADLINE, UTC)
+
+
+def test_a_late_side_updates_the_record(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text", "cluster"))
+    clocked.wait(DEADLINE)
+    (first,) = clocked.give(side("a", "text"))
+    assert (first.late, first.missing) == (("text",), ("cluster",))
+    (second,) = clocked.give(side("a", "cluster"))
+    assert (second.late, second.missing) == (("cluster",), ())
+    assert second.sides.keys() == set(SIDES)
+    assert clocked.waiting() == set()
+
+
+def test_a_side_that_is_too_late_is_dropped(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text"))
+    clocked.wait(DEADLINE + LATE)
+    assert clocked.waiting() == set()
+    assert clocked.give(side("a", "text")) == []
+    assert clocked.waiting() == set()
+
+
+def test_where_nothing_late_is_waited_for_the_deadline_is_the_end() -> None:
+    clocked = Clocked(late=0.0)
+    clocked.give(*answers("a", "text"))
+    assert len(clocked.wait(DEADLINE)) == 1
+    assert clocked.waiting() == set()
+    assert clocked.give(side("a", "text")) == []
+
+
+# Duplicates
+
+
+@pytest.mark.parametrize(
+    "how", ["in one batch", "later", "after it was joined", "after its deadline", "after it was over"]
+)
+def test_a_post_that_comes_twice_is_one_record_and_counted_once(clocked: Clocked, how: str) -> None:
+    before = duplicates()
+    posted = side("a", POST)
+    if how == "in one batch":
+        records = clocked.give(posted, posted, *answers("a", POST), *answers("a", POST))
+    elif how == "later":
+        records = clocked.give(posted) + clocked.give(posted) + clocked.give(*answers("a", POST))
+    elif how == "after it was joined":
+        records = clocked.give(*answers("a")) + clocked.give(*answers("a"))
+    else:
+        clocked.give(posted)
+        records = clocked.wait(DEADLINE if how == "after its deadline" else DEADLINE + LATE) + clocked.give(posted)
+    assert len(records) == 1
+    assert duplicates() - before == 1
+    assert clocked.wait(10 * DEADLINE) == []
+
+
+def test_the_first_answer_of_a_side_stays(clocked: Clocked) -> None:
+    first: Side[Any] = Side("a", "text", None)
+    (record,) = clocked.give(first, side("a", "text"), *answers("a", "text"))
+    assert record.sides["text"] is first
+
+
+# Sides without a post
+
+
+def test_sides_without_a_post_are_no_record(clocked: Clocked) -> None:
+    clocked.give(*answers("a", POST))
+    assert clocked.wait(DEADLINE + LATE) == []
+    assert clocked.waiting() == set()
+
+
+def test_a_post_after_its_sides_were_forgotten_is_not_lost(clocked: Clocked) -> None:
+    clocked.give(*answers("a", POST))
+    clocked.wait(DEADLINE)
+    assert clocked.give(side("a", POST)) == []
+    (record,) = clocked.wait(DEADLINE)
+    assert record.missing == tuple(sorted(SIDES))
+
+
+# The end of input
+
+
+def test_at_the_end_what_waits_goes_out(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text"), *answers("b", POST))
+    assert [seen(record)[0] for record in clocked.end()] == ["a"]
+    assert clocked.waiting() == set()
+
+
+def test_at_the_end_what_went_out_already_does_not_again(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text"))
+    clocked.wait(DEADLINE)
+    assert clocked.end() == []
+
+
+def test_a_drain_leaves_what_waits_to_the_next_run(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text"))
+    drain.ask()
+    assert clocked.end() == []
+    clocked.restart()
+    drain.forget()
+    assert [seen(record) for record in clocked.give(side("a", "text"))] == [whole("a")]
+
+
+# State
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from(STAGES)) | st.sampled_from([10.0, 150.0, 290.0]), max_size=40
+)
+
+
+def outcomes(steps: list[tuple[str, str] | float], restarts: set[int]) -> list[list[tuple[Any, ...]]]:
+    clocked = Clocked()
+    told = []
+    for number, step in enumerate(steps):
+        if number in restarts:
+            clocked.restart()
+        records = clocked.wait(step) if isinstance(step, float) else clocked.give(side(*step))
+        told.append(sorted(map(seen, records)))
+    return [*told, sorted(map(seen, clocked.end()))]
+
+
+@settings(deadline=None)
+@given(STEPS, st.sets(st.integers(0, 40)))
+def test_a_shard_that_is_restored_goes_on_as_if_it_had_not_stopped(
+    steps: list[tuple[str, str] | float], restarts: set[int]
+) -> None:
+    assert outcomes(steps, restarts) == outcomes(steps, set())
+
+
+def test_a_deadline_that_passed_between_runs_comes_at_once(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text"))
+    clocked.now += 10 * DEADLINE
+    clocked.restart()
+    assert len(clocked.wait(0)) == 1
+
+
+def test_a_snapshot_holds_only_plain_values(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text"), *answers("b"))
+    clocked.wait(DEADLINE)
+    clocked.give(*answers("c", POST), side("d", POST))
+    state = clocked.shard.snapshot()
+    assert len(state["entries"]) == 3
+    assert state["version"] == 1
+    assert is_plain(state)
+
+
+def test_a_snapshot_does_not_change_with_the_shard(clocked: Clocked) -> None:
+    clocked.give(side("a", POST))
+    state = clocked.shard.snapshot()
+    before = pickle.dumps(state)
+    clocked.give(*answers("a", POST))
+    assert pickle.dumps(state) == before
+
+
+def test_only_the_last_finished_ids_are_remembered(clocked: Clocked) -> None:
+    for number in range(3 * join._REMEMBERED):
+        clocked.give(*answers(f"{number}"))
+    finished = clocked.shard.snapshot()["finished"]
+    assert finished == [f"{number}" for number in range(2 * join._REMEMBERED, 3 * join._REMEMBERED)]
+
+
+def test_alarms_of_finished_posts_do_not_pile_up_behind_one_that_waits(clocked: Clocked) -> None:
+    clocked.give(side("slow", POST))
+    for number in range(3 * join._STALE):
+        clocked.give(*answers(f"{number}"))
+        clocked.shard.notify_at()
+    assert len(clocked.shard._alarms) <= join._STALE + 2
+    assert [seen(record)[0] for record in clocked.wait(DEADLINE)] == ["slow"]
+
+
+def test_posts_are_spread_over_all_shards_and_always_the_same() -> None:
+    assert {shard_of(f"{number}-reddit") for number in range(2000)} == {f"{shard:02d}" for shard in range(SHARDS)}
+    assert shard_of("18fr14v-reddit") == "26"
+    assert shard_of("\U0001f600") == shard_of("\U0001f600")

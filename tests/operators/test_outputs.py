@@ -1,0 +1,135 @@
+"""Records into several sinks at once, and dead letters into theirs."""
+
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSource, run_main
+
+from memewax.errors import SettingsError, WorldError
+from memewax.records import DeadLetter, Failed, Record
+from memewax.settings import Settings
+from operators.outputs import write_dead_letters, write_records
+from operators.rows import HEADER_PREFIX
+from operators.store import PostStore
+from tests.brokers import MockBroker, create_topic, read_topic
+from tests.making import message, post, record, sides
+
+LARGE = Record(post("large", description="x" * 3000), sides("large"))
+SMALL = record("small")
+FAILED = record("failed", text=Failed("text", "ValueError", "no"))
+
+
+def flow(records: list[Record], letters: list[DeadLetter] | None = None, **settings: Any) -> Dataflow:
+    made = Dataflow("test")
+    chosen = Settings(**settings)
+    failed = write_records("write", op.input("records", made, TestingSource(records)), chosen, (8, 8))
+    others = op.input("letters", made, TestingSource(letters or []))
+    write_dead_letters("dead_letters", op.merge("all_letters", failed, others), chosen)
+    return made
+
+
+def run(*args: Any, **settings: Any) -> None:
+    run_main(flow(*args, **settings))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_sink_gets_every_record(tmp_path: Path, mock_broker: MockBroker) -> None:
+    topic = create_topic(mock_broker)
+    run([SMALL, FAILED], to=("store", "records.jsonl", f"kafka://{mock_broker.bootstrap}/{topic}"))
+    written = lines(tmp_path / "records.jsonl")
+    stored = PostStore(tmp_path / "store", 8, 8).rows()
+    sent = read_topic(mock_broker, topic)
+    assert [row["global_id"] for row in written] == ["small", "failed"]
+    assert sorted(row["global_id"] for row in stored) == ["failed", "small"]
+    assert sorted(((it.key or b"").decode(), orjson.loads(it.value or b"")["global_id"]) for it in sent) == [
+        ("failed", "failed"),
+        ("small", "small"),
+    ]
+
+
+def test_all_sinks_agree_on_when_a_record_was_joined(tmp_path: Path) -> None:
+    run([SMALL], to=("store", "records.jsonl"))
+    (written,), (stored,) = lines(tmp_path / "records.jsonl"), PostStore(tmp_path / "store", 8, 8).rows()
+    assert written["joined_time"] == stored["joined_time"]
+
+
+def test_dead_letters_go_beside_the_first_sink(tmp_path: Path) -> None:
+    letter = DeadLetter(message(b"no"), "parse", "BadRecordError", "not JSON")
+    run([SMALL, FAILED], [letter], to=("out/records.jsonl",))
+    told = lines(tmp_path / "out" / "records.dead-letters.jsonl")
+    assert sorted((it["stage"], it["global_id"]) for it in told) == [("parse", None), ("text", "failed")]
+
+
+def test_a_record_too_large_for_a_topic_becomes_a_dead_letter_and_goes_everywhere_else(
+    tmp_path: Path, mock_broker: MockBroker
+) -> None:
+    topic = create_topic(mock_broker)
+    run(
+        [SMALL, LARGE],
+        to=("records.jsonl", f"kafka://{mock_broker.bootstrap}/{topic}"),
+        kafka={"message.max.bytes": "3000"},
+    )
+    assert [it.key for it in read_topic(mock_broker, topic)] == [b"small"]
+    assert [row["global_id"] for row in lines(tmp_path / "records.jsonl")] == ["small", "large"]
+    (letter,) = lines(tmp_path / "records.dead-letters.jsonl")
+    assert (letter["stage"], letter["global_id"]) == ("write", "large")
+    assert "too many for the topic" in letter["reason"]
+    assert b64decode(letter["value"]) == LARGE.post.message.value
+
+
+def test_dead_letters_into_a_topic_keep_the_message_and_say_why(tmp_path: Path, mock_broker: MockBroker) -> None:
+    topic = create_topic(mock_broker)
+    letter = DeadLetter(message(b"\xff" * 5000), "parse", "BadRecordError", "not JSON")
+    run([], [letter], to=("store",), dead_letters=f"kafka://{mock_broker.bootstrap}/{topic}")
+    (stored,) = read_topic(mock_broker, topic)
+    assert stored.value == b"\xff" * 5000
+    assert dict(stored.headers)[f"{HEADER_PREFIX}reason"] == b"not JSON"
+
+
+def test_a_dead_letter_too_large_for_its_topic_is_cut(tmp_path: Path, mock_broker: MockBroker) -> None:
+    topic = create_topic(mock_broker)
+    letter = DeadLetter(message(b"\xff" * 5000), "parse", "BadRecordError", "not JSON")
+    run(
+        [],
+        [letter],
+        to=("store",),
+        dead_letters=f"kafka://{mock_broker.bootstrap}/{topic}",
+        kafka={"message.max.bytes": "3000"},
+    )
+    (stored,) = read_topic(mock_broker, topic)
+    assert 1000 < len(stored.value or b"") < 3000
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "no sink"),
+        ({"to": ("kafka://here:9092",)}, "is not kafka://HOST:PORT/TOPIC"),
+        ({"to": ("store",), "dead_letters": "dead"}, "dead letters go to"),
+        ({"to": ("a.jsonl", "./a.jsonl")}, "named twice"),
+        ({"to": ("a.jsonl",), "dead_letters": "a.jsonl"}, "named twice"),
+    ],
+)
+def test_sinks_that_cannot_be_are_settings_to_correct(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        flow([], **settings)
+
+
+@pytest.mark.parametrize("to", ["file/store", "file/records.jsonl"])
+def test_a_sink_that_cannot_be_written_is_told_before_anything_is_read(to: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WorldError, match="file"):
+        flow([], to=(to,))

@@ -1,0 +1,94 @@
+"""What the documents tell people to type exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from typer.core import TyperGroup
+
+from memewax.commands.app import app
+from memewax.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [
+    "README.md",
+    *sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("k8s/*")]),
+]
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+
+
+def commands(document: str) -> list[list[str]]:
+    """Each `memewax …` in the shell blocks of a document, as its words."""
+    blocks = BLOCK.findall((ROOT / document).read_text())
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    found = []
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        while words and "=" in words[0]:  # variables before the command
+            words.pop(0)
+        if words and words[0].removeprefix(".venv/bin/") == "memewax":
+            found.append(words[1:])
+    return found
+
+
+def parse(words: list[str]) -> None:
+    """Let the command parse its words, without running it; raises as it would."""
+    name, command, rest = "memewax", typer.main.get_command(app), list(words)
+    while isinstance(command, TyperGroup):
+        name, found, rest = command.resolve_command(command.context_class(command), rest)
+        assert found is not None
+        command = found
+    command.make_context(name, rest)
+
+
+ALL = [(document, words) for document in DOCUMENTS if document.endswith(".md") for words in commands(document)]
+
+
+@pytest.mark.parametrize(("document", "words"), ALL, ids=[" ".join(words) for _, words in ALL])
+def test_a_command_in_a_document_parses(document: str, words: list[str]) -> None:
+    parse(words)
+
+
+def test_a_command_that_does_not_exist_would_be_noticed() -> None:
+    with pytest.raises(Exception, match="No such option"):
+        parse(["run", "--nonsense"])
+    with pytest.raises(Exception, match="No such command"):
+        parse(["nonsense"])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_settings_in_a_document_exist(document: str) -> None:
+    named = set(re.findall(rf"{PREFIX}([A-Z_]+[A-Z])", (ROOT / document).read_text()))
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_the_readme_s_first_screen_has_the_two_commands() -> None:
+    first = "\n".join((ROOT / "README.md").read_text().splitlines()[:20])
+    assert "python3 -m venv .venv && .venv/bin/pip install -q rust-just && .venv/bin/just demo" in first
+    assert "\n.venv/bin/just test\n" in first
+
+
+def test_files_that_documents_link_to_exist() -> None:
+    for document in (name for name in DOCUMENTS if name.endswith(".md")):
+        for target in re.findall(r"\]\(([^)#]+)", (ROOT / document).read_text()):
+            assert "://" in target or (ROOT / document).parent.joinpath(target).exists(), f"{document}: {target}"
+
+
+def test_the_manifests_name_each_other_rightly() -> None:
+    parts = list(yaml.safe_load_all((ROOT / "k8s/memes.yaml").read_text()))
+    by_kind = {part["kind"]: part for part in parts}
+    states = by_kind["StatefulSet"]["spec"]
+    container = states["template"]["spec"]["containers"][0]
+    hosts = by_kind["ConfigMap"]["data"]["hosts"].split()
+    name, service = by_kind["StatefulSet"]["metadata"]["name"], by_kind["Service"]["metadata"]["name"]
+    port = next(it["containerPort"] for it in container["ports"] if it["name"] == "flow")
+    assert hosts == [f"{name}-{index}.{service}:{port}" for index in range(states["replicas"])]
+    assert states["serviceName"] == service
+    assert {it["name"] for it in container["volumeMounts"]} <= {
+        it["name"] for it in states["template"]["spec"]["volumes"]
+    }
+    environment = {it["name"]: it.get("value") for it in container["env"]}
+    assert environment["BYTEWAX_STATEFULSET_NAME"] == name

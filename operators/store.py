@@ -1,5 +1,9 @@
 """The analytics store: a LanceDB folder with a table of posts, one row per `global_id`."""
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -80,10 +84,11 @@ class PostStore:
 
     def _opened(self, folder: Path) -> Any:
         database = lancedb.connect(folder)
-        try:
-            return database.open_table(TABLE)
-        except ValueError:  # it is not there; another process may be about to make it too
-            return database.create_table(TABLE, schema=self._schema, exist_ok=True)
+        with _alone(folder):
+            try:
+                return database.open_table(TABLE)
+            except ValueError:  # it is not there
+                return database.create_table(TABLE, schema=self._schema)
 
     def upsert(self, rows: list[Row]) -> None:
         """Write rows; of several with one id the last one stays."""
@@ -117,6 +122,18 @@ class PostStore:
         """All posts, whole: for reports over small stores."""
         rows: list[Row] = self._table.to_arrow().to_pylist()
         return [{**row, "extra": orjson.loads(row["extra"])} for row in rows]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time: of two that make the table at once, one would fail or overwrite the other's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _unwritable(error: Exception) -> WorldError:

@@ -112,12 +112,12 @@ class Flow:
             "threads": 1,
             **settings,
         }
-        self._seconds = seconds
+        self.seconds = seconds
         self._runs = 0
 
     def environment(self) -> dict[str, str]:
         own = {f"MEMEWAX_{name.upper()}": str(value) for name, value in self.settings.items()}
-        return {**os.environ, **own, SECONDS: str(self._seconds), "RUST_BACKTRACE": "0"}
+        return {**os.environ, **own, SECONDS: str(self.seconds), "RUST_BACKTRACE": "0"}
 
     def worker(self, snapshot_seconds: float = 0.2) -> Running:
         """One worker process, without the command above it."""

@@ -1,5 +1,6 @@
 """The analytics store: what is written twice is there once, and nothing hurts it."""
 
+import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from memewax.errors import WorldError
 from memewax.records import SIDES, Failed, Reading, Record
 from operators import store
 from operators.rows import Row, row_of
-from operators.store import TABLE, PostStore, StoreSink
+from operators.store import TABLE, PostStore, StoreSink, posts_schema
 from tests.making import LINE, post, record, vector
 
 HOSTILE = [
@@ -155,10 +156,17 @@ def test_a_table_of_other_columns_is_refused(folder: Path) -> None:
         PostStore(folder, 8, 8)
 
 
-def test_two_may_make_it_at_the_same_time(folder: Path) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda _: PostStore(folder, 8, 8), range(8)))
-    opened[0].upsert([row("a")])
+def test_while_another_process_makes_it_it_is_waited_for(folder: Path) -> None:
+    folder.mkdir()
+    another = os.open(folder, os.O_RDONLY)
+    fcntl.flock(another, fcntl.LOCK_EX)
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(PostStore, folder, 8, 8)
+        with pytest.raises(TimeoutError):
+            opened.result(0.2)
+        lancedb.connect(folder).create_table(TABLE, schema=posts_schema(8, 8))
+        os.close(another)
+        opened.result(20).upsert([row("a")])
     assert by_id(PostStore(folder, 8, 8)).keys() == {"a"}
 
 

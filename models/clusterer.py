@@ -78,6 +78,9 @@ class DbstreamClusterer(Clusterer):
             raise BadRecordError(f"the embedding has {embedding.size} numbers, those before it had {self._sum.size}")
         point = self._centred(embedding)
         self._river.learn_one(dict(enumerate(point)))
+        # Densities shared by micro-clusters serve to put these together, which is not asked for here.
+        self._river.s.clear()
+        self._river.s_t.clear()
         live = self._river.micro_clusters
         for key in self._ids.keys() - live.keys():
             del self._ids[key]
@@ -94,7 +97,7 @@ class DbstreamClusterer(Clusterer):
         return len(self._ids)
 
     def state(self) -> State:
-        """Mean, micro-clusters with their densities, and ids."""
+        """Mean, micro-clusters and ids."""
         live = self._river.micro_clusters
         return {
             "version": 1,
@@ -108,8 +111,6 @@ class DbstreamClusterer(Clusterer):
             "updated": [it.last_update for it in live.values()],
             "weights": [it.weight for it in live.values()],
             "time": self._river._time_stamp,
-            "shared": {key: dict(row) for key, row in self._river.s.items()},
-            "shared_time": {key: dict(row) for key, row in self._river.s_t.items()},
         }
 
     def restore(self, state: State) -> None:
@@ -122,8 +123,6 @@ class DbstreamClusterer(Clusterer):
             key: micro_cluster(dict(enumerate(centre)), updated, weight) for key, centre, updated, weight in rows
         }
         self._river._time_stamp = state["time"]
-        self._river.s = {key: dict(row) for key, row in state["shared"].items()}
-        self._river.s_t = {key: dict(row) for key, row in state["shared_time"].items()}
 
     def _centred(self, embedding: Vector) -> list[float]:
         self._sum = self._sum + embedding.astype(np.float64)

@@ -91,10 +91,13 @@ def write_dead_letters(step_id: str, letters: Stream[DeadLetter], settings: Sett
 
 
 def _check_distinct(settings: Settings) -> None:
-    """Two writers would cut each other's file, and records among dead letters are of use to nobody."""
+    """Two writers would cut each other's file, and what is written into the source would be read as posts."""
     seen = set()
+    source = Path(settings.source or "no source").resolve()
     for address in (*settings.to, settings.dead_letters_to):
         place = address if is_kafka(address) else str(Path(address).resolve())
+        if is_file(address) and source.is_dir() and Path(place).is_relative_to(source):
+            raise SettingsError(f"{address} lies in the source, {settings.source}: name a place outside of it")
         if place in seen:
             raise SettingsError(f"{address} is named twice among the sinks: each needs a place of its own")
         seen.add(place)

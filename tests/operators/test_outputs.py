@@ -121,6 +121,7 @@ def test_a_dead_letter_too_large_for_its_topic_is_cut(tmp_path: Path, mock_broke
         ({"to": ("store",), "dead_letters": "dead"}, "dead letters go to"),
         ({"to": ("a.jsonl", "./a.jsonl")}, "named twice"),
         ({"to": ("a.jsonl",), "dead_letters": "a.jsonl"}, "named twice"),
+        ({"source": ".", "to": ("a.jsonl",)}, "lies in the source"),
     ],
 )
 def test_sinks_that_cannot_be_are_settings_to_correct(settings: dict[str, Any], told: str) -> None:

@@ -119,7 +119,10 @@ class Settings(BaseSettings):
     models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
 
     join_deadline_seconds: float = Field(
-        300.0, gt=0, le=_LONGEST_WAIT, description="A post goes out without the sides that have not answered by then."
+        300.0,
+        gt=0,
+        le=_LONGEST_WAIT,
+        description="So long after the flow took a post in it goes out without the sides that have not answered.",
     )
     join_late_seconds: float = Field(
         300.0, ge=0, le=_LONGEST_WAIT, description="For so long after its deadline a late side still updates a record."

@@ -72,7 +72,9 @@ def _prepare_output(path: Path, recovery: Path, *, goes_on: bool) -> None:
     """Neither overwrite what is somebody else's nor go on where what was written is gone."""
     if goes_on:
         if not path.exists():
-            raise WorldError(f"{path} is gone, but {recovery} would go on with it: delete that folder to begin anew")
+            raise WorldError(
+                f"{path} is not there, and {recovery} goes on after posts already done: delete it to begin anew"
+            )
         return
     if is_file(str(path)) and path.exists() and path.stat().st_size:
         raise WorldError(f"{path} is there already and would begin anew: move it away, or name its --recovery folder")

@@ -220,7 +220,7 @@ def test_a_run_and_what_comes_after_it(memewax: Memewax, words: list[str], tmp_p
     (tmp_path / "records.jsonl").rename(tmp_path / "elsewhere.jsonl")
     gone = memewax(*words)
     assert (gone.code, gone.out) == (3, "")
-    assert "records.jsonl is gone, but store.recovery would go on with it" in gone.err
+    assert "records.jsonl is not there, and store.recovery goes on after posts already done" in gone.err
     (tmp_path / "elsewhere.jsonl").rename(tmp_path / "records.jsonl")
 
     (tmp_path / "posts.jsonl").write_bytes(lines(range(2)))

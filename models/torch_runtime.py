@@ -7,13 +7,13 @@ from memewax.errors import WorldError
 from memewax.settings import Settings
 
 if TYPE_CHECKING:
-    from torch.library import Library
+    from torch import library
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-_kept: list["Library"] = []
+_kept: "list[library.Library]" = []
 """torch forgets the operators of a library that is collected."""
 
 
@@ -41,6 +41,7 @@ def mend_torchvision() -> None:
     are there. Declaring these two is enough: nothing here calls them.
     """
     import torch
+    from torch import library
 
     try:
         import torchvision
@@ -51,8 +52,8 @@ def mend_torchvision() -> None:
         return
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]  # half of it stayed behind
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    operators = library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for schema in _SCHEMAS:
-        library.define(schema)  # type: ignore[no-untyped-call]
-    _kept.append(library)
+        operators.define(schema)  # type: ignore[no-untyped-call]
+    _kept.append(operators)
     import torchvision  # noqa: F401

@@ -1,8 +1,10 @@
 """The analytics store: a LanceDB folder with a table of posts, one row per `global_id`."""
 
 import fcntl
+import math
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +25,10 @@ from operators.rows import Row
 TABLE: Final = "posts"
 _COMPACT_EVERY: Final = 200
 """Each write adds a fragment and a version; after so many they are put together and old ones go."""
+_COMPACT_ROWS: Final = 25_000
+"""So are they after so many rows: a write compares its ids with all that are not in the index yet."""
+_GATHER_SECONDS: Final = 1.0
+_GATHER_ROWS: Final = 512
 _KEEP: Final = timedelta(minutes=10)
 """Versions that readers may still have open."""
 
@@ -67,7 +73,7 @@ class PostStore:
     def __init__(self, folder: Path, image_dimension: int, text_dimension: int) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or holds vectors of other models."""
         self._schema = posts_schema(image_dimension, text_dimension)
-        self._writes = 0
+        self._writes = self._loose_rows = 0
         try:
             self._table = self._opened(folder)
         except (OSError, RuntimeError, ValueError) as error:
@@ -101,7 +107,8 @@ class PostStore:
         except (OSError, RuntimeError) as error:
             raise _unwritable(error) from error
         self._writes += 1
-        if self._writes % _COMPACT_EVERY == 0:
+        self._loose_rows += len(columns)
+        if self._writes >= _COMPACT_EVERY or self._loose_rows >= _COMPACT_ROWS:
             self.compact()
 
     def compact(self) -> None:
@@ -112,6 +119,7 @@ class PostStore:
             self._table.optimize(cleanup_older_than=_KEEP)
         except (OSError, RuntimeError) as error:
             raise _unwritable(error) from error
+        self._writes = self._loose_rows = 0
         log.debug("store compacted", rows=self.count())
 
     def count(self) -> int:
@@ -160,18 +168,35 @@ class StoreSink(FixedPartitionedSink[Row, dict[str, Any]]):
         """The folder, as the one part."""
         return [part_name(self._folder)]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
+    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "StorePart":  # noqa: ARG002
         """Open the store; what was written after the snapshot is simply written again."""
-        return _Part(PostStore(self._folder, *self._dimensions))
+        return StorePart(PostStore(self._folder, *self._dimensions))
 
 
-class _Part(StatefulSinkPartition[Row, dict[str, Any]]):
-    def __init__(self, store: PostStore) -> None:
+class StorePart(StatefulSinkPartition[Row, dict[str, Any]]):
+    """Gathers rows for a second: a write takes some ten milliseconds, however few they are."""
+
+    def __init__(self, store: PostStore, now: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._now = now
+        self._rows: list[Row] = []
+        self._written = -math.inf
 
     def write_batch(self, values: list[Row]) -> None:
-        with step("store", len(values)):
-            self._store.upsert(values)
+        """Take rows in; a lone one is written at once, those of a burst together."""
+        self._rows += values
+        if len(self._rows) >= _GATHER_ROWS or self._now() - self._written >= _GATHER_SECONDS:
+            self._write()
 
     def snapshot(self) -> dict[str, Any]:
+        """Write what waits, before it counts as written; after a crash it comes again."""
+        self._write()
         return {"version": 1}
+
+    def _write(self) -> None:
+        if not self._rows:
+            return
+        with step("store", len(self._rows)):
+            self._store.upsert(self._rows)
+        self._rows = []
+        self._written = self._now()

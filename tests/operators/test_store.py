@@ -15,7 +15,7 @@ from memewax.errors import WorldError
 from memewax.records import SIDES, Failed, Reading, Record
 from operators import store
 from operators.rows import Row, row_of
-from operators.store import TABLE, PostStore, StoreSink, posts_schema
+from operators.store import TABLE, PostStore, StorePart, StoreSink, posts_schema
 from tests.making import LINE, post, record, vector
 
 HOSTILE = [
@@ -203,3 +203,37 @@ def test_a_compaction_that_fails_is_told_in_a_line(
 def test_the_part_does_not_depend_on_the_way_a_folder_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     assert StoreSink(Path("store"), 8, 8).list_parts() == StoreSink(folder, 8, 8).list_parts() == [os.fspath(folder)]
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_rows_of_a_burst_are_written_together_and_all_before_a_snapshot(tmp_path: Path) -> None:
+    store, clock = PostStore(tmp_path, 8, 8), Clock()
+    part = StorePart(store, clock)
+    part.write_batch([row_of(record("first"), "now")])
+    assert store.count() == 1  # a lone row does not wait
+    for number in range(10):
+        part.write_batch([row_of(record(f"{number}"), "now")])
+    assert store.count() == 1
+    clock.seconds = 1.0
+    part.write_batch([row_of(record("late"), "now")])
+    assert store.count() == 12
+    part.write_batch([row_of(record("last"), "now")])
+    part.snapshot()
+    assert store.count() == 13
+
+
+def test_many_rows_do_not_wait(tmp_path: Path) -> None:
+    store = PostStore(tmp_path, 8, 8)
+    part = StorePart(store, Clock())
+    part.write_batch([row_of(record("first"), "now")])
+    part.write_batch([row_of(record(f"{number}"), "now") for number in range(600)])
+    assert store.count() == 601

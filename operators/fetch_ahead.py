@@ -64,7 +64,9 @@ class _Worker:
     all parts in one round and then lets the flow handle what they gave; so only one of them gives in a round.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_posts: int, max_bytes: int) -> None:
+        self._max_posts = max_posts
+        self._max_bytes = max_bytes
         self.parts: list[_Part] = []
         self._asked: set[_Part] = set()
         self._has_given = False
@@ -91,6 +93,10 @@ class _Worker:
     def bytes(self) -> int:
         """Of the pictures that are there already."""
         return sum(_bytes(item) for part in self.parts for unit in part.units for item in unit.items)
+
+    def has_room(self) -> bool:
+        """Whether more may be fetched ahead."""
+        return self.waiting() < self._max_posts and self.bytes() < self._max_bytes
 
     def _is_next(self, part: "_Part") -> bool:
         """In the order of the source; where it has none, whoever is ready and waited longest."""
@@ -119,26 +125,20 @@ class FetchAhead(FixedPartitionedSource[Incoming, dict[str, Any]]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
         """Read one part."""
-        worker = self._workers.setdefault(threading.get_ident(), _Worker())
+        worker = self._workers.setdefault(threading.get_ident(), _Worker(self._max_posts, self._max_bytes))
         position = resume_state["position"] if resume_state else None
-        part = _Part(self._source.open(for_part, position), position, worker, self._fetching, self._bounds())
+        part = _Part(self._source.open(for_part, position), position, worker, self._fetching)
         worker.parts.append(part)
         return part
 
-    def _bounds(self) -> tuple[int, int]:
-        return self._max_posts, self._max_bytes
-
 
 class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
-    def __init__(
-        self, reader: Reader, position: Position | None, worker: _Worker, fetching: Fetching, bounds: tuple[int, int]
-    ) -> None:
+    def __init__(self, reader: Reader, position: Position | None, worker: _Worker, fetching: Fetching) -> None:
         self.reader = reader
         self.units: deque[_Unit] = deque()
         self._position = position
         self._worker = worker
         self._fetching = fetching
-        self._max_posts, self._max_bytes = bounds
         self._is_idle = False
         self.given = 0
         """Number of its last giving among those of the worker."""
@@ -197,7 +197,7 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
         return bool(self.units) and self.units[0].is_ready()
 
     def _read_ahead(self) -> None:
-        while not self.reader.ended and (not self.units or self._has_room()):
+        while not self.reader.ended and (not self.units or self._worker.has_room()):
             unit = self.reader.read()
             self._is_idle = unit is None
             if unit is None:
@@ -207,9 +207,6 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
             fetches = iter(self._fetching.start([item for item in parsed if isinstance(item, Post)]))
             items = [next(fetches) if isinstance(item, Post) else item for item in parsed]
             self.units.append(_Unit(items, unit.resume, unit.turn, self.reader.lag()))
-
-    def _has_room(self) -> bool:
-        return self._worker.waiting() < self._max_posts and self._worker.bytes() < self._max_bytes
 
     def _count(self, items: list[Incoming]) -> None:
         arrivals = sum(isinstance(item, Arrival) for item in items)

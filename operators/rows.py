@@ -1,7 +1,7 @@
 """What goes out: a record as a row of named columns, a dead letter as JSON or as headers."""
 
 from base64 import b64encode
-from dataclasses import asdict, astuple, replace
+from dataclasses import astuple, replace
 from typing import Any, Final
 
 import numpy as np
@@ -134,8 +134,13 @@ def json_of_dead_letter(letter: DeadLetter) -> bytes:
 
 def headers_of_dead_letter(letter: DeadLetter) -> tuple[tuple[str, bytes | None], ...]:
     """The message's own headers, then what went wrong, under one prefix."""
-    told = asdict(letter) | {"origin": letter.message.origin}
-    names = ("stage", "exception", "reason", "origin", "global_id")
+    told = {
+        "stage": letter.stage,
+        "exception": letter.exception,
+        "reason": letter.reason,
+        "origin": letter.message.origin,
+        "global_id": letter.global_id,
+    }
     return letter.message.headers + tuple(
-        (HEADER_PREFIX + name, str(told[name]).encode(errors="replace")) for name in names if told[name] is not None
+        (HEADER_PREFIX + name, value.encode(errors="replace")) for name, value in told.items() if value is not None
     )

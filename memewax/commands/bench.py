@@ -63,10 +63,7 @@ def overhead(
         from_file = [_from_file(source, folder / f"file-{number}", posts) for number in _counted(runs, "file to file")]
         from_topic = _over_kafka(brokers, posts, runs, folder) if brokers else []
     report = _report(posts, from_file, from_topic)
-    if as_json:
-        sys.stdout.write(orjson.dumps(report).decode() + "\n")
-    else:
-        sys.stdout.write(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")
     if not brokers:
         print("memewax: no --brokers given, so nothing was measured over Kafka", file=sys.stderr)
 
@@ -158,13 +155,18 @@ def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable
     }
     prepare_recovery(folder / "recovery")
     memory = _Memory(posts)
-    ended = run_job(Job("memes", settings, folder / "recovery", _SNAPSHOT_SECONDS), memory.sample, print)
+    ended = run_job(Job("memes", settings, folder / "recovery", _SNAPSHOT_SECONDS), memory.sample, _tell)
     count, seconds = times()
     if count != posts:
         raise SettingsError(f"{posts} posts went in and {count} records came out: this is no measurement")
     steps = {step: 1e6 * spent / posts for step, spent in (ended.counts.step_seconds or {}).items()}
     steps["engine"] = 1e6 * seconds / posts - sum(steps.values())
     return Run(posts / seconds, steps, memory.peak, memory.first_tenth, memory.last)
+
+
+def _tell(line: str) -> None:
+    """What a process logs goes to stderr: stdout is for the report."""
+    print(line, file=sys.stderr)
 
 
 class _Memory:

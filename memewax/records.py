@@ -7,7 +7,7 @@ so that the join completes for every post and a dead letter is a second output r
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,6 +150,16 @@ class Cluster:
 
     id: int
     distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEvent:
+    """A cluster was born, turned out to be the same as another, or faded away; its id is never given again."""
+
+    kind: Literal["birth", "merge", "retire"]
+    cluster: int
+    into: int | None = None
+    """Of a merge: the cluster under whose id both go on."""
 
 
 @dataclass(frozen=True, slots=True)

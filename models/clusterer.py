@@ -9,7 +9,7 @@ from river.cluster import DBSTREAM
 from river.cluster.dbstream import DBSTREAMMicroCluster
 
 from memewax.errors import BadRecordError
-from memewax.records import Cluster, Vector
+from memewax.records import Cluster, ClusterEvent, Vector
 
 State = dict[str, Any]
 """Plain values, pickled into the recovery store."""
@@ -24,6 +24,10 @@ class Clusterer(ABC):
     @abstractmethod
     def learn(self, embedding: Vector) -> Cluster:
         """Take in one embedding of shape (dimension,); its cluster has an id for life."""
+
+    def events(self) -> list[ClusterEvent]:
+        """What became of clusters since the last call, in order: each event is told once."""
+        return []
 
     @abstractmethod
     def count(self) -> int:

@@ -3,6 +3,7 @@
 import gc
 import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 from bytewax.dataflow import Dataflow
 
@@ -14,17 +15,28 @@ from models.clusterer import Clusterer, DbstreamClusterer, StandInClusterer
 from models.load import Models, load_models
 from operators import drain
 
+Loaded = TypeVar("Loaded")
+
 
 def started(build: Callable[[Settings, Models, Callable[[], Clusterer]], Dataflow]) -> Dataflow:
-    """Build a flow from settings and models; prints one line and exits with the error's code where that fails."""
+    """Build a flow of all models; prints one line and exits with the error's code where that fails."""
+
+    def built(settings: Settings, models: Models) -> Dataflow:
+        clusterer = StandInClusterer if settings.models == "stand-in" else DbstreamClusterer
+        return build(settings, models, clusterer)
+
+    return started_with(lambda settings: load_models(settings), built)  # noqa: PLW0108 - tests replace it
+
+
+def started_with(load: Callable[[Settings], Loaded], build: Callable[[Settings, Loaded], Dataflow]) -> Dataflow:
+    """Build a flow from the settings and what `load` gives it; ends as `started` does where that fails."""
     try:
         settings = load_settings()
         configure_logging(settings.log_level)
         drain.on_signals()
-        models = load_models(settings)
+        loaded = load(settings)
         _spare_the_collector()
-        clusterer = StandInClusterer if settings.models == "stand-in" else DbstreamClusterer
-        return reported(build(settings, models, clusterer))
+        return reported(build(settings, loaded))
     except MemewaxError as error:
         print(f"memewax: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-"""The five models of a flow, loaded as the settings say; importing this module is cheap, calling it is not."""
+"""The five models of a flow, together or one alone, as the settings say; importing this is cheap, calling it is not."""
 
 from dataclasses import dataclass
 
@@ -34,36 +34,79 @@ def load_models(settings: Settings) -> Models:
     Takes some seconds and about 1 GB for the real ones. Raises `WeightsError` if the weights of one are nowhere to be
     found or are not what was pinned, and `WorldError` if the device of the settings is not there.
     """
-    return _stand_ins() if settings.models == "stand-in" else _real(settings)
-
-
-def _stand_ins() -> Models:
-    from models import standin
-
     return Models(
-        image=standin.StandInImage(),
-        ocr=standin.StandInOcr(),
-        entities=standin.StandInEntities(),
-        sentiment=standin.StandInSentiment(),
-        text=standin.StandInText(),
+        image=load_image(settings),
+        ocr=load_ocr(settings),
+        entities=load_entities(settings),
+        sentiment=load_sentiment(settings),
+        text=load_text(settings),
     )
 
 
-def _real(settings: Settings) -> Models:
-    # torch and what stands on it take seconds to import, and torchvision is mended first
-    from models.torch_runtime import prepare
+# Each of these loads one alone and raises as `load_models` does. torch and what stands on it take seconds to import, so
+# they come late, and `prepare` mends torchvision before anything imports it.
 
-    device = prepare(settings)
-    from models.entities import SpacyEntities
-    from models.ocr import EasyOcrReader
-    from models.sentiment import VaderSentiment
-    from models.text_embedding import SentenceEmbedder
+
+def load_image(settings: Settings) -> Embedder[Pixels]:
+    """The image model."""
+    if settings.models == "stand-in":
+        from models.standin import StandInImage
+
+        return StandInImage()
+    device = _prepared(settings)
     from models.vit import VitEmbedder
 
-    return Models(
-        image=VitEmbedder.load(settings, device),
-        ocr=EasyOcrReader.load(settings, device),
-        entities=SpacyEntities.load(settings),
-        sentiment=VaderSentiment.load(),
-        text=SentenceEmbedder.load(settings, device),
-    )
+    return VitEmbedder.load(settings, device)
+
+
+def load_ocr(settings: Settings) -> Model[Pixels, Reading]:
+    """The reader of text in pictures."""
+    if settings.models == "stand-in":
+        from models.standin import StandInOcr
+
+        return StandInOcr()
+    device = _prepared(settings)
+    from models.ocr import EasyOcrReader
+
+    return EasyOcrReader.load(settings, device)
+
+
+def load_entities(settings: Settings) -> Model[str, tuple[Entity, ...]]:
+    """The finder of named entities."""
+    if settings.models == "stand-in":
+        from models.standin import StandInEntities
+
+        return StandInEntities()
+    _prepared(settings)
+    from models.entities import SpacyEntities
+
+    return SpacyEntities.load(settings)
+
+
+def load_sentiment(settings: Settings) -> Model[str, Sentiment]:
+    """The judge of tone."""
+    if settings.models == "stand-in":
+        from models.standin import StandInSentiment
+
+        return StandInSentiment()
+    from models.sentiment import VaderSentiment
+
+    return VaderSentiment.load()
+
+
+def load_text(settings: Settings) -> Embedder[str]:
+    """The sentence model."""
+    if settings.models == "stand-in":
+        from models.standin import StandInText
+
+        return StandInText()
+    device = _prepared(settings)
+    from models.text_embedding import SentenceEmbedder
+
+    return SentenceEmbedder.load(settings, device)
+
+
+def _prepared(settings: Settings) -> str:
+    from models.torch_runtime import prepare
+
+    return prepare(settings)

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("vocabulary", "models", "operators", "dataflows", "people")
-PEOPLE = ("memewax.commands", "memewax.demo", "memewax.__main__")
+PEOPLE = ("memewax.commands", "memewax.demo", "memewax.evaluation", "memewax.__main__")
 HEAVY = ("torch", "torchvision", "easyocr", "transformers", "spacy", "sentence_transformers", "sklearn", "skimage")
 
 

@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 
 from memewax.demo.figures import Letter, Sample
 from memewax.demo.photographs import PHOTOGRAPHS
-from memewax.demo.report import Row, fold, match, mood
+from memewax.demo.report import Row, match, mood
 from memewax.demo.truth import PostTruth, Truth
+from memewax.evaluation.texts import fold
 
 _THUMBNAIL: Final = (440, 440)
 _SHOWS: Final = {photograph.template: photograph.shows for photograph in PHOTOGRAPHS}

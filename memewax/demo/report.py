@@ -1,12 +1,10 @@
 """What the flow found, beside the truth: pure functions from records and dead letters to figures."""
 
-import string
 from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import jiwer
 from sklearn.metrics import homogeneity_completeness_v_measure
 
 from memewax.demo.figures import (
@@ -23,14 +21,13 @@ from memewax.demo.figures import (
     Template,
 )
 from memewax.demo.truth import PostTruth, Truth
+from memewax.evaluation.texts import count, fold, rates
 
 Row = Mapping[str, Any]
 """A record's columns by name."""
 
 THRESHOLD: Final = 0.05
 """From this compound score on a text is positive, and negative from minus this: VADER's own recommendation."""
-
-_UNPUNCTUATED: Final = str.maketrans(dict.fromkeys(string.punctuation + "\N{RIGHT SINGLE QUOTATION MARK}", " "))
 
 
 def summarise(
@@ -51,11 +48,6 @@ def summarise(
         tuple(sorted(samples, key=lambda sample: (-sample.error_rate, sample.global_id))),
         seconds,
     )
-
-
-def fold(text: str) -> str:
-    """Lower-cased words without punctuation, one space between them."""
-    return " ".join(text.casefold().translate(_UNPUNCTUATED).split())
 
 
 def mood(row: Row) -> str | None:
@@ -92,17 +84,18 @@ def _posts(by_id: Mapping[str, Row], truth: Truth) -> Posts:
 
 def _sample(row: Row, post: PostTruth) -> Sample:
     read = row.get("text_as_read") or ""
-    error_rate = float(jiwer.cer(fold(post.text), fold(read)))
+    error_rate = rates(count([post.text], [read]))["cer"]
     return Sample(row["global_id"], post.template, post.text, read, error_rate)
 
 
 def _ocr(samples: Sequence[Sample], textless: Sequence[Row]) -> Ocr:
-    drawn, read = [fold(sample.drawn) for sample in samples], [fold(sample.read) for sample in samples]
+    counts = count([sample.drawn for sample in samples], [sample.read for sample in samples])
+    measured = rates(counts)
     return Ocr(
         posts=len(samples),
-        characters=sum(map(len, drawn)),
-        character_error_rate=float(jiwer.cer(drawn, read)) if samples else 0.0,
-        word_error_rate=float(jiwer.wer(drawn, read)) if samples else 0.0,
+        characters=int(counts[:, 1].sum()),
+        character_error_rate=measured["cer"],
+        word_error_rate=measured["wer"],
         perfect=sum(sample.error_rate == 0 for sample in samples),
         textless=len(textless),
         textless_empty=sum(not fold(row.get("text_as_read") or "") for row in textless),

@@ -75,7 +75,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 def test_the_commands_are_these() -> None:
-    names = {"run", "demo", "doctor", "settings", "bench", "bench overhead"}
+    names = {"run", "demo", "doctor", "settings", "bench", "bench overhead", "eval", "eval ocr"}
     assert COMMANDS.keys() == {"memewax"} | {f"memewax {name}" for name in names}
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from memewax.demo import Truth, summarise, tables
-from memewax.demo.report import fold, mood, same_entity
+from memewax.demo.report import mood, same_entity
 from memewax.demo.truth import PostTruth
 from tests.demo.conftest import Rows, row
 
@@ -135,10 +135,6 @@ def test_to_dict_is_json(rows: Rows, dead_letters: Rows, truth: Truth) -> None:
     found = summarise(rows, dead_letters, truth, seconds=1.5).to_dict()
     assert json.loads(json.dumps(found))["ocr"]["character_error_rate"] == 0
     assert found["seconds"] == 1.5
-
-
-def test_fold() -> None:
-    assert fold("  It's\n3 O'CLOCK, Straße! ") == "it s 3 o clock strasse"
 
 
 def test_tables_tell_the_figures_and_take_no_markup(rows: Rows, dead_letters: Rows, truth: Truth) -> None:

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memewax.demo import load_truth, make_posts
+from memewax.errors import WorldError
+from memewax.evaluation.data import lines_of, picture_of, posts_of
+from memewax.records import Failed
+from memewax.settings import Settings
+from tests.evaluation.conftest import write_lines, write_posts
+
+
+def test_posts_with_the_truth_asked_for_from_the_file_or_its_folder(folder: Path) -> None:
+    file = write_posts(folder, [{"text": "a"}, {"template": "cat"}, {"text": ""}, {"text": "b"}])
+    assert [known.truth for known in posts_of(file, "text")] == ["a", "b"]
+    assert [known.truth for known in posts_of(folder, "text", limit=1)] == ["a"]
+
+
+def test_a_picture_lies_beside_its_post(folder: Path) -> None:
+    write_posts(folder, [{"text": "a"}, {"text": "b"}])
+    (folder / "0.png").unlink()
+    gone, there = (picture_of(known, Settings()) for known in posts_of(folder, "text"))
+    assert isinstance(gone, Failed)
+    assert isinstance(there, np.ndarray)
+    assert (there == 1).all()
+
+
+def test_the_demo_s_posts_have_their_truth_beside_them(folder: Path) -> None:
+    truth = load_truth(make_posts(folder).parent)
+    texts = {global_id: post.text for global_id, post in truth.posts.items() if post.text}
+    assert {known.post.global_id: known.truth for known in posts_of(folder, "text")} == texts
+
+
+def test_lines_with_all_fields(folder: Path) -> None:
+    write_lines(folder / "a.jsonl", [{"a": 1, "b": 2}, {"a": 3}])
+    write_lines(folder / "b.jsonl", [{"a": 4, "b": 5}])
+    assert [line["a"] for line in lines_of(folder, "a", "b")] == [1, 4]
+    assert [line["a"] for line in lines_of(folder / "a.jsonl", "a", limit=1)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b'{"a": 1}\nno json\n', "line 2: not JSON"), (b"[1]\n", "line 1: not a JSON object"), (b"", "no line with b")],
+)
+def test_a_file_that_is_no_data_is_said(content: bytes, told: str, folder: Path) -> None:
+    (folder / "a.jsonl").write_bytes(content)
+    with pytest.raises(WorldError, match=told):
+        lines_of(folder, "b")
+
+
+def test_nothing_to_measure_is_said(folder: Path) -> None:
+    with pytest.raises(WorldError, match="holds no"):
+        lines_of(folder, "text")
+    with pytest.raises(WorldError, match="No such file"):
+        posts_of(folder, "text")
+    write_posts(folder, [{"template": "cat"}])
+    with pytest.raises(WorldError, match="no post whose truth says its text"):
+        posts_of(folder, "text")

@@ -1,36 +1,25 @@
 """The analytics store: a LanceDB folder with a table of posts, one row per `global_id`."""
 
-import fcntl
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import lancedb
 import orjson
 import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
-from lancedb.index import BTree
 
 from memewax.errors import WorldError
 from memewax.records import SIDES
-from memewax.telemetry import log, step
+from memewax.telemetry import step
 from operators.addresses import part_name
 from operators.rows import Row
+from operators.tables import KeyedTable
 
 TABLE: Final = "posts"
-_COMPACT_EVERY: Final = 200
-"""Each write adds a fragment and a version; after so many they are put together and old ones go."""
-_COMPACT_ROWS: Final = 25_000
-"""So are they after so many rows: a write compares its ids with all that are not in the index yet."""
 _GATHER_SECONDS: Final = 1.0
 _GATHER_ROWS: Final = 512
-_KEEP: Final = timedelta(minutes=10)
-"""Versions that readers may still have open."""
 
 
 def posts_schema(image_dimension: int, text_dimension: int) -> pa.Schema:
@@ -72,84 +61,31 @@ class PostStore:
 
     def __init__(self, folder: Path, image_dimension: int, text_dimension: int) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or holds vectors of other models."""
-        self._schema = posts_schema(image_dimension, text_dimension)
-        self._writes = self._loose_rows = 0
-        try:
-            self._table = self._opened(folder)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise WorldError(f"{folder} cannot be opened as a store: {_first_line(error)}") from None
-        if self._table.schema.names != self._schema.names:
-            raise WorldError(f"{folder} holds a table {TABLE!r} of other columns: choose another folder")
+        schema = posts_schema(image_dimension, text_dimension)
+        self._table = KeyedTable(folder, TABLE, "global_id", schema)
         for column in ("embeddings", "text_embedding"):
-            found, wanted = self._table.schema.field(column).type, self._schema.field(column).type
+            found, wanted = self._table.schema.field(column).type, schema.field(column).type
             if found != wanted:
                 raise WorldError(
                     f"{folder} holds {column} of {found.list_size} numbers and the model makes {wanted.list_size}: "
                     "choose the model it was made with, or another folder"
                 )
 
-    def _opened(self, folder: Path) -> Any:
-        database = lancedb.connect(folder)
-        with _alone(folder):
-            try:
-                return database.open_table(TABLE)
-            except ValueError:  # it is not there
-                return database.create_table(TABLE, schema=self._schema)
-
     def upsert(self, rows: list[Row]) -> None:
         """Write rows; of several with one id the last one stays."""
-        unique = {row["global_id"]: row for row in rows}
-        columns = [{**row, "extra": orjson.dumps(row["extra"]).decode()} for row in unique.values()]
-        table = pa.Table.from_pylist(columns, schema=self._schema)
-        try:
-            merge = self._table.merge_insert("global_id").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(table, on_bad_vectors="null")  # the schema fixed their lengths: only nulls are left
-        except (OSError, RuntimeError) as error:
-            raise _unwritable(error) from error
-        self._writes += 1
-        self._loose_rows += len(columns)
-        if self._writes >= _COMPACT_EVERY or self._loose_rows >= _COMPACT_ROWS:
-            self.compact()
+        self._table.upsert([{**row, "extra": orjson.dumps(row["extra"]).decode()} for row in rows])
 
     def compact(self) -> None:
         """Put fragments together, drop old versions, bring the index over ids up to date."""
-        try:
-            if not self._table.list_indices():
-                self._table.create_index("global_id", config=BTree())
-            self._table.optimize(cleanup_older_than=_KEEP)
-        except (OSError, RuntimeError) as error:
-            raise _unwritable(error) from error
-        self._writes = self._loose_rows = 0
-        log.debug("store compacted", rows=self.count())
+        self._table.compact()
 
     def count(self) -> int:
         """How many posts there are."""
-        return int(self._table.count_rows())
+        return self._table.count()
 
     def rows(self) -> list[Row]:
         """All posts, whole: for reports over small stores."""
-        rows: list[Row] = self._table.to_arrow().to_pylist()
-        return [{**row, "extra": orjson.loads(row["extra"])} for row in rows]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time: of two that make the table at once, one would fail or overwrite the other's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _unwritable(error: Exception) -> WorldError:
-    return WorldError(f"the store cannot be written: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        return [{**row, "extra": orjson.loads(row["extra"])} for row in self._table.rows()]
 
 
 class StoreSink(FixedPartitionedSink[Row, dict[str, Any]]):

@@ -13,7 +13,7 @@ import pytest
 
 from memewax.errors import WorldError
 from memewax.records import SIDES, Failed, Reading, Record
-from operators import store
+from operators import tables
 from operators.rows import Row, row_of
 from operators.store import TABLE, PostStore, StorePart, StoreSink, posts_schema
 from tests.making import LINE, post, record, vector
@@ -133,7 +133,7 @@ def test_compaction_keeps_every_row(posts: PostStore, folder: Path) -> None:
 def test_many_writes_do_not_leave_many_fragments(
     posts: PostStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_COMPACT_EVERY", 5)
+    monkeypatch.setattr(tables, "_COMPACT_EVERY", 5)
     for number in range(20):
         posts.upsert([row(f"{number}")])
     statistics: Any = lancedb.connect(folder).open_table(TABLE).stats()
@@ -195,7 +195,7 @@ def test_a_compaction_that_fails_is_told_in_a_line(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(posts._table, "optimize", fail)
+    monkeypatch.setattr(posts._table._table, "optimize", fail)
     with pytest.raises(WorldError, match=r"the store cannot be written: [^\n]*$"):
         posts.compact()
 

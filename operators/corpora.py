@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from memewax.errors import WorldError
 from models.nearest import Exact, FloatMatrix, Mask, Nearest
-from operators.corpus_layout import MADE_KEY, POSTS, Layout, layout_of, vectors_of
+from operators.corpus_layout import MADE_KEY, POSTS, layout_of, vectors_of
 from operators.corpus_memory import Filter, Memory
 
 _TABLES: Final = 10_000
@@ -42,25 +42,24 @@ class Corpus:
     What the store's writers add, change and delete is seen after `refresh`; in between, nothing changes.
     """
 
-    def __init__(self, table: Any, name: str, layout: Layout, index: Nearest) -> None:
+    def __init__(self, store: Path, name: str, vectors: str | None = None) -> None:
+        """As `open`."""
+        layout = layout_of(name, vectors)
         self.name = name
-        self._table = table
+        self._store = store
+        self._identity = _identity(store, name)
+        self._table = open_table(store, name)
         self._layout = layout
-        self._index = index
-        self._memory = Memory()
         self._version = 0
-        self._made: bytes | None = None
         self._last_row = -1
         self.model = ""
+        self._begin()
         self.refresh()
 
     @classmethod
     def open(cls, store: Path, name: str, vectors: str | None = None) -> "Corpus":
         """Open it and read it whole; raises `WorldError` naming the corpora that exist where it does not."""
-        table = open_table(store, name)
-        layout = layout_of(name, vectors)
-        dimension = table.schema.field(layout.vector).type.list_size
-        return cls(table, name, layout, Exact(dimension))
+        return cls(store, name, vectors)
 
     @property
     def dimension(self) -> int:
@@ -82,16 +81,15 @@ class Corpus:
         Costs the look at one number where nothing changed. Raises `WorldError` where the corpus is gone.
         """
         try:
+            self._follow_its_folder()
             self._table.checkout_latest()
-            version, made = self._table.version, (self._table.schema.metadata or {}).get(MADE_KEY.encode())
-            if (version, made) == (self._version, self._made):
+            version = self._table.version
+            if version == self._version:
                 return 0
-            if version < self._version or made != self._made:  # it was dropped and made anew
-                self._forget()
             changes = self._read_changes()
         except (OSError, RuntimeError, ValueError) as error:
             raise WorldError(f"the corpus {self.name!r} cannot be read: {str(error).splitlines()[0]}") from error
-        self._version, self._made = version, made
+        self._version = version
         self.model = self.model or self._layout.model(self._table)
         return changes
 
@@ -128,10 +126,23 @@ class Corpus:
             for row, similarity in zip(self._memory.rows(rows), similarities, strict=True)
         ]
 
-    def _forget(self) -> None:
+    def _begin(self) -> None:
+        self._index: Nearest = Exact(self._table.schema.field(self._layout.vector).type.list_size)
         self._memory = Memory()
-        self._index = type(self._index)(self._index.dimension)
+        self._version = 0
         self._last_row = -1
+        self.model = ""
+
+    def _follow_its_folder(self) -> None:
+        """A table that was dropped and made anew under its name is read whole; its handle would not see it."""
+        identity = _identity(self._store, self.name)
+        if identity == self._identity:
+            return
+        made = _made(self._table)
+        self._table = open_table(self._store, self.name)
+        self._identity = identity
+        if made != _made(self._table):
+            self._begin()
 
     def _read_changes(self) -> int:
         # Rows have places that only ever grow: what is new or changed, or was moved by compaction, lies beyond the
@@ -194,6 +205,20 @@ def corpus_names(store: Path) -> list[str]:
     return sorted(lancedb.connect(store).list_tables(limit=_TABLES).tables)
 
 
+def table_facts(store: Path, name: str) -> dict[str, Any]:
+    """What a corpus is, without reading it: name, rows, dimension, model, MB on disk."""
+    table = open_table(store, name)
+    layout = layout_of(name, None)
+    files = (store / f"{name}.lance").rglob("*")
+    return {
+        "corpus": name,
+        "rows": table.count_rows(),
+        "dimension": table.schema.field(layout.vector).type.list_size,
+        "model": layout.model(table),
+        "mb": round(sum(file.stat().st_size for file in files if file.is_file()) / 1e6, 1),
+    }
+
+
 def open_table(store: Path, name: str) -> Any:
     """The table of a corpus; raises `WorldError` naming those that exist where it does not."""
     names = corpus_names(store)
@@ -202,6 +227,20 @@ def open_table(store: Path, name: str) -> Any:
         remedy = "memewax run fills it" if name == POSTS else "memewax corpus load makes one"
         raise WorldError(f"no corpus {name!r} in {store}: {there}; {remedy}")
     return lancedb.connect(store).open_table(name)
+
+
+def _identity(store: Path, name: str) -> tuple[int, int]:
+    """Differs where the folder of a table is another one; also at times where it is not."""
+    try:
+        found = (store / f"{name}.lance").stat()
+    except FileNotFoundError:
+        return 0, 0  # opening it will tell
+    return found.st_ino, found.st_ctime_ns
+
+
+def _made(table: Any) -> bytes | None:
+    made: bytes | None = (table.schema.metadata or {}).get(MADE_KEY.encode())
+    return made
 
 
 def _metadata(row: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from memewax import __version__
-from memewax.commands import bench
+from memewax.commands import bench, corpus
 from memewax.commands import eval as evaluate
 from memewax.commands.demo import demo
 from memewax.commands.doctor import doctor
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(run)
 app.add_typer(bench.app, name="bench")
+app.add_typer(corpus.app, name="corpus")
 app.add_typer(evaluate.app, name="eval")
 app.command()(doctor)
 app.command()(settings)

@@ -76,6 +76,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     names = {"run", "demo", "doctor", "settings", "bench", "bench overhead", "eval", "eval ocr"}
+    names |= {"corpus", "corpus load", "corpus list", "corpus drop"}
     assert COMMANDS.keys() == {"memewax"} | {f"memewax {name}" for name in names}
 
 

@@ -118,6 +118,19 @@ class Settings(BaseSettings):
     text_batch: int = Field(32, ge=1, le=4096, description="Texts a pass.")
     models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
 
+    index: Literal["auto", "exact", "onebit"] = Field(
+        "auto", description="How a corpus is searched. auto: exact while it is small, then by bits with exact cosines."
+    )
+    index_exact_rows: int = Field(
+        200_000, ge=0, description="auto: up to so many rows all are compared, which takes some 10 ms on two cores."
+    )
+    index_shortlist: int = Field(
+        500,
+        ge=10,
+        le=100_000,
+        description="onebit: rows whose exact cosine is looked at; more find more, and cost more.",
+    )
+
     join_deadline_seconds: float = Field(
         300.0,
         gt=0,

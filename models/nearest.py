@@ -169,19 +169,20 @@ class Best:
             else:
                 candidates = np.flatnonzero(own > worst)
             if len(candidates):
-                self._merge(query, own[candidates], rows[candidates])
+                self.see_of(query, own[candidates], rows[candidates])
+
+    def see_of(self, query: int, scores: FloatMatrix, rows: Rows) -> None:
+        """Take in scores of one query; a row that is none is left out."""
+        there, new = self._rows[query] != NONE, rows != NONE
+        scores = np.concatenate([self._scores[query][there], scores[new]])
+        rows = np.concatenate([self._rows[query][there], rows[new]])
+        order = np.lexsort((rows, -scores))[: self._k]
+        self._scores[query, : len(order)] = scores[order]
+        self._rows[query, : len(order)] = rows[order]
 
     def found(self) -> Found:
         """The best, in order."""
         return Found(self._rows, np.clip(self._scores, -1, 1, where=self._rows != NONE, out=self._scores))
-
-    def _merge(self, query: int, scores: FloatMatrix, rows: Rows) -> None:
-        there = self._rows[query] != NONE
-        scores = np.concatenate([self._scores[query][there], scores])
-        rows = np.concatenate([self._rows[query][there], rows])
-        order = np.lexsort((rows, -scores))[: self._k]
-        self._scores[query, : len(order)] = scores[order]
-        self._rows[query, : len(order)] = rows[order]
 
 
 def unit(vectors: FloatMatrix) -> FloatMatrix:

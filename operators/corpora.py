@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from memewax.errors import WorldError
 from models.nearest import Exact, FloatMatrix, Mask, Nearest
+from models.nearest_choice import IndexChoice
 from operators.corpus_layout import MADE_KEY, POSTS, layout_of, vectors_of
 from operators.corpus_memory import Filter, Memory
 
@@ -36,16 +37,20 @@ class Hit:
     """`source`, `created` and `language` where the row has them, and what else it brought."""
 
 
+_BY_SIZE: Final = IndexChoice()
+
+
 class Corpus:
     """A corpus that is open for searching; for one thread at a time.
 
     What the store's writers add, change and delete is seen after `refresh`; in between, nothing changes.
     """
 
-    def __init__(self, store: Path, name: str, vectors: str | None = None) -> None:
+    def __init__(self, store: Path, name: str, vectors: str | None, choice: IndexChoice) -> None:
         """As `open`."""
         layout = layout_of(name, vectors)
         self.name = name
+        self._choice = choice
         self._store = store
         self._identity = _identity(store, name)
         self._table = open_table(store, name)
@@ -53,13 +58,21 @@ class Corpus:
         self._version = 0
         self._last_row = -1
         self.model = ""
+        self._index: Nearest
         self._begin()
         self.refresh()
 
     @classmethod
-    def open(cls, store: Path, name: str, vectors: str | None = None) -> "Corpus":
-        """Open it and read it whole; raises `WorldError` naming the corpora that exist where it does not."""
-        return cls(store, name, vectors)
+    def open(cls, store: Path, name: str, vectors: str | None = None, index: IndexChoice = _BY_SIZE) -> "Corpus":
+        """Open it and read it whole; raises `WorldError` naming the corpora that exist where it does not.
+
+        Args:
+            store: Folder of the store.
+            name: Name of the corpus; `posts` are those that the flow analyses.
+            vectors: For posts, the column to be searched: `text_embedding`, or `embeddings`, of the pictures.
+            index: How the index is chosen.
+        """
+        return cls(store, name, vectors, index)
 
     @property
     def dimension(self) -> int:
@@ -90,6 +103,7 @@ class Corpus:
         except (OSError, RuntimeError, ValueError) as error:
             raise WorldError(f"the corpus {self.name!r} cannot be read: {str(error).splitlines()[0]}") from error
         self._version = version
+        self._index = self._choice.suited(self._index)
         self.model = self.model or self._layout.model(self._table)
         return changes
 
@@ -127,7 +141,7 @@ class Corpus:
         ]
 
     def _begin(self) -> None:
-        self._index: Nearest = Exact(self._table.schema.field(self._layout.vector).type.list_size)
+        self._index = Exact(self._table.schema.field(self._layout.vector).type.list_size)
         self._memory = Memory()
         self._version = 0
         self._last_row = -1

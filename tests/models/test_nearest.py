@@ -2,12 +2,27 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from models.nearest import NONE, Exact, FloatMatrix, Found, Mask, Nearest, unit
+from memewax.settings import Settings
+from models.nearest import NONE, Exact, FloatMatrix, Found, Mask, Nearest, exact, unit
+from models.nearest_choice import IndexChoice
+from models.nearest_onebit import OneBit
+from models.recall import Recall, measure_recall, recall_of
 
-KINDS = (Exact,)
+
+class Thorough(OneBit):
+    """Its short list holds every row, so what it finds must be what comparing all finds."""
+
+    exact_below = 0
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__(dimension, shortlist=1_000_000)
+
+
+KINDS = (Exact, Thorough)
 every = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -143,7 +158,7 @@ def test_wrong_shapes_are_refused(kind: type[Nearest], queries: FloatMatrix, k: 
 
 
 @every
-@settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_any_changes_leave_what_comparing_all_would_find(kind: type[Nearest], data: st.DataObject) -> None:
     index = kind(16)
@@ -155,3 +170,75 @@ def test_any_changes_leave_what_comparing_all_would_find(kind: type[Nearest], da
             index.put(rows, made(len(rows), seed=seed))
     among = np.array(data.draw(st.lists(st.booleans(), min_size=index.height, max_size=index.height)), np.bool_)
     check(index, made(3, seed=99), data.draw(st.integers(1, 12)), data.draw(st.sampled_from([None, among])))
+
+
+def clustered(count: int, seed: int) -> FloatMatrix:
+    """Unit vectors in 96 dimensions around 300 centres, as embeddings of texts are, more or less."""
+    centres = made(300, 96, seed=0)
+    random = np.random.default_rng(seed)
+    return unit(centres[random.integers(0, 300, count)] + made(count, 96, seed=seed) * np.float32(0.8))
+
+
+def test_bits_find_nearly_what_comparing_all_finds() -> None:
+    index, queries = OneBit.of(clustered(30_000, 1)), clustered(100, 2)
+    recall = measure_recall(index, queries)
+    assert recall.queries == 100
+    assert recall.at_10 >= 0.97
+    assert recall.at_1 >= 0.97
+    half = np.random.default_rng(3).random(30_000) < 0.5
+    right = exact(queries, 10, index.vectors, half)
+    assert recall_of(index.search(queries, 10, half), right).at_10 >= 0.97
+
+
+def test_bits_stay_right_when_most_rows_are_written_over() -> None:
+    index, queries = OneBit.of(clustered(10_000, 1)), clustered(50, 2)
+    index.search(queries, 1)
+    for seed in range(4, 8):
+        rows = np.random.default_rng(seed).permutation(10_000)[:4000]
+        index.put(rows, clustered(4000, seed))
+        assert measure_recall(index, queries).at_10 >= 0.97
+    assert index.bytes < 4 * Exact.of(index.vectors).bytes
+
+
+def test_a_filter_far_from_the_query_is_still_answered_whole() -> None:
+    index = OneBit.of(clustered(10_000, 1))
+    query = index.vectors[[0]]
+    far = np.zeros(10_000, np.bool_)
+    far[np.argsort(index.vectors @ query[0])[:5000]] = True
+    check(index, query, 10, far)
+
+
+def test_recall_is_a_share_and_equal_texts_are_worth_the_same() -> None:
+    rows = np.array([[0, 1, 2]])
+    right = Found(rows, np.array([[0.9, 0.8, 0.5]], np.float32))
+    assert recall_of(right, right) == Recall(1, 1, 1)
+    twin = Found(np.array([[7, 1, 2]]), right.similarities)
+    assert recall_of(twin, right) == Recall(1, 1, 1)
+    worse = Found(np.array([[1, 2, 5]]), np.array([[0.8, 0.5, 0.1]], np.float32))
+    assert recall_of(worse, right) == Recall(0, pytest.approx(2 / 3), 1)
+    nothing = Found(np.full((1, 3), NONE), np.full((1, 3), -np.inf, np.float32))
+    assert recall_of(nothing, right) == Recall(0, 0, 1)
+    with pytest.raises(ValueError, match="no queries"):
+        recall_of(Found(rows[:0], right.similarities[:0]), Found(rows[:0], right.similarities[:0]))
+
+
+def test_the_index_is_chosen_by_size_and_does_not_change_to_and_fro() -> None:
+    choice, vectors = IndexChoice(exact_rows=200), made(300, 64)
+    index: Nearest = Exact(64)
+    index.put(np.arange(200), vectors[:200])
+    assert choice.suited(index) is index
+    index.put(np.arange(200, 300), vectors[200:])
+    index.remove(np.array([7]))
+    grown = choice.suited(index)
+    assert isinstance(grown, OneBit)
+    assert (len(grown), grown.height, bool(grown.live[7])) == (299, 300, False)
+    check(grown, vectors[:5], 10)
+    grown.remove(np.arange(250))
+    assert choice.suited(grown) is grown
+
+
+def test_short_vectors_are_always_compared_whole_and_settings_have_the_last_word() -> None:
+    assert isinstance(IndexChoice(exact_rows=10).suited(Exact.of(made(50, 16))), Exact)
+    assert isinstance(IndexChoice("onebit").suited(Exact.of(made(50, 16))), OneBit)
+    assert isinstance(IndexChoice("exact", exact_rows=10).suited(Exact.of(made(50, 64))), Exact)
+    assert IndexChoice.of(Settings()) == IndexChoice()

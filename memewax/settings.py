@@ -79,6 +79,13 @@ class Settings(BaseSettings):
         None, description="Relative and file: URLs must lie in this folder; by default the folder of the source."
     )
     fetch_concurrency: int = Field(16, ge=1, le=1024, description="Pictures fetched at the same time by each process.")
+    fetch_per_host: int = Field(
+        8, ge=1, le=1024, description="Of those, from one host: a slow one does not take them all, nor is it overrun."
+    )
+    fetch_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Networks (10.0.0.0/8) and hosts (images.internal) that posts may name besides the public web.",
+    )
     fetch_ahead_posts: int = Field(
         64, ge=1, le=100_000, description="Posts fetched while the models are busy, at most."
     )
@@ -89,7 +96,20 @@ class Settings(BaseSettings):
         32 * 2**20, ge=1024, description="A larger picture file is refused, whatever its header says."
     )
     fetch_timeout_seconds: float = Field(
-        20.0, gt=0, le=600, description="For one picture, from connecting to the last byte."
+        20.0,
+        gt=0,
+        le=600,
+        description="For one picture in all, from finding its host to the last byte of the last try.",
+    )
+    fetch_connect_seconds: float = Field(
+        5.0, gt=0, le=600, description="To find a host, and to connect to it; one that is there answers sooner."
+    )
+    fetch_read_seconds: float = Field(10.0, gt=0, le=600, description="Between two bytes of a picture, at most.")
+    fetch_tries: int = Field(
+        3,
+        ge=1,
+        le=20,
+        description="Requests for one picture where one fails that may succeed later: a busy server, a broken connection.",
     )
     fetch_max_pixels: int = Field(
         64_000_000, ge=1, description="A picture of more pixels is refused before it is decoded."
@@ -143,7 +163,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
-    @field_validator("to", mode="before")
+    @field_validator("to", "fetch_allow", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         parts = [value] if isinstance(value, str) else value

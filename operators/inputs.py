@@ -12,12 +12,14 @@ from memewax.records import Arrival, DeadLetter
 from memewax.settings import Settings
 from operators import pictures
 from operators.addresses import is_kafka, kafka_address
+from operators.allowed import Allowed
 from operators.fetch import Fetcher, Fetching, Limits, StandInFetcher
 from operators.fetch_ahead import FetchAhead
 from operators.files import JsonLines, holds_files
 from operators.kafka_source import KafkaTopic
 from operators.pictures import Pictures
 from operators.reading import Source
+from operators.web import WebLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def posts_in(step_id: str, flow: Dataflow, settings: Settings) -> Posts:
     """Posts from the source of the settings, with their pictures, fetched ahead."""
     source = FetchAhead(
         _source(settings),
-        _fetching(settings),
+        fetching(settings),
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
     )
@@ -68,18 +70,26 @@ def _source(settings: Settings) -> Source:
     )
 
 
-def _fetching(settings: Settings) -> Fetching:
+def fetching(settings: Settings) -> Fetching:
+    """How pictures are fetched; raises `SettingsError` where that is not as it must be."""
     if settings.models == "stand-in":
         return StandInFetcher()
     folder = settings.fetch_folder
     if folder is None and not is_kafka(settings.source):
         path = Path(settings.source).resolve()
         folder = path if path.is_dir() else path.parent
-    limits = Limits(
+    web = WebLimits(
         concurrency=settings.fetch_concurrency,
         bytes=settings.fetch_max_bytes,
         seconds=settings.fetch_timeout_seconds,
+        connect_seconds=settings.fetch_connect_seconds,
+        read_seconds=settings.fetch_read_seconds,
+        tries=settings.fetch_tries,
+    )
+    limits = Limits(
+        web=web,
+        per_host=settings.fetch_per_host,
         pixels=settings.fetch_max_pixels,
         side=settings.fetch_max_side,
     )
-    return Fetcher(limits, folder)
+    return Fetcher(limits, folder, Allowed.of(settings.fetch_allow))

@@ -161,6 +161,29 @@ class Settings(BaseSettings):
         300.0, ge=0, le=_LONGEST_WAIT, description="For so long after its deadline a late side still updates a record."
     )
 
+    store: Path = Field(Path("store"), description="Folder of corpora, in which nearest texts are looked for.")
+    corpus: str = Field("tweets", description="Corpus that is searched where a query names none.")
+    queries: str = Field("", description="Where queries come from: kafka://HOST:PORT/TOPIC or a JSONL file.")
+    answers: str = Field(
+        "", description="Where answers go beside the table in the store: kafka://HOST:PORT/TOPIC or a JSONL file."
+    )
+    query_batch: int = Field(
+        32, ge=1, le=1024, description="Queries of one partition answered together, at most; a lone one never waits."
+    )
+    corpus_refresh_seconds: float = Field(
+        1.0, ge=0, le=3600, description="How old what is searched may be: new rows of a corpus are found after so long."
+    )
+    answer_images: bool = Field(
+        True, description="Load the image model too, to answer queries by image; without it they get an error answer."
+    )
+    queries_form: Literal["memewax", "first-version"] = Field(
+        "memewax", description="first-version: bodies and results as in the first version, {sentence_to_encode}."
+    )
+    sentence_embeddings: str = Field(
+        "",
+        description="kafka://HOST:PORT/TOPIC for each sentence with its vector, as the first version passed them on.",
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
     @field_validator("to", "fetch_allow", mode="before")

@@ -22,7 +22,9 @@ class SentenceEmbedder(Embedder[str]):
     def __init__(self, weights: Weights, device: str = "cpu", batch_size: int = 32) -> None:
         """Load `weights`; `models.torch_runtime.prepare` comes before. Raises `WeightsError` if they don't fit."""
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call] # of a load that takes no second
         self.name = weights.label
         self.batch_size = batch_size
         try:

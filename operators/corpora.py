@@ -15,7 +15,7 @@ import pyarrow as pa
 from memewax.errors import WorldError
 from models.nearest import Exact, FloatMatrix, Mask, Nearest
 from models.nearest_choice import IndexChoice
-from operators.corpus_layout import MADE_KEY, POSTS, layout_of, vectors_of
+from operators.corpus_layout import MADE_KEY, NO_CORPORA, POSTS, layout_of, vectors_of
 from operators.corpus_memory import Filter, Memory
 
 _TABLES: Final = 10_000
@@ -216,7 +216,7 @@ def corpus_names(store: Path) -> list[str]:
     """The corpora in a store."""
     if not store.is_dir():
         return []
-    return sorted(lancedb.connect(store).list_tables(limit=_TABLES).tables)
+    return sorted({*lancedb.connect(store).list_tables(limit=_TABLES).tables} - NO_CORPORA)
 
 
 def table_facts(store: Path, name: str) -> dict[str, Any]:

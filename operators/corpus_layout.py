@@ -14,6 +14,9 @@ from models.nearest import FloatMatrix
 POSTS: Final = "posts"
 """The corpus of what the flow analyses: the store's own table."""
 
+NO_CORPORA: Final = frozenset({"answers", "results"})
+"""Tables of a store that hold what was answered."""
+
 MODEL_KEY: Final = "memewax.model"
 """In a table's schema metadata: the model of its vectors."""
 

@@ -7,9 +7,11 @@ import typer
 from memewax import __version__
 from memewax.commands import bench, corpus
 from memewax.commands import eval as evaluate
+from memewax.commands.ask import ask
 from memewax.commands.demo import demo
 from memewax.commands.doctor import doctor
 from memewax.commands.run import run
+from memewax.commands.serve import serve
 from memewax.commands.settings import settings
 from memewax.errors import MemewaxError
 
@@ -21,6 +23,8 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(run)
+app.command()(serve)
+app.command()(ask)
 app.add_typer(bench.app, name="bench")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(evaluate.app, name="eval")

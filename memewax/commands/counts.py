@@ -24,6 +24,10 @@ class Counts:
     dead_letters: int = 0
     clusters: int = 0
     lag: int = 0
+    queries: int = 0
+    answers: int = 0
+    """To queries, those that say why there is none included."""
+    answer_errors: int = 0
     step_seconds: dict[str, float] | None = None
     """Time in each step."""
 
@@ -32,12 +36,15 @@ def read_counts(folder: Path) -> Counts:
     """The counts that lie in `folder`."""
     sums: dict[str, float] = defaultdict(float)
     outcomes: dict[str, float] = defaultdict(float)
+    answers: dict[str, float] = defaultdict(float)
     steps: dict[str, float] = defaultdict(float)
     for metric in _collected(folder):
         for sample in metric.samples:
             sums[sample.name] += sample.value
             if sample.name == "memewax_records_total":
                 outcomes[sample.labels["outcome"]] += sample.value
+            elif sample.name == "memewax_answers_total":
+                answers[sample.labels["outcome"]] += sample.value
             elif sample.name == "memewax_step_seconds_sum":
                 steps[sample.labels["step"]] += sample.value
     return Counts(
@@ -49,6 +56,9 @@ def read_counts(folder: Path) -> Counts:
         dead_letters=int(sums["memewax_dead_letters_total"]),
         clusters=int(sums["memewax_clusters"]),
         lag=int(sums["memewax_source_lag"]),
+        queries=int(sums["memewax_queries_total"]),
+        answers=int(sum(answers.values())),
+        answer_errors=int(answers["error"]),
         step_seconds=dict(steps),
     )
 

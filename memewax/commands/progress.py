@@ -40,13 +40,19 @@ class Progress:
     def show(self, counts: Counts) -> None:
         """Show what was counted so far."""
         now = time.monotonic()
-        if counts.posts and self._first is None:
+        if self.has_begun(counts) and self._first is None:
             self._first = now, 0  # the rate leaves out the time in which models load
         if self._console.is_terminal:
-            self._live.update(Text(self.line(counts, now) if counts.posts else "loading models …", style="cyan"))
+            self._live.update(
+                Text(self.line(counts, now) if self.has_begun(counts) else "loading models …", style="cyan")
+            )
         elif now - self._plain_at >= _PLAIN_SECONDS:
             self._plain_at = now
             self.tell(self.line(counts, now))
+
+    def has_begun(self, counts: Counts) -> bool:
+        """Whether models are loaded and work has come."""
+        return counts.posts > 0
 
     def tell(self, line: str) -> None:
         """Print a line above the progress."""

@@ -4,8 +4,7 @@ import re
 import subprocess
 import sys
 from base64 import b64decode
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,52 +13,16 @@ import pytest
 import typer
 
 from memewax import __version__
-from memewax.commands.app import app, main
+from memewax.commands.app import app
 from memewax.commands.counts import Counts
 from memewax.commands.flow import summary_of
 from memewax.commands.progress import Progress
 from memewax.commands.supervise import Ended
 from operators.store import PostStore
+from tests.commands.typed import Done, Memewax
 
 ROOT = Path(__file__).resolve().parents[2]
 POSTS = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    def summary(self) -> dict[str, Any]:
-        assert self.code == 0, self.err
-        (line,) = self.out.splitlines()
-        found: dict[str, Any] = orjson.loads(line)
-        return found
-
-
-Memewax = Callable[..., Done]
-
-
-@pytest.fixture
-def memewax(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Memewax:
-    """The command, typed in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["memewax", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return Done(code, *capfd.readouterr())
-
-    return run
 
 
 # Help
@@ -76,7 +39,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     names = {"run", "demo", "doctor", "settings", "bench", "bench overhead", "eval", "eval ocr"}
-    names |= {"corpus", "corpus load", "corpus list", "corpus drop"}
+    names |= {"corpus", "corpus load", "corpus list", "corpus drop", "serve", "ask"}
     assert COMMANDS.keys() == {"memewax"} | {f"memewax {name}" for name in names}
 
 

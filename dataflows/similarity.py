@@ -1,0 +1,44 @@
+"""Sentences in, nearest posts out.
+
+::
+
+    queries ─ read ─ embed ─┬─ nearest ─┬─ answers ─┬─ topic
+                  │         └─ (tap)    │           └─ table
+                  └── errors ───────────┘
+
+Run it with `python -m bytewax.run dataflows.similarity` and `MEMEWAX_*` settings, or with `memewax serve`.
+"""
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+
+from dataflows.starting import started_with
+from memewax.settings import Settings
+from operators.answering import Embedders, load_embedders
+from operators.query_steps import (
+    embed_queries,
+    find_nearest,
+    queries_in,
+    read_queries,
+    tap_embeddings,
+    write_answers,
+)
+
+
+def similarity(settings: Settings, models: Embedders) -> Dataflow:
+    """The flow, from the queries of the settings to their answers."""
+    flow = Dataflow("similarity")
+    messages = queries_in("queries", flow, settings)
+
+    queries, errors = read_queries("read", messages, settings)
+    embedded = embed_queries("embed", queries, models)
+    tap_embeddings("tap", embedded, settings)
+    found = find_nearest("nearest", embedded, settings)
+
+    write_answers("answers", op.merge("answered", found, errors), settings)
+    return flow
+
+
+def flow() -> Dataflow:
+    """What `python -m bytewax.run dataflows.similarity` runs."""
+    return started_with(lambda settings: load_embedders(settings, images=settings.answer_images), similarity)

@@ -1,0 +1,168 @@
+"""`memewax ask`: the nearest texts to a sentence, or the nearest memes to a picture."""
+
+import sys
+import uuid
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from memewax.commands.hits import print_answer, safe_json
+from memewax.errors import MemewaxError, SettingsError, WorldError
+from memewax.records import Message
+from memewax.settings import Settings, load_settings
+
+Body = dict[str, Any]
+Ask = Callable[[Body], Body]
+"""From a query's body to its answer's."""
+
+_LARGEST_IMAGE: Final = 700_000
+"""In base64 it fits a message of Kafka's default size."""
+_IMAGE_SIDE: Final = 1024
+"""Larger pictures are scaled down to this before they are sent; no image model here looks closer."""
+
+
+def ask(
+    sentence: Annotated[str | None, typer.Argument(help="What to look for; without it, a prompt.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture instead: the most similar memes.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Where to look; posts is what `memewax run` analysed.")] = None,
+    count: Annotated[int, typer.Option("-k", min=1, max=100, help="How many of the nearest.")] = 1,
+    source: Annotated[str | None, typer.Option(help="Only from this source.")] = None,
+    after: Annotated[str | None, typer.Option(help="Only from this time on: 2020-01-31.")] = None,
+    before: Annotated[str | None, typer.Option(help="Only from before this time.")] = None,
+    language: Annotated[str | None, typer.Option(help="Only in this language.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of the corpora.")] = None,
+    brokers: Annotated[
+        str | None, typer.Option(help="HOST:PORT of Kafka: ask a running `memewax serve`, not the store.")
+    ] = None,
+    queries_topic: Annotated[str, typer.Option(help="Topic that it reads.")] = "queries",
+    answers_topic: Annotated[str, typer.Option(help="Topic that it writes.")] = "answers",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer over Kafka.", min=0.1)] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an answer.")] = False,
+) -> None:
+    """Show what is nearest to a sentence or picture: from the store, or over Kafka from a running flow."""
+    if image is not None and sentence is not None:
+        raise SettingsError("a sentence and an image: ask for one of them")
+    overrides = {name: value for name, value in {"store": store, "corpus": corpus}.items() if value is not None}
+    settings = load_settings(**overrides)
+    filters = {"source": source, "after": after, "before": before, "language": language}
+    common: Body = {"k": count, "filters": {name: value for name, value in filters.items() if value is not None}}
+    if corpus is not None:
+        common["corpus"] = corpus
+    is_typed = sentence is None and image is None and sys.stdin.isatty()
+    subjects = _subjects(sentence, image, small=brokers is not None)
+    answering = (
+        _over_kafka(settings, brokers, queries_topic, answers_topic, timeout)
+        if brokers
+        else _from_store(settings, images=image is not None)
+    )
+    with answering as answer_to:
+        for subject in subjects:
+            try:
+                _ask_one(answer_to, {"id": uuid.uuid4().hex, **common, **subject}, settings, as_json=as_json)
+            except MemewaxError as error:
+                if not is_typed:
+                    raise
+                print(f"memewax: {error}", file=sys.stderr)
+
+
+def _ask_one(answer_to: Ask, body: Body, settings: Settings, *, as_json: bool) -> None:
+    from operators.queries import parse_query
+
+    try:
+        parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
+    except TypeError:
+        raise SettingsError("the sentence is not UTF-8: type it in a UTF-8 terminal") from None
+    answer = answer_to(body)
+    if as_json:
+        sys.stdout.write(safe_json(answer) + "\n")
+    if error := answer.get("error"):
+        raise MemewaxError(str(error["reason"]))
+    if not as_json:
+        print_answer(answer)
+
+
+def _subjects(sentence: str | None, image: Path | None, *, small: bool) -> Iterator[Body]:
+    if image is not None:
+        yield {"image": b64encode(_picture(image, small=small)).decode()}
+    elif sentence is not None:
+        yield {"text": sentence}
+    elif sys.stdin.isatty():
+        yield from ({"text": line} for line in _typed())
+    else:
+        yield from ({"text": line.rstrip("\n")} for line in sys.stdin if line.strip())
+
+
+def _typed() -> Iterator[str]:
+    """Sentences that a person types, until Ctrl-D; the arrow keys bring back earlier ones."""
+    from platformdirs import user_state_path
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import FileHistory
+
+    history = user_state_path("memewax", ensure_exists=True) / "ask-history"
+    session: PromptSession[str] = PromptSession(history=FileHistory(str(history)))
+    while True:
+        try:
+            line = session.prompt("> ")
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+        if line.strip():
+            yield line
+
+
+def _picture(path: Path, *, small: bool) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror}") from None
+    if not small or len(data) <= _LARGEST_IMAGE:
+        return data
+    from io import BytesIO
+
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(data)) as picture:
+            picture.thumbnail((_IMAGE_SIDE, _IMAGE_SIDE))
+            out = BytesIO()
+            picture.convert("RGB").save(out, "JPEG", quality=92)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise WorldError(f"{path} is no picture that can be read: {error}") from None
+    return out.getvalue()
+
+
+@contextmanager
+def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, timeout: float) -> Iterator[Ask]:
+    from memewax.commands.asker import Asker
+
+    asker = Asker(brokers, queries, answers, settings.kafka)
+    try:
+        yield lambda body: asker.ask(body, timeout)
+    finally:
+        asker.close()
+
+
+@contextmanager
+def _from_store(settings: Settings, *, images: bool) -> Iterator[Ask]:
+    """Without a broker: the flow's own steps, here."""
+    from operators.answering import embed, load_embedders, search
+    from operators.answers import json_of_answer
+    from operators.open_corpora import OpenCorpora
+    from operators.queries import parse_query
+
+    corpora = OpenCorpora.of(settings)
+    models = load_embedders(settings, images=images)
+
+    def answer_to(body: Body) -> Body:
+        query = parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
+        (answer,) = search(embed([query], models), corpora)
+        shown: Body = orjson.loads(json_of_answer(answer))
+        return shown
+
+    yield answer_to

@@ -1,0 +1,62 @@
+"""Shows an answer to a person; what strangers wrote is shown as text and does nothing to the terminal."""
+
+import re
+import sys
+from typing import Any, Final
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Terminal escapes, and what turns the direction of text around; newline, tab and joined emoji pass."""
+_UNESCAPED: Final = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Of these what JSON may hold as it is, but a terminal may act upon."""
+_COLUMNS: Final = (("favourites", "favorite"), ("retweets", "retweet"))
+
+
+def print_answer(answer: dict[str, Any]) -> None:
+    """Print the hits as a table."""
+    from operators.answers import count_of
+
+    hits = answer["hits"]
+    table = Table(caption=_caption(answer), caption_justify="left", show_lines=len(hits) > 1)
+    counted = [
+        (name, kind) for name, kind in _COLUMNS if any(count_of(it["metadata"], kind) is not None for it in hits)
+    ]
+    table.add_column("nearest", overflow="fold", ratio=1)
+    for name in ("date", *(name for name, _ in counted), "similarity", "distance"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for hit in hits:
+        brought = hit["metadata"]
+        counts = [count_of(brought, kind) for _, kind in counted]
+        table.add_row(
+            _shown(hit["text"] or str(brought.get("url") or hit["id"])),
+            _shown(str(brought.get("created") or brought.get("created_time") or "")[:19].replace("T", " ")),
+            *("" if count is None else f"{count:,}" for count in counts),
+            f"{hit['similarity']:.3f}",
+            f"{hit['distance']:.3f}",
+        )
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+
+
+def harmless(text: str) -> str:
+    """`text` with a replacement character for all that a terminal would act upon."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def safe_json(value: Any) -> str:
+    """JSON of one line in which nothing stands unescaped that a terminal would act upon."""
+    return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(value).decode())
+
+
+def _shown(text: str) -> Text:
+    return Text(harmless(text))  # no markup
+
+
+def _caption(answer: dict[str, Any]) -> Text:
+    milliseconds = ", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in answer["timing"].items())
+    if not answer["hits"]:
+        return _shown(f"nothing in corpus {answer['corpus']} passes")
+    return _shown(" · ".join(part for part in (answer["corpus"], answer["model"], milliseconds) if part))

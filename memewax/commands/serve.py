@@ -1,0 +1,82 @@
+"""`memewax serve`: queries in, nearest posts out."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from memewax.commands.counts import Counts
+from memewax.commands.progress import Progress
+from memewax.commands.recovery import prepare_recovery
+from memewax.commands.supervise import Job, run_job
+from memewax.errors import SettingsError
+from memewax.settings import load_settings
+
+SNAPSHOT_SECONDS: Final = 10.0
+
+
+class QueryProgress(Progress):
+    """Shows how many queries were answered."""
+
+    def __init__(self) -> None:
+        super().__init__("messages")
+        self._began = time.monotonic()
+
+    def has_begun(self, counts: Counts) -> bool:
+        """Whether models are loaded and work has come."""
+        return counts.queries > 0
+
+    def line(self, counts: Counts, now: float) -> str:
+        """Answers, those that say why there is none, and time, in words."""
+        return f"{counts.answers:,} answers, {counts.answer_errors:,} of them errors · {now - self._began:,.0f} s"
+
+
+def serve(
+    queries: Annotated[str | None, typer.Option("--from", help="kafka://HOST:PORT/TOPIC or a .jsonl file.")] = None,
+    answers: Annotated[
+        str | None, typer.Option("--to", help="kafka://HOST:PORT/TOPIC or a .jsonl file, beside the table.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of the corpora, and of the table of answers.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Corpus for queries that name none.")] = None,
+    recovery: Annotated[Path | None, typer.Option(help="Folder of snapshots; by default beside the store.")] = None,
+    snapshot_interval: Annotated[float, typer.Option(help="Seconds between snapshots.", min=0.1)] = SNAPSHOT_SECONDS,
+    processes: Annotated[int | None, typer.Option(help="Processes, which share partitions and cores.", min=1)] = None,
+    follow: Annotated[bool | None, typer.Option(help="Whether to wait for more at the end of the source.")] = None,
+    first_version: Annotated[
+        bool, typer.Option("--first-version", help="Bodies and table of the first version: {sentence_to_encode}.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")] = False,
+) -> None:
+    """Answer queries from a topic with the nearest texts of a corpus; goes on where it was stopped or killed."""
+    given: dict[str, Any] = {
+        "queries": queries,
+        "answers": answers,
+        "store": store,
+        "corpus": corpus,
+        "processes": processes,
+        "follow": follow,
+        "queries_form": "first-version" if first_version else None,
+    }
+    overrides = {name: value for name, value in given.items() if value is not None}
+    settings = load_settings(**overrides)
+    if not settings.queries:
+        raise SettingsError("no queries: say where they come from with --from (or MEMEWAX_QUERIES)")
+    folder = recovery or settings.store.with_name(f"{settings.store.name}.queries-recovery")
+    prepare_recovery(folder)
+    job = Job("similarity", overrides, folder, snapshot_interval, settings.processes)
+    with QueryProgress() as progress:
+        ended = run_job(job, progress.show, progress.tell)
+    counts = ended.counts
+    if as_json:
+        report = {
+            "queries": counts.queries,
+            "answers": counts.answers,
+            "errors": counts.answer_errors,
+            "seconds": round(ended.seconds, 3),
+        }
+        sys.stdout.write(orjson.dumps(report).decode() + "\n")
+    told = f"{counts.answers:,} answers, {counts.answer_errors:,} of them errors"
+    print(f"memewax: {told} in {ended.seconds:,.1f} s", file=sys.stderr)

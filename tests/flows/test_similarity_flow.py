@@ -1,0 +1,154 @@
+"""Queries in, answers out, over Kafka: each is answered, whatever it is and whatever dies on the way."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lancedb
+import orjson
+import pytest
+
+from memewax.commands.asker import Asker
+from memewax.commands.recovery import prepare_recovery
+from tests.brokers import Broker, create_topic, produce, read_topic
+from tests.corpora import corpus_rows, make_corpus
+from tests.flows.runs import ROOT, Running
+
+Body = dict[str, Any]
+TEXTS = ["a", "bb", "ccc"]
+
+
+class Service:
+    """The flow between two topics of its own, with stand-in models."""
+
+    def __init__(self, broker: Broker, folder: Path, **settings: str) -> None:
+        self.broker, self.folder, self.store = broker, folder, folder / "store"
+        self.queries, self.answers, self.sentences = (create_topic(broker, 2, it) for it in ("queries", "answers", "s"))
+        self.settings = {"queries": self.queries, "answers": self.answers, **settings}
+        self.settings = {name: self.address(value) for name, value in self.settings.items()}
+        self.asker = Asker(broker.bootstrap, self.queries, self.answers, {})
+
+    def address(self, value: str) -> str:
+        is_topic = value in {self.queries, self.answers, self.sentences}
+        return f"kafka://{self.broker.bootstrap}/{value}" if is_topic else value
+
+    def start(self, **settings: str) -> Running:
+        recovery = self.folder / "recovery"
+        prepare_recovery(recovery)
+        own = {
+            **self.settings,
+            "store": str(self.store),
+            "models": "stand-in",
+            "corpus_refresh_seconds": "0",
+            **settings,
+        }
+        metrics = self.folder / f"metrics-{len(list(self.folder.glob('metrics-*')))}"
+        metrics.mkdir(parents=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "memewax.commands.worker", "similarity", str(recovery), "0.2"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                **{f"MEMEWAX_{name.upper()}": value for name, value in own.items()},
+                "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return Running(process, metrics, datetime.now(UTC))
+
+    def send(self, ids: range) -> None:
+        bodies = [orjson.dumps({"id": str(number), "text": TEXTS[number % 3]}) for number in ids]
+        produce(self.broker, self.queries, bodies)
+
+    def told(self) -> Counter[str]:
+        """How often each id was answered in the topic."""
+        return Counter((it.key or b"").decode() for it in read_topic(self.broker, self.answers))
+
+    def rows(self, table: str = "answers") -> list[Body]:
+        rows: list[Body] = lancedb.connect(self.store).open_table(table).to_arrow().to_pylist()
+        return rows
+
+
+@pytest.fixture
+def service(broker: Broker, tmp_path: Path) -> Iterator[Service]:
+    make_corpus(tmp_path / "store", TEXTS, favorite_count=7, retweet_count=2)
+    made = Service(broker, tmp_path)
+    yield made
+    made.asker.close()
+
+
+def test_every_query_is_answered_and_the_answers_are_kept(service: Service) -> None:
+    run = service.start()
+    found = service.asker.ask({"id": "1", "text": "bb"}, 60)
+    assert [hit["text"] for hit in found["hits"]] == ["bb"]
+    unknown = service.asker.ask({"id": "2", "text": "bb", "corpus": "nowhere"}, 60)
+    assert "no corpus 'nowhere'" in unknown["error"]["reason"]
+    empty = service.asker.ask({"id": "3", "text": ""}, 60)
+    assert empty["error"] == {"stage": "parse", "reason": "text is empty: there is nothing to look for"}
+    produce(service.broker, service.queries, [b"no JSON"], key=b"4")
+    run.until(lambda: "4" in service.told(), 0.1)
+    run.drain()
+    rows = {row["id"]: row for row in service.rows()}
+    assert rows.keys() == {"1", "2", "3", "4"}
+    assert [hit["text"] for hit in rows["1"]["hits"]] == ["bb"]
+    assert rows["1"]["error"] is None
+    assert [rows[id_]["error"]["stage"] for id_ in "234"] == ["search", "parse", "parse"]
+
+
+def test_killed_it_answers_what_was_not_answered_and_none_is_there_twice(service: Service) -> None:
+    first = service.start()
+    service.send(range(150))
+    first.until(lambda: len(service.told()) >= 20, 0.02)
+    first.kill()
+    service.send(range(150, 200))
+    second = service.start()
+    second.until(lambda: len(service.told()) == 200, 0.1)
+    second.drain()
+    assert service.told().keys() == {str(number) for number in range(200)}
+    rows = service.rows()
+    assert Counter(row["id"] for row in rows) == Counter(map(str, range(200)))
+    assert all(row["hits"][0]["text"] == row["text"] == TEXTS[int(row["id"]) % 3] for row in rows)
+
+
+def test_a_row_that_comes_while_it_runs_is_found(mock_broker: Broker, tmp_path: Path) -> None:
+    table = make_corpus(tmp_path / "store", TEXTS)
+    service = Service(mock_broker, tmp_path)
+    run = service.start()
+    assert service.asker.ask({"id": "1", "text": "eeeee"}, 60)["hits"][0]["text"] != "eeeee"
+    table.add(corpus_rows(["eeeee"]))
+    assert service.asker.ask({"id": "2", "text": "eeeee"}, 60)["hits"][0]["text"] == "eeeee"
+    run.drain()
+
+
+def test_the_first_version_s_topics_and_rows(mock_broker: Broker, tmp_path: Path) -> None:
+    make_corpus(tmp_path / "store", TEXTS, favorite_count=7, retweet_count=2)
+    service = Service(mock_broker, tmp_path)
+    service.settings["sentence_embeddings"] = service.address(service.sentences)
+    run = service.start(queries_form="first-version")
+    produce(mock_broker, service.queries, [orjson.dumps({"sentence_to_encode": "b'"})], key=b"it's 100%")
+    run.until(lambda: "it's 100%" in service.told(), 0.1)
+    run.drain()
+    ((between,), (row,)) = read_topic(mock_broker, service.sentences), service.rows("results")
+    body = orjson.loads(between.value or b"")
+    assert (body["sentence_to_encode"], len(body["sentence_embedding"])) == ("b'", 8)
+    assert row["id"] == "it's 100%"
+    assert (row["user_text"], row["trump_tweet"], row["similarity"]) == ("b'", "bb", 1)
+    assert (row["favorite_count"], row["retweet_count"]) == (7, 2)
+
+
+def test_an_answer_too_large_for_the_topic_says_so(mock_broker: Broker, tmp_path: Path) -> None:
+    make_corpus(tmp_path / "store", ["x" * 8 * number for number in range(1, 40)])
+    service = Service(mock_broker, tmp_path)
+    run = service.start(kafka='{"message.max.bytes": "4000"}')
+    answer = service.asker.ask({"id": "1", "text": "x", "k": 39}, 60)
+    assert "ask for fewer than 39 hits" in answer["error"]["reason"]
+    run.drain()
+    assert len(service.rows()[0]["hits"]) == 39

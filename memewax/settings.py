@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -32,7 +32,8 @@ class Settings(BaseSettings):
     )
 
     source: str = Field(
-        "", description="Where posts come from: a JSONL file, a folder of them or of pictures, kafka://HOST:PORT/TOPIC."
+        "",
+        description="Where posts come from: a JSONL file, a folder of them or of pictures, kafka://HOST:PORT/TOPIC, reddit:NAME, imgur:NAME, tumblr:NAME.",
     )
     to: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Sinks: a folder (the store), a .jsonl file, kafka://HOST:PORT/TOPIC."
@@ -73,6 +74,62 @@ class Settings(BaseSettings):
         gt=0,
         le=900,
         description="A broker that does not answer for so long ends the flow; it resumes from its snapshot.",
+    )
+
+    reddit_client_id: SecretStr = Field(
+        SecretStr(""),
+        description="Of an application made at https://www.reddit.com/prefs/apps; needed for reddit:NAME.",
+    )
+    reddit_client_secret: SecretStr = Field(SecretStr(""), description="Of the same application.")
+    reddit_user_agent: str = Field(
+        "",
+        max_length=256,
+        description="Reddit wants to know who asks: 'linux:APPLICATION:v1.0 (by /u/NAME)'; empty: memewax and its version.",
+    )
+    reddit_url: str = Field(
+        "https://oauth.reddit.com", pattern="^https?://.", description="Where Reddit's API is; another one for tests."
+    )
+    reddit_token_url: str = Field(
+        "https://www.reddit.com/api/v1/access_token", pattern="^https?://.", description="Where Reddit gives tokens."
+    )
+    imgur_client_id: SecretStr = Field(
+        SecretStr(""),
+        description="Of an application made at https://api.imgur.com/oauth2/addclient; needed for imgur:NAME.",
+    )
+    imgur_url: str = Field("https://api.imgur.com/3", pattern="^https?://.", description="Where Imgur's API is.")
+    tumblr_api_key: SecretStr = Field(
+        SecretStr(""),
+        description="The consumer key of an application made at https://www.tumblr.com/oauth/apps; needed for tumblr:NAME.",
+    )
+    tumblr_url: str = Field("https://api.tumblr.com/v2", pattern="^https?://.", description="Where Tumblr's API is.")
+
+    poll_pages: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Pages that the first round goes back whatever was seen (backfill); 0: as far as something is new.",
+    )
+    poll_most_pages: int = Field(
+        50, ge=1, le=10_000, description="A round looks no further back than so many pages for what it has seen before."
+    )
+    poll_interval_seconds: float = Field(
+        60.0, ge=1, le=86_400, description="Between two rounds of one listing, with --follow."
+    )
+    poll_timeout_seconds: float = Field(20.0, gt=0, le=600, description="For one request to a service.")
+    poll_attempts: int = Field(
+        6,
+        ge=1,
+        le=100,
+        description="Requests in a row that may fail before a run ends; with --follow, none is the last.",
+    )
+    poll_patience_seconds: float = Field(
+        900.0,
+        ge=0,
+        le=_LONGEST_WAIT,
+        description="A run without --follow ends where a service asks to wait for longer.",
+    )
+    poll_seen: int = Field(
+        5000, ge=200, le=1_000_000, description="Ids of posts that are remembered for each listing, in every snapshot."
     )
 
     fetch_folder: Path | None = Field(
@@ -253,9 +310,15 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(f"{FILE}: {error.strerror}") from None
 
 
+def is_secret(name: str) -> bool:
+    """Whether a setting may hold a password or a key, which is never shown."""
+    field = Settings.model_fields.get(name)
+    return name == "kafka" or (field is not None and field.annotation is SecretStr)
+
+
 def _describe(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "?"
     where = f"{PREFIX}{name.upper()} (or {name} in {FILE})"
     value = str(problem.get("input"))
-    shown = "(hidden)" if name == "kafka" else repr(value[:80])
+    shown = "(hidden)" if is_secret(name) else repr(value[:80])
     return f"{where} = {shown}: {problem['msg']}"

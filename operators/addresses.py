@@ -1,4 +1,7 @@
-"""Where posts come from and where things go, by address: `kafka://HOST:PORT[,…]/TOPIC`, a `.jsonl` file, a folder."""
+"""Where posts come from and where things go, by address.
+
+`kafka://HOST:PORT[,…]/TOPIC`, a `.jsonl` file, a folder; and to read from, `reddit:`, `imgur:` or `tumblr:` and names.
+"""
 
 from pathlib import Path
 from typing import Final
@@ -6,6 +9,7 @@ from typing import Final
 from memewax.errors import SettingsError, WorldError
 
 _KAFKA: Final = "kafka://"
+SERVICES: Final = ("reddit", "imgur", "tumblr")
 FILE_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
 
 
@@ -17,6 +21,21 @@ def is_kafka(address: str) -> bool:
 def is_file(address: str) -> bool:
     """Whether it names a file of lines; what is neither that nor a topic is a folder."""
     return address.endswith(FILE_SUFFIXES)
+
+
+def is_service(address: str) -> bool:
+    """Whether it names listings of a service that is polled."""
+    service, colon, _ = address.partition(":")
+    return bool(colon) and service in SERVICES
+
+
+def service_address(address: str) -> tuple[str, tuple[str, ...]]:
+    """Service and names of `SERVICE:NAME[+NAME…]`, each name once; raises `SettingsError` where there is none."""
+    service, _, rest = address.partition(":")
+    names = tuple(dict.fromkeys(name.strip() for name in rest.split("+") if name.strip()))
+    if not names:
+        raise SettingsError(f"{address!r} is not {service}:NAME or {service}:NAME+NAME")
+    return service, names
 
 
 def kafka_address(address: str) -> tuple[str, str]:

@@ -1,17 +1,18 @@
 """The input of a flow, as the settings say."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from memewax.errors import SettingsError
-from memewax.records import Arrival, DeadLetter
+from memewax.records import Arrival, DeadLetter, Failed, Post
 from memewax.settings import Settings
 from operators import pictures
-from operators.addresses import is_kafka, kafka_address
+from operators.addresses import is_kafka, is_service, kafka_address
 from operators.allowed import Allowed
 from operators.fetch import Fetcher, Fetching, Limits, StandInFetcher
 from operators.fetch_ahead import FetchAhead
@@ -32,11 +33,11 @@ class Posts:
     """Messages that are no posts."""
 
 
-def posts_in(step_id: str, flow: Dataflow, settings: Settings) -> Posts:
-    """Posts from the source of the settings, with their pictures, fetched ahead."""
+def posts_in(step_id: str, flow: Dataflow, settings: Settings, fetched: Fetching | None = None) -> Posts:
+    """Posts from the source of the settings, with their pictures, fetched ahead as the settings or `fetched` say."""
     source = FetchAhead(
         _source(settings),
-        fetching(settings),
+        fetched or fetching(settings),
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
     )
@@ -44,10 +45,24 @@ def posts_in(step_id: str, flow: Dataflow, settings: Settings) -> Posts:
     return Posts(cast("Stream[Arrival]", split.trues), cast("Stream[DeadLetter]", split.falses))
 
 
+class Unfetched:
+    """No pictures, for flows that only pass posts on."""
+
+    _NONE: Final = Failed("fetch", "NotAsked", "this flow fetches no pictures")
+
+    def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
+        """All of them, as they are."""
+        return [Arrival(post, self._NONE) for post in posts]
+
+
 def _source(settings: Settings) -> Source:
     address, follow = settings.source, settings.is_followed
     if not address:
         raise SettingsError("no source: set MEMEWAX_SOURCE (or --from) to a file, a folder or kafka://HOST:PORT/TOPIC")
+    if is_service(address):
+        from operators.services.known import polled  # only where it is needed
+
+        return polled(address, settings)
     if is_kafka(address):
         brokers, topic = kafka_address(address)
         return KafkaTopic(
@@ -75,7 +90,7 @@ def fetching(settings: Settings) -> Fetching:
     if settings.models == "stand-in":
         return StandInFetcher()
     folder = settings.fetch_folder
-    if folder is None and not is_kafka(settings.source):
+    if folder is None and not is_kafka(settings.source) and not is_service(settings.source):
         path = Path(settings.source).resolve()
         folder = path if path.is_dir() else path.parent
     web = WebLimits(

@@ -15,7 +15,7 @@ Position = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Messages that go through the flow together, and where to go on after them."""
+    """Messages that go through the flow together, and where to go on after them; without any, only that has moved."""
 
     messages: list[Message]
     resume: Position

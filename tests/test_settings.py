@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from memewax.commands.settings import settings as show_settings
 from memewax.errors import SettingsError
 from memewax.settings import PREFIX, Settings, load_settings
 
@@ -105,6 +106,26 @@ def test_properties_of_kafka_are_json(monkeypatch: Patch) -> None:
 def test_an_error_never_shows_a_password(value: str, monkeypatch: Patch) -> None:
     monkeypatch.setenv("MEMEWAX_KAFKA", value)
     with pytest.raises(SettingsError, match=r"(?i)kafka") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+KEYS = ("REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET", "IMGUR_CLIENT_ID", "TUMBLR_API_KEY")
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_key_of_a_service_is_never_shown(
+    name: str, folder: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(PREFIX + name, "hunter2")
+    assert "hunter2" not in repr(load_settings())
+    for as_json in (False, True):
+        show_settings(as_json)
+    assert "(hidden)" in (shown := capsys.readouterr().out)
+    assert "hunter2" not in shown
+    monkeypatch.delenv(PREFIX + name)
+    (folder / "memewax.toml").write_text(f'{name.lower()} = ["hunter2"]')
+    with pytest.raises(SettingsError, match=name) as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
 

@@ -8,9 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from memewax.settings import PREFIX, Settings, load_settings
-
-_SECRET = frozenset({"kafka"})
+from memewax.settings import PREFIX, Settings, is_secret, load_settings
 
 
 def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -28,4 +26,4 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
 def _shown(name: str, value: Any) -> Any:
     """The value, or for what may hold a password only whether there is one."""
-    return "(hidden)" if name in _SECRET and value else value
+    return ("(hidden)" if value else "") if is_secret(name) else value

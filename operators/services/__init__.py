@@ -1,0 +1,1 @@
+"""Sources that poll Reddit, Imgur and Tumblr, behind the interface of every other source."""

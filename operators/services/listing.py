@@ -1,0 +1,130 @@
+"""What the services have in common: listings of items, newest first, a page at a time."""
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+
+Cursor = str | int
+"""Where a page begins: plain, since it is kept in recovery."""
+
+Reason = Literal["text", "video", "link", "removed", "other"]
+"""Why an item of a listing is no post: the only labels of its metric."""
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An entry of a listing, not looked at more closely yet."""
+
+    id: str
+    """Unique in its listing."""
+    created: float
+    """Seconds since 1970; 0 where it is not known."""
+    body: Any
+    """As the service sent it."""
+    pinned: bool = False
+    """Shown at the top whatever its age."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a listing."""
+
+    items: Sequence[Item]
+    next: Cursor | None
+    """The page with older items; None where this is the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of an item."""
+
+    url: str
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an item says, whatever the service."""
+
+    id: str
+    author: str
+    created: float
+    title: str
+    score: int
+    pictures: Sequence[Picture | Reason]
+    """In a gallery, an entry that is no picture keeps its number and says what it is."""
+    permalink: str
+    channel: str
+    """Subreddit, section or blog."""
+    nsfw: bool = False
+    spoiler: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Listing(ABC):
+    """One place of a service where posts appear."""
+
+    service: str
+    """`reddit`, `imgur` or `tumblr`; the end of each `global_id`."""
+    shifts: bool = False
+    """Whether pages are counted from the newest item, so that items move between them while one reads."""
+
+    @abstractmethod
+    def page(self, cursor: Cursor | None) -> Page | None:
+        """Ask for a page, the newest one where `cursor` is None: then None says that it is as it was.
+
+        Raises as `Client.get` does.
+        """
+
+    @abstractmethod
+    def look(self, item: Item) -> Found | Reason:
+        """What an item is; raises `ValueError` where it has not the form that is known."""
+
+
+def posts_of(found: Found, service: str, now: datetime) -> list[Body]:
+    """The posts of an item: one, or of a gallery one for each picture, numbered from 1 by its place there."""
+    common = {
+        "author": found.author,
+        "created_time": datetime.fromtimestamp(found.created, UTC).isoformat() if found.created else "",
+        "score": found.score,
+        "source": service,
+        "ingestion_time": now.isoformat(),
+        "nsfw": found.nsfw,
+        "spoiler": found.spoiler,
+        "permalink": found.permalink,
+        "channel": found.channel,
+        **found.extra,
+    }
+    alone = len(found.pictures) == 1
+    return [
+        {
+            "global_id": f"{found.id}-{service}" if alone else f"{found.id}_{number}-{service}",
+            "url": picture.url,
+            "desc": "\n".join(filter(None, (found.title, picture.caption))),
+            **common,
+        }
+        for number, picture in enumerate(found.pictures, 1)
+        if isinstance(picture, Picture)
+    ]
+
+
+def item_of(body: Any, name: str | None, created: Any, *, pinned: bool = False) -> Item:
+    """An item by its name; one without a name, which nobody will understand, by what it holds."""
+    return Item(
+        name or f"unnamed-{zlib.crc32(as_json(body)):08x}",
+        float(created) if isinstance(created, int | float) else 0.0,
+        body,
+        pinned,
+    )
+
+
+def as_json(body: Any) -> bytes:
+    """A body as a message."""
+    return orjson.dumps(body)

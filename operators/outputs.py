@@ -11,7 +11,7 @@ from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream
 
 from memewax.errors import SettingsError
-from memewax.records import DeadLetter, Record
+from memewax.records import DeadLetter, Post, Record
 from memewax.settings import Settings
 from memewax.telemetry import DEAD_LETTERS, step
 from operators.addresses import is_file, is_kafka, kafka_address
@@ -67,14 +67,35 @@ def write_records(
         name = f"{step_id}_{number}"
         if is_kafka(address):
             topic = _topic(address, settings)
-            fit = op.branch(f"{name}_fit", lines, _fits(topic.max_bytes))
+            fit = op.branch(f"{name}_fit", lines, _fits(topic.max_bytes, _message))
             op.output(name, _keyed(name, fit.trues, _message), topic)
-            letters.append(op.map(f"{name}_too_large", fit.falses, _too_large))
+            letters.append(
+                op.map(f"{name}_too_large", fit.falses, lambda line: _too_large(line.record.post, line.json))
+            )
         elif is_file(address):
             op.output(name, _keyed(name, lines, lambda line: line.json), _file(address, "write_file"))
         else:
             op.output(name, _keyed(name, lines, lambda line: line.row), _store(address, dimensions))
     return op.merge(f"{step_id}_letters", *letters)
+
+
+def write_posts(step_id: str, posts: Stream[Post], settings: Settings) -> list[Stream[DeadLetter]]:
+    """Write posts to the files and topics of the settings, as they were read; gives what is too large for a topic."""
+    if not settings.to or not all(map(_is_line, settings.to)):
+        raise SettingsError("posts go to a .jsonl file or to kafka://HOST:PORT/TOPIC: set MEMEWAX_TO (or --to)")
+    _check_distinct(settings)
+    letters = []
+    for number, address in enumerate(settings.to):
+        name = f"{step_id}_{number}"
+        if is_kafka(address):
+            topic = _topic(address, settings)
+            fit = op.branch(f"{name}_fit", posts, _fits(topic.max_bytes, _post_message))
+            op.output(name, op.map(f"{name}_key", fit.trues, lambda post: (post.global_id, _post_message(post))), topic)
+            letters.append(op.map(f"{name}_too_large", fit.falses, lambda post: _too_large(post, post.message.value)))
+        else:
+            lines = op.map(f"{name}_key", posts, lambda post: (post.global_id, post.message.value))
+            op.output(name, lines, _file(address, "write_file"))
+    return letters
 
 
 def write_dead_letters(step_id: str, letters: Stream[DeadLetter], settings: Settings) -> None:
@@ -153,13 +174,16 @@ def _message(line: _Line) -> OutMessage:
     return OutMessage(line.record.post.global_id.encode(), line.json)
 
 
-def _fits(max_bytes: int) -> Callable[[_Line], bool]:
-    return lambda line: _message(line).size <= max_bytes
+def _fits(max_bytes: int, message: Callable[[T], OutMessage]) -> Callable[[T], bool]:
+    return lambda item: message(item).size <= max_bytes
 
 
-def _too_large(line: _Line) -> DeadLetter:
-    post = line.record.post
-    reason = f"the record has {len(line.json)} bytes, too many for the topic"
+def _post_message(post: Post) -> OutMessage:
+    return OutMessage(post.global_id.encode(), post.message.value)
+
+
+def _too_large(post: Post, value: bytes) -> DeadLetter:
+    reason = f"the record has {len(value)} bytes, too many for the topic"
     return DeadLetter(post.message, STAGE, "TooLarge", reason, post.global_id)
 
 

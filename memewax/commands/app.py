@@ -10,6 +10,7 @@ from memewax.commands import eval as evaluate
 from memewax.commands.ask import ask
 from memewax.commands.demo import demo
 from memewax.commands.doctor import doctor
+from memewax.commands.ingest import ingest
 from memewax.commands.run import run
 from memewax.commands.serve import serve
 from memewax.commands.settings import settings
@@ -25,6 +26,7 @@ app.command()(demo)
 app.command()(run)
 app.command()(serve)
 app.command()(ask)
+app.command()(ingest)
 app.add_typer(bench.app, name="bench")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(evaluate.app, name="eval")

@@ -5,7 +5,7 @@ Each process keeps its metrics in files of one folder (Prometheus' multiprocess 
 
 import struct
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric
@@ -28,6 +28,10 @@ class Counts:
     answers: int = 0
     """To queries, those that say why there is none included."""
     answer_errors: int = 0
+    requests: int = 0
+    """To services that are polled."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """What they list and is no post, by reason."""
     step_seconds: dict[str, float] | None = None
     """Time in each step."""
 
@@ -38,6 +42,7 @@ def read_counts(folder: Path) -> Counts:
     outcomes: dict[str, float] = defaultdict(float)
     answers: dict[str, float] = defaultdict(float)
     steps: dict[str, float] = defaultdict(float)
+    skipped: dict[str, int] = defaultdict(int)
     for metric in _collected(folder):
         for sample in metric.samples:
             sums[sample.name] += sample.value
@@ -45,6 +50,8 @@ def read_counts(folder: Path) -> Counts:
                 outcomes[sample.labels["outcome"]] += sample.value
             elif sample.name == "memewax_answers_total":
                 answers[sample.labels["outcome"]] += sample.value
+            elif sample.name == "memewax_skipped_total":
+                skipped[sample.labels["reason"]] += int(sample.value)
             elif sample.name == "memewax_step_seconds_sum":
                 steps[sample.labels["step"]] += sample.value
     return Counts(
@@ -59,6 +66,8 @@ def read_counts(folder: Path) -> Counts:
         queries=int(sums["memewax_queries_total"]),
         answers=int(sum(answers.values())),
         answer_errors=int(answers["error"]),
+        requests=int(sums["memewax_service_requests_total"]),
+        skipped=dict(sorted(skipped.items())),
         step_seconds=dict(steps),
     )
 

@@ -10,7 +10,7 @@ from memewax.commands.recovery import is_prepared, prepare_recovery
 from memewax.commands.supervise import Ended, Job, run_job
 from memewax.errors import SettingsError, WorldError
 from memewax.settings import load_settings
-from operators.addresses import is_file, is_kafka
+from operators.addresses import is_file, is_kafka, is_service
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,21 @@ class Summary:
     posts_per_second: float
 
 
-def run_flow(overrides: Mapping[str, Any], recovery: Path | None, snapshot_seconds: float) -> tuple[Ended, Path]:
-    """Run `dataflows.memes` with progress; gives what it did and its recovery folder.
+def run_flow(
+    overrides: Mapping[str, Any],
+    recovery: Path | None,
+    snapshot_seconds: float,
+    flow: str = "memes",
+    watch: type[Progress] = Progress,
+) -> tuple[Ended, Path]:
+    """Run a flow with progress; gives what it did and its recovery folder.
 
     Args:
         overrides: Settings that differ from variables and file.
         recovery: Folder of snapshots; beside the first sink where None.
         snapshot_seconds: Time between snapshots.
+        flow: A module of `dataflows`.
+        watch: Shows its progress.
     """
     settings = load_settings(**overrides)
     if not settings.source:
@@ -48,8 +56,9 @@ def run_flow(overrides: Mapping[str, Any], recovery: Path | None, snapshot_secon
         if not is_kafka(address):
             _prepare_output(Path(address), folder, goes_on=is_prepared(folder))
     prepare_recovery(folder)
-    job = Job("memes", overrides, folder, snapshot_seconds, settings.processes)
-    with Progress("messages" if is_kafka(settings.source) else "bytes") as progress:
+    job = Job(flow, overrides, folder, snapshot_seconds, settings.processes)
+    unit = "messages" if is_kafka(settings.source) or is_service(settings.source) else "bytes"
+    with watch(unit) as progress:
         return run_job(job, progress.show, progress.tell), folder
 
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -17,6 +17,9 @@ _PLAIN_SECONDS: Final = 30.0
 class Progress:
     """Shows counts while a flow runs."""
 
+    idle: ClassVar[str] = "loading models …"
+    """What is said before there is anything to count."""
+
     def __init__(self, lag_unit: str) -> None:
         self._unit = lag_unit
         self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
@@ -28,7 +31,7 @@ class Progress:
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
-            self._live.update(Text("loading models …", style="dim"))
+            self._live.update(Text(self.idle, style="dim"))
         return self
 
     def __exit__(
@@ -43,9 +46,8 @@ class Progress:
         if self.has_begun(counts) and self._first is None:
             self._first = now, 0  # the rate leaves out the time in which models load
         if self._console.is_terminal:
-            self._live.update(
-                Text(self.line(counts, now) if self.has_begun(counts) else "loading models …", style="cyan")
-            )
+            text = self.line(counts, now) if self.has_begun(counts) else self.idle
+            self._live.update(Text(text, style="cyan"))
         elif now - self._plain_at >= _PLAIN_SECONDS:
             self._plain_at = now
             self.tell(self.line(counts, now))
@@ -61,9 +63,16 @@ class Progress:
     def line(self, counts: Counts, now: float) -> str:
         """Posts done, rate, dead letters and lag, in words."""
         done = counts.joined + counts.partial
-        since = now - self._first[0] if self._first else 0.0
-        rate = f"{done / since:,.1f}" if since > 1 else "-"
         return (
-            f"{done:,} posts · {rate} a second · {counts.dead_letters:,} dead letters · "
-            f"{counts.clusters:,} clusters · {counts.lag:,} {self._unit} to go · {now - self._start:,.0f} s"
+            f"{done:,} posts · {self.rate(done, now)} a second · {counts.dead_letters:,} dead letters · "
+            f"{counts.clusters:,} clusters · {counts.lag:,} {self._unit} to go · {self.elapsed(now)} s"
         )
+
+    def rate(self, done: int, now: float) -> str:
+        """So many posts a second, since the first was there."""
+        since = now - self._first[0] if self._first else 0.0
+        return f"{done / since:,.1f}" if since > 1 else "-"
+
+    def elapsed(self, now: float) -> str:
+        """Seconds since the start."""
+        return f"{now - self._start:,.0f}"

@@ -1,0 +1,32 @@
+"""Posts in from a service that is polled, out to topics and files; nothing is looked at.
+
+::
+
+    posts ── valid ── sinks
+      └───── no posts, too large ─ dead letters
+
+Run it with `python -m bytewax.run dataflows.ingest` and `MEMEWAX_*` settings, or with `memewax ingest`.
+"""
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+
+from dataflows.starting import started_with
+from memewax.settings import Settings
+from operators.inputs import Unfetched, posts_in
+from operators.outputs import write_dead_letters, write_posts
+
+
+def ingest(settings: Settings) -> Dataflow:
+    """The flow, from the source of the settings to their sinks."""
+    flow = Dataflow("ingest")
+    arrivals = posts_in("posts", flow, settings, Unfetched())
+    posts = op.map("post", arrivals.oks, lambda arrival: arrival.post)
+    too_large = write_posts("write", posts, settings)
+    write_dead_letters("dead_letters", op.merge("letters", arrivals.errs, *too_large), settings)
+    return flow
+
+
+def flow() -> Dataflow:
+    """What `python -m bytewax.run dataflows.ingest` runs."""
+    return started_with(lambda _settings: None, lambda settings, _: ingest(settings))

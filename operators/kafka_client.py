@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from memewax.errors import SettingsError, WorldError
 from memewax.telemetry import log
@@ -80,7 +81,7 @@ def world_error(doing: str, brokers: str, error: KafkaError) -> WorldError:
     if code in _DENIED:
         advice = "check the credentials and protocol in MEMEWAX_KAFKA and the topic's ACLs"
     elif code in _UNKNOWN:
-        advice = "create the topic, or correct its name"
+        advice = "create the topic, or correct its name; `memewax topics create` makes those of memewax"
     elif code == KafkaError.MSG_SIZE_TOO_LARGE:
         advice = "raise the topic's max.message.bytes, or lower message.max.bytes in MEMEWAX_KAFKA to what it takes"
     elif code in TRANSIENT or code == UNDELIVERED:
@@ -121,7 +122,9 @@ class Health:
             raise world_error(doing, self.brokers, self.fatal)
 
 
-def ask(client: Consumer | Producer, health: Health, doing: str, call: Callable[[float], T], timeout: float) -> T:
+def ask(
+    client: Consumer | Producer | AdminClient, health: Health, doing: str, call: Callable[[float], T], timeout: float
+) -> T:
     """Call the broker, again while it is away, for `timeout` seconds; raises `WorldError` after that.
 
     `call` gets the seconds it may take. A consumer must not have an assignment yet, since it is polled for errors.

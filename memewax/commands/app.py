@@ -5,7 +5,7 @@ import sys
 import typer
 
 from memewax import __version__
-from memewax.commands import bench, corpus
+from memewax.commands import bench, corpus, topics
 from memewax.commands import eval as evaluate
 from memewax.commands.ask import ask
 from memewax.commands.demo import demo
@@ -30,6 +30,7 @@ app.command()(ingest)
 app.add_typer(bench.app, name="bench")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(topics.app, name="topics")
 app.command()(doctor)
 app.command()(settings)
 

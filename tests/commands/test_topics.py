@@ -1,0 +1,112 @@
+"""`memewax topics`: what it prints, what it makes, and how it ends."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import orjson
+import pytest
+import yaml
+from confluent_kafka.admin import AdminClient
+
+from operators import topics
+from tests.brokers import RealBroker, unused_address
+from tests.commands.test_commands import Memewax, memewax
+
+__all__ = ["memewax"]
+
+
+@pytest.fixture
+def brokers(real_broker: RealBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A broker, and a list of three topics under names that nobody else uses."""
+    suffix = f"-{uuid.uuid4().hex[:8]}"
+    own = tuple(replace(topic, name=topic.name + suffix) for topic in topics.FLOW)
+    # Logs would be bound to this test's stderr for good.
+    monkeypatch.setattr("memewax.commands.topics.configure_logging", lambda _: None)
+    monkeypatch.setattr(topics, "TOPICS", own)
+    monkeypatch.setattr(topics, "NAMES", tuple(topic.name for topic in own))
+    yield real_broker.bootstrap
+    admin = AdminClient({"bootstrap.servers": real_broker.bootstrap})
+    for future in admin.delete_topics([topic.name for topic in own]).values():
+        future.exception(30)
+
+
+def test_making_and_checking(memewax: Memewax, brokers: str) -> None:
+    missing = memewax("topics", "check", "--brokers", brokers)
+    assert missing.code == 3
+    assert missing.out.count("missing") == 3
+    assert "3 topics are not as they should be: posts-" in missing.err
+
+    made = memewax("topics", "create", "--brokers", brokers)
+    assert (made.code, made.out.count("made ")) == (0, 3)
+    assert "1 broker(s), so 1 copies of a partition in place of 3" in made.err
+
+    assert memewax("topics", "check", "--brokers", brokers).code == 0
+    again = memewax("topics", "create", "--brokers", brokers)
+    assert (again.code, again.out.count("was there")) == (0, 3)
+
+    described = memewax("topics", "describe", "--brokers", brokers, "--json")
+    (posts, *_) = orjson.loads(described.out)
+    assert (posts["found"]["partitions"], posts["found"]["replication"]) == (8, 1)
+    assert "8 of 1" in memewax("topics", "describe", "--brokers", brokers).out
+
+
+def test_another_number_of_partitions_is_told_and_left(memewax: Memewax, brokers: str) -> None:
+    posts = topics.NAMES[0]
+    words = ["--brokers", brokers, "--only", posts]
+    assert memewax("topics", "create", *words, "--partitions", 2).code == 0
+    assert memewax("topics", "check", *words, "--partitions", 2).code == 0
+
+    again = memewax("topics", "create", *words, "--json")
+    assert again.code == 0
+    assert "nothing of it was changed" in again.err
+    (told,) = orjson.loads(again.out)
+    difference = {"topic": posts, "what": "partitions", "found": "2", "expected": "8"}
+    assert (told["made"], told["differences"]) == (False, [difference])
+
+    checked = memewax("topics", "check", *words, "--json")
+    assert (checked.code, orjson.loads(checked.out)) == (3, [difference])
+
+
+def test_more_copies_than_brokers_are_refused_where_they_are_asked_for(memewax: Memewax, brokers: str) -> None:
+    done = memewax("topics", "create", "--brokers", brokers, "--replication", 3)
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert "ask for fewer with --replication" in done.err
+
+
+def test_without_a_broker_there_is_one_line() -> None:
+    """A process of its own: what it logs is bound to its stderr."""
+    address = unused_address()
+    done = subprocess.run(
+        [sys.executable, "-m", "memewax", "topics", "check", "--brokers", address],
+        env={**os.environ, "MEMEWAX_KAFKA_TIMEOUT_SECONDS": "0.5"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    *logged, last = done.stderr.splitlines()
+    assert last.startswith(f"memewax: looking up topics at {address} failed: ")
+    assert "start the broker" in last
+    assert len(logged) <= 1
+
+
+def test_a_topic_that_is_not_in_the_list_is_refused(memewax: Memewax) -> None:
+    done = memewax("topics", "describe", "--only", "psots")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+
+
+def test_the_list_alone_is_described_without_a_broker(memewax: Memewax) -> None:
+    listed = orjson.loads(memewax("topics", "describe", "--json").out)
+    assert [topic["name"] for topic in listed] == list(topics.NAMES)
+    table = memewax("topics", "describe").out
+    assert all(name in table for name in topics.NAMES)
+
+
+def test_the_document_is_printed_in_both_forms(memewax: Memewax) -> None:
+    in_json = orjson.loads(memewax("topics", "asyncapi", "--json").out)
+    assert in_json["asyncapi"] == "3.0.0"
+    assert yaml.safe_load(memewax("topics", "asyncapi").out) == in_json

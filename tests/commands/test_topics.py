@@ -14,9 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from operators import topics
 from tests.brokers import RealBroker, unused_address
-from tests.commands.test_commands import Memewax, memewax
-
-__all__ = ["memewax"]
+from tests.commands.typed import Memewax
 
 
 @pytest.fixture

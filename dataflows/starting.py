@@ -3,6 +3,7 @@
 import gc
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from bytewax.dataflow import Dataflow
@@ -11,7 +12,8 @@ from dataflows.failures import reported
 from memewax.errors import MemewaxError
 from memewax.settings import Settings, load_settings
 from memewax.telemetry import configure_logging
-from models.clusterer import Clusterer, DbstreamClusterer, StandInClusterer
+from models.clusterer import Clusterer
+from models.clusterers.choice import make_clusterer
 from models.load import Models, load_models
 from operators import drain
 
@@ -22,8 +24,8 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer]], Dataflo
     """Build a flow of all models; prints one line and exits with the error's code where that fails."""
 
     def built(settings: Settings, models: Models) -> Dataflow:
-        clusterer = StandInClusterer if settings.models == "stand-in" else DbstreamClusterer
-        return build(settings, models, clusterer)
+        make_clusterer(settings)  # what is wrong with its parameters is said now
+        return build(settings, models, partial(make_clusterer, settings))
 
     return started_with(lambda settings: load_models(settings), built)  # noqa: PLW0108 - tests replace it
 

@@ -208,6 +208,21 @@ class Settings(BaseSettings):
         description="onebit: rows whose exact cosine is looked at; more find more, and cost more.",
     )
 
+    clusterer: Literal[
+        "relevant",
+        "dbstream",
+        "river-clustream",
+        "river-dbstream",
+        "river-denstream",
+        "river-kmeans",
+        "river-streamkmeans",
+    ] = Field(
+        "relevant", description="How pictures are clustered; relevant measures best, river-… are to compare with."
+    )
+    clusterer_parameters: dict[str, int | float] = Field(
+        default_factory=dict, description="Parameters of the clusterer, as JSON; its own defaults suit DINOv2."
+    )
+
     join_deadline_seconds: float = Field(
         300.0,
         gt=0,

@@ -41,7 +41,7 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], Side[Cluster], dict[str, Any
             if made_with != clusterer.name:
                 raise SettingsError(
                     f"the recovery folder holds clusters of {made_with}, not of {clusterer.name}: "
-                    "begin anew with an empty recovery folder"
+                    f"set MEMEWAX_CLUSTERER={made_with} to go on with them, or begin anew with an empty recovery folder"
                 )
             self._clusterer.restore(state["clusterer"])
             self._recent = dict(state["recent"])

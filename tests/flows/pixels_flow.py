@@ -17,7 +17,7 @@ from dataflows.memes import memes
 from memewax.records import Line, Pixels, Reading, Vector
 from memewax.settings import Settings
 from models.base import Embedder, Model
-from models.clusterer import Clusterer, DbstreamClusterer
+from models.clusterer import Clusterer
 from models.inputs import check_pixels
 from models.load import Models
 from models.standin import StandInEntities, StandInSentiment, StandInText
@@ -69,8 +69,8 @@ def pixel_models() -> Models:
 def flow() -> Dataflow:
     """What a worker runs."""
 
-    def build(settings: Settings, _models: Models, _make: Callable[[], Clusterer]) -> Dataflow:
-        return memes(settings, pixel_models(), DbstreamClusterer)
+    def build(settings: Settings, _models: Models, make: Callable[[], Clusterer]) -> Dataflow:
+        return memes(settings, pixel_models(), make)
 
     # Settings say `real`, so that pictures are fetched; those models are not loaded.
     starting.load_models = lambda _settings: pixel_models()

@@ -14,7 +14,7 @@ from bytewax.testing import run_main
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
 from memewax.settings import Settings
-from models.clusterer import DbstreamClusterer
+from models.clusterers.relevant import RelevantClusterer
 from operators import fetch_ahead, jsonl_sink
 from operators.cluster import ClusterLogic
 from operators.join import Shard
@@ -41,7 +41,7 @@ def run(flow: Flow) -> None:
     prepare_recovery(flow.recovery)
     settings = Settings(**{**flow.settings, "follow": False})
     run_main(
-        memes(settings, pixel_models(), DbstreamClusterer),
+        memes(settings, pixel_models(), RelevantClusterer),
         epoch_interval=timedelta(0),
         recovery_config=RecoveryConfig(flow.recovery, timedelta(0)),
     )

@@ -8,7 +8,8 @@ import pytest
 
 from memewax.errors import SettingsError
 from memewax.records import Cluster, Failed, Side, Vector
-from models.clusterer import Clusterer, DbstreamClusterer, StandInClusterer
+from models.clusterer import Clusterer, StandInClusterer
+from models.clusterers.relevant import RelevantClusterer
 from operators import cluster
 from operators.cluster import ClusterLogic
 from tests.models.test_clusterer import scattered
@@ -113,15 +114,15 @@ def test_only_the_last_ids_are_remembered() -> None:
 
 
 def test_a_restored_step_goes_on_exactly_as_one_that_did_not_stop() -> None:
-    whole, stopped = ClusterLogic(DbstreamClusterer()), ClusterLogic(DbstreamClusterer())
+    whole, stopped = ClusterLogic(RelevantClusterer()), ClusterLogic(RelevantClusterer())
     for number, embedding in enumerate(scattered(120)):
         value = embedded(f"{number % 100}", embedding)
-        stopped = restarted(stopped, DbstreamClusterer())
+        stopped = restarted(stopped, RelevantClusterer())
         assert given(stopped, value) == given(whole, value)
 
 
 def test_a_snapshot_holds_only_plain_values() -> None:
-    logic = ClusterLogic(DbstreamClusterer())
+    logic = ClusterLogic(RelevantClusterer())
     given(logic, *(embedded(f"{number}", it) for number, it in enumerate(scattered(20))))
     state = logic.snapshot()
     assert state["version"] == 1
@@ -137,5 +138,5 @@ def test_a_snapshot_does_not_change_with_the_step() -> None:
 
 def test_the_clusters_of_another_algorithm_are_refused() -> None:
     state = ClusterLogic(StandInClusterer()).snapshot()
-    with pytest.raises(SettingsError, match="clusters of stand-in, not of dbstream"):
-        ClusterLogic(DbstreamClusterer(), state)
+    with pytest.raises(SettingsError, match="clusters of stand-in, not of relevant: set MEMEWAX_CLUSTERER=stand-in"):
+        ClusterLogic(RelevantClusterer(), state)

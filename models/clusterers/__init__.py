@@ -1,0 +1,1 @@
+"""Ways to cluster a stream of embeddings."""

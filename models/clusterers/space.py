@@ -1,0 +1,68 @@
+"""The space in which embeddings are compared, learned from the clusters themselves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from memewax.records import Vector
+from models.clusterers.exemplars import Floats, Numbers, Points
+from models.clusterers.linkage import group_sums
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Centred, and scaled so that members of one cluster differ alike in every direction."""
+
+    mean: Floats
+    transform: Floats
+    """Shape (dimension, dimension), of float32 numbers."""
+    trust: float
+    """How much of it was learned rather than assumed, 0 to 1."""
+
+    def points(self, embeddings: Points | Vector) -> Points:
+        """Unit vectors of embeddings, of the same shape.
+
+        Computed in twice the precision they are kept in, so that one row alone gives what it gives among others.
+        """
+        moved = (embeddings - self.mean) @ self.transform
+        lengths = np.linalg.norm(moved, axis=-1, keepdims=True)
+        points: Points = (moved / np.where(lengths, lengths, 1.0)).astype(np.float32)
+        return points
+
+    def state(self) -> tuple[Floats, Points, float]:
+        """Plain values."""
+        return self.mean, self.transform.astype(np.float32), self.trust
+
+    @classmethod
+    def of(cls, mean: Floats, transform: Points, trust: float) -> "Space":
+        """From a state."""
+        return cls(mean, transform.astype(np.float64), trust)
+
+
+def learned(embeddings: Points, slots: Numbers, sizes: Numbers, prior: float) -> Space:
+    """The space in which the clusters' own scatter is a sphere.
+
+    A few directions hold most of what pictures of one template differ by: its caption, its crop. Measured within the
+    clusters that there are, these directions are shrunk, so that templates stand apart and the next clusters get
+    better. Until pairs are many, the scatter is assumed to be the same in all directions, as if `prior` had said so.
+
+    Args:
+        embeddings: Shape (n, dimension), at least two of them different.
+        slots: The cluster of each, 0 to k - 1.
+        sizes: Members of each cluster, shape (k,).
+        prior: Degrees of freedom that the assumption counts for.
+
+    References:
+        Bar-Hillel, Hertz, Shental, Weinshall: Learning distance functions using equivalence relations. ICML 2003
+        (relevant component analysis).
+        Hatch, Kajarekar, Stolcke: Within-class covariance normalization for SVM-based speaker recognition. 2006.
+    """
+    whole = embeddings.astype(np.float64)
+    mean = whole.mean(axis=0)
+    spread = ((whole - mean) ** 2).mean()
+    centres = group_sums(embeddings, slots, len(sizes)) / sizes[:, None]
+    within = whole - centres[slots]
+    freedom = len(whole) - len(sizes)
+    scatter = within.T @ within + prior * spread * np.eye(whole.shape[1])
+    values, vectors = np.linalg.eigh(scatter / (freedom + prior))
+    return Space.of(mean, (vectors / np.sqrt(values)).astype(np.float32), freedom / (freedom + prior))

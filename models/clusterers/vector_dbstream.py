@@ -1,0 +1,210 @@
+"""River's DBSTREAM on arrays: the same assignments, at the speed that embeddings need."""
+
+from collections import deque
+from collections.abc import Hashable, Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river import base
+
+Floats = NDArray[np.float64]
+
+
+class VectorDBSTREAM(base.Clusterer):
+    """DBSTREAM as in river 0.26, its micro-clusters being rows of one matrix.
+
+    Parameters and attributes mean what they mean in `river.cluster.DBSTREAM`, quirks included, and a test holds the
+    assignments of both together. Features are those of the first item; every item must have them all.
+
+    Args:
+        clustering_threshold: Radius of a micro-cluster.
+        fading_factor: A weight halves in 1 / `fading_factor` items; not 0.
+        cleanup_interval: Items between two clean-ups.
+        intersection_factor: Share of the density of two micro-clusters from which they are one cluster.
+        minimum_weight: Of a micro-cluster that is no noise.
+
+    References:
+        Hahsler, Bolaños: Clustering data streams based on shared density between micro-clusters. IEEE TKDE 28 (2016).
+    """
+
+    def __init__(
+        self,
+        clustering_threshold: float = 1.0,
+        fading_factor: float = 0.01,
+        cleanup_interval: float = 2,
+        intersection_factor: float = 0.3,
+        minimum_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.clustering_threshold = clustering_threshold
+        self.fading_factor = fading_factor
+        self.cleanup_interval = cleanup_interval
+        self.intersection_factor = intersection_factor
+        self.minimum_weight = minimum_weight
+        self.time = 0
+        self.keys: list[int] = []
+        """Of the micro-clusters, ascending; river's, which uses one again when the last of them has gone."""
+        self.weights: Floats = np.zeros(0)
+        self.updated: Floats = np.zeros(0)
+        self._rows: Floats = np.zeros((0, 0))
+        self._squares: Floats = np.zeros(0)
+        self._features: list[Hashable] = []
+        self._shared: dict[int, dict[int, tuple[float, int]]] = {}
+        """Density shared by two micro-clusters, and when it was last so, by both keys, the lesser first."""
+        self._macro: tuple[int, Floats] | None = None
+
+    @property
+    def centres(self) -> Floats:
+        """Of the micro-clusters, shape (n, features)."""
+        return self._rows[: len(self.keys)]
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters made of micro-clusters that share density."""
+        return self._clusters()[0]
+
+    def learn_one(self, x: dict[Any, float], w: None = None) -> None:  # noqa: ARG002 - river's signature
+        """Take in one item."""
+        if not self._features:
+            self._features = list(x)
+        self.learn(self._array(x))
+
+    def predict_one(self, x: dict[Any, float], w: None = None) -> int:  # noqa: ARG002 - river's signature
+        """The nearest cluster, 0 where there is none."""
+        count, centres = self._clusters()
+        if not count:
+            return 0
+        return int(((centres - self._array(x)) ** 2).sum(axis=1).argmin())
+
+    def learn(self, point: Floats) -> None:
+        """Take in one item as an array."""
+        near = np.flatnonzero(self.distances(point) < self.clustering_threshold)
+        if len(near):
+            self._update(point, near)
+        else:
+            self._append(point)
+        self.time += 1
+        if self.time % self.cleanup_interval == 0:
+            self._clean_up()
+        self._macro = None
+
+    def distances(self, point: Floats) -> Floats:
+        """To every micro-cluster's centre, Euclidean."""
+        if not self.keys:
+            return np.zeros(0)
+        n = len(self.keys)
+        squares: Floats = self._squares[:n] + point @ point - 2 * (self.centres @ point)
+        return np.sqrt(np.maximum(squares, 0.0))
+
+    def fill(self, keys: list[int], centres: Floats, weights: Floats, updated: Floats, time: int) -> None:
+        """Go on from micro-clusters; what densities they shared is not among them."""
+        self.keys, self._rows = list(keys), np.array(centres, np.float64)
+        self._squares = (self._rows**2).sum(axis=1)
+        self.weights, self.updated, self.time = np.array(weights, np.float64), np.array(updated, np.float64), time
+        self._shared, self._macro = {}, None
+
+    def forget_shared(self) -> None:
+        """Drop the shared densities, for one who asks for micro-clusters only."""
+        self._shared.clear()
+
+    def _array(self, x: dict[Any, float]) -> Floats:
+        values = x.values() if list(x) == self._features else (x[name] for name in self._features)
+        return np.fromiter(values, np.float64, len(self._features))
+
+    def _append(self, point: Floats) -> None:
+        n = len(self.keys)
+        if n == len(self._rows):
+            rows = np.zeros((max(16, 2 * n), len(point)))
+            rows[:n] = self._rows[:n] if n else 0.0
+            squares = np.zeros(len(rows))
+            squares[:n] = self._squares[:n]
+            self._rows, self._squares = rows, squares
+        self._set(n, point)
+        self.keys.append(self.keys[-1] + 1 if self.keys else 0)
+        self.weights, self.updated = np.append(self.weights, 1.0), np.append(self.updated, self.time)
+
+    def _set(self, row: int, centre: Floats) -> None:
+        self._rows[row] = centre
+        self._squares[row] = centre @ centre
+
+    def _update(self, point: Floats, near: NDArray[np.intp]) -> None:
+        before = self._rows[near]
+        self.weights[near] = self.weights[near] * self._all_faded(self.updated[near]) + 1
+        self.updated[near] = self.time
+        apart = ((before - point) ** 2).sum(axis=1)
+        pull = np.exp(-apart / (2 * (self.clustering_threshold / 3) ** 2))
+        after = before + pull[:, None] * (point - before)
+        for row, centre in zip(near, after, strict=True):
+            self._set(row, centre)
+        for one, other in combinations(near.tolist(), 2):
+            density = self._shared.setdefault(self.keys[one], {})
+            value, time = density.get(self.keys[other], (0.0, self.time))
+            density[self.keys[other]] = value * self._faded(time) + 1, self.time
+        # Where two come too near to each other, both stay where they were.
+        for one, other in combinations(range(len(near)), 2):
+            rows = near[one], near[other]
+            if ((self._rows[rows[0]] - self._rows[rows[1]]) ** 2).sum() < self.clustering_threshold**2:
+                self._set(rows[0], before[one])
+                self._set(rows[1], before[other])
+
+    def _faded(self, time: float) -> float:
+        return float(2.0 ** (-self.fading_factor * (self.time - time)))
+
+    def _all_faded(self, times: Floats) -> Floats:
+        # One by one: NumPy's powers may differ in the last bit, and weights that lie on the limit are common.
+        return np.array([self._faded(time) for time in times.tolist()])
+
+    def _clean_up(self) -> None:
+        weak = 2 ** (-self.fading_factor * self.cleanup_interval)
+        stay = self.weights * self._all_faded(self.updated) >= weak
+        if not stay.all():
+            gone = {key for key, stays in zip(self.keys, stay, strict=True) if not stays}
+            n = len(self.keys)
+            self.keys = [key for key in self.keys if key not in gone]
+            rows = len(self.keys)
+            self._rows[:rows], self._squares[:rows] = self._rows[:n][stay], self._squares[:n][stay]
+            self.weights, self.updated = self.weights[stay], self.updated[stay]
+            self._shared = {
+                one: {other: it for other, it in row.items() if other not in gone}
+                for one, row in self._shared.items()
+                if one not in gone
+            }
+        least = self.intersection_factor * weak
+        for row in self._shared.values():
+            for other, (value, time) in row.items():
+                if value * self._faded(time) < least:
+                    row[other] = 0.0, 0
+
+    def _clusters(self) -> tuple[int, Floats]:
+        """How many there are, and their centres."""
+        if self._macro is None:
+            groups = list(self._groups())
+            centres = [np.average(self._rows[rows], axis=0, weights=self.weights[rows]) for rows in groups]
+            self._macro = len(groups), np.array(centres)
+        return self._macro
+
+    def _groups(self) -> Iterator[list[int]]:
+        """Rows of micro-clusters that are connected, from each to those with a greater key."""
+        place = {key: row for row, key in enumerate(self.keys)}
+        taken: set[int] = set()
+        for row in range(len(self.keys)):
+            if row in taken or self.weights[row] < self.minimum_weight:
+                continue
+            group, waiting = [], deque([row])
+            while waiting:
+                one = waiting.popleft()
+                if one in taken:
+                    continue
+                taken.add(one)
+                group.append(one)
+                waiting.extend(place[key] for key in self._connected(one, place))
+            yield sorted(group)
+
+    def _connected(self, row: int, place: dict[int, int]) -> Iterator[int]:
+        weight = self.weights[row]
+        for key, (value, _) in self._shared.get(self.keys[row], {}).items():
+            other = self.weights[place[key]]
+            if min(weight, other) > self.minimum_weight and 2 * value / (weight + other) > self.intersection_factor:
+                yield key

@@ -190,7 +190,17 @@ class Settings(BaseSettings):
         1280, ge=128, le=4096, description="Longest side that the text detector sees; its time grows with the square."
     )
     ocr_batch: int = Field(8, ge=1, le=256, description="Text boxes a pass of the recogniser.")
-    ner: str = Field("en_core_web_sm", description="spaCy pipeline: a package or a folder.")
+    ner: str = Field(
+        "en_core_web_sm",
+        description="Finder of names: a spaCy pipeline (a package or a folder), or a transformers token classifier "
+        "(a folder or a Hugging Face id), whose entities count from a score of 0.75.",
+    )
+    truecase: bool = Field(
+        True, description="Show a text that is all capitals to the finder of names in ordinary case, which finds more."
+    )
+    sentiment: str = Field(
+        "vader", description="Judge of tone: vader, or a transformers text classifier (a folder or a Hugging Face id)."
+    )
     text_model: str = Field("all-MiniLM-L6-v2", description="Sentence model: a name, a folder, or a Hugging Face id.")
     text_batch: int = Field(32, ge=1, le=4096, description="Texts a pass.")
     models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")

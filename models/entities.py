@@ -1,25 +1,60 @@
-"""Named entities by a spaCy pipeline."""
+"""Named entities: where they stand in a text, by a spaCy pipeline or a transformers model."""
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import spacy
 
 from memewax.errors import WeightsError
 from memewax.records import Entity
-from memewax.settings import Settings
 from models.base import Model
 from models.inputs import check_texts
-from models.weights import Weights, entity_weights
+from models.weights import Weights
+
+Span = tuple[int, int, str]
+"""Start, end and label of an entity."""
 
 _NEEDED = ("tok2vec", "transformer", "ner")
 """Parts of a pipeline that entities take; tagging and parsing would triple the time."""
 
 
-class SpacyEntities(Model[str, tuple[Entity, ...]]):
-    """Entities in the order of the text, with the pipeline's own labels (OntoNotes' eighteen for `en_core_web_sm`)."""
+class EntityFinder(Model[str, tuple[Entity, ...]]):
+    """Entities in the order of the text, with the model's own labels and the words as they were read.
+
+    The model sees lines of a picture as one text, since they break in the middle of sentences and of names, and
+    capitals as `truecase` has them; both leave every letter in its place.
+    """
 
     stage = "entities"
+    _truecase: Callable[[str], str] | None = None
+
+    @abstractmethod
+    def spans(self, texts: list[str]) -> list[list[Span]]:
+        """Spans in each text."""
+
+    def truecased(self, truecase: Callable[[str], str] | None) -> Self:
+        """The same, and it sees texts as `truecase` gives them, which must be of the same length."""
+        self._truecase = truecase
+        return self
+
+    def infer(self, batch: Sequence[str]) -> list[tuple[Entity, ...]]:
+        """Entities of each text; raises `ValueError` if one is no string or longer than the model bears."""
+        texts = check_texts(batch)
+        found = self.spans([self._seen(text) for text in texts])
+        return [
+            tuple(Entity(text[start:end], label, start, end) for start, end, label in spans)
+            for text, spans in zip(texts, found, strict=True)
+        ]
+
+    def _seen(self, text: str) -> str:
+        joined = text.replace("\n", " ")
+        return self._truecase(joined) if self._truecase else joined
+
+
+class SpacyEntities(EntityFinder):
+    """A spaCy pipeline, with OntoNotes' eighteen labels for `en_core_web_sm`."""
+
     batch_size = 64
 
     def __init__(self, weights: Weights) -> None:
@@ -34,19 +69,10 @@ class SpacyEntities(Model[str, tuple[Entity, ...]]):
             raise WeightsError(f"{weights.path} finds no entities: its parts are {', '.join(self._nlp.pipe_names)}")
         self.name = weights.label
 
-    @classmethod
-    def load(cls, settings: Settings) -> Self:
-        """The pipeline of `settings.ner`; raises `WeightsError`."""
-        return cls(entity_weights(settings))
-
-    def infer(self, batch: Sequence[str]) -> list[tuple[Entity, ...]]:
-        """Entities of each text, as it was read: far fewer are found in lower case.
-
-        Raises `ValueError` if one is no string or is longer than the pipeline's limit (a million characters).
-        """
-        texts = check_texts(batch)
+    def spans(self, texts: list[str]) -> list[list[Span]]:
+        """Spans in each text, of at most a million characters."""
         with self._nlp.memory_zone():  # else the vocabulary grows with every new word
             return [
-                tuple(Entity(ent.text, ent.label_, ent.start_char, ent.end_char) for ent in doc.ents)
+                [(entity.start_char, entity.end_char, entity.label_) for entity in doc.ents]
                 for doc in self._nlp.pipe(texts, batch_size=self.batch_size)
             ]

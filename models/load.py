@@ -77,10 +77,18 @@ def load_entities(settings: Settings) -> Model[str, tuple[Entity, ...]]:
         from models.standin import StandInEntities
 
         return StandInEntities()
-    _prepared(settings)
+    device = _prepared(settings)
     from models.entities import SpacyEntities
+    from models.truecasing import Truecaser
+    from models.weights import entity_weights
 
-    return SpacyEntities.load(settings)
+    weights = entity_weights(settings)
+    truecase = Truecaser.load() if settings.truecase else None
+    if (weights.path / "config.cfg").is_file():
+        return SpacyEntities(weights).truecased(truecase)
+    from models.transformers_text import TransformersEntities
+
+    return TransformersEntities(weights, device).truecased(truecase)
 
 
 def load_sentiment(settings: Settings) -> Model[str, Sentiment]:
@@ -89,9 +97,15 @@ def load_sentiment(settings: Settings) -> Model[str, Sentiment]:
         from models.standin import StandInSentiment
 
         return StandInSentiment()
-    from models.sentiment import VaderSentiment
+    if settings.sentiment == "vader":
+        from models.sentiment import VaderSentiment
 
-    return VaderSentiment.load()
+        return VaderSentiment.load(settings)
+    device = _prepared(settings)
+    from models.transformers_text import TransformersSentiment
+    from models.weights import sentiment_weights
+
+    return TransformersSentiment(sentiment_weights(settings), device)
 
 
 def load_text(settings: Settings) -> Embedder[str]:

@@ -85,9 +85,9 @@ def ocr_weights(settings: Settings) -> Weights:
 
 
 def entity_weights(settings: Settings) -> Weights:
-    """Weights of the spaCy pipeline `settings.ner`; raises `WeightsError`."""
+    """Weights of the spaCy pipeline or transformers model `settings.ner`; raises `WeightsError`."""
     facts = known.PIPELINES.get(settings.ner)
-    return _resolve(_Wanted("entities", "ner", settings.ner, facts, _pipeline), prefix="spacy/")
+    return _resolve(_Wanted("entities", "ner", settings.ner, facts, _pipeline_or_tensors), prefix="spacy/")
 
 
 def text_weights(settings: Settings) -> Weights:
@@ -97,12 +97,15 @@ def text_weights(settings: Settings) -> Weights:
     return _resolve(_Wanted("text_embedding", "text_model", name, facts, _tensors), prefix="sentence-transformers/")
 
 
-def sentiment_weights() -> Weights:
-    """VADER's lexicon; raises `WeightsError`."""
+def sentiment_weights(settings: Settings) -> Weights:
+    """VADER's lexicon or the transformers model `settings.sentiment`; raises `WeightsError`."""
+    name = settings.sentiment
+    if name not in known.SENTIMENTS:
+        return _resolve(_Wanted("sentiment", "sentiment", name, None, _tensors), prefix="")
     folder = wheel_folder(known.VADER.wheel)
     if folder is None:
         raise WeightsError(f"VADER is not installed: pip install {known.VADER.wheel.requirement}")
-    wanted = _Wanted("sentiment", "", "vader", known.VADER, lambda path: sorted(path.glob("*_lexicon.txt")))
+    wanted = _Wanted("sentiment", "", name, known.VADER, lambda path: sorted(path.glob("*_lexicon.txt")))
     return _described(wanted, "wheel", folder)
 
 
@@ -192,3 +195,7 @@ def _pipeline(folder: Path) -> list[Path]:
     parts = ("tokenizer", "tok2vec/*", "transformer/*", "ner/*", "vocab/*")
     found = [file for part in parts for file in sorted(folder.glob(part)) if file.is_file()]
     return [folder / "config.cfg", *found] if (folder / "config.cfg").is_file() else []
+
+
+def _pipeline_or_tensors(folder: Path) -> list[Path]:
+    return _pipeline(folder) or _tensors(folder)

@@ -67,7 +67,7 @@ def diagnose(settings: Settings) -> Diagnosis:
         lambda: image_weights(settings),
         lambda: ocr_weights(settings),
         lambda: entity_weights(settings),
-        sentiment_weights,
+        lambda: sentiment_weights(settings),
         lambda: text_weights(settings),
     )
     weights = [attempt(find) for find in finders]

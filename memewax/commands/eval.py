@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import orjson
 import typer
@@ -17,12 +17,8 @@ app = typer.Typer(no_args_is_help=True, help="Measure how good the models of the
 
 _Data = Annotated[Path, typer.Option("--data", help="A JSONL file with the truth in it, or its folder.")]
 _Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
+_Casing = Literal["as-is", "upper", "lower"]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-
-
-@app.callback()
-def _eval() -> None:
-    """Keep `ocr` a command of its own, though it is the only one."""
 
 
 @app.command()
@@ -40,6 +36,52 @@ def ocr(data: _Data, limit: _Limit = None, as_json: _Json = False) -> None:
     with Steps("reading", len(posts)) as steps:
         cases = ocr.read(posts, model, settings, steps)
     _show(ocr.report(cases, model.name), as_json)
+
+
+@app.command()
+def entities(
+    data: _Data,
+    limit: _Limit = None,
+    casing: Annotated[_Casing, typer.Option(help="Show the texts to the model in this case.")] = "as-is",
+    line_width: Annotated[int | None, typer.Option(min=1, help="Break them into lines of so many letters.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """F1 of the spans of names, of any type and with their kind."""
+    from memewax.evaluation import entities
+    from memewax.evaluation.data import lines_of
+    from models.load import load_entities
+
+    lines = lines_of(data, "text", "entities", limit=limit)
+    model = load_entities(load_settings())
+    _show(entities.measure(lines, model, casing=casing, width=line_width), as_json)
+
+
+@app.command()
+def sentiment(
+    data: _Data,
+    limit: _Limit = None,
+    noise: Annotated[float, typer.Option(min=0, max=1, help="Mistakes a character, as a poor reader makes.")] = 0.0,
+    as_json: _Json = False,
+) -> None:
+    """Recall as the mean over negative, neutral and positive, and correlation with people's ratings."""
+    from memewax.evaluation import sentiment
+    from models.load import load_sentiment
+
+    lines = sentiment.texts_with_mood(data, limit)
+    settings = load_settings()
+    model = load_sentiment(settings)
+    _show(sentiment.measure(lines, model, by_compound=settings.sentiment == "vader", noise=noise), as_json)
+
+
+@app.command()
+def similarity(data: _Data, limit: _Limit = None, as_json: _Json = False) -> None:
+    """Correlation of the cosine of sentences with people's scores."""
+    from memewax.evaluation import similarity
+    from memewax.evaluation.data import lines_of
+    from models.load import load_text
+
+    lines = lines_of(data, "a", "b", "score", limit=limit)
+    _show(similarity.measure(lines, load_text(load_settings())), as_json)
 
 
 def _show(report: "Report", as_json: bool) -> None:

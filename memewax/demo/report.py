@@ -3,7 +3,7 @@
 from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sklearn.metrics import homogeneity_completeness_v_measure
 
@@ -21,13 +21,11 @@ from memewax.demo.figures import (
     Template,
 )
 from memewax.demo.truth import PostTruth, Truth
+from memewax.evaluation.moods import MOODS, mood_of_compound
 from memewax.evaluation.texts import count, fold, rates
 
 Row = Mapping[str, Any]
 """A record's columns by name."""
-
-THRESHOLD: Final = 0.05
-"""From this compound score on a text is positive, and negative from minus this: VADER's own recommendation."""
 
 
 def summarise(
@@ -53,10 +51,7 @@ def summarise(
 def mood(row: Row) -> str | None:
     """`negative`, `neutral` or `positive` by the compound score; None where there is none."""
     scores = row.get("sentiments")
-    if scores is None:
-        return None
-    compound = scores["compound"]
-    return "positive" if compound >= THRESHOLD else "negative" if compound <= -THRESHOLD else "neutral"
+    return None if scores is None else mood_of_compound(scores["compound"])
 
 
 def same_entity(expected: str, found: str) -> bool:
@@ -130,7 +125,7 @@ def _entities(known: Sequence[tuple[Row, PostTruth]]) -> Entities:
 def _moods(known: Sequence[tuple[Row, PostTruth]]) -> Moods:
     pairs = [(post.mood, mood(row) or "none") for row, post in known if post.mood]
     found: dict[str, dict[str, int]] = {}
-    for expected in ("negative", "neutral", "positive"):
+    for expected in MOODS:
         found[expected] = dict(Counter(answer for label, answer in pairs if label == expected))
     return Moods(len(pairs), sum(expected == answer for expected, answer in pairs), found)
 

@@ -69,9 +69,7 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def with_intervals(
-    n: int, measure: Callable[[Indices], Mapping[str, float]], resamples: int = RESAMPLES
-) -> dict[str, Figure]:
+def with_intervals(n: int, measure: Callable[[Indices], Mapping[str, float]]) -> dict[str, Figure]:
     """Each figure of `measure` over all `n` items, with its percentile bootstrap interval.
 
     Items are drawn with replacement, the same way at every call, and each draw is measured as a whole, so that a rate
@@ -79,7 +77,7 @@ def with_intervals(
     """
     whole = measure(np.arange(n))
     random = np.random.default_rng(_SEED)
-    drawn = [measure(random.integers(0, n, n)) for _ in range(resamples)]
+    drawn = [measure(random.integers(0, n, n)) for _ in range(RESAMPLES)]
     found = {}
     for name, value in whole.items():
         values = np.array([one[name] for one in drawn])

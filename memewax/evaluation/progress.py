@@ -1,11 +1,18 @@
 """How far an evaluation is, on stderr."""
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from memewax.records import Failed
+from models.base import Model
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 class Steps:
@@ -29,3 +36,14 @@ class Steps:
     def advance(self, count: int) -> None:
         """So many more are done."""
         self._progress.advance(self._task, count)
+
+
+def answers(what: str, model: Model[In, Out], items: Sequence[In]) -> list[Out | Failed]:
+    """The model's answer to each item, with a bar."""
+    found: list[Out | Failed] = []
+    with Steps(what, len(items)) as steps:
+        for start in range(0, len(items), model.batch_size):
+            batch = items[start : start + model.batch_size]
+            found += model(batch)
+            steps.advance(len(batch))
+    return found

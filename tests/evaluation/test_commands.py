@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from memewax.commands.app import main
-from tests.evaluation.conftest import write_posts
+from tests.evaluation.conftest import write_lines, write_posts
 
 Evaluate = Callable[..., dict[str, Any]]
 
@@ -20,6 +20,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """`memewax eval` with `--json`, typed in the folder of the data."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setattr("memewax.evaluation.figures.RESAMPLES", 40)
 
     def run(*words: object) -> dict[str, Any]:
         monkeypatch.setattr(sys, "argv", ["memewax", "eval", *map(str, words), "--json"])
@@ -47,3 +48,56 @@ def test_ocr(evaluate: Evaluate, folder: Path) -> None:
     assert found["seconds_per_image"] > 0
     assert found["models"] == {"text": "stand-in"}
     assert "jiwer" in found["versions"]
+
+
+def test_entities(evaluate: Evaluate, folder: Path) -> None:
+    """The stand-in names the first word of every text, and says MISC."""
+    spans = [
+        [{"start": 0, "end": 5, "label": "product"}],
+        [{"start": 0, "end": 4, "label": "person"}, {"start": 9, "end": 14, "label": "person"}],
+        [],
+    ]
+    texts = ["Paris is hot", "Anna and Maria", "nobody"]
+    write_lines(folder / "a.jsonl", ({"text": text, "entities": it} for text, it in zip(texts, spans, strict=True)))
+    found = evaluate("entities", "--data", "a.jsonl")["entities"]
+    assert (found["n"], found["span_f1"]) == (3, pytest.approx(2 * 2 / (3 + 3)))
+    assert (found["precision"], found["recall"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert found["name_f1"] == found["span_f1"]
+    assert found["typed_f1"] == pytest.approx(2 * 1 / (3 + 3))
+    assert found["casing"] == "as-is"
+    assert evaluate("entities", "--data", ".", "--casing", "upper", "--limit", 1)["entities"]["span_f1"] == 1
+    assert evaluate("entities", "--data", ".", "--line-width", 5)["entities"]["span_f1"] < 1  # "Anna\nand" is one word
+
+
+def test_sentiment_of_labels(evaluate: Evaluate, folder: Path) -> None:
+    """The stand-in calls everything neutral, which is worth a third."""
+    labels = ("positive", "neutral", "neutral", "negative")
+    write_lines(folder / "a.jsonl", ({"text": "so", "label": label} for label in labels))
+    found = evaluate("sentiment", "--data", "a.jsonl")["sentiment"]
+    assert found["macro_recall"] == pytest.approx(1 / 3)
+    assert found["recall"] == {"negative": 0, "neutral": 1, "positive": 0}
+    assert "spearman" not in found
+    assert evaluate("sentiment", "--data", ".", "--limit", 3)["sentiment"]["macro_recall"] == pytest.approx(1 / 2)
+
+
+def test_sentiment_of_ratings_and_noise(evaluate: Evaluate, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMEWAX_MODELS", "real")
+    texts = {"I love this, it is wonderful": 3.1, "I hate this": -2.7, "a table": 0.2, "a good table": 1.5, "bad": -1.9}
+    write_lines(folder / "a.jsonl", ({"text": text, "valence": valence} for text, valence in texts.items()))
+    found = evaluate("sentiment", "--data", "a.jsonl")["sentiment"]
+    assert found["macro_recall"] == 1
+    assert found["pearson"] > 0.95
+    assert found["spearman"] > 0.85
+    noisy = evaluate("sentiment", "--data", "a.jsonl", "--noise", 0.9)["sentiment"]
+    assert noisy["noise_cer"] > 0.5
+    assert noisy["macro_recall"] < 1
+
+
+def test_similarity(evaluate: Evaluate, folder: Path) -> None:
+    """The stand-in's vectors are the same for texts of the same length, and orthogonal otherwise."""
+    pairs = [("ab", "cd", 5.0), ("ab", "abc", 1.0), ("a", "b", 4.5), ("a", "abcd", 0.5)]
+    write_lines(folder / "a.jsonl", ({"a": a, "b": b, "score": score} for a, b, score in pairs))
+    found = evaluate("similarity", "--data", "a.jsonl")["similarity"]
+    assert found["n"] == 4
+    assert found["spearman"] == pytest.approx(0.894, abs=0.001)
+    assert found["pearson"] > 0.95

@@ -18,14 +18,14 @@ def test_the_same_items_give_the_same_interval() -> None:
     def measure(indices: np.ndarray) -> dict[str, float]:
         return {"mean": float(indices.mean())}
 
-    assert with_intervals(30, measure, 50) == with_intervals(30, measure, 50)
+    assert with_intervals(30, measure) == with_intervals(30, measure)
 
 
 def test_draws_in_which_a_figure_is_not_defined_do_not_count() -> None:
     def measure(indices: np.ndarray) -> dict[str, float]:
         return {"a": math.nan if 0 not in indices else 1.0}
 
-    assert with_intervals(5, measure, 50)["a"] == Figure(1.0, (1.0, 1.0))
+    assert with_intervals(5, measure)["a"] == Figure(1.0, (1.0, 1.0))
 
 
 def test_names_with_dots_are_nested() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from memewax.settings import Settings
 from models.load import Models, load_models
+from tests.models.tiny import Tiny, load_tiny
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,11 @@ def real(settings: Settings) -> Models:
 @pytest.fixture(scope="session")
 def stand_in() -> Models:
     return load_models(Settings(models="stand-in"))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return load_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture

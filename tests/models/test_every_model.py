@@ -1,4 +1,4 @@
-"""The suite that every model passes, real or stand-in."""
+"""The suite that every model passes: real, stand-in, or chosen by its folder."""
 
 import pickle
 from collections.abc import Callable
@@ -47,9 +47,9 @@ class Case:
 
 @pytest.fixture(
     params=[
-        pytest.param((kind, field), id=f"{kind}-{field}", marks=[pytest.mark.real] if kind == "real" else [])
-        for kind in ("stand_in", "real")
-        for field in Fields
+        pytest.param((kind, field), id=f"{kind}-{field}", marks=[] if kind == "stand_in" else [pytest.mark.real])
+        for kind, fields in {"stand_in": Fields, "real": Fields, "tiny": ("entities", "sentiment")}.items()
+        for field in fields
     ]
 )
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:

@@ -28,7 +28,7 @@ def test_a_pipeline_without_entities_is_refused(tmp_path: Path) -> None:
     config = (folder / "config.cfg").read_text()
     (folder / "config.cfg").write_text(config.replace('"lemmatizer","ner"]', '"lemmatizer"]'))
     with pytest.raises(WeightsError, match=r"finds no entities|no pipeline that spaCy can load"):
-        SpacyEntities.load(Settings(ner=str(folder)))
+        SpacyEntities(entity_weights(Settings(ner=str(folder))))
 
 
 def test_a_text_over_the_limit_fails_alone(real: Models) -> None:

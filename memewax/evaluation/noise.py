@@ -1,0 +1,34 @@
+"""Texts as a poor reader of pictures would give them: letters mistaken, lost and put in."""
+
+from collections.abc import Sequence
+from random import Random
+from string import ascii_lowercase
+from typing import Final
+
+_ALIKE: Final[dict[str, str]] = {
+    "a": "o", "b": "h", "c": "e", "d": "cl", "e": "c", "f": "t", "g": "9", "h": "b", "i": "l", "j": "i", "k": "lc",
+    "l": "I", "m": "rn", "n": "r", "o": "0", "p": "n", "q": "g", "r": "n", "s": "5", "t": "f", "u": "v", "v": "y",
+    "w": "vv", "x": "z", "y": "v", "z": "2", "B": "8", "D": "O", "E": "F", "G": "6", "H": "N", "I": "l", "J": "]",
+    "L": "I", "M": "N", "O": "0", "Q": "O", "R": "P", "S": "5", "T": "I", "U": "V", "W": "VV", "Z": "2", "0": "O",
+    "1": "l", "5": "S", "8": "B", ".": "", ",": ".", "'": "", "!": "l", "?": "2",
+}  # fmt: skip
+"""What a letter is taken for, most often (seen from Tesseract to neural readers: shapes that differ in a stroke)."""
+
+_MISTAKEN: Final = 0.7
+_LOST: Final = 0.2
+"""Shares of mistakes that are letters mistaken and lost; the rest are letters or blanks put in."""
+
+
+def noisy(texts: Sequence[str], rate: float, seed: int = 0) -> list[str]:
+    """The texts with about `rate` mistakes a character (0 to 1); the same each time."""
+    random = Random(seed)  # noqa: S311 - variety, not secrecy
+    return ["".join(_read(letter, random) if random.random() < rate else letter for letter in text) for text in texts]
+
+
+def _read(letter: str, random: Random) -> str:
+    kind = random.random()
+    if kind < _MISTAKEN:
+        return "" if letter.isspace() else _ALIKE.get(letter, random.choice(ascii_lowercase))
+    if kind < _MISTAKEN + _LOST:
+        return ""
+    return letter + random.choice((" ", random.choice(ascii_lowercase)))

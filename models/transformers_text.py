@@ -1,0 +1,122 @@
+"""Entities and sentiment by any model of Hugging Face's transformers that was trained for it."""
+
+from typing import Any, Final
+
+from memewax.errors import WeightsError
+from memewax.records import Sentiment
+from models.entities import EntityFinder, Span
+from models.sentiment import SentimentModel
+from models.weights import Weights
+
+LEAST_SCORE: Final = 0.75
+"""An entity of which the model is less sure is left out, as in the first version of this system."""
+
+_STRIDE: Final = 32
+"""Tokens that two windows of a long text have in common."""
+
+_MOODS: Final = ("negative", "neutral", "positive")
+_UNNAMED: Final = {2: ("negative", "positive"), 3: _MOODS}
+"""What LABEL_0, LABEL_1, … stand for: the order of SST-2's models and of cardiffnlp's."""
+_STARS: Final = {"1": "negative", "2": "negative", "3": "neutral", "4": "positive", "5": "positive"}
+
+
+class TransformersEntities(EntityFinder):
+    """A token classifier, with its own labels (PER, LOC, ORG, MISC for most); its word pieces are put together."""
+
+    batch_size = 8
+
+    def __init__(self, weights: Weights, device: str = "cpu") -> None:
+        """Load `weights`; `models.torch_runtime.prepare` comes before. Raises `WeightsError` if they don't fit."""
+        self.name = weights.label
+        options = {"aggregation_strategy": "first", "stride": _STRIDE}
+        self._pipeline = _pipeline("token-classification", weights, device, **options)
+
+    def spans(self, texts: list[str]) -> list[list[Span]]:
+        """Spans in each text of any length, each with a score above `LEAST_SCORE`."""
+        if not any(texts):
+            return [[] for _ in texts]
+        full = [text for text in texts if text.strip()]
+        found = iter(self._pipeline(full, batch_size=self.batch_size))
+        return [
+            [
+                (int(it["start"]), int(it["end"]), str(it["entity_group"]))
+                for it in next(found)
+                if it["score"] > LEAST_SCORE
+            ]
+            if text.strip()
+            else []
+            for text in texts
+        ]
+
+
+class TransformersSentiment(SentimentModel):
+    """A text classifier; shares are its probabilities, compound is positive less negative, all to 4 digits."""
+
+    batch_size = 16
+
+    def __init__(self, weights: Weights, device: str = "cpu") -> None:
+        """Load `weights`; `models.torch_runtime.prepare` comes before. Raises `WeightsError` if they don't fit."""
+        self.name = weights.label
+        options = {"top_k": None, "truncation": True, "function_to_apply": "softmax"}
+        self._pipeline = _pipeline("text-classification", weights, device, **options)
+        labels = list(self._pipeline.model.config.id2label.values())
+        self._moods = moods(labels)
+        if {"negative", "positive"} - set(self._moods.values()):
+            raise WeightsError(f"{weights.path} does not tell negative from positive: its labels are {labels}")
+
+    def score(self, texts: list[str]) -> list[Sentiment]:
+        """Sentiment of each text, of its beginning where it is longer than the model reads."""
+        return [self._of(scores) for scores in self._pipeline(texts, batch_size=self.batch_size)]
+
+    def _of(self, scores: list[dict[str, Any]]) -> Sentiment:
+        shares = dict.fromkeys(_MOODS, 0.0)
+        for it in scores:
+            shares[self._moods[it["label"]]] += float(it["score"])
+        compound = round(shares["positive"] - shares["negative"], 4)
+        return Sentiment(**{mood: round(share, 4) for mood, share in shares.items()}, compound=compound)
+
+
+def moods(labels: list[str]) -> dict[str, str]:
+    """Which of negative, neutral and positive each label means; raises `WeightsError` where one means none of them."""
+    found = {label: _mood(label, len(labels)) for label in labels}
+    unknown = [label for label, mood in found.items() if mood is None]
+    if unknown:
+        raise WeightsError(f"labels that are no sentiment: {', '.join(unknown)}; expected negative, neutral, positive")
+    return {label: mood for label, mood in found.items() if mood}
+
+
+def _mood(label: str, count: int) -> str | None:
+    lowered = label.lower()
+    if lowered.startswith("label_") and count in _UNNAMED:
+        return _UNNAMED[count][int(lowered.removeprefix("label_"))]
+    if "star" in lowered:
+        return _STARS.get(lowered[:1])
+    return next((mood for mood in _MOODS if mood[:3] in lowered), None)
+
+
+def _pipeline(task: str, weights: Weights, device: str, **options: Any) -> Any:
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+        AutoTokenizer,
+        pipeline,
+    )
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call] # it remarks on every unused weight
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    kind: Any = AutoModelForTokenClassification if task.startswith("token") else AutoModelForSequenceClassification
+    try:
+        model, info = kind.from_pretrained(weights.path, local_files_only=True, output_loading_info=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(weights.path, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise WeightsError(f"{weights.path} is no model for {task} that transformers can load: {error}") from error
+    if info["missing_keys"]:  # transformers would make these up
+        raise WeightsError(
+            f"{weights.path} was not trained for {task}: it lacks {', '.join(sorted(info['missing_keys']))}"
+        )
+    longest = int(getattr(model.config, "max_position_embeddings", 0)) or 512
+    # RoBERTa counts two positions that no token has; tokenizers at times say no limit at all.
+    tokenizer.model_max_length = min(tokenizer.model_max_length, longest - 2 * (model.config.model_type == "roberta"))
+    make: Any = pipeline  # its overloads know no task that is a variable
+    return make(task, model=model.eval(), tokenizer=tokenizer, device=device, **options)

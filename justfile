@@ -40,6 +40,10 @@ format: setup
 soak: setup
     {{ python }} -m pytest -m slow tests/flows
 
+# Every arrangement of OCR beside EasyOCR as it comes: `just ocr --data PATH --limit 40`.
+ocr *args: setup
+    .venv/bin/memewax bench ocr --json {{ args }}
+
 # What the flow itself costs; `just overhead --brokers HOST:PORT` measures Kafka too.
 overhead *args: setup
     .venv/bin/memewax bench overhead --json {{ args }}

@@ -184,12 +184,13 @@ class Settings(BaseSettings):
     )
     vit: str = Field("dinov2-small", description="Image model: dinov2-small, a folder, or a Hugging Face id.")
     vit_batch: int = Field(8, ge=1, le=1024, description="Pictures a pass; a CPU gains nothing from more, a GPU does.")
-    ocr: Literal["easyocr"] = Field("easyocr", description="OCR engine.")
-    ocr_weights: str = Field("", description="Folder with craft_mlt_25k.pth and english_g2.pth; empty: look for them.")
-    ocr_canvas: int = Field(
-        1280, ge=128, le=4096, description="Longest side that the text detector sees; its time grows with the square."
+    ocr: Literal["ppocr", "easyocr", "ppocr+easyocr", "easyocr+ppocr"] = Field(
+        "ppocr", description="What reads pictures; of two names the first finds the text and the second reads it."
     )
-    ocr_batch: int = Field(8, ge=1, le=256, description="Text boxes a pass of the recogniser.")
+    ocr_weights: str = Field("", description="Folder with the weights of the OCR chosen; empty: look for them.")
+    ocr_canvas: int = Field(
+        960, ge=128, le=4096, description="Longest side that the text detector sees; its time grows with the square."
+    )
     ner: str = Field(
         "en_core_web_sm",
         description="Finder of names: a spaCy pipeline (a package or a folder), or a transformers token classifier "

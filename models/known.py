@@ -64,6 +64,20 @@ EASYOCR: Final = Known(
     ),
 )
 
+PPOCR: Final = Known(
+    licence="Apache-2.0",
+    source="PP-OCRv6 small, PaddlePaddle/PP-OCRv6_small_det_onnx and _rec_onnx; Cui et al. 2025, arXiv:2507.05595",
+    wheel=Wheel(
+        "rapidocr==3.10.0",
+        "rapidocr",
+        "models",
+        {
+            "PP-OCRv6_det_small.onnx": "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+            "PP-OCRv6_rec_small.onnx": "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+        },
+    ),
+)
+
 EN_CORE_WEB_SM: Final = Known(
     licence="MIT",
     source="spaCy en_core_web_sm 3.8.0, trained on OntoNotes 5",
@@ -142,6 +156,7 @@ HUNSPELL_EN: Final = Known(
     ),
 )
 
+OCR_ENGINES: Final[Mapping[str, Known]] = {"easyocr": EASYOCR, "ppocr": PPOCR}
 VITS: Final[Mapping[str, Known]] = {"dinov2-small": DINOV2}
 PIPELINES: Final[Mapping[str, Known]] = {"en_core_web_sm": EN_CORE_WEB_SM}
 SENTENCE_MODELS: Final[Mapping[str, Known]] = {"all-MiniLM-L6-v2": MINILM}

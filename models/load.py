@@ -66,9 +66,9 @@ def load_ocr(settings: Settings) -> Model[Pixels, Reading]:
 
         return StandInOcr()
     device = _prepared(settings)
-    from models.ocr import EasyOcrReader
+    from models.ocr.load import load_reader
 
-    return EasyOcrReader.load(settings, device)
+    return load_reader(settings, device)
 
 
 def load_entities(settings: Settings) -> Model[str, tuple[Entity, ...]]:

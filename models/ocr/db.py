@@ -1,0 +1,67 @@
+"""PP-OCR's detector: differentiable binarisation (Liao et al. 2020, arXiv:1911.08947), through ONNX Runtime."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from memewax.records import Pixels
+from models.ocr.crops import clockwise
+from models.ocr.onnx import Network, normalised
+from models.ocr.parts import Detector, Quad
+
+_FILE: Final = "PP-OCRv6_det_small.onnx"
+_STRIDE: Final = 32
+"""Sides of what the network sees are multiples of this."""
+_TEXT: Final = 0.3
+"""A pixel of the map above this is text; this and the next two are the model's own settings."""
+_BOX: Final = 0.5
+"""Mean of the map in a box, below which the box is dropped."""
+_GROW: Final = 1.6
+"""The network draws text shrunk: each side of a box moves out by this times area over circumference."""
+_LEAST_SIDE: Final = 3
+"""Pixels of the map, below which a region is dropped."""
+
+
+class DbDetector(Detector):
+    """Lines of text; a line falls apart where its words are far from each other."""
+
+    def __init__(self, folder: Path, device: str, *, threads: int, canvas: int) -> None:
+        """`canvas`: longest side, in pixels, that the network sees; its time grows with the square."""
+        self._network = Network(folder / _FILE, device, threads)
+        self._canvas = canvas
+
+    def detect(self, picture: Pixels) -> list[Quad]:
+        """Boxes in no order."""
+        height, width, _ = picture.shape
+        scale = min(1.0, self._canvas / max(height, width))
+        rows, columns = (max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in (height, width))
+        heat = self._network(normalised(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)))
+        back = np.array([width / columns, height / rows], np.float32)
+        return [quad * back for quad in boxes_of(heat[0, 0])]
+
+
+def boxes_of(heat: NDArray[np.float32]) -> list[Quad]:
+    """Boxes of the text in a map of 0 to 1, in its pixels."""
+    mask = cv2.dilate((heat > _TEXT).astype(np.uint8), np.ones((2, 2), np.uint8))
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    found = []
+    for contour in contours:
+        centre, (width, height), angle = cv2.minAreaRect(contour)
+        if min(width, height) < _LEAST_SIDE or _mean(heat, cv2.boxPoints((centre, (width, height), angle))) < _BOX:
+            continue
+        grown = _GROW * width * height / (width + height)  # both sides: twice area over circumference
+        found.append(clockwise(cv2.boxPoints((centre, (width + grown, height + grown), angle))))
+    return found
+
+
+def _mean(heat: NDArray[np.float32], box: NDArray[Any]) -> float:
+    """Mean of the map in a box."""
+    left, top = np.maximum(np.floor(box.min(axis=0)).astype(int), 0)
+    right, bottom = np.ceil(box.max(axis=0)).astype(int) + 1
+    part = heat[top:bottom, left:right]
+    mask = np.zeros(part.shape, np.uint8)
+    cv2.fillPoly(mask, [(box - (left, top)).astype(np.int32)], 1)
+    return float(cv2.mean(part, mask)[0])

@@ -1,0 +1,79 @@
+"""EasyOCR's two halves: CRAFT finds words (arXiv:1904.01941), a CRNN reads lines (arXiv:1507.05717)."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import torch
+
+from memewax.records import Pixels
+from models.ocr.parts import Detector, Quad, Recogniser, Text
+
+_LEAST_SIDE: Final = 8
+"""Pixels of a side, as the detector sees it, below which no letter can be told."""
+
+_EXPECTED_WARNINGS: Final = (
+    ("'pin_memory' argument is set as true", UserWarning),  # the recogniser asks for it on any device
+    ("torch.ao.quantization is deprecated", DeprecationWarning),  # it quantises on a CPU, whatever one asks for
+    ("torch.quantize_per_tensor", UserWarning),
+)
+
+
+def reader_of(folder: Path, device: str, **halves: bool) -> Any:
+    """EasyOCR with the named halves only; `models.torch_runtime.prepare` comes before."""
+    for message, category in _EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message, category=category)
+    from easyocr import Reader
+
+    return Reader(
+        ["en"],
+        gpu=device == "cuda",
+        model_storage_directory=str(folder),
+        user_network_directory=str(folder),  # else it makes a folder in the user's home
+        download_enabled=False,
+        verbose=False,
+        **halves,
+    )
+
+
+class CraftDetector(Detector):
+    """Words that CRAFT finds, joined into lines by EasyOCR's own rules."""
+
+    def __init__(self, folder: Path, device: str, canvas: int) -> None:
+        """`canvas`: longest side, in pixels, that the network sees; its time grows with the square."""
+        self._reader = reader_of(folder, device, recognizer=False)
+        self._canvas = canvas
+
+    def detect(self, picture: Pixels) -> list[Quad]:
+        """A box for each row of words that are close to each other."""
+        height, width, _ = picture.shape
+        if min(height, width) * min(1.0, self._canvas / max(height, width)) < _LEAST_SIDE:
+            return []
+        with torch.inference_mode():
+            level, slanted = self._reader.detect(picture, canvas_size=self._canvas, reformat=False)
+        upright = [
+            [(left, top), (right, top), (right, bottom), (left, bottom)] for left, right, top, bottom in level[0]
+        ]
+        return [np.array(quad, np.float32) for quad in [*upright, *slanted[0]]]
+
+
+class CrnnRecogniser(Recogniser):
+    """Reads English lines in grey; crops go one at a time, since those of a batch change each other's answers."""
+
+    least_confidence = 0.2
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self._reader = reader_of(folder, device, detector=False)
+
+    def recognise(self, crops: Sequence[Pixels]) -> list[Text]:
+        """A text for each crop."""
+        return [self._one(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)) for crop in crops]
+
+    def _one(self, grey: Any) -> Text:
+        height, width = grey.shape
+        with torch.inference_mode():
+            ((_, text, confidence),) = self._reader.recognize(grey, [[0, width, 0, height]], [], reformat=False)
+        return Text(text.strip(), float(confidence))

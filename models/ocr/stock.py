@@ -1,0 +1,33 @@
+"""EasyOCR as it comes, nothing set and nothing mended: the yardstick of `memewax bench ocr`."""
+
+from collections.abc import Sequence
+
+import torch
+
+from memewax.records import Line, Pixels, Reading
+from memewax.settings import Settings
+from models.base import Model
+from models.inputs import check_pixels
+from models.ocr.easyocr import reader_of
+from models.weights import ocr_weights
+
+
+class StockEasyOcr(Model[Pixels, Reading]):
+    """`easyocr.Reader(["en"]).readtext(picture)`, its lines in its own order."""
+
+    stage = "text"
+    name = "stock easyocr"
+    batch_size = 1
+
+    def __init__(self, settings: Settings, device: str) -> None:
+        """Load it; `models.torch_runtime.prepare` comes before. Raises `WeightsError`."""
+        self._reader = reader_of(ocr_weights(settings, "easyocr").path, device)
+
+    def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
+        """What it reads in each picture; raises where EasyOCR does, as it does on pictures of some pixels."""
+        with torch.inference_mode():
+            return [Reading(tuple(self._lines(check_pixels(picture)))) for picture in batch]
+
+    def _lines(self, picture: Pixels) -> list[Line]:
+        found = self._reader.readtext(picture)
+        return [Line(text, float(sure), tuple((float(x), float(y)) for x, y in box)) for box, text, sure in found]

@@ -6,7 +6,7 @@
                            └─ read ─┬─ entities           │
                                     ├─ sentiment          ├─ join ─ records ─ sinks
                                     └─ text embedding ────┘
-    every step: results on, failures ─ dead letters
+    every step: results on, failures ─ dead letters; and where they are asked for, taps
 
 Run it with `python -m bytewax.run dataflows.memes` and `MEMEWAX_*` settings, or with `memewax run`.
 """
@@ -26,6 +26,7 @@ from operators.infer import embed_pictures, embed_texts, find_entities, read_pic
 from operators.inputs import posts_in
 from operators.join import join
 from operators.outputs import write_dead_letters, write_records
+from operators.taps import Inner, write_taps
 
 
 def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer]) -> Dataflow:
@@ -50,6 +51,9 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
         deadline=settings.join_deadline_seconds,
         late=settings.join_late_seconds,
     )
+
+    inner = Inner(posts.oks, embedded, clustered, read, entities, sentiment)
+    write_taps("taps", inner, settings)
 
     failed = write_records("write", records, settings, (models.image_dimension, models.text_dimension))
     write_dead_letters("dead_letters", op.merge("letters", posts.errs, failed), settings)

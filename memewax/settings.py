@@ -267,9 +267,17 @@ class Settings(BaseSettings):
         description="kafka://HOST:PORT/TOPIC for each sentence with its vector, as the first version passed them on.",
     )
 
+    taps: str = Field(
+        "",
+        description="kafka://HOST:PORT where the streams inside the flow go to the first version's eleven topics too; empty: nowhere.",
+    )
+    taps_only: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Of those topics the ones that are written, for instance vit2cluster; empty: all."
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
-    @field_validator("to", "fetch_allow", mode="before")
+    @field_validator("to", "fetch_allow", "taps_only", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         parts = [value] if isinstance(value, str) else value

@@ -46,6 +46,14 @@ def kafka_address(address: str) -> tuple[str, str]:
     return brokers, topic
 
 
+def kafka_brokers(address: str) -> str:
+    """Brokers of `kafka://HOST:PORT[,…]`, which names no topic; raises `SettingsError` where it is not that."""
+    brokers = address.removeprefix(_KAFKA).removesuffix("/")
+    if not is_kafka(address) or not brokers or "/" in brokers:
+        raise SettingsError(f"{address!r} is not kafka://HOST:PORT")
+    return brokers
+
+
 def part_name(path: Path) -> str:
     """The path as Bytewax can keep it; raises `WorldError` where its bytes are not UTF-8."""
     name = str(path)

@@ -1,4 +1,4 @@
-"""Messages into a Kafka topic, each delivered before the epoch that it belongs to is snapshot."""
+"""Messages into Kafka topics, each delivered before the epoch that it belongs to is snapshot."""
 
 import threading
 import zlib
@@ -30,7 +30,7 @@ class KafkaSink(FixedPartitionedSink[OutMessage, None]):
 
     Args:
         brokers: `HOST:PORT`, more after commas.
-        topic: Its name; created where the broker does that by itself.
+        topics: Their names; created where the broker does that by itself. A message that names none is for the first.
         config: librdkafka properties.
         timeout: Seconds that a message may take to be delivered, the broker being away included.
         oversize: What to do with a message larger than `max_bytes`.
@@ -39,13 +39,12 @@ class KafkaSink(FixedPartitionedSink[OutMessage, None]):
     def __init__(
         self,
         brokers: str,
-        topic: str,
-        *,
+        *topics: str,
         config: Mapping[str, str],
         timeout: float,
         oversize: Literal["raise", "cut"] = "raise",
     ) -> None:
-        self.topic = topic
+        self.topics = topics
         self.max_bytes = int(config.get("message.max.bytes", _DEFAULT_MAX_BYTES))
         """librdkafka's `message.max.bytes`; its default lies a little below the default of Kafka's topics."""
         self._brokers = brokers
@@ -68,7 +67,7 @@ class KafkaSink(FixedPartitionedSink[OutMessage, None]):
 
         To be called before a flow starts: Bytewax builds a part only when the first item for it has come.
         """
-        KafkaWriter(self.topic, self._brokers, self._config, self._timeout)
+        KafkaWriter(self.topics, self._brokers, self._config, self._timeout)
 
     def list_parts(self) -> list[str]:
         """The same parts for any number of processes."""
@@ -82,7 +81,7 @@ class KafkaSink(FixedPartitionedSink[OutMessage, None]):
         """Begin to write; raises `WorldError` where broker or topic is not there."""
         with self._lock:  # workers that are threads build their parts at the same time
             if self._writer is None or self._writer.broken:
-                self._writer = KafkaWriter(self.topic, self._brokers, self._config, self._timeout)
+                self._writer = KafkaWriter(self.topics, self._brokers, self._config, self._timeout)
             return KafkaSinkPart(self._writer, self._fit)
 
     def _fit(self, message: OutMessage) -> OutMessage:
@@ -90,9 +89,11 @@ class KafkaSink(FixedPartitionedSink[OutMessage, None]):
         if excess <= 0:
             return message
         if self._oversize == "raise":
+            topic = message.topic or self.topics[0]
             raise WorldError(
-                f"a message of {message.size} bytes for topic {self.topic} (key {message.key!r}) is over the "
-                f"limit of {self.max_bytes}: raise message.max.bytes in MEMEWAX_KAFKA and the topic's max.message.bytes"
+                f"a message of {message.size} bytes for topic {topic} (key {message.key!r}) is "
+                f"over the limit of {self.max_bytes}: raise message.max.bytes in MEMEWAX_KAFKA and the topic's "
+                "max.message.bytes"
             )
         was = (_CUT_HEADER, str(len(message.value)).encode())
         kept = max(0, len(message.value) - excess - OVERHEAD)  # the header needs room too

@@ -1,7 +1,7 @@
 """The producer behind the parts of a Kafka sink."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ class OutMessage:
     key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    topic: str | None = None
+    """One of the writer's; None: its first."""
 
     @property
     def size(self) -> int:
@@ -36,10 +38,10 @@ class OutMessage:
 class KafkaWriter:
     """A producer that does not forget what it could not deliver."""
 
-    def __init__(self, topic: str, brokers: str, config: Mapping[str, Any], timeout: float) -> None:
-        self._topic = topic
+    def __init__(self, topics: Sequence[str], brokers: str, config: Mapping[str, Any], timeout: float) -> None:
+        self._topics = topics
         self._timeout = timeout
-        self._doing = f"writing to topic {topic}"
+        self._doing = f"writing to topic {', '.join(topics)}"
         self._health = Health(brokers)
         self._undelivered: KafkaError | None = None
         try:
@@ -48,7 +50,8 @@ class KafkaWriter:
             self._producer = Producer({**config, **own})
         except KafkaException as exception:
             raise bad_config(exception) from exception
-        self._find_topic()
+        for topic in topics:
+            self._find(topic)
 
     @property
     def broken(self) -> bool:
@@ -59,7 +62,9 @@ class KafkaWriter:
         """Queue a message; waits while the queue is full."""
         while True:
             try:
-                self._producer.produce(self._topic, message.value, message.key, headers=list(message.headers))
+                self._producer.produce(
+                    message.topic or self._topics[0], message.value, message.key, headers=list(message.headers)
+                )
             except BufferError:
                 self._producer.poll(0.1)
                 self._raise_on_failure()
@@ -89,14 +94,14 @@ class KafkaWriter:
         Never raises: Bytewax closes while it handles another error, and aborts the process on a second one.
         """
         if not self.broken and self._producer.flush(min(self._timeout, _CLOSE_SECONDS)):
-            log.warning("kafka messages undelivered", topic=self._topic, messages=len(self._producer))
+            log.warning("kafka messages undelivered", topics=list(self._topics), messages=len(self._producer))
 
-    def _find_topic(self) -> None:
+    def _find(self, topic: str) -> None:
         deadline = time.monotonic() + min(self._timeout, _CREATED_SECONDS)
 
         def look(left: float) -> None:
             while True:
-                error = self._producer.list_topics(self._topic, timeout=left).topics[self._topic].error
+                error = self._producer.list_topics(topic, timeout=left).topics[topic].error
                 if error is None:
                     return
                 # A broker that creates topics by itself says "unknown" at first.

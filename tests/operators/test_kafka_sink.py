@@ -65,6 +65,16 @@ def test_all_is_delivered_when_a_snapshot_is_taken(broker: Broker) -> None:
     assert sorted(int(stored.value or b"") for stored in read_topic(broker, topic)) == list(range(10_000))
 
 
+def test_a_message_goes_to_the_topic_that_it_names_or_to_the_first(broker: Broker) -> None:
+    first, second = create_topic(broker), create_topic(broker)
+    to = KafkaSink(broker.bootstrap, first, second, config={}, timeout=30)
+    out = to.build_part("out", "0", None)
+    out.write_batch([OutMessage(b"1", b"a"), OutMessage(b"1", b"b", topic=second), OutMessage(b"1", b"c", topic=first)])
+    out.close()
+    assert [stored.value for stored in read_topic(broker, first)] == [b"a", b"c"]
+    assert [stored.value for stored in read_topic(broker, second)] == [b"b"]
+
+
 def test_a_key_has_one_partition_and_its_order(broker: Broker) -> None:
     topic = create_topic(broker, 4)
     to = sink(broker.bootstrap, topic)

@@ -122,6 +122,9 @@ class Settings(BaseSettings):
         le=100,
         description="Requests in a row that may fail before a run ends; with --follow, none is the last.",
     )
+    poll_backoff_seconds: float = Field(
+        1.0, gt=0, le=60, description="Before a request is sent again; doubled each time, with a random part on top."
+    )
     poll_patience_seconds: float = Field(
         900.0,
         ge=0,

@@ -16,9 +16,8 @@ from operators.services.web import Answer, TroubleError, Web
 
 T = TypeVar("T")
 
-_FIRST_WAIT: Final = 1.0
 _LONGEST_WAIT: Final = 120.0
-_JITTER: Final = 2.0
+"""Between two requests of the same, but for the random part."""
 _TOLD_SECONDS: Final = 5.0
 """Shorter waits are not worth a line in the log."""
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
@@ -34,6 +33,8 @@ class Manners:
     """For one request."""
     attempts: int
     """Requests until one of them succeeds; 0: for ever."""
+    backoff: float
+    """Wait before a request is sent again; doubled each time, with up to twice as much as the first on top."""
     patience: float
     """Longest wait that a service may ask for."""
 
@@ -97,9 +98,10 @@ class Client:
         Raises:
             WorldError: where the service refuses, does not know the path, or keeps failing.
         """
+        backoff = self._manners.backoff
         retrying = Retrying(
             retry=retry_if_exception_type(TroubleError),
-            wait=wait_exponential_jitter(_FIRST_WAIT, _LONGEST_WAIT, jitter=_JITTER),
+            wait=wait_exponential_jitter(backoff, _LONGEST_WAIT, jitter=2 * backoff),
             stop=stop_after_attempt(self._manners.attempts) if self._manners.attempts else stop_never,
             sleep=self._sleep,
             before_sleep=self._tell,

@@ -37,7 +37,12 @@ def polled(address: str, settings: Settings) -> Polled:
         follow=settings.is_followed,
         interval=settings.poll_interval_seconds,
     )
-    manners = Manners(settings.poll_timeout_seconds, settings.poll_attempts, settings.poll_patience_seconds)
+    manners = Manners(
+        seconds=settings.poll_timeout_seconds,
+        attempts=settings.poll_attempts,
+        backoff=settings.poll_backoff_seconds,
+        patience=settings.poll_patience_seconds,
+    )
     return Polled(service, names, polling, manners, _OPENINGS[service](settings, names))
 
 

@@ -1,27 +1,32 @@
-"""A source that polls: a thread asks the service, so that the flow never waits for it."""
+"""A source that polls: threads ask the service, so that the flow never waits for it."""
 
 import math
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from queue import Empty, Queue
 from typing import Final
 
+from memewax.errors import WorldError
 from operators.reading import Position, Reader, Source, Unit
 from operators.services.client import Manners
 from operators.services.clock import Clock, StoppedError, WallClock
 from operators.services.listing import Listing
 from operators.services.rounds import Polling, Rounds
 
+_VERSION: Final = 1
+_PARTS: Final = 8
+"""Fixed, since Bytewax keeps state by their names and refuses to go on where one is missing: names come and go."""
 _AHEAD: Final = 16
-"""Units that wait for the flow, at most."""
+"""Units of a listing that wait for the flow, at most."""
 
 Opening = Callable[[str, Clock, Manners], tuple[Listing, Callable[[], None]]]
 """Opens the listing of a name; the second is called when it is done with."""
 
 
 class Polled(Source):
-    """Listings of one service, each a part.
+    """Listings of one service, dealt to a few parts.
 
     Args:
         service: Its name.
@@ -40,15 +45,60 @@ class Polled(Source):
         self._opening = opening
 
     def parts(self) -> list[str]:
-        """`<service>:<name>`; nothing is asked yet."""
-        return list(self._names)
+        """The same for all services and names; nothing is asked yet."""
+        return [f"services#{number}" for number in range(_PARTS)]
 
-    def open(self, part: str, resume: Position | None) -> "PollReader":
-        """Poll one listing, going on after what `resume` has seen."""
+    def open(self, part: str, resume: Position | None) -> "PartReader":
+        """Poll the listings of a part, each after what `resume` has seen of it."""
+        if resume is not None and resume.get("version") != _VERSION:
+            raise WorldError(
+                f"the recovery folder holds what was seen in version {resume.get('version')}, and this memewax reads "
+                f"{_VERSION}: use the memewax that wrote it, or a new recovery folder"
+            )
+        seen: dict[str, Position] = resume["listings"] if resume else {}
+        number = int(part.rpartition("#")[2])
+        mine = [name for name in self._names if zlib.crc32(name.encode()) % _PARTS == number]
+        return PartReader({name: self._reader(name, seen.get(name)) for name in mine}, seen)
+
+    def _reader(self, name: str, resume: Position | None) -> "PollReader":
         stop = threading.Event()
         clock = WallClock(stop)
-        listing, close = self._opening(self._names[part], clock, self._manners)
-        return PollReader(Rounds(listing, part, self._polling, clock, resume).units(), stop, close)
+        listing, close = self._opening(self._names[name], clock, self._manners)
+        return PollReader(Rounds(listing, name, self._polling, clock, resume).units(), stop, close)
+
+
+class PartReader(Reader):
+    """Hands out what several listings give, in turns; remembers those too that are not polled now."""
+
+    def __init__(self, readers: dict[str, "PollReader"], seen: dict[str, Position]) -> None:
+        self._readers = readers
+        self._seen = dict(seen)
+        self._turns = list(readers)
+
+    def read(self) -> Unit | None:
+        """The next unit that has come from any; raises what ended one of them."""
+        for name in list(self._turns):
+            unit = self._readers[name].read()
+            if unit is not None:
+                self._turns.remove(name)
+                self._turns.append(name)
+                self._seen[name] = unit.resume
+                return Unit(unit.messages, {"version": _VERSION, "listings": dict(self._seen)})
+        return None
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of them have."""
+        return all(reader.ended for reader in self._readers.values())
+
+    def lag(self) -> int:
+        """Posts that have come and were not read yet."""
+        return sum(reader.lag() for reader in self._readers.values())
+
+    def close(self) -> None:
+        """Let all threads end."""
+        for reader in self._readers.values():
+            reader.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +154,8 @@ class PollReader(Reader):
         end = _End()
         try:
             for unit in self._units:
-                self._queue.put(unit)
                 self._put += len(unit.messages)
+                self._queue.put(unit)
                 if self._stop.is_set():
                     return
         except StoppedError:

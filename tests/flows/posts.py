@@ -87,3 +87,8 @@ def _picture(template: np.ndarray, random: np.random.Generator) -> bytes:
     file = BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "png", compress_level=1)
     return file.getvalue()
+
+
+def picture_of(template: int, random: np.random.Generator) -> bytes:
+    """A picture of a template of its own, with noise."""
+    return _picture(np.random.default_rng(template).integers(0, 256, (GRID, GRID, 3)), random)

@@ -35,7 +35,7 @@ from tests.services import (
     tumblr_post,
 )
 
-MANNERS: Final = Manners(seconds=0.3, attempts=4, patience=1000)
+MANNERS: Final = Manners(seconds=0.3, attempts=4, backoff=1.0, patience=1000)
 POLLING: Final = Polling(batch=8, pages=9, most_pages=50, seen=1000, follow=False, interval=60)
 ADDRESSES: Final = {"reddit": "reddit:memes", "imgur": "imgur:hot", "tumblr": "tumblr:someblog"}
 each = pytest.mark.parametrize("service", ADDRESSES)

@@ -8,12 +8,12 @@ import pytest
 
 from memewax.errors import WorldError
 from memewax.records import Message
-from operators.reading import Unit
+from operators.reading import Position, Reader, Unit
 from operators.services.client import Manners
 from operators.services.clock import StoppedError, WallClock
 from operators.services.known import polled
 from operators.services.polled import PollReader
-from tests.services import Fault, Services, reddit_post
+from tests.services import Fault, Services, imgur_image, reddit_post
 
 
 def unit(number: int) -> Unit:
@@ -24,7 +24,7 @@ def until(reached: threading.Event) -> None:
     assert reached.wait(10)
 
 
-def drained(reader: PollReader) -> list[Unit]:
+def drained(reader: Reader) -> list[Unit]:
     """All units, to the end."""
     found: list[Unit] = []
     pause = threading.Event()
@@ -130,23 +130,50 @@ def test_a_wait_that_is_not_stopped_ends_by_itself() -> None:
         WallClock(stop).sleep(0)
 
 
-def test_a_source_has_a_part_a_name_and_each_is_polled(services: Services) -> None:
-    for name in ("memes", "dankmemes"):
-        services.reddit[name] = [reddit_post(number, id=f"{name}{number}") for number in (2, 1)]
-    source = polled("reddit:memes+dankmemes+memes", services.settings())
-    assert source.parts() == ["reddit:memes", "reddit:dankmemes"]
+def polled_once(services: Services, address: str, positions: dict[str, Position]) -> list[bytes]:
+    """Keys of a run over all parts, which goes on from `positions` and leaves its own there."""
+    source = polled(address, services.settings())
+    keys = []
     for part in source.parts():
-        keys = [message.key for one in drained(source.open(part, None)) for message in one.messages]
-        assert keys == [f"{part[7:]}{number}-reddit".encode() for number in (1, 2)]
-    position = drained(source.open("reddit:memes", None))[-1].resume
-    assert [len(one.messages) for one in drained(source.open("reddit:memes", position))] == [0]
+        for one in drained(source.open(part, positions.get(part))):
+            keys += [message.key or b"" for message in one.messages]
+            positions[part] = one.resume
+    return keys
+
+
+def test_names_and_services_come_and_go_and_none_is_forgotten(services: Services) -> None:
+    names = ["memes", "dankmemes", "cats", "dogs", "birds"]
+    for name in names:
+        services.reddit[name] = [reddit_post(number, id=f"{name}{number}") for number in (2, 1)]
+    services.imgur["gallery/hot/time/day"] = [imgur_image(1)]
+    positions: dict[str, Position] = {}
+    assert sorted(polled_once(services, f"reddit:{'+'.join(names)}", positions)) == sorted(
+        f"{name}{number}-reddit".encode() for name in names for number in (1, 2)
+    )
+    assert polled_once(services, "imgur:hot", positions) == [b"i1-imgur"]
+    assert polled_once(services, "reddit:memes+cats+memes", positions) == []
+    services.reddit["dogs"].insert(0, reddit_post(3, id="dogs3"))
+    assert polled_once(services, "reddit:dogs+memes", positions) == [b"dogs3-reddit"]
+    assert polled_once(services, "imgur:hot", positions) == []
+
+
+def test_parts_are_the_same_whatever_is_polled(services: Services) -> None:
+    parts = [polled(address, services.settings()).parts() for address in ("reddit:a+b", "imgur:hot", "tumblr:x")]
+    assert parts[0] == parts[1] == parts[2]
+
+
+def test_a_position_of_another_version_is_refused(services: Services) -> None:
+    source = polled("reddit:memes", services.settings())
+    with pytest.raises(WorldError, match="version 7"):
+        source.open("services#0", {"version": 7})
 
 
 def test_who_follows_is_as_patient_as_it_takes(services: Services) -> None:
     services.reddit["memes"] = [reddit_post(1)]
     services.faults.extend([Fault(500)])
     source = polled("reddit:memes", services.settings(follow=True, poll_attempts=1))
-    assert source._manners == Manners(20.0, 0, float("inf"))
-    reader = source.open("reddit:memes", None)
-    assert isinstance(reader, PollReader)
-    reader.close()
+    assert source._manners == Manners(20.0, 0, 1.0, float("inf"))
+    readers = [source.open(part, None) for part in source.parts()]
+    assert [reader.ended for reader in readers].count(False) == 1
+    for reader in readers:
+        reader.close()

@@ -165,6 +165,49 @@ def test_posts_that_are_removed_while_pages_are_read_do_not_hide_others(counted:
     assert set(found) >= expected(range(24, 40))
 
 
+def test_no_round_ends_at_what_was_met_on_the_way_up_only() -> None:
+    """Interrupted on its way up while posts came: those on the first page then do not hide those behind them."""
+    feed = Feed(newest_first(38), size=3, counted=True)
+    _, position = run(feed, polling=replace(ONCE, pages=9))
+    feed.numbers = newest_first(44)
+    feed.before = [lambda: None] * 4 + [lambda: feed.numbers.__setitem__(slice(0, 0), newest_first(50, 44))]
+    units = list(islice(rounds(feed, position), 3))  # the third one is the first page, on the way up
+    assert ids(units[2:]) == ["47-reddit", "48-reddit"]
+    rest, _ = run(feed, units[2].resume)
+    assert sorted(ids(units) + rest) == sorted(expected(range(38, 50)))
+
+
+def test_what_was_handed_out_of_a_page_is_known_on_the_next_one() -> None:
+    feed = Feed(newest_first(20), counted=True)
+    polling = replace(ONCE, batch=1, pages=4)
+    first = list(islice(rounds(feed, polling=polling), 1))  # 16, of the first page
+    feed.numbers = newest_first(24)  # which is the second one now
+    rest, _ = run(feed, first[0].resume, polling)
+    assert (ids(first), rest.count("16-reddit")) == (["16-reddit"], 0)
+
+
+def test_an_interrupted_backfill_is_not_begun_again() -> None:
+    feed = Feed(newest_first(60))
+    polling = replace(ONCE, pages=6)
+    units = list(islice(rounds(feed, polling=polling), 3))
+    feed.read.clear()
+    rest, _ = run(feed, units[-1].resume, polling)
+    assert sorted(ids(units) + rest) == sorted(expected(range(36, 60)))
+    assert len(feed.read) == 4 + 1
+
+
+def test_posts_that_are_pinned_at_the_end_of_a_page_do_not_end_a_round() -> None:
+    class Pinning(Feed):
+        def page(self, cursor: Cursor | None) -> Page | None:
+            page = super().page(cursor)
+            return page and replace(page, items=[replace(it, pinned=it.body < 3) for it in page.items])
+
+    feed = Pinning(newest_first(20), counted=True)
+    _, position = run(feed, polling=replace(ONCE, pages=5))
+    feed.numbers = [27, 2, 1, 0, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15]
+    assert sorted(run(feed, position)[0]) == sorted(expected(range(20, 28)))
+
+
 def test_a_gallery_is_cut_at_a_unit_and_goes_on_there() -> None:
     feed = Feed([3, 2, 1], gallery=6)
     every = [f"{number}_{part}-reddit" for number in (1, 2, 3) for part in range(1, 7)]

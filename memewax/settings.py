@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     )
     fetch_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Networks (10.0.0.0/8) and hosts (images.internal) that posts may name besides the public web.",
+        description="What posts may name besides the public web: networks (10.0.0.0/8), hosts (images.internal), and buckets to read with this machine's credentials (gs://pictures).",
     )
     fetch_ahead_posts: int = Field(
         64, ge=1, le=100_000, description="Posts fetched while the models are busy, at most."
@@ -172,7 +172,10 @@ class Settings(BaseSettings):
         description="Requests for one picture where one fails that may succeed later: a busy server, a broken connection.",
     )
     fetch_max_pixels: int = Field(
-        64_000_000, ge=1, description="A picture of more pixels is refused before it is decoded."
+        64_000_000,
+        ge=1,
+        le=178_000_000,
+        description="A picture of more pixels is refused before it is decoded; nor are more decoded at the same time.",
     )
     fetch_max_side: int = Field(
         2560,

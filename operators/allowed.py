@@ -48,6 +48,7 @@ _V6_SPECIAL: Final = tuple(
     )
 )
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_BUCKET: Final = re.compile(r"(gs|s3)://[a-z0-9][a-z0-9._-]*[a-z0-9]/?")
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
@@ -69,23 +70,28 @@ class Allowed:
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     hosts: frozenset[str] = frozenset()
+    buckets: frozenset[str] = frozenset()
+    """`gs://<bucket>` and `s3://<bucket>` that are read with this machine's credentials."""
 
     @classmethod
     def of(cls, entries: Iterable[str]) -> "Allowed":
-        """From the setting; raises `SettingsError` naming an entry that is neither a network nor a host."""
-        networks, hosts = [], set()
+        """From the setting; raises `SettingsError` naming an entry that is none of these."""
+        networks, hosts, buckets = [], set(), set()
         for entry in entries:
+            if _BUCKET.fullmatch(entry):
+                buckets.add(entry.rstrip("/"))
+                continue
             try:
                 networks.append(ip_network(entry))
             except ValueError as error:
                 host = entry.lower().rstrip(".")
                 if "/" in entry or not _HOST.fullmatch(host) or host.replace(".", "").isdigit():
                     raise SettingsError(
-                        f"MEMEWAX_FETCH_ALLOW: {entry!r} is neither a network such as 10.0.0.0/8 "
-                        f"nor the name of a host ({error})"
+                        f"MEMEWAX_FETCH_ALLOW: {entry!r} is no network such as 10.0.0.0/8, no name of a host "
+                        f"and no bucket such as gs://pictures ({error})"
                     ) from None
                 hosts.add(host)
-        return cls(tuple(networks), frozenset(hosts))
+        return cls(tuple(networks), frozenset(hosts), frozenset(buckets))
 
     def permits(self, host: str, address: str, port: int) -> bool:
         """Whether to connect to `address`, which `host` resolved to."""

@@ -14,8 +14,10 @@ import numpy as np
 from memewax.records import Arrival, Failed, Pixels, Post
 from memewax.telemetry import DECODE_SECONDS, FETCH_BYTES, FETCH_SECONDS, FETCHES
 from operators.allowed import Allowed
+from operators.buckets import Buckets
 from operators.decode import decode
 from operators.outcomes import FetchError, Outcome, outcome_of
+from operators.room import Room
 from operators.turns import Turns
 from operators.web import Web, WebLimits
 
@@ -30,7 +32,7 @@ class Limits:
     per_host: int
     """Fetches from one host at the same time."""
     pixels: int
-    """Most pixels a file may claim to hold."""
+    """Most pixels a file may claim to hold, and most that are decoded at the same time."""
     side: int
     """Larger pictures are scaled down to this many pixels a side."""
 
@@ -43,13 +45,15 @@ class Fetching(Protocol):
 
 
 class Fetcher:
-    """Fetches and decodes many pictures at a time, from `http(s)` and from below one folder."""
+    """Fetches and decodes many pictures at a time, from the web, from buckets and from below one folder."""
 
     def __init__(self, limits: Limits, folder: Path | None, allowed: Allowed) -> None:
         self._limits = limits
         self._folder = folder.resolve() if folder else None
         self._turns: Turns[Arrival] = Turns(limits.web.concurrency, limits.per_host)
+        self._room = Room(limits.pixels)
         self._web = Web(limits.web, allowed)
+        self._buckets = Buckets(allowed, max_bytes=limits.web.bytes, seconds=limits.web.seconds)
 
     def start(self, posts: Sequence[Post]) -> Sequence[Future[Arrival]]:
         """Begin to fetch for each of `posts`."""
@@ -65,12 +69,15 @@ class Fetcher:
                 data = self._read(post.url)
             FETCH_BYTES.inc(len(data))
             with DECODE_SECONDS.time():
-                picture = decode(data, max_pixels=self._limits.pixels, max_side=self._limits.side)
+                picture = self._decode(data)
         except Exception as error:
             outcome = outcome_of(error)
             picture = Failed.of(STAGE, error)
         FETCHES.labels(outcome).inc()
         return Arrival(post, picture, time.perf_counter() - start)
+
+    def _decode(self, data: bytes) -> Pixels:
+        return decode(data, max_pixels=self._limits.pixels, max_side=self._limits.side, room=self._room.of)
 
     def _read(self, url: str) -> bytes:
         parts = _split(url)
@@ -78,6 +85,8 @@ class Fetcher:
             raise FetchError(Outcome.UNSUPPORTED, "not a URL")
         if parts.scheme in {"http", "https"}:
             return self._web.get(url)
+        if parts.scheme in {"gs", "s3"}:
+            return self._buckets.get(url)
         if parts.scheme == "file":
             return self._load(unquote(parts.path))
         if parts.scheme and "://" in url:

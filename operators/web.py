@@ -119,6 +119,9 @@ class Web:
             again = response.status in _WORTH_ANOTHER_TRY
             after = _seconds(_header(response, b"retry-after"))
             raise FetchError(Outcome.HTTP_ERROR, f"HTTP {response.status}", again=again, after=after)
+        declared = _header(response, b"content-length") or ""
+        if declared.isdecimal() and int(declared) > self._limits.bytes:  # believed only where it says too much
+            raise self._too_large()
         data = bytearray()
         for chunk in _unpacked(self._bounded(response.iter_stream()), response, self._limits.bytes):
             data += chunk

@@ -1,5 +1,6 @@
 """From a picture file's bytes to pixels, at a bounded cost."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
@@ -17,8 +18,11 @@ _SCALABLE: Final = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"})
 """Pillow's modes that can be scaled down well as they are, which takes less memory than colours of all pixels."""
 _MARKUP: Final = (b"<svg", b"<html", b"<!doctype", b"<?xml")
 _SNIFFED: Final = 512
+_SIGNATURES: Final = ((b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"GIF8", "GIF"), (b"RIFF", "WEBP"))
 _MAX_SCANS: Final = 100
 """Of a progressive JPEG, which is decoded once for each; encoders make about ten."""
+
+warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a picture is told as its reason
 
 Room = Callable[[int], AbstractContextManager[object]]
 """Waits until so many pixels may be decoded."""
@@ -53,6 +57,9 @@ def _opened(data: bytes) -> Image.Image:
     try:
         return Image.open(BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:
+        for signature, form in _SIGNATURES:
+            if data.startswith(signature):
+                raise FetchError(Outcome.BROKEN_IMAGE, f"a broken {form} picture: its head cannot be read") from None
         raise FetchError(Outcome.NOT_AN_IMAGE, _what_it_is(data)) from None
     except Image.DecompressionBombError:
         raise FetchError(Outcome.TOO_LARGE, "far too many pixels to be decoded") from None

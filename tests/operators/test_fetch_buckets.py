@@ -45,6 +45,13 @@ class Forbidden(Bucket):
         raise PermissionError("403")
 
 
+class Empty(Bucket):
+    """As the drivers answer where an object has no bytes."""
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        raise OSError(22, "The requested range is not satisfiable")
+
+
 @pytest.fixture(params=["gs", "s3"])
 def scheme(request: pytest.FixtureRequest) -> Iterator[str]:
     scheme: str = request.param
@@ -84,6 +91,11 @@ def test_no_more_is_asked_for_than_allowed(scheme: str) -> None:
 def test_an_object_that_is_not_there_is_a_reason(scheme: str) -> None:
     told = failure(buckets(), f"{scheme}://pictures/gone.png")
     assert (told.outcome, str(told)) == (Outcome.NOT_FOUND, "no such object")
+
+
+def test_an_empty_object_has_no_bytes(scheme: str) -> None:
+    use(scheme, Empty)
+    assert buckets().get(f"{scheme}://pictures/1.png") == b""
 
 
 def test_a_bucket_that_does_not_answer_is_a_reason(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:

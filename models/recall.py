@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from models.nearest import FloatMatrix, Found, Nearest, exact
+from models.nearest import FloatMatrix, Found, Nearest, Rows, exact
 
 _EQUAL: Final = 1e-6
 """Rows whose cosines differ by less are equally near, and either is right."""
@@ -24,6 +24,21 @@ def measure_recall(index: Nearest, queries: FloatMatrix) -> Recall:
     """Recall of an index against comparing all its rows; raises `ValueError` where there are no queries."""
     right = exact(queries, 10, index.vectors, index.live)
     return recall_of(index.search(queries, 10), right)
+
+
+def recall_of_neighbours(index: Nearest, rows: Rows) -> Recall:
+    """As `measure_recall`, for the neighbours of rows of the index: that each finds itself is not counted."""
+    queries = index.vectors[rows]
+    right = exact(queries, 11, index.vectors, index.live)
+    return recall_of(others(index.search(queries, 11), rows), others(right, rows))
+
+
+def others(found: Found, rows: Rows) -> Found:
+    """What was found without each query's own row, one narrower; where that was not found, without the last."""
+    keep = found.rows != rows[:, None]
+    keep[keep.all(axis=1), -1] = False
+    shape = len(rows), found.rows.shape[1] - 1
+    return Found(found.rows[keep].reshape(shape), found.similarities[keep].reshape(shape))
 
 
 def recall_of(found: Found, right: Found) -> Recall:

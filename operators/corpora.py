@@ -15,6 +15,7 @@ import pyarrow as pa
 from memewax.errors import WorldError
 from models.nearest import Exact, FloatMatrix, Mask, Nearest
 from models.nearest_choice import IndexChoice
+from models.reduction import Projection
 from operators.corpus_layout import MADE_KEY, NO_CORPORA, POSTS, layout_of, vectors_of
 from operators.corpus_memory import Filter, Memory
 
@@ -46,11 +47,14 @@ class Corpus:
     What the store's writers add, change and delete is seen after `refresh`; in between, nothing changes.
     """
 
-    def __init__(self, store: Path, name: str, vectors: str | None, choice: IndexChoice) -> None:
+    def __init__(
+        self, store: Path, name: str, vectors: str | None, choice: IndexChoice, projection: Projection | None
+    ) -> None:
         """As `open`."""
         layout = layout_of(name, vectors)
         self.name = name
         self._choice = choice
+        self._projection = projection
         self._store = store
         self._identity = _identity(store, name)
         self._table = open_table(store, name)
@@ -63,7 +67,14 @@ class Corpus:
         self.refresh()
 
     @classmethod
-    def open(cls, store: Path, name: str, vectors: str | None = None, index: IndexChoice = _BY_SIZE) -> "Corpus":
+    def open(
+        cls,
+        store: Path,
+        name: str,
+        vectors: str | None = None,
+        index: IndexChoice = _BY_SIZE,
+        reduced: str | None = None,
+    ) -> "Corpus":
         """Open it and read it whole; raises `WorldError` naming the corpora that exist where it does not.
 
         Args:
@@ -71,13 +82,16 @@ class Corpus:
             name: Name of the corpus; `posts` are those that the flow analyses.
             vectors: For posts, the column to be searched: `text_embedding`, or `embeddings`, of the pictures.
             index: How the index is chosen.
+            reduced: Name of a reduction, `trained-150`: cosines are then those of the shorter vectors. Raises
+                `WorldError` where there is none of that name, or it was made for another model.
         """
-        return cls(store, name, vectors, index)
+        projection = None if reduced is None else Projection.load(beside(store, name), reduced)
+        return cls(store, name, vectors, index, projection)
 
     @property
     def dimension(self) -> int:
-        """Length of the vectors."""
-        return self._index.dimension
+        """Length of the vectors in the store, and of queries."""
+        return int(self._table.schema.field(self._layout.vector).type.list_size)
 
     @property
     def index(self) -> Nearest:
@@ -105,6 +119,11 @@ class Corpus:
         self._version = version
         self._index = self._choice.suited(self._index)
         self.model = self.model or self._layout.model(self._table)
+        if self._projection is not None and self.model and self._projection.model != self.model:
+            raise WorldError(
+                f"the reduction {self._projection.name} of {self.name!r} was made for {self._projection.model} and the "
+                f"corpus holds vectors of {self.model}: make it anew by `memewax corpus reduce`"
+            )
         return changes
 
     def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
@@ -116,6 +135,8 @@ class Corpus:
         wanted = filters or [None] * len(vectors)
         if len(wanted) != len(vectors):
             raise ValueError(f"{len(vectors)} vectors, but {len(wanted)} filters")
+        if self._projection is not None:
+            vectors = self._projection(vectors)
         answers: list[list[Hit]] = [[] for _ in wanted]
         for one in dict.fromkeys(wanted):
             queries = [number for number, other in enumerate(wanted) if other == one]
@@ -141,7 +162,7 @@ class Corpus:
         ]
 
     def _begin(self) -> None:
-        self._index = Exact(self._table.schema.field(self._layout.vector).type.list_size)
+        self._index = Exact(self.dimension if self._projection is None else self._projection.dimensions)
         self._memory = Memory()
         self._version = 0
         self._last_row = -1
@@ -200,7 +221,7 @@ class Corpus:
         vectors, there = vectors_of(batch.column(self._layout.vector))
         rows = self._memory.put(self._layout.form(batch))
         self._index.remove(rows[~there])
-        self._index.put(rows[there], vectors[there])
+        self._index.put(rows[there], vectors[there] if self._projection is None else self._projection(vectors[there]))
         return len(rows)
 
     def _drop_the_gone(self) -> int:
@@ -231,6 +252,11 @@ def table_facts(store: Path, name: str) -> dict[str, Any]:
         "model": layout.model(table),
         "mb": round(sum(file.stat().st_size for file in files if file.is_file()) / 1e6, 1),
     }
+
+
+def beside(store: Path, name: str) -> Path:
+    """Folder of what belongs to a corpus beside its table."""
+    return store / f"{name}.corpus"
 
 
 def open_table(store: Path, name: str) -> Any:

@@ -16,8 +16,8 @@ import numpy as np
 
 from memewax.errors import SettingsError, WorldError
 from memewax.records import Vector
-from operators.corpora import open_table
-from operators.corpus_layout import MODEL_KEY, POSTS, corpus_schema
+from operators.corpora import beside, open_table
+from operators.corpus_layout import MODEL_KEY, NO_CORPORA, POSTS, corpus_schema
 from operators.tables import KeyedTable
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -84,6 +84,8 @@ def check_name(name: str) -> str:
     """The name itself; raises `SettingsError` where it is none for a corpus of one's own."""
     if name == POSTS:
         raise SettingsError(f"the corpus {POSTS!r} is what `memewax run` analyses: choose another --name")
+    if name in NO_CORPORA:
+        raise SettingsError(f"the table {name!r} of a store holds other things: choose another --name")
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{name!r} is no name for a corpus: use a-z, 0-9, - and _, at most 63")
     return name
@@ -96,11 +98,6 @@ def drop_corpus(store: Path, name: str) -> None:
     with alone(store, name):
         lancedb.connect(store).drop_table(name)
         shutil.rmtree(beside(store, name), ignore_errors=True)
-
-
-def beside(store: Path, name: str) -> Path:
-    """Folder of what belongs to a corpus beside its table."""
-    return store / f"{name}.corpus"
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from memewax.settings import Settings
 from models.nearest import NONE, Exact, FloatMatrix, Found, Mask, Nearest, exact, unit
 from models.nearest_choice import IndexChoice
 from models.nearest_onebit import OneBit
-from models.recall import Recall, measure_recall, recall_of
+from models.recall import Recall, measure_recall, others, recall_of
+from models.search_figures import search_figures
 
 
 class Thorough(OneBit):
@@ -206,6 +207,26 @@ def test_a_filter_far_from_the_query_is_still_answered_whole() -> None:
     far = np.zeros(10_000, np.bool_)
     far[np.argsort(index.vectors @ query[0])[:5000]] = True
     check(index, query, 10, far)
+
+
+def test_figures_are_of_the_other_rows_and_of_what_is_there() -> None:
+    index = OneBit.of(clustered(6000, 1))
+    index.remove(np.arange(100))
+    figures = search_figures(index, 50)
+    assert (figures.index, figures.queries) == ("onebit", 50)
+    assert figures.recall_at_1 is not None
+    assert figures.recall_at_1 >= 0.9
+    assert figures.search_p99_ms is not None
+    assert figures.search_p50_ms is not None
+    assert 0 < figures.search_p50_ms <= figures.search_p99_ms
+    assert search_figures(Exact(8), 50).recall_at_10 is None
+
+
+def test_a_row_is_not_its_own_neighbour() -> None:
+    found = Found(np.array([[4, 1, 2], [7, 8, 9]]), np.array([[1, 0.9, 0.8], [0.7, 0.6, 0.5]], np.float32))
+    left = others(found, np.array([1, 3]))
+    np.testing.assert_array_equal(left.rows, [[4, 2], [7, 8]])
+    np.testing.assert_array_equal(left.similarities, np.array([[1, 0.8], [0.7, 0.6]], np.float32))
 
 
 def test_recall_is_a_share_and_equal_texts_are_worth_the_same() -> None:

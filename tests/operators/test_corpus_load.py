@@ -19,15 +19,17 @@ import pytest
 
 from memewax.errors import BadRecordError, SettingsError, WorldError
 from memewax.records import Vector
+from models.nearest import unit
+from models.reduction import Projection
 from models.standin import StandInText
 from operators import corpus_load
-from operators.corpora import Corpus
+from operators.corpora import Corpus, beside
 from operators.corpus_cleaning import STEPS, Step, steps_of, usual_steps
 from operators.corpus_columns import Columns, Draft
 from operators.corpus_files import RowFile
 from operators.corpus_load import Loaded, Loader
 from operators.corpus_memory import Filter
-from operators.corpus_table import CorpusTable, alone, beside, check_name, drop_corpus
+from operators.corpus_table import CorpusTable, alone, check_name, drop_corpus
 
 ARCHIVE = Path(__file__).parents[3] / "shared/data/tweets/archive.json.gz"
 CREATED = "Mon May 04 18:54:25 +0000 2009"
@@ -341,7 +343,27 @@ def test_a_dropped_corpus_is_gone(place: Place) -> None:
         drop_corpus(place.store, "own")
 
 
-@pytest.mark.parametrize("name", ["posts", "", "../x", "a b", "A", "-a", "x" * 64])
+def test_a_corpus_is_searched_by_shorter_vectors(place: Place) -> None:
+    place.load([tweet(number, "x" * number) for number in range(1, 9)])
+    folder = beside(place.store, "own")
+    weights = np.eye(8, dtype=np.float32)[:, :5]
+    Projection("pca", "counting", weights).save(folder)
+    corpus = Corpus.open(place.store, "own", reduced="pca-5")
+    assert (corpus.dimension, corpus.index.dimension) == (8, 5)
+    query = StandInText().one("xx")[None]
+    (hits,) = corpus.search(query, 8)
+    short = unit(query @ weights) @ unit(np.array([place.rows()[hit.id]["vector"] for hit in hits]) @ weights).T
+    np.testing.assert_allclose([hit.similarity for hit in hits], short[0], atol=1e-6)
+    place.load([tweet(number, "x" * number) for number in range(1, 10)])
+    assert corpus.refresh() == 1
+    Projection("trained", "another", weights).save(folder)
+    with pytest.raises(WorldError, match=r"trained-5 of 'own' was made for another .* vectors of counting"):
+        Corpus.open(place.store, "own", reduced="trained-5")
+    with pytest.raises(WorldError, match="no reduction 'pca-9' of this corpus: there is pca-5, trained-5"):
+        Corpus.open(place.store, "own", reduced="pca-9")
+
+
+@pytest.mark.parametrize("name", ["posts", "answers", "results", "", "../x", "a b", "A", "-a", "x" * 64])
 def test_some_names_are_not_to_be_had(name: str) -> None:
     with pytest.raises(SettingsError):
         check_name(name)

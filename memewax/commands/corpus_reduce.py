@@ -1,0 +1,114 @@
+"""`memewax corpus reduce`: shorter vectors for a corpus, and what they cost in neighbours."""
+
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+import typer
+
+from memewax.commands.corpus_shown import AsJson, Name, Store, bar, print_rows, write_json
+from memewax.errors import SettingsError, WorldError
+from memewax.settings import Settings, load_settings
+
+
+class Method(StrEnum):
+    """How vectors are made shorter."""
+
+    pca = "pca"
+    trained = "trained"
+
+
+def reduce(
+    name: Name,
+    dims: Annotated[int, typer.Option(min=2, help="Numbers of a shorter vector.")] = 150,
+    method: Annotated[Method, typer.Option(help="PCA, or a dense layer trained to keep neighbours.")] = Method.trained,
+    sts: Annotated[
+        Path | None, typer.Option(help="JSONL of pairs with a, b and score, for the rank correlation with people.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes of the training.")] = 12,
+    to: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make shorter vectors for a corpus and keep them; tells what they find of what whole vectors find."""
+    from models.reduction import pca
+    from models.reduction_evaluation import Split
+    from models.reduction_training import Plan, trained
+    from models.torch_runtime import prepare
+    from operators.corpora import Corpus, beside
+    from operators.corpus_table import alone
+
+    settings = load_settings()
+    store = settings.store if to is None else to
+    corpus = Corpus.open(store, name)
+    split = Split.of(corpus.index.vectors[corpus.index.live])
+    if len(split.train) <= dims or corpus.dimension <= dims or not len(split.test):
+        raise SettingsError(
+            f"{dims} dimensions need more than {dims} numbers and rows to learn from: {name!r} has vectors of "
+            f"{corpus.dimension} numbers and {len(split.train)} rows"
+        )
+    judged = None if sts is None else _judged(sts, settings)
+    report: dict[str, Any] = {"corpus": name, "model": corpus.model, "rows": len(split.train), "methods": {}}
+    start = time.perf_counter()
+    made = [pca(split.train, dims, corpus.model)]
+    seconds = [time.perf_counter() - start]
+    if method is Method.trained:
+        prepare(settings)
+        start = time.perf_counter()
+        with bar(f"training {name}", epochs) as move:
+            made.append(
+                trained(
+                    split.train,
+                    split.choose,
+                    dims,
+                    corpus.model,
+                    Plan(epochs),
+                    lambda epoch: move(epoch.number, f"loss {epoch.loss:.4f}, recall@10 {epoch.recall_at_10:.4f}"),
+                )
+            )
+        seconds.append(time.perf_counter() - start)
+    for projection, took in zip(made, seconds, strict=True):
+        recall = split.recall(projection)
+        spearman = None if judged is None else judged.spearman(projection)
+        told = {"recall_at_1": recall.at_1, "recall_at_10": recall.at_10, "spearman": spearman, "seconds": took}
+        report["methods"][projection.name] = told | {"queries": recall.queries} | projection.facts
+        projection.facts.update(told)
+    whole = {"recall_at_1": 1.0, "recall_at_10": 1.0, "spearman": None if judged is None else judged.spearman()}
+    report["methods"]["full"] = whole
+    with alone(store, name):
+        made[-1].save(beside(store, name))
+    report["saved"] = made[-1].name
+    if as_json:
+        write_json(report)
+        return
+    if method is Method.trained:
+        epochs_told = made[-1].facts["epochs"]
+        print_rows(["epoch", "loss", "recall@1", "recall@10"], [_rounded(epoch.values()) for epoch in epochs_told])
+    columns = ("recall_at_1", "recall_at_10", "spearman", "seconds")
+    rows = [[kind, *_rounded(told.get(it) for it in columns)] for kind, told in report["methods"].items()]
+    print_rows(["vectors", "recall@1", "recall@10", "Spearman", "seconds"], rows)
+    print(f"memewax: {made[-1].name} is kept in {beside(store, name)}", file=sys.stderr)
+
+
+def _judged(path: Path, settings: Settings) -> Any:
+    """The pairs of a file, embedded; raises `WorldError` where it is no such file."""
+    from models.load import load_text
+    from models.reduction_evaluation import Judged
+
+    try:
+        rows = [orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
+        first, second = [str(row["a"]) for row in rows], [str(row["b"]) for row in rows]
+        scores = np.array([float(row["score"]) for row in rows], np.float32)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorldError(f"{path}: expected lines of JSON with a, b and score: {error}") from None
+    model = load_text(settings)
+    texts = sorted({*first, *second}, key=len)
+    vectors = dict(zip(texts, model(texts), strict=True))
+    return Judged(np.array([vectors[it] for it in first]), np.array([vectors[it] for it in second]), scores)
+
+
+def _rounded(values: Any) -> list[Any]:
+    return [f"{value:.4f}" if isinstance(value, float) else "" if value is None else value for value in values]

@@ -1,0 +1,56 @@
+"""What the commands over corpora share: options, tables, progress."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from memewax.settings import load_settings
+
+Store = Annotated[Path | None, typer.Option("--to", help="Folder of the store; by default MEMEWAX_STORE.")]
+Name = Annotated[str, typer.Option(help="Name of the corpus.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+@contextmanager
+def bar(title: str, total: float) -> Iterator[Any]:
+    """A progress bar on stderr; what it gives is called with what is done of `total`, and a word on it."""
+    shown = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
+    console = Console(file=sys.stderr)
+    with Progress(
+        *shown, TextColumn("{task.fields[word]}"), TimeRemainingColumn(), console=console, transient=True
+    ) as progress:
+        task = progress.add_task(title, total=total, word="")
+        yield lambda done, word: progress.update(task, completed=done, word=word)
+
+
+def store_of(to: Path | None) -> Path:
+    """The store that is named, or else that of the settings."""
+    return load_settings().store if to is None else to
+
+
+def console() -> Console:
+    """Of stdout; wide enough for a table where nobody looks."""
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def print_rows(columns: list[str], rows: list[list[Any]]) -> None:
+    """A table on stdout."""
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    console().print(table)
+
+
+def write_json(report: dict[str, Any]) -> None:
+    """One line on stdout."""
+    sys.stdout.write(orjson.dumps(report).decode() + "\n")

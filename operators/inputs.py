@@ -20,6 +20,7 @@ from operators.files import JsonLines, holds_files
 from operators.kafka_source import KafkaTopic
 from operators.pictures import Pictures
 from operators.reading import Source
+from operators.unpack import Unpacked
 from operators.web import WebLimits
 
 
@@ -36,7 +37,7 @@ class Posts:
 def posts_in(step_id: str, flow: Dataflow, settings: Settings, fetched: Fetching | None = None) -> Posts:
     """Posts from the source of the settings, with their pictures, fetched ahead as the settings or `fetched` say."""
     source = FetchAhead(
-        _source(settings),
+        Unpacked(_source(settings), settings.read_batch),
         fetched or fetching(settings),
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,

@@ -1,6 +1,7 @@
 """From bytes to posts: what is good, and a reason for all that is not."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -108,16 +109,22 @@ def test_what_is_no_object_of_json_is_no_post(value: bytes, reason: str) -> None
         ({"url": ""}, "url is missing"),
         ({"url": ["1.png"]}, "url must be a string, found an array"),
         ({"author": {"name": "x"}}, "author must be a string, found an object"),
+        ({"url": 7}, "url must be a string, found a number"),
+        ({"source": True}, "source must be a string, found a boolean"),
         ({"desc": False}, "desc must be a string, found a boolean"),
-        ({"created_time": 1.5}, "created_time must be a string, found a number"),
-        ({"source": 0}, "source must be a string, found a number"),
         ({"score": True}, "score must be an integer, found a boolean"),
-        ({"score": 1.0}, "score must be an integer, found a number"),
-        ({"score": "17"}, "score must be an integer, found a string"),
+        ({"score": 1.5}, "score must be an integer, found a number"),
+        ({"score": "many"}, "score must be an integer, found 'many'"),
+        ({"score": "1.5"}, "score must be an integer, found '1.5'"),
+        ({"score": "1_000"}, "score must be an integer, found '1_000'"),
+        ({"score": "9" * 20}, "score does not fit 64 bits"),
         ({"score": 2**63}, "score does not fit 64 bits"),
         ({"ingestion_time": "yesterday"}, "ingestion_time is no time: 'yesterday'"),
         ({"ingestion_time": "9999-12-31T23:59:59-01:00"}, "ingestion_time is no time"),
         ({"ingestion_time": 1e300}, "ingestion_time is no time"),
+        ({"ingestion_time": "9" * 30}, "ingestion_time is no time"),
+        ({"ingestion_time": "Mon Dec 11 09:00:00 CET 2023"}, "ingestion_time is no time"),
+        ({"ingestion_time": "Mon Foo 11 08:00:00 UTC 2023"}, "ingestion_time is no time"),
         ({"ingestion_time": -(2**63)}, "ingestion_time is no time"),
         ({"ingestion_time": True}, "ingestion_time must be a time, found a boolean"),
         ({"ingestion_time": [2023]}, "ingestion_time must be a time, found an array"),
@@ -150,10 +157,67 @@ def test_a_score_is_any_integer_of_64_bits(score: int) -> None:
         1702281600,
         1702281600.0,
         1702281600000,
+        1702281600000000,
+        "1702281600",
+        "1702281600.0",
+        "1702281600000",
+        " 1702281600000 ",
+        "2023/12/11 08:00:00",
+        "2023/12/11 08:00:00.000Z",
+        "2023-12-11T08:00:00.000+0000",
+        "2023-12-11T08:00:00.000000000Z",
+        "Mon Dec 11 08:00:00 UTC 2023",
+        "Mon Dec 11 08:00:00 GMT 2023",
     ],
 )
 def test_times_come_in_many_forms(time: Any) -> None:
     assert parsed(ingestion_time=time).ingestion_time == datetime(2023, 12, 11, 8, tzinfo=UTC)
+
+
+@given(st.datetimes(datetime(1975, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - it takes them naive
+def test_a_time_is_the_same_in_each_form_that_nifi_writes(time: datetime) -> None:
+    time = time.replace(microsecond=time.microsecond // 1000 * 1000)
+    millis = (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    written = [
+        millis,
+        str(millis),
+        millis * 1000,
+        time.isoformat(),
+        time.strftime("%Y/%m/%d %H:%M:%S.%fZ"),
+        time.strftime("%Y-%m-%dT%H:%M:%S.%f+0000"),
+    ]
+    assert {parsed(ingestion_time=it).ingestion_time for it in written} == {time}
+    whole = time.replace(microsecond=0)
+    assert parsed(ingestion_time=whole.strftime("%a %b %d %H:%M:%S UTC %Y")).ingestion_time == whole
+
+
+@pytest.mark.parametrize(
+    ("score", "number"),
+    [("17", 17), (" -3 ", -3), ("+4", 4), ("", 0), ("17.0", 17), ("17.", 17), (17.0, 17), (-0.0, 0)],
+)
+def test_a_score_may_come_as_nifi_wrote_it(score: Any, number: int) -> None:
+    assert parsed(score=score).score == number
+
+
+@pytest.mark.parametrize("name", ["author", "created_time", "desc", "source"])
+@pytest.mark.parametrize(
+    ("value", "text"), [(1702281600, "1702281600"), (1702281600.0, "1702281600"), (0.5, "0.5"), (1e300, "1e+300")]
+)
+def test_a_text_that_became_a_number_is_a_text_again(name: str, value: float, text: str) -> None:
+    field = "description" if name == "desc" else name
+    assert getattr(parsed(**{name: value}), field) == text
+
+
+@given(
+    st.dictionaries(st.sampled_from(["author", "created_time", "desc", "source"]), st.text(max_size=20)),
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(10**9, 4 * 10**12),
+)
+def test_a_post_all_of_strings_is_the_same_post(texts: dict[str, str], score: int, time: int) -> None:
+    """As AttributesToJSON writes it."""
+    typed = parsed(**texts, score=score, ingestion_time=time)
+    strings = parsed(**texts, score=str(score), ingestion_time=str(time))
+    assert replace(typed, message=strings.message) == strings
 
 
 def test_no_time_is_no_error() -> None:

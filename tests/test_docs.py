@@ -15,7 +15,9 @@ from memewax.settings import PREFIX, Settings
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
     "README.md",
-    *sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("k8s/*")]),
+    *sorted(
+        str(path.relative_to(ROOT)) for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("nifi/*.md"), *ROOT.glob("k8s/*")]
+    ),
 ]
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 

@@ -1,6 +1,7 @@
 """PP-OCR's recogniser, read out by connectionist temporal classification (Graves et al. 2006), through ONNX Runtime."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -47,10 +48,13 @@ def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> Te
     """
     best = probabilities.argmax(axis=1)
     kept = np.flatnonzero((best != _BLANK) & (np.diff(best, prepend=_BLANK) != 0))
-    ends = [*kept[1:], *kept[-1:] + 1]
-    spaces = [probabilities[start + 1 : end, -1].max(initial=0.0) for start, end in zip(kept, ends, strict=True)]
-    parts = [f"{letters[best[at]]}{' ' if space >= _SPACE else ''}" for at, space in zip(kept, spaces, strict=True)]
-    text = " ".join("".join(parts).split())
+    text = str(letters[best[kept[0]]]) if len(kept) else ""
+    for start, end in pairwise(kept):
+        letter = str(letters[best[end]])
+        space = probabilities[start + 1 : end, -1].max(initial=0.0)
+        one_name = text[-1].islower() and letter.isupper()  # YouTube, McDonald
+        text += f" {letter}" if space >= _SPACE and not one_name else letter
+    text = " ".join(text.split())
     return Text(text, round(float(probabilities[kept, best[kept]].mean()), 4) if text else 0.0)
 
 

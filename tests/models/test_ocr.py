@@ -41,6 +41,29 @@ def test_reads_clear_text_in_order(reader: OcrReader) -> None:
     assert type(top.confidence) is float
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#ThrowbackThursday #nofilter",
+        "https://example.org/a-b_c?d=1",
+        "someone@example.com",
+        "McDonald MacArthur O'Neill",
+        "JavaScript iPhone YouTube PayPal",
+        "supercalifragilisticexpialidocious",
+        "notwithstanding nevertheless",
+        "3,200,000 9:05 COVID-19",
+        "AT&T R2-D2 C-3PO",
+    ],
+)
+@pytest.mark.parametrize("size", [20, 28])
+def test_no_space_comes_into_words_names_tags_and_addresses(
+    readers: dict[str, OcrReader], text: str, size: int
+) -> None:
+    picture = Image.new("RGB", (620, 2 * size), "white")
+    ImageDraw.Draw(picture).text((20, size // 2), text, fill="black", font=ImageFont.load_default(size))
+    assert len(readers["ppocr"].one(np.asarray(picture)).as_read.split()) == len(text.split())
+
+
 def test_boxes_lie_around_their_text(reader: OcrReader) -> None:
     (line,) = reader.one(drawn((60, 80, "HOLIDAY"))).lines
     left, top, right, bottom = 60, 88, 200, 112  # of the letters, about

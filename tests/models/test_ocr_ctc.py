@@ -6,7 +6,7 @@ import pytest
 from models.ocr.ctc import text_of
 from models.ocr.parts import Text
 
-LETTERS = np.array(["", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ", " "])
+LETTERS = np.array(["", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ", *"abcde", " "])
 
 
 def seen(path: str, spaces: dict[int, float] | None = None) -> Text:
@@ -38,6 +38,11 @@ def test_a_space_that_the_network_rates_second_stands_between_words() -> None:
 
 def test_a_space_that_it_hardly_sees_does_not() -> None:
     assert seen("MY-WIFE", {2: 0.04}).text == "MYWIFE"
+
+
+def test_a_capital_after_a_small_letter_is_one_name() -> None:
+    assert seen("Ba-B", {2: 0.3}).text == "BaB"
+    assert seen("Ba B").text == "Ba B"
 
 
 def test_spaces_are_single_and_never_at_the_ends() -> None:

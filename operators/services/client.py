@@ -12,6 +12,7 @@ from memewax.errors import WorldError
 from memewax.telemetry import SERVICE_REQUESTS, SERVICE_WAIT, log
 from operators.services.clock import Clock
 from operators.services.pace import Gate, Quota
+from operators.services.refusals import reason_in, refused
 from operators.services.web import Answer, TroubleError, Web
 
 T = TypeVar("T")
@@ -21,8 +22,6 @@ _LONGEST_WAIT: Final = 120.0
 _TOLD_SECONDS: Final = 5.0
 """Shorter waits are not worth a line in the log."""
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
-_REASONS: Final = (("reason",), ("message",), ("data", "error"), ("meta", "msg"))
-"""Where the services' error bodies say what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,6 @@ class Manners:
     """Wait before a request is sent again; doubled each time, with up to twice as much as the first on top."""
     patience: float
     """Longest wait that a service may ask for."""
-
-
-class MissingError(WorldError):
-    """A service has no such thing, or has it no more."""
 
 
 class Authority(Protocol):
@@ -127,7 +122,7 @@ class Client:
             raise TroubleError(f"HTTP {answer.status}")
         if answer.status != 200:
             self._count("refused")
-            raise self._refused(answer, path)
+            raise refused(answer, self._service, path, self._authority.variables)
         try:
             found = read(_json(answer))
         except TroubleError:
@@ -177,22 +172,6 @@ class Client:
     def _count(self, outcome: str) -> None:
         SERVICE_REQUESTS.labels(self._service, outcome).inc()
 
-    def _refused(self, answer: Answer, path: str) -> WorldError:
-        reason = _reason(answer)
-        said = f"HTTP {answer.status}" + (f", {reason}" if reason else "")
-        if answer.status == 401:
-            return WorldError(f"{self._service} refuses the key ({said}): check {self._authority.variables}")
-        if answer.status == 403:
-            return WorldError(
-                f"{self._service} does not show {path} ({said}): it is private or blocked, "
-                f"or {self._authority.variables} may not see it"
-            )
-        if answer.status in {301, 302, 303, 307, 308, 404}:
-            return MissingError(f"{self._service} has no {path} ({said}): check the name")
-        if answer.status == 410:
-            return MissingError(f"{self._service} has ended {path} ({said})")
-        return WorldError(f"{self._service} refuses to answer for {path} ({said})")
-
 
 def _json(answer: Answer) -> Any:
     try:
@@ -200,20 +179,5 @@ def _json(answer: Answer) -> Any:
     except orjson.JSONDecodeError:
         raise TroubleError("an answer that is not JSON") from None
     if isinstance(body, dict) and body.get("success") is False:  # as Imgur says it, with status 200
-        raise TroubleError(f"no success: {_reason(answer) or 'no reason given'}")
+        raise TroubleError(f"no success: {reason_in(answer) or 'no reason given'}")
     return body
-
-
-def _reason(answer: Answer) -> str:
-    """What the body of an error says, where it is short and plain."""
-    try:
-        body = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return ""
-    for keys in _REASONS:
-        found = body
-        for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None
-        if isinstance(found, str) and 0 < len(found) <= 80 and found.isprintable():
-            return found
-    return ""

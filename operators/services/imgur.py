@@ -8,9 +8,10 @@ from urllib.parse import quote
 from pydantic import BaseModel, SecretStr
 
 from memewax.errors import SettingsError
-from operators.services.client import Client, MissingError
+from operators.services.client import Client
 from operators.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
 from operators.services.pace import Quota
+from operators.services.refusals import MissingError
 from operators.services.web import TroubleError, Web
 
 QUOTAS: Final = (

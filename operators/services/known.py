@@ -17,7 +17,8 @@ from operators.services.listing import Listing
 from operators.services.pace import Gate, Quota
 from operators.services.polled import Opening, Polled
 from operators.services.reddit import QUOTAS as REDDIT_QUOTAS
-from operators.services.reddit import Subreddit, Token
+from operators.services.reddit import Subreddit
+from operators.services.reddit_token import Token
 from operators.services.rounds import Polling
 from operators.services.tumblr import QUOTAS as TUMBLR_QUOTAS
 from operators.services.tumblr import ApiKey, Blog

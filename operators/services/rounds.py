@@ -9,18 +9,21 @@ was known there may be a gap: it comes once, but no round ends at it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from memewax.errors import WorldError
 from memewax.records import Message
 from memewax.telemetry import SKIPPED, log
 from operators.reading import Position, Unit
 from operators.services.clock import Clock
-from operators.services.listing import Cursor, Item, Listing, Page, as_json, posts_of
+from operators.services.listing import Item, Listing, Page, as_json, posts_of
+from operators.services.round import Round
 
 _VERSION: Final = 1
+_STRANGE: Final = (ValueError, OverflowError, OSError)
+"""What comes of an item of no known form, or with a time that is none."""
 _TAIL: Final = 3
 """So many posts at the end of a page must be known: one alone may be there out of turn."""
 
@@ -42,29 +45,6 @@ class Polling:
     """Seconds between rounds."""
 
 
-@dataclass(slots=True)
-class _Round:
-    """A round on its way."""
-
-    pages: int
-    """How far back it goes whatever is known; 0: as far as something is new."""
-    cursor: Cursor | None = None
-    """The page that is being read."""
-    depth: int = 1
-    """Pages so far, with this one."""
-    up: bool = False
-    """Whether it is on its way back up."""
-    listed: list[str] = field(default_factory=list)
-    """Ids of the pages that are done, newest first."""
-    done: list[str] = field(default_factory=list)
-    """Ids of this page that are done."""
-    loose: list[str] = field(default_factory=list)
-    """Ids that were met on the way up only."""
-    partial: tuple[str, int] | None = None
-    """The gallery of which so many pictures are handed out."""
-    oldest: float | None = None
-
-
 class Rounds:
     """Polls one listing."""
 
@@ -78,7 +58,7 @@ class Rounds:
         self._seen: tuple[str, ...] = ()
         self._loose: tuple[str, ...] = ()
         self._floor: float | None = None
-        self._round: _Round | None = None
+        self._round: Round | None = None
         if resume is not None:
             self._go_on(resume)
         self._known: set[str] = set(self._seen)
@@ -94,7 +74,7 @@ class Rounds:
             pages = 0 if self._round.pages else pages
             yield from self._finish_round()
         while True:
-            self._round = _Round(pages)
+            self._round = Round(pages)
             pages = 0
             yield from self._finish_round()
             if not self._polling.follow:
@@ -122,7 +102,7 @@ class Rounds:
         self._learn(this)
         yield Unit([], self._position())
 
-    def _turn_page(self, page: Page, this: _Round, *, ended: bool) -> bool:
+    def _turn_page(self, page: Page, this: Round, *, ended: bool) -> bool:
         """Go to the next page; False where there is none."""
         if not this.up and not ended:
             this.cursor, this.depth = page.next, this.depth + 1
@@ -134,7 +114,7 @@ class Rounds:
         this.cursor = this.depth - 1
         return True
 
-    def _is_end(self, page: Page, tail: list[Item], this: _Round) -> bool:
+    def _is_end(self, page: Page, tail: list[Item], this: Round) -> bool:
         if page.next is None:
             if self._known and not this.pages and tail and not self._is_known(tail):
                 log.warning("the service lists no more, and what was read before was not met", source=self._name)
@@ -157,7 +137,7 @@ class Rounds:
             for item in tail
         )
 
-    def _hand_out(self, page: Page, this: _Round) -> Iterator[Unit]:
+    def _hand_out(self, page: Page, this: Round) -> Iterator[Unit]:
         listed = {*this.listed, *this.done}
         messages: list[Message] = []
         for item in reversed(page.items):
@@ -188,18 +168,14 @@ class Rounds:
                 SKIPPED.labels(self._listing.service, found).inc()
                 return []
             bodies = posts_of(found, self._listing.service, datetime.fromtimestamp(self._clock.now(), UTC))
-        except (
-            ValueError,
-            OverflowError,
-            OSError,
-        ):  # whoever parses it makes a dead letter of it, with all that it holds
+        except _STRANGE:  # whoever parses it makes a dead letter of it, with all that it holds
             return [Message(as_json({"item": item.body}), origin, item.id.encode())]
         for picture in found.pictures:
             if isinstance(picture, str):
                 SKIPPED.labels(self._listing.service, picture).inc()
         return [Message(as_json(body), origin, body["global_id"].encode()) for body in bodies]
 
-    def _learn(self, this: _Round) -> None:
+    def _learn(self, this: Round) -> None:
         """What a round has listed is known from now on; the newest are remembered."""
         self._round = None
         self._seen = tuple(dict.fromkeys([*this.listed, *self._seen]))[: self._polling.seen]
@@ -222,19 +198,7 @@ class Rounds:
             "seen": self._seen,
             "loose": self._loose,
             "floor": self._floor,
-            "round": None
-            if this is None
-            else {
-                "pages": this.pages,
-                "cursor": this.cursor,
-                "depth": this.depth,
-                "up": this.up,
-                "listed": tuple(this.listed),
-                "loose": tuple(this.loose),
-                "done": tuple(this.done),
-                "partial": this.partial,
-                "oldest": this.oldest,
-            },
+            "round": None if this is None else this.as_plain(),
         }
 
     def _go_on(self, resume: Position) -> None:
@@ -244,7 +208,4 @@ class Rounds:
                 f"memewax reads {_VERSION}: use the memewax that wrote it, or a new recovery folder"
             )
         self._seen, self._loose, self._floor = resume["seen"], resume["loose"], resume["floor"]
-        fields: dict[str, Any] | None = resume["round"]
-        if fields is not None:
-            lists = {name: list(fields[name]) for name in ("listed", "loose", "done")}
-            self._round = _Round(**{**fields, **lists})
+        self._round = None if resume["round"] is None else Round.of_plain(resume["round"])

@@ -224,6 +224,9 @@ class Settings(BaseSettings):
         le=100_000,
         description="onebit: rows whose exact cosine is looked at; more find more, and cost more.",
     )
+    index_reduced: str = Field(
+        "", description="Name of a reduction, as trained-150: corpora that have it are searched by its shorter vectors."
+    )
 
     clusterer: Literal[
         "relevant",

@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import lancedb
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -16,10 +15,10 @@ from memewax.errors import WorldError
 from models.nearest import Exact, FloatMatrix, Mask, Nearest
 from models.nearest_choice import IndexChoice
 from models.reduction import Projection
-from operators.corpus_layout import MADE_KEY, NO_CORPORA, POSTS, layout_of, vectors_of
+from operators.corpus_layout import layout_of, vectors_of
 from operators.corpus_memory import Filter, Memory
+from operators.corpus_store import beside, identity, made_id, open_table
 
-_TABLES: Final = 10_000
 _TAKE: Final = 4096
 """Rows that are read at once by their places."""
 
@@ -56,7 +55,7 @@ class Corpus:
         self._choice = choice
         self._projection = projection
         self._store = store
-        self._identity = _identity(store, name)
+        self._identity = identity(store, name)
         self._table = open_table(store, name)
         self._layout = layout
         self._version = 0
@@ -170,13 +169,13 @@ class Corpus:
 
     def _follow_its_folder(self) -> None:
         """A table that was dropped and made anew under its name is read whole; its handle would not see it."""
-        identity = _identity(self._store, self.name)
-        if identity == self._identity:
+        found = identity(self._store, self.name)
+        if found == self._identity:
             return
-        made = _made(self._table)
+        made = made_id(self._table)
         self._table = open_table(self._store, self.name)
-        self._identity = identity
-        if made != _made(self._table):
+        self._identity = found
+        if made != made_id(self._table):
             self._begin()
 
     def _read_changes(self) -> int:
@@ -231,56 +230,6 @@ class Corpus:
         rows = self._memory.keep(present)
         self._index.remove(rows)
         return len(rows)
-
-
-def corpus_names(store: Path) -> list[str]:
-    """The corpora in a store."""
-    if not store.is_dir():
-        return []
-    return sorted({*lancedb.connect(store).list_tables(limit=_TABLES).tables} - NO_CORPORA)
-
-
-def table_facts(store: Path, name: str) -> dict[str, Any]:
-    """What a corpus is, without reading it: name, rows, dimension, model, MB on disk."""
-    table = open_table(store, name)
-    layout = layout_of(name, None)
-    files = (store / f"{name}.lance").rglob("*")
-    return {
-        "corpus": name,
-        "rows": table.count_rows(),
-        "dimension": table.schema.field(layout.vector).type.list_size,
-        "model": layout.model(table),
-        "mb": round(sum(file.stat().st_size for file in files if file.is_file()) / 1e6, 1),
-    }
-
-
-def beside(store: Path, name: str) -> Path:
-    """Folder of what belongs to a corpus beside its table."""
-    return store / f"{name}.corpus"
-
-
-def open_table(store: Path, name: str) -> Any:
-    """The table of a corpus; raises `WorldError` naming those that exist where it does not."""
-    names = corpus_names(store)
-    if name not in names:
-        there = f"it has {', '.join(names)}" if names else "it has none yet"
-        remedy = "memewax run fills it" if name == POSTS else "memewax corpus load makes one"
-        raise WorldError(f"no corpus {name!r} in {store}: {there}; {remedy}")
-    return lancedb.connect(store).open_table(name)
-
-
-def _identity(store: Path, name: str) -> tuple[int, int]:
-    """Differs where the folder of a table is another one; also at times where it is not."""
-    try:
-        found = (store / f"{name}.lance").stat()
-    except FileNotFoundError:
-        return 0, 0  # opening it will tell
-    return found.st_ino, found.st_ctime_ns
-
-
-def _made(table: Any) -> bytes | None:
-    made: bytes | None = (table.schema.metadata or {}).get(MADE_KEY.encode())
-    return made
 
 
 def _metadata(row: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from memewax.errors import SettingsError, WorldError
 from memewax.records import Vector
-from operators.corpora import beside, open_table
 from operators.corpus_layout import MODEL_KEY, NO_CORPORA, POSTS, corpus_schema
+from operators.corpus_store import beside, open_table
 from operators.tables import KeyedTable
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")

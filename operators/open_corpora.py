@@ -9,8 +9,10 @@ from memewax.errors import BadRecordError, MemewaxError
 from memewax.settings import Settings
 from memewax.telemetry import log
 from models.nearest_choice import IndexChoice
-from operators.corpora import Corpus, corpus_names, open_table
+from models.reduction import projection_names
+from operators.corpora import Corpus
 from operators.corpus_layout import POSTS
+from operators.corpus_store import beside, corpus_names, open_table
 from operators.queries import By
 
 _IMAGES = "embeddings"
@@ -26,18 +28,22 @@ class OpenCorpora:
         refresh_seconds: float,
         index: IndexChoice = _BY_SIZE,
         now: Callable[[], float] = time.monotonic,
+        reduced: str = "",
     ) -> None:
+        """`reduced` names a reduction: corpora that have it are searched by its shorter vectors."""
         self._store = store
         self._index = index
         self._refresh_seconds = refresh_seconds
         self._now = now
+        self._reduced = reduced
         self._open: dict[tuple[str, By], Corpus] = {}
         self._looked: dict[tuple[str, By], float] = {}
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Those of the settings' store."""
-        return cls(settings.store, settings.corpus_refresh_seconds, IndexChoice.of(settings))
+        reduced = settings.index_reduced
+        return cls(settings.store, settings.corpus_refresh_seconds, IndexChoice.of(settings), reduced=reduced)
 
     def open_all(self) -> dict[str, int]:
         """Read what is there already, so that the first to ask does not wait for it; rows of each corpus."""
@@ -60,7 +66,10 @@ class OpenCorpora:
         corpus = self._open.get(place)
         if corpus is None:
             open_table(self._store, name)  # refuses a name that is none, before it becomes part of a path
-            corpus = self._open[place] = Corpus.open(self._store, name, _IMAGES if by == "image" else None, self._index)
+            vectors = _IMAGES if by == "image" else None
+            has_it = by == "text" and self._reduced in projection_names(beside(self._store, name))
+            reduced = self._reduced if has_it else None
+            corpus = self._open[place] = Corpus.open(self._store, name, vectors, self._index, reduced)
         elif self._now() - self._looked[place] >= self._refresh_seconds:
             self._refresh(place, corpus)
         self._looked[place] = self._now()

@@ -1,6 +1,7 @@
 """The analytics store: a LanceDB folder with a table of posts, one row per `global_id`."""
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,27 +110,60 @@ class StoreSink(FixedPartitionedSink[Row, dict[str, Any]]):
         return StorePart(PostStore(self._folder, *self._dimensions))
 
 
-class StorePart(StatefulSinkPartition[Row, dict[str, Any]]):
-    """Gathers rows for a second: a write takes some ten milliseconds, however few they are."""
+Later = Callable[[float, Callable[[], None]], None]
+"""Calls a function after so many seconds, on another thread."""
 
-    def __init__(self, store: PostStore, now: Callable[[], float] = time.monotonic) -> None:
+
+def _later(seconds: float, call: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
+
+
+class StorePart(StatefulSinkPartition[Row, dict[str, Any]]):
+    """Gathers rows for a second: a write takes some ten milliseconds, however few they are.
+
+    A sink hears of time only by the next rows, or the next snapshot. So that the last rows of a burst are found within
+    a second too, a timer writes them; a write that fails there is raised with the next call.
+    """
+
+    def __init__(self, store: PostStore, now: Callable[[], float] = time.monotonic, later: Later = _later) -> None:
         self._store = store
         self._now = now
+        self._later = later
         self._rows: list[Row] = []
         self._written = -math.inf
+        self._alone = threading.Lock()
+        self._is_due = False
+        self._failed: Exception | None = None
 
     def write_batch(self, values: list[Row]) -> None:
         """Take rows in; a lone one is written at once, those of a burst together."""
-        self._rows += values
-        if len(self._rows) >= _GATHER_ROWS or self._now() - self._written >= _GATHER_SECONDS:
-            self._write()
+        with self._alone:
+            self._rows += values
+            if self._failed or len(self._rows) >= _GATHER_ROWS or self._now() - self._written >= _GATHER_SECONDS:
+                self._write()
+            elif self._rows and not self._is_due:
+                self._is_due = True
+                self._later(_GATHER_SECONDS, self._write_what_waits)
 
     def snapshot(self) -> dict[str, Any]:
         """Write what waits, before it counts as written; after a crash it comes again."""
-        self._write()
+        with self._alone:
+            self._write()
         return {"version": 1}
 
+    def _write_what_waits(self) -> None:
+        with self._alone:
+            self._is_due = False
+            try:
+                self._write()
+            except Exception as error:
+                self._failed = error
+
     def _write(self) -> None:
+        if self._failed is not None:
+            raise self._failed
         if not self._rows:
             return
         with step("store", len(self._rows)):

@@ -92,7 +92,7 @@ app.command()(reduce)
 @app.command("list")
 def list_(to: Store = None, as_json: AsJson = False) -> None:
     """List the corpora of a store."""
-    from operators.corpora import corpus_names, table_facts
+    from operators.corpus_store import corpus_names, table_facts
 
     store = store_of(to)
     facts = [table_facts(store, name) for name in corpus_names(store)]
@@ -113,7 +113,8 @@ def describe(
     from models.nearest_choice import IndexChoice
     from models.reduction import projection_names
     from models.search_figures import search_figures
-    from operators.corpora import Corpus, beside, table_facts
+    from operators.corpora import Corpus
+    from operators.corpus_store import beside, table_facts
 
     store, start = store_of(to), time.perf_counter()
     corpus = Corpus.open(store, name, index=IndexChoice.of(load_settings()))

@@ -38,7 +38,8 @@ def reduce(
     from models.reduction_evaluation import Split
     from models.reduction_training import Plan, trained
     from models.torch_runtime import prepare
-    from operators.corpora import Corpus, beside
+    from operators.corpora import Corpus
+    from operators.corpus_store import beside
     from operators.corpus_table import alone
 
     settings = load_settings()

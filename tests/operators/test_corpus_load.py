@@ -19,17 +19,20 @@ import pytest
 
 from memewax.errors import BadRecordError, SettingsError, WorldError
 from memewax.records import Vector
+from memewax.settings import Settings
 from models.nearest import unit
 from models.reduction import Projection
 from models.standin import StandInText
 from operators import corpus_load
-from operators.corpora import Corpus, beside
+from operators.corpora import Corpus
 from operators.corpus_cleaning import STEPS, Step, steps_of, usual_steps
 from operators.corpus_columns import Columns, Draft
 from operators.corpus_files import RowFile
 from operators.corpus_load import Loaded, Loader
 from operators.corpus_memory import Filter
+from operators.corpus_store import beside
 from operators.corpus_table import CorpusTable, alone, check_name, drop_corpus
+from operators.open_corpora import OpenCorpora
 
 ARCHIVE = Path(__file__).parents[3] / "shared/data/tweets/archive.json.gz"
 CREATED = "Mon May 04 18:54:25 +0000 2009"
@@ -356,6 +359,10 @@ def test_a_corpus_is_searched_by_shorter_vectors(place: Place) -> None:
     np.testing.assert_allclose([hit.similarity for hit in hits], short[0], atol=1e-6)
     place.load([tweet(number, "x" * number) for number in range(1, 10)])
     assert corpus.refresh() == 1
+    settings = Settings(store=place.store, index_reduced="pca-5")
+    assert OpenCorpora.of(settings).get("own").index.dimension == 5
+    other = settings.model_copy(update={"index_reduced": "pca-7"})  # which this corpus does not have
+    assert OpenCorpora.of(other).get("own").index.dimension == 8
     Projection("trained", "another", weights).save(folder)
     with pytest.raises(WorldError, match=r"trained-5 of 'own' was made for another .* vectors of counting"):
         Corpus.open(place.store, "own", reduced="trained-5")

@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -237,3 +239,46 @@ def test_many_rows_do_not_wait(tmp_path: Path) -> None:
     part.write_batch([row_of(record("first"), "now")])
     part.write_batch([row_of(record(f"{number}"), "now") for number in range(600)])
     assert store.count() == 601
+
+
+def test_the_last_rows_of_a_burst_are_written_by_a_timer(tmp_path: Path) -> None:
+    store, timers = PostStore(tmp_path, 8, 8), []
+    part = StorePart(store, Clock(), lambda seconds, call: timers.append((seconds, call)))
+    for number in range(4):
+        part.write_batch([row_of(record(f"{number}"), "now")])
+    ((seconds, call),) = timers
+    assert (seconds, store.count()) == (1.0, 1)
+    call()
+    assert store.count() == 4
+    part.write_batch([row_of(record("next"), "now")])
+    assert len(timers) == 2
+
+
+def test_a_timer_s_failure_ends_the_flow_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, timers = PostStore(tmp_path, 8, 8), []
+    part = StorePart(store, Clock(), lambda _, call: timers.append(call))
+    part.write_batch([row_of(record("first"), "now")])
+    part.write_batch([row_of(record("last"), "now")])
+
+    def full(_: list[Row]) -> None:
+        raise WorldError("no room")
+
+    monkeypatch.setattr(store, "upsert", full)
+    timers[0]()
+    with pytest.raises(WorldError, match="no room"):
+        part.write_batch([])
+    with pytest.raises(WorldError, match="no room"):
+        part.snapshot()
+
+
+def test_a_burst_is_there_without_another_call(tmp_path: Path) -> None:
+    store, written = PostStore(tmp_path, 8, 8), threading.Event()
+
+    def soon(_: float, call: Callable[[], None]) -> None:
+        threading.Thread(target=lambda: (call(), written.set())).start()
+
+    part = StorePart(store, Clock(), soon)
+    part.write_batch([row_of(record("first"), "now")])
+    part.write_batch([row_of(record("last"), "now")])
+    assert written.wait(30)
+    assert store.count() == 2

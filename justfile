@@ -44,6 +44,10 @@ soak: setup
 ocr *args: setup
     .venv/bin/memewax bench ocr --json {{ args }}
 
+# What fetching many pictures at a time gains, from a server that takes 50 ms for each.
+fetching *args: setup
+    .venv/bin/memewax bench fetch --json {{ args }}
+
 # What the flow itself costs; `just overhead --brokers HOST:PORT` measures Kafka too.
 overhead *args: setup
     .venv/bin/memewax bench overhead --json {{ args }}

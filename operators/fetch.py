@@ -76,6 +76,11 @@ class Fetcher:
         FETCHES.labels(outcome).inc()
         return Arrival(post, picture, time.perf_counter() - start)
 
+    def close(self) -> None:
+        """End its threads when they have done what was begun, and its connections."""
+        self._turns.close()
+        self._web.close()
+
     def _decode(self, data: bytes) -> Pixels:
         return decode(data, max_pixels=self._limits.pixels, max_side=self._limits.side, room=self._room.of)
 

@@ -88,8 +88,11 @@ def _source(settings: Settings) -> Source:
 
 def fetching(settings: Settings) -> Fetching:
     """How pictures are fetched; raises `SettingsError` where that is not as it must be."""
-    if settings.models == "stand-in":
-        return StandInFetcher()
+    return StandInFetcher() if settings.models == "stand-in" else fetcher(settings)
+
+
+def fetcher(settings: Settings) -> Fetcher:
+    """A fetcher with the limits of the settings, for paths below the source's folder; raises `SettingsError`."""
     folder = settings.fetch_folder
     if folder is None and not is_kafka(settings.source) and not is_service(settings.source):
         path = Path(settings.source).resolve()

@@ -29,6 +29,12 @@ class Turns(Generic[T]):
                 self._waiting[host].append((future, call))
         return future
 
+    def close(self) -> None:
+        """Wait for the calls that run; those that wait for their turn do not begin."""
+        with self._lock:
+            self._waiting.clear()
+        self._pool.shutdown()
+
     def _start(self, host: str, future: Future[T], call: Callable[[], T]) -> None:
         self._running[host] += 1
         self._pool.submit(self._run, host, future, call)

@@ -88,6 +88,10 @@ class Web:
         with self._deadlines.within(self._limits.seconds):
             return self._retrying(self._try, url)
 
+    def close(self) -> None:
+        """End its connections."""
+        self._pool.close()
+
     def _try(self, url: str) -> bytes:
         try:
             return self._follow(httpx.URL(url))

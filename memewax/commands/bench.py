@@ -1,7 +1,6 @@
 """`memewax bench`: what the flow itself costs; what else is measured has modules of its own."""
 
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -16,9 +15,11 @@ import orjson
 import psutil
 import typer
 
+from memewax.commands.bench_fetch import fetch
 from memewax.commands.bench_ocr import ocr
 from memewax.commands.bench_topics import Topics
 from memewax.commands.counts import Counts
+from memewax.commands.machine import machine
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import Job, run_job
 from memewax.errors import SettingsError
@@ -26,6 +27,7 @@ from memewax.errors import SettingsError
 app = typer.Typer(no_args_is_help=True, help="Measure what parts of the system cost, on this machine.")
 
 app.command()(ocr)
+app.command()(fetch)
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}
@@ -206,9 +208,5 @@ def _report(posts: int, from_file: list[Run], from_topic: list[Run]) -> dict[str
         "peak_rss_mb": round(max(run.peak_rss_mb for run in from_file + from_topic), 1),
         "n": posts,
         "runs": {"file": [asdict(run) for run in from_file], "kafka": [asdict(run) for run in from_topic]},
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-        },
+        "machine": machine(),
     }

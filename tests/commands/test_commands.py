@@ -38,7 +38,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 def test_the_commands_are_these() -> None:
-    names = {"run", "demo", "doctor", "settings", "bench", "bench overhead", "bench ocr", "ingest"}
+    names = {"run", "demo", "doctor", "settings", "bench", "bench overhead", "bench fetch", "bench ocr", "ingest"}
     names |= {"eval", "eval ocr", "eval entities", "eval sentiment", "eval similarity"}
     names |= {"corpus", "corpus load", "corpus list", "corpus drop", "corpus describe", "corpus reduce", "serve", "ask"}
     names |= {"topics", "topics create", "topics check", "topics describe", "topics asyncapi"}

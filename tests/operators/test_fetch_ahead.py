@@ -1,9 +1,10 @@
 """The source: what it hands out, in which order, how far it looks ahead, and where it goes on."""
 
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,34 @@ def test_no_more_posts_wait_than_allowed() -> None:
     one_round(parts)
     one_round(parts)
     assert len(fetching.futures) == 8
+
+
+def test_while_a_batch_computes_the_next_are_fetched_up_to_the_bound() -> None:
+    """A model that waits for the fetches of the posts after its own would wait in vain without looking ahead."""
+    max_posts, begun = 4, {f"{number}": threading.Event() for number in range(20)}
+
+    class Pooled(Fetching):
+        def start(self, posts: Sequence[Post]) -> Sequence[Future[Arrival]]:
+            return [pool.submit(self.fetch, post) for post in posts]
+
+        def fetch(self, post: Post) -> Arrival:
+            begun[post.global_id].set()
+            return Arrival(post, np.zeros((1, 1, 3), np.uint8))
+
+    def compute(item: Incoming) -> Incoming:
+        number = int(id_of(item))
+        for later in range(number + 1, min(number + max_posts, len(begun))):
+            assert begun[f"{later}"].wait(10), later
+        assert not any(begun[f"{later}"].is_set() for later in range(number + max_posts, len(begun)))
+        return item
+
+    out: list[Incoming] = []
+    with ThreadPoolExecutor(8) as pool:
+        flow = Dataflow("test")
+        source = ahead(Listed([[it] for it in begun]), Pooled(), max_posts=max_posts)
+        op.output("out", op.map("compute", op.input("in", flow, source), compute), TestingSink(out))
+        run_main(flow)
+    assert [id_of(item) for item in out] == list(begun)
 
 
 def test_each_partition_has_one_unit_whatever_the_bound() -> None:

@@ -88,13 +88,15 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = _time(self._deadlines, timeout, httpcore.ConnectTimeout)
-        try:
-            # A handshake has many reads, and each would have all the time there is.
-            stream = call_within(left, lambda: self._stream.start_tls(ssl_context, server_hostname, left))
-        except TimeoutError:
-            with suppress(OSError):  # ends the handshake, whose thread then closes the socket
-                self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-            raise httpcore.ConnectTimeout from None
+        # TLS takes the socket over; this one still reaches the connection.
+        with self._stream.get_extra_info("socket").dup() as connection:
+            try:
+                # A handshake has many reads, and each would have all the time there is.
+                stream = call_within(left, lambda: self._stream.start_tls(ssl_context, server_hostname, left))
+            except TimeoutError:
+                with suppress(OSError):  # ends the handshake, whose thread then closes the socket
+                    connection.shutdown(socket.SHUT_RDWR)
+                raise httpcore.ConnectTimeout from None
         return _Stream(stream, self._deadlines)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -244,21 +245,24 @@ def test_a_certificate_must_be_of_the_name_and_not_of_the_address(
 
 
 def test_a_handshake_that_goes_on_and_on_ends_with_the_time() -> None:
-    """A byte now and then is no timeout of the socket."""
-    over = threading.Event()
+    """A byte now and then is no timeout of the socket; and nobody listens on behind the back of who gave up."""
 
     def trickle(server: socket.socket) -> None:
         connection, _ = server.accept()
         with connection, suppress(OSError):
             connection.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc")  # a long message of the handshake begins
-            while not over.wait(0.02):
+            for _ in range(1000):
                 connection.sendall(b"\0")
+                time.sleep(0.02)
+            ended.append("by itself")
 
+    ended: list[str] = []
     limits = WebLimits(concurrency=1, bytes=1, seconds=0.3, connect_seconds=9.0, read_seconds=9.0, tries=1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=trickle, args=(server,), daemon=True)
         thread.start()
         with pytest.raises(FetchError, match=r"not there after 0\.3 s"):
             Web(limits, HERE).get(f"https://127.0.0.1:{server.getsockname()[1]}/")
-        over.set()
-        thread.join()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert not ended

@@ -2,7 +2,8 @@
 
 ::
 
-    posts ─ fetched ahead ─┬─ embed ─────────── cluster ──┐
+                                        ┌─ births, merges ─ store, topic
+    posts ─ fetched ahead ─┬─ embed ─ cluster ────────────┐
                            └─ read ─┬─ entities           │
                                     ├─ sentiment          ├─ join ─ records ─ sinks
                                     └─ text embedding ────┘
@@ -22,10 +23,10 @@ from memewax.settings import Settings
 from models.clusterer import Clusterer
 from models.load import Models
 from operators.cluster import cluster
-from operators.infer import embed_pictures, embed_texts, find_entities, read_pictures, score_sentiment
+from operators.infer import embed_pictures, embed_texts, embeddings_of, find_entities, read_pictures, score_sentiment
 from operators.inputs import posts_in
 from operators.join import join
-from operators.outputs import write_dead_letters, write_records
+from operators.outputs import write_cluster_events, write_dead_letters, write_records
 from operators.taps import Inner, write_taps
 
 
@@ -35,6 +36,7 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
     posts = posts_in("posts", flow, settings)
 
     embedded = embed_pictures("embed", posts.oks, models.image)
+    embeddings = embeddings_of("embeddings", embedded)
     clustered = cluster("cluster", embedded, make_clusterer)
 
     read = read_pictures("read", posts.oks, models.ocr)
@@ -45,17 +47,18 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
     records = join(
         "join",
         posts.oks,
-        [embedded, clustered, entities, sentiment, texts],
+        [embeddings, clustered.sides, entities, sentiment, texts],
         read,
         expected=SIDES,
         deadline=settings.join_deadline_seconds,
         late=settings.join_late_seconds,
     )
 
-    inner = Inner(posts.oks, embedded, clustered, read, entities, sentiment)
+    inner = Inner(posts.oks, embeddings, clustered.sides, read, entities, sentiment)
     write_taps("taps", inner, settings)
 
     failed = write_records("write", records, settings, (models.image_dimension, models.text_dimension))
+    write_cluster_events("clusters", clustered.events, settings)
     write_dead_letters("dead_letters", op.merge("letters", posts.errs, failed), settings)
     return flow
 

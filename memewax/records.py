@@ -150,6 +150,8 @@ class Cluster:
 
     id: int
     distance: float
+    duplicate_of: str | None = None
+    """The post whose picture this one is a copy of, where it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,15 @@ class Side(Generic[V]):
     seconds: float = 0.0
     """The post's share of the time that its batch took."""
     model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A post's embedding, with what its picture looks like from afar."""
+
+    side: Side[Vector]
+    fingerprint: bytes | None = None
+    """None where there is no picture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,11 @@ class Settings(BaseSettings):
         default_factory=dict, description="Parameters of the clusterer, as JSON; its own defaults suit DINOv2."
     )
 
+    cluster_events: str = Field(
+        "",
+        description="Sink of what becomes of clusters: a .jsonl file or kafka://HOST:PORT/TOPIC; a store has them anyway.",
+    )
+
     join_deadline_seconds: float = Field(
         300.0,
         gt=0,

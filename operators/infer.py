@@ -7,14 +7,19 @@ taken, and a busy flow fills its batches while an idle one does not wait.
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TypeVar
+from typing import Final, TypeVar
 
+import numpy as np
 from bytewax import operators as op
 from bytewax.dataflow import Stream
 
-from memewax.records import Arrival, Entity, Failed, Pixels, Reading, Sentiment, Side, Vector
+from memewax.records import Arrival, Embedded, Entity, Failed, Pixels, Reading, Sentiment, Side, Vector
 from memewax.telemetry import STEP_ERRORS, step
 from models.base import Model
+from models.fingerprint import fingerprint
+
+_SMALLEST: Final = 16
+"""Pixels: a smaller picture has no looks to compare."""
 
 X = TypeVar("X")
 In = TypeVar("In")
@@ -32,13 +37,29 @@ class Read:
     caption: str
 
 
-def embed_pictures(step_id: str, arrivals: Stream[Arrival], model: Model[Pixels, Vector]) -> Stream[Side[Vector]]:
-    """Embed the picture of each post."""
+def embed_pictures(step_id: str, arrivals: Stream[Arrival], model: Model[Pixels, Vector]) -> Stream[Embedded]:
+    """Embed the picture of each post, and fingerprint it."""
 
     def subject(arrival: Arrival) -> Subject[Pixels]:
         return arrival.post.global_id, arrival.picture
 
-    return op.flat_map_batch(step_id, arrivals, lambda batch: _answer(model, batch, subject))
+    def embed(batch: list[Arrival]) -> list[Embedded]:
+        sides = _answer(model, batch, subject)
+        return [Embedded(side, _fingerprint(side, arrival)) for side, arrival in zip(sides, batch, strict=True)]
+
+    return op.flat_map_batch(step_id, arrivals, embed)
+
+
+def embeddings_of(step_id: str, embedded: Stream[Embedded]) -> Stream[Side[Vector]]:
+    """The embeddings alone."""
+    return op.map(step_id, embedded, lambda it: it.side)
+
+
+def _fingerprint(side: Side[Vector], arrival: Arrival) -> bytes | None:
+    picture = arrival.picture
+    if isinstance(picture, Failed) or not isinstance(side.value, np.ndarray) or min(picture.shape[:2]) < _SMALLEST:
+        return None
+    return fingerprint(picture)
 
 
 def read_pictures(step_id: str, arrivals: Stream[Arrival], model: Model[Pixels, Reading]) -> Stream[Read]:

@@ -11,7 +11,7 @@ from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream
 
 from memewax.errors import SettingsError
-from memewax.records import DeadLetter, Post, Record
+from memewax.records import ClusterEvent, DeadLetter, Post, Record
 from memewax.settings import Settings
 from memewax.telemetry import DEAD_LETTERS, step
 from operators.addresses import is_file, is_kafka, kafka_address
@@ -79,6 +79,29 @@ def write_records(
     return op.merge(f"{step_id}_letters", *letters)
 
 
+def write_cluster_events(step_id: str, events: Stream[ClusterEvent], settings: Settings) -> None:
+    """Write what becomes of clusters to every store among the sinks, and to the sink of its own, if there is one."""
+    for number, address in enumerate(settings.to):
+        if not _is_line(address):
+            from operators.cluster_events import ClusterSink, row_of_event  # a second to import
+
+            name = f"{step_id}_{number}"
+            sink = ClusterSink(Path(address))
+            sink.check()
+            op.output(name, op.map(f"{name}_row", events, lambda it: (str(it.cluster), row_of_event(it))), sink)
+    if settings.cluster_events:
+        from operators.cluster_events import json_of_event
+
+        lines = op.map(f"{step_id}_json", events, lambda it: (str(it.cluster), json_of_event(it)))
+        if is_kafka(settings.cluster_events):
+            messages = op.map(
+                f"{step_id}_messages", lines, lambda line: (line[0], OutMessage(line[0].encode(), line[1]))
+            )
+            op.output(step_id, messages, _topic(settings.cluster_events, settings))
+        else:
+            op.output(step_id, lines, _file(settings.cluster_events, step_id))
+
+
 def write_posts(step_id: str, posts: Stream[Post], settings: Settings) -> list[Stream[DeadLetter]]:
     """Write posts to the files and topics of the settings, as they were read; gives what is too large for a topic."""
     if not settings.to or not all(map(_is_line, settings.to)):
@@ -115,7 +138,7 @@ def _check_distinct(settings: Settings) -> None:
     """Two writers would cut each other's file, and what is written into the source would be read as posts."""
     seen = set()
     source = Path(settings.source or "no source").resolve()
-    for address in (*settings.to, settings.dead_letters_to):
+    for address in filter(None, (*settings.to, settings.dead_letters_to, settings.cluster_events)):
         place = address if is_kafka(address) else str(Path(address).resolve())
         if is_file(address) and source.is_dir() and Path(place).is_relative_to(source):
             raise SettingsError(f"{address} lies in the source, {settings.source}: name a place outside of it")

@@ -61,6 +61,7 @@ def row_of(record: Record, now: str) -> Row:
         "timings": timings,
         "models": {stage: side.model for stage, side in sides.items() if side.model},
         "extra": dict(post.extra),
+        "duplicate_of": None if cluster is None else cluster.duplicate_of,
     }
 
 

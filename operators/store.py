@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 import pyarrow as pa
@@ -53,8 +53,16 @@ def posts_schema(image_dimension: int, text_dimension: int) -> pa.Schema:
             "timings": pa.struct(dict.fromkeys(("fetch", *SIDES), number)),
             "models": pa.struct(dict.fromkeys(SIDES, text)),
             "extra": text,
+            "duplicate_of": text,
         }
     )
+
+
+class Upserts(Protocol):
+    """What rows can be written to, more than once with the same result."""
+
+    def upsert(self, rows: list[Row]) -> None:
+        """Write rows."""
 
 
 class PostStore:
@@ -127,7 +135,7 @@ class StorePart(StatefulSinkPartition[Row, dict[str, Any]]):
     a second too, a timer writes them; a write that fails there is raised with the next call.
     """
 
-    def __init__(self, store: PostStore, now: Callable[[], float] = time.monotonic, later: Later = _later) -> None:
+    def __init__(self, store: Upserts, now: Callable[[], float] = time.monotonic, later: Later = _later) -> None:
         self._store = store
         self._now = now
         self._later = later

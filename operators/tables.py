@@ -34,8 +34,11 @@ class KeyedTable:
             self._table = self._opened(folder)
         except (OSError, RuntimeError, ValueError) as error:
             raise WorldError(f"{folder} cannot be opened as a store: {_first_line(error)}") from None
-        if self._table.schema.names != schema.names:
-            raise WorldError(f"{folder} holds a table {name!r} of other columns: choose another folder")
+        found = self._table.schema.names
+        if found != schema.names:
+            if found != schema.names[: len(found)]:
+                raise WorldError(f"{folder} holds a table {name!r} of other columns: choose another folder")
+            self._add(folder, list(schema)[len(found) :])
 
     def _opened(self, folder: Path) -> Any:
         database = lancedb.connect(folder)
@@ -44,6 +47,14 @@ class KeyedTable:
                 return database.open_table(self._name)
             except ValueError:  # it is not there
                 return database.create_table(self._name, schema=self._schema)
+
+    def _add(self, folder: Path, columns: list[pa.Field]) -> None:
+        """Columns that came later than the table: null in the rows that are there."""
+        with _alone(folder):
+            self._table.checkout_latest()
+            missing = [column for column in columns if column.name not in self._table.schema.names]
+            if missing:  # another process may have been first
+                self._table.add_columns(missing)
 
     @property
     def schema(self) -> pa.Schema:

@@ -57,6 +57,16 @@ FLOW: Final = (
     Topic("posts", "Posts to be looked at", "post", "in", _WIDE, 7 * _DAY),
     Topic("analytics", "Joined records; the last of an id counts", "record", "out", _WIDE, 30 * _DAY, compacted=True),
     Topic(
+        "clusters",
+        "What becomes of clusters: births, merges, retirements",
+        "cluster-event",
+        "out",
+        1,
+        30 * _DAY,
+        compacted=True,
+        key="cluster",
+    ),
+    Topic(
         "dead-letters",
         "Messages that could not be used, as they were read; the headers say why",
         "dead-letter",

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from memewax import __version__
-from memewax.commands import bench, corpus, topics
+from memewax.commands import bench, clusters, corpus, topics
 from memewax.commands import eval as evaluate
 from memewax.commands.ask import ask
 from memewax.commands.demo import demo
@@ -28,6 +28,7 @@ app.command()(serve)
 app.command()(ask)
 app.command()(ingest)
 app.add_typer(bench.app, name="bench")
+app.add_typer(clusters.app, name="clusters")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(topics.app, name="topics")

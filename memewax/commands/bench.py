@@ -15,6 +15,7 @@ import orjson
 import psutil
 import typer
 
+from memewax.commands.bench_clusters import clusters
 from memewax.commands.bench_fetch import fetch
 from memewax.commands.bench_ocr import ocr
 from memewax.commands.bench_topics import Topics
@@ -26,6 +27,7 @@ from memewax.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="Measure what parts of the system cost, on this machine.")
 
+app.command()(clusters)
 app.command()(ocr)
 app.command()(fetch)
 

@@ -35,6 +35,7 @@ def demo(
     """Make some sixty posts, understand them, and show what was found beside the truth. Takes some minutes."""
     # Late, since these bring measures and pictures that no other command needs.
     from memewax.demo import load_truth, make_posts, summarise, tables, write_page
+    from operators.cluster_reading import merges_of
 
     _clear(to)
     console = Console(file=sys.stderr, highlight=False)
@@ -49,7 +50,9 @@ def demo(
     }
     console.print("memewax: loading models, then reading the posts")
     ended, _ = run_flow(overrides, to / "recovery", 10.0)
-    rows, dead, truth = _lines(records), _lines(letters), load_truth(to)
+    merges = merges_of(to / "store")
+    rows = [{**row, "cluster": merges.resolve(row["cluster"])} for row in _lines(records)]
+    dead, truth = _lines(letters), load_truth(to)
     summary = summarise(rows, dead, truth, seconds=ended.seconds)
     page = write_page(to / "index.html", summary, rows=rows, dead_letters=dead, truth=truth, folder=to)
     if as_json:

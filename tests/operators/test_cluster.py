@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from memewax.errors import SettingsError
-from memewax.records import Cluster, Failed, Side, Vector
+from memewax.records import Cluster, ClusterEvent, Embedded, Failed, Side, Vector
 from models.clusterer import Clusterer, StandInClusterer
 from models.clusterers.relevant import RelevantClusterer
 from operators import cluster
@@ -40,18 +40,19 @@ class Counting(Clusterer):
         self.learned = state["learned"]
 
 
-def embedded(global_id: str, value: Vector | Failed | None) -> Side[Vector]:
-    return Side(global_id, "embedding", value, 0.1, "a model")
+def embedded(global_id: str, value: Vector | Failed | None, fingerprint: bytes | None = None) -> Embedded:
+    return Embedded(Side(global_id, "embedding", value, 0.1, "a model"), fingerprint)
 
 
 def one(number: float = 1.0) -> Vector:
     return np.array([number], np.float32)
 
 
-def given(logic: ClusterLogic, *values: Side[Vector]) -> list[Any]:
-    sides, discard = logic.on_batch(list(values))
+def given(logic: ClusterLogic, *values: Embedded) -> list[Any]:
+    answers, discard = logic.on_batch(list(values))
     assert not discard
-    assert [side.global_id for side in sides] == [value.global_id for value in values]
+    sides = [it for it in answers if isinstance(it, Side)]
+    assert [side.global_id for side in sides] == [value.side.global_id for value in values]
     assert {side.stage for side in sides} <= {"cluster"}
     return [side.value for side in sides]
 
@@ -67,6 +68,7 @@ def test_each_embedding_gets_its_cluster() -> None:
 
 def test_a_side_says_who_answered_and_how_long_it_took() -> None:
     ((side,), _) = ClusterLogic(Counting()).on_batch([embedded("a", one())])
+    assert isinstance(side, Side)
     assert side.model == "counting"
     assert side.seconds > 0
 
@@ -125,7 +127,7 @@ def test_a_snapshot_holds_only_plain_values() -> None:
     logic = ClusterLogic(RelevantClusterer())
     given(logic, *(embedded(f"{number}", it) for number, it in enumerate(scattered(20))))
     state = logic.snapshot()
-    assert state["version"] == 1
+    assert state["version"] == 2
     assert is_plain(state)
 
 
@@ -140,3 +142,30 @@ def test_the_clusters_of_another_algorithm_are_refused() -> None:
     state = ClusterLogic(StandInClusterer()).snapshot()
     with pytest.raises(SettingsError, match="clusters of stand-in, not of relevant: set MEMEWAX_CLUSTERER=stand-in"):
         ClusterLogic(RelevantClusterer(), state)
+
+
+def test_what_becomes_of_clusters_follows_the_sides_once() -> None:
+    logic = ClusterLogic(RelevantClusterer())
+    answers, _ = logic.on_batch([embedded(f"{number}", it) for number, it in enumerate(scattered(3))])
+    assert answers[3:] == [ClusterEvent("birth", number) for number in range(3)]
+    again, _ = logic.on_batch([embedded("0", scattered(1)[0])])
+    assert len(again) == 1
+
+
+@pytest.mark.parametrize("with_restart", [True, False])
+def test_a_copy_says_of_which_post_it_is_one(with_restart: bool) -> None:
+    logic = ClusterLogic(Counting())
+    plain = bytes(288)
+    few, far = bytes(31) + b"\x07" + bytes(256), bytes(16) + b"\xff" * 16 + bytes(256)
+    found = given(logic, embedded("a", one(), plain), embedded("b", one(), few), embedded("c", one(), far))
+    if with_restart:
+        logic = restarted(logic, Counting())
+    found += given(logic, embedded("d", one(), far), embedded("b", one(), few), embedded("e", one(), None))
+    assert [it.duplicate_of for it in found] == [None, "a", None, "c", "a", None]
+
+
+def test_a_state_that_knew_no_copies_is_read() -> None:
+    state = ClusterLogic(Counting()).snapshot()
+    del state["duplicates"]
+    logic = ClusterLogic(Counting(), {**state, "version": 1, "recent": {"a": (7, 0.5)}})
+    assert given(logic, embedded("a", one(), bytes(288))) == [Cluster(7, 0.5)]

@@ -153,7 +153,7 @@ def test_a_store_of_other_models_is_refused(folder: Path, dimensions: tuple[int,
 
 
 def test_a_table_of_other_columns_is_refused(folder: Path) -> None:
-    lancedb.connect(folder).create_table(TABLE, schema=pa.schema({"global_id": pa.string()}))
+    lancedb.connect(folder).create_table(TABLE, schema=pa.schema({"name": pa.string()}))
     with pytest.raises(WorldError, match="other columns"):
         PostStore(folder, 8, 8)
 

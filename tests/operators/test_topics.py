@@ -46,7 +46,7 @@ def test_a_topic_says_in_kafka_s_words_how_it_is_kept() -> None:
 
 
 def test_what_is_compacted_is_keyed_by_the_id() -> None:
-    assert {topic.key for topic in TOPICS if topic.compacted} == {"global_id"}
+    assert {topic.key for topic in TOPICS if topic.compacted} == {"global_id", "cluster"}
 
 
 def test_topics_are_chosen_by_name_and_given_another_size() -> None:

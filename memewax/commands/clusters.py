@@ -1,0 +1,95 @@
+"""`memewax clusters`: what memes there are, what one is like, and which come up."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from memewax.errors import SettingsError
+
+if TYPE_CHECKING:
+    from operators.cluster_reading import Summary
+
+app = typer.Typer(no_args_is_help=True, help="Look at the clusters of a store.")
+
+Store = Annotated[Path, typer.Option("--store", help="The folder that memewax wrote to.")]
+Window = Annotated[float, typer.Option("--hours", min=0.01, help="What counts as recent, back from the newest post.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command("list")
+def list_clusters(store: Store = Path("store"), hours: Window = 24.0, limit: Limit = 20, as_json: Json = False) -> None:
+    """All clusters, the largest first."""
+    _report(_found(store, hours)[:limit], store, as_json)
+
+
+@app.command()
+def trending(store: Store = Path("store"), hours: Window = 24.0, limit: Limit = 20, as_json: Json = False) -> None:
+    """Clusters that have more posts lately than before, by how little chance explains it."""
+    rising = [cluster for cluster in _found(store, hours) if cluster.trend > 0]
+    _report(sorted(rising, key=lambda it: (-it.trend, -it.size, it.cluster))[:limit], store, as_json)
+
+
+@app.command()
+def show(
+    cluster: Annotated[int, typer.Argument(min=0, help="Its id, or one that was merged into it.")],
+    store: Store = Path("store"),
+    hours: Window = 24.0,
+    as_json: Json = False,
+) -> None:
+    """One cluster."""
+    from operators.cluster_reading import merges_of
+
+    now = merges_of(store).resolve(cluster)
+    found = next((it for it in _found(store, hours) if it.cluster == now), None)
+    if found is None:
+        raise SettingsError(f"{store} has no posts in cluster {cluster}: `memewax clusters list` names those it has")
+    if as_json:
+        _print_json(_plain(found, store))
+        return
+    for name, value in _plain(found, store).items():
+        if name == "exemplars":
+            for exemplar in value:
+                sys.stdout.write(f"exemplar    {exemplar['global_id']}  {exemplar['url']}\n")
+        else:
+            sys.stdout.write(f"{name:<11} {', '.join(map(str, value)) if isinstance(value, tuple) else value}\n")
+
+
+def _found(store: Path, hours: float) -> list["Summary"]:
+    from operators.cluster_reading import summaries  # late, since it brings the store
+
+    return summaries(store, timedelta(hours=hours))
+
+
+def _plain(found: "Summary", store: Path) -> dict[str, Any]:
+    from operators.cluster_reading import exemplars
+
+    return {**asdict(found), "exemplars": exemplars(store, (found.cluster, *found.merged))}
+
+
+def _report(found: Sequence["Summary"], store: Path, as_json: bool) -> None:
+    if as_json:
+        _print_json({"clusters": [_plain(cluster, store) for cluster in found]})
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("cluster", "posts", "copies", "an hour", "trend"):
+        table.add_column(column, justify="right")
+    table.add_column("last seen")
+    table.add_column("words", overflow="fold")
+    for it in found:
+        numbers = (str(it.cluster), str(it.size), str(it.duplicates), f"{it.rate:.2f}", f"{it.trend:+.1f}")
+        table.add_row(*numbers, f"{it.last_seen:%Y-%m-%d %H:%M}", Text(" ".join(it.words)))
+    Console().print(table)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value).decode() + "\n")

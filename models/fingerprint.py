@@ -1,0 +1,80 @@
+"""What a picture looks like from afar: the same for a copy of it, whatever its size and compression.
+
+Perceptual hashes find copies of photographs. Of memes they find too many, since all captions on one template are alike
+to them: so a hash only finds what may be a copy, and a grid of greys tells whether it has the same caption.
+"""
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from memewax.records import Pixels
+from models.inputs import check_pixels
+
+_SEEN: Final = 64
+_GRID: Final = 16
+_PLAIN: Final = 2.0
+"""Standard deviation of brightness, of 255."""
+_HASH_BYTES: Final = _GRID * _GRID // 8
+BYTES: Final = _HASH_BYTES + _GRID * _GRID
+
+_BITS: Final = 38
+"""A copy differs in no more bits of 255 than this,"""
+_GREYS: Final = 12
+_FIELDS: Final = 0.04
+"""and in more than so many greys of 255 in no more than this share of the grid's fields: docs/clusters.md has what was
+measured on both sides."""
+
+
+def fingerprint(picture: Pixels) -> bytes | None:
+    """32 bytes of a hash and 256 of greys; None where the picture is so plain that there is nothing to tell it by.
+
+    A bit of the hash says whether one of the lowest frequencies is above their median; the greys are the mean
+    brightness of 16 x 16 fields.
+
+    References:
+        Zauner: Implementation and benchmarking of perceptual image hash functions. 2010 (pHash).
+    """
+    small = Image.fromarray(check_pixels(picture)).convert("L").resize((_SEEN, _SEEN), Image.Resampling.BOX)
+    grey = np.asarray(small, np.float64)
+    if grey.std() < _PLAIN:
+        return None
+    waves = _cosines()
+    lowest = (waves @ grey @ waves.T).ravel()
+    bits = lowest > np.median(lowest[1:])
+    bits[0] = False  # how bright it is as a whole says nothing
+    fields = grey.reshape(_GRID, _SEEN // _GRID, _GRID, _SEEN // _GRID).mean(axis=(1, 3))
+    greys: bytes = np.rint(fields).astype(np.uint8).tobytes()
+    return bytes(np.packbits(bits)) + greys
+
+
+def copied(fingerprint: bytes, others: NDArray[np.uint8]) -> int | None:
+    """Which of the others, shape (n, 288), the picture is a copy of or the other way round; the nearest, or none."""
+    one = np.frombuffer(fingerprint, np.uint8)
+    hashes = np.ascontiguousarray(others[:, :_HASH_BYTES]).view(np.uint64)
+    bits = np.bitwise_count(hashes ^ one[:_HASH_BYTES].view(np.uint64)).sum(axis=1, dtype=np.int64)
+    near = np.flatnonzero(bits <= _BITS)
+    if not len(near):
+        return None
+    apart = _evened(others[near, _HASH_BYTES:]) - _evened(one[None, _HASH_BYTES:])
+    fields = (np.abs(apart) > _GREYS).mean(axis=1)
+    nearest = int(np.lexsort((bits[near], fields))[0])
+    return int(near[nearest]) if fields[nearest] <= _FIELDS else None
+
+
+def _evened(greys: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """As if all pictures were equally bright."""
+    evened: NDArray[np.float64] = greys - greys.mean(axis=1, keepdims=True)
+    return evened
+
+
+@cache
+def _cosines() -> NDArray[np.float64]:
+    """The lowest waves of the discrete cosine transform, shape (16, 64)."""
+    steps = np.pi / _SEEN * (np.arange(_SEEN) + 0.5)
+    waves: NDArray[np.float64] = np.cos(np.arange(_GRID)[:, None] * steps[None])
+    waves[0] /= np.sqrt(2)
+    return waves

@@ -1,0 +1,45 @@
+"""`memewax clusters` and `memewax bench clusters` say what there is."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from memewax.commands.app import app
+from tests.operators.test_cluster_events import store
+
+__all__ = ["store"]
+
+
+def answer(*words: str) -> str:
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_list_names_all_the_largest_first(store: Path) -> None:
+    found = orjson.loads(answer("clusters", "list", "--store", str(store), "--json"))["clusters"]
+    assert [it["cluster"] for it in found] == [0, 5]
+    assert found[1]["exemplars"][0]["global_id"] in {"105-reddit", "106-reddit"}
+    assert "doge" in answer("clusters", "list", "--store", str(store))
+
+
+def test_trending_leaves_out_what_falls(store: Path) -> None:
+    found = orjson.loads(answer("clusters", "trending", "--store", str(store), "--hours", "10", "--json"))["clusters"]
+    assert [it["cluster"] for it in found] == [5]
+
+
+@pytest.mark.parametrize("old", ["0", "1", "2"])
+def test_show_knows_a_cluster_by_every_name_it_had(store: Path, old: str) -> None:
+    found = orjson.loads(answer("clusters", "show", old, "--store", str(store), "--json"))
+    assert (found["cluster"], found["merged"]) == (0, [1, 2])
+    assert "14-reddit" in answer("clusters", "show", old, "--store", str(store))
+
+
+def test_bench_compares_in_one_run() -> None:
+    found = orjson.loads(answer("bench", "clusters", "--clusters", "40", "-n", "200", "--json"))
+    assert found["river_dbstream"]["clusters"] == found["dbstream"]["clusters"]
+    assert found["relevant"]["clusters"] == 40
+    assert found["relevant"]["snapshot_bytes"] < 5_000_000
+    assert all(it["embeddings_per_second"] > 0 for it in found.values())

@@ -2,12 +2,9 @@
 
 import ssl
 import time
-import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -22,6 +19,7 @@ from operators.allowed import Allowed
 from operators.connecting import Connecting, Resolve, resolve
 from operators.deadlines import Deadlines
 from operators.outcomes import FetchError, Outcome
+from operators.responses import header, seconds_to_wait, unpacked
 
 _MAX_REDIRECTS: Final = 5
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
@@ -111,7 +109,7 @@ class Web:
             with self._pool.stream(
                 "GET", target, headers=_headers(url), extensions={"timeout": self._timeouts}
             ) as response:
-                moved = _header(response, b"location")
+                moved = header(response, b"location")
                 if response.status not in _MOVED or not moved:
                     return self._read(response)
                 url = _joined(url, moved)
@@ -121,13 +119,13 @@ class Web:
     def _read(self, response: httpcore.Response) -> bytes:
         if not 200 <= response.status < 300:
             again = response.status in _WORTH_ANOTHER_TRY
-            after = _seconds(_header(response, b"retry-after"))
+            after = seconds_to_wait(header(response, b"retry-after"))
             raise FetchError(Outcome.HTTP_ERROR, f"HTTP {response.status}", again=again, after=after)
-        declared = _header(response, b"content-length") or ""
+        declared = header(response, b"content-length") or ""
         if declared.isdecimal() and int(declared) > self._limits.bytes:  # believed only where it says too much
             raise self._too_large()
         data = bytearray()
-        for chunk in _unpacked(self._bounded(response.iter_stream()), response, self._limits.bytes):
+        for chunk in unpacked(self._bounded(response.iter_stream()), response, self._limits.bytes):
             data += chunk
             if len(data) > self._limits.bytes:
                 raise self._too_large()
@@ -157,7 +155,10 @@ def _headers(url: httpx.URL) -> list[tuple[str, str]]:
 
 
 def _joined(url: httpx.URL, target: str) -> httpx.URL:
-    moved = url.join(target)
+    try:
+        moved = url.join(target)
+    except (httpx.InvalidURL, ValueError):
+        raise FetchError(Outcome.HTTP_ERROR, "a redirect to what is no URL") from None
     if moved.scheme not in {"http", "https"}:
         raise FetchError(Outcome.REFUSED, f"a redirect to {moved.scheme}://")
     return moved
@@ -169,40 +170,6 @@ def _drain(response: httpcore.Response) -> None:
         read += len(chunk)
         if read > _SPARE_BYTES:
             return
-
-
-def _unpacked(chunks: Iterable[bytes], response: httpcore.Response, limit: int) -> Iterator[bytes]:
-    """Unpack what is packed though nobody asked for it; no piece is larger than `limit` + 1 bytes."""
-    packing = (_header(response, b"content-encoding") or "identity").lower()
-    if packing == "identity":
-        yield from chunks
-        return
-    if packing not in {"gzip", "x-gzip", "deflate"}:
-        raise FetchError(Outcome.UNSUPPORTED, f"packed as {packing[:40]!r}, which was not asked for")
-    unzip = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    try:
-        for chunk in chunks:
-            yield unzip.decompress(chunk, limit + 1)
-    except zlib.error as error:
-        raise FetchError(Outcome.HTTP_ERROR, f"not {packing} as it says: {error}") from None
-
-
-def _header(response: httpcore.Response, name: bytes) -> str | None:
-    """Its values, comma-separated, or None."""
-    values = [value.decode("latin-1").strip() for key, value in response.headers if key.lower() == name]
-    return ", ".join(values) or None
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """What `Retry-After` asks for: seconds, or a date."""
-    if retry_after is None:
-        return None
-    if retry_after.isdecimal():
-        return float(retry_after)
-    try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a zone
-        return None
 
 
 _backoff: Final = wait_random_exponential(multiplier=_FIRST_WAIT)

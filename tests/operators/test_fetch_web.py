@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self.server.asked.append(dict(self.headers))
+        self.server.asked.append({**self.headers, "path": self.path})
         answer = self.server.next()
         self.send_response(answer.status)
         headers = {"Content-Length": str(len(answer.body)), **answer.headers}
@@ -253,6 +253,25 @@ def test_a_redirect_leads_to_the_web_only(target: str) -> None:
     with serving(Answer(302, headers={"Location": target})) as server:
         told = failure(lambda: Web(LIMITS, HERE).get(server.url))
     assert told.outcome == Outcome.REFUSED
+
+
+@pytest.mark.parametrize("target", ["http://[", "http://a:b/"])
+def test_a_redirect_to_what_is_no_url_is_a_reason(target: str) -> None:
+    with serving(Answer(302, headers={"Location": _utf8(target)})) as server:
+        told = failure(lambda: Web(LIMITS, HERE).get(server.url))
+    assert str(told) == "a redirect to what is no URL"
+
+
+@pytest.mark.parametrize(("name", "sent"), [("/b\u00fc.png", "/b%C3%BC.png"), ("/a b%41?c=d e", "/a%20b%41?c=d%20e")])
+def test_a_redirect_to_a_path_that_is_not_ascii_leads_there(name: str, sent: str) -> None:
+    with serving(Answer(302, headers={"Location": _utf8(name)}), Answer()) as server:
+        assert Web(LIMITS, HERE).get(server.url) == b"done"
+        assert server.asked[-1]["path"] == sent
+
+
+def _utf8(text: str) -> str:
+    """As a server of this library must be given it to send it as UTF-8."""
+    return text.encode().decode("latin-1")
 
 
 # Connections

@@ -11,7 +11,9 @@ import typer
 from memewax.commands.flow import run_flow, summary_of
 
 SNAPSHOT_SECONDS: Final = 10.0
-_FROM: Final = "A JSONL file, a folder of them or of pictures, or kafka://HOST:PORT/TOPIC."
+_FROM: Final = (
+    "A JSONL file, a folder of them or of pictures, kafka://HOST:PORT/TOPIC, or reddit:, imgur: or tumblr:NAME."
+)
 _TO: Final = "A folder (the store), a .jsonl file or kafka://HOST:PORT/TOPIC; as often as you like."
 _DEAD: Final = "A .jsonl file or kafka://HOST:PORT/TOPIC; by default beside the first sink."
 

@@ -27,7 +27,7 @@ def asyncapi_document() -> dict[str, Any]:
             "version": __version__,
             "description": (
                 "Posts with a picture come in; one joined, analysed record per post comes out. Topics whose tag is "
-                "`tap` are written only where the setting `taps` asks for them. Delivery is at least once."
+                "`tap` are written only where a setting asks for them. Delivery is at least once."
             ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },

@@ -98,7 +98,21 @@ TAPS: Final = (
 )
 """The topics between the jobs of the first version."""
 
-TOPICS: Final = (*FLOW, *TAPS)
+_QUERY_KEY: Final = "the query's id"
+
+ANSWERING: Final = (
+    Topic("queries", "Questions, to be answered", "query", "in", _NARROW, _DAY, key=_QUERY_KEY),
+    Topic("answers", "Their answers", "answer", "out", _NARROW, _DAY, key=_QUERY_KEY),
+    Topic(
+        "sentence_to_kafka_1", "Questions, in the first version's form", "sentence", "in", _NARROW, _DAY, key=_QUERY_KEY
+    ),
+    Topic(
+        "kafka_1_to_kafka_2", "Questions with their vectors", "sentence-embedding", "tap", _NARROW, _DAY, key=_QUERY_KEY
+    ),
+)
+"""What `dataflows.similarity` reads and writes; the last two only where its settings name them."""
+
+TOPICS: Final = (*FLOW, *ANSWERING, *TAPS)
 """All of them."""
 
 NAMES: Final = tuple(topic.name for topic in TOPICS)

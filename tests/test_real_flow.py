@@ -8,8 +8,10 @@ import lancedb
 import numpy as np
 import orjson
 import pytest
+from jsonschema import Draft202012Validator
 
 from memewax.demo import load_truth, make_posts, summarise
+from operators.bodies import schema
 
 POSTS = 12
 
@@ -33,6 +35,8 @@ def test_real_posts_come_out_as_they_are_known_to_be(tmp_path: Path) -> None:
     rows = [orjson.loads(line) for line in records.read_bytes().splitlines()]
     assert {row["global_id"] for row in rows} == ids == set(_column(store, "global_id"))
     assert all(not row["missing"] and not row["failures"] for row in rows)
+    for row in rows:
+        Draft202012Validator(schema("record")).validate(row)
     for vector in (*_column(store, "embeddings"), *_column(store, "text_embedding")):
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
         assert len(vector) == 384

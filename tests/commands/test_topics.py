@@ -6,20 +6,23 @@ import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import orjson
 import pytest
 import yaml
 from confluent_kafka.admin import AdminClient
+from jsonschema import Draft202012Validator
 
 from operators import topics
+from operators.bodies import schema
 from tests.brokers import RealBroker, unused_address
 from tests.commands.typed import Memewax
 
 
 @pytest.fixture
 def brokers(real_broker: RealBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A broker, and a list of three topics under names that nobody else uses."""
+    """A broker, and a list of a few topics under names that nobody else uses."""
     suffix = f"-{uuid.uuid4().hex[:8]}"
     own = tuple(replace(topic, name=topic.name + suffix) for topic in topics.FLOW)
     # Logs would be bound to this test's stderr for good.
@@ -33,18 +36,19 @@ def brokers(real_broker: RealBroker, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def test_making_and_checking(memewax: Memewax, brokers: str) -> None:
+    count = len(topics.NAMES)
     missing = memewax("topics", "check", "--brokers", brokers)
     assert missing.code == 3
-    assert missing.out.count("missing") == 3
-    assert "3 topics are not as they should be: posts-" in missing.err
+    assert missing.out.count("missing") == count
+    assert f"{count} topics are not as they should be: posts-" in missing.err
 
     made = memewax("topics", "create", "--brokers", brokers)
-    assert (made.code, made.out.count("made ")) == (0, 3)
+    assert (made.code, made.out.count("made ")) == (0, count)
     assert "1 broker(s), so 1 copies of a partition in place of 3" in made.err
 
     assert memewax("topics", "check", "--brokers", brokers).code == 0
     again = memewax("topics", "create", "--brokers", brokers)
-    assert (again.code, again.out.count("was there")) == (0, 3)
+    assert (again.code, again.out.count("was there")) == (0, count)
 
     described = memewax("topics", "describe", "--brokers", brokers, "--json")
     (posts, *_) = orjson.loads(described.out)
@@ -108,3 +112,15 @@ def test_the_document_is_printed_in_both_forms(memewax: Memewax) -> None:
     in_json = orjson.loads(memewax("topics", "asyncapi", "--json").out)
     assert in_json["asyncapi"] == "3.0.0"
     assert yaml.safe_load(memewax("topics", "asyncapi").out) == in_json
+
+
+def test_what_a_run_writes_is_what_the_schemas_say(memewax: Memewax, tmp_path: Path) -> None:
+    posts = [{"global_id": f"{number}-reddit", "url": "1.png", "score": number} for number in range(20)]
+    (tmp_path / "posts.jsonl").write_bytes(b"\n".join([*map(orjson.dumps, posts), b"no post"]) + b"\n")
+    done = memewax("run", "--from", "posts.jsonl", "--to", "out.jsonl", "--dead-letters", "dead.jsonl", "--json")
+    assert done.summary()["joined"] == 20
+    for name, file, count in (("record", "out.jsonl", 20), ("dead-letter-line", "dead.jsonl", 1)):
+        bodies = (tmp_path / file).read_bytes().splitlines()
+        assert len(bodies) == count
+        for body in bodies:
+            Draft202012Validator(schema(name)).validate(orjson.loads(body))

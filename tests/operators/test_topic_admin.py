@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -95,6 +96,14 @@ def test_what_is_there_otherwise_is_reported_and_not_changed(real_broker: RealBr
         ("partitions", "2"),
         ("cleanup.policy", "delete"),
     ]
+
+
+def test_two_that_make_them_at_the_same_time_do_not_disturb_each_other(
+    real_broker: RealBroker, own: list[Topic]
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: cluster(real_broker.bootstrap).create(own), range(4)))
+    assert sorted(name for names in made for name in names) == sorted(topic.name for topic in own)
 
 
 def test_the_missing_ones_alone_are_made(real_broker: RealBroker, own: list[Topic]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from memewax.commands.app import main
 from tests.evaluation.conftest import write_lines, write_posts
 
-Evaluate = Callable[..., dict[str, Any]]
+Evaluate = Callable[..., Any]
 
 
 @pytest.fixture
@@ -22,12 +22,11 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
     monkeypatch.setattr("memewax.evaluation.figures.RESAMPLES", 40)
 
-    def run(*words: object) -> dict[str, Any]:
+    def run(*words: object) -> Any:
         monkeypatch.setattr(sys, "argv", ["memewax", "eval", *map(str, words), "--json"])
         with suppress(SystemExit):  # an error leaves nothing on stdout
             main()
-        found: dict[str, Any] = orjson.loads(capsys.readouterr().out)
-        return found
+        return orjson.loads(capsys.readouterr().out)
 
     return run
 
@@ -64,7 +63,7 @@ def test_entities(evaluate: Evaluate, folder: Path) -> None:
     assert (found["precision"], found["recall"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert found["name_f1"] == found["span_f1"]
     assert found["typed_f1"] == pytest.approx(2 * 1 / (3 + 3))
-    assert found["casing"] == "as-is"
+    assert found["options"] == {"casing": "as-is", "line_width": None}
     assert evaluate("entities", "--data", ".", "--casing", "upper", "--limit", 1)["entities"]["span_f1"] == 1
     assert evaluate("entities", "--data", ".", "--line-width", 5)["entities"]["span_f1"] < 1  # "Anna\nand" is one word
 
@@ -101,3 +100,37 @@ def test_similarity(evaluate: Evaluate, folder: Path) -> None:
     assert found["n"] == 4
     assert found["spearman"] == pytest.approx(0.894, abs=0.001)
     assert found["pearson"] > 0.95
+
+
+def test_clusters(evaluate: Evaluate, folder: Path) -> None:
+    """The stand-in embeds each picture by its number, and puts all of them into one cluster."""
+    write_posts(folder, [{"template": "cat"}, {"template": "dog"}, {"text": "no template"}, {"template": "cat"}])
+    found = evaluate("clusters", "--data", ".", "--page", "page.html")["clusters"]
+    assert found["n"] == 3
+    assert found["arrival"] == found["final"]
+    assert found["final"] == {"v_measure": 0, "ari": 0, "nmi": 0, "purity": pytest.approx(2 / 3), "clusters": 1}
+    assert found["birch"]["clusters"] == 3
+    assert found["oracle"]["clusters"] == found["templates"] == 2
+    assert found["intervals"]["final"].keys() == {"v_measure", "ari", "nmi", "purity"}
+    assert found["models"] == {"embedding": "stand-in", "cluster": "stand-in"}
+    assert (folder / "page.html").read_text().count("<img") == 3
+
+
+def test_saved_runs_are_compared(evaluate: Evaluate, folder: Path) -> None:
+    write_posts(folder, [{"text": "hello paris"}, {"text": "hello rome"}])
+    for _ in range(2):
+        evaluate("ocr", "--data", ".", "--history", "history.jsonl", "--page", "page.html")
+    (found,) = evaluate("compare", "--history", "history.jsonl")
+    assert found["last"]["kind"] == "ocr"
+    assert found["before"]["time"] <= found["last"]["time"]
+    assert {change["figure"] for change in found["changes"]} >= {"cer", "wer", "word_f1", "as_is.cer"}
+    assert "<mark>Paris</mark>" in (folder / "page.html").read_text()
+
+
+def test_history_is_in_the_user_s_folder_unless_told(
+    evaluate: Evaluate, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
+    write_posts(folder, [{"text": "hello paris"}])
+    evaluate("ocr", "--data", ".", "--save")
+    assert len(evaluate("compare")) == 1

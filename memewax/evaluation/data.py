@@ -60,6 +60,14 @@ def posts_of(path: Path, field: str, limit: int | None = None) -> list[Known]:
     return list(found.values())[:limit]
 
 
+def number(line: dict[str, Any], field: str) -> float:
+    """The number in a field of a line; raises `WorldError` where it is none."""
+    value = line[field]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise WorldError(f"{field} must be a number, found {value!r}, beside {str(line)[:80]}")
+    return float(value)
+
+
 def picture_of(known: Known, settings: Settings) -> Pixels | Failed:
     """The post's picture, decoded as the flow does, or why there is none."""
     try:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 from spacy.scorer import PRFScore
 
+from memewax.errors import WorldError
 from memewax.evaluation.figures import Figure, Indices, Report, with_intervals
 from memewax.evaluation.progress import answers
 from memewax.records import Entity, Failed
@@ -55,7 +56,7 @@ def measure(
     given = answers("finding names", model, seen)
     scores = {"span": np.zeros((len(lines), 3)), "name": np.zeros((len(lines), 3)), "typed": np.zeros((len(lines), 3))}
     for row, (line, answer) in enumerate(zip(lines, given, strict=True)):
-        expected = [(int(it["start"]), int(it["end"]), str(it["label"])) for it in line["entities"]]
+        expected = _expected(line)
         found = [] if isinstance(answer, Failed) else [(it.start, it.end, it.label) for it in answer]
         names = [it for it in found if it[2].lower() in _KINDS]
         scores["span"][row] = _counts({it[:2] for it in found}, {it[:2] for it in expected})
@@ -71,6 +72,13 @@ def measure(
     failures = tuple(answer.reason for answer in given if isinstance(answer, Failed))
     measured: dict[str, Figure] = with_intervals(len(lines), figures)
     return Report("entities", len(lines), measured, {"entities": model.name}, _PACKAGES, options, failures)
+
+
+def _expected(line: dict[str, Any]) -> list[tuple[int, int, str]]:
+    try:
+        return [(int(it["start"]), int(it["end"]), str(it["label"])) for it in line["entities"]]
+    except (KeyError, TypeError, ValueError):
+        raise WorldError(f"entities must have start, end and label, found {str(line['entities'])[:80]}") from None
 
 
 def _typed(span: tuple[int, int, str]) -> tuple[int, int, str]:

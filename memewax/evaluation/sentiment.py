@@ -9,7 +9,7 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import recall_score
 
 from memewax.errors import WorldError
-from memewax.evaluation.data import lines_of
+from memewax.evaluation.data import lines_of, number
 from memewax.evaluation.figures import Figure, Indices, Report, with_intervals
 from memewax.evaluation.moods import MOODS, mood_of_compound, mood_of_shares, mood_of_valence
 from memewax.evaluation.noise import noisy
@@ -39,10 +39,13 @@ def measure(
     given = answers("judging tone", model, seen)
     found = [_NEUTRAL if isinstance(answer, Failed) else answer for answer in given]
     mood = np.array([mood_of_compound(it.compound) if by_compound else mood_of_shares(it) for it in found])
-    expected = np.array([line["label"] if "label" in line else mood_of_valence(line["valence"]) for line in lines])
     compound = np.array([it.compound for it in found])
     rated = np.array(["valence" in line for line in lines])
-    valence = np.array([line.get("valence", np.nan) for line in lines], float)
+    valence = np.array([number(line, "valence") if "valence" in line else np.nan for line in lines])
+    labels = [line.get("label") for line in lines]
+    expected = np.array(
+        [label if label in MOODS else mood_of_valence(rating) for label, rating in zip(labels, valence, strict=True)]
+    )
 
     def figures(indices: Indices) -> dict[str, float]:
         recall = recall_score(expected[indices], mood[indices], labels=list(MOODS), average=None, zero_division=np.nan)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 from memewax.errors import MemewaxError
+from memewax.evaluation.data import number
 from memewax.evaluation.figures import Indices, Report, with_intervals
 from memewax.evaluation.progress import answers
 from memewax.records import Failed, Vector
@@ -19,7 +20,7 @@ def measure(lines: Sequence[dict[str, Any]], model: Embedder[str]) -> Report:
     """Correlation of the cosine with people's scores, by rank (Spearman) and as it is (Pearson)."""
     left, right = (np.stack(_vectors([str(line[side]) for line in lines], model)) for side in ("a", "b"))
     cosine = np.einsum("ij,ij->i", left, right)
-    score = np.array([line["score"] for line in lines], float)
+    score = np.array([number(line, "score") for line in lines])
 
     def figures(indices: Indices) -> dict[str, float]:
         ours, theirs = cosine[indices], score[indices]

@@ -134,3 +134,23 @@ def test_history_is_in_the_user_s_folder_unless_told(
     write_posts(folder, [{"text": "hello paris"}])
     evaluate("ocr", "--data", ".", "--save")
     assert len(evaluate("compare")) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "told"),
+    [
+        ("similarity", {"a": "x", "b": "y", "score": "high"}, "score must be a number, found 'high'"),
+        ("sentiment", {"text": "x", "valence": None}, "valence must be a number, found None"),
+        ("entities", {"text": "x", "entities": [[0, 1]]}, "entities must have start, end and label"),
+    ],
+)
+def test_a_line_that_is_broken_is_said(
+    kind: str, line: dict[str, Any], told: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    write_lines(folder / "a.jsonl", [line])
+    monkeypatch.setattr(sys, "argv", ["memewax", "eval", kind, "--data", str(folder)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    assert told in capsys.readouterr().err

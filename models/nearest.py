@@ -135,15 +135,30 @@ def exact(queries: FloatMatrix, k: int, vectors: FloatMatrix, allowed: Mask) -> 
         rows = np.flatnonzero(allowed)
         for start in range(0, len(rows), _BLOCK):
             some = rows[start : start + _BLOCK]
-            best.see(queries @ vectors[some].T, some)
+            best.see(cosines(queries, vectors[some]), some)
         return best.found()
     for start in range(0, len(vectors), _BLOCK):
-        scores = queries @ vectors[start : start + _BLOCK].T
+        scores = cosines(queries, vectors[start : start + _BLOCK])
         flags = allowed[start : start + _BLOCK]
         if not flags.all():
             scores[:, ~flags] = -np.inf
         best.see(scores, np.arange(start, start + len(flags)))
     return best.found()
+
+
+def cosines(queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
+    """Products of each of `queries` with each of `vectors`: shape (queries, vectors).
+
+    By torch and with the many rows first: for one to eight queries that takes a third to two thirds of NumPy's time the
+    other way round. One query alone goes twice, since the routine for single vectors is slower than that for two.
+    """
+    import torch
+
+    columns = np.repeat(queries, 2, axis=0) if len(queries) == 1 else np.array(queries)
+    with torch.inference_mode():
+        products = torch.from_numpy(vectors) @ torch.from_numpy(columns).T
+        found: FloatMatrix = products.T[: len(queries)].contiguous().numpy()
+    return found
 
 
 class Best:

@@ -8,6 +8,9 @@ import lancedb
 import orjson
 import pytest
 from PIL import Image
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 
 from memewax.commands.hits import harmless, safe_json
 from operators.store import PostStore
@@ -65,7 +68,7 @@ def check_error(done: Done, code: int, reason: str) -> None:
         (["  "], "text is empty"),
         (["bb", "--corpus", "nowhere"], "no corpus 'nowhere'"),
         (["bb", "--after", "soon"], "filter after must be a time"),
-        (["bb", "--brokers", "127.0.0.1:1"], "start the broker"),
+        (["bb", "--brokers", "127.0.0.1:1", "--timeout", "1"], "start the broker"),
         (["--image", "nothing.png"], "No such file"),
     ],
 )
@@ -132,3 +135,30 @@ def test_a_file_of_queries_is_answered_into_a_file(ask: Ask, memewax: Memewax, t
 def test_serving_without_queries_says_what_is_missing(memewax: Memewax) -> None:
     check_error(memewax("serve"), 2, "no queries: say where they come from with --from")
     check_error(memewax("serve", "--from", "somewhere"), 2, "no queries at 'somewhere'")
+
+
+def test_what_a_person_types_is_asked_until_the_end_and_remembered(
+    ask: Ask, memewax: Memewax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("platformdirs.user_state_path", lambda *_, **__: tmp_path)
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        keys.send_text("bb\n\nnot this\x03ccc\n\x04")  # an empty line, Ctrl-C, Ctrl-D
+        done = memewax("ask", "--json", "-k", 2)
+    assert (done.code, done.err) == (0, "")
+    assert [orjson.loads(line)["hits"][0]["text"] for line in done.out.splitlines()] == ["bb", "ccc"]
+    history = (tmp_path / "ask-history").read_text()
+    assert "+bb\n" in history
+    assert "+ccc\n" in history
+
+
+def test_an_error_does_not_end_a_session(
+    ask: Ask, memewax: Memewax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("platformdirs.user_state_path", lambda *_, **__: tmp_path)
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        keys.send_text("bb\nccc\n\x04")
+        done = memewax("ask", "--corpus", "nowhere")
+    assert done.code == 0
+    assert done.err.count("no corpus 'nowhere'") == 2

@@ -3,15 +3,20 @@
 import os
 import subprocess
 import sys
+import uuid
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import lancedb
 import orjson
 import pytest
+from PIL import Image
 
 from memewax.commands.asker import Asker
 from memewax.commands.recovery import prepare_recovery
@@ -38,31 +43,8 @@ class Service:
         return f"kafka://{self.broker.bootstrap}/{value}" if is_topic else value
 
     def start(self, **settings: str) -> Running:
-        recovery = self.folder / "recovery"
-        prepare_recovery(recovery)
-        own = {
-            **self.settings,
-            "store": str(self.store),
-            "models": "stand-in",
-            "corpus_refresh_seconds": "0",
-            **settings,
-        }
-        metrics = self.folder / f"metrics-{len(list(self.folder.glob('metrics-*')))}"
-        metrics.mkdir(parents=True)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "memewax.commands.worker", "similarity", str(recovery), "0.2"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **{f"MEMEWAX_{name.upper()}": value for name, value in own.items()},
-                "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        return Running(process, metrics, datetime.now(UTC))
+        own = {**self.settings, "store": str(self.store), "corpus_refresh_seconds": "0", **settings}
+        return start_worker("similarity", self.folder / "recovery", **own)
 
     def send(self, ids: range) -> None:
         bodies = [orjson.dumps({"id": str(number), "text": TEXTS[number % 3]}) for number in ids]
@@ -75,6 +57,24 @@ class Service:
     def rows(self, table: str = "answers") -> list[Body]:
         rows: list[Body] = lancedb.connect(self.store).open_table(table).to_arrow().to_pylist()
         return rows
+
+
+def start_worker(flow: str, recovery: Path, **settings: str) -> Running:
+    """A process of a flow, with stand-in models."""
+    prepare_recovery(recovery)
+    metrics = recovery.parent / f"metrics-{uuid.uuid4().hex}"
+    metrics.mkdir(parents=True)
+    own = {f"MEMEWAX_{name.upper()}": value for name, value in {"models": "stand-in", **settings}.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "memewax.commands.worker", flow, str(recovery), "0.2"],
+        cwd=ROOT,
+        env={**os.environ, **own, "PROMETHEUS_MULTIPROC_DIR": str(metrics)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return Running(process, metrics, datetime.now(UTC))
 
 
 @pytest.fixture
@@ -126,6 +126,32 @@ def test_a_row_that_comes_while_it_runs_is_found(mock_broker: Broker, tmp_path: 
     table.add(corpus_rows(["eeeee"]))
     assert service.asker.ask({"id": "2", "text": "eeeee"}, 60)["hits"][0]["text"] == "eeeee"
     run.drain()
+
+
+def test_a_post_that_has_just_been_joined_is_found_by_text_and_by_picture(mock_broker: Broker, tmp_path: Path) -> None:
+    service = Service(mock_broker, tmp_path)
+    source = tmp_path / "posts.jsonl"
+    source.write_bytes(b"")
+    posts = start_worker(
+        "memes", tmp_path / "memes", source=str(source), to=str(service.store), follow="true", file_parts="1"
+    )
+    answers = service.start(corpus="posts")
+    out = BytesIO()
+    Image.new("RGB", (4, 4)).save(out, "PNG")
+    picture = b64encode(out.getvalue()).decode()
+    numbers = count()
+
+    def found(body: Body) -> list[str]:
+        answer = service.asker.ask({"id": str(next(numbers)), **body}, 60)
+        return [hit["id"] for hit in answer.get("hits", [])]
+
+    for post in ("1-reddit", "2-reddit"):  # into an empty store, and beside one that is known already
+        with source.open("ab") as file:
+            file.write(orjson.dumps({"global_id": post, "url": "1.png", "desc": f"The post {post}"}) + b"\n")
+        answers.until(lambda post=post: post in found({"text": "such wow", "k": 9}), 0.1)  # type: ignore[misc]
+    assert set(found({"image": picture, "k": 9})) == {"1-reddit", "2-reddit"}
+    posts.drain()
+    answers.drain()
 
 
 def test_the_first_version_s_topics_and_rows(mock_broker: Broker, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Answers: what was found for a query, or why nothing could be."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -65,7 +65,7 @@ class Answer:
 def json_of_answer(answer: Answer) -> bytes:
     """One line of JSON; `error` only where there is one."""
     body: dict[str, Any] = {"id": answer.id, "corpus": answer.corpus, "model": answer.model}
-    body["hits"] = [asdict(hit) for hit in answer.hits]
+    body["hits"] = answer.hits
     body["timing"] = dict(answer.timing)
     if answer.error is not None:
         body["error"] = {"stage": answer.error.stage, "reason": answer.error.reason}
@@ -87,10 +87,20 @@ def answer_row(answer: Answer) -> dict[str, Any]:
         "corpus": answer.corpus,
         "k": answer.k,
         "model": answer.model,
-        "hits": [{**asdict(hit), "metadata": orjson.dumps(hit.metadata).decode()} for hit in answer.hits],
+        "hits": [_hit_row(hit) for hit in answer.hits],
         "error": error and {"stage": error.stage, "exception": error.exception, "reason": error.reason},
         "timing": {name: answer.timing.get(name) for name in ("embed", "search")},
         "answered_time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+
+
+def _hit_row(hit: Hit) -> dict[str, Any]:
+    return {
+        "id": hit.id,
+        "text": hit.text,
+        "similarity": hit.similarity,
+        "distance": hit.distance,
+        "metadata": orjson.dumps(hit.metadata).decode(),
     }
 
 

@@ -141,7 +141,7 @@ def _picture(path: Path, *, small: bool) -> bytes:
 def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, timeout: float) -> Iterator[Ask]:
     from memewax.commands.asker import Asker
 
-    asker = Asker(brokers, queries, answers, settings.kafka)
+    asker = Asker(brokers, queries, answers, settings.kafka, timeout)
     try:
         yield lambda body: asker.ask(body, timeout)
     finally:

@@ -8,7 +8,8 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from memewax.errors import WorldError
-from operators.kafka_client import TRANSIENT, base_config, world_error
+from operators.kafka_client import TRANSIENT, Health, bad_config, base_config, world_error
+from operators.kafka_client import ask as ask_broker
 
 _POLL_SECONDS: Final = 0.1
 _AT_ONCE: Final = 256
@@ -30,17 +31,25 @@ class Asker:
             config: librdkafka properties.
             timeout: Seconds that the brokers have for saying where the topics are.
         """
-        own = {**base_config(brokers, {"socket.nagle.disable": "true", **config}, timeout), "log_level": 0}
+        health = Health(brokers)
+        own = {**base_config(brokers, {"socket.nagle.disable": "true", **config}, timeout), "error_cb": health}
         self._brokers, self._queries = brokers, queries
-        self._timeout = timeout
-        self._producer = Producer({**own, "linger.ms": 0, "acks": "all"})
-        self._consumer = Consumer({**own, "group.id": "memewax-ask", "enable.auto.commit": False})
         try:
-            self._find(queries)
-            self._consumer.assign([self._end(answers, partition) for partition in self._find(answers)])
+            self._producer = Producer({**own, "linger.ms": 0, "acks": "all"})
+            self._consumer = Consumer({**own, "group.id": "memewax-ask", "enable.auto.commit": False})
         except KafkaException as exception:
+            raise bad_config(exception) from exception
+
+        def ends(left: float) -> list[TopicPartition]:
+            self._partitions(queries, left)
+            return [self._end(answers, partition, left) for partition in self._partitions(answers, left)]
+
+        doing = f"looking up topics {queries} and {answers}"
+        try:
+            self._consumer.assign(ask_broker(self._consumer, health, doing, ends, timeout))
+        except BaseException:
             self._consumer.close()
-            raise world_error("looking up topics of queries and answers", brokers, exception.args[0]) from None
+            raise
 
     def close(self) -> None:
         """Close the connections."""
@@ -75,13 +84,13 @@ class Asker:
             "runs, or wait longer with --timeout"
         )
 
-    def _find(self, topic: str) -> list[int]:
-        found = self._consumer.list_topics(topic, timeout=self._timeout).topics[topic]
+    def _partitions(self, topic: str, timeout: float) -> list[int]:
+        found = self._consumer.list_topics(topic, timeout=timeout).topics[topic]
         if found.error is not None:
             raise KafkaException(found.error)
         return sorted(found.partitions)
 
-    def _end(self, topic: str, partition: int) -> TopicPartition:
+    def _end(self, topic: str, partition: int, timeout: float) -> TopicPartition:
         place = TopicPartition(topic, partition)
-        place.offset = self._consumer.get_watermark_offsets(place, timeout=self._timeout)[1]
+        place.offset = self._consumer.get_watermark_offsets(place, timeout=timeout)[1]
         return place

@@ -18,6 +18,7 @@ import typer
 from memewax.commands.bench_clusters import clusters
 from memewax.commands.bench_fetch import fetch
 from memewax.commands.bench_ocr import ocr
+from memewax.commands.bench_similarity import similarity
 from memewax.commands.bench_topics import Topics
 from memewax.commands.counts import Counts
 from memewax.commands.machine import machine
@@ -30,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, help="Measure what parts of the system c
 app.command()(clusters)
 app.command()(ocr)
 app.command()(fetch)
+app.command()(similarity)
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}

@@ -51,6 +51,8 @@ class Diagnosis:
 
     weights: tuple[Weights, ...]
     device: str | None
+    onnx_device: str | None
+    """Where ONNX Runtime computes: its ordinary build knows the CPU only."""
     threads: int
     versions: dict[str, str | None]
     problems: tuple[str, ...]
@@ -81,6 +83,7 @@ def diagnose(settings: Settings) -> Diagnosis:
     return Diagnosis(
         weights=tuple(found for found in weights if found is not None),
         device=device,
+        onnx_device=_onnx_device(device) if device else None,
         threads=settings.threads_per_model,
         versions={"python": platform.python_version(), **versions},
         problems=tuple(problems),
@@ -121,8 +124,15 @@ def _print(found: Diagnosis) -> None:
         )
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
-    console.print(f"device {found.device or 'none'}, {found.threads} threads a model")
+    devices = f"device {found.device or 'none'}, ONNX Runtime on {found.onnx_device or 'none'}"
+    console.print(f"{devices}, {found.threads} threads a model")
     console.print(", ".join(f"{package} {number or 'missing'}" for package, number in found.versions.items()))
+
+
+def _onnx_device(device: str) -> str:
+    from models.ocr.onnx import providers
+
+    return "cuda" if providers(device)[0].startswith("CUDA") else "cpu"
 
 
 def _version(package: str) -> str | None:

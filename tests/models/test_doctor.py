@@ -37,6 +37,7 @@ def test_json_is_one_object(app: typer.Typer) -> None:
     assert report["order"] == list(ORDER)
     assert report["problems"] == []
     assert report["versions"]["bytewax"]
+    assert report["onnx_device"] == "cpu"
 
 
 def test_the_table_prints_the_order_and_each_model(app: typer.Typer) -> None:

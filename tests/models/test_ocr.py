@@ -7,7 +7,6 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from memewax.records import Pixels, Reading
-from models.load import Models
 from models.ocr.reader import OcrReader
 from tests.models.conftest import ARRANGEMENTS
 
@@ -91,7 +90,7 @@ def test_any_size(reader: OcrReader, shape: tuple[int, int]) -> None:
     assert reader.one(np.full((*shape, 3), 90, np.uint8)) == Reading()
 
 
-def test_the_name_says_which_engines_read(readers: dict[str, OcrReader], real: Models) -> None:
+def test_the_name_says_which_engines_read(readers: dict[str, OcrReader]) -> None:
     for arrangement, reader in readers.items():
         assert [part.partition("@")[0] for part in reader.name.split("+")] == arrangement.split("+")
 

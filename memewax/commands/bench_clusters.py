@@ -15,6 +15,9 @@ _DIMENSION: Final = 384
 _DIRECTIONS: Final = 16
 """In which members of every cluster differ, as captions make pictures of every template differ."""
 
+_SLOW: Final = 50
+"""Embeddings at least for river's own, which takes some tens of milliseconds each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Speed:
@@ -47,17 +50,14 @@ def _speeds(live: int, number: int) -> Iterator[tuple[str, Speed]]:
     from models.clusterers.relevant import RelevantClusterer
     from models.clusterers.vector_dbstream import VectorDBSTREAM
 
-    first, rest = _embeddings(live, 3 * live), _embeddings(live, number)
+    first, rest = _embeddings(live, live), _embeddings(live, number)
     parameters = {"clustering_threshold": 0.9, "fading_factor": 1e-4, "cleanup_interval": 1000}
-    points = [dict(enumerate(point.tolist())) for point in _centred(np.vstack([first, rest[: number // 10]]), first)]
-    river: Any = DBSTREAM(**parameters)
-    yield (
-        "river_dbstream",
-        _timed(river.learn_one, points[: len(first)], points[len(first) :], lambda: len(river.micro_clusters)),
-    )
-    arrays = VectorDBSTREAM(**parameters)
     centred = list(_centred(np.vstack([first, rest]), first))
-    yield "dbstream", _timed(arrays.learn, centred[: len(first)], centred[len(first) :], lambda: len(arrays.keys))
+    points = [dict(enumerate(point.tolist())) for point in centred[: live + max(_SLOW, number // 100)]]
+    river: Any = DBSTREAM(**parameters)
+    yield "river_dbstream", _timed(river.learn_one, points[:live], points[live:], lambda: len(river.micro_clusters))
+    arrays = VectorDBSTREAM(**parameters)
+    yield "dbstream", _timed(arrays.learn, centred[:live], centred[live:], lambda: len(arrays.keys))
     relevant = RelevantClusterer()
     yield (
         "relevant",

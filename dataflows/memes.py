@@ -22,7 +22,7 @@ from memewax.records import SIDES
 from memewax.settings import Settings
 from models.clusterer import Clusterer
 from models.load import Models
-from operators.cluster import cluster
+from operators.cluster_shards import cluster_by
 from operators.infer import embed_pictures, embed_texts, embeddings_of, find_entities, read_pictures, score_sentiment
 from operators.inputs import posts_in
 from operators.join import join
@@ -37,7 +37,7 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
 
     embedded = embed_pictures("embed", posts.oks, models.image)
     embeddings = embeddings_of("embeddings", embedded)
-    clustered = cluster("cluster", embedded, make_clusterer)
+    clustered = cluster_by("cluster", embedded, settings, make_clusterer)
 
     read = read_pictures("read", posts.oks, models.ocr)
     entities = find_entities("entities", read, models.entities)

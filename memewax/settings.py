@@ -243,6 +243,12 @@ class Settings(BaseSettings):
         default_factory=dict, description="Parameters of the clusterer, as JSON; its own defaults suit DINOv2."
     )
 
+    cluster_shards: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Clusterers that learn side by side, for more workers; fixed for the life of a recovery folder.",
+    )
     cluster_events: str = Field(
         "",
         description="Sink of what becomes of clusters: a .jsonl file or kafka://HOST:PORT/TOPIC; a store has them anyway.",

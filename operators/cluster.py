@@ -18,7 +18,10 @@ from operators.duplicates import Duplicates
 
 STAGE: Final = Clusterer.stage
 _KEY: Final = "all"
-_REMEMBERED: Final = 4096
+REMEMBERED: Final = 4096
+"""Posts whose cluster is known should they come again."""
+
+Answer = Side[Cluster] | ClusterEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,14 @@ class Clustered:
 def cluster(step_id: str, embedded: Stream[Embedded], make_clusterer: Callable[[], Clusterer]) -> Clustered:
     """Say for each embedding which cluster it falls into; a failed embedding's failure is passed on."""
     keyed = op.key_on(f"{step_id}_key", embedded, lambda _: _KEY)
-    answers: KeyedStream[Side[Cluster] | ClusterEvent] = op.stateful_batch(
+    answers: KeyedStream[Answer] = op.stateful_batch(
         step_id, keyed, lambda state: ClusterLogic(make_clusterer(), state)
     )
+    return clustered(step_id, answers)
+
+
+def clustered(step_id: str, answers: KeyedStream[Answer]) -> Clustered:
+    """Answers told apart."""
     return Clustered(
         op.flat_map_batch(f"{step_id}_sides", answers, lambda batch: [it for _, it in batch if isinstance(it, Side)]),
         op.flat_map_batch(
@@ -44,7 +52,7 @@ def cluster(step_id: str, embedded: Stream[Embedded], make_clusterer: Callable[[
     )
 
 
-class ClusterLogic(StatefulBatchLogic[Embedded, Side[Cluster] | ClusterEvent, dict[str, Any]]):
+class ClusterLogic(StatefulBatchLogic[Embedded, Answer, dict[str, Any]]):
     """A clusterer, and the posts it saw last: one that comes again keeps its cluster and is not learned again."""
 
     def __init__(self, clusterer: Clusterer, state: dict[str, Any] | None = None) -> None:
@@ -63,7 +71,7 @@ class ClusterLogic(StatefulBatchLogic[Embedded, Side[Cluster] | ClusterEvent, di
             self._recent = {global_id: (*found, None)[:3] for global_id, found in state["recent"].items()}
         CLUSTERS.set(self._clusterer.count())
 
-    def on_batch(self, values: list[Embedded]) -> tuple[list[Side[Cluster] | ClusterEvent], bool]:
+    def on_batch(self, values: list[Embedded]) -> tuple[list[Answer], bool]:
         """One side for each embedding, in order, then what became of clusters."""
         with step(STAGE, len(values)):
             sides = [self._side(embedded) for embedded in values]
@@ -98,6 +106,6 @@ class ClusterLogic(StatefulBatchLogic[Embedded, Side[Cluster] | ClusterEvent, di
         if embedded.fingerprint is not None:
             found = replace(found, duplicate_of=self._duplicates.original(global_id, embedded.fingerprint))
         self._recent[global_id] = found.id, found.distance, found.duplicate_of
-        if len(self._recent) > _REMEMBERED:
+        if len(self._recent) > REMEMBERED:
             del self._recent[next(islice(self._recent, 1))]
         return found

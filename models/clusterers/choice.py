@@ -10,6 +10,8 @@ from models.clusterer import Clusterer, StandInClusterer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from models.clusterers.agreement import Agreement
+
 
 def make_clusterer(settings: Settings) -> Clusterer:
     """A new one; raises `SettingsError` for a parameter that it does not have.
@@ -32,3 +34,19 @@ def make_clusterer(settings: Settings) -> Clusterer:
         return kinds[settings.clusterer](**settings.clusterer_parameters)
     except TypeError as error:
         raise SettingsError(f"MEMEWAX_CLUSTERER_PARAMETERS of {settings.clusterer}: {error}") from None
+
+
+def make_shard(settings: Settings) -> Clusterer:
+    """One of several that learn side by side: strict, since what a shard puts together nobody takes apart."""
+    from models.clusterers.relevant import RelevantClusterer
+
+    return RelevantClusterer(**{**settings.clusterer_parameters, "join": 0.7, "merge": 0.7, "start": 0.9})
+
+
+def make_agreement(settings: Settings) -> "Agreement":
+    """What agrees on the clusters of all; raises `SettingsError` for a clusterer that has no shards."""
+    from models.clusterers.agreement import Agreement
+
+    if settings.clusterer != "relevant":
+        raise SettingsError(f"MEMEWAX_CLUSTER_SHARDS is for the clusterer relevant: {settings.clusterer} has but one")
+    return Agreement(**settings.clusterer_parameters)

@@ -94,6 +94,13 @@ class RelevantClusterer(Clusterer):
         self._add(embedding, cluster, point)
         return Cluster(self._now_called(cluster, told), 0.0)
 
+    def merge(self, one: int, other: int) -> None:
+        """Two clusters that are known to be one: the older id stays."""
+        if one != other:
+            stays, goes = sorted((one, other))
+            self._here().rename(goes, stays)
+            self._events.append(ClusterEvent("merge", goes, stays))
+
     def events(self) -> list[ClusterEvent]:
         """Births, merges and retirements since the last call."""
         events, self._events = self._events, []

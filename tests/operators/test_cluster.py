@@ -109,9 +109,9 @@ def test_a_post_whose_embedding_failed_may_succeed_when_it_comes_again() -> None
 
 def test_only_the_last_ids_are_remembered() -> None:
     logic = ClusterLogic(Counting())
-    given(logic, *(embedded(f"{number}", one()) for number in range(cluster._REMEMBERED + 3)))
+    given(logic, *(embedded(f"{number}", one()) for number in range(cluster.REMEMBERED + 3)))
     recent = logic.snapshot()["recent"]
-    assert len(recent) == cluster._REMEMBERED
+    assert len(recent) == cluster.REMEMBERED
     assert min(map(int, recent)) == 3
 
 

@@ -1,0 +1,82 @@
+"""What shards that cluster side by side agree on: which of their clusters are one, and by which id it goes."""
+
+from typing import Any
+
+from memewax.records import Cluster, ClusterEvent, Vector
+from models.clusterer import State
+from models.clusterers.relevant import RelevantClusterer
+
+Own = tuple[int, int]
+"""A shard, and the id that a cluster has there."""
+
+
+class Agreement:
+    """One clusterer over all shards, which sees few posts of each cluster: the first, second, fourth, eighth.
+
+    A shard compares each post with all of its exemplars, which is the work; what is left to agree on is small. What a
+    shard founds is a cluster that another shard has already, or a new one for all; those that turn out to be one later
+    are merged as in a single clusterer, and what a shard merges is merged for all.
+    """
+
+    def __init__(self, **parameters: Any) -> None:
+        self._all = RelevantClusterer(**parameters)
+        self._ids: dict[Own, int] = {}
+        self._posts: dict[Own, int] = {}
+        self._events: list[ClusterEvent] = []
+
+    def learn(self, shard: int, own: Cluster, embedding: Vector) -> Cluster:
+        """The cluster for all that a shard's cluster is."""
+        key = shard, own.id
+        posts = self._posts[key] = self._posts.get(key, 0) + 1
+        if posts & (posts - 1) == 0:
+            self._ids[key] = self._all.learn(embedding, self._ids.get(key)).id
+            self._hear()
+        return Cluster(self._ids[key], own.distance)
+
+    def hear(self, shard: int, event: ClusterEvent) -> None:
+        """Take in what became of a shard's cluster."""
+        key = shard, event.cluster
+        if event.kind == "birth" or key not in self._ids:
+            return
+        if event.into is not None and (shard, event.into) in self._ids:
+            self._all.merge(self._ids[key], self._ids[shard, event.into])
+            self._hear()
+            self._posts[shard, event.into] += self._posts[key]
+        del self._ids[key], self._posts[key]
+
+    def events(self) -> list[ClusterEvent]:
+        """Births, merges and retirements of clusters for all, since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def count(self) -> int:
+        """Clusters that are alive."""
+        return self._all.count()
+
+    def state(self) -> State:
+        """Plain values."""
+        return {
+            "version": 1,
+            "all": self._all.state(),
+            "ids": dict(self._ids),
+            "posts": dict(self._posts),
+            "events": [(event.kind, event.cluster, event.into) for event in self._events],
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        self._all.restore(state["all"])
+        self._ids, self._posts = dict(state["ids"]), dict(state["posts"])
+        self._events = [ClusterEvent(*event) for event in state["events"]]
+
+    def _hear(self) -> None:
+        """Follow what became of clusters for all; those that are gone are founded anew by the shards' next posts."""
+        for event in self._all.events():
+            self._events.append(event)
+            if event.kind == "birth":
+                continue
+            for key in [key for key, cluster in self._ids.items() if cluster == event.cluster]:
+                if event.into is None:
+                    del self._ids[key], self._posts[key]
+                else:
+                    self._ids[key] = event.into

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import orjson
 import pyarrow as pa
 
 from memewax.errors import WorldError
-from models.nearest import Exact, FloatMatrix, Mask, Nearest
+from models.nearest import NONE, Exact, FloatMatrix, Mask, Nearest
 from models.nearest_choice import IndexChoice
 from models.reduction import Projection
 from operators.corpus_layout import layout_of, vectors_of
@@ -136,14 +137,15 @@ class Corpus:
             raise ValueError(f"{len(vectors)} vectors, but {len(wanted)} filters")
         if self._projection is not None:
             vectors = self._projection(vectors)
-        answers: list[list[Hit]] = [[] for _ in wanted]
+        rows = np.full((len(wanted), k), NONE, np.int64)
+        similarities = np.zeros((len(wanted), k), np.float32)
         for one in dict.fromkeys(wanted):
             queries = [number for number, other in enumerate(wanted) if other == one]
             found = self._index.search(vectors[queries], k, self._allowed(one))
-            for query, rows, similarities in zip(queries, found.rows, found.similarities, strict=True):
-                there = rows >= 0
-                answers[query] = self._hits(rows[there], similarities[there])
-        return answers
+            rows[queries], similarities[queries] = found.rows, found.similarities
+        there = rows != NONE
+        hits = iter(self._hits(rows[there], similarities[there]))
+        return [list(islice(hits, count)) for count in np.count_nonzero(there, axis=1)]
 
     def _allowed(self, one: Filter | None) -> Mask | None:
         return None if one is None else self._memory.allowed(one, self._index.height, self.name)

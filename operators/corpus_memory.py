@@ -12,8 +12,8 @@ from memewax.errors import BadRecordError
 from models.nearest import Mask, Rows
 from operators.corpus_layout import FORM, TIME
 
-_CHUNKS: Final = 64
-"""Arrow tables of more chunks are slow to pick from; they are put together."""
+_CHUNKS: Final = 16
+"""Tables of more chunks are slow to pick from; those at the end are put together, or all where they are most of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Memory:
     """Rows by number; the number of an id stays while the row is there, and is given away when it is gone."""
 
     def __init__(self) -> None:
-        self._table: pa.Table = FORM.empty_table()
+        self._become(FORM.empty_table())
         self._row_of: dict[str, int] = {}
         self._place: Rows = np.zeros(0, np.int64)
         """Where in the Arrow table each row lies."""
@@ -45,9 +45,7 @@ class Memory:
     def put(self, batch: pa.RecordBatch) -> Rows:
         """Take in rows of the form `FORM`, over those of the same ids; returns their numbers."""
         start = len(self._table)
-        self._table = pa.concat_tables([self._table, pa.Table.from_batches([batch], FORM)])
-        if self._table.column(0).num_chunks > _CHUNKS:
-            self._table = self._table.combine_chunks()
+        self._become(_together(pa.concat_tables([self._table, pa.Table.from_batches([batch], FORM)])))
         rows = np.array([self._number(id_) for id_ in batch.column("id").to_pylist()], np.int64)
         if self._height > len(self._place):
             longer = np.zeros(max(self._height, len(self._place) * 3 // 2), np.int64)
@@ -66,7 +64,15 @@ class Memory:
 
     def rows(self, numbers: Rows) -> list[dict[str, Any]]:
         """The rows of these numbers."""
-        found: list[dict[str, Any]] = self._table.take(pa.array(self._place[numbers])).to_pylist()
+        places = self._place[numbers]
+        chunks = np.searchsorted(self._ends, places, side="right")
+        found: list[dict[str, Any]] = [{}] * len(places)
+        # Chunk by chunk: Arrow would copy all of a table's chunks together to pick from them.
+        for number in np.unique(chunks):
+            batch, those = self._batches[number], np.flatnonzero(chunks == number)
+            picked = batch.take(pa.array(places[those] - (self._ends[number] - len(batch)))).to_pylist()
+            for place, row in zip(those, picked, strict=True):
+                found[place] = row
         return found
 
     def stamps(self, ids: list[str]) -> list[str | None]:
@@ -97,6 +103,12 @@ class Memory:
         mask[: self._height] = flags[self._place[: self._height]][:height]
         return mask
 
+    def _become(self, table: pa.Table) -> None:
+        self._table = table
+        self._batches: list[pa.RecordBatch] = table.to_batches()
+        self._ends = np.cumsum([len(batch) for batch in self._batches], dtype=np.int64)
+        """Where in the table each batch ends."""
+
     def _number(self, id_: str) -> int:
         number = self._row_of.get(id_)
         if number is None:
@@ -111,5 +123,14 @@ class Memory:
     def _forget_the_replaced(self) -> None:
         if len(self._table) <= 2 * self._height + 1024:
             return
-        self._table = self._table.take(pa.array(self._place[: self._height])).combine_chunks()
+        self._become(self._table.take(pa.array(self._place[: self._height])).combine_chunks())
         self._place = np.arange(self._height, dtype=np.int64)
+
+
+def _together(table: pa.Table) -> pa.Table:
+    batches = table.to_batches()
+    if len(batches) <= _CHUNKS:
+        return table
+    kept = 1 if 2 * len(batches[0]) > len(table) else 0
+    rest = pa.Table.from_batches(batches[kept:], FORM).combine_chunks()
+    return pa.concat_tables([pa.Table.from_batches(batches[:kept], FORM), rest])

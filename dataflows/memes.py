@@ -22,12 +22,12 @@ from memewax.records import SIDES
 from memewax.settings import Settings
 from models.clusterer import Clusterer
 from models.load import Models
-from operators.cluster_shards import cluster_by
+from operators.clusters.shards import cluster_by
 from operators.infer import embed_pictures, embed_texts, embeddings_of, find_entities, read_pictures, score_sentiment
 from operators.inputs import posts_in
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
-from operators.taps import Inner, write_taps
+from operators.topics.taps import Inner, write_taps
 
 
 def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer]) -> Dataflow:

@@ -14,8 +14,8 @@ from bytewax.dataflow import Dataflow
 
 from dataflows.starting import started_with
 from memewax.settings import Settings
-from operators.answering import Embedders, load_embedders
-from operators.query_steps import (
+from operators.queries.answering import Embedders, load_embedders
+from operators.queries.steps import (
     embed_queries,
     find_nearest,
     queries_in,

@@ -13,15 +13,15 @@ from memewax.records import Arrival, DeadLetter, Failed, Post
 from memewax.settings import Settings
 from operators import pictures
 from operators.addresses import is_kafka, is_service, kafka_address
-from operators.allowed import Allowed
-from operators.fetch import Fetcher, Fetching, Limits, StandInFetcher
-from operators.fetch_ahead import FetchAhead
+from operators.fetching.allowed import Allowed
+from operators.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
+from operators.fetching.fetch_ahead import FetchAhead
+from operators.fetching.web import WebLimits
 from operators.files import JsonLines, holds_files
-from operators.kafka_source import KafkaTopic
+from operators.kafka.source import KafkaTopic
 from operators.pictures import Pictures
 from operators.reading import Source
 from operators.unpack import Unpacked
-from operators.web import WebLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from memewax.settings import Settings
 from memewax.telemetry import DEAD_LETTERS, step
 from operators.addresses import is_file, is_kafka, kafka_address
 from operators.jsonl_sink import JsonlSink
-from operators.kafka_sink import KafkaSink, OutMessage
+from operators.kafka.sink import KafkaSink, OutMessage
 from operators.rows import (
     Row,
     dead_letters_of,
@@ -83,14 +83,14 @@ def write_cluster_events(step_id: str, events: Stream[ClusterEvent], settings: S
     """Write what becomes of clusters to every store among the sinks, and to the sink of its own, if there is one."""
     for number, address in enumerate(settings.to):
         if not _is_line(address):
-            from operators.cluster_events import ClusterSink, row_of_event  # a second to import
+            from operators.clusters.events import ClusterSink, row_of_event  # a second to import
 
             name = f"{step_id}_{number}"
             sink = ClusterSink(Path(address))
             sink.check()
             op.output(name, op.map(f"{name}_row", events, lambda it: (str(it.cluster), row_of_event(it))), sink)
     if settings.cluster_events:
-        from operators.cluster_events import json_of_event
+        from operators.clusters.events import json_of_event
 
         lines = op.map(f"{step_id}_json", events, lambda it: (str(it.cluster), json_of_event(it)))
         if is_kafka(settings.cluster_events):

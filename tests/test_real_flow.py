@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from memewax.demo import load_truth, make_posts, summarise
-from operators.bodies import schema
+from operators.topics.bodies import schema
 
 POSTS = 12
 

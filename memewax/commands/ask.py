@@ -71,7 +71,7 @@ def ask(
 
 
 def _ask_one(answer_to: Ask, body: Body, settings: Settings, *, as_json: bool) -> None:
-    from operators.queries import parse_query
+    from operators.queries.query import parse_query
 
     try:
         parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
@@ -151,10 +151,10 @@ def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, ti
 @contextmanager
 def _from_store(settings: Settings, *, images: bool) -> Iterator[Ask]:
     """Without a broker: the flow's own steps, here."""
-    from operators.answering import embed, load_embedders, search
-    from operators.answers import json_of_answer
-    from operators.open_corpora import OpenCorpora
-    from operators.queries import parse_query
+    from operators.corpora.opened import OpenCorpora
+    from operators.queries.answer import json_of_answer
+    from operators.queries.answering import embed, load_embedders, search
+    from operators.queries.query import parse_query
 
     corpora = OpenCorpora.of(settings)
     models = load_embedders(settings, images=images)

@@ -8,8 +8,8 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from memewax.errors import WorldError
-from operators.kafka_client import TRANSIENT, Health, bad_config, base_config, world_error
-from operators.kafka_client import ask as ask_broker
+from operators.kafka.client import TRANSIENT, Health, bad_config, base_config, world_error
+from operators.kafka.client import ask as ask_broker
 
 _POLL_SECONDS: Final = 0.1
 _AT_ONCE: Final = 256

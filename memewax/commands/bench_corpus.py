@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.random import Generator
 
 from models.nearest import FloatMatrix, unit
-from operators.corpus_layout import corpus_schema
-from operators.corpus_store import open_table
+from operators.corpora.layout import corpus_schema
+from operators.corpora.store import open_table
 
 SYNTHETIC: Final = "synthetic"
 _SEED: Final = 20_261_124

@@ -21,7 +21,7 @@ from models.load import load_text
 from models.nearest import FloatMatrix
 from models.nearest_choice import IndexChoice
 from models.recall import Recall, measure_recall
-from operators.corpora import Corpus
+from operators.corpora.corpus import Corpus
 
 _K: Final = 10
 _BY_SIZE_QUERIES: Final = 50

@@ -16,7 +16,7 @@ from rich.text import Text
 from memewax.errors import SettingsError
 
 if TYPE_CHECKING:
-    from operators.cluster_reading import Summary
+    from operators.clusters.reading import Summary
 
 app = typer.Typer(no_args_is_help=True, help="Look at the clusters of a store.")
 
@@ -47,7 +47,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """One cluster."""
-    from operators.cluster_reading import merges_of
+    from operators.clusters.reading import merges_of
 
     now = merges_of(store).resolve(cluster)
     found = next((it for it in _found(store, hours) if it.cluster == now), None)
@@ -65,13 +65,13 @@ def show(
 
 
 def _found(store: Path, hours: float) -> list["Summary"]:
-    from operators.cluster_reading import summaries  # late, since it brings the store
+    from operators.clusters.reading import summaries  # late, since it brings the store
 
     return summaries(store, timedelta(hours=hours))
 
 
 def _plain(found: "Summary", store: Path) -> dict[str, Any]:
-    from operators.cluster_reading import exemplars
+    from operators.clusters.reading import exemplars
 
     return {**asdict(found), "exemplars": exemplars(store, (found.cluster, *found.merged))}
 

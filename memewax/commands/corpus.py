@@ -38,11 +38,11 @@ def load(
 ) -> None:
     """Load a file. Only what is new or changed is embedded: run it again after it was stopped, or the file grew."""
     from models.load import load_text
-    from operators.corpus_cleaning import steps_of, usual_steps
-    from operators.corpus_columns import Columns
-    from operators.corpus_files import RowFile
-    from operators.corpus_load import Loader
-    from operators.corpus_table import CorpusTable, alone, check_name
+    from operators.corpora.cleaning import steps_of, usual_steps
+    from operators.corpora.columns import Columns
+    from operators.corpora.files import RowFile
+    from operators.corpora.loading import Loader
+    from operators.corpora.table import CorpusTable, alone, check_name
 
     settings = load_settings()
     configure_logging(settings.log_level)
@@ -92,7 +92,7 @@ app.command()(reduce)
 @app.command("list")
 def list_(to: Store = None, as_json: AsJson = False) -> None:
     """List the corpora of a store."""
-    from operators.corpus_store import corpus_names, table_facts
+    from operators.corpora.store import corpus_names, table_facts
 
     store = store_of(to)
     facts = [table_facts(store, name) for name in corpus_names(store)]
@@ -113,8 +113,8 @@ def describe(
     from models.nearest_choice import IndexChoice
     from models.reduction import projection_names
     from models.search_figures import search_figures
-    from operators.corpora import Corpus
-    from operators.corpus_store import beside, table_facts
+    from operators.corpora.corpus import Corpus
+    from operators.corpora.store import beside, table_facts
 
     store, start = store_of(to), time.perf_counter()
     corpus = Corpus.open(store, name, index=IndexChoice.of(load_settings()))
@@ -135,7 +135,7 @@ def describe(
 @app.command()
 def drop(name: Name, to: Store = None) -> None:
     """Remove a corpus, and what was made from it, from the store."""
-    from operators.corpus_table import drop_corpus
+    from operators.corpora.table import drop_corpus
 
     store = store_of(to)
     drop_corpus(store, name)

@@ -38,9 +38,9 @@ def reduce(
     from models.reduction_evaluation import Split
     from models.reduction_training import Plan, trained
     from models.torch_runtime import prepare
-    from operators.corpora import Corpus
-    from operators.corpus_store import beside
-    from operators.corpus_table import alone
+    from operators.corpora.corpus import Corpus
+    from operators.corpora.store import beside
+    from operators.corpora.table import alone
 
     settings = load_settings()
     store = settings.store if to is None else to

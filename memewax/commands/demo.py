@@ -35,7 +35,7 @@ def demo(
     """Make some sixty posts, understand them, and show what was found beside the truth. Takes some minutes."""
     # Late, since these bring measures and pictures that no other command needs.
     from memewax.demo import load_truth, make_posts, summarise, tables, write_page
-    from operators.cluster_reading import merges_of
+    from operators.clusters.reading import merges_of
 
     _clear(to)
     console = Console(file=sys.stderr, highlight=False)

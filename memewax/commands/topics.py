@@ -14,9 +14,9 @@ from rich.table import Table
 from memewax.errors import WorldError
 from memewax.settings import load_settings
 from memewax.telemetry import configure_logging
-from operators.asyncapi import asyncapi_document, yaml_of
-from operators.topic_admin import Cluster, Difference, differences, fitted
-from operators.topics import Topic, chosen
+from operators.topics.admin import Cluster, Difference, differences, fitted
+from operators.topics.asyncapi import asyncapi_document, yaml_of
+from operators.topics.declared import Topic, chosen
 
 app = typer.Typer(no_args_is_help=True, help="Make, check and describe the topics of memewax, from one list.")
 

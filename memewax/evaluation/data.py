@@ -10,7 +10,7 @@ import orjson
 from memewax.errors import BadRecordError, WorldError
 from memewax.records import Failed, Message, Pixels, Post
 from memewax.settings import Settings
-from operators.decode import decode
+from operators.fetching.decode import decode
 from operators.parse import parse_post
 
 POSTS: Final = "posts.jsonl"

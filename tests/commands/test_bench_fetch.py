@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from memewax.commands.app import app
 from memewax.commands.bench_fetch import Run, _report
 from memewax.commands.image_server import picture
-from operators.decode import decode
+from operators.fetching.decode import decode
 
 
 def test_it_shows_the_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:

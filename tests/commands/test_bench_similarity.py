@@ -14,7 +14,7 @@ from memewax.commands.bench_asking import Questions
 from memewax.commands.bench_corpus import Rows, questions, read_rows, write_synthetic
 from memewax.commands.bench_stores import by_dimensions, plot
 from models.nearest import unit
-from operators.corpora import Corpus
+from operators.corpora.corpus import Corpus
 from tests.brokers import Broker, RealBroker
 from tests.commands.typed import Memewax
 from tests.corpora import make_corpus

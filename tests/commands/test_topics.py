@@ -14,8 +14,8 @@ import yaml
 from confluent_kafka.admin import AdminClient
 from jsonschema import Draft202012Validator
 
-from operators import topics
-from operators.bodies import schema
+from operators.topics import declared as topics
+from operators.topics.bodies import schema
 from tests.brokers import RealBroker, unused_address
 from tests.commands.typed import Memewax
 

@@ -15,8 +15,9 @@ from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
 from memewax.settings import Settings
 from models.clusterers.relevant import RelevantClusterer
-from operators import fetch_ahead, jsonl_sink
-from operators.cluster import ClusterLogic
+from operators import jsonl_sink
+from operators.clusters.cluster import ClusterLogic
+from operators.fetching import fetch_ahead
 from operators.join import Shard
 from operators.store import PostStore
 from tests.flows.checks import check_outputs, outcomes

@@ -18,8 +18,8 @@ from memewax.commands.recovery import prepare_recovery
 from memewax.settings import Settings
 from models.clusterers.dbstream import DbstreamClusterer
 from operators.join import Shard
-from operators.topic_admin import Cluster, fitted
-from operators.topics import TAPS
+from operators.topics.admin import Cluster, fitted
+from operators.topics.declared import TAPS
 from tests.brokers import Broker, MockBroker, RealBroker, read_topic
 from tests.flows.pixels_flow import pixel_models
 from tests.flows.posts import Posts, make_posts

@@ -8,8 +8,8 @@ import lancedb
 import pytest
 
 from memewax.errors import WorldError
-from operators.answer_table import AnswerPart, AnswerTable
-from operators.answers import ANSWERS_SCHEMA, Answer, answer_row
+from operators.queries.answer import ANSWERS_SCHEMA, Answer, answer_row
+from operators.queries.answer_table import AnswerPart, AnswerTable
 
 Row = dict[str, Any]
 

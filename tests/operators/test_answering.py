@@ -16,11 +16,11 @@ from memewax.errors import WeightsError
 from memewax.records import Failed, Message, Vector
 from memewax.settings import Settings
 from models.standin import StandInText
-from operators import answering
-from operators.answering import EMBED, SEARCH, Embedders, embed, load_embedders, search
-from operators.answers import Answer, json_of_answer, result_row
-from operators.open_corpora import OpenCorpora
-from operators.queries import Query, parse_query
+from operators.corpora.opened import OpenCorpora
+from operators.queries import answering
+from operators.queries.answer import Answer, json_of_answer, result_row
+from operators.queries.answering import EMBED, SEARCH, Embedders, embed, load_embedders, search
+from operators.queries.query import Query, parse_query
 from operators.store import PostStore
 from tests.corpora import corpus_rows, make_corpus
 from tests.operators.test_corpora import row

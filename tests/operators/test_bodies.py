@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
 from memewax.records import SIDES, Cluster, ClusterEvent, DeadLetter, Failed, Message, Reading, Record
-from operators.answers import Answer, json_of_answer, json_of_sentence_embedding
-from operators.bodies import schema
-from operators.cluster_events import json_of_event
-from operators.corpora import Hit
+from operators.clusters.events import json_of_event
+from operators.corpora.corpus import Hit
 from operators.parse import parse_post
-from operators.queries import parse_first_version, parse_query
+from operators.queries.answer import Answer, json_of_answer, json_of_sentence_embedding
+from operators.queries.query import parse_first_version, parse_query
 from operators.rows import HEADER_PREFIX, headers_of_dead_letter, json_of_dead_letter, json_of_row, row_of
+from operators.topics.bodies import schema
 from tests.making import message, post, record, sides
 
 FETCH = Failed("fetch", "BadRecordError", "HTTP 404")

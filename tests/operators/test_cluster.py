@@ -10,8 +10,8 @@ from memewax.errors import SettingsError
 from memewax.records import Cluster, ClusterEvent, Embedded, Failed, Side, Vector
 from models.clusterer import Clusterer, StandInClusterer
 from models.clusterers.relevant import RelevantClusterer
-from operators import cluster
-from operators.cluster import ClusterLogic
+from operators.clusters import cluster
+from operators.clusters.cluster import ClusterLogic
 from tests.models.test_clusterer import scattered
 from tests.test_plain import is_plain
 

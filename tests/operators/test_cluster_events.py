@@ -15,12 +15,12 @@ from jsonschema import Draft202012Validator
 from memewax.errors import WorldError
 from memewax.records import Cluster, ClusterEvent, Record
 from memewax.settings import load_settings
-from operators.bodies import schema
-from operators.cluster_events import clusters_table, json_of_event
-from operators.cluster_reading import exemplars, merges_of, summaries
+from operators.clusters.events import clusters_table, json_of_event
+from operators.clusters.reading import exemplars, merges_of, summaries
 from operators.outputs import write_cluster_events
 from operators.rows import row_of
 from operators.store import PostStore
+from operators.topics.bodies import schema
 from tests.making import ANSWERS, post, sides, vector
 
 EVENTS = [

@@ -16,8 +16,8 @@ from memewax.records import Cluster, ClusterEvent, Embedded, Failed, Side
 from memewax.settings import load_settings
 from models.clusterers.agreement import Agreement
 from models.clusterers.choice import make_agreement, make_clusterer, make_shard
-from operators.cluster import ClusterLogic
-from operators.cluster_shards import AgreeLogic, ShardLogic, cluster_by
+from operators.clusters.cluster import ClusterLogic
+from operators.clusters.shards import AgreeLogic, ShardLogic, cluster_by
 from tests.models.test_relevant import captioned
 from tests.test_plain import is_plain
 

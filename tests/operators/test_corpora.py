@@ -12,8 +12,8 @@ import pytest
 
 from memewax.errors import BadRecordError, WorldError
 from memewax.records import Line, Reading
-from operators.corpora import Corpus, Hit
-from operators.corpus_memory import Filter
+from operators.corpora.corpus import Corpus, Hit
+from operators.corpora.memory import Filter
 from operators.rows import Row, row_of
 from operators.store import PostStore
 from tests.making import post, record, sides, vector
@@ -151,7 +151,7 @@ def test_thousands_of_changes_leave_memory_bounded(posts: PostStore, folder: Pat
 def test_another_process_finds_a_post_that_was_just_written(posts: PostStore, folder: Path) -> None:
     """The reader has the table open before the post is there; each line it gets, it refreshes and searches."""
     code = (
-        "import sys, numpy as np; from pathlib import Path; from operators.corpora import Corpus\n"
+        "import sys, numpy as np; from pathlib import Path; from operators.corpora.corpus import Corpus\n"
         f"corpus = Corpus.open(Path({str(folder)!r}), 'posts'); print('open', flush=True)\n"
         "for line in sys.stdin:\n"
         "    corpus.refresh(); print(corpus.search(np.eye(8, dtype=np.float32)[[int(line)]], 1)[0][0].id, flush=True)\n"

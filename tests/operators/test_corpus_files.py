@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from memewax.errors import WorldError
-from operators import corpus_files
-from operators.corpus_files import FileRow, RowFile
+from operators.corpora import files as corpus_files
+from operators.corpora.files import FileRow, RowFile
 
 ROWS: list[dict[str, Any]] = [
     {"id": f"{n}", "body": text} for n, text in enumerate(["plain", 'a "quote", a comma', "two\nlines", "é\U0001f600"])

@@ -23,16 +23,16 @@ from memewax.settings import Settings
 from models.nearest import unit
 from models.reduction import Projection
 from models.standin import StandInText
-from operators import corpus_load
-from operators.corpora import Corpus
-from operators.corpus_cleaning import STEPS, Step, steps_of, usual_steps
-from operators.corpus_columns import Columns, Draft
-from operators.corpus_files import RowFile
-from operators.corpus_load import Loaded, Loader
-from operators.corpus_memory import Filter
-from operators.corpus_store import beside
-from operators.corpus_table import CorpusTable, alone, check_name, drop_corpus
-from operators.open_corpora import OpenCorpora
+from operators.corpora import loading as corpus_load
+from operators.corpora.cleaning import STEPS, Step, steps_of, usual_steps
+from operators.corpora.columns import Columns, Draft
+from operators.corpora.corpus import Corpus
+from operators.corpora.files import RowFile
+from operators.corpora.loading import Loaded, Loader
+from operators.corpora.memory import Filter
+from operators.corpora.opened import OpenCorpora
+from operators.corpora.store import beside
+from operators.corpora.table import CorpusTable, alone, check_name, drop_corpus
 
 ARCHIVE = Path(__file__).parents[3] / "shared/data/tweets/archive.json.gz"
 CREATED = "Mon May 04 18:54:25 +0000 2009"
@@ -277,7 +277,7 @@ def test_a_load_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
 from pathlib import Path
-from operators import corpus_load
+from operators.corpora import loading as corpus_load
 from tests.operators.test_corpus_load import Counting, Place
 corpus_load._CHUNK = 10
 class Dying(Counting):

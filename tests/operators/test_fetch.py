@@ -19,10 +19,10 @@ from PIL import Image
 from memewax.errors import SettingsError
 from memewax.records import Arrival, Failed
 from memewax.settings import load_settings
-from operators.allowed import Allowed
-from operators.fetch import Fetcher, Limits, StandInFetcher
+from operators.fetching.allowed import Allowed
+from operators.fetching.fetch import Fetcher, Limits, StandInFetcher
+from operators.fetching.web import WebLimits
 from operators.inputs import fetching
-from operators.web import WebLimits
 from tests.making import post
 
 WEB = WebLimits(concurrency=4, bytes=100_000, seconds=9.0, connect_seconds=9.0, read_seconds=9.0, tries=1)

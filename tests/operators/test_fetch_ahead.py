@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from memewax.records import Arrival, DeadLetter, Failed, Post
 from operators import drain
-from operators.fetch import Fetching, StandInFetcher
-from operators.fetch_ahead import FetchAhead, Incoming
+from operators.fetching.fetch import Fetching, StandInFetcher
+from operators.fetching.fetch_ahead import FetchAhead, Incoming
 from operators.files import JsonLines
 from operators.reading import Position, Reader, Source, Unit
 from tests.making import message

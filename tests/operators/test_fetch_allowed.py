@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memewax.errors import SettingsError
-from operators.allowed import Allowed, is_public
+from operators.fetching.allowed import Allowed, is_public
 
 NOBODY = Allowed()
 

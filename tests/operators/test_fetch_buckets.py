@@ -9,9 +9,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry, known_implementations
 
-from operators.allowed import Allowed
-from operators.buckets import Buckets
-from operators.outcomes import FetchError, Outcome
+from operators.fetching.allowed import Allowed
+from operators.fetching.buckets import Buckets
+from operators.fetching.outcomes import FetchError, Outcome
 
 
 class Bucket(MemoryFileSystem):

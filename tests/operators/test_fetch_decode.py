@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from operators.decode import decode
-from operators.outcomes import FetchError
+from operators.fetching.decode import decode
+from operators.fetching.outcomes import FetchError
 
 RED = (254, 0, 0)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from operators.allowed import Allowed
-from operators.connecting import Resolve, resolve
-from operators.outcomes import FetchError, Outcome
-from operators.web import Web, WebLimits
+from operators.fetching.allowed import Allowed
+from operators.fetching.connecting import Resolve, resolve
+from operators.fetching.outcomes import FetchError, Outcome
+from operators.fetching.web import Web, WebLimits
 
 LIMITS = WebLimits(concurrency=4, bytes=100_000, seconds=5.0, connect_seconds=5.0, read_seconds=5.0, tries=1)
 HERE = Allowed.of(["127.0.0.0/8"])

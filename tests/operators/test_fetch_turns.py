@@ -5,7 +5,7 @@ from concurrent.futures import Future, wait
 
 import pytest
 
-from operators.turns import Turns
+from operators.fetching.turns import Turns
 
 SECONDS = 10.0
 

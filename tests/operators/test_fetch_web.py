@@ -14,9 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from memewax.telemetry import FETCH_CONNECTIONS, FETCH_RETRIES
-from operators.allowed import Allowed
-from operators.outcomes import FetchError, Outcome
-from operators.web import Web, WebLimits
+from operators.fetching.allowed import Allowed
+from operators.fetching.outcomes import FetchError, Outcome
+from operators.fetching.web import Web, WebLimits
 
 LIMITS = WebLimits(concurrency=4, bytes=100_000, seconds=60.0, connect_seconds=5.0, read_seconds=5.0, tries=3)
 HERE = Allowed.of(["127.0.0.0/8"])

@@ -15,7 +15,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSource, run_main
 
 from memewax.errors import SettingsError, WorldError
-from operators.kafka_sink import KafkaSink, KafkaSinkPart, OutMessage
+from operators.kafka.sink import KafkaSink, KafkaSinkPart, OutMessage
 from tests.brokers import Broker, MockBroker, RealBroker, create_topic, read_topic, unused_address
 
 Item = tuple[str, OutMessage]

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from memewax.errors import SettingsError, WorldError
 from memewax.records import Message
-from operators.kafka_source import KafkaTopic
+from operators.kafka.source import KafkaTopic
 from operators.reading import Position, Reader
 from tests.brokers import Broker, MockBroker, RealBroker, create_topic, produce, unused_address
 

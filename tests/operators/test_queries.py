@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memewax.records import Message
-from operators.corpus_memory import Filter
-from operators.queries import BadQueryError, Query, parse_first_version, parse_query
+from operators.corpora.memory import Filter
+from operators.queries.query import BadQueryError, Query, parse_first_version, parse_query
 
 
 def message(value: bytes, key: bytes | None = None) -> Message:

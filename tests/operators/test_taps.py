@@ -16,9 +16,10 @@ from memewax.records import Cluster, Failed, Reading, Side
 from memewax.settings import Settings
 from models.clusterer import StandInClusterer
 from models.load import load_models
-from operators.bodies import schema
 from operators.infer import Read
-from operators.taps import (
+from operators.topics.bodies import schema
+from operators.topics.declared import TAPS
+from operators.topics.taps import (
     chosen_taps,
     cluster_fields,
     embedding_fields,
@@ -29,7 +30,6 @@ from operators.taps import (
     text_fields,
     timestamp,
 )
-from operators.topics import TAPS
 from tests.brokers import MockBroker, unused_address
 from tests.making import arrival, sides, vector
 

@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from memewax.errors import SettingsError, WorldError
-from operators.topic_admin import Cluster, Difference, Found, differences, fitted
-from operators.topics import TOPICS, Topic, chosen
+from operators.topics.admin import Cluster, Difference, Found, differences, fitted
+from operators.topics.declared import TOPICS, Topic, chosen
 from tests.brokers import MockBroker, RealBroker, produce, read_topic, unused_address
 
 POSTS, ANALYTICS = chosen(["posts", "analytics"])

@@ -10,9 +10,9 @@ import yaml
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from memewax.errors import SettingsError
-from operators.asyncapi import asyncapi_document, yaml_of
-from operators.bodies import names, schema
-from operators.topics import TAPS, TOPICS, Topic, chosen
+from operators.topics.asyncapi import asyncapi_document, yaml_of
+from operators.topics.bodies import names, schema
+from operators.topics.declared import TAPS, TOPICS, Topic, chosen
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "asyncapi.yaml"
 SEED = {

@@ -19,7 +19,7 @@ from memewax.settings import Settings
 from memewax.telemetry import FETCHES
 from models.clusterer import StandInClusterer
 from models.load import load_models
-from operators.fetch import Fetching
+from operators.fetching.fetch import Fetching
 from operators.inputs import fetching
 from tests.making import post
 from tests.operators.zoo import Fails, Works, animals

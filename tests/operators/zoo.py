@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageCms, features
 
-from operators.outcomes import Outcome
+from operators.fetching.outcomes import Outcome
 
 RED: Final = (254, 0, 0)
 BLUE: Final = (0, 0, 254)

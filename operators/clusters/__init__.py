@@ -1,0 +1,1 @@
+"""Clusters as a step of the flow, and what a store tells of them."""

@@ -1,0 +1,83 @@
+"""The corpora of a store, opened when they are first asked for and followed from then on."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from memewax.errors import BadRecordError, MemewaxError
+from memewax.settings import Settings
+from memewax.telemetry import log
+from models.nearest_choice import IndexChoice
+from models.reduction import projection_names
+from operators.corpora.corpus import Corpus
+from operators.corpora.layout import POSTS
+from operators.corpora.store import beside, corpus_names, open_table
+from operators.queries.query import By
+
+_IMAGES = "embeddings"
+_BY_SIZE = IndexChoice()
+
+
+class OpenCorpora:
+    """Keeps corpora in memory and has each look at its table again after `refresh_seconds`; for one thread."""
+
+    def __init__(
+        self,
+        store: Path,
+        refresh_seconds: float,
+        index: IndexChoice = _BY_SIZE,
+        now: Callable[[], float] = time.monotonic,
+        reduced: str = "",
+    ) -> None:
+        """`reduced` names a reduction: corpora that have it are searched by its shorter vectors."""
+        self._store = store
+        self._index = index
+        self._refresh_seconds = refresh_seconds
+        self._now = now
+        self._reduced = reduced
+        self._open: dict[tuple[str, By], Corpus] = {}
+        self._looked: dict[tuple[str, By], float] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of the settings' store."""
+        reduced = settings.index_reduced
+        return cls(settings.store, settings.corpus_refresh_seconds, IndexChoice.of(settings), reduced=reduced)
+
+    def open_all(self) -> dict[str, int]:
+        """Read what is there already, so that the first to ask does not wait for it; rows of each corpus."""
+        rows = {}
+        for name in corpus_names(self._store):
+            try:
+                rows[name] = self.get(name).count()
+            except (MemewaxError, KeyError) as error:  # whoever asks for it is told
+                log.warning("corpus cannot be opened", corpus=name, error=str(error))
+        return rows
+
+    def get(self, name: str, by: By = "text") -> Corpus:
+        """The corpus as it was at most `refresh_seconds` ago.
+
+        Raises `WorldError` where it is not there, naming those that are, and `BadRecordError` where it has no images.
+        """
+        if by == "image" and name != POSTS:
+            raise BadRecordError(f"corpus {name!r} has no images; only {POSTS!r} has")
+        place = name, by
+        corpus = self._open.get(place)
+        if corpus is None:
+            open_table(self._store, name)  # refuses a name that is none, before it becomes part of a path
+            vectors = _IMAGES if by == "image" else None
+            has_it = by == "text" and self._reduced in projection_names(beside(self._store, name))
+            reduced = self._reduced if has_it else None
+            corpus = self._open[place] = Corpus.open(self._store, name, vectors, self._index, reduced)
+        elif self._now() - self._looked[place] >= self._refresh_seconds:
+            self._refresh(place, corpus)
+        self._looked[place] = self._now()
+        return corpus
+
+    def _refresh(self, place: tuple[str, By], corpus: Corpus) -> None:
+        try:
+            corpus.refresh()
+        except BaseException:
+            del self._open[place]  # gone, or amid a change: opened anew when it is asked for again
+            raise

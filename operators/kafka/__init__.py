@@ -1,0 +1,1 @@
+"""Kafka as a source that resumes and as a sink that checks."""

@@ -44,6 +44,10 @@ soak: setup
 ocr *args: setup
     .venv/bin/memewax bench ocr --json {{ args }}
 
+# Embeddings a second among 1,000 live clusters: river's own clusterer and ours.
+clustering *args: setup
+    .venv/bin/memewax bench clusters --json {{ args }}
+
 # What fetching many pictures at a time gains, from a server that takes 50 ms for each.
 fetching *args: setup
     .venv/bin/memewax bench fetch --json {{ args }}

@@ -15,7 +15,7 @@ from operators.tables import KeyedTable
 
 Row = dict[str, Any]
 
-_GATHER_SECONDS: Final = 0.5
+_GATHER_SECONDS: Final = 1.0
 """Between two writes: each takes some ten milliseconds, however few its rows are."""
 
 

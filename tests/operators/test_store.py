@@ -143,6 +143,14 @@ def test_many_writes_do_not_leave_many_fragments(
     assert posts.count() == 20
 
 
+def test_fragments_of_earlier_processes_count_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_COMPACT_EVERY", 5)
+    for number in range(12):
+        PostStore(folder, 8, 8).upsert([row_of(record(f"{number}"), "")])
+    statistics: Any = lancedb.connect(folder).open_table(TABLE).stats()
+    assert statistics["fragment_stats"]["num_fragments"] <= 5
+
+
 @pytest.mark.parametrize(
     ("dimensions", "told"), [((16, 8), "embeddings of 8 numbers .* 16"), ((8, 4), "text_embedding of 8 numbers .* 4")]
 )

@@ -20,7 +20,7 @@ class Projection:
     """`unit(vectors @ weights)`: what PCA and a trained dense layer have in common.
 
     PCA's mean is not taken off: Euclidean distances do not notice, and the cosines to be kept are those around the
-    origin of the whole space. Around the mean an eighth of the neighbours was lost in addition.
+    origin of the whole space. Around the mean a tenth of the neighbours was lost in addition.
     """
 
     method: Method

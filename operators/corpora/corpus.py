@@ -95,7 +95,7 @@ class Corpus:
 
     @property
     def index(self) -> Nearest:
-        """What searches; its rows are those of `ids`."""
+        """What searches, and holds the vectors."""
         return self._index
 
     def count(self) -> int:

@@ -59,3 +59,8 @@ overhead *args: setup
 # How long an answer takes; `just similarity --store DIR --brokers HOST:PORT` measures end to end too.
 similarity *args: setup
     .venv/bin/memewax bench similarity --json {{ args }}
+
+# Measure every model on a folder of data with its truth: `just eval DATA` (docs/quality.md says in which form).
+eval data: setup
+    for it in ocr:memes_text clusters:memes_template entities:entities sentiment:sentiment similarity:similarity; do \
+        test ! -e {{ data }}/${it#*:} || .venv/bin/memewax eval ${it%:*} --data {{ data }}/${it#*:} --save || exit; done

@@ -1,6 +1,8 @@
 """`memewax eval`: how good the models are, on data whose truth is known."""
 
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,14 +20,26 @@ app = typer.Typer(no_args_is_help=True, help="Measure how good the models of the
 _Data = Annotated[Path, typer.Option("--data", help="A JSONL file with the truth in it, or its folder.")]
 _Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
 _Casing = Literal["as-is", "upper", "lower"]
+_Save = Annotated[bool, typer.Option("--save", help="Keep the figures for `memewax eval compare`.")]
+_History = Annotated[
+    Path | None, typer.Option("--history", help="File to keep them in; by default in the user's data folder.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+# Measures and models are imported late, since they bring more than other commands need.
 
 
 @app.command()
-def ocr(data: _Data, limit: _Limit = None, as_json: _Json = False) -> None:
+def ocr(
+    data: _Data,
+    limit: _Limit = None,
+    page: Annotated[Path | None, typer.Option(help="Write the worst cases to this .html file.")] = None,
+    save: _Save = False,
+    history: _History = None,
+    as_json: _Json = False,
+) -> None:
     """Character and word error rates, words found in any order, and seconds an image."""
-    # Late, since the measures bring more than other commands need.
-    from memewax.evaluation import ocr
+    from memewax.evaluation import ocr, pages
     from memewax.evaluation.data import posts_of
     from memewax.evaluation.progress import Steps
     from models.load import load_ocr
@@ -35,7 +49,37 @@ def ocr(data: _Data, limit: _Limit = None, as_json: _Json = False) -> None:
     model = load_ocr(settings)
     with Steps("reading", len(posts)) as steps:
         cases = ocr.read(posts, model, settings, steps)
-    _show(ocr.report(cases, model.name), as_json)
+    report = ocr.report(cases, model.name)
+    if page:
+        _written(page, lambda: pages.write_ocr(page, report, cases))
+    _show(report, data, save, history, as_json)
+
+
+@app.command()
+def clusters(
+    data: _Data,
+    limit: _Limit = None,
+    page: Annotated[Path | None, typer.Option(help="Write a contact sheet of the clusters to this .html file.")] = None,
+    save: _Save = False,
+    history: _History = None,
+    as_json: _Json = False,
+) -> None:
+    """Clusters beside templates: on arrival, after merges, an offline oracle's, and BIRCH's."""
+    from memewax.evaluation import clusters, pages
+    from memewax.evaluation.data import posts_of
+    from memewax.evaluation.progress import Steps
+    from models.clusterers.choice import make_clusterer
+    from models.load import load_image
+
+    settings = load_settings()
+    posts = posts_of(data, "template", limit)
+    model, clusterer = load_image(settings), make_clusterer(settings)
+    with Steps("embedding", len(posts)) as steps:
+        embedded = clusters.embed(posts, model, settings, steps)
+    report, final = clusters.report(embedded, model.name, clusterer)
+    if page:
+        _written(page, lambda: pages.write_clusters(page, report, embedded, final))
+    _show(report, data, save, history, as_json)
 
 
 @app.command()
@@ -44,6 +88,8 @@ def entities(
     limit: _Limit = None,
     casing: Annotated[_Casing, typer.Option(help="Show the texts to the model in this case.")] = "as-is",
     line_width: Annotated[int | None, typer.Option(min=1, help="Break them into lines of so many letters.")] = None,
+    save: _Save = False,
+    history: _History = None,
     as_json: _Json = False,
 ) -> None:
     """F1 of the spans of names, of any type and with their kind."""
@@ -53,7 +99,7 @@ def entities(
 
     lines = lines_of(data, "text", "entities", limit=limit)
     model = load_entities(load_settings())
-    _show(entities.measure(lines, model, casing=casing, width=line_width), as_json)
+    _show(entities.measure(lines, model, casing=casing, width=line_width), data, save, history, as_json)
 
 
 @app.command()
@@ -61,6 +107,8 @@ def sentiment(
     data: _Data,
     limit: _Limit = None,
     noise: Annotated[float, typer.Option(min=0, max=1, help="Mistakes a character, as a poor reader makes.")] = 0.0,
+    save: _Save = False,
+    history: _History = None,
     as_json: _Json = False,
 ) -> None:
     """Recall as the mean over negative, neutral and positive, and correlation with people's ratings."""
@@ -70,24 +118,51 @@ def sentiment(
     lines = sentiment.texts_with_mood(data, limit)
     settings = load_settings()
     model = load_sentiment(settings)
-    _show(sentiment.measure(lines, model, by_compound=settings.sentiment == "vader", noise=noise), as_json)
+    report = sentiment.measure(lines, model, by_compound=settings.sentiment == "vader", noise=noise)
+    _show(report, data, save, history, as_json)
 
 
 @app.command()
-def similarity(data: _Data, limit: _Limit = None, as_json: _Json = False) -> None:
+def similarity(
+    data: _Data, limit: _Limit = None, save: _Save = False, history: _History = None, as_json: _Json = False
+) -> None:
     """Correlation of the cosine of sentences with people's scores."""
     from memewax.evaluation import similarity
     from memewax.evaluation.data import lines_of
     from models.load import load_text
 
     lines = lines_of(data, "a", "b", "score", limit=limit)
-    _show(similarity.measure(lines, load_text(load_settings())), as_json)
+    _show(similarity.measure(lines, load_text(load_settings())), data, save, history, as_json)
 
 
-def _show(report: "Report", as_json: bool) -> None:
-    from memewax.evaluation.tables import table
+@app.command()
+def compare(history: _History = None, as_json: _Json = False) -> None:
+    """The last saved run of each kind beside the one before, on the same data with the same options."""
+    from memewax.evaluation.history import compare, history_file, load
+    from memewax.evaluation.tables import comparison_table
 
+    found = compare(load(history or history_file()))
     if as_json:
-        sys.stdout.write(orjson.dumps(report.to_dict()).decode() + "\n")
+        sys.stdout.write(orjson.dumps([it.to_dict() for it in found]).decode() + "\n")
+        return
+    console = Console()
+    for comparison in found:
+        console.print(comparison_table(comparison))
+
+
+def _written(page: Path, write: Callable[[], None]) -> None:
+    write()
+    print(f"memewax: the page is {page}", file=sys.stderr)
+
+
+def _show(report: "Report", data: Path, save: bool, history: Path | None, as_json: bool) -> None:
+    from memewax.evaluation import history as kept
+    from memewax.evaluation.tables import report_table
+
+    found = report.to_dict()
+    if save or history:
+        kept.save(history or kept.history_file(), data, found, datetime.now(UTC))
+    if as_json:
+        sys.stdout.write(orjson.dumps(found).decode() + "\n")
     else:
-        Console().print(table(report))
+        Console().print(report_table(report))

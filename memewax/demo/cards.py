@@ -1,32 +1,19 @@
 """What the page shows of each post, made ready so that the template only lays it out."""
 
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import SequenceMatcher
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
-
-from PIL import Image, ImageOps
 
 from memewax.demo.figures import Letter, Sample
 from memewax.demo.photographs import PHOTOGRAPHS
 from memewax.demo.report import Row, match, mood
 from memewax.demo.truth import PostTruth, Truth
-from memewax.evaluation.texts import fold
+from memewax.evaluation.showing import Word, compared, thumbnail
 
-_THUMBNAIL: Final = (440, 440)
 _SHOWS: Final = {photograph.template: photograph.shows for photograph in PHOTOGRAPHS}
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word, and whether the other text has it in that place."""
-
-    text: str
-    right: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +81,6 @@ def returns(dead_letters: Iterable[Row], letters: Iterable[Letter]) -> list[Retu
     ]
 
 
-def compared(other: str, text: str) -> tuple[tuple[Word, ...], ...]:
-    """The lines of `text`, each word judged by whether `other` has it in that place."""
-    words = text.split()
-    matcher = SequenceMatcher(None, [fold(word) for word in other.split()], [fold(word) for word in words], False)
-    right = {block.b + place for block in matcher.get_matching_blocks() for place in range(block.size)}
-    judged = iter([Word(word, number in right) for number, word in enumerate(words)])
-    return tuple(tuple(next(judged) for _ in line.split()) for line in text.splitlines())
-
-
 def _group(cluster: int, cards: list[Card]) -> Group:
     templates = Counter(card.truth.template for card in cards if card.truth)
     template, members = templates.most_common(1)[0] if templates else ("", 0)
@@ -117,7 +95,7 @@ def _card(row: Row, truth: PostTruth | None, sample: Sample | None, folder: Path
     return Card(
         row=row,
         truth=truth,
-        picture=_data_uri(folder, row["url"]),
+        picture=thumbnail(folder, row["url"]),
         alt=alt[:1].upper() + alt[1:],
         lines=compared(sample.drawn if sample else read, read),
         drawn=compared(read, sample.drawn) if sample else (),
@@ -137,19 +115,3 @@ def _chips(row: Row, truth: PostTruth | None) -> tuple[Chip, ...]:
     ]
     chips += [Chip(text, label, "missed") for text, label, entity in matched if entity is None]
     return tuple(chips)
-
-
-def _data_uri(folder: Path, url: str) -> str | None:
-    """The picture at `url`, small, within the page itself; None where it is outside `folder` or no picture."""
-    path = (folder / url).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        return None
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, Image.DecompressionBombError, ValueError):
-        return None
-    image.thumbnail(_THUMBNAIL)
-    buffer = BytesIO()
-    image.save(buffer, "WEBP", quality=75)
-    return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"

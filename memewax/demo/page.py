@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from memewax.demo.cards import groups, returns
 from memewax.demo.figures import Summary
 from memewax.demo.photographs import PHOTOGRAPHS
 from memewax.demo.report import Row
 from memewax.demo.truth import Truth
+from memewax.evaluation.showing import templates
 
 _GOLDEN_ANGLE: Final = 137.5
 """Degrees between the hues of neighbouring clusters, so that they differ however many there are."""
@@ -37,21 +36,18 @@ def write_page(
 
     All text is escaped, and a content security policy in the page lets nothing in it run or be fetched.
     """
-    environment = Environment(
-        loader=PackageLoader("memewax.demo", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     found = groups(rows, truth, summary.samples, folder)
-    html = environment.get_template("page.html").render(
-        summary=summary,
-        tiles=tiles(summary),
-        groups=found,
-        hues={group.cluster: round(place * _GOLDEN_ANGLE) % 360 for place, group in enumerate(found)},
-        returns=returns(dead_letters, summary.dead_letters.letters),
-        photographs=PHOTOGRAPHS,
+    html = (
+        templates("memewax.demo")
+        .get_template("page.html")
+        .render(
+            summary=summary,
+            tiles=tiles(summary),
+            groups=found,
+            hues={group.cluster: round(place * _GOLDEN_ANGLE) % 360 for place, group in enumerate(found)},
+            returns=returns(dead_letters, summary.dead_letters.letters),
+            photographs=PHOTOGRAPHS,
+        )
     )
     path.write_text(html, encoding="utf-8")
     return path

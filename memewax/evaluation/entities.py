@@ -68,13 +68,10 @@ def measure(
         found = {f"{name}_f1": _f1(counts[indices]) for name, counts in scores.items()}
         return found | {"precision": hits / max(1.0, hits + extra), "recall": hits / max(1.0, hits + missed)}
 
-    notes = {
-        "casing": casing,
-        "line_width": width,
-        "failures": [answer.reason for answer in given if isinstance(answer, Failed)],
-    }
+    options = {"casing": casing, "line_width": width}
+    failures = tuple(answer.reason for answer in given if isinstance(answer, Failed))
     measured: dict[str, Figure] = with_intervals(len(lines), figures)
-    return Report("entities", len(lines), measured, {"entities": model.name}, _PACKAGES, notes)
+    return Report("entities", len(lines), measured, {"entities": model.name}, _PACKAGES, options, failures)
 
 
 def _expected(line: dict[str, Any]) -> list[tuple[int, int, str]]:

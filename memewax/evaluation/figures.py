@@ -38,8 +38,10 @@ class Report:
     models: Mapping[str, str]
     packages: tuple[str, ...] = ()
     """Those whose versions the figures depend on."""
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    """What else is to be known: failures, options."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """How the data were shown or the answers judged, where there is a choice."""
+    failures: tuple[str, ...] = ()
+    """Why items could not be answered for."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: `{kind: {figure: value, …, n, intervals, models, versions}}`."""
@@ -52,7 +54,8 @@ class Report:
                 "intervals": nested(intervals),
                 "models": dict(self.models),
                 "versions": {"memewax": __version__, "python": platform.python_version(), **versions},
-                **self.notes,
+                "options": dict(self.options),
+                "failures": list(self.failures),
             }
         }
 

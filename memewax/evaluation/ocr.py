@@ -12,7 +12,7 @@ from memewax.records import Failed, Pixels, Reading
 from memewax.settings import Settings
 from models.base import Model
 
-_PACKAGES = ("easyocr", "jiwer", "torch")
+_PACKAGES = ("easyocr", "jiwer", "onnxruntime", "rapidocr", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +57,5 @@ def report(cases: Sequence[Case], model: str) -> Report:
         figures |= {f"{name}.{figure}" if name else figure: value for figure, value in measured.items()}
     times = [case.seconds for case in cases if case.failure is None]
     figures["seconds_per_image"] = Figure(sum(times) / max(1, len(times)))
-    failures = [case.failure.reason for case in cases if case.failure is not None]
-    return Report("ocr", len(cases), figures, {"text": model}, _PACKAGES, {"failures": failures})
+    failures = tuple(case.failure.reason for case in cases if case.failure is not None)
+    return Report("ocr", len(cases), figures, {"text": model}, _PACKAGES, failures=failures)

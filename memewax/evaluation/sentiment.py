@@ -10,7 +10,7 @@ from sklearn.metrics import recall_score
 
 from memewax.errors import WorldError
 from memewax.evaluation.data import lines_of, number
-from memewax.evaluation.figures import Indices, Report, with_intervals
+from memewax.evaluation.figures import Figure, Indices, Report, with_intervals
 from memewax.evaluation.moods import MOODS, mood_of_compound, mood_of_shares, mood_of_valence
 from memewax.evaluation.noise import noisy
 from memewax.evaluation.progress import answers
@@ -58,12 +58,9 @@ def measure(
             measured["spearman"] = float(spearmanr(compound[rows], valence[rows]).statistic) if there else np.nan
         return measured
 
-    notes = {
-        "mood_by": "compound score" if by_compound else "largest share",
-        "noise": noise,
-        "noise_cer": rates(count(texts, seen, fold_nothing))["cer"],
-        "failures": [answer.reason for answer in given if isinstance(answer, Failed)],
-    }
-    return Report(
-        "sentiment", len(lines), with_intervals(len(lines), figures), {"sentiment": model.name}, _PACKAGES, notes
-    )
+    options = {"mood_by": "compound score" if by_compound else "largest share", "noise": noise}
+    failures = tuple(answer.reason for answer in given if isinstance(answer, Failed))
+    measured = with_intervals(len(lines), figures)
+    if noise:
+        measured["noise_cer"] = Figure(rates(count(texts, seen, fold_nothing))["cer"])
+    return Report("sentiment", len(lines), measured, {"sentiment": model.name}, _PACKAGES, options, failures)

@@ -39,11 +39,11 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     names = {"run", "demo", "doctor", "settings", "bench", "bench overhead", "bench fetch", "bench ocr", "ingest"}
-    names |= {"eval", "eval ocr", "eval entities", "eval sentiment", "eval similarity"}
+    names |= {"eval", "eval ocr", "eval clusters", "eval entities", "eval sentiment", "eval similarity", "eval compare"}
     names |= {"corpus", "corpus load", "corpus list", "corpus drop", "corpus describe", "corpus reduce", "serve", "ask"}
     names |= {"clusters", "clusters list", "clusters show", "clusters trending", "bench clusters"}
     names |= {"topics", "topics create", "topics check", "topics describe", "topics asyncapi"}
-    names |= {"bench similarity", "bench clusters", "clusters", "clusters list", "clusters show", "clusters trending"}
+    names |= {"bench similarity"}
     assert COMMANDS.keys() == {"memewax"} | {f"memewax {name}" for name in names}
 
 

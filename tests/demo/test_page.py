@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from memewax.demo import Truth, summarise, write_page
-from memewax.demo.cards import compared
+from memewax.evaluation.showing import compared
 from tests.demo.conftest import Rows
 
 HOSTILE = "<script>document.title = 'it ran'</script><img src=x onerror=alert(1)>"

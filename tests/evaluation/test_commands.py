@@ -12,7 +12,7 @@ import pytest
 from memewax.commands.app import main
 from tests.evaluation.conftest import write_lines, write_posts
 
-Evaluate = Callable[..., dict[str, Any]]
+Evaluate = Callable[..., Any]
 
 
 @pytest.fixture
@@ -22,12 +22,11 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
     monkeypatch.setattr("memewax.evaluation.figures.RESAMPLES", 40)
 
-    def run(*words: object) -> dict[str, Any]:
+    def run(*words: object) -> Any:
         monkeypatch.setattr(sys, "argv", ["memewax", "eval", *map(str, words), "--json"])
         with suppress(SystemExit):  # an error leaves nothing on stdout
             main()
-        found: dict[str, Any] = orjson.loads(capsys.readouterr().out)
-        return found
+        return orjson.loads(capsys.readouterr().out)
 
     return run
 
@@ -64,7 +63,7 @@ def test_entities(evaluate: Evaluate, folder: Path) -> None:
     assert (found["precision"], found["recall"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert found["name_f1"] == found["span_f1"]
     assert found["typed_f1"] == pytest.approx(2 * 1 / (3 + 3))
-    assert found["casing"] == "as-is"
+    assert found["options"] == {"casing": "as-is", "line_width": None}
     assert evaluate("entities", "--data", ".", "--casing", "upper", "--limit", 1)["entities"]["span_f1"] == 1
     assert evaluate("entities", "--data", ".", "--line-width", 5)["entities"]["span_f1"] < 1  # "Anna\nand" is one word
 

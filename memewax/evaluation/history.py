@@ -1,0 +1,132 @@
+"""Runs that were saved, and what changed from one to the next of a kind on the same data with the same options."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import platformdirs
+
+from memewax.errors import WorldError
+
+_BESIDE: Final = ("intervals", "models", "versions", "options", "failures", "n")
+"""What a report says beside its figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A report as it was saved."""
+
+    time: str
+    """ISO 8601, UTC."""
+    kind: str
+    data: str
+    """The path's last two parts: `memes_text/posts.jsonl`, wherever that lies."""
+    report: Mapping[str, Any]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Figures by their dotted names."""
+        return dict(_numbers({name: it for name, it in self.report.items() if name not in _BESIDE}))
+
+    def interval(self, figure: str) -> tuple[float, float] | None:
+        """The figure's interval, where it has one."""
+        place: Any = self.report["intervals"]
+        for name in figure.split("."):
+            place = place.get(name) if isinstance(place, dict) else None
+        return (float(place[0]), float(place[1])) if place else None
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Runs with the same can be compared: kind, data, number of items, options."""
+        options = [f"{name}={it}" for name, it in self.report["options"].items() if it is not None]
+        return self.kind, self.data, f"n={self.report['n']}", *options
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A figure in two runs."""
+
+    figure: str
+    before: float
+    after: float
+    beyond: bool
+    """Whether it left the interval of the run before, and the figure of the run before that of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The last run of a group beside the one before; None where there is only one."""
+
+    last: Run
+    before: Run | None
+    changes: tuple[Change, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def history_file() -> Path:
+    """Where runs are kept unless told otherwise."""
+    return Path(platformdirs.user_data_dir("memewax")) / "evaluations.jsonl"
+
+
+def save(file: Path, data: Path, report: Mapping[str, Any], now: datetime) -> None:
+    """Add a report, `{kind: {…}}`, as a line; raises `WorldError` where the file cannot be written."""
+    ((kind, figures),) = report.items()
+    resolved = data.resolve()
+    run = {"time": now.isoformat(timespec="seconds"), "kind": kind, "data": "/".join(resolved.parts[-2:])}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab") as out:
+            out.write(orjson.dumps({**run, "report": figures}) + b"\n")
+    except OSError as error:
+        raise WorldError(f"{file}: {error.strerror}") from None
+
+
+def load(file: Path) -> list[Run]:
+    """All runs, the oldest first; raises `WorldError` where there is no history or a line of it is broken."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise WorldError(f"{file}: {error.strerror}; `memewax eval … --save` writes it") from None
+    try:
+        return [Run(**orjson.loads(line)) for line in lines]
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise WorldError(f"{file} is no history of evaluations: {error}") from None
+
+
+def compare(runs: Sequence[Run]) -> list[Comparison]:
+    """For each group its last run and the one before."""
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.group, []).append(run)
+    return [_comparison(*([None, *members][-2:])) for members in groups.values()]
+
+
+def _comparison(before: Run | None, last: Run | None) -> Comparison:
+    assert last is not None, "a group has a run at least"
+    changes = [
+        Change(figure, before.figures[figure], value, _beyond(figure, before, last))
+        for figure, value in last.figures.items()
+        if before is not None and figure in before.figures
+    ]
+    return Comparison(last, before, tuple(changes))
+
+
+def _beyond(figure: str, before: Run, last: Run) -> bool:
+    pairs = ((before.interval(figure), last.figures[figure]), (last.interval(figure), before.figures[figure]))
+    return all(interval is not None and not interval[0] <= value <= interval[1] for interval, value in pairs)
+
+
+def _numbers(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for name, it in tree.items():
+        if isinstance(it, dict):
+            found += _numbers(it, f"{prefix}{name}.")
+        elif isinstance(it, int | float) and not isinstance(it, bool):
+            found.append((prefix + name, float(it)))
+    return found

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, v_measure_score
+
+from memewax.errors import WorldError
+from memewax.evaluation.clusters import agreement, birch, embed, online, oracle, report
+from memewax.evaluation.data import posts_of
+from memewax.evaluation.progress import Steps
+from memewax.records import Cluster, ClusterEvent, Vector
+from memewax.settings import Settings
+from models.clusterer import Clusterer, StandInClusterer
+from models.standin import StandInImage
+from tests.evaluation.conftest import write_posts
+
+SIZES = (30, 20, 12)
+
+
+@pytest.fixture
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors around a few directions, with a large mean that they share; and which direction each is of."""
+    random = np.random.default_rng(2)
+    truth = random.permutation(np.repeat(np.arange(len(SIZES)), SIZES))
+    directions = random.normal(size=(len(SIZES), 96))
+    points = 40 * np.ones(96) + 4 * directions[truth] + 0.5 * random.normal(size=(len(truth), 96))
+    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32), truth
+
+
+def test_the_oracle_finds_what_is_there_and_birch_sees_only_the_mean(blobs: tuple[np.ndarray, np.ndarray]) -> None:
+    vectors, truth = blobs
+    everything = np.arange(len(truth))
+    assert agreement(truth, oracle(vectors, len(SIZES)), everything)["ari"] == pytest.approx(1)
+    assert set(birch(vectors).tolist()) == {0}
+    found = agreement(truth, birch(vectors), everything)
+    assert (found["v_measure"], found["ari"], found["nmi"]) == (0, 0, 0)
+    assert found["purity"] == pytest.approx(max(SIZES) / sum(SIZES))
+
+
+def test_measures_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(3)
+    for clusters in (1, 2, 9, 60):
+        truth, labels = random.integers(0, 5, 60), random.integers(0, clusters, 60)
+        found = agreement(truth, labels, np.arange(60))
+        assert found["v_measure"] == pytest.approx(v_measure_score(truth, labels), abs=1e-9)
+        assert found["ari"] == pytest.approx(adjusted_rand_score(truth, labels), abs=1e-9)
+        expected = normalized_mutual_info_score(truth, labels, average_method="geometric")
+        assert found["nmi"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2], [5, 5, 7]])
+def test_a_partition_agrees_with_itself(labels: list[int]) -> None:
+    found = agreement(np.array(labels), np.array(labels), np.arange(3))
+    assert list(found.values()) == pytest.approx([1, 1, 1, 1])
+
+
+def test_agreement_is_over_the_items_asked_for() -> None:
+    truth, labels = np.array([0, 0, 1, 1]), np.array([5, 5, 7, 5])
+    assert agreement(truth, labels, np.array([0, 1, 2]))["ari"] == 1
+    assert agreement(truth, labels, np.arange(4))["ari"] < 1
+
+
+class Regretful(Clusterer):
+    """A new cluster for each, and the third time all of them are one."""
+
+    name = "regretful"
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def learn(self, embedding: Vector) -> Cluster:
+        self._seen += 1
+        return Cluster(self._seen, 0.0)
+
+    def events(self) -> list[ClusterEvent]:
+        return [ClusterEvent("merge", 2, 1), ClusterEvent("merge", 3, 2)] if self._seen == 3 else []
+
+    def count(self) -> int:
+        return 1
+
+    def state(self) -> dict[str, int]:
+        return {}
+
+    def restore(self, state: dict[str, int]) -> None: ...
+
+
+def test_labels_on_arrival_and_after_merges() -> None:
+    arrival, final = online(np.zeros((4, 2), np.float32), Regretful())
+    assert arrival.tolist() == [1, 2, 3, 4]
+    assert final.tolist() == [1, 1, 1, 4]
+
+
+def test_a_picture_without_embedding_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memewax.evaluation.figures.RESAMPLES", 10)
+    file = write_posts(tmp_path, [{"template": name} for name in ("cat", "cat", "dog", "dog")])
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    posts = posts_of(file, "template")
+    with Steps("embedding", len(posts)) as steps:
+        embedded = embed(posts, StandInImage(), Settings(), steps)
+        assert embedded.templates == ["cat", "dog", "dog"]
+        found, final = report(embedded, "stand-in", StandInClusterer())
+        assert found.n == 3
+        assert len(found.failures) == 1
+        assert found.figures["oracle.clusters"].value == 2
+        assert final.tolist() == [0, 0, 0]
+        for name in ("0.png", "2.png"):
+            (tmp_path / name).unlink()
+        with pytest.raises(WorldError, match="1 of 4 pictures could be embedded"):
+            embed(posts, StandInImage(), Settings(), steps)

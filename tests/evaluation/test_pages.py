@@ -1,0 +1,91 @@
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memewax.evaluation import ocr
+from memewax.evaluation.clusters import embed, report
+from memewax.evaluation.data import posts_of
+from memewax.evaluation.pages import sheets, worst, write_clusters, write_ocr
+from memewax.evaluation.progress import Steps
+from memewax.settings import Settings
+from models.clusterer import StandInClusterer
+from models.standin import StandInImage, StandInOcr
+from tests.evaluation.conftest import write_posts
+
+HOSTILE = "<script>document.title = 'it ran'</script><img src=x onerror=alert(1)>"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memewax.evaluation.figures.RESAMPLES", 10)
+
+
+@pytest.fixture
+def ocr_page(tmp_path: Path) -> Path:
+    """The stand-in reads "Hello Paris" everywhere."""
+    file = write_posts(tmp_path, [{"text": it} for it in ("hello paris", "Hello\nRome", HOSTILE, "no picture")])
+    (tmp_path / "3.png").unlink()
+    posts = posts_of(file, "text")
+    with Steps("reading", len(posts)) as steps:
+        cases = ocr.read(posts, StandInOcr(), Settings(), steps)
+    assert [case.name for case in worst(cases)] == ["3-made", "2-made", "1-made"]
+    write_ocr(tmp_path / "page.html", ocr.report(cases, "stand-in"), cases)
+    return tmp_path / "page.html"
+
+
+@pytest.fixture
+def clusters_page(tmp_path: Path) -> Path:
+    """Five pictures in one cluster."""
+    file = write_posts(tmp_path, [{"template": it} for it in ("cat", "dog", "cat", HOSTILE, "cat")])
+    posts = posts_of(file, "template")
+    with Steps("embedding", len(posts)) as steps:
+        embedded = embed(posts, StandInImage(), Settings(), steps)
+    found, labels = report(embedded, "stand-in", StandInClusterer())
+    (sheet,) = sheets(embedded, labels)
+    assert (sheet.template, sheet.members, sheet.all_members) == ("cat", 3, 3)
+    assert [picture.stranger for picture in sheet.pictures] == [False] * 3 + [True] * 2
+    write_clusters(tmp_path / "page.html", found, embedded, labels)
+    return tmp_path / "page.html"
+
+
+def test_clusters_are_split_by_their_labels(tmp_path: Path) -> None:
+    posts = posts_of(write_posts(tmp_path, [{"template": it} for it in "abab"]), "template")
+    with Steps("embedding", 4) as steps:
+        embedded = embed(posts, StandInImage(), Settings(), steps)
+    found = sheets(embedded, np.array([7, 3, 7, 7]))
+    assert [(sheet.cluster, sheet.template, sheet.members, sheet.all_members) for sheet in found] == [
+        (7, "a", 2, 2),
+        (3, "b", 1, 2),
+    ]
+
+
+def test_both_texts_stand_side_by_side(ocr_page: Path) -> None:
+    html = ocr_page.read_text()
+    assert "Hello <br><u>Rome</u>" in html
+    assert "Hello <mark>Paris</mark>" in html
+    assert html.count("<article") == 3
+    assert "No such file" in html
+
+
+@pytest.mark.parametrize("page", ["ocr_page", "clusters_page"])
+def test_hostile_text_is_text_and_nothing_is_fetched(page: str, request: pytest.FixtureRequest) -> None:
+    html = request.getfixturevalue(page).read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert set(re.findall(r'(?:src|href)="([^",]*)', html)) == {"data:", "data:image/webp;base64"}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
+@pytest.mark.parametrize("page", ["ocr_page", "clusters_page"])
+def test_it_opens_in_a_browser(page: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    path = request.getfixturevalue(page)
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]
+    command += ["--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "<title>memewax eval" in dom
+    assert "it ran</title>" not in dom

@@ -15,6 +15,7 @@ from memewax.commands.hits import print_answer, safe_json
 from memewax.errors import MemewaxError, SettingsError, WorldError
 from memewax.records import Message
 from memewax.settings import Settings, load_settings
+from memewax.telemetry import configure_logging
 
 Body = dict[str, Any]
 Ask = Callable[[Body], Body]
@@ -49,6 +50,7 @@ def ask(
         raise SettingsError("a sentence and an image: ask for one of them")
     overrides = {name: value for name, value in {"store": store, "corpus": corpus}.items() if value is not None}
     settings = load_settings(**overrides)
+    configure_logging("error")  # who asks gets an answer or one line
     filters = {"source": source, "after": after, "before": before, "language": language}
     common: Body = {"k": count, "filters": {name: value for name, value in filters.items() if value is not None}}
     if corpus is not None:

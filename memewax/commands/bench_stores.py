@@ -89,7 +89,7 @@ def _duckdb(rows: FloatMatrix) -> Ask:
 
 def _lancedb(folder: Path, rows: FloatMatrix) -> Ask:
     table: Any = lancedb.connect(folder).create_table("rows", _table(rows))
-    return lambda query: table.search(query).distance_type("cosine").select(["id"]).limit(_K).to_arrow()
+    return lambda query: table.search(query).distance_type("cosine").select(["id", "_distance"]).limit(_K).to_arrow()
 
 
 def plot(points: list[Point], rows: int, path: Path) -> None:

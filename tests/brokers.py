@@ -15,7 +15,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-START = Path(__file__).resolve().parents[2] / "shared" / "kafka" / "start"
+from tests.folders import SHARED
+
+START = SHARED / "kafka" / "start"
 """Apache Kafka for tests, beside the repository; not part of it."""
 
 Headers = tuple[tuple[str, bytes | None], ...]

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import typer
@@ -11,8 +10,8 @@ from typer.core import TyperGroup
 
 from memewax.commands.app import app
 from memewax.settings import PREFIX, Settings
+from tests.folders import ROOT
 
-ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
     "README.md",
     *sorted(

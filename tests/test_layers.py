@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.folders import ROOT
+
 LAYERS = ("vocabulary", "models", "operators", "dataflows", "people")
 PEOPLE = ("memewax.commands", "memewax.demo", "memewax.evaluation", "memewax.__main__")
 HEAVY = ("torch", "torchvision", "easyocr", "transformers", "spacy", "sentence_transformers", "sklearn", "skimage")

@@ -3,17 +3,16 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import pytest
 
 from operators.parse import parse_post
+from tests.folders import ROOT
 from tests.making import message
 from tests.nifi_steps import Played, play
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 DEFINITION: Final = orjson.loads((ROOT / "nifi/posts-to-kafka.json").read_bytes())
 GROUP: Final = DEFINITION["flowContents"]
 PROCESSORS: Final = {it["identifier"]: it for it in GROUP["processors"]}

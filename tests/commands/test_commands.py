@@ -20,8 +20,8 @@ from memewax.commands.progress import Progress
 from memewax.commands.supervise import Ended
 from operators.store import PostStore
 from tests.commands.typed import Done, Memewax
+from tests.folders import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 POSTS = 40
 
 

@@ -16,7 +16,7 @@ from memewax.commands.hits import harmless, safe_json
 from operators.store import PostStore
 from tests.commands.typed import Done, Memewax
 from tests.corpora import make_corpus
-from tests.operators.test_corpora import row
+from tests.operators.corpora.test_corpus import row
 
 HOSTILE = "\x1b[31m[bold red]red[/] \x9b2J \u202eknalb"
 ANY_TEXT = ['it\'s "quoted" %s 100%', "🙂👍🏽 naïve", "日本語 שלום العربية", "x" * 10_000, "--looks-like-an-option"]

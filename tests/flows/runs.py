@@ -22,8 +22,8 @@ from memewax.commands.recovery import prepare_recovery
 from operators.store import PostStore
 from tests.flows.cli import PIXELS
 from tests.flows.pixels_flow import GRID, SECONDS
+from tests.folders import ROOT
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 90.0
 """Seconds after which a process that should have ended hangs."""
 Row = dict[str, Any]

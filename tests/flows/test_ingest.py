@@ -26,8 +26,9 @@ from dataflows.ingest import ingest
 from memewax.commands.recovery import prepare_recovery
 from tests.brokers import Broker, MockBroker, RealBroker, create_topic, read_topic
 from tests.flows.posts import picture_of
-from tests.flows.runs import ROOT, Flow, Running, whole_lines
+from tests.flows.runs import Flow, Running, whole_lines
 from tests.flows.test_crash import SOURCE, CrashError, crash_at
+from tests.folders import ROOT
 from tests.services import (
     Fault,
     Services,

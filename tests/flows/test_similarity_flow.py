@@ -22,7 +22,8 @@ from memewax.commands.asker import Asker
 from memewax.commands.recovery import prepare_recovery
 from tests.brokers import Broker, create_topic, produce, read_topic
 from tests.corpora import corpus_rows, make_corpus
-from tests.flows.runs import ROOT, Running
+from tests.flows.runs import Running
+from tests.folders import ROOT
 
 Body = dict[str, Any]
 TEXTS = ["a", "bb", "ccc"]

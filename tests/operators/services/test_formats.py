@@ -16,10 +16,11 @@ from operators.services import imgur, reddit, tumblr
 from operators.services.listing import Found, Item, as_json, posts_of
 from operators.services.markup import read_html
 from operators.services.web import TroubleError
+from tests.folders import SHARED
 from tests.services import imgur_album, imgur_image, reddit_gallery, reddit_post, tumblr_post
 
 NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)
-RECORDED: Final = Path(__file__).resolve().parents[4] / "shared" / "data" / "api"
+RECORDED: Final = SHARED / "data" / "api"
 SERVICES: Final[dict[str, ModuleType]] = {"reddit": reddit, "imgur": imgur, "tumblr": tumblr}
 FILES: Final = sorted(path for path in RECORDED.glob("*/*.json"))
 

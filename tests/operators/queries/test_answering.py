@@ -23,7 +23,7 @@ from operators.queries.answering import EMBED, SEARCH, Embedders, embed, load_em
 from operators.queries.query import Query, parse_query
 from operators.store import PostStore
 from tests.corpora import corpus_rows, make_corpus
-from tests.operators.test_corpora import row
+from tests.operators.corpora.test_corpus import row
 
 TEXTS = ["a", "bb", "ccc", "dddd", "eeeee"]
 

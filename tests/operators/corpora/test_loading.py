@@ -33,8 +33,9 @@ from operators.corpora.memory import Filter
 from operators.corpora.opened import OpenCorpora
 from operators.corpora.store import beside
 from operators.corpora.table import CorpusTable, alone, check_name, drop_corpus
+from tests.folders import ROOT, SHARED
 
-ARCHIVE = Path(__file__).parents[3] / "shared/data/tweets/archive.json.gz"
+ARCHIVE = SHARED / "data/tweets/archive.json.gz"
 CREATED = "Mon May 04 18:54:25 +0000 2009"
 
 
@@ -278,7 +279,7 @@ def test_a_load_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 import os, signal, sys
 from pathlib import Path
 from operators.corpora import loading as corpus_load
-from tests.operators.test_corpus_load import Counting, Place
+from tests.operators.corpora.test_loading import Counting, Place
 corpus_load._CHUNK = 10
 class Dying(Counting):
     def infer(self, batch):
@@ -288,7 +289,7 @@ class Dying(Counting):
 place = Place(Path(sys.argv[1])); place.model = Dying()
 import json; place.load(json.loads(place.file.read_text()))
 """
-    died = subprocess.run([sys.executable, "-c", code, os.fspath(tmp_path)], check=False, cwd=Path(__file__).parents[2])
+    died = subprocess.run([sys.executable, "-c", code, os.fspath(tmp_path)], check=False, cwd=ROOT)
     assert died.returncode == -signal.SIGKILL
     place = Place(tmp_path)
     assert len(place.rows()) == 20

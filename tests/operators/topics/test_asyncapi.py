@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ from memewax.errors import SettingsError
 from operators.topics.asyncapi import asyncapi_document, yaml_of
 from operators.topics.bodies import names, schema
 from operators.topics.declared import TAPS, TOPICS, Topic, chosen
+from tests.folders import ROOT
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "asyncapi.yaml"
+DOCUMENT = ROOT / "docs" / "asyncapi.yaml"
 SEED = {
     "nifi2vit", "nifi2ocr", "nifi2analytics", "vit2cluster", "vit2analytics", "cluster2analytics", "ocr2ner",
     "ocr2sentiment", "ocr2analytics", "ner2analytics", "sentiment2analytics",

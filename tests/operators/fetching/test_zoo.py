@@ -21,8 +21,9 @@ from models.clusterer import StandInClusterer
 from models.load import load_models
 from operators.fetching.fetch import Fetching
 from operators.inputs import fetching
+from tests.folders import ROOT
 from tests.making import post
-from tests.operators.zoo import Fails, Works, animals
+from tests.operators.fetching.zoo import Fails, Works, animals
 
 ANIMALS = {it.name: it for it in animals()}
 MOST_MB = 300
@@ -154,13 +155,12 @@ print(peak() - before)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no peak of memory to be read")
 def test_all_of_them_at_once_take_bounded_memory(folder: Path) -> None:
-    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", _ALL_AT_ONCE, str(folder), *ANIMALS],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        cwd=root,
+        cwd=ROOT,
     )
     found = re.fullmatch(r"(\d+)\n", done.stdout)
     assert found, done.stdout

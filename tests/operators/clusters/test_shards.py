@@ -18,7 +18,7 @@ from models.clusterers.agreement import Agreement
 from models.clusterers.choice import make_agreement, make_clusterer, make_shard
 from operators.clusters.cluster import ClusterLogic
 from operators.clusters.shards import AgreeLogic, ShardLogic, cluster_by
-from tests.models.test_relevant import captioned
+from tests.models.clusterers.test_relevant import captioned
 from tests.test_plain import is_plain
 
 SETTINGS = load_settings(cluster_shards=4)

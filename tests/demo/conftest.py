@@ -26,6 +26,16 @@ def truth(folder: Path) -> Truth:
 @pytest.fixture
 def rows(folder: Path, truth: Truth) -> Rows:
     """The records of a flow that makes no mistake."""
+    return right_rows(folder, truth)
+
+
+@pytest.fixture
+def dead_letters(truth: Truth) -> Rows:
+    """A dead letter for each broken post."""
+    return letters(truth)
+
+
+def right_rows(folder: Path, truth: Truth) -> Rows:
     templates = sorted({post.template for post in truth.posts.values()})
     made = {}
     for line in (folder / "posts.jsonl").read_bytes().splitlines():
@@ -50,9 +60,7 @@ def rows(folder: Path, truth: Truth) -> Rows:
     return list(made.values())
 
 
-@pytest.fixture
-def dead_letters(truth: Truth) -> Rows:
-    """A dead letter for each broken post."""
+def letters(truth: Truth) -> Rows:
     return [
         {
             "stage": "fetch" if broken.global_id else "parse",

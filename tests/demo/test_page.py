@@ -11,22 +11,31 @@ from PIL import Image
 
 from memewax.demo import Truth, summarise, write_page
 from memewax.evaluation.showing import compared
-from tests.demo.conftest import Rows
+from tests.demo.conftest import Rows, letters, right_rows
 
 HOSTILE = "<script>document.title = 'it ran'</script><img src=x onerror=alert(1)>"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "link", "br", "img"}
+Tags = list[tuple[str, dict[str, str | None]]]
 
 
-@pytest.fixture
-def page(tmp_path: Path, rows: Rows, dead_letters: Rows, truth: Truth, folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, truth: Truth, folder: Path) -> Path:
     """A page with hostile text wherever text can come from outside."""
+    rows, dead_letters = right_rows(folder, truth), letters(truth)
     for it in rows[:3]:
         it.update(text_as_read=HOSTILE, author=HOSTILE, description=HOSTILE, missing=[HOSTILE])
         it["entities"] = [{"text": HOSTILE, "label": HOSTILE, "start": 0, "end": 1}]
     dead_letters[0].update(reason=HOSTILE, origin=HOSTILE, stage=HOSTILE)
     summary = summarise(rows, dead_letters, truth, seconds=42)
-    return write_page(tmp_path / "page.html", summary, rows=rows, dead_letters=dead_letters, truth=truth, folder=folder)
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    return write_page(path, summary, rows=rows, dead_letters=dead_letters, truth=truth, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def tags(page: Path) -> Tags:
+    """Its tags with their attributes, in order."""
+    return Outline(page.read_text()).tags
 
 
 class Outline(HTMLParser):
@@ -34,7 +43,7 @@ class Outline(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: Tags = []
         self._open: list[str] = []
         self.feed(html)
         assert not self._open
@@ -48,36 +57,36 @@ class Outline(HTMLParser):
         assert self._open.pop() == tag
 
 
-def test_hostile_text_is_text(page: Path) -> None:
+def test_hostile_text_is_text(page: Path, tags: Tags) -> None:
     html = page.read_text()
     assert "<script" not in html
     assert "onerror=alert" in html
-    assert not [attributes for _, attributes in Outline(html).tags if any(name.startswith("on") for name in attributes)]
+    assert not [attributes for _, attributes in tags if any(name.startswith("on") for name in attributes)]
 
 
-def test_nothing_is_fetched_from_anywhere(page: Path) -> None:
-    for tag, attributes in Outline(page.read_text()).tags:
+def test_nothing_is_fetched_from_anywhere(page: Path, tags: Tags) -> None:
+    for tag, attributes in tags:
         for name in ("src", "href"):
             value = attributes.get(name) or ""
             assert value.startswith(("data:", "#")) or name not in attributes, (tag, value)
     assert not re.search(r"url\(|@import", page.read_text())
 
 
-def test_every_picture_is_there_with_words_for_it(page: Path, truth: Truth) -> None:
-    pictures = [attributes for tag, attributes in Outline(page.read_text()).tags if tag == "img"]
+def test_every_picture_is_there_with_words_for_it(tags: Tags, truth: Truth) -> None:
+    pictures = [attributes for tag, attributes in tags if tag == "img"]
     assert len(pictures) == len(truth.posts)
     assert all(len(attributes["alt"] or "") > 10 for attributes in pictures)
 
 
-def test_headings_and_landmarks(page: Path) -> None:
-    tags = [tag for tag, _ in Outline(page.read_text()).tags]
-    assert tags.count("h1") == tags.count("main") == tags.count("footer") == 1
-    levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
+def test_headings_and_landmarks(tags: Tags) -> None:
+    names = [tag for tag, _ in tags]
+    assert names.count("h1") == names.count("main") == names.count("footer") == 1
+    levels = [int(tag[1]) for tag in names if re.fullmatch("h[1-6]", tag)]
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-def test_posts_are_grouped_by_cluster_and_those_without_come_last(page: Path, rows: Rows) -> None:
-    sections = [attributes["id"] for tag, attributes in Outline(page.read_text()).tags if tag == "section"]
+def test_posts_are_grouped_by_cluster_and_those_without_come_last(tags: Tags, rows: Rows) -> None:
+    sections = [attributes["id"] for tag, attributes in tags if tag == "section"]
     assert len(sections) == len({it["cluster"] for it in rows})
     assert sections[-1] == "cluster--1"
 

@@ -18,9 +18,9 @@ setup:
 demo *args: setup
     .venv/bin/memewax demo {{ args }}
 
-# All that CI runs: format, lint, types, tests.
+# All that CI runs: format, lint, types, tests; `just test -n0 --pdb PATH` in one process, with a debugger.
 test *args: setup lint types
-    {{ python }} -m pytest {{ args }}
+    {{ python }} -m pytest -n 2 {{ args }}
 
 # Check formatting and lint.
 lint: setup

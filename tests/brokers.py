@@ -1,6 +1,7 @@
 """Brokers for tests: librdkafka's mock cluster always, Apache Kafka itself where `../shared/kafka` and Java are there."""
 
 import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -140,9 +141,17 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     return found
 
 
+_chance = random.SystemRandom()
+_taken: list[socket.socket] = []
+"""Ports that stay taken, so that nobody else comes to listen there."""
+
+
 def unused_address() -> str:
-    """An address where nothing listens."""
-    return f"127.0.0.1:{_free_ports()}"
+    """An address where nothing listens, and nothing will."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    _taken.append(taken)
+    return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 def create_topic(broker: Broker, partitions: int = 1, prefix: str = "topic", **config: str) -> str:
@@ -224,11 +233,13 @@ def read_topic(broker: Broker, topic: str, seconds: float = 60) -> list[Stored]:
 
 
 def _free_ports() -> int:
-    """A free port with a free one after it: Kafka's controller takes that."""
+    """A free port with a free one after it: Kafka's controller takes that.
+
+    They are below those that systems give to whoever asks for any, which a broker that is away for a while would lose.
+    """
     while True:
+        port = _chance.randrange(20_000, 30_000, 2)  # another process of tests finds another
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            stack.enter_context(socket.socket()).bind(("127.0.0.1", port + 1))
+            for it in (port, port + 1):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", it))
             return port

@@ -1,11 +1,16 @@
 """Fixtures for all tests."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-pytest_plugins = ["tests.brokers"]
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before numpy and torch are imported: threads of several processes on the same cores wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+pytest_plugins = ["tests.brokers", "tests.shares"]
 
 
 @pytest.fixture(autouse=True)

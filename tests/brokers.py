@@ -1,6 +1,7 @@
 """Brokers for tests: librdkafka's mock cluster always, Apache Kafka itself where `../shared/kafka` and Java are there."""
 
 import contextlib
+import os
 import random
 import shutil
 import socket
@@ -20,6 +21,12 @@ from tests.folders import SHARED
 
 START = SHARED / "kafka" / "start"
 """Apache Kafka for tests, beside the repository; not part of it."""
+
+_SOON_BACK = ("broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
+"""A broker that was killed is let in again when its session has ended; that takes 9 s where nobody says otherwise."""
+
+_SOON_THERE = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""For a short life: half of what a start costs is Java's compiling for a long one."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -60,7 +67,7 @@ class RealBroker:
 
     def __init__(self, folder: Path, *properties: str) -> None:
         self._folder = folder
-        self._properties = properties
+        self._properties = (*_SOON_BACK, *properties)
         self._port = _free_ports()
         self._process: subprocess.Popen[bytes] | None = None
         self.bootstrap = f"127.0.0.1:{self._port}"
@@ -76,7 +83,8 @@ class RealBroker:
             self._folder.mkdir(parents=True, exist_ok=True)
             with (self._folder / "output.log").open("ab") as output:
                 command = [str(START), str(self._port), str(self._folder), *self._properties]
-                self._process = subprocess.Popen(command, stdout=output, stderr=output)
+                environment = {"JDK_JAVA_OPTIONS": _SOON_THERE, **os.environ}
+                self._process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         deadline = time.monotonic() + seconds
         while True:
             assert self.running, f"Kafka did not start: {(self._folder / 'output.log').read_text()[-2000:]}"

@@ -60,7 +60,7 @@ def test_what_is_no_arrangement_is_said(name: str, tmp_path: Path) -> None:
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore")  # of EasyOCR as it comes
 def test_on_pictures_of_our_own(tmp_path: Path) -> None:
-    grey = Image.fromarray(np.tile(np.linspace(60, 160, 400, dtype=np.uint8)[:, None, None], (1, 440, 3)))
+    grey = Image.fromarray(np.tile(np.linspace(60, 160, 200, dtype=np.uint8)[:, None, None], (1, 440, 3)))
     drawn = [
         overlay(grey, "NOBODY ASKED THE CAT", "AND YET HERE WE ARE"),
         banner(grey, "Two tickets to Paris", "One way"),

@@ -77,7 +77,7 @@ def test_each_engine_is_timed_at_each_size(tmp_path: Path) -> None:
     assert [point.dimensions for point in points] == [32, 64, 80]
     assert all(min(point.duckdb_ms, point.lancedb_ms, point.memewax_ms) > 0 for point in points)
     plot(points, 300, tmp_path / "plot.svg")
-    assert "300 rows" in (tmp_path / "plot.svg").read_text() or (tmp_path / "plot.svg").stat().st_size > 5000
+    assert "300 rows" in (tmp_path / "plot.svg").read_text()
 
 
 class Echo(Asker):

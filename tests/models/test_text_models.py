@@ -34,7 +34,7 @@ def test_a_pipeline_without_entities_is_refused(tmp_path: Path) -> None:
 def test_a_text_over_the_limit_fails_alone(real: Models) -> None:
     long, short = real.entities(["word " * 250_000, "Paris"])
     assert "exceeds maximum" in long.reason  # type: ignore[union-attr]
-    assert short
+    assert [(it.text, it.label) for it in short] == [("Paris", "GPE")]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

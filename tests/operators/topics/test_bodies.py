@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
+from memewax.errors import BadRecordError
 from memewax.records import SIDES, Cluster, ClusterEvent, DeadLetter, Failed, Message, Reading, Record
 from operators.clusters.events import json_of_event
 from operators.corpora.corpus import Hit
 from operators.parse import parse_post
 from operators.queries.answer import Answer, json_of_answer, json_of_sentence_embedding
-from operators.queries.query import parse_first_version, parse_query
+from operators.queries.query import BadQueryError, parse_first_version, parse_query
 from operators.rows import HEADER_PREFIX, headers_of_dead_letter, json_of_dead_letter, json_of_row, row_of
 from operators.topics.bodies import schema
 from tests.making import message, post, record, sides
@@ -131,7 +132,7 @@ def test_what_the_schema_of_a_post_allows_is_read(body: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_what_is_no_post_is_refused_by_both(body: dict[str, Any]) -> None:
     refuses("post", body)
-    with pytest.raises(Exception, match=r"missing|must be"):
+    with pytest.raises(BadRecordError, match=r"missing|must be"):
         parse_post(message(body))
 
 
@@ -160,7 +161,7 @@ def test_a_query_of_the_schema_is_read(asked: dict[str, Any]) -> None:
 def test_what_is_no_query_is_refused_by_both(change: dict[str, Any]) -> None:
     body = {"id": "1", "text": "hello", **change}
     refuses("query", body)
-    with pytest.raises(Exception, match=r"\w"):
+    with pytest.raises(BadQueryError):
         parse_query(message(body), "tweets")
 
 

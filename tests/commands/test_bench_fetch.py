@@ -12,17 +12,17 @@ from operators.fetching.decode import decode
 
 def test_it_shows_the_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMEWAX_LOG_LEVEL", "error")
-    arguments = ["-n", "24", "--latency-ms", "100", "--concurrency", "1", "--concurrency", "8", "--runs", "2", "--json"]
+    arguments = ["-n", "24", "--latency-ms", "50", "--concurrency", "1", "--concurrency", "8", "--runs", "2", "--json"]
     done = CliRunner().invoke(app, ["bench", "fetch", *arguments])
     assert done.exit_code == 0, done.output
     report = orjson.loads(done.stdout)
     one, eight = report["fetch"]["1"], report["fetch"]["8"]
-    assert (report["n"], report["latency_ms"]) == (24, 100)
+    assert (report["n"], report["latency_ms"]) == (24, 50)
     assert (one["most_at_once"], one["connections"], one["times_faster"]) == (1, 1, 1)
     # What the server saw, not the clock: more than one at a time, over connections that were used again.
     assert 2 <= eight["most_at_once"] <= 8
     assert 2 <= eight["connections"] <= 8
-    assert one["seconds_fastest"] >= 24 * 0.1
+    assert one["seconds_fastest"] >= 24 * 0.05
     assert {"processor", "cores", "python"} <= report["machine"].keys()
 
 

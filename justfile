@@ -11,7 +11,8 @@ default:
 setup:
     @test -x {{ python }} || python3 -m venv .venv
     @test -e {{ stamp }} || echo "memewax: installing, some minutes the first time"
-    @test -e {{ stamp }} || {{ python }} -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+    @test -e {{ stamp }} || {{ python }} -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+    @test -e {{ stamp }} || {{ python }} -m compileall -qq -j 0 .venv/lib || true  # on all cores; pip takes one
     @touch {{ stamp }}
 
 # Run the real flow on sixty posts whose truth is known, and show what it found.

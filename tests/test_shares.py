@@ -23,6 +23,8 @@ def test_every_path_is_there() -> None:
 def test_who_needs_what_is_dear_is_named(request: pytest.FixtureRequest) -> None:
     needed = {"real models": set[str](), "Apache Kafka": set[str]()}
     for item in request.session.items:
+        if item.get_closest_marker("slow"):
+            continue  # `just soak` runs in one process
         if item.get_closest_marker("real"):
             needed["real models"].add(item.nodeid)
         if isinstance(item, pytest.Function) and {"real_broker", "broker"} & set(item.fixturenames):

@@ -6,17 +6,13 @@ token and one for 37 x 37 patches. Source of the model: Oquab et al. 2023, arXiv
 """
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memewax.errors import WeightsError
-from models.hashes import sha256_of
+from models.kept import kept
 
 _CONFIG = {
     "architectures": ["Dinov2Model"],
@@ -43,49 +39,22 @@ _PREPROCESSOR = {
 }
 _POSITION_OF_CLS = "onnx::Concat_1957"
 _POSITIONS_OF_PATCHES = "onnx::Reshape_1962"
-_HASH = "model.safetensors.sha256"
 
 
 def unpacked(onnx_file: Path, folder: Path) -> Path:
     """`folder` as a Hugging Face model folder, written from `onnx_file` if it is not there yet.
 
-    It appears whole or not at all, so several processes may do this at once. Raises `WeightsError` if it cannot be
-    written, or if what was written is no longer what it was.
+    Raises `WeightsError` as `models.kept` does.
     """
-    try:
-        if not folder.is_dir():
-            _write(onnx_file, folder)
-        expected = (folder / _HASH).read_text()
-        found = sha256_of(folder / "model.safetensors")
-    except OSError as error:
-        raise WeightsError(
-            f"cannot unpack DINOv2 into {folder}: {error.strerror or error}; "
-            "set MEMEWAX_MODELS_CACHE to a folder with 90 MB of room"
-        ) from error
-    if found != expected:
-        raise WeightsError(f"{folder} is damaged (SHA-256 {found[:12]}, expected {expected[:12]}); delete the folder")
-    return folder
+    return kept(folder, ("model.safetensors",), lambda draft: _write(onnx_file, draft), what="DINOv2", megabytes=90)
 
 
 def _write(onnx_file: Path, folder: Path) -> None:
     from safetensors.numpy import save_file
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
-    try:
-        save_file(_tensors(onnx_file), draft / "model.safetensors", metadata={"format": "pt"})
-        (draft / "config.json").write_text(json.dumps(_CONFIG, indent=2))
-        (draft / "preprocessor_config.json").write_text(json.dumps(_PREPROCESSOR, indent=2))
-        (draft / _HASH).write_text(sha256_of(draft / "model.safetensors"))
-        draft.chmod(0o755)  # both were made for their owner alone
-        (draft / "model.safetensors").chmod(0o644)
-        try:
-            os.rename(draft, folder)  # noqa: PTH104 - not Path.replace's promise that we want, but rename's refusal
-        except OSError:
-            if not folder.is_dir():
-                raise  # not another process that was first
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    save_file(_tensors(onnx_file), folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(_CONFIG, indent=2))
+    (folder / "preprocessor_config.json").write_text(json.dumps(_PREPROCESSOR, indent=2))
 
 
 def _tensors(onnx_file: Path) -> dict[str, NDArray[Any]]:

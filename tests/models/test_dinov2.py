@@ -3,10 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memewax.errors import WeightsError
 from memewax.settings import Settings
 from models import known
-from models.dinov2 import _write, unpacked
 from models.torch_runtime import prepare
 from models.weights import image_weights
 from models.wheels import wheel_folder
@@ -42,28 +40,3 @@ def test_agrees_with_the_graph_it_came_from(settings: Settings, onnx_file: Path,
     assert not loading["unexpected_keys"]
     assert found.shape == (1, 1 + 16 * 16, 384)
     np.testing.assert_allclose(found, expected, atol=1e-3)
-
-
-@pytest.mark.real
-def test_a_second_writer_leaves_what_the_first_wrote(onnx_file: Path, tmp_path: Path) -> None:
-    folder = unpacked(onnx_file, tmp_path / "dinov2")
-    first = (folder / "model.safetensors").stat()
-    _write(onnx_file, folder)
-    assert (folder / "model.safetensors").stat().st_ino == first.st_ino
-    assert [entry.name for entry in tmp_path.iterdir()] == ["dinov2"]
-
-
-@pytest.mark.real
-def test_damage_is_found(onnx_file: Path, tmp_path: Path) -> None:
-    folder = unpacked(onnx_file, tmp_path / "dinov2")
-    with (folder / "model.safetensors").open("r+b") as file:
-        file.seek(-1, 2)
-        file.write(b"?")
-    with pytest.raises(WeightsError, match=r"is damaged .* delete the folder"):
-        unpacked(onnx_file, folder)
-
-
-def test_no_room_is_said(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(WeightsError, match="MEMEWAX_MODELS_CACHE"):
-        unpacked(tmp_path / "any.onnx", tmp_path / "file" / "dinov2")

@@ -209,6 +209,9 @@ class Settings(BaseSettings):
         "vader", description="Judge of tone: vader, or a transformers text classifier (a folder or a Hugging Face id)."
     )
     text_model: str = Field("all-MiniLM-L6-v2", description="Sentence model: a name, a folder, or a Hugging Face id.")
+    text_engine: Literal["auto", "torch"] = Field(
+        "auto", description="What runs it. auto: ONNX Runtime on a CPU, from a graph that is made once; else torch."
+    )
     text_batch: int = Field(32, ge=1, le=4096, description="Texts a pass.")
     models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
 

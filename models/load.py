@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from memewax.errors import WeightsError
 from memewax.records import Entity, Pixels, Reading, Sentiment
 from memewax.settings import Settings
+from memewax.telemetry import log
 from models.base import Embedder, Model
 
 
@@ -114,10 +116,21 @@ def load_text(settings: Settings) -> Embedder[str]:
         from models.standin import StandInText
 
         return StandInText()
-    device = _prepared(settings)
-    from models.text_embedding import SentenceEmbedder
+    from models.torch_runtime import device_of
+    from models.weights import text_weights
 
-    return SentenceEmbedder.load(settings, device)
+    weights = text_weights(settings)
+    if settings.text_engine == "auto" and device_of(settings) == "cpu":
+        from models.text_onnx import OnnxSentenceEmbedder
+
+        try:
+            return OnnxSentenceEmbedder.load(weights, settings)
+        except WeightsError as error:
+            log.warning("sentences are embedded by torch", reason=str(error))
+    device = _prepared(settings)
+    from models.text_torch import SentenceEmbedder
+
+    return SentenceEmbedder(weights, device, settings.text_batch)
 
 
 def _prepared(settings: Settings) -> str:

@@ -27,6 +27,13 @@ def prepare(settings: Settings) -> str:
 
     mend_torchvision()
     torch.set_num_threads(settings.threads_per_model)
+    return device_of(settings)
+
+
+def device_of(settings: Settings) -> str:
+    """The device that the settings come to, "cuda" or "cpu"; raises `WorldError` if it is not there."""
+    import torch
+
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise WorldError("MEMEWAX_DEVICE = 'cuda', but torch sees no CUDA device; set it to auto or cpu")
     if settings.device == "cpu":

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from memewax.errors import MemewaxError, WorldError
 from memewax.settings import Settings, load_settings
+from models.load import load_text
 from models.torch_runtime import prepare
 from models.weights import (
     ORDER,
@@ -53,6 +54,8 @@ class Diagnosis:
     device: str | None
     onnx_device: str | None
     """Where ONNX Runtime computes: its ordinary build knows the CPU only."""
+    text_engine: str | None
+    """What runs the sentence model: `onnx` or `torch`."""
     threads: int
     versions: dict[str, str | None]
     problems: tuple[str, ...]
@@ -84,6 +87,7 @@ def diagnose(settings: Settings) -> Diagnosis:
         weights=tuple(found for found in weights if found is not None),
         device=device,
         onnx_device=_onnx_device(device) if device else None,
+        text_engine=attempt(lambda: _text_engine(settings)) if weights[-1] and device else None,
         threads=settings.threads_per_model,
         versions={"python": platform.python_version(), **versions},
         problems=tuple(problems),
@@ -95,7 +99,8 @@ def doctor(
 ) -> None:
     """Show the models, where their weights come from, and what is missing; ends with 3 if anything is.
 
-    Weights that are not unpacked or fetched yet are, so this also prepares a machine or an image for its first flow.
+    Weights that are not unpacked, fetched or made into graphs yet are, so this also prepares a machine or an image for
+    its first flow.
     """
     found = diagnose(load_settings())
     if json_output:
@@ -125,14 +130,21 @@ def _print(found: Diagnosis) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     devices = f"device {found.device or 'none'}, ONNX Runtime on {found.onnx_device or 'none'}"
-    console.print(f"{devices}, {found.threads} threads a model")
+    sentences = f"sentences by {found.text_engine or 'none'}"
+    console.print(f"{devices}, {sentences}, {found.threads} threads a model")
     console.print(", ".join(f"{package} {number or 'missing'}" for package, number in found.versions.items()))
 
 
 def _onnx_device(device: str) -> str:
-    from models.ocr.onnx import providers
+    from models.onnx_runtime import providers
 
     return "cuda" if providers(device)[0].startswith("CUDA") else "cpu"
+
+
+def _text_engine(settings: Settings) -> str:
+    from models.text_onnx import OnnxSentenceEmbedder
+
+    return "onnx" if isinstance(load_text(settings), OnnxSentenceEmbedder) else "torch"
 
 
 def _version(package: str) -> str | None:

@@ -1,12 +1,14 @@
 """Each set of models is loaded once a session; the real ones from the wheels, unpacked into a folder of the session."""
 
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from memewax.settings import Settings
-from models.load import Models, load_models
+from models.base import Embedder
+from models.load import Models, load_models, load_text
 from models.ocr.load import load_reader
 from models.ocr.reader import OcrReader
 from models.torch_runtime import prepare
@@ -23,6 +25,18 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def real(settings: Settings) -> Models:
     return load_models(settings)
+
+
+@dataclass(frozen=True)
+class OnTorch:
+    """The sentence model as it runs where there is CUDA, or where it cannot be written as a graph."""
+
+    text: Embedder[str]
+
+
+@pytest.fixture(scope="session")
+def on_torch(settings: Settings) -> OnTorch:
+    return OnTorch(load_text(settings.model_copy(update={"text_engine": "torch"})))
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ def test_json_is_one_object(app: typer.Typer) -> None:
     assert report["problems"] == []
     assert report["versions"]["bytewax"]
     assert report["onnx_device"] == "cpu"
+    assert report["text_engine"] == "onnx"
 
 
 def test_the_table_prints_the_order_and_each_model(app: typer.Typer) -> None:

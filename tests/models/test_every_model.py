@@ -49,7 +49,12 @@ class Case:
 @pytest.fixture(
     params=[
         pytest.param((kind, field), id=f"{kind}-{field}", marks=[] if kind == "stand_in" else [pytest.mark.real])
-        for kind, fields in {"stand_in": Fields, "real": Fields, "tiny": ("entities", "sentiment")}.items()
+        for kind, fields in {
+            "stand_in": Fields,
+            "real": Fields,
+            "on_torch": ("text",),
+            "tiny": ("entities", "sentiment"),
+        }.items()
         for field in fields
     ]
     + [pytest.param(("ocr", name), id=f"ocr-{name}", marks=pytest.mark.real) for name in ARRANGEMENTS]

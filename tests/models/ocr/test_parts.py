@@ -7,7 +7,8 @@ import pytest
 
 from models.ocr.crops import clockwise, cut
 from models.ocr.db import boxes_of
-from models.ocr.onnx import normalised, providers
+from models.ocr.onnx import normalised
+from models.onnx_runtime import providers
 
 
 def test_a_box_grows_around_what_the_map_shows() -> None:

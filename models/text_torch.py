@@ -1,17 +1,16 @@
-"""Sentence embeddings by sentence-transformers (Reimers and Gurevych 2019, arXiv:1908.10084)."""
+"""Sentence embeddings by sentence-transformers (Reimers and Gurevych 2019, arXiv:1908.10084), on torch."""
 
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import torch
 
 from memewax.errors import WeightsError
 from memewax.records import Vector
-from memewax.settings import Settings
 from models.base import Embedder
 from models.inputs import check_texts
-from models.weights import Weights, text_weights
+from models.weights import Weights
 
 _CPU_PASS: Final = 8
 """Texts that go through together on a CPU, those of like length: 32 at once take half as long again, for padding."""
@@ -32,20 +31,15 @@ class SentenceEmbedder(Embedder[str]):
         self.batch_size = batch_size
         self._pass = min(batch_size, _CPU_PASS) if device == "cpu" else batch_size
         try:
-            self._model = SentenceTransformer(str(weights.path), device=device, local_files_only=True)
+            self.model = SentenceTransformer(str(weights.path), device=device, local_files_only=True)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise WeightsError(f"{weights.path} is no model that sentence-transformers can load: {error}") from error
         self.dimension = self.one("").size
 
-    @classmethod
-    def load(cls, settings: Settings, device: str) -> Self:
-        """The model of `settings.text_model`; raises `WeightsError`."""
-        return cls(text_weights(settings), device, settings.text_batch)
-
     def infer(self, batch: Sequence[str]) -> list[Vector]:
         """A vector for each text, the empty one included; raises `ValueError` if one is no string."""
         with torch.inference_mode():
-            vectors = self._model.encode(
+            vectors = self.model.encode(
                 check_texts(batch),
                 batch_size=self._pass,
                 convert_to_numpy=True,

@@ -1,0 +1,51 @@
+"""A sentence model as one graph, from token ids to unit vectors, run by ONNX Runtime on the CPU."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from models.onnx_runtime import session
+
+GRAPH: Final = "model.onnx"
+TOKENIZER: Final = "tokenizer.json"
+_PASS: Final = 8
+"""Texts that go through together, where more at once gain nothing and wait for the longest."""
+
+
+class TextGraph:
+    """The graph and its tokenizer, as they lie in a folder."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._session = session(folder / GRAPH, "cpu", threads)
+        self._inputs = [each.name for each in self._session.get_inputs()]
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors, shape (len(texts), dimension).
+
+        Those of like length go through together, since padding is computed as text is.
+        """
+        encoded = self._tokenizer.encode_batch(list(texts))
+        columns = {
+            "input_ids": np.array([each.ids for each in encoded], np.int64),
+            "attention_mask": np.array([each.attention_mask for each in encoded], np.int64),
+            "token_type_ids": np.array([each.type_ids for each in encoded], np.int64),
+        }
+        used = columns["attention_mask"].astype(bool)
+        order = np.argsort(used.sum(axis=1), kind="stable")
+        passes = [order[start : start + _PASS] for start in range(0, len(order), _PASS)]
+        found = [
+            self._run({name: columns[name][rows][:, used[rows].any(axis=0)] for name in self._inputs})
+            for rows in passes
+        ]
+        vectors = np.empty((len(texts), found[0].shape[1]), np.float32)
+        vectors[order] = np.concatenate(found)
+        return vectors
+
+    def _run(self, tokens: dict[str, NDArray[np.int64]]) -> NDArray[Any]:
+        (vectors,) = self._session.run(None, tokens)
+        return np.asarray(vectors)

@@ -4,7 +4,7 @@ import sys
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -159,6 +159,8 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[Ask]:
     from operators.queries.query import parse_query
 
     corpora = OpenCorpora.of(settings)
+    with suppress(MemewaxError):  # whoever asks is told
+        corpora.get(settings.corpus, "image" if images else "text")  # read now, so that a search is timed alone
     models = load_embedders(settings, images=images)
 
     def answer_to(body: Body) -> Body:

@@ -1,6 +1,4 @@
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +12,10 @@ from memewax.evaluation.progress import Steps
 from memewax.settings import Settings
 from models.clusterer import StandInClusterer
 from models.standin import StandInImage, StandInOcr
+from tests.browser import CHROMIUM, browse, widths
 from tests.evaluation.conftest import write_posts
 
 HOSTILE = "<script>document.title = 'it ran'</script><img src=x onerror=alert(1)>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(autouse=True)
@@ -83,9 +81,13 @@ def test_hostile_text_is_text_and_nothing_is_fetched(page: str, request: pytest.
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 @pytest.mark.parametrize("page", ["ocr_page", "clusters_page"])
 def test_it_opens_in_a_browser(page: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    path = request.getfixturevalue(page)
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]
-    command += ["--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = browse(request.getfixturevalue(page), tmp_path / "profile", "--dump-dom")
     assert "<title>memewax eval" in dom
     assert "it ran</title>" not in dom
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
+@pytest.mark.parametrize("page", ["ocr_page", "clusters_page"])
+def test_a_phone_scrolls_in_one_direction_only(page: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    wide, to_scroll = widths(request.getfixturevalue(page), tmp_path, 390)
+    assert wide == to_scroll < 391

@@ -162,6 +162,9 @@ def _show(report: "Report", data: Path, save: bool, history: Path | None, as_jso
     found = report.to_dict()
     if save or history:
         kept.save(history or kept.history_file(), data, found, datetime.now(UTC))
+    if report.failures:
+        told = f"{len(report.failures)} without an answer, the first one: {report.failures[0]}"
+        print(f"memewax: {told}", file=sys.stderr)
     if as_json:
         sys.stdout.write(orjson.dumps(found).decode() + "\n")
     else:

@@ -13,7 +13,7 @@ from memewax.settings import Settings
 from models.clusterer import StandInClusterer
 from models.standin import StandInImage, StandInOcr
 from tests.browser import CHROMIUM, browse, widths
-from tests.evaluation.conftest import write_posts
+from tests.evaluation.conftest import write_lines, write_posts
 
 HOSTILE = "<script>document.title = 'it ran'</script><img src=x onerror=alert(1)>"
 
@@ -68,6 +68,22 @@ def test_both_texts_stand_side_by_side(ocr_page: Path) -> None:
     assert "Hello <mark>Paris</mark>" in html
     assert html.count("<article") == 3
     assert "No such file" in html
+
+
+def test_a_cluster_says_how_much_of_its_template_it_holds(clusters_page: Path) -> None:
+    assert "All 3 of cat, 2 of others" in clusters_page.read_text()
+
+
+def test_pictures_beside_the_data_are_shown(tmp_path: Path) -> None:
+    file = write_posts(tmp_path, [{"template": "cat"}])
+    url = f"file://{tmp_path}/0.png"
+    (tmp_path / "data").mkdir()
+    moved = write_lines(tmp_path / "data" / "x.jsonl", [{"global_id": "1", "url": url, "truth": {"template": "cat"}}])
+    file.unlink()
+    with Steps("embedding", 1) as steps:
+        embedded = embed(posts_of(moved, "template"), StandInImage(), Settings(), steps)
+    (sheet,) = sheets(embedded, np.array([0]))
+    assert sheet.pictures[0].source
 
 
 @pytest.mark.parametrize("page", ["ocr_page", "clusters_page"])

@@ -11,6 +11,7 @@ from memewax.commands.supervise import Ended, Job, run_job
 from memewax.errors import SettingsError, WorldError
 from memewax.settings import load_settings
 from operators.addresses import is_file, is_kafka, is_service
+from operators.inputs import check_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def run_flow(
         raise SettingsError("no source: say where posts come from with --from (or MEMEWAX_SOURCE)")
     if not settings.to:
         raise SettingsError("no sink: say where records go with --to (or MEMEWAX_TO)")
+    check_source(settings)
     folder = recovery or settings.beside("recovery")
     for address in (*settings.to, settings.dead_letters_to):
         if not is_kafka(address):

@@ -1,5 +1,6 @@
 """The `memewax` command: help, exit codes, and runs with stand-in models."""
 
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from memewax.commands.counts import Counts
 from memewax.commands.flow import summary_of
 from memewax.commands.progress import Progress
 from memewax.commands.supervise import Ended
+from memewax.settings import Settings
 from operators.store import PostStore
 from tests.commands.typed import Done, Memewax
 
@@ -68,6 +70,16 @@ def test_help_can_be_asked_for(name: str, memewax: Memewax) -> None:
     assert "Usage" in done.out
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_whole_on_a_narrow_screen(name: str, memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = " ".join(memewax(*name.split()[1:], "--help").out.split())
+    for option in COMMANDS[name].params:
+        assert " ".join(option.help.split()) in words
+    for inner in getattr(COMMANDS[name], "commands", {}).values():
+        assert inner.get_short_help_str(1000) in words
+
+
 def test_the_version_can_be_asked_for(memewax: Memewax) -> None:
     assert memewax("--version") == Done(0, f"memewax {__version__}\n", "")
 
@@ -86,7 +98,19 @@ def test_settings_are_listed_with_their_values(memewax: Memewax, monkeypatch: py
     done = memewax("settings", "--json")
     assert done.summary()["vit_batch"] == 3
     assert "hunter2" not in done.out
-    assert "MEMEWAX_VIT_BATCH" in memewax("settings").out
+    told = memewax("settings").out
+    assert "MEMEWAX_VIT_BATCH = 3\n" in told
+    assert "MEMEWAX_TRUECASE = true\n" in told
+
+
+def test_settings_are_whole_on_a_narrow_screen(memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("MEMEWAX_SOURCE", "posts/" * 20)
+    told = memewax("settings").out
+    for name, field in Settings.model_fields.items():
+        assert f"MEMEWAX_{name.upper()} =" in told
+        assert " ".join(str(field.description).split()) in " ".join(told.split())
+    assert f"MEMEWAX_SOURCE = {'posts/' * 20}\n" in told
 
 
 # Errors: one line, and a code that says of which kind
@@ -131,6 +155,31 @@ def test_an_unknown_variable_is_an_error_of_settings(memewax: Memewax, monkeypat
     monkeypatch.setenv("MEMEWAX_SUORCE", "posts.jsonl")
     done = memewax("run", "--from", "posts.jsonl", "--to", "out.jsonl")
     assert (done.code, "MEMEWAX_SUORCE" in done.err) == (2, True)
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_behind(memewax: Memewax, tmp_path: Path) -> None:
+    """Else the next one would go on after it, and miss outputs that it was not told of."""
+    (tmp_path / "empty").mkdir()
+    done = memewax("run", "--from", "empty", "--to", "store")
+    assert (done.code, "no picture in" in done.err) == (3, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_disk_that_is_full_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "memewax", "settings", "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "memewax: output: No space left on device\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "memewax", "settings", "--json"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 # Runs
@@ -220,6 +269,13 @@ def test_progress_is_told_in_a_line() -> None:
     assert progress.line(counts, now + 10) == (
         "3,021 posts · 302.1 a second · 2 dead letters · 7 clusters · 1,234 bytes to go · 10 s"
     )
+
+
+def test_while_models_are_loaded_no_counts_are_told(capfd: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("bytes")
+    progress._plain_at -= 31
+    progress.show(Counts())
+    assert capfd.readouterr().err == "loading models …\n"
 
 
 def test_before_a_second_is_over_there_is_no_rate() -> None:

@@ -4,12 +4,13 @@ import sys
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import orjson
 import typer
+from rich.console import Console
 
 from memewax.commands.hits import print_answer, safe_json
 from memewax.errors import MemewaxError, SettingsError, WorldError
@@ -159,7 +160,9 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[Ask]:
     from operators.queries.query import parse_query
 
     corpora = OpenCorpora.of(settings)
-    models = load_embedders(settings, images=images)
+    console = Console(file=sys.stderr)
+    with console.status("loading the model …") if console.is_terminal else nullcontext():
+        models = load_embedders(settings, images=images)
 
     def answer_to(body: Body) -> Body:
         query = parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)

@@ -50,6 +50,9 @@ def demo(
     }
     console.print("memewax: loading models, then reading the posts")
     ended, _ = run_flow(overrides, to / "recovery", 10.0)
+    if ended.drained:
+        console.print("memewax: stopped before all posts were read; the same command begins anew")
+        raise typer.Exit(130)
     merges = merges_of(to / "store")
     rows = [{**row, "cluster": merges.resolve(row["cluster"])} for row in _lines(records)]
     dead, truth = _lines(letters), load_truth(to)

@@ -254,6 +254,15 @@ def test_an_output_that_is_there_already_is_left_alone(memewax: Memewax, words: 
     assert (tmp_path / "records.jsonl").read_bytes() == b"mine\n"
 
 
+def test_a_demo_that_was_stopped_shows_nothing_half(memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = Ended(Counts(posts=3), 1.0, drained=True)
+    monkeypatch.setattr("memewax.commands.demo.run_flow", lambda *_: (ended, Path("recovery")))
+    done = memewax("demo", "--to", "here")
+    assert (done.code, done.out) == (130, "")
+    assert "stopped before all posts were read" in done.err
+    assert not Path("here/index.html").exists()
+
+
 # Figures
 
 

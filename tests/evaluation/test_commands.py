@@ -169,6 +169,22 @@ def test_what_was_not_answered_is_said_beside_the_figures(
     assert "1 without an answer, the first one: [Errno 2] No such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["ocr", "clusters"])
+def test_a_page_that_cannot_be_written_is_said_before_all_else(
+    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["memewax", "eval", kind, "--data", "gone", "--page", "nowhere/page.html"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "there is no folder nowhere" in capsys.readouterr().err
+
+
+def test_nothing_to_find_and_nothing_found_is_right(evaluate: Evaluate, folder: Path) -> None:
+    write_lines(folder / "a.jsonl", [{"text": "", "entities": []}])
+    found = evaluate("entities", "--data", "a.jsonl")["entities"]
+    assert [found[name] for name in ("span_f1", "precision", "recall")] == [1, 1, 1]
+
+
 def test_one_item_can_be_measured(evaluate: Evaluate, folder: Path) -> None:
     """What is not defined there is null."""
     write_posts(folder, [{"text": "hello paris", "template": "cat"}])

@@ -11,7 +11,6 @@ from memewax.commands.supervise import Ended, Job, run_job
 from memewax.errors import SettingsError, WorldError
 from memewax.settings import load_settings
 from operators.addresses import is_file, is_kafka, is_service
-from operators.inputs import check_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,8 @@ def run_flow(
         flow: A module of `dataflows`.
         watch: Shows its progress.
     """
+    from operators.inputs import check_source  # late, since it brings the engine
+
     settings = load_settings(**overrides)
     if not settings.source:
         raise SettingsError("no source: say where posts come from with --from (or MEMEWAX_SOURCE)")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from base64 import b64decode
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import typer
 
 from memewax import __version__
+from memewax.__main__ import main
 from memewax.commands.app import app
 from memewax.commands.counts import Counts
 from memewax.commands.flow import summary_of
@@ -87,6 +89,21 @@ def test_the_version_can_be_asked_for(memewax: Memewax) -> None:
 def test_the_package_can_be_run() -> None:
     command = [sys.executable, "-m", "memewax", "--version"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"memewax {__version__}\n"
+
+
+def test_ctrl_c_before_there_is_a_command_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting(MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "memewax.commands.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "memewax.commands.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    assert capfd.readouterr() == ("", "")
 
 
 # Settings

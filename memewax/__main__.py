@@ -1,5 +1,16 @@
-"""`python -m memewax` is the `memewax` command."""
+"""`memewax`, and `python -m memewax`."""
 
-from memewax.commands.app import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command; who presses Ctrl-C while it is still being imported sees no traceback either."""
+    try:
+        from memewax.commands.app import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -362,7 +362,7 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         raise SettingsError("; ".join(_describe(dict(problem)) for problem in error.errors())) from None
     except ValueError as error:  # the file is not TOML, or a variable is not JSON where JSON is needed
-        raise SettingsError(f"settings cannot be read: {error}") from None
+        raise SettingsError(f"settings cannot be read, of {FILE} or a variable: {error}") from None
     except OSError as error:
         raise SettingsError(f"{FILE}: {error.strerror}") from None
 
@@ -375,6 +375,8 @@ def is_secret(name: str) -> bool:
 
 def _describe(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "?"
+    if problem.get("type") == "extra_forbidden":
+        return f"unknown setting {name} in {FILE}; `memewax settings` lists those that exist"
     where = f"{PREFIX}{name.upper()} (or {name} in {FILE})"
     value = str(problem.get("input"))
     shown = "(hidden)" if is_secret(name) else repr(value[:80])

@@ -45,7 +45,7 @@ class JsonLines(Source):
                 path for path in self._path.rglob("*") if path.name.endswith(FILE_SUFFIXES) and path.is_file()
             )
             if not files:
-                raise WorldError(f"no {', '.join(FILE_SUFFIXES)} file in {self._path}")
+                raise WorldError(f"no {', '.join(FILE_SUFFIXES)} file and no picture in {self._path}")
             return [f"{part_name(path)}#0" for path in files]
         if not self._path.is_file():
             raise WorldError(f"no such file: {self._path}")

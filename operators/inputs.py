@@ -46,6 +46,12 @@ def posts_in(step_id: str, flow: Dataflow, settings: Settings, fetched: Fetching
     return Posts(cast("Stream[Arrival]", split.trues), cast("Stream[DeadLetter]", split.falses))
 
 
+def check_source(settings: Settings) -> None:
+    """Raise `WorldError` where the source is on this machine and not there: before a flow leaves anything behind."""
+    if not is_kafka(settings.source) and not is_service(settings.source):
+        _source(settings).parts()
+
+
 class Unfetched:
     """No pictures, for flows that only pass posts on."""
 

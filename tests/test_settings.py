@@ -81,14 +81,14 @@ def test_an_argument_wins_over_a_variable(monkeypatch: Patch) -> None:
 
 def test_an_unknown_key_of_the_file_is_refused_by_name(folder: Path) -> None:
     (folder / "memewax.toml").write_text('suorce = "posts.jsonl"\n')
-    with pytest.raises(SettingsError, match="suorce"):
+    with pytest.raises(SettingsError, match=r"^unknown setting suorce in memewax\.toml; `memewax settings` lists"):
         load_settings()
 
 
 @pytest.mark.parametrize("content", [b"source = \n", b"\xff\xfe"])
 def test_a_file_that_is_not_toml_is_refused(content: bytes, folder: Path) -> None:
     (folder / "memewax.toml").write_bytes(content)
-    with pytest.raises(SettingsError, match="settings cannot be read"):
+    with pytest.raises(SettingsError, match=r"settings cannot be read, of memewax\.toml"):
         load_settings()
 
 

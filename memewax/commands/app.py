@@ -1,5 +1,6 @@
 """The `memewax` command."""
 
+import os
 import sys
 
 import typer
@@ -14,12 +15,15 @@ from memewax.commands.ingest import ingest
 from memewax.commands.run import run
 from memewax.commands.serve import serve
 from memewax.commands.settings import settings
-from memewax.errors import MemewaxError
+from memewax.commands.whole_help import WholeHelp
+from memewax.errors import MemewaxError, WorldError
 
 app = typer.Typer(
+    cls=WholeHelp,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut long words off, such as kafka://HOST:PORT/TOPIC
     help="Understanding streams of images with text, live.",
 )
 app.command()(demo)
@@ -27,11 +31,11 @@ app.command()(run)
 app.command()(serve)
 app.command()(ask)
 app.command()(ingest)
-app.add_typer(bench.app, name="bench")
-app.add_typer(clusters.app, name="clusters")
-app.add_typer(corpus.app, name="corpus")
-app.add_typer(evaluate.app, name="eval")
-app.add_typer(topics.app, name="topics")
+app.add_typer(bench.app, name="bench", cls=WholeHelp)
+app.add_typer(clusters.app, name="clusters", cls=WholeHelp)
+app.add_typer(corpus.app, name="corpus", cls=WholeHelp)
+app.add_typer(evaluate.app, name="eval", cls=WholeHelp)
+app.add_typer(topics.app, name="topics", cls=WholeHelp)
 app.command()(doctor)
 app.command()(settings)
 
@@ -44,9 +48,18 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 
 
 def main() -> None:
-    """Run the command; an error of ours is one line and its exit code."""
+    """Run the command; an error of ours or of the world is one line and its exit code."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what cannot be written is said here, not on the way out
     except MemewaxError as error:
         print(f"memewax: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        print(f"memewax: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(WorldError.exit_code)

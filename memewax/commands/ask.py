@@ -4,12 +4,13 @@ import sys
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import orjson
 import typer
+from rich.console import Console
 
 from memewax.commands.hits import print_answer, safe_json
 from memewax.errors import MemewaxError, SettingsError, WorldError
@@ -159,9 +160,11 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[Ask]:
     from operators.queries.query import parse_query
 
     corpora = OpenCorpora.of(settings)
-    with suppress(MemewaxError):  # whoever asks is told
-        corpora.get(settings.corpus, "image" if images else "text")  # read now, so that a search is timed alone
-    models = load_embedders(settings, images=images)
+    console = Console(file=sys.stderr)
+    with console.status("loading the model …") if console.is_terminal else nullcontext():
+        with suppress(MemewaxError):  # whoever asks is told
+            corpora.get(settings.corpus, "image" if images else "text")  # read now, so that a search is timed alone
+        models = load_embedders(settings, images=images)
 
     def answer_to(body: Body) -> Body:
         query = parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)

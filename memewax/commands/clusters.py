@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from memewax.commands.corpus_shown import store_of
 from memewax.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,43 +21,51 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Look at the clusters of a store.")
 
-Store = Annotated[Path, typer.Option("--store", help="The folder that memewax wrote to.")]
+Store = Annotated[
+    Path | None, typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
+]
 Window = Annotated[float, typer.Option("--hours", min=0.01, help="What counts as recent, back from the newest post.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("list")
-def list_clusters(store: Store = Path("store"), hours: Window = 24.0, limit: Limit = 20, as_json: Json = False) -> None:
+def list_clusters(store: Store = None, hours: Window = 24.0, limit: Limit = 20, as_json: Json = False) -> None:
     """All clusters, the largest first."""
-    _report(_found(store, hours)[:limit], store, as_json)
+    folder = store_of(store)
+    _report(_found(folder, hours)[:limit], folder, as_json, f"no cluster in {folder} yet")
 
 
 @app.command()
-def trending(store: Store = Path("store"), hours: Window = 24.0, limit: Limit = 20, as_json: Json = False) -> None:
+def trending(store: Store = None, hours: Window = 24.0, limit: Limit = 20, as_json: Json = False) -> None:
     """Clusters that have more posts lately than before, by how little chance explains it."""
-    rising = [cluster for cluster in _found(store, hours) if cluster.trend > 0]
-    _report(sorted(rising, key=lambda it: (-it.trend, -it.size, it.cluster))[:limit], store, as_json)
+    folder = store_of(store)
+    rising = sorted(
+        (cluster for cluster in _found(folder, hours) if cluster.trend > 0),
+        key=lambda it: (-it.trend, -it.size, it.cluster),
+    )
+    _report(rising[:limit], folder, as_json, f"no cluster rises in {hours:g} hours")
 
 
 @app.command()
 def show(
     cluster: Annotated[int, typer.Argument(min=0, help="Its id, or one that was merged into it.")],
-    store: Store = Path("store"),
+    store: Store = None,
     hours: Window = 24.0,
     as_json: Json = False,
 ) -> None:
     """One cluster."""
     from operators.clusters.reading import merges_of
 
-    now = merges_of(store).resolve(cluster)
-    found = next((it for it in _found(store, hours) if it.cluster == now), None)
+    folder = store_of(store)
+    now = merges_of(folder).resolve(cluster)
+    found = next((it for it in _found(folder, hours) if it.cluster == now), None)
     if found is None:
-        raise SettingsError(f"{store} has no posts in cluster {cluster}: `memewax clusters list` names those it has")
+        raise SettingsError(f"{folder} has no posts in cluster {cluster}: `memewax clusters list` names those it has")
     if as_json:
-        _print_json(_plain(found, store))
+        _print_json(_plain(found, folder))
         return
-    for name, value in _plain(found, store).items():
+    for name, value in _plain(found, folder).items():
         if name == "exemplars":
             for exemplar in value:
                 sys.stdout.write(f"exemplar    {exemplar['global_id']}  {exemplar['url']}\n")
@@ -76,9 +85,12 @@ def _plain(found: "Summary", store: Path) -> dict[str, Any]:
     return {**asdict(found), "exemplars": exemplars(store, (found.cluster, *found.merged))}
 
 
-def _report(found: Sequence["Summary"], store: Path, as_json: bool) -> None:
+def _report(found: Sequence["Summary"], store: Path, as_json: bool, none: str) -> None:
     if as_json:
         _print_json({"clusters": [_plain(cluster, store) for cluster in found]})
+        return
+    if not found:
+        print(f"memewax: {none}", file=sys.stderr)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("cluster", "posts", "copies", "an hour", "trend"):

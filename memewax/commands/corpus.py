@@ -11,6 +11,7 @@ import typer
 
 from memewax.commands.corpus_reduce import reduce
 from memewax.commands.corpus_shown import AsJson, Name, Store, bar, console, print_rows, store_of, write_json
+from memewax.errors import WorldError
 from memewax.settings import load_settings
 from memewax.telemetry import configure_logging
 
@@ -24,7 +25,7 @@ _PEEK: Final = 100
 def load(
     file: Annotated[Path, typer.Argument(help="A .json array, .jsonl, .csv or .parquet; all but the last also .gz.")],
     name: Name,
-    to: Store = None,
+    store: Store = None,
     text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Column of ids; where none is, a hash of the text.")] = None,
     created: Annotated[str | None, typer.Option(help="Column of times.")] = None,
@@ -46,18 +47,20 @@ def load(
 
     settings = load_settings()
     configure_logging(settings.log_level)
-    store = settings.store if to is None else to
+    folder = settings.store if store is None else store
     check_name(name)
     rows = RowFile(file)
     there = list(dict.fromkeys(column for it in islice(rows, _PEEK) for column in it.row or ()))
+    if not there:
+        raise WorldError(f"{file} has no rows")
     columns = Columns.chosen(there, text=text, id=id_, created=created, source=source, language=language)
     steps = steps_of(clean or usual_steps(there), columns.named)
     start = time.perf_counter()
-    with alone(store, name):
+    with alone(folder, name):
         model = load_text(settings)
-        table = CorpusTable(store, name, model.dimension, model.name)
+        table = CorpusTable(folder, name, model.dimension, model.name)
         loader = Loader(rows, columns, steps, model, table)
-        dead_letters = store.with_name(f"{store.name}.{name}.dead-letters.jsonl")
+        dead_letters = folder.with_name(f"{folder.name}.{name}.dead-letters.jsonl")
         loading = time.perf_counter()
         with bar(f"loading {name}", rows.size) as move:
             loaded = loader.run(dead_letters, lambda told: move(rows.done, f"{told.embedded:,} embedded"))
@@ -90,14 +93,19 @@ app.command()(reduce)
 
 
 @app.command("list")
-def list_(to: Store = None, as_json: AsJson = False) -> None:
+def list_(store: Store = None, as_json: AsJson = False) -> None:
     """List the corpora of a store."""
     from operators.corpora.store import corpus_names, table_facts
 
-    store = store_of(to)
-    facts = [table_facts(store, name) for name in corpus_names(store)]
+    folder = store_of(store)
+    if not folder.is_dir():
+        raise WorldError(f"there is no store {folder}: `memewax run --to {folder}` or `memewax corpus load` makes one")
+    facts = [table_facts(folder, name) for name in corpus_names(folder)]
     if as_json:
         write_json({"corpora": facts})
+        return
+    if not facts:
+        print(f"memewax: no corpus in {folder} yet; `memewax corpus load` makes one", file=sys.stderr)
         return
     print_rows(["corpus", "rows", "dimension", "model", "MB"], [list(fact.values()) for fact in facts])
 
@@ -105,7 +113,7 @@ def list_(to: Store = None, as_json: AsJson = False) -> None:
 @app.command()
 def describe(
     name: Name,
-    to: Store = None,
+    store: Store = None,
     queries: Annotated[int, typer.Option(min=1, help="Rows whose neighbours are looked for, to measure.")] = 200,
     as_json: AsJson = False,
 ) -> None:
@@ -116,13 +124,13 @@ def describe(
     from operators.corpora.corpus import Corpus
     from operators.corpora.store import beside, table_facts
 
-    store, start = store_of(to), time.perf_counter()
-    corpus = Corpus.open(store, name, index=IndexChoice.of(load_settings()))
+    folder, start = store_of(store), time.perf_counter()
+    corpus = Corpus.open(folder, name, index=IndexChoice.of(load_settings()))
     opened = time.perf_counter() - start
     report = {
-        **table_facts(store, name),
+        **table_facts(folder, name),
         "with_vector": corpus.count(),
-        "reductions": projection_names(beside(store, name)),
+        "reductions": projection_names(beside(folder, name)),
         "open_seconds": round(opened, 3),
         **asdict(search_figures(corpus.index, queries)),
     }
@@ -133,10 +141,10 @@ def describe(
 
 
 @app.command()
-def drop(name: Name, to: Store = None) -> None:
+def drop(name: Name, store: Store = None) -> None:
     """Remove a corpus, and what was made from it, from the store."""
     from operators.corpora.table import drop_corpus
 
-    store = store_of(to)
-    drop_corpus(store, name)
-    print(f"memewax: {name} is gone from {store}", file=sys.stderr)
+    folder = store_of(store)
+    drop_corpus(folder, name)
+    print(f"memewax: {name} is gone from {folder}", file=sys.stderr)

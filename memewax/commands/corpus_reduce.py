@@ -30,7 +30,7 @@ def reduce(
         Path | None, typer.Option(help="JSONL of pairs with a, b and score, for the rank correlation with people.")
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes of the training.")] = 12,
-    to: Store = None,
+    store: Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Make shorter vectors for a corpus and keep them; tells what they find of what whole vectors find."""
@@ -43,8 +43,8 @@ def reduce(
     from operators.corpora.table import alone
 
     settings = load_settings()
-    store = settings.store if to is None else to
-    corpus = Corpus.open(store, name)
+    folder = settings.store if store is None else store
+    corpus = Corpus.open(folder, name)
     split = Split.of(corpus.index.vectors[corpus.index.live])
     if len(split.train) <= dims or corpus.dimension <= dims or not len(split.test):
         raise SettingsError(
@@ -79,8 +79,8 @@ def reduce(
         projection.facts.update(told)
     whole = {"recall_at_1": 1.0, "recall_at_10": 1.0, "spearman": None if judged is None else judged.spearman()}
     report["methods"]["full"] = whole
-    with alone(store, name):
-        made[-1].save(beside(store, name))
+    with alone(folder, name):
+        made[-1].save(beside(folder, name))
     report["saved"] = made[-1].name
     if as_json:
         write_json(report)
@@ -91,7 +91,7 @@ def reduce(
     columns = ("recall_at_1", "recall_at_10", "spearman", "seconds")
     rows = [[kind, *_rounded(told.get(it) for it in columns)] for kind, told in report["methods"].items()]
     print_rows(["vectors", "recall@1", "recall@10", "Spearman", "seconds"], rows)
-    print(f"memewax: {made[-1].name} is kept in {beside(store, name)}", file=sys.stderr)
+    print(f"memewax: {made[-1].name} is kept in {beside(folder, name)}", file=sys.stderr)
 
 
 def _judged(path: Path, settings: Settings) -> Any:

@@ -9,31 +9,37 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from memewax.settings import load_settings
 
-Store = Annotated[Path | None, typer.Option("--to", help="Folder of the store; by default MEMEWAX_STORE.")]
+Store = Annotated[Path | None, typer.Option("--store", "--to", help="Folder of the store; by default MEMEWAX_STORE.")]
 Name = Annotated[str, typer.Option(help="Name of the corpus.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
 @contextmanager
 def bar(title: str, total: float) -> Iterator[Any]:
-    """A progress bar on stderr; what it gives is called with what is done of `total`, and a word on it."""
-    shown = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
+    """A progress bar on stderr, where a person looks.
+
+    What it gives is called with what is done of `total`, and a word on it.
+    """
+    shown: list[ProgressColumn] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+    ]
     console = Console(file=sys.stderr)
-    with Progress(
-        *shown, TextColumn("{task.fields[word]}"), TimeRemainingColumn(), console=console, transient=True
-    ) as progress:
+    shown += [TextColumn("{task.fields[word]}"), TimeRemainingColumn()]
+    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=total, word="")
         yield lambda done, word: progress.update(task, completed=done, word=word)
 
 
-def store_of(to: Path | None) -> Path:
+def store_of(named: Path | None) -> Path:
     """The store that is named, or else that of the settings."""
-    return load_settings().store if to is None else to
+    return load_settings().store if named is None else named
 
 
 def console() -> Console:

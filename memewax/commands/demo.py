@@ -32,7 +32,7 @@ def demo(
     processes: Annotated[int | None, typer.Option(help="Processes, which share the cores.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Make some sixty posts, understand them, and show what was found beside the truth. Takes some minutes."""
+    """Make some sixty posts, understand them, and show what was found beside the truth. Takes a minute or two."""
     # Late, since these bring measures and pictures that no other command needs.
     from memewax.demo import load_truth, make_posts, summarise, tables, write_page
     from operators.clusters.reading import merges_of
@@ -50,6 +50,9 @@ def demo(
     }
     console.print("memewax: loading models, then reading the posts")
     ended, _ = run_flow(overrides, to / "recovery", 10.0)
+    if ended.drained:
+        console.print("memewax: stopped before all posts were read; the same command begins anew")
+        raise typer.Exit(130)
     merges = merges_of(to / "store")
     rows = [{**row, "cluster": merges.resolve(row["cluster"])} for row in _lines(records)]
     dead, truth = _lines(letters), load_truth(to)
@@ -71,8 +74,9 @@ def _clear(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise WorldError(f"{folder} is a file: name a folder with --to")
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if found - set(_MADE):
-        raise WorldError(f"{folder} holds other things than a demo: name another folder with --to")
+    if others := found - set(_MADE):
+        named = ", ".join(sorted(others)[:3])
+        raise WorldError(f"{folder} holds other things than a demo ({named}): name another folder with --to")
     try:
         for name in found:
             path = folder / name

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from memewax.errors import MemewaxError, WorldError
 from memewax.settings import Settings, load_settings
@@ -113,22 +113,15 @@ def doctor(
 
 
 def _print(found: Diagnosis) -> None:
-    table = Table(caption=f"weights are looked for in this order: {', '.join(ORDER)}", caption_justify="left")
-    for column in ("side", "model", "from", "MB", "SHA-256", "licence", "dimension", "path"):
-        table.add_column(column, overflow="fold", justify="right" if column in {"MB", "dimension"} else "left")
+    console = Console(highlight=False, soft_wrap=True)
     for weights in found.weights:
-        table.add_row(
-            weights.stage,
-            weights.id,
-            weights.origin,
-            f"{weights.size / 1e6:.1f}",
-            weights.sha256[:12],
-            weights.licence,
-            str(weights.dimension or ""),
-            str(weights.path),
-        )
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(table)
+        console.print(Text.assemble((weights.stage, "bold"), f": {weights.id}, from {weights.origin}"))
+        facts = [f"{weights.size / 1e6:.1f} MB", f"SHA-256 {weights.sha256[:12]}", weights.licence]
+        facts += [f"{weights.dimension} numbers"] if weights.dimension else []
+        console.print(Text(f"    {', '.join(facts)}"))
+        console.print(Text(f"    {weights.path}"))
+    console = Console(highlight=False)
+    console.print(f"weights are looked for in this order: {', '.join(ORDER)}")
     devices = f"device {found.device or 'none'}, ONNX Runtime on {found.onnx_device or 'none'}"
     sentences = f"sentences by {found.text_engine or 'none'}"
     console.print(f"{devices}, {sentences}, {found.threads} threads a model")

@@ -10,6 +10,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from memewax.errors import WorldError
 from memewax.settings import load_settings
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def ocr(
     from memewax.evaluation.progress import Steps
     from models.load import load_ocr
 
+    _check_page(page)
     settings = load_settings()
     posts = posts_of(data, "text", limit)
     model = load_ocr(settings)
@@ -71,6 +73,7 @@ def clusters(
     from models.clusterers.choice import make_clusterer
     from models.load import load_image
 
+    _check_page(page)
     settings = load_settings()
     posts = posts_of(data, "template", limit)
     model, clusterer = load_image(settings), make_clusterer(settings)
@@ -150,6 +153,12 @@ def compare(history: _History = None, as_json: _Json = False) -> None:
         console.print(comparison_table(comparison))
 
 
+def _check_page(page: Path | None) -> None:
+    """Where it cannot be written, that is said before hours are measured."""
+    if page and not page.absolute().parent.is_dir():
+        raise WorldError(f"{page}: there is no folder {page.parent}")
+
+
 def _written(page: Path, write: Callable[[], None]) -> None:
     write()
     print(f"memewax: the page is {page}", file=sys.stderr)
@@ -162,6 +171,9 @@ def _show(report: "Report", data: Path, save: bool, history: Path | None, as_jso
     found = report.to_dict()
     if save or history:
         kept.save(history or kept.history_file(), data, found, datetime.now(UTC))
+    if report.failures:
+        told = f"{len(report.failures)} without an answer, the first one: {report.failures[0]}"
+        print(f"memewax: {told}", file=sys.stderr)
     if as_json:
         sys.stdout.write(orjson.dumps(found).decode() + "\n")
     else:

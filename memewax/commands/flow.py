@@ -46,11 +46,14 @@ def run_flow(
         flow: A module of `dataflows`.
         watch: Shows its progress.
     """
+    from operators.inputs import check_source  # late, since it brings the engine
+
     settings = load_settings(**overrides)
     if not settings.source:
         raise SettingsError("no source: say where posts come from with --from (or MEMEWAX_SOURCE)")
     if not settings.to:
         raise SettingsError("no sink: say where records go with --to (or MEMEWAX_TO)")
+    check_source(settings)
     folder = recovery or settings.beside("recovery")
     for address in (*settings.to, settings.dead_letters_to):
         if not is_kafka(address):

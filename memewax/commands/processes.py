@@ -129,6 +129,10 @@ class Processes:
         for process in self._all:
             process.send(number)
 
+    def were_told(self) -> bool:
+        """Whether any signal was sent to them."""
+        return bool(self._sent)
+
     def stop(self) -> None:
         """End those that still run."""
         self.send(signal.SIGTERM)

@@ -45,12 +45,12 @@ class Progress:
         now = time.monotonic()
         if self.has_begun(counts) and self._first is None:
             self._first = now, 0  # the rate leaves out the time in which models load
+        text = self.line(counts, now) if self.has_begun(counts) else self.idle
         if self._console.is_terminal:
-            text = self.line(counts, now) if self.has_begun(counts) else self.idle
             self._live.update(Text(text, style="cyan"))
         elif now - self._plain_at >= _PLAIN_SECONDS:
             self._plain_at = now
-            self.tell(self.line(counts, now))
+            self.tell(text)
 
     def has_begun(self, counts: Counts) -> bool:
         """Whether models are loaded and work has come."""

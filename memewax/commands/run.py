@@ -37,8 +37,9 @@ def run(
     summary = summary_of(ended)
     if as_json:
         sys.stdout.write(orjson.dumps(asdict(summary)).decode() + "\n")
-    if summary.posts or summary.dead_letters:
+    if summary.posts or summary.dead_letters or ended.drained:
         told = f"{summary.joined + summary.partial:,} records, {summary.dead_letters:,} dead letters"
-        print(f"memewax: {told} in {summary.seconds:,.1f} s", file=sys.stderr)
+        rest = "; stopped, and the same command goes on" if ended.drained else ""
+        print(f"memewax: {told} in {summary.seconds:,.1f} s{rest}", file=sys.stderr)
     else:
         print(f"memewax: nothing new since the last run; delete {folder} to begin anew", file=sys.stderr)

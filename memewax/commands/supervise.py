@@ -48,6 +48,8 @@ class Ended:
 
     counts: Counts
     seconds: float
+    drained: bool = False
+    """Whether a signal ended it, before its source did."""
 
 
 def run_job(job: Job, show: Callable[[Counts], None], tell: Callable[[str], None]) -> Ended:
@@ -78,10 +80,11 @@ def run_job(job: Job, show: Callable[[Counts], None], tell: Callable[[str], None
             if processes.failed():
                 processes.stop()
         counts = read_counts(metrics)
+        drained = processes.were_told()
     failed = processes.failed()
     if failed:
         raise _explained(failed)
-    return Ended(counts, time.monotonic() - start)
+    return Ended(counts, time.monotonic() - start, drained)
 
 
 def _environment(job: Job, metrics: Path) -> dict[str, str]:

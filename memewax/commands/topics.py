@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import orjson
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -118,7 +119,7 @@ def _on_cluster(
     """The cluster, and the topics as they should be there."""
     topics = chosen(only or (), partitions, replication)
     settings = load_settings()
-    configure_logging(settings.log_level)
+    configure_logging("error")  # what is wrong with the brokers is one line
     cluster = Cluster(brokers, settings.kafka, settings.kafka_timeout_seconds)
     count = cluster.brokers()
     wanted = max(topic.replication for topic in topics)
@@ -157,7 +158,9 @@ def _plain(topic: Topic) -> dict[str, Any]:
 
 def _described(rows: Sequence[dict[str, Any]], *, with_found: bool) -> Table:
     columns = ("topic", "what", "role", "key", "partitions", "copies", "kept for", "clean-up")
-    table = Table(*columns, *(["there: partitions of copies"] if with_found else []))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in (*columns, *(["there: partitions of copies"] if with_found else [])):
+        table.add_column(name, overflow="fold")
     for row in rows:
         days = timedelta(milliseconds=int(row["config"]["retention.ms"])).days
         cells = [row["name"], row["what"], row["role"], row["key"], str(row["partitions"]), str(row["replication"])]

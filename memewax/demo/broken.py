@@ -24,7 +24,7 @@ BROKEN_POSTS: Final = (
     BrokenPost(
         "not UTF-8", line=b'{"global_id": "1f9k2ac-reddit", "author": "Ren\xe9e", "url": "pictures/caf\xe9.jpg"}'
     ),
-    BrokenPost("not an object", line=b'["1f9k2ad-reddit", "pictures/1f9k2ad-reddit.jpg"]'),
+    BrokenPost("not an object", line=b'"pictures/1f9k2ad-reddit.jpg"'),
     BrokenPost("no url", {"url": None}),
     BrokenPost("no global_id", {"global_id": None}),
     BrokenPost("score is a word", {"score": "many"}),

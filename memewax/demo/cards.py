@@ -95,7 +95,7 @@ def _card(row: Row, truth: PostTruth | None, sample: Sample | None, folder: Path
     return Card(
         row=row,
         truth=truth,
-        picture=thumbnail(folder, row["url"]),
+        picture=_picture(folder, row["url"]),
         alt=alt[:1].upper() + alt[1:],
         lines=compared(sample.drawn if sample else read, read),
         drawn=compared(read, sample.drawn) if sample else (),
@@ -103,6 +103,12 @@ def _card(row: Row, truth: PostTruth | None, sample: Sample | None, folder: Path
         mood=mood(row) if read else None,
         sample=sample,
     )
+
+
+def _picture(folder: Path, url: str) -> str | None:
+    """Posts may name any path; only what lies in `folder` goes into the page."""
+    path = (folder / url).resolve()
+    return thumbnail(path) if path.is_relative_to(folder.resolve()) else None
 
 
 def _chips(row: Row, truth: PostTruth | None) -> tuple[Chip, ...]:

@@ -3,7 +3,7 @@
 from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sklearn.metrics import homogeneity_completeness_v_measure
 
@@ -23,6 +23,10 @@ from memewax.demo.figures import (
 from memewax.demo.truth import PostTruth, Truth
 from memewax.evaluation.moods import MOODS, mood_of_compound
 from memewax.evaluation.texts import count, fold, rates
+from memewax.records import SIDES
+
+_PLACES: Final = ("fetch", *SIDES)
+"""Stages, in the order in which a post comes by."""
 
 Row = Mapping[str, Any]
 """A record's columns by name."""
@@ -157,7 +161,8 @@ def _stages(rows: Sequence[Row]) -> tuple[Stage, ...]:
                 seconds[stage].append(taken)
         failures.update(failure["stage"] for failure in row.get("failures") or ())
         models.update({stage: model for stage, model in (row.get("models") or {}).items() if model})
-    stages = [*seconds, *(stage for stage in failures if stage not in seconds)]
+    places = {stage: place for place, stage in enumerate(_PLACES)}
+    stages = sorted({**seconds, **failures}, key=lambda stage: places.get(stage, len(places)))
     return tuple(
         Stage(
             stage,

@@ -46,7 +46,7 @@ class Embedded:
 
 
 def embed(posts: Sequence[Known], model: Embedder[np.ndarray], settings: Settings, steps: Steps) -> Embedded:
-    """Embed every picture; raises `WorldError` where fewer than two can be."""
+    """Embed every picture; raises `WorldError` where none can be."""
     kept: list[Known] = []
     vectors: list[Vector] = []
     failures: list[str] = []
@@ -62,8 +62,8 @@ def embed(posts: Sequence[Known], model: Embedder[np.ndarray], settings: Setting
                 kept.append(known)
                 vectors.append(answer)
         steps.advance(len(batch))
-    if len(kept) < 2:
-        raise WorldError(f"{len(kept)} of {len(posts)} pictures could be embedded: {'; '.join(failures[:3])}")
+    if not kept:
+        raise WorldError(f"none of {len(posts)} pictures could be embedded: {'; '.join(failures[:3])}")
     return Embedded(tuple(kept), np.stack(vectors).astype(np.float32), tuple(failures))
 
 
@@ -92,6 +92,8 @@ def oracle(vectors: NDArray[np.float32], clusters: int) -> Labels:
 
     It sees everything at once and is told the true number of `clusters`, which nothing online can know.
     """
+    if len(vectors) < 2:
+        return np.zeros(len(vectors), np.int64)
     dimensions = min(_ORACLE_DIMENSIONS, *vectors.shape)
     reduced = PCA(dimensions, random_state=0).fit_transform(vectors)
     reduced[np.linalg.norm(reduced, axis=1) == 0] = 1e-12  # one that is the mean itself has no direction

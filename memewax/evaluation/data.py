@@ -1,9 +1,11 @@
 """Data with its truth, from JSONL files: posts with a `truth` object, or lines that hold text and truth together."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import orjson
 
@@ -14,8 +16,12 @@ from operators.fetching.decode import decode
 from operators.parse import parse_post
 
 POSTS: Final = "posts.jsonl"
+"""The posts of a folder; where it has none, all its .jsonl files are read."""
 _DEMO_TRUTH: Final = "truth.json"
 """Where the demo keeps the truth of its posts."""
+_MAY_BE_EMPTY: Final = "text"
+"""A picture without text has a truth: nothing is to be read in it. One without a template has none."""
+_FILE_URL: Final = re.compile("file://[^/]*(?=/)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +33,45 @@ class Known:
     folder: Path
     """What its url is relative to."""
 
+    @property
+    def picture(self) -> Path:
+        """Where its picture lies: its url is a path or `file:///…`; who names the data trusts what it names."""
+        path, is_url = _FILE_URL.subn("", self.post.url, count=1)
+        return Path(unquote(path)) if is_url else self.folder / path
+
 
 def lines_of(path: Path, *fields: str, limit: int | None = None) -> list[dict[str, Any]]:
     """The first `limit` objects with all `fields` in a JSONL file, or in the files of a folder in the order of names.
 
-    Raises `WorldError` where there is no such file, a line is no JSON object, or no line has the fields.
+    A field that is null is none, and blank lines are passed over. Raises `WorldError` where there is no such file, a
+    line is no JSON object, or no line has the fields.
     """
-    found = [line for file in _files(path) for line in _objects(file) if all(name in line for name in fields)]
+    lines = (line for file in _files(path) for line in _objects(file))
+    found = [line for line in lines if all(line.get(name) is not None for name in fields)]
     if not found:
         raise WorldError(f"{path} has no line with {' and '.join(fields)}")
     return found[:limit]
 
 
 def posts_of(path: Path, field: str, limit: int | None = None) -> list[Known]:
-    """The first `limit` posts whose truth has `field`, each once; `path` is the file or its folder.
+    """The first `limit` posts whose truth has `field`, each once; `path` is a file or its folder.
 
     Lines that are no posts are passed over, as the flow does. Raises `WorldError` where nothing is left.
     """
-    file = path / POSTS if path.is_dir() else path
-    by_id = _demo_truth(file.parent)
     found: dict[str, Known] = {}
-    for number, line in enumerate(_bytes(file).splitlines()):
-        try:
-            post = parse_post(Message(line, f"file:{file}#{number}"))
-        except BadRecordError:
-            continue
-        truth = post.extra.get("truth", by_id.get(post.global_id))
-        if isinstance(truth, dict) and truth.get(field) not in (None, ""):
-            found.setdefault(post.global_id, Known(post, truth[field], file.parent))
+    for file in [path / POSTS] if (path / POSTS).is_file() else _files(path):
+        by_id = _demo_truth(file.parent)
+        for number, line in enumerate(_bytes(file).splitlines()):
+            try:
+                post = parse_post(Message(line, f"file:{file}#{number}"))
+            except BadRecordError:
+                continue
+            truth = post.extra.get("truth", by_id.get(post.global_id))
+            value = truth.get(field) if isinstance(truth, dict) else None
+            if value is not None and (value != "" or field == _MAY_BE_EMPTY):
+                found.setdefault(post.global_id, Known(post, value, file.parent))
     if not found:
-        raise WorldError(f"{file} has no post whose truth says its {field}")
+        raise WorldError(f"{path} has no post whose truth says its {field}")
     return list(found.values())[:limit]
 
 
@@ -70,8 +85,10 @@ def number(line: dict[str, Any], field: str) -> float:
 
 def picture_of(known: Known, settings: Settings) -> Pixels | Failed:
     """The post's picture, decoded as the flow does, or why there is none."""
+    if "://" in known.post.url and not _FILE_URL.match(known.post.url):
+        return Failed("fetch", "WorldError", f"{known.post.url} is no file, and pictures to measure by are not fetched")
     try:
-        data = (known.folder / known.post.url).read_bytes()
+        data = known.picture.read_bytes()
         return decode(data, max_pixels=settings.fetch_max_pixels, max_side=settings.fetch_max_side)
     except Exception as error:  # a broken picture raises anything
         return Failed.of("fetch", error)
@@ -88,6 +105,8 @@ def _files(path: Path) -> list[Path]:
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(_bytes(file).splitlines(), start=1):
+        if not line.strip():
+            continue
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError as error:

@@ -66,7 +66,7 @@ def measure(
     def figures(indices: Indices) -> dict[str, float]:
         hits, extra, missed = scores["span"][indices].sum(axis=0).tolist()
         found = {f"{name}_f1": _f1(counts[indices]) for name, counts in scores.items()}
-        return found | {"precision": hits / max(1.0, hits + extra), "recall": hits / max(1.0, hits + missed)}
+        return found | {"precision": _share(hits, extra), "recall": _share(hits, missed)}
 
     options = {"casing": casing, "line_width": width}
     failures = tuple(answer.reason for answer in given if isinstance(answer, Failed))
@@ -90,6 +90,10 @@ def _counts(found: set[Any], expected: set[Any]) -> tuple[int, int, int]:
     score = PRFScore()
     score.score_set(found, expected)
     return score.tp, score.fp, score.fn
+
+
+def _share(hits: float, others: float) -> float:
+    return hits / (hits + others) if hits + others else 1.0  # nothing to be wrong about, as in _f1
 
 
 def _f1(counts: Any) -> float:

@@ -94,9 +94,14 @@ def load(file: Path) -> list[Run]:
     except OSError as error:
         raise WorldError(f"{file}: {error.strerror}; `memewax eval … --save` writes it") from None
     try:
-        return [Run(**orjson.loads(line)) for line in lines]
+        runs = [Run(**orjson.loads(line)) for line in lines if line.strip()]
     except (orjson.JSONDecodeError, TypeError) as error:
         raise WorldError(f"{file} is no history of evaluations: {error}") from None
+    if not all(isinstance(run.report, dict) and run.report.keys() >= set(_BESIDE) for run in runs):
+        raise WorldError(f"{file} is no history of evaluations: a run of it is without {', '.join(_BESIDE)}")
+    if not runs:
+        raise WorldError(f"{file} holds no run; `memewax eval … --save` adds one")
+    return runs
 
 
 def compare(runs: Sequence[Run]) -> list[Comparison]:

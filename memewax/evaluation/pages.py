@@ -86,14 +86,14 @@ def worst(cases: Sequence[Case]) -> list[Misread]:
 
 def _picture(embedded: Embedded, place: int, template: str) -> Picture:
     known = embedded.posts[place]
-    source = thumbnail(known.folder, known.post.url, _SMALL)
+    source = thumbnail(known.picture, _SMALL)
     return Picture(source, str(known.truth), known.post.global_id, str(known.truth) != template)
 
 
 def _misread(rate: float, case: Case) -> Misread:
     post = case.known.post
     return Misread(
-        source=thumbnail(case.known.folder, post.url),
+        source=thumbnail(case.known.picture),
         name=post.global_id,
         error_rate=rate,
         expected=compared(case.read, case.expected),

@@ -24,7 +24,7 @@ _NEUTRAL = Sentiment(negative=0.0, neutral=1.0, positive=0.0, compound=0.0)
 
 def texts_with_mood(path: Path, limit: int | None) -> list[dict[str, Any]]:
     """Lines with a `text` and its `label` or `valence`; raises `WorldError` where there is none."""
-    lines = [line for line in lines_of(path, "text") if line.get("label") in MOODS or "valence" in line]
+    lines = [line for line in lines_of(path, "text") if line.get("label") in MOODS or _is_rated(line)]
     if not lines:
         raise WorldError(f"{path} has no line with a label ({', '.join(MOODS)}) or a valence (-4 to 4)")
     return lines[:limit]
@@ -40,8 +40,8 @@ def measure(
     found = [_NEUTRAL if isinstance(answer, Failed) else answer for answer in given]
     mood = np.array([mood_of_compound(it.compound) if by_compound else mood_of_shares(it) for it in found])
     compound = np.array([it.compound for it in found])
-    rated = np.array(["valence" in line for line in lines])
-    valence = np.array([number(line, "valence") if "valence" in line else np.nan for line in lines])
+    rated = np.array([_is_rated(line) for line in lines])
+    valence = np.array([number(line, "valence") if _is_rated(line) else np.nan for line in lines])
     labels = [line.get("label") for line in lines]
     expected = np.array(
         [label if label in MOODS else mood_of_valence(rating) for label, rating in zip(labels, valence, strict=True)]
@@ -64,3 +64,7 @@ def measure(
     if noise:
         measured["noise_cer"] = Figure(rates(count(texts, seen, fold_nothing))["cer"])
     return Report("sentiment", len(lines), measured, {"sentiment": model.name}, _PACKAGES, options, failures)
+
+
+def _is_rated(line: dict[str, Any]) -> bool:
+    return line.get("valence") is not None

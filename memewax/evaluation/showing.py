@@ -32,11 +32,8 @@ def compared(other: str, text: str) -> tuple[tuple[Word, ...], ...]:
     return tuple(tuple(next(judged) for _ in line.split()) for line in text.splitlines())
 
 
-def thumbnail(folder: Path, url: str, side: int = _THUMBNAIL) -> str | None:
-    """The picture at `url`, of at most `side` pixels, as a data URI; None where it is outside `folder` or none."""
-    path = (folder / url).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        return None
+def thumbnail(path: Path, side: int = _THUMBNAIL) -> str | None:
+    """The picture at `path`, of at most `side` pixels, as a data URI; None where there is none."""
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")

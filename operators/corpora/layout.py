@@ -14,8 +14,8 @@ from models.nearest import FloatMatrix
 POSTS: Final = "posts"
 """The corpus of what the flow analyses: the store's own table."""
 
-NO_CORPORA: Final = frozenset({"answers", "results"})
-"""Tables of a store that hold what was answered."""
+NO_CORPORA: Final = frozenset({"answers", "clusters", "results"})
+"""Tables of a store that hold what was answered, and what became of clusters."""
 
 MODEL_KEY: Final = "memewax.model"
 """In a table's schema metadata: the model of its vectors."""

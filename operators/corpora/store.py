@@ -43,6 +43,7 @@ def open_table(store: Path, name: str) -> Any:
     if name not in names:
         there = f"it has {', '.join(names)}" if names else "it has none yet"
         remedy = "memewax run fills it" if name == POSTS else "memewax corpus load makes one"
+        remedy += ", --corpus asks another" if names else ""
         raise WorldError(f"no corpus {name!r} in {store}: {there}; {remedy}")
     return lancedb.connect(store).open_table(name)
 

@@ -30,6 +30,20 @@ def test_trending_leaves_out_what_falls(store: Path) -> None:
     assert [it["cluster"] for it in found] == [5]
 
 
+def test_the_store_is_that_of_the_settings_unless_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMEWAX_STORE", str(store))
+    assert orjson.loads(answer("clusters", "show", "5", "--json"))["cluster"] == 5
+
+
+@pytest.mark.parametrize(
+    ("command", "told"), [("list", "no cluster in s yet"), ("trending", "no cluster rises in 24 hours")]
+)
+def test_where_there_is_nothing_to_show_that_is_said(command: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memewax.commands.clusters._found", lambda *_: [])
+    result = CliRunner().invoke(app, ["clusters", command, "--store", "s"])
+    assert (result.stdout, result.stderr) == ("", f"memewax: {told}\n")
+
+
 @pytest.mark.parametrize("old", ["0", "1", "2"])
 def test_show_knows_a_cluster_by_every_name_it_had(store: Path, old: str) -> None:
     found = orjson.loads(answer("clusters", "show", old, "--store", str(store), "--json"))

@@ -1,10 +1,12 @@
 """The `memewax` command: help, exit codes, and runs with stand-in models."""
 
+import os
 import re
 import subprocess
 import sys
 from base64 import b64decode
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ import pytest
 import typer
 
 from memewax import __version__
+from memewax.__main__ import main
 from memewax.commands.app import app
 from memewax.commands.counts import Counts
 from memewax.commands.flow import summary_of
 from memewax.commands.progress import Progress
 from memewax.commands.supervise import Ended
+from memewax.settings import Settings
 from operators.store import PostStore
 from tests.commands.typed import Done, Memewax
 from tests.folders import ROOT
@@ -68,6 +72,16 @@ def test_help_can_be_asked_for(name: str, memewax: Memewax) -> None:
     assert "Usage" in done.out
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_whole_on_a_narrow_screen(name: str, memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = " ".join(memewax(*name.split()[1:], "--help").out.split())
+    for option in COMMANDS[name].params:
+        assert " ".join(option.help.split()) in words
+    for inner in getattr(COMMANDS[name], "commands", {}).values():
+        assert inner.get_short_help_str(1000) in words
+
+
 def test_the_version_can_be_asked_for(memewax: Memewax) -> None:
     assert memewax("--version") == Done(0, f"memewax {__version__}\n", "")
 
@@ -75,6 +89,21 @@ def test_the_version_can_be_asked_for(memewax: Memewax) -> None:
 def test_the_package_can_be_run() -> None:
     command = [sys.executable, "-m", "memewax", "--version"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"memewax {__version__}\n"
+
+
+def test_ctrl_c_before_there_is_a_command_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting(MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "memewax.commands.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "memewax.commands.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    assert capfd.readouterr() == ("", "")
 
 
 # Settings
@@ -86,7 +115,19 @@ def test_settings_are_listed_with_their_values(memewax: Memewax, monkeypatch: py
     done = memewax("settings", "--json")
     assert done.summary()["vit_batch"] == 3
     assert "hunter2" not in done.out
-    assert "MEMEWAX_VIT_BATCH" in memewax("settings").out
+    told = memewax("settings").out
+    assert "MEMEWAX_VIT_BATCH = 3\n" in told
+    assert "MEMEWAX_TRUECASE = true\n" in told
+
+
+def test_settings_are_whole_on_a_narrow_screen(memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("MEMEWAX_SOURCE", "posts/" * 20)
+    told = memewax("settings").out
+    for name, field in Settings.model_fields.items():
+        assert f"MEMEWAX_{name.upper()} =" in told
+        assert " ".join(str(field.description).split()) in " ".join(told.split())
+    assert f"MEMEWAX_SOURCE = {'posts/' * 20}\n" in told
 
 
 # Errors: one line, and a code that says of which kind
@@ -131,6 +172,31 @@ def test_an_unknown_variable_is_an_error_of_settings(memewax: Memewax, monkeypat
     monkeypatch.setenv("MEMEWAX_SUORCE", "posts.jsonl")
     done = memewax("run", "--from", "posts.jsonl", "--to", "out.jsonl")
     assert (done.code, "MEMEWAX_SUORCE" in done.err) == (2, True)
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_behind(memewax: Memewax, tmp_path: Path) -> None:
+    """Else the next one would go on after it, and miss outputs that it was not told of."""
+    (tmp_path / "empty").mkdir()
+    done = memewax("run", "--from", "empty", "--to", "store")
+    assert (done.code, "no picture in" in done.err) == (3, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_disk_that_is_full_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "memewax", "settings", "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "memewax: output: No space left on device\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "memewax", "settings", "--json"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 # Runs
@@ -205,6 +271,15 @@ def test_an_output_that_is_there_already_is_left_alone(memewax: Memewax, words: 
     assert (tmp_path / "records.jsonl").read_bytes() == b"mine\n"
 
 
+def test_a_demo_that_was_stopped_shows_nothing_half(memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = Ended(Counts(posts=3), 1.0, drained=True)
+    monkeypatch.setattr("memewax.commands.demo.run_flow", lambda *_: (ended, Path("recovery")))
+    done = memewax("demo", "--to", "here")
+    assert (done.code, done.out) == (130, "")
+    assert "stopped before all posts were read" in done.err
+    assert not Path("here/index.html").exists()
+
+
 # Figures
 
 
@@ -220,6 +295,13 @@ def test_progress_is_told_in_a_line() -> None:
     assert progress.line(counts, now + 10) == (
         "3,021 posts · 302.1 a second · 2 dead letters · 7 clusters · 1,234 bytes to go · 10 s"
     )
+
+
+def test_while_models_are_loaded_no_counts_are_told(capfd: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("bytes")
+    progress._plain_at -= 31
+    progress.show(Counts())
+    assert capfd.readouterr().err == "loading models …\n"
 
 
 def test_before_a_second_is_over_there_is_no_rate() -> None:

@@ -8,6 +8,9 @@ import orjson
 import pytest
 
 from tests.commands.typed import Memewax
+from tests.operators.clusters.test_events import store
+
+__all__ = ["store"]
 
 
 @pytest.fixture
@@ -59,11 +62,38 @@ def test_training_tells_its_numbers_and_the_judgement_of_people(memewax: Memewax
     assert "trained-4 is kept in store/mine.corpus" in shown.err
 
 
+def test_the_corpora_of_a_store_that_a_flow_wrote_to(memewax: Memewax, store: Path) -> None:
+    """Its table of clusters is none."""
+    assert [it["corpus"] for it in memewax("corpus", "list", "--store", store, "--json").summary()["corpora"]] == [
+        "posts"
+    ]
+    assert "holds other things" in memewax("corpus", "drop", "--name", "clusters", "--store", store).err
+
+
+@pytest.mark.parametrize("option", ["--store", "--to"])
+def test_the_store_is_named_by_every_command(option: str, memewax: Memewax, file: Path) -> None:
+    named = ("--name", "mine", option, "other", "--json")
+    assert memewax("corpus", "load", file, "--text", "words", *named).summary()["rows"] == 60
+    assert memewax("corpus", "list", option, "other", "--json").summary()["corpora"][0]["rows"] == 60
+    assert memewax("corpus", "reduce", "--dims", 3, "--method", "pca", *named).summary()["saved"] == "pca-3"
+    assert memewax("corpus", "describe", *named).summary()["rows"] == 60
+    assert memewax("corpus", "drop", "--name", "mine", option, "other").code == 0
+    assert "no corpus in other yet" in memewax("corpus", "list", option, "other").err
+
+
+def test_a_table_is_all_that_is_printed_where_nobody_looks(memewax: Memewax, file: Path) -> None:
+    done = memewax("corpus", "load", file, "--name", "mine", "--text", "words")
+    assert done.out.startswith("┏")
+    assert done.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
         (("load", "rows.csv", "--name", "posts"), 2, "choose another --name"),
         (("load", "nowhere.csv", "--name", "mine"), 3, "there is no file nowhere.csv"),
+        (("load", "empty.csv", "--name", "mine"), 3, "empty.csv has no rows"),
+        (("list", "--store", "gone"), 3, "there is no store gone: `memewax run --to gone`"),
         (("load", "rows.csv", "--name", "mine"), 2, "the columns are key, words, stars"),
         (("load", "rows.csv", "--name", "mine", "--text", "words", "--clean", "soap"), 2, "no cleaning step 'soap'"),
         (("describe", "--name", "mine"), 3, "no corpus 'mine' in store: it has none yet"),
@@ -72,7 +102,7 @@ def test_training_tells_its_numbers_and_the_judgement_of_people(memewax: Memewax
     ],
 )
 def test_what_is_wrong_is_one_line(words: tuple[str, ...], code: int, told: str, memewax: Memewax, file: Path) -> None:
-    assert file.exists()
+    file.with_name("empty.csv").touch()
     done = memewax("corpus", *words)
     assert (done.code, done.err.count("\n")) == (code, 1)
     assert told in done.err

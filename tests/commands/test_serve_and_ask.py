@@ -152,6 +152,11 @@ def test_what_a_person_types_is_asked_until_the_end_and_remembered(
     assert "+ccc\n" in history
 
 
+def test_who_waits_for_the_model_is_told(ask: Ask, memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    assert "loading the model" in memewax("ask", "bb", "--json").err
+
+
 def test_an_error_does_not_end_a_session(
     ask: Ask, memewax: Memewax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from confluent_kafka.admin import AdminClient
 from jsonschema import Draft202012Validator
+from rich.console import Console
 
+from memewax.commands import topics as commands
 from operators.topics import declared as topics
 from operators.topics.bodies import schema
 from tests.brokers import RealBroker, unused_address
@@ -90,15 +92,23 @@ def test_without_a_broker_there_is_one_line() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (3, "")
-    *logged, last = done.stderr.splitlines()
-    assert last.startswith(f"memewax: looking up topics at {address} failed: ")
-    assert "start the broker" in last
-    assert len(logged) <= 1
+    (told,) = done.stderr.splitlines()
+    assert told.startswith(f"memewax: looking up topics at {address} failed: ")
+    assert "start the broker" in told
 
 
 def test_a_topic_that_is_not_in_the_list_is_refused(memewax: Memewax) -> None:
     done = memewax("topics", "describe", "--only", "psots")
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+
+
+def test_names_are_whole_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folded, perhaps, but not cut."""
+    rows = [commands._plain(topic) for topic in topics.chosen(["sentence_to_kafka_1"])]
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(commands._described(rows, with_found=False))
+    assert "…" not in capture.get()
 
 
 def test_the_list_alone_is_described_without_a_broker(memewax: Memewax) -> None:

@@ -1,6 +1,4 @@
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +9,10 @@ from PIL import Image
 
 from memewax.demo import Truth, summarise, write_page
 from memewax.evaluation.showing import compared
+from tests.browser import CHROMIUM, browse, widths
 from tests.demo.conftest import Rows, letters, right_rows
 
 HOSTILE = "<script>document.title = 'it ran'</script><img src=x onerror=alert(1)>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "link", "br", "img"}
 Tags = list[tuple[str, dict[str, str | None]]]
 
@@ -78,6 +76,10 @@ def test_every_picture_is_there_with_words_for_it(tags: Tags, truth: Truth) -> N
     assert all(len(attributes["alt"] or "") > 10 for attributes in pictures)
 
 
+def test_the_credits_are_sentences(page: Path) -> None:
+    assert re.search(r"\)\. They were cropped", page.read_text())
+
+
 def test_headings_and_landmarks(tags: Tags) -> None:
     names = [tag for tag, _ in tags]
     assert names.count("h1") == names.count("main") == names.count("footer") == 1
@@ -112,14 +114,8 @@ def test_words_are_judged_in_their_place() -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 class TestInABrowser:
-    def browse(self, page: Path, profile: Path, *options: str) -> str:
-        command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-        command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        command += [f"--user-data-dir={profile}", *options, page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
     def test_it_opens_and_no_text_of_it_runs(self, page: Path, tmp_path: Path) -> None:
-        dom = self.browse(page, tmp_path / "profile", "--dump-dom")
+        dom = browse(page, tmp_path / "profile", "--dump-dom")
         assert "<title>memewax demo: what was found in" in dom
         assert "it ran</title>" not in dom
         assert dom.count('<article class="card">') == page.read_text().count('<article class="card">')
@@ -133,7 +129,7 @@ class TestInABrowser:
             "--virtual-time-budget=3000",
             "--hide-scrollbars",
         )
-        self.browse(page, tmp_path / "profile", *options)
+        browse(page, tmp_path / "profile", *options)
         with Image.open(shot) as image:
             pixels = np.asarray(image.convert("RGB"), int)
         assert pixels.shape[1] == width
@@ -141,3 +137,7 @@ class TestInABrowser:
         assert (margin == margin[0, 0]).all(), "something runs into the right margin"
         colours = np.ptp(pixels[2000:], axis=2)
         assert (colours > 60).mean() > 0.02, "no photograph was painted"
+
+    def test_a_phone_scrolls_in_one_direction_only(self, page: Path, tmp_path: Path) -> None:
+        wide, to_scroll = widths(page, tmp_path, 390)
+        assert wide == to_scroll < 391

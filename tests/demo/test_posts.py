@@ -14,6 +14,7 @@ from memewax.demo.photographs import PHOTOGRAPHS, Photograph, licences
 from memewax.errors import BadRecordError, WorldError
 from memewax.records import Message
 from operators.parse import parse_post
+from operators.unpack import unpacked
 
 
 def lines(folder: Path) -> list[bytes]:
@@ -114,6 +115,12 @@ def test_broken_lines_are_no_posts_and_all_others_are(folder: Path, truth: Truth
                 parse_post(Message(line, "test"))
         else:
             assert parse_post(Message(line, "test")).extra.keys() == {"comments"}
+
+
+def test_a_broken_line_is_one_message_with_its_own_bytes(folder: Path, truth: Truth) -> None:
+    """Else its dead letters could not be told from those of posts that were to be good."""
+    for one in truth.broken:
+        assert [message.value for message in unpacked(Message(one.value, "test"))] == [one.value]
 
 
 @pytest.mark.parametrize("kind", BROKEN_PICTURES)

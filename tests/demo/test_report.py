@@ -117,6 +117,13 @@ def test_dead_letters_are_matched_by_their_bytes(dead_letters: Rows, truth: Trut
     assert found.letters[-1].kind == ""
 
 
+def test_stages_stand_in_the_order_of_the_flow() -> None:
+    found = summarise(
+        one_row(timings={"text": 1.0, "embedding": 1.0, "fetch": 1.0}, failures=[{"stage": "own"}]), [], one_post()
+    )
+    assert [stage.stage for stage in found.stages] == ["fetch", "embedding", "text", "own"]
+
+
 def test_stages_count_only_posts_they_had_work_for(rows: Rows, truth: Truth) -> None:
     stages = {stage.stage: stage for stage in summarise(rows, [], truth).stages}
     assert (stages["text"].posts, stages["text"].seconds_each) == (len(truth.posts), 1.0)

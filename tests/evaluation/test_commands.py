@@ -140,7 +140,8 @@ def test_history_is_in_the_user_s_folder_unless_told(
     ("kind", "line", "told"),
     [
         ("similarity", {"a": "x", "b": "y", "score": "high"}, "score must be a number, found 'high'"),
-        ("sentiment", {"text": "x", "valence": None}, "valence must be a number, found None"),
+        ("sentiment", {"text": "x", "valence": "high"}, "valence must be a number, found 'high'"),
+        ("sentiment", {"text": "x", "valence": None, "label": None}, "no line with a label"),
         ("entities", {"text": "x", "entities": [[0, 1]]}, "entities must have start, end and label"),
     ],
 )
@@ -154,3 +155,52 @@ def test_a_line_that_is_broken_is_said(
         main()
     assert ended.value.code == 3
     assert told in capsys.readouterr().err
+
+
+def test_what_was_not_answered_is_said_beside_the_figures(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    write_posts(folder, [{"text": "hello"}])
+    (folder / "0.png").unlink()
+    monkeypatch.setattr(sys, "argv", ["memewax", "eval", "ocr", "--data", str(folder)])
+    with suppress(SystemExit):
+        main()
+    assert "1 without an answer, the first one: [Errno 2] No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["ocr", "clusters"])
+def test_a_page_that_cannot_be_written_is_said_before_all_else(
+    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["memewax", "eval", kind, "--data", "gone", "--page", "nowhere/page.html"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "there is no folder nowhere" in capsys.readouterr().err
+
+
+def test_nothing_to_find_and_nothing_found_is_right(evaluate: Evaluate, folder: Path) -> None:
+    write_lines(folder / "a.jsonl", [{"text": "", "entities": []}])
+    found = evaluate("entities", "--data", "a.jsonl")["entities"]
+    assert [found[name] for name in ("span_f1", "precision", "recall")] == [1, 1, 1]
+
+
+def test_one_item_can_be_measured(evaluate: Evaluate, folder: Path) -> None:
+    """What is not defined there is null."""
+    write_posts(folder, [{"text": "hello paris", "template": "cat"}])
+    write_lines(folder / "pair.jsonl", [{"a": "x", "b": "y", "score": 1}])
+    write_lines(folder / "text.jsonl", [{"text": "x", "label": "neutral", "valence": None, "entities": []}])
+    assert evaluate("ocr", "--data", ".")["ocr"]["wer"] == 0
+    found = evaluate("clusters", "--data", ".")["clusters"]
+    for way in ("arrival", "final", "oracle", "birch"):
+        assert found[way] == {"v_measure": 1, "ari": 1, "nmi": 1, "purity": 1, "clusters": 1}
+    assert evaluate("similarity", "--data", "pair.jsonl")["similarity"]["spearman"] is None
+    assert evaluate("sentiment", "--data", "text.jsonl")["sentiment"]["macro_recall"] == 1
+    assert evaluate("entities", "--data", "text.jsonl")["entities"]["span_f1"] == 0
+
+
+def test_a_picture_without_text_counts_where_something_is_read_in_it(evaluate: Evaluate, folder: Path) -> None:
+    write_posts(folder, [{"text": ""}, {"text": "hello paris"}])
+    found = evaluate("ocr", "--data", ".", "--page", "page.html")["ocr"]
+    assert (found["n"], found["wer"]) == (2, pytest.approx(2 / 2))
+    assert "nothing</span>" in (folder / "page.html").read_text()

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from memewax.demo import load_truth, make_posts
 from memewax.errors import WorldError
-from memewax.evaluation.data import lines_of, picture_of, posts_of
+from memewax.evaluation.data import POSTS, lines_of, picture_of, posts_of
 from memewax.records import Failed
 from memewax.settings import Settings
 from tests.evaluation.conftest import write_lines, write_posts
@@ -13,7 +14,8 @@ from tests.evaluation.conftest import write_lines, write_posts
 
 def test_posts_with_the_truth_asked_for_from_the_file_or_its_folder(folder: Path) -> None:
     file = write_posts(folder, [{"text": "a"}, {"template": "cat"}, {"text": ""}, {"text": "b"}])
-    assert [known.truth for known in posts_of(file, "text")] == ["a", "b"]
+    assert [known.truth for known in posts_of(file, "text")] == ["a", "", "b"]
+    assert [known.truth for known in posts_of(file, "template")] == ["cat"]
     assert [known.truth for known in posts_of(folder, "text", limit=1)] == ["a"]
 
 
@@ -26,9 +28,51 @@ def test_a_picture_lies_beside_its_post(folder: Path) -> None:
     assert (there == 1).all()
 
 
+@pytest.mark.parametrize(
+    "url", ["{}/1%20a.png", "file://{}/1%2520a.png", "FILE://localhost{}/1%2520a.png", "../1%20a.png"]
+)
+def test_a_picture_may_lie_anywhere(url: str, tmp_path: Path) -> None:
+    Image.new("RGB", (3, 3), (1, 1, 1)).save(tmp_path / "1%20a.png")
+    (tmp_path / "data").mkdir()
+    write_lines(
+        tmp_path / "data" / "x.jsonl", [{"global_id": "1", "url": url.format(tmp_path), "truth": {"text": "a"}}]
+    )
+    (known,) = posts_of(tmp_path / "data" / "x.jsonl", "text")
+    picture = picture_of(known, Settings())
+    assert isinstance(picture, np.ndarray)
+    assert (picture == 1).all()
+
+
+def test_pictures_of_the_web_are_not_fetched_to_measure_by(folder: Path) -> None:
+    write_lines(folder / POSTS, [{"global_id": "1", "url": "https://a.org/1.png", "truth": {"text": "a"}}])
+    (known,) = posts_of(folder, "text")
+    found = picture_of(known, Settings())
+    assert isinstance(found, Failed)
+    assert "not fetched" in found.reason
+
+
+def test_a_folder_without_posts_jsonl_is_read_whole(folder: Path) -> None:
+    write_posts(folder, [{"text": "b"}]).rename(folder / "z.jsonl")
+    write_lines(folder / "a.jsonl", [{"global_id": "a", "url": "0.png", "truth": {"text": "a"}}, {"text": "no post"}])
+    assert [known.truth for known in posts_of(folder, "text")] == ["a", "b"]
+
+
+def test_blank_lines_and_posts_without_truth_are_passed_over(folder: Path) -> None:
+    posts = [{"global_id": "1", "url": "1"}, {"global_id": "2", "url": "2", "truth": {"text": None}}]
+    file = write_lines(folder / POSTS, [*posts, {"global_id": "3", "url": "3", "truth": {"text": "a"}}])
+    file.write_bytes(b"\n" + file.read_bytes().replace(b"\n", b"\r\n  \r\n"))
+    assert [known.post.global_id for known in posts_of(folder, "text")] == ["3"]
+    assert len(lines_of(file, "url")) == 3
+
+
+def test_a_field_that_is_null_is_none(folder: Path) -> None:
+    write_lines(folder / "a.jsonl", [{"a": None}, {"a": 0}, {"a": ""}])
+    assert [line["a"] for line in lines_of(folder, "a")] == [0, ""]
+
+
 def test_the_demo_s_posts_have_their_truth_beside_them(folder: Path) -> None:
     truth = load_truth(make_posts(folder).parent)
-    texts = {global_id: post.text for global_id, post in truth.posts.items() if post.text}
+    texts = {global_id: post.text for global_id, post in truth.posts.items()}
     assert {known.post.global_id: known.truth for known in posts_of(folder, "text")} == texts
 
 
@@ -52,8 +96,10 @@ def test_a_file_that_is_no_data_is_said(content: bytes, told: str, folder: Path)
 def test_nothing_to_measure_is_said(folder: Path) -> None:
     with pytest.raises(WorldError, match="holds no"):
         lines_of(folder, "text")
-    with pytest.raises(WorldError, match="No such file"):
+    with pytest.raises(WorldError, match="holds no"):
         posts_of(folder, "text")
+    with pytest.raises(WorldError, match="No such file"):
+        posts_of(folder / "gone", "text")
     write_posts(folder, [{"template": "cat"}])
     with pytest.raises(WorldError, match="no post whose truth says its text"):
         posts_of(folder, "text")

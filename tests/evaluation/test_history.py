@@ -1,3 +1,4 @@
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,5 +64,29 @@ def test_a_history_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("{}\n")
     with pytest.raises(WorldError, match="no history"):
         load(tmp_path / "broken")
+    (tmp_path / "half").write_text('\n{"time": "", "kind": "ocr", "data": "", "report": {"n": 3}}\n')
+    with pytest.raises(WorldError, match="no history"):
+        load(tmp_path / "half")
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(WorldError, match="holds no run"):
+        load(tmp_path / "empty")
     with pytest.raises(WorldError, match="Is a directory"):
         keep(tmp_path, report(0.5))
+
+
+def test_a_title_is_as_wide_as_the_screen(tmp_path: Path) -> None:
+    keep(tmp_path / "a", report(0.3))
+    (found,) = compare(load(tmp_path / "a"))
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(comparison_table(found))
+    assert capture.get().splitlines()[0] == "ocr, memes/posts.jsonl, n=5: 2026-05-01T00:00:00+00:00, the only run"
+
+
+def test_what_is_not_defined_is_said_in_words() -> None:
+    console = Console(width=80)
+    undefined = Figure(math.nan, (math.nan, math.nan))
+    with console.capture() as capture:
+        console.print(report_table(Report("similarity", 1, {"spearman": undefined}, {})))
+    assert "not defined" in capture.get()
+    assert "nan" not in capture.get()

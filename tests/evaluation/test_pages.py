@@ -1,6 +1,4 @@
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +12,10 @@ from memewax.evaluation.progress import Steps
 from memewax.settings import Settings
 from models.clusterer import StandInClusterer
 from models.standin import StandInImage, StandInOcr
-from tests.evaluation.conftest import write_posts
+from tests.browser import CHROMIUM, browse, widths
+from tests.evaluation.conftest import write_lines, write_posts
 
 HOSTILE = "<script>document.title = 'it ran'</script><img src=x onerror=alert(1)>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +70,22 @@ def test_both_texts_stand_side_by_side(ocr_page: Path) -> None:
     assert "No such file" in html
 
 
+def test_a_cluster_says_how_much_of_its_template_it_holds(clusters_page: Path) -> None:
+    assert "All 3 of cat, 2 of others" in clusters_page.read_text()
+
+
+def test_pictures_beside_the_data_are_shown(tmp_path: Path) -> None:
+    file = write_posts(tmp_path, [{"template": "cat"}])
+    url = f"file://{tmp_path}/0.png"
+    (tmp_path / "data").mkdir()
+    moved = write_lines(tmp_path / "data" / "x.jsonl", [{"global_id": "1", "url": url, "truth": {"template": "cat"}}])
+    file.unlink()
+    with Steps("embedding", 1) as steps:
+        embedded = embed(posts_of(moved, "template"), StandInImage(), Settings(), steps)
+    (sheet,) = sheets(embedded, np.array([0]))
+    assert sheet.pictures[0].source
+
+
 @pytest.mark.parametrize("page", ["ocr_page", "clusters_page"])
 def test_hostile_text_is_text_and_nothing_is_fetched(page: str, request: pytest.FixtureRequest) -> None:
     html = request.getfixturevalue(page).read_text()
@@ -83,9 +97,13 @@ def test_hostile_text_is_text_and_nothing_is_fetched(page: str, request: pytest.
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 @pytest.mark.parametrize("page", ["ocr_page", "clusters_page"])
 def test_it_opens_in_a_browser(page: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    path = request.getfixturevalue(page)
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]
-    command += ["--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = browse(request.getfixturevalue(page), tmp_path / "profile", "--dump-dom")
     assert "<title>memewax eval" in dom
     assert "it ran</title>" not in dom
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
+@pytest.mark.parametrize("page", ["ocr_page", "clusters_page"])
+def test_a_phone_scrolls_in_one_direction_only(page: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    wide, to_scroll = widths(request.getfixturevalue(page), tmp_path, 390)
+    assert wide == to_scroll < 391

@@ -54,6 +54,14 @@ def test_the_table_prints_the_order_and_each_model(app: typer.Typer) -> None:
         assert word in out
 
 
+def test_paths_are_whole_on_a_narrow_screen(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    paths = [found["path"] for found in json.loads(CliRunner().invoke(app, ["--json"]).stdout)["weights"]]
+    lines = CliRunner().invoke(app, []).stdout.splitlines()
+    assert paths
+    assert {f"    {path}" for path in paths} <= set(lines)
+
+
 def test_what_is_missing_is_said_beside_what_is_there(app: typer.Typer, tmp_path: Path) -> None:
     found = diagnose(Settings(vit=str(tmp_path / "nowhere"), device="cpu"))
     assert [weights.stage for weights in found.weights] == ["text", "entities", "sentiment", "text_embedding"]

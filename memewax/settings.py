@@ -268,7 +268,9 @@ class Settings(BaseSettings):
     )
 
     store: Path = Field(Path("store"), description="Folder of corpora, in which nearest texts are looked for.")
-    corpus: str = Field("tweets", description="Corpus that is searched where a query names none.")
+    corpus: str = Field(
+        "", description="Corpus that is searched where a query names none; empty: posts, or the only one that there is."
+    )
     queries: str = Field("", description="Where queries come from: kafka://HOST:PORT/TOPIC or a JSONL file.")
     answers: str = Field(
         "", description="Where answers go beside the table in the store: kafka://HOST:PORT/TOPIC or a JSONL file."

@@ -22,6 +22,7 @@ from models.nearest import FloatMatrix
 from models.nearest_choice import IndexChoice
 from models.recall import Recall, measure_recall
 from operators.corpora.corpus import Corpus
+from operators.corpora.store import usual_corpus
 
 _K: Final = 10
 _BY_SIZE_QUERIES: Final = 50
@@ -66,11 +67,12 @@ class Asking:
 
 def measure(settings: Settings, plan: Plan) -> dict[str, Any]:
     """The report: of the corpus that the settings name, and of synthetic rows made from it."""
-    real = read_rows(settings.store, settings.corpus)
+    corpus = settings.corpus or usual_corpus(settings.store)
+    real = read_rows(settings.store, corpus)
     texts = questions(real.texts, plan.queries)
     model = load_text(settings)
     asked = np.stack([model.one(text) for text in texts])
-    report: dict[str, Any] = {"tweets": _measured("corpus", settings, settings.corpus, texts, asked, plan)}
+    report: dict[str, Any] = {"tweets": _measured("corpus", settings, corpus, texts, asked, plan)}
     if plan.synthetic:
         with tempfile.TemporaryDirectory(prefix="memewax-bench-") as folder:
             other = settings.model_copy(update={"store": Path(folder)})

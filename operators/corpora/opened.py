@@ -12,7 +12,7 @@ from models.nearest_choice import IndexChoice
 from models.reduction import projection_names
 from operators.corpora.corpus import Corpus
 from operators.corpora.layout import POSTS
-from operators.corpora.store import beside, corpus_names, open_table
+from operators.corpora.store import beside, corpus_names, open_table, usual_corpus
 from operators.queries.query import By
 
 _IMAGES = "embeddings"
@@ -38,6 +38,7 @@ class OpenCorpora:
         self._reduced = reduced
         self._open: dict[tuple[str, By], Corpus] = {}
         self._looked: dict[tuple[str, By], float] = {}
+        self._usual = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -56,10 +57,11 @@ class OpenCorpora:
         return rows
 
     def get(self, name: str, by: By = "text") -> Corpus:
-        """The corpus as it was at most `refresh_seconds` ago.
+        """The corpus as it was at most `refresh_seconds` ago; where no name is given, the usual one.
 
         Raises `WorldError` where it is not there, naming those that are, and `BadRecordError` where it has no images.
         """
+        name = name or self._meant()
         if by == "image" and name != POSTS:
             raise BadRecordError(f"corpus {name!r} has no images; only {POSTS!r} has")
         place = name, by
@@ -74,6 +76,14 @@ class OpenCorpora:
             self._refresh(place, corpus)
         self._looked[place] = self._now()
         return corpus
+
+    def _meant(self) -> str:
+        """The corpus of those who name none; once it was there it stays the same, whatever comes beside it."""
+        if not self._usual:
+            name = usual_corpus(self._store)
+            open_table(self._store, name)
+            self._usual = name
+        return self._usual
 
     def _refresh(self, place: tuple[str, By], corpus: Corpus) -> None:
         try:

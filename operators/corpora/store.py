@@ -18,6 +18,14 @@ def corpus_names(store: Path) -> list[str]:
     return sorted({*lancedb.connect(store).list_tables(limit=_TABLES).tables} - NO_CORPORA)
 
 
+def usual_corpus(store: Path) -> str:
+    """The corpus that is meant where none is named: posts, or the only one; raises `WorldError` where none is."""
+    names = corpus_names(store)
+    if not names:
+        raise WorldError(f"no corpus in {store}: memewax run fills one with posts, memewax corpus load makes one")
+    return names[0] if len(names) == 1 else POSTS
+
+
 def table_facts(store: Path, name: str) -> dict[str, Any]:
     """What a corpus is, without reading it: name, rows, dimension, model, MB on disk."""
     table = open_table(store, name)

@@ -145,7 +145,9 @@ def _search_one(group: list[Embedded], name: str, by: By, corpora: OpenCorpora) 
             answers.append(_failed(it, hits))
             continue
         query, timing = it.query, {EMBED: it.seconds, SEARCH: seconds}
-        answers.append(Answer(query.id, query.text, name, query.k, it.model, tuple(hits[: query.k]), timing=timing))
+        answers.append(
+            Answer(query.id, query.text, corpus.name, query.k, it.model, tuple(hits[: query.k]), timing=timing)
+        )
     return answers
 
 

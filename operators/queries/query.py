@@ -179,8 +179,8 @@ def _by(value: Any, subject: str) -> By:
 def _name(value: Any, default: str) -> str:
     if value is None:
         return default
-    if not isinstance(value, str):
-        raise BadRecordError("corpus must be a string")
+    if not isinstance(value, str) or not value:
+        raise BadRecordError("corpus must be a string, and not an empty one")
     return value
 
 

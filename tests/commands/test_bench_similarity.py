@@ -133,7 +133,7 @@ def test_a_broker_that_is_not_there_is_one_line(memewax: Memewax, tmp_path: Path
     make_corpus(tmp_path / "store", TEXTS)
     done = memewax("bench", "similarity", "--no-million", *SHORT, "--store", "nowhere")
     assert done.code == 3
-    assert "no corpus 'tweets' in nowhere" in done.err
+    assert "no corpus in nowhere" in done.err
 
 
 def test_over_librdkafka_s_own_broker(mock_broker: Broker, memewax: Memewax, tmp_path: Path, monkeypatch: Any) -> None:

@@ -98,6 +98,26 @@ def test_an_answer_says_what_when_and_by_what(store: Path, models: Embedders) ->
     assert "error" not in told
 
 
+def test_who_names_no_corpus_means_the_only_one_or_the_posts(store: Path, models: Embedders, tmp_path: Path) -> None:
+    def asked(where: Path, corpora: OpenCorpora | None = None) -> Answer:
+        query = parse_query(Message(orjson.dumps({"id": "0", "text": "bb"}), "test"), Settings().corpus)
+        (answer,) = search(embed([query], models), corpora or OpenCorpora(where, 0))
+        return answer
+
+    running = OpenCorpora(store, 0)
+    assert asked(store, running).corpus == "tweets"
+    PostStore(store, 8, 8).upsert([row("meme", 1, "Such Wow")])
+    lancedb.connect(store).open_table("posts").update(values={"models": None})
+    assert asked(store).corpus == "posts"
+    assert asked(store, running).corpus == "tweets"  # what was meant at first
+    make_corpus(tmp_path / "other", TEXTS, name="one")
+    make_corpus(tmp_path / "other", TEXTS, name="two")
+    for where, reason in ((tmp_path / "other", "it has one, two"), (tmp_path / "none", "no corpus in")):
+        error = asked(where).error
+        assert error is not None
+        assert reason in error.reason
+
+
 def test_all_texts_of_a_batch_go_through_the_model_together(store: Path, models: Embedders) -> None:
     once = Once()
     ask(store, Embedders(once, models.image, models.decode), *[{"text": text} for text in TEXTS])
@@ -122,7 +142,7 @@ def test_an_unknown_corpus_is_an_answer_that_names_those_there_are(store: Path, 
     assert ids(second) == ["a"]
 
 
-@pytest.mark.parametrize("name", ["", "../tweets", "tweets/../tweets", "\x00", "tweets.lance"])
+@pytest.mark.parametrize("name", ["../tweets", "tweets/../tweets", "\x00", "tweets.lance"])
 def test_a_corpus_of_an_impossible_name_is_an_answer(store: Path, models: Embedders, name: str) -> None:
     (answer,) = ask(store, models, {"text": "a", "corpus": name})
     assert answer.error is not None

@@ -70,6 +70,7 @@ def test_a_vector_is_made_a_unit_vector(by: str) -> None:
         ({"id": "1", "text": "a", "k": True}, "k must be"),
         ({"id": "1", "text": "a", "k": 1.5}, "k must be"),
         ({"id": "1", "text": "a", "corpus": ["tweets"]}, "corpus must be a string"),
+        ({"id": "1", "text": "a", "corpus": ""}, "corpus must be a string"),
         ({"id": "1", "text": "a", "by": "image"}, "by must be text for a text"),
         ({"id": "1", "text": "a", "by": ["text"]}, "by must be text for a text"),
         ({"id": "1", "text": "a", "langauge": "en"}, "unknown field 'langauge'"),

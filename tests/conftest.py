@@ -11,9 +11,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Before numpy and torch are imported: threads of several processes on the same cores wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-gc.set_threshold(100_000, 20, 100)  # as in a flow: a fifth of the time of importing everything
+gc.disable()  # until all tests are found: a fifth of the time of importing everything
 
 pytest_plugins = ["tests.brokers", "tests.shares"]
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but do not look through what was imported each time."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

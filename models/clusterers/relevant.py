@@ -110,6 +110,11 @@ class RelevantClusterer(Clusterer):
         """Clusters that are alive."""
         return 0 if self._kept is None else len(self._kept.ids)
 
+    @property
+    def dimension(self) -> int | None:
+        """Numbers of an exemplar."""
+        return None if self._kept is None else self._kept.dimension
+
     def state(self) -> State:
         """Exemplars, space and ids."""
         return {

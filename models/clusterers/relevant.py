@@ -27,11 +27,11 @@ _ROOM: Final = 0.875
 class Parameters:
     """What can be chosen. Similarities are cosines in the learned space, where strangers have about 0."""
 
-    join: float = 0.5
+    join: float = 0.35
     """A post belongs to a cluster whose exemplars are on average as similar as this."""
-    merge: float = 0.45
+    merge: float = 0.35
     """Two clusters whose exemplars are on average as similar as this are one."""
-    start: float = 0.6
+    start: float = 0.5
     """The same for both while nothing is known of the space."""
     prior: float = 25.0
     """The assumption that nothing is known counts as much as so many pairs of one cluster."""

@@ -37,7 +37,7 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
 
     embedded = embed_pictures("embed", posts.oks, models.image)
     embeddings = embeddings_of("embeddings", embedded)
-    clustered = cluster_by("cluster", embedded, settings, make_clusterer)
+    clustered = cluster_by("cluster", embedded, settings, make_clusterer, models.image_dimension)
 
     read = read_pictures("read", posts.oks, models.ocr)
     entities = find_entities("entities", read, models.entities)

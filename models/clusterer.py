@@ -27,6 +27,11 @@ class Clusterer(ABC):
     def count(self) -> int:
         """Clusters that are alive."""
 
+    @property
+    @abstractmethod
+    def dimension(self) -> int | None:
+        """Numbers of the embeddings that it learned, None before the first."""
+
     @abstractmethod
     def state(self) -> State:
         """All that it has learned; what it does next depends on nothing else."""
@@ -49,6 +54,11 @@ class StandInClusterer(Clusterer):
     def count(self) -> int:
         """One."""
         return 1
+
+    @property
+    def dimension(self) -> None:
+        """It looks at none."""
+        return None
 
     def state(self) -> State:
         """Nothing but its name."""

@@ -1,7 +1,8 @@
 """What a picture looks like from afar: the same for a copy of it, whatever its size and compression.
 
 Perceptual hashes find copies of photographs. Of memes they find too many, since all captions on one template are alike
-to them: so a hash only finds what may be a copy, and a grid of greys tells whether it has the same caption.
+to them: so a hash only finds what may be a copy, and a grid of greys tells whether it has the same caption. A bar above
+or below moves the grid: so a picture that has one is seen without it as well.
 """
 
 from functools import cache
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from memewax.records import Pixels
+from models.bars import without_bars
 from models.inputs import check_pixels
 
 _SEEN: Final = 64
@@ -23,22 +25,32 @@ BYTES: Final = _HASH_BYTES + _GRID * _GRID
 
 _BITS: Final = 38
 """A copy differs in no more bits of 255 than this,"""
-_GREYS: Final = 12
+_GREYS: Final = 10
 _FIELDS: Final = 0.04
 """and in more than so many greys of 255 in no more than this share of the grid's fields: docs/clusters.md has what was
 measured on both sides."""
+_FIELDS_WITHOUT: Final = 0.02
+"""The same where one is without its bar: then there is no mark on the picture."""
 
 
 def fingerprint(picture: Pixels) -> bytes | None:
-    """32 bytes of a hash and 256 of greys; None where the picture is so plain that there is nothing to tell it by.
+    """`BYTES` of the picture, then as many of it without its bar above and below, where it has them.
 
+    Each is 32 bytes of a hash and 256 of greys. None where the picture is so plain that there is nothing to tell it by.
     A bit of the hash says whether one of the lowest frequencies is above their median; the greys are the mean
     brightness of 16 x 16 fields.
 
     References:
         Zauner: Implementation and benchmarking of perceptual image hash functions. 2010 (pHash).
     """
-    small = Image.fromarray(check_pixels(picture)).convert("L").resize((_SEEN, _SEEN), Image.Resampling.BOX)
+    whole = np.asarray(Image.fromarray(check_pixels(picture)).convert("L"))
+    seen = _print(whole)
+    return seen and b"".join([seen, *filter(None, map(_print, without_bars(whole)))])
+
+
+def _print(picture: NDArray[np.uint8]) -> bytes | None:
+    # Not a box: of small pictures it takes some pixels twice and others once, which ones depends on the size.
+    small = Image.fromarray(picture).resize((_SEEN, _SEEN), Image.Resampling.BILINEAR)
     grey = np.asarray(small, np.float64)
     if grey.std() < _PLAIN:
         return None
@@ -51,18 +63,41 @@ def fingerprint(picture: Pixels) -> bytes | None:
     return bytes(np.packbits(bits)) + greys
 
 
-def copied(fingerprint: bytes, others: NDArray[np.uint8]) -> int | None:
-    """Which of the others, shape (n, 288), the picture is a copy of or the other way round; the nearest, or none."""
-    one = np.frombuffer(fingerprint, np.uint8)
-    hashes = np.ascontiguousarray(others[:, :_HASH_BYTES]).view(np.uint64)
+def copied(fingerprint: bytes, others: NDArray[np.uint8], whole: NDArray[np.bool_]) -> int | None:
+    """Which of the others the picture is a copy of or the other way round; the nearest, or none.
+
+    Two without their bars are not compared: what told them apart may have stood there.
+
+    Args:
+        fingerprint: Of the picture.
+        others: Shape (n, `BYTES`).
+        whole: Shape (n,): which of them are of pictures as they are, rather than without a bar.
+    """
+    seen, *without = np.frombuffer(fingerprint, np.uint8).reshape(-1, BYTES)
+    found = [
+        _nearest(seen, others, whole, _FIELDS),
+        _nearest(seen, others, ~whole, _FIELDS_WITHOUT),
+        *(_nearest(it, others, whole, _FIELDS_WITHOUT) for it in without),
+    ]
+    return min(filter(None, found), default=(0.0, 0, None))[2]
+
+
+def _nearest(
+    one: NDArray[np.uint8], others: NDArray[np.uint8], asked: NDArray[np.bool_], limit: float
+) -> tuple[float, int, int | None] | None:
+    """Share of fields and number of bits that differ, and which it is; None where none is near."""
+    among = np.flatnonzero(asked)
+    hashes = np.ascontiguousarray(others[among, :_HASH_BYTES]).view(np.uint64)
     bits = np.bitwise_count(hashes ^ one[:_HASH_BYTES].view(np.uint64)).sum(axis=1, dtype=np.int64)
     near = np.flatnonzero(bits <= _BITS)
     if not len(near):
         return None
-    apart = _evened(others[near, _HASH_BYTES:]) - _evened(one[None, _HASH_BYTES:])
+    apart = _evened(others[among[near], _HASH_BYTES:]) - _evened(one[None, _HASH_BYTES:])
     fields = (np.abs(apart) > _GREYS).mean(axis=1)
     nearest = int(np.lexsort((bits[near], fields))[0])
-    return int(near[nearest]) if fields[nearest] <= _FIELDS else None
+    if fields[nearest] > limit:
+        return None
+    return float(fields[nearest]), int(bits[near[nearest]]), int(among[near[nearest]])
 
 
 def _evened(greys: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """The clusterer that the settings ask for."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from memewax.errors import SettingsError
 from memewax.settings import Settings
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models.clusterers.agreement import Agreement
+
+STRICT: Final = {"join": 0.7, "merge": 0.7, "start": 0.9}
+"""Parameters of a shard: what it puts together nobody takes apart."""
 
 
 def make_clusterer(settings: Settings) -> Clusterer:
@@ -37,10 +40,10 @@ def make_clusterer(settings: Settings) -> Clusterer:
 
 
 def make_shard(settings: Settings) -> Clusterer:
-    """One of several that learn side by side: strict, since what a shard puts together nobody takes apart."""
+    """One of several that learn side by side."""
     from models.clusterers.relevant import RelevantClusterer
 
-    return RelevantClusterer(**{**settings.clusterer_parameters, "join": 0.7, "merge": 0.7, "start": 0.9})
+    return RelevantClusterer(**{**settings.clusterer_parameters, **STRICT})
 
 
 def make_agreement(settings: Settings) -> "Agreement":

@@ -75,6 +75,11 @@ class DbstreamClusterer(Clusterer):
         """Micro-clusters that something fell into."""
         return len(self._ids)
 
+    @property
+    def dimension(self) -> int | None:
+        """Numbers of the mean."""
+        return int(self._sum.size) if self._seen else None
+
     def state(self) -> State:
         """Mean, micro-clusters and ids."""
         return {

@@ -27,11 +27,11 @@ _ROOM: Final = 0.875
 class Parameters:
     """What can be chosen. Similarities are cosines in the learned space, where strangers have about 0."""
 
-    join: float = 0.5
+    join: float = 0.35
     """A post belongs to a cluster whose exemplars are on average as similar as this."""
-    merge: float = 0.45
+    merge: float = 0.35
     """Two clusters whose exemplars are on average as similar as this are one."""
-    start: float = 0.6
+    start: float = 0.5
     """The same for both while nothing is known of the space."""
     prior: float = 25.0
     """The assumption that nothing is known counts as much as so many pairs of one cluster."""
@@ -109,6 +109,11 @@ class RelevantClusterer(Clusterer):
     def count(self) -> int:
         """Clusters that are alive."""
         return 0 if self._kept is None else len(self._kept.ids)
+
+    @property
+    def dimension(self) -> int | None:
+        """Numbers of an exemplar."""
+        return None if self._kept is None else self._kept.dimension
 
     def state(self) -> State:
         """Exemplars, space and ids."""

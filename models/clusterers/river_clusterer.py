@@ -58,6 +58,11 @@ class RiverClusterer(Clusterer):
         """Clusters that something fell into."""
         return len(self._labels)
 
+    @property
+    def dimension(self) -> int | None:
+        """Numbers of the mean."""
+        return int(self._sum.size) if self._seen else None
+
     def state(self) -> State:
         """River's object as bytes, and which river wrote it."""
         return {

@@ -1,12 +1,17 @@
 """The space in which embeddings are compared, learned from the clusters themselves."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from memewax.records import Vector
 from models.clusterers.exemplars import Floats, Numbers, Points
 from models.clusterers.linkage import group_sums
+
+_EVEN: Final = 16.0
+"""Weight of a scatter that is the same in all directions, that of all embeddings having 1: alone, the latter would hide
+what templates differ by where these are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,8 @@ def learned(embeddings: Points, slots: Numbers, sizes: Numbers, prior: float) ->
 
     A few directions hold most of what pictures of one template differ by: its caption, its crop. Measured within the
     clusters that there are, these directions are shrunk, so that templates stand apart and the next clusters get
-    better. Until pairs are many, the scatter is assumed to be the same in all directions, as if `prior` had said so.
+    better. Until pairs are many, it is assumed that members of a cluster differ in every direction, and more in those
+    in which all embeddings differ most: what captions and crops do is much of what there is to see.
 
     Args:
         embeddings: Shape (n, dimension), at least two of them different.
@@ -59,10 +65,12 @@ def learned(embeddings: Points, slots: Numbers, sizes: Numbers, prior: float) ->
     """
     whole = embeddings.astype(np.float64)
     mean = whole.mean(axis=0)
-    spread = ((whole - mean) ** 2).mean()
+    centred = whole - mean
+    total = centred.T @ centred / len(whole)
+    even = np.trace(total) / len(total) * np.eye(len(total))
     centres = group_sums(embeddings, slots, len(sizes)) / sizes[:, None]
     within = whole - centres[slots]
     freedom = len(whole) - len(sizes)
-    scatter = within.T @ within + prior * spread * np.eye(whole.shape[1])
+    scatter = within.T @ within + prior * (total + _EVEN * even) / (1 + _EVEN)
     values, vectors = np.linalg.eigh(scatter / (freedom + prior))
     return Space.of(mean, (vectors / np.sqrt(values)).astype(np.float32), freedom / (freedom + prior))

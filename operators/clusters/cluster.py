@@ -10,11 +10,11 @@ from bytewax import operators as op
 from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from memewax.errors import SettingsError
 from memewax.records import Cluster, ClusterEvent, Embedded, Failed, Side
 from memewax.telemetry import CLUSTERS, STEP_ERRORS, step
 from models.clusterer import Clusterer
 from operators.clusters.duplicates import Duplicates
+from operators.clusters.resuming import check_dimension, check_same
 
 STAGE: Final = Clusterer.stage
 _KEY: Final = "all"
@@ -33,11 +33,13 @@ class Clustered:
     """Births, merges and retirements of clusters, in order."""
 
 
-def cluster(step_id: str, embedded: Stream[Embedded], make_clusterer: Callable[[], Clusterer]) -> Clustered:
-    """Say for each embedding which cluster it falls into; a failed embedding's failure is passed on."""
+def cluster(
+    step_id: str, embedded: Stream[Embedded], make_clusterer: Callable[[], Clusterer], dimension: int | None = None
+) -> Clustered:
+    """Say for each embedding of `dimension` numbers which cluster it falls into; a failure is passed on."""
     keyed = op.key_on(f"{step_id}_key", embedded, lambda _: _KEY)
     answers: KeyedStream[Answer] = op.stateful_batch(
-        step_id, keyed, lambda state: ClusterLogic(make_clusterer(), state)
+        step_id, keyed, lambda state: ClusterLogic(make_clusterer(), state, dimension=dimension)
     )
     return clustered(step_id, answers)
 
@@ -55,18 +57,33 @@ def clustered(step_id: str, answers: KeyedStream[Answer]) -> Clustered:
 class ClusterLogic(StatefulBatchLogic[Embedded, Answer, dict[str, Any]]):
     """A clusterer, and the posts it saw last: one that comes again keeps its cluster and is not learned again."""
 
-    def __init__(self, clusterer: Clusterer, state: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        clusterer: Clusterer,
+        state: dict[str, Any] | None = None,
+        *,
+        shards: int = 1,
+        dimension: int | None = None,
+    ) -> None:
+        """Begin, or go on from a state.
+
+        Args:
+            clusterer: That has learned nothing yet.
+            state: A snapshot.
+            shards: How many of these there are, each with its part of the posts.
+            dimension: Numbers of the embeddings to come, where that is known.
+
+        Raises:
+            SettingsError: where the snapshot was taken of another clusterer, of other shards or of other embeddings.
+        """
         self._clusterer = clusterer
+        self._shards = shards
         self._recent: dict[str, tuple[int, float, str | None]] = {}
         self._duplicates = Duplicates(state.get("duplicates") if state else None)
         if state is not None:
-            made_with = state["clusterer"]["algorithm"]
-            if made_with != clusterer.name:
-                raise SettingsError(
-                    f"the recovery folder holds clusters of {made_with}, not of {clusterer.name}: "
-                    f"set MEMEWAX_CLUSTERER={made_with} to go on with them, or begin anew with an empty recovery folder"
-                )
+            check_same(state, clusterer.name, shards)
             self._clusterer.restore(state["clusterer"])
+            check_dimension(self._clusterer.dimension, dimension)
             # Version 1 knew no copies.
             self._recent = {global_id: (*found, None)[:3] for global_id, found in state["recent"].items()}
         CLUSTERS.set(self._clusterer.count())
@@ -81,7 +98,8 @@ class ClusterLogic(StatefulBatchLogic[Embedded, Answer, dict[str, Any]]):
     def snapshot(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "version": 2,
+            "version": 3,
+            "shards": self._shards,
             "clusterer": self._clusterer.state(),
             "recent": dict(self._recent),
             "duplicates": self._duplicates.state(),

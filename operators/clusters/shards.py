@@ -34,16 +34,23 @@ class Told:
 
 
 def cluster_by(
-    step_id: str, embedded: Stream[Embedded], settings: Settings, make_clusterer: Callable[[], Clusterer]
+    step_id: str,
+    embedded: Stream[Embedded],
+    settings: Settings,
+    make_clusterer: Callable[[], Clusterer],
+    dimension: int | None = None,
 ) -> Clustered:
-    """Cluster as the settings say: in one place, or in shards; raises `SettingsError` where these cannot be."""
+    """Cluster embeddings of `dimension` numbers as the settings say: in one place, or in shards.
+
+    Raises `SettingsError` where shards cannot be.
+    """
     shards = settings.cluster_shards
     if shards == 1 or settings.models == "stand-in":
-        return cluster(step_id, embedded, make_clusterer)
+        return cluster(step_id, embedded, make_clusterer, dimension)
     make_agreement(settings)  # what is wrong is said now
     keyed = op.key_on(f"{step_id}_key", embedded, lambda it: str(_shard_of(it.side.global_id, shards)))
     told: KeyedStream[Told] = op.stateful_batch(
-        step_id, keyed, lambda state: ShardLogic(shards, ClusterLogic(make_shard(settings), state))
+        step_id, keyed, lambda state: ShardLogic(make_shard(settings), shards, state, dimension)
     )
     agreed = op.key_on(f"{step_id}_agree_key", op.map(f"{step_id}_told", told, lambda item: item[1]), lambda _: _KEY)
     answers: KeyedStream[Answer] = op.stateful_batch(
@@ -59,9 +66,11 @@ def _shard_of(global_id: str, shards: int) -> int:
 class ShardLogic(StatefulBatchLogic[Embedded, Told, dict[str, Any]]):
     """One shard; copies are looked for by all together."""
 
-    def __init__(self, shards: int, logic: ClusterLogic) -> None:
+    def __init__(
+        self, clusterer: Clusterer, shards: int, state: dict[str, Any] | None = None, dimension: int | None = None
+    ) -> None:
         self._shards = shards
-        self._logic = logic
+        self._logic = ClusterLogic(clusterer, state, shards=shards, dimension=dimension)
 
     def on_batch(self, values: list[Embedded]) -> tuple[list[Told], bool]:
         """What to say of each post, in order, then of clusters."""

@@ -78,6 +78,10 @@ class Regretful(Clusterer):
     def count(self) -> int:
         return 1
 
+    @property
+    def dimension(self) -> None:
+        return None
+
     def state(self) -> dict[str, int]:
         return {}
 

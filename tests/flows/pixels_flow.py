@@ -1,7 +1,8 @@
 """The real flow with models that look at pixels and cost nothing, to be run as a process of its own.
 
 `python -m bytewax.run tests.flows.pixels_flow`, or `tests.flows.pixels_flow` as the flow of `memewax.commands.worker`.
-`PIXELS_SECONDS` is how long each picture takes, so that a signal lands amid the work.
+`PIXELS_SECONDS` is how long each picture takes, so that a signal lands amid the work, and `PIXELS_FIELDS` how many
+fields the model sees on a side, 4 where it is not set.
 """
 
 import os
@@ -23,7 +24,8 @@ from models.load import Models
 from models.standin import StandInEntities, StandInSentiment, StandInText
 
 SECONDS: Final = "PIXELS_SECONDS"
-GRID: Final = 4
+FIELDS: Final = "PIXELS_FIELDS"
+GRID: Final = int(os.environ.get(FIELDS, "4"))
 _OFFSET: Final = 1.0
 """Larger than what pictures differ by: real embeddings share a large mean too."""
 

@@ -65,6 +65,7 @@ def test_one_that_is_restored_goes_on_exactly_as_one_that_did_not_stop(kind: typ
             stopped = restored(stopped)
         assert stopped.learn(embedding) == whole.learn(embedding)
         assert stopped.count() == whole.count()
+        assert restored(stopped).dimension == whole.dimension
     np.testing.assert_equal(restored(stopped).state(), restored(whole).state())
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from memewax.demo import drawing
 from memewax.demo.captions import CAPTIONS
 from memewax.demo.photographs import PHOTOGRAPHS
-from models.fingerprint import copied, fingerprint
+from models.fingerprint import BYTES, copied, fingerprint
 from operators.clusters.duplicates import Duplicates
 
 
@@ -31,7 +31,9 @@ def looks(image: Image.Image) -> bytes:
 
 
 def is_copy(one: Image.Image, other: Image.Image) -> bool:
-    return copied(looks(one), np.frombuffer(looks(other), np.uint8)[None]) is not None
+    known = Duplicates()
+    known.original("other", looks(other))
+    return known.original("one", looks(one)) is not None
 
 
 def recompressed(image: Image.Image) -> Image.Image:
@@ -47,17 +49,31 @@ def watermarked(image: Image.Image) -> Image.Image:
     return image
 
 
+def barred(image: Image.Image, *, above: bool = False, text: str = "example.com") -> Image.Image:
+    bar = image.height // 20
+    whole = Image.new("RGB", (image.width, image.height + bar), "#222")
+    whole.paste(image, (0, bar if above else 0))
+    at = (4, bar // 2 + (0 if above else image.height))
+    ImageDraw.Draw(whole).text(at, text, font=ImageFont.load_default(bar // 2), anchor="lm", fill="white")
+    return whole
+
+
 COPIES: list[Callable[[Image.Image], Image.Image]] = [
     recompressed,
     watermarked,
     lambda image: drawing.scale(image, 0.4),
+    lambda image: drawing.scale(image, 0.11),
+    barred,
+    lambda image: recompressed(barred(image, above=True)),
     lambda image: recompressed(drawing.scale(watermarked(image), 0.7)),
 ]
+NAMES = ["recompressed", "watermarked", "scaled", "a thumbnail", "bar below", "bar above", "all of it"]
 
 
-@pytest.mark.parametrize("copy", COPIES, ids=["recompressed", "watermarked", "scaled", "all of it"])
+@pytest.mark.parametrize("copy", COPIES, ids=NAMES)
 def test_a_copy_is_one(copy: Callable[[Image.Image], Image.Image], memes: list[Image.Image]) -> None:
     assert all(is_copy(meme, copy(meme)) for meme in memes)
+    assert all(is_copy(copy(meme), meme) for meme in memes)
 
 
 def test_another_caption_on_the_same_photograph_is_no_copy(memes: list[Image.Image]) -> None:
@@ -65,10 +81,45 @@ def test_another_caption_on_the_same_photograph_is_no_copy(memes: list[Image.Ima
     assert not any(found)
 
 
+def test_another_caption_with_the_same_bar_is_no_copy(memes: list[Image.Image]) -> None:
+    found = [
+        is_copy(barred(one), it)
+        for place, one in enumerate(memes)
+        for other in memes[:place]
+        for it in (other, barred(other))
+    ]
+    assert not any(found)
+
+
+def test_captions_in_bars_are_told_apart(memes: list[Image.Image]) -> None:
+    captions = ["one word", "another"]
+    assert not any(is_copy(barred(meme, text=captions[0]), drawing.banner(meme, *captions).image) for meme in memes)
+    assert not any(is_copy(*(drawing.banner(meme, it, "and so on").image for it in captions)) for meme in memes)
+
+
 def test_the_nearest_of_several_is_found(memes: list[Image.Image]) -> None:
-    known = np.stack([np.frombuffer(looks(meme), np.uint8) for meme in memes])
-    assert [copied(looks(recompressed(meme)), known) for meme in memes] == list(range(len(memes)))
-    assert copied(looks(memes[0]), known[:0]) is None
+    known = np.stack([np.frombuffer(looks(meme)[:BYTES], np.uint8) for meme in memes])
+    whole = np.ones(len(memes), np.bool_)
+    assert [copied(looks(recompressed(meme)), known, whole) for meme in memes] == list(range(len(memes)))
+    assert copied(looks(memes[0]), known[:0], whole[:0]) is None
+
+
+def test_two_without_their_bars_are_not_compared() -> None:
+    random = np.random.default_rng(1)
+    one, other, without = (random.bytes(BYTES) for _ in range(3))
+    known = Duplicates()
+    known.original("one", one + without)
+    assert known.original("other", other + without) is None
+    assert known.original("without", without) == "one"
+
+
+def test_a_state_that_knew_no_bars_is_read() -> None:
+    seen = np.random.default_rng(1).bytes(BYTES)
+    known = Duplicates()
+    known.original("one", seen)
+    state = known.state()
+    del state["whole"]
+    assert Duplicates(state).original("again", seen) == "one"
 
 
 @pytest.mark.parametrize("size", [(64, 64), (1, 500), (17, 3)])

@@ -8,7 +8,9 @@ import pytest
 
 from memewax.errors import SettingsError
 from memewax.records import Cluster, ClusterEvent, Embedded, Failed, Side, Vector
+from memewax.settings import load_settings
 from models.clusterer import Clusterer, StandInClusterer
+from models.clusterers.choice import make_shard
 from models.clusterers.relevant import RelevantClusterer
 from operators.clusters import cluster
 from operators.clusters.cluster import ClusterLogic
@@ -32,6 +34,10 @@ class Counting(Clusterer):
 
     def count(self) -> int:
         return self.learned
+
+    @property
+    def dimension(self) -> int | None:
+        return 1 if self.learned else None
 
     def state(self) -> dict[str, Any]:
         return {"version": 1, "algorithm": self.name, "learned": self.learned}
@@ -127,7 +133,7 @@ def test_a_snapshot_holds_only_plain_values() -> None:
     logic = ClusterLogic(RelevantClusterer())
     given(logic, *(embedded(f"{number}", it) for number, it in enumerate(scattered(20))))
     state = logic.snapshot()
-    assert state["version"] == 2
+    assert state["version"] == 3
     assert is_plain(state)
 
 
@@ -142,6 +148,45 @@ def test_the_clusters_of_another_algorithm_are_refused() -> None:
     state = ClusterLogic(StandInClusterer()).snapshot()
     with pytest.raises(SettingsError, match="clusters of stand-in, not of relevant: set MEMEWAX_CLUSTERER=stand-in"):
         ClusterLogic(RelevantClusterer(), state)
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 4), (4, 1), (2, 4), (4, 2)])
+def test_the_clusters_of_another_number_of_shards_are_refused(before: int, now: int) -> None:
+    state = ClusterLogic(Counting(), shards=before).snapshot()
+    made_by = f"made by {before} shards?, and now there are to be {now}: set MEMEWAX_CLUSTER_SHARDS={before}"
+    with pytest.raises(SettingsError, match=made_by):
+        ClusterLogic(Counting(), state, shards=now)
+    assert ClusterLogic(Counting(), state, shards=before).snapshot()["shards"] == before
+
+
+def test_the_clusters_of_embeddings_of_other_numbers_are_refused() -> None:
+    logic = ClusterLogic(Counting())
+    ClusterLogic(Counting(), logic.snapshot(), dimension=8)  # it has learned none yet
+    given(logic, embedded("a", one()))
+    with pytest.raises(
+        SettingsError, match="embeddings of 1 numbers, and those of the image model have 8: set MEMEWAX_VIT"
+    ):
+        ClusterLogic(Counting(), logic.snapshot(), dimension=8)
+    assert given(ClusterLogic(Counting(), logic.snapshot(), dimension=1), embedded("b", one())) == [Cluster(2, 1.0)]
+
+
+def before_shards_were_noted(state: dict[str, Any]) -> dict[str, Any]:
+    return {**{name: state[name] for name in state if name != "shards"}, "version": 2}
+
+
+def test_a_state_that_did_not_note_shards_is_read_where_there_were_none() -> None:
+    state = before_shards_were_noted(ClusterLogic(RelevantClusterer()).snapshot())
+    ClusterLogic(RelevantClusterer(), state)
+    with pytest.raises(SettingsError, match="made by 1 shard, and now there are to be 4"):
+        ClusterLogic(RelevantClusterer(), state, shards=4)
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_a_state_of_shards_that_did_not_note_how_many_is_refused(shards: int) -> None:
+    of_one = make_shard(load_settings(cluster_shards=4))
+    state = before_shards_were_noted(ClusterLogic(of_one, shards=4).snapshot())
+    with pytest.raises(SettingsError, match=f"now there are to be {shards}: begin anew"):
+        ClusterLogic(RelevantClusterer(), state, shards=shards)
 
 
 def test_what_becomes_of_clusters_follows_the_sides_once() -> None:

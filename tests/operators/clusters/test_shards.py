@@ -16,7 +16,6 @@ from memewax.records import Cluster, ClusterEvent, Embedded, Failed, Side
 from memewax.settings import load_settings
 from models.clusterers.agreement import Agreement
 from models.clusterers.choice import make_agreement, make_clusterer, make_shard
-from operators.clusters.cluster import ClusterLogic
 from operators.clusters.shards import AgreeLogic, ShardLogic, cluster_by
 from tests.models.clusterers.test_relevant import captioned
 from tests.test_plain import is_plain
@@ -91,13 +90,13 @@ Steps = tuple[list[ShardLogic], AgreeLogic]
 
 
 def steps() -> Steps:
-    return [ShardLogic(1, ClusterLogic(make_shard(SETTINGS))) for _ in range(2)], AgreeLogic(make_agreement(SETTINGS))
+    return [ShardLogic(make_shard(SETTINGS), 1) for _ in range(2)], AgreeLogic(make_agreement(SETTINGS))
 
 
 def restored(logics: Steps) -> Steps:
     states = pickle.loads(pickle.dumps([it.snapshot() for it in (*logics[0], logics[1])]))
     assert is_plain(states)
-    shards = [ShardLogic(1, ClusterLogic(make_shard(SETTINGS), state)) for state in states[:-1]]
+    shards = [ShardLogic(make_shard(SETTINGS), 1, state) for state in states[:-1]]
     return shards, AgreeLogic(make_agreement(SETTINGS), states[-1])
 
 

@@ -1,0 +1,57 @@
+"""A recovery folder that was made with other settings: refused in one line, before anything is written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows.pixels_flow import FIELDS
+from tests.flows.posts import Posts
+from tests.flows.runs import Flow, wait_for
+
+
+def stopped(folder: Path, posts: Posts, **settings: Any) -> Flow:
+    """A flow that was drained amid the posts."""
+    flow = Flow(folder, posts.path, seconds=0.02, **settings)
+    run = flow.worker()
+    wait_for(flow, run, len(posts.ids) // 3)
+    run.drain()
+    return flow
+
+
+def refused(flow: Flow) -> str:
+    """The one line that a run says instead of going on."""
+    code, said = flow.memewax().result()
+    assert code == 2, said
+    (line,) = [line for line in said.splitlines() if line]
+    return line
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 4), (4, 1)])
+def test_another_number_of_shards(posts: Posts, folder: Path, before: int, now: int) -> None:
+    flow = stopped(folder, posts, cluster_shards=before)
+    lines = flow.lines()
+    flow.settings["cluster_shards"] = now
+    line = refused(flow)
+    assert f"made by {before} shard" in line
+    assert f"to be {now}: set MEMEWAX_CLUSTER_SHARDS={before}" in line
+    assert flow.lines() == lines
+    flow.settings["cluster_shards"] = before
+    flow.worker().end()
+    assert flow.rows().keys() == posts.ids
+
+
+def test_another_clusterer(posts: Posts, folder: Path) -> None:
+    flow = stopped(folder, posts)
+    flow.settings["clusterer"] = "dbstream"
+    assert "clusters of relevant, not of dbstream: set MEMEWAX_CLUSTERER=relevant" in refused(flow)
+
+
+@pytest.mark.parametrize("settings", [{}, {"clusterer": "dbstream"}, {"cluster_shards": 2}])
+def test_an_image_model_of_other_numbers(
+    posts: Posts, folder: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = stopped(folder, posts, **settings)
+    monkeypatch.setenv(FIELDS, "3")
+    line = refused(flow)
+    assert "embeddings of 48 numbers, and those of the image model have 27: set MEMEWAX_VIT" in line

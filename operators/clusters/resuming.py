@@ -34,11 +34,12 @@ def check_dimension(learned: int | None, coming: int | None) -> None:
 
 
 def _before_it_was_noted(state: dict[str, Any], shards: int) -> int:
-    """Versions 1 and 2 did not say it; shards can be told by their parameters, how many they were cannot."""
-    parameters = state["clusterer"].get("parameters", {})
-    if STRICT.items() <= parameters.items():
-        raise SettingsError(
-            f"the recovery folder holds clusters of several shards, made when their number was not yet noted, and now "
-            f"there are to be {shards}: begin anew with an empty recovery folder"
-        )
-    return 1
+    """Versions 1 and 2 did not say it; shards can be told by their parameters, but not how many they were."""
+    if not STRICT.items() <= state["clusterer"].get("parameters", {}).items():
+        return 1
+    if shards > 1:
+        return shards  # as many as then, one has to suppose
+    raise SettingsError(
+        "the recovery folder holds clusters of several shards, and now there is to be one: "
+        f"set MEMEWAX_CLUSTER_SHARDS to what it was to go on with them, {_ANEW}"
+    )

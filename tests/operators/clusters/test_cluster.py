@@ -181,12 +181,12 @@ def test_a_state_that_did_not_note_shards_is_read_where_there_were_none() -> Non
         ClusterLogic(RelevantClusterer(), state, shards=4)
 
 
-@pytest.mark.parametrize("shards", [1, 4])
-def test_a_state_of_shards_that_did_not_note_how_many_is_refused(shards: int) -> None:
+def test_a_state_of_shards_that_did_not_note_how_many_is_read_by_shards_alone() -> None:
     of_one = make_shard(load_settings(cluster_shards=4))
     state = before_shards_were_noted(ClusterLogic(of_one, shards=4).snapshot())
-    with pytest.raises(SettingsError, match=f"now there are to be {shards}: begin anew"):
-        ClusterLogic(RelevantClusterer(), state, shards=shards)
+    assert ClusterLogic(RelevantClusterer(), state, shards=4).snapshot()["shards"] == 4
+    with pytest.raises(SettingsError, match="now there is to be one: set MEMEWAX_CLUSTER_SHARDS to what it was"):
+        ClusterLogic(RelevantClusterer(), state, shards=1)
 
 
 def test_what_becomes_of_clusters_follows_the_sides_once() -> None:

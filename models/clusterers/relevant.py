@@ -37,7 +37,7 @@ class Parameters:
     """The assumption that nothing is known counts as much as so many pairs of one cluster."""
     absorb: float = 0.9
     """A post this similar to an exemplar of its cluster is stood for by it."""
-    capacity: int = 2048
+    capacity: int = 1792
     """Exemplars that are kept."""
     half_life: float = 10_000.0
     """Posts in which an exemplar that stands for no new one loses half of its weight; below a half it is forgotten."""

@@ -26,6 +26,8 @@ def print_answer(answer: dict[str, Any]) -> None:
         (name, kind) for name, kind in _COLUMNS if any(count_of(it["metadata"], kind) is not None for it in hits)
     ]
     table.add_column("nearest", overflow="fold", ratio=1)
+    if not counted:  # where nothing says how it was liked, what matters is which it is
+        table.add_column("id", overflow="fold")
     for name in ("date", *(name for name, _ in counted), "similarity", "distance"):
         table.add_column(name, justify="right", no_wrap=True)
     for hit in hits:
@@ -33,6 +35,7 @@ def print_answer(answer: dict[str, Any]) -> None:
         counts = [count_of(brought, kind) for _, kind in counted]
         table.add_row(
             _shown(hit["text"] or str(brought.get("url") or hit["id"])),
+            *([] if counted else [_shown(hit["id"])]),
             _shown(str(brought.get("created") or brought.get("created_time") or "")[:19].replace("T", " ")),
             *("" if count is None else f"{count:,}" for count in counts),
             f"{hit['similarity']:.3f}",

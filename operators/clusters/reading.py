@@ -20,6 +20,8 @@ from operators.clusters import events
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _WORDS: Final = 6
+_SURPRISE: Final = 6.63
+"""Log-likelihood ratio that chance exceeds for one word in a hundred: that two posts have "the" is no surprise."""
 _EXEMPLARS: Final = 3
 _LOOKED_AT: Final = 1000
 """Posts of a cluster among which its exemplars are looked for."""
@@ -120,11 +122,15 @@ def _summary(
 
 
 def _telling(here: Counter[str], everywhere: Mapping[str, int]) -> tuple[str, ...]:
-    """Words by how much more of them is here than their share of all words would be."""
+    """Words by how much more of them is here than their share of all words would be, where that is no chance.
+
+    References:
+        Dunning: Accurate methods for the statistics of surprise and coincidence. Computational Linguistics 19 (1993).
+    """
     share = here.total() / max(1, sum(everywhere.values()))
-    scores = {word: count * math.log(count / (share * everywhere[word])) for word, count in here.items() if count > 1}
-    best = sorted((word for word in scores if scores[word] > 0), key=lambda word: (-scores[word], word))
-    return tuple(best[:_WORDS])
+    scores = {word: 2 * count * math.log(count / (share * everywhere[word])) for word, count in here.items()}
+    best = sorted((word for word in scores if scores[word] > _SURPRISE), key=lambda word: (-scores[word], word))
+    return tuple(word for word in best if here[word] > 1)[:_WORDS]
 
 
 def _words(row: Mapping[str, Any]) -> set[str]:

@@ -99,7 +99,9 @@ def test_an_image_finds_the_most_similar_memes(ask: Ask, memewax: Memewax, tmp_p
     lancedb.connect(tmp_path / "store").open_table("posts").update(values={"models": None})
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     assert [hit["id"] for hit in ask("--image", tmp_path / "x.png")["hits"]] == ["meme"]
-    assert "Such Wow" in memewax("ask", "--image", tmp_path / "x.png").out
+    shown = memewax("ask", "--image", tmp_path / "x.png").out
+    assert "Such Wow" in shown
+    assert "│ meme" in shown  # which post it is
     (tmp_path / "x.png").write_text("no picture")
     check_error(memewax("ask", "--image", tmp_path / "x.png"), 1, "no picture")
 

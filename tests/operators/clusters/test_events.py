@@ -103,6 +103,13 @@ def test_telling_words_are_those_that_are_not_everywhere(store: Path) -> None:
     assert set(second.words) == {"new", "doge"}
 
 
+def test_what_few_posts_have_in_common_by_chance_tells_nothing(tmp_path: Path) -> None:
+    common = [row(number, number, number, f"the {chr(97 + number) * 4}") for number in range(20)]
+    pair = [row(50 + number, 50, number, "the scroll") for number in range(2)]
+    PostStore(tmp_path / "store", 8, 8).upsert(common + pair)
+    assert [it.words for it in summaries(tmp_path / "store", timedelta(hours=24)) if it.size > 1] == [("scroll",)]
+
+
 def test_exemplars_are_nearest_the_centre(store: Path) -> None:
     assert [it["global_id"] for it in exemplars(store, (0, 1, 2))] == ["14-reddit", "15-reddit", "13-reddit"]
 

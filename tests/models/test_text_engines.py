@@ -52,6 +52,17 @@ def test_any_model_becomes_a_graph(tmp_path: Path) -> None:
     np.testing.assert_allclose(as_graph.infer(texts), by_torch.infer(texts), atol=1e-5)
 
 
+def test_a_model_that_pools_otherwise_gets_another_graph(tmp_path: Path) -> None:
+    settings = tiny_sentences(tmp_path)
+    by_mean = load_text(settings).one("a cat")
+    config = tmp_path / "model" / "1_Pooling" / "config.json"
+    config.write_text(config.read_text().replace('"mean"', '"cls"'))
+    by_cls, by_torch = load_text(settings), load_text(settings.model_copy(update={"text_engine": "torch"}))
+    assert isinstance(by_cls, OnnxSentenceEmbedder)
+    assert np.abs(by_cls.one("a cat") - by_mean).max() > 0.01
+    np.testing.assert_allclose(by_cls.one("a cat"), by_torch.one("a cat"), atol=1e-5)
+
+
 def torch_stands_in(settings: Settings, reason: str) -> None:
     with capture_logs() as logs:
         model = load_text(settings)

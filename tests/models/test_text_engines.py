@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from memewax.settings import Settings
 from models.load import Models, load_text
+from models.text_graph import TextGraph
 from models.text_onnx import OnnxSentenceEmbedder, graph_folder
 from models.text_torch import SentenceEmbedder
 from models.weights import text_weights
@@ -80,6 +81,15 @@ def test_a_graph_that_gives_other_vectors_is_not_used(tmp_path: Path, monkeypatc
     infer = SentenceEmbedder.infer
     monkeypatch.setattr(SentenceEmbedder, "infer", lambda self, batch: [-vector for vector in infer(self, batch)])
     torch_stands_in(settings, "gives other vectors")
+    assert not any((tmp_path / "cache").iterdir())
+
+
+def test_a_graph_that_does_not_run_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(self: TextGraph, texts: list[str]) -> None:
+        raise RuntimeError("knows one length only")
+
+    monkeypatch.setattr(TextGraph, "__call__", refuses)
+    torch_stands_in(tiny_sentences(tmp_path), "knows one length only")
     assert not any((tmp_path / "cache").iterdir())
 
 

@@ -6,8 +6,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
+
 from memewax.errors import WeightsError
+from memewax.settings import Settings
 from models.hashes import sha256_of_all
+
+
+def cache_of(settings: Settings) -> Path:
+    """The folder in which all such folders lie."""
+    return settings.models_cache or Path(platformdirs.user_cache_dir("memewax"))
 
 
 def kept(folder: Path, files: tuple[str, ...], write: Callable[[Path], None], *, what: str, megabytes: int) -> Path:

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-import platformdirs
-
 from memewax.records import Vector
 from memewax.settings import Settings
 from models.base import Embedder
 from models.hashes import sha256_of_all
 from models.inputs import check_texts
-from models.kept import kept
+from models.kept import cache_of, kept
 from models.text_graph import GRAPH, TOKENIZER, TextGraph
 from models.weights import Weights
 
@@ -55,10 +53,9 @@ def graph_folder(weights: Weights, settings: Settings) -> Path:
 
         export(weights, draft)
 
-    cache = settings.models_cache or Path(platformdirs.user_cache_dir("memewax"))
     # How tokens are made and pooled stands beside the tensors, whose hash is in the label.
     described = sha256_of_all(weights.path, sorted(weights.path.rglob("*.json")))[:8]
-    folder = cache / f"{weights.label.replace('/', '--')}-{described}-graph-{_VERSION}"
+    folder = cache_of(settings) / f"{weights.label.replace('/', '--')}-{described}-graph-{_VERSION}"
     return kept(
         folder, (GRAPH, TOKENIZER), write, what=f"the graph of {weights.id}", megabytes=weights.size // 10**6 + 1
     )

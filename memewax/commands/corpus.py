@@ -47,7 +47,7 @@ def load(
 
     settings = load_settings()
     configure_logging(settings.log_level)
-    folder = settings.store if store is None else store
+    folder = store_of(store)
     check_name(name)
     rows = RowFile(file)
     there = list(dict.fromkeys(column for it in islice(rows, _PEEK) for column in it.row or ()))

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import typer
 
-from memewax.commands.corpus_shown import AsJson, Name, Store, bar, print_rows, write_json
+from memewax.commands.corpus_shown import AsJson, Name, Store, bar, print_rows, store_of, write_json
 from memewax.errors import SettingsError, WorldError
 from memewax.settings import Settings, load_settings
 
@@ -43,7 +43,7 @@ def reduce(
     from operators.corpora.table import alone
 
     settings = load_settings()
-    folder = settings.store if store is None else store
+    folder = store_of(store)
     corpus = Corpus.open(folder, name)
     split = Split.of(corpus.index.vectors[corpus.index.live])
     if len(split.train) <= dims or corpus.dimension <= dims or not len(split.test):

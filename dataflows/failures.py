@@ -9,7 +9,7 @@ from typing import Any, Final
 from bytewax.dataflow import Dataflow, Operator
 from bytewax.inputs import AbortExecution
 
-from memewax.errors import MemewaxError
+from core.errors import MemewaxError
 
 _CALLED: Final = ("mapper", "predicate", "list_parts")
 _MAKERS: Final = ("builder", "build_part")

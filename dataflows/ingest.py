@@ -11,10 +11,10 @@ Run it with `python -m bytewax.run dataflows.ingest` and `MEMEWAX_*` settings, o
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 
+from core.settings import Settings
 from dataflows.starting import started_with
-from memewax.settings import Settings
-from operators.inputs import Unfetched, posts_in
 from operators.outputs import write_dead_letters, write_posts
+from operators.posts_input import Unfetched, posts_in
 
 
 def ingest(settings: Settings) -> Dataflow:

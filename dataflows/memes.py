@@ -17,17 +17,17 @@ from collections.abc import Callable
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 
+from core.records import SIDES
+from core.settings import Settings
 from dataflows.starting import started
-from memewax.records import SIDES
-from memewax.settings import Settings
 from models.clusterer import Clusterer
-from models.load import Models
-from operators.clusters.shards import cluster_by
+from models.loading import Models
 from operators.infer import embed_pictures, embed_texts, embeddings_of, find_entities, read_pictures, score_sentiment
-from operators.inputs import posts_in
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
-from operators.topics.taps import Inner, write_taps
+from operators.posts_input import posts_in
+from operators.sharded_clustering import cluster_by
+from operators.taps import Inner, write_taps
 
 
 def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer]) -> Dataflow:

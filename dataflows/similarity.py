@@ -12,10 +12,9 @@ Run it with `python -m bytewax.run dataflows.similarity` and `MEMEWAX_*` setting
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 
+from core.settings import Settings
 from dataflows.starting import started_with
-from memewax.settings import Settings
-from operators.queries.answering import Embedders, load_embedders
-from operators.queries.steps import (
+from operators.query_steps import (
     embed_queries,
     find_nearest,
     queries_in,
@@ -23,6 +22,7 @@ from operators.queries.steps import (
     tap_embeddings,
     write_answers,
 )
+from search.answering import Embedders, load_embedders
 
 
 def similarity(settings: Settings, models: Embedders) -> Dataflow:

@@ -8,14 +8,14 @@ from typing import TypeVar
 
 from bytewax.dataflow import Dataflow
 
+from core import drain
+from core.errors import MemewaxError
+from core.settings import Settings, load_settings
+from core.telemetry import configure_logging
 from dataflows.failures import reported
-from memewax.errors import MemewaxError
-from memewax.settings import Settings, load_settings
-from memewax.telemetry import configure_logging
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
-from models.load import Models, load_models
-from operators import drain
+from models.loading import Models, load_models
 
 Loaded = TypeVar("Loaded")
 

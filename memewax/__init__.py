@@ -1,3 +1,5 @@
-"""What every part of memewax speaks: records, settings, errors and telemetry."""
+"""The public face of memewax: the API, commands, the demo, evaluation and benchmarks."""
 
-__version__ = "0.1.0"
+from core import __version__
+
+__all__ = ["__version__"]

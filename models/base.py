@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
-from memewax.records import Failed, Vector
+from core.records import Failed, Vector
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from memewax.records import Cluster, ClusterEvent, Vector
+from core.records import Cluster, ClusterEvent, Vector
 
 State = dict[str, Any]
 """Plain values, pickled into the recovery store."""

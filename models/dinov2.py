@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kept import kept
+from models.model_cache import kept
 
 _CONFIG = {
     "architectures": ["Dinov2Model"],
@@ -44,7 +44,7 @@ _POSITIONS_OF_PATCHES = "onnx::Reshape_1962"
 def unpacked(onnx_file: Path, folder: Path) -> Path:
     """`folder` as a Hugging Face model folder, written from `onnx_file` if it is not there yet.
 
-    Raises `WeightsError` as `models.kept` does.
+    Raises `WeightsError` as `models.model_cache` does.
     """
     return kept(folder, ("model.safetensors",), lambda draft: _write(onnx_file, draft), what="DINOv2", megabytes=90)
 

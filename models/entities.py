@@ -6,10 +6,10 @@ from typing import Self
 
 import spacy
 
-from memewax.errors import WeightsError
-from memewax.records import Entity
+from core.errors import WeightsError
+from core.records import Entity
 from models.base import Model
-from models.inputs import check_texts
+from models.validation import check_texts
 from models.weights import Weights
 
 Span = tuple[int, int, str]

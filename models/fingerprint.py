@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from memewax.records import Pixels
+from core.records import Pixels
 from models.bars import without_bars
-from models.inputs import check_pixels
+from models.validation import check_pixels
 
 _SEEN: Final = 64
 _GRID: Final = 16

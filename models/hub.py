@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from memewax.errors import WeightsError
+from core.errors import WeightsError
 
 TIMEOUT_SECONDS: Final = 10.0
 """For the hub's first answer; there is one try. A download that has begun takes its time."""

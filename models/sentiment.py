@@ -6,10 +6,10 @@ from typing import Any, Self
 
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from memewax.records import Sentiment
-from memewax.settings import Settings
+from core.records import Sentiment
+from core.settings import Settings
 from models.base import Model
-from models.inputs import check_texts
+from models.validation import check_texts
 from models.weights import Weights, sentiment_weights
 
 _NEUTRAL = Sentiment(negative=0.0, neutral=1.0, positive=0.0, compound=0.0)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from memewax.records import Entity, Line, Pixels, Reading, Sentiment, Vector
+from core.records import Entity, Line, Pixels, Reading, Sentiment, Vector
 from models.base import Embedder, Model
-from models.inputs import check_pixels, check_texts
+from models.validation import check_pixels, check_texts
 
 _BATCH = 1024
 """Nothing is gained by small batches here; the flow's own batches pass whole."""

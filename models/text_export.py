@@ -13,7 +13,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch import nn
 
-from memewax.errors import WeightsError
+from core.errors import WeightsError
 from models.text_graph import GRAPH, TOKENIZER, TextGraph
 from models.text_torch import SentenceEmbedder
 from models.weights import Weights

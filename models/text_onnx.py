@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from memewax.records import Vector
-from memewax.settings import Settings
+from core.records import Vector
+from core.settings import Settings
 from models.base import Embedder
 from models.hashes import sha256_of_all
-from models.inputs import check_texts
-from models.kept import cache_of, kept
+from models.model_cache import cache_of, kept
 from models.text_graph import GRAPH, TOKENIZER, TextGraph
+from models.validation import check_texts
 from models.weights import Weights
 
 _VERSION: Final = 1

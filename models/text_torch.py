@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 import torch
 
-from memewax.errors import WeightsError
-from memewax.records import Vector
+from core.errors import WeightsError
+from core.records import Vector
 from models.base import Embedder
-from models.inputs import check_texts
+from models.validation import check_texts
 from models.weights import Weights
 
 _CPU_PASS: Final = 8

@@ -3,8 +3,8 @@
 import sys
 from typing import TYPE_CHECKING
 
-from memewax.errors import WorldError
-from memewax.settings import Settings
+from core.errors import WorldError
+from core.settings import Settings
 
 if TYPE_CHECKING:
     from torch import library

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from memewax.errors import WeightsError
-from memewax.records import Sentiment
+from core.errors import WeightsError
+from core.records import Sentiment
 from models.entities import EntityFinder, Span
 from models.sentiment import SentimentModel
 from models.weights import Weights

@@ -5,8 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
-from memewax.errors import WeightsError
-from models.known import HUNSPELL_EN
+from core.errors import WeightsError
+from models.catalogue import HUNSPELL_EN
 from models.wheels import wheel_folder
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W\d_]+)*")

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from memewax.errors import WeightsError
-from memewax.records import Pixels, Vector
-from memewax.settings import Settings
+from core.errors import WeightsError
+from core.records import Pixels, Vector
+from core.settings import Settings
 from models.base import Embedder
-from models.inputs import check_pixels
+from models.validation import check_pixels
 from models.weights import Weights, image_weights
 
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from memewax.errors import WeightsError
-from memewax.settings import Settings
-from models import known
+from core.errors import WeightsError
+from core.settings import Settings
+from models import catalogue as known
+from models.catalogue import Known
 from models.dinov2 import unpacked
 from models.hashes import sha256_of_all
 from models.hub import cached, downloaded
-from models.kept import cache_of
-from models.known import Known
+from models.model_cache import cache_of
 from models.wheels import check_files, package_folder, wheel_folder
 
 Origin = Literal["setting", "cache", "wheel", "hub"]

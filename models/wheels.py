@@ -3,9 +3,9 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from memewax.errors import WeightsError
+from core.errors import WeightsError
+from models.catalogue import Wheel
 from models.hashes import sha256_of
-from models.known import Wheel
 
 
 def package_folder(name: str) -> Path | None:

@@ -13,8 +13,8 @@ import numpy as np
 from bytewax import operators as op
 from bytewax.dataflow import Stream
 
-from memewax.records import Arrival, Embedded, Entity, Failed, Pixels, Reading, Sentiment, Side, Vector
-from memewax.telemetry import STEP_ERRORS, step
+from core.records import Arrival, Embedded, Entity, Failed, Pixels, Reading, Sentiment, Side, Vector
+from core.telemetry import STEP_ERRORS, step
 from models.base import Model
 from models.fingerprint import fingerprint
 

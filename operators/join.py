@@ -17,10 +17,10 @@ from bytewax import operators as op
 from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from memewax.plain import from_plain, to_plain
-from memewax.records import Arrival, Post, Record, Side
-from memewax.telemetry import DUPLICATES, JOIN_PENDING, RECORDS, log, step
-from operators import drain
+from core import drain
+from core.plain import from_plain, to_plain
+from core.records import Arrival, Post, Record, Side
+from core.telemetry import DUPLICATES, JOIN_PENDING, RECORDS, log, step
 from operators.infer import Read
 
 POST: Final = "post"

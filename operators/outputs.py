@@ -10,14 +10,10 @@ from bytewax import operators as op
 from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream
 
-from memewax.errors import SettingsError
-from memewax.records import ClusterEvent, DeadLetter, Post, Record
-from memewax.settings import Settings
-from memewax.telemetry import DEAD_LETTERS, step
-from operators.addresses import is_file, is_kafka, kafka_address
-from operators.jsonl_sink import JsonlSink
-from operators.kafka.sink import KafkaSink, OutMessage
-from operators.rows import (
+from connectors.endpoints import is_file, is_kafka, kafka_address
+from connectors.kafka.kafka_sink import KafkaSink, OutMessage
+from connectors.sinks.jsonl_sink import JsonlSink
+from connectors.sinks.rows import (
     Row,
     dead_letters_of,
     headers_of_dead_letter,
@@ -25,9 +21,13 @@ from operators.rows import (
     json_of_row,
     row_of,
 )
+from core.errors import SettingsError
+from core.records import ClusterEvent, DeadLetter, Post, Record
+from core.settings import Settings
+from core.telemetry import DEAD_LETTERS, step
 
 if TYPE_CHECKING:
-    from operators.store import StoreSink
+    from connectors.store.posts_table import StoreSink
 
 STAGE: Final = "write"
 
@@ -83,14 +83,14 @@ def write_cluster_events(step_id: str, events: Stream[ClusterEvent], settings: S
     """Write what becomes of clusters to every store among the sinks, and to the sink of its own, if there is one."""
     for number, address in enumerate(settings.to):
         if not _is_line(address):
-            from operators.clusters.events import ClusterSink, row_of_event  # a second to import
+            from connectors.store.cluster_events import ClusterSink, row_of_event  # a second to import
 
             name = f"{step_id}_{number}"
             sink = ClusterSink(Path(address))
             sink.check()
             op.output(name, op.map(f"{name}_row", events, lambda it: (str(it.cluster), row_of_event(it))), sink)
     if settings.cluster_events:
-        from operators.clusters.events import json_of_event
+        from connectors.store.cluster_events import json_of_event
 
         lines = op.map(f"{step_id}_json", events, lambda it: (str(it.cluster), json_of_event(it)))
         if is_kafka(settings.cluster_events):
@@ -165,7 +165,7 @@ def _file(address: str, name: str) -> JsonlSink:
 
 
 def _store(address: str, dimensions: tuple[int, int]) -> "StoreSink":
-    from operators.store import StoreSink  # a second to import
+    from connectors.store.posts_table import StoreSink  # a second to import
 
     sink = StoreSink(Path(address), *dimensions)
     sink.check()

@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from models.standin import StandInText
-from operators.corpora.layout import corpus_schema
+from search.corpus_layout import corpus_schema
 
 MODEL = StandInText()
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from memewax.records import (
+from core.records import (
     SIDES,
     Arrival,
     Cluster,

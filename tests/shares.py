@@ -9,8 +9,8 @@ from xdist.scheduler import LoadScopeScheduling
 TOGETHER: Final = {
     "real models": ("tests/models/", "tests/commands/test_bench_ocr.py", "tests/test_real_flow.py"),
     "Apache Kafka": (
-        "tests/operators/kafka/",
-        "tests/operators/topics/test_admin.py",
+        "tests/connectors/kafka/",
+        "tests/connectors/topics/test_admin.py",
         "tests/flows/test_kafka_flow.py",
         "tests/flows/test_taps.py",
         "tests/flows/test_similarity_flow.py",

@@ -8,8 +8,8 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
+from core.settings import PREFIX, Settings
 from memewax.commands.app import app
-from memewax.settings import PREFIX, Settings
 from tests.folders import ROOT
 
 DOCUMENTS = [

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from operators.parse import parse_post
+from connectors.sources.parse import parse_post
 from tests.folders import ROOT
 from tests.making import message
 from tests.nifi_steps import Played, play

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
+from connectors.topics.bodies import schema
 from memewax.demo import load_truth, make_posts, summarise
-from operators.topics.bodies import schema
 
 POSTS = 12
 

@@ -5,18 +5,19 @@ import sys
 
 import typer
 
+from core.errors import MemewaxError, WorldError
 from memewax import __version__
-from memewax.commands import bench, clusters, corpus, topics
+from memewax.commands import bench, clusters, topics
+from memewax.commands import corpus_command as corpus
 from memewax.commands import eval as evaluate
 from memewax.commands.ask import ask
 from memewax.commands.demo import demo
 from memewax.commands.doctor import doctor
-from memewax.commands.ingest import ingest
+from memewax.commands.ingest_command import ingest
 from memewax.commands.run import run
 from memewax.commands.serve import serve
-from memewax.commands.settings import settings
+from memewax.commands.settings_command import settings
 from memewax.commands.whole_help import WholeHelp
-from memewax.errors import MemewaxError, WorldError
 
 app = typer.Typer(
     cls=WholeHelp,

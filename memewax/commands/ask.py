@@ -12,11 +12,11 @@ import orjson
 import typer
 from rich.console import Console
 
+from core.errors import MemewaxError, SettingsError, WorldError
+from core.records import Message
+from core.settings import Settings, load_settings
+from core.telemetry import configure_logging
 from memewax.commands.hits import print_answer, safe_json
-from memewax.errors import MemewaxError, SettingsError, WorldError
-from memewax.records import Message
-from memewax.settings import Settings, load_settings
-from memewax.telemetry import configure_logging
 
 Body = dict[str, Any]
 Ask = Callable[[Body], Body]
@@ -74,7 +74,7 @@ def ask(
 
 
 def _ask_one(answer_to: Ask, body: Body, settings: Settings, *, as_json: bool) -> None:
-    from operators.queries.query import parse_query
+    from search.query import parse_query
 
     try:
         parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
@@ -154,10 +154,10 @@ def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, ti
 @contextmanager
 def _from_store(settings: Settings, *, images: bool) -> Iterator[Ask]:
     """Without a broker: the flow's own steps, here."""
-    from operators.corpora.opened import OpenCorpora
-    from operators.queries.answer import json_of_answer
-    from operators.queries.answering import embed, load_embedders, search
-    from operators.queries.query import parse_query
+    from search.answer import json_of_answer
+    from search.answering import embed, load_embedders, search
+    from search.open_corpora import OpenCorpora
+    from search.query import parse_query
 
     corpora = OpenCorpora.of(settings)
     console = Console(file=sys.stderr)

@@ -7,9 +7,9 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from memewax.errors import WorldError
-from operators.kafka.client import TRANSIENT, Health, bad_config, base_config, world_error
-from operators.kafka.client import ask as ask_broker
+from connectors.kafka.kafka_client import TRANSIENT, Health, bad_config, base_config, world_error
+from connectors.kafka.kafka_client import ask as ask_broker
+from core.errors import WorldError
 
 _POLL_SECONDS: Final = 0.1
 _AT_ONCE: Final = 256

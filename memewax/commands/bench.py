@@ -15,16 +15,16 @@ import orjson
 import psutil
 import typer
 
-from memewax.commands.bench_clusters import clusters
-from memewax.commands.bench_fetch import fetch
-from memewax.commands.bench_ocr import ocr
-from memewax.commands.bench_similarity import similarity
-from memewax.commands.bench_topics import Topics
+from core.errors import SettingsError
+from memewax.bench.bench_clusters import clusters
+from memewax.bench.bench_fetch import fetch
+from memewax.bench.bench_ocr import ocr
+from memewax.bench.bench_similarity import similarity
+from memewax.bench.bench_topics import Topics
+from memewax.bench.machine import machine
 from memewax.commands.counts import Counts
-from memewax.commands.machine import machine
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import Job, run_job
-from memewax.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="Measure what parts of the system cost, on this machine.")
 

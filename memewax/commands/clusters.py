@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from core.errors import SettingsError
 from memewax.commands.corpus_shown import store_of
-from memewax.errors import SettingsError
 
 if TYPE_CHECKING:
-    from operators.clusters.reading import Summary
+    from search.cluster_summaries import Summary
 
 app = typer.Typer(no_args_is_help=True, help="Look at the clusters of a store.")
 
@@ -55,7 +55,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """One cluster."""
-    from operators.clusters.reading import merges_of
+    from search.cluster_summaries import merges_of
 
     folder = store_of(store)
     now = merges_of(folder).resolve(cluster)
@@ -74,13 +74,13 @@ def show(
 
 
 def _found(store: Path, hours: float) -> list["Summary"]:
-    from operators.clusters.reading import summaries  # late, since it brings the store
+    from search.cluster_summaries import summaries  # late, since it brings the store
 
     return summaries(store, timedelta(hours=hours))
 
 
 def _plain(found: "Summary", store: Path) -> dict[str, Any]:
-    from operators.clusters.reading import exemplars
+    from search.cluster_summaries import exemplars
 
     return {**asdict(found), "exemplars": exemplars(store, (found.cluster, *found.merged))}
 

@@ -10,9 +10,9 @@ import numpy as np
 import orjson
 import typer
 
+from core.errors import SettingsError, WorldError
+from core.settings import Settings, load_settings
 from memewax.commands.corpus_shown import AsJson, Name, Store, bar, print_rows, store_of, write_json
-from memewax.errors import SettingsError, WorldError
-from memewax.settings import Settings, load_settings
 
 
 class Method(StrEnum):
@@ -34,13 +34,13 @@ def reduce(
     as_json: AsJson = False,
 ) -> None:
     """Make shorter vectors for a corpus and keep them; tells what they find of what whole vectors find."""
-    from models.reduction import pca
-    from models.reduction_evaluation import Split
-    from models.reduction_training import Plan, trained
     from models.torch_runtime import prepare
-    from operators.corpora.corpus import Corpus
-    from operators.corpora.store import beside
-    from operators.corpora.table import alone
+    from search.corpus import Corpus
+    from search.corpus_store import beside
+    from search.corpus_table import alone
+    from search.reduction import pca
+    from search.reduction_evaluation import Split
+    from search.reduction_training import Plan, trained
 
     settings = load_settings()
     folder = store_of(store)
@@ -96,8 +96,8 @@ def reduce(
 
 def _judged(path: Path, settings: Settings) -> Any:
     """The pairs of a file, embedded; raises `WorldError` where it is no such file."""
-    from models.load import load_text
-    from models.reduction_evaluation import Judged
+    from models.loading import load_text
+    from search.reduction_evaluation import Judged
 
     try:
         rows = [orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()]

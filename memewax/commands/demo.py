@@ -10,8 +10,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from memewax.commands.flow import run_flow, summary_of
-from memewax.errors import WorldError
+from core.errors import WorldError
+from memewax.commands.flow_run import run_flow, summary_of
 
 _MADE: Final = (
     "posts.jsonl",
@@ -35,7 +35,7 @@ def demo(
     """Make some sixty posts, understand them, and show what was found beside the truth. Takes a minute or two."""
     # Late, since these bring measures and pictures that no other command needs.
     from memewax.demo import load_truth, make_posts, summarise, tables, write_page
-    from operators.clusters.reading import merges_of
+    from search.cluster_summaries import merges_of
 
     _clear(to)
     console = Console(file=sys.stderr, highlight=False)

@@ -14,9 +14,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from memewax.errors import MemewaxError, WorldError
-from memewax.settings import Settings, load_settings
-from models.load import load_text
+from core.errors import MemewaxError, WorldError
+from core.settings import Settings, load_settings
+from models.loading import load_text
 from models.torch_runtime import prepare
 from models.weights import (
     ORDER,

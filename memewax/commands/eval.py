@@ -10,11 +10,11 @@ import orjson
 import typer
 from rich.console import Console
 
-from memewax.errors import WorldError
-from memewax.settings import load_settings
+from core.errors import WorldError
+from core.settings import load_settings
 
 if TYPE_CHECKING:
-    from memewax.evaluation.figures import Report
+    from memewax.evaluation.measures import Report
 
 app = typer.Typer(no_args_is_help=True, help="Measure how good the models of the settings are, on data with its truth.")
 
@@ -40,10 +40,11 @@ def ocr(
     as_json: _Json = False,
 ) -> None:
     """Character and word error rates, words found in any order, and seconds an image."""
-    from memewax.evaluation import ocr, pages
+    from memewax.evaluation import eval_ocr as ocr
+    from memewax.evaluation import pages
     from memewax.evaluation.data import posts_of
-    from memewax.evaluation.progress import Steps
-    from models.load import load_ocr
+    from memewax.evaluation.progress_bar import Steps
+    from models.loading import load_ocr
 
     _check_page(page)
     settings = load_settings()
@@ -67,11 +68,12 @@ def clusters(
     as_json: _Json = False,
 ) -> None:
     """Clusters beside templates: on arrival, after merges, an offline oracle's, and BIRCH's."""
-    from memewax.evaluation import clusters, pages
+    from memewax.evaluation import eval_clusters as clusters
+    from memewax.evaluation import pages
     from memewax.evaluation.data import posts_of
-    from memewax.evaluation.progress import Steps
+    from memewax.evaluation.progress_bar import Steps
     from models.clusterers.choice import make_clusterer
-    from models.load import load_image
+    from models.loading import load_image
 
     _check_page(page)
     settings = load_settings()
@@ -96,9 +98,9 @@ def entities(
     as_json: _Json = False,
 ) -> None:
     """F1 of the spans of names, of any type and with their kind."""
-    from memewax.evaluation import entities
+    from memewax.evaluation import eval_entities as entities
     from memewax.evaluation.data import lines_of
-    from models.load import load_entities
+    from models.loading import load_entities
 
     lines = lines_of(data, "text", "entities", limit=limit)
     model = load_entities(load_settings())
@@ -115,8 +117,8 @@ def sentiment(
     as_json: _Json = False,
 ) -> None:
     """Recall as the mean over negative, neutral and positive, and correlation with people's ratings."""
-    from memewax.evaluation import sentiment
-    from models.load import load_sentiment
+    from memewax.evaluation import eval_sentiment as sentiment
+    from models.loading import load_sentiment
 
     lines = sentiment.texts_with_mood(data, limit)
     settings = load_settings()
@@ -130,9 +132,9 @@ def similarity(
     data: _Data, limit: _Limit = None, save: _Save = False, history: _History = None, as_json: _Json = False
 ) -> None:
     """Correlation of the cosine of sentences with people's scores."""
-    from memewax.evaluation import similarity
+    from memewax.evaluation import eval_similarity as similarity
     from memewax.evaluation.data import lines_of
-    from models.load import load_text
+    from models.loading import load_text
 
     lines = lines_of(data, "a", "b", "score", limit=limit)
     _show(similarity.measure(lines, load_text(load_settings())), data, save, history, as_json)
@@ -142,7 +144,7 @@ def similarity(
 def compare(history: _History = None, as_json: _Json = False) -> None:
     """The last saved run of each kind beside the one before, on the same data with the same options."""
     from memewax.evaluation.history import compare, history_file, load
-    from memewax.evaluation.tables import comparison_table
+    from memewax.evaluation.result_tables import comparison_table
 
     found = compare(load(history or history_file()))
     if as_json:
@@ -166,7 +168,7 @@ def _written(page: Path, write: Callable[[], None]) -> None:
 
 def _show(report: "Report", data: Path, save: bool, history: Path | None, as_json: bool) -> None:
     from memewax.evaluation import history as kept
-    from memewax.evaluation.tables import report_table
+    from memewax.evaluation.result_tables import report_table
 
     found = report.to_dict()
     if save or history:

@@ -18,7 +18,7 @@ _COLUMNS: Final = (("favourites", "favorite"), ("retweets", "retweet"))
 
 def print_answer(answer: dict[str, Any]) -> None:
     """Print the hits as a table."""
-    from operators.queries.answer import count_of
+    from search.answer import count_of
 
     hits = answer["hits"]
     table = Table(caption=_caption(answer), caption_justify="left", show_lines=len(hits) > 1)

@@ -11,7 +11,7 @@ from typing import IO, Any, Final, Self
 
 import orjson
 
-from operators.drain import SIGNALS
+from core.drain import SIGNALS
 
 _TAIL: Final = 60
 """Lines of a process's stderr that are kept for the case that nobody explains its end."""

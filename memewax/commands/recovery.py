@@ -10,7 +10,7 @@ from typing import Final
 
 from bytewax.recovery import init_db_dir
 
-from memewax.errors import WorldError
+from core.errors import WorldError
 
 RECOVERY_PARTS: Final = 4
 _FIRST: Final = "part-0.sqlite3"

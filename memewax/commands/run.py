@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import orjson
 import typer
 
-from memewax.commands.flow import run_flow, summary_of
+from memewax.commands.flow_run import run_flow, summary_of
 
 SNAPSHOT_SECONDS: Final = 10.0
 _FROM: Final = (

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
+from core.errors import SettingsError
+from core.settings import load_settings
 from memewax.commands.counts import Counts
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import Job, run_job
-from memewax.errors import SettingsError
-from memewax.settings import load_settings
 
 SNAPSHOT_SECONDS: Final = 10.0
 

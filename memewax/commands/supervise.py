@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import orjson
 
+from core.errors import MemewaxError
+from core.settings import PREFIX
 from memewax.commands.counts import Counts, read_counts
 from memewax.commands.processes import Process, Processes, Signals
 from memewax.commands.recovery import alone
-from memewax.errors import MemewaxError
-from memewax.settings import PREFIX
 
 _TICK: Final = 0.25
 

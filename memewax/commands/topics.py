@@ -12,12 +12,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from memewax.errors import WorldError
-from memewax.settings import load_settings
-from memewax.telemetry import configure_logging
-from operators.topics.admin import Cluster, Difference, differences, fitted
-from operators.topics.asyncapi import asyncapi_document, yaml_of
-from operators.topics.declared import Topic, chosen
+from connectors.topics.admin import Cluster, Difference, differences, fitted
+from connectors.topics.asyncapi import asyncapi_document, yaml_of
+from connectors.topics.declared import Topic, chosen
+from core.errors import WorldError
+from core.settings import load_settings
+from core.telemetry import configure_logging
 
 app = typer.Typer(no_args_is_help=True, help="Make, check and describe the topics of memewax, from one list.")
 

@@ -19,10 +19,10 @@ from typing import Any
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
+from core import drain
+from core.errors import MemewaxError
 from dataflows.failures import failure
 from memewax.commands.processes import PEER_GONE
-from memewax.errors import MemewaxError
-from operators import drain
 
 
 def main(arguments: list[str]) -> int:

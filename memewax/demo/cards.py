@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from memewax.demo.figures import Letter, Sample
+from memewax.demo.demo_figures import Letter, Sample
 from memewax.demo.photographs import PHOTOGRAPHS
 from memewax.demo.report import Row, match, mood
 from memewax.demo.truth import PostTruth, Truth

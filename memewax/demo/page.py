@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from memewax.demo.cards import groups, returns
-from memewax.demo.figures import Summary
+from memewax.demo.demo_figures import Summary
 from memewax.demo.photographs import PHOTOGRAPHS
 from memewax.demo.report import Row
 from memewax.demo.truth import Truth

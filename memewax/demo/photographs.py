@@ -6,7 +6,7 @@ from typing import Final
 
 from PIL import Image
 
-from memewax.errors import WorldError
+from core.errors import WorldError
 
 
 @dataclass(frozen=True, slots=True)

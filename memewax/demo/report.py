@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from sklearn.metrics import homogeneity_completeness_v_measure
 
-from memewax.demo.figures import (
+from core.records import SIDES
+from memewax.demo.demo_figures import (
     Clusters,
     DeadLetters,
     Entities,
@@ -23,7 +24,6 @@ from memewax.demo.figures import (
 from memewax.demo.truth import PostTruth, Truth
 from memewax.evaluation.moods import MOODS, mood_of_compound
 from memewax.evaluation.texts import count, fold, rates
-from memewax.records import SIDES
 
 _PLACES: Final = ("fetch", *SIDES)
 """Stages, in the order in which a post comes by."""

@@ -9,11 +9,11 @@ from urllib.parse import unquote
 
 import orjson
 
-from memewax.errors import BadRecordError, WorldError
-from memewax.records import Failed, Message, Pixels, Post
-from memewax.settings import Settings
-from operators.fetching.decode import decode
-from operators.parse import parse_post
+from connectors.fetching.decode import decode
+from connectors.sources.parse import parse_post
+from core.errors import BadRecordError, WorldError
+from core.records import Failed, Message, Pixels, Post
+from core.settings import Settings
 
 POSTS: Final = "posts.jsonl"
 """The posts of a folder; where it has none, all its .jsonl files are read."""

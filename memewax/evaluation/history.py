@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 import platformdirs
 
-from memewax.errors import WorldError
+from core.errors import WorldError
 
 _BESIDE: Final = ("intervals", "models", "versions", "options", "failures", "n")
 """What a report says beside its figures."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from memewax.records import Sentiment
+from core.records import Sentiment
 
 MOODS: Final = ("negative", "neutral", "positive")
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from memewax.errors import WorldError
-from memewax.evaluation.clusters import Embedded, Labels
-from memewax.evaluation.figures import Report
-from memewax.evaluation.ocr import Case
+from core.errors import WorldError
+from memewax.evaluation.eval_clusters import Embedded, Labels
+from memewax.evaluation.eval_ocr import Case
+from memewax.evaluation.measures import Report
 from memewax.evaluation.showing import Word, compared, templates, thumbnail
 from memewax.evaluation.texts import count, rates
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from memewax.records import Cluster, ClusterEvent, Vector
+from core.records import Cluster, ClusterEvent, Vector
 from models.clusterer import State
 from models.clusterers.relevant import RelevantClusterer
 

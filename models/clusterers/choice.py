@@ -3,8 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from memewax.errors import SettingsError
-from memewax.settings import Settings
+from core.errors import SettingsError
+from core.settings import Settings
 from models.clusterer import Clusterer, StandInClusterer
 
 if TYPE_CHECKING:

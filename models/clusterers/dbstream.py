@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from memewax.errors import BadRecordError
-from memewax.records import Cluster, ClusterEvent, Vector
+from core.errors import BadRecordError
+from core.records import Cluster, ClusterEvent, Vector
 from models.clusterer import Clusterer, State
 from models.clusterers.vector_dbstream import Floats, VectorDBSTREAM
 

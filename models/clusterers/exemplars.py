@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from memewax.records import Vector
+from core.records import Vector
 
 Floats = NDArray[np.float64]
 Points = NDArray[np.float32]

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from memewax.errors import BadRecordError
-from memewax.records import Cluster, ClusterEvent, Vector
+from core.errors import BadRecordError
+from core.records import Cluster, ClusterEvent, Vector
 from models.clusterer import Clusterer, State
 from models.clusterers.exemplars import Exemplars, Points
 from models.clusterers.linkage import group_sums, merges

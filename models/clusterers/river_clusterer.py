@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from river import cluster
 
-from memewax.errors import BadRecordError, SettingsError
-from memewax.records import Cluster, Vector
+from core.errors import BadRecordError, SettingsError
+from core.records import Cluster, Vector
 from models.clusterer import Clusterer, State
 
 KINDS: Final = ("CluStream", "DBSTREAM", "DenStream", "KMeans", "STREAMKMeans")

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from memewax.records import Vector
+from core.records import Vector
 from models.clusterers.exemplars import Floats, Numbers, Points
 from models.clusterers.linkage import group_sums
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from memewax.records import Pixels
+from core.records import Pixels
 from models.ocr.parts import Quad
 
 _UPRIGHT: Final = 1.5

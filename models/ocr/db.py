@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from memewax.records import Pixels
+from core.records import Pixels
 from models.ocr.crops import clockwise
 from models.ocr.onnx import Network, normalised
 from models.ocr.parts import Detector, Quad

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from memewax.records import Pixels
+from core.records import Pixels
 from models.ocr.parts import Detector, Quad, Recogniser, Text
 
 _LEAST_SIDE: Final = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memewax.records import Pixels
+from core.records import Pixels
 
 Quad = NDArray[np.float32]
 """Four corners (x, y) in pixels of the picture, clockwise from the top left: shape (4, 2)."""

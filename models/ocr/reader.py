@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from memewax.records import Line, Pixels, Reading
+from core.records import Line, Pixels, Reading
 from models.base import Model
-from models.inputs import check_pixels
 from models.ocr.crops import cut
-from models.ocr.layout import in_reading_order
 from models.ocr.parts import Detector, Quad, Recogniser, Text
+from models.ocr.reading_order import in_reading_order
+from models.validation import check_pixels
 
 
 class OcrReader(Model[Pixels, Reading]):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
-from memewax.records import Line, Pixels, Reading
-from memewax.settings import Settings
+from core.records import Line, Pixels, Reading
+from core.settings import Settings
 from models.base import Model
-from models.inputs import check_pixels
 from models.ocr.easyocr import reader_of
+from models.validation import check_pixels
 from models.weights import ocr_weights
 
 

@@ -4,10 +4,10 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
+from connectors.fetching.decode import decode
+from memewax.bench.bench_fetch import Run, _report
+from memewax.bench.image_server import picture
 from memewax.commands.app import app
-from memewax.commands.bench_fetch import Run, _report
-from memewax.commands.image_server import picture
-from operators.fetching.decode import decode
 
 
 def test_it_shows_the_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:

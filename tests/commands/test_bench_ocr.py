@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from core.errors import SettingsError
+from core.records import Pixels, Reading
+from memewax.bench.bench_ocr import ARRANGEMENTS, STOCK, Sample, measure
 from memewax.commands.app import app
-from memewax.commands.bench_ocr import ARRANGEMENTS, STOCK, Sample, measure
 from memewax.demo.drawing import banner, overlay
-from memewax.errors import SettingsError
-from memewax.records import Pixels, Reading
 from models.base import Model
 from tests.making import LINE
 

@@ -9,12 +9,12 @@ import numpy as np
 import orjson
 import pytest
 
+from memewax.bench.bench_asking import Questions
+from memewax.bench.bench_corpus import Rows, questions, read_rows, write_synthetic
+from memewax.bench.bench_stores import by_dimensions, plot
 from memewax.commands.asker import Asker
-from memewax.commands.bench_asking import Questions
-from memewax.commands.bench_corpus import Rows, questions, read_rows, write_synthetic
-from memewax.commands.bench_stores import by_dimensions, plot
-from models.nearest import unit
-from operators.corpora.corpus import Corpus
+from search.corpus import Corpus
+from search.vector_index import unit
 from tests.brokers import Broker, RealBroker
 from tests.commands.typed import Memewax
 from tests.corpora import make_corpus
@@ -138,7 +138,7 @@ def test_a_broker_that_is_not_there_is_one_line(memewax: Memewax, tmp_path: Path
 
 def test_over_librdkafka_s_own_broker(mock_broker: Broker, memewax: Memewax, tmp_path: Path, monkeypatch: Any) -> None:
     """Where no real one is: topics come into being when they are first asked for."""
-    from memewax.commands import bench_topics
+    from memewax.bench import bench_topics
     from tests.brokers import create_topic
 
     monkeypatch.setattr(bench_topics.Topics, "made", lambda _: create_topic(mock_broker))

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from memewax.commands.app import app
-from tests.operators.clusters.test_events import store
+from tests.connectors.store.test_cluster_events import store
 
 __all__ = ["store"]
 

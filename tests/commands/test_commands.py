@@ -14,15 +14,15 @@ import orjson
 import pytest
 import typer
 
+from connectors.store.posts_table import PostStore
+from core.settings import Settings
 from memewax import __version__
 from memewax.__main__ import main
 from memewax.commands.app import app
 from memewax.commands.counts import Counts
-from memewax.commands.flow import summary_of
+from memewax.commands.flow_run import summary_of
 from memewax.commands.progress import Progress
 from memewax.commands.supervise import Ended
-from memewax.settings import Settings
-from operators.store import PostStore
 from tests.commands.typed import Done, Memewax
 from tests.folders import ROOT
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.commands.typed import Memewax
-from tests.operators.clusters.test_events import store
+from tests.connectors.store.test_cluster_events import store
 
 __all__ = ["store"]
 

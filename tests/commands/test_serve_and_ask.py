@@ -12,11 +12,11 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from connectors.store.posts_table import PostStore
 from memewax.commands.hits import harmless, safe_json
-from operators.store import PostStore
 from tests.commands.typed import Done, Memewax
 from tests.corpora import make_corpus
-from tests.operators.corpora.test_corpus import row
+from tests.search.test_corpus import row
 
 HOSTILE = "\x1b[31m[bold red]red[/] \x9b2J \u202eknalb"
 ANY_TEXT = ['it\'s "quoted" %s 100%', "🙂👍🏽 naïve", "日本語 שלום العربية", "x" * 10_000, "--looks-like-an-option"]

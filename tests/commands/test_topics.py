@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient
 from jsonschema import Draft202012Validator
 from rich.console import Console
 
+from connectors.topics import declared as topics
+from connectors.topics.bodies import schema
 from memewax.commands import topics as commands
-from operators.topics import declared as topics
-from operators.topics.bodies import schema
 from tests.brokers import RealBroker, unused_address
 from tests.commands.typed import Memewax
 

@@ -7,14 +7,14 @@ import orjson
 import pytest
 from PIL import Image, ImageOps
 
+from connectors.sources.parse import parse_post
+from connectors.sources.unpack import unpacked
+from core.errors import BadRecordError, WorldError
+from core.records import Message
 from memewax.demo import Truth, load_truth, make_posts
 from memewax.demo.broken import BROKEN_PICTURES, BROKEN_POSTS
 from memewax.demo.captions import CAPTIONS, REPOSTS, TEXTLESS
 from memewax.demo.photographs import PHOTOGRAPHS, Photograph, licences
-from memewax.errors import BadRecordError, WorldError
-from memewax.records import Message
-from operators.parse import parse_post
-from operators.unpack import unpacked
 
 
 def lines(folder: Path) -> list[bytes]:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, v_measure_score
 
-from memewax.errors import WorldError
-from memewax.evaluation.clusters import agreement, birch, embed, online, oracle, report
+from core.errors import WorldError
+from core.records import Cluster, ClusterEvent, Vector
+from core.settings import Settings
 from memewax.evaluation.data import posts_of
-from memewax.evaluation.progress import Steps
-from memewax.records import Cluster, ClusterEvent, Vector
-from memewax.settings import Settings
+from memewax.evaluation.eval_clusters import agreement, birch, embed, online, oracle, report
+from memewax.evaluation.progress_bar import Steps
 from models.clusterer import Clusterer, StandInClusterer
 from models.standin import StandInImage
 from tests.evaluation.conftest import write_posts
@@ -95,7 +95,7 @@ def test_labels_on_arrival_and_after_merges() -> None:
 
 
 def test_a_picture_without_embedding_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memewax.evaluation.figures.RESAMPLES", 10)
+    monkeypatch.setattr("memewax.evaluation.measures.RESAMPLES", 10)
     file = write_posts(tmp_path, [{"template": name} for name in ("cat", "cat", "dog", "dog")])
     (tmp_path / "1.png").write_bytes(b"no picture")
     posts = posts_of(file, "template")

@@ -20,7 +20,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """`memewax eval` with `--json`, typed in the folder of the data."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
-    monkeypatch.setattr("memewax.evaluation.figures.RESAMPLES", 40)
+    monkeypatch.setattr("memewax.evaluation.measures.RESAMPLES", 40)
 
     def run(*words: object) -> Any:
         monkeypatch.setattr(sys, "argv", ["memewax", "eval", *map(str, words), "--json"])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.errors import WorldError
+from core.records import Failed
+from core.settings import Settings
 from memewax.demo import load_truth, make_posts
-from memewax.errors import WorldError
 from memewax.evaluation.data import POSTS, lines_of, picture_of, posts_of
-from memewax.records import Failed
-from memewax.settings import Settings
 from tests.evaluation.conftest import write_lines, write_posts
 
 

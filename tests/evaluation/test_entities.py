@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memewax.evaluation.entities import CASINGS, broken
+from memewax.evaluation.eval_entities import CASINGS, broken
 
 
 def test_lines_break_at_blanks() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from memewax.errors import WorldError
-from memewax.evaluation.figures import Figure, Report
+from core.errors import WorldError
 from memewax.evaluation.history import compare, load, save
-from memewax.evaluation.tables import comparison_table, report_table
+from memewax.evaluation.measures import Figure, Report
+from memewax.evaluation.result_tables import comparison_table, report_table
 
 
 def report(cer: float, spread: float = 0.01, n: int = 5, **options: Any) -> Report:

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memewax.evaluation import ocr
-from memewax.evaluation.clusters import embed, report
+from core.settings import Settings
+from memewax.evaluation import eval_ocr as ocr
 from memewax.evaluation.data import posts_of
+from memewax.evaluation.eval_clusters import embed, report
 from memewax.evaluation.pages import sheets, worst, write_clusters, write_ocr
-from memewax.evaluation.progress import Steps
-from memewax.settings import Settings
+from memewax.evaluation.progress_bar import Steps
 from models.clusterer import StandInClusterer
 from models.standin import StandInImage, StandInOcr
 from tests.browser import CHROMIUM, browse, widths
@@ -20,7 +20,7 @@ HOSTILE = "<script>document.title = 'it ran'</script><img src=x onerror=alert(1)
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memewax.evaluation.figures.RESAMPLES", 10)
+    monkeypatch.setattr("memewax.evaluation.measures.RESAMPLES", 10)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from memewax.commands import flow
+from memewax.commands import flow_run as flow
 from memewax.commands.app import main
 from memewax.commands.supervise import Job
 

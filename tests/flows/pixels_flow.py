@@ -13,15 +13,15 @@ from typing import Final
 import numpy as np
 from bytewax.dataflow import Dataflow
 
+from core.records import Line, Pixels, Reading, Vector
+from core.settings import Settings
 from dataflows import starting
 from dataflows.memes import memes
-from memewax.records import Line, Pixels, Reading, Vector
-from memewax.settings import Settings
 from models.base import Embedder, Model
 from models.clusterer import Clusterer
-from models.inputs import check_pixels
-from models.load import Models
+from models.loading import Models
 from models.standin import StandInEntities, StandInSentiment, StandInText
+from models.validation import check_pixels
 
 SECONDS: Final = "PIXELS_SECONDS"
 FIELDS: Final = "PIXELS_FIELDS"

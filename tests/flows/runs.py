@@ -17,9 +17,9 @@ from typing import Any, Final
 import orjson
 import psutil
 
+from connectors.store.posts_table import PostStore
 from memewax.commands.counts import Counts, read_counts
 from memewax.commands.recovery import prepare_recovery
-from operators.store import PostStore
 from tests.flows.cli import PIXELS
 from tests.flows.pixels_flow import GRID, SECONDS
 from tests.folders import ROOT

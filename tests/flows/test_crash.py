@@ -11,15 +11,15 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
+from connectors.fetching import fetch_ahead
+from connectors.sinks import jsonl_sink
+from connectors.store.posts_table import PostStore
+from core.settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
-from memewax.settings import Settings
 from models.clusterers.relevant import RelevantClusterer
-from operators import jsonl_sink
-from operators.clusters.cluster import ClusterLogic
-from operators.fetching import fetch_ahead
+from operators.clustering import ClusterLogic
 from operators.join import Shard
-from operators.store import PostStore
 from tests.flows.checks import check_outputs, outcomes
 from tests.flows.pixels_flow import pixel_models
 from tests.flows.posts import Posts, make_posts

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from operators.rows import HEADER_PREFIX
+from connectors.sinks.rows import HEADER_PREFIX
 from tests.brokers import Broker, MockBroker, RealBroker, Stored, create_topic, read_topic
 from tests.flows.checks import outcome, outcomes
 from tests.flows.posts import Posts

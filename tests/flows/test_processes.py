@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.errors import WorldError
 from memewax.commands import recovery
 from memewax.commands.recovery import alone, is_prepared, prepare_recovery
-from memewax.errors import WorldError
 from tests.flows.checks import check_outputs
 from tests.flows.posts import Posts
 from tests.flows.runs import Flow

@@ -13,13 +13,13 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 from confluent_kafka.admin import AdminClient
 
+from connectors.topics.admin import Cluster, fitted
+from connectors.topics.declared import TAPS
+from core.settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
-from memewax.settings import Settings
 from models.clusterers.dbstream import DbstreamClusterer
 from operators.join import Shard
-from operators.topics.admin import Cluster, fitted
-from operators.topics.declared import TAPS
 from tests.brokers import Broker, MockBroker, RealBroker, read_topic
 from tests.flows.pixels_flow import pixel_models
 from tests.flows.posts import Posts, make_posts

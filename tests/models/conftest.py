@@ -6,10 +6,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from memewax.settings import Settings
+from core.settings import Settings
 from models.base import Embedder
-from models.load import Models, load_models, load_text
-from models.ocr.load import load_reader
+from models.loading import Models, load_models, load_text
+from models.ocr.arrangement import load_reader
 from models.ocr.reader import OcrReader
 from models.torch_runtime import prepare
 from tests.models.tiny import Tiny, load_tiny

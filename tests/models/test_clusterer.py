@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from memewax.errors import BadRecordError
-from memewax.records import Cluster, Vector
+from core.errors import BadRecordError
+from core.records import Cluster, Vector
 from models.clusterer import Clusterer, StandInClusterer
 from models.clusterers.dbstream import DbstreamClusterer
 from models.clusterers.relevant import RelevantClusterer
-from tests.test_plain import is_plain
+from tests.core.test_plain import is_plain
 
 DIMENSION = 32
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memewax.settings import Settings
-from models import known
+from core.settings import Settings
+from models import catalogue as known
 from models.torch_runtime import prepare
 from models.weights import image_weights
 from models.wheels import wheel_folder

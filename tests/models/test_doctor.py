@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from core.errors import WorldError
+from core.settings import Settings
 from memewax.commands.doctor import diagnose, doctor
-from memewax.errors import WorldError
-from memewax.settings import Settings
 from models.weights import ORDER
 
 pytestmark = pytest.mark.real

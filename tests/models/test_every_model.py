@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memewax.records import SIDES, Entity, Failed, Pixels, Reading, Sentiment
+from core.records import SIDES, Entity, Failed, Pixels, Reading, Sentiment
 from models.base import Embedder, Model
 from tests.models.conftest import ARRANGEMENTS
 

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from memewax.demo import drawing
 from memewax.demo.captions import CAPTIONS
 from memewax.demo.photographs import PHOTOGRAPHS
+from models.duplicates import Duplicates
 from models.fingerprint import BYTES, copied, fingerprint
-from operators.clusters.duplicates import Duplicates
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_a_plain_picture_has_no_fingerprint(size: tuple[int, int]) -> None:
 
 
 def test_the_oldest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("operators.clusters.duplicates._REMEMBERED", 3)
+    monkeypatch.setattr("models.duplicates._REMEMBERED", 3)
     random = np.random.default_rng(0)
     prints = [random.bytes(288) for _ in range(4)]
     known = Duplicates()

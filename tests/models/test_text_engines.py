@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from memewax.settings import Settings
-from models.load import Models, load_text
+from core.settings import Settings
+from models.loading import Models, load_text
 from models.text_graph import TextGraph
 from models.text_onnx import OnnxSentenceEmbedder, graph_folder
 from models.text_torch import SentenceEmbedder
@@ -109,8 +109,8 @@ def test_a_graph_that_is_there_needs_no_transformers(real: Models, settings: Set
     assert real.text
     code = f"""
 import sys
-from memewax.settings import Settings
-from models.load import load_text
+from core.settings import Settings
+from models.loading import load_text
 load_text(Settings(models_cache={str(settings.models_cache)!r}, device="cpu")).one("a text")
 found = {{"transformers", "sentence_transformers", "torchvision"}} & set(sys.modules)
 assert not found, found

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memewax.errors import WeightsError
-from memewax.settings import Settings
+from core.errors import WeightsError
+from core.settings import Settings
 from models.entities import SpacyEntities
-from models.load import Models
+from models.loading import Models
 from models.weights import entity_weights
 
 pytestmark = pytest.mark.real

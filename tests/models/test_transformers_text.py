@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from memewax.errors import WeightsError
-from memewax.records import Entity
-from memewax.settings import Settings
+from core.errors import WeightsError
+from core.records import Entity
+from core.settings import Settings
 from models.base import Model
-from models.load import load_entities, load_sentiment
+from models.loading import load_entities, load_sentiment
 from models.transformers_text import moods
 from tests.models.tiny import Tiny, save_tiny
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memewax.errors import WeightsError
+from core.errors import WeightsError
 from models.entities import EntityFinder, Span
 from models.truecasing import Truecaser
 

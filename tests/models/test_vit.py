@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from memewax.errors import WeightsError
-from memewax.settings import Settings
-from models.load import Models
+from core.errors import WeightsError
+from core.settings import Settings
+from models.loading import Models
 from models.torch_runtime import prepare
 from models.vit import Preprocessing, VitEmbedder
 

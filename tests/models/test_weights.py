@@ -7,11 +7,12 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from memewax.errors import WeightsError
-from memewax.settings import Settings
-from models import known, weights
+from core.errors import WeightsError
+from core.settings import Settings
+from models import catalogue as known
+from models import weights
+from models.catalogue import Known, Wheel
 from models.hub import downloaded
-from models.known import Known, Wheel
 
 CONTENT = {"config.json": b"{}", "model.safetensors": b"weights"}
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memewax.records import Entity, Sentiment
-from memewax.settings import Settings
+from core.records import Entity, Sentiment
+from core.settings import Settings
 from models.base import Model
-from models.load import load_entities, load_sentiment
+from models.loading import load_entities, load_sentiment
 from models.torch_runtime import prepare
 
 VOCABULARY = (

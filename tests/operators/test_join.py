@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memewax.records import SIDES, Failed, Record, Side
-from memewax.telemetry import DUPLICATES
-from operators import drain, join
+from core import drain
+from core.records import SIDES, Failed, Record, Side
+from core.telemetry import DUPLICATES
+from operators import join
 from operators.join import POST, SHARDS, Shard, shard_of
+from tests.core.test_plain import is_plain
 from tests.making import post, sides
-from tests.test_plain import is_plain
 
 DEADLINE, LATE = 300.0, 100.0
 STAGES = (POST, *SIDES)

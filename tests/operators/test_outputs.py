@@ -10,12 +10,12 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
-from memewax.errors import SettingsError, WorldError
-from memewax.records import DeadLetter, Failed, Record
-from memewax.settings import Settings
+from connectors.sinks.rows import HEADER_PREFIX
+from connectors.store.posts_table import PostStore
+from core.errors import SettingsError, WorldError
+from core.records import DeadLetter, Failed, Record
+from core.settings import Settings
 from operators.outputs import write_dead_letters, write_records
-from operators.rows import HEADER_PREFIX
-from operators.store import PostStore
 from tests.brokers import MockBroker, create_topic, read_topic
 from tests.making import message, post, record, sides
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from memewax.clusters import Merges
-from memewax.errors import SettingsError
-from memewax.records import ClusterEvent, Vector
-from memewax.settings import load_settings
+from core.errors import SettingsError
+from core.merges import Merges
+from core.records import ClusterEvent, Vector
+from core.settings import load_settings
 from models.clusterers.choice import make_clusterer
 from models.clusterers.dbstream import DbstreamClusterer
 from models.clusterers.exemplars import Exemplars

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from memewax.records import Pixels, Reading
+from core.records import Pixels, Reading
 from models.ocr.reader import OcrReader
 from tests.models.conftest import ARRANGEMENTS
 
@@ -98,9 +98,9 @@ def test_the_name_says_which_engines_read(readers: dict[str, OcrReader]) -> None
 def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     start = """
 import sys, numpy, psutil, PIL.Image
-from memewax.settings import Settings
+from core.settings import Settings
 from models.torch_runtime import prepare
-from models.ocr.load import load_reader
+from models.ocr.arrangement import load_reader
 settings = Settings(device="cpu", ocr=sys.argv[1])
 reader = load_reader(settings, prepare(settings))
 """

@@ -1,0 +1,139 @@
+"""Pictures: fetched once, decoded once, before the fork."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import numpy as np
+
+from connectors.fetching.allowed import Allowed
+from connectors.fetching.buckets import Buckets
+from connectors.fetching.decode import decode
+from connectors.fetching.outcomes import FetchError, Outcome, outcome_of
+from connectors.fetching.room import Room
+from connectors.fetching.turns import Turns
+from connectors.fetching.web import Web, WebLimits
+from core.records import Arrival, Failed, Pixels, Post
+from core.telemetry import DECODE_SECONDS, FETCH_BYTES, FETCH_SECONDS, FETCHES
+
+STAGE: Final = "fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a picture may cost."""
+
+    web: WebLimits
+    per_host: int
+    """Fetches from one host at the same time."""
+    pixels: int
+    """Most pixels a file may claim to hold, and most that are decoded at the same time."""
+    side: int
+    """Larger pictures are scaled down to this many pixels a side."""
+
+
+class Fetching(Protocol):
+    """Gets posts their pictures."""
+
+    def start(self, posts: Sequence[Post]) -> Sequence[Arrival | Future[Arrival]]:
+        """Begin to fetch for each of `posts`; an arrival says what went wrong rather than raise."""
+
+
+class Fetcher:
+    """Fetches and decodes many pictures at a time, from the web, from buckets and from below one folder."""
+
+    def __init__(self, limits: Limits, folder: Path | None, allowed: Allowed) -> None:
+        self._limits = limits
+        self._folder = folder.resolve() if folder else None
+        self._turns: Turns[Arrival] = Turns(limits.web.concurrency, limits.per_host)
+        self._room = Room(limits.pixels)
+        self._web = Web(limits.web, allowed)
+        self._buckets = Buckets(allowed, max_bytes=limits.web.bytes, seconds=limits.web.seconds)
+
+    def start(self, posts: Sequence[Post]) -> Sequence[Future[Arrival]]:
+        """Begin to fetch for each of `posts`."""
+        return [self._turns.submit(_host(post.url), partial(self.fetch, post)) for post in posts]
+
+    def fetch(self, post: Post) -> Arrival:
+        """The post with its picture, or with the reason why there is none."""
+        start = time.perf_counter()
+        picture: Pixels | Failed
+        outcome = Outcome.OK
+        try:
+            with FETCH_SECONDS.time():
+                data = self._read(post.url)
+            FETCH_BYTES.inc(len(data))
+            with DECODE_SECONDS.time():
+                picture = self._decode(data)
+        except Exception as error:
+            outcome = outcome_of(error)
+            picture = Failed.of(STAGE, error)
+        FETCHES.labels(outcome).inc()
+        return Arrival(post, picture, time.perf_counter() - start)
+
+    def close(self) -> None:
+        """End its threads when they have done what was begun, and its connections."""
+        self._turns.close()
+        self._web.close()
+
+    def _decode(self, data: bytes) -> Pixels:
+        return decode(data, max_pixels=self._limits.pixels, max_side=self._limits.side, room=self._room.of)
+
+    def _read(self, url: str) -> bytes:
+        parts = _split(url)
+        if parts is None:
+            raise FetchError(Outcome.UNSUPPORTED, "not a URL")
+        if parts.scheme in {"http", "https"}:
+            return self._web.get(url)
+        if parts.scheme in {"gs", "s3"}:
+            return self._buckets.get(url)
+        if parts.scheme == "file":
+            return self._load(unquote(parts.path))
+        if parts.scheme and "://" in url:
+            raise FetchError(Outcome.UNSUPPORTED, f"no way to fetch {parts.scheme}://")
+        return self._load(url)
+
+    def _load(self, name: str) -> bytes:
+        if self._folder is None:
+            raise FetchError(
+                Outcome.REFUSED, "a local path, and no folder is set where such may lie (MEMEWAX_FETCH_FOLDER)"
+            )
+        path = (self._folder / name).resolve()
+        if not path.is_relative_to(self._folder):
+            raise FetchError(Outcome.REFUSED, "a path outside the folder of the source")
+        if not path.is_file():
+            raise FetchError(Outcome.NOT_FOUND, "no such file")
+        limit = self._limits.web.bytes
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise FetchError(Outcome.TOO_LARGE, f"more than {limit} bytes")
+        return data
+
+
+class StandInFetcher:
+    """One black pixel for every post, at once: to measure the flow itself."""
+
+    _PICTURE: Final = np.zeros((1, 1, 3), np.uint8)
+
+    def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
+        """All of them, done."""
+        return [Arrival(post, self._PICTURE) for post in posts]
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+def _host(url: str) -> str:
+    """Whose turns a fetch takes; empty for what is on no other machine."""
+    parts = _split(url)
+    return (parts.hostname or "") if parts else ""

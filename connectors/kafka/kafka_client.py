@@ -1,0 +1,148 @@
+"""What our Kafka clients share: defaults, patience with a broker that is away, and errors that say what to do."""
+
+# ruff: noqa: SLF001 - the underscore marks librdkafka's own error codes, not private ones
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from core.errors import SettingsError, WorldError
+from core.telemetry import log
+
+T = TypeVar("T")
+
+END_OF_PARTITION: Final = KafkaError._PARTITION_EOF
+OFFSET_LOST: Final = KafkaError._AUTO_OFFSET_RESET
+UNDELIVERED: Final = KafkaError._MSG_TIMED_OUT
+
+TRANSIENT: Final = frozenset({
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._SSL,  # a broker that goes away amid the handshake looks like this too
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._TRANSPORT,
+    KafkaError._UNKNOWN_PARTITION,  # said of any partition whose leader cannot be asked
+    KafkaError._WAIT_CACHE,
+    KafkaError._WAIT_COORD,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+})  # fmt: skip
+"""Errors that pass when the broker comes back; librdkafka goes on trying by itself."""
+
+_DENIED: Final = frozenset({
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+})  # fmt: skip
+_UNKNOWN: Final = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
+_SLICE_SECONDS: Final = 5.0
+
+
+def base_config(brokers: str, config: Mapping[str, str], timeout: float) -> dict[str, Any]:
+    """Properties for any client: our defaults under the user's, at the given brokers."""
+    return {
+        # librdkafka would print each failed connection attempt; `Health` logs the first.
+        "log_level": 2,
+        # A restarted broker is found at once instead of after the default of up to 10 s.
+        "reconnect.backoff.max.ms": 1000,
+        # A broker that went silent without closing the connection: no more patience than with one that is down.
+        "socket.timeout.ms": min(60_000, max(2_000, round(timeout * 1000))),
+        **config,
+        "bootstrap.servers": brokers,
+    }
+
+
+def bad_config(exception: KafkaException) -> SettingsError:
+    """The error to raise where librdkafka refuses the properties it is given."""
+    return SettingsError(f"MEMEWAX_KAFKA: {exception.args[0].str()}; correct or remove the property")
+
+
+def world_error(doing: str, brokers: str, error: KafkaError) -> WorldError:
+    """The error to raise when `doing` met `error`: what was found, and what to do."""
+    code = error.code()
+    advice = "see the broker's log"
+    if code in _DENIED:
+        advice = "check the credentials and protocol in MEMEWAX_KAFKA and the topic's ACLs"
+    elif code in _UNKNOWN:
+        advice = "create the topic, or correct its name; `memewax topics create` makes those of memewax"
+    elif code == KafkaError.MSG_SIZE_TOO_LARGE:
+        advice = "raise the topic's max.message.bytes, or lower message.max.bytes in MEMEWAX_KAFKA to what it takes"
+    elif code in TRANSIENT or code == UNDELIVERED:
+        advice = "start the broker or correct the address; MEMEWAX_KAFKA_TIMEOUT_SECONDS is how long to wait for it"
+    return WorldError(f"{doing} at {brokers} failed: {error.str()} ({error.name()}); {advice}")
+
+
+class Health:
+    """Listens to a client's errors: what cannot pass, and since when the broker has been away.
+
+    To be given to a client as its `error_cb`; called while the client is polled.
+    """
+
+    def __init__(self, brokers: str) -> None:
+        self.brokers = brokers
+        self.fatal: KafkaError | None = None
+        self.away_since: float | None = None
+        """On the monotonic clock; None while the broker answers."""
+        self.away_error: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take note of `error`."""
+        if error.fatal() or error.code() in _DENIED:
+            self.fatal = self.fatal or error
+        elif self.away_since is None:
+            self.away_since, self.away_error = time.monotonic(), error
+            log.warning("kafka broker away", brokers=self.brokers, error=error.str())
+
+    def answered(self) -> None:
+        """The broker has answered."""
+        if self.away_since is not None:
+            self.away_since = self.away_error = None
+            log.info("kafka broker back", brokers=self.brokers)
+
+    def check(self, doing: str) -> None:
+        """Raise `WorldError` on an error that cannot pass."""
+        if self.fatal is not None:
+            raise world_error(doing, self.brokers, self.fatal)
+
+
+def ask(
+    client: Consumer | Producer | AdminClient, health: Health, doing: str, call: Callable[[float], T], timeout: float
+) -> T:
+    """Call the broker, again while it is away, for `timeout` seconds; raises `WorldError` after that.
+
+    `call` gets the seconds it may take. A consumer must not have an assignment yet, since it is polled for errors.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            answer = call(max(0.1, min(_SLICE_SECONDS, deadline - time.monotonic())))
+        except KafkaException as exception:
+            client.poll(0)  # the cause, for instance refused credentials, comes only this way
+            health.check(doing)
+            error: KafkaError = exception.args[0]
+            if error.code() not in TRANSIENT:
+                raise world_error(doing, health.brokers, error) from exception
+            health(error)
+            if time.monotonic() >= deadline:
+                raise world_error(doing, health.brokers, health.away_error or error) from exception
+            time.sleep(0.1)
+        else:
+            health.answered()
+            return answer

@@ -1,0 +1,187 @@
+"""Imgur: its gallery, tags, subreddits and users, newest first, by its API of version 3 (https://apidocs.imgur.com)."""
+
+import html
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from pydantic import BaseModel, SecretStr
+
+from connectors.services.api_client import Client
+from connectors.services.api_web import TroubleError, Web
+from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
+from connectors.services.pace import Quota
+from connectors.services.refusals import MissingError
+from core.errors import SettingsError
+
+QUOTAS: Final = (
+    Quota("x-ratelimit-userremaining", "x-ratelimit-userreset"),
+    Quota("x-ratelimit-clientremaining", "x-ratelimit-clientreset"),
+)
+_GALLERIES: Final = {"hot": "gallery/hot/time/day", "top": "gallery/top/top/day", "new": "gallery/user/time/day"}
+_KINDS: Final = {
+    "r": "gallery/r/{}/time",
+    "tag": "gallery/t/{}/time/day",
+    "user": "account/{}/submissions",
+}
+
+
+class ClientId:
+    """The id of an application, which is all that Imgur asks for where nobody's own pictures are meant."""
+
+    variables = "MEMEWAX_IMGUR_CLIENT_ID"
+
+    def __init__(self, client_id: SecretStr) -> None:
+        self._client_id = client_id
+
+    def headers(self, web: Web) -> Mapping[str, str]:  # noqa: ARG002
+        """The id."""
+        return {"authorization": f"Client-ID {self._client_id.get_secret_value()}"}
+
+    def params(self) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    def renew(self) -> bool:
+        """There is no other one."""
+        return False
+
+
+class Gallery(Listing):
+    """`hot`, `top`, `new`, `r/<subreddit>`, `tag/<tag>` or `user/<name>`."""
+
+    service = "imgur"
+    shifts = True
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._path = path_of(name)
+
+    def page(self, cursor: Cursor | None) -> Page | None:
+        """The page of a number, from 0."""
+        number = int(cursor or 0)
+        params: dict[str, str | int] = {"album_previews": 1, "mature": "true"}
+        path = f"{self._path}/{number}"
+        return self._client.get(path, params, lambda body: page_of(body, number), watch=cursor is None)
+
+    def look(self, item: Item) -> Found | Reason:
+        """The picture or the album in an item; the pictures that a listing leaves out of an album are asked for."""
+        entry = _Entry.model_validate(item.body)
+        if entry.images is not None and len(entry.images) < (entry.images_count or 0):
+            try:
+                images = self._client.get(f"album/{quote(entry.id, safe='')}/images", {}, _list)
+            except MissingError:
+                return "removed"
+            entry = entry.model_copy(update={"images": [_Image.model_validate(it) for it in images or ()]})
+        return found_in(entry, self._name)
+
+
+class _Image(BaseModel):
+    """What is read of a picture."""
+
+    id: str
+    title: str | None = None
+    description: str | None = None
+    type: str | None = None
+    link: str = ""
+
+
+class _Entry(_Image):
+    """What is read of an entry of a gallery: a picture, or an album with some of its pictures."""
+
+    datetime: float = 0.0
+    account_url: str | None = None
+    section: str | None = None
+    nsfw: bool | None = None
+    is_ad: bool | None = None
+    points: int | None = None
+    score: int | None = None
+    ups: int | None = None
+    downs: int | None = None
+    images_count: int | None = None
+    images: list[_Image] | None = None
+    is_album: bool | None = None
+
+
+def path_of(name: str) -> str:
+    """Where a listing lies; raises `SettingsError` where there is no such kind."""
+    kind, _, rest = name.partition("/")
+    if name in _GALLERIES:
+        return _GALLERIES[name]
+    if kind in _KINDS and rest:
+        return _KINDS[kind].format(quote(rest, safe=""))
+    known = [*_GALLERIES, *(f"{it}/NAME" for it in _KINDS)]
+    raise SettingsError(f"imgur has no {name!r}; there are {', '.join(known)}")
+
+
+def page_of(body: Any, number: int = 0) -> Page:
+    """The page in an answer: a list, the items of a tag, or one thing alone; raises `TroubleError` where it is none."""
+    entries = _list(body)
+    return Page([_item(entry) for entry in entries], number + 1 if entries else None)
+
+
+def look(item: Item) -> Found | Reason:
+    """The picture or the album in an item, as it is; raises `ValueError` where it has not the form that is known."""
+    return found_in(_Entry.model_validate(item.body), "")
+
+
+def found_in(entry: _Entry, channel: str) -> Found | Reason:
+    """The post of an entry."""
+    if entry.is_ad:
+        return "other"
+    is_album = bool(entry.is_album) or entry.images is not None
+    images = (entry.images or []) if is_album else [entry]
+    if not images:
+        return "removed"
+    pictures = [_picture(image, captioned=is_album) for image in images]
+    if all(isinstance(picture, str) for picture in pictures) and len(pictures) == 1:
+        return pictures[0] if isinstance(pictures[0], str) else "other"
+    return Found(
+        id=entry.id,
+        author=entry.account_url or "",
+        created=entry.datetime,
+        title=html.unescape(entry.title or ""),
+        score=_score(entry),
+        pictures=pictures,
+        permalink=f"https://imgur.com/{'a/' if is_album else ''}{entry.id}",
+        channel=entry.section or channel,
+        nsfw=bool(entry.nsfw),
+    )
+
+
+def _list(body: Any) -> list[Any]:
+    data = body.get("data") if isinstance(body, dict) else None
+    if isinstance(data, dict) and isinstance(data.get("items"), list):
+        data = data["items"]
+    if isinstance(data, dict) and "id" in data:
+        data = [data]
+    if not isinstance(data, list):
+        raise TroubleError("an answer without data")
+    return data
+
+
+def _item(entry: Any) -> Item:
+    known = entry if isinstance(entry, dict) else {}
+    name = known.get("id")
+    return item_of(entry, str(name) if name else None, known.get("datetime"))
+
+
+def _picture(image: _Image, *, captioned: bool) -> Picture | Reason:
+    kind = image.type or ""
+    if kind.startswith("video/"):
+        return "video"
+    url = html.unescape(image.link)
+    if not url.startswith(("http://", "https://")):
+        return "removed"
+    texts = (image.title, image.description) if captioned else (image.description,)
+    return Picture(url, html.unescape("\n".join(filter(None, texts))))
+
+
+def _score(entry: _Entry) -> int:
+    """Ups less downs, as people see it; of a picture that never was in the gallery what Imgur makes of it."""
+    if entry.points is not None:
+        return entry.points
+    if entry.ups is not None:
+        return entry.ups - (entry.downs or 0)
+    return entry.score or 0

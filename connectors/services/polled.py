@@ -1,0 +1,167 @@
+"""A source that polls: threads ask the service, so that the flow never waits for it."""
+
+import math
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from queue import Empty, Queue
+from typing import Final
+
+from connectors.services.api_client import Manners
+from connectors.services.clock import Clock, StoppedError, WallClock
+from connectors.services.listing import Listing
+from connectors.services.rounds import Polling, Rounds
+from connectors.sources.source import Position, Reader, Source, Unit
+from core.errors import WorldError
+
+_VERSION: Final = 1
+_PARTS: Final = 8
+"""Fixed, since Bytewax keeps state by their names and refuses to go on where one is missing: names come and go."""
+_AHEAD: Final = 16
+"""Units of a listing that wait for the flow, at most."""
+
+Opening = Callable[[str, Clock, Manners], tuple[Listing, Callable[[], None]]]
+"""Opens the listing of a name; the second is called when it is done with."""
+
+
+class Polled(Source):
+    """Listings of one service, dealt to a few parts.
+
+    Args:
+        service: Its name.
+        names: Of its listings.
+        polling: How they are polled.
+        manners: How patiently, where nobody waits for more; one who follows is as patient as it takes.
+        opening: Opens one.
+    """
+
+    def __init__(
+        self, service: str, names: tuple[str, ...], polling: Polling, manners: Manners, opening: Opening
+    ) -> None:
+        self._names = {f"{service}:{name}": name for name in names}
+        self._polling = polling
+        self._manners = replace(manners, attempts=0, patience=math.inf) if polling.follow else manners
+        self._opening = opening
+
+    def parts(self) -> list[str]:
+        """The same for all services and names; nothing is asked yet."""
+        return [f"services#{number}" for number in range(_PARTS)]
+
+    def open(self, part: str, resume: Position | None) -> "PartReader":
+        """Poll the listings of a part, each after what `resume` has seen of it."""
+        if resume is not None and resume.get("version") != _VERSION:
+            raise WorldError(
+                f"the recovery folder holds what was seen in version {resume.get('version')}, and this memewax reads "
+                f"{_VERSION}: use the memewax that wrote it, or a new recovery folder"
+            )
+        seen: dict[str, Position] = resume["listings"] if resume else {}
+        number = int(part.rpartition("#")[2])
+        mine = [name for name in self._names if zlib.crc32(name.encode()) % _PARTS == number]
+        return PartReader({name: self._reader(name, seen.get(name)) for name in mine}, seen)
+
+    def _reader(self, name: str, resume: Position | None) -> "PollReader":
+        stop = threading.Event()
+        clock = WallClock(stop)
+        listing, close = self._opening(self._names[name], clock, self._manners)
+        return PollReader(Rounds(listing, name, self._polling, clock, resume).units(), stop, close)
+
+
+class PartReader(Reader):
+    """Hands out what several listings give, in turns; remembers those too that are not polled now."""
+
+    def __init__(self, readers: dict[str, "PollReader"], seen: dict[str, Position]) -> None:
+        self._readers = readers
+        self._seen = dict(seen)
+        self._turns = list(readers)
+
+    def read(self) -> Unit | None:
+        """The next unit that has come from any; raises what ended one of them."""
+        for name in list(self._turns):
+            unit = self._readers[name].read()
+            if unit is not None:
+                self._turns.remove(name)
+                self._turns.append(name)
+                self._seen[name] = unit.resume
+                return Unit(unit.messages, {"version": _VERSION, "listings": dict(self._seen)})
+        return None
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of them have."""
+        return all(reader.ended for reader in self._readers.values())
+
+    def lag(self) -> int:
+        """Posts that have come and were not read yet."""
+        return sum(reader.lag() for reader in self._readers.values())
+
+    def close(self) -> None:
+        """Let all threads end."""
+        for reader in self._readers.values():
+            reader.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The last that a thread has to say."""
+
+    error: Exception | None = None
+
+
+class PollReader(Reader):
+    """Hands out what a thread of its own reads ahead, within a bound."""
+
+    def __init__(self, units: Iterator[Unit], stop: threading.Event, close: Callable[[], None]) -> None:
+        self._units = units
+        self._stop = stop
+        self._close = close
+        self._queue: Queue[Unit | _End] = Queue(_AHEAD)
+        self._ended = False
+        self._put = 0
+        self._taken = 0
+        threading.Thread(target=self._poll, name="poll", daemon=True).start()
+
+    def read(self) -> Unit | None:
+        """The next unit that has come; raises what ended the polling."""
+        try:
+            found = self._queue.get_nowait()
+        except Empty:
+            return None
+        if isinstance(found, Unit):
+            self._taken += len(found.messages)
+            return found
+        self._ended = True
+        if found.error is not None:
+            raise found.error
+        return None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the round is over and nobody waits for another."""
+        return self._ended
+
+    def lag(self) -> int:
+        """Posts that have come and were not read yet."""
+        return self._put - self._taken
+
+    def close(self) -> None:
+        """Let the thread end: at once where it waits, with its request where it asks."""
+        self._stop.set()
+        while not self._queue.empty():  # it may wait for room
+            self._queue.get_nowait()
+
+    def _poll(self) -> None:
+        end = _End()
+        try:
+            for unit in self._units:
+                self._put += len(unit.messages)
+                self._queue.put(unit)
+                if self._stop.is_set():
+                    return
+        except StoppedError:
+            return
+        except Exception as error:
+            end = _End(error)
+        finally:
+            self._close()
+        self._queue.put(end)

@@ -1,0 +1,189 @@
+"""Reddit: subreddits and users, newest first, by its API (https://www.reddit.com/dev/api#GET_new)."""
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel
+
+from connectors.services.api_client import Client
+from connectors.services.api_web import TroubleError
+from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
+from connectors.services.pace import Quota
+
+QUOTAS: Final = (Quota("x-ratelimit-remaining", "x-ratelimit-reset"),)
+_PAGE: Final = 100
+_PICTURE_HOSTS: Final = frozenset({"i.redd.it", "i.reddituploads.com"})
+_VIDEO_HOSTS: Final = frozenset({"v.redd.it", "youtube.com", "youtu.be", "m.youtube.com", "vimeo.com", "gfycat.com"})
+_PICTURE: Final = re.compile(r"\.(jpe?g|png|gif|webp|bmp|avif)$", re.IGNORECASE)
+_VIDEO: Final = re.compile(r"\.(gifv|mp4|webm|mov)$", re.IGNORECASE)
+_IMGUR_PAGE: Final = re.compile(r"/(\w{5,8})$")
+"""A page with one picture, whose file has the same name."""
+
+
+class Subreddit(Listing):
+    """The new posts of a subreddit (`memes`) or of a user (`u/name`)."""
+
+    service = "reddit"
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        kind, _, user = name.rpartition("/")
+        self._is_user = kind in {"u", "user"}
+        quoted = quote(user, safe="")
+        self._path = f"user/{quoted}/submitted" if self._is_user else f"r/{quoted}/new"
+
+    def page(self, cursor: Cursor | None) -> Page | None:
+        """The posts after the one that `cursor` names."""
+        params: dict[str, str | int] = {"limit": _PAGE}
+        if self._is_user:
+            params["sort"] = "new"
+        if cursor is not None:
+            params["after"] = cursor
+        return self._client.get(self._path, params, page_of, watch=cursor is None)
+
+    def look(self, item: Item) -> Found | Reason:
+        """The post in an item, with its picture or its gallery."""
+        return look(item)
+
+
+class _Source(BaseModel):
+    u: str | None = None
+    gif: str | None = None
+    mp4: str | None = None
+
+
+class _Media(BaseModel):
+    status: str = ""
+    e: str = ""
+    s: _Source = _Source()
+
+
+class _Entry(BaseModel):
+    media_id: str
+    caption: str | None = None
+
+
+class _Gallery(BaseModel):
+    items: list[_Entry] = []
+
+
+class _Post(BaseModel):
+    """What is read of a post; every age of the format has a part of it."""
+
+    id: str
+    title: str = ""
+    author: str | None = None
+    created_utc: float = 0.0
+    score: int = 0
+    subreddit: str = ""
+    permalink: str = ""
+    url: str = ""
+    url_overridden_by_dest: str | None = None
+    domain: str | None = None
+    post_hint: str | None = None
+    is_self: bool = False
+    is_video: bool = False
+    is_gallery: bool | None = None
+    gallery_data: _Gallery | None = None
+    media_metadata: dict[str, _Media] | None = None
+    crosspost_parent_list: list["_Post"] | None = None
+    over_18: bool = False
+    spoiler: bool = False
+    promoted: bool | None = None
+    removed_by_category: str | None = None
+    banned_by: Any = None
+
+
+class _Thing(BaseModel):
+    kind: str
+    data: Any = None
+
+
+def page_of(body: Any) -> Page:
+    """The page in a listing; raises `TroubleError` where it is none."""
+    data = body.get("data") if isinstance(body, dict) else None
+    children = data.get("children") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(children, list):
+        raise TroubleError("a listing without children")
+    return Page([_item(child) for child in children], data.get("after") or None)
+
+
+def look(item: Item) -> Found | Reason:
+    """The post in an item; raises `ValueError` where it has not the form that is known."""
+    thing = _Thing.model_validate(item.body)
+    if thing.kind != "t3":  # a comment or a subreddit, in listings of both
+        return "other"
+    post = _Post.model_validate(thing.data)
+    if post.removed_by_category or post.banned_by or post.title in {"[deleted by user]", "[removed by reddit]"}:
+        return "removed"
+    if post.promoted:
+        return "other"
+    pictures = _pictures(post)
+    if isinstance(pictures, str):
+        return pictures
+    return Found(
+        id=post.id,
+        author=post.author or "",
+        created=post.created_utc,
+        title=html.unescape(post.title),
+        score=post.score,
+        pictures=pictures,
+        permalink=f"https://www.reddit.com{post.permalink}",
+        channel=post.subreddit,
+        nsfw=post.over_18,
+        spoiler=post.spoiler,
+    )
+
+
+def _item(child: Any) -> Item:
+    data = child.get("data") if isinstance(child, dict) else None
+    data = data if isinstance(data, dict) else {}
+    name = data.get("name") or data.get("id")
+    return item_of(
+        child,
+        str(name) if name else None,
+        data.get("created_utc"),
+        pinned=bool(data.get("stickied") or data.get("pinned")),
+    )
+
+
+def _pictures(post: _Post) -> list[Picture | Reason] | Reason:
+    if post.is_self:
+        return "text"
+    for it in (post, *(post.crosspost_parent_list or ())):  # a crosspost of a gallery has it in its parent
+        if it.gallery_data is not None and it.media_metadata:
+            return [_of_gallery(entry, it.media_metadata) for entry in it.gallery_data.items] or "removed"
+    if post.is_gallery:
+        return "removed"  # a gallery whose pictures are gone
+    found = _picture_at(html.unescape(post.url_overridden_by_dest or post.url), post)
+    return [Picture(found[0])] if isinstance(found, tuple) else found
+
+
+def _of_gallery(entry: _Entry, media: Mapping[str, _Media]) -> Picture | Reason:
+    one = media.get(entry.media_id)
+    if one is None or one.status != "valid":
+        return "removed"
+    url = one.s.u or one.s.gif
+    if url is None:
+        return "video" if one.s.mp4 or one.e == "RedditVideo" else "other"
+    return Picture(html.unescape(url), html.unescape(entry.caption or ""))
+
+
+def _picture_at(url: str, post: _Post) -> tuple[str] | Reason:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "other"
+    host = (parts.hostname or "").removeprefix("www.")
+    hint = post.post_hint or ""
+    if post.is_video or hint.endswith("video") or host in _VIDEO_HOSTS or _VIDEO.search(parts.path):
+        return "video"
+    if parts.scheme not in {"http", "https"}:
+        return "other"
+    if hint == "image" or host in _PICTURE_HOSTS or _PICTURE.search(parts.path):
+        return (url,)
+    page = _IMGUR_PAGE.fullmatch(parts.path) if host in {"imgur.com", "m.imgur.com"} else None
+    return (f"https://i.imgur.com/{page[1]}.jpg",) if page else "link"

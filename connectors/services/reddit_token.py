@@ -1,0 +1,67 @@
+"""The token by which Reddit knows an application without a user.
+
+https://github.com/reddit-archive/reddit/wiki/OAuth2#application-only-oauth.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from pydantic import SecretStr
+
+from connectors.services.api_web import TroubleError, Web
+from connectors.services.clock import Clock
+from core.errors import WorldError
+
+_SPARE_SECONDS: Final = 60.0
+"""A token is renewed so long before its end."""
+
+
+class Token:
+    """The token of an application, for all readers of a process; renewed before it ends, and when it is refused."""
+
+    variables = "MEMEWAX_REDDIT_CLIENT_ID and MEMEWAX_REDDIT_CLIENT_SECRET"
+
+    def __init__(self, url: str, client_id: SecretStr, secret: SecretStr, clock: Clock) -> None:
+        self._url = url
+        self._client_id = client_id
+        self._secret = secret
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token: SecretStr | None = None
+        self._ends = 0.0
+
+    def headers(self, web: Web) -> Mapping[str, str]:
+        """The token, asked for where there is none that is good."""
+        with self._lock:
+            if self._token is None or self._clock.now() >= self._ends:
+                self._ask(web)
+            assert self._token is not None
+            return {"authorization": f"bearer {self._token.get_secret_value()}"}
+
+    def params(self) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    def renew(self) -> bool:
+        """Forget the token, which was refused: the next one may be good."""
+        self._token = None
+        return True
+
+    def _ask(self, web: Web) -> None:
+        key = (self._client_id.get_secret_value(), self._secret.get_secret_value())
+        answer = web.ask("POST", self._url, data={"grant_type": "client_credentials"}, auth=key)
+        if answer.status == 429 or answer.status >= 500:
+            raise TroubleError(f"HTTP {answer.status} for a token")
+        if answer.status != 200:
+            raise WorldError(f"reddit gives no token (HTTP {answer.status}): check {self.variables}")
+        try:
+            body = orjson.loads(answer.body)
+            token, seconds = body["access_token"], float(body["expires_in"])
+        except (orjson.JSONDecodeError, TypeError, ValueError):
+            raise TroubleError("no token in the answer") from None
+        except KeyError:  # {"error": …} comes with status 200
+            raise WorldError(f"reddit gives no token: check {self.variables}") from None
+        self._token = SecretStr(str(token))
+        self._ends = self._clock.now() + max(0.0, seconds - _SPARE_SECONDS)

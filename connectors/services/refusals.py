@@ -1,0 +1,47 @@
+"""What a service says when it refuses, in one line that says what to do."""
+
+from typing import Final
+
+import orjson
+
+from connectors.services.api_web import Answer
+from core.errors import WorldError
+
+_REASONS: Final = (("reason",), ("message",), ("data", "error"), ("meta", "msg"))
+"""Where the services' error bodies say what is wrong."""
+
+
+class MissingError(WorldError):
+    """A service has no such thing, or has it no more."""
+
+
+def refused(answer: Answer, service: str, path: str, variables: str) -> WorldError:
+    """Why there is no answer for `path`, as an error to be raised; `variables` hold the key that was shown."""
+    reason = reason_in(answer)
+    said = f"HTTP {answer.status}" + (f", {reason}" if reason else "")
+    if answer.status == 401:
+        return WorldError(f"{service} refuses the key ({said}): check {variables}")
+    if answer.status == 403:
+        return WorldError(
+            f"{service} does not show {path} ({said}): it is private or blocked, or {variables} may not see it"
+        )
+    if answer.status in {301, 302, 303, 307, 308, 404}:
+        return MissingError(f"{service} has no {path} ({said}): check the name")
+    if answer.status == 410:
+        return MissingError(f"{service} has ended {path} ({said})")
+    return WorldError(f"{service} refuses to answer for {path} ({said})")
+
+
+def reason_in(answer: Answer) -> str:
+    """What the body of an error says, where it is short and plain."""
+    try:
+        body = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return ""
+    for keys in _REASONS:
+        found = body
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, str) and 0 < len(found) <= 80 and found.isprintable():
+            return found
+    return ""

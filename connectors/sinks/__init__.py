@@ -1,0 +1,1 @@
+"""Sinks of records, dead letters and answers."""

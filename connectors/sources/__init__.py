@@ -1,0 +1,1 @@
+"""Sources of posts, and how a message becomes a post."""

@@ -1,0 +1,58 @@
+"""A Bytewax source of messages as they are, in the units in which they are read."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from connectors.sources.source import Position, Reader, Source
+from core import drain
+from core.records import Message
+
+_IDLE: Final = timedelta(milliseconds=2)
+"""Who waits for an answer waits for this look too; looking at one partition takes some 10 µs."""
+
+
+class Messages(FixedPartitionedSource[Message, dict[str, Any]]):
+    """Reads `source`; an idle flow takes a message at once, a busy one all that came meanwhile, up to a unit a part."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def list_parts(self) -> list[str]:
+        """All parts of the source: any worker can read any of them."""
+        return self._source.parts()
+
+    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
+        """Read one part."""
+        position = resume_state["position"] if resume_state else None
+        return _Part(self._source.open(for_part, position), position)
+
+
+class _Part(StatefulSourcePartition[Message, dict[str, Any]]):
+    def __init__(self, reader: Reader, position: Position | None) -> None:
+        self._reader = reader
+        self._position = position
+        self._awake: datetime | None = None
+
+    def next_batch(self) -> list[Message]:
+        if drain.is_asked():
+            raise StopIteration
+        unit = self._reader.read()
+        if unit is None:
+            if self._reader.ended:
+                raise StopIteration
+            self._awake = datetime.now(UTC) + _IDLE
+            return []
+        self._awake = None
+        self._position = unit.resume
+        return unit.messages
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"version": 1, "position": self._position}
+
+    def close(self) -> None:
+        self._reader.close()

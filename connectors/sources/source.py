@@ -1,0 +1,61 @@
+"""How messages are read: a source has parts, a part is read in units, and after each unit it can be resumed.
+
+The set of parts must not change with the number of processes, or rescaling would lose their offsets.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from core.records import Message
+
+Position = dict[str, Any]
+"""Where to go on reading: plain values with a `version`, since it is pickled and outlives code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Messages that go through the flow together, and where to go on after them; without any, only that has moved."""
+
+    messages: list[Message]
+    resume: Position
+    turn: int | None = None
+    """Place in the order of the whole source; None where parts have no order among them."""
+
+
+class Reader(ABC):
+    """Reads one part of a source, ahead of what the flow has handled."""
+
+    @abstractmethod
+    def read(self) -> Unit | None:
+        """The next unit, or None where there is nothing just now. Does not wait."""
+
+    @property
+    @abstractmethod
+    def ended(self) -> bool:
+        """Whether the part has come to its end for good; never so where it is followed."""
+
+    @property
+    def turn(self) -> int | None:
+        """The turn of the next unit."""
+        return None
+
+    def lag(self) -> int:
+        """How much is left to read: messages of a topic, bytes of a file."""
+        return 0
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class Source(ABC):
+    """Where messages come from, in parts."""
+
+    @abstractmethod
+    def parts(self) -> list[str]:
+        """Names of all parts; raises `WorldError` where the source is not there."""
+
+    @abstractmethod
+    def open(self, part: str, resume: Position | None) -> Reader:
+        """Read `part` from its start, or from where `resume` says."""

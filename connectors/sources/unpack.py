@@ -1,0 +1,128 @@
+"""Messages that hold several posts, taken apart: NiFi's record writers make arrays, or a line for each record.
+
+A unit stays as small as before: a large message goes through the flow in several, and a snapshot between them says how
+many posts of it are done. Messages that hold one post, the usual case, pass as they are.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from connectors.sources.parse import MAX_BYTES
+from connectors.sources.source import Position, Reader, Source, Unit
+from core.records import Message
+
+_VERSION: Final = 1
+_LINES: Final = re.compile(rb"\}[ \t\r]*\n\s*\{")
+"""Between two objects. Within one it cannot occur: values have a comma between them, and strings no line ends."""
+
+
+def unpacked(message: Message) -> list[Message]:
+    """A message for each post; where it holds one, or cannot be taken apart, the message itself.
+
+    An array becomes as many messages as it has elements, none where it is empty; their bytes are JSON of the same
+    values. Lines stay as they are.
+    """
+    value = message.value
+    if len(value) > MAX_BYTES:
+        return [message]
+    try:
+        if value[:64].lstrip()[:1] == b"[":
+            parts = [orjson.dumps(element) for element in orjson.loads(value)]
+        elif _LINES.search(value):
+            parts = [line for line in value.splitlines() if line.strip()]
+            for line in parts:
+                orjson.loads(line)
+        else:
+            return [message]
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # whoever parses it says what is wrong
+        return [message]
+    return [replace(message, value=part, origin=f"{message.origin}[{number}]") for number, part in enumerate(parts)]
+
+
+class Unpacked(Source):
+    """`inner`, its messages taken apart; at most `batch` of them in a unit."""
+
+    def __init__(self, inner: Source, batch: int) -> None:
+        self._inner = inner
+        self._batch = batch
+
+    def parts(self) -> list[str]:
+        """Those of the inner source."""
+        return self._inner.parts()
+
+    def open(self, part: str, resume: Position | None) -> Reader:
+        """Read `part` from its start, or from where `resume` says."""
+        if resume is None or "done" not in resume:
+            return _Reader(self._inner.open(part, resume), resume, {}, self._batch)
+        return _Reader(self._inner.open(part, resume["before"]), resume["before"], resume["done"], self._batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Large:
+    """A unit that goes through the flow in several."""
+
+    left: deque[tuple[str, Message]]
+    """What is still to be given, each with the origin of the message that it was in."""
+    before: Position | None
+    """Where the inner reader goes on to read the unit again."""
+    unit: Unit
+
+
+class _Reader(Reader):
+    def __init__(self, inner: Reader, before: Position | None, done: dict[str, int], batch: int) -> None:
+        self._inner = inner
+        self._before = before
+        self._done = dict(done)
+        """How many posts have been given of messages that would be read again after a crash, by origin."""
+        self._batch = batch
+        self._large: _Large | None = None
+
+    def read(self) -> Unit | None:
+        if self._large is None:
+            unit = self._inner.read()
+            if unit is None:
+                return None
+            self._large = _Large(deque(self._left(unit.messages)), self._before, unit)
+            self._before = unit.resume
+        return self._next(self._large)
+
+    @property
+    def ended(self) -> bool:
+        return self._large is None and self._inner.ended
+
+    @property
+    def turn(self) -> int | None:
+        return self._inner.turn if self._large is None else self._large.unit.turn
+
+    def lag(self) -> int:
+        return self._inner.lag()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _left(self, messages: list[Message]) -> Iterator[tuple[str, Message]]:
+        for message in messages:
+            for part in unpacked(message)[self._done.get(message.origin, 0) :]:
+                yield message.origin, part
+
+    def _next(self, large: _Large) -> Unit:
+        given = [large.left.popleft() for _ in range(min(self._batch, len(large.left)))]
+        if large.left:
+            for origin, _ in given:
+                self._done[origin] = self._done.get(origin, 0) + 1
+            resume = _position(large.before, self._done)
+        else:
+            self._large = None
+            for message in large.unit.messages:  # after a crash, units may be cut otherwise: others stay
+                self._done.pop(message.origin, None)
+            resume = _position(large.unit.resume, self._done) if self._done else large.unit.resume
+        return Unit([message for _, message in given], resume, large.unit.turn)
+
+
+def _position(before: Position | None, done: dict[str, int]) -> Position:
+    return {"version": _VERSION, "before": before, "done": dict(done)}

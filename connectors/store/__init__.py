@@ -1,0 +1,1 @@
+"""The analytics store: tables of a LanceDB folder."""

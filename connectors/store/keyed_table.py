@@ -1,0 +1,118 @@
+"""Tables of a store whose rows have a key: what is written twice is there once."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import lancedb
+import pyarrow as pa
+from lancedb.index import BTree
+
+from core.errors import WorldError
+from core.telemetry import log
+
+_COMPACT_EVERY: Final = 100
+"""Each write adds a fragment and a version, and has to look into all of them: 15 ms among few, 30 ms among 100."""
+_COMPACT_ROWS: Final = 25_000
+"""So are they after so many rows: a write compares its keys with all that are not in the index yet."""
+_KEEP: Final = timedelta(minutes=10)
+"""Versions that readers may still have open."""
+
+
+class KeyedTable:
+    """A LanceDB table, one row for each value of its key."""
+
+    def __init__(self, folder: Path, name: str, key: str, schema: pa.Schema) -> None:
+        """Open or create it; raises `WorldError` where it cannot be, or has other columns."""
+        self._name, self._key, self._schema = name, key, schema
+        self._loose_rows = 0
+        try:
+            self._table = self._opened(folder)
+            # Those of earlier processes count too: one that is often restarted would never put them together.
+            self._writes = int(self._table.stats()["fragment_stats"]["num_fragments"])
+        except (OSError, RuntimeError, ValueError) as error:
+            raise WorldError(f"{folder} cannot be opened as a store: {_first_line(error)}") from None
+        found = self._table.schema.names
+        if found != schema.names:
+            if found != schema.names[: len(found)]:
+                raise WorldError(f"{folder} holds a table {name!r} of other columns: choose another folder")
+            self._add(folder, list(schema)[len(found) :])
+
+    def _opened(self, folder: Path) -> Any:
+        database = lancedb.connect(folder)
+        with _alone(folder):
+            try:
+                return database.open_table(self._name)
+            except ValueError:  # it is not there
+                return database.create_table(self._name, schema=self._schema)
+
+    def _add(self, folder: Path, columns: list[pa.Field]) -> None:
+        """Columns that came later than the table: null in the rows that are there."""
+        with _alone(folder):
+            self._table.checkout_latest()
+            missing = [column for column in columns if column.name not in self._table.schema.names]
+            if missing:  # another process may have been first
+                self._table.add_columns(missing)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the table as it is there."""
+        return self._table.schema
+
+    def upsert(self, rows: list[dict[str, Any]]) -> None:
+        """Write rows; of several with one key the last one stays. Raises `WorldError`."""
+        unique = {row[self._key]: row for row in rows}
+        table = pa.Table.from_pylist(list(unique.values()), schema=self._schema)
+        try:
+            merge = self._table.merge_insert(self._key).when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(table, on_bad_vectors="null")  # the schema fixed their lengths: only nulls are left
+        except (OSError, RuntimeError) as error:
+            raise _unwritable(error) from error
+        self._writes += 1
+        self._loose_rows += len(unique)
+        if self._writes >= _COMPACT_EVERY or self._loose_rows >= _COMPACT_ROWS:
+            self.compact()
+
+    def compact(self) -> None:
+        """Put fragments together, drop old versions, bring the index over keys up to date."""
+        try:
+            if not self._table.list_indices():
+                self._table.create_index(self._key, config=BTree())
+            self._table.optimize(cleanup_older_than=_KEEP)
+        except (OSError, RuntimeError) as error:
+            raise _unwritable(error) from error
+        self._writes = self._loose_rows = 0
+        log.debug("table compacted", table=self._name, rows=self.count())
+
+    def count(self) -> int:
+        """How many rows there are."""
+        return int(self._table.count_rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, whole: for reports over small tables."""
+        rows: list[dict[str, Any]] = self._table.to_arrow().to_pylist()
+        return rows
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time: of two that make the table at once, one would fail or overwrite the other's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(error: Exception) -> WorldError:
+    return WorldError(f"the store cannot be written: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,102 @@
+"""The declared topics as an AsyncAPI 3.0 document: what is on each, its JSON Schema, and how Kafka keeps it."""
+
+from typing import Any, Final
+
+import yaml
+
+from connectors.topics.bodies import schema
+from connectors.topics.declared import TOPICS, Topic
+from core import __version__
+
+_BINDING: Final = "0.5.0"
+"""Version of AsyncAPI's words for Kafka."""
+_HEADERS: Final = {"dead-letter": "dead-letter-headers"}
+_FOREIGN: Final = {"dead-letter": "application/octet-stream"}
+"""Bodies that are not JSON."""
+_ACTIONS: Final = {"in": "receive", "out": "send", "tap": "send"}
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """The document, as plain values."""
+    bodies = sorted({topic.body for topic in TOPICS})
+    names = sorted({*bodies, *(_HEADERS[body] for body in bodies if body in _HEADERS)})
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "memewax",
+            "version": __version__,
+            "description": (
+                "Posts with a picture come in; one joined, analysed record per post comes out. Topics whose tag is "
+                "`tap` are written only where a setting asks for them. Delivery is at least once."
+            ),
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"kafka": {"host": "localhost:9092", "protocol": "kafka", "description": "Any Kafka cluster"}},
+        "channels": {topic.name: _channel(topic) for topic in TOPICS},
+        "operations": {f"{_ACTIONS[topic.role]}-{topic.name}": _operation(topic) for topic in TOPICS},
+        "components": {
+            "messages": {body: _message(body) for body in bodies},
+            "schemas": {name: _schema(name) for name in names},
+        },
+    }
+
+
+def yaml_of(document: dict[str, Any]) -> str:
+    """The document as YAML, its keys in their order."""
+    text: str = yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes out what is there twice: an anchor helps no reader."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def _channel(topic: Topic) -> dict[str, Any]:
+    config = topic.config
+    return {
+        "address": topic.name,
+        "description": f"{topic.what}. Keyed by {topic.key}.",
+        "tags": [{"name": topic.role}],
+        "messages": {topic.body: {"$ref": f"#/components/messages/{topic.body}"}},
+        "bindings": {
+            "kafka": {
+                "partitions": topic.partitions,
+                "replicas": topic.replication,
+                "topicConfiguration": {
+                    "cleanup.policy": config["cleanup.policy"].split(","),
+                    "retention.ms": int(config["retention.ms"]),
+                },
+                "bindingVersion": _BINDING,
+            }
+        },
+    }
+
+
+def _operation(topic: Topic) -> dict[str, Any]:
+    return {
+        "action": _ACTIONS[topic.role],
+        "channel": {"$ref": f"#/channels/{topic.name}"},
+        "messages": [{"$ref": f"#/channels/{topic.name}/messages/{topic.body}"}],
+    }
+
+
+def _message(body: str) -> dict[str, Any]:
+    described = schema(body)
+    message = {
+        "title": described["title"],
+        "contentType": _FOREIGN.get(body, "application/json"),
+        "payload": {"$ref": f"#/components/schemas/{body}"},
+        "bindings": {"kafka": {"key": {"type": "string"}, "bindingVersion": _BINDING}},
+    }
+    if body in _HEADERS:
+        message["headers"] = {"$ref": f"#/components/schemas/{_HEADERS[body]}"}
+    return message
+
+
+def _schema(name: str) -> dict[str, Any]:
+    """Without what names the draft: within an AsyncAPI document it is the document's own."""
+    return {key: value for key, value in schema(name).items() if key not in {"$schema", "$id"}}

@@ -1,0 +1,1 @@
+"""Benchmarks: what `memewax bench` measures."""

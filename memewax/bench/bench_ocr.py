@@ -1,0 +1,173 @@
+"""`memewax bench ocr`: the arrangements of OCR beside EasyOCR as it comes, picture by picture, in one process."""
+
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any, Final, get_args
+
+import numpy as np
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.errors import SettingsError
+from core.records import Failed, Pixels, Reading
+from core.settings import Settings, load_settings
+from models.base import Model
+
+STOCK: Final = "stock"
+"""EasyOCR as it comes."""
+ARRANGEMENTS: Final[tuple[str, ...]] = get_args(Settings.model_fields["ocr"].annotation)
+_PACKAGES: Final = ("easyocr", "jiwer", "onnxruntime", "opencv-python-headless", "rapidocr", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A picture and what is written on it."""
+
+    picture: Pixels
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one reader read in one picture; nothing where it failed."""
+
+    text: str
+    seconds: float
+
+
+def ocr(
+    data: Annotated[Path, typer.Option("--data", help="A JSONL file of posts with the truth in it, or its folder.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME or NAME@CANVAS of an arrangement to measure beside EasyOCR as it comes; by default all."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Error rates and time of every arrangement of OCR, and of EasyOCR as it comes, taking turns at each picture."""
+    from memewax.evaluation.progress_bar import Steps
+
+    settings = load_settings()
+    each = {name: _set(name, settings) for name in only or ARRANGEMENTS}
+    samples = _samples(data, limit, settings)
+    readers = _readers(each, settings)
+    with Steps("reading", len(samples)) as steps:
+        answers = []
+        for turn in measure(readers, samples):
+            answers.append(turn)
+            steps.advance(1)
+    figures = _figures(samples, answers)
+    if as_json:
+        report = {"ocr": figures, "n": len(samples), "machine": _machine(settings)}
+        sys.stdout.write(orjson.dumps(report).decode() + "\n")
+    else:
+        Console().print(_table(figures, len(samples)))
+
+
+def measure(readers: Mapping[str, Model[Pixels, Reading]], samples: Sequence[Sample]) -> Iterator[dict[str, Answer]]:
+    """For each picture what each reader read, another reader beginning each time.
+
+    A machine that is slower for a while is so for all of them. Every reader reads the first picture once before, so
+    that what happens at first use is in no figure.
+    """
+    for reader in readers.values():
+        reader([samples[0].picture])
+    names = list(readers)
+    for number, sample in enumerate(samples):
+        first = number % len(names)
+        turn = {name: _read(readers[name], sample.picture) for name in names[first:] + names[:first]}
+        yield {name: turn[name] for name in names}
+
+
+def _read(reader: Model[Pixels, Reading], picture: Pixels) -> Answer:
+    began = perf_counter()
+    (found,) = reader([picture])
+    seconds = perf_counter() - began
+    return Answer("" if isinstance(found, Failed) else found.as_read, seconds)
+
+
+def _samples(data: Path, limit: int | None, settings: Settings) -> list[Sample]:
+    # Late, since the measures bring more than other commands need.
+    from memewax.evaluation.data import picture_of, posts_of
+
+    pictures = ((picture_of(known, settings), str(known.truth)) for known in posts_of(data, "text"))
+    good = (Sample(picture, truth) for picture, truth in pictures if not isinstance(picture, Failed))
+    return list(islice(good, limit))
+
+
+def _set(name: str, settings: Settings) -> Settings:
+    """The settings with the arrangement `name`, and its canvas where it has one."""
+    arrangement, at, canvas = name.partition("@")
+    if arrangement not in ARRANGEMENTS or (at and not canvas.isdecimal()):
+        raise SettingsError(f"--only {name}: NAME or NAME@CANVAS, where NAME is one of {', '.join(ARRANGEMENTS)}")
+    return load_settings(ocr=arrangement, ocr_canvas=int(canvas) if at else settings.ocr_canvas)
+
+
+def _readers(each: Mapping[str, Settings], settings: Settings) -> dict[str, Model[Pixels, Reading]]:
+    from models.torch_runtime import prepare
+
+    device = prepare(settings)
+    from models.ocr.arrangement import load_reader
+    from models.ocr.stock import StockEasyOcr
+
+    return {STOCK: StockEasyOcr(settings, device), **{name: load_reader(each[name], device) for name in each}}
+
+
+def _figures(samples: Sequence[Sample], answers: Sequence[Mapping[str, Answer]]) -> dict[str, dict[str, Any]]:
+    from memewax.evaluation.texts import count, rates
+
+    figures: dict[str, dict[str, Any]] = {}
+    for name in answers[0]:
+        times = [turn[name].seconds for turn in answers]
+        counts = count([sample.expected for sample in samples], [turn[name].text for turn in answers])
+        figures[name] = {**rates(counts), "seconds_per_image": _spread(times)}
+    stock = figures[STOCK]
+    for found in figures.values():
+        found["wer_of_stock"] = found["wer"] / stock["wer"] if stock["wer"] else None
+        found["time_of_stock"] = found["seconds_per_image"]["mean"] / stock["seconds_per_image"]["mean"]
+    return figures
+
+
+def _spread(times: Sequence[float]) -> dict[str, float]:
+    low, middle, high = np.percentile(times, (25, 50, 75)).tolist()
+    return {"mean": statistics.fmean(times), "median": middle, "lower_quartile": low, "upper_quartile": high}
+
+
+def _machine(settings: Settings) -> dict[str, Any]:
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": settings.threads_per_model,
+        "device": settings.device,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _table(figures: Mapping[str, Mapping[str, Any]], n: int) -> Table:
+    table = Table(caption=f"{n} pictures; case and punctuation do not count", caption_justify="left")
+    for column in ("", "CER", "WER", "word F1", "s an image", "median", "WER of stock", "time of stock"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, found in figures.items():
+        seconds = found["seconds_per_image"]
+        of_stock = "-" if found["wer_of_stock"] is None else f"{found['wer_of_stock']:.2f}"
+        table.add_row(
+            name,
+            *(f"{found[figure]:.3f}" for figure in ("cer", "wer", "word_f1")),
+            *(f"{seconds[figure]:.2f}" for figure in ("mean", "median")),
+            of_stock,
+            f"{found['time_of_stock']:.2f}",
+        )
+    return table

@@ -1,0 +1,94 @@
+"""Topics that a benchmark makes, fills, reads and removes again."""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Final, Self
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from core.errors import WorldError
+
+_PARTITIONS: Final = 2
+_SECONDS: Final = 30.0
+_TICK: Final = 0.05
+
+
+class Topics:
+    """Topics of this benchmark on one broker; they are removed at the end."""
+
+    def __init__(self, brokers: str) -> None:
+        self.brokers = brokers
+        self._admin = AdminClient({"bootstrap.servers": brokers})
+        self._names: list[str] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._admin.list_topics(timeout=_SECONDS)
+        except KafkaException as error:
+            raise WorldError(f"no Kafka broker at {self.brokers}: {error.args[0].str()}") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._names:
+            return
+        for future in self._admin.delete_topics(self._names).values():
+            future.exception(_SECONDS)
+
+    def address(self, topic: str) -> str:
+        """As the settings name it."""
+        return f"kafka://{self.brokers}/{topic}"
+
+    def made(self) -> str:
+        """Name of a new, empty topic."""
+        name = f"memewax-bench-{uuid.uuid4().hex[:12]}"
+        self._admin.create_topics([NewTopic(name, _PARTITIONS)])[name].result(_SECONDS)
+        self._names.append(name)
+        deadline = time.monotonic() + _SECONDS
+        while not self._is_served(name):  # the controller has it before the broker does
+            if time.monotonic() > deadline:
+                raise WorldError(f"the broker at {self.brokers} does not serve a new topic within {_SECONDS:g} s")
+            time.sleep(_TICK)
+        return name
+
+    def _is_served(self, name: str) -> bool:
+        found = self._admin.list_topics(timeout=_SECONDS).topics.get(name)
+        return found is not None and found.error is None and len(found.partitions) == _PARTITIONS
+
+    def filled(self, values: Iterable[bytes]) -> str:
+        """Name of a new topic that holds `values`."""
+        name = self.made()
+        producer = Producer(
+            {"bootstrap.servers": self.brokers, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000}
+        )
+        for value in values:
+            producer.produce(name, value)
+            producer.poll(0)
+        if producer.flush(_SECONDS):
+            raise WorldError(f"the broker at {self.brokers} did not take the posts within {_SECONDS:g} s")
+        return name
+
+    def values(self, topic: str) -> Iterator[bytes]:
+        """What a topic holds, to its end."""
+        consumer = Consumer(
+            {"bootstrap.servers": self.brokers, "group.id": "memewax-bench", "enable.auto.commit": False}
+        )
+        for partition in range(_PARTITIONS):
+            place = TopicPartition(topic, partition, 0)
+            _, end = consumer.get_watermark_offsets(place, timeout=_SECONDS)
+            consumer.assign([place])
+            seen = 0
+            while seen < end:
+                messages = consumer.consume(1000, timeout=_SECONDS)
+                if not messages:
+                    raise WorldError(f"the broker at {self.brokers} gave nothing for {_SECONDS:g} s")
+                for message in messages:
+                    if message.error() is None:
+                        seen += 1
+                        yield message.value() or b""
+        consumer.close()

@@ -1,0 +1,64 @@
+"""A server of one picture that takes its time, as a process of its own: `python -m memewax.bench.image_server 0.05`.
+
+It prints its port, and ends when its input does. `/most` says how many requests it has held at once since it was last
+asked; every other path is the picture.
+"""
+
+import asyncio
+import sys
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+_SIDE: Final = 320
+
+
+class Server:
+    """Answers each request after `latency` seconds, over connections that are kept."""
+
+    def __init__(self, latency: float) -> None:
+        self._latency = latency
+        self._picture = picture()
+        self._now = self._most = 0
+
+    async def run(self) -> None:
+        """Serve until the input ends."""
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0, backlog=1024)
+        async with server:
+            print(server.sockets[0].getsockname()[1], flush=True)
+            await asyncio.to_thread(sys.stdin.read)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = self._take_most() if head.startswith(b"GET /most ") else await self._slowly()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):  # who asked has gone
+            writer.close()
+
+    async def _slowly(self) -> bytes:
+        self._now += 1
+        self._most = max(self._most, self._now)
+        await asyncio.sleep(self._latency)
+        self._now -= 1
+        return self._picture
+
+    def _take_most(self) -> bytes:
+        most, self._most = self._most, 0
+        return b"%d" % most
+
+
+def picture() -> bytes:
+    """A JPEG with as much in it as a photograph: smooth noise, the same each time."""
+    noise = np.random.default_rng(1).integers(0, 256, (_SIDE // 8, _SIDE // 8, 3), dtype=np.uint8)
+    out = BytesIO()
+    Image.fromarray(noise).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).save(out, "JPEG")
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    asyncio.run(Server(float(sys.argv[1])).run())

@@ -1,0 +1,150 @@
+"""`memewax corpus`: texts with vectors and metadata, loaded from files, to find the nearest of."""
+
+import sys
+import time
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from core.errors import WorldError
+from core.settings import load_settings
+from core.telemetry import configure_logging
+from memewax.commands.corpus_reduce import reduce
+from memewax.commands.corpus_shown import AsJson, Name, Store, bar, console, print_rows, store_of, write_json
+
+app = typer.Typer(no_args_is_help=True, help="Texts with vectors and metadata, to find the nearest of.")
+
+_PEEK: Final = 100
+"""Rows that are looked at for the columns there are."""
+
+
+@app.command()
+def load(
+    file: Annotated[Path, typer.Argument(help="A .json array, .jsonl, .csv or .parquet; all but the last also .gz.")],
+    name: Name,
+    store: Store = None,
+    text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="Column of ids; where none is, a hash of the text.")] = None,
+    created: Annotated[str | None, typer.Option(help="Column of times.")] = None,
+    source: Annotated[str | None, typer.Option(help="Column of sources.")] = None,
+    language: Annotated[str | None, typer.Option(help="Column of languages.")] = None,
+    clean: Annotated[
+        list[str] | None,
+        typer.Option(help="A cleaning step, or a preset: tweets (all steps) or none; as often as you like, in order."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load a file. Only what is new or changed is embedded: run it again after it was stopped, or the file grew."""
+    from models.loading import load_text
+    from search.cleaning import steps_of, usual_steps
+    from search.columns import Columns
+    from search.corpus_files import RowFile
+    from search.corpus_loading import Loader
+    from search.corpus_table import CorpusTable, alone, check_name
+
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    folder = store_of(store)
+    check_name(name)
+    rows = RowFile(file)
+    there = list(dict.fromkeys(column for it in islice(rows, _PEEK) for column in it.row or ()))
+    if not there:
+        raise WorldError(f"{file} has no rows")
+    columns = Columns.chosen(there, text=text, id=id_, created=created, source=source, language=language)
+    steps = steps_of(clean or usual_steps(there), columns.named)
+    start = time.perf_counter()
+    with alone(folder, name):
+        model = load_text(settings)
+        table = CorpusTable(folder, name, model.dimension, model.name)
+        loader = Loader(rows, columns, steps, model, table)
+        dead_letters = folder.with_name(f"{folder.name}.{name}.dead-letters.jsonl")
+        loading = time.perf_counter()
+        with bar(f"loading {name}", rows.size) as move:
+            loaded = loader.run(dead_letters, lambda told: move(rows.done, f"{told.embedded:,} embedded"))
+    seconds = time.perf_counter() - loading
+    report = {
+        "corpus": name,
+        "model": model.name,
+        "dimension": model.dimension,
+        "columns": columns.named,
+        "steps": [{"name": step.name, "changed": step.changed, "dropped": step.dropped} for step in steps],
+        **asdict(loaded),
+        "rows": table.count(),
+        "seconds": round(seconds, 3),
+        "model_seconds": round(loading - start, 3),
+        "embedded_per_second": round(loaded.embedded / seconds, 1) if loaded.embedded else None,
+    }
+    if as_json:
+        write_json(report)
+        return
+    print_rows(["step", "changed", "dropped"], [list(step.values()) for step in report["steps"]])
+    console().print(
+        f"{loaded.read:,} rows read, {loaded.cleaned:,} after cleaning: {loaded.embedded:,} embedded, "
+        f"{loaded.described:,} with new metadata, {loaded.unchanged:,} unchanged; {table.count():,} in {name} now"
+    )
+    if loaded.dead_letters:
+        print(f"memewax: {loaded.dead_letters:,} rows could not be used: {dead_letters}", file=sys.stderr)
+
+
+app.command()(reduce)
+
+
+@app.command("list")
+def list_(store: Store = None, as_json: AsJson = False) -> None:
+    """List the corpora of a store."""
+    from search.corpus_store import corpus_names, table_facts
+
+    folder = store_of(store)
+    if not folder.is_dir():
+        raise WorldError(f"there is no store {folder}: `memewax run --to {folder}` or `memewax corpus load` makes one")
+    facts = [table_facts(folder, name) for name in corpus_names(folder)]
+    if as_json:
+        write_json({"corpora": facts})
+        return
+    if not facts:
+        print(f"memewax: no corpus in {folder} yet; `memewax corpus load` makes one", file=sys.stderr)
+        return
+    print_rows(["corpus", "rows", "dimension", "model", "MB"], [list(fact.values()) for fact in facts])
+
+
+@app.command()
+def describe(
+    name: Name,
+    store: Store = None,
+    queries: Annotated[int, typer.Option(min=1, help="Rows whose neighbours are looked for, to measure.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a corpus holds and how it is searched: index, recall against comparing all, time and memory."""
+    from search.corpus import Corpus
+    from search.corpus_store import beside, table_facts
+    from search.index_choice import IndexChoice
+    from search.reduction import projection_names
+    from search.search_figures import search_figures
+
+    folder, start = store_of(store), time.perf_counter()
+    corpus = Corpus.open(folder, name, index=IndexChoice.of(load_settings()))
+    opened = time.perf_counter() - start
+    report = {
+        **table_facts(folder, name),
+        "with_vector": corpus.count(),
+        "reductions": projection_names(beside(folder, name)),
+        "open_seconds": round(opened, 3),
+        **asdict(search_figures(corpus.index, queries)),
+    }
+    if as_json:
+        write_json(report)
+    else:
+        print_rows(["", name], [[key, value] for key, value in report.items() if key != "corpus"])
+
+
+@app.command()
+def drop(name: Name, store: Store = None) -> None:
+    """Remove a corpus, and what was made from it, from the store."""
+    from search.corpus_table import drop_corpus
+
+    folder = store_of(store)
+    drop_corpus(folder, name)
+    print(f"memewax: {name} is gone from {folder}", file=sys.stderr)

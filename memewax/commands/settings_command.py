@@ -1,0 +1,42 @@
+"""`memewax settings`: what can be set, what it is now, and why."""
+
+import sys
+from textwrap import fill, indent
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from core.settings import PREFIX, Settings, is_secret, load_settings
+
+_INDENT: Final = "    "
+
+
+def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the settings: variable, value now, and the reason for its default."""
+    now = load_settings()
+    values = {name: _shown(name, getattr(now, name)) for name in Settings.model_fields}
+    if as_json:
+        sys.stdout.write(orjson.dumps(values, default=str).decode() + "\n")
+        return
+    console = Console(highlight=False)
+    for name, field in Settings.model_fields.items():
+        value = f" = {_text(values[name])}".rstrip()
+        console.print(Text.assemble((PREFIX + name.upper(), "bold"), value), soft_wrap=True)
+        print(indent(fill(field.description or "", console.width - len(_INDENT), break_long_words=False), _INDENT))
+
+
+def _text(value: Any) -> str:
+    """The value as a variable holds it; nothing where it is not set."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return orjson.dumps(value).decode() if isinstance(value, bool | dict) else str(value)
+
+
+def _shown(name: str, value: Any) -> Any:
+    """The value, or for what may hold a password only whether there is one."""
+    return ("(hidden)" if value else "") if is_secret(name) else value

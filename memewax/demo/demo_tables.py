@@ -1,0 +1,124 @@
+"""The summary as tables for a terminal."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from memewax.demo.demo_figures import Clusters, DeadLetters, Moods, Sample, Stage, Summary
+
+_SAMPLES: Final = 6
+_MOODS: Final = ("negative", "neutral", "positive", "none")
+
+
+def tables(summary: Summary) -> list[Table]:
+    """What was found beside the truth, the short answer first."""
+    return [
+        _overview(summary),
+        _clusters(summary.clusters),
+        _moods(summary.moods),
+        _samples(summary.samples),
+        _dead_letters(summary.dead_letters),
+        _stages(summary.stages),
+    ]
+
+
+def overview(summary: Summary) -> list[tuple[str, str, str]]:
+    """One row for each question: what it is about, what was expected, what was found."""
+    posts, ocr, clusters = summary.posts, summary.ocr, summary.clusters
+    entities, moods, letters = summary.entities, summary.moods, summary.dead_letters
+    read = (
+        f"{ocr.character_error_rate:.1%} of characters wrong, {ocr.word_error_rate:.1%} of words; "
+        f"{ocr.perfect} captions without a mistake"
+    )
+    return [
+        (
+            "posts",
+            f"{posts.expected} records, {posts.repeated} told twice",
+            f"{posts.joined} joined, {posts.complete} complete",
+        ),
+        ("text", f"{ocr.characters} characters in {ocr.posts} captions", read),
+        ("no text", f"{ocr.textless} pictures", f"{ocr.textless_empty} read as empty"),
+        (
+            "clusters",
+            f"{len(clusters.templates)} templates",
+            f"{clusters.clusters} clusters, V-measure {clusters.v_measure:.2f}",
+        ),
+        (
+            "entities",
+            f"{entities.expected} names, places and dates",
+            f"{entities.found} found, {entities.labelled} with the right label; {entities.reported} reported",
+        ),
+        ("sentiment", f"{moods.expected} captions", f"{moods.agreed} as expected"),
+        (
+            "dead letters",
+            f"{letters.expected} broken posts",
+            f"{letters.found} found" + (", each with its reason" if letters.found else ""),
+        ),
+    ]
+
+
+def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    right = set(numbers)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def _overview(summary: Summary) -> Table:
+    took = "" if summary.seconds is None else f" after {summary.seconds:.0f} s"
+    table = _table(f"What was found{took}", "", "truth", "found")
+    for row in overview(summary):
+        table.add_row(*row)
+    return table
+
+
+def _clusters(clusters: Clusters) -> Table:
+    table = _table(
+        "Templates against clusters", "template", "posts", "main cluster", "share", "all", numbers=("posts", "share")
+    )
+    for one in clusters.templates:
+        share = Text(f"{one.share:.0%}", style="green" if one.share == 1 else "yellow")
+        every = " ".join(map(str, one.clusters))
+        table.add_row(one.template, str(len(one.clusters)), str(one.main), share, every)
+    return table
+
+
+def _moods(moods: Moods) -> Table:
+    table = _table("Sentiment: expected down, found across", "", *_MOODS, numbers=_MOODS)
+    for expected, found in moods.found.items():
+        cells = [Text(str(found.get(answer, 0)), style="green" if answer == expected else "dim") for answer in _MOODS]
+        table.add_row(expected, *cells)
+    return table
+
+
+def _samples(samples: tuple[Sample, ...]) -> Table:
+    """The worst three and the best three; texts come from pictures, so they are no markup."""
+    shown = samples if len(samples) <= _SAMPLES else samples[: _SAMPLES // 2] + samples[-(_SAMPLES // 2) :]
+    table = _table("Captions, the worst and the best read", "template", "drawn", "read", "wrong", numbers=("wrong",))
+    for sample in shown:
+        drawn, read = (Text(" / ".join(text.splitlines())) for text in (sample.drawn, sample.read))
+        table.add_row(sample.template, drawn, read, f"{sample.error_rate:.0%}")
+    return table
+
+
+def _dead_letters(letters: DeadLetters) -> Table:
+    table = _table("Dead letters", "broken on purpose", "stage", "exception", "reason")
+    for letter in letters.letters:
+        kind = Text(letter.kind, style="green") if letter.kind else Text("no", style="red")
+        table.add_row(kind, *map(Text, (letter.stage, letter.exception, letter.reason)))
+    for missed in letters.missed:
+        table.add_row(Text(missed, style="red"), "", "", "no dead letter")
+    return table
+
+
+def _stages(stages: tuple[Stage, ...]) -> Table:
+    numbers = ("posts", "failures", "ms a post")
+    table = _table("Stages", "stage", "posts", "failures", "ms a post", "model", numbers=numbers)
+    for one in stages:
+        failures = Text(str(one.failures), style="yellow" if one.failures else "dim")
+        table.add_row(Text(one.stage), str(one.posts), failures, f"{1000 * one.seconds_each:.1f}", Text(one.model))
+    return table

@@ -1,0 +1,49 @@
+"""How far an evaluation is, on stderr."""
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from core.records import Failed
+from models.base import Model
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Steps:
+    """A bar where a person looks, nothing where not."""
+
+    def __init__(self, what: str, total: int) -> None:
+        console = Console(file=sys.stderr)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task(what, total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, count: int) -> None:
+        """So many more are done."""
+        self._progress.advance(self._task, count)
+
+
+def answers(what: str, model: Model[In, Out], items: Sequence[In]) -> list[Out | Failed]:
+    """The model's answer to each item, with a bar."""
+    found: list[Out | Failed] = []
+    with Steps(what, len(items)) as steps:
+        for start in range(0, len(items), model.batch_size):
+            batch = items[start : start + model.batch_size]
+            found += model(batch)
+            steps.advance(len(batch))
+    return found

@@ -1,1 +1,0 @@
-"""Clusters as a step of the flow, and what a store tells of them."""

@@ -1,1 +1,0 @@
-"""Corpora: texts with vectors, loaded from files, kept in a store, searched in memory."""

@@ -1,0 +1,193 @@
+"""Taps: the streams inside the flow on the topics of the first version, in its bodies, for readers written for it.
+
+Where a stage has no result for a post there is no message on its topics either, and a reader's left outer join has a
+null there; of clusters alone the first version said so itself, by -1 and -2. Its bodies hold JSON inside a JSON string,
+and entities only that it was sure of: ours come without a score, so all are there that the model decided on.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import orjson
+from bytewax import operators as op
+from bytewax.dataflow import Stream
+
+from connectors.endpoints import is_kafka, kafka_address, kafka_brokers
+from connectors.kafka.kafka_sink import KafkaSink, OutMessage
+from connectors.topics.declared import TAPS
+from core.errors import SettingsError
+from core.records import (
+    CLUSTER_FAILED,
+    NO_EMBEDDING,
+    Arrival,
+    Cluster,
+    Entity,
+    Failed,
+    Post,
+    Reading,
+    Sentiment,
+    Side,
+    Vector,
+)
+from core.settings import Settings
+from core.telemetry import STEP_ERRORS, log, step
+from operators.clustering import STAGE as CLUSTER_STAGE
+from operators.infer import Read
+
+STEP: Final = "taps"
+
+X = TypeVar("X")
+Now = Callable[[], datetime]
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """The streams inside the flow that can be tapped."""
+
+    posts: Stream[Arrival]
+    embedded: Stream[Side[Vector]]
+    clustered: Stream[Side[Cluster]]
+    read: Stream[Read]
+    entities: Stream[Side[tuple[Entity, ...]]]
+    sentiment: Stream[Side[Sentiment]]
+
+
+def write_taps(step_id: str, inner: Inner, settings: Settings) -> None:
+    """Write each inner stream to its topics at `settings.taps`; no steps at all where that is empty."""
+    if not settings.taps:
+        return
+    topics = chosen_taps(settings)
+    brokers = kafka_brokers(settings.taps)
+    sink = KafkaSink(brokers, *topics, config=settings.kafka, timeout=settings.kafka_timeout_seconds)
+    sink.check()
+
+    def tapped(stream: Stream[X], name: str, fields: Callable[[X, str], Fields | None]) -> Iterator[Stream[Any]]:
+        """The messages of one stream, for those of its topics that are chosen."""
+        ours = [topic for topic in topics if topic.startswith(f"{name}2")]
+        if ours:
+            yield op.flat_map_batch(
+                f"{step_id}_{name}", stream, lambda batch: messages(batch, fields, ours, sink.max_bytes, _utc)
+            )
+
+    streams = [
+        *tapped(inner.posts, "nifi", post_fields),
+        *tapped(inner.embedded, "vit", embedding_fields),
+        *tapped(inner.clustered, "cluster", cluster_fields),
+        *tapped(inner.read, "ocr", text_fields),
+        *tapped(inner.entities, "ner", entities_fields),
+        *tapped(inner.sentiment, "sentiment", sentiment_fields),
+    ]
+    op.output(step_id, op.merge(f"{step_id}_all", *streams), sink)
+
+
+def chosen_taps(settings: Settings) -> list[str]:
+    """Names of the topics to write; raises `SettingsError` where one is none, or is a topic of the flow's own."""
+    names = [topic.name for topic in TAPS]
+    unknown = sorted(set(settings.taps_only) - set(names))
+    if unknown:
+        raise SettingsError(f"there is no tap {', '.join(unknown)}; MEMEWAX_TAPS_ONLY knows {', '.join(names)}")
+    chosen = [name for name in names if not settings.taps_only or name in settings.taps_only]
+    for address in (settings.source, *settings.to, settings.dead_letters_to):
+        # By name alone, since one cluster has many addresses: a flow that reads its own tap would never end.
+        if is_kafka(address) and kafka_address(address)[1] in chosen:
+            raise SettingsError(
+                f"{address} is the flow's own, and a tap would write to it: name those you need in MEMEWAX_TAPS_ONLY"
+            )
+    return chosen
+
+
+def messages(
+    batch: Sequence[X],
+    fields: Callable[[X, str], Fields | None],
+    topics: Sequence[str],
+    max_bytes: int,
+    now: Now,
+) -> list[tuple[str, OutMessage]]:
+    """A message for each item that has fields, on each of `topics`, keyed by its id; too large ones are left out."""
+    with step(STEP, len(batch)):
+        time = timestamp(now())
+        made = []
+        for item in batch:
+            body = fields(item, time)
+            if body is None:
+                continue
+            global_id = body["global_id"]
+            value = orjson.dumps(body)
+            message = OutMessage(global_id.encode(), value)
+            if message.size > max_bytes:
+                STEP_ERRORS.labels(STEP).inc()
+                log.warning("too large to be tapped", global_id=global_id, bytes=len(value), topics=list(topics))
+                continue
+            made += [(global_id, OutMessage(message.key, value, topic=topic)) for topic in topics]
+        return made
+
+
+def timestamp(time: datetime) -> str:
+    """As Spark writes it in JSON: UTC, to the millisecond, with a Z."""
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def post_fields(arrival: Arrival, time: str) -> Fields:
+    """A post as the first version's NiFi published it."""
+    post: Post = arrival.post
+    return {
+        "global_id": post.global_id,
+        "author": post.author,
+        "created_time": post.created_time,
+        "desc": post.description,
+        "score": post.score,
+        "url": post.url,
+        "source": post.source,
+        "ingestion_time": time if post.ingestion_time is None else timestamp(post.ingestion_time),
+    }
+
+
+def embedding_fields(side: Side[Vector], time: str) -> Fields | None:
+    """`embeddings`: a list of numbers, as JSON in a string."""
+    if side.value is None or isinstance(side.value, Failed):
+        return None
+    numbers = orjson.dumps(np.ascontiguousarray(side.value), option=orjson.OPT_SERIALIZE_NUMPY)
+    return {"global_id": side.global_id, "embeddings": numbers.decode(), "timestamp": time}
+
+
+def cluster_fields(side: Side[Cluster], time: str) -> Fields:
+    """`cluster`: its id, -1 without an embedding, -2 where clustering failed."""
+    value = side.value
+    if isinstance(value, Cluster):
+        cluster = int(value.id)
+    else:
+        failed = isinstance(value, Failed) and value.stage == CLUSTER_STAGE
+        cluster = CLUSTER_FAILED if failed else NO_EMBEDDING
+    return {"global_id": side.global_id, "cluster": cluster, "timestamp": time}
+
+
+def text_fields(read: Read, time: str) -> Fields | None:
+    """`text`: lower-cased lines, each ending in `. `."""
+    value = read.side.value
+    if not isinstance(value, Reading):
+        return None
+    return {"global_id": read.side.global_id, "text": value.text, "timestamp": time}
+
+
+def entities_fields(side: Side[tuple[Entity, ...]], time: str) -> Fields | None:
+    """`entities`: a list of objects, as JSON in a string."""
+    if side.value is None or isinstance(side.value, Failed):
+        return None
+    found = orjson.dumps([asdict(entity) for entity in side.value])
+    return {"global_id": side.global_id, "entities": found.decode(), "timestamp": time}
+
+
+def sentiment_fields(side: Side[Sentiment], time: str) -> Fields | None:
+    """`sentiments`: shares and compound score, as JSON in a string."""
+    if side.value is None or isinstance(side.value, Failed):
+        return None
+    scores = orjson.dumps(asdict(side.value))
+    return {"global_id": side.global_id, "sentiments": scores.decode(), "timestamp": time}
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""Search without a flow: corpora, vector indexes, queries and answers, summaries of clusters."""

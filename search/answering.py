@@ -1,0 +1,177 @@
+"""From queries to answers. Every query gets one: what fails on the way is an answer too."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Final, TypeVar
+
+import numpy as np
+
+from connectors.fetching.decode import decode
+from core.errors import BadRecordError, WeightsError
+from core.records import Failed, Pixels, Vector
+from core.settings import Settings
+from core.telemetry import STEP_ERRORS, log, step
+from models.base import Embedder
+from models.loading import load_image, load_text
+from search.answer import Answer
+from search.corpus import Corpus, Hit
+from search.open_corpora import OpenCorpora
+from search.query import By, Query
+
+EMBED: Final = "embed"
+SEARCH: Final = "search"
+
+Subject = TypeVar("Subject")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedders:
+    """What makes vectors of queries, or why it is missing."""
+
+    text: Embedder[str] | Failed
+    image: Embedder[Pixels] | Failed
+    decode: Callable[[bytes], Pixels]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A query with its vector."""
+
+    query: Query
+    vector: Vector | Failed
+    model: str
+    """That made it; empty where the query brought it."""
+    seconds: float
+    """That its batch took."""
+
+
+def load_embedders(settings: Settings, *, images: bool) -> Embedders:
+    """The models of the settings; one whose weights are missing is a reason that its queries get for an answer."""
+
+    def loaded(load: Callable[[Settings], Embedder[Subject]]) -> Embedder[Subject] | Failed:
+        try:
+            return load(settings)
+        except WeightsError as error:
+            log.error("queries will be answered with this error", error=str(error))
+            return Failed.of(EMBED, error)
+
+    unwanted = Failed(EMBED, "NotLoaded", "queries by image are switched off: set MEMEWAX_ANSWER_IMAGES to true")
+    return Embedders(
+        loaded(load_text),
+        loaded(load_image) if images else unwanted,
+        lambda data: decode(data, max_pixels=settings.fetch_max_pixels, max_side=settings.fetch_max_side),
+    )
+
+
+def embed(queries: Sequence[Query], models: Embedders) -> list[Embedded]:
+    """The vector of each query, in order; texts and pictures go through their models together."""
+    start = perf_counter()
+    with step(EMBED, len(queries)):
+        texts = iter(_infer(models.text, [it.subject for it in queries if isinstance(it.subject, str)]))
+        pictures = [_decoded(it.subject, models) for it in queries if isinstance(it.subject, bytes)]
+        images = iter(_infer_those(models.image, pictures))
+    seconds = perf_counter() - start
+    embedded = []
+    for query in queries:
+        if isinstance(query.subject, str):
+            embedded.append(Embedded(query, next(texts), _name(models.text), seconds))
+        elif isinstance(query.subject, bytes):
+            embedded.append(Embedded(query, next(images), _name(models.image), seconds))
+        else:
+            embedded.append(Embedded(query, query.subject, "", 0.0))
+    return embedded
+
+
+def search(embedded: Sequence[Embedded], corpora: OpenCorpora) -> list[Answer]:
+    """The answer to each query, in order; those to one corpus are searched together."""
+    answers: dict[int, Answer] = {}
+    groups: defaultdict[tuple[str, By], list[int]] = defaultdict(list)
+    for place, it in enumerate(embedded):
+        if isinstance(it.vector, Failed):
+            answers[place] = _failed(it, it.vector)
+        else:
+            groups[it.query.corpus, it.query.by].append(place)
+    with step(SEARCH, len(embedded)):
+        for (name, by), places in groups.items():
+            group = [embedded[place] for place in places]
+            answers.update(zip(places, _search_one(group, name, by, corpora), strict=True))
+    failures = sum(answer.error is not None for answer in answers.values())
+    if failures:
+        STEP_ERRORS.labels(SEARCH).inc(failures)
+    return [answers[place] for place in range(len(embedded))]
+
+
+def _infer(model: Embedder[Subject] | Failed, subjects: list[Subject]) -> list[Vector | Failed]:
+    return [model] * len(subjects) if isinstance(model, Failed) else model(subjects)
+
+
+def _infer_those(model: Embedder[Subject] | Failed, subjects: list[Subject | Failed]) -> list[Vector | Failed]:
+    good = iter(_infer(model, [it for it in subjects if not isinstance(it, Failed)]))
+    return [it if isinstance(it, Failed) else next(good) for it in subjects]
+
+
+def _decoded(data: bytes, models: Embedders) -> Pixels | Failed:
+    try:
+        return models.decode(data)
+    except Exception as error:  # Pillow raises many kinds
+        return Failed.of(EMBED, error)
+
+
+def _name(model: Embedder[Subject] | Failed) -> str:
+    return "" if isinstance(model, Failed) else model.name
+
+
+def _failed(it: Embedded, failure: Failed) -> Answer:
+    query = it.query
+    return Answer(query.id, query.text, query.corpus, query.k, it.model, error=failure, timing={EMBED: it.seconds})
+
+
+def _search_one(group: list[Embedded], name: str, by: By, corpora: OpenCorpora) -> list[Answer]:
+    start = perf_counter()
+    try:
+        corpus = corpora.get(name, by)
+    except Exception as error:
+        return [_failed(it, Failed.of(SEARCH, error)) for it in group]
+    misfits = [_misfit(it, corpus) for it in group]
+    fit = [it for it, misfit in zip(group, misfits, strict=True) if misfit is None]
+    found = iter(_hits(fit, corpus))
+    seconds = perf_counter() - start
+    answers = []
+    for it, misfit in zip(group, misfits, strict=True):
+        hits = misfit or next(found)
+        if isinstance(hits, Failed):
+            answers.append(_failed(it, hits))
+            continue
+        query, timing = it.query, {EMBED: it.seconds, SEARCH: seconds}
+        answers.append(
+            Answer(query.id, query.text, corpus.name, query.k, it.model, tuple(hits[: query.k]), timing=timing)
+        )
+    return answers
+
+
+def _misfit(it: Embedded, corpus: Corpus) -> Failed | None:
+    """Why the vector cannot be compared with those of the corpus."""
+    if it.model and corpus.model and it.model != corpus.model:
+        reason = f"corpus {corpus.name!r} was embedded by {corpus.model}, and here is {it.model}: choose the same model"
+    elif isinstance(it.vector, Failed) or it.vector.size == corpus.dimension:
+        return None
+    else:
+        reason = f"corpus {corpus.name!r} holds vectors of {corpus.dimension} numbers, not {it.vector.size}"
+    return Failed(SEARCH, BadRecordError.__name__, reason)
+
+
+def _hits(group: list[Embedded], corpus: Corpus) -> list[list[Hit] | Failed]:
+    if not group:
+        return []
+    try:
+        vectors = np.stack([it.vector for it in group if not isinstance(it.vector, Failed)])
+        most = max(it.query.k for it in group)
+        return list(corpus.search(vectors, most, [it.query.filter for it in group]))
+    except Exception as error:
+        if len(group) == 1:
+            return [Failed.of(SEARCH, error)]
+        return [
+            hits for it in group for hits in _hits([it], corpus)
+        ]  # one of them is to blame: the others do not notice

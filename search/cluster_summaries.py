@@ -1,0 +1,168 @@
+"""Clusters as a reader of the store sees them: old ids resolved, what is known of each counted from its posts."""
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import lancedb
+import numpy as np
+
+from connectors.store import cluster_events as events
+from connectors.store import posts_table as store
+from core.errors import WorldError
+from core.merges import Merges
+from core.records import ClusterEvent
+
+_WORD: Final = re.compile(r"[^\W\d_]{3,}")
+_WORDS: Final = 6
+_SURPRISE: Final = 6.63
+"""Log-likelihood ratio that chance exceeds for one word in a hundred: that two posts have "the" is no surprise."""
+_EXEMPLARS: Final = 3
+_LOOKED_AT: Final = 1000
+"""Posts of a cluster among which its exemplars are looked for."""
+_COLUMNS: Final = ("global_id", "cluster", "created_time", "joined_time", "text", "description", "duplicate_of")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A cluster by its posts."""
+
+    cluster: int
+    state: str
+    """live or retired; unknown where the store is older than its table of clusters."""
+    merged: tuple[int, ...]
+    """Ids that lead here now."""
+    size: int
+    duplicates: int
+    """Posts whose picture is a copy of an earlier one."""
+    first_seen: datetime
+    last_seen: datetime
+    recent: int
+    """Posts in the last window of the store's time."""
+    before: int
+    """Posts in the window before that."""
+    rate: float
+    """Posts an hour in the last window."""
+    trend: float
+    """By how many standard deviations of chance the last window has more posts than the one before."""
+    words: tuple[str, ...]
+    """More frequent here than elsewhere, the most telling first."""
+
+
+def merges_of(folder: Path) -> Merges:
+    """The merges that a store knows of."""
+    rows = _rows(folder, events.TABLE, None, ["cluster", "into"])
+    return Merges(ClusterEvent("merge", row["cluster"], row["into"]) for row in rows if row["into"] is not None)
+
+
+def summaries(folder: Path, window: timedelta) -> list[Summary]:
+    """All clusters that have posts, the largest first; raises `WorldError` where there is no store."""
+    rows = [row for row in _rows(folder, store.TABLE, None, _COLUMNS) if row["cluster"] >= 0]
+    known = {row["cluster"]: row["state"] for row in _rows(folder, events.TABLE, None, ["cluster", "state"])}
+    merges = merges_of(folder)
+    members: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        members[merges.resolve(row["cluster"])].append({**row, "time": _time(row)})
+    merged: dict[int, list[int]] = defaultdict(list)
+    for cluster in known:
+        if merges.resolve(cluster) != cluster:
+            merged[merges.resolve(cluster)].append(cluster)
+    latest = max((row["time"] for group in members.values() for row in group), default=datetime.now(UTC))
+    everywhere = Counter(word for row in rows for word in _words(row))
+    found = [
+        _summary(cluster, known.get(cluster, "unknown"), sorted(merged[cluster]), group, latest, window, everywhere)
+        for cluster, group in members.items()
+    ]
+    return sorted(found, key=lambda it: (-it.size, it.cluster))
+
+
+def exemplars(folder: Path, clusters: Collection[int]) -> list[dict[str, Any]]:
+    """The posts nearest the centre of clusters that are one, nearest first: `global_id`, `url`, `text`."""
+    columns = ["global_id", "url", "text", "embeddings"]
+    wanted = f"cluster IN ({', '.join(map(str, clusters))})"
+    rows = [it for it in _rows(folder, store.TABLE, wanted, columns, _LOOKED_AT) if it["embeddings"] is not None]
+    if not rows:
+        return []
+    points = np.array([row["embeddings"] for row in rows])
+    nearest = np.argsort(((points - points.mean(axis=0)) ** 2).sum(axis=1), kind="stable")[:_EXEMPLARS]
+    return [{name: rows[place][name] for name in columns[:3]} for place in nearest]
+
+
+def _summary(
+    cluster: int,
+    state: str,
+    merged: list[int],
+    rows: list[dict[str, Any]],
+    latest: datetime,
+    window: timedelta,
+    everywhere: Mapping[str, int],
+) -> Summary:
+    times = [row["time"] for row in rows]
+    recent = sum(time > latest - window for time in times)
+    before = sum(latest - 2 * window < time <= latest - window for time in times)
+    return Summary(
+        cluster=cluster,
+        state=state,
+        merged=tuple(merged),
+        size=len(rows),
+        duplicates=sum(row["duplicate_of"] is not None for row in rows),
+        first_seen=min(times),
+        last_seen=max(times),
+        recent=recent,
+        before=before,
+        rate=recent / (window / timedelta(hours=1)),
+        trend=(recent - before) / math.sqrt(recent + before) if recent + before else 0.0,
+        words=_telling(Counter(word for row in rows for word in _words(row)), everywhere),
+    )
+
+
+def _telling(here: Counter[str], everywhere: Mapping[str, int]) -> tuple[str, ...]:
+    """Words by how much more of them is here than their share of all words would be, where that is no chance.
+
+    References:
+        Dunning: Accurate methods for the statistics of surprise and coincidence. Computational Linguistics 19 (1993).
+    """
+    share = here.total() / max(1, sum(everywhere.values()))
+    scores = {word: 2 * count * math.log(count / (share * everywhere[word])) for word, count in here.items()}
+    best = sorted((word for word in scores if scores[word] > _SURPRISE), key=lambda word: (-scores[word], word))
+    return tuple(word for word in best if here[word] > 1)[:_WORDS]
+
+
+def _words(row: Mapping[str, Any]) -> set[str]:
+    return set(_WORD.findall(f"{row['text'] or ''} {row['description'] or ''}".lower()))
+
+
+def _time(row: Mapping[str, Any]) -> datetime:
+    """When it was posted, or where the post does not say so readably, when it was joined."""
+    for text in (row["created_time"], row["joined_time"]):
+        try:
+            time = datetime.fromisoformat(text or "")
+        except ValueError:
+            continue
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(0, UTC)
+
+
+def _rows(
+    folder: Path, table: str, where: str | None, columns: Iterable[str], limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Some columns of a table, those that an older store does not have as None."""
+    if not (folder / f"{store.TABLE}.lance").is_dir():
+        raise WorldError(f"{folder} is no store: name the folder that memewax wrote to with --store")
+    try:
+        database = lancedb.connect(folder)
+        if not (folder / f"{table}.lance").is_dir():
+            return []
+        opened = database.open_table(table)
+        there = [column for column in columns if column in opened.schema.names]
+        query = opened.search().select(there)
+        query = query.where(where) if where else query
+        rows: list[dict[str, Any]] = query.limit(limit or max(1, opened.count_rows())).to_arrow().to_pylist()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WorldError(f"{folder} cannot be read: {(str(error).splitlines() or [''])[0]}") from None
+    return [dict.fromkeys(columns) | row for row in rows]

@@ -1,0 +1,241 @@
+"""Corpora: texts with vectors and metadata in a store, searched in memory and followed as the store changes."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from core.errors import WorldError
+from search.corpus_layout import layout_of, vectors_of
+from search.corpus_store import beside, identity, made_id, open_table
+from search.index_choice import IndexChoice
+from search.reduction import Projection
+from search.row_cache import Filter, Memory
+from search.vector_index import NONE, Exact, FloatMatrix, Mask, Nearest
+
+_TAKE: Final = 4096
+"""Rows that are read at once by their places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One of the nearest texts."""
+
+    id: str
+    text: str
+    similarity: float
+    """Cosine, -1 to 1."""
+    distance: float
+    """Euclidean, of the unit vectors: 0 to 2."""
+    metadata: dict[str, Any]
+    """`source`, `created` and `language` where the row has them, and what else it brought."""
+
+
+_BY_SIZE: Final = IndexChoice()
+
+
+class Corpus:
+    """A corpus that is open for searching; for one thread at a time.
+
+    What the store's writers add, change and delete is seen after `refresh`; in between, nothing changes.
+    """
+
+    def __init__(
+        self, store: Path, name: str, vectors: str | None, choice: IndexChoice, projection: Projection | None
+    ) -> None:
+        """As `open`."""
+        layout = layout_of(name, vectors)
+        self.name = name
+        self._choice = choice
+        self._projection = projection
+        self._store = store
+        self._identity = identity(store, name)
+        self._table = open_table(store, name)
+        self._layout = layout
+        self._version = 0
+        self._last_row = -1
+        self.model = ""
+        self._index: Nearest
+        self._begin()
+        self.refresh()
+
+    @classmethod
+    def open(
+        cls,
+        store: Path,
+        name: str,
+        vectors: str | None = None,
+        index: IndexChoice = _BY_SIZE,
+        reduced: str | None = None,
+    ) -> "Corpus":
+        """Open it and read it whole; raises `WorldError` naming the corpora that exist where it does not.
+
+        Args:
+            store: Folder of the store.
+            name: Name of the corpus; `posts` are those that the flow analyses.
+            vectors: For posts, the column to be searched: `text_embedding`, or `embeddings`, of the pictures.
+            index: How the index is chosen.
+            reduced: Name of a reduction, `trained-150`: cosines are then those of the shorter vectors. Raises
+                `WorldError` where there is none of that name, or it was made for another model.
+        """
+        projection = None if reduced is None else Projection.load(beside(store, name), reduced)
+        return cls(store, name, vectors, index, projection)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors in the store, and of queries."""
+        return int(self._table.schema.field(self._layout.vector).type.list_size)
+
+    @property
+    def index(self) -> Nearest:
+        """What searches, and holds the vectors."""
+        return self._index
+
+    def count(self) -> int:
+        """How many rows can be found: those that have a vector."""
+        return len(self._index)
+
+    def refresh(self) -> int:
+        """Take in what the store's writers did since last time; returns how many rows came, changed or went.
+
+        Costs the look at one number where nothing changed. Raises `WorldError` where the corpus is gone.
+        """
+        try:
+            self._follow_its_folder()
+            self._table.checkout_latest()
+            version = self._table.version
+            if version == self._version:
+                return 0
+            changes = self._read_changes()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise WorldError(f"the corpus {self.name!r} cannot be read: {str(error).splitlines()[0]}") from error
+        self._version = version
+        self._index = self._choice.suited(self._index)
+        self.model = self.model or self._layout.model(self._table)
+        if self._projection is not None and self.model and self._projection.model != self.model:
+            raise WorldError(
+                f"the reduction {self._projection.name} of {self.name!r} was made for {self._projection.model} and the "
+                f"corpus holds vectors of {self.model}: make it anew by `memewax corpus reduce`"
+            )
+        return changes
+
+    def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
+        """The `k` nearest rows of each vector, nearest first, of those that its filter lets through.
+
+        `vectors` has shape (n, dimension), float32, L2-normalised. Raises `BadRecordError` where a filter asks for a
+        column that this corpus does not have.
+        """
+        wanted = filters or [None] * len(vectors)
+        if len(wanted) != len(vectors):
+            raise ValueError(f"{len(vectors)} vectors, but {len(wanted)} filters")
+        if self._projection is not None:
+            vectors = self._projection(vectors)
+        rows = np.full((len(wanted), k), NONE, np.int64)
+        similarities = np.zeros((len(wanted), k), np.float32)
+        for one in dict.fromkeys(wanted):
+            queries = [number for number, other in enumerate(wanted) if other == one]
+            found = self._index.search(vectors[queries], k, self._allowed(one))
+            rows[queries], similarities[queries] = found.rows, found.similarities
+        there = rows != NONE
+        hits = iter(self._hits(rows[there], similarities[there]))
+        return [list(islice(hits, count)) for count in np.count_nonzero(there, axis=1)]
+
+    def _allowed(self, one: Filter | None) -> Mask | None:
+        return None if one is None else self._memory.allowed(one, self._index.height, self.name)
+
+    def _hits(self, rows: np.ndarray[Any, np.dtype[np.int64]], similarities: FloatMatrix) -> list[Hit]:
+        return [
+            Hit(
+                id=row["id"],
+                text=row["text"] or "",
+                similarity=float(similarity),
+                distance=math.sqrt(max(0.0, 2.0 - 2.0 * float(similarity))),
+                metadata=_metadata(row),
+            )
+            for row, similarity in zip(self._memory.rows(rows), similarities, strict=True)
+        ]
+
+    def _begin(self) -> None:
+        self._index = Exact(self.dimension if self._projection is None else self._projection.dimensions)
+        self._memory = Memory()
+        self._version = 0
+        self._last_row = -1
+        self.model = ""
+
+    def _follow_its_folder(self) -> None:
+        """A table that was dropped and made anew under its name is read whole; its handle would not see it."""
+        found = identity(self._store, self.name)
+        if found == self._identity:
+            return
+        made = made_id(self._table)
+        self._table = open_table(self._store, self.name)
+        self._identity = found
+        if made != made_id(self._table):
+            self._begin()
+
+    def _read_changes(self) -> int:
+        # Rows have places that only ever grow: what is new or changed, or was moved by compaction, lies beyond the
+        # last place seen. What was moved has its old stamp. What was deleted shows in the count.
+        changed = 0
+        if self._last_row < 0:
+            for batch in self._scan(self._layout.all):
+                changed += self._take_in(batch)
+        else:
+            for places in self._changed_places():
+                taken = self._table.take_row_ids(places.tolist()).select(self._layout.all).to_arrow()
+                for batch in taken.to_batches():
+                    changed += self._take_in(batch)
+        if self._table.count_rows() != len(self._memory):
+            changed += self._drop_the_gone()
+        return changed
+
+    def _scan(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        query = self._table.search().with_row_id(True).select([*columns, "_rowid"])
+        if self._last_row >= 0:
+            query = query.where(f"_rowid > {self._last_row}")
+        last = self._last_row
+        for batch in query.to_batches():
+            if len(batch):
+                yield batch
+                last = max(last, int(batch.column("_rowid").to_numpy().max()))
+        self._last_row = last
+
+    def _changed_places(self) -> Iterator[np.ndarray[Any, np.dtype[np.uint64]]]:
+        """Places of rows whose stamp is not the one that is known."""
+        changed: list[int] = []
+        for batch in list(self._scan([self._layout.id, self._layout.stamp])):
+            known = self._memory.stamps(batch.column(self._layout.id).to_pylist())
+            stamps = batch.column(self._layout.stamp).to_pylist()
+            places = batch.column("_rowid").to_numpy()
+            changed += [place for place, old, new in zip(places, known, stamps, strict=True) if old != new]
+        for start in range(0, len(changed), _TAKE):
+            yield np.array(changed[start : start + _TAKE], np.uint64)
+
+    def _take_in(self, batch: pa.RecordBatch) -> int:
+        vectors, there = vectors_of(batch.column(self._layout.vector))
+        rows = self._memory.put(self._layout.form(batch))
+        self._index.remove(rows[~there])
+        self._index.put(rows[there], vectors[there] if self._projection is None else self._projection(vectors[there]))
+        return len(rows)
+
+    def _drop_the_gone(self) -> int:
+        present: set[str] = set()
+        for batch in self._table.search().select([self._layout.id]).to_batches():
+            present.update(batch.column(0).to_pylist())
+        rows = self._memory.keep(present)
+        self._index.remove(rows)
+        return len(rows)
+
+
+def _metadata(row: dict[str, Any]) -> dict[str, Any]:
+    created: datetime | None = row["created"]
+    own = {"source": row["source"], "created": created and created.isoformat(), "language": row["language"]}
+    brought: dict[str, Any] = orjson.loads(row["metadata"] or "{}")
+    return brought | {name: value for name, value in own.items() if value is not None}

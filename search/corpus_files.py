@@ -1,0 +1,155 @@
+"""Rows of a file, one at a time: a JSON array, JSON lines, CSV or Parquet, packed by gzip or not."""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any, Final
+
+import ijson
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.errors import WorldError
+
+FORMATS: Final = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
+_MAX_LINE: Final = 2**20
+"""A longer line is no row."""
+_BATCH: Final = 1024
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One row, or why there is none."""
+
+    number: int
+    """Line of the file, or place in the array or table; from 1."""
+    row: Row | None
+    reason: str = ""
+    raw: bytes = b""
+    """What was read, where there is no row."""
+
+
+class RowFile:
+    """A file of rows; iterating reads it once more from its start, in bounded memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `WorldError` where it is not there or of no known format."""
+        suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+        self._packed = suffixes[-1:] == [".gz"]
+        self._format = (suffixes[:-1] if self._packed else suffixes)[-1:]
+        if not path.is_file():
+            raise WorldError(f"there is no file {path}")
+        if not self._format or self._format[0] not in FORMATS or (self._packed and self._format == [".parquet"]):
+            raise WorldError(f"{path}: expected a file of {', '.join(FORMATS)}, all but the last also with .gz")
+        self.path = path
+        self.size = path.stat().st_size
+        self.done = 0
+        """Bytes that were read, of `size`."""
+
+    def __iter__(self) -> Iterator[FileRow]:
+        """The rows in order; raises `WorldError` where the file breaks off or is not what its name says."""
+        self.done = 0
+        try:
+            if self._format == [".parquet"]:
+                yield from self._parquet()
+            else:
+                read = {".json": _array, ".csv": _csv}.get(self._format[0], _lines)
+                with self.path.open("rb") as file, self._unpacked(file) as stream:
+                    for row in read(stream):
+                        self.done = file.tell()
+                        yield row
+        except (EOFError, gzip.BadGzipFile, ijson.JSONError, pa.ArrowInvalid, OSError) as error:
+            raise WorldError(f"{self.path} cannot be read to its end: {_first_line(error)}") from None
+        self.done = self.size
+
+    def _unpacked(self, file: IO[bytes]) -> IO[bytes]:
+        return gzip.open(file) if self._packed else file  # type: ignore[return-value]
+
+    def _parquet(self) -> Iterator[FileRow]:
+        number = 0
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(_BATCH):
+                for row in batch.to_pylist():
+                    number += 1
+                    self.done = self.size * number // file.metadata.num_rows
+                    yield FileRow(number, row)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[FileRow]:
+    number = 0
+    while line := stream.readline(_MAX_LINE):
+        number += 1
+        if len(line) == _MAX_LINE and not line.endswith(b"\n"):
+            while (rest := stream.readline(_MAX_LINE)) and not rest.endswith(b"\n"):
+                pass
+            yield FileRow(number, None, f"the line is longer than {_MAX_LINE} bytes", line[:1000])
+            continue
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            yield FileRow(number, None, f"not JSON in UTF-8: {error}", line)
+        else:
+            yield _checked(number, row)
+
+
+def _array(stream: IO[bytes]) -> Iterator[FileRow]:
+    for number, row in enumerate(ijson.items(stream, "item"), 1):
+        yield _checked(number, _plain(row))
+
+
+def _checked(number: int, row: Any) -> FileRow:
+    if isinstance(row, dict):
+        return FileRow(number, row)
+    return FileRow(number, None, "expected an object of columns", orjson.dumps(row)[:1000])
+
+
+def _plain(value: Any) -> Any:
+    """What ijson reads exactly, as JSON's other readers give it."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {name: _plain(it) for name, it in value.items()}
+    return [_plain(it) for it in value] if isinstance(value, list) else value
+
+
+def _csv(stream: IO[bytes]) -> Iterator[FileRow]:
+    # what is not UTF-8 spoils its own row, not the file
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _cells(csv.reader(text))
+    finally:
+        text.detach()  # the file is not ours to close
+
+
+def _cells(reader: Any) -> Iterator[FileRow]:
+    names: list[str] = next(reader, [])
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield FileRow(reader.line_num, None, f"not CSV: {error}")
+            continue
+        if not cells:
+            continue
+        raw = ",".join(cells).encode(errors="surrogateescape")
+        if len(cells) != len(names):
+            yield FileRow(reader.line_num, None, f"expected {len(names)} cells, found {len(cells)}", raw)
+        elif any("\udc80" <= letter <= "\udcff" for cell in cells if not cell.isascii() for letter in cell):
+            yield FileRow(reader.line_num, None, "not UTF-8", raw)
+        else:
+            yield FileRow(reader.line_num, {name: cell or None for name, cell in zip(names, cells, strict=True)})
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

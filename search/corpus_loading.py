@@ -1,0 +1,153 @@
+"""Loading a file into a corpus: read, clean, embed what is new or changed, write; again as often as one likes."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from connectors.sinks.rows import json_of_dead_letter
+from core.errors import BadRecordError
+from core.records import DeadLetter, Failed, Message, Vector
+from models.base import Embedder
+from search.cleaning import Step, as_time
+from search.columns import Columns, Draft, blake, row_hash
+from search.corpus_files import FileRow, RowFile
+from search.corpus_table import CorpusRow, CorpusTable, Hashes
+
+_CHUNK: Final = 1024
+"""Rows that are embedded in order of length and then written together; a kill costs at most these."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a load did so far, in rows."""
+
+    read: int = 0
+    cleaned: int = 0
+    """Left by the cleaning."""
+    embedded: int = 0
+    described: int = 0
+    """Changed, but not in their text: the vector stayed."""
+    unchanged: int = 0
+    dead_letters: int = 0
+
+
+class Loader:
+    """Loads one file into one corpus."""
+
+    def __init__(
+        self, file: RowFile, columns: Columns, steps: list[Step], model: Embedder[str], table: CorpusTable
+    ) -> None:
+        self._file = file
+        self._columns = columns
+        self._steps = steps
+        self._model = model
+        self._table = table
+        self._written = False
+        self.loaded = Loaded()
+
+    def run(self, dead_letters: Path, progress: Callable[[Loaded], None] = lambda _: None) -> Loaded:
+        """Load it all; raises `WorldError` where the file breaks off or the store cannot be written.
+
+        Args:
+            dead_letters: File of the rows that cannot be used; written anew each time, removed where there are none.
+            progress: Told after each chunk.
+        """
+        known = self._table.hashes()
+        dead_letters.unlink(missing_ok=True)
+        rows = self._rows(dead_letters)
+        while chunk := list(islice(rows, _CHUNK)):
+            self._write(chunk, known, dead_letters)
+            progress(self.loaded)
+        if self._written:
+            self._table.compact()
+        return self.loaded
+
+    def _rows(self, dead_letters: Path) -> Iterator[tuple[FileRow, CorpusRow]]:
+        """The rows that are left by cleaning, with where they stand in the file."""
+        seen: set[bytes] = set()
+        for read in self._file:
+            self.loaded.read += 1
+            try:
+                row = self._cleaned(read, seen)
+            except BadRecordError as error:
+                self._lay_aside(dead_letters, read, "corpus_load", type(error).__name__, str(error))
+                continue
+            if row is not None:
+                self.loaded.cleaned += 1
+                yield read, row
+
+    def _cleaned(self, read: FileRow, seen: set[bytes]) -> CorpusRow | None:
+        """The row as it is to be stored, or None where a step drops it; raises `BadRecordError`."""
+        if read.row is None:
+            raise BadRecordError(read.reason)
+        draft = self._columns.draft(read.row)
+        if not all(step(draft) for step in self._steps):
+            return None
+        row = self._stored(draft)
+        mark = blake2b(row.id.encode(), digest_size=8).digest()
+        if mark in seen:
+            raise BadRecordError(f"the id {row.id!r} came before in this file")
+        seen.add(mark)
+        return row
+
+    def _stored(self, draft: Draft) -> CorpusRow:
+        if draft.text is None or draft.id is None:
+            raise BadRecordError(f"the row has no {'text' if draft.text is None else 'id'}")
+        created = as_time(draft)
+        metadata = draft.metadata
+        if created is None and draft.created is not None:  # not read as a time: kept as it is
+            metadata = metadata | {"created": draft.created}
+        hashed = row_hash(draft)
+        return CorpusRow(
+            id=draft.id,
+            text=draft.text,
+            source=draft.source,
+            created=created,
+            language=draft.language,
+            metadata=orjson.dumps(metadata).decode(),
+            text_hash=blake(self._model.name, draft.text),
+            row_hash=blake(self._model.name, hashed),
+        )
+
+    def _write(self, chunk: list[tuple[FileRow, CorpusRow]], known: dict[str, Hashes], dead_letters: Path) -> None:
+        nothing = Hashes("", "")
+        changed = [(read, row) for read, row in chunk if known.get(row.id, nothing).row != row.row_hash]
+        self.loaded.unchanged += len(chunk) - len(changed)
+        kept = [row.id for _, row in changed if known.get(row.id, nothing).text == row.text_hash]
+        vectors: dict[str, Vector | Failed] = dict(self._table.vectors(kept))
+        self.loaded.described += len(vectors)
+        fresh = [row for _, row in changed if row.id not in vectors]
+        vectors |= self._embedded(fresh)
+        rows: list[CorpusRow] = []
+        found: list[dict[str, Any]] = []
+        for read, row in changed:
+            vector = vectors[row.id]
+            if isinstance(vector, Failed):
+                self._lay_aside(dead_letters, read, vector.stage, vector.exception, vector.reason)
+                continue
+            rows.append(row)
+            found.append(asdict(row) | {"vector": vector})
+        if rows:
+            self._table.upsert(found)
+            self._written = True
+            known |= {row.id: Hashes(row.text_hash, row.row_hash) for row in rows}
+
+    def _embedded(self, rows: list[CorpusRow]) -> dict[str, Vector | Failed]:
+        """Vectors by id; texts of one length go together, since a batch is as slow as its longest."""
+        ordered = sorted(rows, key=lambda row: len(row.text))
+        answers = self._model([row.text for row in ordered])
+        self.loaded.embedded += len(rows)
+        return {row.id: answer for row, answer in zip(ordered, answers, strict=True)}
+
+    def _lay_aside(self, file: Path, read: FileRow, stage: str, exception: str, reason: str) -> None:
+        raw = read.raw or json.dumps(read.row, default=str).encode()  # which writes what orjson refuses
+        letter = DeadLetter(Message(raw, f"file:{self._file.path}:{read.number}"), stage, exception, reason)
+        self.loaded.dead_letters += 1
+        with file.open("ab") as out:
+            out.write(json_of_dead_letter(letter) + b"\n")

@@ -1,0 +1,71 @@
+"""The corpora of a store: which there are, their tables, and what lies beside them."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import lancedb
+
+from core.errors import WorldError
+from search.corpus_layout import MADE_KEY, NO_CORPORA, POSTS, layout_of
+
+_TABLES: Final = 10_000
+
+
+def corpus_names(store: Path) -> list[str]:
+    """The corpora in a store."""
+    if not store.is_dir():
+        return []
+    return sorted({*lancedb.connect(store).list_tables(limit=_TABLES).tables} - NO_CORPORA)
+
+
+def usual_corpus(store: Path) -> str:
+    """The corpus that is meant where none is named: posts, or the only one; raises `WorldError` where none is."""
+    names = corpus_names(store)
+    if not names:
+        raise WorldError(f"no corpus in {store}: memewax run fills one with posts, memewax corpus load makes one")
+    return names[0] if len(names) == 1 else POSTS
+
+
+def table_facts(store: Path, name: str) -> dict[str, Any]:
+    """What a corpus is, without reading it: name, rows, dimension, model, MB on disk."""
+    table = open_table(store, name)
+    layout = layout_of(name, None)
+    files = (store / f"{name}.lance").rglob("*")
+    return {
+        "corpus": name,
+        "rows": table.count_rows(),
+        "dimension": table.schema.field(layout.vector).type.list_size,
+        "model": layout.model(table),
+        "mb": round(sum(file.stat().st_size for file in files if file.is_file()) / 1e6, 1),
+    }
+
+
+def beside(store: Path, name: str) -> Path:
+    """Folder of what belongs to a corpus beside its table."""
+    return store / f"{name}.corpus"
+
+
+def open_table(store: Path, name: str) -> Any:
+    """The table of a corpus; raises `WorldError` naming those that exist where it does not."""
+    names = corpus_names(store)
+    if name not in names:
+        there = f"it has {', '.join(names)}" if names else "it has none yet"
+        remedy = "memewax run fills it" if name == POSTS else "memewax corpus load makes one"
+        remedy += ", --corpus asks another" if names else ""
+        raise WorldError(f"no corpus {name!r} in {store}: {there}; {remedy}")
+    return lancedb.connect(store).open_table(name)
+
+
+def identity(store: Path, name: str) -> tuple[int, int]:
+    """Differs where the folder of a table is another one; also at times where it is not."""
+    try:
+        found = (store / f"{name}.lance").stat()
+    except FileNotFoundError:
+        return 0, 0  # opening it will tell
+    return found.st_ino, found.st_ctime_ns
+
+
+def made_id(table: Any) -> bytes | None:
+    """Id that a corpus's table got when it was made; None for posts."""
+    made: bytes | None = (table.schema.metadata or {}).get(MADE_KEY.encode())
+    return made

@@ -1,0 +1,115 @@
+"""The table of a corpus as its loader writes it: rows once, by id."""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import lancedb
+import numpy as np
+
+from connectors.store.keyed_table import KeyedTable
+from core.errors import SettingsError, WorldError
+from core.records import Vector
+from search.corpus_layout import MODEL_KEY, NO_CORPORA, POSTS, corpus_schema
+from search.corpus_store import beside, open_table
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusRow:
+    """A row as it is stored."""
+
+    id: str
+    text: str
+    source: str | None
+    created: datetime | None
+    language: str | None
+    metadata: str
+    """JSON object."""
+    text_hash: str
+    row_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """What is known of a stored row."""
+
+    text: str
+    row: str
+
+
+class CorpusTable(KeyedTable):
+    """The table of one corpus, open for writing by one process."""
+
+    def __init__(self, store: Path, name: str, dimension: int, model: str) -> None:
+        """Open or make it; raises `WorldError` where it holds vectors of another model."""
+        super().__init__(store, name, "id", corpus_schema(dimension, model))
+        found = (self.schema.metadata or {}).get(MODEL_KEY.encode(), b"").decode()
+        if found != model or self.schema.field("vector").type.list_size != dimension:
+            raise WorldError(
+                f"the corpus {name!r} was embedded by {found} and not by {model}: set MEMEWAX_TEXT_MODEL to that one, "
+                f"or make it anew after `memewax corpus drop --name {name}`"
+            )
+
+    def hashes(self) -> dict[str, Hashes]:
+        """The hashes of every row, by id."""
+        known: dict[str, Hashes] = {}
+        for batch in self._table.search().select(["id", "text_hash", "row_hash"]).to_batches():
+            columns = (batch.column(name).to_pylist() for name in ("id", "text_hash", "row_hash"))
+            known |= {id_: Hashes(text, row) for id_, text, row in zip(*columns, strict=True)}
+        return known
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vector]:
+        """The vectors of these rows, by id."""
+        if not ids:
+            return {}
+        listed = ", ".join("'" + id_.replace("'", "''") + "'" for id_ in ids)
+        rows = self._table.search().where(f"id IN ({listed})").select(["id", "vector"]).to_arrow()
+        vectors = rows.column("vector").to_pylist()
+        return {
+            id_: np.array(vector, np.float32)
+            for id_, vector in zip(rows.column("id").to_pylist(), vectors, strict=True)
+        }
+
+
+def check_name(name: str) -> str:
+    """The name itself; raises `SettingsError` where it is none for a corpus of one's own."""
+    if name == POSTS:
+        raise SettingsError(f"the corpus {POSTS!r} is what `memewax run` analyses: choose another --name")
+    if name in NO_CORPORA:
+        raise SettingsError(f"the table {name!r} of a store holds other things: choose another --name")
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"{name!r} is no name for a corpus: use a-z, 0-9, - and _, at most 63")
+    return name
+
+
+def drop_corpus(store: Path, name: str) -> None:
+    """Remove a corpus and what was made from it; raises `WorldError` where there is none."""
+    check_name(name)
+    open_table(store, name)
+    with alone(store, name):
+        lancedb.connect(store).drop_table(name)
+        shutil.rmtree(beside(store, name), ignore_errors=True)
+
+
+@contextmanager
+def alone(store: Path, name: str) -> Iterator[None]:
+    """One writer of a corpus at a time; raises `WorldError` where there is one already."""
+    folder = beside(store, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise WorldError(f"the corpus {name!r} is being written by another process: wait until it has ended") from None
+    finally:
+        os.close(descriptor)

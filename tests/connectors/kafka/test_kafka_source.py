@@ -1,0 +1,268 @@
+"""KafkaTopic: what it reads, where it goes on, and what it does when the broker is away."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from structlog.testing import capture_logs
+
+from connectors.kafka.kafka_source import KafkaTopic
+from connectors.sources.source import Position, Reader
+from core.errors import SettingsError, WorldError
+from core.records import Message
+from tests.brokers import Broker, MockBroker, RealBroker, create_topic, produce, unused_address
+
+
+def source(bootstrap: str, topic: str, *, config: dict[str, str] | None = None, **changes: Any) -> KafkaTopic:
+    return KafkaTopic(
+        bootstrap, topic, config=config or {}, **{"follow": False, "batch": 32, "timeout": 30.0, **changes}
+    )
+
+
+@contextmanager
+def opened(topic: KafkaTopic, part: str = "0", resume: Position | None = None) -> Iterator[Reader]:
+    reader = topic.open(part, resume)
+    yield reader
+    reader.close()
+
+
+def read(reader: Reader, count: int | None = None, seconds: float = 60) -> tuple[list[Message], Position | None]:
+    """Read `count` messages, or to the end; and where to go on."""
+    messages: list[Message] = []
+    resume = None
+    deadline = time.monotonic() + seconds
+    while not reader.ended and (count is None or len(messages) < count):
+        assert time.monotonic() < deadline, f"only {len(messages)} messages after {seconds} s"
+        unit = reader.read()
+        if unit is None:
+            time.sleep(0.005)
+            continue
+        messages += unit.messages
+        resume = unit.resume
+    return messages, resume
+
+
+def numbers(count: int, start: int = 0) -> list[bytes]:
+    return [b"%d" % number for number in range(start, start + count)]
+
+
+def remove_before(broker: RealBroker, topic: str, offset: int) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})  # must live until the answer has come
+    place = TopicPartition(topic, 0, offset)
+    admin.delete_records([place])[place].result(30)
+
+
+def test_a_part_for_each_partition(real_broker: RealBroker) -> None:
+    topic = create_topic(real_broker, 11)
+    assert source(real_broker.bootstrap, topic).parts() == [str(number) for number in range(11)]
+
+
+def test_all_partitions_are_read_to_their_ends(broker: Broker) -> None:
+    topic = create_topic(broker, 3)
+    produce(broker, topic, numbers(1000))
+    it = source(broker.bootstrap, topic)
+    values = []
+    for part in it.parts():
+        with opened(it, part) as reader:
+            values += [message.value for message in read(reader)[0]]
+    assert sorted(values, key=int) == numbers(1000)
+
+
+def test_key_headers_and_origin_are_kept(broker: Broker) -> None:
+    topic = create_topic(broker)
+    headers = (("type", b"post"), ("empty", None), ("type", b"twice"))
+    produce(broker, topic, [b"first", b"second"], key=b"7-imgur", headers=headers, partition=0)
+    with opened(source(broker.bootstrap, topic)) as reader:
+        messages, _ = read(reader)
+    assert messages[1] == Message(b"second", f"kafka:{topic}/0@1", b"7-imgur", headers)
+
+
+def test_a_tombstone_is_an_empty_message(broker: Broker) -> None:
+    topic = create_topic(broker)
+    produce(broker, topic, [None], key=b"gone", partition=0)
+    with opened(source(broker.bootstrap, topic)) as reader:
+        assert read(reader)[0] == [Message(b"", f"kafka:{topic}/0@0", b"gone")]
+
+
+def test_a_unit_is_no_larger_than_the_batch(broker: Broker) -> None:
+    topic = create_topic(broker)
+    produce(broker, topic, numbers(100), partition=0)
+    sizes = []
+    with opened(source(broker.bootstrap, topic, batch=7)) as reader:
+        while not reader.ended:
+            unit = reader.read()
+            sizes += [len(unit.messages)] if unit else []
+    assert max(sizes) <= 7
+    assert sum(sizes) == 100
+
+
+def test_an_empty_partition_has_ended(broker: Broker) -> None:
+    topic = create_topic(broker)
+    with opened(source(broker.bootstrap, topic)) as reader:
+        assert reader.ended
+
+
+@pytest.mark.parametrize("done", [1, 50, 99, 100])
+def test_resuming_reads_exactly_the_rest(broker: Broker, done: int) -> None:
+    topic = create_topic(broker)
+    produce(broker, topic, numbers(100), partition=0)
+    it = source(broker.bootstrap, topic, batch=1)
+    with opened(it) as reader:
+        first, resume = read(reader, done)
+    with opened(it, "0", resume) as reader:
+        rest, _ = read(reader)
+    assert [message.value for message in first + rest] == numbers(100)
+    assert len(first) == done
+
+
+def test_a_followed_partition_gives_what_comes_later(broker: Broker) -> None:
+    topic = create_topic(broker)
+    produce(broker, topic, numbers(3), partition=0)
+    with opened(source(broker.bootstrap, topic, follow=True)) as reader:
+        first, _ = read(reader, 3)
+        produce(broker, topic, numbers(3, 3), partition=0)
+        later, _ = read(reader, 3)
+        assert not reader.ended
+    assert [message.value for message in first + later] == numbers(6)
+
+
+def test_a_followed_partition_may_be_silent_for_longer_than_the_timeout(broker: Broker) -> None:
+    topic = create_topic(broker)
+    with opened(source(broker.bootstrap, topic, follow=True, timeout=0.2)) as reader:
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            assert reader.read() is None
+            time.sleep(0.01)
+
+
+def test_lag_counts_what_is_left(broker: Broker) -> None:
+    topic = create_topic(broker)
+    produce(broker, topic, numbers(100), partition=0)
+    with opened(source(broker.bootstrap, topic, batch=10)) as reader:
+        read(reader, 10)
+        assert reader.lag() > 0
+        read(reader)
+        assert reader.lag() == 0
+
+
+def test_transactions_leave_no_hole_and_no_wait_at_the_end(real_broker: RealBroker) -> None:
+    topic = create_topic(real_broker)
+    producer = Producer({"bootstrap.servers": real_broker.bootstrap, "transactional.id": topic})
+    producer.init_transactions(30)
+    for value, commit in ((b"kept", True), (b"aborted", False), (b"kept too", True), (b"aborted too", False)):
+        producer.begin_transaction()
+        producer.produce(topic, value)
+        producer.flush(30)
+        producer.commit_transaction(30) if commit else producer.abort_transaction(30)
+    with opened(source(real_broker.bootstrap, topic)) as reader:
+        messages, _ = read(reader)
+        assert reader.ended
+    assert [message.value for message in messages] == [b"kept", b"kept too"]
+
+
+def test_a_position_before_the_start_goes_on_at_the_start_and_says_so(real_broker: RealBroker) -> None:
+    topic = create_topic(real_broker)
+    produce(real_broker, topic, numbers(10))
+    remove_before(real_broker, topic, 6)
+    with capture_logs() as logs, opened(source(real_broker.bootstrap, topic), "0", position(2)) as reader:
+        messages, _ = read(reader)
+    assert [message.value for message in messages] == numbers(4, 6)
+    assert [entry["gone"] for entry in logs if "gone" in entry] == [4]
+
+
+def test_messages_removed_while_waiting_are_skipped_and_reported(real_broker: RealBroker) -> None:
+    topic = create_topic(real_broker)
+    produce(real_broker, topic, numbers(1))
+    # So small a fetch that the consumer has not read ahead what is removed.
+    small = {"queued.min.messages": "1", "fetch.message.max.bytes": "1000", "max.partition.fetch.bytes": "1000"}
+    with opened(source(real_broker.bootstrap, topic, batch=1, follow=True, config=small)) as reader:
+        read(reader, 1)
+        produce(real_broker, topic, [b"x" * 900] * 2000)
+        remove_before(real_broker, topic, 2000)
+        with capture_logs() as logs:
+            last = read(reader, 1)[0]
+            while last[-1].origin != f"kafka:{topic}/0@2000":
+                last = read(reader, 1)[0]
+    assert sum(entry.get("gone", 0) for entry in logs) > 0
+
+
+def test_a_position_beyond_the_end_is_an_error(broker: Broker) -> None:
+    topic = create_topic(broker)
+    produce(broker, topic, numbers(3), partition=0)
+    with pytest.raises(WorldError, match=r"ends at 3.*new recovery folder"):
+        source(broker.bootstrap, topic).open("0", position(4))
+
+
+def test_a_position_of_another_version_is_an_error(mock_broker: MockBroker) -> None:
+    topic = create_topic(mock_broker)
+    with pytest.raises(WorldError, match="version 2"):
+        source(mock_broker.bootstrap, topic).open("0", {"version": 2, "offset": 0})
+
+
+def test_an_unknown_topic_is_an_error_and_is_not_created(broker: Broker) -> None:
+    for _ in range(2):
+        with pytest.raises(WorldError, match=r"no-such-topic.*create the topic"):
+            source(broker.bootstrap, "no-such-topic").parts()
+
+
+def test_an_unreachable_broker_is_an_error_after_the_timeout() -> None:
+    start = time.monotonic()
+    with pytest.raises(WorldError, match="start the broker"):
+        source(unused_address(), "topic", timeout=1).parts()
+    assert time.monotonic() - start < 20
+
+
+def test_a_wrong_property_is_an_error_that_keeps_secrets(mock_broker: MockBroker) -> None:
+    config = {"sasl.password": "hush", "no.such.property": "1"}
+    with pytest.raises(SettingsError, match=r"no\.such\.property") as caught:
+        source(mock_broker.bootstrap, "topic", config=config).parts()
+    assert "hush" not in str(caught.value)
+
+
+def test_a_broker_gone_for_good_is_an_error_after_the_timeout() -> None:
+    broker = MockBroker()
+    topic = create_topic(broker)
+    with opened(source(broker.bootstrap, topic, follow=True, timeout=1)) as reader:
+        reader.read()
+        broker.stop()
+        with pytest.raises(WorldError, match="start the broker"):
+            read(reader, 1, seconds=30)
+
+
+def test_a_broker_killed_while_reading_costs_nothing(real_broker: RealBroker) -> None:
+    topic = create_topic(real_broker)
+    produce(real_broker, topic, [b"%06d" % number + b"x" * 300 for number in range(100_000)])
+    few_ahead = {"queued.max.messages.kbytes": "1024"}
+    with opened(source(real_broker.bootstrap, topic, batch=100, timeout=120, config=few_ahead)) as reader:
+        before, _ = read(reader, 1000)
+        real_broker.kill()
+        for _ in range(200):
+            unit = reader.read()
+            before += unit.messages if unit else []
+        restart = threading.Thread(target=real_broker.start)
+        restart.start()
+        after, _ = read(reader, seconds=120)
+        restart.join()
+    assert [int(message.value[:6]) for message in before + after] == list(range(100_000))
+
+
+def test_a_broker_that_starts_late_is_waited_for(real_broker: RealBroker) -> None:
+    topic = create_topic(real_broker)
+    produce(real_broker, topic, numbers(3))
+    real_broker.stop()
+    restart = threading.Thread(target=real_broker.start)
+    restart.start()
+    it = source(real_broker.bootstrap, topic, timeout=120)
+    assert it.parts() == ["0"]
+    with opened(it) as reader:
+        assert len(read(reader)[0]) == 3
+    restart.join()
+
+
+def position(offset: int) -> Position:
+    return {"version": 1, "offset": offset}

@@ -1,0 +1,157 @@
+"""Folders of pictures, each of which becomes a post."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from connectors.sinks.rows import json_of_dead_letter
+from connectors.sources import picture_folder as pictures
+from connectors.sources.parse import parse_post
+from connectors.sources.picture_folder import Pictures, holds_pictures
+from connectors.sources.source import Position, Reader, Unit
+from core.errors import BadRecordError, SettingsError, WorldError
+from core.records import DeadLetter, Message
+
+
+def put(folder: Path, name: str) -> None:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    before = max((it.stat().st_ctime_ns for it in folder.rglob("*") if it.is_file()), default=0)
+    path.touch()
+    while path.stat().st_ctime_ns == before:  # the clock of a file system is coarse
+        path.touch()
+
+
+def opened(folder: Path, part: int = 0, resume: Position | None = None, **settings: int) -> Reader:
+    source = Pictures(folder, follow=bool(settings.pop("follow", 0)), **{"parts": 1, "batch": 3, **settings})
+    return source.open(source.parts()[part], resume)
+
+
+def read_all(reader: Reader) -> list[Unit]:
+    return list(iter(reader.read, None))
+
+
+def names(units: list[Unit]) -> list[str]:
+    return [parse_post(message).url for unit in units for message in unit.messages]
+
+
+def only_message(folder: Path) -> Message:
+    ((found,),) = [unit.messages for unit in read_all(opened(folder))]
+    return found
+
+
+def test_a_picture_becomes_a_post_named_after_it(tmp_path: Path) -> None:
+    put(tmp_path, "cats/two_grumpy-cats.JPG")
+    found = only_message(tmp_path)
+    post = parse_post(found)
+    assert (post.global_id, post.url) == ("cats/two_grumpy-cats.JPG-folder", "cats/two_grumpy-cats.JPG")
+    assert (post.description, post.source) == ("two grumpy cats", "folder")
+    assert found.origin == f"file:{tmp_path}/cats/two_grumpy-cats.JPG"
+
+
+def test_what_is_no_picture_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "notes.txt")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "nowhere.png").symlink_to("gone.png")
+    assert not read_all(opened(tmp_path))
+
+
+def test_pictures_come_in_the_order_of_their_change(tmp_path: Path) -> None:
+    for name in ("b.png", "c.png", "a.png"):
+        put(tmp_path, name)
+    assert names(read_all(opened(tmp_path))) == ["b.png", "c.png", "a.png"]
+
+
+def test_a_unit_holds_at_most_a_batch(tmp_path: Path) -> None:
+    for number in range(7):
+        put(tmp_path, f"{number}.png")
+    assert [len(unit.messages) for unit in read_all(opened(tmp_path, batch=3))] == [3, 3, 1]
+
+
+def test_the_parts_have_every_picture_once(tmp_path: Path) -> None:
+    expected = {f"{number}.png" for number in range(40)}
+    for name in expected:
+        put(tmp_path, name)
+    shares = [names(read_all(opened(tmp_path, part, parts=4))) for part in range(4)]
+    assert sorted(name for share in shares for name in share) == sorted(expected)
+    assert all(shares)
+
+
+def test_the_parts_take_turns(tmp_path: Path) -> None:
+    for number in range(40):
+        put(tmp_path, f"{number}.png")
+    turns = [[unit.turn for unit in read_all(opened(tmp_path, part, parts=2))] for part in range(2)]
+    assert turns == [list(range(part, part + 2 * len(turns[part]), 2)) for part in range(2)]
+
+
+def test_after_any_unit_a_part_goes_on_with_exactly_the_rest(tmp_path: Path) -> None:
+    for number in range(10):
+        put(tmp_path, f"{number}.png")
+    units = read_all(opened(tmp_path))
+    for number, unit in enumerate(units):
+        assert read_all(opened(tmp_path, resume=unit.resume)) == units[number + 1 :]
+
+
+def test_what_comes_between_runs_is_read_by_the_next(tmp_path: Path) -> None:
+    put(tmp_path, "b.png")
+    position = read_all(opened(tmp_path))[-1].resume
+    put(tmp_path, "a.png")
+    assert names(read_all(opened(tmp_path, resume=position))) == ["a.png"]
+
+
+def test_a_followed_folder_shows_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_LIST_SECONDS", 0.0)
+    put(tmp_path, "b.png")
+    reader = opened(tmp_path, follow=1)
+    assert names(read_all(reader)) == ["b.png"]
+    assert not reader.ended
+    put(tmp_path, "a.png")
+    assert names(read_all(reader)) == ["a.png"]
+
+
+def test_a_followed_folder_is_not_listed_all_the_time(tmp_path: Path) -> None:
+    reader = opened(tmp_path, follow=1)
+    put(tmp_path, "a.png")
+    assert reader.read() is None
+
+
+def test_it_ends_after_the_last_picture(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    reader = opened(tmp_path)
+    assert (reader.ended, reader.lag()) == (False, 1)
+    reader.read()
+    assert (reader.ended, reader.lag()) == (True, 0)
+
+
+def test_a_name_that_is_not_utf8_becomes_a_dead_letter_with_its_bytes(tmp_path: Path) -> None:
+    put(tmp_path, os.fsdecode(b"caf\xe9.png"))
+    found = only_message(tmp_path)
+    assert found.value == b"caf\xe9.png"
+    with pytest.raises(BadRecordError) as caught:
+        parse_post(found)
+    letter = DeadLetter(found, "parse", "BadRecordError", str(caught.value))
+    assert rb"caf\\xe9.png" in json_of_dead_letter(letter)
+
+
+def test_a_name_with_a_colon_is_still_a_path(tmp_path: Path) -> None:
+    put(tmp_path, "file:1.png")
+    assert parse_post(only_message(tmp_path)).url == "./file:1.png"
+
+
+def test_a_changed_number_of_parts_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    position = read_all(opened(tmp_path))[0].resume
+    with pytest.raises(SettingsError, match="file_parts=1"):
+        opened(tmp_path, resume=position, parts=2)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match="no such folder"):
+        opened(tmp_path / "gone")
+
+
+def test_whether_a_folder_holds_pictures(tmp_path: Path) -> None:
+    assert not holds_pictures(tmp_path)
+    put(tmp_path, "deeper/a.webp")
+    assert holds_pictures(tmp_path)

@@ -1,0 +1,43 @@
+import subprocess
+import sys
+
+import pytest
+
+from core.errors import WorldError
+from core.settings import Settings
+from models.loading import Models, load_models
+
+
+def test_importing_it_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'transformers', 'easyocr', 'spacy', 'onnx', 'huggingface_hub'}"
+    code = f"import sys, models.loading; found = {heavy} & set(sys.modules); assert not found, found"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_models_agree_with_the_sides(stand_in: Models) -> None:
+    stages = [getattr(stand_in, field).stage for field in ("image", "ocr", "entities", "sentiment", "text")]
+    assert stages == ["embedding", "text", "entities", "sentiment", "text_embedding"]
+    assert (stand_in.image_dimension, stand_in.text_dimension) == (8, 8)
+
+
+@pytest.mark.real
+def test_real_names_say_which_weights(real: Models) -> None:
+    assert real.image.name == "dinov2-small@" + real.image.name[-8:]
+    assert real.text.name == "all-MiniLM-L6-v2@53aa5117"
+    assert (real.image_dimension, real.text_dimension) == (384, 384)
+
+
+@pytest.mark.real
+def test_a_device_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(WorldError, match="MEMEWAX_DEVICE = 'cuda'"):
+        load_models(Settings(device="cuda"))
+
+
+@pytest.mark.real
+def test_torchvision_loads(real: Models) -> None:
+    import torchvision.transforms.functional
+
+    assert torchvision.transforms.functional.to_pil_image

@@ -1,0 +1,216 @@
+"""Clustering as a step: one side for every embedding, and a state that goes on."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import SettingsError
+from core.records import Cluster, ClusterEvent, Embedded, Failed, Side, Vector
+from core.settings import load_settings
+from models.clusterer import Clusterer, StandInClusterer
+from models.clusterers.choice import make_shard
+from models.clusterers.relevant import RelevantClusterer
+from operators import clustering as cluster
+from operators.clustering import ClusterLogic
+from tests.core.test_plain import is_plain
+from tests.models.test_clusterer import scattered
+
+
+class Counting(Clusterer):
+    """A new cluster for everything it learns."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.learned = 0
+
+    def learn(self, embedding: Vector) -> Cluster:
+        if embedding[0] < 0:
+            raise ValueError("below nought")
+        self.learned += 1
+        return Cluster(self.learned, float(embedding[0]))
+
+    def count(self) -> int:
+        return self.learned
+
+    @property
+    def dimension(self) -> int | None:
+        return 1 if self.learned else None
+
+    def state(self) -> dict[str, Any]:
+        return {"version": 1, "algorithm": self.name, "learned": self.learned}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.learned = state["learned"]
+
+
+def embedded(global_id: str, value: Vector | Failed | None, fingerprint: bytes | None = None) -> Embedded:
+    return Embedded(Side(global_id, "embedding", value, 0.1, "a model"), fingerprint)
+
+
+def one(number: float = 1.0) -> Vector:
+    return np.array([number], np.float32)
+
+
+def given(logic: ClusterLogic, *values: Embedded) -> list[Any]:
+    answers, discard = logic.on_batch(list(values))
+    assert not discard
+    sides = [it for it in answers if isinstance(it, Side)]
+    assert [side.global_id for side in sides] == [value.side.global_id for value in values]
+    assert {side.stage for side in sides} <= {"cluster"}
+    return [side.value for side in sides]
+
+
+def restarted(logic: ClusterLogic, clusterer: Clusterer) -> ClusterLogic:
+    return ClusterLogic(clusterer, pickle.loads(pickle.dumps(logic.snapshot())))
+
+
+def test_each_embedding_gets_its_cluster() -> None:
+    logic = ClusterLogic(Counting())
+    assert given(logic, embedded("a", one()), embedded("b", one(0.5))) == [Cluster(1, 1.0), Cluster(2, 0.5)]
+
+
+def test_a_side_says_who_answered_and_how_long_it_took() -> None:
+    ((side,), _) = ClusterLogic(Counting()).on_batch([embedded("a", one())])
+    assert isinstance(side, Side)
+    assert side.model == "counting"
+    assert side.seconds > 0
+
+
+def test_a_failed_embedding_is_passed_on_and_not_learned() -> None:
+    clusterer = Counting()
+    failed = Failed("fetch", "OSError", "no")
+    assert given(ClusterLogic(clusterer), embedded("a", failed), embedded("b", None)) == [failed, None]
+    assert clusterer.learned == 0
+
+
+def test_a_bad_embedding_fails_alone() -> None:
+    values = [embedded("a", one()), embedded("b", one(-1)), embedded("c", one())]
+    first, bad, last = given(ClusterLogic(Counting()), *values)
+    assert bad == Failed("cluster", "ValueError", "below nought")
+    assert (first.id, last.id) == (1, 2)
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+@pytest.mark.parametrize("with_restart", [True, False])
+def test_a_post_that_comes_again_keeps_its_cluster_and_is_not_learned_again(batches: int, with_restart: bool) -> None:
+    clusterer = Counting()
+    logic = ClusterLogic(clusterer)
+    found = given(logic, *[embedded("a", one())] * (3 - batches))
+    if with_restart:
+        clusterer = Counting()
+        logic = restarted(logic, clusterer)
+    found += given(logic, embedded("b", one()), embedded("a", one()))
+    assert found[0] == found[-1] == Cluster(1, 1.0)
+    assert clusterer.learned == 2
+
+
+def test_a_post_whose_embedding_failed_may_succeed_when_it_comes_again() -> None:
+    logic = ClusterLogic(Counting())
+    given(logic, embedded("a", one(-1)))
+    assert given(logic, embedded("a", one())) == [Cluster(1, 1.0)]
+
+
+def test_only_the_last_ids_are_remembered() -> None:
+    logic = ClusterLogic(Counting())
+    given(logic, *(embedded(f"{number}", one()) for number in range(cluster.REMEMBERED + 3)))
+    recent = logic.snapshot()["recent"]
+    assert len(recent) == cluster.REMEMBERED
+    assert min(map(int, recent)) == 3
+
+
+def test_a_restored_step_goes_on_exactly_as_one_that_did_not_stop() -> None:
+    whole, stopped = ClusterLogic(RelevantClusterer()), ClusterLogic(RelevantClusterer())
+    for number, embedding in enumerate(scattered(120)):
+        value = embedded(f"{number % 100}", embedding)
+        stopped = restarted(stopped, RelevantClusterer())
+        assert given(stopped, value) == given(whole, value)
+
+
+def test_a_snapshot_holds_only_plain_values() -> None:
+    logic = ClusterLogic(RelevantClusterer())
+    given(logic, *(embedded(f"{number}", it) for number, it in enumerate(scattered(20))))
+    state = logic.snapshot()
+    assert state["version"] == 3
+    assert is_plain(state)
+
+
+def test_a_snapshot_does_not_change_with_the_step() -> None:
+    logic = ClusterLogic(Counting())
+    state = logic.snapshot()
+    given(logic, embedded("a", one()))
+    assert state["recent"] == {}
+
+
+def test_the_clusters_of_another_algorithm_are_refused() -> None:
+    state = ClusterLogic(StandInClusterer()).snapshot()
+    with pytest.raises(SettingsError, match="clusters of stand-in, not of relevant: set MEMEWAX_CLUSTERER=stand-in"):
+        ClusterLogic(RelevantClusterer(), state)
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 4), (4, 1), (2, 4), (4, 2)])
+def test_the_clusters_of_another_number_of_shards_are_refused(before: int, now: int) -> None:
+    state = ClusterLogic(Counting(), shards=before).snapshot()
+    made_by = f"made by {before} shards?, and now there are to be {now}: set MEMEWAX_CLUSTER_SHARDS={before}"
+    with pytest.raises(SettingsError, match=made_by):
+        ClusterLogic(Counting(), state, shards=now)
+    assert ClusterLogic(Counting(), state, shards=before).snapshot()["shards"] == before
+
+
+def test_the_clusters_of_embeddings_of_other_numbers_are_refused() -> None:
+    logic = ClusterLogic(Counting())
+    ClusterLogic(Counting(), logic.snapshot(), dimension=8)  # it has learned none yet
+    given(logic, embedded("a", one()))
+    with pytest.raises(
+        SettingsError, match="embeddings of 1 numbers, and those of the image model have 8: set MEMEWAX_VIT"
+    ):
+        ClusterLogic(Counting(), logic.snapshot(), dimension=8)
+    assert given(ClusterLogic(Counting(), logic.snapshot(), dimension=1), embedded("b", one())) == [Cluster(2, 1.0)]
+
+
+def before_shards_were_noted(state: dict[str, Any]) -> dict[str, Any]:
+    return {**{name: state[name] for name in state if name != "shards"}, "version": 2}
+
+
+def test_a_state_that_did_not_note_shards_is_read_where_there_were_none() -> None:
+    state = before_shards_were_noted(ClusterLogic(RelevantClusterer()).snapshot())
+    ClusterLogic(RelevantClusterer(), state)
+    with pytest.raises(SettingsError, match="made by 1 shard, and now there are to be 4"):
+        ClusterLogic(RelevantClusterer(), state, shards=4)
+
+
+def test_a_state_of_shards_that_did_not_note_how_many_is_read_by_shards_alone() -> None:
+    of_one = make_shard(load_settings(cluster_shards=4))
+    state = before_shards_were_noted(ClusterLogic(of_one, shards=4).snapshot())
+    assert ClusterLogic(RelevantClusterer(), state, shards=4).snapshot()["shards"] == 4
+    with pytest.raises(SettingsError, match="now there is to be one: set MEMEWAX_CLUSTER_SHARDS to what it was"):
+        ClusterLogic(RelevantClusterer(), state, shards=1)
+
+
+def test_what_becomes_of_clusters_follows_the_sides_once() -> None:
+    logic = ClusterLogic(RelevantClusterer())
+    answers, _ = logic.on_batch([embedded(f"{number}", it) for number, it in enumerate(scattered(3))])
+    assert answers[3:] == [ClusterEvent("birth", number) for number in range(3)]
+    again, _ = logic.on_batch([embedded("0", scattered(1)[0])])
+    assert len(again) == 1
+
+
+@pytest.mark.parametrize("with_restart", [True, False])
+def test_a_copy_says_of_which_post_it_is_one(with_restart: bool) -> None:
+    logic = ClusterLogic(Counting())
+    plain = bytes(288)
+    few, far = bytes(31) + b"\x07" + bytes(256), bytes(16) + b"\xff" * 16 + bytes(256)
+    found = given(logic, embedded("a", one(), plain), embedded("b", one(), few), embedded("c", one(), far))
+    if with_restart:
+        logic = restarted(logic, Counting())
+    found += given(logic, embedded("d", one(), far), embedded("b", one(), few), embedded("e", one(), None))
+    assert [it.duplicate_of for it in found] == [None, "a", None, "c", "a", None]
+
+
+def test_a_state_that_knew_no_copies_is_read() -> None:
+    state = ClusterLogic(Counting()).snapshot()
+    del state["duplicates"]
+    logic = ClusterLogic(Counting(), {**state, "version": 1, "recent": {"a": (7, 0.5)}})
+    assert given(logic, embedded("a", one(), bytes(288))) == [Cluster(7, 0.5)]

@@ -1,0 +1,121 @@
+"""Shards learn side by side and agree: as good as one, whatever crashes."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSink, TestingSource, run_main
+from sklearn.metrics import v_measure_score
+
+from core.errors import SettingsError
+from core.merges import Merges
+from core.records import Cluster, ClusterEvent, Embedded, Failed, Side
+from core.settings import load_settings
+from models.clusterers.agreement import Agreement
+from models.clusterers.choice import make_agreement, make_clusterer, make_shard
+from operators.sharded_clustering import AgreeLogic, ShardLogic, cluster_by
+from tests.core.test_plain import is_plain
+from tests.models.clusterers.test_relevant import captioned
+
+SETTINGS = load_settings(cluster_shards=4)
+
+
+def embedded(count: int = 400, seed: int = 1) -> tuple[list[Embedded], list[int]]:
+    embeddings, labels = captioned(count, seed)
+    return [Embedded(Side(f"{number}-reddit", "embedding", it)) for number, it in enumerate(embeddings)], labels
+
+
+def run(values: list[Embedded], settings: Any = SETTINGS) -> tuple[dict[str, Any], list[ClusterEvent]]:
+    """What the flow makes of embeddings, eight at a time."""
+    flow = Dataflow("shards")
+    sides: list[Side[Cluster]] = []
+    events: list[ClusterEvent] = []
+    stream = op.input("in", flow, TestingSource(values, batch_size=8))
+    found = cluster_by("cluster", stream, settings, lambda: make_clusterer(settings))
+    op.output("sides", found.sides, TestingSink(sides))
+    op.output("events", found.events, TestingSink(events))
+    run_main(flow)
+    return {side.global_id: side.value for side in sides}, events
+
+
+def final(values: list[Embedded], settings: Any) -> list[int]:
+    found, events = run(values, settings)
+    merges = Merges(events)
+    return [merges.resolve(found[value.side.global_id].id) for value in values]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_four_shards_are_as_good_as_one(seed: int) -> None:
+    values, labels = embedded(600, seed)
+    one, four = (v_measure_score(labels, final(values, load_settings(cluster_shards=it))) for it in (1, 4))
+    assert four >= one - 0.02
+
+
+def test_every_post_is_answered_once_and_failures_are_passed_on() -> None:
+    values, _ = embedded(40)
+    failed = Failed("embedding", "ValueError", "no")
+    values += [Embedded(Side("bad", "embedding", failed)), Embedded(Side("none", "embedding", None))]
+    found, _ = run(values)
+    assert found.keys() == {value.side.global_id for value in values}
+    assert (found["bad"], found["none"]) == (failed, None)
+
+
+def test_copies_are_found_across_shards() -> None:
+    values, _ = embedded(20)
+    prints = [Embedded(value.side, bytes(288)) for value in values]
+    found, _ = run(prints)
+    assert sum(it.duplicate_of is None for it in found.values()) == 1
+
+
+def test_a_post_that_comes_again_keeps_its_cluster() -> None:
+    values, _ = embedded(60)
+    once, _ = run(values)
+    twice, events = run(values + values)
+    merges = Merges(events)
+    assert {key: merges.resolve(it.id) for key, it in once.items()} == {key: merges.resolve(it.id) for key, it in twice.items()}  # fmt: skip
+
+
+def test_steps_that_are_restored_after_every_batch_go_on_as_those_that_did_not_stop() -> None:
+    values, _ = embedded(200)
+    whole, stopped = steps(), steps()
+    for place in range(0, len(values), 5):
+        assert answers(whole, values[place : place + 5]) == answers(stopped, values[place : place + 5])
+        stopped = restored(stopped)
+
+
+Steps = tuple[list[ShardLogic], AgreeLogic]
+
+
+def steps() -> Steps:
+    return [ShardLogic(make_shard(SETTINGS), 1) for _ in range(2)], AgreeLogic(make_agreement(SETTINGS))
+
+
+def restored(logics: Steps) -> Steps:
+    states = pickle.loads(pickle.dumps([it.snapshot() for it in (*logics[0], logics[1])]))
+    assert is_plain(states)
+    shards = [ShardLogic(make_shard(SETTINGS), 1, state) for state in states[:-1]]
+    return shards, AgreeLogic(make_agreement(SETTINGS), states[-1])
+
+
+def answers(logics: Steps, values: list[Embedded]) -> list[Any]:
+    told = [it for shard in logics[0] for it in shard.on_batch(values)[0]]
+    return [answer.value if isinstance(answer, Side) else answer for answer in logics[1].on_batch(told)[0]]
+
+
+def test_what_a_shard_merges_is_merged_for_all() -> None:
+    agreement = Agreement()
+    one, other, third = np.eye(3, dtype=np.float32)
+    ids = [agreement.learn(0, Cluster(own, 0.0), it).id for own, it in enumerate((one, other, third))]
+    agreement.events()
+    agreement.hear(0, ClusterEvent("merge", 2, 0))
+    assert agreement.events() == [ClusterEvent("merge", ids[2], ids[0])]
+    assert agreement.learn(0, Cluster(0, 0.0), one).id == ids[0]
+    assert agreement.count() == 2
+
+
+def test_other_clusterers_have_no_shards() -> None:
+    with pytest.raises(SettingsError, match="dbstream has but one"):
+        run([], load_settings(cluster_shards=2, clusterer="dbstream"))

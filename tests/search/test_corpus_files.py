@@ -1,0 +1,125 @@
+"""Rows of every format, and of files that are broken."""
+
+import csv
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.errors import WorldError
+from search import corpus_files
+from search.corpus_files import FileRow, RowFile
+
+ROWS: list[dict[str, Any]] = [
+    {"id": f"{n}", "body": text} for n, text in enumerate(["plain", 'a "quote", a comma', "two\nlines", "é\U0001f600"])
+]
+
+
+def as_json(path: Path) -> None:
+    path.write_text(json.dumps(ROWS))
+
+
+def as_jsonl(path: Path) -> None:
+    path.write_text("\n\n".join(map(json.dumps, ROWS)))
+
+
+def as_csv(path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "body"])
+        writer.writeheader()
+        writer.writerows(ROWS)
+
+
+def as_parquet(path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), path)
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "rows.json": as_json,
+    "rows.jsonl": as_jsonl,
+    "rows.csv": as_csv,
+    "rows.parquet": as_parquet,
+}
+
+
+def read(path: Path, content: bytes) -> list[FileRow]:
+    path.write_bytes(content)
+    return list(RowFile(path))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_gives_the_same_rows_each_time(name: str, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path / name)
+    file = RowFile(tmp_path / name)
+    for _ in range(2):
+        assert [row.row for row in file] == ROWS
+        assert file.done == file.size
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.csv"])
+def test_a_packed_file_is_unpacked(name: str, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path / name)
+    packed = tmp_path / f"{name}.gz"
+    packed.write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+    assert [row.row for row in RowFile(packed)] == ROWS
+    packed.write_bytes(packed.read_bytes()[:-20])
+    with pytest.raises(WorldError, match="cannot be read to its end"):
+        list(RowFile(packed))
+
+
+def test_a_broken_line_is_told_with_its_number_and_hurts_no_other(tmp_path: Path) -> None:
+    found = read(tmp_path / "rows.jsonl", b'{"a": 1}\n{"a": \n[1]\n\xff\n{"a": 2}')
+    assert [row.number for row in found] == [1, 2, 3, 4, 5]
+    assert [row.row for row in found] == [{"a": 1}, None, None, None, {"a": 2}]
+    assert "not JSON" in found[1].reason
+    assert found[2].reason == "expected an object of columns"
+    assert found[3].raw == b"\xff\n"
+
+
+def test_an_endless_line_is_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_files, "_MAX_LINE", 100)
+    found = read(tmp_path / "rows.jsonl", b'{"a": "' + b"x" * 1000 + b'"}\n{"a": 2}\n')
+    assert [row.row for row in found] == [None, {"a": 2}]
+    assert "longer than 100 bytes" in found[0].reason
+
+
+def test_a_row_of_too_many_cells_or_other_bytes_is_told(tmp_path: Path) -> None:
+    found = read(tmp_path / "rows.csv", b"\xef\xbb\xbfa,b\n1,2\n1,2,3\n\n\xff,2\n3,\n")
+    assert [row.row for row in found] == [{"a": "1", "b": "2"}, None, None, {"a": "3", "b": None}]
+    assert found[1].reason == "expected 2 cells, found 3"
+    assert (found[2].reason, found[2].raw) == ("not UTF-8", b"\xff,2")
+    assert [row.number for row in found] == [2, 3, 5, 6]
+
+
+def test_an_element_that_is_no_object_is_told(tmp_path: Path) -> None:
+    found = read(tmp_path / "rows.json", b'[{"a": 1.5, "b": [0.5, {"c": 1.25}]}, 7, null, {"a": 2}]')
+    assert [row.row for row in found] == [{"a": 1.5, "b": [0.5, {"c": 1.25}]}, None, None, {"a": 2}]
+    assert [row.number for row in found if row.row is None] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.json", b'[{"a": 1}, {"a"'), ("a.json", b"\x00"), ("a.parquet", b"PAR1 no"), ("a.json.gz", b"no gzip")],
+)
+def test_a_file_that_breaks_off_is_one_clear_error(name: str, content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match=f"{name} cannot be read to its end"):
+        read(tmp_path / name, content)
+
+
+def test_a_file_that_is_not_there_or_of_no_known_format_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match="there is no file"):
+        RowFile(tmp_path / "rows.json")
+    for name in ("rows.xml", "rows", "rows.parquet.gz", "rows.gz"):
+        (tmp_path / name).touch()
+        with pytest.raises(WorldError, match="expected a file of"):
+            RowFile(tmp_path / name)
+
+
+def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
+    for name, content in {"a.jsonl": b"", "b.csv": b"", "c.json": b"[]"}.items():
+        assert read(tmp_path / name, content) == []

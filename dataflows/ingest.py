@@ -11,7 +11,7 @@ Run it with `python -m bytewax.run dataflows.ingest` and `MEMEWAX_*` settings, o
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from dataflows.starting import started_with
 from operators.outputs import write_dead_letters, write_posts
 from operators.posts_input import Unfetched, posts_in

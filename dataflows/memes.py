@@ -18,7 +18,7 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 
 from core.records import SIDES
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from dataflows.starting import started
 from models.clusterer import Clusterer
 from models.loading import Models

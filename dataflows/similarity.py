@@ -12,7 +12,7 @@ Run it with `python -m bytewax.run dataflows.similarity` and `MEMEWAX_*` setting
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from dataflows.starting import started_with
 from operators.query_steps import (
     embed_queries,

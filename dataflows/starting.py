@@ -10,8 +10,8 @@ from bytewax.dataflow import Dataflow
 
 from core import drain
 from core.errors import MemewaxError
-from core.settings import Settings, load_settings
 from core.telemetry import configure_logging
+from dataflows.all_settings import Settings, load_settings
 from dataflows.failures import reported
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from core.errors import WeightsError
 from core.records import Entity, Pixels, Reading, Sentiment
-from core.settings import Settings
 from core.telemetry import log
 from models.base import Embedder, Model
+from models.model_settings import ModelSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Models:
         return self.text.dimension
 
 
-def load_models(settings: Settings) -> Models:
+def load_models(settings: ModelSettings) -> Models:
     """Load all five, once a process.
 
     Takes some seconds and about 1 GB for the real ones. Raises `WeightsError` if the weights of one are nowhere to be
@@ -49,7 +49,7 @@ def load_models(settings: Settings) -> Models:
 # they come late, and `prepare` mends torchvision before anything imports it.
 
 
-def load_image(settings: Settings) -> Embedder[Pixels]:
+def load_image(settings: ModelSettings) -> Embedder[Pixels]:
     """The image model."""
     if settings.models == "stand-in":
         from models.standin import StandInImage
@@ -61,7 +61,7 @@ def load_image(settings: Settings) -> Embedder[Pixels]:
     return VitEmbedder.load(settings, device)
 
 
-def load_ocr(settings: Settings) -> Model[Pixels, Reading]:
+def load_ocr(settings: ModelSettings) -> Model[Pixels, Reading]:
     """The reader of text in pictures."""
     if settings.models == "stand-in":
         from models.standin import StandInOcr
@@ -73,7 +73,7 @@ def load_ocr(settings: Settings) -> Model[Pixels, Reading]:
     return load_reader(settings, device)
 
 
-def load_entities(settings: Settings) -> Model[str, tuple[Entity, ...]]:
+def load_entities(settings: ModelSettings) -> Model[str, tuple[Entity, ...]]:
     """The finder of named entities."""
     if settings.models == "stand-in":
         from models.standin import StandInEntities
@@ -93,7 +93,7 @@ def load_entities(settings: Settings) -> Model[str, tuple[Entity, ...]]:
     return TransformersEntities(weights, device).truecased(truecase)
 
 
-def load_sentiment(settings: Settings) -> Model[str, Sentiment]:
+def load_sentiment(settings: ModelSettings) -> Model[str, Sentiment]:
     """The judge of tone."""
     if settings.models == "stand-in":
         from models.standin import StandInSentiment
@@ -110,7 +110,7 @@ def load_sentiment(settings: Settings) -> Model[str, Sentiment]:
     return TransformersSentiment(sentiment_weights(settings), device)
 
 
-def load_text(settings: Settings) -> Embedder[str]:
+def load_text(settings: ModelSettings) -> Embedder[str]:
     """The sentence model."""
     if settings.models == "stand-in":
         from models.standin import StandInText
@@ -133,7 +133,7 @@ def load_text(settings: Settings) -> Embedder[str]:
     return SentenceEmbedder(weights, device, settings.text_batch)
 
 
-def _prepared(settings: Settings) -> str:
+def _prepared(settings: ModelSettings) -> str:
     from models.torch_runtime import prepare
 
     return prepare(settings)

@@ -9,11 +9,11 @@ from pathlib import Path
 import platformdirs
 
 from core.errors import WeightsError
-from core.settings import Settings
 from models.hashes import sha256_of_all
+from models.model_settings import RuntimeSettings
 
 
-def cache_of(settings: Settings) -> Path:
+def cache_of(settings: RuntimeSettings) -> Path:
     """The folder in which all such folders lie."""
     return settings.models_cache or Path(platformdirs.user_cache_dir("memewax"))
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from core.records import Vector
-from core.settings import Settings
 from models.base import Embedder
 from models.hashes import sha256_of_all
 from models.model_cache import cache_of, kept
+from models.model_settings import ModelSettings
 from models.text_graph import GRAPH, TOKENIZER, TextGraph
 from models.validation import check_texts
 from models.weights import Weights
@@ -29,7 +29,7 @@ class OnnxSentenceEmbedder(Embedder[str]):
         self.dimension = self.one("").size
 
     @classmethod
-    def load(cls, weights: Weights, settings: Settings) -> Self:
+    def load(cls, weights: Weights, settings: ModelSettings) -> Self:
         """The graph of `weights` is made where it is not there yet, which takes some seconds.
 
         Raises `WeightsError` where it cannot be made or kept, or is damaged.
@@ -42,7 +42,7 @@ class OnnxSentenceEmbedder(Embedder[str]):
         return list(self._graph(check_texts(batch)))
 
 
-def graph_folder(weights: Weights, settings: Settings) -> Path:
+def graph_folder(weights: Weights, settings: ModelSettings) -> Path:
     """Where the graph of these weights lies, made if it is not there yet; raises `WeightsError` as `load` does."""
 
     def write(draft: Path) -> None:

@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from core.errors import WorldError
-from core.settings import Settings
+from models.model_settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from torch import library
@@ -17,7 +17,7 @@ _kept: "list[library.Library]" = []
 """torch forgets the operators of a library that is collected."""
 
 
-def prepare(settings: Settings) -> str:
+def prepare(settings: RuntimeSettings) -> str:
     """Mend torchvision, set torch's threads, and say the device: "cuda" or "cpu".
 
     To be called before easyocr, transformers or sentence_transformers are imported. Raises `WorldError` if the settings
@@ -30,7 +30,7 @@ def prepare(settings: Settings) -> str:
     return device_of(settings)
 
 
-def device_of(settings: Settings) -> str:
+def device_of(settings: RuntimeSettings) -> str:
     """The device that the settings come to, "cuda" or "cpu"; raises `WorldError` if it is not there."""
     import torch
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from core.errors import WeightsError
 from core.records import Pixels, Vector
-from core.settings import Settings
 from models.base import Embedder
+from models.model_settings import ModelSettings
 from models.validation import check_pixels
 from models.weights import Weights, image_weights
 
@@ -100,7 +100,7 @@ class VitEmbedder(Embedder[Pixels]):
             self.dimension = self._embed(torch.zeros((1, 3, size, size), device=device)).shape[1]
 
     @classmethod
-    def load(cls, settings: Settings, device: str) -> Self:
+    def load(cls, settings: ModelSettings, device: str) -> Self:
         """The model of `settings.vit`; raises `WeightsError`."""
         return cls(image_weights(settings), device, settings.vit_batch)
 

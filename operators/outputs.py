@@ -23,8 +23,8 @@ from connectors.sinks.rows import (
 )
 from core.errors import SettingsError
 from core.records import ClusterEvent, DeadLetter, Post, Record
-from core.settings import Settings
 from core.telemetry import DEAD_LETTERS, step
+from operators.operator_settings import OutputSettings
 
 if TYPE_CHECKING:
     from connectors.store.posts_table import StoreSink
@@ -44,7 +44,7 @@ class _Line:
 
 
 def write_records(
-    step_id: str, records: Stream[Record], settings: Settings, dimensions: tuple[int, int]
+    step_id: str, records: Stream[Record], settings: OutputSettings, dimensions: tuple[int, int]
 ) -> Stream[DeadLetter]:
     """Write records to every sink of the settings, each as a row.
 
@@ -79,7 +79,7 @@ def write_records(
     return op.merge(f"{step_id}_letters", *letters)
 
 
-def write_cluster_events(step_id: str, events: Stream[ClusterEvent], settings: Settings) -> None:
+def write_cluster_events(step_id: str, events: Stream[ClusterEvent], settings: OutputSettings) -> None:
     """Write what becomes of clusters to every store among the sinks, and to the sink of its own, if there is one."""
     for number, address in enumerate(settings.to):
         if not _is_line(address):
@@ -102,7 +102,7 @@ def write_cluster_events(step_id: str, events: Stream[ClusterEvent], settings: S
             op.output(step_id, lines, _file(settings.cluster_events, step_id))
 
 
-def write_posts(step_id: str, posts: Stream[Post], settings: Settings) -> list[Stream[DeadLetter]]:
+def write_posts(step_id: str, posts: Stream[Post], settings: OutputSettings) -> list[Stream[DeadLetter]]:
     """Write posts to the files and topics of the settings, as they were read; gives what is too large for a topic."""
     if not settings.to or not all(map(_is_line, settings.to)):
         raise SettingsError("posts go to a .jsonl file or to kafka://HOST:PORT/TOPIC: set MEMEWAX_TO (or --to)")
@@ -121,7 +121,7 @@ def write_posts(step_id: str, posts: Stream[Post], settings: Settings) -> list[S
     return letters
 
 
-def write_dead_letters(step_id: str, letters: Stream[DeadLetter], settings: Settings) -> None:
+def write_dead_letters(step_id: str, letters: Stream[DeadLetter], settings: OutputSettings) -> None:
     """Write dead letters to their sink, with the bytes that were read and what went wrong."""
     address = settings.dead_letters_to
     if is_kafka(address):
@@ -134,7 +134,7 @@ def write_dead_letters(step_id: str, letters: Stream[DeadLetter], settings: Sett
         raise SettingsError(f"dead letters go to a .jsonl file or to kafka://HOST:PORT/TOPIC, not to {address!r}")
 
 
-def _check_distinct(settings: Settings) -> None:
+def _check_distinct(settings: OutputSettings) -> None:
     """Two writers would cut each other's file, and what is written into the source would be read as posts."""
     seen = set()
     source = Path(settings.source or "no source").resolve()
@@ -151,7 +151,7 @@ def _is_line(address: str) -> bool:
     return is_file(address) or is_kafka(address)
 
 
-def _topic(address: str, settings: Settings, oversize: Literal["raise", "cut"] = "raise") -> KafkaSink:
+def _topic(address: str, settings: OutputSettings, oversize: Literal["raise", "cut"] = "raise") -> KafkaSink:
     brokers, topic = kafka_address(address)
     sink = KafkaSink(brokers, topic, config=settings.kafka, timeout=settings.kafka_timeout_seconds, oversize=oversize)
     sink.check()

@@ -21,7 +21,7 @@ from connectors.sources.source import Source
 from connectors.sources.unpack import Unpacked
 from core.errors import SettingsError
 from core.records import Arrival, DeadLetter, Failed, Post
-from core.settings import Settings
+from operators.operator_settings import InputSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Posts:
     """Messages that are no posts."""
 
 
-def posts_in(step_id: str, flow: Dataflow, settings: Settings, fetched: Fetching | None = None) -> Posts:
+def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching | None = None) -> Posts:
     """Posts from the source of the settings, with their pictures, fetched ahead as the settings or `fetched` say."""
     source = FetchAhead(
         Unpacked(_source(settings), settings.read_batch),
@@ -46,7 +46,7 @@ def posts_in(step_id: str, flow: Dataflow, settings: Settings, fetched: Fetching
     return Posts(cast("Stream[Arrival]", split.trues), cast("Stream[DeadLetter]", split.falses))
 
 
-def check_source(settings: Settings) -> None:
+def check_source(settings: InputSettings) -> None:
     """Raise `WorldError` where the source is on this machine and not there: before a flow leaves anything behind."""
     if not is_kafka(settings.source) and not is_service(settings.source):
         _source(settings).parts()
@@ -62,7 +62,7 @@ class Unfetched:
         return [Arrival(post, self._NONE) for post in posts]
 
 
-def _source(settings: Settings) -> Source:
+def _source(settings: InputSettings) -> Source:
     address, follow = settings.source, settings.is_followed
     if not address:
         raise SettingsError("no source: set MEMEWAX_SOURCE (or --from) to a file, a folder or kafka://HOST:PORT/TOPIC")
@@ -92,12 +92,12 @@ def _source(settings: Settings) -> Source:
     )
 
 
-def fetching(settings: Settings) -> Fetching:
+def fetching(settings: InputSettings) -> Fetching:
     """How pictures are fetched; raises `SettingsError` where that is not as it must be."""
     return StandInFetcher() if settings.models == "stand-in" else fetcher(settings)
 
 
-def fetcher(settings: Settings) -> Fetcher:
+def fetcher(settings: InputSettings) -> Fetcher:
     """A fetcher with the limits of the settings, for paths below the source's folder; raises `SettingsError`."""
     folder = settings.fetch_folder
     if folder is None and not is_kafka(settings.source) and not is_service(settings.source):

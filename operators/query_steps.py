@@ -18,8 +18,8 @@ from connectors.sources.messages import Messages
 from connectors.sources.source import Source
 from core.errors import SettingsError
 from core.records import Failed, Message
-from core.settings import Settings
 from core.telemetry import ANSWERS, QUERIES, log
+from operators.operator_settings import QuerySettings
 from search import answering
 from search.answer import ANSWERS as ANSWERS_TABLE
 from search.answer import (
@@ -41,12 +41,14 @@ _KAFKA: Final = {"linger.ms": "0", "socket.nagle.disable": "true"}
 """Somebody waits for each message; what comes while one is under way is sent together all the same."""
 
 
-def queries_in(step_id: str, flow: Dataflow, settings: Settings) -> Stream[Message]:
+def queries_in(step_id: str, flow: Dataflow, settings: QuerySettings) -> Stream[Message]:
     """Messages from the topic or file of queries."""
     return op.input(step_id, flow, Messages(_source(settings)))
 
 
-def read_queries(step_id: str, messages: Stream[Message], settings: Settings) -> tuple[Stream[Query], Stream[Answer]]:
+def read_queries(
+    step_id: str, messages: Stream[Message], settings: QuerySettings
+) -> tuple[Stream[Query], Stream[Answer]]:
     """Queries, and answers to those that are none."""
     parse = parse_query if settings.queries_form == "memewax" else parse_first_version
 
@@ -70,7 +72,7 @@ def embed_queries(step_id: str, queries: Stream[Query], models: Embedders) -> St
     return op.flat_map_batch(step_id, queries, lambda batch: answering.embed(batch, models))
 
 
-def find_nearest(step_id: str, embedded: Stream[Embedded], settings: Settings) -> Stream[Answer]:
+def find_nearest(step_id: str, embedded: Stream[Embedded], settings: QuerySettings) -> Stream[Answer]:
     """The answer to each query."""
     corpora = OpenCorpora.of(settings)
     log.info("ready to answer", rows=corpora.open_all())
@@ -83,7 +85,7 @@ def find_nearest(step_id: str, embedded: Stream[Embedded], settings: Settings) -
     return op.flat_map_batch(step_id, embedded, nearest)
 
 
-def tap_embeddings(step_id: str, embedded: Stream[Embedded], settings: Settings) -> None:
+def tap_embeddings(step_id: str, embedded: Stream[Embedded], settings: QuerySettings) -> None:
     """Sentences with their vectors into the second topic of the first version, where the settings name it."""
     if not settings.sentence_embeddings:
         return
@@ -99,7 +101,7 @@ def tap_embeddings(step_id: str, embedded: Stream[Embedded], settings: Settings)
     op.output(step_id, messages, _topic(settings.sentence_embeddings, settings))
 
 
-def write_answers(step_id: str, answers: Stream[Answer], settings: Settings) -> None:
+def write_answers(step_id: str, answers: Stream[Answer], settings: QuerySettings) -> None:
     """Answers to their topic or file, and into a table of the store."""
 
     def counted(batch: list[Answer]) -> list[Answer]:
@@ -139,7 +141,7 @@ def _messages(step_id: str, answers: Stream[Answer], max_bytes: int) -> KeyedStr
     return op.map(step_id, answers, message)
 
 
-def _source(settings: Settings) -> Source:
+def _source(settings: QuerySettings) -> Source:
     address = settings.queries
     follow = is_kafka(address) if settings.follow is None else settings.follow
     if is_kafka(address):
@@ -165,7 +167,7 @@ def _source(settings: Settings) -> Source:
     )
 
 
-def _topic(address: str, settings: Settings) -> KafkaSink:
+def _topic(address: str, settings: QuerySettings) -> KafkaSink:
     brokers, topic = kafka_address(address)
     sink = KafkaSink(brokers, topic, config={**_KAFKA, **settings.kafka}, timeout=settings.kafka_timeout_seconds)
     sink.check()

@@ -12,12 +12,12 @@ from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from core.records import Cluster, ClusterEvent, Embedded, Side
-from core.settings import Settings
 from core.telemetry import CLUSTERS, step
 from models.clusterer import Clusterer
 from models.clusterers.agreement import Agreement
 from models.clusterers.choice import make_agreement, make_shard
 from models.duplicates import Duplicates
+from models.model_settings import ClusterSettings
 from operators.clustering import REMEMBERED, STAGE, Answer, Clustered, ClusterLogic, cluster, clustered
 
 _KEY: Final = "all"
@@ -36,7 +36,7 @@ class Told:
 def cluster_by(
     step_id: str,
     embedded: Stream[Embedded],
-    settings: Settings,
+    settings: ClusterSettings,
     make_clusterer: Callable[[], Clusterer],
     dimension: int | None = None,
 ) -> Clustered:

@@ -32,10 +32,10 @@ from core.records import (
     Side,
     Vector,
 )
-from core.settings import Settings
 from core.telemetry import STEP_ERRORS, log, step
 from operators.clustering import STAGE as CLUSTER_STAGE
 from operators.infer import Read
+from operators.operator_settings import TapSettings
 
 STEP: Final = "taps"
 
@@ -56,7 +56,7 @@ class Inner:
     sentiment: Stream[Side[Sentiment]]
 
 
-def write_taps(step_id: str, inner: Inner, settings: Settings) -> None:
+def write_taps(step_id: str, inner: Inner, settings: TapSettings) -> None:
     """Write each inner stream to its topics at `settings.taps`; no steps at all where that is empty."""
     if not settings.taps:
         return
@@ -84,7 +84,7 @@ def write_taps(step_id: str, inner: Inner, settings: Settings) -> None:
     op.output(step_id, op.merge(f"{step_id}_all", *streams), sink)
 
 
-def chosen_taps(settings: Settings) -> list[str]:
+def chosen_taps(settings: TapSettings) -> list[str]:
     """Names of the topics to write; raises `SettingsError` where one is none, or is a topic of the flow's own."""
     names = [topic.name for topic in TAPS]
     unknown = sorted(set(settings.taps_only) - set(names))

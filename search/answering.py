@@ -11,7 +11,6 @@ import numpy as np
 from connectors.fetching.decode import decode
 from core.errors import BadRecordError, WeightsError
 from core.records import Failed, Pixels, Vector
-from core.settings import Settings
 from core.telemetry import STEP_ERRORS, log, step
 from models.base import Embedder
 from models.loading import load_image, load_text
@@ -19,6 +18,7 @@ from search.answer import Answer
 from search.corpus import Corpus, Hit
 from search.open_corpora import OpenCorpora
 from search.query import By, Query
+from search.search_settings import EmbedderSettings
 
 EMBED: Final = "embed"
 SEARCH: Final = "search"
@@ -47,10 +47,10 @@ class Embedded:
     """That its batch took."""
 
 
-def load_embedders(settings: Settings, *, images: bool) -> Embedders:
+def load_embedders(settings: EmbedderSettings, *, images: bool) -> Embedders:
     """The models of the settings; one whose weights are missing is a reason that its queries get for an answer."""
 
-    def loaded(load: Callable[[Settings], Embedder[Subject]]) -> Embedder[Subject] | Failed:
+    def loaded(load: Callable[[EmbedderSettings], Embedder[Subject]]) -> Embedder[Subject] | Failed:
         try:
             return load(settings)
         except WeightsError as error:

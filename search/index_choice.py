@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from core.settings import Settings
+from search.search_settings import SearchSettings
 from search.vector_index import Exact, Nearest
 
 
@@ -20,7 +20,7 @@ class IndexChoice:
     """Rows whose exact cosine is looked at by an index that is not exact."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: SearchSettings) -> Self:
         """As the settings say."""
         return cls(settings.index, settings.index_exact_rows, settings.index_shortlist)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Self
 
 from core.errors import BadRecordError, MemewaxError
-from core.settings import Settings
 from core.telemetry import log
 from search.corpus import Corpus
 from search.corpus_layout import POSTS
@@ -14,6 +13,7 @@ from search.corpus_store import beside, corpus_names, open_table, usual_corpus
 from search.index_choice import IndexChoice
 from search.query import By
 from search.reduction import projection_names
+from search.search_settings import SearchSettings
 
 _IMAGES = "embeddings"
 _BY_SIZE = IndexChoice()
@@ -41,7 +41,7 @@ class OpenCorpora:
         self._usual = ""
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: SearchSettings) -> Self:
         """Those of the settings' store."""
         reduced = settings.index_reduced
         return cls(settings.store, settings.corpus_refresh_seconds, IndexChoice.of(settings), reduced=reduced)

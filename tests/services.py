@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
-from core.settings import Settings
+from dataflows.all_settings import Settings
 
 CLIENT_ID: Final = "id-of-tests"
 SECRET: Final = "secret-of-tests"

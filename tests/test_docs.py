@@ -8,7 +8,8 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
-from core.settings import PREFIX, Settings
+from core.settings import PREFIX
+from dataflows.all_settings import Settings
 from memewax.commands.app import app
 from tests.folders import ROOT
 

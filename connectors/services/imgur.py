@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from connectors.services.api_client import Client
 from connectors.services.api_web import TroubleError, Web
@@ -13,6 +13,7 @@ from connectors.services.listing import Cursor, Found, Item, Listing, Page, Pict
 from connectors.services.pace import Quota
 from connectors.services.refusals import MissingError
 from core.errors import SettingsError
+from core.settings import Group
 
 QUOTAS: Final = (
     Quota("x-ratelimit-userremaining", "x-ratelimit-userreset"),
@@ -24,6 +25,17 @@ _KINDS: Final = {
     "tag": "gallery/t/{}/time/day",
     "user": "account/{}/submissions",
 }
+
+
+class ImgurSettings(Group):
+    """Who asks Imgur, and where."""
+
+    imgur_client_id: SecretStr = Field(
+        SecretStr(""),
+        description="Of an application made at https://api.imgur.com/oauth2/addclient; needed for imgur:NAME.",
+    )
+
+    imgur_url: str = Field("https://api.imgur.com/3", pattern="^https?://.", description="Where Imgur's API is.")
 
 
 class ClientId:

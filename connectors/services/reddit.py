@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SecretStr
 
 from connectors.services.api_client import Client
 from connectors.services.api_web import TroubleError
 from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
 from connectors.services.pace import Quota
+from core.settings import Group
 
 QUOTAS: Final = (Quota("x-ratelimit-remaining", "x-ratelimit-reset"),)
 _PAGE: Final = 100
@@ -21,6 +22,31 @@ _PICTURE: Final = re.compile(r"\.(jpe?g|png|gif|webp|bmp|avif)$", re.IGNORECASE)
 _VIDEO: Final = re.compile(r"\.(gifv|mp4|webm|mov)$", re.IGNORECASE)
 _IMGUR_PAGE: Final = re.compile(r"/(\w{5,8})$")
 """A page with one picture, whose file has the same name."""
+
+
+class RedditSettings(Group):
+    """Who asks Reddit, and where."""
+
+    reddit_client_id: SecretStr = Field(
+        SecretStr(""),
+        description="Of an application made at https://www.reddit.com/prefs/apps; needed for reddit:NAME.",
+    )
+
+    reddit_client_secret: SecretStr = Field(SecretStr(""), description="Of the same application.")
+
+    reddit_user_agent: str = Field(
+        "",
+        max_length=256,
+        description="Reddit wants to know who asks: 'linux:APPLICATION:v1.0 (by /u/NAME)'; empty: memewax and its version.",
+    )
+
+    reddit_url: str = Field(
+        "https://oauth.reddit.com", pattern="^https?://.", description="Where Reddit's API is; another one for tests."
+    )
+
+    reddit_token_url: str = Field(
+        "https://www.reddit.com/api/v1/access_token", pattern="^https?://.", description="Where Reddit gives tokens."
+    )
 
 
 class Subreddit(Listing):

@@ -9,19 +9,31 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from connectors.services.api_client import Client
 from connectors.services.api_web import TroubleError, Web
 from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
 from connectors.services.markup import read_html
 from connectors.services.pace import Quota
+from core.settings import Group
 
 QUOTAS: Final = (
     Quota("x-ratelimit-perhour-remaining", "x-ratelimit-perhour-reset"),
     Quota("x-ratelimit-perday-remaining", "x-ratelimit-perday-reset"),
 )
 _PAGE: Final = 20
+
+
+class TumblrSettings(Group):
+    """Who asks Tumblr, and where."""
+
+    tumblr_api_key: SecretStr = Field(
+        SecretStr(""),
+        description="The consumer key of an application made at https://www.tumblr.com/oauth/apps; needed for tumblr:NAME.",
+    )
+
+    tumblr_url: str = Field("https://api.tumblr.com/v2", pattern="^https?://.", description="Where Tumblr's API is.")
 
 
 class ApiKey:

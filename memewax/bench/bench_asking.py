@@ -13,7 +13,8 @@ from itertools import count, cycle
 from typing import Final
 
 from core.errors import MemewaxError, WorldError
-from core.settings import PREFIX, Settings
+from core.settings import PREFIX
+from dataflows.all_settings import Settings
 from memewax.bench.bench_topics import Topics
 from memewax.commands.asker import Asker
 

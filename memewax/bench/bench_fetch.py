@@ -18,7 +18,7 @@ from rich.table import Table
 
 from core.errors import WorldError
 from core.records import Failed, Message, Post
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from memewax.bench.machine import machine
 
 

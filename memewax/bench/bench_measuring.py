@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from memewax.bench.bench_asking import Load, Questions, served
 from memewax.bench.bench_corpus import SYNTHETIC, Rows, questions, read_rows, write_synthetic
 from memewax.bench.bench_stores import by_dimensions, plot

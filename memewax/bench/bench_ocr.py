@@ -20,7 +20,7 @@ from rich.table import Table
 
 from core.errors import SettingsError
 from core.records import Failed, Pixels, Reading
-from core.settings import Settings, load_settings
+from dataflows.all_settings import Settings, load_settings
 from models.base import Model
 
 STOCK: Final = "stock"

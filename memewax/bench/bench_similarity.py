@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 
 
 def similarity(

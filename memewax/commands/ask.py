@@ -14,8 +14,8 @@ from rich.console import Console
 
 from core.errors import MemewaxError, SettingsError, WorldError
 from core.records import Message
-from core.settings import Settings, load_settings
 from core.telemetry import configure_logging
+from dataflows.all_settings import Settings, load_settings
 from memewax.commands.hits import print_answer, safe_json
 
 Body = dict[str, Any]

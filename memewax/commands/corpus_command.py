@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from core.errors import WorldError
-from core.settings import load_settings
 from core.telemetry import configure_logging
+from dataflows.all_settings import load_settings
 from memewax.commands.corpus_reduce import reduce
 from memewax.commands.corpus_shown import AsJson, Name, Store, bar, console, print_rows, store_of, write_json
 

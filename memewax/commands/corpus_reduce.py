@@ -11,7 +11,7 @@ import orjson
 import typer
 
 from core.errors import SettingsError, WorldError
-from core.settings import Settings, load_settings
+from dataflows.all_settings import Settings, load_settings
 from memewax.commands.corpus_shown import AsJson, Name, Store, bar, print_rows, store_of, write_json
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 
 Store = Annotated[Path | None, typer.Option("--store", "--to", help="Folder of the store; by default MEMEWAX_STORE.")]
 Name = Annotated[str, typer.Option(help="Name of the corpus.")]

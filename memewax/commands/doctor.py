@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from core.errors import MemewaxError, WorldError
-from core.settings import Settings, load_settings
+from dataflows.all_settings import Settings, load_settings
 from models.loading import load_text
 from models.torch_runtime import prepare
 from models.weights import (

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from core.errors import WorldError
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 
 if TYPE_CHECKING:
     from memewax.evaluation.measures import Report

@@ -7,7 +7,7 @@ from typing import Any
 
 from connectors.endpoints import is_file, is_kafka, is_service
 from core.errors import SettingsError, WorldError
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import is_prepared, prepare_recovery
 from memewax.commands.supervise import Ended, Job, run_job

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final
 import orjson
 import typer
 
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 from memewax.commands.counts import Counts
 from memewax.commands.flow_run import run_flow
 from memewax.commands.progress import Progress

@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from core.errors import SettingsError
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 from memewax.commands.counts import Counts
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import prepare_recovery

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from core.settings import PREFIX, Settings, is_secret, load_settings
+from core.settings import PREFIX
+from dataflows.all_settings import Settings, is_secret, load_settings
 
 _INDENT: Final = "    "
 

@@ -16,8 +16,8 @@ from connectors.topics.admin import Cluster, Difference, differences, fitted
 from connectors.topics.asyncapi import asyncapi_document, yaml_of
 from connectors.topics.declared import Topic, chosen
 from core.errors import WorldError
-from core.settings import load_settings
 from core.telemetry import configure_logging
+from dataflows.all_settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Make, check and describe the topics of memewax, from one list.")
 

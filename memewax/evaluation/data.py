@@ -13,7 +13,7 @@ from connectors.fetching.decode import decode
 from connectors.sources.parse import parse_post
 from core.errors import BadRecordError, WorldError
 from core.records import Failed, Message, Pixels, Post
-from core.settings import Settings
+from dataflows.all_settings import Settings
 
 POSTS: Final = "posts.jsonl"
 """The posts of a folder; where it has none, all its .jsonl files are read."""

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from core.errors import WorldError
 from core.merges import Merges
 from core.records import Failed, Vector
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from memewax.evaluation.data import Known, picture_of
 from memewax.evaluation.measures import Figure, Indices, Report, with_intervals
 from memewax.evaluation.progress_bar import Steps

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from core.records import Failed, Pixels, Reading
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from memewax.evaluation.data import Known, picture_of
 from memewax.evaluation.measures import Figure, Report, with_intervals
 from memewax.evaluation.progress_bar import Steps

@@ -4,8 +4,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from core.errors import SettingsError
-from core.settings import Settings
 from models.clusterer import Clusterer, StandInClusterer
+from models.model_settings import ClusterSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ STRICT: Final = {"join": 0.7, "merge": 0.7, "start": 0.9}
 """Parameters of a shard: what it puts together nobody takes apart."""
 
 
-def make_clusterer(settings: Settings) -> Clusterer:
+def make_clusterer(settings: ClusterSettings) -> Clusterer:
     """A new one; raises `SettingsError` for a parameter that it does not have.
 
     Names are those of `MEMEWAX_CLUSTERER`: `relevant`, `dbstream`, and river's own as `river-…`.
@@ -39,14 +39,14 @@ def make_clusterer(settings: Settings) -> Clusterer:
         raise SettingsError(f"MEMEWAX_CLUSTERER_PARAMETERS of {settings.clusterer}: {error}") from None
 
 
-def make_shard(settings: Settings) -> Clusterer:
+def make_shard(settings: ClusterSettings) -> Clusterer:
     """One of several that learn side by side."""
     from models.clusterers.relevant import RelevantClusterer
 
     return RelevantClusterer(**{**settings.clusterer_parameters, **STRICT})
 
 
-def make_agreement(settings: Settings) -> "Agreement":
+def make_agreement(settings: ClusterSettings) -> "Agreement":
     """What agrees on the clusters of all; raises `SettingsError` for a clusterer that has no shards."""
     from models.clusterers.agreement import Agreement
 

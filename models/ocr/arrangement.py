@@ -2,13 +2,13 @@
 
 import cv2
 
-from core.settings import Settings
+from models.model_settings import ModelSettings
 from models.ocr.parts import Detector, Recogniser
 from models.ocr.reader import OcrReader
 from models.weights import Weights, ocr_engines, ocr_weights
 
 
-def load_reader(settings: Settings, device: str) -> OcrReader:
+def load_reader(settings: ModelSettings, device: str) -> OcrReader:
     """`settings.ocr`, loaded; `models.torch_runtime.prepare` comes before. Raises `WeightsError`."""
     cv2.setNumThreads(settings.threads_per_model)
     weights = [ocr_weights(settings, engine) for engine in ocr_engines(settings)]
@@ -22,7 +22,7 @@ def load_reader(settings: Settings, device: str) -> OcrReader:
 # What an engine needs takes seconds to import, so only the chosen one is.
 
 
-def _detector(weights: Weights, settings: Settings, device: str) -> Detector:
+def _detector(weights: Weights, settings: ModelSettings, device: str) -> Detector:
     if weights.id == "easyocr":
         from models.ocr.easyocr import CraftDetector
 
@@ -32,7 +32,7 @@ def _detector(weights: Weights, settings: Settings, device: str) -> Detector:
     return DbDetector(weights.path, device, threads=settings.threads_per_model, canvas=settings.ocr_canvas)
 
 
-def _recogniser(weights: Weights, settings: Settings, device: str) -> Recogniser:
+def _recogniser(weights: Weights, settings: ModelSettings, device: str) -> Recogniser:
     if weights.id == "easyocr":
         from models.ocr.easyocr import CrnnRecogniser
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from core.records import Line, Pixels, Reading
-from core.settings import Settings
 from models.base import Model
+from models.model_settings import ModelSettings
 from models.ocr.easyocr import reader_of
 from models.validation import check_pixels
 from models.weights import ocr_weights
@@ -19,7 +19,7 @@ class StockEasyOcr(Model[Pixels, Reading]):
     name = "stock easyocr"
     batch_size = 1
 
-    def __init__(self, settings: Settings, device: str) -> None:
+    def __init__(self, settings: ModelSettings, device: str) -> None:
         """Load it; `models.torch_runtime.prepare` comes before. Raises `WeightsError`."""
         self._reader = reader_of(ocr_weights(settings, "easyocr").path, device)
 

@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from connectors.store.posts_table import PostStore
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from memewax import __version__
 from memewax.__main__ import main
 from memewax.commands.app import app

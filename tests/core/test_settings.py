@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import SettingsError
-from core.settings import PREFIX, Settings, load_settings
+from core.settings import PREFIX
+from dataflows.all_settings import Settings, load_settings
 from memewax.commands.settings_command import settings as show_settings
 
 Patch = pytest.MonkeyPatch

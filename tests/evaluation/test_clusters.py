@@ -6,7 +6,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, v
 
 from core.errors import WorldError
 from core.records import Cluster, ClusterEvent, Vector
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from memewax.evaluation.data import posts_of
 from memewax.evaluation.eval_clusters import agreement, birch, embed, online, oracle, report
 from memewax.evaluation.progress_bar import Steps

@@ -6,7 +6,7 @@ from PIL import Image
 
 from core.errors import WorldError
 from core.records import Failed
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from memewax.demo import load_truth, make_posts
 from memewax.evaluation.data import POSTS, lines_of, picture_of, posts_of
 from tests.evaluation.conftest import write_lines, write_posts

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from memewax.evaluation import eval_ocr as ocr
 from memewax.evaluation.data import posts_of
 from memewax.evaluation.eval_clusters import embed, report

@@ -14,8 +14,8 @@ import numpy as np
 from bytewax.dataflow import Dataflow
 
 from core.records import Line, Pixels, Reading, Vector
-from core.settings import Settings
 from dataflows import starting
+from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from models.base import Embedder, Model
 from models.clusterer import Clusterer

@@ -14,7 +14,7 @@ from bytewax.testing import run_main
 from connectors.fetching import fetch_ahead
 from connectors.sinks import jsonl_sink
 from connectors.store.posts_table import PostStore
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
 from models.clusterers.relevant import RelevantClusterer

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from connectors.topics.admin import Cluster, fitted
 from connectors.topics.declared import TAPS
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
 from models.clusterers.dbstream import DbstreamClusterer

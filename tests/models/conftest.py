@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.base import Embedder
 from models.loading import Models, load_models, load_text
 from models.ocr.arrangement import load_reader

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models import catalogue as known
 from models.torch_runtime import prepare
 from models.weights import image_weights

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from core.errors import WorldError
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from memewax.commands.doctor import diagnose, doctor
 from models.weights import ORDER
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from core.errors import WorldError
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.loading import Models, load_models
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.loading import Models, load_text
 from models.text_graph import TextGraph
 from models.text_onnx import OnnxSentenceEmbedder, graph_folder
@@ -109,7 +109,7 @@ def test_a_graph_that_is_there_needs_no_transformers(real: Models, settings: Set
     assert real.text
     code = f"""
 import sys
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.loading import load_text
 load_text(Settings(models_cache={str(settings.models_cache)!r}, device="cpu")).one("a text")
 found = {{"transformers", "sentence_transformers", "torchvision"}} & set(sys.modules)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.errors import WeightsError
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.entities import SpacyEntities
 from models.loading import Models
 from models.weights import entity_weights

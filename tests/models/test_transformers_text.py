@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import WeightsError
 from core.records import Entity
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.base import Model
 from models.loading import load_entities, load_sentiment
 from models.transformers_text import moods

@@ -7,7 +7,7 @@ import pytest
 from skimage import data
 
 from core.errors import WeightsError
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.loading import Models
 from models.torch_runtime import prepare
 from models.vit import Preprocessing, VitEmbedder

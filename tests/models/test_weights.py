@@ -8,7 +8,7 @@ import huggingface_hub
 import pytest
 
 from core.errors import WeightsError
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models import catalogue as known
 from models import weights
 from models.catalogue import Known, Wheel

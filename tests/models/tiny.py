@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.records import Entity, Sentiment
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.base import Model
 from models.loading import load_entities, load_sentiment
 from models.torch_runtime import prepare

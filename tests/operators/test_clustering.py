@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import SettingsError
 from core.records import Cluster, ClusterEvent, Embedded, Failed, Side, Vector
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 from models.clusterer import Clusterer, StandInClusterer
 from models.clusterers.choice import make_shard
 from models.clusterers.relevant import RelevantClusterer

@@ -14,7 +14,7 @@ from connectors.sinks.rows import HEADER_PREFIX
 from connectors.store.posts_table import PostStore
 from core.errors import SettingsError, WorldError
 from core.records import DeadLetter, Failed, Record
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from operators.outputs import write_dead_letters, write_records
 from tests.brokers import MockBroker, create_topic, read_topic
 from tests.making import message, post, record, sides

@@ -13,7 +13,7 @@ from sklearn.metrics import v_measure_score
 from core.errors import SettingsError
 from core.merges import Merges
 from core.records import Cluster, ClusterEvent, Embedded, Failed, Side
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 from models.clusterers.agreement import Agreement
 from models.clusterers.choice import make_agreement, make_clusterer, make_shard
 from operators.sharded_clustering import AgreeLogic, ShardLogic, cluster_by

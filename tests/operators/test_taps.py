@@ -14,7 +14,7 @@ from connectors.topics.bodies import schema
 from connectors.topics.declared import TAPS
 from core.errors import SettingsError, WorldError
 from core.records import Cluster, Failed, Reading, Side
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from models.clusterer import StandInClusterer
 from models.loading import load_models

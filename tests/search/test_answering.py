@@ -15,7 +15,7 @@ from PIL import Image
 from connectors.store.posts_table import PostStore
 from core.errors import WeightsError
 from core.records import Failed, Message, Vector
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.standin import StandInText
 from search import answering
 from search.answer import Answer, json_of_answer, result_row

@@ -19,7 +19,7 @@ import pytest
 
 from core.errors import BadRecordError, SettingsError, WorldError
 from core.records import Vector
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.standin import StandInText
 from search import corpus_loading as corpus_load
 from search.cleaning import STEPS, Step, steps_of, usual_steps

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from search.index_choice import IndexChoice
 from search.onebit import OneBit
 from search.recall import Recall, measure_recall, others, recall_of

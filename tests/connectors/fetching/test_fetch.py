@@ -19,7 +19,7 @@ from connectors.fetching.fetch import Fetcher, Limits, StandInFetcher
 from connectors.fetching.web import WebLimits
 from core.errors import SettingsError
 from core.records import Arrival, Failed
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 from operators.posts_input import fetching
 from tests.brokers import unused_address
 from tests.making import post

@@ -15,8 +15,8 @@ from bytewax.testing import run_main
 
 from connectors.fetching.fetch import Fetching
 from core.records import Arrival, Failed
-from core.settings import Settings
 from core.telemetry import FETCHES
+from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from models.clusterer import StandInClusterer
 from models.loading import load_models
@@ -136,7 +136,7 @@ def test_none_of_them_stops_the_flow(folder: Path, tmp_path: Path) -> None:
 
 _ALL_AT_ONCE = """
 import sys
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from operators.posts_input import fetching
 from tests.making import post
 

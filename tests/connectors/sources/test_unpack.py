@@ -15,7 +15,7 @@ from connectors.sources.parse import MAX_BYTES, parse_post
 from connectors.sources.source import Position, Reader, Source, Unit
 from connectors.sources.unpack import Unpacked, unpacked
 from core.records import Arrival, DeadLetter, Message
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from operators.posts_input import posts_in
 from tests.making import message
 

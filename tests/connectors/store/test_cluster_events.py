@@ -18,7 +18,7 @@ from connectors.store.posts_table import PostStore
 from connectors.topics.bodies import schema
 from core.errors import WorldError
 from core.records import Cluster, ClusterEvent, Record
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 from operators.outputs import write_cluster_events
 from search.cluster_summaries import exemplars, merges_of, summaries
 from tests.making import ANSWERS, post, sides, vector

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from core.errors import SettingsError
 from core.merges import Merges
 from core.records import ClusterEvent, Vector
-from core.settings import load_settings
+from dataflows.all_settings import load_settings
 from models.clusterers.choice import make_clusterer
 from models.clusterers.dbstream import DbstreamClusterer
 from models.clusterers.exemplars import Exemplars

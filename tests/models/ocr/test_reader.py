@@ -98,7 +98,7 @@ def test_the_name_says_which_engines_read(readers: dict[str, OcrReader]) -> None
 def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     start = """
 import sys, numpy, psutil, PIL.Image
-from core.settings import Settings
+from dataflows.all_settings import Settings
 from models.torch_runtime import prepare
 from models.ocr.arrangement import load_reader
 settings = Settings(device="cpu", ocr=sys.argv[1])

@@ -1,0 +1,81 @@
+"""Every setting, typed, from `MEMEWAX_*` variables and `memewax.toml`: the groups of all parts, put together.
+
+A variable wins over the file. Lists are comma-separated in a variable (`MEMEWAX_TO=./store,records.jsonl`) and arrays in
+the file.
+"""
+
+import os
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from core.errors import SettingsError
+from core.settings import FILE, PREFIX, LogSettings
+from models.model_settings import ClusterSettings
+from operators.operator_settings import InputSettings, JoinSettings, QuerySettings, TapSettings
+from search.search_settings import EmbedderSettings
+
+
+class Settings(
+    LogSettings,
+    TapSettings,
+    QuerySettings,
+    JoinSettings,
+    ClusterSettings,
+    EmbedderSettings,
+    InputSettings,
+    BaseSettings,
+):
+    """Everything that can be set; the text of a field is its reason. The fields of the last group come first."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, toml_file=FILE, extra="forbid", env_ignore_empty=True, frozen=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from overrides, variables and file; raises `SettingsError` naming each bad variable and its value."""
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+    )
+    if unknown:
+        raise SettingsError(f"unknown setting {', '.join(unknown)}; `memewax settings` lists those that exist")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(dict(problem)) for problem in error.errors())) from None
+    except ValueError as error:  # the file is not TOML, or a variable is not JSON where JSON is needed
+        raise SettingsError(f"settings cannot be read, of {FILE} or a variable: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{FILE}: {error.strerror}") from None
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting may hold a password or a key, which is never shown."""
+    field = Settings.model_fields.get(name)
+    return name == "kafka" or (field is not None and field.annotation is SecretStr)
+
+
+def _describe(problem: dict[str, Any]) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else "?"
+    if problem.get("type") == "extra_forbidden":
+        return f"unknown setting {name} in {FILE}; `memewax settings` lists those that exist"
+    where = f"{PREFIX}{name.upper()} (or {name} in {FILE})"
+    value = str(problem.get("input"))
+    shown = "(hidden)" if is_secret(name) else repr(value[:80])
+    return f"{where} = {shown}: {problem['msg']}"

@@ -1,0 +1,117 @@
+"""Settings of the models: what computes, and each model by its name."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from core.settings import Group
+
+
+class RuntimeSettings(Group):
+    """What computes: processes, device, threads; and whether models are real."""
+
+    processes: int = Field(1, ge=1, le=256, description="Processes on this machine; models share its cores among them.")
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there, else cpu.")
+
+    threads: int = Field(0, ge=0, le=1024, description="Threads of a model on the CPU; 0: cores divided by processes.")
+
+    models: Literal["real", "stand-in"] = Field(
+        "real", description="stand-in: answers at once without looking, to measure the flow itself."
+    )
+
+    models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
+
+    @property
+    def threads_per_model(self) -> int:
+        """Threads each model uses on the CPU."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.processes)
+
+
+class ImageSettings(Group):
+    """The image model."""
+
+    vit: str = Field("dinov2-small", description="Image model: dinov2-small, a folder, or a Hugging Face id.")
+
+    vit_batch: int = Field(8, ge=1, le=1024, description="Pictures a pass; a CPU gains nothing from more, a GPU does.")
+
+
+class OcrSettings(Group):
+    """What reads pictures."""
+
+    ocr: Literal["ppocr", "easyocr", "ppocr+easyocr", "easyocr+ppocr"] = Field(
+        "ppocr", description="What reads pictures; of two names the first finds the text and the second reads it."
+    )
+
+    ocr_weights: str = Field("", description="Folder with the weights of the OCR chosen; empty: look for them.")
+
+    ocr_canvas: int = Field(
+        960, ge=128, le=4096, description="Longest side that the text detector sees; its time grows with the square."
+    )
+
+
+class EntitySettings(Group):
+    """The finder of named entities."""
+
+    ner: str = Field(
+        "en_core_web_sm",
+        description="Finder of names: a spaCy pipeline (a package or a folder), or a transformers token classifier "
+        "(a folder or a Hugging Face id), whose entities count from a score of 0.75.",
+    )
+
+    truecase: bool = Field(
+        True, description="Show a text that is all capitals to the finder of names in ordinary case, which finds more."
+    )
+
+
+class SentimentSettings(Group):
+    """The judge of tone."""
+
+    sentiment: str = Field(
+        "vader", description="Judge of tone: vader, or a transformers text classifier (a folder or a Hugging Face id)."
+    )
+
+
+class TextSettings(Group):
+    """The sentence model."""
+
+    text_model: str = Field("all-MiniLM-L6-v2", description="Sentence model: a name, a folder, or a Hugging Face id.")
+
+    text_engine: Literal["auto", "torch"] = Field(
+        "auto", description="What runs it. auto: ONNX Runtime on a CPU, from a graph that is made once; else torch."
+    )
+
+    text_batch: int = Field(32, ge=1, le=4096, description="Texts a pass.")
+
+
+class ModelSettings(TextSettings, SentimentSettings, EntitySettings, OcrSettings, ImageSettings, RuntimeSettings):
+    """Everything that the models of a flow are loaded by."""
+
+
+class ClusterSettings(RuntimeSettings):
+    """The clusterer."""
+
+    clusterer: Literal[
+        "relevant",
+        "dbstream",
+        "river-clustream",
+        "river-dbstream",
+        "river-denstream",
+        "river-kmeans",
+        "river-streamkmeans",
+    ] = Field(
+        "relevant", description="How pictures are clustered; relevant measures best, river-… are to compare with."
+    )
+
+    clusterer_parameters: dict[str, int | float] = Field(
+        default_factory=dict, description="Parameters of the clusterer, as JSON; its own defaults suit DINOv2."
+    )
+
+    cluster_shards: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Clusterers that learn side by side, for more workers; fixed for the life of a recovery folder.",
+    )

@@ -1,0 +1,77 @@
+"""Settings of the steps of a flow."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from connectors.connector_settings import FetchSettings, KafkaSettings, SinkSettings, SourceSettings
+from connectors.services.registry import PolledSettings
+from core.settings import LONGEST_WAIT, Group, split_at_commas
+from models.model_settings import RuntimeSettings
+from search.search_settings import SearchSettings
+
+
+class InputSettings(RuntimeSettings, FetchSettings, PolledSettings, KafkaSettings, SourceSettings):
+    """What the input of a flow is made of."""
+
+
+class OutputSettings(KafkaSettings, SinkSettings, SourceSettings):
+    """What the outputs of a flow are made of."""
+
+
+class JoinSettings(Group):
+    """How long the join waits."""
+
+    join_deadline_seconds: float = Field(
+        300.0,
+        gt=0,
+        le=LONGEST_WAIT,
+        description="So long after the flow took a post in it goes out without the sides that have not answered.",
+    )
+
+    join_late_seconds: float = Field(
+        300.0, ge=0, le=LONGEST_WAIT, description="For so long after its deadline a late side still updates a record."
+    )
+
+
+class TapSettings(OutputSettings):
+    """Where the streams inside the flow go besides."""
+
+    taps: str = Field(
+        "",
+        description="kafka://HOST:PORT where the streams inside the flow go to the first version's eleven topics too; empty: nowhere.",
+    )
+
+    taps_only: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Of those topics the ones that are written, for instance vit2cluster; empty: all."
+    )
+
+    _split_taps = field_validator("taps_only", mode="before")(split_at_commas)
+
+
+class QuerySettings(SearchSettings, KafkaSettings, SourceSettings):
+    """Where queries come from and answers go."""
+
+    queries: str = Field("", description="Where queries come from: kafka://HOST:PORT/TOPIC or a JSONL file.")
+
+    answers: str = Field(
+        "", description="Where answers go beside the table in the store: kafka://HOST:PORT/TOPIC or a JSONL file."
+    )
+
+    query_batch: int = Field(
+        32, ge=1, le=1024, description="Queries of one partition answered together, at most; a lone one never waits."
+    )
+
+    answer_images: bool = Field(
+        True, description="Load the image model too, to answer queries by image; without it they get an error answer."
+    )
+
+    queries_form: Literal["memewax", "first-version"] = Field(
+        "memewax", description="first-version: bodies and results as in the first version, {sentence_to_encode}."
+    )
+
+    sentence_embeddings: str = Field(
+        "",
+        description="kafka://HOST:PORT/TOPIC for each sentence with its vector, as the first version passed them on.",
+    )

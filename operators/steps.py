@@ -1,0 +1,183 @@
+"""Where callables, logic and parts of ours are handed to Bytewax, and watched.
+
+Bytewax forgets the exception of a step where several processes run a flow. So everything that is handed over here
+reports the first error on stderr before it raises it: one line for an error of ours, a traceback for any other. A step
+with a name in the metrics (`measured`) is timed and counted under it, a batch at a time.
+
+Every step of a flow is made here; only what takes no callable, such as `merge`, comes from Bytewax directly.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow, Stream
+from bytewax.inputs import AbortExecution, FixedPartitionedSource
+from bytewax.operators import BranchOut, KeyedStream, StatefulBatchLogic
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from connectors.sinks.sink import Mark, Sink, Writer
+from core.errors import MemewaxError
+from core.telemetry import step
+
+X = TypeVar("X")
+Y = TypeVar("Y")
+S = TypeVar("S")
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+class Failures:
+    """The errors of the flow in this process; the first is the cause, whatever comes of it."""
+
+    def __init__(self) -> None:
+        self.first: Exception | None = None
+
+    def report(self, error: Exception) -> None:
+        """Say the error on stderr, unless another one was said before."""
+        if self.first is not None:
+            return
+        self.first = error
+        if isinstance(error, MemewaxError):
+            print(f"memewax: {error}", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exception(error)
+
+
+FAILURES: Final = Failures()
+
+
+def reported(call: Call) -> Call:
+    """`call`, reporting what it raises; StopIteration and AbortExecution are Bytewax's own and no errors."""
+
+    @wraps(call)
+    def reporting(*arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except (StopIteration, AbortExecution):
+            raise
+        except Exception as error:
+            FAILURES.report(error)
+            raise
+
+    return cast("Call", reporting)
+
+
+def map_batch(
+    step_id: str, up: Stream[X], mapper: Callable[[list[X]], Iterable[Y]], *, measured: str | None = None
+) -> Stream[Y]:
+    """Give each batch to `mapper`, which answers all of it at once; `measured` names it in the metrics."""
+    if measured is None:
+        return op.flat_map_batch(step_id, up, reported(lambda batch: list(mapper(batch))))
+    name = measured
+
+    def measuring(batch: list[X]) -> list[Y]:
+        with step(name, len(batch)):
+            return list(mapper(batch))
+
+    return op.flat_map_batch(step_id, up, reported(measuring))
+
+
+def map_each(step_id: str, up: Stream[X], mapper: Callable[[X], Y]) -> Stream[Y]:
+    """Give each item to `mapper`."""
+    return op.map(step_id, up, reported(mapper))
+
+
+def split(step_id: str, up: Stream[X], predicate: Callable[[X], bool]) -> BranchOut[X, X]:
+    """Tell items apart: `trues` and `falses`."""
+    return op.branch(step_id, up, reported(predicate))
+
+
+def key_by(step_id: str, up: Stream[X], key: Callable[[X], str]) -> KeyedStream[X]:
+    """Give each item a key; items of one key go to one worker."""
+    return op.key_on(step_id, up, reported(key))
+
+
+def stateful(
+    step_id: str,
+    up: KeyedStream[X],
+    build: Callable[[S | None], StatefulBatchLogic[X, Y, S]],
+    *,
+    measured: str | None = None,
+) -> KeyedStream[Y]:
+    """Give the items of each key to a logic of its own, which `build` makes anew or from a snapshot."""
+    return op.stateful_batch(step_id, up, reported(lambda state: _WatchedLogic(build(state), measured)))
+
+
+def read(step_id: str, flow: Dataflow, source: FixedPartitionedSource[X, Any]) -> Stream[X]:
+    """Read `source` into the flow."""
+    return op.input(step_id, flow, source)
+
+
+def write(step_id: str, up: KeyedStream[X], sink: Sink[X]) -> None:
+    """Check `sink`, and write the values of keyed items to it; raises what its check raises."""
+    sink.check()
+    op.output(step_id, up, _SinkOfBytewax(sink))
+
+
+class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
+    def __init__(self, logic: StatefulBatchLogic[X, Y, S], measured: str | None) -> None:
+        self._logic = logic
+        self._measured = measured
+
+    @reported
+    def on_batch(self, values: list[X]) -> tuple[Iterable[Y], bool]:
+        if self._measured is None:
+            return self._logic.on_batch(values)
+        with step(self._measured, len(values)):
+            return self._logic.on_batch(values)
+
+    @reported
+    def on_notify(self) -> tuple[Iterable[Y], bool]:
+        return self._logic.on_notify()
+
+    @reported
+    def on_eof(self) -> tuple[Iterable[Y], bool]:
+        return self._logic.on_eof()
+
+    @reported
+    def notify_at(self) -> datetime | None:
+        return self._logic.notify_at()
+
+    @reported
+    def snapshot(self) -> S:
+        return self._logic.snapshot()
+
+
+class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
+    """A `Sink` as Bytewax wants it."""
+
+    def __init__(self, sink: Sink[X]) -> None:
+        self._sink = sink
+
+    @reported
+    def list_parts(self) -> list[str]:
+        return self._sink.parts()
+
+    @reported
+    def part_fn(self, item_key: str) -> int:
+        return self._sink.part_of(item_key)
+
+    @reported
+    def build_part(self, step_id: str, for_part: str, resume_state: Mark) -> "_WriterOfBytewax[X]":  # noqa: ARG002
+        return _WriterOfBytewax(self._sink.open(for_part, resume_state))
+
+
+class _WriterOfBytewax(StatefulSinkPartition[X, Any]):
+    def __init__(self, writer: Writer[X]) -> None:
+        self._writer = writer
+
+    @reported
+    def write_batch(self, values: list[X]) -> None:
+        self._writer.write(values)
+
+    @reported
+    def snapshot(self) -> Mark:
+        return self._writer.snapshot()
+
+    @reported
+    def close(self) -> None:
+        self._writer.close()

@@ -65,7 +65,7 @@ class SinkSettings(Group):
         description="Sink of what becomes of clusters: a .jsonl file or kafka://HOST:PORT/TOPIC; a store has them anyway.",
     )
 
-    _split = field_validator("to", mode="before")(split_at_commas)
+    _split_to = field_validator("to", mode="before")(split_at_commas)
 
     @property
     def dead_letters_to(self) -> str:
@@ -163,4 +163,4 @@ class FetchSettings(Group):
         description="Larger pictures are scaled down to this: no model here looks closer, and memory stays bounded.",
     )
 
-    _split = field_validator("fetch_allow", mode="before")(split_at_commas)
+    _split_fetch_allow = field_validator("fetch_allow", mode="before")(split_at_commas)

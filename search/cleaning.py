@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import ClassVar, Final
 
 from core.errors import SettingsError
-from search.columns import Draft
+from search.corpus_columns import Draft
 from search.corpus_layout import parsed_time
 
 _LINK: Final = re.compile(r"(?:http|www)\S+")

@@ -29,7 +29,7 @@ _COLUMNS: Final = ("global_id", "cluster", "created_time", "joined_time", "text"
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ClusterSummary:
     """A cluster by its posts."""
 
     cluster: int
@@ -60,7 +60,7 @@ def merges_of(folder: Path) -> Merges:
     return Merges(ClusterEvent("merge", row["cluster"], row["into"]) for row in rows if row["into"] is not None)
 
 
-def summaries(folder: Path, window: timedelta) -> list[Summary]:
+def summaries(folder: Path, window: timedelta) -> list[ClusterSummary]:
     """All clusters that have posts, the largest first; raises `WorldError` where there is no store."""
     rows = [row for row in _rows(folder, store.TABLE, None, _COLUMNS) if row["cluster"] >= 0]
     known = {row["cluster"]: row["state"] for row in _rows(folder, events.TABLE, None, ["cluster", "state"])}
@@ -101,11 +101,11 @@ def _summary(
     latest: datetime,
     window: timedelta,
     everywhere: Mapping[str, int],
-) -> Summary:
+) -> ClusterSummary:
     times = [row["time"] for row in rows]
     recent = sum(time > latest - window for time in times)
     before = sum(latest - 2 * window < time <= latest - window for time in times)
-    return Summary(
+    return ClusterSummary(
         cluster=cluster,
         state=state,
         merged=tuple(merged),

@@ -29,7 +29,7 @@ _BY_SIZE_QUERIES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MeasuringPlan:
     """How much is measured."""
 
     queries: int
@@ -65,7 +65,7 @@ class Asking:
     flat_out: list[Load]
 
 
-def measure(settings: Settings, plan: Plan) -> dict[str, Any]:
+def measure(settings: Settings, plan: MeasuringPlan) -> dict[str, Any]:
     """The report: of the corpus that the settings name, and of synthetic rows made from it."""
     corpus = settings.corpus or usual_corpus(settings.store)
     real = read_rows(settings.store, corpus)
@@ -100,7 +100,7 @@ def _measured(
     name: str,
     texts: list[str],
     asked: FloatMatrix,
-    plan: Plan,
+    plan: MeasuringPlan,
 ) -> dict[str, Any]:
     _say(f"{what}: search alone")
     searching = _search(settings, name, asked, plan)
@@ -112,7 +112,7 @@ def _measured(
     return _report(searching, asking, plan)
 
 
-def _search(settings: Settings, name: str, asked: FloatMatrix, plan: Plan) -> Searching:
+def _search(settings: Settings, name: str, asked: FloatMatrix, plan: MeasuringPlan) -> Searching:
     corpus = Corpus.open(settings.store, name, None, IndexChoice.of(settings))
     for query in asked[:10]:
         corpus.search(query[None], _K)
@@ -126,7 +126,7 @@ def _timed(corpus: Corpus, query: FloatMatrix) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def _ask(ask: Questions, plan: Plan) -> Asking:
+def _ask(ask: Questions, plan: MeasuringPlan) -> Asking:
     ask.one_by_one(10)
     return Asking(
         [ask.one_by_one(plan.queries) for _ in range(plan.runs)],
@@ -135,7 +135,7 @@ def _ask(ask: Questions, plan: Plan) -> Asking:
     )
 
 
-def _report(searching: Searching, asking: Asking | None, plan: Plan) -> dict[str, Any]:
+def _report(searching: Searching, asking: Asking | None, plan: MeasuringPlan) -> dict[str, Any]:
     found = {**_percentiles("search", searching.runs), **_percentiles("end_to_end", asking.runs if asking else [])}
     rates = [load.per_second for load in asking.flat_out] if asking else []
     loaded = _percentiles("under_load", [load.milliseconds for load in asking.at_rate] if asking else [])

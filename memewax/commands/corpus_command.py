@@ -40,7 +40,7 @@ def load(
     """Load a file. Only what is new or changed is embedded: run it again after it was stopped, or the file grew."""
     from models.loading import load_text
     from search.cleaning import steps_of, usual_steps
-    from search.columns import Columns
+    from search.corpus_columns import Columns
     from search.corpus_files import RowFile
     from search.corpus_loading import Loader
     from search.corpus_table import CorpusTable, alone, check_name

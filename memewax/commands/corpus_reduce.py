@@ -15,7 +15,7 @@ from dataflows.all_settings import Settings, load_settings
 from memewax.commands.corpus_shown import AsJson, Name, Store, bar, print_rows, store_of, write_json
 
 
-class Method(StrEnum):
+class ReductionMethod(StrEnum):
     """How vectors are made shorter."""
 
     pca = "pca"
@@ -25,7 +25,9 @@ class Method(StrEnum):
 def reduce(
     name: Name,
     dims: Annotated[int, typer.Option(min=2, help="Numbers of a shorter vector.")] = 150,
-    method: Annotated[Method, typer.Option(help="PCA, or a dense layer trained to keep neighbours.")] = Method.trained,
+    method: Annotated[
+        ReductionMethod, typer.Option(help="PCA, or a dense layer trained to keep neighbours.")
+    ] = ReductionMethod.trained,
     sts: Annotated[
         Path | None, typer.Option(help="JSONL of pairs with a, b and score, for the rank correlation with people.")
     ] = None,
@@ -40,7 +42,7 @@ def reduce(
     from search.corpus_table import alone
     from search.reduction import pca
     from search.reduction_evaluation import Split
-    from search.reduction_training import Plan, trained
+    from search.reduction_training import TrainingPlan, trained
 
     settings = load_settings()
     folder = store_of(store)
@@ -56,7 +58,7 @@ def reduce(
     start = time.perf_counter()
     made = [pca(split.train, dims, corpus.model)]
     seconds = [time.perf_counter() - start]
-    if method is Method.trained:
+    if method is ReductionMethod.trained:
         prepare(settings)
         start = time.perf_counter()
         with bar(f"training {name}", epochs) as move:
@@ -66,7 +68,7 @@ def reduce(
                     split.choose,
                     dims,
                     corpus.model,
-                    Plan(epochs),
+                    TrainingPlan(epochs),
                     lambda epoch: move(epoch.number, f"loss {epoch.loss:.4f}, recall@10 {epoch.recall_at_10:.4f}"),
                 )
             )
@@ -85,7 +87,7 @@ def reduce(
     if as_json:
         write_json(report)
         return
-    if method is Method.trained:
+    if method is ReductionMethod.trained:
         epochs_told = made[-1].facts["epochs"]
         print_rows(["epoch", "loss", "recall@1", "recall@10"], [_rounded(epoch.values()) for epoch in epochs_told])
     columns = ("recall_at_1", "recall_at_10", "spearman", "seconds")

@@ -17,6 +17,7 @@ from connectors.store import posts_table as store
 from core.errors import WorldError
 from core.merges import Merges
 from core.records import ClusterEvent
+from core.times import time_or_none
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _WORDS: Final = 6
@@ -139,13 +140,8 @@ def _words(row: Mapping[str, Any]) -> set[str]:
 
 def _time(row: Mapping[str, Any]) -> datetime:
     """When it was posted, or where the post does not say so readably, when it was joined."""
-    for text in (row["created_time"], row["joined_time"]):
-        try:
-            time = datetime.fromisoformat(text or "")
-        except ValueError:
-            continue
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
-    return datetime.fromtimestamp(0, UTC)
+    known = time_or_none(row["created_time"]) or time_or_none(row["joined_time"])
+    return known or datetime.fromtimestamp(0, UTC)
 
 
 def _rows(

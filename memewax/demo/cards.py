@@ -11,7 +11,7 @@ from memewax.demo.demo_figures import Letter, Sample
 from memewax.demo.photographs import PHOTOGRAPHS
 from memewax.demo.report import ReportRow, match, mood
 from memewax.demo.truth import PostTruth, Truth
-from memewax.evaluation.showing import Word, compared, thumbnail
+from memewax.pages.showing import Word, compared, thumbnail
 
 _SHOWS: Final = {photograph.template: photograph.shows for photograph in PHOTOGRAPHS}
 

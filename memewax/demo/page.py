@@ -10,7 +10,7 @@ from memewax.demo.demo_figures import DemoSummary
 from memewax.demo.photographs import PHOTOGRAPHS
 from memewax.demo.report import ReportRow
 from memewax.demo.truth import Truth
-from memewax.evaluation.showing import templates
+from memewax.pages.showing import templates
 
 _GOLDEN_ANGLE: Final = 137.5
 """Degrees between the hues of neighbouring clusters, so that they differ however many there are."""

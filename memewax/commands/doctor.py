@@ -141,7 +141,7 @@ def _print(found: Diagnosis) -> None:
     console.print(f"engines: {', '.join(f'{name} {state}' for name, state in told.items())}")
     console.print(", ".join(f"{package} {number or 'missing'}" for package, number in found.versions.items()))
     for note in found.notes:
-        console.print(Text(note))
+        console.print(Text(note), soft_wrap=True)
 
 
 def _text_engine(settings: Settings, runtime: Runtime) -> str:

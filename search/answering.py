@@ -14,6 +14,7 @@ from core.records import Failed, Pixels, Vector
 from core.telemetry import STEP_ERRORS, log, step
 from models.base import Embedder
 from models.loading import load_image, load_text
+from models.runtime import Runtime
 from search.answer import Answer
 from search.corpus import Corpus, Hit
 from search.open_corpora import OpenCorpora
@@ -49,10 +50,11 @@ class EmbeddedQuery:
 
 def load_embedders(settings: EmbedderSettings, *, images: bool) -> Embedders:
     """The models of the settings; one whose weights are missing is a reason that its queries get for an answer."""
+    runtime = Runtime.of(settings)
 
-    def loaded(load: Callable[[EmbedderSettings], Embedder[Subject]]) -> Embedder[Subject] | Failed:
+    def loaded(load: Callable[[EmbedderSettings, Runtime], Embedder[Subject]]) -> Embedder[Subject] | Failed:
         try:
-            return load(settings)
+            return load(settings, runtime)
         except WeightsError as error:
             log.error("queries will be answered with this error", error=str(error))
             return Failed.of(EMBED, error)

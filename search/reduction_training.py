@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from models.runtime import Runtime
 from search.recall import Recall, others, recall_of
 from search.reduction import Projection, pca
 from search.vector_index import Exact, FloatMatrix, RowNumbers
@@ -51,6 +52,7 @@ def trained(
     held_out: FloatMatrix,
     dimensions: int,
     model: str,
+    runtime: Runtime,
     plan: TrainingPlan | None = None,
     told: Callable[[Epoch], None] = lambda _: None,
 ) -> Projection:
@@ -62,13 +64,14 @@ def trained(
             others again.
         dimensions: Length of the shorter vectors.
         model: Name of the model that made the vectors.
+        runtime: What it is trained on: the CPU's threads.
         plan: How it is trained.
         told: Called after each epoch.
 
     Returns:
         The projection of the best epoch; its facts hold the numbers of each.
     """
-    import torch
+    torch = runtime.torch()
     from torch.nn.functional import kl_div, log_softmax, normalize, softmax
 
     plan = plan or TrainingPlan()

@@ -18,6 +18,7 @@ from memewax.bench.bench_corpus import SYNTHETIC, Rows, questions, read_rows, wr
 from memewax.bench.bench_stores import by_dimensions, plot
 from memewax.bench.bench_topics import Topics
 from models.loading import load_text
+from models.runtime import Runtime
 from search.corpus import Corpus
 from search.corpus_store import usual_corpus
 from search.index_choice import IndexChoice
@@ -70,7 +71,7 @@ def measure(settings: Settings, plan: MeasuringPlan) -> dict[str, Any]:
     corpus = settings.corpus or usual_corpus(settings.store)
     real = read_rows(settings.store, corpus)
     texts = questions(real.texts, plan.queries)
-    model = load_text(settings)
+    model = load_text(settings, Runtime.of(settings))
     asked = np.stack([model.one(text) for text in texts])
     report: dict[str, Any] = {"tweets": _measured("corpus", settings, corpus, texts, asked, plan)}
     if plan.synthetic:

@@ -118,13 +118,13 @@ def _set(name: str, settings: Settings) -> Settings:
 
 
 def _readers(each: Mapping[str, Settings], settings: Settings) -> dict[str, Model[Pixels, Reading]]:
-    from models.torch_runtime import prepare
-
-    device = prepare(settings)
     from models.ocr.arrangement import load_reader
     from models.ocr.stock import StockEasyOcr
+    from models.runtime import Runtime
 
-    return {STOCK: StockEasyOcr(settings, device), **{name: load_reader(each[name], device) for name in each}}
+    runtime = Runtime.of(settings)
+
+    return {STOCK: StockEasyOcr(settings, runtime), **{name: load_reader(each[name], runtime) for name in each}}
 
 
 def _figures(samples: Sequence[OcrSample], answers: Sequence[Mapping[str, OcrAnswer]]) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,7 @@ def reduce(
     as_json: AsJson = False,
 ) -> None:
     """Make shorter vectors for a corpus and keep them; tells what they find of what whole vectors find."""
-    from models.torch_runtime import prepare
+    from models.runtime import Runtime
     from search.corpus import Corpus
     from search.corpus_store import beside
     from search.corpus_table import alone
@@ -59,7 +59,7 @@ def reduce(
     made = [pca(split.train, dims, corpus.model)]
     seconds = [time.perf_counter() - start]
     if method is ReductionMethod.trained:
-        prepare(settings)
+        runtime = Runtime.of(settings)
         start = time.perf_counter()
         with bar(f"training {name}", epochs) as move:
             made.append(
@@ -68,6 +68,7 @@ def reduce(
                     split.choose,
                     dims,
                     corpus.model,
+                    runtime,
                     TrainingPlan(epochs),
                     lambda epoch: move(epoch.number, f"loss {epoch.loss:.4f}, recall@10 {epoch.recall_at_10:.4f}"),
                 )
@@ -99,6 +100,7 @@ def reduce(
 def _judged(path: Path, settings: Settings) -> Any:
     """The pairs of a file, embedded; raises `WorldError` where it is no such file."""
     from models.loading import load_text
+    from models.runtime import Runtime
     from search.reduction_evaluation import Judged
 
     try:
@@ -107,7 +109,7 @@ def _judged(path: Path, settings: Settings) -> Any:
         scores = np.array([float(row["score"]) for row in rows], np.float32)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorldError(f"{path}: expected lines of JSON with a, b and score: {error}") from None
-    model = load_text(settings)
+    model = load_text(settings, Runtime.of(settings))
     texts = sorted({*first, *second}, key=len)
     vectors = dict(zip(texts, model(texts), strict=True))
     return Judged(np.array([vectors[it] for it in first]), np.array([vectors[it] for it in second]), scores)

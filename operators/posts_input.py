@@ -7,11 +7,11 @@ from typing import Final, cast
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
+from connectors.fetching.fetch_ahead import FetchAhead
 
 from connectors.endpoints import is_kafka, is_service, kafka_address
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
-from connectors.fetching.fetch_ahead import FetchAhead
 from connectors.fetching.web import WebLimits
 from connectors.kafka.kafka_source import KafkaTopic
 from connectors.sources import picture_folder as pictures

@@ -7,6 +7,7 @@ from typing import Final, cast
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
+from connectors.sources.messages import Messages
 
 from connectors.endpoints import is_file, is_kafka, kafka_address
 from connectors.kafka.kafka_sink import KafkaSink, OutMessage
@@ -14,7 +15,6 @@ from connectors.kafka.kafka_source import KafkaTopic
 from connectors.sinks.answer_table import AnswerTable
 from connectors.sinks.jsonl_sink import JsonlSink
 from connectors.sources.json_lines import JsonLines
-from connectors.sources.messages import Messages
 from connectors.sources.source import Source
 from core.errors import SettingsError
 from core.records import Failed, Message

@@ -11,11 +11,13 @@ from typing import Any, Final
 import orjson
 
 from core.errors import BadRecordError
-from core.records import Message, Post
+from core.records import DeadLetter, Message, Post
 from core.times import parse_time
 
 MAX_BYTES: Final = 2**20
 """A larger message is no post."""
+
+STAGE: Final = "parse"
 
 MAX_ID_BYTES: Final = 512
 """A longer `global_id` is no id: it is a key of topics, of state and of the store."""
@@ -30,6 +32,14 @@ _EXACT: Final = 2**53
 """Below it a float that is an integer is that integer."""
 _INTEGER: Final = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?|")
 _KNOWN: Final = frozenset({*_TEXTS, "global_id", "score", "ingestion_time"})
+
+
+def parsed(message: Message) -> Post | DeadLetter:
+    """Parse the post in `message`; what is none becomes a dead letter."""
+    try:
+        return parse_post(message)
+    except BadRecordError as error:
+        return DeadLetter(message, STAGE, type(error).__name__, str(error))
 
 
 def parse_post(message: Message) -> Post:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, SecretStr
 
 from connectors.services.api_client import Client
-from connectors.services.api_web import TroubleError, Web
+from connectors.services.api_web import ApiWeb, TroubleError
 from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
 from connectors.services.pace import Quota
 from connectors.services.refusals import MissingError
@@ -46,7 +46,7 @@ class ClientId:
     def __init__(self, client_id: SecretStr) -> None:
         self._client_id = client_id
 
-    def headers(self, web: Web) -> Mapping[str, str]:  # noqa: ARG002
+    def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
         """The id."""
         return {"authorization": f"Client-ID {self._client_id.get_secret_value()}"}
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from connectors.connector_settings import SourceSettings
 from connectors.endpoints import service_address
 from connectors.services.api_client import Authority, Client, Manners
-from connectors.services.api_web import Web
+from connectors.services.api_web import ApiWeb
 from connectors.services.clock import Clock, WallClock
 from connectors.services.imgur import QUOTAS as IMGUR_QUOTAS
 from connectors.services.imgur import ClientId, Gallery, ImgurSettings, path_of
@@ -107,7 +107,7 @@ def _opening(
     agent = user_agent or f"python:memewax:v{__version__}"
 
     def opening(name: str, clock: Clock, manners: Manners) -> tuple[Listing, Callable[[], None]]:
-        web = Web(manners.seconds, clock, agent)
+        web = ApiWeb(manners.seconds, agent)
         client = Client(service, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
         return make(client, name), web.close
 

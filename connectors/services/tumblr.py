@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, SecretStr
 
 from connectors.services.api_client import Client
-from connectors.services.api_web import TroubleError, Web
+from connectors.services.api_web import ApiWeb, TroubleError
 from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
 from connectors.services.markup import read_html
 from connectors.services.pace import Quota
@@ -44,7 +44,7 @@ class ApiKey:
     def __init__(self, key: SecretStr) -> None:
         self._key = key
 
-    def headers(self, web: Web) -> Mapping[str, str]:  # noqa: ARG002
+    def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
         """None."""
         return {}
 

@@ -54,7 +54,7 @@ class Authority(Protocol):
         """Whether asking again would send other headers, after these were refused."""
 
 
-class Client:
+class ApiClient:
     """Asks one service for one reader; those of a service share its gate and its authority."""
 
     def __init__(

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from connectors.connector_settings import SourceSettings
 from connectors.endpoints import service_address
-from connectors.services.api_client import Authority, Client, Manners
+from connectors.services.api_client import ApiClient, Authority, Manners
 from connectors.services.api_web import ApiWeb
 from connectors.services.clock import Clock, WallClock
 from connectors.services.imgur import QUOTAS as IMGUR_QUOTAS
@@ -25,7 +25,7 @@ from connectors.services.tumblr import ApiKey, Blog, TumblrSettings
 from core import __version__
 from core.errors import SettingsError
 
-Make = Callable[[Client, str], Listing]
+Make = Callable[[ApiClient, str], Listing]
 
 
 class ServiceSettings(TumblrSettings, ImgurSettings, RedditSettings, PollSettings):
@@ -108,7 +108,7 @@ def _opening(
 
     def opening(name: str, clock: Clock, manners: Manners) -> tuple[Listing, Callable[[], None]]:
         web = ApiWeb(manners.seconds, agent)
-        client = Client(service, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
+        client = ApiClient(service, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
         return make(client, name), web.close
 
     return opening

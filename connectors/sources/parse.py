@@ -34,7 +34,7 @@ _KNOWN: Final = frozenset({*_TEXTS, "global_id", "score", "ingestion_time"})
 
 def parse_post(message: Message) -> Post:
     """The post in `message`; raises `BadRecordError` saying which field is wrong and what was expected."""
-    body = _decode(message.value)
+    body = json_object(message.value, "message")
     fields = {name: _text(body, name) for name in _TEXTS}
     return Post(
         global_id=_global_id(body),
@@ -50,9 +50,10 @@ def parse_post(message: Message) -> Post:
     )
 
 
-def _decode(value: bytes) -> dict[str, Any]:
+def json_object(value: bytes, what: str) -> dict[str, Any]:
+    """The JSON object in a message; `what` it is appears in the `BadRecordError` of one that is too large."""
     if len(value) > MAX_BYTES:
-        raise BadRecordError(f"message of {len(value)} bytes; at most {MAX_BYTES} are read")
+        raise BadRecordError(f"{what} of {len(value)} bytes; at most {MAX_BYTES} are read")
     try:
         body = orjson.loads(value)
     except orjson.JSONDecodeError as error:

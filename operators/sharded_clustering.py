@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from zlib import crc32
 
 import numpy as np
 from bytewax import operators as op
@@ -11,6 +10,7 @@ from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from core.bounded import Bounded
+from core.partitions import part_of
 from core.records import Cluster, ClusterEvent, Embedded, Side
 from core.telemetry import CLUSTERS, step
 from models.clusterer import Clusterer
@@ -48,7 +48,7 @@ def cluster_by(
     if shards == 1 or settings.models == "stand-in":
         return cluster(step_id, embedded, make_clusterer, dimension)
     make_agreement(settings)  # what is wrong is said now
-    keyed = op.key_on(f"{step_id}_key", embedded, lambda it: str(_shard_of(it.side.global_id, shards)))
+    keyed = op.key_on(f"{step_id}_key", embedded, lambda it: str(part_of(it.side.global_id, shards)))
     told: KeyedStream[Told] = op.stateful_batch(
         step_id, keyed, lambda state: ShardLogic(make_shard(settings), shards, state, dimension)
     )
@@ -57,10 +57,6 @@ def cluster_by(
         f"{step_id}_agree", agreed, lambda state: AgreeLogic(make_agreement(settings), state)
     )
     return clustered(step_id, answers)
-
-
-def _shard_of(global_id: str, shards: int) -> int:
-    return crc32(global_id.encode()) % shards
 
 
 class ShardLogic(StatefulBatchLogic[Embedded, Told, dict[str, Any]]):
@@ -75,7 +71,7 @@ class ShardLogic(StatefulBatchLogic[Embedded, Told, dict[str, Any]]):
     def on_batch(self, values: list[Embedded]) -> tuple[list[Told], bool]:
         """What to say of each post, in order, then of clusters."""
         answers, discard = self._logic.on_batch([replace(value, fingerprint=None) for value in values])
-        shard = _shard_of(values[0].side.global_id, self._shards)  # a logic is not told its key
+        shard = part_of(values[0].side.global_id, self._shards)  # a logic is not told its key
         told = [
             Told(shard, answer, values[place] if place < len(values) else None) for place, answer in enumerate(answers)
         ]

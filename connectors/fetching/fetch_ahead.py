@@ -16,14 +16,12 @@ from typing import Any, Final
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.fetching.fetch import Fetching
-from connectors.sources.parse import parse_post
+from connectors.sources.parse import STAGE, post_or_letter
 from connectors.sources.source import Position, Reader, Source
 from core import drain
-from core.errors import BadRecordError
-from core.records import Arrival, DeadLetter, Failed, Message, Post
+from core.records import Arrival, DeadLetter, Failed, Post
 from core.telemetry import FETCH_WAITING, LAG, POSTS, STEP_ERRORS, step
 
-STAGE: Final = "parse"
 _IDLE: Final = timedelta(milliseconds=50)
 _SOON: Final = timedelta(milliseconds=2)
 
@@ -203,7 +201,7 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
             if unit is None:
                 return
             with step(STAGE, len(unit.messages)):
-                parsed = [_parse(message) for message in unit.messages]
+                parsed = [post_or_letter(message) for message in unit.messages]
             fetches = iter(self._fetching.start([item for item in parsed if isinstance(item, Post)]))
             items = [next(fetches) if isinstance(item, Post) else item for item in parsed]
             self.units.append(_Unit(items, unit.resume, unit.turn, self.reader.lag()))
@@ -215,13 +213,6 @@ class _Part(StatefulSourcePartition[Incoming, dict[str, Any]]):
         FETCH_WAITING.set(self._worker.waiting())
         # Parts in order are of one file, of which each counts all that is left.
         LAG.set(self.left if self.reader.turn is not None else sum(part.left for part in self._worker.parts))
-
-
-def _parse(message: Message) -> Post | DeadLetter:
-    try:
-        return parse_post(message)
-    except BadRecordError as error:
-        return DeadLetter(message, STAGE, type(error).__name__, str(error))
 
 
 def _bytes(item: Incoming | Future[Arrival]) -> int:

@@ -11,8 +11,11 @@ from typing import Any, Final
 import orjson
 
 from core.errors import BadRecordError
-from core.records import Message, Post
+from core.records import DeadLetter, Message, Post
 from core.times import parse_time
+
+STAGE: Final = "parse"
+"""As dead letters name it."""
 
 MAX_BYTES: Final = 2**20
 """A larger message is no post."""
@@ -48,6 +51,14 @@ def parse_post(message: Message) -> Post:
         ingestion_time=_time(body.get("ingestion_time")),
         extra={name: _extra(name, value) for name, value in body.items() if name not in _KNOWN},
     )
+
+
+def post_or_letter(message: Message) -> Post | DeadLetter:
+    """The post in `message`, or the message as a dead letter that says what is wrong with it."""
+    try:
+        return parse_post(message)
+    except BadRecordError as error:
+        return DeadLetter(message, STAGE, type(error).__name__, str(error))
 
 
 def json_object(value: bytes, what: str) -> dict[str, Any]:

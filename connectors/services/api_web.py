@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import httpx
 
-from connectors.http_client import AnswerError, HttpClient
+from connectors.http_client import AnswerError, HttpClient, TooLargeError
 
 _MAX_BYTES: Final = 32 * 2**20
 
@@ -45,6 +45,8 @@ class ApiWeb:
                 raise TroubleError(f"no {answer} within {self._seconds:g} s") from None
             except httpx.TransportError as error:
                 raise TroubleError(f"{type(error).__name__}: {error}") from None
+            except TooLargeError as error:
+                raise TroubleError(f"an answer of {error}") from None
             except AnswerError as error:
                 raise TroubleError(f"an answer that cannot be used: {error}") from None
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-from zlib import crc32
 
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
+from core.partitions import part_of
 from core.records import Cluster, ClusterEvent, Side, Vector
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_agreement, make_shard
@@ -66,7 +66,7 @@ def _in_shards(
     make_agreement(settings)  # what is wrong is said now
 
     def keyed(batch: list[Side[Vector]]) -> list[tuple[str, OfShard]]:
-        numbered = [(crc32(it.global_id.encode()) % shards, it) for it in batch]
+        numbered = [(part_of(it.global_id, shards), it) for it in batch]
         return [(str(item[0]), item) for item in numbered]
 
     told: KeyedStream[Told] = stateful(

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
-from zlib import crc32
 
 from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
@@ -18,6 +17,7 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from core import drain
 from core.bounded import Bounded
+from core.partitions import part_of
 from core.plain import from_plain, to_plain
 from core.records import Arrival, Record, Side
 from core.telemetry import DUPLICATES, JOIN_PENDING, RECORDS, log
@@ -37,7 +37,7 @@ _KEYS: Final = tuple(f"{shard:02d}" for shard in range(SHARDS))
 
 def shard_of(global_id: str) -> str:
     """The key under which a post is joined."""
-    return _KEYS[crc32(global_id.encode()) % SHARDS]
+    return _KEYS[part_of(global_id, SHARDS)]
 
 
 @operator

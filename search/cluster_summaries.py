@@ -14,7 +14,7 @@ import numpy as np
 
 from connectors.store import cluster_events as events
 from connectors.store import posts_table as store
-from core.errors import WorldError
+from core.errors import WorldError, first_line
 from core.merges import Merges
 from core.records import ClusterEvent
 from core.times import time_or_none
@@ -160,5 +160,5 @@ def _rows(
         query = query.where(where) if where else query
         rows: list[dict[str, Any]] = query.limit(limit or max(1, opened.count_rows())).to_arrow().to_pylist()
     except (OSError, RuntimeError, ValueError) as error:
-        raise WorldError(f"{folder} cannot be read: {(str(error).splitlines() or [''])[0]}") from None
+        raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
     return [dict.fromkeys(columns) | row for row in rows]

@@ -1,7 +1,7 @@
 """Prefetching: units of a source are read, parsed and fetched ahead of who handles them, in order.
 
-While a batch of models computes, a worker does nothing else. So the pictures of the next posts are fetched meanwhile, in
-a pool. A unit is handed out when all of it is there, whole; what was only read ahead is read again after a crash.
+While a batch of models computes, a worker does nothing else. So the pictures of the next posts are fetched meanwhile,
+in a pool. A unit is handed out when all of it is there, whole; what was only read ahead is read again after a crash.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from connectors.fetching.fetch import Fetching
-from connectors.sources.parse import STAGE, parsed
+from connectors.sources.parse import STAGE, post_or_letter
 from connectors.sources.source import Position, Reader
 from core.records import Arrival, DeadLetter, Post
 from core.telemetry import step
@@ -94,7 +94,7 @@ class PrefetchQueue:
             if unit is None:
                 return
             with step(STAGE, len(unit.messages)):
-                items = [parsed(message) for message in unit.messages]
+                items = [post_or_letter(message) for message in unit.messages]
             fetches = iter(self._fetching.start([item for item in items if isinstance(item, Post)]))
             begun = [next(fetches) if isinstance(item, Post) else item for item in items]
             self.units.append(PrefetchedUnit(begun, unit.resume, unit.turn, self.reader.lag()))

@@ -8,7 +8,7 @@ import orjson
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_never
 from tenacity.wait import wait_exponential_jitter
 
-from connectors.services.api_web import Answer, TroubleError, Web
+from connectors.services.api_web import ApiAnswer, ApiWeb, TroubleError
 from connectors.services.clock import Clock
 from connectors.services.pace import Gate, Quota
 from connectors.services.refusals import reason_in, refused
@@ -44,8 +44,8 @@ class Authority(Protocol):
     variables: str
     """The settings that hold it."""
 
-    def headers(self, web: Web) -> Mapping[str, str]:
-        """To be sent with each request; raises as `Web.ask` does, and `WorldError` where they are refused."""
+    def headers(self, web: ApiWeb) -> Mapping[str, str]:
+        """To be sent with each request; raises as `ApiWeb.ask` does, and `WorldError` where they are refused."""
 
     def params(self) -> Mapping[str, str]:
         """To be sent with each request."""
@@ -54,7 +54,7 @@ class Authority(Protocol):
         """Whether asking again would send other headers, after these were refused."""
 
 
-class Client:
+class ApiClient:
     """Asks one service for one reader; those of a service share its gate and its authority."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Client:
         quotas: Sequence[Quota],
         *,
         gate: Gate,
-        web: Web,
+        web: ApiWeb,
         clock: Clock,
         manners: Manners,
     ) -> None:
@@ -133,7 +133,7 @@ class Client:
             self._tags[path] = answer.headers["etag"]
         return found
 
-    def _ask(self, path: str, params: Mapping[str, str | int], watch: bool) -> Answer:
+    def _ask(self, path: str, params: Mapping[str, str | int], watch: bool) -> ApiAnswer:
         with self._gate.lock:
             self._wait_at_gate()
             tag = self._tags.get(path) if watch else None
@@ -173,7 +173,7 @@ class Client:
         SERVICE_REQUESTS.labels(self._service, outcome).inc()
 
 
-def _json(answer: Answer) -> Any:
+def _json(answer: ApiAnswer) -> Any:
     try:
         body = orjson.loads(answer.body)
     except orjson.JSONDecodeError:

@@ -7,8 +7,8 @@ from pydantic import SecretStr
 
 from connectors.connector_settings import SourceSettings
 from connectors.endpoints import service_address
-from connectors.services.api_client import Authority, Client, Manners
-from connectors.services.api_web import Web
+from connectors.services.api_client import ApiClient, Authority, Manners
+from connectors.services.api_web import ApiWeb
 from connectors.services.clock import Clock, WallClock
 from connectors.services.imgur import QUOTAS as IMGUR_QUOTAS
 from connectors.services.imgur import ClientId, Gallery, ImgurSettings, path_of
@@ -25,7 +25,7 @@ from connectors.services.tumblr import ApiKey, Blog, TumblrSettings
 from core import __version__
 from core.errors import SettingsError
 
-Make = Callable[[Client, str], Listing]
+Make = Callable[[ApiClient, str], Listing]
 
 
 class ServiceSettings(TumblrSettings, ImgurSettings, RedditSettings, PollSettings):
@@ -107,8 +107,8 @@ def _opening(
     agent = user_agent or f"python:memewax:v{__version__}"
 
     def opening(name: str, clock: Clock, manners: Manners) -> tuple[Listing, Callable[[], None]]:
-        web = Web(manners.seconds, clock, agent)
-        client = Client(service, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
+        web = ApiWeb(manners.seconds, agent)
+        client = ApiClient(service, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
         return make(client, name), web.close
 
     return opening

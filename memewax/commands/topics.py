@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from connectors.topics.admin import Cluster, Difference, differences, fitted
+from connectors.topics.admin import Difference, TopicCluster, differences, fitted
 from connectors.topics.asyncapi import asyncapi_document, yaml_of
 from connectors.topics.declared import Topic, chosen
 from core.errors import WorldError
@@ -115,12 +115,12 @@ def asyncapi(as_json: Annotated[bool, typer.Option("--json", help="JSON in place
 
 def _on_cluster(
     brokers: str, only: Sequence[str] | None, partitions: int | None = None, replication: int | None = None
-) -> tuple[Cluster, list[Topic]]:
+) -> tuple[TopicCluster, list[Topic]]:
     """The cluster, and the topics as they should be there."""
     topics = chosen(only or (), partitions, replication)
     settings = load_settings()
     configure_logging("error")  # what is wrong with the brokers is one line
-    cluster = Cluster(brokers, settings.kafka, settings.kafka_timeout_seconds)
+    cluster = TopicCluster(brokers, settings.kafka, settings.kafka_timeout_seconds)
     count = cluster.brokers()
     wanted = max(topic.replication for topic in topics)
     if replication is None and count < wanted:
@@ -129,7 +129,7 @@ def _on_cluster(
     return cluster, topics
 
 
-def _differing(cluster: Cluster, topics: Sequence[Topic]) -> list[Difference]:
+def _differing(cluster: TopicCluster, topics: Sequence[Topic]) -> list[Difference]:
     found = cluster.find(topics)
     return [difference for topic in topics for difference in differences(topic, found.get(topic.name))]
 

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import orjson
 
-from connectors.endpoints import part_name
+from connectors.part_names import part_name
 from connectors.sources.source import Position, Reader, Source, Unit
 from core.errors import SettingsError, WorldError
 from core.records import Message

@@ -1,5 +1,6 @@
 """Runs a flow in one or more processes, watches them, and says in one line what went wrong."""
 
+import json
 import os
 import signal
 import socket
@@ -11,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from core.errors import MemewaxError
 from core.settings import PREFIX
-from memewax.commands.counts import Counts, read_counts
+from memewax.commands.counts import RunCounts, read_counts
 from memewax.commands.processes import Process, Processes, Signals
 from memewax.commands.recovery import alone
 
@@ -46,13 +45,13 @@ class Job:
 class Ended:
     """A flow that has ended, at its end or drained."""
 
-    counts: Counts
+    counts: RunCounts
     seconds: float
     drained: bool = False
     """Whether a signal ended it, before its source did."""
 
 
-def run_job(job: Job, show: Callable[[Counts], None], tell: Callable[[str], None]) -> Ended:
+def run_job(job: Job, show: Callable[[RunCounts], None], tell: Callable[[str], None]) -> Ended:
     """Run a job to its end; SIGTERM and Ctrl-C are passed on and drain it.
 
     Args:
@@ -107,9 +106,7 @@ def _commands(job: Job) -> list[list[str]]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    return orjson.dumps(value).decode() if isinstance(value, dict | bool) else str(value)
+    return json.dumps(value) if isinstance(value, dict | bool | list | tuple) else str(value)
 
 
 def _free_addresses(count: int) -> list[str]:

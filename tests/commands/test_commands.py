@@ -19,7 +19,7 @@ from dataflows.all_settings import Settings
 from memewax import __version__
 from memewax.__main__ import main
 from memewax.commands.app import app
-from memewax.commands.counts import Counts
+from memewax.commands.counts import RunCounts
 from memewax.commands.flow_run import summary_of
 from memewax.commands.progress import Progress
 from memewax.commands.supervise import Ended
@@ -272,7 +272,7 @@ def test_an_output_that_is_there_already_is_left_alone(memewax: Memewax, words: 
 
 
 def test_a_demo_that_was_stopped_shows_nothing_half(memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = Ended(Counts(posts=3), 1.0, drained=True)
+    ended = Ended(RunCounts(posts=3), 1.0, drained=True)
     monkeypatch.setattr("memewax.commands.demo.run_flow", lambda *_: (ended, Path("recovery")))
     done = memewax("demo", "--to", "here")
     assert (done.code, done.out) == (130, "")
@@ -284,14 +284,14 @@ def test_a_demo_that_was_stopped_shows_nothing_half(memewax: Memewax, monkeypatc
 
 
 def test_a_run_that_took_no_time_has_no_rate() -> None:
-    assert summary_of(Ended(Counts(posts=3), 0.0)).posts_per_second == 0.0
+    assert summary_of(Ended(RunCounts(posts=3), 0.0)).posts_per_second == 0.0
 
 
 def test_progress_is_told_in_a_line() -> None:
     progress = Progress("bytes")
     now = progress._start
     progress._first = now, 0
-    counts = Counts(posts=3500, joined=3000, partial=21, dead_letters=2, clusters=7, lag=1234)
+    counts = RunCounts(posts=3500, joined=3000, partial=21, dead_letters=2, clusters=7, lag=1234)
     assert progress.line(counts, now + 10) == (
         "3,021 posts · 302.1 a second · 2 dead letters · 7 clusters · 1,234 bytes to go · 10 s"
     )
@@ -300,10 +300,10 @@ def test_progress_is_told_in_a_line() -> None:
 def test_while_models_are_loaded_no_counts_are_told(capfd: pytest.CaptureFixture[str]) -> None:
     progress = Progress("bytes")
     progress._plain_at -= 31
-    progress.show(Counts())
+    progress.show(RunCounts())
     assert capfd.readouterr().err == "loading models …\n"
 
 
 def test_before_a_second_is_over_there_is_no_rate() -> None:
     progress = Progress("bytes")
-    assert "- a second" in progress.line(Counts(posts=1), progress._start + 0.5)
+    assert "- a second" in progress.line(RunCounts(posts=1), progress._start + 0.5)

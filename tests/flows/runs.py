@@ -18,7 +18,7 @@ import orjson
 import psutil
 
 from connectors.store.posts_table import PostStore
-from memewax.commands.counts import Counts, read_counts
+from memewax.commands.counts import RunCounts, read_counts
 from memewax.commands.recovery import prepare_recovery
 from tests.flows.cli import PIXELS
 from tests.flows.pixels_flow import GRID, SECONDS
@@ -78,7 +78,7 @@ class Running:
             return [child for child in children if "memewax.commands.worker" in child.cmdline()]
         return []
 
-    def counts(self) -> Counts:
+    def counts(self) -> RunCounts:
         """What a worker counted that was started without a command above it."""
         return read_counts(self.metrics)
 

@@ -17,7 +17,6 @@ from connectors.services.api_client import Manners
 from connectors.services.listing import Listing
 from connectors.services.pace import retry_after
 from connectors.services.polled import Polled
-from connectors.services.registry import polled
 from connectors.services.rounds import Polling, Rounds
 from connectors.sources.source import Position
 from core.errors import SettingsError, WorldError
@@ -31,6 +30,7 @@ from tests.services import (
     album_images,
     imgur_album,
     imgur_image,
+    polled,
     reddit_post,
     tumblr_post,
 )

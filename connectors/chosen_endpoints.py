@@ -51,6 +51,12 @@ def picture_folder(source: str) -> Path | None:
     return path if path.is_dir() else path.parent
 
 
+def check_addresses(settings: WriteSettings) -> None:
+    """Raise `SettingsError` where the source or a sink cannot be: before a model is loaded."""
+    endpoint(settings.source, POSTS_FROM)
+    Destinations.of(settings)
+
+
 @dataclass(frozen=True, slots=True)
 class Destinations:
     """Where a flow writes."""

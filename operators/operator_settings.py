@@ -7,7 +7,7 @@ from pydantic_settings import NoDecode
 
 from connectors.chosen_endpoints import ReadSettings, WriteSettings
 from connectors.connector_settings import FetchSettings
-from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM
+from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
 from core.settings import LONGEST_WAIT, Group, split_at_commas
 from models.model_settings import RuntimeSettings
 from search.search_settings import SearchSettings
@@ -53,6 +53,13 @@ class TapSettings(OutputSettings):
 
 class QuerySettings(SearchSettings, ReadSettings):
     """Where queries come from and answers go."""
+
+    def check_addresses(self) -> None:
+        """Raise `SettingsError` where one cannot be: before a model is loaded."""
+        endpoint(self.queries, QUERIES_FROM)
+        for address, role in ((self.answers, ANSWERS_TO), (self.sentence_embeddings, EMBEDDINGS_TO)):
+            if address:
+                endpoint(address, role)
 
     queries: str = Field("", description=f"Where queries come from: {QUERIES_FROM.forms()}.")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from connectors.endpoints import ANSWERS_TO, QUERIES_FROM, endpoint
+from connectors.endpoints import ANSWERS_TO, QUERIES_FROM
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
 from memewax.commands.counts import RunCounts
@@ -63,9 +63,7 @@ def serve(
     settings = load_settings(**overrides)
     if not settings.queries:
         raise SettingsError("no queries: say where they come from with --from (or MEMEWAX_QUERIES)")
-    for address, role in ((settings.queries, QUERIES_FROM), (settings.answers, ANSWERS_TO)):
-        if address:
-            endpoint(address, role)  # what is wrong with it is said before a process is started
+    settings.check_addresses()
     folder = recovery or settings.store.with_name(f"{settings.store.name}.queries-recovery")
     prepare_recovery(folder)
     job = Job("similarity", overrides, folder, snapshot_interval, settings.processes)

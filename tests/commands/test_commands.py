@@ -147,6 +147,16 @@ def test_settings_are_whole_on_a_narrow_screen(memewax: Memewax, monkeypatch: py
             "dead letters go to a .jsonl file",
         ),
         (["--from", "posts.jsonl", "--to", "out.jsonl", "--to", "./out.jsonl"], 2, "named twice"),
+        (["--from", "posts.jsonl", "--to", "s3://bucket/out"], 2, "records go to a folder .* not to 's3://bucket/out'"),
+        (["--from", "posts.jsonl", "--to", "postgresql://host/db"], 2, "not to 'postgresql://host/db'"),
+        (["--from", "posts.jsonl", "--to", "kafak://h:1/t"], 2, "kafka://HOST:PORT/TOPIC, not to 'kafak://h:1/t'"),
+        (["--from", "posts.jsonl", "--to", "kafka:/h/x"], 2, "'kafka:/h/x' is not kafka://HOST:PORT/TOPIC"),
+        (["--from", "posts.jsonl", "--to", "out.csv"], 2, "not to 'out.csv'; a new folder .* is written 'out.csv/'"),
+        (["--from", "posts.jsonl", "--to", "-"], 2, "not to '-'"),
+        (["--from", "posts.jsonl", "--to", "store,out.jsonl"], 2, "one address.*repeat --to"),
+        (["--from", "posts.csv", "--to", "out.jsonl"], 2, "posts come from .* not from 'posts.csv'"),
+        (["--from", "kafak://h:1/t", "--to", "out.jsonl"], 2, "not from 'kafak://h:1/t'"),
+        (["--from", "posts.jsonl", "--to", "out.jsonl", "--dead-letters", "s3://b/x.jsonl"], 2, "dead letters go to"),
         (["--from", "posts.jsonl", "--to", "posts.jsonl"], 3, "posts.jsonl is there already"),
         (["--from", "posts.jsonl", "--to", "posts.jsonl/store"], 3, "posts.jsonl"),
         (["--from", "posts.jsonl", "--to", "out.jsonl", "--recovery", "posts.jsonl"], 3, "posts.jsonl: "),
@@ -162,6 +172,21 @@ def test_an_error_is_one_line_and_a_code(
     assert done.err.startswith("memewax: ")
     assert done.err.count("\n") == 1
     assert re.search(told, done.err)
+    assert code != 2 or [path.name for path in tmp_path.iterdir()] == ["posts.jsonl"]
+
+
+def test_cluster_events_queries_and_answers_go_to_what_is_known(
+    memewax: Memewax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "posts.jsonl").touch()
+    monkeypatch.setenv("MEMEWAX_CLUSTER_EVENTS", "events.csv")
+    run = memewax("run", "--from", "posts.jsonl", "--to", "out.jsonl")
+    assert (run.code, "cluster events go to" in run.err) == (2, True)
+    for words in (["--from", "kafak://h:1/t"], ["--from", "posts.jsonl", "--to", "answers.csv"]):
+        serve = memewax("serve", *words)
+        assert serve.code == 2
+        assert f"not {'to' if len(words) > 2 else 'from'} {words[-1]!r}" in serve.err
+    assert [path.name for path in tmp_path.iterdir()] == ["posts.jsonl"]
 
 
 def test_an_option_that_does_not_exist_is_an_error_of_usage(memewax: Memewax) -> None:

@@ -41,6 +41,16 @@ def one_or_list(value: Any) -> Any:
         raise ValueError(f'not a JSON list ({error}): give one address, or a list as ["store", "out.jsonl"]') from None
 
 
+def as_variable(value: Any) -> str:
+    """The value as a variable holds it, so that it is read back as it is; empty where it is not set."""
+    if value is None or value in ((), []):
+        return ""
+    if isinstance(value, list | tuple):
+        alone = str(value[0]) if len(value) == 1 else ""
+        return alone if alone and alone == alone.strip() and not alone.startswith("[") else json.dumps(value)
+    return json.dumps(value) if isinstance(value, dict | bool) else str(value)
+
+
 def split_at_commas(value: Any) -> Any:
     """The parts of a list that is written in one text, or of a JSON list; what is none is left for the field to refuse."""
     parts = one_or_list(value)

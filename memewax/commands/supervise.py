@@ -1,6 +1,5 @@
 """Runs a flow in one or more processes, watches them, and says in one line what went wrong."""
 
-import json
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import MemewaxError
-from core.settings import PREFIX
+from core.settings import PREFIX, as_variable
 from memewax.commands.counts import RunCounts, read_counts
 from memewax.commands.processes import Process, Processes, Signals
 from memewax.commands.recovery import alone
@@ -89,7 +88,7 @@ def run_job(job: Job, show: Callable[[RunCounts], None], tell: Callable[[str], N
 def _environment(job: Job, metrics: Path) -> dict[str, str]:
     return {
         **os.environ,
-        **{f"{PREFIX}{name.upper()}": _text(value) for name, value in job.settings.items()},
+        **{f"{PREFIX}{name.upper()}": as_variable(value) for name, value in job.settings.items()},
         f"{PREFIX}PROCESSES": str(job.processes),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "RUST_BACKTRACE": "0",
@@ -103,10 +102,6 @@ def _commands(job: Job) -> list[list[str]]:
         return [worker]
     addresses = _free_addresses(job.processes)
     return [[*worker, str(index), *addresses] for index in range(job.processes)]
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, dict | bool | list | tuple) else str(value)
 
 
 def _free_addresses(count: int) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import SettingsError
-from core.settings import PREFIX
+from core.settings import PREFIX, as_variable
 from dataflows.all_settings import Settings, load_settings
 from memewax.commands.settings_command import settings as show_settings
 
@@ -105,6 +105,15 @@ def test_a_file_that_is_not_toml_is_refused(content: bytes, folder: Path) -> Non
 )
 def test_addresses_are_one_or_a_json_list_and_never_split(value: str, to: tuple[str, ...], monkeypatch: Patch) -> None:
     monkeypatch.setenv("MEMEWAX_TO", value)
+    assert load_settings().to == to
+
+
+@pytest.mark.parametrize(
+    "to",
+    [(), ("./store",), ("a,b.jsonl",), ("[odd].jsonl",), (" odd",), ("caf\udce9",), ("store", "kafka://a:1,b:2/t")],
+)
+def test_a_value_is_read_back_from_the_variable_that_it_is_written_to(to: tuple[str, ...], monkeypatch: Patch) -> None:
+    monkeypatch.setenv("MEMEWAX_TO", as_variable(to))
     assert load_settings().to == to
 
 

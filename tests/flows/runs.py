@@ -18,6 +18,7 @@ import orjson
 import psutil
 
 from connectors.store.posts_table import PostStore
+from core.settings import as_variable
 from memewax.commands.counts import RunCounts, read_counts
 from memewax.commands.recovery import prepare_recovery
 from tests.flows.cli import PIXELS
@@ -104,7 +105,7 @@ class Flow:
         self.dead, self.recovery = folder / "dead.jsonl", folder / "recovery"
         self.settings: dict[str, Any] = {
             "source": str(source),
-            "to": f"{self.out},{self.store}" if to_store else str(self.out),
+            "to": as_variable([str(self.out), str(self.store)] if to_store else [str(self.out)]),
             "dead_letters": str(self.dead),
             "follow": "false",
             "file_block_bytes": 512,

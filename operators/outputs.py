@@ -108,23 +108,24 @@ def _write_messages(
 ) -> list[Stream[DeadLetter]]:
     """Write a message for each item; gives the dead letters of those that are too large, where one can be."""
     sink = endpoint.message_sink(_FILE, settings)
-
-    def messages(batch: list[X]) -> list[tuple[str, OutMessage] | DeadLetter]:
-        return [_fitting(*body(item), sink) for item in batch]
-
-    either = steps.map_batch(f"messages_{number}", up, messages)
     if sink.max_bytes is None:
-        steps.write(f"sink_{number}", cast("KeyedStream[OutMessage]", either), sink)
+        messages = steps.map_batch(f"messages_{number}", up, lambda batch: [_message(*body(it)) for it in batch])
+        steps.write(f"sink_{number}", messages, sink)
         return []
+    either = steps.map_batch(f"messages_{number}", up, lambda batch: [_fitting(*body(it), sink) for it in batch])
     fit = steps.split(f"fit_{number}", either, lambda it: not isinstance(it, DeadLetter))
     steps.write(f"sink_{number}", cast("KeyedStream[OutMessage]", fit.trues), sink)
     return [cast("Stream[DeadLetter]", fit.falses)]
 
 
+def _message(post: Post, value: bytes) -> tuple[str, OutMessage]:
+    return post.global_id, OutMessage(post.global_id.encode(), value)
+
+
 def _fitting(post: Post, value: bytes, sink: MessageSink) -> tuple[str, OutMessage] | DeadLetter:
-    message = OutMessage(post.global_id.encode(), value)
-    if sink.fits(message):
-        return post.global_id, message
+    keyed = _message(post, value)
+    if sink.fits(keyed[1]):
+        return keyed
     reason = f"the record has {len(value)} bytes, too many for the topic"
     return DeadLetter(post.message, STAGE, "TooLarge", reason, post.global_id)
 

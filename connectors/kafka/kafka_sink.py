@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final, Literal
 
 from connectors.kafka.kafka_client import base_config
@@ -91,7 +90,7 @@ class KafkaSink(MessageSink):
             )
         was = (_CUT_HEADER, str(len(message.value)).encode())
         kept = max(0, len(message.value) - excess - OVERHEAD)  # the header needs room too
-        return replace(message, value=message.value[:kept], headers=(*message.headers, was))
+        return message._replace(value=message.value[:kept], headers=(*message.headers, was))
 
 
 class KafkaPartWriter(Writer[OutMessage]):

@@ -6,8 +6,7 @@ A new one is a module with a `Sink`, a `Writer` and an `Endpoint`, and a line in
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from zlib import crc32
 
 Mark = dict[str, Any] | None
@@ -22,8 +21,7 @@ OVERHEAD: Final = 128
 """Bytes that a broker adds to a message sent alone, at most; a header adds up to ten more."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutMessage:
+class OutMessage(NamedTuple):
     """A message to be written; a file keeps its value alone, as a line."""
 
     key: bytes | None

@@ -91,7 +91,7 @@ class Client:
         """What `read` makes of the JSON at `path`, or of what `decode` makes of the answer.
 
         Args:
-            path: Below the base; it appears in errors.
+            path: Below the base, or a whole URL where there is none; it appears in errors.
             params: The query.
             read: Raises `TroubleError` where that is not what was asked for.
             watch: Answer with None where nothing has changed since the last such question (ETag).
@@ -147,7 +147,8 @@ class Client:
             try:
                 headers = {**self._authority.headers(self._web), **({"if-none-match": tag} if tag else {})}
                 query = {**params, **self._authority.params()}
-                answer = self._web.ask("GET", f"{self._base}/{path}", headers=headers, params=query)
+                url = f"{self._base}/{path}" if self._base else path
+                answer = self._web.ask("GET", url, headers=headers, params=query)
             except TroubleError:
                 self._count("failed")
                 raise

@@ -42,7 +42,7 @@ def check_source(settings: ReadSettings) -> None:
         source.parts()
 
 
-def picture_folder(source: str) -> Path | None:
+def folder_of(source: str) -> Path | None:
     """The folder that relative URLs of posts lie in; None where posts come from elsewhere."""
     path = endpoint(source, POSTS_FROM).path if source else None
     if path is None:

@@ -7,7 +7,7 @@ from typing import Final, cast
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
-from connectors.chosen_endpoints import picture_folder, source_of
+from connectors.chosen_endpoints import folder_of, source_of
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
 from connectors.fetching.fetch_ahead import FetchAhead
@@ -58,7 +58,7 @@ def fetcher(settings: InputSettings) -> Fetcher:
     """A fetcher with the limits of the settings, for paths below the source's folder; raises `SettingsError`."""
     folder = settings.fetch_folder
     if folder is None:
-        folder = picture_folder(settings.source)
+        folder = folder_of(settings.source)
     web = WebLimits(
         concurrency=settings.fetch_concurrency,
         bytes=settings.fetch_max_bytes,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.chosen_endpoints import Destinations, check_source, picture_folder
+from connectors.chosen_endpoints import Destinations, check_source, folder_of
 from connectors.endpoints import POSTS_FROM, POSTS_TO, endpoint
 from core.errors import SettingsError, WorldError
 from dataflows.all_settings import Settings
@@ -82,11 +82,11 @@ def test_a_store_may_lie_in_a_folder_of_pictures(here: Path) -> None:
 
 def test_relative_urls_lie_in_the_folder_of_the_source(here: Path) -> None:
     (here / "pictures").mkdir()
-    assert picture_folder("posts.jsonl") == here
-    assert picture_folder("pictures") == here / "pictures"
-    assert picture_folder("kafka://h:1/t") is None
-    assert picture_folder("reddit:memes") is None
-    assert picture_folder("") is None
+    assert folder_of("posts.jsonl") == here
+    assert folder_of("pictures") == here / "pictures"
+    assert folder_of("kafka://h:1/t") is None
+    assert folder_of("reddit:memes") is None
+    assert folder_of("") is None
 
 
 @pytest.mark.parametrize("source", ["gone.jsonl", "gone"])

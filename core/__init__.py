@@ -1,5 +1,3 @@
 """The vocabulary that every package speaks: records, settings, errors, telemetry. It imports no other package."""
 
-__version__ = ""
-""
-"0.1.0"
+__version__ = "0.1.0"

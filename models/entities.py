@@ -2,13 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Self
-
-import spacy
+from typing import Any, Self
 
 from core.errors import WeightsError
 from core.records import Entity
 from models.base import Model
+from models.runtime import Runtime
 from models.validation import check_texts
 from models.weights import Weights
 
@@ -57,12 +56,15 @@ class SpacyEntities(EntityFinder):
 
     batch_size = 64
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, runtime: Runtime) -> None:
         """Load `weights`; raises `WeightsError` if they are no spaCy pipeline that finds entities."""
+        runtime.torch()  # spaCy imports it, and a pipeline may compute on it
+        import spacy
+
         try:
             config = spacy.util.load_config(weights.path / "config.cfg")
             unneeded = [part for part in config["nlp"]["pipeline"] if part not in _NEEDED]
-            self._nlp = spacy.load(weights.path, exclude=unneeded)
+            self._nlp: Any = spacy.load(weights.path, exclude=unneeded)
         except (OSError, ValueError, KeyError) as error:
             raise WeightsError(f"{weights.path} is no pipeline that spaCy can load: {error}") from error
         if "ner" not in self._nlp.pipe_names:

@@ -7,6 +7,7 @@ from core.records import Entity, Pixels, Reading, Sentiment
 from core.telemetry import log
 from models.base import Embedder, Model
 from models.model_settings import ModelSettings
+from models.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,50 +37,48 @@ def load_models(settings: ModelSettings) -> Models:
     Takes some seconds and about 1 GB for the real ones. Raises `WeightsError` if the weights of one are nowhere to be
     found or are not what was pinned, and `WorldError` if the device of the settings is not there.
     """
+    runtime = Runtime.of(settings)
     return Models(
-        image=load_image(settings),
-        ocr=load_ocr(settings),
-        entities=load_entities(settings),
-        sentiment=load_sentiment(settings),
-        text=load_text(settings),
+        image=load_image(settings, runtime),
+        ocr=load_ocr(settings, runtime),
+        entities=load_entities(settings, runtime),
+        sentiment=load_sentiment(settings, runtime),
+        text=load_text(settings, runtime),
     )
 
 
-# Each of these loads one alone and raises as `load_models` does. torch and what stands on it take seconds to import, so
-# they come late, and `prepare` mends torchvision before anything imports it.
+# Each of these loads one alone and raises `WeightsError` as `load_models` does. What models stand on takes seconds to
+# import, so they come late; torch they get from the runtime.
 
 
-def load_image(settings: ModelSettings) -> Embedder[Pixels]:
+def load_image(settings: ModelSettings, runtime: Runtime) -> Embedder[Pixels]:
     """The image model."""
     if settings.models == "stand-in":
         from models.standin import StandInImage
 
         return StandInImage()
-    device = _prepared(settings)
     from models.vit import VitEmbedder
 
-    return VitEmbedder.load(settings, device)
+    return VitEmbedder.load(settings, runtime)
 
 
-def load_ocr(settings: ModelSettings) -> Model[Pixels, Reading]:
+def load_ocr(settings: ModelSettings, runtime: Runtime) -> Model[Pixels, Reading]:
     """The reader of text in pictures."""
     if settings.models == "stand-in":
         from models.standin import StandInOcr
 
         return StandInOcr()
-    device = _prepared(settings)
     from models.ocr.arrangement import load_reader
 
-    return load_reader(settings, device)
+    return load_reader(settings, runtime)
 
 
-def load_entities(settings: ModelSettings) -> Model[str, tuple[Entity, ...]]:
+def load_entities(settings: ModelSettings, runtime: Runtime) -> Model[str, tuple[Entity, ...]]:
     """The finder of named entities."""
     if settings.models == "stand-in":
         from models.standin import StandInEntities
 
         return StandInEntities()
-    device = _prepared(settings)
     from models.entities import SpacyEntities
     from models.truecasing import Truecaser
     from models.weights import entity_weights
@@ -87,13 +86,13 @@ def load_entities(settings: ModelSettings) -> Model[str, tuple[Entity, ...]]:
     weights = entity_weights(settings)
     truecase = Truecaser.load() if settings.truecase else None
     if (weights.path / "config.cfg").is_file():
-        return SpacyEntities(weights).truecased(truecase)
+        return SpacyEntities(weights, runtime).truecased(truecase)
     from models.transformers_text import TransformersEntities
 
-    return TransformersEntities(weights, device).truecased(truecase)
+    return TransformersEntities(weights, runtime).truecased(truecase)
 
 
-def load_sentiment(settings: ModelSettings) -> Model[str, Sentiment]:
+def load_sentiment(settings: ModelSettings, runtime: Runtime) -> Model[str, Sentiment]:
     """The judge of tone."""
     if settings.models == "stand-in":
         from models.standin import StandInSentiment
@@ -103,37 +102,36 @@ def load_sentiment(settings: ModelSettings) -> Model[str, Sentiment]:
         from models.sentiment import VaderSentiment
 
         return VaderSentiment.load(settings)
-    device = _prepared(settings)
     from models.transformers_text import TransformersSentiment
     from models.weights import sentiment_weights
 
-    return TransformersSentiment(sentiment_weights(settings), device)
+    return TransformersSentiment(sentiment_weights(settings), runtime)
 
 
-def load_text(settings: ModelSettings) -> Embedder[str]:
-    """The sentence model."""
+def load_text(settings: ModelSettings, runtime: Runtime) -> Embedder[str]:
+    """The sentence model.
+
+    An engine that the settings name is used or an error; where they leave it open and there can be no graph, torch is.
+    """
     if settings.models == "stand-in":
         from models.standin import StandInText
 
         return StandInText()
-    from models.torch_runtime import device_of
+    from models.torch_runtime import Torch
     from models.weights import text_weights
 
-    weights = text_weights(settings)
-    if settings.text_engine == "auto" and device_of(settings) == "cpu":
+    weights, engine = text_weights(settings), settings.text_engine
+    if engine == "auto":
+        engine = runtime.provider if runtime.device == "cpu" else Torch.name
+    if engine != Torch.name:
         from models.text_onnx import OnnxSentenceEmbedder
 
         try:
-            return OnnxSentenceEmbedder.load(weights, settings)
+            return OnnxSentenceEmbedder.load(weights, settings, runtime.on(engine))
         except WeightsError as error:
+            if settings.text_engine != "auto":
+                raise
             log.warning("sentences are embedded by torch", reason=str(error))
-    device = _prepared(settings)
     from models.text_torch import SentenceEmbedder
 
-    return SentenceEmbedder(weights, device, settings.text_batch)
-
-
-def _prepared(settings: ModelSettings) -> str:
-    from models.torch_runtime import prepare
-
-    return prepare(settings)
+    return SentenceEmbedder(weights, runtime, settings.text_batch)

@@ -10,10 +10,10 @@ import platformdirs
 
 from core.errors import WeightsError
 from models.hashes import sha256_of_all
-from models.model_settings import RuntimeSettings
+from models.model_settings import CacheSettings
 
 
-def cache_of(settings: RuntimeSettings) -> Path:
+def cache_of(settings: CacheSettings) -> Path:
     """The folder in which all such folders lie."""
     return settings.models_cache or Path(platformdirs.user_cache_dir("memewax"))
 

@@ -2,11 +2,33 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from core.settings import Group
+from models.engines import engine_names, graph_engine_names
+
+
+def _auto_or(names: tuple[str, ...]) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in ("auto", *names):
+            raise ValueError(f"expected auto or one of {', '.join(names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+AnyEngine = Annotated[str, _auto_or(engine_names())]
+"""Name of an engine, or auto."""
+AnyGraphEngine = Annotated[str, _auto_or(graph_engine_names())]
+"""Name of an engine that opens ONNX graphs, or auto."""
+
+
+class CacheSettings(Group):
+    """Where what is made of weights is kept."""
+
+    models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
 
 
 class RuntimeSettings(Group):
@@ -22,7 +44,9 @@ class RuntimeSettings(Group):
         "real", description="stand-in: answers at once without looking, to measure the flow itself."
     )
 
-    models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
+    provider: AnyGraphEngine = Field(
+        "auto", description="Engine that runs ONNX graphs, those of OCR and of sentences; auto: ONNX Runtime (onnx)."
+    )
 
     @property
     def threads_per_model(self) -> int:
@@ -30,7 +54,7 @@ class RuntimeSettings(Group):
         return self.threads or max(1, (os.cpu_count() or 1) // self.processes)
 
 
-class ImageSettings(Group):
+class ImageSettings(CacheSettings):
     """The image model."""
 
     vit: str = Field("dinov2-small", description="Image model: dinov2-small, a folder, or a Hugging Face id.")
@@ -74,13 +98,14 @@ class SentimentSettings(Group):
     )
 
 
-class TextSettings(Group):
+class TextSettings(CacheSettings):
     """The sentence model."""
 
     text_model: str = Field("all-MiniLM-L6-v2", description="Sentence model: a name, a folder, or a Hugging Face id.")
 
-    text_engine: Literal["auto", "torch"] = Field(
-        "auto", description="What runs it. auto: ONNX Runtime on a CPU, from a graph that is made once; else torch."
+    text_engine: AnyEngine = Field(
+        "auto",
+        description="Engine that runs it. auto: on a CPU the provider (ONNX Runtime), from a graph that is made once; else torch.",
     )
 
     text_batch: int = Field(32, ge=1, le=4096, description="Texts a pass.")

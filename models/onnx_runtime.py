@@ -1,27 +1,54 @@
 """ONNX Runtime beside other models: threads that sleep while they wait, memory that is given back."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import onnxruntime
+import numpy as np
+from numpy.typing import NDArray
+
+from models.engine import Device, EngineOptions, GraphEngine, Session
 
 _PROVIDERS: Final = {"cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"), "cpu": ("CPUExecutionProvider",)}
 
 
-def session(file: Path, device: str, threads: int) -> Any:
-    """A session of `file`; on "cuda" it computes there if this build of onnxruntime can, else on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Inputs come in any shape; what is kept for each would grow and never shrink.
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
-    return onnxruntime.InferenceSession(str(file), options, providers=providers(device))
+class OnnxRuntime(GraphEngine):
+    """Computes on CUDA if that is asked for and this build of onnxruntime can, else on the CPU."""
+
+    name = "onnx"
+    package = "onnxruntime"
+
+    def device(self, options: EngineOptions) -> Device:
+        """Where a session computes."""
+        return "cuda" if providers(options.device)[0].startswith("CUDA") else "cpu"
+
+    def session(self, file: Path, options: EngineOptions) -> Session:
+        """A session of the graph in `file`."""
+        from onnxruntime import InferenceSession, SessionOptions
+
+        given = SessionOptions()
+        given.intra_op_num_threads = options.threads
+        given.inter_op_num_threads = 1
+        given.log_severity_level = 3
+        given.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Inputs come in any shape; what is kept for each would grow and never shrink.
+        given.enable_cpu_mem_arena = False
+        given.enable_mem_pattern = False
+        return _OnnxSession(InferenceSession(str(file), given, providers=providers(options.device)))
 
 
-def providers(device: str) -> list[str]:
+class _OnnxSession:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.inputs = [each.name for each in session.get_inputs()]
+
+    def run(self, tensors: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        return [np.asarray(output) for output in self._session.run(None, dict(tensors))]
+
+
+def providers(device: Device) -> list[str]:
     """What may compute, the best first: CUDA only where it is asked for and onnxruntime was built for it."""
+    import onnxruntime
+
     there = set(onnxruntime.get_available_providers())
     return [name for name in _PROVIDERS[device] if name in there]

@@ -8,7 +8,7 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from core.records import Sentiment
 from models.base import Model
-from models.model_settings import ModelSettings
+from models.model_settings import SentimentSettings
 from models.validation import check_texts
 from models.weights import Weights, sentiment_weights
 
@@ -43,7 +43,7 @@ class VaderSentiment(SentimentModel):
         self._analyzer: Any = SentimentIntensityAnalyzer()
 
     @classmethod
-    def load(cls, settings: ModelSettings) -> Self:
+    def load(cls, settings: SentimentSettings) -> Self:
         """VADER; raises `WeightsError` if its lexicon is not what was pinned."""
         return cls(sentiment_weights(settings))
 

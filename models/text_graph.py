@@ -1,4 +1,4 @@
-"""A sentence model as one graph, from token ids to unit vectors, run by ONNX Runtime on the CPU."""
+"""A sentence model as one graph, from token ids to unit vectors, run by any engine that opens ONNX graphs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from models.onnx_runtime import session
+from models.runtime import Runtime
 
 GRAPH: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
@@ -19,10 +19,10 @@ _PASS: Final = 8
 class TextGraph:
     """The graph and its tokenizer, as they lie in a folder."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
+        self.engine = runtime.provider
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        self._session = session(folder / GRAPH, "cpu", threads)
-        self._inputs = [each.name for each in self._session.get_inputs()]
+        self._session = runtime.session(folder / GRAPH)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors, shape (len(texts), dimension).
@@ -39,7 +39,7 @@ class TextGraph:
         order = np.argsort(used.sum(axis=1), kind="stable")
         passes = [order[start : start + _PASS] for start in range(0, len(order), _PASS)]
         found = [
-            self._run({name: columns[name][rows][:, used[rows].any(axis=0)] for name in self._inputs})
+            self._run({name: columns[name][rows][:, used[rows].any(axis=0)] for name in self._session.inputs})
             for rows in passes
         ]
         vectors = np.empty((len(texts), found[0].shape[1]), np.float32)
@@ -47,5 +47,5 @@ class TextGraph:
         return vectors
 
     def _run(self, tokens: dict[str, NDArray[np.int64]]) -> NDArray[Any]:
-        (vectors,) = self._session.run(None, tokens)
-        return np.asarray(vectors)
+        (vectors,) = self._session.run(tokens)
+        return vectors

@@ -1,4 +1,4 @@
-"""Sentence embeddings by ONNX Runtime, from a graph that `models.text_export` makes of a model on torch."""
+"""Sentence embeddings by an ONNX graph, which `models.text_export` makes of a model on torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,8 @@ from core.records import Vector
 from models.base import Embedder
 from models.hashes import sha256_of_all
 from models.model_cache import cache_of, kept
-from models.model_settings import ModelSettings
+from models.model_settings import CacheSettings, TextSettings
+from models.runtime import Runtime
 from models.text_graph import GRAPH, TOKENIZER, TextGraph
 from models.validation import check_texts
 from models.weights import Weights
@@ -25,16 +26,17 @@ class OnnxSentenceEmbedder(Embedder[str]):
     def __init__(self, weights: Weights, graph: TextGraph, batch_size: int = 32) -> None:
         self.name = weights.label
         self.batch_size = batch_size
+        self.engine = graph.engine
         self._graph = graph
         self.dimension = self.one("").size
 
     @classmethod
-    def load(cls, weights: Weights, settings: ModelSettings) -> Self:
+    def load(cls, weights: Weights, settings: TextSettings, runtime: Runtime) -> Self:
         """The graph of `weights` is made where it is not there yet, which takes some seconds.
 
         Raises `WeightsError` where it cannot be made or kept, or is damaged.
         """
-        graph = TextGraph(graph_folder(weights, settings), settings.threads_per_model)
+        graph = TextGraph(graph_folder(weights, settings, runtime), runtime)
         return cls(weights, graph, settings.text_batch)
 
     def infer(self, batch: Sequence[str]) -> list[Vector]:
@@ -42,16 +44,13 @@ class OnnxSentenceEmbedder(Embedder[str]):
         return list(self._graph(check_texts(batch)))
 
 
-def graph_folder(weights: Weights, settings: ModelSettings) -> Path:
+def graph_folder(weights: Weights, settings: CacheSettings, runtime: Runtime) -> Path:
     """Where the graph of these weights lies, made if it is not there yet; raises `WeightsError` as `load` does."""
 
     def write(draft: Path) -> None:
-        from models.torch_runtime import prepare
-
-        prepare(settings)
         from models.text_export import export
 
-        export(weights, draft)
+        export(weights, draft, runtime)
 
     # How tokens are made and pooled stands beside the tensors, whose hash is in the label.
     described = sha256_of_all(weights.path, sorted(weights.path.rglob("*.json")))[:8]

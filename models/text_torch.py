@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import torch
 
 from core.errors import WeightsError
 from core.records import Vector
 from models.base import Embedder
+from models.runtime import Runtime
+from models.torch_runtime import Torch
 from models.validation import check_texts
 from models.weights import Weights
 
@@ -20,25 +21,26 @@ class SentenceEmbedder(Embedder[str]):
     """A vector for a sentence or short paragraph; what is longer than the model reads (256 tokens) is cut."""
 
     stage = "text_embedding"
+    engine = Torch.name
 
-    def __init__(self, weights: Weights, device: str = "cpu", batch_size: int = 32) -> None:
-        """Load `weights`; `models.torch_runtime.prepare` comes before. Raises `WeightsError` if they don't fit."""
+    def __init__(self, weights: Weights, runtime: Runtime, batch_size: int = 32) -> None:
+        """Load `weights`; raises `WeightsError` if they are no sentence model."""
+        runtime.transformers()
         from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call] # of a load that takes no second
+        self._torch = runtime.torch()
         self.name = weights.label
         self.batch_size = batch_size
-        self._pass = min(batch_size, _CPU_PASS) if device == "cpu" else batch_size
+        self._pass = min(batch_size, _CPU_PASS) if runtime.device == "cpu" else batch_size
         try:
-            self.model = SentenceTransformer(str(weights.path), device=device, local_files_only=True)
+            self.model = SentenceTransformer(str(weights.path), device=runtime.device, local_files_only=True)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise WeightsError(f"{weights.path} is no model that sentence-transformers can load: {error}") from error
         self.dimension = self.one("").size
 
     def infer(self, batch: Sequence[str]) -> list[Vector]:
         """A vector for each text, the empty one included; raises `ValueError` if one is no string."""
-        with torch.inference_mode():
+        with self._torch.inference_mode():
             vectors = self.model.encode(
                 check_texts(batch),
                 batch_size=self._pass,

@@ -1,15 +1,28 @@
-"""What torch needs before anything that stands on it is imported: a torchvision that loads, threads, a device."""
+"""torch and what stands on it, made ready before first use: environment, threads, a torchvision that loads, logging."""
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from functools import cache
+from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
 
 from core.errors import WorldError
-from models.model_settings import RuntimeSettings
+from models.engine import Engine, EngineOptions
 
 if TYPE_CHECKING:
     from torch import library
 
-_SCHEMAS = (
+# Two habits of torch on a CPU that a stream does not bear. Both are read once, when torch loads.
+_READ_AT_IMPORT: Final = {
+    # Its threads spin while they wait for each other. Where a broker or another process wants the same cores, one
+    # picture took 2 s instead of 0.15 s; asleep they cost nothing measurable.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # It keeps 1024 compiled kernels, some thirty for every shape of picture: OCR of 60 pictures grew by 2 GB and went
+    # on. With 64 it stays where it was, at the same speed.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+}
+_SCHEMAS: Final = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
@@ -17,46 +30,68 @@ _kept: "list[library.Library]" = []
 """torch forgets the operators of a library that is collected."""
 
 
-def prepare(settings: RuntimeSettings) -> str:
-    """Mend torchvision, set torch's threads, and say the device: "cuda" or "cpu".
+class Torch(Engine):
+    """Runs models that are torch modules; opens no ONNX graph."""
 
-    To be called before easyocr, transformers or sentence_transformers are imported. Raises `WorldError` if the settings
-    ask for a device that is not there.
-    """
+    name = "torch"
+    package = "torch"
+
+
+def set_environment() -> None:
+    """Set what torch reads as it is imported, except what the environment says already."""
+    for name, value in _READ_AT_IMPORT.items():
+        os.environ.setdefault(name, value)
+
+
+def cuda_is_there() -> bool:
+    """Whether torch sees a CUDA device."""
+    set_environment()
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def loaded_torch(options: EngineOptions) -> ModuleType:
+    """The module torch, with its threads set and torchvision importable; raises `WorldError` if that cannot be."""
+    set_environment()
     import torch
 
     mend_torchvision()
-    torch.set_num_threads(settings.threads_per_model)
-    return device_of(settings)
+    torch.set_num_threads(options.threads)
+    return torch
 
 
-def device_of(settings: RuntimeSettings) -> str:
-    """The device that the settings come to, "cuda" or "cpu"; raises `WorldError` if it is not there."""
-    import torch
+def loaded_transformers(options: EngineOptions) -> ModuleType:
+    """The module transformers, quiet, on a torch as `loaded_torch` makes it."""
+    loaded_torch(options)
+    import transformers
+    from transformers.utils import logging
 
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise WorldError("MEMEWAX_DEVICE = 'cuda', but torch sees no CUDA device; set it to auto or cpu")
-    if settings.device == "cpu":
-        return "cpu"
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call] # it remarks on every unused weight
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # of loads that take no second
+    return transformers
 
 
-def mend_torchvision() -> None:
-    """Make `import torchvision` work where it was built for CUDA and torch was not.
+@cache
+def mend_torchvision() -> str | None:
+    """Make `import torchvision` work where it was built for CUDA and torch was not; say what was wrong, or None.
 
     Its compiled operators then do not load, and its import ends at two that it describes without asking whether they
-    are there. Declaring these two is enough: nothing here calls them.
+    are there. Declaring these two is enough: nothing here calls them. Raises `WorldError` if it cannot be imported for
+    another reason.
     """
+    set_environment()
     import torch
     from torch import library
 
     try:
         import torchvision
-    except RuntimeError as error:
+    except Exception as error:  # what is wrong with a compiled package comes as any kind
         if torch.version.cuda is not None or "torchvision::nms" not in str(error):
-            raise
+            raise WorldError(f"torchvision cannot be imported ({error}): {_remedy(torch.__version__)}") from error
+        reason = str(error)
     else:
-        return
+        return None
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]  # half of it stayed behind
     operators = library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
@@ -64,3 +99,14 @@ def mend_torchvision() -> None:
         operators.define(schema)  # type: ignore[no-untyped-call]
     _kept.append(operators)
     import torchvision  # noqa: F401
+
+    found = f"torchvision {version('torchvision')} cannot be imported beside torch {torch.__version__} ({reason})"
+    return (
+        f"{found}, since it was built for CUDA and torch was not; memewax works around it. "
+        f"To mend it: {_remedy(torch.__version__)}"
+    )
+
+
+def _remedy(torch_version: str) -> str:
+    index = " --index-url https://download.pytorch.org/whl/cpu" if torch_version.endswith("+cpu") else ""
+    return f"pip install --force-reinstall --no-deps torchvision{index}"

@@ -5,6 +5,7 @@ from typing import Any, Final
 from core.errors import WeightsError
 from core.records import Sentiment
 from models.entities import EntityFinder, Span
+from models.runtime import Runtime
 from models.sentiment import SentimentModel
 from models.weights import Weights
 
@@ -25,11 +26,11 @@ class TransformersEntities(EntityFinder):
 
     batch_size = 8
 
-    def __init__(self, weights: Weights, device: str = "cpu") -> None:
-        """Load `weights`; `models.torch_runtime.prepare` comes before. Raises `WeightsError` if they don't fit."""
+    def __init__(self, weights: Weights, runtime: Runtime) -> None:
+        """Load `weights`; raises `WeightsError` if they were not trained for it."""
         self.name = weights.label
         options = {"aggregation_strategy": "first", "stride": _STRIDE}
-        self._pipeline = _pipeline("token-classification", weights, device, **options)
+        self._pipeline = _pipeline("token-classification", weights, runtime, **options)
 
     def spans(self, texts: list[str]) -> list[list[Span]]:
         """Spans in each text of any length, each with a score above `LEAST_SCORE`."""
@@ -54,11 +55,11 @@ class TransformersSentiment(SentimentModel):
 
     batch_size = 16
 
-    def __init__(self, weights: Weights, device: str = "cpu") -> None:
-        """Load `weights`; `models.torch_runtime.prepare` comes before. Raises `WeightsError` if they don't fit."""
+    def __init__(self, weights: Weights, runtime: Runtime) -> None:
+        """Load `weights`; raises `WeightsError` if they were not trained for it."""
         self.name = weights.label
         options = {"top_k": None, "truncation": True, "function_to_apply": "softmax"}
-        self._pipeline = _pipeline("text-classification", weights, device, **options)
+        self._pipeline = _pipeline("text-classification", weights, runtime, **options)
         labels = list(self._pipeline.model.config.id2label.values())
         self._moods = moods(labels)
         if {"negative", "positive"} - set(self._moods.values()):
@@ -94,21 +95,15 @@ def _mood(label: str, count: int) -> str | None:
     return next((mood for mood in _MOODS if mood[:3] in lowered), None)
 
 
-def _pipeline(task: str, weights: Weights, device: str, **options: Any) -> Any:
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoModelForTokenClassification,
-        AutoTokenizer,
-        pipeline,
+def _pipeline(task: str, weights: Weights, runtime: Runtime, **options: Any) -> Any:
+    transformers = runtime.transformers()
+    is_tokens = task.startswith("token")
+    kind = (
+        transformers.AutoModelForTokenClassification if is_tokens else transformers.AutoModelForSequenceClassification
     )
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call] # it remarks on every unused weight
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    kind: Any = AutoModelForTokenClassification if task.startswith("token") else AutoModelForSequenceClassification
     try:
         model, info = kind.from_pretrained(weights.path, local_files_only=True, output_loading_info=True)
-        tokenizer: Any = AutoTokenizer.from_pretrained(weights.path, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(weights.path, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise WeightsError(f"{weights.path} is no model for {task} that transformers can load: {error}") from error
     if info["missing_keys"]:  # transformers would make these up
@@ -118,5 +113,4 @@ def _pipeline(task: str, weights: Weights, device: str, **options: Any) -> Any:
     longest = int(getattr(model.config, "max_position_embeddings", 0)) or 512
     # RoBERTa counts two positions that no token has; tokenizers at times say no limit at all.
     tokenizer.model_max_length = min(tokenizer.model_max_length, longest - 2 * (model.config.model_type == "roberta"))
-    make: Any = pipeline  # its overloads know no task that is a variable
-    return make(task, model=model.eval(), tokenizer=tokenizer, device=device, **options)
+    return transformers.pipeline(task, model=model.eval(), tokenizer=tokenizer, device=runtime.device, **options)

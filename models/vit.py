@@ -4,18 +4,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from PIL import Image
 
 from core.errors import WeightsError
 from core.records import Pixels, Vector
 from models.base import Embedder
-from models.model_settings import ModelSettings
+from models.model_settings import ImageSettings
+from models.runtime import Runtime
 from models.validation import check_pixels
 from models.weights import Weights, image_weights
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,37 +78,35 @@ class VitEmbedder(Embedder[Pixels]):
 
     stage = "embedding"
 
-    def __init__(self, weights: Weights, device: str = "cpu", batch_size: int = 8) -> None:
-        """Load `weights`; `models.torch_runtime.prepare` comes before. Raises `WeightsError` if they don't fit."""
-        from transformers import AutoModel
-        from transformers.utils import logging
-
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call] # it lists the unused head on each start
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    def __init__(self, weights: Weights, runtime: Runtime, batch_size: int = 8) -> None:
+        """Load `weights`; raises `WeightsError` if they are no image model."""
+        transformers = runtime.transformers()
         self.name = weights.label
         self.batch_size = batch_size
+        self._torch = torch = runtime.torch()
         self._preprocessing = Preprocessing.of(weights.path)
         try:
-            model = AutoModel.from_pretrained(weights.path, local_files_only=True, dtype=torch.float32)
+            model = transformers.AutoModel.from_pretrained(weights.path, local_files_only=True, dtype=torch.float32)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise WeightsError(f"{weights.path} is no image model that transformers can load: {error}") from error
         model = getattr(model, "vision_model", model)  # of a pair for pictures and texts
-        self._model = model.eval().to(device)
+        self._model = model.eval().to(runtime.device)
         self._has_cls = any(name.endswith(("cls_token", "class_embedding")) for name, _ in model.named_parameters())
-        self._device = device
-        self._mean = torch.tensor(self._preprocessing.mean, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(self._preprocessing.std, device=device).view(1, 3, 1, 1)
+        self._device = runtime.device
+        self._mean = torch.tensor(self._preprocessing.mean, device=self._device).view(1, 3, 1, 1)
+        self._std = torch.tensor(self._preprocessing.std, device=self._device).view(1, 3, 1, 1)
         size = self._preprocessing.size
         with torch.inference_mode():
-            self.dimension = self._embed(torch.zeros((1, 3, size, size), device=device)).shape[1]
+            self.dimension = self._embed(torch.zeros((1, 3, size, size), device=self._device)).shape[1]
 
     @classmethod
-    def load(cls, settings: ModelSettings, device: str) -> Self:
+    def load(cls, settings: ImageSettings, runtime: Runtime) -> Self:
         """The model of `settings.vit`; raises `WeightsError`."""
-        return cls(image_weights(settings), device, settings.vit_batch)
+        return cls(image_weights(settings), runtime, settings.vit_batch)
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
         """A vector for each picture of any size from 1 x 1; raises `ValueError` if one is no picture."""
+        torch = self._torch
         pixels = np.stack([self._preprocessing(check_pixels(picture)) for picture in batch])
         with torch.inference_mode():
             scaled = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float() / 255
@@ -115,7 +116,7 @@ class VitEmbedder(Embedder[Pixels]):
                 raise ValueError("the model's answer is not a finite vector other than zero")
             return list((vectors / norms).cpu().numpy())
 
-    def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _embed(self, pixels: "torch.Tensor") -> "torch.Tensor":
         output = self._model(pixel_values=pixels)
         hidden: torch.Tensor = output.last_hidden_state
         if hidden.ndim == 4:  # a feature map: batch, channels, height, width

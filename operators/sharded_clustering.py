@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Final
 from zlib import crc32
 
@@ -11,6 +10,7 @@ from bytewax import operators as op
 from bytewax.dataflow import Stream
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
+from core.bounded import Bounded
 from core.records import Cluster, ClusterEvent, Embedded, Side
 from core.telemetry import CLUSTERS, step
 from models.clusterer import Clusterer
@@ -92,7 +92,9 @@ class AgreeLogic(StatefulBatchLogic[Told, Answer, dict[str, Any]]):
     def __init__(self, agreement: Agreement, state: dict[str, Any] | None = None) -> None:
         self._agreement = agreement
         self._duplicates = Duplicates(state["duplicates"] if state else None)
-        self._recent: dict[str, tuple[int, float, str | None]] = dict(state["recent"]) if state else {}
+        self._recent: Bounded[str, tuple[int, float, str | None]] = Bounded(
+            REMEMBERED, state["recent"].items() if state else ()
+        )
         if state is not None:
             self._agreement.restore(state["agreement"])
 
@@ -126,6 +128,4 @@ class AgreeLogic(StatefulBatchLogic[Told, Answer, dict[str, Any]]):
             if embedded.fingerprint is not None:
                 found = replace(found, duplicate_of=self._duplicates.original(own.global_id, embedded.fingerprint))
             self._recent[own.global_id] = found.id, found.distance, found.duplicate_of
-            if len(self._recent) > REMEMBERED:
-                del self._recent[next(islice(self._recent, 1))]
         return replace(own, value=Cluster(*self._recent[own.global_id]))

@@ -14,6 +14,7 @@ from core.records import Failed, Pixels, Vector
 from core.telemetry import STEP_ERRORS, log, step
 from models.base import Embedder
 from models.loading import load_image, load_text
+from models.runtime import Runtime
 from search.answer import Answer
 from search.corpus import Corpus, Hit
 from search.open_corpora import OpenCorpora
@@ -36,7 +37,7 @@ class Embedders:
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddedQuery:
     """A query with its vector."""
 
     query: Query
@@ -49,10 +50,11 @@ class Embedded:
 
 def load_embedders(settings: EmbedderSettings, *, images: bool) -> Embedders:
     """The models of the settings; one whose weights are missing is a reason that its queries get for an answer."""
+    runtime = Runtime.of(settings)
 
-    def loaded(load: Callable[[EmbedderSettings], Embedder[Subject]]) -> Embedder[Subject] | Failed:
+    def loaded(load: Callable[[EmbedderSettings, Runtime], Embedder[Subject]]) -> Embedder[Subject] | Failed:
         try:
-            return load(settings)
+            return load(settings, runtime)
         except WeightsError as error:
             log.error("queries will be answered with this error", error=str(error))
             return Failed.of(EMBED, error)
@@ -65,7 +67,7 @@ def load_embedders(settings: EmbedderSettings, *, images: bool) -> Embedders:
     )
 
 
-def embed(queries: Sequence[Query], models: Embedders) -> list[Embedded]:
+def embed(queries: Sequence[Query], models: Embedders) -> list[EmbeddedQuery]:
     """The vector of each query, in order; texts and pictures go through their models together."""
     start = perf_counter()
     with step(EMBED, len(queries)):
@@ -76,15 +78,15 @@ def embed(queries: Sequence[Query], models: Embedders) -> list[Embedded]:
     embedded = []
     for query in queries:
         if isinstance(query.subject, str):
-            embedded.append(Embedded(query, next(texts), _name(models.text), seconds))
+            embedded.append(EmbeddedQuery(query, next(texts), _name(models.text), seconds))
         elif isinstance(query.subject, bytes):
-            embedded.append(Embedded(query, next(images), _name(models.image), seconds))
+            embedded.append(EmbeddedQuery(query, next(images), _name(models.image), seconds))
         else:
-            embedded.append(Embedded(query, query.subject, "", 0.0))
+            embedded.append(EmbeddedQuery(query, query.subject, "", 0.0))
     return embedded
 
 
-def search(embedded: Sequence[Embedded], corpora: OpenCorpora) -> list[Answer]:
+def search(embedded: Sequence[EmbeddedQuery], corpora: OpenCorpora) -> list[Answer]:
     """The answer to each query, in order; those to one corpus are searched together."""
     answers: dict[int, Answer] = {}
     groups: defaultdict[tuple[str, By], list[int]] = defaultdict(list)
@@ -123,12 +125,12 @@ def _name(model: Embedder[Subject] | Failed) -> str:
     return "" if isinstance(model, Failed) else model.name
 
 
-def _failed(it: Embedded, failure: Failed) -> Answer:
+def _failed(it: EmbeddedQuery, failure: Failed) -> Answer:
     query = it.query
     return Answer(query.id, query.text, query.corpus, query.k, it.model, error=failure, timing={EMBED: it.seconds})
 
 
-def _search_one(group: list[Embedded], name: str, by: By, corpora: OpenCorpora) -> list[Answer]:
+def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorpora) -> list[Answer]:
     start = perf_counter()
     try:
         corpus = corpora.get(name, by)
@@ -151,7 +153,7 @@ def _search_one(group: list[Embedded], name: str, by: By, corpora: OpenCorpora) 
     return answers
 
 
-def _misfit(it: Embedded, corpus: Corpus) -> Failed | None:
+def _misfit(it: EmbeddedQuery, corpus: Corpus) -> Failed | None:
     """Why the vector cannot be compared with those of the corpus."""
     if it.model and corpus.model and it.model != corpus.model:
         reason = f"corpus {corpus.name!r} was embedded by {corpus.model}, and here is {it.model}: choose the same model"
@@ -162,7 +164,7 @@ def _misfit(it: Embedded, corpus: Corpus) -> Failed | None:
     return Failed(SEARCH, BadRecordError.__name__, reason)
 
 
-def _hits(group: list[Embedded], corpus: Corpus) -> list[list[Hit] | Failed]:
+def _hits(group: list[EmbeddedQuery], corpus: Corpus) -> list[list[Hit] | Failed]:
     if not group:
         return []
     try:

@@ -11,8 +11,8 @@ from hashlib import blake2b
 from typing import ClassVar, Final
 
 from core.errors import SettingsError
-from search.columns import Draft
-from search.corpus_layout import parsed_time
+from core.times import time_or_none
+from search.corpus_columns import Draft
 
 _LINK: Final = re.compile(r"(?:http|www)\S+")
 
@@ -53,7 +53,7 @@ class ParseCreated(Step):
     def clean(self, draft: Draft) -> bool:
         """As `Step.clean`."""
         before = draft.created
-        draft.created = parsed_time(before)
+        draft.created = time_or_none(before)
         return draft.created != before
 
 

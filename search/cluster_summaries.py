@@ -17,6 +17,7 @@ from connectors.store import posts_table as store
 from core.errors import WorldError
 from core.merges import Merges
 from core.records import ClusterEvent
+from core.times import time_or_none
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _WORDS: Final = 6
@@ -29,7 +30,7 @@ _COLUMNS: Final = ("global_id", "cluster", "created_time", "joined_time", "text"
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ClusterSummary:
     """A cluster by its posts."""
 
     cluster: int
@@ -60,7 +61,7 @@ def merges_of(folder: Path) -> Merges:
     return Merges(ClusterEvent("merge", row["cluster"], row["into"]) for row in rows if row["into"] is not None)
 
 
-def summaries(folder: Path, window: timedelta) -> list[Summary]:
+def summaries(folder: Path, window: timedelta) -> list[ClusterSummary]:
     """All clusters that have posts, the largest first; raises `WorldError` where there is no store."""
     rows = [row for row in _rows(folder, store.TABLE, None, _COLUMNS) if row["cluster"] >= 0]
     known = {row["cluster"]: row["state"] for row in _rows(folder, CLUSTERS.name, None, ["cluster", "state"])}
@@ -101,11 +102,11 @@ def _summary(
     latest: datetime,
     window: timedelta,
     everywhere: Mapping[str, int],
-) -> Summary:
+) -> ClusterSummary:
     times = [row["time"] for row in rows]
     recent = sum(time > latest - window for time in times)
     before = sum(latest - 2 * window < time <= latest - window for time in times)
-    return Summary(
+    return ClusterSummary(
         cluster=cluster,
         state=state,
         merged=tuple(merged),
@@ -139,13 +140,8 @@ def _words(row: Mapping[str, Any]) -> set[str]:
 
 def _time(row: Mapping[str, Any]) -> datetime:
     """When it was posted, or where the post does not say so readably, when it was joined."""
-    for text in (row["created_time"], row["joined_time"]):
-        try:
-            time = datetime.fromisoformat(text or "")
-        except ValueError:
-            continue
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
-    return datetime.fromtimestamp(0, UTC)
+    known = time_or_none(row["created_time"]) or time_or_none(row["joined_time"])
+    return known or datetime.fromtimestamp(0, UTC)
 
 
 def _rows(

@@ -2,13 +2,13 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
+from core.times import time_or_none
 from search.vector_index import FloatMatrix
 
 POSTS: Final = "posts"
@@ -115,7 +115,7 @@ class PostsLayout(Layout):
                 "stamp": row[self.stamp],
                 "text": "\n".join(part for part in (row["description"], row["text_as_read"]) if part),
                 "source": row["source"] or None,
-                "created": parsed_time(row["created_time"]),
+                "created": time_or_none(row["created_time"]),
                 "language": None,
                 "metadata": orjson.dumps(
                     {name: row[name] for name in ("author", "score", "url", "cluster", "text_as_read", "created_time")}
@@ -148,26 +148,3 @@ def vectors_of(column: pa.FixedSizeListArray) -> tuple[FloatMatrix, np.ndarray[A
     vectors[there] = flat.to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
     there &= np.isfinite(vectors).all(axis=1)
     return vectors, there
-
-
-def parsed_time(value: str | float | datetime | None) -> datetime | None:
-    """A time in ISO 8601, Twitter's form or seconds since 1970, in UTC if it names no zone; None if it is none."""
-    if value is None or value == "" or isinstance(value, bool):
-        return None
-    try:
-        time = value if isinstance(value, datetime) else _time(value)
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _time(value: str | float) -> datetime:
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)
-    text = value.strip()
-    if text.replace(".", "", 1).isdigit():
-        return _time(float(text))
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.strptime(text, "%a %b %d %H:%M:%S %z %Y")

@@ -15,7 +15,7 @@ from core.errors import BadRecordError
 from core.records import DeadLetter, Failed, Message, Vector
 from models.base import Embedder
 from search.cleaning import Step, as_time
-from search.columns import Columns, Draft, blake, row_hash
+from search.corpus_columns import Columns, Draft, blake, row_hash
 from search.corpus_files import FileRow, RowFile
 from search.corpus_table import CorpusRow, CorpusTable, Hashes
 

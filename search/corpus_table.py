@@ -1,11 +1,9 @@
 """The table of a corpus as its loader writes it: rows once, by id."""
 
-import fcntl
-import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 
 from connectors.store.keyed_table import KeyedTable
 from core.errors import SettingsError, WorldError
+from core.locks import locked
 from core.records import Vector
 from search.corpus_layout import MODEL_KEY, NO_CORPORA, POSTS, corpus_schema
 from search.corpus_store import beside, open_table
@@ -100,16 +99,9 @@ def drop_corpus(store: Path, name: str) -> None:
         shutil.rmtree(beside(store, name), ignore_errors=True)
 
 
-@contextmanager
-def alone(store: Path, name: str) -> Iterator[None]:
+def alone(store: Path, name: str) -> AbstractContextManager[int]:
     """One writer of a corpus at a time; raises `WorldError` where there is one already."""
     folder = beside(store, name)
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise WorldError(f"the corpus {name!r} is being written by another process: wait until it has ended") from None
-    finally:
-        os.close(descriptor)
+    busy = f"the corpus {name!r} is being written by another process: wait until it has ended"
+    return locked(folder, wait=0, busy=busy)

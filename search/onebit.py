@@ -9,7 +9,7 @@ from typing import Any, Final
 import faiss
 import numpy as np
 
-from search.vector_index import NONE, Best, FloatMatrix, Found, Mask, Nearest, Rows, exact
+from search.vector_index import NONE, Best, FloatMatrix, Mask, Nearest, Neighbours, RowNumbers, exact
 
 _FEW: Final = 32
 """Where one row in so many or fewer is allowed, these are compared exactly."""
@@ -42,11 +42,11 @@ class OneBit(Nearest):
         """A bit of each number says most where all numbers weigh alike, which a random rotation sees to."""
         self._bits: Any = None
         self._made_of = 0
-        self._row_at: Rows = np.zeros(0, np.int64)
+        self._row_at: RowNumbers = np.zeros(0, np.int64)
         """The row of each place in the bits."""
-        self._place_of: Rows = np.zeros(0, np.int64)
+        self._place_of: RowNumbers = np.zeros(0, np.int64)
         """The place of each row's newest bits."""
-        self._waiting: list[Rows] = []
+        self._waiting: list[RowNumbers] = []
 
     @property
     def bytes(self) -> int:
@@ -54,10 +54,10 @@ class OneBit(Nearest):
         bits = 0 if self._bits is None else self._bits.ntotal * self._bits.code_size
         return super().bytes + bits + self._row_at.nbytes + self._place_of.nbytes
 
-    def _written(self, rows: Rows) -> None:
+    def _written(self, rows: RowNumbers) -> None:
         self._waiting.append(rows)
 
-    def _search(self, queries: FloatMatrix, k: int, allowed: Mask) -> Found:
+    def _search(self, queries: FloatMatrix, k: int, allowed: Mask) -> Neighbours:
         count = int(np.count_nonzero(allowed))
         wanted = max(self.shortlist, 10 * k)
         if count <= max(self.exact_below, len(allowed) // _FEW) or not len(queries):

@@ -13,7 +13,8 @@ import orjson
 from connectors.sources.parse import MAX_BYTES, MAX_ID_BYTES
 from core.errors import BadRecordError
 from core.records import Message, Vector
-from search.corpus_layout import POSTS, parsed_time
+from core.times import time_or_none
+from search.corpus_layout import POSTS
 from search.row_cache import Filter
 
 MOST_HITS: Final = 100
@@ -218,7 +219,7 @@ def _time(filters: dict[str, Any], name: str) -> datetime | None:
     value = filters.get(name)
     if value is None:
         return None
-    time = parsed_time(value) if isinstance(value, str | int | float) else None
+    time = time_or_none(value) if isinstance(value, str | int | float) else None
     if time is None:
         raise BadRecordError(f"filter {name} must be a time such as 2020-01-31 or 2020-01-31T12:00:00Z")
     return time

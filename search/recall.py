@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from search.vector_index import FloatMatrix, Found, Nearest, Rows, exact
+from search.vector_index import FloatMatrix, Nearest, Neighbours, RowNumbers, exact
 
 _EQUAL: Final = 1e-6
 """Rows whose cosines differ by less are equally near, and either is right."""
@@ -26,22 +26,22 @@ def measure_recall(index: Nearest, queries: FloatMatrix) -> Recall:
     return recall_of(index.search(queries, 10), right)
 
 
-def recall_of_neighbours(index: Nearest, rows: Rows) -> Recall:
+def recall_of_neighbours(index: Nearest, rows: RowNumbers) -> Recall:
     """As `measure_recall`, for the neighbours of rows of the index: that each finds itself is not counted."""
     queries = index.vectors[rows]
     right = exact(queries, 11, index.vectors, index.live)
     return recall_of(others(index.search(queries, 11), rows), others(right, rows))
 
 
-def others(found: Found, rows: Rows) -> Found:
+def others(found: Neighbours, rows: RowNumbers) -> Neighbours:
     """What was found without each query's own row, one narrower; where that was not found, without the last."""
     keep = found.rows != rows[:, None]
     keep[keep.all(axis=1), -1] = False
     shape = len(rows), found.rows.shape[1] - 1
-    return Found(found.rows[keep].reshape(shape), found.similarities[keep].reshape(shape))
+    return Neighbours(found.rows[keep].reshape(shape), found.similarities[keep].reshape(shape))
 
 
-def recall_of(found: Found, right: Found) -> Recall:
+def recall_of(found: Neighbours, right: Neighbours) -> Recall:
     """Recall at 1 and at 10 of `found` against `right`, both at least 10 wide where there are as many rows.
 
     A row counts where its cosine reaches that of the last right one, so that of two equal texts either may be found.
@@ -51,7 +51,7 @@ def recall_of(found: Found, right: Found) -> Recall:
     return Recall(_at(1, found, right), _at(10, found, right), len(found.rows))
 
 
-def _at(k: int, found: Found, right: Found) -> float:
+def _at(k: int, found: Neighbours, right: Neighbours) -> float:
     there = np.count_nonzero(right.rows[:, :k] >= 0, axis=1)
     last = np.take_along_axis(right.similarities, np.maximum(there, 1)[:, None] - 1, axis=1)
     hits = (found.similarities[:, :k] >= last - _EQUAL) & (found.rows[:, :k] >= 0)

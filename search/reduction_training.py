@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from models.runtime import Runtime
 from search.recall import Recall, others, recall_of
 from search.reduction import Projection, pca
-from search.vector_index import Exact, FloatMatrix, Rows
+from search.vector_index import Exact, FloatMatrix, RowNumbers
 
 ANCHORS: Final = 20_000
 """Rows whose neighbours are learned from; finding them is a comparison of each with all."""
@@ -36,7 +37,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """How it is trained."""
 
     epochs: int = 12
@@ -51,7 +52,8 @@ def trained(
     held_out: FloatMatrix,
     dimensions: int,
     model: str,
-    plan: Plan | None = None,
+    runtime: Runtime,
+    plan: TrainingPlan | None = None,
     told: Callable[[Epoch], None] = lambda _: None,
 ) -> Projection:
     """Train on `vectors`, choose the epoch by the recall of `held_out`.
@@ -62,19 +64,20 @@ def trained(
             others again.
         dimensions: Length of the shorter vectors.
         model: Name of the model that made the vectors.
+        runtime: What it is trained on: the CPU's threads.
         plan: How it is trained.
         told: Called after each epoch.
 
     Returns:
         The projection of the best epoch; its facts hold the numbers of each.
     """
-    import torch
+    torch = runtime.torch()
     from torch.nn.functional import kl_div, log_softmax, normalize, softmax
 
-    plan = plan or Plan()
+    plan = plan or TrainingPlan()
     start = pca(vectors, dimensions, model)
     random = np.random.default_rng(_SEED)
-    anchors: Rows = np.sort(random.permutation(len(vectors))[:ANCHORS])
+    anchors: RowNumbers = np.sort(random.permutation(len(vectors))[:ANCHORS])
     full = Exact.of(vectors)
     near = _neighbours(full, anchors, plan.neighbours)
     right = full.search(held_out, 10)
@@ -85,7 +88,7 @@ def trained(
     steps = -(-len(anchors) // _BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, plan.epochs * steps))
 
-    def divergence(batch: Rows) -> Any:
+    def divergence(batch: RowNumbers) -> Any:
         rows = np.unique(np.concatenate([anchors[batch], near[batch].ravel()]))
         own = np.searchsorted(rows, anchors[batch])
         taken = every[torch.from_numpy(rows)]
@@ -134,7 +137,7 @@ def reduced_recall(projection: Projection, vectors: FloatMatrix, queries: FloatM
     return recall_of(type(found)(found.rows, full), right)
 
 
-def _neighbours(full: Exact, anchors: Rows, count: int) -> Rows:
+def _neighbours(full: Exact, anchors: RowNumbers, count: int) -> RowNumbers:
     """The nearest rows of each anchor, itself left out; shape (anchors, count)."""
     count = min(count, len(full) - 1)
     near = np.empty((len(anchors), count), np.int64)
@@ -144,6 +147,6 @@ def _neighbours(full: Exact, anchors: Rows, count: int) -> Rows:
     return near
 
 
-def _batches(count: int, random: np.random.Generator) -> list[Rows]:
+def _batches(count: int, random: np.random.Generator) -> list[RowNumbers]:
     order = random.permutation(count)
     return [order[start : start + _BATCH] for start in range(0, count, _BATCH)]

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from core.errors import BadRecordError
 from search.corpus_layout import FORM, TIME
-from search.vector_index import Mask, Rows
+from search.vector_index import Mask, RowNumbers
 
 _CHUNKS: Final = 16
 """Tables of more chunks are slow to pick from; those at the end are put together, or all where they are most of it."""
@@ -34,7 +34,7 @@ class Memory:
     def __init__(self) -> None:
         self._become(FORM.empty_table())
         self._row_of: dict[str, int] = {}
-        self._place: Rows = np.zeros(0, np.int64)
+        self._place: RowNumbers = np.zeros(0, np.int64)
         """Where in the Arrow table each row lies."""
         self._free: list[int] = []
         self._height = 0
@@ -42,7 +42,7 @@ class Memory:
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def put(self, batch: pa.RecordBatch) -> Rows:
+    def put(self, batch: pa.RecordBatch) -> RowNumbers:
         """Take in rows of the form `FORM`, over those of the same ids; returns their numbers."""
         start = len(self._table)
         self._become(_together(pa.concat_tables([self._table, pa.Table.from_batches([batch], FORM)])))
@@ -55,14 +55,14 @@ class Memory:
         self._forget_the_replaced()
         return rows
 
-    def keep(self, present: set[str]) -> Rows:
+    def keep(self, present: set[str]) -> RowNumbers:
         """Keep the rows whose ids are `present`; returns the numbers of the others."""
         gone = [id_ for id_ in self._row_of if id_ not in present]
         rows = [self._row_of.pop(id_) for id_ in gone]
         self._free += rows
         return np.array(rows, np.int64)
 
-    def rows(self, numbers: Rows) -> list[dict[str, Any]]:
+    def rows(self, numbers: RowNumbers) -> list[dict[str, Any]]:
         """The rows of these numbers."""
         places = self._place[numbers]
         chunks = np.searchsorted(self._ends, places, side="right")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 FloatMatrix = NDArray[np.float32]
 """Vectors, one a row: shape (n, dimension), L2-normalised."""
-Rows = NDArray[np.int64]
+RowNumbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 """One flag for each row that was ever written: shape (`Nearest.height`,)."""
 
@@ -30,10 +30,10 @@ _FEW: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Neighbours:
     """The nearest rows of each query, nearest first; of equally near ones the lower row comes first."""
 
-    rows: Rows
+    rows: RowNumbers
     """Shape (queries, k); -1 where there are no more."""
     similarities: FloatMatrix
     """Cosines, shape (queries, k), -1 to 1; minus infinity where there are no more."""
@@ -78,7 +78,7 @@ class Nearest(ABC):
         """Memory that it holds."""
         return self._matrix.nbytes + self._live.nbytes
 
-    def put(self, rows: Rows, vectors: FloatMatrix) -> None:
+    def put(self, rows: RowNumbers, vectors: FloatMatrix) -> None:
         """Write `vectors` into `rows`, each at most once: new ones, or over what was there."""
         if vectors.shape != (len(rows), self.dimension):
             raise ValueError(f"expected vectors of shape {(len(rows), self.dimension)}, found {vectors.shape}")
@@ -89,11 +89,11 @@ class Nearest(ABC):
         self._live[rows] = True
         self._written(rows)
 
-    def remove(self, rows: Rows) -> None:
+    def remove(self, rows: RowNumbers) -> None:
         """Take rows out; those that are not there are not missed."""
         self._live[rows[rows < self.height]] = False
 
-    def search(self, queries: FloatMatrix, k: int, among: Mask | None = None) -> Found:
+    def search(self, queries: FloatMatrix, k: int, among: Mask | None = None) -> Neighbours:
         """The `k` nearest rows of each query, of those that `among` allows; raises `ValueError` at wrong shapes."""
         if queries.ndim != 2 or queries.shape[1] != self.dimension:
             raise ValueError(f"expected queries of {self.dimension} numbers, found shape {queries.shape}")
@@ -107,10 +107,10 @@ class Nearest(ABC):
         return self._search(np.ascontiguousarray(queries, np.float32), k, allowed)
 
     @abstractmethod
-    def _search(self, queries: FloatMatrix, k: int, allowed: Mask) -> Found:
+    def _search(self, queries: FloatMatrix, k: int, allowed: Mask) -> Neighbours:
         """As `search`, arguments checked."""
 
-    def _written(self, rows: Rows) -> None:  # noqa: B027 - an index of the vectors alone has nothing to do
+    def _written(self, rows: RowNumbers) -> None:  # noqa: B027 - an index of the vectors alone has nothing to do
         """Take note that `rows` have new vectors."""
 
     def _grow(self, height: int) -> None:
@@ -126,11 +126,11 @@ class Exact(Nearest):
 
     name = "exact"
 
-    def _search(self, queries: FloatMatrix, k: int, allowed: Mask) -> Found:
+    def _search(self, queries: FloatMatrix, k: int, allowed: Mask) -> Neighbours:
         return exact(queries, k, self.vectors, allowed)
 
 
-def exact(queries: FloatMatrix, k: int, vectors: FloatMatrix, allowed: Mask) -> Found:
+def exact(queries: FloatMatrix, k: int, vectors: FloatMatrix, allowed: Mask) -> Neighbours:
     """The `k` nearest of the allowed rows for each query, by comparing all of them."""
     best = Best(len(queries), k)
     if np.count_nonzero(allowed) * _FEW <= len(allowed):
@@ -151,15 +151,9 @@ def exact(queries: FloatMatrix, k: int, vectors: FloatMatrix, allowed: Mask) -> 
 def cosines(queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
     """Products of each of `queries` with each of `vectors`: shape (queries, vectors).
 
-    By torch and with the many rows first: for one to eight queries that takes a third to two thirds of NumPy's time the
-    other way round. One query alone goes twice, since the routine for single vectors is slower than that for two.
+    With the many rows first, which for two to eight queries is quicker than the other way round.
     """
-    import torch
-
-    columns = np.repeat(queries, 2, axis=0) if len(queries) == 1 else np.array(queries)
-    with torch.inference_mode():
-        products = torch.from_numpy(vectors) @ torch.from_numpy(columns).T
-        found: FloatMatrix = products.T[: len(queries)].contiguous().numpy()
+    found: FloatMatrix = np.ascontiguousarray((vectors @ queries.T).T)
     return found
 
 
@@ -172,10 +166,10 @@ class Best:
 
     def __init__(self, queries: int, k: int) -> None:
         self._k = k
-        self._rows: Rows = np.full((queries, k), NONE, np.int64)
+        self._rows: RowNumbers = np.full((queries, k), NONE, np.int64)
         self._scores: FloatMatrix = np.full((queries, k), -np.inf, np.float32)
 
-    def see(self, scores: FloatMatrix, rows: Rows) -> None:
+    def see(self, scores: FloatMatrix, rows: RowNumbers) -> None:
         """Take in `scores`, shape (queries, len(rows)), of ascending `rows`, all beyond those seen before."""
         for query, worst in enumerate(self._scores[:, -1]):
             own = scores[query]
@@ -187,7 +181,7 @@ class Best:
             if len(candidates):
                 self.see_of(query, own[candidates], rows[candidates])
 
-    def see_of(self, query: int, scores: FloatMatrix, rows: Rows) -> None:
+    def see_of(self, query: int, scores: FloatMatrix, rows: RowNumbers) -> None:
         """Take in scores of one query; a row that is none is left out."""
         there, new = self._rows[query] != NONE, rows != NONE
         scores = np.concatenate([self._scores[query][there], scores[new]])
@@ -196,9 +190,9 @@ class Best:
         self._scores[query, : len(order)] = scores[order]
         self._rows[query, : len(order)] = rows[order]
 
-    def found(self) -> Found:
+    def found(self) -> Neighbours:
         """The best, in order."""
-        return Found(self._rows, np.clip(self._scores, -1, 1, where=self._rows != NONE, out=self._scores))
+        return Neighbours(self._rows, np.clip(self._scores, -1, 1, where=self._rows != NONE, out=self._scores))
 
 
 def _least(scores: NDArray[np.float32], k: int) -> float:

@@ -2,8 +2,6 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import httpcore
 
@@ -21,18 +19,6 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
-
-
-def seconds_to_wait(retry_after: str | None) -> float | None:
-    """What `Retry-After` asks for: seconds, or a date."""
-    if retry_after is None:
-        return None
-    if retry_after.isdecimal():
-        return float(retry_after)
-    try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a zone
-        return None
 
 
 def unpacked(chunks: Iterable[bytes], response: httpcore.Response, limit: int) -> Iterator[bytes]:

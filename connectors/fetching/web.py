@@ -17,9 +17,10 @@ from connectors.fetching.allowed import Allowed
 from connectors.fetching.connecting import Connecting, Resolve, resolve
 from connectors.fetching.deadlines import Deadlines
 from connectors.fetching.outcomes import FetchError, Outcome
-from connectors.fetching.responses import header, seconds_to_wait, unpacked
+from connectors.fetching.responses import header, unpacked
 from core import __version__
 from core.telemetry import FETCH_RETRIES
+from core.times import seconds_to_wait
 
 _MAX_REDIRECTS: Final = 5
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
@@ -119,7 +120,7 @@ class Web:
     def _read(self, response: httpcore.Response) -> bytes:
         if not 200 <= response.status < 300:
             again = response.status in _WORTH_ANOTHER_TRY
-            after = seconds_to_wait(header(response, b"retry-after"))
+            after = seconds_to_wait(header(response, b"retry-after"), time.time())
             raise FetchError(Outcome.HTTP_ERROR, f"HTTP {response.status}", again=again, after=after)
         declared = header(response, b"content-length") or ""
         if declared.isdecimal() and int(declared) > self._limits.bytes:  # believed only where it says too much

@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final
+
+from core.times import seconds_to_wait
 
 _UNSAID_SECONDS: Final = 3600.0
 """Where a quota is used up and the service does not say until when."""
@@ -33,22 +33,8 @@ class Gate:
         """Take note of what an answer says of the next request."""
         waits = [_number(headers.get(quota.reset)) for quota in quotas if _is_used_up(headers.get(quota.remaining))]
         ends = [now + _UNSAID_SECONDS if it is None else it if it >= _EPOCH else now + it for it in waits]
-        asked = retry_after(headers.get("retry-after"), now)
-        self.opens_at = max([self.opens_at, *ends, *([] if asked is None else [asked])])
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """The time that a `Retry-After` names, in seconds since 1970; it holds seconds or a date."""
-    if value is None:
-        return None
-    seconds = _number(value)
-    if seconds is not None:
-        return now + seconds
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+        asked = seconds_to_wait(headers.get("retry-after"), now)
+        self.opens_at = max([self.opens_at, *ends, *([] if asked is None else [now + asked])])
 
 
 def _is_used_up(remaining: str | None) -> bool:

@@ -5,13 +5,14 @@ strings into numbers, and it writes times in half a dozen forms.
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
 from core.errors import BadRecordError
 from core.records import Message, Post
+from core.times import parse_time
 
 MAX_BYTES: Final = 2**20
 """A larger message is no post."""
@@ -28,12 +29,6 @@ _NUMBERS_TOO: Final = frozenset({"author", "created_time", "desc", "source"})
 _EXACT: Final = 2**53
 """Below it a float that is an integer is that integer."""
 _INTEGER: Final = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?|")
-_EPOCH: Final = re.compile(r"-?[0-9]{9,}(?:\.[0-9]*)?")
-"""Fewer digits are an ISO 8601 date: 20231211."""
-_JAVA_DATE: Final = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9:]{8}) (?:UTC|GMT|Z) ([0-9]{4})")
-"""As NiFi's `${now()}` writes it; the names of other zones are ambiguous."""
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KNOWN: Final = frozenset({*_TEXTS, "global_id", "score", "ingestion_time"})
 
 
@@ -125,39 +120,14 @@ def _score(value: Any) -> int:
 
 
 def _time(value: Any) -> datetime | None:
-    """ISO 8601 text or what Java makes of a date, or seconds, milliseconds or microseconds since 1970.
-
-    UTC where no zone is given.
-    """
     if value is None or value == "":
         return None
+    if not isinstance(value, str) and not _is_number(value):
+        raise BadRecordError(f"ingestion_time must be a time, found {_kind(value)}")
     try:
-        if isinstance(value, str):
-            time = _written_time(value.strip())
-        elif _is_number(value):
-            time = _epoch_time(value)
-        else:
-            raise BadRecordError(f"ingestion_time must be a time, found {_kind(value)}")
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
+        return parse_time(value)
+    except ValueError:
         raise BadRecordError(f"ingestion_time is no time: {str(value)[:40]!r}") from None
-
-
-def _written_time(text: str) -> datetime:
-    if _EPOCH.fullmatch(text):
-        return _epoch_time(float(text) if "." in text else int(text))
-    java = _JAVA_DATE.fullmatch(text)
-    if java is not None:
-        name, day, clock, year = java.groups()
-        return datetime.fromisoformat(f"{year}-{_MONTHS.index(name) + 1:02d}-{int(day):02d}T{clock}")
-    return datetime.fromisoformat(text[:10].replace("/", "-") + text[10:])
-
-
-def _epoch_time(number: float) -> datetime:
-    """Seconds up to the year 5138, milliseconds from 1973 up to it, and microseconds beyond."""
-    size = abs(number)
-    unit = timedelta(microseconds=1 if size > 1e14 else 1_000 if size > 1e11 else 1_000_000)
-    return _START + number * unit
 
 
 def _is_number(value: Any) -> bool:

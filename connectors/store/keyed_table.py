@@ -1,9 +1,6 @@
 """Tables of a store whose rows have a key: what is written twice is there once."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +10,7 @@ import pyarrow as pa
 from lancedb.index import BTree
 
 from core.errors import WorldError
+from core.locks import locked
 from core.telemetry import log
 
 _COMPACT_EVERY: Final = 100
@@ -98,16 +96,10 @@ class KeyedTable:
         return rows
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> AbstractContextManager[int]:
     """One process at a time: of two that make the table at once, one would fail or overwrite the other's."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return locked(folder)
 
 
 def _unwritable(error: Exception) -> WorldError:

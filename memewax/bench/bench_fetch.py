@@ -23,7 +23,7 @@ from memewax.bench.machine import machine
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FetchRun:
     """All pictures fetched and decoded once, by a fetcher that begins without connections."""
 
     seconds: float
@@ -44,7 +44,7 @@ def fetch(
 ) -> None:
     """Fetch pictures from a slow server on this machine, one at a time and many at a time."""
     each = concurrency or [1, 4, 16, 64]
-    measured: dict[int, list[Run]] = {number: [] for number in each}
+    measured: dict[int, list[FetchRun]] = {number: [] for number in each}
     with _serving(latency_ms / 1000) as port:
         _measure(port, images=min(images, 10), concurrency=1)  # what happens at first use is in no figure
         for run in range(runs):
@@ -69,7 +69,7 @@ def _serving(latency: float) -> Iterator[int]:
         server.stdin.close()
 
 
-def _measure(port: int, *, images: int, concurrency: int) -> Run:
+def _measure(port: int, *, images: int, concurrency: int) -> FetchRun:
     from operators.posts_input import fetcher
 
     settings = Settings(
@@ -82,7 +82,7 @@ def _measure(port: int, *, images: int, concurrency: int) -> Run:
         for arriving in fetching.start(posts):
             if isinstance(failed := arriving.result().picture, Failed):
                 raise WorldError(f"a picture was not fetched, so this is no measurement: {failed.reason}")
-        return Run(
+        return FetchRun(
             seconds=perf_counter() - start,
             cpu_seconds=process_time() - cpu,
             connections=_connections() - connections,
@@ -104,7 +104,7 @@ def _most_at_once(port: int) -> int:
     return most
 
 
-def _report(measured: Mapping[int, Sequence[Run]], images: int, latency_ms: float) -> dict[str, Any]:
+def _report(measured: Mapping[int, Sequence[FetchRun]], images: int, latency_ms: float) -> dict[str, Any]:
     slowest = statistics.median(run.seconds for run in measured[min(measured)])
     return {
         "fetch": {number: _figures(runs, images, slowest) for number, runs in measured.items()},
@@ -115,7 +115,7 @@ def _report(measured: Mapping[int, Sequence[Run]], images: int, latency_ms: floa
     }
 
 
-def _figures(runs: Sequence[Run], images: int, of_least: float) -> dict[str, Any]:
+def _figures(runs: Sequence[FetchRun], images: int, of_least: float) -> dict[str, Any]:
     seconds = statistics.median(run.seconds for run in runs)
     return {
         "seconds": seconds,

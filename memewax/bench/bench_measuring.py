@@ -18,6 +18,7 @@ from memewax.bench.bench_corpus import SYNTHETIC, Rows, questions, read_rows, wr
 from memewax.bench.bench_stores import by_dimensions, plot
 from memewax.bench.bench_topics import Topics
 from models.loading import load_text
+from models.runtime import Runtime
 from search.corpus import Corpus
 from search.corpus_store import usual_corpus
 from search.index_choice import IndexChoice
@@ -29,7 +30,7 @@ _BY_SIZE_QUERIES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MeasuringPlan:
     """How much is measured."""
 
     queries: int
@@ -65,12 +66,12 @@ class Asking:
     flat_out: list[Load]
 
 
-def measure(settings: Settings, plan: Plan) -> dict[str, Any]:
+def measure(settings: Settings, plan: MeasuringPlan) -> dict[str, Any]:
     """The report: of the corpus that the settings name, and of synthetic rows made from it."""
     corpus = settings.corpus or usual_corpus(settings.store)
     real = read_rows(settings.store, corpus)
     texts = questions(real.texts, plan.queries)
-    model = load_text(settings)
+    model = load_text(settings, Runtime.of(settings))
     asked = np.stack([model.one(text) for text in texts])
     report: dict[str, Any] = {"tweets": _measured("corpus", settings, corpus, texts, asked, plan)}
     if plan.synthetic:
@@ -100,7 +101,7 @@ def _measured(
     name: str,
     texts: list[str],
     asked: FloatMatrix,
-    plan: Plan,
+    plan: MeasuringPlan,
 ) -> dict[str, Any]:
     _say(f"{what}: search alone")
     searching = _search(settings, name, asked, plan)
@@ -112,7 +113,7 @@ def _measured(
     return _report(searching, asking, plan)
 
 
-def _search(settings: Settings, name: str, asked: FloatMatrix, plan: Plan) -> Searching:
+def _search(settings: Settings, name: str, asked: FloatMatrix, plan: MeasuringPlan) -> Searching:
     corpus = Corpus.open(settings.store, name, None, IndexChoice.of(settings))
     for query in asked[:10]:
         corpus.search(query[None], _K)
@@ -126,7 +127,7 @@ def _timed(corpus: Corpus, query: FloatMatrix) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def _ask(ask: Questions, plan: Plan) -> Asking:
+def _ask(ask: Questions, plan: MeasuringPlan) -> Asking:
     ask.one_by_one(10)
     return Asking(
         [ask.one_by_one(plan.queries) for _ in range(plan.runs)],
@@ -135,7 +136,7 @@ def _ask(ask: Questions, plan: Plan) -> Asking:
     )
 
 
-def _report(searching: Searching, asking: Asking | None, plan: Plan) -> dict[str, Any]:
+def _report(searching: Searching, asking: Asking | None, plan: MeasuringPlan) -> dict[str, Any]:
     found = {**_percentiles("search", searching.runs), **_percentiles("end_to_end", asking.runs if asking else [])}
     rates = [load.per_second for load in asking.flat_out] if asking else []
     loaded = _percentiles("under_load", [load.milliseconds for load in asking.at_rate] if asking else [])

@@ -30,7 +30,7 @@ _PACKAGES: Final = ("easyocr", "jiwer", "onnxruntime", "opencv-python-headless",
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class OcrSample:
     """A picture and what is written on it."""
 
     picture: Pixels
@@ -38,7 +38,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OcrAnswer:
     """What one reader read in one picture; nothing where it failed."""
 
     text: str
@@ -76,7 +76,9 @@ def ocr(
         Console().print(_table(figures, len(samples)))
 
 
-def measure(readers: Mapping[str, Model[Pixels, Reading]], samples: Sequence[Sample]) -> Iterator[dict[str, Answer]]:
+def measure(
+    readers: Mapping[str, Model[Pixels, Reading]], samples: Sequence[OcrSample]
+) -> Iterator[dict[str, OcrAnswer]]:
     """For each picture what each reader read, another reader beginning each time.
 
     A machine that is slower for a while is so for all of them. Every reader reads the first picture once before, so
@@ -91,19 +93,19 @@ def measure(readers: Mapping[str, Model[Pixels, Reading]], samples: Sequence[Sam
         yield {name: turn[name] for name in names}
 
 
-def _read(reader: Model[Pixels, Reading], picture: Pixels) -> Answer:
+def _read(reader: Model[Pixels, Reading], picture: Pixels) -> OcrAnswer:
     began = perf_counter()
     (found,) = reader([picture])
     seconds = perf_counter() - began
-    return Answer("" if isinstance(found, Failed) else found.as_read, seconds)
+    return OcrAnswer("" if isinstance(found, Failed) else found.as_read, seconds)
 
 
-def _samples(data: Path, limit: int | None, settings: Settings) -> list[Sample]:
+def _samples(data: Path, limit: int | None, settings: Settings) -> list[OcrSample]:
     # Late, since the measures bring more than other commands need.
     from memewax.evaluation.data import picture_of, posts_of
 
     pictures = ((picture_of(known, settings), str(known.truth)) for known in posts_of(data, "text"))
-    good = (Sample(picture, truth) for picture, truth in pictures if not isinstance(picture, Failed))
+    good = (OcrSample(picture, truth) for picture, truth in pictures if not isinstance(picture, Failed))
     return list(islice(good, limit))
 
 
@@ -116,16 +118,16 @@ def _set(name: str, settings: Settings) -> Settings:
 
 
 def _readers(each: Mapping[str, Settings], settings: Settings) -> dict[str, Model[Pixels, Reading]]:
-    from models.torch_runtime import prepare
-
-    device = prepare(settings)
     from models.ocr.arrangement import load_reader
     from models.ocr.stock import StockEasyOcr
+    from models.runtime import Runtime
 
-    return {STOCK: StockEasyOcr(settings, device), **{name: load_reader(each[name], device) for name in each}}
+    runtime = Runtime.of(settings)
+
+    return {STOCK: StockEasyOcr(settings, runtime), **{name: load_reader(each[name], runtime) for name in each}}
 
 
-def _figures(samples: Sequence[Sample], answers: Sequence[Mapping[str, Answer]]) -> dict[str, dict[str, Any]]:
+def _figures(samples: Sequence[OcrSample], answers: Sequence[Mapping[str, OcrAnswer]]) -> dict[str, dict[str, Any]]:
     from memewax.evaluation.texts import count, rates
 
     figures: dict[str, dict[str, Any]] = {}

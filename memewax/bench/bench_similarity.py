@@ -30,9 +30,9 @@ def similarity(
     """Ask a corpus, and a million synthetic rows made from it: search alone, end to end over Kafka, and recall."""
     given = {"store": store, "corpus": corpus}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
-    from memewax.bench.bench_measuring import Plan, measure  # seconds to import
+    from memewax.bench.bench_measuring import MeasuringPlan, measure  # seconds to import
 
-    plan = Plan(
+    plan = MeasuringPlan(
         queries=queries,
         runs=runs,
         rate=rate,

@@ -23,7 +23,7 @@ _FIRST_VERSION: Final = ((150, 4_200.0), (768, 48_900.0))
 
 _FIRST_LABEL: Final = "first version, 2019: SQL in BigQuery, 30,445 rows"
 
-Ask = Callable[[FloatMatrix], object]
+StoreSearch = Callable[[FloatMatrix], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _point(rows: FloatMatrix, queries: FloatMatrix) -> Point:
         )
 
 
-def _median_ms(ask: Ask, queries: FloatMatrix) -> float:
+def _median_ms(ask: StoreSearch, queries: FloatMatrix) -> float:
     ask(queries[0])
     taken = []
     for query in queries:
@@ -74,7 +74,7 @@ def _table(rows: FloatMatrix) -> pa.Table:
     return pa.table({"id": np.arange(len(rows)), "vector": vectors})
 
 
-def _duckdb(rows: FloatMatrix) -> Ask:
+def _duckdb(rows: FloatMatrix) -> StoreSearch:
     try:
         import duckdb
     except ImportError:
@@ -87,7 +87,7 @@ def _duckdb(rows: FloatMatrix) -> Ask:
     return lambda query: database.execute(sql, [query.tolist()]).fetchall()
 
 
-def _lancedb(folder: Path, rows: FloatMatrix) -> Ask:
+def _lancedb(folder: Path, rows: FloatMatrix) -> StoreSearch:
     table: Any = lancedb.connect(folder).create_table("rows", _table(rows))
     return lambda query: table.search(query).distance_type("cosine").select(["id", "_distance"]).limit(_K).to_arrow()
 

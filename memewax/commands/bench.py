@@ -38,7 +38,7 @@ _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class BenchRun:
     """One run of the flow with stand-in models."""
 
     posts_per_second: float
@@ -95,7 +95,7 @@ def _counted(runs: int, kind: str) -> Iterable[int]:
         yield number
 
 
-def _from_file(source: Path, folder: Path, posts: int) -> Run:
+def _from_file(source: Path, folder: Path, posts: int) -> BenchRun:
     out = folder / "records.jsonl"
     folder.mkdir()
     run = _measured(source=str(source), to=str(out), folder=folder, posts=posts, times=partial(_times_of_file, out))
@@ -103,7 +103,7 @@ def _from_file(source: Path, folder: Path, posts: int) -> Run:
     return run
 
 
-def _over_kafka(brokers: str, posts: int, runs: int, folder: Path) -> list[Run]:
+def _over_kafka(brokers: str, posts: int, runs: int, folder: Path) -> list[BenchRun]:
     with Topics(brokers) as topics:
         source = topics.filled(_posts(posts))
         measured = []
@@ -146,7 +146,7 @@ def _span(records: Iterable[bytes]) -> tuple[int, float]:
     return count, (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
-def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable[[], tuple[int, float]]) -> Run:
+def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable[[], tuple[int, float]]) -> BenchRun:
     # One emission of the source is the unit of work; where models cost nothing it may be some hundreds of posts.
     settings: dict[str, Any] = {
         **_STAND_INS,
@@ -165,7 +165,7 @@ def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable
         raise SettingsError(f"{posts} posts went in and {count} records came out: this is no measurement")
     steps = {step: 1e6 * spent / posts for step, spent in (ended.counts.step_seconds or {}).items()}
     steps["engine"] = 1e6 * seconds / posts - sum(steps.values())
-    return Run(posts / seconds, steps, memory.peak, memory.first_tenth, memory.last)
+    return BenchRun(posts / seconds, steps, memory.peak, memory.first_tenth, memory.last)
 
 
 def _tell(line: str) -> None:
@@ -196,11 +196,11 @@ class _Memory:
             self.first_tenth = used
 
 
-def _report(posts: int, from_file: list[Run], from_topic: list[Run]) -> dict[str, Any]:
-    def rate(runs: list[Run]) -> float | None:
+def _report(posts: int, from_file: list[BenchRun], from_topic: list[BenchRun]) -> dict[str, Any]:
+    def rate(runs: list[BenchRun]) -> float | None:
         return round(statistics.median(run.posts_per_second for run in runs)) if runs else None
 
-    def steps(runs: list[Run]) -> dict[str, float]:
+    def steps(runs: list[BenchRun]) -> dict[str, float]:
         names = runs[0].microseconds_per_post
         return {name: round(statistics.median(run.microseconds_per_post[name] for run in runs), 2) for name in names}
 

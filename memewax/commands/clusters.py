@@ -17,7 +17,7 @@ from core.errors import SettingsError
 from memewax.commands.corpus_shown import AsJson, store_of
 
 if TYPE_CHECKING:
-    from search.cluster_summaries import Summary
+    from search.cluster_summaries import ClusterSummary
 
 app = typer.Typer(no_args_is_help=True, help="Look at the clusters of a store.")
 
@@ -72,19 +72,19 @@ def show(
             sys.stdout.write(f"{name:<11} {', '.join(map(str, value)) if isinstance(value, tuple) else value}\n")
 
 
-def _found(store: Path, hours: float) -> list["Summary"]:
+def _found(store: Path, hours: float) -> list["ClusterSummary"]:
     from search.cluster_summaries import summaries  # late, since it brings the store
 
     return summaries(store, timedelta(hours=hours))
 
 
-def _plain(found: "Summary", store: Path) -> dict[str, Any]:
+def _plain(found: "ClusterSummary", store: Path) -> dict[str, Any]:
     from search.cluster_summaries import exemplars
 
     return {**asdict(found), "exemplars": exemplars(store, (found.cluster, *found.merged))}
 
 
-def _report(found: Sequence["Summary"], store: Path, as_json: bool, none: str) -> None:
+def _report(found: Sequence["ClusterSummary"], store: Path, as_json: bool, none: str) -> None:
     if as_json:
         _print_json({"clusters": [_plain(cluster, store) for cluster in found]})
         return

@@ -39,8 +39,9 @@ def load(
 ) -> None:
     """Load a file. Only what is new or changed is embedded: run it again after it was stopped, or the file grew."""
     from models.loading import load_text
+    from models.runtime import Runtime
     from search.cleaning import steps_of, usual_steps
-    from search.columns import Columns
+    from search.corpus_columns import Columns
     from search.corpus_files import RowFile
     from search.corpus_loading import Loader
     from search.corpus_table import CorpusTable, alone, check_name
@@ -57,7 +58,7 @@ def load(
     steps = steps_of(clean or usual_steps(there), columns.named)
     start = time.perf_counter()
     with alone(folder, name):
-        model = load_text(settings)
+        model = load_text(settings, Runtime.of(settings))
         table = CorpusTable(folder, name, model.dimension, model.name)
         loader = Loader(rows, columns, steps, model, table)
         dead_letters = folder.with_name(f"{folder.name}.{name}.dead-letters.jsonl")

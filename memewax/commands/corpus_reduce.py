@@ -15,7 +15,7 @@ from dataflows.all_settings import Settings, load_settings
 from memewax.commands.corpus_shown import AsJson, Name, StoreOption, bar, print_rows, store_of, write_json
 
 
-class Method(StrEnum):
+class ReductionMethod(StrEnum):
     """How vectors are made shorter."""
 
     pca = "pca"
@@ -25,7 +25,9 @@ class Method(StrEnum):
 def reduce(
     name: Name,
     dims: Annotated[int, typer.Option(min=2, help="Numbers of a shorter vector.")] = 150,
-    method: Annotated[Method, typer.Option(help="PCA, or a dense layer trained to keep neighbours.")] = Method.trained,
+    method: Annotated[
+        ReductionMethod, typer.Option(help="PCA, or a dense layer trained to keep neighbours.")
+    ] = ReductionMethod.trained,
     sts: Annotated[
         Path | None, typer.Option(help="JSONL of pairs with a, b and score, for the rank correlation with people.")
     ] = None,
@@ -34,13 +36,13 @@ def reduce(
     as_json: AsJson = False,
 ) -> None:
     """Make shorter vectors for a corpus and keep them; tells what they find of what whole vectors find."""
-    from models.torch_runtime import prepare
+    from models.runtime import Runtime
     from search.corpus import Corpus
     from search.corpus_store import beside
     from search.corpus_table import alone
     from search.reduction import pca
     from search.reduction_evaluation import Split
-    from search.reduction_training import Plan, trained
+    from search.reduction_training import TrainingPlan, trained
 
     settings = load_settings()
     folder = store_of(store)
@@ -56,8 +58,8 @@ def reduce(
     start = time.perf_counter()
     made = [pca(split.train, dims, corpus.model)]
     seconds = [time.perf_counter() - start]
-    if method is Method.trained:
-        prepare(settings)
+    if method is ReductionMethod.trained:
+        runtime = Runtime.of(settings)
         start = time.perf_counter()
         with bar(f"training {name}", epochs) as move:
             made.append(
@@ -66,7 +68,8 @@ def reduce(
                     split.choose,
                     dims,
                     corpus.model,
-                    Plan(epochs),
+                    runtime,
+                    TrainingPlan(epochs),
                     lambda epoch: move(epoch.number, f"loss {epoch.loss:.4f}, recall@10 {epoch.recall_at_10:.4f}"),
                 )
             )
@@ -85,7 +88,7 @@ def reduce(
     if as_json:
         write_json(report)
         return
-    if method is Method.trained:
+    if method is ReductionMethod.trained:
         epochs_told = made[-1].facts["epochs"]
         print_rows(["epoch", "loss", "recall@1", "recall@10"], [_rounded(epoch.values()) for epoch in epochs_told])
     columns = ("recall_at_1", "recall_at_10", "spearman", "seconds")
@@ -97,6 +100,7 @@ def reduce(
 def _judged(path: Path, settings: Settings) -> Any:
     """The pairs of a file, embedded; raises `WorldError` where it is no such file."""
     from models.loading import load_text
+    from models.runtime import Runtime
     from search.reduction_evaluation import Judged
 
     try:
@@ -105,7 +109,7 @@ def _judged(path: Path, settings: Settings) -> Any:
         scores = np.array([float(row["score"]) for row in rows], np.float32)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorldError(f"{path}: expected lines of JSON with a, b and score: {error}") from None
-    model = load_text(settings)
+    model = load_text(settings, Runtime.of(settings))
     texts = sorted({*first, *second}, key=len)
     vectors = dict(zip(texts, model(texts), strict=True))
     return Judged(np.array([vectors[it] for it in first]), np.array([vectors[it] for it in second]), scores)

@@ -16,8 +16,10 @@ from rich.text import Text
 
 from core.errors import MemewaxError, WorldError
 from dataflows.all_settings import Settings, load_settings
+from models.engines import ENGINES
 from models.loading import load_text
-from models.torch_runtime import prepare
+from models.runtime import Runtime
+from models.torch_runtime import mend_torchvision
 from models.weights import (
     ORDER,
     Weights,
@@ -52,14 +54,20 @@ class Diagnosis:
 
     weights: tuple[Weights, ...]
     device: str | None
+    provider: str | None
+    """Engine that runs ONNX graphs."""
     onnx_device: str | None
-    """Where ONNX Runtime computes: its ordinary build knows the CPU only."""
+    """Where it computes: the ordinary build of ONNX Runtime knows the CPU only."""
     text_engine: str | None
-    """What runs the sentence model: `onnx` or `torch`."""
+    """Engine that runs the sentence model."""
+    engines: dict[str, str | None]
+    """Every engine that could be chosen, with the reason where it cannot be used here."""
     threads: int
     versions: dict[str, str | None]
     problems: tuple[str, ...]
     """One line for each thing that is missing or wrong."""
+    notes: tuple[str, ...]
+    """One line for each thing that is wrong and that memewax works around."""
 
 
 def diagnose(settings: Settings) -> Diagnosis:
@@ -80,17 +88,21 @@ def diagnose(settings: Settings) -> Diagnosis:
         lambda: text_weights(settings),
     )
     weights = [attempt(find) for find in finders]
-    device = attempt(lambda: prepare(settings))
+    runtime: Runtime | None = attempt(lambda: Runtime.of(settings))
+    torchvision = attempt(mend_torchvision)
     versions = {package: _version(package) for package in PACKAGES}
     problems += [f"{package} is not installed" for package, found in versions.items() if found is None]
     return Diagnosis(
         weights=tuple(found for found in weights if found is not None),
-        device=device,
-        onnx_device=_onnx_device(device) if device else None,
-        text_engine=attempt(lambda: _text_engine(settings)) if weights[-1] and device else None,
+        device=runtime.device if runtime else None,
+        provider=runtime.provider if runtime else None,
+        onnx_device=runtime.graph_device() if runtime else None,
+        text_engine=attempt(lambda: _text_engine(settings, runtime)) if weights[-1] and runtime else None,
+        engines={engine.name: engine.why_missing() for engine in ENGINES},
         threads=settings.threads_per_model,
         versions={"python": platform.python_version(), **versions},
         problems=tuple(problems),
+        notes=(torchvision,) if torchvision else (),
     )
 
 
@@ -122,22 +134,19 @@ def _print(found: Diagnosis) -> None:
         console.print(Text(f"    {weights.path}"))
     console = Console(highlight=False)
     console.print(f"weights are looked for in this order: {', '.join(ORDER)}")
-    devices = f"device {found.device or 'none'}, ONNX Runtime on {found.onnx_device or 'none'}"
+    devices = f"device {found.device or 'none'}, graphs by {found.provider or 'none'} on {found.onnx_device or 'none'}"
     sentences = f"sentences by {found.text_engine or 'none'}"
     console.print(f"{devices}, {sentences}, {found.threads} threads a model")
+    told = {name: reason or "can be used" for name, reason in found.engines.items()}
+    console.print(f"engines: {', '.join(f'{name} {state}' for name, state in told.items())}")
     console.print(", ".join(f"{package} {number or 'missing'}" for package, number in found.versions.items()))
+    for note in found.notes:
+        console.print(Text(note), soft_wrap=True)
 
 
-def _onnx_device(device: str) -> str:
-    from models.onnx_runtime import providers
-
-    return "cuda" if providers(device)[0].startswith("CUDA") else "cpu"
-
-
-def _text_engine(settings: Settings) -> str:
-    from models.text_onnx import OnnxSentenceEmbedder
-
-    return "onnx" if isinstance(load_text(settings), OnnxSentenceEmbedder) else "torch"
+def _text_engine(settings: Settings, runtime: Runtime) -> str:
+    model = load_text(settings, runtime)
+    return str(getattr(model, "engine", model.name))
 
 
 def _version(package: str) -> str | None:

@@ -45,11 +45,12 @@ def ocr(
     from memewax.evaluation.data import posts_of
     from memewax.evaluation.progress_bar import Steps
     from models.loading import load_ocr
+    from models.runtime import Runtime
 
     _check_page(page)
     settings = load_settings()
     posts = posts_of(data, "text", limit)
-    model = load_ocr(settings)
+    model = load_ocr(settings, Runtime.of(settings))
     with Steps("reading", len(posts)) as steps:
         cases = ocr.read(posts, model, settings, steps)
     report = ocr.report(cases, model.name)
@@ -74,11 +75,12 @@ def clusters(
     from memewax.evaluation.progress_bar import Steps
     from models.clusterers.choice import make_clusterer
     from models.loading import load_image
+    from models.runtime import Runtime
 
     _check_page(page)
     settings = load_settings()
     posts = posts_of(data, "template", limit)
-    model, clusterer = load_image(settings), make_clusterer(settings)
+    model, clusterer = load_image(settings, Runtime.of(settings)), make_clusterer(settings)
     with Steps("embedding", len(posts)) as steps:
         embedded = clusters.embed(posts, model, settings, steps)
     report, final = clusters.report(embedded, model.name, clusterer)
@@ -101,9 +103,11 @@ def entities(
     from memewax.evaluation import eval_entities as entities
     from memewax.evaluation.data import lines_of
     from models.loading import load_entities
+    from models.runtime import Runtime
 
     lines = lines_of(data, "text", "entities", limit=limit)
-    model = load_entities(load_settings())
+    settings = load_settings()
+    model = load_entities(settings, Runtime.of(settings))
     _show(entities.measure(lines, model, casing=casing, width=line_width), data, save, history, as_json)
 
 
@@ -119,10 +123,11 @@ def sentiment(
     """Recall as the mean over negative, neutral and positive, and correlation with people's ratings."""
     from memewax.evaluation import eval_sentiment as sentiment
     from models.loading import load_sentiment
+    from models.runtime import Runtime
 
     lines = sentiment.texts_with_mood(data, limit)
     settings = load_settings()
-    model = load_sentiment(settings)
+    model = load_sentiment(settings, Runtime.of(settings))
     report = sentiment.measure(lines, model, by_compound=settings.sentiment == "vader", noise=noise)
     _show(report, data, save, history, as_json)
 
@@ -135,9 +140,11 @@ def similarity(
     from memewax.evaluation import eval_similarity as similarity
     from memewax.evaluation.data import lines_of
     from models.loading import load_text
+    from models.runtime import Runtime
 
     lines = lines_of(data, "a", "b", "score", limit=limit)
-    _show(similarity.measure(lines, load_text(load_settings())), data, save, history, as_json)
+    settings = load_settings()
+    _show(similarity.measure(lines, load_text(settings, Runtime.of(settings))), data, save, history, as_json)
 
 
 @app.command()

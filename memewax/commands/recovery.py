@@ -1,23 +1,20 @@
 """The folder of snapshots of a flow: made whole or not at all, and used by one run at a time."""
 
-import fcntl
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 from bytewax.recovery import init_db_dir
 
 from core.errors import WorldError
+from core.locks import locked
 
 RECOVERY_PARTS: Final = 4
 _FIRST: Final = "part-0.sqlite3"
 _LOCK: Final = "lock"
 _LOCK_SECONDS: Final = 10.0
 """Processes of a run that was killed need a moment to notice."""
-_TICK: Final = 0.1
 
 
 def is_prepared(folder: Path) -> bool:
@@ -40,19 +37,7 @@ def prepare_recovery(folder: Path) -> None:
         raise WorldError(f"{folder}: {error.strerror}") from None
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[int]:
+def alone(folder: Path) -> AbstractContextManager[int]:
     """Keep others out of a recovery folder; processes that inherit the lock keep it as long as they live."""
-    with (folder / _LOCK).open("ab") as file:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise WorldError(
-                        f"{folder} is in use by a run that goes on: wait for its end, or name another --recovery folder"
-                    ) from None
-                time.sleep(_TICK)
-        yield file.fileno()
+    busy = f"{folder} is in use by a run that goes on: wait for its end, or name another --recovery folder"
+    return locked(folder / _LOCK, wait=_LOCK_SECONDS, busy=busy)

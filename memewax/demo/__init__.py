@@ -4,11 +4,11 @@
 `write_page` show the comparison.
 """
 
-from memewax.demo.demo_figures import Summary
+from memewax.demo.demo_figures import DemoSummary
 from memewax.demo.demo_tables import tables
 from memewax.demo.page import write_page
 from memewax.demo.posts import make_posts
 from memewax.demo.report import summarise
 from memewax.demo.truth import Truth, load_truth
 
-__all__ = ["Summary", "Truth", "load_truth", "make_posts", "summarise", "tables", "write_page"]
+__all__ = ["DemoSummary", "Truth", "load_truth", "make_posts", "summarise", "tables", "write_page"]

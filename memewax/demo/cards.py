@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from memewax.demo.demo_figures import Letter, Sample
 from memewax.demo.photographs import PHOTOGRAPHS
-from memewax.demo.report import Row, match, mood
+from memewax.demo.report import ReportRow, match, mood
 from memewax.demo.truth import PostTruth, Truth
-from memewax.evaluation.showing import Word, compared, thumbnail
+from memewax.pages.showing import Word, compared, thumbnail
 
 _SHOWS: Final = {photograph.template: photograph.shows for photograph in PHOTOGRAPHS}
 
@@ -29,7 +29,7 @@ class Chip:
 class Card:
     """A post on the page."""
 
-    row: Row
+    row: ReportRow
     truth: PostTruth | None
     picture: str | None
     """A data URI; None where there is no picture that could be shown."""
@@ -44,7 +44,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class CardGroup:
     """The posts of a cluster, the most frequent template of theirs, and how many are of it."""
 
     cluster: int
@@ -62,7 +62,7 @@ class Return:
     value: str
 
 
-def groups(rows: Iterable[Row], truth: Truth, samples: Iterable[Sample], folder: Path) -> list[Group]:
+def groups(rows: Iterable[ReportRow], truth: Truth, samples: Iterable[Sample], folder: Path) -> list[CardGroup]:
     """Posts by cluster, the largest first and those without one last; urls are relative to `folder`."""
     by_id = {sample.global_id: sample for sample in samples}
     by_cluster: dict[int, list[Card]] = defaultdict(list)
@@ -73,7 +73,7 @@ def groups(rows: Iterable[Row], truth: Truth, samples: Iterable[Sample], folder:
     return sorted(found, key=lambda group: (group.cluster < 0, -len(group.cards), group.cluster))
 
 
-def returns(dead_letters: Iterable[Row], letters: Iterable[Letter]) -> list[Return]:
+def returns(dead_letters: Iterable[ReportRow], letters: Iterable[Letter]) -> list[Return]:
     """Dead letters, in the order of the summary's, with their bytes."""
     return [
         Return(letter, Path(dead.get("origin") or "").name, b64decode(dead["value"]).decode(errors="replace"))
@@ -81,14 +81,14 @@ def returns(dead_letters: Iterable[Row], letters: Iterable[Letter]) -> list[Retu
     ]
 
 
-def _group(cluster: int, cards: list[Card]) -> Group:
+def _group(cluster: int, cards: list[Card]) -> CardGroup:
     templates = Counter(card.truth.template for card in cards if card.truth)
     template, members = templates.most_common(1)[0] if templates else ("", 0)
     cards.sort(key=lambda card: (card.truth.template if card.truth else "", card.row["global_id"]))
-    return Group(cluster, tuple(cards), template, members)
+    return CardGroup(cluster, tuple(cards), template, members)
 
 
-def _card(row: Row, truth: PostTruth | None, sample: Sample | None, folder: Path) -> Card:
+def _card(row: ReportRow, truth: PostTruth | None, sample: Sample | None, folder: Path) -> Card:
     read = row.get("text_as_read") or ""
     shows = _SHOWS.get(truth.template, truth.template) if truth else f"post {row['global_id']}"
     alt = f"{shows}, captioned: {' '.join(truth.text.split())}" if truth and truth.text else shows
@@ -111,7 +111,7 @@ def _picture(folder: Path, url: str) -> str | None:
     return thumbnail(path) if path.is_relative_to(folder.resolve()) else None
 
 
-def _chips(row: Row, truth: PostTruth | None) -> tuple[Chip, ...]:
+def _chips(row: ReportRow, truth: PostTruth | None) -> tuple[Chip, ...]:
     reported: list[Mapping[str, Any]] = list(row.get("entities") or ())
     matched = match(truth, row) if truth else []
     found = [entity for _, _, entity in matched if entity is not None]

@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Posts:
+class DemoPosts:
     """How many records came out."""
 
     expected: int
@@ -137,10 +137,10 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class DemoSummary:
     """Everything there is to say about a run of the demo."""
 
-    posts: Posts
+    posts: DemoPosts
     ocr: Ocr
     clusters: Clusters
     entities: Entities

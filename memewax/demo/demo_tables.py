@@ -7,13 +7,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from memewax.demo.demo_figures import Clusters, DeadLetters, Moods, Sample, Stage, Summary
+from memewax.demo.demo_figures import Clusters, DeadLetters, DemoSummary, Moods, Sample, Stage
 
 _SAMPLES: Final = 6
 _MOODS: Final = ("negative", "neutral", "positive", "none")
 
 
-def tables(summary: Summary) -> list[Table]:
+def tables(summary: DemoSummary) -> list[Table]:
     """What was found beside the truth, the short answer first."""
     return [
         _overview(summary),
@@ -25,7 +25,7 @@ def tables(summary: Summary) -> list[Table]:
     ]
 
 
-def overview(summary: Summary) -> list[tuple[str, str, str]]:
+def overview(summary: DemoSummary) -> list[tuple[str, str, str]]:
     """One row for each question: what it is about, what was expected, what was found."""
     posts, ocr, clusters = summary.posts, summary.ocr, summary.clusters
     entities, moods, letters = summary.entities, summary.moods, summary.dead_letters
@@ -68,7 +68,7 @@ def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
     return table
 
 
-def _overview(summary: Summary) -> Table:
+def _overview(summary: DemoSummary) -> Table:
     took = "" if summary.seconds is None else f" after {summary.seconds:.0f} s"
     table = _table(f"What was found{took}", "", "truth", "found")
     for row in overview(summary):

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from memewax.demo.cards import groups, returns
-from memewax.demo.demo_figures import Summary
+from memewax.demo.demo_figures import DemoSummary
 from memewax.demo.photographs import PHOTOGRAPHS
-from memewax.demo.report import Row
+from memewax.demo.report import ReportRow
 from memewax.demo.truth import Truth
-from memewax.evaluation.showing import templates
+from memewax.pages.showing import templates
 
 _GOLDEN_ANGLE: Final = 137.5
 """Degrees between the hues of neighbouring clusters, so that they differ however many there are."""
@@ -28,7 +28,13 @@ class Tile:
 
 
 def write_page(
-    path: Path, summary: Summary, *, rows: Iterable[Row], dead_letters: Iterable[Row], truth: Truth, folder: Path
+    path: Path,
+    summary: DemoSummary,
+    *,
+    rows: Iterable[ReportRow],
+    dead_letters: Iterable[ReportRow],
+    truth: Truth,
+    folder: Path,
 ) -> Path:
     """Write the page to `path` and return it: the posts by cluster, what was read in them, and the dead letters.
 
@@ -53,7 +59,7 @@ def write_page(
     return path
 
 
-def tiles(summary: Summary) -> list[Tile]:
+def tiles(summary: DemoSummary) -> list[Tile]:
     """The figures of the page's head."""
     posts, ocr, clusters = summary.posts, summary.ocr, summary.clusters
     entities, moods, letters = summary.entities, summary.moods, summary.dead_letters

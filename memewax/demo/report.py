@@ -11,14 +11,14 @@ from core.records import SIDES
 from memewax.demo.demo_figures import (
     Clusters,
     DeadLetters,
+    DemoPosts,
+    DemoSummary,
     Entities,
     Letter,
     Moods,
     Ocr,
-    Posts,
     Sample,
     Stage,
-    Summary,
     Template,
 )
 from memewax.demo.truth import PostTruth, Truth
@@ -28,18 +28,18 @@ from memewax.evaluation.texts import count, fold, rates
 _PLACES: Final = ("fetch", *SIDES)
 """Stages, in the order in which a post comes by."""
 
-Row = Mapping[str, Any]
+ReportRow = Mapping[str, Any]
 """A record's columns by name."""
 
 
 def summarise(
-    rows: Iterable[Row], dead_letters: Iterable[Row], truth: Truth, *, seconds: float | None = None
-) -> Summary:
+    rows: Iterable[ReportRow], dead_letters: Iterable[ReportRow], truth: Truth, *, seconds: float | None = None
+) -> DemoSummary:
     """Compare records and dead letters with the truth; of two rows with one `global_id` the later counts."""
     by_id = {row["global_id"]: row for row in rows}
     known = [(row, truth.posts[global_id]) for global_id, row in by_id.items() if global_id in truth.posts]
     samples = [_sample(row, post) for row, post in known if post.text]
-    return Summary(
+    return DemoSummary(
         _posts(by_id, truth),
         _ocr(samples, [row for row, post in known if not post.text]),
         _clusters(known),
@@ -52,7 +52,7 @@ def summarise(
     )
 
 
-def mood(row: Row) -> str | None:
+def mood(row: ReportRow) -> str | None:
     """`negative`, `neutral` or `positive` by the compound score; None where there is none."""
     scores = row.get("sentiments")
     return None if scores is None else mood_of_compound(scores["compound"])
@@ -64,7 +64,7 @@ def same_entity(expected: str, found: str) -> bool:
     return bool(one and other) and (f" {one} " in f" {other} " or f" {other} " in f" {one} ")
 
 
-def match(expected: PostTruth, row: Row) -> list[tuple[str, str, Mapping[str, Any] | None]]:
+def match(expected: PostTruth, row: ReportRow) -> list[tuple[str, str, Mapping[str, Any] | None]]:
     """Each expected entity, text and label, with the reported one that is it, one with its label before others."""
     reported = row.get("entities") or []
     matched = []
@@ -75,19 +75,19 @@ def match(expected: PostTruth, row: Row) -> list[tuple[str, str, Mapping[str, An
     return matched
 
 
-def _posts(by_id: Mapping[str, Row], truth: Truth) -> Posts:
+def _posts(by_id: Mapping[str, ReportRow], truth: Truth) -> DemoPosts:
     expected = {*truth.posts, *(broken.global_id for broken in truth.broken if broken.global_id)}
     complete = sum(not row.get("missing") for row in by_id.values())
-    return Posts(len(expected), len(by_id), complete, tuple(sorted(expected - by_id.keys())), truth.duplicates)
+    return DemoPosts(len(expected), len(by_id), complete, tuple(sorted(expected - by_id.keys())), truth.duplicates)
 
 
-def _sample(row: Row, post: PostTruth) -> Sample:
+def _sample(row: ReportRow, post: PostTruth) -> Sample:
     read = row.get("text_as_read") or ""
     error_rate = rates(count([post.text], [read]))["cer"]
     return Sample(row["global_id"], post.template, post.text, read, error_rate)
 
 
-def _ocr(samples: Sequence[Sample], textless: Sequence[Row]) -> Ocr:
+def _ocr(samples: Sequence[Sample], textless: Sequence[ReportRow]) -> Ocr:
     counts = count([sample.drawn for sample in samples], [sample.read for sample in samples])
     measured = rates(counts)
     return Ocr(
@@ -101,7 +101,7 @@ def _ocr(samples: Sequence[Sample], textless: Sequence[Row]) -> Ocr:
     )
 
 
-def _clusters(known: Sequence[tuple[Row, PostTruth]]) -> Clusters:
+def _clusters(known: Sequence[tuple[ReportRow, PostTruth]]) -> Clusters:
     placed = [(post.template, int(row["cluster"])) for row, post in known if row["cluster"] >= 0]
     by_template: dict[str, list[int]] = defaultdict(list)
     for template, cluster in placed:
@@ -115,7 +115,7 @@ def _clusters(known: Sequence[tuple[Row, PostTruth]]) -> Clusters:
     return Clusters(templates, len(set(ids)), v_measure, homogeneity, completeness)
 
 
-def _entities(known: Sequence[tuple[Row, PostTruth]]) -> Entities:
+def _entities(known: Sequence[tuple[ReportRow, PostTruth]]) -> Entities:
     matched = [one for row, post in known for one in match(post, row)]
     return Entities(
         expected=len(matched),
@@ -126,7 +126,7 @@ def _entities(known: Sequence[tuple[Row, PostTruth]]) -> Entities:
     )
 
 
-def _moods(known: Sequence[tuple[Row, PostTruth]]) -> Moods:
+def _moods(known: Sequence[tuple[ReportRow, PostTruth]]) -> Moods:
     pairs = [(post.mood, mood(row) or "none") for row, post in known if post.mood]
     found: dict[str, dict[str, int]] = {}
     for expected in MOODS:
@@ -134,7 +134,7 @@ def _moods(known: Sequence[tuple[Row, PostTruth]]) -> Moods:
     return Moods(len(pairs), sum(expected == answer for expected, answer in pairs), found)
 
 
-def _dead_letters(letters: Sequence[Row], truth: Truth) -> DeadLetters:
+def _dead_letters(letters: Sequence[ReportRow], truth: Truth) -> DeadLetters:
     kinds = {broken.value: broken.kind for broken in truth.broken}
     described = [
         Letter(
@@ -151,7 +151,7 @@ def _dead_letters(letters: Sequence[Row], truth: Truth) -> DeadLetters:
     return DeadLetters(len(truth.broken), len(truth.broken) - len(missed), missed, tuple(described))
 
 
-def _stages(rows: Sequence[Row]) -> tuple[Stage, ...]:
+def _stages(rows: Sequence[ReportRow]) -> tuple[Stage, ...]:
     seconds: dict[str, list[float]] = defaultdict(list)
     failures: Counter[str] = Counter()
     models: dict[str, str] = {}

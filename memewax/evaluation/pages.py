@@ -10,8 +10,8 @@ from core.errors import WorldError
 from memewax.evaluation.eval_clusters import Embedded, Labels
 from memewax.evaluation.eval_ocr import Case
 from memewax.evaluation.measures import Report
-from memewax.evaluation.showing import Word, compared, templates, thumbnail
 from memewax.evaluation.texts import count, rates
+from memewax.pages.showing import Word, compared, templates, thumbnail
 
 _WORST: Final = 40
 _SMALL: Final = 160

@@ -7,7 +7,7 @@ import numpy as np
 from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Vector
 from models.clusterer import Clusterer, State
-from models.clusterers.vector_dbstream import Floats, VectorDBSTREAM
+from models.clusterers.vector_dbstream import FloatArray, VectorDBSTREAM
 
 _RADIUS: Final = 0.9
 _FADING: Final = 1e-4
@@ -103,10 +103,10 @@ class DbstreamClusterer(Clusterer):
         if state["keys"]:
             self._dbstream.fill(state["keys"], state["centres"], state["weights"], state["updated"], state["time"])
 
-    def _centred(self, embedding: Vector) -> Floats:
+    def _centred(self, embedding: Vector) -> FloatArray:
         self._sum = self._sum + embedding.astype(np.float64)
         self._seen += 1
         # The mean of few is mostly those few themselves, so it counts in full only when there are many.
-        centred: Floats = embedding - self._sum / (self._seen + 1)
+        centred: FloatArray = embedding - self._sum / (self._seen + 1)
         length = float(np.linalg.norm(centred))
         return centred / length if length else centred

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-Floats = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
 class VectorDBSTREAM(base.Clusterer):
@@ -46,17 +46,17 @@ class VectorDBSTREAM(base.Clusterer):
         self.time = 0
         self.keys: list[int] = []
         """Of the micro-clusters, ascending; river's, which uses one again when the last of them has gone."""
-        self.weights: Floats = np.zeros(0)
-        self.updated: Floats = np.zeros(0)
-        self._rows: Floats = np.zeros((0, 0))
-        self._squares: Floats = np.zeros(0)
+        self.weights: FloatArray = np.zeros(0)
+        self.updated: FloatArray = np.zeros(0)
+        self._rows: FloatArray = np.zeros((0, 0))
+        self._squares: FloatArray = np.zeros(0)
         self._features: list[Hashable] = []
         self._shared: dict[int, dict[int, tuple[float, int]]] = {}
         """Density shared by two micro-clusters, and when it was last so, by both keys, the lesser first."""
-        self._macro: tuple[int, Floats] | None = None
+        self._macro: tuple[int, FloatArray] | None = None
 
     @property
-    def centres(self) -> Floats:
+    def centres(self) -> FloatArray:
         """Of the micro-clusters, shape (n, features)."""
         return self._rows[: len(self.keys)]
 
@@ -78,7 +78,7 @@ class VectorDBSTREAM(base.Clusterer):
             return 0
         return int(((centres - self._array(x)) ** 2).sum(axis=1).argmin())
 
-    def learn(self, point: Floats) -> None:
+    def learn(self, point: FloatArray) -> None:
         """Take in one item as an array."""
         near = np.flatnonzero(self.distances(point) < self.clustering_threshold)
         if len(near):
@@ -90,15 +90,15 @@ class VectorDBSTREAM(base.Clusterer):
             self._clean_up()
         self._macro = None
 
-    def distances(self, point: Floats) -> Floats:
+    def distances(self, point: FloatArray) -> FloatArray:
         """To every micro-cluster's centre, Euclidean."""
         if not self.keys:
             return np.zeros(0)
         n = len(self.keys)
-        squares: Floats = self._squares[:n] + point @ point - 2 * (self.centres @ point)
+        squares: FloatArray = self._squares[:n] + point @ point - 2 * (self.centres @ point)
         return np.sqrt(np.maximum(squares, 0.0))
 
-    def fill(self, keys: list[int], centres: Floats, weights: Floats, updated: Floats, time: int) -> None:
+    def fill(self, keys: list[int], centres: FloatArray, weights: FloatArray, updated: FloatArray, time: int) -> None:
         """Go on from micro-clusters; what densities they shared is not among them."""
         self.keys, self._rows = list(keys), np.array(centres, np.float64)
         self._squares = (self._rows**2).sum(axis=1)
@@ -109,11 +109,11 @@ class VectorDBSTREAM(base.Clusterer):
         """Drop the shared densities, for one who asks for micro-clusters only."""
         self._shared.clear()
 
-    def _array(self, x: dict[Any, float]) -> Floats:
+    def _array(self, x: dict[Any, float]) -> FloatArray:
         values = x.values() if list(x) == self._features else (x[name] for name in self._features)
         return np.fromiter(values, np.float64, len(self._features))
 
-    def _append(self, point: Floats) -> None:
+    def _append(self, point: FloatArray) -> None:
         n = len(self.keys)
         if n == len(self._rows):
             rows = np.zeros((max(16, 2 * n), len(point)))
@@ -125,11 +125,11 @@ class VectorDBSTREAM(base.Clusterer):
         self.keys.append(self.keys[-1] + 1 if self.keys else 0)
         self.weights, self.updated = np.append(self.weights, 1.0), np.append(self.updated, self.time)
 
-    def _set(self, row: int, centre: Floats) -> None:
+    def _set(self, row: int, centre: FloatArray) -> None:
         self._rows[row] = centre
         self._squares[row] = centre @ centre
 
-    def _update(self, point: Floats, near: NDArray[np.intp]) -> None:
+    def _update(self, point: FloatArray, near: NDArray[np.intp]) -> None:
         before = self._rows[near]
         self.weights[near] = self.weights[near] * self._all_faded(self.updated[near]) + 1
         self.updated[near] = self.time
@@ -152,7 +152,7 @@ class VectorDBSTREAM(base.Clusterer):
     def _faded(self, time: float) -> float:
         return float(2.0 ** (-self.fading_factor * (self.time - time)))
 
-    def _all_faded(self, times: Floats) -> Floats:
+    def _all_faded(self, times: FloatArray) -> FloatArray:
         # One by one: NumPy's powers may differ in the last bit, and weights that lie on the limit are common.
         return np.array([self._faded(time) for time in times.tolist()])
 
@@ -177,7 +177,7 @@ class VectorDBSTREAM(base.Clusterer):
                 if value * self._faded(time) < least:
                     row[other] = 0.0, 0
 
-    def _clusters(self) -> tuple[int, Floats]:
+    def _clusters(self) -> tuple[int, FloatArray]:
         """How many there are, and their centres."""
         if self._macro is None:
             groups = list(self._groups())

@@ -1,42 +1,41 @@
 """The arrangement of the settings: which engine finds the text and which reads it."""
 
-import cv2
-
-from models.model_settings import ModelSettings
+from models.model_settings import OcrSettings
 from models.ocr.parts import Detector, Recogniser
 from models.ocr.reader import OcrReader
+from models.runtime import Runtime
 from models.weights import Weights, ocr_engines, ocr_weights
 
 
-def load_reader(settings: ModelSettings, device: str) -> OcrReader:
-    """`settings.ocr`, loaded; `models.torch_runtime.prepare` comes before. Raises `WeightsError`."""
-    cv2.setNumThreads(settings.threads_per_model)
+def load_reader(settings: OcrSettings, runtime: Runtime) -> OcrReader:
+    """`settings.ocr`, loaded; raises `WeightsError`."""
+    runtime.limit_opencv()
     weights = [ocr_weights(settings, engine) for engine in ocr_engines(settings)]
     return OcrReader(
         "+".join(each.label for each in weights),
-        _detector(weights[0], settings, device),
-        _recogniser(weights[-1], settings, device),
+        _detector(weights[0], settings, runtime),
+        _recogniser(weights[-1], runtime),
     )
 
 
 # What an engine needs takes seconds to import, so only the chosen one is.
 
 
-def _detector(weights: Weights, settings: ModelSettings, device: str) -> Detector:
+def _detector(weights: Weights, settings: OcrSettings, runtime: Runtime) -> Detector:
     if weights.id == "easyocr":
         from models.ocr.easyocr import CraftDetector
 
-        return CraftDetector(weights.path, device, canvas=settings.ocr_canvas)
+        return CraftDetector(weights.path, runtime, settings.ocr_canvas)
     from models.ocr.db import DbDetector
 
-    return DbDetector(weights.path, device, threads=settings.threads_per_model, canvas=settings.ocr_canvas)
+    return DbDetector(weights.path, runtime, settings.ocr_canvas)
 
 
-def _recogniser(weights: Weights, settings: ModelSettings, device: str) -> Recogniser:
+def _recogniser(weights: Weights, runtime: Runtime) -> Recogniser:
     if weights.id == "easyocr":
         from models.ocr.easyocr import CrnnRecogniser
 
-        return CrnnRecogniser(weights.path, device)
+        return CrnnRecogniser(weights.path, runtime)
     from models.ocr.ctc import CtcRecogniser
 
-    return CtcRecogniser(weights.path, device, threads=settings.threads_per_model)
+    return CtcRecogniser(weights.path, runtime)

@@ -1,4 +1,4 @@
-"""PP-OCR's recogniser, read out by connectionist temporal classification (Graves et al. 2006), through ONNX Runtime."""
+"""PP-OCR's recogniser, read out by connectionist temporal classification (Graves et al. 2006); an ONNX graph."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records import Pixels
-from models.ocr.onnx import Network, normalised
+from models.ocr.onnx import Network, metadata_of, normalised
 from models.ocr.parts import Recogniser, Text
+from models.runtime import Runtime
 
 _FILE: Final = "PP-OCRv6_rec_small.onnx"
 _HEIGHT: Final = 48
@@ -31,9 +32,9 @@ class CtcRecogniser(Recogniser):
 
     least_confidence = 0.8
 
-    def __init__(self, folder: Path, device: str, *, threads: int) -> None:
-        self._network = Network(folder / _FILE, device, threads)
-        letters = self._network.metadata["character"].splitlines()
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
+        self._network = Network(folder / _FILE, runtime)
+        letters = metadata_of(folder / _FILE)["character"].splitlines()
         self._letters = np.array(["", *letters, " "])
 
     def recognise(self, crops: Sequence[Pixels]) -> list[Text]:

@@ -1,4 +1,4 @@
-"""PP-OCR's detector: differentiable binarisation (Liao et al. 2020, arXiv:1911.08947), through ONNX Runtime."""
+"""PP-OCR's detector: differentiable binarisation (Liao et al. 2020, arXiv:1911.08947); an ONNX graph."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from core.records import Pixels
 from models.ocr.crops import clockwise
 from models.ocr.onnx import Network, normalised
 from models.ocr.parts import Detector, Quad
+from models.runtime import Runtime
 
 _FILE: Final = "PP-OCRv6_det_small.onnx"
 _STRIDE: Final = 32
@@ -28,9 +29,9 @@ _LEAST_SIDE: Final = 3
 class DbDetector(Detector):
     """Lines of text; a line falls apart where its words are far from each other."""
 
-    def __init__(self, folder: Path, device: str, *, threads: int, canvas: int) -> None:
+    def __init__(self, folder: Path, runtime: Runtime, canvas: int) -> None:
         """`canvas`: longest side, in pixels, that the network sees; its time grows with the square."""
-        self._network = Network(folder / _FILE, device, threads)
+        self._network = Network(folder / _FILE, runtime)
         self._canvas = canvas
 
     def detect(self, picture: Pixels) -> list[Quad]:

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import torch
 
 from core.records import Pixels
 from models.ocr.parts import Detector, Quad, Recogniser, Text
+from models.runtime import Runtime
 
 _LEAST_SIDE: Final = 8
 """Pixels of a side, as the detector sees it, below which no letter can be told."""
@@ -22,15 +22,16 @@ _EXPECTED_WARNINGS: Final = (
 )
 
 
-def reader_of(folder: Path, device: str, **halves: bool) -> Any:
-    """EasyOCR with the named halves only; `models.torch_runtime.prepare` comes before."""
+def reader_of(folder: Path, runtime: Runtime, **halves: bool) -> Any:
+    """EasyOCR with the named halves only."""
+    runtime.torch()
     for message, category in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=message, category=category)
     from easyocr import Reader
 
     return Reader(
         ["en"],
-        gpu=device == "cuda",
+        gpu=runtime.device == "cuda",
         model_storage_directory=str(folder),
         user_network_directory=str(folder),  # else it makes a folder in the user's home
         download_enabled=False,
@@ -42,9 +43,10 @@ def reader_of(folder: Path, device: str, **halves: bool) -> Any:
 class CraftDetector(Detector):
     """Words that CRAFT finds, joined into lines by EasyOCR's own rules."""
 
-    def __init__(self, folder: Path, device: str, canvas: int) -> None:
+    def __init__(self, folder: Path, runtime: Runtime, canvas: int) -> None:
         """`canvas`: longest side, in pixels, that the network sees; its time grows with the square."""
-        self._reader = reader_of(folder, device, recognizer=False)
+        self._torch = runtime.torch()
+        self._reader = reader_of(folder, runtime, recognizer=False)
         self._canvas = canvas
 
     def detect(self, picture: Pixels) -> list[Quad]:
@@ -52,7 +54,7 @@ class CraftDetector(Detector):
         height, width, _ = picture.shape
         if min(height, width) * min(1.0, self._canvas / max(height, width)) < _LEAST_SIDE:
             return []
-        with torch.inference_mode():
+        with self._torch.inference_mode():
             level, slanted = self._reader.detect(picture, canvas_size=self._canvas, reformat=False)
         upright = [
             [(left, top), (right, top), (right, bottom), (left, bottom)] for left, right, top, bottom in level[0]
@@ -65,8 +67,9 @@ class CrnnRecogniser(Recogniser):
 
     least_confidence = 0.2
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self._reader = reader_of(folder, device, detector=False)
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
+        self._torch = runtime.torch()
+        self._reader = reader_of(folder, runtime, detector=False)
 
     def recognise(self, crops: Sequence[Pixels]) -> list[Text]:
         """A text for each crop."""
@@ -74,6 +77,6 @@ class CrnnRecogniser(Recogniser):
 
     def _one(self, grey: Any) -> Text:
         height, width = grey.shape
-        with torch.inference_mode():
+        with self._torch.inference_mode():
             ((_, text, confidence),) = self._reader.recognize(grey, [[0, width, 0, height]], [], reformat=False)
         return Text(text.strip(), float(confidence))

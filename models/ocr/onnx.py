@@ -6,26 +6,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.onnx_runtime import session
+from models.runtime import Runtime
 
 
 class Network:
     """A network of one input and one output, both float32."""
 
-    def __init__(self, file: Path, device: str, threads: int) -> None:
-        """Load `file`, as `models.onnx_runtime.session`."""
-        self._session = session(file, device, threads)
-        self._input = self._session.get_inputs()[0].name
+    def __init__(self, file: Path, runtime: Runtime) -> None:
+        """Open the graph in `file`."""
+        self._session = runtime.session(file)
+        (self._input,) = self._session.inputs
 
     def __call__(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's answer."""
-        (answer,) = self._session.run(None, {self._input: tensor})
+        (answer,) = self._session.run({self._input: tensor})
         return np.asarray(answer, np.float32)
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the file says of itself."""
-        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+def metadata_of(file: Path) -> dict[str, str]:
+    """What an ONNX file says of itself, whatever engine opens it."""
+    import onnx
+
+    return {entry.key: entry.value for entry in onnx.load(str(file)).metadata_props}
 
 
 def normalised(pixels: NDArray[Any]) -> NDArray[np.float32]:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from core.records import Line, Pixels, Reading
 from models.base import Model
-from models.model_settings import ModelSettings
+from models.model_settings import OcrSettings
 from models.ocr.easyocr import reader_of
+from models.runtime import Runtime
 from models.validation import check_pixels
 from models.weights import ocr_weights
 
@@ -19,13 +18,14 @@ class StockEasyOcr(Model[Pixels, Reading]):
     name = "stock easyocr"
     batch_size = 1
 
-    def __init__(self, settings: ModelSettings, device: str) -> None:
-        """Load it; `models.torch_runtime.prepare` comes before. Raises `WeightsError`."""
-        self._reader = reader_of(ocr_weights(settings, "easyocr").path, device)
+    def __init__(self, settings: OcrSettings, runtime: Runtime) -> None:
+        """Load it; raises `WeightsError`."""
+        self._torch = runtime.torch()
+        self._reader = reader_of(ocr_weights(settings, "easyocr").path, runtime)
 
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
         """What it reads in each picture; raises where EasyOCR does, as it does on pictures of some pixels."""
-        with torch.inference_mode():
+        with self._torch.inference_mode():
             return [Reading(tuple(self._lines(check_pixels(picture)))) for picture in batch]
 
     def _lines(self, picture: Pixels) -> list[Line]:

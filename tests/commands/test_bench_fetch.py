@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.fetching.decode import decode
-from memewax.bench.bench_fetch import Run, _report
+from memewax.bench.bench_fetch import FetchRun, _report
 from memewax.bench.image_server import picture
 from memewax.commands.app import app
 
@@ -27,8 +27,8 @@ def test_it_shows_the_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_figure_is_the_median_of_its_runs() -> None:
-    def runs(*seconds: float) -> list[Run]:
-        return [Run(it, 0.5, 3, 3) for it in seconds]
+    def runs(*seconds: float) -> list[FetchRun]:
+        return [FetchRun(it, 0.5, 3, 3) for it in seconds]
 
     report = _report({1: runs(8, 10, 20), 4: runs(2, 2.5, 9)}, 100, 50)
     four = report["fetch"][4]

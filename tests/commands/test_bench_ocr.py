@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from core.errors import SettingsError
 from core.records import Pixels, Reading
-from memewax.bench.bench_ocr import ARRANGEMENTS, STOCK, Sample, measure
+from memewax.bench.bench_ocr import ARRANGEMENTS, STOCK, OcrSample, measure
 from memewax.commands.app import app
 from memewax.demo.drawing import banner, overlay
 from models.base import Model
@@ -38,7 +38,7 @@ class Watched(Model[Pixels, Reading]):
 def test_readers_take_turns_after_a_first_look() -> None:
     asked: list[str] = []
     readers = {name: Watched(name, asked) for name in "abc"}
-    samples = [Sample(np.zeros((2, 2, 3), np.uint8), "")] * 4
+    samples = [OcrSample(np.zeros((2, 2, 3), np.uint8), "")] * 4
     turns = list(measure(readers, samples))
     assert "".join(asked) == "abc" + "abc" + "bca" + "cab" + "abc"
     assert [list(turn) for turn in turns] == [["a", "b", "c"]] * 4
@@ -46,7 +46,7 @@ def test_readers_take_turns_after_a_first_look() -> None:
 
 
 def test_a_reader_that_fails_read_nothing() -> None:
-    (turn,) = measure({"broken": Watched("broken", [])}, [Sample(np.zeros((2, 2, 3), np.uint8), "text")])
+    (turn,) = measure({"broken": Watched("broken", [])}, [OcrSample(np.zeros((2, 2, 3), np.uint8), "text")])
     assert turn["broken"].text == ""
 
 

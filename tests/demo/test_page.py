@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from memewax.demo import Truth, summarise, write_page
-from memewax.evaluation.showing import compared
+from memewax.pages.showing import compared
 from tests.browser import CHROMIUM, browse, widths
 from tests.demo.conftest import Rows, letters, right_rows
 

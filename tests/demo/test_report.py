@@ -5,8 +5,7 @@ from random import Random
 import pytest
 from rich.console import Console
 
-from memewax.demo import Truth, summarise
-from memewax.demo import demo_tables as tables
+from memewax.demo import Truth, summarise, tables
 from memewax.demo.report import mood, same_entity
 from memewax.demo.truth import PostTruth
 from tests.demo.conftest import Rows, row

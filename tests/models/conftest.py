@@ -11,7 +11,7 @@ from models.base import Embedder
 from models.loading import Models, load_models, load_text
 from models.ocr.arrangement import load_reader
 from models.ocr.reader import OcrReader
-from models.torch_runtime import prepare
+from models.runtime import Runtime
 from tests.models.tiny import Tiny, load_tiny
 
 ARRANGEMENTS: tuple[str, ...] = get_args(Settings.model_fields["ocr"].annotation)
@@ -36,7 +36,7 @@ class OnTorch:
 
 @pytest.fixture(scope="session")
 def on_torch(settings: Settings) -> OnTorch:
-    return OnTorch(load_text(settings.model_copy(update={"text_engine": "torch"})))
+    return OnTorch(load_text(settings.model_copy(update={"text_engine": "torch"}), Runtime()))
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 def readers() -> dict[str, OcrReader]:
     """OCR in each of its arrangements; the detectors look at little, to be quick."""
     each = {name: Settings(ocr=name, ocr_canvas=512, device="cpu", threads=1) for name in ARRANGEMENTS}  # type: ignore[arg-type]
-    return {name: load_reader(settings, prepare(settings)) for name, settings in each.items()}
+    return {name: load_reader(settings, Runtime()) for name, settings in each.items()}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from dataflows.all_settings import Settings
 from models import catalogue as known
-from models.torch_runtime import prepare
+from models.runtime import Runtime
 from models.weights import image_weights
 from models.wheels import wheel_folder
 
@@ -21,8 +21,7 @@ def onnx_file() -> Path:
 def test_agrees_with_the_graph_it_came_from(settings: Settings, onnx_file: Path, noise: np.random.Generator) -> None:
     onnx = pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    prepare(settings)
-    import torch
+    torch = Runtime().torch()
     from transformers import Dinov2Model
 
     last_layer = "/backbone/layernorm/Add_1_output_0"

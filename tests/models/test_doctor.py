@@ -38,7 +38,8 @@ def test_json_is_one_object(app: typer.Typer) -> None:
     assert report["problems"] == []
     assert report["versions"]["bytewax"]
     assert report["onnx_device"] == "cpu"
-    assert report["text_engine"] == "onnx"
+    assert report["text_engine"] == report["provider"] == "onnx"
+    assert report["engines"] == {"onnx": None, "torch": None}
 
 
 def test_the_table_prints_the_order_and_each_model(app: typer.Typer) -> None:
@@ -52,6 +53,25 @@ def test_the_table_prints_the_order_and_each_model(app: typer.Typer) -> None:
         "all-MiniLM-L6-v2",
     ):
         assert word in out
+
+
+def test_a_torchvision_that_is_mended_is_said_and_no_problem(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = "torchvision 1.2 cannot be imported beside torch 3.4 (no nms). To mend it: pip install torchvision"
+    monkeypatch.setattr("memewax.commands.doctor.mend_torchvision", lambda: note)
+    result = CliRunner().invoke(app, ["--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["notes"] == [note]
+    assert note in " ".join(CliRunner().invoke(app, []).stdout.split())
+
+
+def test_a_torchvision_that_cannot_be_mended_is_a_problem(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise WorldError("torchvision cannot be imported")
+
+    monkeypatch.setattr("memewax.commands.doctor.mend_torchvision", broken)
+    result = CliRunner().invoke(app, ["--json"])
+    assert isinstance(result.exception, WorldError)
+    assert "torchvision cannot be imported" in json.loads(result.stdout)["problems"]
 
 
 def test_paths_are_whole_on_a_narrow_screen(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:

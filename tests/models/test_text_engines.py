@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from dataflows.all_settings import Settings
 from models.loading import Models, load_text
+from models.runtime import Runtime
 from models.text_graph import TextGraph
 from models.text_onnx import OnnxSentenceEmbedder, graph_folder
 from models.text_torch import SentenceEmbedder
@@ -25,6 +26,7 @@ TEXTS = ["", "one", "A sentence of some length, with a 😀 and 日本語.", "wo
 
 def tiny_sentences(folder: Path, **config: object) -> Settings:
     """A sentence model of random weights, as sentence-transformers saves it."""
+    Runtime().transformers()
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
 
@@ -47,7 +49,10 @@ def test_a_text_s_vector_does_not_depend_on_its_neighbours(real: Models) -> None
 
 def test_any_model_becomes_a_graph(tmp_path: Path) -> None:
     settings = tiny_sentences(tmp_path)
-    as_graph, by_torch = load_text(settings), load_text(settings.model_copy(update={"text_engine": "torch"}))
+    as_graph, by_torch = (
+        load_text(settings, Runtime()),
+        load_text(settings.model_copy(update={"text_engine": "torch"}), Runtime()),
+    )
     assert isinstance(as_graph, OnnxSentenceEmbedder)
     texts = ["a cat", "the cat sat on a mat " * 9, ""]
     np.testing.assert_allclose(as_graph.infer(texts), by_torch.infer(texts), atol=1e-5)
@@ -55,10 +60,13 @@ def test_any_model_becomes_a_graph(tmp_path: Path) -> None:
 
 def test_a_model_that_pools_otherwise_gets_another_graph(tmp_path: Path) -> None:
     settings = tiny_sentences(tmp_path)
-    by_mean = load_text(settings).one("a cat")
+    by_mean = load_text(settings, Runtime()).one("a cat")
     config = tmp_path / "model" / "1_Pooling" / "config.json"
     config.write_text(config.read_text().replace('"mean"', '"cls"'))
-    by_cls, by_torch = load_text(settings), load_text(settings.model_copy(update={"text_engine": "torch"}))
+    by_cls, by_torch = (
+        load_text(settings, Runtime()),
+        load_text(settings.model_copy(update={"text_engine": "torch"}), Runtime()),
+    )
     assert isinstance(by_cls, OnnxSentenceEmbedder)
     assert np.abs(by_cls.one("a cat") - by_mean).max() > 0.01
     np.testing.assert_allclose(by_cls.one("a cat"), by_torch.one("a cat"), atol=1e-5)
@@ -66,7 +74,7 @@ def test_a_model_that_pools_otherwise_gets_another_graph(tmp_path: Path) -> None
 
 def torch_stands_in(settings: Settings, reason: str) -> None:
     with capture_logs() as logs:
-        model = load_text(settings)
+        model = load_text(settings, Runtime())
     assert isinstance(model, SentenceEmbedder)
     assert reason in logs[0]["reason"]
 
@@ -95,7 +103,7 @@ def test_a_graph_that_does_not_run_is_not_used(tmp_path: Path, monkeypatch: pyte
 
 def test_a_damaged_graph_is_not_used(tmp_path: Path) -> None:
     settings = tiny_sentences(tmp_path)
-    (graph_folder(text_weights(settings), settings) / "tokenizer.json").write_text(json.dumps({}))
+    (graph_folder(text_weights(settings), settings, Runtime()) / "tokenizer.json").write_text(json.dumps({}))
     torch_stands_in(settings, "is damaged")
 
 
@@ -111,8 +119,10 @@ def test_a_graph_that_is_there_needs_no_transformers(real: Models, settings: Set
 import sys
 from dataflows.all_settings import Settings
 from models.loading import load_text
-load_text(Settings(models_cache={str(settings.models_cache)!r}, device="cpu")).one("a text")
-found = {{"transformers", "sentence_transformers", "torchvision"}} & set(sys.modules)
+from models.runtime import Runtime
+settings = Settings(models_cache={str(settings.models_cache)!r}, device="cpu")
+load_text(settings, Runtime.of(settings)).one("a text")
+found = {{"torch", "transformers", "sentence_transformers", "torchvision"}} & set(sys.modules)
 assert not found, found
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,6 +10,7 @@ from core.errors import WeightsError
 from dataflows.all_settings import Settings
 from models.entities import SpacyEntities
 from models.loading import Models
+from models.runtime import Runtime
 from models.weights import entity_weights
 
 pytestmark = pytest.mark.real
@@ -28,7 +29,7 @@ def test_a_pipeline_without_entities_is_refused(tmp_path: Path) -> None:
     config = (folder / "config.cfg").read_text()
     (folder / "config.cfg").write_text(config.replace('"lemmatizer","ner"]', '"lemmatizer"]'))
     with pytest.raises(WeightsError, match=r"finds no entities|no pipeline that spaCy can load"):
-        SpacyEntities(entity_weights(Settings(ner=str(folder))))
+        SpacyEntities(entity_weights(Settings(ner=str(folder))), Runtime())
 
 
 def test_a_text_over_the_limit_fails_alone(real: Models) -> None:

@@ -9,6 +9,7 @@ from core.records import Entity
 from dataflows.all_settings import Settings
 from models.base import Model
 from models.loading import load_entities, load_sentiment
+from models.runtime import Runtime
 from models.transformers_text import moods
 from tests.models.tiny import Tiny, save_tiny
 
@@ -86,10 +87,10 @@ def test_labels_that_are_no_sentiment_are_said(labels: list[str]) -> None:
 def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     emotions = save_tiny(tmp_path / "emotions", "SequenceClassification", {0: "joy", 1: "anger"})
     with pytest.raises(WeightsError, match="labels that are no sentiment: joy, anger"):
-        load_sentiment(Settings(sentiment=str(emotions), device="cpu"))
+        load_sentiment(Settings(sentiment=str(emotions), device="cpu"), Runtime())
     words = save_tiny(tmp_path / "words", "MaskedLM", {0: "negative", 1: "positive"})
     with pytest.raises(WeightsError, match="was not trained for text-classification"):
-        load_sentiment(Settings(sentiment=str(words), device="cpu"))
+        load_sentiment(Settings(sentiment=str(words), device="cpu"), Runtime())
     (tmp_path / "empty").mkdir()
     with pytest.raises(WeightsError, match="holds no weights"):
-        load_entities(Settings(ner=str(tmp_path / "empty")))
+        load_entities(Settings(ner=str(tmp_path / "empty")), Runtime())

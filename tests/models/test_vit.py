@@ -9,7 +9,7 @@ from skimage import data
 from core.errors import WeightsError
 from dataflows.all_settings import Settings
 from models.loading import Models
-from models.torch_runtime import prepare
+from models.runtime import Runtime
 from models.vit import Preprocessing, VitEmbedder
 
 pytestmark = pytest.mark.real
@@ -19,8 +19,7 @@ IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.2
 
 def _tiny(folder: Path, architecture: str, preprocessor: dict[str, Any], **config: Any) -> str:
     """A model of an architecture with random weights, as a Hugging Face folder."""
-    prepare(Settings(device="cpu"))
-    import torch
+    torch, _ = Runtime().torch(), Runtime().transformers()
     from transformers import AutoConfig, AutoModel
 
     torch.manual_seed(0)
@@ -64,7 +63,7 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 def test_any_architecture(architecture: str, tmp_path: Path, noise: np.random.Generator) -> None:
     preprocessor, config, dimension = ARCHITECTURES[architecture]
     folder = _tiny(tmp_path / "tiny", architecture, preprocessor, **config)
-    model = VitEmbedder.load(Settings(vit=folder, vit_batch=2), "cpu")
+    model = VitEmbedder.load(Settings(vit=folder, vit_batch=2), Runtime())
     pictures = [noise.integers(0, 256, (height, 50, 3), dtype=np.uint8) for height in (20, 40, 60)]
     vectors = [model.one(picture) for picture in pictures]
     assert model.dimension == dimension
@@ -107,7 +106,7 @@ def test_a_folder_that_is_no_model_is_said(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no such thing"}')
     (tmp_path / "model.safetensors").write_bytes(b"?")
     with pytest.raises(WeightsError, match="preprocessor_config"):
-        VitEmbedder.load(Settings(vit=str(tmp_path)), "cpu")
+        VitEmbedder.load(Settings(vit=str(tmp_path)), Runtime())
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(IMAGENET))
     with pytest.raises(WeightsError, match="no image model that transformers can load"):
-        VitEmbedder.load(Settings(vit=str(tmp_path)), "cpu")
+        VitEmbedder.load(Settings(vit=str(tmp_path)), Runtime())

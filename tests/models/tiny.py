@@ -8,7 +8,7 @@ from core.records import Entity, Sentiment
 from dataflows.all_settings import Settings
 from models.base import Model
 from models.loading import load_entities, load_sentiment
-from models.torch_runtime import prepare
+from models.runtime import Runtime
 
 VOCABULARY = (
     "[PAD]",
@@ -23,10 +23,7 @@ VOCABULARY = (
 
 def save_tiny(folder: Path, kind: str, labels: dict[int, str], **config: Any) -> Path:
     """A BERT of two layers: `kind` is `SequenceClassification` or `TokenClassification`; sure of what it says."""
-    prepare(Settings(device="cpu"))
-    import torch
-    import transformers
-
+    torch, transformers = Runtime().torch(), Runtime().transformers()
     torch.manual_seed(3)
     made = transformers.BertConfig(
         vocab_size=len(VOCABULARY),
@@ -62,4 +59,4 @@ def load_tiny(folder: Path) -> Tiny:
     ner = save_tiny(folder / "ner", "TokenClassification", names)
     tone = save_tiny(folder / "tone", "SequenceClassification", moods)
     settings = Settings(ner=str(ner), sentiment=str(tone), device="cpu")
-    return Tiny(load_entities(settings), load_sentiment(settings), tone)
+    return Tiny(load_entities(settings, Runtime()), load_sentiment(settings, Runtime()), tone)

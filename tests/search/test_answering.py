@@ -16,6 +16,7 @@ from connectors.store.posts_table import PostStore
 from core.errors import WeightsError
 from core.records import Failed, Message, Vector
 from dataflows.all_settings import Settings
+from models.runtime import Runtime
 from models.standin import StandInText
 from search import answering
 from search.answer import Answer, json_of_answer, result_row
@@ -179,7 +180,7 @@ def test_a_vector_of_another_length_is_an_answer(store: Path, models: Embedders)
 
 
 def test_models_without_weights_are_answers(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: Settings) -> Any:
+    def missing(_: Settings, runtime: Runtime) -> Any:
         raise WeightsError("nowhere to be found")
 
     monkeypatch.setattr(answering, "load_text", missing)

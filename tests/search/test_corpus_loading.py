@@ -23,8 +23,8 @@ from dataflows.all_settings import Settings
 from models.standin import StandInText
 from search import corpus_loading as corpus_load
 from search.cleaning import STEPS, Step, steps_of, usual_steps
-from search.columns import Columns, Draft
 from search.corpus import Corpus
+from search.corpus_columns import Columns, Draft
 from search.corpus_files import RowFile
 from search.corpus_loading import Loaded, Loader
 from search.corpus_store import beside
@@ -278,7 +278,7 @@ def test_a_load_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
 from pathlib import Path
-from operators.corpora import loading as corpus_load
+from search import corpus_loading as corpus_load
 from tests.search.test_corpus_loading import Counting, Place
 corpus_load._CHUNK = 10
 class Dying(Counting):

@@ -11,7 +11,7 @@ from search.index_choice import IndexChoice
 from search.onebit import OneBit
 from search.recall import Recall, measure_recall, others, recall_of
 from search.search_figures import search_figures
-from search.vector_index import NONE, Exact, FloatMatrix, Found, Mask, Nearest, exact, unit
+from search.vector_index import NONE, Exact, FloatMatrix, Mask, Nearest, Neighbours, exact, unit
 
 
 class Thorough(OneBit):
@@ -31,7 +31,7 @@ def made(count: int, dimension: int = 16, seed: int = 0) -> FloatMatrix:
     return unit(np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32))
 
 
-def brute(vectors: FloatMatrix, queries: FloatMatrix, k: int, allowed: Mask) -> Found:
+def brute(vectors: FloatMatrix, queries: FloatMatrix, k: int, allowed: Mask) -> Neighbours:
     """Every cosine in double precision, sorted."""
     rows = np.full((len(queries), k), NONE, np.int64)
     similarities = np.full((len(queries), k), -np.inf, np.float32)
@@ -39,7 +39,7 @@ def brute(vectors: FloatMatrix, queries: FloatMatrix, k: int, allowed: Mask) -> 
     for query, scores in enumerate(queries.astype(float) @ vectors[there].astype(float).T):
         best = np.lexsort((there, -scores))[:k]
         rows[query, : len(best)], similarities[query, : len(best)] = there[best], scores[best]
-    return Found(rows, similarities)
+    return Neighbours(rows, similarities)
 
 
 def check(index: Nearest, queries: FloatMatrix, k: int, among: Mask | None = None) -> None:
@@ -223,7 +223,7 @@ def test_figures_are_of_the_other_rows_and_of_what_is_there() -> None:
 
 
 def test_a_row_is_not_its_own_neighbour() -> None:
-    found = Found(np.array([[4, 1, 2], [7, 8, 9]]), np.array([[1, 0.9, 0.8], [0.7, 0.6, 0.5]], np.float32))
+    found = Neighbours(np.array([[4, 1, 2], [7, 8, 9]]), np.array([[1, 0.9, 0.8], [0.7, 0.6, 0.5]], np.float32))
     left = others(found, np.array([1, 3]))
     np.testing.assert_array_equal(left.rows, [[4, 2], [7, 8]])
     np.testing.assert_array_equal(left.similarities, np.array([[1, 0.8], [0.7, 0.6]], np.float32))
@@ -231,16 +231,16 @@ def test_a_row_is_not_its_own_neighbour() -> None:
 
 def test_recall_is_a_share_and_equal_texts_are_worth_the_same() -> None:
     rows = np.array([[0, 1, 2]])
-    right = Found(rows, np.array([[0.9, 0.8, 0.5]], np.float32))
+    right = Neighbours(rows, np.array([[0.9, 0.8, 0.5]], np.float32))
     assert recall_of(right, right) == Recall(1, 1, 1)
-    twin = Found(np.array([[7, 1, 2]]), right.similarities)
+    twin = Neighbours(np.array([[7, 1, 2]]), right.similarities)
     assert recall_of(twin, right) == Recall(1, 1, 1)
-    worse = Found(np.array([[1, 2, 5]]), np.array([[0.8, 0.5, 0.1]], np.float32))
+    worse = Neighbours(np.array([[1, 2, 5]]), np.array([[0.8, 0.5, 0.1]], np.float32))
     assert recall_of(worse, right) == Recall(0, pytest.approx(2 / 3), 1)
-    nothing = Found(np.full((1, 3), NONE), np.full((1, 3), -np.inf, np.float32))
+    nothing = Neighbours(np.full((1, 3), NONE), np.full((1, 3), -np.inf, np.float32))
     assert recall_of(nothing, right) == Recall(0, 0, 1)
     with pytest.raises(ValueError, match="no queries"):
-        recall_of(Found(rows[:0], right.similarities[:0]), Found(rows[:0], right.similarities[:0]))
+        recall_of(Neighbours(rows[:0], right.similarities[:0]), Neighbours(rows[:0], right.similarities[:0]))
 
 
 def test_the_index_is_chosen_by_size_and_does_not_change_to_and_fro() -> None:

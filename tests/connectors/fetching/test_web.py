@@ -145,9 +145,10 @@ def test_waits_grow_and_differ() -> None:
     assert len(set(waits)) == len(waits) == 7
 
 
-def test_a_server_that_names_its_time_is_given_it() -> None:
+@pytest.mark.parametrize("value", ["7", "7.0"])
+def test_a_server_that_names_its_time_is_given_it(value: str) -> None:
     waits = Waits()
-    with serving(Answer(429, headers={"Retry-After": "7"}), Answer()) as server:
+    with serving(Answer(429, headers={"Retry-After": value}), Answer()) as server:
         Web(LIMITS, HERE, sleep=waits).get(server.url)
     assert 7 <= waits[0] < 8
 

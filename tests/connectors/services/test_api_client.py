@@ -5,8 +5,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any, Final
 
 import orjson
@@ -15,7 +13,6 @@ from prometheus_client import REGISTRY
 
 from connectors.services.api_client import Manners
 from connectors.services.listing import Listing
-from connectors.services.pace import retry_after
 from connectors.services.polled import Polled
 from connectors.services.rounds import Polling, Rounds
 from connectors.sources.source import Position
@@ -277,6 +274,7 @@ def test_what_has_not_changed_is_not_sent_again(services: Services, clock: HandC
         ("tumblr", {"X-Ratelimit-Perday-Remaining": "0", "X-Ratelimit-Perday-Reset": "200"}, 200),
         ("tumblr", {"X-Ratelimit-Perday-Remaining": "many", "X-Ratelimit-Perday-Reset": "nan"}, 0),
         ("tumblr", {"Retry-After": "12"}, 12),
+        ("tumblr", {"Retry-After": "1.5"}, 1.5),
     ],
 )
 def test_the_next_request_waits_as_the_headers_say(
@@ -310,13 +308,6 @@ def test_a_run_that_nobody_follows_does_not_wait_for_ever(services: Services, cl
     with pytest.raises(WorldError, match=r"asks to wait 40,000 s.*MEMEWAX_POLL_PATIENCE_SECONDS"):
         run(services, "tumblr:someblog", clock)
     assert clock.waits == []
-
-
-def test_retry_after_is_seconds_or_a_date() -> None:
-    now = datetime(2026, 1, 2, tzinfo=UTC)
-    later = format_datetime(now + timedelta(seconds=90), usegmt=True)
-    assert retry_after("90", now.timestamp()) == retry_after(later, now.timestamp()) == now.timestamp() + 90
-    assert [retry_after(value, 5.0) for value in (None, "soon", "-3", "inf")] == [None] * 4
 
 
 # Refusals

@@ -99,10 +99,10 @@ def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     start = """
 import sys, numpy, psutil, PIL.Image
 from dataflows.all_settings import Settings
-from models.torch_runtime import prepare
+from models.runtime import Runtime
 from models.ocr.arrangement import load_reader
 settings = Settings(device="cpu", ocr=sys.argv[1])
-reader = load_reader(settings, prepare(settings))
+reader = load_reader(settings, Runtime.of(settings))
 """
     return subprocess.run([sys.executable, "-c", start + code, *arguments], capture_output=True, text=True, check=True)
 

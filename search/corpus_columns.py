@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from core.errors import BadRecordError, SettingsError
-from search.corpus_files import Row
+from search.corpus_files import CorpusRow
 
 MAX_ID_BYTES: Final = 512
 MAX_TEXT: Final = 100_000
@@ -72,7 +72,7 @@ class Columns:
             raise SettingsError(f"no column is called text: name it with --text; the columns are {listed}")
         return cls(**found)  # type: ignore[arg-type]
 
-    def draft(self, row: Row) -> Draft:
+    def draft(self, row: CorpusRow) -> Draft:
         """The row as a draft; raises `BadRecordError` where a value is not of its kind."""
         text = _text(row, self.text, MAX_TEXT)
         mapped = set(self.named.values())
@@ -109,7 +109,7 @@ def row_hash(draft: Draft) -> str:
         raise BadRecordError(f"the row cannot be written as JSON: {error}") from None
 
 
-def _text(row: Row, name: str, longest: int) -> str | None:
+def _text(row: CorpusRow, name: str, longest: int) -> str | None:
     value = row.get(name)
     if value is None:
         return None
@@ -122,7 +122,7 @@ def _text(row: Row, name: str, longest: int) -> str | None:
     return value
 
 
-def _id(row: Row, name: str) -> str | None:
+def _id(row: CorpusRow, name: str) -> str | None:
     value = row.get(name)
     if value is None or value == "":
         return None

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from PIL import Image, ImageOps
 
 from memewax.evaluation.texts import fold
@@ -46,9 +46,12 @@ def thumbnail(path: Path, side: int = _THUMBNAIL) -> str | None:
 
 
 def templates(package: str) -> Environment:
-    """The HTML templates of a package; all text is escaped, and a name that does not exist is an error."""
+    """The HTML templates of a package and those that all pages share, `shell.html` first of them.
+
+    All text is escaped, and a name that does not exist is an error.
+    """
     return Environment(
-        loader=PackageLoader(package, "."),
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("memewax.pages", ".")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

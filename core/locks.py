@@ -1,0 +1,52 @@
+"""Locks between processes, on a file or a folder."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+from typing import Final
+
+from core.errors import WorldError
+
+_TICK: Final = 0.1
+
+
+@contextmanager
+def locked(path: Path, *, wait: float = inf, busy: str = "") -> Iterator[int]:
+    """Hold the lock of `path` for the block.
+
+    Args:
+        path: A folder, or a file, which is made where there is none.
+        wait: Seconds to wait for whoever holds it; 0: not at all.
+        busy: Text of the error where it is held for longer.
+
+    Yields:
+        A file descriptor. A process that inherits it holds the lock too, as long as it lives.
+
+    Raises:
+        WorldError: where another holds the lock for longer than `wait`.
+    """
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if wait == inf:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        elif not _taken(descriptor, time.monotonic() + wait):
+            raise WorldError(busy or f"{path} is in use by another process: wait until it has ended")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_TICK)
+        else:
+            return True

@@ -1,0 +1,1 @@
+"""Pages of HTML: the shell, style and pictures that every page shares."""

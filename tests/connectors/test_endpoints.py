@@ -187,6 +187,19 @@ def test_who_waits_for_answers_is_not_kept_waiting() -> None:
     assert source._config["linger.ms"] == "5"  # type: ignore[attr-defined]
 
 
+def test_no_sink_needs_the_engine() -> None:
+    modules = (
+        "sinks.jsonl_sink",
+        "sinks.table_writer",
+        "kafka.kafka_sink",
+        "store.stored_table",
+        "sinks.cluster_events",
+    )
+    code = f"import {', '.join(f'connectors.{it}' for it in modules)}, sys; print('bytewax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
+
+
 def test_drivers_are_imported_only_where_they_are_needed() -> None:
     heavy = ("bytewax", "confluent_kafka", "lancedb", "pyarrow")
     code = f"import connectors.chosen_endpoints, sys; print(sorted(set(sys.modules) & set({heavy!r})))"

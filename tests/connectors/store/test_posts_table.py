@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from connectors.sinks.record_table import posts_table
-from connectors.sinks.rows import Row, row_of
+from connectors.sinks.rows import row_of
+from connectors.sinks.sink import Row
 from connectors.store import keyed_table as tables
 from connectors.store.posts_table import TABLE, PostStore, posts_schema
 from connectors.store.stored_table import StoreSink

@@ -1,7 +1,5 @@
 """Why a flow fails, said where it does: Bytewax forgets the exception of a step where several processes run a flow."""
 
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any, Final
@@ -9,7 +7,7 @@ from typing import Any, Final
 from bytewax.dataflow import Dataflow, Operator
 from bytewax.inputs import AbortExecution
 
-from core.errors import MemewaxError
+from operators.steps import FAILURES
 
 _CALLED: Final = ("mapper", "predicate", "list_parts")
 _MAKERS: Final = ("builder", "build_part")
@@ -80,7 +78,4 @@ def _report(error: Exception) -> None:
     if _failures:
         return
     _failures.append(error)
-    if isinstance(error, MemewaxError):
-        print(f"memewax: {error}", file=sys.stderr, flush=True)
-    else:
-        traceback.print_exception(error)
+    FAILURES.report(error)

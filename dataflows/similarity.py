@@ -41,4 +41,9 @@ def similarity(settings: Settings, models: Embedders) -> Dataflow:
 
 def flow() -> Dataflow:
     """What `python -m bytewax.run dataflows.similarity` runs."""
-    return started_with(lambda settings: load_embedders(settings, images=settings.answer_images), similarity)
+    return started_with(_loaded, similarity)
+
+
+def _loaded(settings: Settings) -> Embedders:
+    settings.check_addresses()
+    return load_embedders(settings, images=settings.answer_images)

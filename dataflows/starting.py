@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from bytewax.dataflow import Dataflow
 
+from connectors.chosen_endpoints import check_addresses
 from core import drain
 from core.errors import MemewaxError
 from core.telemetry import configure_logging
@@ -27,7 +28,11 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer]], Dataflo
         make_clusterer(settings)  # what is wrong with its parameters is said now
         return build(settings, models, partial(make_clusterer, settings))
 
-    return started_with(lambda settings: load_models(settings), built)  # noqa: PLW0108 - tests replace it
+    def loaded(settings: Settings) -> Models:
+        check_addresses(settings)
+        return load_models(settings)
+
+    return started_with(loaded, built)
 
 
 def started_with(load: Callable[[Settings], Loaded], build: Callable[[Settings, Loaded], Dataflow]) -> Dataflow:

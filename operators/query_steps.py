@@ -1,7 +1,7 @@
 """The steps of the flow that answers queries: their input, the work, and their output."""
 
 import threading
-from pathlib import Path
+from dataclasses import replace
 from typing import Final, cast
 
 from bytewax import operators as op
@@ -9,36 +9,31 @@ from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 from connectors.sources.messages import Messages
 
-from connectors.endpoints import is_file, is_kafka, kafka_address
-from connectors.kafka.kafka_sink import KafkaSink, OutMessage
-from connectors.kafka.kafka_source import KafkaTopic
-from connectors.sinks.answer_table import AnswerTable
-from connectors.sinks.jsonl_sink import JsonlSink
-from connectors.sources.json_lines import JsonLines
+from connectors.endpoint import SinkOptions
+from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
+from connectors.folder import Folder
+from connectors.sinks.sink import MessageSink, OutMessage
+from connectors.sources.messages import Messages
 from connectors.sources.source import Source
-from core.errors import SettingsError
 from core.records import Failed, Message
 from core.telemetry import ANSWERS, QUERIES, log
+from operators import steps
 from operators.operator_settings import QuerySettings
 from search import answering
 from search.answer import ANSWERS as ANSWERS_TABLE
 from search.answer import (
-    ANSWERS_SCHEMA,
-    RESULTS_SCHEMA,
+    RESULTS,
     Answer,
     answer_row,
     json_of_answer,
     json_of_sentence_embedding,
     result_row,
 )
-from search.answer import RESULTS as RESULTS_TABLE
 from search.answering import EmbeddedQuery, Embedders
 from search.open_corpora import OpenCorpora
 from search.query import BadQueryError, Query, parse_first_version, parse_query
 
 PARSE: Final = "parse"
-_KAFKA: Final = {"linger.ms": "0", "socket.nagle.disable": "true"}
-"""Somebody waits for each message; what comes while one is under way is sent together all the same."""
 
 
 def queries_in(step_id: str, flow: Dataflow, settings: QuerySettings) -> Stream[Message]:
@@ -98,7 +93,8 @@ def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: Quer
         ]
 
     messages = op.flat_map_batch(f"{step_id}_bodies", embedded, bodies)
-    op.output(step_id, messages, _topic(settings.sentence_embeddings, settings))
+    found = endpoint(settings.sentence_embeddings, EMBEDDINGS_TO)
+    steps.write(step_id, messages, found.message_sink(SinkOptions("tap", prompt=True), settings))
 
 
 def write_answers(step_id: str, answers: Stream[Answer], settings: QuerySettings) -> None:
@@ -111,28 +107,21 @@ def write_answers(step_id: str, answers: Stream[Answer], settings: QuerySettings
         return batch
 
     answers = op.flat_map_batch(f"{step_id}_counted", answers, counted)
-    if is_kafka(settings.answers):
-        topic = _topic(settings.answers, settings)
-        op.output(f"{step_id}_topic", _messages(f"{step_id}_messages", answers, topic.max_bytes), topic)
-    elif is_file(settings.answers):
-        file = JsonlSink(Path(settings.answers), step_id)
-        file.check()
-        lines = op.map(f"{step_id}_lines", answers, lambda answer: (answer.id, json_of_answer(answer)))
-        op.output(f"{step_id}_file", lines, file)
-    elif settings.answers:
-        raise SettingsError(f"answers go to kafka://HOST:PORT/TOPIC or a .jsonl file, not to {settings.answers!r}")
+    if settings.answers:
+        found = endpoint(settings.answers, ANSWERS_TO)
+        sink = found.message_sink(SinkOptions("answers", prompt=True), settings)
+        messages = _messages(f"{step_id}_messages", answers, sink)
+        steps.write(f"{step_id}_{'file' if found.topic is None else 'topic'}", messages, sink)
     first_version = settings.queries_form == "first-version"
-    row = result_row if first_version else answer_row
-    name, schema = (RESULTS_TABLE, RESULTS_SCHEMA) if first_version else (ANSWERS_TABLE, ANSWERS_SCHEMA)
-    table = AnswerTable(settings.store, name, schema)
-    table.check()
-    op.output(f"{step_id}_table", op.map(f"{step_id}_rows", answers, lambda it: (it.id, row(it))), table)
+    row, table = (result_row, RESULTS) if first_version else (answer_row, ANSWERS_TABLE)
+    rows = op.map(f"{step_id}_rows", answers, lambda it: (it.id, row(it)))
+    steps.write(f"{step_id}_table", rows, Folder.at(settings.store).table_sink(table, SinkOptions("answers"), settings))
 
 
-def _messages(step_id: str, answers: Stream[Answer], max_bytes: int) -> KeyedStream[OutMessage]:
+def _messages(step_id: str, answers: Stream[Answer], sink: MessageSink) -> KeyedStream[OutMessage]:
     def message(answer: Answer) -> tuple[str, OutMessage]:
         made = OutMessage(answer.id.encode(), json_of_answer(answer))
-        if made.size <= max_bytes:
+        if sink.fits(made):
             return answer.id, made
         reason = f"the answer has {len(made.value)} bytes, too many for the topic: ask for fewer than {answer.k} hits"
         short = Answer(answer.id, "", answer.corpus, answer.k, answer.model, error=Failed(step_id, "TooLarge", reason))
@@ -142,33 +131,6 @@ def _messages(step_id: str, answers: Stream[Answer], max_bytes: int) -> KeyedStr
 
 
 def _source(settings: QuerySettings) -> Source:
-    address = settings.queries
-    follow = is_kafka(address) if settings.follow is None else settings.follow
-    if is_kafka(address):
-        brokers, topic = kafka_address(address)
-        return KafkaTopic(
-            brokers,
-            topic,
-            follow=follow,
-            batch=settings.query_batch,
-            config={**_KAFKA, **settings.kafka},
-            timeout=settings.kafka_timeout_seconds,
-        )
-    if is_file(address):
-        return JsonLines(
-            Path(address),
-            follow=follow,
-            parts=settings.file_parts,
-            block_bytes=settings.file_block_bytes,
-            batch=settings.query_batch,
-        )
-    raise SettingsError(
-        f"no queries at {address!r}: set MEMEWAX_QUERIES (or --from) to kafka://HOST:PORT/TOPIC or a .jsonl file"
-    )
-
-
-def _topic(address: str, settings: QuerySettings) -> KafkaSink:
-    brokers, topic = kafka_address(address)
-    sink = KafkaSink(brokers, topic, config={**_KAFKA, **settings.kafka}, timeout=settings.kafka_timeout_seconds)
-    sink.check()
-    return sink
+    found = endpoint(settings.queries, QUERIES_FROM)
+    options = replace(settings.options_of(found), batch=settings.query_batch, prompt=True)
+    return found.source(options, settings)

@@ -15,8 +15,9 @@ import orjson
 from bytewax import operators as op
 from bytewax.dataflow import Stream
 
-from connectors.endpoints import is_kafka, kafka_address, kafka_brokers
-from connectors.kafka.kafka_sink import KafkaSink, OutMessage
+from connectors.endpoints import DEAD_LETTERS_TO, POSTS_FROM, RECORDS_TO, endpoint
+from connectors.kafka.kafka_endpoint import cluster_sink
+from connectors.sinks.sink import OutMessage
 from connectors.topics.declared import TAPS
 from core.errors import SettingsError
 from core.records import (
@@ -33,6 +34,7 @@ from core.records import (
     Vector,
 )
 from core.telemetry import STEP_ERRORS, log, step
+from operators import steps
 from operators.clustering import STAGE as CLUSTER_STAGE
 from operators.infer import Read
 from operators.operator_settings import TapSettings
@@ -61,9 +63,7 @@ def write_taps(step_id: str, inner: Inner, settings: TapSettings) -> None:
     if not settings.taps:
         return
     topics = chosen_taps(settings)
-    brokers = kafka_brokers(settings.taps)
-    sink = KafkaSink(brokers, *topics, config=settings.kafka, timeout=settings.kafka_timeout_seconds)
-    sink.check()
+    sink = cluster_sink(settings.taps, topics, settings)
 
     def tapped(stream: Stream[X], name: str, fields: Callable[[X, str], Fields | None]) -> Iterator[Stream[Any]]:
         """The messages of one stream, for those of its topics that are chosen."""
@@ -81,7 +81,7 @@ def write_taps(step_id: str, inner: Inner, settings: TapSettings) -> None:
         *tapped(inner.entities, "ner", entities_fields),
         *tapped(inner.sentiment, "sentiment", sentiment_fields),
     ]
-    op.output(step_id, op.merge(f"{step_id}_all", *streams), sink)
+    steps.write(step_id, op.merge(f"{step_id}_all", *streams), sink)
 
 
 def chosen_taps(settings: TapSettings) -> list[str]:
@@ -91,11 +91,13 @@ def chosen_taps(settings: TapSettings) -> list[str]:
     if unknown:
         raise SettingsError(f"there is no tap {', '.join(unknown)}; MEMEWAX_TAPS_ONLY knows {', '.join(names)}")
     chosen = [name for name in names if not settings.taps_only or name in settings.taps_only]
-    for address in (settings.source, *settings.to, settings.dead_letters_to):
+    named = [(settings.source, POSTS_FROM), (settings.dead_letters, DEAD_LETTERS_TO)]
+    named += [(address, RECORDS_TO) for address in settings.to]
+    for it in (endpoint(address, role) for address, role in named if address):
         # By name alone, since one cluster has many addresses: a flow that reads its own tap would never end.
-        if is_kafka(address) and kafka_address(address)[1] in chosen:
+        if it.topic in chosen:
             raise SettingsError(
-                f"{address} is the flow's own, and a tap would write to it: name those you need in MEMEWAX_TAPS_ONLY"
+                f"{it.address} is the flow's own, and a tap would write to it: name those you need in MEMEWAX_TAPS_ONLY"
             )
     return chosen
 

@@ -80,15 +80,22 @@ class ApiClient:
         self._tags: dict[str, str] = {}
 
     def get(
-        self, path: str, params: Mapping[str, str | int], read: Callable[[Any], T], *, watch: bool = False
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        read: Callable[[Any], T],
+        *,
+        watch: bool = False,
+        decode: Callable[[Answer], Any] | None = None,
     ) -> T | None:
-        """What `read` makes of the JSON at `path`.
+        """What `read` makes of the JSON at `path`, or of what `decode` makes of the answer.
 
         Args:
-            path: Below the base; it appears in errors.
+            path: Below the base, or a whole URL where there is none; it appears in errors.
             params: The query.
-            read: Raises `TroubleError` where the JSON is not what was asked for.
+            read: Raises `TroubleError` where that is not what was asked for.
             watch: Answer with None where nothing has changed since the last such question (ETag).
+            decode: Raises `TroubleError` where the answer is of another form.
 
         Raises:
             WorldError: where the service refuses, does not know the path, or keeps failing.
@@ -103,14 +110,14 @@ class ApiClient:
             reraise=True,
         )
         try:
-            return retrying(self._get, path, params, read, watch)
+            return retrying(self._get, path, params, lambda it: read((decode or _json)(it)), watch)
         except TroubleError as trouble:
             raise WorldError(
                 f"{self._service} does not answer as it should, {self._manners.attempts} times in a row: {trouble}; "
                 "run the same command again later and it goes on"
             ) from None
 
-    def _get(self, path: str, params: Mapping[str, str | int], read: Callable[[Any], T], watch: bool) -> T | None:
+    def _get(self, path: str, params: Mapping[str, str | int], read: Callable[[Answer], T], watch: bool) -> T | None:
         answer = self._ask(path, params, watch)
         if answer.status == 401 and self._authority.renew():
             answer = self._ask(path, params, watch)
@@ -124,7 +131,7 @@ class ApiClient:
             self._count("refused")
             raise refused(answer, self._service, path, self._authority.variables)
         try:
-            found = read(_json(answer))
+            found = read(answer)
         except TroubleError:
             self._count("failed")
             raise
@@ -140,7 +147,8 @@ class ApiClient:
             try:
                 headers = {**self._authority.headers(self._web), **({"if-none-match": tag} if tag else {})}
                 query = {**params, **self._authority.params()}
-                answer = self._web.ask("GET", f"{self._base}/{path}", headers=headers, params=query)
+                url = f"{self._base}/{path}" if self._base else path
+                answer = self._web.ask("GET", url, headers=headers, params=query)
             except TroubleError:
                 self._count("failed")
                 raise

@@ -11,9 +11,11 @@ from connectors.services.api_client import ApiClient
 from connectors.services.api_web import ApiWeb, TroubleError
 from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
 from connectors.services.pace import Quota
+from connectors.services.poll_settings import PollSettings
+from connectors.services.polled import Opening
 from connectors.services.refusals import MissingError
+from connectors.services.service import Service
 from core.errors import SettingsError
-from core.settings import Group
 
 QUOTAS: Final = (
     Quota("x-ratelimit-userremaining", "x-ratelimit-userreset"),
@@ -27,7 +29,7 @@ _KINDS: Final = {
 }
 
 
-class ImgurSettings(Group):
+class ImgurSettings(PollSettings):
     """Who asks Imgur, and where."""
 
     imgur_client_id: SecretStr = Field(
@@ -36,6 +38,20 @@ class ImgurSettings(Group):
     )
 
     imgur_url: str = Field("https://api.imgur.com/3", pattern="^https?://.", description="Where Imgur's API is.")
+
+
+class Imgur(Service[ImgurSettings]):
+    """Galleries, tags, subreddits and users of Imgur."""
+
+    name = "imgur"
+    names_help = "hot, top, new, r/NAME, tag/NAME or user/NAME"
+
+    def opening(self, settings: ImgurSettings) -> Opening:
+        """Opens galleries; raises `SettingsError` where a name can be none, or the key is not set."""
+        for name in self.names:
+            path_of(name)
+        self.need("an application at https://api.imgur.com/oauth2/addclient", imgur_client_id=settings.imgur_client_id)
+        return self.opened_by(Gallery, settings.imgur_url, ClientId(settings.imgur_client_id), QUOTAS)
 
 
 class ClientId:
@@ -48,7 +64,7 @@ class ClientId:
 
     def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
         """The id."""
-        return {"authorization": f"Client-ID {self._client_id.get_secret_value()}"}
+        return {"authorization": f"ApiClient-ID {self._client_id.get_secret_value()}"}
 
     def params(self) -> Mapping[str, str]:
         """None."""

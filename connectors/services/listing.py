@@ -72,7 +72,7 @@ class Listing(ABC):
     """One place of a service where posts appear."""
 
     service: str
-    """`reddit`, `imgur` or `tumblr`; the end of each `global_id`."""
+    """Its name: the end of each `global_id`."""
     shifts: bool = False
     """Whether pages are counted from the newest item, so that items move between them while one reads."""
 

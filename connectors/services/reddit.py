@@ -2,6 +2,7 @@
 
 import html
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -10,9 +11,13 @@ from pydantic import BaseModel, Field, SecretStr
 
 from connectors.services.api_client import ApiClient
 from connectors.services.api_web import TroubleError
+from connectors.services.clock import WallClock
 from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
 from connectors.services.pace import Quota
-from core.settings import Group
+from connectors.services.poll_settings import PollSettings
+from connectors.services.polled import Opening
+from connectors.services.reddit_token import Token
+from connectors.services.service import Service
 
 QUOTAS: Final = (Quota("x-ratelimit-remaining", "x-ratelimit-reset"),)
 _PAGE: Final = 100
@@ -24,7 +29,7 @@ _IMGUR_PAGE: Final = re.compile(r"/(\w{5,8})$")
 """A page with one picture, whose file has the same name."""
 
 
-class RedditSettings(Group):
+class RedditSettings(PollSettings):
     """Who asks Reddit, and where."""
 
     reddit_client_id: SecretStr = Field(
@@ -47,6 +52,28 @@ class RedditSettings(Group):
     reddit_token_url: str = Field(
         "https://www.reddit.com/api/v1/access_token", pattern="^https?://.", description="Where Reddit gives tokens."
     )
+
+
+class Reddit(Service[RedditSettings]):
+    """Subreddits and users of Reddit."""
+
+    name = "reddit"
+    names_help = "a subreddit, or u/NAME"
+
+    def opening(self, settings: RedditSettings) -> Opening:
+        """Opens subreddits; raises `SettingsError` where the keys are not set."""
+        self.need(
+            "an application of type 'script' at https://www.reddit.com/prefs/apps",
+            reddit_client_id=settings.reddit_client_id,
+            reddit_client_secret=settings.reddit_client_secret,
+        )
+        token = Token(
+            settings.reddit_token_url,
+            settings.reddit_client_id,
+            settings.reddit_client_secret,
+            WallClock(threading.Event()),
+        )
+        return self.opened_by(Subreddit, settings.reddit_url, token, QUOTAS, settings.reddit_user_agent)
 
 
 class Subreddit(Listing):

@@ -16,7 +16,9 @@ from connectors.services.api_web import ApiWeb, TroubleError
 from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
 from connectors.services.markup import read_html
 from connectors.services.pace import Quota
-from core.settings import Group
+from connectors.services.poll_settings import PollSettings
+from connectors.services.polled import Opening
+from connectors.services.service import Service
 
 QUOTAS: Final = (
     Quota("x-ratelimit-perhour-remaining", "x-ratelimit-perhour-reset"),
@@ -25,7 +27,7 @@ QUOTAS: Final = (
 _PAGE: Final = 20
 
 
-class TumblrSettings(Group):
+class TumblrSettings(PollSettings):
     """Who asks Tumblr, and where."""
 
     tumblr_api_key: SecretStr = Field(
@@ -34,6 +36,18 @@ class TumblrSettings(Group):
     )
 
     tumblr_url: str = Field("https://api.tumblr.com/v2", pattern="^https?://.", description="Where Tumblr's API is.")
+
+
+class Tumblr(Service[TumblrSettings]):
+    """Blogs and tags of Tumblr."""
+
+    name = "tumblr"
+    names_help = "a blog, or tag/NAME"
+
+    def opening(self, settings: TumblrSettings) -> Opening:
+        """Opens blogs; raises `SettingsError` where the key is not set."""
+        self.need("an application at https://www.tumblr.com/oauth/apps", tumblr_api_key=settings.tumblr_api_key)
+        return self.opened_by(Blog, settings.tumblr_url, ApiKey(settings.tumblr_api_key), QUOTAS)
 
 
 class ApiKey:

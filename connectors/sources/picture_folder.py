@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from connectors.endpoints import part_name
+from connectors.part_names import part_name
 from connectors.sources.source import Position, Reader, Source, Unit
 from core.errors import SettingsError, WorldError
 from core.partitions import part_of

@@ -22,7 +22,7 @@ from memewax.bench.bench_ocr import ocr
 from memewax.bench.bench_similarity import similarity
 from memewax.bench.bench_topics import Topics
 from memewax.bench.machine import machine
-from memewax.commands.counts import Counts
+from memewax.commands.counts import RunCounts
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import Job, run_job
 
@@ -180,7 +180,7 @@ class _Memory:
         self._tenth = posts / 10
         self.peak = self.first_tenth = self.last = 0.0
 
-    def sample(self, counts: Counts) -> None:
+    def sample(self, counts: RunCounts) -> None:
         """Take the memory in use now, in MB."""
         used = 0.0
         for process in psutil.Process(os.getpid()).children(recursive=True):

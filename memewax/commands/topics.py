@@ -28,7 +28,7 @@ Brokers = Annotated[str, typer.Option(help=_BROKERS)]
 Only = Annotated[list[str] | None, typer.Option(help=_ONLY)]
 Partitions = Annotated[int | None, typer.Option(help="Partitions of each topic, in place of the list's.", min=1)]
 Replication = Annotated[int | None, typer.Option(help="Copies of each partition, in place of the list's.", min=1)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TopicsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -37,7 +37,7 @@ def create(
     only: Only = None,
     partitions: Partitions = None,
     replication: Replication = None,
-    as_json: Json = False,
+    as_json: TopicsJson = False,
 ) -> None:
     """Make the topics that are missing; what is there already is left as it is, and told where it differs."""
     cluster, topics = _on_cluster(brokers, only, partitions, replication)
@@ -61,7 +61,7 @@ def check(
     only: Only = None,
     partitions: Partitions = None,
     replication: Replication = None,
-    as_json: Json = False,
+    as_json: TopicsJson = False,
 ) -> None:
     """Compare the topics of a cluster with the list; ends with 3 where they differ."""
     cluster, topics = _on_cluster(brokers, only, partitions, replication)
@@ -83,7 +83,7 @@ def check(
 def describe(
     brokers: Annotated[str | None, typer.Option(help=f"{_BROKERS} Without it the list alone is described.")] = None,
     only: Only = None,
-    as_json: Json = False,
+    as_json: TopicsJson = False,
 ) -> None:
     """Say what each topic is for and how it should be, and with a cluster, how it is there."""
     if brokers is None:

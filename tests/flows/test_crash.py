@@ -13,7 +13,8 @@ from bytewax.testing import run_main
 
 from connectors.fetching import fetch_ahead
 from connectors.sinks import jsonl_sink
-from connectors.store.posts_table import PostStore
+from connectors.sinks.sink import OutMessage
+from connectors.store.stored_table import StoredTable
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
@@ -65,9 +66,9 @@ def after(call: Callable[[], Any]) -> None:
     call()
 
 
-def torn(part: Any, values: list[bytes]) -> None:
+def torn(part: Any, items: list[OutMessage]) -> None:
     """Crash amid a write."""
-    part._file.write(b"\n".join(values)[:-7])
+    part._file.write(b"\n".join(item.value for item in items)[:-7])
     part._file.flush()
 
 
@@ -100,9 +101,9 @@ SOURCE: Final = fetch_ahead._Part, "next_batch"
 CLUSTER: Final = ClusterLogic, "on_batch"
 CLUSTER_SNAPSHOT: Final = ClusterLogic, "snapshot"
 JOIN: Final = Shard, "on_batch"
-WRITE: Final = jsonl_sink._Part, "write_batch"
-SNAPSHOT: Final = jsonl_sink._Part, "snapshot"
-STORE: Final = PostStore, "upsert"
+WRITE: Final = jsonl_sink.LineWriter, "write"
+SNAPSHOT: Final = jsonl_sink.LineWriter, "snapshot"
+STORE: Final = StoredTable, "upsert"
 
 
 @pytest.mark.parametrize(

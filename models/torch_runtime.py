@@ -43,19 +43,22 @@ def set_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def cuda_is_there() -> bool:
-    """Whether torch sees a CUDA device."""
+def imported_torch() -> ModuleType:
+    """The module torch, imported in the environment that it needs: enough for products, models need more."""
     set_environment()
     import torch
 
-    return torch.cuda.is_available()
+    return torch
+
+
+def cuda_is_there() -> bool:
+    """Whether torch sees a CUDA device."""
+    return bool(imported_torch().cuda.is_available())
 
 
 def loaded_torch(options: EngineOptions) -> ModuleType:
     """The module torch, with its threads set and torchvision importable; raises `WorldError` if that cannot be."""
-    set_environment()
-    import torch
-
+    torch = imported_torch()
     mend_torchvision()
     torch.set_num_threads(options.threads)
     return torch
@@ -80,8 +83,7 @@ def mend_torchvision() -> str | None:
     are there. Declaring these two is enough: nothing here calls them. Raises `WorldError` if it cannot be imported for
     another reason.
     """
-    set_environment()
-    import torch
+    torch = imported_torch()
     from torch import library
 
     try:

@@ -72,7 +72,7 @@ def trained(
         The projection of the best epoch; its facts hold the numbers of each.
     """
     torch = runtime.torch()
-    from torch.nn.functional import kl_div, log_softmax, normalize, softmax
+    functional = torch.nn.functional
 
     plan = plan or TrainingPlan()
     start = pca(vectors, dimensions, model)
@@ -92,12 +92,12 @@ def trained(
         rows = np.unique(np.concatenate([anchors[batch], near[batch].ravel()]))
         own = np.searchsorted(rows, anchors[batch])
         taken = every[torch.from_numpy(rows)]
-        short = normalize(taken @ weights)
+        short = functional.normalize(taken @ weights)
         mask = torch.zeros(len(batch), len(rows))
         mask[torch.arange(len(batch)), torch.from_numpy(own)] = -torch.inf  # a row is no neighbour of its own
-        wanted = softmax(taken[own] @ taken.T / plan.temperature + mask, 1)
-        found = log_softmax((short[own] @ short.T / plan.temperature).masked_fill(mask < 0, -1e9), 1)
-        return kl_div(found, wanted, reduction="batchmean")
+        wanted = functional.softmax(taken[own] @ taken.T / plan.temperature + mask, 1)
+        found = functional.log_softmax((short[own] @ short.T / plan.temperature).masked_fill(mask < 0, -1e9), 1)
+        return functional.kl_div(found, wanted, reduction="batchmean")
 
     def measured(number: int, loss: float) -> tuple[Epoch, Projection]:
         now = Projection("trained", model, weights.detach().numpy().copy())

@@ -11,6 +11,8 @@ from typing import ClassVar, Final, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models.torch_runtime import imported_torch
+
 FloatMatrix = NDArray[np.float32]
 """Vectors, one a row: shape (n, dimension), L2-normalised."""
 RowNumbers = NDArray[np.int64]
@@ -151,9 +153,16 @@ def exact(queries: FloatMatrix, k: int, vectors: FloatMatrix, allowed: Mask) -> 
 def cosines(queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
     """Products of each of `queries` with each of `vectors`: shape (queries, vectors).
 
-    With the many rows first, which for two to eight queries is quicker than the other way round.
+    By torch and with the many rows first: for one to eight queries that takes a third to two thirds of NumPy's time the
+    other way round. Alone NumPy is as quick this way round too, but its threads spin while they wait: beside a model on
+    the same cores, a sentence and its search then take a fifth longer. One query alone goes twice, since the routine
+    for single vectors is slower than that for two.
     """
-    found: FloatMatrix = np.ascontiguousarray((vectors @ queries.T).T)
+    torch = imported_torch()
+    columns = np.repeat(queries, 2, axis=0) if len(queries) == 1 else np.array(queries)
+    with torch.inference_mode():
+        products = torch.from_numpy(vectors) @ torch.from_numpy(columns).T
+        found: FloatMatrix = products.T[: len(queries)].contiguous().numpy()
     return found
 
 

@@ -104,7 +104,16 @@ print(sorted(changed), sorted({HEAVY!r} & set(sys.modules)))
     assert _said(code) == "[] []"
 
 
-def test_torch_sees_the_environment_that_it_needs() -> None:
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from models.runtime import Runtime; from models.model_settings import RuntimeSettings as S; Runtime.of(S())",
+        "from models.runtime import Runtime; Runtime().torch()",
+        "import numpy; from search.vector_index import cosines; cosines(*[numpy.eye(4, dtype='f4')] * 2)",
+    ],
+    ids=["settings", "model", "search"],
+)
+def test_torch_sees_the_environment_that_it_needs(first: str) -> None:
     code = f"""
 import os, sys
 class Watch:
@@ -112,9 +121,7 @@ class Watch:
         if name == "torch":
             print(*[os.environ.get(name) for name in {ENVIRONMENT!r}])
 sys.meta_path.insert(0, Watch())
-from models.model_settings import RuntimeSettings
-from models.runtime import Runtime
-Runtime.of(RuntimeSettings())
+{first}
 """
     assert _said(code) == "PASSIVE 64"
 
@@ -141,6 +148,29 @@ def test_only_the_runtime_turns_switches_of_the_whole_process() -> None:
         if isinstance(node, ast.Attribute) and node.attr in switches
     }
     assert turned == {"runtime.py", "torch_runtime.py"}
+
+
+def test_nothing_else_imports_torch() -> None:
+    """Whoever needs it asks a runtime, so that it is never imported in another environment."""
+    folders = ("core", "models", "connectors", "search", "operators", "dataflows", "memewax")
+    importing = set()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for_types = {
+            inner
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        }
+        named = [
+            name
+            for node in ast.walk(tree)
+            if node not in for_types and isinstance(node, ast.Import | ast.ImportFrom)
+            for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [it.name for it in node.names])
+        ]
+        if "torch" in {name.partition(".")[0] for name in named}:
+            importing.add(path.name)
+    assert importing == {"torch_runtime.py"}
 
 
 def test_opencv_gets_the_threads_of_a_model() -> None:

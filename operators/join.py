@@ -41,9 +41,7 @@ def shard_of(global_id: str) -> str:
 
 
 @operator
-def join(
-    step_id: str, posts: Stream[Arrival], settings: JoinSettings, **sides: Stream[Side[Any]]
-) -> Stream[Record]:
+def join(step_id: str, posts: Stream[Arrival], settings: JoinSettings, **sides: Stream[Side[Any]]) -> Stream[Record]:
     """Join posts with the sides that answer for them.
 
     Args:

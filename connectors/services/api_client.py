@@ -86,7 +86,7 @@ class ApiClient:
         read: Callable[[Any], T],
         *,
         watch: bool = False,
-        decode: Callable[[Answer], Any] | None = None,
+        decode: Callable[[ApiAnswer], Any] | None = None,
     ) -> T | None:
         """What `read` makes of the JSON at `path`, or of what `decode` makes of the answer.
 
@@ -94,7 +94,7 @@ class ApiClient:
             path: Below the base, or a whole URL where there is none; it appears in errors.
             params: The query.
             read: Raises `TroubleError` where that is not what was asked for.
-            watch: Answer with None where nothing has changed since the last such question (ETag).
+            watch: ApiAnswer with None where nothing has changed since the last such question (ETag).
             decode: Raises `TroubleError` where the answer is of another form.
 
         Raises:
@@ -117,7 +117,7 @@ class ApiClient:
                 "run the same command again later and it goes on"
             ) from None
 
-    def _get(self, path: str, params: Mapping[str, str | int], read: Callable[[Answer], T], watch: bool) -> T | None:
+    def _get(self, path: str, params: Mapping[str, str | int], read: Callable[[ApiAnswer], T], watch: bool) -> T | None:
         answer = self._ask(path, params, watch)
         if answer.status == 401 and self._authority.renew():
             answer = self._ask(path, params, watch)

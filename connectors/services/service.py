@@ -11,7 +11,7 @@ from typing import ClassVar, Self, TypeVar
 from pydantic import SecretStr
 
 from connectors.endpoint import Endpoint, SourceOptions
-from connectors.services.api_client import Authority, ApiClient, Manners
+from connectors.services.api_client import ApiClient, Authority, Manners
 from connectors.services.api_web import ApiWeb
 from connectors.services.clock import Clock
 from connectors.services.listing import Listing

@@ -98,7 +98,9 @@ def _close_all() -> None:
         _built.pop().queue.reader.close()
 
 
-def ahead(source: Source, fetching: Fetching | None = None, max_posts: int = 20, max_bytes: int = MANY) -> PrefetchingSource:
+def ahead(
+    source: Source, fetching: Fetching | None = None, max_posts: int = 20, max_bytes: int = MANY
+) -> PrefetchingSource:
     return PrefetchingSource(source, fetching or StandInFetcher(), max_posts=max_posts, max_bytes=max_bytes)
 
 

@@ -13,7 +13,6 @@ from core import drain
 from core.errors import MemewaxError
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings, load_settings
-from dataflows.failures import reported
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
@@ -43,7 +42,7 @@ def started_with(load: Callable[[Settings], Loaded], build: Callable[[Settings, 
         drain.on_signals()
         loaded = load(settings)
         _spare_the_collector()
-        return reported(build(settings, loaded))
+        return build(settings, loaded)
     except MemewaxError as error:
         print(f"memewax: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -47,7 +47,7 @@ class Outgoing:
 
 @operator
 def write_records(
-    step_id: str,  # noqa: ARG001
+    step_id: str,
     up: Stream[Record],
     settings: OutputSettings,
     dimensions: tuple[int, int],
@@ -70,7 +70,7 @@ def write_records(
 
 
 @operator
-def write_posts(step_id: str, up: Stream[Post], settings: OutputSettings) -> Stream[DeadLetter]:  # noqa: ARG001
+def write_posts(step_id: str, up: Stream[Post], settings: OutputSettings) -> Stream[DeadLetter]:
     """Write posts to every sink of the settings, as they were read; one too large for a topic is a dead letter."""
     letters = [steps.map_batch("none", up, _no_letters)]
     for number, it in enumerate(Destinations.of(settings, POSTS_TO).sinks):
@@ -79,7 +79,7 @@ def write_posts(step_id: str, up: Stream[Post], settings: OutputSettings) -> Str
 
 
 @operator
-def write_cluster_events(step_id: str, up: Stream[ClusterEvent], settings: OutputSettings) -> None:  # noqa: ARG001
+def write_cluster_events(step_id: str, up: Stream[ClusterEvent], settings: OutputSettings) -> None:
     """Write what becomes of clusters to every store among the sinks, and to the sink of its own, if there is one."""
     destinations = Destinations.of(settings)
     for number, it in enumerate(destinations.sinks):
@@ -92,11 +92,13 @@ def write_cluster_events(step_id: str, up: Stream[ClusterEvent], settings: Outpu
 
 
 @operator
-def write_dead_letters(step_id: str, up: Stream[DeadLetter], settings: OutputSettings) -> None:  # noqa: ARG001
+def write_dead_letters(step_id: str, settings: OutputSettings, *letters: Stream[DeadLetter]) -> None:
     """Write dead letters to their sink, with the bytes that were read and what went wrong."""
     options = SinkOptions("dead_letters", oversize="cut")
     sink = Destinations.of(settings).dead_letters.message_sink(options, settings)
-    steps.write("sink", steps.map_batch("messages", up, lambda batch: _dead_messages(batch, sink)), sink)
+    steps.write(
+        "sink", steps.map_batch("messages", op.merge("all", *letters), lambda batch: _dead_messages(batch, sink)), sink
+    )
 
 
 def _write_messages(

@@ -58,7 +58,7 @@ def given(logic: ClusterLogic, *values: Side[Vector]) -> list[Any]:
     answers, discard = logic.on_batch(list(values))
     assert not discard
     sides = [it for it in answers if isinstance(it, Side)]
-    assert [side.global_id for side in sides] == [value.side.global_id for value in values]
+    assert [side.global_id for side in sides] == [value.global_id for value in values]
     assert {side.stage for side in sides} <= {"cluster"}
     return [side.value for side in sides]
 

@@ -292,8 +292,26 @@ def test_a_snapshot_holds_only_plain_values(clocked: Clocked) -> None:
     clocked.give(*answers("c", POST), side("d", POST))
     state = clocked.shard.snapshot()
     assert len(state["entries"]) == 3
-    assert state["version"] == 1
+    assert state["version"] == 2
     assert is_plain(state)
+
+
+def test_a_snapshot_of_version_1_which_kept_the_post_among_the_sides_is_gone_on_with() -> None:
+    old = Clocked()
+    old.give(*answers("a", "text"), *answers("b", POST))
+    state = old.shard.snapshot()
+    entries = []
+    for global_id, deadline, is_out, fetched, plain in state["entries"]:
+        parts = dict(plain)
+        if fetched is not None:
+            parts[POST] = {"~record": "Side", "global_id": global_id, "stage": POST, "value": fetched["post"]}
+            parts[POST] |= {"seconds": fetched["seconds"], "model": ""}
+        entries.append((global_id, deadline, is_out, parts))
+    new = Clocked()
+    new.shard = new.made({**state, "version": 1, "entries": entries})
+    records = new.give(side("a", "text"), side("b", POST))
+    assert sorted(map(seen, records)) == [whole("a"), whole("b")]
+    assert {record.fetch_seconds for record in records} == {0.5}
 
 
 def test_a_snapshot_does_not_change_with_the_shard(clocked: Clocked) -> None:

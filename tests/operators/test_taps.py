@@ -191,7 +191,7 @@ def test_without_taps_the_flow_has_no_step_of_them(tmp_path: Any, monkeypatch: p
     assert not [step for step in without if "taps" in step]
     broker = MockBroker()
     tapped = steps(flow(taps=f"kafka://{broker.bootstrap}", taps_only="ocr2ner"))
-    assert [step for step in tapped if step not in without] == ["memes.taps_ocr", "memes.taps_all", "memes.taps"]
+    assert [step for step in tapped if step not in without] == ["memes.taps"]
 
 
 def test_a_flow_whose_taps_have_no_broker_does_not_start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,38 +1,23 @@
-"""Settings of sources, sinks, Kafka and fetching."""
+"""Settings of sources, sinks and fetching; those of each kind of endpoint stand beside it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from core.settings import Group, split_at_commas
+from connectors.endpoint import Endpoint, SourceOptions
+from connectors.endpoints import DEAD_LETTERS_TO, EVENTS_TO, POSTS_FROM, RECORDS_TO
+from core.settings import Group, one_or_list, split_at_commas
 
 
 class SourceSettings(Group):
     """Where posts come from, and how they are dealt out."""
 
-    source: str = Field(
-        "",
-        description="Where posts come from: a JSONL file, a folder of them or of pictures, kafka://HOST:PORT/TOPIC, reddit:NAME, imgur:NAME, tumblr:NAME.",
-    )
+    source: str = Field("", description=f"Where posts come from: {POSTS_FROM.forms()}.")
 
     follow: bool | None = Field(
         None, description="Wait for more at the end of the source; by default topics are followed and files are not."
-    )
-
-    file_parts: int = Field(
-        4,
-        ge=1,
-        le=64,
-        description="Parts of one file that processes read side by side; fixed for the life of a recovery folder.",
-    )
-
-    file_block_bytes: int = Field(
-        4096,
-        ge=256,
-        le=16 * 2**20,
-        description="A file is dealt to its parts in blocks of this size: about a dozen posts.",
     )
 
     read_batch: int = Field(
@@ -42,62 +27,29 @@ class SourceSettings(Group):
         description="Posts that go through the flow together, at most: a model batch or a few. Snapshots are between them.",
     )
 
-    @property
-    def is_followed(self) -> bool:
-        """Whether the source is waited on at its end."""
-        return self.source.startswith("kafka://") if self.follow is None else self.follow
+    def options_of(self, endpoint: Endpoint[Any]) -> SourceOptions:
+        """How a source is read."""
+        return SourceOptions(self.read_batch, endpoint.is_followed if self.follow is None else self.follow)
 
 
 class SinkSettings(Group):
     """Where records, dead letters and cluster events go."""
 
     to: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Sinks: a folder (the store), a .jsonl file, kafka://HOST:PORT/TOPIC."
+        (), description=f"Sinks: {RECORDS_TO.forms()}; several as a JSON list."
     )
 
     dead_letters: str = Field(
         "",
-        description="Sink of dead letters: a .jsonl file or kafka://HOST:PORT/TOPIC; by default beside the first sink.",
+        description=f"Sink of dead letters: {DEAD_LETTERS_TO.forms()}; by default beside the first sink.",
     )
 
     cluster_events: str = Field(
         "",
-        description="Sink of what becomes of clusters: a .jsonl file or kafka://HOST:PORT/TOPIC; a store has them anyway.",
+        description=f"Sink of what becomes of clusters: {EVENTS_TO.forms()}; a store has them anyway.",
     )
 
-    _split_to = field_validator("to", mode="before")(split_at_commas)
-
-    @property
-    def dead_letters_to(self) -> str:
-        """Address of the sink of dead letters."""
-        return self.dead_letters or str(self.beside("dead-letters.jsonl"))
-
-    def beside(self, suffix: str) -> Path:
-        """A path beside the first sink on this machine: `store` gives `store.<suffix>`."""
-        local = [Path(address) for address in self.to if "://" not in address]
-        name = (
-            local[0].with_suffix("")
-            if local and local[0].suffix == ".jsonl"
-            else local[0]
-            if local
-            else Path("memewax")
-        )
-        return name.with_name(f"{name.name}.{suffix}")
-
-
-class KafkaSettings(Group):
-    """Every client of Kafka."""
-
-    kafka: dict[str, str] = Field(
-        default_factory=dict, description="librdkafka properties for every client, for instance security.protocol."
-    )
-
-    kafka_timeout_seconds: float = Field(
-        30.0,
-        gt=0,
-        le=900,
-        description="A broker that does not answer for so long ends the flow; it resumes from its snapshot.",
-    )
+    _listed_to = field_validator("to", mode="before")(one_or_list)
 
 
 class FetchSettings(Group):

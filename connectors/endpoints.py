@@ -1,64 +1,106 @@
-"""Where posts come from and where things go, by address.
+"""The kinds of endpoints: whatever is asked of an address is asked here, and answered by its kind.
 
-`kafka://HOST:PORT[,…]/TOPIC`, a `.jsonl` file, a folder; and to read from, `reddit:`, `imgur:` or `tumblr:` and names.
+A new source or sink is a module with a kind, and is named here: among `KINDS`, and with its settings among those of
+`EndpointSettings`. Commands, their help, settings and flows follow from that.
 """
 
-from pathlib import Path
-from typing import Final
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
 
+from connectors.endpoint import Endpoint
+from connectors.folder import Folder
+from connectors.kafka.kafka_endpoint import KafkaEndpoint, KafkaSettings
+from connectors.lines_file import LinesFile
+from connectors.local import FileSettings, LocalPlace, has_scheme, path_of
+from connectors.services.imgur import Imgur, ImgurSettings
+from connectors.services.reddit import Reddit, RedditSettings
+from connectors.services.service import Service
+from connectors.services.tumblr import Tumblr, TumblrSettings
 from core.errors import SettingsError, WorldError
 
-_KAFKA: Final = "kafka://"
-SERVICES: Final = ("reddit", "imgur", "tumblr")
-FILE_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
+Kind = type[Endpoint[Any]]
+
+KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, Reddit, Imgur, Tumblr, Folder, LinesFile)
+"""The first that knows an address has it."""
 
 
-def is_kafka(address: str) -> bool:
-    """Whether it names a topic."""
-    return address.startswith(_KAFKA)
+class EndpointSettings(TumblrSettings, ImgurSettings, RedditSettings, FileSettings, KafkaSettings):
+    """The settings of all kinds."""
 
 
-def is_file(address: str) -> bool:
-    """Whether it names a file of lines; what is neither that nor a topic is a folder."""
-    return address.endswith(FILE_SUFFIXES)
+SERVICES: Final[dict[str, type[Service[Any]]]] = {kind.name: kind for kind in KINDS if issubclass(kind, Service)}
+"""The kinds that are polled, by name."""
 
 
-def is_service(address: str) -> bool:
-    """Whether it names listings of a service that is polled."""
-    service, colon, _ = address.partition(":")
-    return bool(colon) and service in SERVICES
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What an address is for."""
+
+    purpose: str
+    """What it is asked for, as a phrase that an address ends: "records go to"."""
+    option: str
+    """Where it is said, for errors."""
+    form: Callable[[Kind], str]
+    """How an address of a kind is written in this role; empty: it cannot have it."""
+
+    def forms(self) -> str:
+        """All that can be written, what is on this machine first."""
+        kinds = sorted(KINDS, key=lambda kind: not issubclass(kind, LocalPlace))
+        return either([form for kind in kinds if (form := self.form(kind))])
+
+    @property
+    def help(self) -> str:
+        """All that can be written, to begin a sentence."""
+        forms = self.forms()
+        return forms[:1].upper() + forms[1:]
 
 
-def service_address(address: str) -> tuple[str, tuple[str, ...]]:
-    """Service and names of `SERVICE:NAME[+NAME…]`, each name once; raises `SettingsError` where there is none."""
-    service, _, rest = address.partition(":")
-    names = tuple(dict.fromkeys(name.strip() for name in rest.split("+") if name.strip()))
-    if not names:
-        raise SettingsError(f"{address!r} is not {service}:NAME or {service}:NAME+NAME")
-    return service, names
+def either(words: list[str]) -> str:
+    """`a, b or c`, each once."""
+    *most, last = dict.fromkeys(words)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
-def kafka_address(address: str) -> tuple[str, str]:
-    """Brokers and topic of `kafka://…`; raises `SettingsError` where one is missing."""
-    brokers, _, topic = address.removeprefix(_KAFKA).partition("/")
-    if not brokers or not topic or "/" in topic:
-        raise SettingsError(f"{address!r} is not kafka://HOST:PORT/TOPIC")
-    return brokers, topic
+POSTS_FROM: Final = Role("posts come from", "MEMEWAX_SOURCE (or --from)", lambda kind: kind.reads)
+QUERIES_FROM: Final = Role(
+    "queries come from", "MEMEWAX_QUERIES (or --from)", lambda kind: kind.reads if kind.takes_messages else ""
+)
+RECORDS_TO: Final = Role("records go to", "MEMEWAX_TO (or --to)", lambda kind: kind.takes_rows or kind.takes_messages)
+POSTS_TO: Final = Role("posts go to", "MEMEWAX_TO (or --to)", lambda kind: kind.takes_messages)
+DEAD_LETTERS_TO: Final = Role(
+    "dead letters go to", "MEMEWAX_DEAD_LETTERS (or --dead-letters)", lambda kind: kind.takes_messages
+)
+EVENTS_TO: Final = Role("cluster events go to", "MEMEWAX_CLUSTER_EVENTS", lambda kind: kind.takes_messages)
+ANSWERS_TO: Final = Role("answers go to", "MEMEWAX_ANSWERS (or --to)", lambda kind: kind.takes_messages)
+EMBEDDINGS_TO: Final = Role(
+    "sentence embeddings go to", "MEMEWAX_SENTENCE_EMBEDDINGS", lambda kind: kind.takes_messages
+)
 
 
-def kafka_brokers(address: str) -> str:
-    """Brokers of `kafka://HOST:PORT[,…]`, which names no topic; raises `SettingsError` where it is not that."""
-    brokers = address.removeprefix(_KAFKA).removesuffix("/")
-    if not is_kafka(address) or not brokers or "/" in brokers:
-        raise SettingsError(f"{address!r} is not kafka://HOST:PORT")
-    return brokers
-
-
-def part_name(path: Path) -> str:
-    """The path as Bytewax can keep it; raises `WorldError` where its bytes are not UTF-8."""
-    name = str(path)
+def endpoint(address: str, role: Role) -> Endpoint[Any]:
+    """What an address names; raises `SettingsError` where nothing that memewax knows can have that role."""
+    if not address:
+        raise SettingsError(f"{role.purpose} nowhere: set {role.option} to {role.forms()}")
     try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise WorldError(f"{name!r} is not UTF-8 and cannot be kept in a recovery folder: rename it") from None
-    return name
+        found = next((it for kind in KINDS if (it := kind.of(address)) is not None), None)
+        if found is not None and role.form(type(found)):
+            return found
+        preposition = role.purpose.rpartition(" ")[2]
+        raise SettingsError(f"{role.purpose} {role.forms()}, not {preposition} {address!r}{_hint(address, role)}")
+    except OSError as error:
+        raise WorldError(f"{address}: {error.strerror}") from None
+
+
+def _hint(address: str, role: Role) -> str:
+    """What may have been meant."""
+    hints = []
+    if "," in address:
+        hints.append("an address is never split at commas: repeat the option for several, or give a JSON list")
+    path = path_of(address)
+    if path is not None and path.suffix and not path.exists() and role.form(Folder):
+        hints.append(f"a new folder whose name has an ending is written {address + os.sep!r}")
+    if has_scheme(address) and "://" not in address:
+        hints.append("a path with a colon begins with ./")
+    return "".join(f"; {hint}" for hint in hints)

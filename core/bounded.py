@@ -11,12 +11,6 @@ class Bounded(dict[K, V]):
     """A dict that forgets its oldest items beyond `most`; an item that is set again keeps its age.
 
     Only `bounded[key] = value` counts. Pickle `dict(bounded)`, which does not need this class to be read again.
-
-    >>> names = Bounded(2, {"a": 1}.items())
-    >>> names["b"] = 2
-    >>> names["c"] = 3
-    >>> names
-    {'b': 2, 'c': 3}
     """
 
     __slots__ = ("most",)

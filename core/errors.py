@@ -15,6 +15,11 @@ expected and what to do about it.
 from typing import ClassVar
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for an error of one line; its kind where it has no text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class MemewaxError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what a command ends with."""
 

@@ -80,7 +80,8 @@ class Arrival:
     """A post with its picture, or with the reason why there is none."""
 
     post: Post
-    picture: Pixels | Failed
+    picture: Pixels | Failed | None
+    """None where the models have looked at it and only the post goes on."""
     seconds: float = 0.0
     """Time to fetch and decode the picture."""
 
@@ -175,15 +176,10 @@ class Side(Generic[V]):
     seconds: float = 0.0
     """The post's share of the time that its batch took."""
     model: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """A post's embedding, with what its picture looks like from afar."""
-
-    side: Side[Vector]
     fingerprint: bytes | None = None
-    """None where there is no picture."""
+    """Of an embedding: what the picture looks like from afar, for the search for copies; None where there is none."""
+    caption: str = ""
+    """Of a text: what stands beside the picture, for the sentence embedding."""
 
 
 @dataclass(frozen=True, slots=True)

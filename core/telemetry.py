@@ -7,6 +7,7 @@ appear on Bytewax's own /metrics page (`BYTEWAX_DATAFLOW_API_ENABLED=1`).
 import logging
 import sys
 import time
+import warnings
 from functools import cache
 from types import TracebackType
 
@@ -68,8 +69,16 @@ def _of_step(name: str) -> tuple[Histogram, Counter]:
     return STEP_SECONDS.labels(name), STEP_ITEMS.labels(name)
 
 
+def quieten_libraries() -> None:
+    """Keep libraries from logging whole URLs, keys among them, and Pillow from warning of what becomes a reason."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="PIL")
+
+
 def configure_logging(level: str = "info") -> None:
-    """Log lines of JSON on stderr; coloured text where a person looks."""
+    """Log lines of JSON on stderr; coloured text where a person looks. Libraries keep quiet."""
+    quieten_libraries()
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
         renderer = structlog.dev.ConsoleRenderer()

@@ -1,7 +1,7 @@
 """Every setting, typed, from `MEMEWAX_*` variables and `memewax.toml`: the groups of all parts, put together.
 
-A variable wins over the file. Lists are comma-separated in a variable (`MEMEWAX_TO=./store,records.jsonl`) and arrays in
-the file.
+A variable wins over the file. Addresses are one or a JSON list in a variable (`MEMEWAX_TO='["./store", "out.jsonl"]'`) and
+one or an array in the file; other lists may be separated by commas.
 """
 
 import os

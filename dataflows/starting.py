@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from bytewax.dataflow import Dataflow
 
+from connectors.chosen_endpoints import check_addresses
 from core import drain
 from core.errors import MemewaxError
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings, load_settings
-from dataflows.failures import reported
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
@@ -27,7 +27,11 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer]], Dataflo
         make_clusterer(settings)  # what is wrong with its parameters is said now
         return build(settings, models, partial(make_clusterer, settings))
 
-    return started_with(lambda settings: load_models(settings), built)  # noqa: PLW0108 - tests replace it
+    def loaded(settings: Settings) -> Models:
+        check_addresses(settings)
+        return load_models(settings)
+
+    return started_with(loaded, built)
 
 
 def started_with(load: Callable[[Settings], Loaded], build: Callable[[Settings, Loaded], Dataflow]) -> Dataflow:
@@ -38,7 +42,7 @@ def started_with(load: Callable[[Settings], Loaded], build: Callable[[Settings, 
         drain.on_signals()
         loaded = load(settings)
         _spare_the_collector()
-        return reported(build(settings, loaded))
+        return build(settings, loaded)
     except MemewaxError as error:
         print(f"memewax: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from core.errors import WeightsError
+from core.errors import WeightsError, first_line
 
 TIMEOUT_SECONDS: Final = 10.0
 """For the hub's first answer; there is one try. A download that has begun takes its time."""
@@ -32,5 +32,4 @@ def downloaded(repository: str) -> Path:
         unused = [*_UNUSED, "*.bin"] if any(file.endswith(".safetensors") for file in files) else _UNUSED
         return Path(snapshot_download(repository, ignore_patterns=unused, etag_timeout=TIMEOUT_SECONDS))
     except Exception as error:  # the hub's client has a dozen of its own, its HTTP library's and the system's
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"the hub gave none of {repository}: {reason}") from error
+        raise WeightsError(f"the hub gave none of {repository}: {first_line(error)}") from error

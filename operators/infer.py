@@ -4,123 +4,128 @@ A step answers all that it was given before it returns. So nothing is between th
 taken, and a busy flow fills its batches while an idle one does not wait.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
-from bytewax import operators as op
-from bytewax.dataflow import Stream
+from bytewax.dataflow import Stream, operator
 
-from core.records import Arrival, Embedded, Entity, Failed, Pixels, Reading, Sentiment, Side, Vector
+from core.records import Arrival, Failed, Pixels, Reading, Side, Vector
 from core.telemetry import STEP_ERRORS, step
 from models.base import Model
 from models.fingerprint import fingerprint
+from operators.steps import map_batch
 
 _SMALLEST: Final = 16
 """Pixels: a smaller picture has no looks to compare."""
 
-X = TypeVar("X")
-In = TypeVar("In")
-Out = TypeVar("Out")
-
-Subject = tuple[str, In | Failed | None]
-"""A `global_id` with what the model is to look at, None where there is nothing to look at."""
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What was read in a post's picture, with the caption that stands beside it."""
-
-    side: Side[Reading]
-    caption: str
+@operator
+def infer_pictures(step_id: str, posts: Stream[Arrival], model: Model[Pixels, Any]) -> Stream[Side[Any]]:
+    """Show `model` the picture of each post."""
+    return map_batch("infer", posts, lambda batch: answers(model, _ids(batch), _pictures(batch)))
 
 
-def embed_pictures(step_id: str, arrivals: Stream[Arrival], model: Model[Pixels, Vector]) -> Stream[Embedded]:
+@operator
+def infer_texts(step_id: str, read: Stream[Side[Reading]], model: Model[str, Any]) -> Stream[Side[Any]]:
+    """Show `model` the text of each picture as it was read."""
+
+    def infer(batch: list[Side[Reading]]) -> list[Side[Any]]:
+        return answers(model, [it.global_id for it in batch], [_text_as_read(it) for it in batch])
+
+    return map_batch("infer", read, infer)
+
+
+@operator
+def embed_pictures(step_id: str, posts: Stream[Arrival], model: Model[Pixels, Vector]) -> Stream[Side[Vector]]:
     """Embed the picture of each post, and fingerprint it."""
 
-    def subject(arrival: Arrival) -> Subject[Pixels]:
-        return arrival.post.global_id, arrival.picture
+    def embed(batch: list[Arrival]) -> list[Side[Vector]]:
+        sides = answers(model, _ids(batch), _pictures(batch))
+        return [_with_fingerprint(side, it) for side, it in zip(sides, batch, strict=True)]
 
-    def embed(batch: list[Arrival]) -> list[Embedded]:
-        sides = _answer(model, batch, subject)
-        return [Embedded(side, _fingerprint(side, arrival)) for side, arrival in zip(sides, batch, strict=True)]
-
-    return op.flat_map_batch(step_id, arrivals, embed)
+    return map_batch("infer", posts, embed)
 
 
-def embeddings_of(step_id: str, embedded: Stream[Embedded]) -> Stream[Side[Vector]]:
-    """The embeddings alone."""
-    return op.map(step_id, embedded, lambda it: it.side)
+@operator
+def read_pictures(step_id: str, posts: Stream[Arrival], model: Model[Pixels, Reading]) -> Stream[Side[Reading]]:
+    """Read the text in the picture of each post, and keep the caption that stands beside it."""
+
+    def read(batch: list[Arrival]) -> list[Side[Reading]]:
+        sides = answers(model, _ids(batch), _pictures(batch))
+        return [_with_caption(side, it.post.description) for side, it in zip(sides, batch, strict=True)]
+
+    return map_batch("infer", posts, read)
 
 
-def _fingerprint(side: Side[Vector], arrival: Arrival) -> bytes | None:
-    picture = arrival.picture
-    if isinstance(picture, Failed) or not isinstance(side.value, np.ndarray) or min(picture.shape[:2]) < _SMALLEST:
-        return None
-    return fingerprint(picture)
-
-
-def read_pictures(step_id: str, arrivals: Stream[Arrival], model: Model[Pixels, Reading]) -> Stream[Read]:
-    """Read the text in the picture of each post."""
-
-    def subject(arrival: Arrival) -> Subject[Pixels]:
-        return arrival.post.global_id, arrival.picture
-
-    def read(batch: list[Arrival]) -> list[Read]:
-        sides = _answer(model, batch, subject)
-        return [Read(side, arrival.post.description) for side, arrival in zip(sides, batch, strict=True)]
-
-    return op.flat_map_batch(step_id, arrivals, read)
-
-
-def find_entities(
-    step_id: str, reads: Stream[Read], model: Model[str, tuple[Entity, ...]]
-) -> Stream[Side[tuple[Entity, ...]]]:
-    """Find the entities in the text as it was read."""
-    return op.flat_map_batch(step_id, reads, lambda batch: _answer(model, batch, _text_as_read))
-
-
-def score_sentiment(step_id: str, reads: Stream[Read], model: Model[str, Sentiment]) -> Stream[Side[Sentiment]]:
-    """Score the sentiment of the text as it was read."""
-    return op.flat_map_batch(step_id, reads, lambda batch: _answer(model, batch, _text_as_read))
-
-
-def embed_texts(step_id: str, reads: Stream[Read], model: Model[str, Vector]) -> Stream[Side[Vector]]:
+@operator
+def embed_texts(step_id: str, read: Stream[Side[Reading]], model: Model[str, Vector]) -> Stream[Side[Vector]]:
     """Embed caption and text together; a post with neither has no embedding, which is no failure."""
 
-    def subject(read: Read) -> Subject[str]:
-        value = read.side.value
-        parts = [read.caption, "" if value is None or isinstance(value, Failed) else value.as_read]
-        text = "\n".join(part for part in parts if part.strip())
-        if not text and isinstance(value, Failed):
-            return read.side.global_id, value
-        return read.side.global_id, text or None
+    def embed(batch: list[Side[Reading]]) -> list[Side[Vector]]:
+        return answers(model, [it.global_id for it in batch], [_caption_and_text(it) for it in batch])
 
-    return op.flat_map_batch(step_id, reads, lambda batch: _answer(model, batch, subject))
+    return map_batch("infer", read, embed)
 
 
-def _text_as_read(read: Read) -> Subject[str]:
-    value = read.side.value
-    return read.side.global_id, value.as_read if isinstance(value, Reading) else value
+def answers(
+    model: Model[Given, Made], ids: Sequence[str], subjects: Sequence[Given | Failed | None]
+) -> list[Side[Made]]:
+    """One side for each of `subjects`, of the post of the same place in `ids`.
 
-
-def _answer(model: Model[In, Out], batch: list[X], subject: Callable[[X], Subject[In]]) -> list[Side[Out]]:
-    """One side for each item of `batch`; the model sees only those that there is something to look at in."""
-    subjects = [subject(item) for item in batch]
-    given = [it for _, it in subjects if it is not None and not isinstance(it, Failed)]
+    The model sees only what there is to look at: a failure is passed on, and None stays None.
+    """
+    given: list[Given] = [it for it in subjects if it is not None and not isinstance(it, Failed)]
     start = perf_counter()
     with step(model.stage, len(given)):
-        answers = model(given) if given else []
+        made = model(given) if given else []
     seconds = (perf_counter() - start) / max(1, len(given))
-    failures = sum(isinstance(answer, Failed) for answer in answers)
+    failures = sum(isinstance(answer, Failed) for answer in made)
     if failures:
         STEP_ERRORS.labels(model.stage).inc(failures)
-    results = iter(answers)
+    results = iter(made)
     return [
         Side(global_id, model.stage, it, 0.0, model.name)
         if it is None or isinstance(it, Failed)
         else Side(global_id, model.stage, next(results), seconds, model.name)
-        for global_id, it in subjects
+        for global_id, it in zip(ids, subjects, strict=True)
     ]
+
+
+def _ids(batch: Sequence[Arrival]) -> list[str]:
+    return [it.post.global_id for it in batch]
+
+
+def _pictures(batch: Sequence[Arrival]) -> list[Pixels | Failed | None]:
+    return [it.picture for it in batch]
+
+
+def _text_as_read(side: Side[Reading]) -> str | Failed | None:
+    value = side.value
+    return value.as_read if isinstance(value, Reading) else value
+
+
+def _caption_and_text(side: Side[Reading]) -> str | Failed | None:
+    text = _text_as_read(side)
+    parts = [side.caption, text if isinstance(text, str) else ""]
+    joined = "\n".join(part for part in parts if part.strip())
+    if not joined and isinstance(text, Failed):
+        return text
+    return joined or None
+
+
+def _with_caption(side: Side[Reading], caption: str) -> Side[Reading]:
+    # Written out, since `dataclasses.replace` takes three times as long, for every post.
+    return Side(side.global_id, side.stage, side.value, side.seconds, side.model, caption=caption) if caption else side
+
+
+def _with_fingerprint(side: Side[Vector], it: Arrival) -> Side[Vector]:
+    seen = it.picture
+    if not isinstance(seen, np.ndarray) or not isinstance(side.value, np.ndarray) or min(seen.shape[:2]) < _SMALLEST:
+        return side
+    return replace(side, fingerprint=fingerprint(seen))

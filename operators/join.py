@@ -6,87 +6,66 @@ last, so that a post that comes again is not counted again.
 """
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, cast
-from zlib import crc32
+from typing import Any, Final
 
 from bytewax import operators as op
-from bytewax.dataflow import Stream
+from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from core import drain
 from core.bounded import Bounded
+from core.partitions import part_of
 from core.plain import from_plain, to_plain
-from core.records import Arrival, Post, Record, Side
-from core.telemetry import DUPLICATES, JOIN_PENDING, RECORDS, log, step
-from operators.infer import Read
+from core.records import Arrival, Record, Side
+from core.telemetry import DUPLICATES, JOIN_PENDING, RECORDS, log
+from operators.operator_settings import JoinSettings
+from operators.steps import map_batch, stateful
 
-POST: Final = "post"
-"""The side that the post itself is."""
 SHARDS: Final = 64
 _REMEMBERED: Final = 256
 """Finished ids that a shard remembers: some 16,000 in all."""
 _STALE: Final = 1024
 """Alarms of finished posts that are kept at most: behind one that still waits they would pile up until its deadline."""
 
-Now = Callable[[], float]
+Part = Arrival | Side[Any]
+"""What is joined: a post, its picture gone, and the sides that answer for it."""
 _KEYS: Final = tuple(f"{shard:02d}" for shard in range(SHARDS))
 
 
 def shard_of(global_id: str) -> str:
     """The key under which a post is joined."""
-    return _KEYS[crc32(global_id.encode()) % SHARDS]
+    return _KEYS[part_of(global_id, SHARDS)]
 
 
-def join(
-    step_id: str,
-    arrivals: Stream[Arrival],
-    sides: Sequence[Stream[Side[Any]]],
-    reads: Stream[Read],
-    *,
-    expected: Sequence[str],
-    deadline: float,
-    late: float,
-) -> Stream[Record]:
+@operator
+def join(step_id: str, posts: Stream[Arrival], settings: JoinSettings, **sides: Stream[Side[Any]]) -> Stream[Record]:
     """Join posts with the sides that answer for them.
 
     Args:
         step_id: Name of the step.
-        arrivals: The posts; their pictures go no further.
-        sides: A stream for each side.
-        reads: The side that was read, whose stream carries captions too.
-        expected: Stages that answer for every post.
-        deadline: Seconds after a post's first side at which it goes out without those that are missing.
-        late: Seconds after its deadline in which a late side still updates its record.
+        posts: The posts; their pictures go no further.
+        settings: How long a post waits for its sides, and a late side for its post.
+        **sides: A stream for each stage, by its name: all of them answer for every post.
     """
-    keyed = [
-        op.flat_map_batch(f"{step_id}_posts", arrivals, _key_posts),
-        op.flat_map_batch(f"{step_id}_reads", reads, _key_reads),
-        *(op.flat_map_batch(f"{step_id}_sides_{number}", stream, _key_sides) for number, stream in enumerate(sides)),
-    ]
-    merged = op.merge(f"{step_id}_merge", *keyed)
-    joined: KeyedStream[Record] = op.stateful_batch(
-        step_id, merged, lambda state: Shard(frozenset(expected), deadline, late, _utc_seconds, state)
+    keyed = [map_batch("key_post", posts, _key_posts)]
+    keyed += [map_batch(f"key_{stage}", stream, _key_sides) for stage, stream in sides.items()]
+    expected = frozenset(sides)
+    deadline, late = settings.join_deadline_seconds, settings.join_late_seconds
+    joined: KeyedStream[Record] = stateful(
+        "wait", op.merge("all", *keyed), lambda state: Shard(expected, deadline, late, state=state), measured="join"
     )
-    return op.map(f"{step_id}_records", joined, _value)
+    return map_batch("records", joined, lambda batch: [record for _, record in batch])
 
 
-def _key_posts(arrivals: list[Arrival]) -> list[tuple[str, Side[Post]]]:
-    return [(shard_of(it.post.global_id), Side(it.post.global_id, POST, it.post, it.seconds)) for it in arrivals]
+def _key_posts(posts: list[Arrival]) -> list[tuple[str, Part]]:
+    return [(shard_of(it.post.global_id), Arrival(it.post, None, it.seconds)) for it in posts]
 
 
-def _key_sides(sides: list[Side[Any]]) -> list[tuple[str, Side[Any]]]:
+def _key_sides(sides: list[Side[Any]]) -> list[tuple[str, Part]]:
     return [(shard_of(side.global_id), side) for side in sides]
-
-
-def _key_reads(reads: list[Read]) -> list[tuple[str, Side[Any]]]:
-    return [(shard_of(read.side.global_id), read.side) for read in reads]
-
-
-def _value(item: tuple[str, Record]) -> Record:
-    return item[1]
 
 
 def _utc_seconds() -> float:
@@ -95,41 +74,54 @@ def _utc_seconds() -> float:
 
 @dataclass(slots=True)
 class _Entry:
-    """A post that waits for sides."""
+    """A post that waits for sides, or sides that wait for their post."""
 
     deadline: float
+    post: Arrival | None = None
     sides: dict[str, Side[Any]] = field(default_factory=dict)
     is_out: bool = False
     """Whether a partial record of it is out already."""
 
 
-class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
+class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
     """The posts of one shard that wait for sides."""
 
     def __init__(
-        self, expected: frozenset[str], deadline: float, late: float, now: Now, state: dict[str, Any] | None = None
+        self,
+        expected: frozenset[str],
+        deadline: float,
+        late: float,
+        *,
+        now: Callable[[], float] = _utc_seconds,
+        should_stop: Callable[[], bool] = drain.is_asked,
+        state: dict[str, Any] | None = None,
     ) -> None:
+        """Begin, or go on from a state.
+
+        Args:
+            expected: Stages that answer for every post.
+            deadline: Seconds after a post's first part at which it goes out without the sides that are missing.
+            late: Seconds after its deadline in which a late side still updates its record.
+            now: Seconds since 1970.
+            should_stop: Whether the flow is being drained, so that an end of input is none.
+            state: A snapshot.
+        """
         self._expected = expected
-        self._complete = len(expected) + 1
         self._deadline = deadline
         self._late = late
         self._now = now
+        self._should_stop = should_stop
         self._entries: dict[str, _Entry] = {}
         self._finished: Bounded[str, None] = Bounded(_REMEMBERED)
         self._alarms: list[tuple[float, str]] = []
         if state is not None:
             self._restore(state)
 
-    def on_batch(self, values: list[Side[Any]]) -> tuple[list[Record], bool]:
-        """Take sides in; records that are complete now go out."""
-        records = []
+    def on_batch(self, values: list[Part]) -> tuple[list[Record], bool]:
+        """Take posts and sides in; records that are complete now go out."""
         now = self._now()
         before = len(self._entries)
-        with step("join", len(values)):
-            for side in values:
-                record = self._take(side, now)
-                if record is not None:
-                    records.append(record)
+        records = [record for part in values if (record := self._take(part, now)) is not None]
         JOIN_PENDING.inc(len(self._entries) - before)
         return records, StatefulBatchLogic.RETAIN
 
@@ -142,7 +134,7 @@ class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
             entry = self._entries.get(global_id)
             if entry is None or time < entry.deadline:
                 continue  # it was finished meanwhile
-            if POST in entry.sides and not entry.is_out:
+            if entry.post is not None and not entry.is_out:
                 records.append(self._partial(entry))
                 if self._late > 0:
                     self._set_alarm(global_id, entry, now + self._late)
@@ -152,9 +144,9 @@ class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
 
     def on_eof(self) -> tuple[list[Record], bool]:
         """At the end of all input no more sides come; when it is only a drain, they come in the next run."""
-        if drain.is_asked():
+        if self._should_stop():
             return [], StatefulBatchLogic.RETAIN
-        records = [self._partial(it) for it in self._entries.values() if POST in it.sides and not it.is_out]
+        records = [self._partial(it) for it in self._entries.values() if it.post is not None and not it.is_out]
         for global_id, entry in list(self._entries.items()):
             self._forget(global_id, entry)
         return records, StatefulBatchLogic.RETAIN
@@ -171,39 +163,46 @@ class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
     def snapshot(self) -> dict[str, Any]:
         """Plain values; few, since nothing waits when an epoch ends unless sides come from elsewhere."""
         entries = [
-            (global_id, entry.deadline, entry.is_out, to_plain(entry.sides))
+            (global_id, entry.deadline, entry.is_out, to_plain(entry.post), to_plain(entry.sides))
             for global_id, entry in self._entries.items()
         ]
-        return {"version": 1, "entries": entries, "finished": list(self._finished)}
+        return {"version": 2, "entries": entries, "finished": list(self._finished)}
 
     def _restore(self, state: dict[str, Any]) -> None:
         for global_id in state["finished"]:
             self._finished[global_id] = None
-        for global_id, deadline, is_out, sides in state["entries"]:
-            entry = self._entries[global_id] = _Entry(deadline, from_plain(sides), is_out)
+        for global_id, deadline, is_out, *parts in state["entries"]:
+            post, sides = parts if state["version"] > 1 else _parts_of_version_1(*parts)
+            entry = self._entries[global_id] = _Entry(deadline, from_plain(post), from_plain(sides), is_out)
             self._set_alarm(global_id, entry, deadline)
         JOIN_PENDING.inc(len(self._entries))
 
-    def _take(self, side: Side[Any], now: float) -> Record | None:
-        global_id = side.global_id
+    def _take(self, part: Part, now: float) -> Record | None:
+        global_id = part.post.global_id if isinstance(part, Arrival) else part.global_id
         entry = self._entries.get(global_id)
         if entry is None:
             if global_id in self._finished:
-                if side.stage == POST:
+                if isinstance(part, Arrival):
                     DUPLICATES.inc()
                 return None
             entry = self._entries[global_id] = _Entry(0.0)
             self._set_alarm(global_id, entry, now + self._deadline)
-        if side.stage in entry.sides:
-            if side.stage == POST:
+        if isinstance(part, Arrival):
+            if entry.post is not None:
                 DUPLICATES.inc()
+                return None
+            entry.post = part
+        elif part.stage in entry.sides:
             return None
-        entry.sides[side.stage] = side
-        if len(entry.sides) == self._complete:
+        else:
+            entry.sides[part.stage] = part
+        if entry.post is not None and len(entry.sides) == len(self._expected):
             self._finish(global_id)
         elif not entry.is_out:
             return None
-        return self._record(entry, "updated", (side.stage,)) if entry.is_out else self._record(entry, "joined")
+        if entry.is_out and isinstance(part, Side):
+            return self._record(entry, "updated", (part.stage,))
+        return self._record(entry, "joined")
 
     def _finish(self, global_id: str) -> None:
         del self._entries[global_id]
@@ -214,20 +213,28 @@ class Shard(StatefulBatchLogic[Side[Any], Record, dict[str, Any]]):
         return self._record(entry, "partial")
 
     def _record(self, entry: _Entry, outcome: str, late: tuple[str, ...] = ()) -> Record:
+        assert entry.post is not None, "no record goes out without its post"
         RECORDS.labels(outcome).inc()
-        sides = dict(entry.sides)
-        post = sides.pop(POST)
-        missing = () if len(sides) == len(self._expected) else tuple(sorted(self._expected - sides.keys()))
-        return Record(cast("Post", post.value), sides, missing, post.seconds, late)
+        missing = () if len(entry.sides) == len(self._expected) else tuple(sorted(self._expected - entry.sides.keys()))
+        return Record(entry.post.post, dict(entry.sides), missing, entry.post.seconds, late)
 
     def _set_alarm(self, global_id: str, entry: _Entry, time: float) -> None:
         entry.deadline = time
         heapq.heappush(self._alarms, (time, global_id))
 
     def _forget(self, global_id: str, entry: _Entry) -> None:
-        if POST in entry.sides:
+        if entry.post is not None:
             self._finish(global_id)
         else:  # not finished: its post may yet come
             log.warning("sides without a post", global_id=global_id, sides=sorted(entry.sides))
             del self._entries[global_id]
         JOIN_PENDING.dec()
+
+
+def _parts_of_version_1(sides: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Post and sides, as plain values: version 1 kept the post among the sides."""
+    rest = dict(sides)
+    post = rest.pop("post", None)
+    if post is None:
+        return None, rest
+    return to_plain(Arrival(from_plain(post["value"]), None, post["seconds"])), rest

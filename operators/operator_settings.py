@@ -5,18 +5,19 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from connectors.connector_settings import FetchSettings, KafkaSettings, SinkSettings, SourceSettings
-from connectors.services.registry import PolledSettings
+from connectors.chosen_endpoints import ReadSettings, WriteSettings
+from connectors.connector_settings import FetchSettings
+from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
 from core.settings import LONGEST_WAIT, Group, split_at_commas
 from models.model_settings import RuntimeSettings
 from search.search_settings import SearchSettings
 
 
-class InputSettings(RuntimeSettings, FetchSettings, PolledSettings, KafkaSettings, SourceSettings):
+class InputSettings(RuntimeSettings, FetchSettings, ReadSettings):
     """What the input of a flow is made of."""
 
 
-class OutputSettings(KafkaSettings, SinkSettings, SourceSettings):
+class OutputSettings(WriteSettings):
     """What the outputs of a flow are made of."""
 
 
@@ -50,14 +51,19 @@ class TapSettings(OutputSettings):
     _split_taps = field_validator("taps_only", mode="before")(split_at_commas)
 
 
-class QuerySettings(SearchSettings, KafkaSettings, SourceSettings):
+class QuerySettings(SearchSettings, ReadSettings):
     """Where queries come from and answers go."""
 
-    queries: str = Field("", description="Where queries come from: kafka://HOST:PORT/TOPIC or a JSONL file.")
+    def check_addresses(self) -> None:
+        """Raise `SettingsError` where one cannot be: before a model is loaded."""
+        endpoint(self.queries, QUERIES_FROM)
+        for address, role in ((self.answers, ANSWERS_TO), (self.sentence_embeddings, EMBEDDINGS_TO)):
+            if address:
+                endpoint(address, role)
 
-    answers: str = Field(
-        "", description="Where answers go beside the table in the store: kafka://HOST:PORT/TOPIC or a JSONL file."
-    )
+    queries: str = Field("", description=f"Where queries come from: {QUERIES_FROM.forms()}.")
+
+    answers: str = Field("", description=f"Where answers go beside the table in the store: {ANSWERS_TO.forms()}.")
 
     query_batch: int = Field(
         32, ge=1, le=1024, description="Queries of one partition answered together, at most; a lone one never waits."
@@ -73,5 +79,5 @@ class QuerySettings(SearchSettings, KafkaSettings, SourceSettings):
 
     sentence_embeddings: str = Field(
         "",
-        description="kafka://HOST:PORT/TOPIC for each sentence with its vector, as the first version passed them on.",
+        description=f"Where each sentence goes with its vector, as the first version passed them on: {EMBEDDINGS_TO.forms()}.",
     )

@@ -2,30 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, cast
 
-from bytewax import operators as op
-from bytewax.dataflow import Dataflow, Stream
+from bytewax.dataflow import Dataflow, Stream, operator
 
-from connectors.endpoints import is_kafka, is_service, kafka_address
+from connectors.chosen_endpoints import folder_of, source_of
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
-from connectors.fetching.fetch_ahead import FetchAhead
 from connectors.fetching.web import WebLimits
-from connectors.kafka.kafka_source import KafkaTopic
-from connectors.sources import picture_folder as pictures
-from connectors.sources.json_lines import JsonLines, holds_files
-from connectors.sources.picture_folder import Pictures
-from connectors.sources.source import Source
 from connectors.sources.unpack import Unpacked
-from core.errors import SettingsError
 from core.records import Arrival, DeadLetter, Failed, Post
 from operators.operator_settings import InputSettings
+from operators.prefetching_source import PrefetchingSource
+from operators.steps import read, split
 
 
 @dataclass(frozen=True, slots=True)
-class Posts:
+class PostsIn:
     """What comes in."""
 
     oks: Stream[Arrival]
@@ -34,22 +27,17 @@ class Posts:
     """Messages that are no posts."""
 
 
-def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching | None = None) -> Posts:
+@operator
+def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching | None = None) -> PostsIn:
     """Posts from the source of the settings, with their pictures, fetched ahead as the settings or `fetched` say."""
-    source = FetchAhead(
-        Unpacked(_source(settings), settings.read_batch),
+    source = PrefetchingSource(
+        Unpacked(source_of(settings), settings.read_batch),
         fetched or fetching(settings),
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
     )
-    split = op.branch(f"{step_id}_valid", op.input(step_id, flow, source), lambda item: isinstance(item, Arrival))
-    return Posts(cast("Stream[Arrival]", split.trues), cast("Stream[DeadLetter]", split.falses))
-
-
-def check_source(settings: InputSettings) -> None:
-    """Raise `WorldError` where the source is on this machine and not there: before a flow leaves anything behind."""
-    if not is_kafka(settings.source) and not is_service(settings.source):
-        _source(settings).parts()
+    either = split("valid", read("input", flow, source), lambda item: isinstance(item, Arrival))
+    return PostsIn(cast("Stream[Arrival]", either.trues), cast("Stream[DeadLetter]", either.falses))
 
 
 class Unfetched:
@@ -62,36 +50,6 @@ class Unfetched:
         return [Arrival(post, self._NONE) for post in posts]
 
 
-def _source(settings: InputSettings) -> Source:
-    address, follow = settings.source, settings.is_followed
-    if not address:
-        raise SettingsError("no source: set MEMEWAX_SOURCE (or --from) to a file, a folder or kafka://HOST:PORT/TOPIC")
-    if is_service(address):
-        from connectors.services.registry import polled  # only where it is needed
-
-        return polled(address, settings)
-    if is_kafka(address):
-        brokers, topic = kafka_address(address)
-        return KafkaTopic(
-            brokers,
-            topic,
-            follow=follow,
-            batch=settings.read_batch,
-            config=settings.kafka,
-            timeout=settings.kafka_timeout_seconds,
-        )
-    path = Path(address)
-    if path.is_dir() and not holds_files(path) and pictures.holds_pictures(path):
-        return Pictures(path, follow=follow, parts=settings.file_parts, batch=settings.read_batch)
-    return JsonLines(
-        path,
-        follow=follow,
-        parts=settings.file_parts,
-        block_bytes=settings.file_block_bytes,
-        batch=settings.read_batch,
-    )
-
-
 def fetching(settings: InputSettings) -> Fetching:
     """How pictures are fetched; raises `SettingsError` where that is not as it must be."""
     return StandInFetcher() if settings.models == "stand-in" else fetcher(settings)
@@ -100,9 +58,8 @@ def fetching(settings: InputSettings) -> Fetching:
 def fetcher(settings: InputSettings) -> Fetcher:
     """A fetcher with the limits of the settings, for paths below the source's folder; raises `SettingsError`."""
     folder = settings.fetch_folder
-    if folder is None and not is_kafka(settings.source) and not is_service(settings.source):
-        path = Path(settings.source).resolve()
-        folder = path if path.is_dir() else path.parent
+    if folder is None:
+        folder = folder_of(settings.source)
     web = WebLimits(
         concurrency=settings.fetch_concurrency,
         bytes=settings.fetch_max_bytes,

@@ -6,42 +6,49 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-import pyarrow as pa
 
+from core.columns import Column, Integer, ListOf, Number, Struct, Table, Text, Type
 from core.records import Failed, Vector
 from search.corpus import Hit
 
-ANSWERS: Final = "answers"
-RESULTS: Final = "results"
-"""Tables of a store: answers as they are, and as the first version wrote them."""
-
-_text, _number = pa.string(), pa.float64()
-_HIT: Final = {"id": _text, "text": _text, "similarity": _number, "distance": _number, "metadata": _text}
-ANSWERS_SCHEMA: Final = pa.schema(
-    {
-        "id": _text,
-        "text": _text,
-        "corpus": _text,
-        "k": pa.int32(),
-        "model": _text,
-        "hits": pa.list_(pa.struct(_HIT)),
-        "error": pa.struct({"stage": _text, "exception": _text, "reason": _text}),
-        "timing": pa.struct({"embed": _number, "search": _number}),
-        "answered_time": _text,
-    }
+_TEXT, _NUMBER = Text(), Number()
+_HIT: Final[dict[str, Type]] = {
+    "id": _TEXT,
+    "text": _TEXT,
+    "similarity": _NUMBER,
+    "distance": _NUMBER,
+    "metadata": _TEXT,
+}
+ANSWERS: Final = Table(
+    "answers",
+    "id",
+    (
+        Column("id", _TEXT, "Of the query."),
+        Column("text", _TEXT, "What was asked; empty where it was not a text."),
+        Column("corpus", _TEXT, "Where was looked."),
+        Column("k", Integer(32), "How many of the nearest were asked for."),
+        Column("model", _TEXT, "That made the query's vector; empty where the query brought it."),
+        Column("hits", ListOf(Struct(_HIT)), "The nearest first."),
+        Column("error", Struct({"stage": _TEXT, "exception": _TEXT, "reason": _TEXT}), "Why there is no answer."),
+        Column("timing", Struct({"embed": _NUMBER, "search": _NUMBER}), "Seconds by stage."),
+        Column("answered_time", _TEXT, "When it was answered."),
+    ),
 )
-RESULTS_SCHEMA: Final = pa.schema(
-    {
-        "id": _text,
-        "user_text": _text,
-        "trump_tweet": _text,
-        "favorite_count": pa.int64(),
-        "retweet_count": pa.int64(),
-        "created_at": _text,
-        "similarity": _number,
-    }
+"""The table of answers in a store."""
+RESULTS: Final = Table(
+    "results",
+    "id",
+    (
+        Column("id", _TEXT, "Of the query."),
+        Column("user_text", _TEXT, "What was asked."),
+        Column("trump_tweet", _TEXT, "The nearest text."),
+        Column("favorite_count", Integer(), "Its favourites."),
+        Column("retweet_count", Integer(), "Its retweets."),
+        Column("created_at", _TEXT, "When it was written."),
+        Column("similarity", _NUMBER, "Its cosine with what was asked."),
+    ),
 )
-"""The first version's six columns, and the id that its look-up by text lacked."""
+"""The table of answers as the first version wrote it: its six columns, and the id that its look-up by text lacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ def _hit_row(hit: Hit) -> dict[str, Any]:
 
 def result_row(answer: Answer) -> dict[str, Any]:
     """A row as the first version wrote it; empty but for the question where there is no hit."""
-    row = dict.fromkeys(RESULTS_SCHEMA.names)
+    row: dict[str, Any] = dict.fromkeys(column.name for column in RESULTS.columns)
     row |= {"id": answer.id, "user_text": answer.text}
     if answer.hits:
         hit = answer.hits[0]

@@ -12,9 +12,9 @@ from typing import Any, Final
 import lancedb
 import numpy as np
 
-from connectors.store import cluster_events as events
+from connectors.sinks.cluster_events import CLUSTERS
 from connectors.store import posts_table as store
-from core.errors import WorldError
+from core.errors import WorldError, first_line
 from core.merges import Merges
 from core.records import ClusterEvent
 from core.times import time_or_none
@@ -57,14 +57,14 @@ class ClusterSummary:
 
 def merges_of(folder: Path) -> Merges:
     """The merges that a store knows of."""
-    rows = _rows(folder, events.TABLE, None, ["cluster", "into"])
+    rows = _rows(folder, CLUSTERS.name, None, ["cluster", "into"])
     return Merges(ClusterEvent("merge", row["cluster"], row["into"]) for row in rows if row["into"] is not None)
 
 
 def summaries(folder: Path, window: timedelta) -> list[ClusterSummary]:
     """All clusters that have posts, the largest first; raises `WorldError` where there is no store."""
     rows = [row for row in _rows(folder, store.TABLE, None, _COLUMNS) if row["cluster"] >= 0]
-    known = {row["cluster"]: row["state"] for row in _rows(folder, events.TABLE, None, ["cluster", "state"])}
+    known = {row["cluster"]: row["state"] for row in _rows(folder, CLUSTERS.name, None, ["cluster", "state"])}
     merges = merges_of(folder)
     members: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -160,5 +160,5 @@ def _rows(
         query = query.where(where) if where else query
         rows: list[dict[str, Any]] = query.limit(limit or max(1, opened.count_rows())).to_arrow().to_pylist()
     except (OSError, RuntimeError, ValueError) as error:
-        raise WorldError(f"{folder} cannot be read: {(str(error).splitlines() or [''])[0]}") from None
+        raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
     return [dict.fromkeys(columns) | row for row in rows]

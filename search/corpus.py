@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from core.errors import WorldError
+from core.errors import WorldError, first_line
 from search.corpus_layout import layout_of, vectors_of
 from search.corpus_store import beside, identity, made_id, open_table
 from search.index_choice import IndexChoice
@@ -115,7 +115,7 @@ class Corpus:
                 return 0
             changes = self._read_changes()
         except (OSError, RuntimeError, ValueError) as error:
-            raise WorldError(f"the corpus {self.name!r} cannot be read: {str(error).splitlines()[0]}") from error
+            raise WorldError(f"the corpus {self.name!r} cannot be read: {first_line(error)}") from error
         self._version = version
         self._index = self._choice.suited(self._index)
         self.model = self.model or self._layout.model(self._table)

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import orjson
 
+from connectors.sources.parse import MAX_ID_BYTES
 from core.errors import BadRecordError, SettingsError
 from search.corpus_files import CorpusRow
 
-MAX_ID_BYTES: Final = 512
 MAX_TEXT: Final = 100_000
 """Characters; models read far fewer, and a longer text is a file rather than a row."""
 

@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.errors import WorldError
+from core.errors import WorldError, first_line
 
 FORMATS: Final = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 _MAX_LINE: Final = 2**20
@@ -66,7 +66,7 @@ class RowFile:
                         self.done = file.tell()
                         yield row
         except (EOFError, gzip.BadGzipFile, ijson.JSONError, pa.ArrowInvalid, OSError) as error:
-            raise WorldError(f"{self.path} cannot be read to its end: {_first_line(error)}") from None
+            raise WorldError(f"{self.path} cannot be read to its end: {first_line(error)}") from None
         self.done = self.size
 
     def _unpacked(self, file: IO[bytes]) -> IO[bytes]:
@@ -149,7 +149,3 @@ def _cells(reader: Any) -> Iterator[FileRow]:
             yield FileRow(reader.line_num, None, "not UTF-8", raw)
         else:
             yield FileRow(reader.line_num, {name: cell or None for name, cell in zip(names, cells, strict=True)})
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

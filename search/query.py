@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 import numpy as np
-import orjson
 
-from connectors.sources.parse import MAX_BYTES, MAX_ID_BYTES
+from connectors.sources.parse import MAX_ID_BYTES, json_object
 from core.errors import BadRecordError
 from core.records import Message, Vector
 from core.times import time_or_none
@@ -59,7 +58,7 @@ def parse_query(message: Message, corpus: str) -> Query:
     """The query in `message`, of `corpus` where it names none; raises `BadQueryError` saying what is wrong."""
     id_ = _origin_id(message)
     try:
-        body = _decode(message.value)
+        body = json_object(message.value, "query")
         id_ = _shown_id(body.get("id")) or id_
         return _query(body, corpus)
     except BadQueryError:
@@ -72,7 +71,7 @@ def parse_first_version(message: Message, corpus: str) -> Query:
     """The query in a body of the first version, `{"sentence_to_encode": …}`; its id is the message's key or origin."""
     id_ = _origin_id(message)
     try:
-        text = _decode(message.value).get("sentence_to_encode")
+        text = json_object(message.value, "query").get("sentence_to_encode")
         return Query(id_, _text(text, "sentence_to_encode"), corpus)
     except BadRecordError as error:
         raise BadQueryError(str(error), id_) from None
@@ -91,18 +90,6 @@ def _shown_id(value: Any) -> str:
     """The id that an answer can carry even where the query is not valid."""
     shown = value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
     return shown if len(shown.encode()) <= MAX_ID_BYTES else ""
-
-
-def _decode(value: bytes) -> dict[str, Any]:
-    if len(value) > MAX_BYTES:
-        raise BadRecordError(f"query of {len(value)} bytes; at most {MAX_BYTES} are read")
-    try:
-        body = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise BadRecordError(f"not JSON in UTF-8: {error}") from None
-    if not isinstance(body, dict):
-        raise BadRecordError("expected a JSON object")
-    return body
 
 
 def _query(body: dict[str, Any], corpus: str) -> Query:

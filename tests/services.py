@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
+from connectors.endpoints import POSTS_FROM, endpoint
+from connectors.services.polled import Polled
 from dataflows.all_settings import Settings
 
 CLIENT_ID: Final = "id-of-tests"
@@ -21,6 +23,14 @@ ETAG_SERVICE: Final = "imgur"
 """The service that serves ETags here."""
 
 Body = dict[str, Any]
+
+
+def polled(address: str, settings: Settings) -> Polled:
+    """The source of an address, as a flow makes it."""
+    found = endpoint(address, POSTS_FROM)
+    source = found.source(settings.options_of(found), settings)
+    assert isinstance(source, Polled)
+    return source
 
 
 @dataclass(slots=True)

@@ -2,12 +2,14 @@
 
 import re
 import shlex
+from itertools import pairwise
 
 import pytest
 import typer
 import yaml
 from typer.core import TyperGroup
 
+from connectors.endpoints import ANSWERS_TO, POSTS_FROM, POSTS_TO, QUERIES_FROM, RECORDS_TO, Role, endpoint
 from core.settings import PREFIX
 from dataflows.all_settings import Settings
 from memewax.commands.app import app
@@ -53,6 +55,23 @@ ALL = [(document, words) for document in DOCUMENTS if document.endswith(".md") f
 @pytest.mark.parametrize(("document", "words"), ALL, ids=[" ".join(words) for _, words in ALL])
 def test_a_command_in_a_document_parses(document: str, words: list[str]) -> None:
     parse(words)
+
+
+def addresses(words: list[str]) -> list[tuple[str, Role]]:
+    """What a command reads and writes, with its role."""
+    roles = {
+        "run": {"--from": POSTS_FROM, "--to": RECORDS_TO},
+        "ingest": {"--to": POSTS_TO},
+        "serve": {"--from": QUERIES_FROM, "--to": ANSWERS_TO},
+    }.get(words[0], {})
+    return [(after, roles[word]) for word, after in pairwise(words) if word in roles]
+
+
+def test_addresses_in_documents_are_known() -> None:
+    named = [it for _, words in ALL for it in addresses(words)]
+    assert len(named) > 10
+    for address, role in named:
+        endpoint(address, role)
 
 
 def test_a_command_that_does_not_exist_would_be_noticed() -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import fsspec
 
+from connectors.deadlines import call_within
 from connectors.fetching.allowed import Allowed
-from connectors.fetching.deadlines import call_within
 from connectors.fetching.outcomes import FetchError, Outcome
 
 _URL: Final = re.compile(

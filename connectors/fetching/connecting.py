@@ -12,8 +12,8 @@ from typing import Any
 
 import httpcore
 
+from connectors.deadlines import Deadlines, call_within
 from connectors.fetching.allowed import Allowed
-from connectors.fetching.deadlines import Deadlines, call_within
 from connectors.fetching.outcomes import FetchError, Outcome
 from core.telemetry import FETCH_CONNECTIONS
 

@@ -1,6 +1,5 @@
 """From a picture file's bytes to pixels, at a bounded cost."""
 
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
@@ -22,13 +21,11 @@ _SIGNATURES: Final = ((b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"GIF8", 
 _MAX_SCANS: Final = 100
 """Of a progressive JPEG, which is decoded once for each; encoders make about ten."""
 
-warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a picture is told as its reason
-
-Room = Callable[[int], AbstractContextManager[object]]
+TakeRoom = Callable[[int], AbstractContextManager[object]]
 """Waits until so many pixels may be decoded."""
 
 
-def decode(data: bytes, *, max_pixels: int, max_side: int, room: Room = nullcontext) -> Pixels:
+def decode(data: bytes, *, max_pixels: int, max_side: int, room: TakeRoom = nullcontext) -> Pixels:
     """Decode a picture: first frame, upright, RGB over white, at most `max_side` a side.
 
     Returns:

@@ -17,7 +17,7 @@ from connectors.fetching.decode import decode
 from connectors.fetching.outcomes import FetchError, Outcome, outcome_of
 from connectors.fetching.room import Room
 from connectors.fetching.turns import Turns
-from connectors.fetching.web import Web, WebLimits
+from connectors.fetching.web import WebFetcher, WebLimits
 from core.records import Arrival, Failed, Pixels, Post
 from core.telemetry import DECODE_SECONDS, FETCH_BYTES, FETCH_SECONDS, FETCHES
 
@@ -52,7 +52,7 @@ class Fetcher:
         self._folder = folder.resolve() if folder else None
         self._turns: Turns[Arrival] = Turns(limits.web.concurrency, limits.per_host)
         self._room = Room(limits.pixels)
-        self._web = Web(limits.web, allowed)
+        self._web = WebFetcher(limits.web, allowed)
         self._buckets = Buckets(allowed, max_bytes=limits.web.bytes, seconds=limits.web.seconds)
 
     def start(self, posts: Sequence[Post]) -> Sequence[Future[Arrival]]:

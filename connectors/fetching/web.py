@@ -2,32 +2,41 @@
 
 import ssl
 import time
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
-import httpcore
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 from tenacity.wait import wait_random_exponential
 
+from connectors.deadlines import Deadlines
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.connecting import Connecting, Resolve, resolve
-from connectors.fetching.deadlines import Deadlines
+from connectors.fetching.guarded_transport import GuardedTransport
 from connectors.fetching.outcomes import FetchError, Outcome
-from connectors.fetching.responses import header, unpacked
+from connectors.http_client import AnswerError, HttpClient, PackingError, RedirectError, TooLargeError
 from core import __version__
 from core.telemetry import FETCH_RETRIES
 from core.times import seconds_to_wait
 
 _MAX_REDIRECTS: Final = 5
-_MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _WORTH_ANOTHER_TRY: Final = frozenset({429, 500, 502, 503, 504})
-_SPARE_BYTES: Final = 65_536
-"""A redirect's body of at most so many bytes is read, so that its connection can be used again."""
-_KEEP_SECONDS: Final = 30.0
+_HEADERS: Final = MappingProxyType(
+    {
+        "user-agent": f"memewax/{__version__}",
+        "accept": "image/*,*/*;q=0.5",
+        "accept-encoding": "identity",
+    }
+)
+_OUTCOMES: Final[Mapping[type[AnswerError], Outcome]] = MappingProxyType(
+    {
+        TooLargeError: Outcome.TOO_LARGE,
+        PackingError: Outcome.UNSUPPORTED,
+        RedirectError: Outcome.REFUSED,
+    }
+)
 _FIRST_WAIT: Final = 0.5
 
 
@@ -47,7 +56,7 @@ class WebLimits:
     tries: int
 
 
-class Web:
+class WebFetcher:
     """A client without cookies, proxies or memory of its visits; its methods may be called by many threads."""
 
     def __init__(
@@ -59,19 +68,14 @@ class Web:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._limits = limits
-        self._deadlines = Deadlines()
-        self._timeouts = {
-            "connect": limits.connect_seconds,
-            "read": limits.read_seconds,
-            "write": limits.read_seconds,
-            "pool": limits.seconds,
-        }
-        self._pool = httpcore.ConnectionPool(
-            httpx.create_ssl_context(),
-            max_connections=limits.concurrency,
-            max_keepalive_connections=limits.concurrency,
-            keepalive_expiry=_KEEP_SECONDS,
-            network_backend=Connecting(allowed, self._deadlines, find),
+        deadlines = Deadlines()
+        self._http = HttpClient(
+            _HEADERS,
+            httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds, pool=limits.seconds),
+            max_bytes=limits.bytes,
+            redirects=_MAX_REDIRECTS,
+            deadlines=deadlines,
+            transport=GuardedTransport(Connecting(allowed, deadlines, find), limits.concurrency),
         )
         self._retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, FetchError) and error.again),
@@ -84,93 +88,43 @@ class Web:
 
     def get(self, url: str) -> bytes:
         """What lies at `url`; raises `FetchError`."""
-        with self._deadlines.within(self._limits.seconds):
+        with self._http.within(self._limits.seconds):
             return self._retrying(self._try, url)
 
     def close(self) -> None:
         """End its connections."""
-        self._pool.close()
+        self._http.close()
 
     def _try(self, url: str) -> bytes:
         try:
-            return self._follow(httpx.URL(url))
-        except httpcore.TimeoutException:
-            if self._deadlines.is_over():
+            with self._http.ask("GET", url) as response:
+                _check(response)
+                return self._http.read(response)
+        except httpx.TimeoutException:
+            if self._http.is_over():
                 raise FetchError(Outcome.TIMEOUT, f"not there after {self._limits.seconds:g} s") from None
             raise FetchError(Outcome.TIMEOUT, "no connection, or no next byte, in time", again=True) from None
-        except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
-            again = not isinstance(error.__cause__, ssl.SSLCertVerificationError)
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            again = not _is_of_certificate(error)
             raise FetchError(Outcome.UNREACHABLE, str(error) or "the connection broke off", again=again) from error
-        except (httpx.InvalidURL, httpcore.LocalProtocolError):  # whose texts may hold a password of the URL
+        except (httpx.InvalidURL, httpx.LocalProtocolError):  # whose texts may hold a password of the URL
             raise FetchError(Outcome.UNSUPPORTED, "no URL that can be fetched") from None
-
-    def _follow(self, url: httpx.URL) -> bytes:
-        for _ in range(1 + _MAX_REDIRECTS):
-            target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-            with self._pool.stream(
-                "GET", target, headers=_headers(url), extensions={"timeout": self._timeouts}
-            ) as response:
-                moved = header(response, b"location")
-                if response.status not in _MOVED or not moved:
-                    return self._read(response)
-                url = _joined(url, moved)
-                _drain(response)
-        raise FetchError(Outcome.HTTP_ERROR, f"more than {_MAX_REDIRECTS} redirects")
-
-    def _read(self, response: httpcore.Response) -> bytes:
-        if not 200 <= response.status < 300:
-            again = response.status in _WORTH_ANOTHER_TRY
-            after = seconds_to_wait(header(response, b"retry-after"), time.time())
-            raise FetchError(Outcome.HTTP_ERROR, f"HTTP {response.status}", again=again, after=after)
-        declared = header(response, b"content-length") or ""
-        if declared.isdecimal() and int(declared) > self._limits.bytes:  # believed only where it says too much
-            raise self._too_large()
-        data = bytearray()
-        for chunk in unpacked(self._bounded(response.iter_stream()), response, self._limits.bytes):
-            data += chunk
-            if len(data) > self._limits.bytes:
-                raise self._too_large()
-        return bytes(data)
-
-    def _bounded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        read = 0
-        for chunk in chunks:
-            read += len(chunk)
-            if read > self._limits.bytes:
-                raise self._too_large()
-            yield chunk
-
-    def _too_large(self) -> FetchError:
-        return FetchError(Outcome.TOO_LARGE, f"more than {self._limits.bytes} bytes")
+        except AnswerError as error:
+            raise FetchError(_OUTCOMES.get(type(error), Outcome.HTTP_ERROR), str(error)) from None
 
 
-def _headers(url: httpx.URL) -> list[tuple[str, str]]:
-    headers = [
-        ("user-agent", f"memewax/{__version__}"),
-        ("accept", "image/*,*/*;q=0.5"),
-        ("accept-encoding", "identity"),
-    ]
-    if url.userinfo:
-        headers.append(("authorization", f"Basic {b64encode(unquote_to_bytes(url.userinfo)).decode()}"))
-    return headers
+def _check(response: httpx.Response) -> None:
+    """Raise `FetchError` where the server answers, and not with what was asked for."""
+    status = response.status_code
+    if not 200 <= status < 300:
+        after = seconds_to_wait(response.headers.get("retry-after"), time.time())
+        raise FetchError(Outcome.HTTP_ERROR, f"HTTP {status}", again=status in _WORTH_ANOTHER_TRY, after=after)
 
 
-def _joined(url: httpx.URL, target: str) -> httpx.URL:
-    try:
-        moved = url.join(target)
-    except (httpx.InvalidURL, ValueError):
-        raise FetchError(Outcome.HTTP_ERROR, "a redirect to what is no URL") from None
-    if moved.scheme not in {"http", "https"}:
-        raise FetchError(Outcome.REFUSED, f"a redirect to {moved.scheme}://")
-    return moved
-
-
-def _drain(response: httpcore.Response) -> None:
-    read = 0
-    for chunk in response.iter_stream():
-        read += len(chunk)
-        if read > _SPARE_BYTES:
-            return
+def _is_of_certificate(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__
+    return error is not None
 
 
 _backoff: Final = wait_random_exponential(multiplier=_FIRST_WAIT)

@@ -1,18 +1,13 @@
 """Messages into Kafka topics, each delivered before the epoch that it belongs to is snapshot."""
 
 import threading
-import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final, Literal
 
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
-
 from connectors.kafka.kafka_client import base_config
-from connectors.kafka.topic_writer import OVERHEAD, KafkaWriter, OutMessage
+from connectors.kafka.topic_writer import KafkaWriter
+from connectors.sinks.sink import OVERHEAD, Mark, MessageSink, OutMessage, Writer
 from core.errors import WorldError
-
-__all__ = ["KafkaSink", "KafkaSinkPart", "OutMessage"]
 
 _PARTS: Final = 8
 """Writers of a flow; fixed, since Bytewax keeps state by their names. Processes beyond the eighth write nothing."""
@@ -20,11 +15,11 @@ _CUT_HEADER: Final = "memewax.value-bytes"
 _DEFAULT_MAX_BYTES: Final = 1_000_000
 
 
-class KafkaSink(FixedPartitionedSink[OutMessage, None]):
-    """Writes items `(key, OutMessage)`, at least once; items of one key keep their order.
+class KafkaSink(MessageSink):
+    """Writes messages, at least once; those of one key keep their order.
 
-    A message larger than `max_bytes` would be refused for ever. So a flow compares `OutMessage.size` before the sink
-    and makes a dead letter of what is too large; one that comes here all the same is a `WorldError`. A topic of dead
+    A message larger than `max_bytes` would be refused for ever. So a flow asks `fits` before the sink and makes a dead
+    letter of what is too large; one that comes here all the same is a `WorldError`. A topic of dead
     letters has no such way out: with `oversize="cut"` the value is cut to fit, and the header `memewax.value-bytes`
     says how long it was.
 
@@ -36,6 +31,8 @@ class KafkaSink(FixedPartitionedSink[OutMessage, None]):
         oversize: What to do with a message larger than `max_bytes`.
     """
 
+    has_headers = True
+
     def __init__(
         self,
         brokers: str,
@@ -45,7 +42,7 @@ class KafkaSink(FixedPartitionedSink[OutMessage, None]):
         oversize: Literal["raise", "cut"] = "raise",
     ) -> None:
         self.topics = topics
-        self.max_bytes = int(config.get("message.max.bytes", _DEFAULT_MAX_BYTES))
+        self.max_bytes: int = int(config.get("message.max.bytes", _DEFAULT_MAX_BYTES))
         """librdkafka's `message.max.bytes`; its default lies a little below the default of Kafka's topics."""
         self._brokers = brokers
         self._oversize = oversize
@@ -65,24 +62,20 @@ class KafkaSink(FixedPartitionedSink[OutMessage, None]):
     def check(self) -> None:
         """Raise `WorldError` where broker or topic is not there, `SettingsError` where a property is wrong.
 
-        To be called before a flow starts: Bytewax builds a part only when the first item for it has come.
+        To be called before a flow starts: Bytewax opens a part only when the first item for it has come.
         """
         KafkaWriter(self.topics, self._brokers, self._config, self._timeout)
 
-    def list_parts(self) -> list[str]:
+    def parts(self) -> list[str]:
         """The same parts for any number of processes."""
         return [str(part) for part in range(_PARTS)]
 
-    def part_fn(self, item_key: str) -> int:
-        """The part of a key, the same in every process and run."""
-        return zlib.crc32(item_key.encode())
-
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "KafkaSinkPart":  # noqa: ARG002
+    def open(self, part: str, mark: Mark) -> "KafkaPartWriter":  # noqa: ARG002 - nothing is kept of a topic
         """Begin to write; raises `WorldError` where broker or topic is not there."""
-        with self._lock:  # workers that are threads build their parts at the same time
+        with self._lock:  # workers that are threads open their parts at the same time
             if self._writer is None or self._writer.broken:
                 self._writer = KafkaWriter(self.topics, self._brokers, self._config, self._timeout)
-            return KafkaSinkPart(self._writer, self._fit)
+            return KafkaPartWriter(self._writer, self._fit)
 
     def _fit(self, message: OutMessage) -> OutMessage:
         excess = message.size - self.max_bytes
@@ -97,19 +90,19 @@ class KafkaSink(FixedPartitionedSink[OutMessage, None]):
             )
         was = (_CUT_HEADER, str(len(message.value)).encode())
         kept = max(0, len(message.value) - excess - OVERHEAD)  # the header needs room too
-        return replace(message, value=message.value[:kept], headers=(*message.headers, was))
+        return message._replace(value=message.value[:kept], headers=(*message.headers, was))
 
 
-class KafkaSinkPart(StatefulSinkPartition[OutMessage, None]):
+class KafkaPartWriter(Writer[OutMessage]):
     """One of the parts of a flow's output; those of one process share a producer."""
 
     def __init__(self, writer: KafkaWriter, fit: Callable[[OutMessage], OutMessage]) -> None:
         self._writer = writer
         self._fit = fit
 
-    def write_batch(self, values: list[OutMessage]) -> None:
+    def write(self, items: list[OutMessage]) -> None:
         """Hand over messages; raises `WorldError` where one handed over before could not be delivered."""
-        for message in values:
+        for message in items:
             self._writer.write(self._fit(message))
         self._writer.check()
 

@@ -2,37 +2,16 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.kafka.kafka_client import UNDELIVERED, Health, ask, bad_config, world_error
+from connectors.sinks.sink import OutMessage
 from core.telemetry import log
 
 _CREATED_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
-OVERHEAD: Final = 128
-"""Bytes that Kafka adds to a message sent alone, at most; a header adds up to ten more."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutMessage:
-    """A message to be written; the key decides on the partition, as in Java's clients (murmur2)."""
-
-    key: bytes | None
-    value: bytes
-    headers: tuple[tuple[str, bytes | None], ...] = ()
-    topic: str | None = None
-    """One of the writer's; None: its first."""
-
-    @property
-    def size(self) -> int:
-        """Bytes that count against the topic's `max.message.bytes`, uncompressed; rounded up."""
-        size = OVERHEAD + len(self.value) + len(self.key or b"")
-        for name, value in self.headers:
-            size += 10 + len(name) + len(value or b"")
-        return size
 
 
 class KafkaWriter:

@@ -8,7 +8,7 @@ import orjson
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_never
 from tenacity.wait import wait_exponential_jitter
 
-from connectors.services.api_web import Answer, TroubleError, Web
+from connectors.services.api_web import ApiAnswer, ApiWeb, TroubleError
 from connectors.services.clock import Clock
 from connectors.services.pace import Gate, Quota
 from connectors.services.refusals import reason_in, refused
@@ -44,8 +44,8 @@ class Authority(Protocol):
     variables: str
     """The settings that hold it."""
 
-    def headers(self, web: Web) -> Mapping[str, str]:
-        """To be sent with each request; raises as `Web.ask` does, and `WorldError` where they are refused."""
+    def headers(self, web: ApiWeb) -> Mapping[str, str]:
+        """To be sent with each request; raises as `ApiWeb.ask` does, and `WorldError` where they are refused."""
 
     def params(self) -> Mapping[str, str]:
         """To be sent with each request."""
@@ -54,7 +54,7 @@ class Authority(Protocol):
         """Whether asking again would send other headers, after these were refused."""
 
 
-class Client:
+class ApiClient:
     """Asks one service for one reader; those of a service share its gate and its authority."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Client:
         quotas: Sequence[Quota],
         *,
         gate: Gate,
-        web: Web,
+        web: ApiWeb,
         clock: Clock,
         manners: Manners,
     ) -> None:
@@ -80,15 +80,22 @@ class Client:
         self._tags: dict[str, str] = {}
 
     def get(
-        self, path: str, params: Mapping[str, str | int], read: Callable[[Any], T], *, watch: bool = False
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        read: Callable[[Any], T],
+        *,
+        watch: bool = False,
+        decode: Callable[[ApiAnswer], Any] | None = None,
     ) -> T | None:
-        """What `read` makes of the JSON at `path`.
+        """What `read` makes of the JSON at `path`, or of what `decode` makes of the answer.
 
         Args:
-            path: Below the base; it appears in errors.
+            path: Below the base, or a whole URL where there is none; it appears in errors.
             params: The query.
-            read: Raises `TroubleError` where the JSON is not what was asked for.
-            watch: Answer with None where nothing has changed since the last such question (ETag).
+            read: Raises `TroubleError` where that is not what was asked for.
+            watch: ApiAnswer with None where nothing has changed since the last such question (ETag).
+            decode: Raises `TroubleError` where the answer is of another form.
 
         Raises:
             WorldError: where the service refuses, does not know the path, or keeps failing.
@@ -103,14 +110,14 @@ class Client:
             reraise=True,
         )
         try:
-            return retrying(self._get, path, params, read, watch)
+            return retrying(self._get, path, params, lambda it: read((decode or _json)(it)), watch)
         except TroubleError as trouble:
             raise WorldError(
                 f"{self._service} does not answer as it should, {self._manners.attempts} times in a row: {trouble}; "
                 "run the same command again later and it goes on"
             ) from None
 
-    def _get(self, path: str, params: Mapping[str, str | int], read: Callable[[Any], T], watch: bool) -> T | None:
+    def _get(self, path: str, params: Mapping[str, str | int], read: Callable[[ApiAnswer], T], watch: bool) -> T | None:
         answer = self._ask(path, params, watch)
         if answer.status == 401 and self._authority.renew():
             answer = self._ask(path, params, watch)
@@ -124,7 +131,7 @@ class Client:
             self._count("refused")
             raise refused(answer, self._service, path, self._authority.variables)
         try:
-            found = read(_json(answer))
+            found = read(answer)
         except TroubleError:
             self._count("failed")
             raise
@@ -133,14 +140,15 @@ class Client:
             self._tags[path] = answer.headers["etag"]
         return found
 
-    def _ask(self, path: str, params: Mapping[str, str | int], watch: bool) -> Answer:
+    def _ask(self, path: str, params: Mapping[str, str | int], watch: bool) -> ApiAnswer:
         with self._gate.lock:
             self._wait_at_gate()
             tag = self._tags.get(path) if watch else None
             try:
                 headers = {**self._authority.headers(self._web), **({"if-none-match": tag} if tag else {})}
                 query = {**params, **self._authority.params()}
-                answer = self._web.ask("GET", f"{self._base}/{path}", headers=headers, params=query)
+                url = f"{self._base}/{path}" if self._base else path
+                answer = self._web.ask("GET", url, headers=headers, params=query)
             except TroubleError:
                 self._count("failed")
                 raise
@@ -173,7 +181,7 @@ class Client:
         SERVICE_REQUESTS.labels(self._service, outcome).inc()
 
 
-def _json(answer: Answer) -> Any:
+def _json(answer: ApiAnswer) -> Any:
     try:
         body = orjson.loads(answer.body)
     except orjson.JSONDecodeError:

@@ -1,17 +1,13 @@
-"""Asking a web server, within bounds of time and size."""
+"""Asking the server of a service; what went wrong is told without its URL, since a key may be part of one."""
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
 
-from connectors.services.clock import Clock
+from connectors.http_client import AnswerError, HttpClient, TooLargeError
 
 _MAX_BYTES: Final = 32 * 2**20
-
-for _name in ("httpx", "httpcore"):  # they log whole URLs and headers, keys among them
-    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class TroubleError(Exception):
@@ -19,7 +15,7 @@ class TroubleError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """What a server said."""
 
     status: int
@@ -27,35 +23,33 @@ class Answer:
     body: bytes
 
 
-class Web:
-    """A client of one server. Its errors name no URL, since a key may be part of one."""
+class ApiWeb:
+    """A client of one server, which the settings name."""
 
-    def __init__(self, seconds: float, clock: Clock, user_agent: str) -> None:
+    def __init__(self, seconds: float, user_agent: str) -> None:
         self._seconds = seconds
-        self._clock = clock
-        self._client = httpx.Client(timeout=seconds, headers={"user-agent": user_agent})
+        headers = {"user-agent": user_agent, "accept-encoding": "gzip"}
+        self._http = HttpClient(headers, httpx.Timeout(seconds), max_bytes=_MAX_BYTES)
 
-    def ask(self, method: str, url: str, **options: Any) -> Answer:
+    def ask(self, method: str, url: str, **options: Any) -> ApiAnswer:
         """Send a request; raises `TroubleError` where there is no whole answer in time.
 
-        httpx counts its timeout anew for each read, so a body that trickles in has twice the time at most.
+        The time of all of it is looked at after each read, so a body that trickles in has twice the time at most.
         """
-        body = bytearray()
-        end = self._clock.now() + self._seconds
-        try:
-            with self._client.stream(method, url, **options) as response:
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > _MAX_BYTES:
-                        raise TroubleError(f"an answer of more than {_MAX_BYTES} bytes")
-                    if self._clock.now() > end:
-                        raise TroubleError(f"no whole answer within {self._seconds:g} s")
-        except httpx.TimeoutException:
-            raise TroubleError(f"no answer within {self._seconds:g} s") from None
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            raise TroubleError(f"{type(error).__name__}: {error}") from None
-        return Answer(response.status_code, response.headers, bytes(body))
+        with self._http.within(self._seconds):
+            try:
+                with self._http.ask(method, url, **options) as response:
+                    return ApiAnswer(response.status_code, response.headers, self._http.read(response))
+            except httpx.TimeoutException:
+                answer = "whole answer" if self._http.is_over() else "answer"
+                raise TroubleError(f"no {answer} within {self._seconds:g} s") from None
+            except httpx.TransportError as error:
+                raise TroubleError(f"{type(error).__name__}: {error}") from None
+            except TooLargeError as error:
+                raise TroubleError(f"an answer of {error}") from None
+            except AnswerError as error:
+                raise TroubleError(f"an answer that cannot be used: {error}") from None
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._http.close()

@@ -7,13 +7,15 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, SecretStr
 
-from connectors.services.api_client import Client
-from connectors.services.api_web import TroubleError, Web
-from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
+from connectors.services.api_client import ApiClient
+from connectors.services.api_web import ApiWeb, TroubleError
+from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
 from connectors.services.pace import Quota
+from connectors.services.poll_settings import PollSettings
+from connectors.services.polled import Opening
 from connectors.services.refusals import MissingError
+from connectors.services.service import Service
 from core.errors import SettingsError
-from core.settings import Group
 
 QUOTAS: Final = (
     Quota("x-ratelimit-userremaining", "x-ratelimit-userreset"),
@@ -27,7 +29,7 @@ _KINDS: Final = {
 }
 
 
-class ImgurSettings(Group):
+class ImgurSettings(PollSettings):
     """Who asks Imgur, and where."""
 
     imgur_client_id: SecretStr = Field(
@@ -38,6 +40,20 @@ class ImgurSettings(Group):
     imgur_url: str = Field("https://api.imgur.com/3", pattern="^https?://.", description="Where Imgur's API is.")
 
 
+class Imgur(Service[ImgurSettings]):
+    """Galleries, tags, subreddits and users of Imgur."""
+
+    name = "imgur"
+    names_help = "hot, top, new, r/NAME, tag/NAME or user/NAME"
+
+    def opening(self, settings: ImgurSettings) -> Opening:
+        """Opens galleries; raises `SettingsError` where a name can be none, or the key is not set."""
+        for name in self.names:
+            path_of(name)
+        self.need("an application at https://api.imgur.com/oauth2/addclient", imgur_client_id=settings.imgur_client_id)
+        return self.opened_by(Gallery, settings.imgur_url, ClientId(settings.imgur_client_id), QUOTAS)
+
+
 class ClientId:
     """The id of an application, which is all that Imgur asks for where nobody's own pictures are meant."""
 
@@ -46,9 +62,9 @@ class ClientId:
     def __init__(self, client_id: SecretStr) -> None:
         self._client_id = client_id
 
-    def headers(self, web: Web) -> Mapping[str, str]:  # noqa: ARG002
+    def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
         """The id."""
-        return {"authorization": f"Client-ID {self._client_id.get_secret_value()}"}
+        return {"authorization": f"ApiClient-ID {self._client_id.get_secret_value()}"}
 
     def params(self) -> Mapping[str, str]:
         """None."""
@@ -65,7 +81,7 @@ class Gallery(Listing):
     service = "imgur"
     shifts = True
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: ApiClient, name: str) -> None:
         self._client = client
         self._name = name
         self._path = path_of(name)
@@ -77,7 +93,7 @@ class Gallery(Listing):
         path = f"{self._path}/{number}"
         return self._client.get(path, params, lambda body: page_of(body, number), watch=cursor is None)
 
-    def look(self, item: Item) -> Found | Reason:
+    def look(self, item: ListingItem) -> ServicePost | Reason:
         """The picture or the album in an item; the pictures that a listing leaves out of an album are asked for."""
         entry = _Entry.model_validate(item.body)
         if entry.images is not None and len(entry.images) < (entry.images_count or 0):
@@ -133,12 +149,12 @@ def page_of(body: Any, number: int = 0) -> Page:
     return Page([_item(entry) for entry in entries], number + 1 if entries else None)
 
 
-def look(item: Item) -> Found | Reason:
+def look(item: ListingItem) -> ServicePost | Reason:
     """The picture or the album in an item, as it is; raises `ValueError` where it has not the form that is known."""
     return found_in(_Entry.model_validate(item.body), "")
 
 
-def found_in(entry: _Entry, channel: str) -> Found | Reason:
+def found_in(entry: _Entry, channel: str) -> ServicePost | Reason:
     """The post of an entry."""
     if entry.is_ad:
         return "other"
@@ -149,7 +165,7 @@ def found_in(entry: _Entry, channel: str) -> Found | Reason:
     pictures = [_picture(image, captioned=is_album) for image in images]
     if all(isinstance(picture, str) for picture in pictures) and len(pictures) == 1:
         return pictures[0] if isinstance(pictures[0], str) else "other"
-    return Found(
+    return ServicePost(
         id=entry.id,
         author=entry.account_url or "",
         created=entry.datetime,
@@ -173,13 +189,13 @@ def _list(body: Any) -> list[Any]:
     return data
 
 
-def _item(entry: Any) -> Item:
+def _item(entry: Any) -> ListingItem:
     known = entry if isinstance(entry, dict) else {}
     name = known.get("id")
     return item_of(entry, str(name) if name else None, known.get("datetime"))
 
 
-def _picture(image: _Image, *, captioned: bool) -> Picture | Reason:
+def _picture(image: _Image, *, captioned: bool) -> ServicePicture | Reason:
     kind = image.type or ""
     if kind.startswith("video/"):
         return "video"
@@ -187,7 +203,7 @@ def _picture(image: _Image, *, captioned: bool) -> Picture | Reason:
     if not url.startswith(("http://", "https://")):
         return "removed"
     texts = (image.title, image.description) if captioned else (image.description,)
-    return Picture(url, html.unescape("\n".join(filter(None, texts))))
+    return ServicePicture(url, html.unescape("\n".join(filter(None, texts))))
 
 
 def _score(entry: _Entry) -> int:

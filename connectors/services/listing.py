@@ -15,11 +15,11 @@ Cursor = str | int
 Reason = Literal["text", "video", "link", "removed", "other"]
 """Why an item of a listing is no post: the only labels of its metric."""
 
-Body = Mapping[str, Any]
+PostBody = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ListingItem:
     """An entry of a listing, not looked at more closely yet."""
 
     id: str
@@ -36,13 +36,13 @@ class Item:
 class Page:
     """A page of a listing."""
 
-    items: Sequence[Item]
+    items: Sequence[ListingItem]
     next: Cursor | None
     """The page with older items; None where this is the last one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ServicePicture:
     """One picture of an item."""
 
     url: str
@@ -50,7 +50,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ServicePost:
     """What an item says, whatever the service."""
 
     id: str
@@ -58,7 +58,7 @@ class Found:
     created: float
     title: str
     score: int
-    pictures: Sequence[Picture | Reason]
+    pictures: Sequence[ServicePicture | Reason]
     """In a gallery, an entry that is no picture keeps its number and says what it is."""
     permalink: str
     channel: str
@@ -72,7 +72,7 @@ class Listing(ABC):
     """One place of a service where posts appear."""
 
     service: str
-    """`reddit`, `imgur` or `tumblr`; the end of each `global_id`."""
+    """Its name: the end of each `global_id`."""
     shifts: bool = False
     """Whether pages are counted from the newest item, so that items move between them while one reads."""
 
@@ -80,15 +80,15 @@ class Listing(ABC):
     def page(self, cursor: Cursor | None) -> Page | None:
         """Ask for a page, the newest one where `cursor` is None: then None says that it is as it was.
 
-        Raises as `Client.get` does.
+        Raises as `ApiClient.get` does.
         """
 
     @abstractmethod
-    def look(self, item: Item) -> Found | Reason:
+    def look(self, item: ListingItem) -> ServicePost | Reason:
         """What an item is; raises `ValueError` where it has not the form that is known."""
 
 
-def posts_of(found: Found, service: str, now: datetime) -> list[Body]:
+def posts_of(found: ServicePost, service: str, now: datetime) -> list[PostBody]:
     """The posts of an item: one, or of a gallery one for each picture, numbered from 1 by its place there."""
     common = {
         "author": found.author,
@@ -111,13 +111,13 @@ def posts_of(found: Found, service: str, now: datetime) -> list[Body]:
             **common,
         }
         for number, picture in enumerate(found.pictures, 1)
-        if isinstance(picture, Picture)
+        if isinstance(picture, ServicePicture)
     ]
 
 
-def item_of(body: Any, name: str | None, created: Any, *, pinned: bool = False) -> Item:
+def item_of(body: Any, name: str | None, created: Any, *, pinned: bool = False) -> ListingItem:
     """An item by its name; one without a name, which nobody will understand, by what it holds."""
-    return Item(
+    return ListingItem(
         name or f"unnamed-{zlib.crc32(as_json(body)):08x}",
         float(created) if isinstance(created, int | float) else 0.0,
         body,

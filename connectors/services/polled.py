@@ -2,7 +2,6 @@
 
 import math
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from queue import Empty, Queue
@@ -14,6 +13,7 @@ from connectors.services.listing import Listing
 from connectors.services.rounds import Polling, Rounds
 from connectors.sources.source import Position, Reader, Source, Unit
 from core.errors import WorldError
+from core.partitions import part_of
 
 _VERSION: Final = 1
 _PARTS: Final = 8
@@ -57,7 +57,7 @@ class Polled(Source):
             )
         seen: dict[str, Position] = resume["listings"] if resume else {}
         number = int(part.rpartition("#")[2])
-        mine = [name for name in self._names if zlib.crc32(name.encode()) % _PARTS == number]
+        mine = [name for name in self._names if part_of(name, _PARTS) == number]
         return PartReader({name: self._reader(name, seen.get(name)) for name in mine}, seen)
 
     def _reader(self, name: str, resume: Position | None) -> "PollReader":

@@ -2,17 +2,22 @@
 
 import html
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, Field, SecretStr
 
-from connectors.services.api_client import Client
+from connectors.services.api_client import ApiClient
 from connectors.services.api_web import TroubleError
-from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
+from connectors.services.clock import WallClock
+from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
 from connectors.services.pace import Quota
-from core.settings import Group
+from connectors.services.poll_settings import PollSettings
+from connectors.services.polled import Opening
+from connectors.services.reddit_token import Token
+from connectors.services.service import Service
 
 QUOTAS: Final = (Quota("x-ratelimit-remaining", "x-ratelimit-reset"),)
 _PAGE: Final = 100
@@ -24,7 +29,7 @@ _IMGUR_PAGE: Final = re.compile(r"/(\w{5,8})$")
 """A page with one picture, whose file has the same name."""
 
 
-class RedditSettings(Group):
+class RedditSettings(PollSettings):
     """Who asks Reddit, and where."""
 
     reddit_client_id: SecretStr = Field(
@@ -49,12 +54,34 @@ class RedditSettings(Group):
     )
 
 
+class Reddit(Service[RedditSettings]):
+    """Subreddits and users of Reddit."""
+
+    name = "reddit"
+    names_help = "a subreddit, or u/NAME"
+
+    def opening(self, settings: RedditSettings) -> Opening:
+        """Opens subreddits; raises `SettingsError` where the keys are not set."""
+        self.need(
+            "an application of type 'script' at https://www.reddit.com/prefs/apps",
+            reddit_client_id=settings.reddit_client_id,
+            reddit_client_secret=settings.reddit_client_secret,
+        )
+        token = Token(
+            settings.reddit_token_url,
+            settings.reddit_client_id,
+            settings.reddit_client_secret,
+            WallClock(threading.Event()),
+        )
+        return self.opened_by(Subreddit, settings.reddit_url, token, QUOTAS, settings.reddit_user_agent)
+
+
 class Subreddit(Listing):
     """The new posts of a subreddit (`memes`) or of a user (`u/name`)."""
 
     service = "reddit"
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: ApiClient, name: str) -> None:
         self._client = client
         kind, _, user = name.rpartition("/")
         self._is_user = kind in {"u", "user"}
@@ -70,7 +97,7 @@ class Subreddit(Listing):
             params["after"] = cursor
         return self._client.get(self._path, params, page_of, watch=cursor is None)
 
-    def look(self, item: Item) -> Found | Reason:
+    def look(self, item: ListingItem) -> ServicePost | Reason:
         """The post in an item, with its picture or its gallery."""
         return look(item)
 
@@ -137,7 +164,7 @@ def page_of(body: Any) -> Page:
     return Page([_item(child) for child in children], data.get("after") or None)
 
 
-def look(item: Item) -> Found | Reason:
+def look(item: ListingItem) -> ServicePost | Reason:
     """The post in an item; raises `ValueError` where it has not the form that is known."""
     thing = _Thing.model_validate(item.body)
     if thing.kind != "t3":  # a comment or a subreddit, in listings of both
@@ -150,7 +177,7 @@ def look(item: Item) -> Found | Reason:
     pictures = _pictures(post)
     if isinstance(pictures, str):
         return pictures
-    return Found(
+    return ServicePost(
         id=post.id,
         author=post.author or "",
         created=post.created_utc,
@@ -164,7 +191,7 @@ def look(item: Item) -> Found | Reason:
     )
 
 
-def _item(child: Any) -> Item:
+def _item(child: Any) -> ListingItem:
     data = child.get("data") if isinstance(child, dict) else None
     data = data if isinstance(data, dict) else {}
     name = data.get("name") or data.get("id")
@@ -176,7 +203,7 @@ def _item(child: Any) -> Item:
     )
 
 
-def _pictures(post: _Post) -> list[Picture | Reason] | Reason:
+def _pictures(post: _Post) -> list[ServicePicture | Reason] | Reason:
     if post.is_self:
         return "text"
     for it in (post, *(post.crosspost_parent_list or ())):  # a crosspost of a gallery has it in its parent
@@ -185,17 +212,17 @@ def _pictures(post: _Post) -> list[Picture | Reason] | Reason:
     if post.is_gallery:
         return "removed"  # a gallery whose pictures are gone
     found = _picture_at(html.unescape(post.url_overridden_by_dest or post.url), post)
-    return [Picture(found[0])] if isinstance(found, tuple) else found
+    return [ServicePicture(found[0])] if isinstance(found, tuple) else found
 
 
-def _of_gallery(entry: _Entry, media: Mapping[str, _Media]) -> Picture | Reason:
+def _of_gallery(entry: _Entry, media: Mapping[str, _Media]) -> ServicePicture | Reason:
     one = media.get(entry.media_id)
     if one is None or one.status != "valid":
         return "removed"
     url = one.s.u or one.s.gif
     if url is None:
         return "video" if one.s.mp4 or one.e == "RedditVideo" else "other"
-    return Picture(html.unescape(url), html.unescape(entry.caption or ""))
+    return ServicePicture(html.unescape(url), html.unescape(entry.caption or ""))
 
 
 def _picture_at(url: str, post: _Post) -> tuple[str] | Reason:

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 from pydantic import SecretStr
 
-from connectors.services.api_web import TroubleError, Web
+from connectors.services.api_web import ApiWeb, TroubleError
 from connectors.services.clock import Clock
 from core.errors import WorldError
 
@@ -32,7 +32,7 @@ class Token:
         self._token: SecretStr | None = None
         self._ends = 0.0
 
-    def headers(self, web: Web) -> Mapping[str, str]:
+    def headers(self, web: ApiWeb) -> Mapping[str, str]:
         """The token, asked for where there is none that is good."""
         with self._lock:
             if self._token is None or self._clock.now() >= self._ends:
@@ -49,7 +49,7 @@ class Token:
         self._token = None
         return True
 
-    def _ask(self, web: Web) -> None:
+    def _ask(self, web: ApiWeb) -> None:
         key = (self._client_id.get_secret_value(), self._secret.get_secret_value())
         answer = web.ask("POST", self._url, data={"grant_type": "client_credentials"}, auth=key)
         if answer.status == 429 or answer.status >= 500:

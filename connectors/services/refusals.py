@@ -4,7 +4,7 @@ from typing import Final
 
 import orjson
 
-from connectors.services.api_web import Answer
+from connectors.services.api_web import ApiAnswer
 from core.errors import WorldError
 
 _REASONS: Final = (("reason",), ("message",), ("data", "error"), ("meta", "msg"))
@@ -15,7 +15,7 @@ class MissingError(WorldError):
     """A service has no such thing, or has it no more."""
 
 
-def refused(answer: Answer, service: str, path: str, variables: str) -> WorldError:
+def refused(answer: ApiAnswer, service: str, path: str, variables: str) -> WorldError:
     """Why there is no answer for `path`, as an error to be raised; `variables` hold the key that was shown."""
     reason = reason_in(answer)
     said = f"HTTP {answer.status}" + (f", {reason}" if reason else "")
@@ -32,7 +32,7 @@ def refused(answer: Answer, service: str, path: str, variables: str) -> WorldErr
     return WorldError(f"{service} refuses to answer for {path} ({said})")
 
 
-def reason_in(answer: Answer) -> str:
+def reason_in(answer: ApiAnswer) -> str:
     """What the body of an error says, where it is short and plain."""
     try:
         body = orjson.loads(answer.body)

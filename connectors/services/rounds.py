@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from connectors.services.clock import Clock
-from connectors.services.listing import Item, Listing, Page, as_json, posts_of
+from connectors.services.listing import Listing, ListingItem, Page, as_json, posts_of
 from connectors.services.round import Round
 from connectors.sources.source import Position, Unit
 from core.errors import WorldError
@@ -67,7 +67,7 @@ class Rounds:
     def units(self) -> Iterator[Unit]:
         """Posts, oldest first within a page; ends after one round unless the listing is followed.
 
-        A unit without posts says that the round is over. Raises as `Client.get` does.
+        A unit without posts says that the round is over. Raises as `ApiClient.get` does.
         """
         pages = self._polling.pages
         if self._round is not None:  # it was interrupted
@@ -114,7 +114,7 @@ class Rounds:
         this.cursor = this.depth - 1
         return True
 
-    def _is_end(self, page: Page, tail: list[Item], this: Round) -> bool:
+    def _is_end(self, page: Page, tail: list[ListingItem], this: Round) -> bool:
         if page.next is None:
             if self._known and not this.pages and tail and not self._is_known(tail):
                 log.warning("the service lists no more, and what was read before was not met", source=self._name)
@@ -130,7 +130,7 @@ class Rounds:
             return True
         return False
 
-    def _is_known(self, tail: list[Item]) -> bool:
+    def _is_known(self, tail: list[ListingItem]) -> bool:
         return all(
             (item.id in self._known and item.id not in self._loose)
             or (self._floor is not None and 0 < item.created < self._floor)
@@ -160,7 +160,7 @@ class Rounds:
         if messages:
             yield Unit(messages, self._position())
 
-    def _messages(self, item: Item) -> list[Message]:
+    def _messages(self, item: ListingItem) -> list[Message]:
         origin = f"{self._name}@{item.id}"
         try:
             found = self._listing.look(item)

@@ -11,12 +11,14 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, SecretStr
 
-from connectors.services.api_client import Client
-from connectors.services.api_web import TroubleError, Web
-from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason, item_of
+from connectors.services.api_client import ApiClient
+from connectors.services.api_web import ApiWeb, TroubleError
+from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
 from connectors.services.markup import read_html
 from connectors.services.pace import Quota
-from core.settings import Group
+from connectors.services.poll_settings import PollSettings
+from connectors.services.polled import Opening
+from connectors.services.service import Service
 
 QUOTAS: Final = (
     Quota("x-ratelimit-perhour-remaining", "x-ratelimit-perhour-reset"),
@@ -25,7 +27,7 @@ QUOTAS: Final = (
 _PAGE: Final = 20
 
 
-class TumblrSettings(Group):
+class TumblrSettings(PollSettings):
     """Who asks Tumblr, and where."""
 
     tumblr_api_key: SecretStr = Field(
@@ -36,6 +38,18 @@ class TumblrSettings(Group):
     tumblr_url: str = Field("https://api.tumblr.com/v2", pattern="^https?://.", description="Where Tumblr's API is.")
 
 
+class Tumblr(Service[TumblrSettings]):
+    """Blogs and tags of Tumblr."""
+
+    name = "tumblr"
+    names_help = "a blog, or tag/NAME"
+
+    def opening(self, settings: TumblrSettings) -> Opening:
+        """Opens blogs; raises `SettingsError` where the key is not set."""
+        self.need("an application at https://www.tumblr.com/oauth/apps", tumblr_api_key=settings.tumblr_api_key)
+        return self.opened_by(Blog, settings.tumblr_url, ApiKey(settings.tumblr_api_key), QUOTAS)
+
+
 class ApiKey:
     """The key of an application. Tumblr takes it as a part of the query, so no URL may be logged."""
 
@@ -44,7 +58,7 @@ class ApiKey:
     def __init__(self, key: SecretStr) -> None:
         self._key = key
 
-    def headers(self, web: Web) -> Mapping[str, str]:  # noqa: ARG002
+    def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
         """None."""
         return {}
 
@@ -62,7 +76,7 @@ class Blog(Listing):
 
     service = "tumblr"
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: ApiClient, name: str) -> None:
         self._client = client
         kind, _, tag = name.partition("/")
         self._tag = tag if kind == "tag" else ""
@@ -77,7 +91,7 @@ class Blog(Listing):
             params["before"] = cursor
         return self._client.get(self._path, params, lambda body: page_of(body, cursor), watch=cursor is None)
 
-    def look(self, item: Item) -> Found | Reason:
+    def look(self, item: ListingItem) -> ServicePost | Reason:
         """The post in an item, with its pictures."""
         return look(item)
 
@@ -138,7 +152,7 @@ def page_of(body: Any, cursor: Cursor | None = None) -> Page:
     return Page(items, _before(posts, cursor))
 
 
-def look(item: Item) -> Found | Reason:
+def look(item: ListingItem) -> ServicePost | Reason:
     """The post in an item; raises `ValueError` where it has not the form that is known."""
     post = _Post.model_validate(item.body)
     if post.state not in {None, "published"}:
@@ -146,7 +160,7 @@ def look(item: Item) -> Found | Reason:
     title, pictures, has_video = _blocks(post) if post.content is not None else _legacy(post)
     if not pictures:
         return "video" if has_video or post.type == "video" else "link" if post.type == "link" else "text"
-    return Found(
+    return ServicePost(
         id=post.id_string or str(post.id),
         author=post.blog_name,
         created=post.timestamp,
@@ -160,7 +174,7 @@ def look(item: Item) -> Found | Reason:
     )
 
 
-def _item(post: Any) -> Item:
+def _item(post: Any) -> ListingItem:
     known = post if isinstance(post, dict) else {}
     name = known.get("id_string") or known.get("id")
     pinned = bool(known.get("is_pinned"))
@@ -180,24 +194,24 @@ def _before(posts: list[Any], cursor: Cursor | None) -> int | None:
     return last if last < int(cursor) else None
 
 
-def _legacy(post: _Post) -> tuple[str, list[Picture | Reason], bool]:
+def _legacy(post: _Post) -> tuple[str, list[ServicePicture | Reason], bool]:
     """Title, pictures, and whether there is a video, of a post by type."""
     content = read_html(post.caption or post.body or "")
     title = "\n".join(filter(None, (html.unescape(post.title or ""), content.text))) or post.summary or ""
     if post.photos is not None:
         return title, [_photo(photo) for photo in post.photos], False
-    return title, [Picture(url) for url in content.pictures], content.has_video
+    return title, [ServicePicture(url) for url in content.pictures], content.has_video
 
 
-def _photo(photo: _Photo) -> Picture | Reason:
+def _photo(photo: _Photo) -> ServicePicture | Reason:
     sizes = [it for it in (photo.original_size, *photo.alt_sizes) if it is not None and it.url]
     if not sizes:
         return "removed"
     best = max(sizes, key=lambda it: it.width * it.height)
-    return Picture(html.unescape(best.url), read_html(photo.caption or "").text)
+    return ServicePicture(html.unescape(best.url), read_html(photo.caption or "").text)
 
 
-def _blocks(post: _Post) -> tuple[str, list[Picture | Reason], bool]:
+def _blocks(post: _Post) -> tuple[str, list[ServicePicture | Reason], bool]:
     """The same of a post of blocks; one that only passes on another's has nothing but what it passes on."""
     blocks = post.content or []
     if not any(block.type == "image" for block in blocks):
@@ -208,7 +222,7 @@ def _blocks(post: _Post) -> tuple[str, list[Picture | Reason], bool]:
     return "\n".join(texts) or post.summary or "", pictures, any(block.type == "video" for block in blocks)
 
 
-def _block_picture(block: _Block) -> Picture | Reason:
+def _block_picture(block: _Block) -> ServicePicture | Reason:
     sizes = [_Media.model_validate(it) for it in (block.media if isinstance(block.media, list) else [block.media])]
     best = max(sizes, key=lambda it: it.width * it.height, default=_Media())
-    return Picture(html.unescape(best.url)) if best.url else "removed"
+    return ServicePicture(html.unescape(best.url)) if best.url else "removed"

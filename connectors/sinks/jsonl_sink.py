@@ -3,17 +3,15 @@
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
-
-from connectors.endpoints import part_name
+from connectors.part_names import part_name
+from connectors.sinks.sink import Mark, MessageSink, OutMessage, Writer
 from core.errors import WorldError
 from core.telemetry import step
 
 
-class JsonlSink(FixedPartitionedSink[bytes, dict[str, Any]]):
-    """Writes the values of `(key, line)` into one file, by whichever worker has it.
+class JsonlSink(MessageSink):
+    """Writes the values of messages into one file, as lines, by whichever worker has it.
 
     Without a state to resume from the file begins empty.
     """
@@ -23,24 +21,26 @@ class JsonlSink(FixedPartitionedSink[bytes, dict[str, Any]]):
         self._name = name
 
     def check(self) -> None:
-        """Raise `WorldError` where the file cannot be written: Bytewax opens it only at the first line."""
-        self.list_parts()
+        """Raise `WorldError` where the file cannot be written: the part is opened only at the first line."""
+        self.parts()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.open("ab").close()
         except OSError as error:
             raise WorldError(f"{self._path}: {error.strerror}") from None
 
-    def list_parts(self) -> list[str]:
+    def parts(self) -> list[str]:
         """The file, as the one part."""
         return [part_name(self._path)]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
+    def open(self, part: str, mark: Mark) -> "LineWriter":  # noqa: ARG002 - there is one part
         """Open the file; raises `WorldError` where it cannot be written."""
-        return _Part(self._path, self._name, resume_state["offset"] if resume_state else 0)
+        return LineWriter(self._path, self._name, mark["offset"] if mark else 0)
 
 
-class _Part(StatefulSinkPartition[bytes, dict[str, Any]]):
+class LineWriter(Writer[OutMessage]):
+    """Writes lines into a file."""
+
     def __init__(self, path: Path, name: str, offset: int) -> None:
         self._path = path
         self._name = name
@@ -57,15 +57,17 @@ class _Part(StatefulSinkPartition[bytes, dict[str, Any]]):
         except OSError as error:
             raise WorldError(f"{path}: {error.strerror}") from None
 
-    def write_batch(self, values: list[bytes]) -> None:
-        with step(self._name, len(values)):
+    def write(self, items: list[OutMessage]) -> None:
+        """Append a line for each; raises `WorldError`."""
+        with step(self._name, len(items)):
             try:
-                self._file.write(b"\n".join(values) + b"\n")
+                self._file.write(b"\n".join([item.value for item in items]) + b"\n")
                 self._file.flush()
             except OSError as error:
                 raise WorldError(f"{self._path}: {error.strerror}") from None
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> Mark:
+        """Let the disk have it all; the mark is the length of the file."""
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -73,5 +75,6 @@ class _Part(StatefulSinkPartition[bytes, dict[str, Any]]):
         return {"version": 1, "offset": self._file.tell()}
 
     def close(self) -> None:
+        """Close the file."""
         with suppress(OSError):  # an error here would abort the process; all that was written is flushed already
             self._file.close()

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from connectors.sinks.sink import Row
 from core.records import (
     CLUSTER_FAILED,
     NO_EMBEDDING,
@@ -19,9 +20,6 @@ from core.records import (
     Record,
     Sentiment,
 )
-
-Row = dict[str, Any]
-"""Column to value: what JSON has, and float32 arrays for the two embeddings."""
 
 HEADER_PREFIX: Final = "memewax.dead-letter."
 

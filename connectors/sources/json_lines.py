@@ -6,18 +6,20 @@ its own lines by itself, also while the file grows.
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
-from connectors.endpoints import FILE_SUFFIXES, part_name
+from connectors.part_names import part_name
 from connectors.sources.parse import MAX_BYTES
 from connectors.sources.source import Position, Reader, Source, Unit
 from core.errors import SettingsError, WorldError
 from core.records import Message
 
+ENDINGS: Final = (".jsonl", ".ndjson", ".json")
+
 
 def holds_files(folder: Path) -> bool:
     """Whether there is a file of JSON Lines somewhere below `folder`."""
-    return any(path.name.endswith(FILE_SUFFIXES) for path in folder.rglob("*"))
+    return any(path.name.endswith(ENDINGS) for path in folder.rglob("*"))
 
 
 class JsonLines(Source):
@@ -41,11 +43,9 @@ class JsonLines(Source):
     def parts(self) -> list[str]:
         """`<path>#<part>`; raises `WorldError` where there is no such file or none in the folder."""
         if self._path.is_dir():
-            files = sorted(
-                path for path in self._path.rglob("*") if path.name.endswith(FILE_SUFFIXES) and path.is_file()
-            )
+            files = sorted(path for path in self._path.rglob("*") if path.name.endswith(ENDINGS) and path.is_file())
             if not files:
-                raise WorldError(f"no {', '.join(FILE_SUFFIXES)} file and no picture in {self._path}")
+                raise WorldError(f"no {', '.join(ENDINGS)} file and no picture in {self._path}")
             return [f"{part_name(path)}#0" for path in files]
         if not self._path.is_file():
             raise WorldError(f"no such file: {self._path}")

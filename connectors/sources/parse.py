@@ -11,8 +11,11 @@ from typing import Any, Final
 import orjson
 
 from core.errors import BadRecordError
-from core.records import Message, Post
+from core.records import DeadLetter, Message, Post
 from core.times import parse_time
+
+STAGE: Final = "parse"
+"""As dead letters name it."""
 
 MAX_BYTES: Final = 2**20
 """A larger message is no post."""
@@ -34,7 +37,7 @@ _KNOWN: Final = frozenset({*_TEXTS, "global_id", "score", "ingestion_time"})
 
 def parse_post(message: Message) -> Post:
     """The post in `message`; raises `BadRecordError` saying which field is wrong and what was expected."""
-    body = _decode(message.value)
+    body = json_object(message.value, "message")
     fields = {name: _text(body, name) for name in _TEXTS}
     return Post(
         global_id=_global_id(body),
@@ -50,9 +53,18 @@ def parse_post(message: Message) -> Post:
     )
 
 
-def _decode(value: bytes) -> dict[str, Any]:
+def post_or_letter(message: Message) -> Post | DeadLetter:
+    """The post in `message`, or the message as a dead letter that says what is wrong with it."""
+    try:
+        return parse_post(message)
+    except BadRecordError as error:
+        return DeadLetter(message, STAGE, type(error).__name__, str(error))
+
+
+def json_object(value: bytes, what: str) -> dict[str, Any]:
+    """The JSON object in a message; `what` it is appears in the `BadRecordError` of one that is too large."""
     if len(value) > MAX_BYTES:
-        raise BadRecordError(f"message of {len(value)} bytes; at most {MAX_BYTES} are read")
+        raise BadRecordError(f"{what} of {len(value)} bytes; at most {MAX_BYTES} are read")
     try:
         body = orjson.loads(value)
     except orjson.JSONDecodeError as error:

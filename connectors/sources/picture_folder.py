@@ -5,13 +5,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from zlib import crc32
 
 import orjson
 
-from connectors.endpoints import part_name
+from connectors.part_names import part_name
 from connectors.sources.source import Position, Reader, Source, Unit
 from core.errors import SettingsError, WorldError
+from core.partitions import part_of
 from core.records import Message
 
 SUFFIXES: Final = frozenset(
@@ -105,7 +105,7 @@ class PictureReader(Reader):
         found = []
         for path in self._folder.rglob("*"):
             name = path.relative_to(self._folder).as_posix()
-            mine = crc32(os.fsencode(name)) % self._parts == self._part
+            mine = part_of(os.fsencode(name), self._parts) == self._part
             if mine and path.suffix.lower() in SUFFIXES and path.is_file():
                 with suppress(FileNotFoundError):  # it went away meanwhile
                     found.append((path.stat().st_ctime_ns, name))

@@ -9,7 +9,7 @@ import lancedb
 import pyarrow as pa
 from lancedb.index import BTree
 
-from core.errors import WorldError
+from core.errors import WorldError, first_line
 from core.locks import locked
 from core.telemetry import log
 
@@ -33,7 +33,7 @@ class KeyedTable:
             # Those of earlier processes count too: one that is often restarted would never put them together.
             self._writes = int(self._table.stats()["fragment_stats"]["num_fragments"])
         except (OSError, RuntimeError, ValueError) as error:
-            raise WorldError(f"{folder} cannot be opened as a store: {_first_line(error)}") from None
+            raise WorldError(f"{folder} cannot be opened as a store: {first_line(error)}") from None
         found = self._table.schema.names
         if found != schema.names:
             if found != schema.names[: len(found)]:
@@ -103,8 +103,4 @@ def _alone(folder: Path) -> AbstractContextManager[int]:
 
 
 def _unwritable(error: Exception) -> WorldError:
-    return WorldError(f"the store cannot be written: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return WorldError(f"the store cannot be written: {first_line(error)}")

@@ -19,7 +19,7 @@ _ANSWER_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TopicState:
     """A topic as the cluster has it."""
 
     partitions: int
@@ -39,7 +39,7 @@ class Difference:
     expected: str
 
 
-class Cluster:
+class TopicCluster:
     """The topics of a cluster.
 
     Args:
@@ -62,7 +62,7 @@ class Cluster:
         """How many brokers it has; raises `WorldError` where none answers."""
         return len(self._metadata().brokers)
 
-    def find(self, topics: Sequence[Topic]) -> dict[str, Found]:
+    def find(self, topics: Sequence[Topic]) -> dict[str, TopicState]:
         """Those of `topics` that are there, by name; raises `WorldError` where the cluster cannot be asked."""
         there = self._metadata().topics
         names = [topic.name for topic in topics if topic.name in there]
@@ -78,7 +78,7 @@ class Cluster:
         for name, config in zip(names, self._ask("looking up topics", configs), strict=True):
             partitions = there[name].partitions.values()
             copies = min(len(partition.replicas) for partition in partitions)
-            found[name] = Found(len(partitions), copies, {key: entry.value for key, entry in config.items()})
+            found[name] = TopicState(len(partitions), copies, {key: entry.value for key, entry in config.items()})
         return found
 
     def create(self, topics: Sequence[Topic]) -> list[str]:
@@ -130,7 +130,7 @@ class Cluster:
         return ask(self._admin, self._health, doing, call, self._timeout)
 
 
-def differences(topic: Topic, found: Found | None) -> list[Difference]:
+def differences(topic: Topic, found: TopicState | None) -> list[Difference]:
     """Where `found` is not what `topic` says; empty where all is well."""
     if found is None:
         return [Difference(topic.name, "topic", "missing", "there")]

@@ -4,7 +4,7 @@ import os
 
 import psutil
 
-from memewax.commands.counts import Counts
+from memewax.commands.counts import RunCounts
 
 
 class RunMemory:
@@ -14,7 +14,7 @@ class RunMemory:
         self._tenth = posts / 10
         self.peak = self.first_tenth = self.last = 0.0
 
-    def sample(self, counts: Counts) -> None:
+    def sample(self, counts: RunCounts) -> None:
         """Take the memory in use now, in MB."""
         used = 0.0
         for process in psutil.Process(os.getpid()).children(recursive=True):

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from core.errors import MemewaxError, WorldError
+from core.telemetry import quieten_libraries
 from memewax import __version__
 from memewax.commands import bench, clusters, topics
 from memewax.commands import corpus_command as corpus
@@ -50,6 +51,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 
 def main() -> None:
     """Run the command; an error of ours or of the world is one line and its exit code."""
+    quieten_libraries()
     try:
         try:
             app()

@@ -19,8 +19,8 @@ from core.telemetry import configure_logging
 from dataflows.all_settings import Settings, load_settings
 from memewax.commands.hits import print_answer, safe_json
 
-Body = dict[str, Any]
-Ask = Callable[[Body], Body]
+QueryBody = dict[str, Any]
+AskFor = Callable[[QueryBody], QueryBody]
 """From a query's body to its answer's."""
 
 _LARGEST_IMAGE: Final = 700_000
@@ -54,7 +54,7 @@ def ask(
     settings = load_settings(**overrides)
     configure_logging("error")  # who asks gets an answer or one line
     filters = {"source": source, "after": after, "before": before, "language": language}
-    common: Body = {"k": count, "filters": {name: value for name, value in filters.items() if value is not None}}
+    common: QueryBody = {"k": count, "filters": {name: value for name, value in filters.items() if value is not None}}
     if corpus is not None:
         common["corpus"] = corpus
     is_typed = sentence is None and image is None and sys.stdin.isatty()
@@ -74,7 +74,7 @@ def ask(
                 print(f"memewax: {error}", file=sys.stderr)
 
 
-def _ask_one(answer_to: Ask, body: Body, settings: Settings, *, as_json: bool) -> None:
+def _ask_one(answer_to: AskFor, body: QueryBody, settings: Settings, *, as_json: bool) -> None:
     from search.query import parse_query
 
     try:
@@ -90,7 +90,7 @@ def _ask_one(answer_to: Ask, body: Body, settings: Settings, *, as_json: bool) -
         print_answer(answer)
 
 
-def _subjects(sentence: str | None, image: Path | None, *, small: bool) -> Iterator[Body]:
+def _subjects(sentence: str | None, image: Path | None, *, small: bool) -> Iterator[QueryBody]:
     if image is not None:
         yield {"image": b64encode(_picture(image, small=small)).decode()}
     elif sentence is not None:
@@ -144,7 +144,7 @@ def _picture(path: Path, *, small: bool) -> bytes:
 
 
 @contextmanager
-def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, timeout: float) -> Iterator[Ask]:
+def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, timeout: float) -> Iterator[AskFor]:
     from memewax.commands.asker import Asker
 
     asker = Asker(brokers, queries, answers, settings.kafka, timeout)
@@ -155,7 +155,7 @@ def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, ti
 
 
 @contextmanager
-def _from_store(settings: Settings, *, images: bool) -> Iterator[Ask]:
+def _from_store(settings: Settings, *, images: bool) -> Iterator[AskFor]:
     """Without a broker: the flow's own steps, here."""
     from search.answer import json_of_answer
     from search.answering import embed, load_embedders, search
@@ -169,10 +169,10 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[Ask]:
             corpora.get(settings.corpus, "image" if images else "text")  # read now, so that a search is timed alone
         models = load_embedders(settings, images=images)
 
-    def answer_to(body: Body) -> Body:
+    def answer_to(body: QueryBody) -> QueryBody:
         query = parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
         (answer,) = search(embed([query], models), corpora)
-        shown: Body = orjson.loads(json_of_answer(answer))
+        shown: QueryBody = orjson.loads(json_of_answer(answer))
         return shown
 
     yield answer_to

@@ -14,30 +14,29 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import SettingsError
-from memewax.commands.corpus_shown import store_of
+from memewax.commands.corpus_shown import AsJson, store_of
 
 if TYPE_CHECKING:
     from search.cluster_summaries import ClusterSummary
 
 app = typer.Typer(no_args_is_help=True, help="Look at the clusters of a store.")
 
-Store = Annotated[
+ClusterStore = Annotated[
     Path | None, typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
 ]
 Window = Annotated[float, typer.Option("--hours", min=0.01, help="What counts as recent, back from the newest post.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("list")
-def list_clusters(store: Store = None, hours: Window = 24.0, limit: Limit = 20, as_json: Json = False) -> None:
+def list_clusters(store: ClusterStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
     """All clusters, the largest first."""
     folder = store_of(store)
     _report(_found(folder, hours)[:limit], folder, as_json, f"no cluster in {folder} yet")
 
 
 @app.command()
-def trending(store: Store = None, hours: Window = 24.0, limit: Limit = 20, as_json: Json = False) -> None:
+def trending(store: ClusterStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
     """Clusters that have more posts lately than before, by how little chance explains it."""
     folder = store_of(store)
     rising = sorted(
@@ -50,9 +49,9 @@ def trending(store: Store = None, hours: Window = 24.0, limit: Limit = 20, as_js
 @app.command()
 def show(
     cluster: Annotated[int, typer.Argument(min=0, help="Its id, or one that was merged into it.")],
-    store: Store = None,
+    store: ClusterStore = None,
     hours: Window = 24.0,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """One cluster."""
     from search.cluster_summaries import merges_of

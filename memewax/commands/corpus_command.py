@@ -13,7 +13,7 @@ from core.errors import WorldError
 from core.telemetry import configure_logging
 from dataflows.all_settings import load_settings
 from memewax.commands.corpus_reduce import reduce
-from memewax.commands.corpus_shown import AsJson, Name, Store, bar, console, print_rows, store_of, write_json
+from memewax.commands.corpus_shown import AsJson, Name, StoreOption, bar, console, print_rows, store_of, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Texts with vectors and metadata, to find the nearest of.")
 
@@ -25,7 +25,7 @@ _PEEK: Final = 100
 def load(
     file: Annotated[Path, typer.Argument(help="A .json array, .jsonl, .csv or .parquet; all but the last also .gz.")],
     name: Name,
-    store: Store = None,
+    store: StoreOption = None,
     text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Column of ids; where none is, a hash of the text.")] = None,
     created: Annotated[str | None, typer.Option(help="Column of times.")] = None,
@@ -94,7 +94,7 @@ app.command()(reduce)
 
 
 @app.command("list")
-def list_(store: Store = None, as_json: AsJson = False) -> None:
+def list_(store: StoreOption = None, as_json: AsJson = False) -> None:
     """List the corpora of a store."""
     from search.corpus_store import corpus_names, table_facts
 
@@ -114,7 +114,7 @@ def list_(store: Store = None, as_json: AsJson = False) -> None:
 @app.command()
 def describe(
     name: Name,
-    store: Store = None,
+    store: StoreOption = None,
     queries: Annotated[int, typer.Option(min=1, help="Rows whose neighbours are looked for, to measure.")] = 200,
     as_json: AsJson = False,
 ) -> None:
@@ -142,7 +142,7 @@ def describe(
 
 
 @app.command()
-def drop(name: Name, store: Store = None) -> None:
+def drop(name: Name, store: StoreOption = None) -> None:
     """Remove a corpus, and what was made from it, from the store."""
     from search.corpus_table import drop_corpus
 

@@ -12,7 +12,7 @@ import typer
 
 from core.errors import SettingsError, WorldError
 from dataflows.all_settings import Settings, load_settings
-from memewax.commands.corpus_shown import AsJson, Name, Store, bar, print_rows, store_of, write_json
+from memewax.commands.corpus_shown import AsJson, Name, StoreOption, bar, print_rows, store_of, write_json
 
 
 class ReductionMethod(StrEnum):
@@ -32,7 +32,7 @@ def reduce(
         Path | None, typer.Option(help="JSONL of pairs with a, b and score, for the rank correlation with people.")
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes of the training.")] = 12,
-    store: Store = None,
+    store: StoreOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Make shorter vectors for a corpus and keep them; tells what they find of what whole vectors find."""

@@ -14,7 +14,9 @@ from rich.table import Table
 
 from dataflows.all_settings import load_settings
 
-Store = Annotated[Path | None, typer.Option("--store", "--to", help="Folder of the store; by default MEMEWAX_STORE.")]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", "--to", help="Folder of the store; by default MEMEWAX_STORE.")
+]
 Name = Annotated[str, typer.Option(help="Name of the corpus.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 

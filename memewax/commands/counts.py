@@ -13,7 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RunCounts:
     """Sums over all processes, from the start of this run."""
 
     posts: int = 0
@@ -36,7 +36,7 @@ class Counts:
     """Time in each step."""
 
 
-def read_counts(folder: Path) -> Counts:
+def read_counts(folder: Path) -> RunCounts:
     """The counts that lie in `folder`."""
     sums: dict[str, float] = defaultdict(float)
     outcomes: dict[str, float] = defaultdict(float)
@@ -54,7 +54,7 @@ def read_counts(folder: Path) -> Counts:
                 skipped[sample.labels["reason"]] += int(sample.value)
             elif sample.name == "memewax_step_seconds_sum":
                 steps[sample.labels["step"]] += sample.value
-    return Counts(
+    return RunCounts(
         posts=int(sums["memewax_posts_total"] - sums["memewax_duplicates_total"]),
         joined=int(outcomes["joined"]),
         partial=int(outcomes["partial"]),

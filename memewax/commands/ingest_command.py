@@ -9,29 +9,25 @@ from typing import Annotated, ClassVar, Final
 import orjson
 import typer
 
+from connectors.chosen_endpoints import source_of
+from connectors.endpoints import DEAD_LETTERS_TO, POSTS_TO, SERVICES, endpoint
 from dataflows.all_settings import load_settings
-from memewax.commands.counts import Counts
+from memewax.commands.counts import RunCounts
 from memewax.commands.flow_run import run_flow
 from memewax.commands.progress import Progress
 from memewax.commands.run import SNAPSHOT_SECONDS
 from memewax.commands.supervise import Ended
 
-_NAMES: Final = (
-    "reddit: a subreddit, or u/NAME. imgur: hot, top, new, r/NAME, tag/NAME or user/NAME. tumblr: a blog, or tag/NAME."
-)
-_TO: Final = "A .jsonl file or kafka://HOST:PORT/TOPIC; as often as you like."
-_DEAD: Final = "A .jsonl file or kafka://HOST:PORT/TOPIC; by default beside the first sink."
+_NAMES: Final = " ".join(f"{service.name}: {service.names_help}." for service in SERVICES.values())
+_TO: Final = f"{POSTS_TO.help}; as often as you like."
+_DEAD: Final = f"{DEAD_LETTERS_TO.help}; by default beside the first sink."
 _RECOVERY: Final = "Folder that remembers what was seen; by default beside the first sink."
 _PAGES: Final = "So many pages back, whatever was seen; without it, as far as something is new."
 _FOLLOW: Final = "Go on asking every MEMEWAX_POLL_INTERVAL_SECONDS; without it, one round is all."
 
 
-class Service(StrEnum):
-    """A service that can be polled."""
-
-    REDDIT = "reddit"
-    IMGUR = "imgur"
-    TUMBLR = "tumblr"
+ServiceName = StrEnum("ServiceName", {name.upper(): name for name in SERVICES})  # type: ignore[misc]  # read from a list
+"""A service that can be polled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class IngestProgress(Progress):
 
     idle: ClassVar[str] = "asking …"
 
-    def line(self, counts: Counts, now: float) -> str:
+    def line(self, counts: RunCounts, now: float) -> str:
         """Posts, rate, and what was left out, in words."""
         skipped = sum(counts.skipped.values())
         return (
@@ -62,7 +58,7 @@ class IngestProgress(Progress):
 
 
 def ingest(
-    service: Annotated[Service, typer.Argument(help="Which service.")],
+    service: Annotated[ServiceName, typer.Argument(help="Which service.")],
     names: Annotated[list[str], typer.Argument(help=_NAMES)],
     to: Annotated[list[str] | None, typer.Option("--to", help=_TO)] = None,
     dead_letters: Annotated[str | None, typer.Option(help=_DEAD)] = None,
@@ -73,15 +69,15 @@ def ingest(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")] = False,
 ) -> None:
     """Take in posts that are new since the last run, from a service; goes on where it was stopped or killed."""
-    from connectors.services.registry import polled  # late, as all that flows need
-
     source = f"{service.value}:{'+'.join(names)}"
     given = {"to": to, "dead_letters": dead_letters, "poll_pages": pages}
     overrides = {name: value for name, value in given.items() if value is not None}
     overrides |= {"source": source, "follow": follow, "processes": 1}
     settings = load_settings(**overrides)
-    polled(source, settings)  # what is wrong with keys and names is said before anything is made
-    if all("://" in address for address in settings.to):  # two services may be taken in from one folder
+    source_of(settings)  # what is wrong with keys and names is said before anything is made
+    if all(
+        endpoint(address, POSTS_TO).path is None for address in settings.to
+    ):  # two services may be taken in from one folder
         recovery = recovery or Path(f"ingest-{service.value}.recovery")
         if not settings.dead_letters:
             overrides["dead_letters"] = f"ingest-{service.value}.dead-letters.jsonl"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from memewax.commands.counts import Counts
+from memewax.commands.counts import RunCounts
 
 _PLAIN_SECONDS: Final = 30.0
 
@@ -40,7 +40,7 @@ class Progress:
         if self._console.is_terminal:
             self._live.stop()
 
-    def show(self, counts: Counts) -> None:
+    def show(self, counts: RunCounts) -> None:
         """Show what was counted so far."""
         now = time.monotonic()
         if self.has_begun(counts) and self._first is None:
@@ -52,7 +52,7 @@ class Progress:
             self._plain_at = now
             self.tell(text)
 
-    def has_begun(self, counts: Counts) -> bool:
+    def has_begun(self, counts: RunCounts) -> bool:
         """Whether models are loaded and work has come."""
         return counts.posts > 0
 
@@ -60,7 +60,7 @@ class Progress:
         """Print a line above the progress."""
         self._console.print(line, markup=False)
 
-    def line(self, counts: Counts, now: float) -> str:
+    def line(self, counts: RunCounts, now: float) -> str:
         """Posts done, rate, dead letters and lag, in words."""
         done = counts.joined + counts.partial
         return (

@@ -8,14 +8,13 @@ from typing import Annotated, Final
 import orjson
 import typer
 
+from connectors.endpoints import DEAD_LETTERS_TO, POSTS_FROM, RECORDS_TO
 from memewax.commands.flow_run import run_flow, summary_of
 
 SNAPSHOT_SECONDS: Final = 10.0
-_FROM: Final = (
-    "A JSONL file, a folder of them or of pictures, kafka://HOST:PORT/TOPIC, or reddit:, imgur: or tumblr:NAME."
-)
-_TO: Final = "A folder (the store), a .jsonl file or kafka://HOST:PORT/TOPIC; as often as you like."
-_DEAD: Final = "A .jsonl file or kafka://HOST:PORT/TOPIC; by default beside the first sink."
+_FROM: Final = f"{POSTS_FROM.help}."
+_TO: Final = f"{RECORDS_TO.help}; as often as you like."
+_DEAD: Final = f"{DEAD_LETTERS_TO.help}; by default beside the first sink."
 
 
 def run(

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
+from connectors.endpoints import ANSWERS_TO, QUERIES_FROM
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
-from memewax.commands.counts import Counts
+from memewax.commands.counts import RunCounts
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import Job, run_job
@@ -25,20 +26,18 @@ class QueryProgress(Progress):
         super().__init__("messages")
         self._began = time.monotonic()
 
-    def has_begun(self, counts: Counts) -> bool:
+    def has_begun(self, counts: RunCounts) -> bool:
         """Whether models are loaded and work has come."""
         return counts.queries > 0
 
-    def line(self, counts: Counts, now: float) -> str:
+    def line(self, counts: RunCounts, now: float) -> str:
         """Answers, those that say why there is none, and time, in words."""
         return f"{counts.answers:,} answers, {counts.answer_errors:,} of them errors · {now - self._began:,.0f} s"
 
 
 def serve(
-    queries: Annotated[str | None, typer.Option("--from", help="kafka://HOST:PORT/TOPIC or a .jsonl file.")] = None,
-    answers: Annotated[
-        str | None, typer.Option("--to", help="kafka://HOST:PORT/TOPIC or a .jsonl file, beside the table.")
-    ] = None,
+    queries: Annotated[str | None, typer.Option("--from", help=f"{QUERIES_FROM.help}.")] = None,
+    answers: Annotated[str | None, typer.Option("--to", help=f"{ANSWERS_TO.help}, beside the table.")] = None,
     store: Annotated[Path | None, typer.Option(help="Folder of the corpora, and of the table of answers.")] = None,
     corpus: Annotated[str | None, typer.Option(help="Corpus for queries that name none.")] = None,
     recovery: Annotated[Path | None, typer.Option(help="Folder of snapshots; by default beside the store.")] = None,
@@ -64,6 +63,7 @@ def serve(
     settings = load_settings(**overrides)
     if not settings.queries:
         raise SettingsError("no queries: say where they come from with --from (or MEMEWAX_QUERIES)")
+    settings.check_addresses()
     folder = recovery or settings.store.with_name(f"{settings.store.name}.queries-recovery")
     prepare_recovery(folder)
     job = Job("similarity", overrides, folder, snapshot_interval, settings.processes)

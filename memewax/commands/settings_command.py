@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from core.settings import PREFIX
+from core.settings import PREFIX, as_variable
 from dataflows.all_settings import Settings, is_secret, load_settings
 
 _INDENT: Final = "    "
@@ -24,18 +24,9 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
         return
     console = Console(highlight=False)
     for name, field in Settings.model_fields.items():
-        value = f" = {_text(values[name])}".rstrip()
+        value = f" = {as_variable(values[name])}".rstrip()
         console.print(Text.assemble((PREFIX + name.upper(), "bold"), value), soft_wrap=True)
         print(indent(fill(field.description or "", console.width - len(_INDENT), break_long_words=False), _INDENT))
-
-
-def _text(value: Any) -> str:
-    """The value as a variable holds it; nothing where it is not set."""
-    if value is None:
-        return ""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return orjson.dumps(value).decode() if isinstance(value, bool | dict) else str(value)
 
 
 def _shown(name: str, value: Any) -> Any:

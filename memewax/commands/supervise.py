@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from core.errors import MemewaxError
-from core.settings import PREFIX
-from memewax.commands.counts import Counts, read_counts
+from core.settings import PREFIX, as_variable
+from memewax.commands.counts import RunCounts, read_counts
 from memewax.commands.processes import Process, Processes, Signals
 from memewax.commands.recovery import alone
 
@@ -46,13 +44,13 @@ class Job:
 class Ended:
     """A flow that has ended, at its end or drained."""
 
-    counts: Counts
+    counts: RunCounts
     seconds: float
     drained: bool = False
     """Whether a signal ended it, before its source did."""
 
 
-def run_job(job: Job, show: Callable[[Counts], None], tell: Callable[[str], None]) -> Ended:
+def run_job(job: Job, show: Callable[[RunCounts], None], tell: Callable[[str], None]) -> Ended:
     """Run a job to its end; SIGTERM and Ctrl-C are passed on and drain it.
 
     Args:
@@ -90,7 +88,7 @@ def run_job(job: Job, show: Callable[[Counts], None], tell: Callable[[str], None
 def _environment(job: Job, metrics: Path) -> dict[str, str]:
     return {
         **os.environ,
-        **{f"{PREFIX}{name.upper()}": _text(value) for name, value in job.settings.items()},
+        **{f"{PREFIX}{name.upper()}": as_variable(value) for name, value in job.settings.items()},
         f"{PREFIX}PROCESSES": str(job.processes),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "RUST_BACKTRACE": "0",
@@ -104,12 +102,6 @@ def _commands(job: Job) -> list[list[str]]:
         return [worker]
     addresses = _free_addresses(job.processes)
     return [[*worker, str(index), *addresses] for index in range(job.processes)]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    return orjson.dumps(value).decode() if isinstance(value, dict | bool) else str(value)
 
 
 def _free_addresses(count: int) -> list[str]:

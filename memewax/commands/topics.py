@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from connectors.topics.admin import Cluster, Difference, differences, fitted
+from connectors.topics.admin import Difference, TopicCluster, differences, fitted
 from connectors.topics.asyncapi import asyncapi_document, yaml_of
 from connectors.topics.declared import Topic, chosen
 from core.errors import WorldError
@@ -28,7 +28,7 @@ Brokers = Annotated[str, typer.Option(help=_BROKERS)]
 Only = Annotated[list[str] | None, typer.Option(help=_ONLY)]
 Partitions = Annotated[int | None, typer.Option(help="Partitions of each topic, in place of the list's.", min=1)]
 Replication = Annotated[int | None, typer.Option(help="Copies of each partition, in place of the list's.", min=1)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TopicsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -37,7 +37,7 @@ def create(
     only: Only = None,
     partitions: Partitions = None,
     replication: Replication = None,
-    as_json: Json = False,
+    as_json: TopicsJson = False,
 ) -> None:
     """Make the topics that are missing; what is there already is left as it is, and told where it differs."""
     cluster, topics = _on_cluster(brokers, only, partitions, replication)
@@ -61,7 +61,7 @@ def check(
     only: Only = None,
     partitions: Partitions = None,
     replication: Replication = None,
-    as_json: Json = False,
+    as_json: TopicsJson = False,
 ) -> None:
     """Compare the topics of a cluster with the list; ends with 3 where they differ."""
     cluster, topics = _on_cluster(brokers, only, partitions, replication)
@@ -83,7 +83,7 @@ def check(
 def describe(
     brokers: Annotated[str | None, typer.Option(help=f"{_BROKERS} Without it the list alone is described.")] = None,
     only: Only = None,
-    as_json: Json = False,
+    as_json: TopicsJson = False,
 ) -> None:
     """Say what each topic is for and how it should be, and with a cluster, how it is there."""
     if brokers is None:
@@ -115,12 +115,12 @@ def asyncapi(as_json: Annotated[bool, typer.Option("--json", help="JSON in place
 
 def _on_cluster(
     brokers: str, only: Sequence[str] | None, partitions: int | None = None, replication: int | None = None
-) -> tuple[Cluster, list[Topic]]:
+) -> tuple[TopicCluster, list[Topic]]:
     """The cluster, and the topics as they should be there."""
     topics = chosen(only or (), partitions, replication)
     settings = load_settings()
     configure_logging("error")  # what is wrong with the brokers is one line
-    cluster = Cluster(brokers, settings.kafka, settings.kafka_timeout_seconds)
+    cluster = TopicCluster(brokers, settings.kafka, settings.kafka_timeout_seconds)
     count = cluster.brokers()
     wanted = max(topic.replication for topic in topics)
     if replication is None and count < wanted:
@@ -129,7 +129,7 @@ def _on_cluster(
     return cluster, topics
 
 
-def _differing(cluster: Cluster, topics: Sequence[Topic]) -> list[Difference]:
+def _differing(cluster: TopicCluster, topics: Sequence[Topic]) -> list[Difference]:
     found = cluster.find(topics)
     return [difference for topic in topics for difference in differences(topic, found.get(topic.name))]
 

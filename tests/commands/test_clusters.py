@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from memewax.commands.app import app
-from tests.connectors.store.test_cluster_events import store
+from tests.connectors.sinks.test_cluster_events import store
 
 __all__ = ["store"]
 

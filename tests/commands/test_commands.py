@@ -19,7 +19,7 @@ from dataflows.all_settings import Settings
 from memewax import __version__
 from memewax.__main__ import main
 from memewax.commands.app import app
-from memewax.commands.counts import Counts
+from memewax.commands.counts import RunCounts
 from memewax.commands.flow_run import summary_of
 from memewax.commands.progress import Progress
 from memewax.commands.supervise import Ended
@@ -147,6 +147,16 @@ def test_settings_are_whole_on_a_narrow_screen(memewax: Memewax, monkeypatch: py
             "dead letters go to a .jsonl file",
         ),
         (["--from", "posts.jsonl", "--to", "out.jsonl", "--to", "./out.jsonl"], 2, "named twice"),
+        (["--from", "posts.jsonl", "--to", "s3://bucket/out"], 2, "records go to a folder .* not to 's3://bucket/out'"),
+        (["--from", "posts.jsonl", "--to", "postgresql://host/db"], 2, "not to 'postgresql://host/db'"),
+        (["--from", "posts.jsonl", "--to", "kafak://h:1/t"], 2, "kafka://HOST:PORT/TOPIC, not to 'kafak://h:1/t'"),
+        (["--from", "posts.jsonl", "--to", "kafka:/h/x"], 2, "'kafka:/h/x' is not kafka://HOST:PORT/TOPIC"),
+        (["--from", "posts.jsonl", "--to", "out.csv"], 2, "not to 'out.csv'; a new folder .* is written 'out.csv/'"),
+        (["--from", "posts.jsonl", "--to", "-"], 2, "not to '-'"),
+        (["--from", "posts.jsonl", "--to", "store,out.jsonl"], 2, "one address.*repeat --to"),
+        (["--from", "posts.csv", "--to", "out.jsonl"], 2, "posts come from .* not from 'posts.csv'"),
+        (["--from", "kafak://h:1/t", "--to", "out.jsonl"], 2, "not from 'kafak://h:1/t'"),
+        (["--from", "posts.jsonl", "--to", "out.jsonl", "--dead-letters", "s3://b/x.jsonl"], 2, "dead letters go to"),
         (["--from", "posts.jsonl", "--to", "posts.jsonl"], 3, "posts.jsonl is there already"),
         (["--from", "posts.jsonl", "--to", "posts.jsonl/store"], 3, "posts.jsonl"),
         (["--from", "posts.jsonl", "--to", "out.jsonl", "--recovery", "posts.jsonl"], 3, "posts.jsonl: "),
@@ -162,6 +172,21 @@ def test_an_error_is_one_line_and_a_code(
     assert done.err.startswith("memewax: ")
     assert done.err.count("\n") == 1
     assert re.search(told, done.err)
+    assert code != 2 or [path.name for path in tmp_path.iterdir()] == ["posts.jsonl"]
+
+
+def test_cluster_events_queries_and_answers_go_to_what_is_known(
+    memewax: Memewax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "posts.jsonl").touch()
+    monkeypatch.setenv("MEMEWAX_CLUSTER_EVENTS", "events.csv")
+    run = memewax("run", "--from", "posts.jsonl", "--to", "out.jsonl")
+    assert (run.code, "cluster events go to" in run.err) == (2, True)
+    for words in (["--from", "kafak://h:1/t"], ["--from", "posts.jsonl", "--to", "answers.csv"]):
+        serve = memewax("serve", *words)
+        assert serve.code == 2
+        assert f"not {'to' if len(words) > 2 else 'from'} {words[-1]!r}" in serve.err
+    assert [path.name for path in tmp_path.iterdir()] == ["posts.jsonl"]
 
 
 def test_an_option_that_does_not_exist_is_an_error_of_usage(memewax: Memewax) -> None:
@@ -272,7 +297,7 @@ def test_an_output_that_is_there_already_is_left_alone(memewax: Memewax, words: 
 
 
 def test_a_demo_that_was_stopped_shows_nothing_half(memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = Ended(Counts(posts=3), 1.0, drained=True)
+    ended = Ended(RunCounts(posts=3), 1.0, drained=True)
     monkeypatch.setattr("memewax.commands.demo.run_flow", lambda *_: (ended, Path("recovery")))
     done = memewax("demo", "--to", "here")
     assert (done.code, done.out) == (130, "")
@@ -284,14 +309,14 @@ def test_a_demo_that_was_stopped_shows_nothing_half(memewax: Memewax, monkeypatc
 
 
 def test_a_run_that_took_no_time_has_no_rate() -> None:
-    assert summary_of(Ended(Counts(posts=3), 0.0)).posts_per_second == 0.0
+    assert summary_of(Ended(RunCounts(posts=3), 0.0)).posts_per_second == 0.0
 
 
 def test_progress_is_told_in_a_line() -> None:
     progress = Progress("bytes")
     now = progress._start
     progress._first = now, 0
-    counts = Counts(posts=3500, joined=3000, partial=21, dead_letters=2, clusters=7, lag=1234)
+    counts = RunCounts(posts=3500, joined=3000, partial=21, dead_letters=2, clusters=7, lag=1234)
     assert progress.line(counts, now + 10) == (
         "3,021 posts · 302.1 a second · 2 dead letters · 7 clusters · 1,234 bytes to go · 10 s"
     )
@@ -300,10 +325,10 @@ def test_progress_is_told_in_a_line() -> None:
 def test_while_models_are_loaded_no_counts_are_told(capfd: pytest.CaptureFixture[str]) -> None:
     progress = Progress("bytes")
     progress._plain_at -= 31
-    progress.show(Counts())
+    progress.show(RunCounts())
     assert capfd.readouterr().err == "loading models …\n"
 
 
 def test_before_a_second_is_over_there_is_no_rate() -> None:
     progress = Progress("bytes")
-    assert "- a second" in progress.line(Counts(posts=1), progress._start + 0.5)
+    assert "- a second" in progress.line(RunCounts(posts=1), progress._start + 0.5)

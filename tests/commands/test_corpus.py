@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.commands.typed import Memewax
-from tests.connectors.store.test_cluster_events import store
+from tests.connectors.sinks.test_cluster_events import store
 
 __all__ = ["store"]
 

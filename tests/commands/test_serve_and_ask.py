@@ -136,7 +136,11 @@ def test_a_file_of_queries_is_answered_into_a_file(ask: Ask, memewax: Memewax, t
 
 def test_serving_without_queries_says_what_is_missing(memewax: Memewax) -> None:
     check_error(memewax("serve"), 2, "no queries: say where they come from with --from")
-    check_error(memewax("serve", "--from", "somewhere"), 2, "no queries at 'somewhere'")
+    check_error(
+        memewax("serve", "--from", "somewhere"),
+        2,
+        "queries come from a .jsonl file or kafka://HOST:PORT/TOPIC, not from 'somewhere'",
+    )
 
 
 def test_what_a_person_types_is_asked_until_the_end_and_remembered(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import SettingsError
-from core.settings import PREFIX
+from core.settings import PREFIX, as_variable
 from dataflows.all_settings import Settings, load_settings
 from memewax.commands.settings_command import settings as show_settings
 
@@ -93,9 +93,46 @@ def test_a_file_that_is_not_toml_is_refused(content: bytes, folder: Path) -> Non
         load_settings()
 
 
-def test_lists_are_split_at_commas(monkeypatch: Patch) -> None:
-    monkeypatch.setenv("MEMEWAX_TO", "./store, records.jsonl,,kafka://here:9092/posts")
-    assert load_settings().to == ("./store", "records.jsonl", "kafka://here:9092/posts")
+@pytest.mark.parametrize(
+    ("value", "to"),
+    [
+        ("./store", ("./store",)),
+        ("kafka://a:9092,b:9092/posts", ("kafka://a:9092,b:9092/posts",)),
+        ("./store,records.jsonl", ("./store,records.jsonl",)),
+        ('["./store", "kafka://a:9092,b:9092/posts"]', ("./store", "kafka://a:9092,b:9092/posts")),
+        ('["caf\\udce9"]', ("caf\udce9",)),
+    ],
+)
+def test_addresses_are_one_or_a_json_list_and_never_split(value: str, to: tuple[str, ...], monkeypatch: Patch) -> None:
+    monkeypatch.setenv("MEMEWAX_TO", value)
+    assert load_settings().to == to
+
+
+@pytest.mark.parametrize(
+    "to",
+    [(), ("./store",), ("a,b.jsonl",), ("[odd].jsonl",), (" odd",), ("caf\udce9",), ("store", "kafka://a:1,b:2/t")],
+)
+def test_a_value_is_read_back_from_the_variable_that_it_is_written_to(to: tuple[str, ...], monkeypatch: Patch) -> None:
+    monkeypatch.setenv("MEMEWAX_TO", as_variable(to))
+    assert load_settings().to == to
+
+
+@pytest.mark.parametrize("value", ['["store", "records.jsonl"', "[store]", "[1, 2]"])
+def test_a_list_of_addresses_that_is_none_is_refused(value: str, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("MEMEWAX_TO", value)
+    with pytest.raises(SettingsError, match="MEMEWAX_TO"):
+        load_settings()
+
+
+def test_one_address_in_the_file_needs_no_list(folder: Path) -> None:
+    (folder / "memewax.toml").write_text('to = "kafka://a:9092,b:9092/posts"\n')
+    assert load_settings().to == ("kafka://a:9092,b:9092/posts",)
+
+
+@pytest.mark.parametrize("value", ["10.0.0.0/8, images.internal,,", '["10.0.0.0/8", "images.internal"]'])
+def test_lists_of_what_is_no_address_are_split_at_commas(value: str, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("MEMEWAX_FETCH_ALLOW", value)
+    assert load_settings().fetch_allow == ("10.0.0.0/8", "images.internal")
 
 
 def test_properties_of_kafka_are_json(monkeypatch: Patch) -> None:
@@ -129,34 +166,6 @@ def test_a_key_of_a_service_is_never_shown(
     with pytest.raises(SettingsError, match=name) as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("to", "path"),
-    [
-        (("out/store",), "out/store.recovery"),
-        (("out/store.v2",), "out/store.v2.recovery"),
-        (("out/records.jsonl",), "out/records.recovery"),
-        (("kafka://here:9092/posts", "store"), "store.recovery"),
-        (("kafka://here:9092/posts",), "memewax.recovery"),
-        ((), "memewax.recovery"),
-    ],
-)
-def test_what_lies_beside_the_first_sink_on_this_machine(to: tuple[str, ...], path: str) -> None:
-    assert Settings(to=to).beside("recovery") == Path(path)
-
-
-def test_dead_letters_go_beside_the_first_sink_unless_told_otherwise() -> None:
-    assert Settings(to=("store",)).dead_letters_to == "store.dead-letters.jsonl"
-    assert Settings(to=("store",), dead_letters="dead.jsonl").dead_letters_to == "dead.jsonl"
-
-
-@pytest.mark.parametrize(
-    ("source", "follow", "is_followed"),
-    [("kafka://h:1/t", None, True), ("a.jsonl", None, False), ("kafka://h:1/t", False, False), ("a.jsonl", True, True)],
-)
-def test_topics_are_followed_and_files_are_not(source: str, follow: bool | None, is_followed: bool) -> None:
-    assert Settings(source=source, follow=follow).is_followed is is_followed
 
 
 def test_models_share_the_cores_among_processes(monkeypatch: Patch) -> None:

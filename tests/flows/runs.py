@@ -18,7 +18,8 @@ import orjson
 import psutil
 
 from connectors.store.posts_table import PostStore
-from memewax.commands.counts import Counts, read_counts
+from core.settings import as_variable
+from memewax.commands.counts import RunCounts, read_counts
 from memewax.commands.recovery import prepare_recovery
 from tests.flows.cli import PIXELS
 from tests.flows.pixels_flow import GRID, SECONDS
@@ -78,7 +79,7 @@ class Running:
             return [child for child in children if "memewax.commands.worker" in child.cmdline()]
         return []
 
-    def counts(self) -> Counts:
+    def counts(self) -> RunCounts:
         """What a worker counted that was started without a command above it."""
         return read_counts(self.metrics)
 
@@ -104,7 +105,7 @@ class Flow:
         self.dead, self.recovery = folder / "dead.jsonl", folder / "recovery"
         self.settings: dict[str, Any] = {
             "source": str(source),
-            "to": f"{self.out},{self.store}" if to_store else str(self.out),
+            "to": as_variable([str(self.out), str(self.store)] if to_store else [str(self.out)]),
             "dead_letters": str(self.dead),
             "follow": "false",
             "file_block_bytes": 512,

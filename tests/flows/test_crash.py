@@ -11,14 +11,15 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
-from connectors.fetching import fetch_ahead
 from connectors.sinks import jsonl_sink
-from connectors.store.posts_table import PostStore
+from connectors.sinks.sink import OutMessage
+from connectors.store.stored_table import StoredTable
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
 from models.clusterers.relevant import RelevantClusterer
-from operators.clustering import ClusterLogic
+from operators import prefetching_source
+from operators.cluster_logic import ClusterLogic
 from operators.join import Shard
 from tests.flows.checks import check_outputs, outcomes
 from tests.flows.pixels_flow import pixel_models
@@ -65,9 +66,9 @@ def after(call: Callable[[], Any]) -> None:
     call()
 
 
-def torn(part: Any, values: list[bytes]) -> None:
+def torn(part: Any, items: list[OutMessage]) -> None:
     """Crash amid a write."""
-    part._file.write(b"\n".join(values)[:-7])
+    part._file.write(b"\n".join(item.value for item in items)[:-7])
     part._file.flush()
 
 
@@ -96,13 +97,13 @@ def crash_at(place: tuple[type, str], number: int, *, done: bool | None) -> Iter
         yield calls
 
 
-SOURCE: Final = fetch_ahead._Part, "next_batch"
+SOURCE: Final = prefetching_source._Part, "next_batch"
 CLUSTER: Final = ClusterLogic, "on_batch"
 CLUSTER_SNAPSHOT: Final = ClusterLogic, "snapshot"
 JOIN: Final = Shard, "on_batch"
-WRITE: Final = jsonl_sink._Part, "write_batch"
-SNAPSHOT: Final = jsonl_sink._Part, "snapshot"
-STORE: Final = PostStore, "upsert"
+WRITE: Final = jsonl_sink.LineWriter, "write"
+SNAPSHOT: Final = jsonl_sink.LineWriter, "snapshot"
+STORE: Final = StoredTable, "upsert"
 
 
 @pytest.mark.parametrize(

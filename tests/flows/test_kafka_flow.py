@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from connectors.sinks.rows import HEADER_PREFIX
+from core.settings import as_variable
 from tests.brokers import Broker, MockBroker, RealBroker, Stored, create_topic, read_topic
 from tests.flows.checks import outcome, outcomes
 from tests.flows.posts import Posts
@@ -24,7 +25,7 @@ class Topics:
         self.broker = broker
         self.source, self.out, self.dead = (create_topic(broker, 3, name) for name in ("posts", "records", "dead"))
         self.flow = Flow(folder, self.address(self.source), fetch_folder=posts.path.parent, to_store=True, **settings)
-        self.flow.settings["to"] = f"{self.address(self.out)},{self.flow.store}"
+        self.flow.settings["to"] = as_variable([self.address(self.out), str(self.flow.store)])
         self.flow.settings["dead_letters"] = self.address(self.dead)
         publish(broker, self.source, posts)
 

@@ -13,7 +13,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 from confluent_kafka.admin import AdminClient
 
-from connectors.topics.admin import Cluster, fitted
+from connectors.topics.admin import TopicCluster, fitted
 from connectors.topics.declared import TAPS
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
@@ -48,7 +48,7 @@ def empty(request: pytest.FixtureRequest) -> Iterator[Broker]:
         yield MockBroker()
         return
     broker: RealBroker = request.getfixturevalue("real_broker")
-    Cluster(broker.bootstrap, {}, 30).create(fitted(TAPS, 1))
+    TopicCluster(broker.bootstrap, {}, 30).create(fitted(TAPS, 1))
     yield broker
     for future in AdminClient({"bootstrap.servers": broker.bootstrap}).delete_topics(NAMES).values():
         future.exception(30)

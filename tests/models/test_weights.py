@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 
 from core.errors import WeightsError

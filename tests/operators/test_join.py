@@ -11,25 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import drain
-from core.records import SIDES, Failed, Record, Side
+from core.records import SIDES, Arrival, Failed, Record, Side
 from core.telemetry import DUPLICATES
 from operators import join
-from operators.join import POST, SHARDS, Shard, shard_of
+from operators.join import SHARDS, Part, Shard, shard_of
 from tests.core.test_plain import is_plain
 from tests.making import post, sides
 
 DEADLINE, LATE = 300.0, 100.0
+POST = "post"
 STAGES = (POST, *SIDES)
 START = 1_000_000.0
 
 
-def side(global_id: str, stage: str) -> Side[Any]:
+def side(global_id: str, stage: str) -> Part:
     if stage == POST:
-        return Side(global_id, POST, post(global_id), 0.5)
+        return Arrival(post(global_id), None, 0.5)
     return sides(global_id)[stage]
 
 
-def answers(global_id: str, *but: str) -> list[Side[Any]]:
+def answers(global_id: str, *but: str) -> list[Part]:
     """All sides of a post, the post among them."""
     return [side(global_id, stage) for stage in STAGES if stage not in but]
 
@@ -43,9 +44,9 @@ class Clocked:
         self.shard = self.made(None)
 
     def made(self, state: dict[str, Any] | None) -> Shard:
-        return Shard(frozenset(SIDES), DEADLINE, self.late, lambda: self.now, state)
+        return Shard(frozenset(SIDES), DEADLINE, self.late, now=lambda: self.now, state=state)
 
-    def give(self, *values: Side[Any]) -> list[Record]:
+    def give(self, *values: Part) -> list[Record]:
         records, discard = self.shard.on_batch(list(values))
         assert not discard
         return records

@@ -1,6 +1,7 @@
 """Records into several sinks at once, and dead letters into theirs."""
 
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from bytewax.testing import TestingSource, run_main
 from connectors.sinks.rows import HEADER_PREFIX
 from connectors.store.posts_table import PostStore
 from core.errors import SettingsError, WorldError
-from core.records import DeadLetter, Failed, Record
+from core.records import ClusterEvent, DeadLetter, Failed, Record
 from dataflows.all_settings import Settings
-from operators.outputs import write_dead_letters, write_records
+from operators.outputs import write_cluster_events, write_dead_letters, write_posts, write_records
 from tests.brokers import MockBroker, create_topic, read_topic
 from tests.making import message, post, record, sides
 
 LARGE = Record(post("large", description="x" * 3000), sides("large"))
+LONG = replace(post("long"), message=message(b"x" * 5000))
 SMALL = record("small")
 FAILED = record("failed", text=Failed("text", "ValueError", "no"))
 
@@ -58,6 +60,49 @@ def test_every_sink_gets_every_record(tmp_path: Path, mock_broker: MockBroker) -
         ("failed", "failed"),
         ("small", "small"),
     ]
+
+
+def outputs(step: Any) -> list[str]:
+    """Ids of the steps that write, which recovery folders know."""
+    inner = [name for it in step.substeps for name in outputs(it)]
+    return [*inner, step.step_id] if hasattr(step, "sink") else inner
+
+
+def test_each_output_is_one_step_whose_inner_steps_are_known_by_recovery_folders() -> None:
+    made = flow([SMALL], to=("store", "records.jsonl"))
+    events = op.input("events", made, TestingSource([ClusterEvent("birth", 1)]))
+    settings = Settings(to=("records.jsonl", "store"), cluster_events="events.jsonl")
+    write_cluster_events("clusters", events, settings)
+    assert [step.step_id for step in made.substeps if outputs(step)] == [
+        "test.write",
+        "test.dead_letters",
+        "test.clusters",
+    ]
+    assert outputs(made) == [
+        "test.write.sink_0",
+        "test.write.sink_1",
+        "test.dead_letters.sink",
+        "test.clusters.store_1",
+        "test.clusters.events",
+    ]
+
+
+def test_posts_are_written_as_they_were_read_and_one_too_large_for_a_topic_is_a_dead_letter(
+    tmp_path: Path, mock_broker: MockBroker
+) -> None:
+    topic = create_topic(mock_broker)
+    settings = Settings(
+        to=("posts.jsonl", f"kafka://{mock_broker.bootstrap}/{topic}"), kafka={"message.max.bytes": "3000"}
+    )
+    made, read = Dataflow("test"), [SMALL.post, LONG]
+    letters = write_posts("write", op.input("posts", made, TestingSource(read)), settings)
+    write_dead_letters("dead_letters", letters, settings)
+    assert outputs(made) == ["test.write.sink_0", "test.write.sink_1", "test.dead_letters.sink"]
+    run_main(made)
+    assert (tmp_path / "posts.jsonl").read_bytes() == b"".join(it.message.value + b"\n" for it in read)
+    assert [it.value for it in read_topic(mock_broker, topic)] == [SMALL.post.message.value]
+    (letter,) = lines(tmp_path / "posts.dead-letters.jsonl")
+    assert (letter["stage"], letter["exception"], letter["global_id"]) == ("write", "TooLarge", "long")
 
 
 def test_all_sinks_agree_on_when_a_record_was_joined(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class Clock:
 
 
 class Once(StandInText):
-    """Counts its batches; raises at texts that say so."""
+    """RunCounts its batches; raises at texts that say so."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,7 +10,8 @@ import lancedb
 import numpy as np
 import pytest
 
-from connectors.sinks.rows import Row, row_of
+from connectors.sinks.rows import row_of
+from connectors.sinks.sink import Row
 from connectors.store.posts_table import PostStore
 from core.errors import BadRecordError, WorldError
 from core.records import Line, Reading

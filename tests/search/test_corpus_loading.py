@@ -40,7 +40,7 @@ CREATED = "Mon May 04 18:54:25 +0000 2009"
 
 
 class Counting(StandInText):
-    """Counts the texts it embeds."""
+    """RunCounts the texts it embeds."""
 
     def __init__(self, name: str = "counting") -> None:
         super().__init__()

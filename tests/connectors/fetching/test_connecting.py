@@ -15,7 +15,8 @@ import pytest
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.connecting import Resolve, resolve
 from connectors.fetching.outcomes import FetchError, Outcome
-from connectors.fetching.web import Web, WebLimits
+from connectors.fetching.web import WebFetcher, WebLimits
+from tests.connectors.fetching.conftest import web_fetcher
 
 LIMITS = WebLimits(concurrency=4, bytes=100_000, seconds=5.0, connect_seconds=5.0, read_seconds=5.0, tries=1)
 HERE = Allowed.of(["127.0.0.0/8"])
@@ -64,7 +65,7 @@ def found(*answers: list[str]) -> Resolve:
     return lambda _host, _port: next(left)
 
 
-def refused(web: Web, url: str) -> None:
+def refused(web: WebFetcher, url: str) -> None:
     with pytest.raises(FetchError, match="MEMEWAX_FETCH_ALLOW") as caught:
         web.get(url)
     assert caught.value.outcome == Outcome.REFUSED
@@ -96,25 +97,25 @@ def refused(web: Web, url: str) -> None:
 )
 def test_this_machine_is_not_spoken_to_by_any_of_its_names(site: Sites, host: str) -> None:
     with pytest.raises(FetchError) as caught:
-        Web(LIMITS, Allowed()).get(f"http://{host}:{site.server_port}/")
+        web_fetcher(LIMITS, Allowed()).get(f"http://{host}:{site.server_port}/")
     assert caught.value.outcome in {Outcome.REFUSED, Outcome.UNSUPPORTED, Outcome.UNREACHABLE}
     assert not site.seen
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "017700000001", "localhost"])
 def test_those_names_would_have_reached_it(site: Sites, host: str) -> None:
-    Web(LIMITS, HERE).get(f"http://{host}:{site.server_port}/")
+    web_fetcher(LIMITS, HERE).get(f"http://{host}:{site.server_port}/")
     assert len(site.seen) == 1
 
 
 def test_a_name_that_resolves_to_a_private_address_is_refused(site: Sites) -> None:
-    refused(Web(LIMITS, Allowed(), find=found(["127.0.0.1"])), f"http://images.example:{site.server_port}/")
+    refused(web_fetcher(LIMITS, Allowed(), find=found(["127.0.0.1"])), f"http://images.example:{site.server_port}/")
     assert not site.seen
 
 
 def test_a_redirect_to_a_private_address_is_refused(site: Sites) -> None:
     port = site.server_port
-    web = Web(LIMITS, Allowed.of(["good.example"]), find=found(["127.0.0.1"], ["127.0.0.1"]))
+    web = web_fetcher(LIMITS, Allowed.of(["good.example"]), find=found(["127.0.0.1"], ["127.0.0.1"]))
     refused(web, f"http://good.example:{port}/?to=http://bad.example:{port}/secret")
     assert [path.partition("?")[0] for path, _, _ in site.seen] == ["/"]
 
@@ -123,7 +124,7 @@ def test_the_connection_is_made_to_the_address_that_was_checked(site: Sites) -> 
     """A name whose next answer would be another: nobody asks for it."""
     with socket.create_server(("127.0.0.2", site.server_port)) as other:
         other.setblocking(False)
-        web = Web(LIMITS, Allowed.of(["127.0.0.1"]), find=found(["127.0.0.1"], ["127.0.0.2"]))
+        web = web_fetcher(LIMITS, Allowed.of(["127.0.0.1"]), find=found(["127.0.0.1"], ["127.0.0.2"]))
         web.get(f"http://images.example:{site.server_port}/a")
         refused(web, f"http://images.example:{site.server_port}/b")
         with pytest.raises(BlockingIOError):
@@ -134,7 +135,7 @@ def test_the_connection_is_made_to_the_address_that_was_checked(site: Sites) -> 
 def test_of_several_addresses_only_permitted_ones_are_tried(site: Sites) -> None:
     with socket.create_server(("127.0.0.2", site.server_port)) as other:
         other.setblocking(False)
-        web = Web(LIMITS, Allowed.of(["127.0.0.1"]), find=found(["127.0.0.2", "127.0.0.1"]))
+        web = web_fetcher(LIMITS, Allowed.of(["127.0.0.1"]), find=found(["127.0.0.2", "127.0.0.1"]))
         web.get(f"http://images.example:{site.server_port}/")
         with pytest.raises(BlockingIOError):
             other.accept()
@@ -142,7 +143,7 @@ def test_of_several_addresses_only_permitted_ones_are_tried(site: Sites) -> None
 
 
 def test_an_address_that_does_not_answer_gives_way_to_the_next(site: Sites) -> None:
-    web = Web(LIMITS, HERE, find=found(["127.0.0.3", "127.0.0.1"]))
+    web = web_fetcher(LIMITS, HERE, find=found(["127.0.0.3", "127.0.0.1"]))
     web.get(f"http://images.example:{site.server_port}/")
     assert len(site.seen) == 1
 
@@ -152,19 +153,19 @@ def test_a_proxy_of_the_environment_does_not_lead_around_the_check(
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{site.server_port}")
-    refused(Web(LIMITS, HERE, find=found(["10.0.0.1"])), "http://images.example/")
+    refused(web_fetcher(LIMITS, HERE, find=found(["10.0.0.1"])), "http://images.example/")
     assert not site.seen
 
 
 def test_no_cookie_is_kept(site: Sites) -> None:
-    web = Web(LIMITS, HERE)
+    web = web_fetcher(LIMITS, HERE)
     url = f"http://127.0.0.1:{site.server_port}/"
     assert [web.get(url), web.get(url)] == [b"no cookie"] * 2
 
 
 def test_a_password_of_a_url_is_used_and_told_to_nobody_else(site: Sites) -> None:
     port = site.server_port
-    web = Web(LIMITS, Allowed.of(["a.example", "b.example"]), find=lambda _host, _port: ["127.0.0.1"])
+    web = web_fetcher(LIMITS, Allowed.of(["a.example", "b.example"]), find=lambda _host, _port: ["127.0.0.1"])
     web.get(f"http://me:hunter2@a.example:{port}/?to=http://b.example:{port}/")
     assert [authorization for _, _, authorization in site.seen] == ["Basic bWU6aHVudGVyMg==", None]
 
@@ -174,7 +175,7 @@ def test_a_password_of_a_url_is_used_and_told_to_nobody_else(site: Sites) -> Non
 )
 def test_a_password_of_a_url_is_in_no_reason(url: str) -> None:
     with pytest.raises(FetchError) as caught:
-        Web(LIMITS, HERE).get(url)
+        web_fetcher(LIMITS, HERE).get(url)
     assert "hunter2" not in str(caught.value)
 
 
@@ -188,14 +189,14 @@ def test_looking_for_a_host_takes_no_longer_than_the_fetch_may() -> None:
 
     limits = WebLimits(concurrency=1, bytes=1, seconds=0.2, connect_seconds=9.0, read_seconds=9.0, tries=3)
     with pytest.raises(FetchError, match=r"not there after 0\.2 s"):
-        Web(limits, HERE, find=slow).get("http://images.example/")
+        web_fetcher(limits, HERE, find=slow).get("http://images.example/")
     assert asked.is_set()
     over.set()
 
 
 def test_a_host_without_an_address_is_a_reason() -> None:
     with pytest.raises(FetchError, match="no address") as caught:
-        Web(LIMITS, HERE, find=_nowhere).get("http://images.example/")
+        web_fetcher(LIMITS, HERE, find=_nowhere).get("http://images.example/")
     assert caught.value.outcome == Outcome.UNREACHABLE
 
 
@@ -237,7 +238,7 @@ def test_a_certificate_must_be_of_the_name_and_not_of_the_address(
     safe_site: Sites, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    web = Web(LIMITS, HERE, find=lambda _host, _port: ["127.0.0.1"])
+    web = web_fetcher(LIMITS, HERE, find=lambda _host, _port: ["127.0.0.1"])
     web.get(f"https://images.example:{safe_site.server_port}/")
     assert [host for _, host, _ in safe_site.seen] == [f"images.example:{safe_site.server_port}"]
     with pytest.raises(FetchError, match="certificate"):
@@ -262,7 +263,7 @@ def test_a_handshake_that_goes_on_and_on_ends_with_the_time() -> None:
         thread = threading.Thread(target=trickle, args=(server,), daemon=True)
         thread.start()
         with pytest.raises(FetchError, match=r"not there after 0\.3 s"):
-            Web(limits, HERE).get(f"https://127.0.0.1:{server.getsockname()[1]}/")
+            web_fetcher(limits, HERE).get(f"https://127.0.0.1:{server.getsockname()[1]}/")
         thread.join(30)
     assert not thread.is_alive()
     assert not ended

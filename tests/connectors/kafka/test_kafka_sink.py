@@ -14,8 +14,10 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSource, run_main
 
-from connectors.kafka.kafka_sink import KafkaSink, KafkaSinkPart, OutMessage
+from connectors.kafka.kafka_sink import KafkaPartWriter, KafkaSink
+from connectors.sinks.sink import OutMessage
 from core.errors import SettingsError, WorldError
+from operators import steps
 from tests.brokers import Broker, MockBroker, RealBroker, create_topic, read_topic, unused_address
 
 Item = tuple[str, OutMessage]
@@ -25,8 +27,8 @@ def sink(bootstrap: str, topic: str, *, config: dict[str, str] | None = None, **
     return KafkaSink(bootstrap, topic, config=config or {}, **{"timeout": 30.0, **changes})
 
 
-def part(bootstrap: str, topic: str, **changes: Any) -> KafkaSinkPart:
-    return sink(bootstrap, topic, **changes).build_part("out", "0", None)
+def part(bootstrap: str, topic: str, **changes: Any) -> KafkaPartWriter:
+    return sink(bootstrap, topic, **changes).open("0", None)
 
 
 def item(number: int) -> Item:
@@ -36,7 +38,7 @@ def item(number: int) -> Item:
 
 def flow(items: list[Any], to: KafkaSink) -> Dataflow:
     flow = Dataflow("flow")
-    op.output("out", op.input("in", flow, TestingSource(items, 10)), to)
+    steps.write("out", op.input("in", flow, TestingSource(items, 10)), to)
     return flow
 
 
@@ -50,7 +52,7 @@ def test_key_value_and_headers_arrive(broker: Broker) -> None:
     topic = create_topic(broker)
     headers = (("stage", b"ocr"), ("empty", None), ("stage", b"again"))
     out = part(broker.bootstrap, topic)
-    out.write_batch([OutMessage(b"7-imgur", b"value", headers)])
+    out.write([OutMessage(b"7-imgur", b"value", headers)])
     out.close()
     (stored,) = read_topic(broker, topic)
     assert (stored.key, stored.value, stored.headers) == (b"7-imgur", b"value", headers)
@@ -60,7 +62,7 @@ def test_all_is_delivered_when_a_snapshot_is_taken(broker: Broker) -> None:
     topic = create_topic(broker, 4)
     out = part(broker.bootstrap, topic)
     for start in range(0, 10_000, 100):
-        out.write_batch([item(number)[1] for number in range(start, start + 100)])
+        out.write([item(number)[1] for number in range(start, start + 100)])
     out.snapshot()
     assert sorted(int(stored.value or b"") for stored in read_topic(broker, topic)) == list(range(10_000))
 
@@ -68,8 +70,8 @@ def test_all_is_delivered_when_a_snapshot_is_taken(broker: Broker) -> None:
 def test_a_message_goes_to_the_topic_that_it_names_or_to_the_first(broker: Broker) -> None:
     first, second = create_topic(broker), create_topic(broker)
     to = KafkaSink(broker.bootstrap, first, second, config={}, timeout=30)
-    out = to.build_part("out", "0", None)
-    out.write_batch([OutMessage(b"1", b"a"), OutMessage(b"1", b"b", topic=second), OutMessage(b"1", b"c", topic=first)])
+    out = to.open("0", None)
+    out.write([OutMessage(b"1", b"a"), OutMessage(b"1", b"b", topic=second), OutMessage(b"1", b"c", topic=first)])
     out.close()
     assert [stored.value for stored in read_topic(broker, first)] == [b"a", b"c"]
     assert [stored.value for stored in read_topic(broker, second)] == [b"b"]
@@ -78,10 +80,10 @@ def test_a_message_goes_to_the_topic_that_it_names_or_to_the_first(broker: Broke
 def test_a_key_has_one_partition_and_its_order(broker: Broker) -> None:
     topic = create_topic(broker, 4)
     to = sink(broker.bootstrap, topic)
-    parts = [to.build_part("out", name, None) for name in to.list_parts()]
+    parts = [to.open(name, None) for name in to.parts()]
     for number in range(1000):
         key, message = item(number)
-        parts[to.part_fn(key) % len(parts)].write_batch([message])
+        parts[to.part_of(key) % len(parts)].write([message])
     for one in parts:
         one.close()
     by_key: dict[bytes | None, list[tuple[int, int, int]]] = {}
@@ -96,7 +98,7 @@ def test_a_key_has_one_partition_and_its_order(broker: Broker) -> None:
 def test_messages_without_a_key_are_spread(broker: Broker) -> None:
     topic = create_topic(broker, 4)
     out = part(broker.bootstrap, topic, config={"sticky.partitioning.linger.ms": "0"})
-    out.write_batch([OutMessage(None, b"x")] * 200)
+    out.write([OutMessage(None, b"x")] * 200)
     out.close()
     stored = read_topic(broker, topic)
     assert len(stored) == 200
@@ -105,14 +107,14 @@ def test_messages_without_a_key_are_spread(broker: Broker) -> None:
 
 def test_parts_do_not_depend_on_the_process(mock_broker: MockBroker) -> None:
     to = sink(mock_broker.bootstrap, "topic")
-    assert to.list_parts() == ["0", "1", "2", "3", "4", "5", "6", "7"]
-    assert to.part_fn("18fr14v-reddit") == 3832892058
+    assert to.parts() == ["0", "1", "2", "3", "4", "5", "6", "7"]
+    assert to.part_of("18fr14v-reddit") == 3832892058
 
 
 def test_a_full_queue_is_waited_for(broker: Broker) -> None:
     topic = create_topic(broker)
     out = part(broker.bootstrap, topic, config={"queue.buffering.max.messages": "10"})
-    out.write_batch([item(number)[1] for number in range(300)])
+    out.write([item(number)[1] for number in range(300)])
     out.close()
     assert len(read_topic(broker, topic)) == 300
 
@@ -142,13 +144,13 @@ def test_check_reports_a_wrong_property_and_keeps_secrets(mock_broker: MockBroke
 def test_a_message_too_large_is_an_error(mock_broker: MockBroker) -> None:
     out = part(mock_broker.bootstrap, create_topic(mock_broker))
     with pytest.raises(WorldError, match=r"7-imgur.*message\.max\.bytes"):
-        out.write_batch([OutMessage(b"7-imgur", b"x" * 1_000_000)])
+        out.write([OutMessage(b"7-imgur", b"x" * 1_000_000)])
 
 
 def test_a_message_too_large_is_cut_where_that_is_asked_for(broker: Broker) -> None:
     topic = create_topic(broker)
     out = part(broker.bootstrap, topic, oversize="cut")
-    out.write_batch([OutMessage(b"7-imgur", b"x" * 5_000_000, (("stage", b"parse"),))])
+    out.write([OutMessage(b"7-imgur", b"x" * 5_000_000, (("stage", b"parse"),))])
     out.close()
     (stored,) = read_topic(broker, topic)
     assert stored.headers == (("stage", b"parse"), ("memewax.value-bytes", b"5000000"))
@@ -158,7 +160,7 @@ def test_a_message_too_large_is_cut_where_that_is_asked_for(broker: Broker) -> N
 def test_a_message_that_the_topic_refuses_is_an_error(real_broker: RealBroker) -> None:
     topic = create_topic(real_broker, **{"max.message.bytes": "2000"})
     out = part(real_broker.bootstrap, topic)
-    out.write_batch([OutMessage(b"7-imgur", b"x" * 3000)])
+    out.write([OutMessage(b"7-imgur", b"x" * 3000)])
     with pytest.raises(WorldError, match=r"max\.message\.bytes"):
         out.snapshot()
 
@@ -167,7 +169,7 @@ def test_a_broker_gone_for_good_is_an_error_of_the_snapshot() -> None:
     broker = MockBroker()
     out = part(broker.bootstrap, create_topic(broker), timeout=1)
     broker.stop()
-    out.write_batch([item(0)[1]])
+    out.write([item(0)[1]])
     with pytest.raises(WorldError, match=r"writing to topic.*start the broker"):
         out.snapshot()
 
@@ -179,7 +181,7 @@ def test_a_broker_gone_for_good_is_an_error_of_a_later_write() -> None:
 
     def keep_writing() -> None:
         for number in range(3000):
-            out.write_batch([item(number)[1]])
+            out.write([item(number)[1]])
             time.sleep(0.01)
 
     with pytest.raises(WorldError, match="writing to topic"):
@@ -191,7 +193,7 @@ def test_closing_never_raises() -> None:
     broker = MockBroker()
     out = part(broker.bootstrap, create_topic(broker), timeout=1)
     broker.stop()
-    out.write_batch([item(0)[1]])
+    out.write([item(0)[1]])
     out.close()
     out.close()
 
@@ -200,12 +202,12 @@ def test_a_broker_killed_while_writing_costs_nothing(real_broker: RealBroker) ->
     topic = create_topic(real_broker, 2)
     out = part(real_broker.bootstrap, topic, timeout=120)
     for number in range(5000):
-        out.write_batch([item(number)[1]])
+        out.write([item(number)[1]])
     real_broker.kill()
     restart = threading.Thread(target=real_broker.start)
     restart.start()
     for number in range(5000, 10_000):
-        out.write_batch([item(number)[1]])
+        out.write([item(number)[1]])
     out.snapshot()
     restart.join()
     assert sorted(int(stored.value or b"") for stored in read_topic(real_broker, topic)) == list(range(10_000))
@@ -239,7 +241,7 @@ def test_a_flow_without_its_broker_fails_rather_than_ends(recovery: RecoveryConf
         yield from map(item, range(20, 40))
 
     failing = Dataflow("flow")
-    op.output("out", op.input("in", failing, TestingSource(items(), 10)), to)
+    steps.write("out", op.input("in", failing, TestingSource(items(), 10)), to)
     with pytest.raises(BytewaxRuntimeError) as caught:
         run_main(failing, recovery_config=recovery)
     assert isinstance(caught.value.__cause__, WorldError)
@@ -250,10 +252,11 @@ def test_nothing_counts_as_done_before_it_is_delivered(recovery: RecoveryConfig,
     topic = create_topic(real_broker, 2)
     unreached = MockBroker()
     to = sink(unreached.bootstrap, create_topic(unreached), timeout=1)
-    to.build_part("out", "0", None)  # connected, and then
-    unreached.stop()
+    to.open("0", None)  # connected, and then
     items = [item(number) for number in range(100)]
+    failing = flow(items, to)
+    unreached.stop()
     with pytest.raises(BytewaxRuntimeError):
-        run_main(flow(items, to), epoch_interval=timedelta(0), recovery_config=recovery)
+        run_main(failing, epoch_interval=timedelta(0), recovery_config=recovery)
     run_main(flow(items, sink(real_broker.bootstrap, topic)), epoch_interval=timedelta(0), recovery_config=recovery)
     assert {int(stored.value or b"") for stored in read_topic(real_broker, topic)} == set(range(100))

@@ -14,7 +14,6 @@ from prometheus_client import REGISTRY
 from connectors.services.api_client import Manners
 from connectors.services.listing import Listing
 from connectors.services.polled import Polled
-from connectors.services.registry import polled
 from connectors.services.rounds import Polling, Rounds
 from connectors.sources.source import Position
 from core.errors import SettingsError, WorldError
@@ -28,6 +27,7 @@ from tests.services import (
     album_images,
     imgur_album,
     imgur_image,
+    polled,
     reddit_post,
     tumblr_post,
 )

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.services import imgur, reddit, tumblr
 from connectors.services.api_web import TroubleError
-from connectors.services.listing import Found, Item, as_json, posts_of
+from connectors.services.listing import ListingItem, ServicePost, as_json, posts_of
 from connectors.services.markup import read_html
 from connectors.sources.parse import parse_post
 from core.errors import BadRecordError
@@ -29,14 +29,14 @@ def posts(service: str, *bodies: Any) -> list[dict[str, Any]]:
     """The posts of items, or fails."""
     found = []
     for body in bodies:
-        it = SERVICES[service].look(Item("x", 0.0, body))
-        assert isinstance(it, Found), it
+        it = SERVICES[service].look(ListingItem("x", 0.0, body))
+        assert isinstance(it, ServicePost), it
         found += posts_of(it, service, NOW)
     return [dict(body) for body in found]
 
 
 def reason(service: str, body: Any) -> str:
-    found = SERVICES[service].look(Item("x", 0.0, body))
+    found = SERVICES[service].look(ListingItem("x", 0.0, body))
     assert isinstance(found, str), found
     return found
 
@@ -312,7 +312,7 @@ def test_pictures_and_text_of_html(source: str, pictures: list[str], text: str) 
 @pytest.mark.parametrize("body", [None, 1, "x", [], {}, {"kind": "t3", "data": {"id": []}}, {"id": {}, "kind": "t3"}])
 def test_what_has_no_known_form_is_said_to_have_none(service: str, body: Any) -> None:
     with pytest.raises(ValueError, match="validation error"):
-        SERVICES[service].look(Item("x", 0.0, body))
+        SERVICES[service].look(ListingItem("x", 0.0, body))
 
 
 @pytest.mark.parametrize("service", SERVICES)

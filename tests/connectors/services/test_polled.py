@@ -9,11 +9,10 @@ import pytest
 from connectors.services.api_client import Manners
 from connectors.services.clock import StoppedError, WallClock
 from connectors.services.polled import PollReader
-from connectors.services.registry import polled
 from connectors.sources.source import Position, Reader, Unit
 from core.errors import WorldError
 from core.records import Message
-from tests.services import Fault, Services, imgur_image, reddit_post
+from tests.services import Fault, Services, imgur_image, polled, reddit_post
 
 
 def unit(number: int) -> Unit:

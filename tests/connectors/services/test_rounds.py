@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.services.listing import Cursor, Found, Item, Listing, Page, Picture, Reason
+from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost
 from connectors.services.rounds import Polling, Rounds
 from connectors.sources.source import Position, Unit
 from core.errors import WorldError
@@ -47,16 +47,16 @@ class Feed(Listing):
         more = len(found) > self.size
         return Page([item(n) for n in found[: self.size]], found[self.size - 1] if more else None)
 
-    def look(self, item: Item) -> Found | Reason:
+    def look(self, item: ListingItem) -> ServicePost | Reason:
         number = item.body
         if number % 10 == 9:
             return "video"
-        pictures = [Picture(f"https://x/{number}.png")] * self.gallery
-        return Found(str(number), "", item.created, "", 0, pictures, "", "")
+        pictures = [ServicePicture(f"https://x/{number}.png")] * self.gallery
+        return ServicePost(str(number), "", item.created, "", 0, pictures, "", "")
 
 
-def item(number: int) -> Item:
-    return Item(f"t3_{number}", 1e9 + number, number)
+def item(number: int) -> ListingItem:
+    return ListingItem(f"t3_{number}", 1e9 + number, number)
 
 
 def ids(units: list[Unit]) -> list[str]:
@@ -270,7 +270,7 @@ def test_a_followed_listing_is_asked_again_after_the_interval() -> None:
 
 def test_what_has_no_known_form_is_handed_on_whole() -> None:
     class Strange(Feed):
-        def look(self, item: Item) -> Found | Reason:
+        def look(self, item: ListingItem) -> ServicePost | Reason:
             raise ValueError
 
     messages = [message for unit in rounds(Strange([5])) for message in unit.messages]

@@ -7,11 +7,13 @@ from typing import Any
 
 import orjson
 import pytest
-from bytewax.outputs import FixedPartitionedSink
 
 from connectors.sinks.jsonl_sink import JsonlSink
-from connectors.sinks.rows import Row, json_of_row, row_of
-from connectors.store.posts_table import PostStore, StoreSink
+from connectors.sinks.record_table import posts_table
+from connectors.sinks.rows import json_of_row, row_of
+from connectors.sinks.sink import OutMessage, Row, Sink
+from connectors.store.posts_table import PostStore
+from connectors.store.stored_table import StoreSink
 from core.errors import WorldError
 from tests.making import record
 
@@ -21,7 +23,11 @@ def sink(path: Path) -> JsonlSink:
 
 
 def part(path: Path, state: dict[str, Any] | None = None) -> Any:
-    return sink(path).build_part("step", sink(path).list_parts()[0], state)
+    return sink(path).open(sink(path).parts()[0], state)
+
+
+def lines(*values: bytes) -> list[OutMessage]:
+    return [OutMessage(b"key", value) for value in values]
 
 
 @pytest.fixture
@@ -31,8 +37,8 @@ def path(tmp_path: Path) -> Path:
 
 def test_each_value_is_a_line(path: Path) -> None:
     writer = part(path)
-    writer.write_batch([b"one", b"two"])
-    writer.write_batch([b"three"])
+    writer.write(lines(b"one", b"two"))
+    writer.write(lines(b"three"))
     assert path.read_bytes() == b"one\ntwo\nthree\n"
     writer.close()
 
@@ -45,13 +51,13 @@ def test_without_a_state_the_file_begins_anew(path: Path) -> None:
 
 def test_what_came_after_the_snapshot_is_cut_off(path: Path) -> None:
     writer = part(path)
-    writer.write_batch([b"one"])
+    writer.write(lines(b"one"))
     state = writer.snapshot()
-    writer.write_batch([b"two"])
+    writer.write(lines(b"two"))
     writer.close()
     writer = part(path, state)
     assert path.read_bytes() == b"one\n"
-    writer.write_batch([b"three"])
+    writer.write(lines(b"three"))
     assert path.read_bytes() == b"one\nthree\n"
     assert writer.snapshot() == {"version": 1, "offset": 10}
     writer.close()
@@ -59,7 +65,7 @@ def test_what_came_after_the_snapshot_is_cut_off(path: Path) -> None:
 
 def test_half_a_line_after_the_snapshot_is_cut_off(path: Path) -> None:
     writer = part(path)
-    writer.write_batch([b"one"])
+    writer.write(lines(b"one"))
     state = writer.snapshot()
     writer.close()
     with path.open("ab") as file:
@@ -70,7 +76,7 @@ def test_half_a_line_after_the_snapshot_is_cut_off(path: Path) -> None:
 
 def test_a_file_that_became_shorter_was_replaced(path: Path) -> None:
     writer = part(path)
-    writer.write_batch([b"one"])
+    writer.write(lines(b"one"))
     state = writer.snapshot()
     writer.close()
     path.write_bytes(b"x")
@@ -84,7 +90,7 @@ def test_a_failed_write_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     writer._file.close()
     writer._file = Path("/dev/full").open("ab")  # noqa: SIM115
     with pytest.raises(WorldError, match="No space left"):
-        writer.write_batch([b"one"])
+        writer.write(lines(b"one"))
     writer.close()  # as Bytewax does while it handles the error
 
 
@@ -129,7 +135,7 @@ def test_closing_twice_is_no_error(path: Path) -> None:
 
 # What both sinks on this machine do
 
-AnySink = FixedPartitionedSink[Any, Any]
+AnySink = Sink[Any]
 Read = Callable[[Path], list[str]]
 
 
@@ -142,8 +148,8 @@ def _stored(path: Path) -> list[str]:
 
 
 SINKS: dict[str, tuple[Callable[[Path], AnySink], Callable[[Row], Any], Read]] = {
-    "file": (sink, json_of_row, _lines),
-    "store": (lambda path: StoreSink(path, 8, 8), lambda row: row, _stored),
+    "file": (sink, lambda row: OutMessage(None, json_of_row(row)), _lines),
+    "store": (lambda path: StoreSink(path, posts_table(8, 8), "store"), lambda row: row, _stored),
 }
 
 
@@ -154,9 +160,9 @@ def test_after_a_crash_at_any_point_every_record_is_there_once(kind: str, tmp_pa
 
     def write(path: Path, state: Any, batch: list[str]) -> Any:
         built = make(path)
-        (name,) = built.list_parts()
-        writer = built.build_part("step", name, state)
-        writer.write_batch([value(row_of(record(global_id), "now")) for global_id in batch])
+        (name,) = built.parts()
+        writer = built.open(name, state)
+        writer.write([value(row_of(record(global_id), "now")) for global_id in batch])
         state = writer.snapshot()
         writer.close()
         return state
@@ -172,11 +178,11 @@ def test_after_a_crash_at_any_point_every_record_is_there_once(kind: str, tmp_pa
 @pytest.mark.parametrize("kind", SINKS)
 def test_there_is_one_part_whatever_the_number_of_processes(kind: str, tmp_path: Path) -> None:
     make, _, _ = SINKS[kind]
-    assert make(tmp_path / "out.jsonl").list_parts() == [str(tmp_path / "out.jsonl")]
+    assert make(tmp_path / "out.jsonl").parts() == [str(tmp_path / "out.jsonl")]
 
 
 @pytest.mark.parametrize("kind", SINKS)
 def test_a_name_that_is_not_utf8_is_told(kind: str, tmp_path: Path) -> None:
     make, _, _ = SINKS[kind]
     with pytest.raises(WorldError, match="UTF-8"):
-        make(tmp_path / "caf\udce9.jsonl").check()  # type: ignore[attr-defined]
+        make(tmp_path / "caf\udce9.jsonl").check()

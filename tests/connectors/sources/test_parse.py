@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sinks.rows import json_of_row, row_of
-from connectors.sources.parse import MAX_BYTES, MAX_DEPTH, MAX_ID_BYTES, parse_post
+from connectors.sources.parse import MAX_BYTES, MAX_DEPTH, MAX_ID_BYTES, parse_post, post_or_letter
 from core.errors import BadRecordError
 from core.plain import from_plain, to_plain
-from core.records import Post, Record
+from core.records import DeadLetter, Post, Record
 from tests.making import message
 
 GOOD: dict[str, Any] = {
@@ -218,6 +218,13 @@ def test_a_post_all_of_strings_is_the_same_post(texts: dict[str, str], score: in
     typed = parsed(**texts, score=score, ingestion_time=time)
     strings = parsed(**texts, score=str(score), ingestion_time=str(time))
     assert replace(typed, message=strings.message) == strings
+
+
+def test_what_is_no_post_is_a_dead_letter_with_its_bytes() -> None:
+    bad = message(b"{}")
+    assert post_or_letter(bad) == DeadLetter(bad, "parse", "BadRecordError", "global_id is missing")
+    good = message(orjson.dumps(GOOD))
+    assert post_or_letter(good) == parse_post(good)
 
 
 def test_no_time_is_no_error() -> None:

@@ -2,8 +2,6 @@
 
 import fcntl
 import os
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from connectors.sinks.rows import Row, row_of
+from connectors.sinks.record_table import posts_table
+from connectors.sinks.rows import row_of
+from connectors.sinks.sink import Row
 from connectors.store import keyed_table as tables
-from connectors.store.posts_table import TABLE, PostStore, StorePart, StoreSink, posts_schema
+from connectors.store.posts_table import TABLE, PostStore, posts_schema
+from connectors.store.stored_table import StoreSink
 from core.errors import WorldError
 from core.records import SIDES, Failed, Reading, Record
 from tests.making import LINE, post, record, vector
@@ -185,7 +186,7 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path, inside: bool) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"not a folder")
     with pytest.raises(WorldError, match="cannot be opened as a store"):
-        StoreSink(file / "store" if inside else file, 8, 8).check()
+        StoreSink(file / "store" if inside else file, posts_table(8, 8), "store").check()
 
 
 def test_a_store_that_is_gone_fails_the_write(posts: PostStore, folder: Path) -> None:
@@ -212,81 +213,5 @@ def test_a_compaction_that_fails_is_told_in_a_line(
 
 def test_the_part_does_not_depend_on_the_way_a_folder_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
-    assert StoreSink(Path("store"), 8, 8).list_parts() == StoreSink(folder, 8, 8).list_parts() == [os.fspath(folder)]
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-def test_rows_of_a_burst_are_written_together_and_all_before_a_snapshot(tmp_path: Path) -> None:
-    store, clock = PostStore(tmp_path, 8, 8), Clock()
-    part = StorePart(store, clock)
-    part.write_batch([row_of(record("first"), "now")])
-    assert store.count() == 1  # a lone row does not wait
-    for number in range(10):
-        part.write_batch([row_of(record(f"{number}"), "now")])
-    assert store.count() == 1
-    clock.seconds = 1.0
-    part.write_batch([row_of(record("late"), "now")])
-    assert store.count() == 12
-    part.write_batch([row_of(record("last"), "now")])
-    part.snapshot()
-    assert store.count() == 13
-
-
-def test_many_rows_do_not_wait(tmp_path: Path) -> None:
-    store = PostStore(tmp_path, 8, 8)
-    part = StorePart(store, Clock())
-    part.write_batch([row_of(record("first"), "now")])
-    part.write_batch([row_of(record(f"{number}"), "now") for number in range(600)])
-    assert store.count() == 601
-
-
-def test_the_last_rows_of_a_burst_are_written_by_a_timer(tmp_path: Path) -> None:
-    store, timers = PostStore(tmp_path, 8, 8), []
-    part = StorePart(store, Clock(), lambda seconds, call: timers.append((seconds, call)))
-    for number in range(4):
-        part.write_batch([row_of(record(f"{number}"), "now")])
-    ((seconds, call),) = timers
-    assert (seconds, store.count()) == (1.0, 1)
-    call()
-    assert store.count() == 4
-    part.write_batch([row_of(record("next"), "now")])
-    assert len(timers) == 2
-
-
-def test_a_timer_s_failure_ends_the_flow_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, timers = PostStore(tmp_path, 8, 8), []
-    part = StorePart(store, Clock(), lambda _, call: timers.append(call))
-    part.write_batch([row_of(record("first"), "now")])
-    part.write_batch([row_of(record("last"), "now")])
-
-    def full(_: list[Row]) -> None:
-        raise WorldError("no room")
-
-    monkeypatch.setattr(store, "upsert", full)
-    timers[0]()
-    with pytest.raises(WorldError, match="no room"):
-        part.write_batch([])
-    with pytest.raises(WorldError, match="no room"):
-        part.snapshot()
-
-
-def test_a_burst_is_there_without_another_call(tmp_path: Path) -> None:
-    store, written = PostStore(tmp_path, 8, 8), threading.Event()
-
-    def soon(_: float, call: Callable[[], None]) -> None:
-        threading.Thread(target=lambda: (call(), written.set())).start()
-
-    part = StorePart(store, Clock(), soon)
-    part.write_batch([row_of(record("first"), "now")])
-    part.write_batch([row_of(record("last"), "now")])
-    assert written.wait(30)
-    assert store.count() == 2
+    by_name, by_path = (StoreSink(it, posts_table(8, 8), "store") for it in (Path("store"), folder))
+    assert by_name.parts() == by_path.parts() == [os.fspath(folder)]

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from connectors.topics.admin import Cluster, Difference, Found, differences, fitted
+from connectors.topics.admin import Difference, TopicCluster, TopicState, differences, fitted
 from connectors.topics.declared import TOPICS, Topic, chosen
 from core.errors import SettingsError, WorldError
 from tests.brokers import MockBroker, RealBroker, produce, read_topic, unused_address
 
 POSTS, ANALYTICS = chosen(["posts", "analytics"])
-AS_DECLARED = Found(POSTS.partitions, POSTS.replication, POSTS.config)
+AS_DECLARED = TopicState(POSTS.partitions, POSTS.replication, POSTS.config)
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def own(real_broker: RealBroker) -> Iterator[list[Topic]]:
         future.exception(30)
 
 
-def cluster(bootstrap: str, timeout: float = 30.0, **config: str) -> Cluster:
-    return Cluster(bootstrap, config, timeout)
+def cluster(bootstrap: str, timeout: float = 30.0, **config: str) -> TopicCluster:
+    return TopicCluster(bootstrap, config, timeout)
 
 
 # Comparing
@@ -45,7 +45,7 @@ def test_a_topic_that_is_missing_is_one_difference() -> None:
 
 
 def test_each_difference_is_told_with_both_values() -> None:
-    found = Found(3, 1, {**POSTS.config, "retention.ms": "5", "min.insync.replicas": None})
+    found = TopicState(3, 1, {**POSTS.config, "retention.ms": "5", "min.insync.replicas": None})
     assert differences(POSTS, found) == [
         Difference("posts", "partitions", "3", "8"),
         Difference("posts", "replication", "1", "3"),
@@ -55,7 +55,7 @@ def test_each_difference_is_told_with_both_values() -> None:
 
 
 def test_a_policy_of_two_words_has_no_order() -> None:
-    found = Found(8, 3, {**ANALYTICS.config, "cleanup.policy": "delete,compact"})
+    found = TopicState(8, 3, {**ANALYTICS.config, "cleanup.policy": "delete,compact"})
     assert differences(ANALYTICS, found) == []
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
+from connectors.sinks.cluster_events import json_of_event
 from connectors.sinks.rows import HEADER_PREFIX, headers_of_dead_letter, json_of_dead_letter, json_of_row, row_of
 from connectors.sources.parse import parse_post
-from connectors.store.cluster_events import json_of_event
 from connectors.topics.bodies import schema
 from core.errors import BadRecordError
 from core.records import SIDES, Cluster, ClusterEvent, DeadLetter, Failed, Message, Reading, Record

@@ -12,9 +12,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 from jsonschema import Draft202012Validator
 
+from connectors.sinks.cluster_events import CLUSTERS, json_of_event
 from connectors.sinks.rows import row_of
-from connectors.store.cluster_events import clusters_table, json_of_event
 from connectors.store.posts_table import PostStore
+from connectors.store.stored_table import StoredTable
 from connectors.topics.bodies import schema
 from core.errors import WorldError
 from core.records import Cluster, ClusterEvent, Record
@@ -45,7 +46,7 @@ def written(folder: Path, events: list[ClusterEvent], **settings: Any) -> None:
 def test_the_store_says_what_each_cluster_is_now_however_often_it_is_told(again: int, tmp_path: Path) -> None:
     written(tmp_path, EVENTS)
     written(tmp_path, EVENTS[again:])
-    rows = {row["cluster"]: (row["state"], row["into"]) for row in clusters_table(tmp_path / "store").rows()}
+    rows = {row["cluster"]: (row["state"], row["into"]) for row in StoredTable(tmp_path / "store", CLUSTERS).rows()}
     assert rows == {0: ("retired", None), 1: ("merged", 0), 2: ("merged", 1)}
 
 

@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.fetching.fetch import Fetching, StandInFetcher
-from connectors.fetching.fetch_ahead import FetchAhead, Incoming
+from connectors.fetching.prefetch import ParsedItem
 from connectors.sources.json_lines import JsonLines
 from connectors.sources.source import Position, Reader, Source, Unit
 from core import drain
 from core.records import Arrival, DeadLetter, Failed, Post
+from operators.prefetching_source import PrefetchingSource
 from tests.making import message
 
 MANY = 10**9
@@ -94,21 +95,23 @@ def _end() -> Iterator[None]:
 
 def _close_all() -> None:
     while _built:
-        _built.pop().reader.close()
+        _built.pop().queue.reader.close()
 
 
-def ahead(source: Source, fetching: Fetching | None = None, max_posts: int = 20, max_bytes: int = MANY) -> FetchAhead:
-    return FetchAhead(source, fetching or StandInFetcher(), max_posts=max_posts, max_bytes=max_bytes)
+def ahead(
+    source: Source, fetching: Fetching | None = None, max_posts: int = 20, max_bytes: int = MANY
+) -> PrefetchingSource:
+    return PrefetchingSource(source, fetching or StandInFetcher(), max_posts=max_posts, max_bytes=max_bytes)
 
 
-def built(source: FetchAhead, states: dict[str, Any] | None = None) -> dict[str, Any]:
+def built(source: PrefetchingSource, states: dict[str, Any] | None = None) -> dict[str, Any]:
     """Its parts by name, resumed from `states`."""
     parts = {part: source.build_part("step", part, (states or {}).get(part)) for part in source.list_parts()}
     _built.extend(parts.values())
     return parts
 
 
-def id_of(item: Incoming) -> str:
+def id_of(item: ParsedItem) -> str:
     return item.post.global_id if isinstance(item, Arrival) else item.message.value.decode()
 
 
@@ -183,7 +186,7 @@ def test_the_parts_of_a_file_give_in_its_order_and_so_they_do_after_any_snapshot
 @pytest.mark.parametrize("parts", [1, 12])
 def test_in_a_flow_they_give_in_the_order_of_the_file(path: Path, parts: int) -> None:
     ids = write(path, 100)
-    out: list[Incoming] = []
+    out: list[ParsedItem] = []
     flow = Dataflow("test")
     op.output("out", op.input("in", flow, ahead(lines(path, parts))), TestingSink(out))
     run_main(flow, epoch_interval=timedelta(0))
@@ -289,14 +292,14 @@ def test_while_a_batch_computes_the_next_are_fetched_up_to_the_bound() -> None:
             begun[post.global_id].set()
             return Arrival(post, np.zeros((1, 1, 3), np.uint8))
 
-    def compute(item: Incoming) -> Incoming:
+    def compute(item: ParsedItem) -> ParsedItem:
         number = int(id_of(item))
         for later in range(number + 1, min(number + max_posts, len(begun))):
             assert begun[f"{later}"].wait(10), later
         assert not any(begun[f"{later}"].is_set() for later in range(number + max_posts, len(begun)))
         return item
 
-    out: list[Incoming] = []
+    out: list[ParsedItem] = []
     with ThreadPoolExecutor(8) as pool:
         flow = Dataflow("test")
         source = ahead(Listed([[it] for it in begun]), Pooled(), max_posts=max_posts)

@@ -1,5 +1,6 @@
 """A Bytewax source of messages as they are, in the units in which they are read."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -8,35 +9,41 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from connectors.sources.source import Position, Reader, Source
 from core import drain
 from core.records import Message
+from operators.steps import reported
 
 _IDLE: Final = timedelta(milliseconds=2)
 """Who waits for an answer waits for this look too; looking at one partition takes some 10 µs."""
 
 
-class Messages(FixedPartitionedSource[Message, dict[str, Any]]):
+class MessageSource(FixedPartitionedSource[Message, dict[str, Any]]):
     """Reads `source`; an idle flow takes a message at once, a busy one all that came meanwhile, up to a unit a part."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, should_stop: Callable[[], bool] = drain.is_asked) -> None:
         self._source = source
+        self._should_stop = should_stop
 
+    @reported
     def list_parts(self) -> list[str]:
         """All parts of the source: any worker can read any of them."""
         return self._source.parts()
 
+    @reported
     def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
         """Read one part."""
         position = resume_state["position"] if resume_state else None
-        return _Part(self._source.open(for_part, position), position)
+        return _Part(self._source.open(for_part, position), position, self._should_stop)
 
 
 class _Part(StatefulSourcePartition[Message, dict[str, Any]]):
-    def __init__(self, reader: Reader, position: Position | None) -> None:
+    def __init__(self, reader: Reader, position: Position | None, should_stop: Callable[[], bool]) -> None:
         self._reader = reader
+        self._should_stop = should_stop
         self._position = position
         self._awake: datetime | None = None
 
+    @reported
     def next_batch(self) -> list[Message]:
-        if drain.is_asked():
+        if self._should_stop():
             raise StopIteration
         unit = self._reader.read()
         if unit is None:
@@ -51,8 +58,10 @@ class _Part(StatefulSourcePartition[Message, dict[str, Any]]):
     def next_awake(self) -> datetime | None:
         return self._awake
 
+    @reported
     def snapshot(self) -> dict[str, Any]:
         return {"version": 1, "position": self._position}
 
+    @reported
     def close(self) -> None:
         self._reader.close()

@@ -1,0 +1,119 @@
+"""The endpoints that the settings of a flow name: its source, its sinks, and what is written beside these."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from connectors.connector_settings import SinkSettings, SourceSettings
+from connectors.endpoint import Endpoint
+from connectors.endpoints import (
+    DEAD_LETTERS_TO,
+    EVENTS_TO,
+    POSTS_FROM,
+    RECORDS_TO,
+    EndpointSettings,
+    Role,
+    endpoint,
+)
+from connectors.sources.source import Source
+from core.errors import SettingsError
+
+
+class ReadSettings(EndpointSettings, SourceSettings):
+    """What a source is made of."""
+
+
+class WriteSettings(EndpointSettings, SinkSettings, SourceSettings):
+    """What sinks are made of; none may lie in the source."""
+
+
+def source_of(settings: ReadSettings) -> Source:
+    """The source of the settings; raises `SettingsError` where they name none, or lack what it needs."""
+    found = endpoint(settings.source, POSTS_FROM)
+    return found.source(settings.options_of(found), settings)
+
+
+def check_source(settings: ReadSettings) -> None:
+    """Raise `WorldError` where the source is on this machine and not there: before a flow leaves anything behind."""
+    source = source_of(settings)
+    if endpoint(settings.source, POSTS_FROM).path is not None:
+        source.parts()
+
+
+def folder_of(source: str) -> Path | None:
+    """The folder that relative URLs of posts lie in; None where posts come from elsewhere."""
+    path = endpoint(source, POSTS_FROM).path if source else None
+    if path is None:
+        return None
+    path = path.resolve()
+    return path if path.is_dir() else path.parent
+
+
+def check_addresses(settings: WriteSettings) -> None:
+    """Raise `SettingsError` where the source or a sink cannot be: before a model is loaded."""
+    endpoint(settings.source, POSTS_FROM)
+    Destinations.of(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Where a flow writes."""
+
+    sinks: tuple[Endpoint[Any], ...]
+    dead_letters: Endpoint[Any]
+    cluster_events: Endpoint[Any] | None
+    """None: to the stores among the sinks alone."""
+
+    @classmethod
+    def of(cls, settings: WriteSettings, role: Role = RECORDS_TO) -> Self:
+        """Those of the settings; `role` is that of the sinks. Raises `SettingsError` where one cannot be."""
+        if not settings.to:
+            raise SettingsError(f"no sink: set {role.option} to {role.forms()}")
+        sinks = tuple(endpoint(address, role) for address in settings.to)
+        for sink in sinks:
+            _refuse_lists(sink)
+        letters = settings.dead_letters or str(beside(sinks, "dead-letters.jsonl"))
+        events = endpoint(settings.cluster_events, EVENTS_TO) if settings.cluster_events else None
+        made = cls(sinks, endpoint(letters, DEAD_LETTERS_TO), events)
+        made.refuse_clashes(settings.source)
+        return made
+
+    def all(self) -> tuple[Endpoint[Any], ...]:
+        """Each of them."""
+        return (*self.sinks, self.dead_letters, *([self.cluster_events] if self.cluster_events else []))
+
+    def beside(self, suffix: str) -> Path:
+        """A path beside the first sink on this machine: `store` gives `store.<suffix>`."""
+        return beside(self.sinks, suffix)
+
+    def refuse_clashes(self, source: str) -> None:
+        """Two writers would cut each other's file, and what is written into the source would be read as posts."""
+        folder = endpoint(source, POSTS_FROM).path if source else None
+        seen = set()
+        for it in self.all():
+            inside = folder is not None and folder.is_dir() and it.path is not None and not it.takes_rows
+            if inside and folder is not None and Path(it.place).is_relative_to(folder.resolve()):
+                raise SettingsError(f"{it.address} lies in the source, {source}: name a place outside of it")
+            if it.place in seen:
+                raise SettingsError(f"{it.address} is named twice among the sinks: each needs a place of its own")
+            seen.add(it.place)
+
+
+def beside(sinks: tuple[Endpoint[Any], ...], suffix: str) -> Path:
+    """A path beside the first sink on this machine, or beside `memewax` here where there is none."""
+    stem = next((it.stem for it in sinks if it.stem is not None), Path("memewax"))
+    stem = stem if stem.name else stem.resolve()
+    return stem.with_name(f"{stem.name}.{suffix}")
+
+
+def _refuse_lists(sink: Endpoint[Any]) -> None:
+    """A list with commas, which addresses were once, would become a file with an odd name."""
+    pieces = [piece.strip() for piece in sink.address.split(",") if piece.strip()]
+    path = sink.path
+    if path is not None and len(pieces) > 1 and any("," in it.name and not it.exists() for it in (path, *path.parents)):
+        raise SettingsError(
+            f"{sink.address!r} is one address, since addresses are not split at commas: repeat --to for each, or give "
+            f"the JSON list {orjson.dumps(pieces).decode()}; a file or folder of this name must be there already"
+        )

@@ -1,0 +1,55 @@
+"""A folder, as an address: of files or pictures where it is read, the store where it is written."""
+
+from pathlib import Path
+from typing import Self
+
+from connectors.endpoint import SinkOptions, SourceOptions
+from connectors.local import FileSettings, LocalPlace, path_of
+from connectors.sinks.sink import Row, Sink
+from connectors.sources.source import Source
+from core.columns import Table
+
+
+class Folder(LocalPlace[FileSettings]):
+    """A folder: one that is there, one whose address ends with a slash, or a new one whose name has no ending."""
+
+    reads = "a folder of .jsonl files or of pictures"
+    takes_rows = "a folder (the store)"
+    lag_unit = "bytes"
+
+    @classmethod
+    def of(cls, address: str) -> Self | None:
+        """The folder; None where that is a file, or may be meant as one."""
+        path = path_of(address)
+        if path is None:
+            return None
+        is_new = not path.exists() and not path.suffix
+        return cls.at(path, address) if path.is_dir() or address.endswith("/") or is_new else None
+
+    @classmethod
+    def at(cls, path: Path, address: str | None = None) -> Self:
+        """The folder at a path, whatever its name."""
+        endpoint = cls(str(path) if address is None else address)
+        endpoint.path = path
+        return endpoint
+
+    def source(self, options: SourceOptions, settings: FileSettings) -> Source:
+        """The lines of its files, or where it holds none, its pictures."""
+        from connectors.sources import picture_folder as pictures
+        from connectors.sources.json_lines import JsonLines, holds_files
+
+        if self.path.is_dir() and not holds_files(self.path) and pictures.holds_pictures(self.path):
+            return pictures.Pictures(self.path, follow=options.follow, parts=settings.file_parts, batch=options.batch)
+        return JsonLines(
+            self.path,
+            follow=options.follow,
+            parts=settings.file_parts,
+            block_bytes=settings.file_block_bytes,
+            batch=options.batch,
+        )
+
+    def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[Row]:  # noqa: ARG002
+        """A table of the store."""
+        from connectors.store.stored_table import StoreSink
+
+        return StoreSink(self.path, table, options.measured)

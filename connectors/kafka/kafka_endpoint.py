@@ -1,0 +1,97 @@
+"""A topic of Kafka, as an address; and a cluster, where the topics have names of their own."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Self
+
+from pydantic import Field
+
+from connectors.endpoint import Endpoint, SinkOptions, SourceOptions
+from connectors.sinks.sink import MessageSink
+from connectors.sources.source import Source
+from core.errors import SettingsError
+from core.settings import Group
+
+if TYPE_CHECKING:
+    from connectors.kafka.kafka_sink import KafkaSink
+
+_SCHEME: Final = "kafka://"
+_PROMPT: Final = {"linger.ms": "0", "socket.nagle.disable": "true"}
+"""What comes while a message is under way is sent together all the same."""
+
+
+class KafkaSettings(Group):
+    """Every client of Kafka."""
+
+    kafka: dict[str, str] = Field(
+        default_factory=dict, description="librdkafka properties for every client, for instance security.protocol."
+    )
+
+    kafka_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=900,
+        description="A broker that does not answer for so long ends the flow; it resumes from its snapshot.",
+    )
+
+
+class KafkaEndpoint(Endpoint[KafkaSettings]):
+    """A topic."""
+
+    reads = takes_messages = "kafka://HOST:PORT/TOPIC"
+    is_followed = True
+
+    topic: str
+
+    def __init__(self, address: str, brokers: str, topic: str) -> None:
+        super().__init__(address)
+        self.brokers = brokers
+        self.topic = topic
+
+    @classmethod
+    def of(cls, address: str) -> Self | None:
+        """Brokers, more of them after commas, and topic; raises `SettingsError` where one is missing."""
+        if not address.startswith("kafka:"):
+            return None
+        brokers, _, topic = address.removeprefix(_SCHEME).partition("/")
+        if not address.startswith(_SCHEME) or not brokers or not topic or "/" in topic:
+            raise SettingsError(f"{address!r} is not {cls.reads}")
+        return cls(address, brokers, topic)
+
+    def source(self, options: SourceOptions, settings: KafkaSettings) -> Source:
+        """Its messages."""
+        from connectors.kafka.kafka_source import KafkaTopic
+
+        return KafkaTopic(
+            self.brokers,
+            self.topic,
+            follow=options.follow,
+            batch=options.batch,
+            config=_config(settings, prompt=options.prompt),
+            timeout=settings.kafka_timeout_seconds,
+        )
+
+    def message_sink(self, options: SinkOptions, settings: KafkaSettings) -> MessageSink:
+        """Messages into it."""
+        from connectors.kafka.kafka_sink import KafkaSink
+
+        return KafkaSink(
+            self.brokers,
+            self.topic,
+            config=_config(settings, prompt=options.prompt),
+            timeout=settings.kafka_timeout_seconds,
+            oversize=options.oversize,
+        )
+
+
+def cluster_sink(address: str, topics: Sequence[str], settings: KafkaSettings) -> "KafkaSink":
+    """A sink of several topics at `kafka://HOST:PORT[,…]`; raises `SettingsError` where it is not that."""
+    brokers = address.removeprefix(_SCHEME).removesuffix("/")
+    if not address.startswith(_SCHEME) or not brokers or "/" in brokers:
+        raise SettingsError(f"{address!r} is not kafka://HOST:PORT")
+    from connectors.kafka.kafka_sink import KafkaSink
+
+    return KafkaSink(brokers, *topics, config=settings.kafka, timeout=settings.kafka_timeout_seconds)
+
+
+def _config(settings: KafkaSettings, *, prompt: bool) -> Mapping[str, str]:
+    return {**_PROMPT, **settings.kafka} if prompt else settings.kafka

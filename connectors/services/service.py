@@ -1,0 +1,103 @@
+"""A service that is polled, as an address: `SERVICE:NAME[+NAME…]`.
+
+A service is a module with its listing (`connectors.services.listing`), its group of settings, and a `Service`; and a
+line in `connectors.endpoints`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Self, TypeVar
+
+from pydantic import SecretStr
+
+from connectors.endpoint import Endpoint, SourceOptions
+from connectors.services.api_client import ApiClient, Authority, Manners
+from connectors.services.api_web import ApiWeb
+from connectors.services.clock import Clock
+from connectors.services.listing import Listing
+from connectors.services.pace import Gate, Quota
+from connectors.services.poll_settings import PollSettings
+from connectors.services.polled import Opening, Polled
+from connectors.services.rounds import Polling
+from connectors.sources.source import Source
+from core import __version__
+from core.errors import SettingsError
+
+S = TypeVar("S", bound=PollSettings)
+Make = Callable[[ApiClient, str], Listing]
+
+
+class Service(Endpoint[S]):
+    """Listings of a service, by their names."""
+
+    name: ClassVar[str]
+    """Of the service: an address begins with it and a colon."""
+    names_help: ClassVar[str]
+    """What its listings are called, for help."""
+
+    def __init_subclass__(cls) -> None:
+        cls.reads = f"{cls.name}:NAME"
+
+    def __init__(self, address: str, names: tuple[str, ...]) -> None:
+        super().__init__(address)
+        self.names = names
+
+    @classmethod
+    def of(cls, address: str) -> Self | None:
+        """The listings, each name once; raises `SettingsError` where there is none."""
+        service, colon, rest = address.partition(":")
+        if service != cls.name or not colon:
+            return None
+        names = cls.names_in(rest)
+        if not names:
+            raise SettingsError(f"{address!r} is not {cls.name}:NAME or {cls.name}:NAME+NAME")
+        return cls(address, names)
+
+    @classmethod
+    def names_in(cls, text: str) -> tuple[str, ...]:
+        """Names of listings, as an address has them; raises `SettingsError` where one can be none."""
+        return tuple(dict.fromkeys(name.strip() for name in text.split("+") if name.strip()))
+
+    def source(self, options: SourceOptions, settings: S) -> Source:
+        """New posts of the listings; raises `SettingsError` where the service's keys are not set."""
+        polling = Polling(
+            batch=options.batch,
+            pages=settings.poll_pages,
+            most_pages=settings.poll_most_pages,
+            seen=settings.poll_seen,
+            follow=options.follow,
+            interval=settings.poll_interval_seconds,
+        )
+        manners = Manners(
+            seconds=settings.poll_timeout_seconds,
+            attempts=settings.poll_attempts,
+            backoff=settings.poll_backoff_seconds,
+            patience=settings.poll_patience_seconds,
+        )
+        return Polled(self.name, self.names, polling, manners, self.opening(settings))
+
+    @abstractmethod
+    def opening(self, settings: S) -> Opening:
+        """What opens a listing; raises `SettingsError` where the keys are not set."""
+
+    def opened_by(
+        self, make: Make, base: str, authority: Authority, quotas: Sequence[Quota] = (), user_agent: str = ""
+    ) -> Opening:
+        """What opens listings by a client of the service's API, all of them behind one gate."""
+        gate = Gate()
+        agent = user_agent or f"python:memewax:v{__version__}"
+
+        def opening(name: str, clock: Clock, manners: Manners) -> tuple[Listing, Callable[[], None]]:
+            web = ApiWeb(manners.seconds, agent)
+            client = ApiClient(self.name, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
+            return make(client, name), web.close
+
+        return opening
+
+    def need(self, where: str, **keys: SecretStr) -> None:
+        """Raise `SettingsError` where keys are not set, by their names in the settings; `where` they come from."""
+        missing = [f"MEMEWAX_{name.upper()}" for name, key in keys.items() if not key.get_secret_value()]
+        if missing:
+            raise SettingsError(
+                f"{self.name} wants to know who asks: set {' and '.join(missing)}, which come with {where}"
+            )

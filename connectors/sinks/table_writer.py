@@ -1,0 +1,97 @@
+"""Writes rows into a table on a thread of its own, gathered, so that nobody waits for the disk."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from connectors.sinks.sink import Mark, Row, Writer
+from core.telemetry import step
+
+_GATHER_SECONDS: Final = 1.0
+"""Between two writes: each takes some ten milliseconds, however few its rows are."""
+_GATHER_ROWS: Final = 512
+"""So many do not wait for more."""
+_MOST_ROWS: Final = 4 * _GATHER_ROWS
+"""So many wait for the disk at most; who brings more waits too, so that memory stays bounded."""
+
+
+class TableWriter(Writer[Row]):
+    """Gathers rows for a second and writes them together; a lone row is written at once.
+
+    A sink hears of time only by the next rows, or the next snapshot. A thread also finds the last rows of a burst
+    within a second. What fails there is raised with the next call, and a snapshot waits until all is written.
+
+    Args:
+        upsert: Writes rows, more than once with the same result; raises `WorldError`.
+        measured: Name of the step in the metrics.
+        gather_seconds: Between two writes.
+    """
+
+    def __init__(
+        self, upsert: Callable[[list[Row]], None], measured: str, gather_seconds: float = _GATHER_SECONDS
+    ) -> None:
+        self._upsert = upsert
+        self._measured = measured
+        self._gather_seconds = gather_seconds
+        self._thread = ThreadPoolExecutor(1, measured)
+        self._changed = threading.Condition()
+        self._rows: list[Row] = []
+        self._is_writing = False
+        self._is_hurried = False
+        self._failed: BaseException | None = None
+
+    def write(self, items: list[Row]) -> None:
+        """Take rows in; raises `WorldError` where earlier ones could not be written."""
+        with self._changed:
+            self._rows += items
+            if not self._is_writing and self._failed is None:
+                self._is_writing = True
+                self._thread.submit(self._write_all)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: len(self._rows) < _MOST_ROWS or self._failed is not None)
+            self._raise_failure()
+
+    def snapshot(self) -> Mark:
+        """Wait until all is written, or raise `WorldError`; after a crash what came later comes again."""
+        with self._changed:
+            self._is_hurried = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._is_writing)
+            self._is_hurried = False
+            self._raise_failure()
+        return {"version": 1}
+
+    def close(self) -> None:
+        """End the thread; after the last snapshot nothing is left to write."""
+        with self._changed:
+            self._is_hurried = True
+            self._changed.notify_all()
+        self._thread.shutdown()
+
+    def _write_all(self) -> None:
+        try:
+            while rows := self._take():
+                with step(self._measured, len(rows)):
+                    self._upsert(rows)
+                with self._changed:
+                    self._changed.wait_for(self._is_due, self._gather_seconds)
+        except BaseException as error:
+            with self._changed:
+                self._failed = error
+                self._is_writing = False
+                self._changed.notify_all()
+
+    def _take(self) -> list[Row]:
+        with self._changed:
+            rows, self._rows = self._rows, []
+            self._is_writing = bool(rows)  # the next row begins anew
+            self._changed.notify_all()
+            return rows
+
+    def _is_due(self) -> bool:
+        return self._is_hurried or len(self._rows) >= _GATHER_ROWS
+
+    def _raise_failure(self) -> None:
+        if self._failed is not None:
+            raise self._failed

@@ -1,0 +1,76 @@
+"""A table of a store, as a part of memewax declares it."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from connectors.part_names import part_name
+from connectors.sinks.sink import Mark, Row, Sink, Writer
+from connectors.sinks.table_writer import TableWriter
+from connectors.store.arrow_schema import arrow_schema
+from connectors.store.keyed_table import KeyedTable
+from core.columns import AnyJson, Table, VectorOf
+from core.errors import WorldError
+
+_NAMED_BY_FOLDER = ("posts", "clusters")
+"""Recovery folders know the parts of these tables by their folder alone."""
+
+
+class StoredTable:
+    """A table of rows with a key; what is written twice is there once."""
+
+    def __init__(self, folder: Path, table: Table) -> None:
+        """Open or create it; raises `WorldError` where it cannot be, or holds vectors of other models."""
+        self._json = [column.name for column in table.columns if isinstance(column.type, AnyJson)]
+        self._table = KeyedTable(folder, table.name, table.key, arrow_schema(table))
+        for column in table.columns:
+            if isinstance(column.type, VectorOf):
+                found = self._table.schema.field(column.name).type.list_size
+                if found != column.type.dimension:
+                    raise WorldError(
+                        f"{folder} holds {column.name} of {found} numbers and the model makes {column.type.dimension}: "
+                        "choose the model it was made with, or another folder"
+                    )
+
+    def upsert(self, rows: list[Row]) -> None:
+        """Write rows; of several with one key the last one stays. Raises `WorldError`."""
+        self._table.upsert([{**row, **{name: orjson.dumps(row[name]).decode() for name in self._json}} for row in rows])
+
+    def compact(self) -> None:
+        """Put fragments together, drop old versions, bring the index over keys up to date."""
+        self._table.compact()
+
+    def count(self) -> int:
+        """How many rows there are."""
+        return self._table.count()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, whole: for reports over small tables."""
+        return [{**row, **{name: orjson.loads(row[name]) for name in self._json}} for row in self._table.rows()]
+
+
+class StoreSink(Sink[Row]):
+    """Upserts rows of a table; one worker writes, so that writers never conflict."""
+
+    def __init__(self, folder: Path, table: Table, measured: str) -> None:
+        self._folder = folder.resolve()
+        self._table = table
+        self._measured = measured
+
+    def check(self) -> None:
+        """Open the table once, to raise `WorldError` before anything is read."""
+        self.parts()
+        self._opened()
+
+    def parts(self) -> list[str]:
+        """The table, as the one part."""
+        by_folder = self._table.name in _NAMED_BY_FOLDER
+        return [part_name(self._folder if by_folder else self._folder / self._table.name)]
+
+    def open(self, part: str, mark: Mark) -> Writer[Row]:  # noqa: ARG002 - there is one part, and no place in it
+        """Open the table; what was written after the snapshot is simply written again."""
+        return TableWriter(self._opened().upsert, self._measured)
+
+    def _opened(self) -> StoredTable:
+        return StoredTable(self._folder, self._table)

@@ -1,0 +1,94 @@
+"""A clusterer as the logic of a stateful step, recovered with the flow."""
+
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, Final
+
+from bytewax.operators import StatefulBatchLogic
+
+from core.bounded import Bounded
+from core.records import Cluster, ClusterEvent, Failed, Side, Vector
+from core.telemetry import CLUSTERS, STEP_ERRORS
+from models.clusterer import Clusterer
+from models.clusterers.resuming import check_dimension, check_same
+from models.duplicates import Duplicates
+
+STAGE: Final = Clusterer.stage
+REMEMBERED: Final = 4096
+"""Posts whose cluster is known should they come again."""
+
+ClusterAnswer = Side[Cluster] | ClusterEvent
+"""Of a post, the cluster that it falls into; or what became of a cluster."""
+
+
+class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any]]):
+    """A clusterer, and the posts it saw last: one that comes again keeps its cluster and is not learned again."""
+
+    def __init__(
+        self,
+        clusterer: Clusterer,
+        state: dict[str, Any] | None = None,
+        *,
+        shards: int = 1,
+        dimension: int | None = None,
+    ) -> None:
+        """Begin, or go on from a state.
+
+        Args:
+            clusterer: That has learned nothing yet.
+            state: A snapshot.
+            shards: How many of these there are, each with its part of the posts.
+            dimension: Numbers of the embeddings to come, where that is known.
+
+        Raises:
+            SettingsError: where the snapshot was taken of another clusterer, of other shards or of other embeddings.
+        """
+        self._clusterer = clusterer
+        self._shards = shards
+        self._recent: Bounded[str, tuple[int, float, str | None]] = Bounded(REMEMBERED)
+        self._duplicates = Duplicates(state.get("duplicates") if state else None)
+        if state is not None:
+            check_same(state, clusterer.name, shards)
+            self._clusterer.restore(state["clusterer"])
+            check_dimension(self._clusterer.dimension, dimension)
+            # Version 1 knew no copies.
+            for global_id, found in state["recent"].items():
+                self._recent[global_id] = (*found, None)[:3]
+        CLUSTERS.set(self._clusterer.count())
+
+    def on_batch(self, values: list[Side[Vector]]) -> tuple[list[ClusterAnswer], bool]:
+        """One side for each embedding, in order, then what became of clusters."""
+        sides = [self._side(embedding) for embedding in values]
+        CLUSTERS.set(self._clusterer.count())
+        return [*sides, *self._clusterer.events()], StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "version": 3,
+            "shards": self._shards,
+            "clusterer": self._clusterer.state(),
+            "recent": dict(self._recent),
+            "duplicates": self._duplicates.state(),
+        }
+
+    def _side(self, embedding: Side[Vector]) -> Side[Cluster]:
+        start = perf_counter()
+        value = self._cluster(embedding)
+        return Side(embedding.global_id, STAGE, value, perf_counter() - start, self._clusterer.name)
+
+    def _cluster(self, embedding: Side[Vector]) -> Cluster | Failed | None:
+        global_id, vector = embedding.global_id, embedding.value
+        if vector is None or isinstance(vector, Failed):
+            return vector
+        if global_id in self._recent:
+            return Cluster(*self._recent[global_id])
+        try:
+            found = self._clusterer.learn(vector)
+        except Exception as error:
+            STEP_ERRORS.labels(STAGE).inc()
+            return Failed.of(STAGE, error)
+        if embedding.fingerprint is not None:
+            found = replace(found, duplicate_of=self._duplicates.original(global_id, embedding.fingerprint))
+        self._recent[global_id] = found.id, found.distance, found.duplicate_of
+        return found

@@ -1,0 +1,152 @@
+"""The input of a flow: posts with their pictures, fetched ahead while the models are busy.
+
+A unit goes into the flow when all of it is there, whole and in order; the snapshot is the position after the last one
+that did.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from connectors.fetching.fetch import Fetching
+from connectors.fetching.prefetch import Bound, ParsedItem, PrefetchQueue
+from connectors.sources.parse import STAGE
+from connectors.sources.source import Position, Source
+from core import drain
+from core.records import Arrival
+from core.telemetry import FETCH_WAITING, LAG, POSTS, STEP_ERRORS
+from operators.engine import PerWorker, Rounds
+from operators.steps import reported
+
+_IDLE: Final = timedelta(milliseconds=50)
+_SOON: Final = timedelta(milliseconds=2)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """What the parts of one worker share."""
+
+    bound: Bound
+    rounds: Rounds = field(default_factory=Rounds)
+    parts: "list[_Part]" = field(default_factory=list)
+
+
+class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
+    """Reads `source`, parses, and fetches ahead within bounds.
+
+    On one worker the parts of a file take turns in the order of the file, so that a crash does not change the order.
+
+    Args:
+        source: What is read.
+        fetching: How pictures are fetched.
+        max_posts: Posts of one worker that may be fetched ahead, beyond one unit a part.
+        max_bytes: Bytes of their pictures that may wait.
+        should_stop: Whether the source is to end where it is.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        fetching: Fetching,
+        *,
+        max_posts: int,
+        max_bytes: int,
+        should_stop: Callable[[], bool] = drain.is_asked,
+    ) -> None:
+        self._source = source
+        self._fetching = fetching
+        self._should_stop = should_stop
+        self._workers = PerWorker(lambda: _Worker(Bound(max_posts, max_bytes)))
+
+    @reported
+    def list_parts(self) -> list[str]:
+        """All parts of the source: any worker can read any of them."""
+        return self._source.parts()
+
+    @reported
+    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
+        """Read one part."""
+        worker = self._workers.mine()
+        position = resume_state["position"] if resume_state else None
+        queue = PrefetchQueue(self._source.open(for_part, position), self._fetching, worker.bound)
+        part = _Part(queue, position, worker, self._should_stop)
+        worker.parts.append(part)
+        worker.rounds.parts.append(part)
+        return part
+
+
+class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
+    def __init__(
+        self, queue: PrefetchQueue, position: Position | None, worker: _Worker, should_stop: Callable[[], bool]
+    ) -> None:
+        self.queue = queue
+        self.given = 0
+        self.left = 0
+        self._position = position
+        self._worker = worker
+        self._should_stop = should_stop
+        self._awake: datetime | None = None
+
+    @reported
+    def next_batch(self) -> list[ParsedItem]:
+        if self._should_stop():
+            raise StopIteration
+        queue, now = self.queue, datetime.now(UTC)
+        queue.fill()
+        if not queue.units:
+            if queue.reader.ended:
+                raise StopIteration
+            self._awake = now + _IDLE
+            return []
+        unit = queue.units[0]
+        if not self._worker.rounds.ask(self):
+            self._awake = now
+            return []
+        # Parts in order: the first one waits for all of its pictures. Without an order nobody waits for another.
+        if not unit.is_ready() and not (unit.turn is not None and unit.wait(_IDLE.total_seconds())):
+            self._awake = datetime.now(UTC) + _SOON
+            return []
+        queue.units.popleft()
+        self.given = self._worker.rounds.give()
+        self._position = unit.resume
+        self.left = unit.left
+        self._awake = datetime.now(UTC)
+        items = unit.result()
+        self._count(items)
+        return items
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    @reported
+    def snapshot(self) -> dict[str, Any]:
+        return {"version": 1, "position": self._position}
+
+    @reported
+    def close(self) -> None:
+        self._worker.parts.remove(self)
+        self._worker.rounds.parts.remove(self)
+        self.queue.close()
+
+    @property
+    def turn(self) -> int | None:
+        """Its place in the order; None where it has none or has nothing to give."""
+        if self.queue.units:
+            return self.queue.units[0].turn
+        return None if self.queue.is_idle or self.queue.reader.ended else self.queue.reader.turn
+
+    def is_ready(self) -> bool:
+        """Whether its next unit is there."""
+        return self.queue.is_ready()
+
+    def _count(self, items: list[ParsedItem]) -> None:
+        arrivals = sum(isinstance(item, Arrival) for item in items)
+        POSTS.inc(arrivals)
+        STEP_ERRORS.labels(STAGE).inc(len(items) - arrivals)
+        FETCH_WAITING.set(self._worker.bound.waiting())
+        # Parts in order are of one file, of which each counts all that is left.
+        in_order = self.queue.reader.turn is not None
+        LAG.set(self.left if in_order else sum(part.left for part in self._worker.parts))

@@ -1,0 +1,96 @@
+"""Clustering by several workers: shards learn from the posts that they get, and one logic agrees on what is one."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from bytewax.operators import StatefulBatchLogic
+
+from core.bounded import Bounded
+from core.records import Cluster, ClusterEvent, Side, Vector
+from core.telemetry import CLUSTERS
+from models.clusterer import Clusterer
+from models.clusterers.agreement import Agreement
+from models.duplicates import Duplicates
+from operators.cluster_logic import REMEMBERED, ClusterAnswer, ClusterLogic
+
+OfShard = tuple[int, Side[Vector]]
+"""An embedding, with the number of the shard that it belongs to: a logic is not told its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a shard says: of a post, the cluster that it has there; or what became of a cluster of its own."""
+
+    shard: int
+    what: ClusterAnswer
+    embedding: Side[Vector] | None = None
+    """Of a post."""
+
+
+class ShardLogic(StatefulBatchLogic[OfShard, Told, dict[str, Any]]):
+    """One shard; copies are looked for by all together."""
+
+    def __init__(
+        self, clusterer: Clusterer, shards: int, state: dict[str, Any] | None = None, dimension: int | None = None
+    ) -> None:
+        self._logic = ClusterLogic(clusterer, state, shards=shards, dimension=dimension)
+
+    def on_batch(self, values: list[OfShard]) -> tuple[list[Told], bool]:
+        """What to say of each post, in order, then of clusters."""
+        embeddings = [embedding for _, embedding in values]
+        answers, discard = self._logic.on_batch([replace(it, fingerprint=None) for it in embeddings])
+        shard = values[0][0]
+        told = [
+            Told(shard, answer, embeddings[place] if place < len(embeddings) else None)
+            for place, answer in enumerate(answers)
+        ]
+        return told, discard
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain values."""
+        return self._logic.snapshot()
+
+
+class AgreeLogic(StatefulBatchLogic[Told, ClusterAnswer, dict[str, Any]]):
+    """From the clusters of shards to those of all."""
+
+    def __init__(self, agreement: Agreement, state: dict[str, Any] | None = None) -> None:
+        self._agreement = agreement
+        self._duplicates = Duplicates(state["duplicates"] if state else None)
+        self._recent: Bounded[str, tuple[int, float, str | None]] = Bounded(
+            REMEMBERED, state["recent"].items() if state else ()
+        )
+        if state is not None:
+            self._agreement.restore(state["agreement"])
+
+    def on_batch(self, values: list[Told]) -> tuple[list[ClusterAnswer], bool]:
+        """One side for each post, in order, then what became of clusters."""
+        sides: list[ClusterAnswer] = []
+        for told in values:
+            if isinstance(told.what, ClusterEvent):
+                self._agreement.hear(told.shard, told.what)
+            else:
+                sides.append(self._side(told, told.what))
+        CLUSTERS.set(self._agreement.count())
+        return [*sides, *self._agreement.events()], StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "version": 1,
+            "agreement": self._agreement.state(),
+            "recent": dict(self._recent),
+            "duplicates": self._duplicates.state(),
+        }
+
+    def _side(self, told: Told, own: Side[Cluster]) -> Side[Cluster]:
+        embedding = told.embedding
+        if not isinstance(own.value, Cluster) or embedding is None or not isinstance(embedding.value, np.ndarray):
+            return own
+        if own.global_id not in self._recent:
+            found = self._agreement.learn(told.shard, own.value, embedding.value)
+            if embedding.fingerprint is not None:
+                found = replace(found, duplicate_of=self._duplicates.original(own.global_id, embedding.fingerprint))
+            self._recent[own.global_id] = found.id, found.distance, found.duplicate_of
+        return replace(own, value=Cluster(*self._recent[own.global_id]))

@@ -1,0 +1,115 @@
+"""What settings name: a source, sinks, and what lies beside them."""
+
+from pathlib import Path
+
+import pytest
+
+from connectors.chosen_endpoints import Destinations, check_source, folder_of
+from connectors.endpoints import POSTS_FROM, POSTS_TO, endpoint
+from core.errors import SettingsError, WorldError
+from dataflows.all_settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("to", "path"),
+    [
+        (("out/store",), "out/store.recovery"),
+        (("out/store.v2/",), "out/store.v2.recovery"),
+        (("out/records.jsonl",), "out/records.recovery"),
+        (("out/records.ndjson",), "out/records.ndjson.recovery"),
+        (("kafka://here:9092/posts", "store"), "store.recovery"),
+        (("kafka://here:9092/posts",), "memewax.recovery"),
+    ],
+)
+def test_what_lies_beside_the_first_sink_on_this_machine(to: tuple[str, ...], path: str) -> None:
+    assert Destinations.of(Settings(to=to)).beside("recovery") == Path(path)
+
+
+def test_beside_the_folder_here_is_a_folder_there(here: Path) -> None:
+    assert Destinations.of(Settings(to=(".",))).beside("recovery") == here.with_name(f"{here.name}.recovery")
+
+
+def test_dead_letters_go_beside_the_first_sink_unless_told_otherwise() -> None:
+    assert Destinations.of(Settings(to=("store",))).dead_letters.address == "store.dead-letters.jsonl"
+    named = Destinations.of(Settings(to=("store",), dead_letters="dead.jsonl"))
+    assert named.dead_letters.address == "dead.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("source", "follow", "is_followed"),
+    [
+        ("kafka://h:1/t", None, True),
+        ("a.jsonl", None, False),
+        ("reddit:memes", None, False),
+        ("kafka://h:1/t", False, False),
+        ("a.jsonl", True, True),
+    ],
+)
+def test_topics_are_followed_and_files_are_not(source: str, follow: bool | None, is_followed: bool) -> None:
+    options = Settings(source=source, follow=follow).options_of(endpoint(source, POSTS_FROM))
+    assert options.follow is is_followed
+
+
+@pytest.mark.parametrize("to", ["store,records.jsonl", "new/store, other/records.jsonl", "a,b"])
+def test_a_list_with_commas_is_no_new_file_with_an_odd_name(to: str) -> None:
+    with pytest.raises(SettingsError, match=r"one address.*repeat --to for each, or give the JSON list \[\""):
+        Destinations.of(Settings(to=to))
+
+
+def test_a_file_with_a_comma_that_is_there_is_one_address(here: Path) -> None:
+    (here / "a,b.jsonl").touch()
+    (here / "x,y").mkdir()
+    found = Destinations.of(Settings(to=("a,b.jsonl", "x,y/records.jsonl")))
+    assert [it.address for it in found.sinks] == ["a,b.jsonl", "x,y/records.jsonl"]
+
+
+def test_posts_go_only_where_messages_go() -> None:
+    with pytest.raises(SettingsError, match=r"posts go to a \.jsonl file or kafka"):
+        Destinations.of(Settings(to=("store",)), POSTS_TO)
+
+
+def test_a_store_may_lie_in_a_folder_of_pictures(here: Path) -> None:
+    (here / "pictures").mkdir()
+    given = Settings(source="pictures", to=("pictures/store",), dead_letters="dead.jsonl")
+    assert Destinations.of(given).sinks[0].address == "pictures/store"
+
+
+def test_relative_urls_lie_in_the_folder_of_the_source(here: Path) -> None:
+    (here / "pictures").mkdir()
+    assert folder_of("posts.jsonl") == here
+    assert folder_of("pictures") == here / "pictures"
+    assert folder_of("kafka://h:1/t") is None
+    assert folder_of("reddit:memes") is None
+    assert folder_of("") is None
+
+
+@pytest.mark.parametrize("source", ["gone.jsonl", "gone"])
+def test_a_source_that_is_not_there_is_told_before_anything_is_made(source: str) -> None:
+    with pytest.raises(WorldError, match="no such file"):
+        check_source(Settings(source=source))
+
+
+def test_a_source_elsewhere_is_not_asked_yet() -> None:
+    check_source(Settings(source="kafka://h:1/t"))
+
+
+def test_room_is_made_for_what_is_new_and_nothing_is_overwritten(here: Path) -> None:
+    found = Destinations.of(Settings(to=("a/store", "b/records.jsonl", "kafka://h:1/t")))
+    for it in found.all():
+        it.prepare(here / "recovery", goes_on=False)
+    assert (here / "a" / "store").is_dir()
+    assert (here / "b" / "records.jsonl").is_file()
+    (here / "b" / "records.jsonl").write_bytes(b"mine\n")
+    for it in found.sinks:
+        it.prepare(here / "recovery", goes_on=True)
+    with pytest.raises(WorldError, match="is there already"):
+        found.sinks[1].prepare(here / "recovery", goes_on=False)
+    (here / "b" / "records.jsonl").unlink()
+    with pytest.raises(WorldError, match="goes on after posts already done"):
+        found.sinks[1].prepare(here / "recovery", goes_on=True)

@@ -1,0 +1,18 @@
+"""An error in one line."""
+
+import pytest
+
+from core.errors import first_line
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n\n one\r\ntwo"), "one"),
+        (ValueError(""), "ValueError"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_an_error_has_a_first_line(error: Exception, line: str) -> None:
+    assert first_line(error) == line

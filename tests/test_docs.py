@@ -16,6 +16,7 @@ from memewax.commands.app import app
 from tests.folders import ROOT
 
 DOCUMENTS = [
+    "CONTRIBUTING.md",
     "README.md",
     *sorted(
         str(path.relative_to(ROOT)) for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("nifi/*.md"), *ROOT.glob("k8s/*")]

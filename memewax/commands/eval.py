@@ -11,10 +11,13 @@ import typer
 from rich.console import Console
 
 from core.errors import WorldError
+from core.extras import needs_extra
 from dataflows.all_settings import load_settings
 
 if TYPE_CHECKING:
     from memewax.evaluation.measures import Report
+
+_MEASURED = needs_extra("eval", "memewax eval")
 
 app = typer.Typer(no_args_is_help=True, help="Measure how good the models of the settings are, on data with its truth.")
 
@@ -31,6 +34,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on st
 
 
 @app.command()
+@_MEASURED
 def ocr(
     data: _Data,
     limit: _Limit = None,
@@ -60,6 +64,7 @@ def ocr(
 
 
 @app.command()
+@_MEASURED
 def clusters(
     data: _Data,
     limit: _Limit = None,
@@ -90,6 +95,7 @@ def clusters(
 
 
 @app.command()
+@_MEASURED
 def entities(
     data: _Data,
     limit: _Limit = None,
@@ -112,6 +118,7 @@ def entities(
 
 
 @app.command()
+@_MEASURED
 def sentiment(
     data: _Data,
     limit: _Limit = None,
@@ -133,6 +140,7 @@ def sentiment(
 
 
 @app.command()
+@_MEASURED
 def similarity(
     data: _Data, limit: _Limit = None, save: _Save = False, history: _History = None, as_json: _Json = False
 ) -> None:

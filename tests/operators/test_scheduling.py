@@ -1,4 +1,4 @@
-"""Bytewax schedules as `operators.engine` relies on: a new version of it that does not fails here."""
+"""Bytewax schedules as `operators.scheduling` relies on: a new version of it that does not fails here."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.testing import TestingSink, cluster_main, run_main
 
-from operators.engine import PerWorker, Rounds
+from operators.scheduling import OnePerRound, PerWorker
 
 Log = list[tuple[str, str, int]]
 
@@ -100,13 +100,13 @@ class Giver:
 
 
 def test_of_parts_in_order_the_one_whose_turn_it_is_gives() -> None:
-    rounds, parts = Rounds(), [Giver(2), Giver(1)]
+    rounds, parts = OnePerRound(), [Giver(2), Giver(1)]
     rounds.parts += parts
     assert [rounds.ask(part) for part in parts] == [False, True]
 
 
 def test_one_part_gives_in_a_round() -> None:
-    rounds, parts = Rounds(), [Giver(), Giver()]
+    rounds, parts = OnePerRound(), [Giver(), Giver()]
     rounds.parts += parts
     given = []
     for _ in range(4):
@@ -118,6 +118,6 @@ def test_one_part_gives_in_a_round() -> None:
 
 
 def test_a_part_that_is_not_ready_holds_no_other_up() -> None:
-    rounds, parts = Rounds(), [Giver(ready=False), Giver()]
+    rounds, parts = OnePerRound(), [Giver(ready=False), Giver()]
     rounds.parts += parts
     assert rounds.ask(parts[1])

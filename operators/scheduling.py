@@ -1,4 +1,4 @@
-"""What relies on how Bytewax schedules, beyond what it promises; `tests/operators/test_scheduling.py` proves each of these.
+"""What relies on how Bytewax schedules, beyond what it promises; `tests/operators/test_scheduling.py` proves each.
 
 1. The parts of a source that a worker has are asked in rounds: each of them once before any of them is asked again.
 2. What the parts gave in a round is handled by all steps of the worker before the next round begins.

@@ -102,7 +102,7 @@ def test_half_a_topic_is_refused(address: str, role: AddressRole) -> None:
         (QUERIES_FROM, "./store"),
         (QUERIES_FROM, "imgur:hot"),
     ],
-    ids=str,
+    ids=lambda it: it if isinstance(it, str) else it.purpose,
 )
 def test_a_kind_that_cannot_do_it_is_refused(role: AddressRole, address: str) -> None:
     with pytest.raises(SettingsError, match=role.purpose):

@@ -2,12 +2,12 @@
 
 ::
 
-                           ┌─ clusters (births, merges ─ store, topic)
-    posts ─┬─ embed ─ cluster ────────────┐
+    posts ─┬─ embed ─ cluster ─┬─ clusters (births, merges ─ store, topic)
+           │                   └──────────┐
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
                     └─ text_embedding ────┘
-    posts and write: failures ─ dead_letters; and where they are asked for, all streams ─ taps
+    failures ─ dead_letters; where they are asked for, all streams ─ taps
 
 Run it with `python -m bytewax.run dataflows.memes` and `MEMEWAX_*` settings, or with `memewax run`.
 """

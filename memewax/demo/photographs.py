@@ -33,7 +33,7 @@ class Photograph:
                 folder = files(self.package)
             with as_file(folder / self.path) as path, Image.open(path) as image:
                 return image.convert("RGB")
-        except FileNotFoundError:
+        except (ModuleNotFoundError, FileNotFoundError):
             raise WorldError(f"the demo needs {self.path} of the package {self.package}: install it again") from None
 
 

@@ -156,7 +156,7 @@ def test_a_folder_without_room_beside_it_is_one_line(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(recovery_migration.tempfile, "mkdtemp", full)
-    with pytest.raises(WorldError, match="is of an older version and cannot be migrated: .*No space"):
+    with pytest.raises(WorldError, match=r"is of an older version and cannot be migrated: .*No space"):
         migrate(flow.recovery)
 
 

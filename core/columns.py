@@ -61,7 +61,7 @@ class Column:
     """One sentence for the reader of a schema or of the documentation."""
     nullable: bool = True
     schema: Mapping[str, Any] = field(default_factory=dict)
-    """Further keywords of JSON Schema, as `minimum`, that the type does not say."""
+    """Further keywords of JSON Schema, as `minimum`, that the type does not say; None takes one away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,6 @@ Vector = NDArray[np.float32]
 
 V = TypeVar("V")
 
-SIDES: Final = ("embedding", "cluster", "text", "entities", "sentiment", "text_embedding")
-"""The sides that answer for each post, in the order of the diagram; the post itself is the seventh."""
-
 NO_EMBEDDING: Final = -1
 """Cluster of a post whose picture has no embedding (as in the first version of this system)."""
 CLUSTER_FAILED: Final = -2

@@ -17,11 +17,12 @@ from typing import Any
 
 from bytewax.dataflow import Dataflow, Stream
 
-from core.records import SIDES, Side
+from core.records import Side
 from dataflows.all_settings import Settings
 from dataflows.starting import started
 from models.clusterer import Clusterer
 from models.loading import Models
+from models.stages import stage_names
 from operators.clustering import cluster
 from operators.infer import embed_pictures, embed_texts, infer_texts, read_pictures
 from operators.join import join
@@ -51,10 +52,10 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
         "sentiment": sentiment,
         "text_embedding": text_embedding,
     }
-    assert tuple(sides) == SIDES, "each stage of the table has its step here"
+    assert tuple(sides) == stage_names(), "each stage of the table has its step here"
     records = join("join", posts.oks, settings, **sides)
 
-    failed = write_records("write", records, settings, (models.image_dimension, models.text_dimension))
+    failed = write_records("write", records, settings, models.dimensions)
     write_cluster_events("clusters", clustered.events, settings)
     write_dead_letters("dead_letters", settings, posts.errs, failed)
     if settings.taps:

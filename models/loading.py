@@ -1,24 +1,53 @@
-"""The five models of a flow, together or one alone, as the settings say; importing this is cheap, calling it is not."""
+"""The models of a flow, together or one alone, as the settings say; importing this is cheap, calling it is not."""
 
-from dataclasses import dataclass
+from typing import Any
 
-from core.errors import WeightsError
 from core.records import Entity, Pixels, Reading, Sentiment
-from core.telemetry import log
 from models.base import Embedder, Model
 from models.model_settings import ModelSettings
 from models.runtime import Runtime
+from models.stages import MODEL_STAGES, stage
 
 
-@dataclass(frozen=True, slots=True)
 class Models:
-    """One model for each side that a model answers for."""
+    """One model for each stage that a model answers for."""
 
-    image: Embedder[Pixels]
-    ocr: Model[Pixels, Reading]
-    entities: Model[str, tuple[Entity, ...]]
-    sentiment: Model[str, Sentiment]
-    text: Embedder[str]
+    def __init__(self, *models: Model[Any, Any]) -> None:
+        self._by_stage = {model.stage: model for model in models}
+
+    def of(self, stage: str) -> Any:
+        """The model of this stage."""
+        return self._by_stage[stage]
+
+    @property
+    def image(self) -> Embedder[Pixels]:
+        """What embeds pictures."""
+        model: Embedder[Pixels] = self.of("embedding")
+        return model
+
+    @property
+    def ocr(self) -> Model[Pixels, Reading]:
+        """What reads pictures."""
+        model: Model[Pixels, Reading] = self.of("text")
+        return model
+
+    @property
+    def entities(self) -> Model[str, tuple[Entity, ...]]:
+        """What finds names."""
+        model: Model[str, tuple[Entity, ...]] = self.of("entities")
+        return model
+
+    @property
+    def sentiment(self) -> Model[str, Sentiment]:
+        """What judges the tone."""
+        model: Model[str, Sentiment] = self.of("sentiment")
+        return model
+
+    @property
+    def text(self) -> Embedder[str]:
+        """What embeds texts."""
+        model: Embedder[str] = self.of("text_embedding")
+        return model
 
     @property
     def image_dimension(self) -> int:
@@ -30,108 +59,50 @@ class Models:
         """Length of a text's vector."""
         return self.text.dimension
 
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Length of the vectors of each stage whose answers are vectors."""
+        return {name: it.dimension for name, it in self._by_stage.items() if isinstance(it, Embedder)}
+
 
 def load_models(settings: ModelSettings) -> Models:
-    """Load all five, once a process.
+    """Load the models of all stages, once a process.
 
     Takes some seconds and about 1 GB for the real ones. Raises `WeightsError` if the weights of one are nowhere to be
     found or are not what was pinned, and `WorldError` if the device of the settings is not there.
     """
     runtime = Runtime.of(settings)
-    return Models(
-        image=load_image(settings, runtime),
-        ocr=load_ocr(settings, runtime),
-        entities=load_entities(settings, runtime),
-        sentiment=load_sentiment(settings, runtime),
-        text=load_text(settings, runtime),
-    )
+    return Models(*(it.load(settings, runtime) for it in MODEL_STAGES))
 
 
-# Each of these loads one alone and raises `WeightsError` as `load_models` does. What models stand on takes seconds to
-# import, so they come late; torch they get from the runtime.
+# Each of these loads one alone and raises `WeightsError` as `load_models` does.
 
 
 def load_image(settings: ModelSettings, runtime: Runtime) -> Embedder[Pixels]:
     """The image model."""
-    if settings.models == "stand-in":
-        from models.standin import StandInImage
-
-        return StandInImage()
-    from models.vit import VitEmbedder
-
-    return VitEmbedder.load(settings, runtime)
+    model: Embedder[Pixels] = stage("embedding").load(settings, runtime)
+    return model
 
 
 def load_ocr(settings: ModelSettings, runtime: Runtime) -> Model[Pixels, Reading]:
     """The reader of text in pictures."""
-    if settings.models == "stand-in":
-        from models.standin import StandInOcr
-
-        return StandInOcr()
-    from models.ocr.arrangement import load_reader
-
-    return load_reader(settings, runtime)
+    model: Model[Pixels, Reading] = stage("text").load(settings, runtime)
+    return model
 
 
 def load_entities(settings: ModelSettings, runtime: Runtime) -> Model[str, tuple[Entity, ...]]:
     """The finder of named entities."""
-    if settings.models == "stand-in":
-        from models.standin import StandInEntities
-
-        return StandInEntities()
-    from models.entities import SpacyEntities
-    from models.truecasing import Truecaser
-    from models.weights import entity_weights
-
-    weights = entity_weights(settings)
-    truecase = Truecaser.load() if settings.truecase else None
-    if (weights.path / "config.cfg").is_file():
-        return SpacyEntities(weights, runtime).truecased(truecase)
-    from models.transformers_text import TransformersEntities
-
-    return TransformersEntities(weights, runtime).truecased(truecase)
+    model: Model[str, tuple[Entity, ...]] = stage("entities").load(settings, runtime)
+    return model
 
 
 def load_sentiment(settings: ModelSettings, runtime: Runtime) -> Model[str, Sentiment]:
     """The judge of tone."""
-    if settings.models == "stand-in":
-        from models.standin import StandInSentiment
-
-        return StandInSentiment()
-    if settings.sentiment == "vader":
-        from models.sentiment import VaderSentiment
-
-        return VaderSentiment.load(settings)
-    from models.transformers_text import TransformersSentiment
-    from models.weights import sentiment_weights
-
-    return TransformersSentiment(sentiment_weights(settings), runtime)
+    model: Model[str, Sentiment] = stage("sentiment").load(settings, runtime)
+    return model
 
 
 def load_text(settings: ModelSettings, runtime: Runtime) -> Embedder[str]:
-    """The sentence model.
-
-    An engine that the settings name is used or an error; where they leave it open and there can be no graph, torch is.
-    """
-    if settings.models == "stand-in":
-        from models.standin import StandInText
-
-        return StandInText()
-    from models.torch_runtime import Torch
-    from models.weights import text_weights
-
-    weights, engine = text_weights(settings), settings.text_engine
-    if engine == "auto":
-        engine = runtime.provider if runtime.device == "cpu" else Torch.name
-    if engine != Torch.name:
-        from models.text_onnx import OnnxSentenceEmbedder
-
-        try:
-            return OnnxSentenceEmbedder.load(weights, settings, runtime.on(engine))
-        except WeightsError as error:
-            if settings.text_engine != "auto":
-                raise
-            log.warning("sentences are embedded by torch", reason=str(error))
-    from models.text_torch import SentenceEmbedder
-
-    return SentenceEmbedder(weights, runtime, settings.text_batch)
+    """The sentence model."""
+    model: Embedder[str] = stage("text_embedding").load(settings, runtime)
+    return model

@@ -7,7 +7,6 @@ import numpy as np
 import orjson
 
 from core.records import (
-    SIDES,
     Arrival,
     Cluster,
     Entity,
@@ -21,6 +20,8 @@ from core.records import (
     Side,
     Vector,
 )
+from models.stage import Stage
+from models.stages import STAGES
 
 Value = Vector | Cluster | Reading | Sentiment | tuple[Entity, ...] | Failed | None
 
@@ -42,7 +43,7 @@ def vector(*numbers: float) -> Vector:
 
 
 LINE = Line("Hello Paris", 0.75, ((0.0, 0.0), (9.0, 0.0), (9.0, 5.0), (0.0, 5.0)))
-ANSWERS: Mapping[str, Value] = {
+_SOME: Mapping[str, Value] = {
     "embedding": vector(),
     "cluster": Cluster(3, 0.25),
     "text": Reading((LINE,)),
@@ -50,13 +51,24 @@ ANSWERS: Mapping[str, Value] = {
     "sentiment": Sentiment(0.0, 0.5, 0.5, 0.25),
     "text_embedding": vector(),
 }
+
+
+def answer(stage: Stage) -> Any:
+    """What this stage may answer: where nothing is said above, what its stand-in does."""
+    if stage.name in _SOME or stage.model is None:
+        return _SOME[stage.name]
+    picture = np.zeros((2, 3, 3), np.uint8)
+    return stage.model.stand_in().one(picture if stage.model.subject == "picture" else "Hello Paris")
+
+
+ANSWERS: Mapping[str, Any] = {stage.name: answer(stage) for stage in STAGES}
 """What each side may answer."""
 
 
 def sides(global_id: str = "1-reddit", **answers: Value) -> dict[str, Side[Any]]:
     """All sides; `answers` are those that differ."""
     given = {**ANSWERS, **answers}
-    return {stage: Side(global_id, stage, given[stage], 0.125, f"a {stage} model") for stage in SIDES}
+    return {stage: Side(global_id, stage, given[stage], 0.125, f"a {stage} model") for stage in ANSWERS}
 
 
 def record(global_id: str = "1-reddit", **answers: Value) -> Record:

@@ -1,48 +1,152 @@
-"""The table that records are rows of, whatever keeps it."""
+"""The table that records are rows of, whatever keeps it: columns of the post, of the stages and of the join."""
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, replace
+from typing import Any, Final
 
 from core.columns import AnyJson, Column, Integer, ListOf, Number, Struct, Table, Text, VectorOf
-from core.records import SIDES
+from core.records import Failed, Record
+from models.stage import Stage, StageColumn
+from models.stages import STAGES
 
 POSTS: Final = "posts"
 _TEXT, _NUMBER = Text(), Number()
-_ENTITY: Final = Struct({"text": _TEXT, "label": _TEXT, "start": Integer(32), "end": Integer(32)})
-_LINE: Final = Struct({"text": _TEXT, "confidence": _NUMBER, "box": ListOf(ListOf(_NUMBER))})
-_FAILURE: Final = Struct({"stage": _TEXT, "exception": _TEXT, "reason": _TEXT})
+_BY_STAGE: Final = {"properties": None, "required": None}
+"""A struct of the stages is a mapping in JSON: a record tells of those that answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordColumn:
+    """A column that belongs to no stage, and how a record becomes it."""
+
+    column: Column
+    of: Callable[[Record], Any]
+
+
+def _text(name: str, meaning: str = "", **schema: Any) -> Column:
+    return Column(name, _TEXT, meaning, nullable=False, schema=schema)
+
+
+POST_COLUMNS: Final = (
+    RecordColumn(
+        _text(
+            "global_id",
+            "`<id at the source>-<source>`, for instance `18fr14v-reddit`; the key of everything",
+            minLength=1,
+            maxLength=512,
+        ),
+        lambda record: record.post.global_id,
+    ),
+    RecordColumn(_text("author", "Who posted it"), lambda record: record.post.author),
+    RecordColumn(_text("created_time", "When it was posted, as the source says"), lambda it: it.post.created_time),
+    RecordColumn(_text("description", "The post's `desc`"), lambda it: it.post.description),
+    RecordColumn(Column("score", Integer(), "How well it is liked", nullable=False), lambda it: it.post.score),
+    RecordColumn(_text("url", "Where its picture is", minLength=1), lambda it: it.post.url),
+    RecordColumn(_text("source", "Where it was posted"), lambda it: it.post.source),
+)
+"""What the post says, as in the first version."""
+
+
+def _ingestion_time(record: Record) -> str | None:
+    time = record.post.ingestion_time
+    return None if time is None else time.isoformat()
+
+
+def failures_of(record: Record) -> list[Failed]:
+    """What failed, each failure once though several sides may pass it on, by stage."""
+    failures = [side.value for side in record.sides.values() if isinstance(side.value, Failed)]
+    return sorted(set(failures), key=astuple) if failures else []
+
+
+def _failure(failure: Failed) -> dict[str, str]:
+    return {"stage": failure.stage, "exception": failure.exception, "reason": failure.reason}
+
+
+def _timings(record: Record) -> dict[str, float]:
+    return {"fetch": record.fetch_seconds, **{stage: side.seconds for stage, side in record.sides.items()}}
+
+
+def _models(record: Record) -> dict[str, str]:
+    return {stage: side.model for stage, side in record.sides.items() if side.model}
+
+
+INGESTION_COLUMN: Final = RecordColumn(
+    Column("ingestion_time", _TEXT, "When ingest saw the post (UTC)", schema={"format": "date-time"}), _ingestion_time
+)
+JOINED_COLUMN: Final = _text("joined_time", "When the record was put together (UTC)", format="date-time")
+"""Its value is the writer's clock."""
+
+
+def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
+    """What the join says of the stages, and the post's other fields."""
+    names = [it.name for it in stages]
+    failure = Struct(dict.fromkeys(("stage", "exception", "reason"), _TEXT))
+    return (
+        RecordColumn(
+            Column("missing", ListOf(_TEXT), "Sides that did not answer in time", nullable=False),
+            lambda record: list(record.missing),
+        ),
+        RecordColumn(
+            Column("failures", ListOf(failure), "What failed, each failure once", nullable=False),
+            lambda record: [_failure(it) for it in failures_of(record)],
+        ),
+        RecordColumn(
+            Column(
+                "timings",
+                Struct(dict.fromkeys(("fetch", *names), _NUMBER)),
+                "Seconds by stage",
+                nullable=False,
+                schema={**_BY_STAGE, "additionalProperties": {"type": "number", "minimum": 0}},
+            ),
+            _timings,
+        ),
+        RecordColumn(
+            Column(
+                "models",
+                Struct(dict.fromkeys(names, _TEXT)),
+                "The model of each stage",
+                nullable=False,
+                schema={**_BY_STAGE, "additionalProperties": {"type": "string"}},
+            ),
+            _models,
+        ),
+        RecordColumn(
+            Column(
+                "extra",
+                AnyJson(),
+                "Fields of the post that memewax does not know",
+                nullable=False,
+                schema={"type": "object"},
+            ),
+            lambda record: dict(record.post.extra),
+        ),
+    )
+
+
+def stage_columns(stages: tuple[Stage, ...], *, first: bool) -> list[tuple[Stage, StageColumn]]:
+    """Columns of stages, those that the first version had or the others."""
+    return [(stage, it) for stage in stages for it in stage.columns if it.in_first_version == first]
 
 
 def posts_table(image_dimension: int, text_dimension: int) -> Table:
     """The table of posts, with embeddings of these lengths."""
-    return Table(
-        POSTS,
-        "global_id",
-        (
-            Column("global_id", _TEXT, "Key of the post."),
-            Column("author", _TEXT, "Who posted it."),
-            Column("created_time", _TEXT, "When it was posted."),
-            Column("description", _TEXT, "Its caption."),
-            Column("score", Integer(), "How well it is liked."),
-            Column("url", _TEXT, "Where its picture is."),
-            Column("source", _TEXT, "Where it was posted."),
-            Column("embeddings", VectorOf(image_dimension), "What its picture looks like."),
-            Column("cluster", Integer(), "The cluster that it fell into; -1 without an embedding, -2 after a failure."),
-            Column("text", _TEXT, "What was read in its picture, in lower case."),
-            Column("entities", ListOf(_ENTITY), "Names in its text."),
-            Column(
-                "sentiments", Struct(dict.fromkeys(("negative", "neutral", "positive", "compound"), _NUMBER)), "Mood."
-            ),
-            Column("ingestion_time", _TEXT, "When it was taken in."),
-            Column("joined_time", _TEXT, "When the record was put together."),
-            Column("cluster_distance", _NUMBER, "From the centre of its cluster."),
-            Column("text_as_read", _TEXT, "What was read in its picture, a line each."),
-            Column("lines", ListOf(_LINE), "Where in its picture that was read."),
-            Column("text_embedding", VectorOf(text_dimension), "What its text means."),
-            Column("missing", ListOf(_TEXT), "Stages that had not answered at the deadline."),
-            Column("failures", ListOf(_FAILURE), "What failed."),
-            Column("timings", Struct(dict.fromkeys(("fetch", *SIDES), _NUMBER)), "Seconds by stage."),
-            Column("models", Struct(dict.fromkeys(SIDES, _TEXT)), "Models by stage."),
-            Column("extra", AnyJson(), "Further fields of the post."),
-            Column("duplicate_of", _TEXT, "The post whose picture it is a copy of."),
-        ),
-    )
+    return record_table({"embedding": image_dimension, "text_embedding": text_dimension})
+
+
+def record_table(dimensions: Mapping[str, int], stages: tuple[Stage, ...] = STAGES) -> Table:
+    """The table of posts; `dimensions` are the lengths of vectors by stage."""
+    columns = [
+        *(it.column for it in POST_COLUMNS),
+        *(_sized(stage, it, dimensions) for stage, it in stage_columns(stages, first=True)),
+        INGESTION_COLUMN.column,
+        JOINED_COLUMN,
+        *(_sized(stage, it, dimensions) for stage, it in stage_columns(stages, first=False)),
+        *(it.column for it in join_columns(stages)),
+    ]
+    return Table(POSTS, "global_id", tuple(columns))
+
+
+def _sized(stage: Stage, it: StageColumn, dimensions: Mapping[str, int]) -> Column:
+    if isinstance(it.column.type, VectorOf):
+        return replace(it.column, type=VectorOf(dimensions.get(stage.name, 0)))
+    return it.column

@@ -1,88 +1,51 @@
 """What goes out: a record as a row of named columns, a dead letter as JSON or as headers."""
 
 from base64 import b64encode
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
-from connectors.sinks.sink import Row
-from core.records import (
-    CLUSTER_FAILED,
-    NO_EMBEDDING,
-    Cluster,
-    DeadLetter,
-    Entity,
-    Failed,
-    Line,
-    Reading,
-    Record,
-    Sentiment,
+from connectors.sinks.record_table import (
+    INGESTION_COLUMN,
+    JOINED_COLUMN,
+    POST_COLUMNS,
+    failures_of,
+    join_columns,
+    stage_columns,
 )
+from connectors.sinks.sink import Row
+from core.records import DeadLetter, Failed, Record
+from models.stage import Stage, StageColumn, Values
+from models.stages import STAGES
 
 HEADER_PREFIX: Final = "memewax.dead-letter."
+_FIRST: Final = stage_columns(STAGES, first=True)
+_LATER: Final = stage_columns(STAGES, first=False)
+_JOIN: Final = join_columns(STAGES)
 
 
 def row_of(record: Record, now: str) -> Row:
     """The record as a row: the twelve columns that the first version had, then what is known besides."""
-    post, sides = record.post, record.sides
-    known = {stage: None if isinstance(side.value, Failed) else side.value for stage, side in sides.items()}
-    embedding = known.get("embedding")
-    cluster: Cluster | None = known.get("cluster")
-    reading: Reading | None = known.get("text")
-    entities: tuple[Entity, ...] | None = known.get("entities")
-    sentiment: Sentiment | None = known.get("sentiment")
-    timings = {stage: side.seconds for stage, side in sides.items()}
-    timings["fetch"] = record.fetch_seconds
-    return {
-        "global_id": post.global_id,
-        "author": post.author,
-        "created_time": post.created_time,
-        "description": post.description,
-        "score": post.score,
-        "url": post.url,
-        "source": post.source,
-        "embeddings": embedding,
-        "cluster": cluster.id if cluster else NO_EMBEDDING if embedding is None else CLUSTER_FAILED,
-        "text": None if reading is None else reading.text,
-        "entities": None if entities is None else [_entity(entity) for entity in entities],
-        "sentiments": None if sentiment is None else _sentiment(sentiment),
-        "ingestion_time": None if post.ingestion_time is None else post.ingestion_time.isoformat(),
-        "joined_time": now,
-        "cluster_distance": None if cluster is None else cluster.distance,
-        "text_as_read": None if reading is None else reading.as_read,
-        "lines": None if reading is None else [_line(line) for line in reading.lines],
-        "text_embedding": known.get("text_embedding"),
-        "missing": list(record.missing),
-        "failures": [_failure(failure) for failure in failures_of(record)],
-        "timings": timings,
-        "models": {stage: side.model for stage, side in sides.items() if side.model},
-        "extra": dict(post.extra),
-        "duplicate_of": None if cluster is None else cluster.duplicate_of,
+    known: Values = {
+        stage: None if isinstance(side.value, Failed) else side.value for stage, side in record.sides.items()
     }
+    row = {it.column.name: it.of(record) for it in POST_COLUMNS}
+    for stage, it in _FIRST:
+        row[it.column.name] = _value(stage, it, known)
+    row[INGESTION_COLUMN.column.name] = INGESTION_COLUMN.of(record)
+    row[JOINED_COLUMN.name] = now
+    for stage, it in _LATER:
+        row[it.column.name] = _value(stage, it, known)
+    for column in _JOIN:
+        row[column.column.name] = column.of(record)
+    return row
 
 
-def _entity(entity: Entity) -> Row:
-    return {"text": entity.text, "label": entity.label, "start": entity.start, "end": entity.end}
-
-
-def _sentiment(it: Sentiment) -> Row:
-    return {"negative": it.negative, "neutral": it.neutral, "positive": it.positive, "compound": it.compound}
-
-
-def _line(line: Line) -> Row:
-    return {"text": line.text, "confidence": line.confidence, "box": line.box}
-
-
-def _failure(failure: Failed) -> Row:
-    return {"stage": failure.stage, "exception": failure.exception, "reason": failure.reason}
-
-
-def failures_of(record: Record) -> list[Failed]:
-    """What failed, each failure once though several sides may pass it on, by stage."""
-    failures = [side.value for side in record.sides.values() if isinstance(side.value, Failed)]
-    return sorted(set(failures), key=astuple) if failures else []
+def _value(stage: Stage, it: StageColumn, known: Values) -> Any:
+    value = known.get(stage.name)
+    return it.without(known) if value is None else it.of(value)
 
 
 def json_of_row(row: Row) -> bytes:

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sklearn.metrics import homogeneity_completeness_v_measure
 
-from core.records import SIDES
 from memewax.demo.demo_figures import (
     Clusters,
     DeadLetters,
@@ -24,8 +23,9 @@ from memewax.demo.demo_figures import (
 from memewax.demo.truth import PostTruth, Truth
 from memewax.evaluation.moods import MOODS, mood_of_compound
 from memewax.evaluation.texts import count, fold, rates
+from models.stages import stage_names
 
-_PLACES: Final = ("fetch", *SIDES)
+_PLACES: Final = ("fetch", *stage_names())
 """Stages, in the order in which a post comes by."""
 
 ReportRow = Mapping[str, Any]

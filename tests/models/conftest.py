@@ -1,13 +1,11 @@
 """Each set of models is loaded once a session; the real ones from the wheels, unpacked into a folder of the session."""
 
-from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from dataflows.all_settings import Settings
-from models.base import Embedder
 from models.loading import Models, load_models, load_text
 from models.ocr.arrangement import load_reader
 from models.ocr.reader import OcrReader
@@ -27,16 +25,10 @@ def real(settings: Settings) -> Models:
     return load_models(settings)
 
 
-@dataclass(frozen=True)
-class OnTorch:
-    """The sentence model as it runs where there is CUDA, or where it cannot be written as a graph."""
-
-    text: Embedder[str]
-
-
 @pytest.fixture(scope="session")
-def on_torch(settings: Settings) -> OnTorch:
-    return OnTorch(load_text(settings.model_copy(update={"text_engine": "torch"}), Runtime()))
+def on_torch(settings: Settings) -> Models:
+    """The sentence model as it runs where there is CUDA, or where it cannot be written as a graph."""
+    return Models(load_text(settings.model_copy(update={"text_engine": "torch"}), Runtime()))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import pytest
 from core.errors import WorldError
 from dataflows.all_settings import Settings
 from models.loading import Models, load_models
+from models.stages import MODEL_STAGES
 
 
 def test_importing_it_imports_nothing_heavy() -> None:
@@ -15,8 +16,10 @@ def test_importing_it_imports_nothing_heavy() -> None:
 
 
 def test_models_agree_with_the_sides(stand_in: Models) -> None:
-    stages = [getattr(stand_in, field).stage for field in ("image", "ocr", "entities", "sentiment", "text")]
-    assert stages == ["embedding", "text", "entities", "sentiment", "text_embedding"]
+    assert [stand_in.of(stage.name).stage for stage in MODEL_STAGES] == [stage.name for stage in MODEL_STAGES]
+    alone = (stand_in.image, stand_in.ocr, stand_in.entities, stand_in.sentiment, stand_in.text)
+    assert [model.stage for model in alone] == ["embedding", "text", "entities", "sentiment", "text_embedding"]
+    assert stand_in.dimensions == {"embedding": 8, "text_embedding": 8}
     assert (stand_in.image_dimension, stand_in.text_dimension) == (8, 8)
 
 

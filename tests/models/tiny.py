@@ -52,6 +52,10 @@ class Tiny:
     tone: Path
     """The folder of the latter."""
 
+    def of(self, stage: str) -> Any:
+        """As `Models.of`."""
+        return {"entities": self.entities, "sentiment": self.sentiment}[stage]
+
 
 def load_tiny(folder: Path) -> Tiny:
     names = {0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC", 4: "I-LOC"}

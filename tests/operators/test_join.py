@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import drain
-from core.records import SIDES, Arrival, Failed, Record, Side
+from core.records import Arrival, Failed, Record, Side
 from core.telemetry import DUPLICATES
+from models.stages import stage_names
 from operators import join
 from operators.join import SHARDS, Part, Shard, shard_of
 from tests.core.test_plain import is_plain
@@ -20,6 +21,7 @@ from tests.making import post, sides
 
 DEADLINE, LATE = 300.0, 100.0
 POST = "post"
+SIDES = stage_names()
 STAGES = (POST, *SIDES)
 START = 1_000_000.0
 

@@ -29,7 +29,9 @@ FAILED = record("failed", text=Failed("text", "ValueError", "no"))
 def flow(records: list[Record], letters: list[DeadLetter] | None = None, **settings: Any) -> Dataflow:
     made = Dataflow("test")
     chosen = Settings(**settings)
-    failed = write_records("write", op.input("records", made, TestingSource(records)), chosen, (8, 8))
+    failed = write_records(
+        "write", op.input("records", made, TestingSource(records)), chosen, {"embedding": 8, "text_embedding": 8}
+    )
     others = op.input("letters", made, TestingSource(letters or []))
     write_dead_letters("dead_letters", chosen, failed, others)
     return made

@@ -9,19 +9,21 @@ import numpy as np
 import orjson
 import pytest
 
+from connectors.sinks.record_table import failures_of
 from connectors.sinks.rows import (
     HEADER_PREFIX,
     dead_letters_of,
-    failures_of,
     headers_of_dead_letter,
     json_of_dead_letter,
     json_of_row,
     row_of,
 )
 from connectors.store.posts_table import posts_schema
-from core.records import SIDES, Cluster, DeadLetter, Failed, Message, Reading, Record
+from core.records import Cluster, DeadLetter, Failed, Message, Reading, Record
+from models.stages import stage_names
 from tests.making import LINE, message, post, record, sides
 
+SIDES = stage_names()
 NOW = "2026-11-22T10:00:00.000+00:00"
 FIRST = [
     "global_id",

@@ -18,9 +18,11 @@ from connectors.store import keyed_table as tables
 from connectors.store.posts_table import TABLE, PostStore, posts_schema
 from connectors.store.stored_table import StoreSink
 from core.errors import WorldError
-from core.records import SIDES, Failed, Reading, Record
+from core.records import Failed, Reading, Record
+from models.stages import stage_names
 from tests.making import LINE, post, record, vector
 
+SIDES = stage_names()
 HOSTILE = [
     "it's",
     'a "quote"',

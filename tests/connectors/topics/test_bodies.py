@@ -16,14 +16,15 @@ from connectors.sinks.rows import HEADER_PREFIX, headers_of_dead_letter, json_of
 from connectors.sources.parse import parse_post
 from connectors.topics.bodies import schema
 from core.errors import BadRecordError
-from core.records import SIDES, Cluster, ClusterEvent, DeadLetter, Failed, Message, Reading, Record
+from core.records import Cluster, ClusterEvent, DeadLetter, Failed, Message, Reading, Record
+from models.stages import stage_names
 from search.answer import Answer, json_of_answer, json_of_sentence_embedding
 from search.corpus import Hit
 from search.query import BadQueryError, parse_first_version, parse_query
 from tests.making import message, post, record, sides
 
 FETCH = Failed("fetch", "BadRecordError", "HTTP 404")
-NOTHING: dict[str, Any] = dict.fromkeys(SIDES, FETCH)
+NOTHING: dict[str, Any] = dict.fromkeys(stage_names(), FETCH)
 
 
 def check(name: str, body: Any) -> None:

@@ -1,0 +1,54 @@
+"""Columns of a table in the words of JSON Schema."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.columns import Column, Integer, ListOf, Number, Struct, Table, Text, Type, VectorOf
+
+
+def json_schema(table: Table) -> dict[str, Any]:
+    """What a row of `table` is as a JSON object: it has every column."""
+    return {
+        "type": "object",
+        "required": [column.name for column in table.columns],
+        "properties": {column.name: _column(column) for column in table.columns},
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    made = _merged(_type(column.type), column.schema)
+    if column.nullable and "type" in made:
+        made["type"] = [made["type"], "null"]
+    return {**made, "description": column.meaning}
+
+
+def _type(type_: Type) -> dict[str, Any]:
+    schema: dict[str, Any] = {}  # of any JSON
+    match type_:
+        case Text():
+            schema = {"type": "string"}
+        case Integer():
+            schema = {"type": "integer"}
+        case Number():
+            schema = {"type": "number"}
+        case VectorOf():
+            schema = {"type": "array", "items": {"type": "number"}}
+        case ListOf(item):
+            schema = {"type": "array", "items": _type(item)}
+        case Struct(fields):
+            properties = {name: _type(field) for name, field in fields.items()}
+            schema = {"type": "object", "required": list(fields), "properties": properties}
+    return schema
+
+
+def _merged(schema: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """`schema` with the keywords of `more`, at every depth; one that is None there is left out."""
+    made = dict(schema)
+    for keyword, value in more.items():
+        if value is None:
+            made.pop(keyword, None)
+        elif isinstance(value, Mapping) and isinstance(made.get(keyword), Mapping):
+            made[keyword] = _merged(made[keyword], value)
+        else:
+            made[keyword] = value
+    return made

@@ -1,0 +1,268 @@
+"""The stages of a post, each declared once: from here follow the join, the rows, their schemas, models and checks.
+
+A new stage is a model module and an entry in `STAGES`, its settings a base of `StageSettings`, and a step in
+`dataflows.memes`.
+"""
+
+from functools import partial
+from typing import Any, Final
+
+from core.columns import Column, Integer, ListOf, Number, Struct, Text, VectorOf
+from core.records import CLUSTER_FAILED, NO_EMBEDDING, Cluster, Entity, Line, Reading, Sentiment
+from models import real_models, standin, weights
+from models.model_settings import (
+    ClusterSettings,
+    EntitySettings,
+    ImageSettings,
+    ModelSettings,
+    OcrSettings,
+    SentimentSettings,
+    TextSettings,
+)
+from models.stage import OF_MODEL, Stage, StageColumn, StageModel, Values
+
+_TEXT, _NUMBER = Text(), Number()
+_UNIT: Final = {"minimum": 0, "maximum": 1}
+_VECTOR: Final = {"minItems": 1, "items": {"minimum": -1, "maximum": 1}}
+_MOODS: Final = ("negative", "neutral", "positive")
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _no_cluster(known: Values) -> int:
+    return NO_EMBEDDING if known.get("embedding") is None else CLUSTER_FAILED
+
+
+def _entities(found: tuple[Entity, ...]) -> list[dict[str, Any]]:
+    return [{"text": it.text, "label": it.label, "start": it.start, "end": it.end} for it in found]
+
+
+def _mood(it: Sentiment) -> dict[str, float]:
+    return {"negative": it.negative, "neutral": it.neutral, "positive": it.positive, "compound": it.compound}
+
+
+def _lines(reading: Reading) -> list[dict[str, Any]]:
+    return [_line(line) for line in reading.lines]
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {"text": line.text, "confidence": line.confidence, "box": line.box}
+
+
+def _cluster_id(cluster: Cluster) -> int:
+    return cluster.id
+
+
+def _distance(cluster: Cluster) -> float:
+    return cluster.distance
+
+
+def _original(cluster: Cluster) -> str | None:
+    return cluster.duplicate_of
+
+
+def _text(reading: Reading) -> str:
+    return reading.text
+
+
+def _as_read(reading: Reading) -> str:
+    return reading.as_read
+
+
+EMBEDDING: Final = Stage(
+    "embedding",
+    (
+        StageColumn(
+            Column(
+                "embeddings",
+                VectorOf(OF_MODEL),
+                "Of the picture; its Euclidean norm is 1. Null where there is none",
+                schema=_VECTOR,
+            ),
+            _itself,
+            in_first_version=True,
+        ),
+    ),
+    StageModel(
+        ImageSettings,
+        "picture",
+        real_models.real_image,
+        standin.StandInImage,
+        evaluation="clusters",
+        weights=lambda settings: (partial(weights.image_weights, settings),),
+    ),
+)
+
+CLUSTER: Final = Stage(
+    "cluster",
+    (
+        StageColumn(
+            Column(
+                "cluster",
+                Integer(),
+                "-1: the picture has no embedding; -2: clustering failed",
+                nullable=False,
+                schema={"minimum": NO_EMBEDDING - 1},
+            ),
+            _cluster_id,
+            _no_cluster,
+            in_first_version=True,
+        ),
+        StageColumn(Column("cluster_distance", _NUMBER, "From the cluster's centre", schema={"minimum": 0}), _distance),
+        StageColumn(
+            Column("duplicate_of", _TEXT, "`global_id` of the post whose picture this one is a copy of"), _original
+        ),
+    ),
+    settings=ClusterSettings,
+    evaluation="clusters",
+)
+
+TEXT: Final = Stage(
+    "text",
+    (
+        StageColumn(
+            Column(
+                "text",
+                _TEXT,
+                "Lines in the picture, lower-cased, each ending in `. `; empty where there is no text, null where it "
+                "could not be read",
+            ),
+            _text,
+            in_first_version=True,
+        ),
+        StageColumn(Column("text_as_read", _TEXT, "Lines in the picture as they were read"), _as_read),
+        StageColumn(
+            Column(
+                "lines",
+                ListOf(Struct({"text": _TEXT, "confidence": _NUMBER, "box": ListOf(ListOf(_NUMBER))})),
+                "Where in the picture they were read; a box has its corners (x, y) in pixels, clockwise from the top "
+                "left",
+                schema={
+                    "items": {
+                        "properties": {
+                            "confidence": _UNIT,
+                            "box": {
+                                "minItems": 4,
+                                "maxItems": 4,
+                                "description": "Corners (x, y) in pixels, clockwise from the top left",
+                                "items": {"minItems": 2, "maxItems": 2},
+                            },
+                        }
+                    }
+                },
+            ),
+            _lines,
+        ),
+    ),
+    StageModel(
+        OcrSettings,
+        "picture",
+        real_models.real_ocr,
+        standin.StandInOcr,
+        evaluation="ocr",
+        weights=lambda settings: tuple(
+            partial(weights.ocr_weights, settings, engine) for engine in weights.ocr_engines(settings)
+        ),
+    ),
+)
+
+ENTITIES: Final = Stage(
+    "entities",
+    (
+        StageColumn(
+            Column(
+                "entities",
+                ListOf(Struct({"text": _TEXT, "label": _TEXT, "start": Integer(32), "end": Integer(32)})),
+                "In the order of `text_as_read`",
+                schema={
+                    "items": {
+                        "properties": {
+                            "text": {"minLength": 1},
+                            "label": {"minLength": 1, "description": "Of the model, for instance `PERSON` or `GPE`"},
+                            "start": {"minimum": 0, "description": "First character in the text as it was read"},
+                            "end": {"minimum": 1, "description": "The character after its last"},
+                        }
+                    }
+                },
+            ),
+            _entities,
+            in_first_version=True,
+        ),
+    ),
+    StageModel(
+        EntitySettings,
+        "text",
+        real_models.real_entities,
+        standin.StandInEntities,
+        evaluation="entities",
+        weights=lambda settings: (partial(weights.entity_weights, settings),),
+    ),
+)
+
+SENTIMENT: Final = Stage(
+    "sentiment",
+    (
+        StageColumn(
+            Column(
+                "sentiments",
+                Struct(dict.fromkeys((*_MOODS, "compound"), _NUMBER)),
+                "Tone of the text: shares that sum to 1, and a score of all from -1 to 1",
+                schema={"properties": {**dict.fromkeys(_MOODS, _UNIT), "compound": {"minimum": -1, "maximum": 1}}},
+            ),
+            _mood,
+            in_first_version=True,
+        ),
+    ),
+    StageModel(
+        SentimentSettings,
+        "text",
+        real_models.real_sentiment,
+        standin.StandInSentiment,
+        evaluation="sentiment",
+        weights=lambda settings: (partial(weights.sentiment_weights, settings),),
+    ),
+)
+
+TEXT_EMBEDDING: Final = Stage(
+    "text_embedding",
+    (
+        StageColumn(
+            Column(
+                "text_embedding",
+                VectorOf(OF_MODEL),
+                "Of caption and text; its Euclidean norm is 1",
+                schema=_VECTOR,
+            ),
+            _itself,
+        ),
+    ),
+    StageModel(
+        TextSettings,
+        "text",
+        real_models.real_text,
+        standin.StandInText,
+        evaluation="similarity",
+        weights=lambda settings: (partial(weights.text_weights, settings),),
+    ),
+)
+
+STAGES: Final = (EMBEDDING, CLUSTER, TEXT, ENTITIES, SENTIMENT, TEXT_EMBEDDING)
+"""The stages that answer for each post, in the order of the diagram."""
+MODEL_STAGES: Final = tuple(it for it in STAGES if it.model is not None)
+"""Those whose answers a model makes."""
+
+
+class StageSettings(ClusterSettings, ModelSettings):
+    """The settings of all stages."""
+
+
+def stage_names() -> tuple[str, ...]:
+    """Names of the stages, in the order of the diagram."""
+    return tuple(it.name for it in STAGES)
+
+
+def stage(name: str) -> Stage:
+    """The stage of this name."""
+    return next(it for it in STAGES if it.name == name)

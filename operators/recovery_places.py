@@ -18,11 +18,11 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-State = tuple[str, str]
+StepState = tuple[str, str]
 """The id of a nested step, as `memes.join.wait`, and the key of a state that it has."""
 
 
-def places_of(states: Collection[State], parts: int) -> dict[State, int]:
+def places_of(states: Collection[StepState], parts: int) -> dict[StepState, int]:
     """Find the index of the part that keeps each state, in a recovery folder of `parts` parts."""
     keys: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for step_id, key in states:
@@ -41,7 +41,7 @@ def places_of(states: Collection[State], parts: int) -> dict[State, int]:
         }
 
 
-def states_in(part: Path) -> set[State]:
+def states_in(part: Path) -> set[StepState]:
     """List the states that a part of a recovery folder keeps."""
     with closing(sqlite3.connect(part)) as database:
         return set(database.execute("SELECT DISTINCT step_id, state_key FROM snaps"))

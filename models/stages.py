@@ -263,6 +263,12 @@ def stage_names() -> tuple[str, ...]:
     return tuple(it.name for it in STAGES)
 
 
+def evaluations() -> tuple[str, ...]:
+    """The commands of `memewax eval` that measure stages, each once."""
+    named = [it.evaluation or (it.model.evaluation if it.model else "") for it in STAGES]
+    return tuple(dict.fromkeys(name for name in named if name))
+
+
 def stage(name: str) -> Stage:
     """The stage of this name."""
     return next(it for it in STAGES if it.name == name)

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from core.errors import SettingsError
 from core.settings import FILE, PREFIX, LogSettings
-from models.model_settings import ClusterSettings
+from models.stages import StageSettings
 from operators.operator_settings import InputSettings, JoinSettings, QuerySettings, TapSettings
 from search.search_settings import EmbedderSettings
 
@@ -22,7 +22,7 @@ class Settings(
     TapSettings,
     QuerySettings,
     JoinSettings,
-    ClusterSettings,
+    StageSettings,
     EmbedderSettings,
     InputSettings,
     BaseSettings,

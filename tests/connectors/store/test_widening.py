@@ -19,8 +19,8 @@ from models.stages import STAGES
 from tests.making import record
 
 DIMENSIONS = {"embedding": 8, "text_embedding": 8}
-BRIGHTNESS = Stage("brightness", (StageColumn(Column("brightness", Number(), "Mean grey"), lambda value: value),))
-SEVEN = record_table(DIMENSIONS, (*STAGES, BRIGHTNESS))
+ANOTHER = Stage("another", (StageColumn(Column("another", Number(), "Of another stage"), lambda value: value),))
+SEVEN = record_table(DIMENSIONS, (*STAGES, ANOTHER))
 NESTED = Table(
     "nested", "key", (Column("key", Text(), "Key"), Column("parts", ListOf(Struct({"a": Text()})), "Parts"))
 )  # fmt: skip
@@ -30,11 +30,11 @@ def row(global_id: str, **answers: Any) -> dict[str, Any]:
     return row_of(record(global_id, **answers), "now")
 
 
-def bright(global_id: str) -> dict[str, Any]:
+def with_another(global_id: str) -> dict[str, Any]:
     made = row(global_id)
-    made["timings"] = {**made["timings"], "brightness": 0.5}
-    made["models"] = {**made["models"], "brightness": "mean grey"}
-    return {**made, "brightness": 0.25}
+    made["timings"] = {**made["timings"], "another": 0.5}
+    made["models"] = {**made["models"], "another": "its model"}
+    return {**made, "another": 0.25}
 
 
 def rows_of(store: StoredTable) -> dict[str, dict[str, Any]]:
@@ -55,16 +55,16 @@ def test_a_store_of_fewer_stages_keeps_its_rows_and_takes_the_new_ones(tmp_path:
     expected = rows_of(PostStore(tmp_path, 8, 8))
     for _ in range(2):  # what is widened is only opened
         store = StoredTable(tmp_path, SEVEN)
-        store.upsert([bright("new")])
+        store.upsert([with_another("new")])
     found = rows_of(StoredTable(tmp_path, SEVEN))
     assert sum(it["embeddings"] is None for it in found.values()) == 15
     new = found.pop("new")
-    assert (new["brightness"], new["timings"]["brightness"], new["models"]["brightness"]) == (0.25, 0.5, "mean grey")
+    assert (new["another"], new["timings"]["another"], new["models"]["another"]) == (0.25, 0.5, "its model")
     for global_id, old in expected.items():
         made = found[global_id]
-        assert made.pop("brightness") is None
-        assert made["timings"].pop("brightness") is None
-        assert made["models"].pop("brightness") is None
+        assert made.pop("another") is None
+        assert made["timings"].pop("another") is None
+        assert made["models"].pop("another") is None
         assert made == old
     assert found.keys() == expected.keys()
 

@@ -42,7 +42,7 @@ class StageModel:
     stand_in: Callable[[], Model[Any, Any]]
     """One that answers at once without looking."""
     evaluation: str = ""
-    """The command of `memewax eval` that measures it; its module is `eval_<evaluation>`."""
+    """The command of `memewax eval` that measures it, `command` of `memewax.evaluation.measure_<evaluation>`."""
     why_unmeasured: str = ""
     """The reason where there is no evaluation."""
     weights: Callable[[Any], tuple[Callable[[], Weights], ...]] = lambda _: ()

@@ -9,6 +9,7 @@ import lancedb
 import pyarrow as pa
 from lancedb.index import BTree
 
+from connectors.store.widening import check_widenable, copied, needs_copy
 from core.errors import WorldError, first_line
 from core.locks import locked
 from core.telemetry import log
@@ -19,6 +20,8 @@ _COMPACT_ROWS: Final = 25_000
 """So are they after so many rows: a write compares its keys with all that are not in the index yet."""
 _KEEP: Final = timedelta(minutes=10)
 """Versions that readers may still have open."""
+_WRITE_ERRORS: Final = (OSError, RuntimeError, ValueError, TypeError, OverflowError)
+"""What LanceDB raises, and Arrow where a row does not fit the columns."""
 
 
 class KeyedTable:
@@ -26,35 +29,34 @@ class KeyedTable:
 
     def __init__(self, folder: Path, name: str, key: str, schema: pa.Schema) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or has other columns."""
-        self._name, self._key, self._schema = name, key, schema
+        self._name, self._key = name, key
         self._loose_rows = 0
         try:
-            self._table = self._opened(folder)
+            self._table = self._opened(folder, schema)
             # Those of earlier processes count too: one that is often restarted would never put them together.
             self._writes = int(self._table.stats()["fragment_stats"]["num_fragments"])
         except (OSError, RuntimeError, ValueError) as error:
             raise WorldError(f"{folder} cannot be opened as a store: {first_line(error)}") from None
-        found = self._table.schema.names
-        if found != schema.names:
-            if found != schema.names[: len(found)]:
-                raise WorldError(f"{folder} holds a table {name!r} of other columns: choose another folder")
-            self._add(folder, list(schema)[len(found) :])
 
-    def _opened(self, folder: Path) -> Any:
+    def _opened(self, folder: Path, schema: pa.Schema) -> Any:
+        """The table in today's shape; whoever is first makes or widens it, and the others wait."""
         database = lancedb.connect(folder)
         with _alone(folder):
             try:
-                return database.open_table(self._name)
+                table = database.open_table(self._name)
             except ValueError:  # it is not there
-                return database.create_table(self._name, schema=self._schema)
-
-    def _add(self, folder: Path, columns: list[pa.Field]) -> None:
-        """Columns that came later than the table: null in the rows that are there."""
-        with _alone(folder):
-            self._table.checkout_latest()
-            missing = [column for column in columns if column.name not in self._table.schema.names]
-            if missing:  # another process may have been first
-                self._table.add_columns(missing)
+                return database.create_table(self._name, schema=schema)
+            found = table.schema
+            check_widenable(f"{folder} holds a table {self._name!r}", found, schema)
+            if needs_copy(found, schema):
+                # One new version, there as a whole or not at all: who dies in the middle leaves the old one.
+                log.info("the store is widened", table=self._name, rows=table.count_rows())
+                rows = copied(table, schema)  # their vectors are of the length that was checked, or null
+                return database.create_table(self._name, rows, mode="overwrite", on_bad_vectors="null")
+            missing = [column for column in schema if column.name not in found.names]
+            if missing:
+                table.add_columns(missing)
+            return table
 
     @property
     def schema(self) -> pa.Schema:
@@ -64,11 +66,12 @@ class KeyedTable:
     def upsert(self, rows: list[dict[str, Any]]) -> None:
         """Write rows; of several with one key the last one stays. Raises `WorldError`."""
         unique = {row[self._key]: row for row in rows}
-        table = pa.Table.from_pylist(list(unique.values()), schema=self._schema)
         try:
+            # In the order of the table that is there, to which columns may have been added.
+            table = pa.Table.from_pylist(list(unique.values()), schema=self._table.schema)
             merge = self._table.merge_insert(self._key).when_matched_update_all().when_not_matched_insert_all()
             merge.execute(table, on_bad_vectors="null")  # the schema fixed their lengths: only nulls are left
-        except (OSError, RuntimeError) as error:
+        except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes += 1
         self._loose_rows += len(unique)
@@ -81,7 +84,7 @@ class KeyedTable:
             if not self._table.list_indices():
                 self._table.create_index(self._key, config=BTree())
             self._table.optimize(cleanup_older_than=_KEEP)
-        except (OSError, RuntimeError) as error:
+        except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes = self._loose_rows = 0
         log.debug("table compacted", table=self._name, rows=self.count())

@@ -10,8 +10,7 @@ from connectors.sinks.sink import Mark, Row, Sink, Writer
 from connectors.sinks.table_writer import TableWriter
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.keyed_table import KeyedTable
-from core.columns import AnyJson, Table, VectorOf
-from core.errors import WorldError
+from core.columns import AnyJson, Table
 
 _NAMED_BY_FOLDER = ("posts", "clusters")
 """Recovery folders know the parts of these tables by their folder alone."""
@@ -21,17 +20,9 @@ class StoredTable:
     """A table of rows with a key; what is written twice is there once."""
 
     def __init__(self, folder: Path, table: Table) -> None:
-        """Open or create it; raises `WorldError` where it cannot be, or holds vectors of other models."""
+        """Open or create it; raises `WorldError` where it cannot be, or holds columns of other types."""
         self._json = [column.name for column in table.columns if isinstance(column.type, AnyJson)]
         self._table = KeyedTable(folder, table.name, table.key, arrow_schema(table))
-        for column in table.columns:
-            if isinstance(column.type, VectorOf):
-                found = self._table.schema.field(column.name).type.list_size
-                if found != column.type.dimension:
-                    raise WorldError(
-                        f"{folder} holds {column.name} of {found} numbers and the model makes {column.type.dimension}: "
-                        "choose the model it was made with, or another folder"
-                    )
 
     def upsert(self, rows: list[Row]) -> None:
         """Write rows; of several with one key the last one stays. Raises `WorldError`."""

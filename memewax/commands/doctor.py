@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -19,17 +18,9 @@ from dataflows.all_settings import Settings, load_settings
 from models.engines import ENGINES
 from models.loading import load_text
 from models.runtime import Runtime
+from models.stages import STAGES, TEXT_EMBEDDING
 from models.torch_runtime import mend_torchvision
-from models.weights import (
-    ORDER,
-    Weights,
-    entity_weights,
-    image_weights,
-    ocr_engines,
-    ocr_weights,
-    sentiment_weights,
-    text_weights,
-)
+from models.weights import ORDER, Weights
 
 PACKAGES = (
     "bytewax",
@@ -80,24 +71,19 @@ def diagnose(settings: Settings) -> Diagnosis:
         except MemewaxError as error:
             problems.append(str(error))
 
-    finders: tuple[Callable[[], Weights], ...] = (
-        lambda: image_weights(settings),
-        *(partial(ocr_weights, settings, engine) for engine in ocr_engines(settings)),
-        lambda: entity_weights(settings),
-        lambda: sentiment_weights(settings),
-        lambda: text_weights(settings),
-    )
-    weights = [attempt(find) for find in finders]
+    finders = [find for stage in STAGES if stage.model for find in stage.model.weights(settings)]
+    weights = [found for find in finders if (found := attempt(find)) is not None]
+    has_sentences = any(found.stage == TEXT_EMBEDDING.name for found in weights)
     runtime: Runtime | None = attempt(lambda: Runtime.of(settings))
     torchvision = attempt(mend_torchvision)
     versions = {package: _version(package) for package in PACKAGES}
     problems += [f"{package} is not installed" for package, found in versions.items() if found is None]
     return Diagnosis(
-        weights=tuple(found for found in weights if found is not None),
+        weights=tuple(weights),
         device=runtime.device if runtime else None,
         provider=runtime.provider if runtime else None,
         onnx_device=runtime.graph_device() if runtime else None,
-        text_engine=attempt(lambda: _text_engine(settings, runtime)) if weights[-1] and runtime else None,
+        text_engine=attempt(lambda: _text_engine(settings, runtime)) if has_sentences and runtime else None,
         engines={engine.name: engine.why_missing() for engine in ENGINES},
         threads=settings.threads_per_model,
         versions={"python": platform.python_version(), **versions},

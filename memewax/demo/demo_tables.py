@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from memewax.demo.demo_figures import Clusters, DeadLetters, DemoSummary, Moods, Sample, DemoStage
+from memewax.demo.demo_figures import Clusters, DeadLetters, DemoStage, DemoSummary, Moods, Sample
 
 _SAMPLES: Final = 6
 _MOODS: Final = ("negative", "neutral", "positive", "none")

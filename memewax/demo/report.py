@@ -11,13 +11,13 @@ from memewax.demo.demo_figures import (
     Clusters,
     DeadLetters,
     DemoPosts,
+    DemoStage,
     DemoSummary,
     Entities,
     Letter,
     Moods,
     Ocr,
     Sample,
-    DemoStage,
     Template,
 )
 from memewax.demo.truth import PostTruth, Truth

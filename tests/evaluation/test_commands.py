@@ -10,6 +10,9 @@ import orjson
 import pytest
 
 from memewax.commands.app import main
+from memewax.commands.eval import app
+from models.stage import Stage
+from models.stages import MODEL_STAGES
 from tests.evaluation.conftest import write_lines, write_posts
 
 Evaluate = Callable[..., Any]
@@ -204,3 +207,11 @@ def test_a_picture_without_text_counts_where_something_is_read_in_it(evaluate: E
     found = evaluate("ocr", "--data", ".", "--page", "page.html")["ocr"]
     assert (found["n"], found["wer"]) == (2, pytest.approx(2 / 2))
     assert "nothing</span>" in (folder / "page.html").read_text()
+
+
+@pytest.mark.parametrize("stage", MODEL_STAGES, ids=lambda it: it.name)
+def test_a_stage_with_a_model_is_measured_or_says_why_not(stage: Stage) -> None:
+    assert stage.model
+    assert bool(stage.model.evaluation) != bool(stage.model.why_unmeasured)
+    if stage.model.evaluation:
+        assert stage.model.evaluation in {command.name for command in app.registered_commands}

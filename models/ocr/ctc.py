@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.records import Pixels
 from models.ocr.onnx import Network, metadata_of, normalised
-from models.ocr.parts import Recogniser, Text
+from models.ocr.parts import CropText, Recogniser
 from models.runtime import Runtime
 
 _FILE: Final = "PP-OCRv6_rec_small.onnx"
@@ -37,12 +37,12 @@ class CtcRecogniser(Recogniser):
         letters = metadata_of(folder / _FILE)["character"].splitlines()
         self._letters = np.array(["", *letters, " "])
 
-    def recognise(self, crops: Sequence[Pixels]) -> list[Text]:
+    def recognise(self, crops: Sequence[Pixels]) -> list[CropText]:
         """A text for each crop."""
         return [text_of(self._network(_tensor(crop))[0], self._letters) for crop in crops]
 
 
-def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> Text:
+def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> CropText:
     """The likeliest path, its repetitions merged and its blanks dropped, with the spaces that were seen beside it.
 
     `probabilities`: shape (time, letters), rows summing to 1; the first of `letters` is the blank, the last a space.
@@ -56,7 +56,7 @@ def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> Te
         one_name = text[-1].islower() and letter.isupper()  # YouTube, McDonald
         text += f" {letter}" if space >= _SPACE and not one_name else letter
     text = " ".join(text.split())
-    return Text(text, round(float(probabilities[kept, best[kept]].mean()), 4) if text else 0.0)
+    return CropText(text, round(float(probabilities[kept, best[kept]].mean()), 4) if text else 0.0)
 
 
 def _tensor(crop: Pixels) -> NDArray[np.float32]:

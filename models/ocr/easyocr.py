@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from core.records import Pixels
-from models.ocr.parts import Detector, Quad, Recogniser, Text
+from models.ocr.parts import CropText, Detector, Quad, Recogniser
 from models.runtime import Runtime
 
 _LEAST_SIDE: Final = 8
@@ -71,12 +71,12 @@ class CrnnRecogniser(Recogniser):
         self._torch = runtime.torch()
         self._reader = reader_of(folder, runtime, detector=False)
 
-    def recognise(self, crops: Sequence[Pixels]) -> list[Text]:
+    def recognise(self, crops: Sequence[Pixels]) -> list[CropText]:
         """A text for each crop."""
         return [self._one(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)) for crop in crops]
 
-    def _one(self, grey: Any) -> Text:
+    def _one(self, grey: Any) -> CropText:
         height, width = grey.shape
         with self._torch.inference_mode():
             ((_, text, confidence),) = self._reader.recognize(grey, [[0, width, 0, height]], [], reformat=False)
-        return Text(text.strip(), float(confidence))
+        return CropText(text.strip(), float(confidence))

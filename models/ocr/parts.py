@@ -14,7 +14,7 @@ Quad = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class CropText:
     """What a recogniser read in one crop."""
 
     text: str
@@ -38,5 +38,5 @@ class Recogniser(ABC):
     """What it is less sure of is no text: leaves, faces, writing too small to read."""
 
     @abstractmethod
-    def recognise(self, crops: Sequence[Pixels]) -> list[Text]:
+    def recognise(self, crops: Sequence[Pixels]) -> list[CropText]:
         """One answer for each upright crop, in order, the same whatever crops it comes with."""

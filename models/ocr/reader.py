@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from core.records import Line, Pixels, Reading
 from models.base import Model
 from models.ocr.crops import cut
-from models.ocr.parts import Detector, Quad, Recogniser, Text
+from models.ocr.parts import CropText, Detector, Quad, Recogniser
 from models.ocr.reading_order import in_reading_order
 from models.validation import check_pixels
 
@@ -37,5 +37,5 @@ class OcrReader(Model[Pixels, Reading]):
         return Reading(tuple(in_reading_order(lines)))
 
 
-def _line(quad: Quad, text: Text) -> Line:
+def _line(quad: Quad, text: CropText) -> Line:
     return Line(text.text, text.confidence, tuple((float(x), float(y)) for x, y in quad))

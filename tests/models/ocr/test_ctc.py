@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from models.ocr.ctc import text_of
-from models.ocr.parts import Text
+from models.ocr.parts import CropText
 
 LETTERS = np.array(["", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ", *"abcde", " "])
 
 
-def seen(path: str, spaces: dict[int, float] | None = None) -> Text:
+def seen(path: str, spaces: dict[int, float] | None = None) -> CropText:
     """Read a path of letters, `-` the blank, each sure but for the share of the space at some places."""
     probabilities = np.zeros((len(path), len(LETTERS)), np.float32)
     for at, letter in enumerate(path):
@@ -20,16 +20,16 @@ def seen(path: str, spaces: dict[int, float] | None = None) -> Text:
 
 
 def test_repetitions_are_one_letter_and_blanks_none() -> None:
-    assert seen("--HH-E-LL-L-OO--") == Text("HELLO", 1.0)
+    assert seen("--HH-E-LL-L-OO--") == CropText("HELLO", 1.0)
 
 
 def test_a_path_that_begins_at_once() -> None:
-    assert seen("A") == Text("A", 1.0)
+    assert seen("A") == CropText("A", 1.0)
 
 
 @pytest.mark.parametrize("path", ["", "-", "----", "- -", "   "])
 def test_nothing_is_read_where_nothing_is(path: str) -> None:
-    assert seen(path) == Text("", 0.0)
+    assert seen(path) == CropText("", 0.0)
 
 
 def test_a_space_that_the_network_rates_second_stands_between_words() -> None:
@@ -63,4 +63,4 @@ def test_confidence_is_the_mean_of_the_letters() -> None:
     probabilities = np.zeros((2, len(LETTERS)), np.float32)
     probabilities[0, [1, 2]] = 0.9, 0.1
     probabilities[1, [3, 2]] = 0.7, 0.3
-    assert text_of(probabilities, LETTERS) == Text("AC", 0.8)
+    assert text_of(probabilities, LETTERS) == CropText("AC", 0.8)

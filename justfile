@@ -1,6 +1,7 @@
 # Habits of the house. `just --list` names them all.
 
 python := ".venv/bin/python"
+supported := "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))"
 stamp := ".venv/.memewax-" + sha256(read("pyproject.toml") + read("constraints.txt"))
 
 # List the recipes.
@@ -9,7 +10,13 @@ default:
 
 # Install everything at exact versions, once; does nothing where it is done.
 setup:
-    @test -x {{ python }} || python3 -m venv .venv
+    @test -x {{ python }} || { \
+        for it in python3 python3.12 python3.11; do \
+            $it -c '{{ supported }}' 2>/dev/null && exec $it -m venv .venv; \
+        done; true; }
+    @{{ python }} -c '{{ supported }}' 2>/dev/null || { \
+        echo "memewax: .venv needs Python 3.11 or 3.12: delete it, and make it by python3.11 -m venv .venv or python3.12 -m venv .venv" >&2; \
+        exit 3; }
     @test -e {{ stamp }} || echo "memewax: installing, some minutes the first time"
     @test -e {{ stamp }} || {{ python }} -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
     @test -e {{ stamp }} || {{ python }} -m compileall -qq -j 0 .venv/lib || true  # on all cores; pip takes one
@@ -60,6 +67,16 @@ overhead *args: setup
 # How long an answer takes; `just similarity --store DIR --brokers HOST:PORT` measures end to end too.
 similarity *args: setup
     .venv/bin/memewax bench similarity --json {{ args }}
+
+# Build the wheel, install it into an empty environment outside the checkout, and run the demo there.
+wheel folder="/tmp/memewax-wheel": setup
+    rm -rf {{ folder }} && mkdir -p {{ folder }}/source
+    cp -r core models connectors search operators dataflows memewax pyproject.toml README.md LICENSE {{ folder }}/source
+    {{ python }} -m pip wheel --quiet --no-deps --no-build-isolation -w {{ folder }} {{ folder }}/source
+    {{ python }} -m venv {{ folder }}/.venv
+    {{ folder }}/.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+        "$(echo {{ folder }}/memewax-*.whl)[demo]"
+    cd {{ folder }} && .venv/bin/memewax demo
 
 # Measure every model on a folder of data with its truth: `just eval DATA` (docs/quality.md says in which form).
 eval data: setup

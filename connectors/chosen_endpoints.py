@@ -13,8 +13,8 @@ from connectors.endpoints import (
     EVENTS_TO,
     POSTS_FROM,
     RECORDS_TO,
+    AddressRole,
     EndpointSettings,
-    Role,
     endpoint,
 )
 from connectors.sources.source import Source
@@ -67,7 +67,7 @@ class Destinations:
     """None: to the stores among the sinks alone."""
 
     @classmethod
-    def of(cls, settings: WriteSettings, role: Role = RECORDS_TO) -> Self:
+    def of(cls, settings: WriteSettings, role: AddressRole = RECORDS_TO) -> Self:
         """Those of the settings; `role` is that of the sinks. Raises `SettingsError` where one cannot be."""
         if not settings.to:
             raise SettingsError(f"no sink: set {role.option} to {role.forms()}")

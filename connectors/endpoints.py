@@ -35,7 +35,7 @@ SERVICES: Final[dict[str, type[Service[Any]]]] = {kind.name: kind for kind in KI
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class AddressRole:
     """What an address is for."""
 
     purpose: str
@@ -63,23 +63,25 @@ def either(words: list[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-POSTS_FROM: Final = Role("posts come from", "MEMEWAX_SOURCE (or --from)", lambda kind: kind.reads)
-QUERIES_FROM: Final = Role(
+POSTS_FROM: Final = AddressRole("posts come from", "MEMEWAX_SOURCE (or --from)", lambda kind: kind.reads)
+QUERIES_FROM: Final = AddressRole(
     "queries come from", "MEMEWAX_QUERIES (or --from)", lambda kind: kind.reads if kind.takes_messages else ""
 )
-RECORDS_TO: Final = Role("records go to", "MEMEWAX_TO (or --to)", lambda kind: kind.takes_rows or kind.takes_messages)
-POSTS_TO: Final = Role("posts go to", "MEMEWAX_TO (or --to)", lambda kind: kind.takes_messages)
-DEAD_LETTERS_TO: Final = Role(
+RECORDS_TO: Final = AddressRole(
+    "records go to", "MEMEWAX_TO (or --to)", lambda kind: kind.takes_rows or kind.takes_messages
+)
+POSTS_TO: Final = AddressRole("posts go to", "MEMEWAX_TO (or --to)", lambda kind: kind.takes_messages)
+DEAD_LETTERS_TO: Final = AddressRole(
     "dead letters go to", "MEMEWAX_DEAD_LETTERS (or --dead-letters)", lambda kind: kind.takes_messages
 )
-EVENTS_TO: Final = Role("cluster events go to", "MEMEWAX_CLUSTER_EVENTS", lambda kind: kind.takes_messages)
-ANSWERS_TO: Final = Role("answers go to", "MEMEWAX_ANSWERS (or --to)", lambda kind: kind.takes_messages)
-EMBEDDINGS_TO: Final = Role(
+EVENTS_TO: Final = AddressRole("cluster events go to", "MEMEWAX_CLUSTER_EVENTS", lambda kind: kind.takes_messages)
+ANSWERS_TO: Final = AddressRole("answers go to", "MEMEWAX_ANSWERS (or --to)", lambda kind: kind.takes_messages)
+EMBEDDINGS_TO: Final = AddressRole(
     "sentence embeddings go to", "MEMEWAX_SENTENCE_EMBEDDINGS", lambda kind: kind.takes_messages
 )
 
 
-def endpoint(address: str, role: Role) -> Endpoint[Any]:
+def endpoint(address: str, role: AddressRole) -> Endpoint[Any]:
     """What an address names; raises `SettingsError` where nothing that memewax knows can have that role."""
     if not address:
         raise SettingsError(f"{role.purpose} nowhere: set {role.option} to {role.forms()}")
@@ -93,7 +95,7 @@ def endpoint(address: str, role: Role) -> Endpoint[Any]:
         raise WorldError(f"{address}: {error.strerror}") from None
 
 
-def _hint(address: str, role: Role) -> str:
+def _hint(address: str, role: AddressRole) -> str:
     """What may have been meant."""
     hints = []
     if "," in address:

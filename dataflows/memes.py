@@ -2,67 +2,67 @@
 
 ::
 
-                                        ┌─ births, merges ─ store, topic
-    posts ─ fetched ahead ─┬─ embed ─ cluster ────────────┐
-                           └─ read ─┬─ entities           │
-                                    ├─ sentiment          ├─ join ─ records ─ sinks
-                                    └─ text embedding ────┘
-    every step: results on, failures ─ dead letters; and where they are asked for, taps
+    posts ─┬─ embed ─ cluster ─┬─ clusters (births, merges ─ store, topic)
+           │                   └──────────┐
+           └─ read ─┬─ entities           │
+                    ├─ sentiment          ├─ join ─ write (records ─ sinks)
+                    └─ text_embedding ────┘
+    failures ─ dead_letters; where they are asked for, all streams ─ taps
 
 Run it with `python -m bytewax.run dataflows.memes` and `MEMEWAX_*` settings, or with `memewax run`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
-from bytewax import operators as op
-from bytewax.dataflow import Dataflow
+from bytewax.dataflow import Dataflow, Stream
 
-from core.records import SIDES
+from core.records import Side
 from dataflows.all_settings import Settings
 from dataflows.starting import started
 from models.clusterer import Clusterer
 from models.loading import Models
-from operators.infer import embed_pictures, embed_texts, embeddings_of, find_entities, read_pictures, score_sentiment
+from models.stages import stage_names
+from operators.clustering import cluster
+from operators.infer import embed_pictures, embed_texts, infer_texts, read_pictures
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
 from operators.posts_input import posts_in
-from operators.sharded_clustering import cluster_by
-from operators.taps import Inner, write_taps
+from operators.taps import write_taps
 
 
 def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer]) -> Dataflow:
-    """The flow, from the source of the settings to their sinks."""
+    """Build the flow, from the source of the settings to their sinks."""
     flow = Dataflow("memes")
     posts = posts_in("posts", flow, settings)
 
-    embedded = embed_pictures("embed", posts.oks, models.image)
-    embeddings = embeddings_of("embeddings", embedded)
-    clustered = cluster_by("cluster", embedded, settings, make_clusterer, models.image_dimension)
+    embedding = embed_pictures("embed", posts.oks, models.image)
+    clustered = cluster("cluster", embedding, settings, make_clusterer, models.image_dimension)
 
     read = read_pictures("read", posts.oks, models.ocr)
-    entities = find_entities("entities", read, models.entities)
-    sentiment = score_sentiment("sentiment", read, models.sentiment)
-    texts = embed_texts("embed_text", read, models.text)
+    entities = infer_texts("entities", read, models.entities)
+    sentiment = infer_texts("sentiment", read, models.sentiment)
+    text_embedding = embed_texts("text_embedding", read, models.text)
 
-    records = join(
-        "join",
-        posts.oks,
-        [embeddings, clustered.sides, entities, sentiment, texts],
-        read,
-        expected=SIDES,
-        deadline=settings.join_deadline_seconds,
-        late=settings.join_late_seconds,
-    )
+    sides: dict[str, Stream[Side[Any]]] = {
+        "embedding": embedding,
+        "cluster": clustered.sides,
+        "text": read,
+        "entities": entities,
+        "sentiment": sentiment,
+        "text_embedding": text_embedding,
+    }
+    assert tuple(sides) == stage_names(), "each stage of the table has its step here"
+    records = join("join", posts.oks, settings, **sides)
 
-    inner = Inner(posts.oks, embeddings, clustered.sides, read, entities, sentiment)
-    write_taps("taps", inner, settings)
-
-    failed = write_records("write", records, settings, (models.image_dimension, models.text_dimension))
+    failed = write_records("write", records, settings, models.dimensions)
     write_cluster_events("clusters", clustered.events, settings)
-    write_dead_letters("dead_letters", op.merge("letters", posts.errs, failed), settings)
+    write_dead_letters("dead_letters", settings, posts.errs, failed)
+    if settings.taps:
+        write_taps("taps", posts.oks, settings, **sides)
     return flow
 
 
 def flow() -> Dataflow:
-    """What `python -m bytewax.run dataflows.memes` runs."""
+    """Build what `python -m bytewax.run dataflows.memes` runs."""
     return started(memes)

@@ -9,7 +9,6 @@
 Run it with `python -m bytewax.run dataflows.similarity` and `MEMEWAX_*` settings, or with `memewax serve`.
 """
 
-from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 
 from dataflows.all_settings import Settings
@@ -30,12 +29,13 @@ def similarity(settings: Settings, models: Embedders) -> Dataflow:
     flow = Dataflow("similarity")
     messages = queries_in("queries", flow, settings)
 
-    queries, errors = read_queries("read", messages, settings)
-    embedded = embed_queries("embed", queries, models)
-    tap_embeddings("tap", embedded, settings)
+    queries = read_queries("read", messages, settings)
+    embedded = embed_queries("embed", queries.oks, models)
+    if settings.sentence_embeddings:
+        tap_embeddings("tap", embedded, settings)
     found = find_nearest("nearest", embedded, settings)
 
-    write_answers("answers", op.merge("answered", found, errors), settings)
+    write_answers("answers", settings, found, queries.errs)
     return flow
 
 

@@ -1,6 +1,7 @@
 """What every flow does before it reads anything: settings, logs, signals, models; a start that fails is one line."""
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -13,10 +14,10 @@ from core import drain
 from core.errors import MemewaxError
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings, load_settings
-from dataflows.failures import reported
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
+from operators.recovery_migration import migrate_named
 
 Loaded = TypeVar("Loaded")
 
@@ -41,9 +42,10 @@ def started_with(load: Callable[[Settings], Loaded], build: Callable[[Settings, 
         settings = load_settings()
         configure_logging(settings.log_level)
         drain.on_signals()
+        migrate_named(sys.argv[1:], os.environ)
         loaded = load(settings)
         _spare_the_collector()
-        return reported(build(settings, loaded))
+        return build(settings, loaded)
     except MemewaxError as error:
         print(f"memewax: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -2,13 +2,20 @@
 
 import sys
 
+from core.errors import MemewaxError
+from core.extras import needs_extra
+
 
 def main() -> None:
     """Run the command; who presses Ctrl-C while it is still being imported sees no traceback either."""
     try:
-        from memewax.commands.app import main as run
+        with needs_extra("commands", "the command"):
+            from memewax.commands.app import main as run
     except KeyboardInterrupt:
         sys.exit(130)
+    except MemewaxError as error:
+        print(f"memewax: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     run()
 
 

@@ -5,10 +5,11 @@ A new stage is a model module and an entry in `STAGES`, its settings a base of `
 """
 
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
 from core.columns import Column, Integer, ListOf, Number, Struct, Text, VectorOf
-from core.records import CLUSTER_FAILED, NO_EMBEDDING, Cluster, Entity, Line, Reading, Sentiment
+from core.records import CLUSTER_FAILED, NO_EMBEDDING, Entity, Line, Reading, Sentiment
 from models import real_models, standin, weights
 from models.model_settings import (
     ClusterSettings,
@@ -51,26 +52,6 @@ def _line(line: Line) -> dict[str, Any]:
     return {"text": line.text, "confidence": line.confidence, "box": line.box}
 
 
-def _cluster_id(cluster: Cluster) -> int:
-    return cluster.id
-
-
-def _distance(cluster: Cluster) -> float:
-    return cluster.distance
-
-
-def _original(cluster: Cluster) -> str | None:
-    return cluster.duplicate_of
-
-
-def _text(reading: Reading) -> str:
-    return reading.text
-
-
-def _as_read(reading: Reading) -> str:
-    return reading.as_read
-
-
 EMBEDDING: Final = Stage(
     "embedding",
     (
@@ -106,13 +87,17 @@ CLUSTER: Final = Stage(
                 nullable=False,
                 schema={"minimum": NO_EMBEDDING - 1},
             ),
-            _cluster_id,
+            attrgetter("id"),
             _no_cluster,
             in_first_version=True,
         ),
-        StageColumn(Column("cluster_distance", _NUMBER, "From the cluster's centre", schema={"minimum": 0}), _distance),
         StageColumn(
-            Column("duplicate_of", _TEXT, "`global_id` of the post whose picture this one is a copy of"), _original
+            Column("cluster_distance", _NUMBER, "From the cluster's centre", schema={"minimum": 0}),
+            attrgetter("distance"),
+        ),
+        StageColumn(
+            Column("duplicate_of", _TEXT, "`global_id` of the post whose picture this one is a copy of"),
+            attrgetter("duplicate_of"),
         ),
     ),
     settings=ClusterSettings,
@@ -129,10 +114,10 @@ TEXT: Final = Stage(
                 "Lines in the picture, lower-cased, each ending in `. `; empty where there is no text, null where it "
                 "could not be read",
             ),
-            _text,
+            attrgetter("text"),
             in_first_version=True,
         ),
-        StageColumn(Column("text_as_read", _TEXT, "Lines in the picture as they were read"), _as_read),
+        StageColumn(Column("text_as_read", _TEXT, "Lines in the picture as they were read"), attrgetter("as_read")),
         StageColumn(
             Column(
                 "lines",

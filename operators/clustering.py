@@ -70,7 +70,7 @@ def _in_shards(
         return [(str(item[0]), item) for item in numbered]
 
     told: KeyedStream[Told] = stateful(
-        "shards",
+        "learn",  # as in one place, so that a recovery folder of another number of shards is noticed
         map_batch("key_shard", embeddings, keyed),
         lambda state: ShardLogic(make_shard(settings), shards, state, dimension),
         measured=STAGE,

@@ -1,6 +1,6 @@
 """The outputs of a flow: records into any number of sinks, dead letters into one of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
@@ -13,7 +13,7 @@ from connectors.chosen_endpoints import Destinations
 from connectors.endpoint import Endpoint, SinkOptions
 from connectors.endpoints import POSTS_TO
 from connectors.sinks.cluster_events import CLUSTERS, json_of_event, row_of_event
-from connectors.sinks.record_table import posts_table
+from connectors.sinks.record_table import record_table
 from connectors.sinks.rows import (
     dead_letters_of,
     headers_of_dead_letter,
@@ -47,12 +47,12 @@ class Outgoing:
 
 @operator
 def write_records(
-    step_id: str,  # noqa: ARG001
+    step_id: str,
     up: Stream[Record],
     settings: OutputSettings,
-    dimensions: tuple[int, int],
+    dimensions: Mapping[str, int],
 ) -> Stream[DeadLetter]:
-    """Write records to every sink of the settings, each as a row; `dimensions` are of image and text vectors.
+    """Write records to every sink of the settings, each as a row; `dimensions` are of vectors, by stage.
 
     What failed in the records is a dead letter, and so is a record that is too large for a topic.
     """
@@ -62,7 +62,7 @@ def write_records(
     rows = steps.map_batch("rows", up, lambda batch: _outgoing(batch, with_json), measured="rows")
     for number, it in enumerate(sinks):
         if it.takes_rows:
-            sink = it.table_sink(posts_table(*dimensions), _STORE, settings)
+            sink = it.table_sink(record_table(dimensions), _STORE, settings)
             steps.write(f"sink_{number}", steps.map_batch(f"rows_{number}", rows, _keyed_rows), sink)
         else:
             letters += _write_messages(number, rows, it, settings, lambda it: (it.post, it.json))
@@ -70,7 +70,7 @@ def write_records(
 
 
 @operator
-def write_posts(step_id: str, up: Stream[Post], settings: OutputSettings) -> Stream[DeadLetter]:  # noqa: ARG001
+def write_posts(step_id: str, up: Stream[Post], settings: OutputSettings) -> Stream[DeadLetter]:
     """Write posts to every sink of the settings, as they were read; one too large for a topic is a dead letter."""
     letters = [steps.map_batch("none", up, _no_letters)]
     for number, it in enumerate(Destinations.of(settings, POSTS_TO).sinks):
@@ -79,7 +79,7 @@ def write_posts(step_id: str, up: Stream[Post], settings: OutputSettings) -> Str
 
 
 @operator
-def write_cluster_events(step_id: str, up: Stream[ClusterEvent], settings: OutputSettings) -> None:  # noqa: ARG001
+def write_cluster_events(step_id: str, up: Stream[ClusterEvent], settings: OutputSettings) -> None:
     """Write what becomes of clusters to every store among the sinks, and to the sink of its own, if there is one."""
     destinations = Destinations.of(settings)
     for number, it in enumerate(destinations.sinks):
@@ -92,11 +92,13 @@ def write_cluster_events(step_id: str, up: Stream[ClusterEvent], settings: Outpu
 
 
 @operator
-def write_dead_letters(step_id: str, up: Stream[DeadLetter], settings: OutputSettings) -> None:  # noqa: ARG001
+def write_dead_letters(step_id: str, settings: OutputSettings, *letters: Stream[DeadLetter]) -> None:
     """Write dead letters to their sink, with the bytes that were read and what went wrong."""
     options = SinkOptions("dead_letters", oversize="cut")
     sink = Destinations.of(settings).dead_letters.message_sink(options, settings)
-    steps.write("sink", steps.map_batch("messages", up, lambda batch: _dead_messages(batch, sink)), sink)
+    steps.write(
+        "sink", steps.map_batch("messages", op.merge("all", *letters), lambda batch: _dead_messages(batch, sink)), sink
+    )
 
 
 def _write_messages(

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from bytewax import operators as op
-from bytewax.dataflow import Dataflow, Stream
-from connectors.fetching.fetch_ahead import FetchAhead
+from bytewax.dataflow import Dataflow, Stream, operator
 
 from connectors.chosen_endpoints import folder_of, source_of
 from connectors.fetching.allowed import Allowed
@@ -15,10 +13,12 @@ from connectors.fetching.web import WebLimits
 from connectors.sources.unpack import Unpacked
 from core.records import Arrival, DeadLetter, Failed, Post
 from operators.operator_settings import InputSettings
+from operators.prefetching_source import PrefetchingSource
+from operators.steps import read, split
 
 
 @dataclass(frozen=True, slots=True)
-class Posts:
+class PostsIn:
     """What comes in."""
 
     oks: Stream[Arrival]
@@ -27,16 +27,17 @@ class Posts:
     """Messages that are no posts."""
 
 
-def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching | None = None) -> Posts:
+@operator
+def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching | None = None) -> PostsIn:
     """Posts from the source of the settings, with their pictures, fetched ahead as the settings or `fetched` say."""
-    source = FetchAhead(
+    source = PrefetchingSource(
         Unpacked(source_of(settings), settings.read_batch),
         fetched or fetching(settings),
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
     )
-    split = op.branch(f"{step_id}_valid", op.input(step_id, flow, source), lambda item: isinstance(item, Arrival))
-    return Posts(cast("Stream[Arrival]", split.trues), cast("Stream[DeadLetter]", split.falses))
+    either = split("valid", read("input", flow, source), lambda item: isinstance(item, Arrival))
+    return PostsIn(cast("Stream[Arrival]", either.trues), cast("Stream[DeadLetter]", either.falses))
 
 
 class Unfetched:

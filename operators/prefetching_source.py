@@ -18,7 +18,7 @@ from connectors.sources.source import Position, Source
 from core import drain
 from core.records import Arrival
 from core.telemetry import FETCH_WAITING, LAG, POSTS, STEP_ERRORS
-from operators.engine import PerWorker, Rounds
+from operators.scheduling import OnePerRound, PerWorker
 from operators.steps import reported
 
 _IDLE: Final = timedelta(milliseconds=50)
@@ -30,7 +30,7 @@ class _Worker:
     """What the parts of one worker share."""
 
     bound: Bound
-    rounds: Rounds = field(default_factory=Rounds)
+    rounds: OnePerRound = field(default_factory=OnePerRound)
     parts: "list[_Part]" = field(default_factory=list)
 
 

@@ -1,23 +1,22 @@
 """The steps of the flow that answers queries: their input, the work, and their output."""
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from bytewax import operators as op
-from bytewax.dataflow import Dataflow, Stream
+from bytewax.dataflow import Dataflow, Stream, operator
 from bytewax.operators import KeyedStream
-from connectors.sources.messages import Messages
 
 from connectors.endpoint import SinkOptions
 from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
 from connectors.folder import Folder
 from connectors.sinks.sink import MessageSink, OutMessage
-from connectors.sources.messages import Messages
 from connectors.sources.source import Source
 from core.records import Failed, Message
 from core.telemetry import ANSWERS, QUERIES, log
 from operators import steps
+from operators.message_source import MessageSource
 from operators.operator_settings import QuerySettings
 from search import answering
 from search.answer import ANSWERS as ANSWERS_TABLE
@@ -34,17 +33,27 @@ from search.open_corpora import OpenCorpora
 from search.query import BadQueryError, Query, parse_first_version, parse_query
 
 PARSE: Final = "parse"
+STAGE: Final = "answers"
 
 
+@dataclass(frozen=True, slots=True)
+class ReadQueries:
+    """What queries are read to."""
+
+    oks: Stream[Query]
+    errs: Stream[Answer]
+    """Answers to messages that are no queries."""
+
+
+@operator
 def queries_in(step_id: str, flow: Dataflow, settings: QuerySettings) -> Stream[Message]:
     """Messages from the topic or file of queries."""
-    return op.input(step_id, flow, Messages(_source(settings)))
+    return steps.read("input", flow, MessageSource(_source(settings)))
 
 
-def read_queries(
-    step_id: str, messages: Stream[Message], settings: QuerySettings
-) -> tuple[Stream[Query], Stream[Answer]]:
-    """Queries, and answers to those that are none."""
+@operator
+def read_queries(step_id: str, messages: Stream[Message], settings: QuerySettings) -> ReadQueries:
+    """Read queries, and answer those that are none."""
     parse = parse_query if settings.queries_form == "memewax" else parse_first_version
 
     def read(batch: list[Message]) -> list[Query | Answer]:
@@ -57,18 +66,19 @@ def read_queries(
         except BadQueryError as error:
             return Answer(error.id, error=Failed.of(PARSE, error))
 
-    either = op.flat_map_batch(step_id, messages, read)
-    split = op.branch(f"{step_id}_valid", either, lambda item: isinstance(item, Query))
-    return cast("Stream[Query]", split.trues), cast("Stream[Answer]", split.falses)
+    either = steps.split("valid", steps.map_batch("parse", messages, read), lambda item: isinstance(item, Query))
+    return ReadQueries(cast("Stream[Query]", either.trues), cast("Stream[Answer]", either.falses))
 
 
+@operator
 def embed_queries(step_id: str, queries: Stream[Query], models: Embedders) -> Stream[EmbeddedQuery]:
-    """The vector of each query, or why it has none."""
-    return op.flat_map_batch(step_id, queries, lambda batch: answering.embed(batch, models))
+    """Find the vector of each query, or why it has none."""
+    return steps.map_batch("infer", queries, lambda batch: answering.embed(batch, models))
 
 
+@operator
 def find_nearest(step_id: str, embedded: Stream[EmbeddedQuery], settings: QuerySettings) -> Stream[Answer]:
-    """The answer to each query."""
+    """Answer each query with the nearest texts of its corpus."""
     corpora = OpenCorpora.of(settings)
     log.info("ready to answer", rows=corpora.open_all())
     lock = threading.Lock()  # workers that are threads share the corpora
@@ -77,13 +87,12 @@ def find_nearest(step_id: str, embedded: Stream[EmbeddedQuery], settings: QueryS
         with lock:
             return answering.search(batch, corpora)
 
-    return op.flat_map_batch(step_id, embedded, nearest)
+    return steps.map_batch("search", embedded, nearest)
 
 
+@operator
 def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: QuerySettings) -> None:
-    """Sentences with their vectors into the second topic of the first version, where the settings name it."""
-    if not settings.sentence_embeddings:
-        return
+    """Write sentences with their vectors to the second topic of the first version."""
 
     def bodies(batch: list[EmbeddedQuery]) -> list[tuple[str, OutMessage]]:
         return [
@@ -92,13 +101,14 @@ def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: Quer
             if it.query.text and not isinstance(it.vector, Failed)
         ]
 
-    messages = op.flat_map_batch(f"{step_id}_bodies", embedded, bodies)
+    messages = steps.map_batch("bodies", embedded, bodies)
     found = endpoint(settings.sentence_embeddings, EMBEDDINGS_TO)
-    steps.write(step_id, messages, found.message_sink(SinkOptions("tap", prompt=True), settings))
+    steps.write("sink", messages, found.message_sink(SinkOptions("tap", prompt=True), settings))
 
 
-def write_answers(step_id: str, answers: Stream[Answer], settings: QuerySettings) -> None:
-    """Answers to their topic or file, and into a table of the store."""
+@operator
+def write_answers(step_id: str, settings: QuerySettings, *answered: Stream[Answer]) -> None:
+    """Write answers to their topic or file, and into a table of the store."""
 
     def counted(batch: list[Answer]) -> list[Answer]:
         failed = sum(answer.error is not None for answer in batch)
@@ -106,16 +116,15 @@ def write_answers(step_id: str, answers: Stream[Answer], settings: QuerySettings
         ANSWERS.labels("found").inc(len(batch) - failed)
         return batch
 
-    answers = op.flat_map_batch(f"{step_id}_counted", answers, counted)
+    answers = steps.map_batch("count", op.merge("all", *answered), counted)
     if settings.answers:
         found = endpoint(settings.answers, ANSWERS_TO)
         sink = found.message_sink(SinkOptions("answers", prompt=True), settings)
-        messages = _messages(f"{step_id}_messages", answers, sink)
-        steps.write(f"{step_id}_{'file' if found.topic is None else 'topic'}", messages, sink)
+        steps.write("file" if found.topic is None else "topic", _messages("messages", answers, sink), sink)
     first_version = settings.queries_form == "first-version"
     row, table = (result_row, RESULTS) if first_version else (answer_row, ANSWERS_TABLE)
-    rows = op.map(f"{step_id}_rows", answers, lambda it: (it.id, row(it)))
-    steps.write(f"{step_id}_table", rows, Folder.at(settings.store).table_sink(table, SinkOptions("answers"), settings))
+    rows = steps.map_batch("rows", answers, lambda batch: [(it.id, row(it)) for it in batch])
+    steps.write("table", rows, Folder.at(settings.store).table_sink(table, SinkOptions("answers"), settings))
 
 
 def _messages(step_id: str, answers: Stream[Answer], sink: MessageSink) -> KeyedStream[OutMessage]:
@@ -124,10 +133,10 @@ def _messages(step_id: str, answers: Stream[Answer], sink: MessageSink) -> Keyed
         if sink.fits(made):
             return answer.id, made
         reason = f"the answer has {len(made.value)} bytes, too many for the topic: ask for fewer than {answer.k} hits"
-        short = Answer(answer.id, "", answer.corpus, answer.k, answer.model, error=Failed(step_id, "TooLarge", reason))
+        short = Answer(answer.id, "", answer.corpus, answer.k, answer.model, error=Failed(STAGE, "TooLarge", reason))
         return answer.id, OutMessage(made.key, json_of_answer(short))
 
-    return op.map(step_id, answers, message)
+    return steps.map_each(step_id, answers, message)
 
 
 def _source(settings: QuerySettings) -> Source:

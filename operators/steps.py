@@ -157,7 +157,6 @@ class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
     def list_parts(self) -> list[str]:
         return self._sink.parts()
 
-    @reported
     def part_fn(self, item_key: str) -> int:
         return self._sink.part_of(item_key)
 

@@ -5,15 +5,15 @@ null there; of clusters alone the first version said so itself, by -1 and -2. It
 and entities only that it was sure of: ours come without a score, so all are there that the model decided on.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import numpy as np
 import orjson
 from bytewax import operators as op
-from bytewax.dataflow import Stream
+from bytewax.dataflow import Stream, operator
 
 from connectors.endpoints import DEAD_LETTERS_TO, POSTS_FROM, RECORDS_TO, endpoint
 from connectors.kafka.kafka_endpoint import cluster_sink
@@ -35,53 +35,35 @@ from core.records import (
 )
 from core.telemetry import STEP_ERRORS, log, step
 from operators import steps
-from operators.clustering import STAGE as CLUSTER_STAGE
-from operators.infer import Read
+from operators.cluster_logic import STAGE as CLUSTER_STAGE
 from operators.operator_settings import TapSettings
 
 STEP: Final = "taps"
 
 X = TypeVar("X")
-Now = Callable[[], datetime]
 Fields = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Inner:
-    """The streams inside the flow that can be tapped."""
+@operator
+def write_taps(step_id: str, posts: Stream[Arrival], settings: TapSettings, **sides: Stream[Side[Any]]) -> None:
+    """Write posts, and the sides of stages by their names, to their topics at `settings.taps`.
 
-    posts: Stream[Arrival]
-    embedded: Stream[Side[Vector]]
-    clustered: Stream[Side[Cluster]]
-    read: Stream[Read]
-    entities: Stream[Side[tuple[Entity, ...]]]
-    sentiment: Stream[Side[Sentiment]]
-
-
-def write_taps(step_id: str, inner: Inner, settings: TapSettings) -> None:
-    """Write each inner stream to its topics at `settings.taps`; no steps at all where that is empty."""
-    if not settings.taps:
-        return
+    A stage that the first version did not have is not tapped.
+    """
     topics = chosen_taps(settings)
     sink = cluster_sink(settings.taps, topics, settings)
 
-    def tapped(stream: Stream[X], name: str, fields: Callable[[X, str], Fields | None]) -> Iterator[Stream[Any]]:
+    def tapped(stream: Stream[X], name: str, fields: Callable[[X, str], Fields | None]) -> list[Stream[Any]]:
         """The messages of one stream, for those of its topics that are chosen."""
         ours = [topic for topic in topics if topic.startswith(f"{name}2")]
-        if ours:
-            yield op.flat_map_batch(
-                f"{step_id}_{name}", stream, lambda batch: messages(batch, fields, ours, sink.max_bytes, _utc)
-            )
+        if not ours:
+            return []
+        return [steps.map_batch(name, stream, lambda batch: messages(batch, fields, ours, sink.max_bytes, _utc))]
 
-    streams = [
-        *tapped(inner.posts, "nifi", post_fields),
-        *tapped(inner.embedded, "vit", embedding_fields),
-        *tapped(inner.clustered, "cluster", cluster_fields),
-        *tapped(inner.read, "ocr", text_fields),
-        *tapped(inner.entities, "ner", entities_fields),
-        *tapped(inner.sentiment, "sentiment", sentiment_fields),
-    ]
-    steps.write(step_id, op.merge(f"{step_id}_all", *streams), sink)
+    streams = tapped(posts, "nifi", post_fields)
+    for stage, (name, fields) in _TAPPED.items():
+        streams += tapped(sides[stage], name, fields)
+    steps.write("sink", op.merge("all", *streams), sink)
 
 
 def chosen_taps(settings: TapSettings) -> list[str]:
@@ -107,7 +89,7 @@ def messages(
     fields: Callable[[X, str], Fields | None],
     topics: Sequence[str],
     max_bytes: int,
-    now: Now,
+    now: Callable[[], datetime],
 ) -> list[tuple[str, OutMessage]]:
     """A message for each item that has fields, on each of `topics`, keyed by its id; too large ones are left out."""
     with step(STEP, len(batch)):
@@ -167,12 +149,12 @@ def cluster_fields(side: Side[Cluster], time: str) -> Fields:
     return {"global_id": side.global_id, "cluster": cluster, "timestamp": time}
 
 
-def text_fields(read: Read, time: str) -> Fields | None:
+def text_fields(side: Side[Reading], time: str) -> Fields | None:
     """`text`: lower-cased lines, each ending in `. `."""
-    value = read.side.value
+    value = side.value
     if not isinstance(value, Reading):
         return None
-    return {"global_id": read.side.global_id, "text": value.text, "timestamp": time}
+    return {"global_id": side.global_id, "text": value.text, "timestamp": time}
 
 
 def entities_fields(side: Side[tuple[Entity, ...]], time: str) -> Fields | None:
@@ -193,3 +175,13 @@ def sentiment_fields(side: Side[Sentiment], time: str) -> Fields | None:
 
 def _utc() -> datetime:
     return datetime.now(UTC)
+
+
+_TAPPED: Final[dict[str, tuple[str, Callable[[Side[Any], str], Fields | None]]]] = {
+    "embedding": ("vit", embedding_fields),
+    "cluster": ("cluster", cluster_fields),
+    "text": ("ocr", text_fields),
+    "entities": ("ner", entities_fields),
+    "sentiment": ("sentiment", sentiment_fields),
+}
+"""The first version's name of each stage that it had, and its messages."""

@@ -10,7 +10,7 @@ import orjson
 
 from connectors.sources.parse import MAX_ID_BYTES
 from core.errors import BadRecordError, SettingsError
-from search.corpus_files import CorpusRow
+from search.corpus_files import RawRow
 
 MAX_TEXT: Final = 100_000
 """Characters; models read far fewer, and a longer text is a file rather than a row."""
@@ -72,7 +72,7 @@ class Columns:
             raise SettingsError(f"no column is called text: name it with --text; the columns are {listed}")
         return cls(**found)  # type: ignore[arg-type]
 
-    def draft(self, row: CorpusRow) -> Draft:
+    def draft(self, row: RawRow) -> Draft:
         """The row as a draft; raises `BadRecordError` where a value is not of its kind."""
         text = _text(row, self.text, MAX_TEXT)
         mapped = set(self.named.values())
@@ -109,7 +109,7 @@ def row_hash(draft: Draft) -> str:
         raise BadRecordError(f"the row cannot be written as JSON: {error}") from None
 
 
-def _text(row: CorpusRow, name: str, longest: int) -> str | None:
+def _text(row: RawRow, name: str, longest: int) -> str | None:
     value = row.get(name)
     if value is None:
         return None
@@ -122,7 +122,7 @@ def _text(row: CorpusRow, name: str, longest: int) -> str | None:
     return value
 
 
-def _id(row: CorpusRow, name: str) -> str | None:
+def _id(row: RawRow, name: str) -> str | None:
     value = row.get(name)
     if value is None or value == "":
         return None

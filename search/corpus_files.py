@@ -21,7 +21,7 @@ _MAX_LINE: Final = 2**20
 """A longer line is no row."""
 _BATCH: Final = 1024
 
-CorpusRow = dict[str, Any]
+RawRow = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class FileRow:
 
     number: int
     """Line of the file, or place in the array or table; from 1."""
-    row: CorpusRow | None
+    row: RawRow | None
     reason: str = ""
     raw: bytes = b""
     """What was read, where there is no row."""

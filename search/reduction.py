@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from core.errors import WorldError
+from core.extras import needs_extra
 from search.vector_index import FloatMatrix, unit
 
 Method = Literal["pca", "trained"]
@@ -79,7 +80,8 @@ def projection_names(folder: Path) -> list[str]:
 
 def pca(vectors: FloatMatrix, dimensions: int, model: str) -> Projection:
     """The directions of largest variance, by scikit-learn; raises `ValueError` where there are too few vectors."""
-    from sklearn.decomposition import PCA
+    with needs_extra("corpus", "the reduction of vectors"):
+        from sklearn.decomposition import PCA
 
     if min(vectors.shape) < dimensions:
         raise ValueError(f"{dimensions} dimensions need as many vectors of as many numbers, not {vectors.shape}")

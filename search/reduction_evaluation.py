@@ -5,6 +5,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from core.extras import needs_extra
 from search.recall import Recall
 from search.reduction import Projection
 from search.reduction_training import reduced_recall
@@ -48,7 +49,8 @@ class Judged:
 
     def spearman(self, projection: Projection | None = None) -> float:
         """Rank correlation of cosine and judgement, -1 to 1."""
-        from scipy.stats import spearmanr
+        with needs_extra("corpus", "the rank correlation"):
+            from scipy.stats import spearmanr
 
         first, second = self.first, self.second
         if projection is not None:

@@ -9,13 +9,14 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
-from connectors.endpoints import ANSWERS_TO, POSTS_FROM, POSTS_TO, QUERIES_FROM, RECORDS_TO, Role, endpoint
+from connectors.endpoints import ANSWERS_TO, POSTS_FROM, POSTS_TO, QUERIES_FROM, RECORDS_TO, AddressRole, endpoint
 from core.settings import PREFIX
 from dataflows.all_settings import Settings
 from memewax.commands.app import app
 from tests.folders import ROOT
 
 DOCUMENTS = [
+    "CONTRIBUTING.md",
     "README.md",
     *sorted(
         str(path.relative_to(ROOT)) for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("nifi/*.md"), *ROOT.glob("k8s/*")]
@@ -56,7 +57,7 @@ def test_a_command_in_a_document_parses(document: str, words: list[str]) -> None
     parse(words)
 
 
-def addresses(words: list[str]) -> list[tuple[str, Role]]:
+def addresses(words: list[str]) -> list[tuple[str, AddressRole]]:
     """What a command reads and writes, with its role."""
     roles = {
         "run": {"--from": POSTS_FROM, "--to": RECORDS_TO},

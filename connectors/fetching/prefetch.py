@@ -70,8 +70,9 @@ class Bound:
 
     def has_room(self) -> bool:
         """Whether more may be fetched ahead."""
-        waiting_bytes = sum(unit.bytes() for queue in self.queues for unit in queue.units)
-        return self.waiting() < self._max_posts and waiting_bytes < self._max_bytes
+        if self.waiting() >= self._max_posts:
+            return False
+        return sum(unit.bytes() for queue in self.queues for unit in queue.units) < self._max_bytes
 
 
 class PrefetchQueue:

@@ -64,7 +64,7 @@ class ClientId:
 
     def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
         """The id."""
-        return {"authorization": f"ApiClient-ID {self._client_id.get_secret_value()}"}
+        return {"authorization": f"Client-ID {self._client_id.get_secret_value()}"}
 
     def params(self) -> Mapping[str, str]:
         """None."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, replace
+from operator import attrgetter
 from typing import Any, Final
 
 from core.columns import AnyJson, Column, Integer, ListOf, Number, Struct, Table, Text, VectorOf
@@ -35,14 +36,14 @@ POST_COLUMNS: Final = (
             minLength=1,
             maxLength=512,
         ),
-        lambda record: record.post.global_id,
+        attrgetter("post.global_id"),
     ),
-    RecordColumn(_text("author", "Who posted it"), lambda record: record.post.author),
-    RecordColumn(_text("created_time", "When it was posted, as the source says"), lambda it: it.post.created_time),
-    RecordColumn(_text("description", "The post's `desc`"), lambda it: it.post.description),
-    RecordColumn(Column("score", Integer(), "How well it is liked", nullable=False), lambda it: it.post.score),
-    RecordColumn(_text("url", "Where its picture is", minLength=1), lambda it: it.post.url),
-    RecordColumn(_text("source", "Where it was posted"), lambda it: it.post.source),
+    RecordColumn(_text("author", "Who posted it"), attrgetter("post.author")),
+    RecordColumn(_text("created_time", "When it was posted, as the source says"), attrgetter("post.created_time")),
+    RecordColumn(_text("description", "The post's `desc`"), attrgetter("post.description")),
+    RecordColumn(Column("score", Integer(), "How well it is liked", nullable=False), attrgetter("post.score")),
+    RecordColumn(_text("url", "Where its picture is", minLength=1), attrgetter("post.url")),
+    RecordColumn(_text("source", "Where it was posted"), attrgetter("post.source")),
 )
 """What the post says, as in the first version."""
 

@@ -17,13 +17,15 @@ from connectors.sinks.record_table import (
 )
 from connectors.sinks.sink import Row
 from core.records import DeadLetter, Failed, Record
-from models.stage import Stage, StageColumn, Values
+from models.stage import Values
 from models.stages import STAGES
 
 HEADER_PREFIX: Final = "memewax.dead-letter."
-_FIRST: Final = stage_columns(STAGES, first=True)
-_LATER: Final = stage_columns(STAGES, first=False)
-_JOIN: Final = join_columns(STAGES)
+# A row is made for every post, so what the tables say is laid out flat once: name of the column, and how it is made.
+_POST: Final = [(it.column.name, it.of) for it in POST_COLUMNS]
+_FIRST: Final = [(it.column.name, stage.name, it.of, it.without) for stage, it in stage_columns(STAGES, first=True)]
+_LATER: Final = [(it.column.name, stage.name, it.of, it.without) for stage, it in stage_columns(STAGES, first=False)]
+_JOIN: Final = [(it.column.name, it.of) for it in join_columns(STAGES)]
 
 
 def row_of(record: Record, now: str) -> Row:
@@ -31,21 +33,16 @@ def row_of(record: Record, now: str) -> Row:
     known: Values = {
         stage: None if isinstance(side.value, Failed) else side.value for stage, side in record.sides.items()
     }
-    row = {it.column.name: it.of(record) for it in POST_COLUMNS}
-    for stage, it in _FIRST:
-        row[it.column.name] = _value(stage, it, known)
+    row = {name: of(record) for name, of in _POST}
+    for name, stage, of_value, without in _FIRST:
+        row[name] = without(known) if (value := known.get(stage)) is None else of_value(value)
     row[INGESTION_COLUMN.column.name] = INGESTION_COLUMN.of(record)
     row[JOINED_COLUMN.name] = now
-    for stage, it in _LATER:
-        row[it.column.name] = _value(stage, it, known)
-    for column in _JOIN:
-        row[column.column.name] = column.of(record)
+    for name, stage, of_value, without in _LATER:
+        row[name] = without(known) if (value := known.get(stage)) is None else of_value(value)
+    for name, of in _JOIN:
+        row[name] = of(record)
     return row
-
-
-def _value(stage: Stage, it: StageColumn, known: Values) -> Any:
-    value = known.get(stage.name)
-    return it.without(known) if value is None else it.of(value)
 
 
 def json_of_row(row: Row) -> bytes:

@@ -18,7 +18,7 @@ KEY: Final = "global_id"
 REPLICATION: Final = 3
 """Copies of each partition, where the cluster has so many brokers: one may be lost while another is being served."""
 
-Role = Literal["in", "out", "tap"]
+TopicRole = Literal["in", "out", "tap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Topic:
     """What its messages are, for people."""
     body: str
     """Name of the JSON Schema of a message's value."""
-    role: Role
+    role: TopicRole
     """Whether memewax reads it, writes it, or writes it only for readers from elsewhere."""
     partitions: int
     retention: timedelta

@@ -11,6 +11,8 @@ import numpy as np
 import orjson
 import typer
 
+from core.extras import needs_extra
+
 _DIMENSION: Final = 384
 _DIRECTIONS: Final = 16
 """In which members of every cluster differ, as captions make pictures of every template differ."""
@@ -37,7 +39,8 @@ def clusters(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Time clusterers on made embeddings of 384 numbers, on one core: river's DBSTREAM, ours, and the default."""
-    from threadpoolctl import threadpool_limits
+    with needs_extra("bench", "memewax bench clusters"):
+        from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
         report = {name: asdict(speed) for name, speed in _speeds(live, number)}

@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.errors import SettingsError
+from core.extras import needs_extra
 from core.records import Failed, Pixels, Reading
 from dataflows.all_settings import Settings, load_settings
 from models.base import Model
@@ -45,6 +46,7 @@ class OcrAnswer:
     seconds: float
 
 
+@needs_extra("bench", "memewax bench ocr")
 def ocr(
     data: Annotated[Path, typer.Option("--data", help="A JSONL file of posts with the truth in it, or its folder.")],
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
@@ -57,7 +59,9 @@ def ocr(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Error rates and time of every arrangement of OCR, and of EasyOCR as it comes, taking turns at each picture."""
+    # What these need is missed before anything is measured, not after.
     from memewax.evaluation.progress_bar import Steps
+    from memewax.evaluation.texts import count, rates
 
     settings = load_settings()
     each = {name: _set(name, settings) for name in only or ARRANGEMENTS}
@@ -68,7 +72,7 @@ def ocr(
         for turn in measure(readers, samples):
             answers.append(turn)
             steps.advance(1)
-    figures = _figures(samples, answers)
+    figures = _figures(samples, answers, lambda truths, texts: rates(count(truths, texts)))
     if as_json:
         report = {"ocr": figures, "n": len(samples), "machine": _machine(settings)}
         sys.stdout.write(orjson.dumps(report).decode() + "\n")
@@ -127,18 +131,20 @@ def _readers(each: Mapping[str, Settings], settings: Settings) -> dict[str, Mode
     return {STOCK: StockEasyOcr(settings, runtime), **{name: load_reader(each[name], runtime) for name in each}}
 
 
-def _figures(samples: Sequence[OcrSample], answers: Sequence[Mapping[str, OcrAnswer]]) -> dict[str, dict[str, Any]]:
-    from memewax.evaluation.texts import count, rates
-
+def _figures(
+    samples: Sequence[OcrSample],
+    answers: Sequence[Mapping[str, OcrAnswer]],
+    rates: Callable[[Sequence[str], Sequence[str]], dict[str, float]],
+) -> dict[str, dict[str, Any]]:
     figures: dict[str, dict[str, Any]] = {}
     for name in answers[0]:
         times = [turn[name].seconds for turn in answers]
-        counts = count([sample.expected for sample in samples], [turn[name].text for turn in answers])
-        figures[name] = {**rates(counts), "seconds_per_image": _spread(times)}
+        found = rates([sample.expected for sample in samples], [turn[name].text for turn in answers])
+        figures[name] = {**found, "seconds_per_image": _spread(times)}
     stock = figures[STOCK]
-    for found in figures.values():
-        found["wer_of_stock"] = found["wer"] / stock["wer"] if stock["wer"] else None
-        found["time_of_stock"] = found["seconds_per_image"]["mean"] / stock["seconds_per_image"]["mean"]
+    for figure in figures.values():
+        figure["wer_of_stock"] = figure["wer"] / stock["wer"] if stock["wer"] else None
+        figure["time_of_stock"] = figure["seconds_per_image"]["mean"] / stock["seconds_per_image"]["mean"]
     return figures
 
 

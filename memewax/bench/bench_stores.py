@@ -12,7 +12,7 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 
-from core.errors import SettingsError
+from core.extras import needs_extra
 from search.vector_index import Exact, FloatMatrix, unit
 
 DIMENSIONS: Final = (32, 64, 150, 256)
@@ -75,10 +75,8 @@ def _table(rows: FloatMatrix) -> pa.Table:
 
 
 def _duckdb(rows: FloatMatrix) -> StoreSearch:
-    try:
+    with needs_extra("bench", "memewax bench similarity --plot"):
         import duckdb
-    except ImportError:
-        raise SettingsError("DuckDB is not installed: pip install 'memewax[bench]'") from None
     database = duckdb.connect()
     database.register("given", _table(rows))
     size = rows.shape[1]
@@ -94,10 +92,8 @@ def _lancedb(folder: Path, rows: FloatMatrix) -> StoreSearch:
 
 def plot(points: list[Point], rows: int, path: Path) -> None:
     """Draw the points into an SVG or PNG, beside what the first version measured; both axes are logarithmic."""
-    try:
+    with needs_extra("bench", "memewax bench similarity --plot"):
         from matplotlib.figure import Figure
-    except ImportError:
-        raise SettingsError("matplotlib is not installed: pip install 'memewax[bench]'") from None
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     sizes = [point.dimensions for point in points]

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from core.errors import MemewaxError, SettingsError, WorldError
+from core.extras import needs_extra
 from core.records import Message
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings, load_settings
@@ -103,8 +104,10 @@ def _subjects(sentence: str | None, image: Path | None, *, small: bool) -> Itera
 def _typed() -> Iterator[str]:
     """Sentences that a person types, until Ctrl-D; the arrow keys bring back earlier ones."""
     from platformdirs import user_state_path
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.history import FileHistory
+
+    with needs_extra("commands", "memewax ask"):
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.history import FileHistory
 
     history = user_state_path("memewax", ensure_exists=True) / "ask-history"
     session: PromptSession[str] = PromptSession(history=FileHistory(str(history)))

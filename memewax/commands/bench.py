@@ -1,6 +1,5 @@
 """`memewax bench`: what the flow itself costs; what else is measured has modules of its own."""
 
-import os
 import statistics
 import sys
 import tempfile
@@ -12,17 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import orjson
-import psutil
 import typer
 
 from core.errors import SettingsError
+from core.extras import needs_extra
 from memewax.bench.bench_clusters import clusters
 from memewax.bench.bench_fetch import fetch
 from memewax.bench.bench_ocr import ocr
 from memewax.bench.bench_similarity import similarity
 from memewax.bench.bench_topics import Topics
 from memewax.bench.machine import machine
-from memewax.commands.counts import RunCounts
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import Job, run_job
 
@@ -51,6 +49,7 @@ class BenchRun:
 
 
 @app.command()
+@needs_extra("bench", "memewax bench overhead")
 def overhead(
     posts: Annotated[int, typer.Option("--posts", "-n", min=1000, help="Posts a run.")] = 200_000,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each kind; the median counts.")] = 3,
@@ -147,6 +146,8 @@ def _span(records: Iterable[bytes]) -> tuple[int, float]:
 
 
 def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable[[], tuple[int, float]]) -> BenchRun:
+    from memewax.bench.bench_memory import RunMemory
+
     # One emission of the source is the unit of work; where models cost nothing it may be some hundreds of posts.
     settings: dict[str, Any] = {
         **_STAND_INS,
@@ -158,7 +159,7 @@ def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable
         "file_block_bytes": 32_768,
     }
     prepare_recovery(folder / "recovery")
-    memory = _Memory(posts)
+    memory = RunMemory(posts)
     ended = run_job(Job("memes", settings, folder / "recovery", _SNAPSHOT_SECONDS), memory.sample, _tell)
     count, seconds = times()
     if count != posts:
@@ -171,29 +172,6 @@ def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable
 def _tell(line: str) -> None:
     """What a process logs goes to stderr: stdout is for the report."""
     print(line, file=sys.stderr)
-
-
-class _Memory:
-    """Memory of the processes of a run, sampled while it goes on."""
-
-    def __init__(self, posts: int) -> None:
-        self._tenth = posts / 10
-        self.peak = self.first_tenth = self.last = 0.0
-
-    def sample(self, counts: RunCounts) -> None:
-        """Take the memory in use now, in MB."""
-        used = 0.0
-        for process in psutil.Process(os.getpid()).children(recursive=True):
-            try:
-                used += process.memory_info().rss / 2**20
-            except psutil.Error:  # it has just ended
-                return
-        if not used:
-            return
-        self.peak = max(self.peak, used)
-        self.last = used
-        if not self.first_tenth and counts.joined >= self._tenth:
-            self.first_tenth = used
 
 
 def _report(posts: int, from_file: list[BenchRun], from_topic: list[BenchRun]) -> dict[str, Any]:

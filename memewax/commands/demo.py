@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from core.errors import WorldError
+from core.extras import needs_extra
 from memewax.commands.flow_run import run_flow, summary_of
 
 _MADE: Final = (
@@ -27,6 +28,7 @@ _MADE: Final = (
 _TO: Final = "Folder for posts, store and page; an earlier demo in it is replaced."
 
 
+@needs_extra("demo", "memewax demo")
 def demo(
     to: Annotated[Path, typer.Option(help=_TO)] = Path("demo"),
     processes: Annotated[int | None, typer.Option(help="Processes, which share the cores.", min=1)] = None,

@@ -7,17 +7,21 @@ import orjson
 import typer
 from rich.console import Console
 
+from core.extras import needs_extra
 from memewax.evaluation.evaluation_options import HistoryOption, JsonOption
 from models.stages import evaluations
+
+_MEASURED = needs_extra("eval", "memewax eval")
 
 app = typer.Typer(no_args_is_help=True, help="Measure how good the models of the settings are, on data with its truth.")
 
 for _name in evaluations():
     # Those modules import measures and models late, since they bring more than other commands need.
-    app.command(_name)(import_module(f"memewax.evaluation.measure_{_name}").command)
+    app.command(_name)(_MEASURED(import_module(f"memewax.evaluation.measure_{_name}").command))
 
 
 @app.command()
+@_MEASURED
 def compare(history: HistoryOption = None, as_json: JsonOption = False) -> None:
     """The last saved run of each kind beside the one before, on the same data with the same options."""
     from memewax.evaluation.history import compare, history_file, load

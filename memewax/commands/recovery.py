@@ -9,6 +9,7 @@ from bytewax.recovery import init_db_dir
 
 from core.errors import WorldError
 from core.locks import locked
+from operators.recovery_migration import is_old, migrate
 
 RECOVERY_PARTS: Final = 4
 _FIRST: Final = "part-0.sqlite3"
@@ -23,8 +24,11 @@ def is_prepared(folder: Path) -> bool:
 
 
 def prepare_recovery(folder: Path) -> None:
-    """Initialise a recovery folder where it is none yet."""
+    """Initialise a recovery folder where it is none yet, and migrate one of an older version."""
     if is_prepared(folder):
+        if is_old(folder):
+            with alone(folder):
+                migrate(folder)
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)

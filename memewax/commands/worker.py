@@ -21,8 +21,8 @@ from bytewax.run import cli_main
 
 from core import drain
 from core.errors import MemewaxError
-from dataflows.failures import failure
 from memewax.commands.processes import PEER_GONE
+from operators.steps import FAILURES
 
 
 def main(arguments: list[str]) -> int:
@@ -59,7 +59,7 @@ def _end_with_parent() -> None:
 
 def _told(error: BaseException) -> int:
     """One line where we know what happened, a traceback where we do not; the exit code."""
-    if (reported := failure()) is not None:
+    if (reported := FAILURES.first) is not None:
         return reported.exit_code if isinstance(reported, MemewaxError) else 1
     if type(error).__name__ == "PanicException":  # how Bytewax says that a peer is gone
         print(f"memewax: {PEER_GONE}", file=sys.stderr)

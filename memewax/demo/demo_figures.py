@@ -114,7 +114,7 @@ class DeadLetters:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DemoStage:
     """What one stage did."""
 
     stage: str
@@ -146,7 +146,7 @@ class DemoSummary:
     entities: Entities
     moods: Moods
     dead_letters: DeadLetters
-    stages: tuple[Stage, ...]
+    stages: tuple[DemoStage, ...]
     samples: tuple[Sample, ...]
     seconds: float | None = None
     """How long the flow took."""

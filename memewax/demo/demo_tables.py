@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from memewax.demo.demo_figures import Clusters, DeadLetters, DemoSummary, Moods, Sample, Stage
+from memewax.demo.demo_figures import Clusters, DeadLetters, DemoStage, DemoSummary, Moods, Sample
 
 _SAMPLES: Final = 6
 _MOODS: Final = ("negative", "neutral", "positive", "none")
@@ -115,7 +115,7 @@ def _dead_letters(letters: DeadLetters) -> Table:
     return table
 
 
-def _stages(stages: tuple[Stage, ...]) -> Table:
+def _stages(stages: tuple[DemoStage, ...]) -> Table:
     numbers = ("posts", "failures", "ms a post")
     table = _table("Stages", "stage", "posts", "failures", "ms a post", "model", numbers=numbers)
     for one in stages:

@@ -1,4 +1,4 @@
-"""The photographs that the demo draws on: openly licensed, and inside packages that memewax needs anyway."""
+"""The photographs that the demo draws on: openly licensed, and inside packages of the extra `demo`."""
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -7,6 +7,7 @@ from typing import Final
 from PIL import Image
 
 from core.errors import WorldError
+from core.extras import needs_extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,9 @@ class Photograph:
     def load(self) -> Image.Image:
         """The photograph, RGB; raises `WorldError` where the package no longer carries it."""
         try:
-            with as_file(files(self.package) / self.path) as path, Image.open(path) as image:
+            with needs_extra("demo", "memewax demo"):
+                folder = files(self.package)
+            with as_file(folder / self.path) as path, Image.open(path) as image:
                 return image.convert("RGB")
         except (ModuleNotFoundError, FileNotFoundError):
             raise WorldError(f"the demo needs {self.path} of the package {self.package}: install it again") from None

@@ -11,13 +11,13 @@ from memewax.demo.demo_figures import (
     Clusters,
     DeadLetters,
     DemoPosts,
+    DemoStage,
     DemoSummary,
     Entities,
     Letter,
     Moods,
     Ocr,
     Sample,
-    Stage,
     Template,
 )
 from memewax.demo.truth import PostTruth, Truth
@@ -151,7 +151,7 @@ def _dead_letters(letters: Sequence[ReportRow], truth: Truth) -> DeadLetters:
     return DeadLetters(len(truth.broken), len(truth.broken) - len(missed), missed, tuple(described))
 
 
-def _stages(rows: Sequence[ReportRow]) -> tuple[Stage, ...]:
+def _stages(rows: Sequence[ReportRow]) -> tuple[DemoStage, ...]:
     seconds: dict[str, list[float]] = defaultdict(list)
     failures: Counter[str] = Counter()
     models: dict[str, str] = {}
@@ -164,7 +164,7 @@ def _stages(rows: Sequence[ReportRow]) -> tuple[Stage, ...]:
     places = {stage: place for place, stage in enumerate(_PLACES)}
     stages = sorted({**seconds, **failures}, key=lambda stage: places.get(stage, len(places)))
     return tuple(
-        Stage(
+        DemoStage(
             stage,
             len(seconds[stage]),
             failures[stage],

@@ -17,7 +17,7 @@ from connectors.endpoints import (
     QUERIES_FROM,
     RECORDS_TO,
     SERVICES,
-    Role,
+    AddressRole,
     endpoint,
 )
 from connectors.folder import Folder
@@ -76,7 +76,7 @@ def test_each_name_of_a_service_counts_once() -> None:
     ["s3://bucket/out", "postgresql://host/db", "kafak://h:1/t", "out.csv", "-", "s3://b/x.jsonl", "sqlite:x", " "],
 )
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.purpose)
-def test_what_nobody_knows_is_refused_with_what_is_known(address: str, role: Role) -> None:
+def test_what_nobody_knows_is_refused_with_what_is_known(address: str, role: AddressRole) -> None:
     with pytest.raises(SettingsError) as caught:
         endpoint(address, role)
     assert caught.value.exit_code == 2
@@ -86,7 +86,7 @@ def test_what_nobody_knows_is_refused_with_what_is_known(address: str, role: Rol
 
 @pytest.mark.parametrize("address", ["kafka:/h/x", "kafka://", "kafka://h:1", "kafka:///t", "kafka://h:1/a/b"])
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.purpose)
-def test_half_a_topic_is_refused(address: str, role: Role) -> None:
+def test_half_a_topic_is_refused(address: str, role: AddressRole) -> None:
     with pytest.raises(SettingsError, match="is not kafka://HOST:PORT/TOPIC"):
         endpoint(address, role)
 
@@ -102,9 +102,9 @@ def test_half_a_topic_is_refused(address: str, role: Role) -> None:
         (QUERIES_FROM, "./store"),
         (QUERIES_FROM, "imgur:hot"),
     ],
-    ids=str,
+    ids=lambda it: it if isinstance(it, str) else it.purpose,
 )
-def test_a_kind_that_cannot_do_it_is_refused(role: Role, address: str) -> None:
+def test_a_kind_that_cannot_do_it_is_refused(role: AddressRole, address: str) -> None:
     with pytest.raises(SettingsError, match=role.purpose):
         endpoint(address, role)
 

@@ -11,7 +11,6 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
-from connectors.fetching import fetch_ahead
 from connectors.sinks import jsonl_sink
 from connectors.sinks.sink import OutMessage
 from connectors.store.stored_table import StoredTable
@@ -19,7 +18,8 @@ from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
 from models.clusterers.relevant import RelevantClusterer
-from operators.clustering import ClusterLogic
+from operators import prefetching_source
+from operators.cluster_logic import ClusterLogic
 from operators.join import Shard
 from tests.flows.checks import check_outputs, outcomes
 from tests.flows.pixels_flow import pixel_models
@@ -97,7 +97,7 @@ def crash_at(place: tuple[type, str], number: int, *, done: bool | None) -> Iter
         yield calls
 
 
-SOURCE: Final = fetch_ahead._Part, "next_batch"
+SOURCE: Final = prefetching_source._Part, "next_batch"
 CLUSTER: Final = ClusterLogic, "on_batch"
 CLUSTER_SNAPSHOT: Final = ClusterLogic, "snapshot"
 JOIN: Final = Shard, "on_batch"

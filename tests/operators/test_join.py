@@ -11,27 +11,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import drain
-from core.records import Failed, Record, Side
+from core.records import Arrival, Failed, Record, Side
 from core.telemetry import DUPLICATES
 from models.stages import stage_names
 from operators import join
-from operators.join import POST, SHARDS, Shard, shard_of
+from operators.join import SHARDS, Part, Shard, shard_of
 from tests.core.test_plain import is_plain
 from tests.making import post, sides
 
 DEADLINE, LATE = 300.0, 100.0
+POST = "post"
 SIDES = stage_names()
 STAGES = (POST, *SIDES)
 START = 1_000_000.0
 
 
-def side(global_id: str, stage: str) -> Side[Any]:
+def side(global_id: str, stage: str) -> Part:
     if stage == POST:
-        return Side(global_id, POST, post(global_id), 0.5)
+        return Arrival(post(global_id), None, 0.5)
     return sides(global_id)[stage]
 
 
-def answers(global_id: str, *but: str) -> list[Side[Any]]:
+def answers(global_id: str, *but: str) -> list[Part]:
     """All sides of a post, the post among them."""
     return [side(global_id, stage) for stage in STAGES if stage not in but]
 
@@ -45,9 +46,9 @@ class Clocked:
         self.shard = self.made(None)
 
     def made(self, state: dict[str, Any] | None) -> Shard:
-        return Shard(frozenset(SIDES), DEADLINE, self.late, lambda: self.now, state)
+        return Shard(frozenset(SIDES), DEADLINE, self.late, now=lambda: self.now, state=state)
 
-    def give(self, *values: Side[Any]) -> list[Record]:
+    def give(self, *values: Part) -> list[Record]:
         records, discard = self.shard.on_batch(list(values))
         assert not discard
         return records
@@ -293,8 +294,26 @@ def test_a_snapshot_holds_only_plain_values(clocked: Clocked) -> None:
     clocked.give(*answers("c", POST), side("d", POST))
     state = clocked.shard.snapshot()
     assert len(state["entries"]) == 3
-    assert state["version"] == 1
+    assert state["version"] == 2
     assert is_plain(state)
+
+
+def test_a_snapshot_of_version_1_which_kept_the_post_among_the_sides_is_gone_on_with() -> None:
+    old = Clocked()
+    old.give(*answers("a", "text"), *answers("b", POST))
+    state = old.shard.snapshot()
+    entries = []
+    for global_id, deadline, is_out, fetched, plain in state["entries"]:
+        parts = dict(plain)
+        if fetched is not None:
+            parts[POST] = {"~record": "Side", "global_id": global_id, "stage": POST, "value": fetched["post"]}
+            parts[POST] |= {"seconds": fetched["seconds"], "model": ""}
+        entries.append((global_id, deadline, is_out, parts))
+    new = Clocked()
+    new.shard = new.made({**state, "version": 1, "entries": entries})
+    records = new.give(side("a", "text"), side("b", POST))
+    assert sorted(map(seen, records)) == [whole("a"), whole("b")]
+    assert {record.fetch_seconds for record in records} == {0.5}
 
 
 def test_a_snapshot_does_not_change_with_the_shard(clocked: Clocked) -> None:

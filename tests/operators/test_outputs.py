@@ -29,9 +29,11 @@ FAILED = record("failed", text=Failed("text", "ValueError", "no"))
 def flow(records: list[Record], letters: list[DeadLetter] | None = None, **settings: Any) -> Dataflow:
     made = Dataflow("test")
     chosen = Settings(**settings)
-    failed = write_records("write", op.input("records", made, TestingSource(records)), chosen, (8, 8))
+    failed = write_records(
+        "write", op.input("records", made, TestingSource(records)), chosen, {"embedding": 8, "text_embedding": 8}
+    )
     others = op.input("letters", made, TestingSource(letters or []))
-    write_dead_letters("dead_letters", op.merge("all_letters", failed, others), chosen)
+    write_dead_letters("dead_letters", chosen, failed, others)
     return made
 
 
@@ -96,7 +98,7 @@ def test_posts_are_written_as_they_were_read_and_one_too_large_for_a_topic_is_a_
     )
     made, read = Dataflow("test"), [SMALL.post, LONG]
     letters = write_posts("write", op.input("posts", made, TestingSource(read)), settings)
-    write_dead_letters("dead_letters", letters, settings)
+    write_dead_letters("dead_letters", settings, letters)
     assert outputs(made) == ["test.write.sink_0", "test.write.sink_1", "test.dead_letters.sink"]
     run_main(made)
     assert (tmp_path / "posts.jsonl").read_bytes() == b"".join(it.message.value + b"\n" for it in read)

@@ -18,7 +18,6 @@ from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from models.clusterer import StandInClusterer
 from models.loading import load_models
-from operators.infer import Read
 from operators.taps import (
     chosen_taps,
     cluster_fields,
@@ -75,7 +74,7 @@ def test_each_side_has_its_body_with_json_inside_a_string() -> None:
     made = valid("embeddings", embedding_fields(SIDES["embedding"], TIME))
     assert made == {**common, "embeddings": [1, 0, 0, 0, 0, 0, 0, 0]}
     assert valid("cluster", cluster_fields(SIDES["cluster"], TIME)) == {**common, "cluster": 3}
-    assert valid("text", text_fields(Read(SIDES["text"], "caption"), TIME)) == {**common, "text": "hello paris. "}
+    assert valid("text", text_fields(SIDES["text"], TIME)) == {**common, "text": "hello paris. "}
     assert valid("entities", entities_fields(SIDES["entities"], TIME)) == {
         **common, "entities": [{"text": "Paris", "label": "GPE", "start": 6, "end": 11}]
     }  # fmt: skip
@@ -92,7 +91,7 @@ def test_numbers_keep_all_their_digits() -> None:
 
 
 def test_a_picture_without_text_and_a_text_without_entities_have_bodies() -> None:
-    assert valid("text", text_fields(Read(Side("1", "text", Reading()), ""), TIME))["text"] == ""
+    assert valid("text", text_fields(Side("1", "text", Reading()), TIME))["text"] == ""
     assert valid("entities", entities_fields(Side("1", "entities", ()), TIME))["entities"] == []
 
 
@@ -100,7 +99,7 @@ def test_a_picture_without_text_and_a_text_without_entities_have_bodies() -> Non
     "fields",
     [
         lambda value: embedding_fields(Side("1", "embedding", value), TIME),
-        lambda value: text_fields(Read(Side("1", "text", value), ""), TIME),
+        lambda value: text_fields(Side("1", "text", value), TIME),
         lambda value: entities_fields(Side("1", "entities", value), TIME),
         lambda value: sentiment_fields(Side("1", "sentiment", value), TIME),
     ],
@@ -192,7 +191,7 @@ def test_without_taps_the_flow_has_no_step_of_them(tmp_path: Any, monkeypatch: p
     assert not [step for step in without if "taps" in step]
     broker = MockBroker()
     tapped = steps(flow(taps=f"kafka://{broker.bootstrap}", taps_only="ocr2ner"))
-    assert [step for step in tapped if step not in without] == ["memes.taps_ocr", "memes.taps_all", "memes.taps"]
+    assert [step for step in tapped if step not in without] == ["memes.taps"]
 
 
 def test_a_flow_whose_taps_have_no_broker_does_not_start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from core.errors import SettingsError
-from core.records import Cluster, ClusterEvent, Embedded, Failed, Side, Vector
+from core.records import Cluster, ClusterEvent, Failed, Side, Vector
 from dataflows.all_settings import load_settings
 from models.clusterer import Clusterer, StandInClusterer
 from models.clusterers.choice import make_shard
 from models.clusterers.relevant import RelevantClusterer
-from operators import clustering as cluster
-from operators.clustering import ClusterLogic
+from operators import cluster_logic as cluster
+from operators.cluster_logic import ClusterLogic
 from tests.core.test_plain import is_plain
 from tests.models.test_clusterer import scattered
 
@@ -46,19 +46,19 @@ class Counting(Clusterer):
         self.learned = state["learned"]
 
 
-def embedded(global_id: str, value: Vector | Failed | None, fingerprint: bytes | None = None) -> Embedded:
-    return Embedded(Side(global_id, "embedding", value, 0.1, "a model"), fingerprint)
+def embedded(global_id: str, value: Vector | Failed | None, fingerprint: bytes | None = None) -> Side[Vector]:
+    return Side(global_id, "embedding", value, 0.1, "a model", fingerprint)
 
 
 def one(number: float = 1.0) -> Vector:
     return np.array([number], np.float32)
 
 
-def given(logic: ClusterLogic, *values: Embedded) -> list[Any]:
+def given(logic: ClusterLogic, *values: Side[Vector]) -> list[Any]:
     answers, discard = logic.on_batch(list(values))
     assert not discard
     sides = [it for it in answers if isinstance(it, Side)]
-    assert [side.global_id for side in sides] == [value.side.global_id for value in values]
+    assert [side.global_id for side in sides] == [value.global_id for value in values]
     assert {side.stage for side in sides} <= {"cluster"}
     return [side.value for side in sides]
 

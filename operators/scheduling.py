@@ -1,10 +1,10 @@
-"""What relies on how Bytewax schedules, beyond what it promises; `tests/operators/test_engine.py` proves each of these.
+"""What relies on how Bytewax schedules, beyond what it promises; `tests/operators/test_scheduling.py` proves each.
 
 1. The parts of a source that a worker has are asked in rounds: each of them once before any of them is asked again.
 2. What the parts gave in a round is handled by all steps of the worker before the next round begins.
 3. A worker stays on one thread, which no other worker uses: parts are built and asked there.
 
-`Rounds` stands on the first two, `PerWorker` on the third.
+`OnePerRound` stands on the first two, `PerWorker` on the third.
 """
 
 import threading
@@ -28,7 +28,7 @@ class Giver(Protocol):
         """Whether it could give now."""
 
 
-class Rounds:
+class OnePerRound:
     """Lets one part of a worker give in each round of Bytewax's.
 
     So one unit at a time goes into the flow, and an epoch can end, and a snapshot be taken, after each.

@@ -1,6 +1,7 @@
 """Shards learn side by side and agree: as good as one, whatever crashes."""
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,39 +13,40 @@ from sklearn.metrics import v_measure_score
 
 from core.errors import SettingsError
 from core.merges import Merges
-from core.records import Cluster, ClusterEvent, Embedded, Failed, Side
+from core.records import Cluster, ClusterEvent, Failed, Side, Vector
 from dataflows.all_settings import load_settings
 from models.clusterers.agreement import Agreement
 from models.clusterers.choice import make_agreement, make_clusterer, make_shard
-from operators.sharded_clustering import AgreeLogic, ShardLogic, cluster_by
+from operators.clustering import cluster
+from operators.shard_logic import AgreeLogic, ShardLogic
 from tests.core.test_plain import is_plain
 from tests.models.clusterers.test_relevant import captioned
 
 SETTINGS = load_settings(cluster_shards=4)
 
 
-def embedded(count: int = 400, seed: int = 1) -> tuple[list[Embedded], list[int]]:
+def embedded(count: int = 400, seed: int = 1) -> tuple[list[Side[Vector]], list[int]]:
     embeddings, labels = captioned(count, seed)
-    return [Embedded(Side(f"{number}-reddit", "embedding", it)) for number, it in enumerate(embeddings)], labels
+    return [Side(f"{number}-reddit", "embedding", it) for number, it in enumerate(embeddings)], labels
 
 
-def run(values: list[Embedded], settings: Any = SETTINGS) -> tuple[dict[str, Any], list[ClusterEvent]]:
+def run(values: list[Side[Vector]], settings: Any = SETTINGS) -> tuple[dict[str, Any], list[ClusterEvent]]:
     """What the flow makes of embeddings, eight at a time."""
     flow = Dataflow("shards")
     sides: list[Side[Cluster]] = []
     events: list[ClusterEvent] = []
     stream = op.input("in", flow, TestingSource(values, batch_size=8))
-    found = cluster_by("cluster", stream, settings, lambda: make_clusterer(settings))
+    found = cluster("cluster", stream, settings, lambda: make_clusterer(settings))
     op.output("sides", found.sides, TestingSink(sides))
     op.output("events", found.events, TestingSink(events))
     run_main(flow)
     return {side.global_id: side.value for side in sides}, events
 
 
-def final(values: list[Embedded], settings: Any) -> list[int]:
+def final(values: list[Side[Vector]], settings: Any) -> list[int]:
     found, events = run(values, settings)
     merges = Merges(events)
-    return [merges.resolve(found[value.side.global_id].id) for value in values]
+    return [merges.resolve(found[value.global_id].id) for value in values]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -57,15 +59,15 @@ def test_four_shards_are_as_good_as_one(seed: int) -> None:
 def test_every_post_is_answered_once_and_failures_are_passed_on() -> None:
     values, _ = embedded(40)
     failed = Failed("embedding", "ValueError", "no")
-    values += [Embedded(Side("bad", "embedding", failed)), Embedded(Side("none", "embedding", None))]
+    values += [Side("bad", "embedding", failed), Side("none", "embedding", None)]
     found, _ = run(values)
-    assert found.keys() == {value.side.global_id for value in values}
+    assert found.keys() == {value.global_id for value in values}
     assert (found["bad"], found["none"]) == (failed, None)
 
 
 def test_copies_are_found_across_shards() -> None:
     values, _ = embedded(20)
-    prints = [Embedded(value.side, bytes(288)) for value in values]
+    prints = [replace(value, fingerprint=bytes(288)) for value in values]
     found, _ = run(prints)
     assert sum(it.duplicate_of is None for it in found.values()) == 1
 
@@ -100,8 +102,8 @@ def restored(logics: Steps) -> Steps:
     return shards, AgreeLogic(make_agreement(SETTINGS), states[-1])
 
 
-def answers(logics: Steps, values: list[Embedded]) -> list[Any]:
-    told = [it for shard in logics[0] for it in shard.on_batch(values)[0]]
+def answers(logics: Steps, values: list[Side[Vector]]) -> list[Any]:
+    told = [it for number, shard in enumerate(logics[0]) for it in shard.on_batch([(number, it) for it in values])[0]]
     return [answer.value if isinstance(answer, Side) else answer for answer in logics[1].on_batch(told)[0]]
 
 

@@ -1,0 +1,40 @@
+"""What only some commands need is an extra of the package; one line names the extra that is not installed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final
+
+from core.errors import WorldError
+
+EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "commands": {"prompt_toolkit": "prompt_toolkit", "rich": "rich", "typer": "typer"},
+        "corpus": {"scipy": "scipy", "sklearn": "scikit-learn"},
+        "demo": {"jinja2": "jinja2", "jiwer": "jiwer", "skimage": "scikit-image", "sklearn": "scikit-learn"},
+        "eval": {"jinja2": "jinja2", "jiwer": "jiwer", "scipy": "scipy", "sklearn": "scikit-learn"},
+        "bench": {
+            "duckdb": "duckdb",
+            "jiwer": "jiwer",
+            "matplotlib": "matplotlib",
+            "psutil": "psutil",
+            "threadpoolctl": "threadpoolctl",
+        },
+    }
+)
+"""Packages of each extra by the name they are imported by; the value is the name they are installed by."""
+
+
+@contextmanager
+def needs_extra(extra: str, what: str) -> Iterator[None]:
+    """Run imports that `what` needs, as a `with` block or a decorator; a missing package is a `WorldError`.
+
+    Its text names the package and the extra. Packages that are not of the extra raise as ever.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = EXTRAS[extra].get((error.name or "").partition(".")[0])
+        if package is None:
+            raise
+        raise WorldError(f"{what} needs {package}: pip install 'memewax[{extra}]'") from error

@@ -1,0 +1,166 @@
+"""Recovery folders of version 0.1 go on: since its steps were not nested, their ids were others.
+
+Bytewax finds the state of a step by the step's whole id, and ignores what it does not find without a word: an old
+folder would begin anew. So each folder is migrated once, before Bytewax opens it. The id also decides which part of the
+folder keeps a state, and of two parts with the same state one would be stale. So states are moved to the part in which
+Bytewax will keep them.
+
+The old parts are copied into a folder beside first, which stays. Killed half way, the migration begins anew from there.
+"""
+
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from core.errors import WorldError
+from core.locks import locked
+from core.telemetry import log
+from operators.recovery_places import places_of, states_in
+
+_BACKUP: Final = "before-nested-steps"
+_BEGUN: Final = "migration-begun"
+"""A file in the folder, which names the backup as long as the migration has not ended."""
+_LOCK: Final = "migration.lock"
+_RENAMED: Final = {
+    "memes.posts": "memes.posts.input",
+    "memes.cluster": "memes.cluster.learn",
+    "memes.cluster_agree": "memes.cluster.agree",
+    "memes.join": "memes.join.wait",
+    "memes.clusters": "memes.clusters.events",
+    "memes.dead_letters": "memes.dead_letters.sink",
+    "memes.taps": "memes.taps.sink",
+    "ingest.posts": "ingest.posts.input",
+    "ingest.dead_letters": "ingest.dead_letters.sink",
+    "similarity.queries": "similarity.queries.input",
+    "similarity.answers_topic": "similarity.answers.topic",
+    "similarity.answers_file": "similarity.answers.file",
+    "similarity.answers_table": "similarity.answers.table",
+    "similarity.tap": "similarity.tap.sink",
+}
+_NUMBERED: Final = {
+    re.compile(r"(memes|ingest)\.write_([0-9]+)"): r"\1.write.sink_\2",
+    re.compile(r"memes\.clusters_([0-9]+)"): r"memes.clusters.store_\1",
+}
+
+
+def new_id(step_id: str) -> str:
+    """Give the id that a step of version 0.1 has now; any other id stays."""
+    for pattern, replacement in _NUMBERED.items():
+        if match := pattern.fullmatch(step_id):
+            return match.expand(replacement)
+    return _RENAMED.get(step_id, step_id)
+
+
+def is_old(folder: Path) -> bool:
+    """Whether a recovery folder has states under ids of version 0.1, or a migration was begun and not ended."""
+    if (folder / _BEGUN).exists():
+        return True
+    try:
+        return any(new_id(step_id) != step_id for part in _parts(folder) for step_id, _ in states_in(part))
+    except sqlite3.Error:  # whoever opens it says what is wrong with it
+        return False
+
+
+def migrate(folder: Path) -> bool:
+    """Migrate a recovery folder, if it is one of version 0.1; return whether anything was done.
+
+    Any number of processes may call it at once. Raises `WorldError` where the folder cannot be read or written.
+    """
+    if not is_old(folder):
+        return False
+    try:
+        with locked(folder / _LOCK):
+            if not is_old(folder):  # another process was first
+                return False
+            begun = folder / _BEGUN
+            if not begun.exists():
+                backup = _backed_up(folder)
+                _write(begun, backup.name)
+            backup = folder.with_name(begun.read_text())
+            _rewrite(folder, backup)
+            begun.unlink()
+    except (OSError, sqlite3.Error) as error:
+        raise WorldError(f"{folder} is of an older version and cannot be migrated: {error}") from None
+    log.info("recovery folder migrated to nested steps", folder=str(folder), backup=str(backup))
+    return True
+
+
+def migrate_named(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Migrate the folder that `python -m bytewax.run … -r FOLDER` is told to use, if it is told one."""
+    folder = environment.get("BYTEWAX_RECOVERY_DIRECTORY", "")
+    words = iter(arguments)
+    for word in words:
+        if word in {"-r", "--recovery-directory"}:
+            folder = next(words, "")
+        elif word.startswith("--recovery-directory="):
+            folder = word.partition("=")[2]
+        elif word.startswith("-r") and not word.startswith("--"):
+            folder = word.removeprefix("-r")
+    if folder:
+        migrate(Path(folder))
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.sqlite3"), key=lambda part: int(part.stem.partition("-")[2]))
+
+
+def _backed_up(folder: Path) -> Path:
+    """Copy the parts into a folder beside, whole or not at all, and never over one that is there."""
+    draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.{_BACKUP}-", dir=folder.parent))
+    for part in _parts(folder):
+        _copy(part, draft / part.name)
+    for number in count(1):
+        backup = folder.with_name(f"{folder.name}.{_BACKUP}{'' if number == 1 else f'-{number}'}")
+        if not backup.exists():
+            return draft.rename(backup)
+    raise AssertionError("counting never ends")
+
+
+def _write(file: Path, text: str) -> None:
+    draft = file.with_name(f"{file.name}.draft")
+    draft.write_text(text)
+    draft.replace(file)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a part, with what lies in its write-ahead log."""
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+def _rewrite(folder: Path, backup: Path) -> None:
+    """Make each part anew from the backup: its rows of other tables as they were, states where they belong now."""
+    parts = _parts(backup)
+    rows = list(_snaps(parts))
+    renamed = {(new_id(step_id), key) for _, step_id, key, *_ in rows if new_id(step_id) != step_id}
+    place = places_of(renamed, len(parts))
+    for number, part in enumerate(parts):
+        draft = folder / f"{part.name}.draft"
+        draft.unlink(missing_ok=True)
+        _copy(part, draft)
+        mine = [
+            (new_id(step_id), key, epoch, change)
+            for was_in, step_id, key, epoch, change in rows
+            if place.get((new_id(step_id), key), was_in) == number
+        ]
+        with closing(sqlite3.connect(draft)) as database, database:
+            database.execute("DELETE FROM snaps")
+            database.executemany(
+                "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)", mine
+            )
+        for suffix in ("-wal", "-shm"):  # of the old part; what lay there is in the backup
+            (folder / f"{part.name}{suffix}").unlink(missing_ok=True)
+        draft.replace(folder / part.name)
+
+
+def _snaps(parts: Sequence[Path]) -> Iterator[tuple[int, str, str, int, Any]]:
+    """States as they were: the number of the part, the step's id, the key, the epoch, and what was pickled."""
+    for number, part in enumerate(parts):
+        with closing(sqlite3.connect(part)) as database:
+            for row in database.execute("SELECT step_id, state_key, snap_epoch, ser_change FROM snaps"):
+                yield (number, *row)

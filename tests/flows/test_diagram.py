@@ -1,0 +1,53 @@
+"""The rendered dataflow is the diagram that the module shows."""
+
+import re
+from pathlib import Path
+
+import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.visualize import to_mermaid
+
+import dataflows.memes
+from dataflows.all_settings import Settings
+from dataflows.memes import memes
+from models.clusterer import StandInClusterer
+from models.loading import load_models
+from tests.brokers import MockBroker
+from tests.folders import ROOT
+
+BOXES = (
+    *("posts", "embed", "cluster", "read", "entities", "sentiment", "text_embedding"),
+    *("join", "write", "clusters", "dead_letters"),
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "posts.jsonl").touch()
+    return {"source": "posts.jsonl", "to": "store", "models": "stand-in"}
+
+
+def built(settings: dict[str, str]) -> Dataflow:
+    given = Settings(**settings)  # type: ignore[arg-type]
+    return memes(given, load_models(given), StandInClusterer)
+
+
+def boxes(flow: Dataflow) -> list[str]:
+    return [step.step_id.removeprefix("memes.") for step in flow.substeps]
+
+
+def test_the_steps_of_the_flow_are_the_boxes_of_its_diagram(settings: dict[str, str]) -> None:
+    assert sorted(boxes(built(settings))) == sorted(BOXES)
+    diagram = (dataflows.memes.__doc__ or "").partition("::")[2].partition("Run it")[0]
+    assert set(BOXES) <= set(re.findall(r"\w+", diagram))
+
+
+def test_taps_are_a_box_where_they_are_asked_for(settings: dict[str, str]) -> None:
+    broker = MockBroker()
+    assert set(boxes(built({**settings, "taps": f"kafka://{broker.bootstrap}"}))) == {*BOXES, "taps"}
+
+
+def test_the_documents_show_the_flow_as_it_is_rendered(settings: dict[str, str]) -> None:
+    rendered = to_mermaid(built(settings))  # type: ignore[no-untyped-call]
+    assert rendered.strip() in (ROOT / "docs" / "architecture.md").read_text()

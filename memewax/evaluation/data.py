@@ -25,7 +25,7 @@ _FILE_URL: Final = re.compile("file://[^/]*(?=/)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class LabelledPost:
     """A post and what is true of it."""
 
     post: Post
@@ -53,12 +53,12 @@ def lines_of(path: Path, *fields: str, limit: int | None = None) -> list[dict[st
     return found[:limit]
 
 
-def posts_of(path: Path, field: str, limit: int | None = None) -> list[Known]:
+def posts_of(path: Path, field: str, limit: int | None = None) -> list[LabelledPost]:
     """The first `limit` posts whose truth has `field`, each once; `path` is a file or its folder.
 
     Lines that are no posts are passed over, as the flow does. Raises `WorldError` where nothing is left.
     """
-    found: dict[str, Known] = {}
+    found: dict[str, LabelledPost] = {}
     for file in [path / POSTS] if (path / POSTS).is_file() else _files(path):
         by_id = _demo_truth(file.parent)
         for number, line in enumerate(_bytes(file).splitlines()):
@@ -69,7 +69,7 @@ def posts_of(path: Path, field: str, limit: int | None = None) -> list[Known]:
             truth = post.extra.get("truth", by_id.get(post.global_id))
             value = truth.get(field) if isinstance(truth, dict) else None
             if value is not None and (value != "" or field == _MAY_BE_EMPTY):
-                found.setdefault(post.global_id, Known(post, value, file.parent))
+                found.setdefault(post.global_id, LabelledPost(post, value, file.parent))
     if not found:
         raise WorldError(f"{path} has no post whose truth says its {field}")
     return list(found.values())[:limit]
@@ -83,7 +83,7 @@ def number(line: dict[str, Any], field: str) -> float:
     return float(value)
 
 
-def picture_of(known: Known, settings: Settings) -> Pixels | Failed:
+def picture_of(known: LabelledPost, settings: Settings) -> Pixels | Failed:
     """The post's picture, decoded as the flow does, or why there is none."""
     if "://" in known.post.url and not _FILE_URL.match(known.post.url):
         return Failed("fetch", "WorldError", f"{known.post.url} is no file, and pictures to measure by are not fetched")

@@ -16,7 +16,7 @@ from core.errors import WorldError
 from core.merges import Merges
 from core.records import Failed, Vector
 from dataflows.all_settings import Settings
-from memewax.evaluation.data import Known, picture_of
+from memewax.evaluation.data import LabelledPost, picture_of
 from memewax.evaluation.measures import Figure, Indices, Report, with_intervals
 from memewax.evaluation.progress_bar import Steps
 from models.base import Embedder
@@ -31,10 +31,10 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddedPosts:
     """Posts whose picture has an embedding, in the order of the file."""
 
-    posts: tuple[Known, ...]
+    posts: tuple[LabelledPost, ...]
     vectors: NDArray[np.float32]
     """Shape (posts, dimension)."""
     failures: tuple[str, ...]
@@ -45,9 +45,11 @@ class Embedded:
         return [str(known.truth) for known in self.posts]
 
 
-def embed(posts: Sequence[Known], model: Embedder[np.ndarray], settings: Settings, steps: Steps) -> Embedded:
+def embed(
+    posts: Sequence[LabelledPost], model: Embedder[np.ndarray], settings: Settings, steps: Steps
+) -> EmbeddedPosts:
     """Embed every picture; raises `WorldError` where none can be."""
-    kept: list[Known] = []
+    kept: list[LabelledPost] = []
     vectors: list[Vector] = []
     failures: list[str] = []
     for start in range(0, len(posts), model.batch_size):
@@ -64,7 +66,7 @@ def embed(posts: Sequence[Known], model: Embedder[np.ndarray], settings: Setting
         steps.advance(len(batch))
     if not kept:
         raise WorldError(f"none of {len(posts)} pictures could be embedded: {'; '.join(failures[:3])}")
-    return Embedded(tuple(kept), np.stack(vectors).astype(np.float32), tuple(failures))
+    return EmbeddedPosts(tuple(kept), np.stack(vectors).astype(np.float32), tuple(failures))
 
 
 def online(vectors: NDArray[np.float32], clusterer: Clusterer) -> tuple[Labels, Labels]:
@@ -101,7 +103,7 @@ def oracle(vectors: NDArray[np.float32], clusters: int) -> Labels:
     return np.asarray(linkage.fit_predict(reduced), np.int64)
 
 
-def report(embedded: Embedded, model: str, clusterer: Clusterer) -> tuple[Report, Labels]:
+def report(embedded: EmbeddedPosts, model: str, clusterer: Clusterer) -> tuple[Report, Labels]:
     """Figures of all four ways to cluster, and the final labels of `clusterer`."""
     templates = embedded.templates
     arrival, final = online(embedded.vectors, clusterer)

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from core.records import Failed, Pixels, Reading
 from dataflows.all_settings import Settings
-from memewax.evaluation.data import Known, picture_of
+from memewax.evaluation.data import LabelledPost, picture_of
 from memewax.evaluation.measures import Figure, Report, with_intervals
 from memewax.evaluation.progress_bar import Steps
 from memewax.evaluation.texts import FORMS, count, rates
@@ -19,7 +19,7 @@ _PACKAGES = ("easyocr", "jiwer", "onnxruntime", "rapidocr", "torch")
 class Case:
     """A picture's text as it is and as it was read."""
 
-    known: Known
+    known: LabelledPost
     expected: str
     read: str
     """One line of text a line, in reading order; empty where reading failed."""
@@ -28,7 +28,7 @@ class Case:
     """The picture's share of its batch."""
 
 
-def read(posts: Sequence[Known], model: Model[Pixels, Reading], settings: Settings, steps: Steps) -> list[Case]:
+def read(posts: Sequence[LabelledPost], model: Model[Pixels, Reading], settings: Settings, steps: Steps) -> list[Case]:
     """Read every picture, as many at a time as go through the flow together; decoding is not in the time."""
     cases: list[Case] = []
     for start in range(0, len(posts), settings.read_batch):

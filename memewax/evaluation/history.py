@@ -16,7 +16,7 @@ _BESIDE: Final = ("intervals", "models", "versions", "options", "failures", "n")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SavedRun:
     """A report as it was saved."""
 
     time: str
@@ -60,8 +60,8 @@ class Change:
 class Comparison:
     """The last run of a group beside the one before; None where there is only one."""
 
-    last: Run
-    before: Run | None
+    last: SavedRun
+    before: SavedRun | None
     changes: tuple[Change, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,14 +87,14 @@ def save(file: Path, data: Path, report: Mapping[str, Any], now: datetime) -> No
         raise WorldError(f"{file}: {error.strerror}") from None
 
 
-def load(file: Path) -> list[Run]:
+def load(file: Path) -> list[SavedRun]:
     """All runs, the oldest first; raises `WorldError` where there is no history or a line of it is broken."""
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
         raise WorldError(f"{file}: {error.strerror}; `memewax eval … --save` writes it") from None
     try:
-        runs = [Run(**orjson.loads(line)) for line in lines if line.strip()]
+        runs = [SavedRun(**orjson.loads(line)) for line in lines if line.strip()]
     except (orjson.JSONDecodeError, TypeError) as error:
         raise WorldError(f"{file} is no history of evaluations: {error}") from None
     if not all(isinstance(run.report, dict) and run.report.keys() >= set(_BESIDE) for run in runs):
@@ -104,15 +104,15 @@ def load(file: Path) -> list[Run]:
     return runs
 
 
-def compare(runs: Sequence[Run]) -> list[Comparison]:
+def compare(runs: Sequence[SavedRun]) -> list[Comparison]:
     """For each group its last run and the one before."""
-    groups: dict[tuple[str, ...], list[Run]] = {}
+    groups: dict[tuple[str, ...], list[SavedRun]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
     return [_comparison(*([None, *members][-2:])) for members in groups.values()]
 
 
-def _comparison(before: Run | None, last: Run | None) -> Comparison:
+def _comparison(before: SavedRun | None, last: SavedRun | None) -> Comparison:
     assert last is not None, "a group has a run at least"
     changes = [
         Change(figure, before.figures[figure], value, _beyond(figure, before, last))
@@ -122,7 +122,7 @@ def _comparison(before: Run | None, last: Run | None) -> Comparison:
     return Comparison(last, before, tuple(changes))
 
 
-def _beyond(figure: str, before: Run, last: Run) -> bool:
+def _beyond(figure: str, before: SavedRun, last: SavedRun) -> bool:
     pairs = ((before.interval(figure), last.figures[figure]), (last.interval(figure), before.figures[figure]))
     return all(interval is not None and not interval[0] <= value <= interval[1] for interval, value in pairs)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import WorldError
-from memewax.evaluation.eval_clusters import Embedded, Labels
+from memewax.evaluation.eval_clusters import EmbeddedPosts, Labels
 from memewax.evaluation.eval_ocr import Case
 from memewax.evaluation.measures import Report
 from memewax.evaluation.texts import count, rates
@@ -19,7 +19,7 @@ _SMALL: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class SheetPicture:
     """A picture of a cluster; `stranger`: its template is not the most frequent one there."""
 
     source: str | None
@@ -36,7 +36,7 @@ class Sheet:
     template: str
     members: int
     all_members: int
-    pictures: tuple[Picture, ...]
+    pictures: tuple[SheetPicture, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Misread:
     failure: str
 
 
-def write_clusters(path: Path, report: Report, embedded: Embedded, labels: Labels) -> None:
+def write_clusters(path: Path, report: Report, embedded: EmbeddedPosts, labels: Labels) -> None:
     """Write the contact sheet of `labels` to `path`; raises `WorldError` where that cannot be written."""
     _write(path, "clusters.html", report=report, sheets=sheets(embedded, labels))
 
@@ -61,7 +61,7 @@ def write_ocr(path: Path, report: Report, cases: Sequence[Case]) -> None:
     _write(path, "ocr.html", report=report, cases=worst(cases))
 
 
-def sheets(embedded: Embedded, labels: Labels) -> list[Sheet]:
+def sheets(embedded: EmbeddedPosts, labels: Labels) -> list[Sheet]:
     """Clusters, the largest first; in each its strangers come last."""
     by_cluster: dict[int, list[int]] = defaultdict(list)
     for place, label in enumerate(labels.tolist()):
@@ -84,10 +84,10 @@ def worst(cases: Sequence[Case]) -> list[Misread]:
     return [_misread(rate, case) for rate, case in wrong[:_WORST]]
 
 
-def _picture(embedded: Embedded, place: int, template: str) -> Picture:
+def _picture(embedded: EmbeddedPosts, place: int, template: str) -> SheetPicture:
     known = embedded.posts[place]
     source = thumbnail(known.picture, _SMALL)
-    return Picture(source, str(known.truth), known.post.global_id, str(known.truth) != template)
+    return SheetPicture(source, str(known.truth), known.post.global_id, str(known.truth) != template)
 
 
 def _misread(rate: float, case: Case) -> Misread:

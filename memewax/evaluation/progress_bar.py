@@ -3,16 +3,13 @@
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from core.records import Failed
-from models.base import Model
-
-In = TypeVar("In")
-Out = TypeVar("Out")
+from models.base import In, Model, Out
 
 
 class Steps:

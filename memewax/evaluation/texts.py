@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 _UNPUNCTUATED: Final = str.maketrans(dict.fromkeys(string.punctuation + "\N{RIGHT SINGLE QUOTATION MARK}", " "))
 
-Counts = NDArray[np.int64]
+EditCounts = NDArray[np.int64]
 """Shape (texts, 6): wrong characters, characters, wrong words, words, words that were found, words that were read."""
 
 
@@ -34,13 +34,13 @@ FORMS: Final[Mapping[str, Callable[[str], str]]] = {"": fold, "case_folded": fol
 """Ways to look at a text. The one without a name counts: memes shout, and what stands in them is rarely punctuated."""
 
 
-def count(expected: Sequence[str], read: Sequence[str], form: Callable[[str], str] = fold) -> Counts:
+def count(expected: Sequence[str], read: Sequence[str], form: Callable[[str], str] = fold) -> EditCounts:
     """Mistakes in each text of `read`, as edits (Levenshtein) that turn it into its text of `expected`."""
     rows = [_row(form(one), form(other)) for one, other in zip(expected, read, strict=True)]
     return np.array(rows, np.int64).reshape(-1, 6)
 
 
-def rates(counts: Counts) -> dict[str, float]:
+def rates(counts: EditCounts) -> dict[str, float]:
     """Character and word error rates (0 and up) and F1 of the words as multisets (0 to 1), over all texts together."""
     wrong_characters, characters, wrong_words, words, found, read = counts.sum(axis=0).tolist()
     return {

@@ -24,8 +24,8 @@ class StageColumn:
     column: Column
     of: Callable[[Any], Any]
     """The column of a value."""
-    without: Callable[[Values], Any] = lambda _: None
-    """The column where the stage has no value, from what the others have."""
+    without: Callable[[Values], Any] | None = None
+    """The column where the stage has no value, from what the others have; None: null."""
     in_first_version: bool = False
     """Whether the first version had it: those come before all others."""
 

@@ -178,31 +178,39 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         JOIN_PENDING.inc(len(self._entries))
 
     def _take(self, part: Part, now: float) -> Record | None:
-        global_id = part.post.global_id if isinstance(part, Arrival) else part.global_id
-        entry = self._entries.get(global_id)
+        if isinstance(part, Side):
+            side, post, global_id = part, None, part.global_id
+        else:
+            side, post, global_id = None, part, part.post.global_id
+        entry = self._entries.get(global_id) or self._begun(global_id, now, is_post=side is None)
         if entry is None:
-            if global_id in self._finished:
-                if isinstance(part, Arrival):
-                    DUPLICATES.inc()
-                return None
-            entry = self._entries[global_id] = _Entry(0.0)
-            self._set_alarm(global_id, entry, now + self._deadline)
-        if isinstance(part, Arrival):
+            return None
+        if side is None:
             if entry.post is not None:
                 DUPLICATES.inc()
                 return None
-            entry.post = part
-        elif part.stage in entry.sides:
+            entry.post = post
+        elif side.stage in entry.sides:
             return None
         else:
-            entry.sides[part.stage] = part
+            entry.sides[side.stage] = side
         if entry.post is not None and len(entry.sides) == len(self._expected):
             self._finish(global_id)
         elif not entry.is_out:
             return None
-        if entry.is_out and isinstance(part, Side):
-            return self._record(entry, "updated", (part.stage,))
+        if entry.is_out and side is not None:
+            return self._record(entry, "updated", (side.stage,))
         return self._record(entry, "joined")
+
+    def _begun(self, global_id: str, now: float, *, is_post: bool) -> _Entry | None:
+        """An entry for a post of which nothing was known; None where the post is finished."""
+        if global_id in self._finished:
+            if is_post:
+                DUPLICATES.inc()
+            return None
+        entry = self._entries[global_id] = _Entry(0.0)
+        self._set_alarm(global_id, entry, now + self._deadline)
+        return entry
 
     def _finish(self, global_id: str) -> None:
         del self._entries[global_id]

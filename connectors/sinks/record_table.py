@@ -64,7 +64,9 @@ def _failure(failure: Failed) -> dict[str, str]:
 
 
 def _timings(record: Record) -> dict[str, float]:
-    return {"fetch": record.fetch_seconds, **{stage: side.seconds for stage, side in record.sides.items()}}
+    timings = {stage: side.seconds for stage, side in record.sides.items()}
+    timings["fetch"] = record.fetch_seconds
+    return timings
 
 
 def _models(record: Record) -> dict[str, str]:

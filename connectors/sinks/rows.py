@@ -13,7 +13,7 @@ from connectors.sinks.record_table import (
     POST_COLUMNS,
     failures_of,
     join_columns,
-    stage_columns,
+    record_table,
 )
 from connectors.sinks.sink import Row
 from core.records import DeadLetter, Failed, Record
@@ -21,26 +21,34 @@ from models.stage import Values
 from models.stages import STAGES
 
 HEADER_PREFIX: Final = "memewax.dead-letter."
-# A row is made for every post, so what the tables say is laid out flat once: name of the column, and how it is made.
-_POST: Final = [(it.column.name, it.of) for it in POST_COLUMNS]
-_FIRST: Final = [(it.column.name, stage.name, it.of, it.without) for stage, it in stage_columns(STAGES, first=True)]
-_LATER: Final = [(it.column.name, stage.name, it.of, it.without) for stage, it in stage_columns(STAGES, first=False)]
-_JOIN: Final = [(it.column.name, it.of) for it in join_columns(STAGES)]
+# A row is made for every post, so what the tables say is laid out once: the names in their order, and how each is made.
+_EMPTY: Final[Row] = dict.fromkeys(column.name for column in record_table({}).columns)
+_STAGES: Final = [
+    (
+        stage.name,
+        [(it.column.name, it.of) for it in stage.columns],
+        [(it.column.name, it.without) for it in stage.columns if it.without is not None],
+    )
+    for stage in STAGES
+]
+_OTHERS: Final = [(it.column.name, it.of) for it in (*POST_COLUMNS, INGESTION_COLUMN, *join_columns(STAGES))]
 
 
 def row_of(record: Record, now: str) -> Row:
-    """The record as a row: the twelve columns that the first version had, then what is known besides."""
-    known: Values = {
-        stage: None if isinstance(side.value, Failed) else side.value for stage, side in record.sides.items()
-    }
-    row = {name: of(record) for name, of in _POST}
-    for name, stage, of_value, without in _FIRST:
-        row[name] = without(known) if (value := known.get(stage)) is None else of_value(value)
-    row[INGESTION_COLUMN.column.name] = INGESTION_COLUMN.of(record)
+    """Make a row of the record: the twelve columns that the first version had, then what is known besides."""
+    sides = record.sides
+    known: Values = {stage: None if isinstance(side.value, Failed) else side.value for stage, side in sides.items()}
+    row = _EMPTY.copy()
+    for stage, columns, without in _STAGES:
+        value = known.get(stage)
+        if value is None:
+            for name, instead in without:
+                row[name] = instead(known)
+        else:
+            for name, of in columns:
+                row[name] = of(value)
     row[JOINED_COLUMN.name] = now
-    for name, stage, of_value, without in _LATER:
-        row[name] = without(known) if (value := known.get(stage)) is None else of_value(value)
-    for name, of in _JOIN:
+    for name, of in _OTHERS:
         row[name] = of(record)
     return row
 

@@ -8,7 +8,7 @@ fields the model sees on a side, 4 where it is not set.
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from bytewax.dataflow import Dataflow
@@ -20,7 +20,7 @@ from dataflows.memes import memes
 from models.base import Embedder, Model
 from models.clusterer import Clusterer
 from models.loading import Models
-from models.standin import StandInEntities, StandInSentiment, StandInText
+from models.stages import MODEL_STAGES
 from models.validation import check_pixels
 
 SECONDS: Final = "PIXELS_SECONDS"
@@ -64,8 +64,9 @@ def _embedding(picture: Pixels) -> Vector:
 
 
 def pixel_models() -> Models:
-    """Models of pixels for the pictures, stand-ins for the texts."""
-    return Models(PixelGrid(), PixelReader(), StandInEntities(), StandInSentiment(), StandInText())
+    """Models of pixels for embedding and reading, stand-ins for the other stages."""
+    own: dict[str, Model[Pixels, Any]] = {model.stage: model for model in (PixelGrid(), PixelReader())}
+    return Models(*(own.get(it.name) or it.model.stand_in() for it in MODEL_STAGES if it.model))
 
 
 def flow() -> Dataflow:

@@ -9,11 +9,13 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
+from prometheus_client import Counter
 
 from core import drain
 from core.bounded import Bounded
@@ -122,7 +124,8 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         now = self._now()
         before = len(self._entries)
         records = [record for part in values if (record := self._take(part, now)) is not None]
-        JOIN_PENDING.inc(len(self._entries) - before)
+        if len(self._entries) != before:
+            JOIN_PENDING.inc(len(self._entries) - before)
         return records, StatefulBatchLogic.RETAIN
 
     def on_notify(self) -> tuple[list[Record], bool]:
@@ -222,7 +225,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
 
     def _record(self, entry: _Entry, outcome: str, late: tuple[str, ...] = ()) -> Record:
         assert entry.post is not None, "no record goes out without its post"
-        RECORDS.labels(outcome).inc()
+        _counter_of(outcome).inc()
         missing = () if len(entry.sides) == len(self._expected) else tuple(sorted(self._expected - entry.sides.keys()))
         return Record(entry.post.post, dict(entry.sides), missing, entry.post.seconds, late)
 
@@ -237,6 +240,12 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             log.warning("sides without a post", global_id=global_id, sides=sorted(entry.sides))
             del self._entries[global_id]
         JOIN_PENDING.dec()
+
+
+@cache
+def _counter_of(outcome: str) -> Counter:
+    """Look up the counter of an outcome once; a post is too short for more."""
+    return RECORDS.labels(outcome)
 
 
 def _parts_of_version_1(sides: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

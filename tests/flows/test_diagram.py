@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from bytewax.dataflow import Dataflow
-from bytewax.visualize import to_mermaid
 
 import dataflows.memes
 from dataflows.all_settings import Settings
@@ -13,7 +12,6 @@ from dataflows.memes import memes
 from models.clusterer import StandInClusterer
 from models.loading import load_models
 from tests.brokers import MockBroker
-from tests.folders import ROOT
 
 DIAGRAM = (dataflows.memes.__doc__ or "").partition("::")[2].partition("Run it")[0]
 BOXES = set(re.findall(r"[a-z_]+", re.sub(r"\(.*\)|where they .*|failures", "", DIAGRAM)))
@@ -44,8 +42,3 @@ def test_the_steps_of_the_flow_are_the_boxes_of_its_diagram(settings: dict[str, 
 def test_taps_are_a_box_where_they_are_asked_for(settings: dict[str, str]) -> None:
     broker = MockBroker()
     assert set(boxes(built({**settings, "taps": f"kafka://{broker.bootstrap}"}))) == BOXES | {"taps"}
-
-
-def test_the_documents_show_the_flow_as_it_is_rendered(settings: dict[str, str]) -> None:
-    rendered = to_mermaid(built(settings))  # type: ignore[no-untyped-call]
-    assert rendered.strip() in (ROOT / "docs" / "architecture.md").read_text()

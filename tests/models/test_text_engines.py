@@ -16,7 +16,6 @@ from models.text_graph import TextGraph
 from models.text_onnx import OnnxSentenceEmbedder, graph_folder
 from models.text_torch import SentenceEmbedder
 from models.weights import text_weights
-from tests.models.conftest import OnTorch
 from tests.models.tiny import save_tiny
 
 pytestmark = pytest.mark.real
@@ -36,7 +35,7 @@ def tiny_sentences(folder: Path, **config: object) -> Settings:
     return Settings(text_model=str(folder / "model"), models_cache=folder / "cache", device="cpu", threads=1)
 
 
-def test_both_give_the_same_vectors(real: Models, on_torch: OnTorch) -> None:
+def test_both_give_the_same_vectors(real: Models, on_torch: Models) -> None:
     assert isinstance(real.text, OnnxSentenceEmbedder)
     assert isinstance(on_torch.text, SentenceEmbedder)
     assert real.text.name == on_torch.text.name

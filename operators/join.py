@@ -124,6 +124,9 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         now = self._now()
         before = len(self._entries)
         records = [record for part in values if (record := self._take(part, now)) is not None]
+        updated = sum(bool(record.late) for record in records)
+        _count("updated", updated)
+        _count("joined", len(records) - updated)
         if len(self._entries) != before:
             JOIN_PENDING.inc(len(self._entries) - before)
         return records, StatefulBatchLogic.RETAIN
@@ -201,9 +204,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             self._finish(global_id)
         elif not entry.is_out:
             return None
-        if entry.is_out and side is not None:
-            return self._record(entry, "updated", (side.stage,))
-        return self._record(entry, "joined")
+        return self._record(entry, (side.stage,) if entry.is_out and side is not None else ())
 
     def _begun(self, global_id: str, now: float, *, is_post: bool) -> _Entry | None:
         """An entry for a post of which nothing was known; None where the post is finished."""
@@ -221,11 +222,11 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
 
     def _partial(self, entry: _Entry) -> Record:
         entry.is_out = True
-        return self._record(entry, "partial")
+        _count("partial", 1)
+        return self._record(entry)
 
-    def _record(self, entry: _Entry, outcome: str, late: tuple[str, ...] = ()) -> Record:
+    def _record(self, entry: _Entry, late: tuple[str, ...] = ()) -> Record:
         assert entry.post is not None, "no record goes out without its post"
-        _counter_of(outcome).inc()
         missing = () if len(entry.sides) == len(self._expected) else tuple(sorted(self._expected - entry.sides.keys()))
         return Record(entry.post.post, dict(entry.sides), missing, entry.post.seconds, late)
 
@@ -242,9 +243,14 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         JOIN_PENDING.dec()
 
 
+def _count(outcome: str, records: int) -> None:
+    if records:  # a counter is a write into shared memory
+        _counter_of(outcome).inc(records)
+
+
 @cache
 def _counter_of(outcome: str) -> Counter:
-    """Look up the counter of an outcome once; a post is too short for more."""
+    """Look up the counter of an outcome once."""
     return RECORDS.labels(outcome)
 
 

@@ -1,9 +1,8 @@
 """The outputs of a flow: records into any number of sinks, dead letters into one of their own."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
@@ -35,8 +34,7 @@ _STORE: Final = SinkOptions("store")
 X = TypeVar("X")
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record on its way out of the flow."""
 
     post: Post

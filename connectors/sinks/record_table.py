@@ -55,7 +55,7 @@ def _ingestion_time(record: Record) -> str | None:
 
 def failures_of(record: Record) -> list[Failed]:
     """What failed, each failure once though several sides may pass it on, by stage."""
-    failures = [side.value for side in record.sides.values() if isinstance(side.value, Failed)]
+    failures = [value for side in record.sides.values() if type(value := side.value) is Failed]
     return sorted(set(failures), key=astuple) if failures else []
 
 

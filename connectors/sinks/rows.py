@@ -37,7 +37,9 @@ _OTHERS: Final = [(it.column.name, it.of) for it in (*POST_COLUMNS, INGESTION_CO
 def row_of(record: Record, now: str) -> Row:
     """Make a row of the record: the twelve columns that the first version had, then what is known besides."""
     sides = record.sides
-    known: Values = {stage: None if isinstance(side.value, Failed) else side.value for stage, side in sides.items()}
+    known: Values = {stage: side.value for stage, side in sides.items()}
+    if Failed in map(type, known.values()):
+        known = {stage: None if isinstance(value, Failed) else value for stage, value in known.items()}
     row = _EMPTY.copy()
     for stage, columns, without in _STAGES:
         value = known.get(stage)

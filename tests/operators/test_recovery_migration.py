@@ -64,6 +64,14 @@ def ids(folder: Path) -> set[str]:
     return {step_id for part in folder.glob("part-*.sqlite3") for step_id, _ in states_in(part)}
 
 
+def nearly(flow: Flow) -> dict[str, tuple[object, ...]]:
+    """Outcomes whose distances may differ a little: the folder was written on another processor, which sums otherwise."""
+    return {
+        global_id: (cluster, pytest.approx(distance, abs=0.01), *rest)
+        for global_id, (cluster, distance, *rest) in outcomes(flow.rows()).items()
+    }
+
+
 @pytest.mark.parametrize("name", SHARDS)
 def test_a_folder_of_version_0_1_goes_on_as_if_nothing_had_been(name: str, few: Posts, tmp_path: Path) -> None:
     whole = Flow(tmp_path / "whole", few.path, cluster_shards=SHARDS[name])
@@ -75,7 +83,7 @@ def test_a_folder_of_version_0_1_goes_on_as_if_nothing_had_been(name: str, few: 
     assert flow.out.read_bytes().startswith(before), "what was written is not written again"
     check_outputs(flow, few)
     if name == "one":  # of shards the order in which they agree is not fixed
-        assert outcomes(flow.rows()) == outcomes(whole.rows())
+        assert outcomes(flow.rows()) == nearly(whole)
     run(flow)
     check_outputs(flow, few)
 

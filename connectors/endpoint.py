@@ -80,6 +80,14 @@ class Endpoint(ABC, Generic[S]):
         """The path that what belongs to it is named after; None where it is elsewhere."""
         return self.path
 
+    def lock_file(self, writer: str) -> Path | None:  # noqa: ARG002
+        """What a flow holds locked while it writes there, so that no second one does; None: that cannot be prevented.
+
+        Args:
+            writer: What is written: flows that write different tables of a store do not exclude each other.
+        """
+        return None
+
     def prepare(self, recovery: Path, *, goes_on: bool) -> None:
         """Make room for what is written; raises `WorldError` where something else is in its place.
 

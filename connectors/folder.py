@@ -33,6 +33,10 @@ class Folder(LocalPlace[FileSettings]):
         endpoint.path = path
         return endpoint
 
+    def lock_file(self, writer: str) -> Path:
+        """A file in the store, for each writer one."""
+        return self.path / f"{writer}.lock"
+
     def source(self, options: SourceOptions, settings: FileSettings) -> Source:
         """The lines of its files, or where it holds none, its pictures."""
         from connectors.sources import picture_folder as pictures

@@ -85,6 +85,10 @@ class LocalFile(LocalPlace[S]):
         endpoint.path = path
         return endpoint
 
+    def lock_file(self, writer: str) -> Path:  # noqa: ARG002
+        """The file itself."""
+        return self.path
+
     def make(self, recovery: Path) -> None:  # noqa: ARG002
         """Make an empty file; raises `WorldError` where there is one that is not empty."""
         if self.path.exists() and self.path.stat().st_size:

@@ -5,6 +5,7 @@ Everything memewax raises on purpose descends from one class::
     MemewaxError               exit code 1
     ├── SettingsError          2   a setting is missing, misspelt or impossible
     ├── WorldError             3   something outside is broken: disk, broker, store
+    │   ├── BusyError          3   another process has what only one may have at a time
     │   └── WeightsError       3   a model's weights are nowhere to be found, or are not what was pinned
     └── BadRecordError              -   one record is bad; it becomes a dead letter and nothing stops
 
@@ -36,6 +37,10 @@ class WorldError(MemewaxError):
     """The world outside is not as needed: no broker, no room, no permission, a file that is gone."""
 
     exit_code = 3
+
+
+class BusyError(WorldError):
+    """Another process has it, and only one may at a time."""
 
 
 class WeightsError(WorldError):

@@ -9,7 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from core.errors import WorldError
+from core.errors import BusyError, WorldError
 
 _TICK: Final = 0.1
 
@@ -27,14 +27,18 @@ def locked(path: Path, *, wait: float = inf, busy: str = "") -> Iterator[int]:
         A file descriptor. A process that inherits it holds the lock too, as long as it lives.
 
     Raises:
-        WorldError: where another holds the lock for longer than `wait`.
+        BusyError: where another holds the lock for longer than `wait`.
+        WorldError: where the file cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror}") from None
     try:
         if wait == inf:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         elif not _taken(descriptor, time.monotonic() + wait):
-            raise WorldError(busy or f"{path} is in use by another process: wait until it has ended")
+            raise BusyError(busy or f"{path} is in use by another process: wait until it has ended")
         yield descriptor
     finally:
         os.close(descriptor)

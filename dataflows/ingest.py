@@ -8,9 +8,15 @@
 Run it with `python -m bytewax.run dataflows.ingest` and `MEMEWAX_*` settings, or with `memewax ingest`.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 
+from connectors.chosen_endpoints import Destinations
+from connectors.endpoints import POSTS_TO
+from connectors.writing import lock_files
 from dataflows.all_settings import Settings
 from dataflows.starting import started_with
 from operators.outputs import write_dead_letters, write_posts
@@ -29,4 +35,8 @@ def ingest(settings: Settings) -> Dataflow:
 
 def flow() -> Dataflow:
     """What `python -m bytewax.run dataflows.ingest` runs."""
-    return started_with(lambda _settings: None, lambda settings, _: ingest(settings))
+    return started_with(_written, lambda _settings: None, lambda settings, _: ingest(settings))
+
+
+def _written(settings: Settings) -> Mapping[Path, str]:
+    return lock_files(Destinations.of(settings, POSTS_TO).all())

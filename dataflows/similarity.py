@@ -9,8 +9,12 @@
 Run it with `python -m bytewax.run dataflows.similarity` and `MEMEWAX_*` settings, or with `memewax serve`.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from bytewax.dataflow import Dataflow
 
+from connectors.writing import ANSWERS, lock_files
 from dataflows.all_settings import Settings
 from dataflows.starting import started_with
 from operators.query_steps import (
@@ -41,9 +45,12 @@ def similarity(settings: Settings, models: Embedders) -> Dataflow:
 
 def flow() -> Dataflow:
     """What `python -m bytewax.run dataflows.similarity` runs."""
-    return started_with(_loaded, similarity)
+    return started_with(_written, _loaded, similarity)
+
+
+def _written(settings: Settings) -> Mapping[Path, str]:
+    return lock_files(settings.written(), ANSWERS)
 
 
 def _loaded(settings: Settings) -> Embedders:
-    settings.check_addresses()
     return load_embedders(settings, images=settings.answer_images)

@@ -3,13 +3,15 @@
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from bytewax.dataflow import Dataflow
 
-from connectors.chosen_endpoints import check_addresses
+from connectors.chosen_endpoints import Destinations, check_addresses
+from connectors.writing import keep_locked, lock_files
 from core import drain
 from core.errors import MemewaxError
 from core.telemetry import configure_logging
@@ -29,19 +31,31 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer]], Dataflo
         make_clusterer(settings)  # what is wrong with its parameters is said now
         return build(settings, models, partial(make_clusterer, settings))
 
-    def loaded(settings: Settings) -> Models:
+    def writes(settings: Settings) -> Mapping[Path, str]:
         check_addresses(settings)
-        return load_models(settings)
+        return lock_files(Destinations.of(settings).all())
 
-    return started_with(loaded, built)
+    return started_with(writes, load_models, built)
 
 
-def started_with(load: Callable[[Settings], Loaded], build: Callable[[Settings, Loaded], Dataflow]) -> Dataflow:
-    """Build a flow from the settings and what `load` gives it; ends as `started` does where that fails."""
+def started_with(
+    writes: Callable[[Settings], Mapping[Path, str]],
+    load: Callable[[Settings], Loaded],
+    build: Callable[[Settings, Loaded], Dataflow],
+) -> Dataflow:
+    """Build a flow from the settings and what `load` gives it; ends as `started` does where that fails.
+
+    Args:
+        writes: Gives the files that are locked for as long as the flow runs, as `keep_locked` takes them; raises
+            `SettingsError` where an address cannot be.
+        load: Loads models, or whatever else takes time.
+        build: Makes the flow.
+    """
     try:
         settings = load_settings()
         configure_logging(settings.log_level)
         drain.on_signals()
+        keep_locked(writes(settings), sys.argv[1:], os.environ)
         migrate_named(sys.argv[1:], os.environ)
         loaded = load(settings)
         _spare_the_collector()

@@ -1,13 +1,15 @@
 """Settings of the steps of a flow."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from connectors.chosen_endpoints import ReadSettings, WriteSettings
 from connectors.connector_settings import FetchSettings
+from connectors.endpoint import Endpoint
 from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
+from connectors.folder import Folder
 from core.settings import LONGEST_WAIT, Group, split_at_commas
 from models.model_settings import RuntimeSettings
 from search.search_settings import SearchSettings
@@ -54,12 +56,11 @@ class TapSettings(OutputSettings):
 class QuerySettings(SearchSettings, ReadSettings):
     """Where queries come from and answers go."""
 
-    def check_addresses(self) -> None:
-        """Raise `SettingsError` where one cannot be: before a model is loaded."""
+    def written(self) -> list[Endpoint[Any]]:
+        """All places that are written; raises `SettingsError` where an address cannot be."""
         endpoint(self.queries, QUERIES_FROM)
-        for address, role in ((self.answers, ANSWERS_TO), (self.sentence_embeddings, EMBEDDINGS_TO)):
-            if address:
-                endpoint(address, role)
+        chosen = ((self.answers, ANSWERS_TO), (self.sentence_embeddings, EMBEDDINGS_TO))
+        return [Folder.at(self.store), *(endpoint(address, role) for address, role in chosen if address)]
 
     queries: str = Field("", description=f"Where queries come from: {QUERIES_FROM.forms()}.")
 

@@ -20,6 +20,8 @@ _COMPACT_ROWS: Final = 25_000
 """So are they after so many rows: a write compares its keys with all that are not in the index yet."""
 _KEEP: Final = timedelta(minutes=10)
 """Versions that readers may still have open."""
+_DECLARED: Final = b"lance-schema:unenforced-primary-key:position"
+"""Metadata of the column that is declared as the key."""
 _WRITE_ERRORS: Final = (OSError, RuntimeError, ValueError, TypeError, OverflowError)
 """What LanceDB raises, and Arrow where a row does not fit the columns."""
 
@@ -45,18 +47,27 @@ class KeyedTable:
             try:
                 table = database.open_table(self._name)
             except ValueError:  # it is not there
-                return database.create_table(self._name, schema=schema)
+                return self._with_key(database.create_table(self._name, schema=schema))
             found = table.schema
             check_widenable(f"{folder} holds a table {self._name!r}", found, schema)
             if needs_copy(found, schema):
                 # One new version, there as a whole or not at all: who dies in the middle leaves the old one.
                 log.info("the store is widened", table=self._name, rows=table.count_rows())
                 rows = copied(table, schema)  # their vectors are of the length that was checked, or null
-                return database.create_table(self._name, rows, mode="overwrite", on_bad_vectors="null")
+                return self._with_key(database.create_table(self._name, rows, mode="overwrite", on_bad_vectors="null"))
             missing = [column for column in schema if column.name not in found.names]
             if missing:
                 table.add_columns(missing)
-            return table
+            return self._with_key(table)
+
+    def _with_key(self, table: Any) -> Any:
+        """The table with its key declared: of two writers that add the same key at once, LanceDB refuses one."""
+        key = table.schema.field(self._key)
+        if _DECLARED not in (key.metadata or {}):
+            if key.nullable:
+                table.alter_columns({"path": self._key, "nullable": False})
+            table.set_unenforced_primary_key(self._key)
+        return table
 
     @property
     def schema(self) -> pa.Schema:

@@ -1,12 +1,14 @@
 """Runs a flow to its end, with its recovery folder and progress: what `run`, `demo` and `bench` share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from connectors.chosen_endpoints import Destinations, check_source
 from connectors.endpoints import POSTS_FROM, POSTS_TO, RECORDS_TO, endpoint
+from connectors.writing import all_locked, lock_files
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
 from memewax.commands.progress import Progress
@@ -55,12 +57,28 @@ def run_flow(
     destinations = Destinations.of(settings, POSTS_TO if flow == "ingest" else RECORDS_TO)
     check_source(settings)
     folder = recovery or destinations.beside("recovery")
-    for it in (*destinations.sinks, destinations.dead_letters):
-        it.prepare(folder, goes_on=is_prepared(folder))
-    prepare_recovery(folder)
-    job = Job(flow, overrides, folder, snapshot_seconds, settings.processes)
-    with watch(endpoint(settings.source, POSTS_FROM).lag_unit) as progress:
-        return run_job(job, progress.show, progress.tell), folder
+    with _prepared(destinations, folder) as locks:
+        prepare_recovery(folder)
+        job = Job(flow, overrides, folder, snapshot_seconds, settings.processes)
+        with watch(endpoint(settings.source, POSTS_FROM).lag_unit) as progress:
+            return run_job(job, progress.show, progress.tell, locks), folder
+
+
+@contextmanager
+def _prepared(destinations: Destinations, recovery: Path) -> Iterator[list[int]]:
+    """Lock all that is written, and make room for it; gives file descriptors of the locks."""
+
+    def prepare() -> None:
+        for it in (*destinations.sinks, destinations.dead_letters):
+            it.prepare(recovery, goes_on=is_prepared(recovery))
+
+    files = lock_files(destinations.all())
+    there = {file: busy for file, busy in files.items() if file.exists()}
+    with all_locked(there) as locks:
+        prepare()
+        with all_locked({file: busy for file, busy in files.items() if file not in there}) as more:
+            prepare()  # another run may have been first, and have written
+            yield [*locks, *more]
 
 
 def summary_of(ended: Ended) -> RunSummary:

@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import IO, Any, Final, Self
 
@@ -26,7 +26,7 @@ Tell = Callable[[str], None]
 class Process:
     """A worker process and the last of what it said."""
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], lock: int, tell: Tell) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str], locks: Sequence[int], tell: Tell) -> None:
         self.said: deque[str] = deque(maxlen=_TAIL)
         self.reasons: list[str] = []
         self.failed_at: float | None = None
@@ -39,7 +39,7 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            pass_fds=[lock],
+            pass_fds=locks,
         )
         assert self._popen.stdout is not None
         self._listener = threading.Thread(target=self._listen, args=(self._popen.stdout,), daemon=True)
@@ -105,11 +105,11 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, command: list[str], environment: Mapping[str, str], lock: int, tell: Tell) -> None:
-        """Start one more; it begins with signals blocked, so that none comes before it can handle them."""
+    def start(self, command: list[str], environment: Mapping[str, str], locks: Sequence[int], tell: Tell) -> None:
+        """Start one more, which has the locks too; it begins with signals blocked, until it can handle them."""
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            self._all.append(Process(command, environment, lock, tell))
+            self._all.append(Process(command, environment, locks, tell))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number in self._sent:

@@ -7,15 +7,13 @@ from typing import Final
 
 from bytewax.recovery import init_db_dir
 
+from connectors.writing import PATIENCE, RECOVERY_LOCK, recovery_busy
 from core.errors import WorldError
 from core.locks import locked
 from operators.recovery_migration import is_old, migrate
 
 RECOVERY_PARTS: Final = 4
 _FIRST: Final = "part-0.sqlite3"
-_LOCK: Final = "lock"
-_LOCK_SECONDS: Final = 10.0
-"""Processes of a run that was killed need a moment to notice."""
 
 
 def is_prepared(folder: Path) -> bool:
@@ -43,5 +41,4 @@ def prepare_recovery(folder: Path) -> None:
 
 def alone(folder: Path) -> AbstractContextManager[int]:
     """Keep others out of a recovery folder; processes that inherit the lock keep it as long as they live."""
-    busy = f"{folder} is in use by a run that goes on: wait for its end, or name another --recovery folder"
-    return locked(folder / _LOCK, wait=_LOCK_SECONDS, busy=busy)
+    return locked(folder / RECOVERY_LOCK, wait=PATIENCE, busy=recovery_busy(folder))

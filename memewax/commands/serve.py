@@ -9,6 +9,7 @@ import orjson
 import typer
 
 from connectors.endpoints import ANSWERS_TO, QUERIES_FROM
+from connectors.writing import ANSWERS, all_locked, lock_files
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
 from memewax.commands.counts import RunCounts
@@ -63,12 +64,13 @@ def serve(
     settings = load_settings(**overrides)
     if not settings.queries:
         raise SettingsError("no queries: say where they come from with --from (or MEMEWAX_QUERIES)")
-    settings.check_addresses()
+    places = settings.written()
     folder = recovery or settings.store.with_name(f"{settings.store.name}.queries-recovery")
-    prepare_recovery(folder)
-    job = Job("similarity", overrides, folder, snapshot_interval, settings.processes)
-    with QueryProgress() as progress:
-        ended = run_job(job, progress.show, progress.tell)
+    with all_locked(lock_files(places, ANSWERS)) as locks:
+        prepare_recovery(folder)
+        job = Job("similarity", overrides, folder, snapshot_interval, settings.processes)
+        with QueryProgress() as progress:
+            ended = run_job(job, progress.show, progress.tell, locks)
     counts = ended.counts
     if as_json:
         report = {

@@ -6,11 +6,12 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from connectors.writing import HANDED_ON
 from core.errors import MemewaxError
 from core.settings import PREFIX, as_variable
 from memewax.commands.counts import RunCounts, read_counts
@@ -50,13 +51,16 @@ class Ended:
     """Whether a signal ended it, before its source did."""
 
 
-def run_job(job: Job, show: Callable[[RunCounts], None], tell: Callable[[str], None]) -> Ended:
+def run_job(
+    job: Job, show: Callable[[RunCounts], None], tell: Callable[[str], None], locks: Sequence[int] = ()
+) -> Ended:
     """Run a job to its end; SIGTERM and Ctrl-C are passed on and drain it.
 
     Args:
         job: What to run.
         show: Called a few times a second with what was counted so far.
         tell: Called with each line that a process logs.
+        locks: What the processes hold locked besides the recovery folder: file descriptors.
 
     Raises:
         FlowError: where a process ended badly; the others are ended too.
@@ -71,7 +75,7 @@ def run_job(job: Job, show: Callable[[RunCounts], None], tell: Callable[[str], N
         metrics = Path(folder)
         environment = _environment(job, metrics)
         for command in _commands(job):
-            processes.start(command, environment, lock, tell)
+            processes.start(command, environment, (lock, *locks), tell)
         while processes.are_running():
             time.sleep(_TICK)
             show(read_counts(metrics))
@@ -92,6 +96,7 @@ def _environment(job: Job, metrics: Path) -> dict[str, str]:
         f"{PREFIX}PROCESSES": str(job.processes),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "RUST_BACKTRACE": "0",
+        HANDED_ON: "1",
     }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.errors import WorldError
+from connectors.writing import all_locked
+from core.errors import BusyError, WorldError
 from memewax.commands import recovery
 from memewax.commands.recovery import alone, is_prepared, prepare_recovery
 from tests.flows.checks import check_outputs
@@ -45,15 +46,19 @@ def test_the_command_killed_leaves_no_process_behind(posts: Posts, folder: Path)
     run = flow.memewax(2)
     run.until(lambda: flow.lines() >= 2)
     workers = run.workers()
+    with pytest.raises(BusyError), all_locked({flow.out: "taken"}, wait=0):
+        pytest.fail("a second flow could write")
     run.kill()
     assert not psutil.wait_procs(workers, timeout=15)[1]  # to the end it would take longer
+    with all_locked({flow.out: "taken"}, wait=5):
+        pass  # the lock went with the processes
     flow.seconds = 0
     flow.memewax(2).end()
     check_outputs(flow, posts)
 
 
 def test_a_second_run_does_not_touch_what_a_first_one_works_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "_LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(recovery, "PATIENCE", 0.3)
     with alone(tmp_path), pytest.raises(WorldError, match=r"in use.*--recovery"), alone(tmp_path):
         pass
     with alone(tmp_path):

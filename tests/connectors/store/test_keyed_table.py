@@ -1,0 +1,46 @@
+"""A table of the store has one row for a key, whoever else writes, and stays as small as what is in it."""
+
+from contextlib import suppress
+from pathlib import Path
+from threading import Barrier, Thread
+
+import lancedb
+import pyarrow as pa
+
+from connectors.store.keyed_table import KeyedTable
+from core.errors import WorldError
+
+SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("n", pa.int64())])
+OLD = pa.table({"id": ["a", "b"], "n": [1, 2]}, schema=SCHEMA)
+
+
+def ids(folder: Path) -> list[str]:
+    return sorted(lancedb.connect(folder).open_table("t").to_arrow()["id"].to_pylist())
+
+
+def test_two_writers_that_add_the_same_keys_at_once_do_not_double_them(tmp_path: Path) -> None:
+    tables = [KeyedTable(tmp_path, "t", "id", SCHEMA) for _ in range(2)]
+    for turn in range(3):
+        barrier = Barrier(2)
+
+        def write(table: KeyedTable, turn: int = turn, barrier: Barrier = barrier) -> None:
+            barrier.wait(9)
+            with suppress(WorldError):  # LanceDB may refuse the second one: nothing is doubled
+                table.upsert([{"id": f"{turn}-{number}", "n": number} for number in range(200)])
+
+        threads = [Thread(target=write, args=(table,)) for table in tables]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert ids(tmp_path) == sorted(f"{turn}-{number}" for turn in range(3) for number in range(200))
+
+
+def test_a_table_of_an_older_version_gets_its_key_declared(tmp_path: Path) -> None:
+    lancedb.connect(tmp_path).create_table("t", OLD)
+    table = KeyedTable(tmp_path, "t", "id", SCHEMA)
+    table.upsert([{"id": "b", "n": 3}, {"id": "c", "n": 4}])
+    assert ids(tmp_path) == ["a", "b", "c"]
+    key = KeyedTable(tmp_path, "t", "id", SCHEMA).schema.field("id")
+    assert not key.nullable
+    assert key.metadata == {b"lance-schema:unenforced-primary-key:position": b"1"}

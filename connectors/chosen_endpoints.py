@@ -88,6 +88,14 @@ class Destinations:
         """A path beside the first sink on this machine: `store` gives `store.<suffix>`."""
         return beside(self.sinks, suffix)
 
+    def states(self, state_dir: Path | None) -> list[Path]:
+        """The folders that hold `control/` and `status/`: the stores on this machine, or `state_dir` without any.
+
+        That is beside the first sink where it is None, as the recovery folder is.
+        """
+        stores = [it.path for it in self.sinks if it.takes_rows and it.path is not None]
+        return stores or [state_dir or self.beside("state")]
+
     def refuse_clashes(self, source: str) -> None:
         """Two writers would cut each other's file, and what is written into the source would be read as posts."""
         folder = endpoint(source, POSTS_FROM).path if source else None

@@ -49,6 +49,11 @@ class SinkSettings(Group):
         description=f"Sink of what becomes of clusters: {EVENTS_TO.forms()}; a store has them anyway.",
     )
 
+    state_dir: Path | None = Field(
+        None,
+        description="Folder of what a store keeps beside its tables, control/ for one, where no sink is a folder; by default beside the recovery folder.",
+    )
+
     _listed_to = field_validator("to", mode="before")(one_or_list)
 
 

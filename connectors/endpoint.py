@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Generic, Literal, Self, TypeVar
 
-from connectors.sinks.sink import MessageSink, Row, Sink
+from connectors.sinks.sink import MessageSink, Sink, TableItem
 from connectors.sources.source import Source
 from core.columns import Table
 from core.errors import SettingsError
@@ -104,6 +104,6 @@ class Endpoint(ABC, Generic[S]):
         """What writes messages to it; raises `SettingsError` where the settings lack what it needs."""
         raise SettingsError(f"{self.address} takes no messages")
 
-    def table_sink(self, table: Table, options: SinkOptions, settings: S) -> Sink[Row]:  # noqa: ARG002
+    def table_sink(self, table: Table, options: SinkOptions, settings: S) -> Sink[TableItem]:  # noqa: ARG002
         """What writes rows of `table` to it; raises `SettingsError` where the settings lack what it needs."""
         raise SettingsError(f"{self.address} takes no rows")

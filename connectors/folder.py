@@ -5,7 +5,7 @@ from typing import Self
 
 from connectors.endpoint import SinkOptions, SourceOptions
 from connectors.local import FileSettings, LocalPlace, path_of
-from connectors.sinks.sink import Row, Sink
+from connectors.sinks.sink import Sink, TableItem
 from connectors.sources.source import Source
 from core.columns import Table
 
@@ -52,7 +52,7 @@ class Folder(LocalPlace[FileSettings]):
             batch=options.batch,
         )
 
-    def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[Row]:  # noqa: ARG002
+    def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[TableItem]:  # noqa: ARG002
         """A table of the store."""
         from connectors.store.stored_table import StoreSink
 

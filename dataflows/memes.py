@@ -7,6 +7,7 @@
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
                     └─ text_embedding ────┘
+    control (requests of the commands ─ write, clusters)
     failures ─ dead_letters; where they are asked for, all streams ─ taps
 
 Run it with `python -m bytewax.run dataflows.memes` and `MEMEWAX_*` settings, or with `memewax run`.
@@ -24,6 +25,7 @@ from models.clusterer import Clusterer
 from models.loading import Models
 from models.stages import stage_names
 from operators.clustering import cluster
+from operators.control_input import control_in
 from operators.infer import embed_pictures, embed_texts, infer_texts, read_pictures
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
@@ -35,6 +37,7 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
     """Build the flow, from the source of the settings to their sinks."""
     flow = Dataflow("memes")
     posts = posts_in("posts", flow, settings)
+    requests = control_in("control", flow, settings, posts.parts)
 
     embedding = embed_pictures("embed", posts.oks, models.image)
     clustered = cluster("cluster", embedding, settings, make_clusterer, models.image_dimension)
@@ -55,8 +58,8 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
     assert tuple(sides) == stage_names(), "each stage of the table has its step here"
     records = join("join", posts.oks, settings, **sides)
 
-    failed = write_records("write", records, settings, models.dimensions)
-    write_cluster_events("clusters", clustered.events, settings)
+    failed = write_records("write", records, settings, models.dimensions, requests)
+    write_cluster_events("clusters", clustered.events, settings, requests)
     write_dead_letters("dead_letters", settings, posts.errs, failed)
     if settings.taps:
         write_taps("taps", posts.oks, settings, **sides)

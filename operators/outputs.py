@@ -9,6 +9,8 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
 from connectors.chosen_endpoints import Destinations
+from connectors.control.control_log import FOLDER, Request
+from connectors.control.request_kinds import COMPACT
 from connectors.endpoint import Endpoint, SinkOptions
 from connectors.endpoints import POSTS_TO
 from connectors.sinks.cluster_events import CLUSTERS, json_of_event, row_of_event
@@ -20,7 +22,7 @@ from connectors.sinks.rows import (
     json_of_row,
     row_of,
 )
-from connectors.sinks.sink import MessageSink, OutMessage, Row
+from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
 from core.records import ClusterEvent, DeadLetter, Post, Record
 from core.telemetry import DEAD_LETTERS
 from operators import steps
@@ -28,6 +30,8 @@ from operators.operator_settings import OutputSettings
 
 STAGE: Final = "write"
 
+TABLE_KINDS: Final = frozenset({COMPACT.name})
+"""Requests that the writers of tables do, in order with the rows."""
 _FILE: Final = SinkOptions("write_file")
 _STORE: Final = SinkOptions("store")
 
@@ -49,10 +53,12 @@ def write_records(
     up: Stream[Record],
     settings: OutputSettings,
     dimensions: Mapping[str, int],
+    requests: Stream[Request] | None = None,
 ) -> Stream[DeadLetter]:
     """Write records to every sink of the settings, each as a row; `dimensions` are of vectors, by stage.
 
-    What failed in the records is a dead letter, and so is a record that is too large for a topic.
+    What failed in the records is a dead letter, and so is a record that is too large for a topic. A store does what
+    is requested of its tables.
     """
     sinks = Destinations.of(settings).sinks
     with_json = not all(it.takes_rows for it in sinks)
@@ -61,7 +67,8 @@ def write_records(
     for number, it in enumerate(sinks):
         if it.takes_rows:
             sink = it.table_sink(record_table(dimensions), _STORE, settings)
-            steps.write(f"sink_{number}", steps.map_batch(f"rows_{number}", rows, _keyed_rows), sink)
+            keyed = steps.map_batch(f"rows_{number}", rows, _keyed_rows)
+            steps.write(f"sink_{number}", _with_orders(number, keyed, requests, it), sink)
         else:
             letters += _write_messages(number, rows, it, settings, lambda it: (it.post, it.json))
     return op.merge("letters", *letters)
@@ -77,12 +84,17 @@ def write_posts(step_id: str, up: Stream[Post], settings: OutputSettings) -> Str
 
 
 @operator
-def write_cluster_events(step_id: str, up: Stream[ClusterEvent], settings: OutputSettings) -> None:
-    """Write what becomes of clusters to every store among the sinks, and to the sink of its own, if there is one."""
+def write_cluster_events(
+    step_id: str, up: Stream[ClusterEvent], settings: OutputSettings, requests: Stream[Request] | None = None
+) -> None:
+    """Write what becomes of clusters to every store among the sinks, and to the sink of its own, if there is one.
+
+    A store does what is requested of its tables.
+    """
     destinations = Destinations.of(settings)
     for number, it in enumerate(destinations.sinks):
         if it.takes_rows:
-            rows = steps.map_batch(f"rows_{number}", up, _keyed_events)
+            rows = _with_orders(number, steps.map_batch(f"rows_{number}", up, _keyed_events), requests, it)
             steps.write(f"store_{number}", rows, it.table_sink(CLUSTERS, _STORE, settings))
     if destinations.cluster_events is not None:
         messages = steps.map_batch("messages", up, _event_messages)
@@ -118,6 +130,20 @@ def _write_messages(
     return [cast("Stream[DeadLetter]", fit.falses)]
 
 
+def _with_orders(
+    number: int, rows: KeyedStream[TableItem], requests: Stream[Request] | None, endpoint: Endpoint[Any]
+) -> KeyedStream[TableItem]:
+    """Rows for a table, and among them what is requested of the store that the table is in."""
+    if requests is None:
+        return rows
+    log = None if endpoint.path is None else str(endpoint.path.resolve() / FOLDER)
+
+    def orders(batch: list[Request]) -> list[tuple[str, TableItem]]:
+        return [("", Order(it.kind, it.body)) for it in batch if it.log == log and it.kind in TABLE_KINDS]
+
+    return op.merge(f"items_{number}", rows, steps.map_batch(f"orders_{number}", requests, orders))
+
+
 def _message(post: Post, value: bytes) -> tuple[str, OutMessage]:
     return post.global_id, OutMessage(post.global_id.encode(), value)
 
@@ -148,11 +174,11 @@ def _outgoing(records: list[Record], with_json: bool) -> list[Outgoing]:
     ]
 
 
-def _keyed_rows(batch: list[Outgoing]) -> list[tuple[str, Row]]:
+def _keyed_rows(batch: list[Outgoing]) -> list[tuple[str, TableItem]]:
     return [(it.post.global_id, it.row) for it in batch]
 
 
-def _keyed_events(events: list[ClusterEvent]) -> list[tuple[str, Row]]:
+def _keyed_events(events: list[ClusterEvent]) -> list[tuple[str, TableItem]]:
     return [(str(event.cluster), row_of_event(event)) for event in events]
 
 

@@ -14,6 +14,7 @@ from connectors.sources.unpack import Unpacked
 from core.records import Arrival, DeadLetter, Failed, Post
 from operators.operator_settings import InputSettings
 from operators.prefetching_source import PrefetchingSource
+from operators.scheduling import OpenParts
 from operators.steps import read, split
 
 
@@ -25,19 +26,23 @@ class PostsIn:
     """Valid posts, with their pictures or the reason why there is none."""
     errs: Stream[DeadLetter]
     """Messages that are no posts."""
+    parts: OpenParts
+    """The parts of the source that this process has open."""
 
 
 @operator
 def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching | None = None) -> PostsIn:
     """Posts from the source of the settings, with their pictures, fetched ahead as the settings or `fetched` say."""
+    parts = OpenParts()
     source = PrefetchingSource(
         Unpacked(source_of(settings), settings.read_batch),
         fetched or fetching(settings),
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
+        parts=parts,
     )
     either = split("valid", read("input", flow, source), lambda item: isinstance(item, Arrival))
-    return PostsIn(cast("Stream[Arrival]", either.trues), cast("Stream[DeadLetter]", either.falses))
+    return PostsIn(cast("Stream[Arrival]", either.trues), cast("Stream[DeadLetter]", either.falses), parts)
 
 
 class Unfetched:

@@ -18,7 +18,7 @@ from connectors.sources.source import Position, Source
 from core import drain
 from core.records import Arrival
 from core.telemetry import FETCH_WAITING, LAG, POSTS, STEP_ERRORS
-from operators.scheduling import OnePerRound, PerWorker
+from operators.scheduling import OnePerRound, OpenParts, PerWorker
 from operators.steps import reported
 
 _IDLE: Final = timedelta(milliseconds=50)
@@ -45,6 +45,7 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         max_posts: Posts of one worker that may be fetched ahead, beyond one unit a part.
         max_bytes: Bytes of their pictures that may wait.
         should_stop: Whether the source is to end where it is.
+        parts: Told of the parts that this process opens.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         max_posts: int,
         max_bytes: int,
         should_stop: Callable[[], bool] = drain.is_asked,
+        parts: OpenParts | None = None,
     ) -> None:
+        self._parts = parts or OpenParts()
         self._source = source
         self._fetching = fetching
         self._should_stop = should_stop
@@ -72,7 +75,7 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         worker = self._workers.mine()
         position = resume_state["position"] if resume_state else None
         queue = PrefetchQueue(self._source.open(for_part, position), self._fetching, worker.bound)
-        part = _Part(queue, position, worker, self._should_stop)
+        part = _Part(queue, position, worker, self._should_stop, self._parts)
         worker.parts.append(part)
         worker.rounds.parts.append(part)
         return part
@@ -80,7 +83,12 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
 
 class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
     def __init__(
-        self, queue: PrefetchQueue, position: Position | None, worker: _Worker, should_stop: Callable[[], bool]
+        self,
+        queue: PrefetchQueue,
+        position: Position | None,
+        worker: _Worker,
+        should_stop: Callable[[], bool],
+        parts: OpenParts,
     ) -> None:
         self.queue = queue
         self.given = 0
@@ -89,16 +97,18 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self._worker = worker
         self._should_stop = should_stop
         self._awake: datetime | None = None
+        self._parts = parts
+        parts.begin()
 
     @reported
     def next_batch(self) -> list[ParsedItem]:
         if self._should_stop():
-            raise StopIteration
+            raise self._ended()
         queue, now = self.queue, datetime.now(UTC)
         queue.fill()
         if not queue.units:
             if queue.reader.ended:
-                raise StopIteration
+                raise self._ended()
             self._awake = now + _IDLE
             return []
         unit = queue.units[0]
@@ -141,6 +151,10 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
     def is_ready(self) -> bool:
         """Whether its next unit is there."""
         return self.queue.is_ready()
+
+    def _ended(self) -> StopIteration:
+        self._parts.end()
+        return StopIteration()
 
     def _count(self, items: list[ParsedItem]) -> None:
         arrivals = sum(isinstance(item, Arrival) for item in items)

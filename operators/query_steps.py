@@ -11,7 +11,7 @@ from bytewax.operators import KeyedStream
 from connectors.endpoint import SinkOptions
 from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
 from connectors.folder import Folder
-from connectors.sinks.sink import MessageSink, OutMessage
+from connectors.sinks.sink import MessageSink, OutMessage, TableItem
 from connectors.sources.source import Source
 from core.records import Failed, Message
 from core.telemetry import ANSWERS, QUERIES, log
@@ -123,7 +123,7 @@ def write_answers(step_id: str, settings: QuerySettings, *answered: Stream[Answe
         steps.write("file" if found.topic is None else "topic", _messages("messages", answers, sink), sink)
     first_version = settings.queries_form == "first-version"
     row, table = (result_row, RESULTS) if first_version else (answer_row, ANSWERS_TABLE)
-    rows = steps.map_batch("rows", answers, lambda batch: [(it.id, row(it)) for it in batch])
+    rows: KeyedStream[TableItem] = steps.map_batch("rows", answers, lambda batch: [(it.id, row(it)) for it in batch])
     steps.write("table", rows, Folder.at(settings.store).table_sink(table, SinkOptions("answers"), settings))
 
 

@@ -8,6 +8,7 @@
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -60,6 +61,35 @@ class OnePerRound:
         if turn is not None:
             return all(other.turn is None or other.turn >= turn for other in self.parts)
         return all(other.given >= part.given or not other.is_ready() for other in self.parts)
+
+
+class OpenParts:
+    """Counts the parts of a flow's sources that are open in this process: who only serves them ends with them."""
+
+    def __init__(self, grace_seconds: float = 1.0) -> None:
+        """Without any, all are over when `grace_seconds` have passed since it was first asked."""
+        self._grace_seconds = grace_seconds
+        self._begun = 0
+        self._ended = 0
+        self._asked: float | None = None
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """A part was opened."""
+        with self._lock:
+            self._begun += 1
+
+    def end(self) -> None:
+        """A part has come to its end."""
+        with self._lock:
+            self._ended += 1
+
+    def are_over(self) -> bool:
+        """Whether all that were opened have ended; a process may have none, or open its own a moment later."""
+        if self._begun:
+            return self._ended >= self._begun
+        self._asked = self._asked or time.monotonic()
+        return time.monotonic() - self._asked >= self._grace_seconds
 
 
 class PerWorker(Generic[T]):

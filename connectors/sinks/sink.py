@@ -1,11 +1,12 @@
 """How rows and messages are written: a sink has parts, and a part is written from where a snapshot says.
 
-The twin of `connectors.sources.source`. A sink takes either rows of a table (`Sink[Row]`) or messages (`MessageSink`).
+The twin of `connectors.sources.source`. A sink takes rows of a table (`Sink[TableItem]`) or messages (`MessageSink`).
 A new one is a module with a `Sink`, a `Writer` and an `Endpoint`, and a line in `connectors.endpoints`;
 `operators.steps.write` hands it to Bytewax.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from zlib import crc32
 
@@ -14,6 +15,18 @@ Mark = dict[str, Any] | None
 
 Row = dict[str, Any]
 """Column to value: what JSON has, and float32 arrays for vectors."""
+
+
+class Order(NamedTuple):
+    """What the writer of a table is to do with it, after the rows before it and before those after it."""
+
+    kind: str
+    """A kind of request, as `connectors.control.request_kinds` declares it."""
+    body: Mapping[str, Any]
+
+
+TableItem = Row | Order
+"""What goes into a table."""
 
 Item = TypeVar("Item")
 

@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from itertools import groupby
+from typing import Final, cast
 
-from connectors.sinks.sink import Mark, Row, Writer
+from connectors.sinks.sink import Mark, Order, Row, TableItem, Writer
 from core.telemetry import step
 
 _GATHER_SECONDS: Final = 1.0
@@ -16,7 +17,7 @@ _MOST_ROWS: Final = 4 * _GATHER_ROWS
 """So many wait for the disk at most; who brings more waits too, so that memory stays bounded."""
 
 
-class TableWriter(Writer[Row]):
+class TableWriter(Writer[TableItem]):
     """Gathers rows for a second and writes them together; a lone row is written at once.
 
     A sink hears of time only by the next rows, or the next snapshot. A thread also finds the last rows of a burst
@@ -26,30 +27,36 @@ class TableWriter(Writer[Row]):
         upsert: Writes rows, more than once with the same result; raises `WorldError`.
         measured: Name of the step in the metrics.
         gather_seconds: Between two writes.
+        obey: Does what an order says; raises `WorldError`.
     """
 
     def __init__(
-        self, upsert: Callable[[list[Row]], None], measured: str, gather_seconds: float = _GATHER_SECONDS
+        self,
+        upsert: Callable[[list[Row]], None],
+        measured: str,
+        gather_seconds: float = _GATHER_SECONDS,
+        obey: Callable[[Order], None] = lambda _: None,
     ) -> None:
         self._upsert = upsert
+        self._obey = obey
         self._measured = measured
         self._gather_seconds = gather_seconds
         self._thread = ThreadPoolExecutor(1, measured)
         self._changed = threading.Condition()
-        self._rows: list[Row] = []
+        self._items: list[TableItem] = []
         self._is_writing = False
         self._is_hurried = False
         self._failed: BaseException | None = None
 
-    def write(self, items: list[Row]) -> None:
-        """Take rows in; raises `WorldError` where earlier ones could not be written."""
+    def write(self, items: list[TableItem]) -> None:
+        """Take rows and orders in; raises `WorldError` where earlier ones could not be written."""
         with self._changed:
-            self._rows += items
+            self._items += items
             if not self._is_writing and self._failed is None:
                 self._is_writing = True
                 self._thread.submit(self._write_all)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: len(self._rows) < _MOST_ROWS or self._failed is not None)
+            self._changed.wait_for(lambda: len(self._items) < _MOST_ROWS or self._failed is not None)
             self._raise_failure()
 
     def snapshot(self) -> Mark:
@@ -71,9 +78,9 @@ class TableWriter(Writer[Row]):
 
     def _write_all(self) -> None:
         try:
-            while rows := self._take():
-                with step(self._measured, len(rows)):
-                    self._upsert(rows)
+            while items := self._take():
+                with step(self._measured, len(items)):
+                    self._do(items)
                 with self._changed:
                     self._changed.wait_for(self._is_due, self._gather_seconds)
         except BaseException as error:
@@ -82,15 +89,23 @@ class TableWriter(Writer[Row]):
                 self._is_writing = False
                 self._changed.notify_all()
 
-    def _take(self) -> list[Row]:
+    def _do(self, items: list[TableItem]) -> None:
+        for is_order, group in groupby(items, lambda it: isinstance(it, Order)):
+            if is_order:
+                for order in group:
+                    self._obey(cast("Order", order))
+            else:
+                self._upsert(cast("list[Row]", list(group)))
+
+    def _take(self) -> list[TableItem]:
         with self._changed:
-            rows, self._rows = self._rows, []
-            self._is_writing = bool(rows)  # the next row begins anew
+            items, self._items = self._items, []
+            self._is_writing = bool(items)  # the next row begins anew
             self._changed.notify_all()
-            return rows
+            return items
 
     def _is_due(self) -> bool:
-        return self._is_hurried or len(self._rows) >= _GATHER_ROWS
+        return self._is_hurried or len(self._items) >= _GATHER_ROWS
 
     def _raise_failure(self) -> None:
         if self._failed is not None:

@@ -1,25 +1,28 @@
 """Tables of a store whose rows have a key: what is written twice is there once."""
 
+import warnings
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import lancedb
 import pyarrow as pa
 from lancedb.index import BTree
 
+from connectors.store.store_folder import opened
 from connectors.store.widening import check_widenable, copied, needs_copy
 from core.errors import WorldError, first_line
 from core.locks import locked
 from core.telemetry import log
 
-_COMPACT_EVERY: Final = 100
+_LOOSE_SHARE: Final = 0.25
+"""What was written since tables were put together, in rows to those before: putting together copies all of them."""
+_LEAST_ROWS: Final = 25_000
+"""Fewer rows are no reason: a write compares its keys with all that are not in the index yet."""
+_LEAST_WRITES: Final = 100
+_MOST_WRITES: Final = 250
+_ROWS_A_WRITE: Final = 4000
 """Each write adds a fragment and a version, and has to look into all of them: 15 ms among few, 30 ms among 100."""
-_COMPACT_ROWS: Final = 25_000
-"""So are they after so many rows: a write compares its keys with all that are not in the index yet."""
-_KEEP: Final = timedelta(minutes=10)
-"""Versions that readers may still have open."""
 _DECLARED: Final = b"lance-schema:unenforced-primary-key:position"
 """Metadata of the column that is declared as the key."""
 _WRITE_ERRORS: Final = (OSError, RuntimeError, ValueError, TypeError, OverflowError)
@@ -32,17 +35,19 @@ class KeyedTable:
     def __init__(self, folder: Path, name: str, key: str, schema: pa.Schema) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or has other columns."""
         self._name, self._key = name, key
-        self._loose_rows = 0
         try:
             self._table = self._opened(folder, schema)
             # Those of earlier processes count too: one that is often restarted would never put them together.
-            self._writes = int(self._table.stats()["fragment_stats"]["num_fragments"])
+            statistics = self._table.stats()["fragment_stats"]
+            self._writes = int(statistics["num_fragments"])
+            self._firm_rows = int(statistics["lengths"]["max"])  # the largest fragment is what was put together
+            self._loose_rows = max(0, self.count() - self._firm_rows)
         except (OSError, RuntimeError, ValueError) as error:
             raise WorldError(f"{folder} cannot be opened as a store: {first_line(error)}") from None
 
     def _opened(self, folder: Path, schema: pa.Schema) -> Any:
         """The table in today's shape; whoever is first makes or widens it, and the others wait."""
-        database = lancedb.connect(folder)
+        database = opened(folder)
         with _alone(folder):
             try:
                 table = database.open_table(self._name)
@@ -86,19 +91,24 @@ class KeyedTable:
             raise _unwritable(error) from error
         self._writes += 1
         self._loose_rows += len(unique)
-        if self._writes >= _COMPACT_EVERY or self._loose_rows >= _COMPACT_ROWS:
+        if self._is_loose():
             self.compact()
 
     def compact(self) -> None:
-        """Put fragments together, drop old versions, bring the index over keys up to date."""
+        """Put fragments together, drop all older versions, bring the index over keys up to date."""
         try:
-            if not self._table.list_indices():
-                self._table.create_index(self._key, config=BTree())
-            self._table.optimize(cleanup_older_than=_KEEP)
+            put_together(self._table, self._key)
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes = self._loose_rows = 0
-        log.debug("table compacted", table=self._name, rows=self.count())
+        self._firm_rows = self.count()
+        log.debug("table compacted", table=self._name, rows=self._firm_rows)
+
+    def _is_loose(self) -> bool:
+        """Whether it is time: so that files and bytes stay few, and a row is copied some ten times in its life."""
+        rows = max(_LEAST_ROWS, _LOOSE_SHARE * self._firm_rows)
+        writes = min(_MOST_WRITES, _LEAST_WRITES + self._firm_rows // _ROWS_A_WRITE)
+        return self._loose_rows >= rows or self._writes >= writes
 
     def count(self) -> int:
         """How many rows there are."""
@@ -108,6 +118,18 @@ class KeyedTable:
         """All rows, whole: for reports over small tables."""
         rows: list[dict[str, Any]] = self._table.to_arrow().to_pylist()
         return rows
+
+
+def put_together(table: Any, key: str) -> None:
+    """Leave one version of a LanceDB table, in few files, with an index over its key.
+
+    Whoever reads an older version meanwhile has to open the table again. Raises what LanceDB raises.
+    """
+    if not table.list_indices():
+        table.create_index(key, config=BTree())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there must be no other writer: nobody else has the lock
+        table.optimize(cleanup_older_than=timedelta(0))
 
 
 def _alone(folder: Path) -> AbstractContextManager[int]:

@@ -5,8 +5,9 @@ from typing import Any
 
 import orjson
 
+from connectors.control.request_kinds import COMPACT
 from connectors.part_names import part_name
-from connectors.sinks.sink import Mark, Row, Sink, Writer
+from connectors.sinks.sink import Mark, Order, Row, Sink, TableItem, Writer
 from connectors.sinks.table_writer import TableWriter
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.keyed_table import KeyedTable
@@ -28,6 +29,13 @@ class StoredTable:
         """Write rows; of several with one key the last one stays. Raises `WorldError`."""
         self._table.upsert([{**row, **{name: orjson.dumps(row[name]).decode() for name in self._json}} for row in rows])
 
+    def obey(self, order: Order) -> None:
+        """Do what the flow is asked to do with its tables; raises `WorldError`."""
+        if order.kind == COMPACT.name:
+            self.compact()
+        else:
+            raise AssertionError(f"no table can {order.kind}")
+
     def compact(self) -> None:
         """Put fragments together, drop old versions, bring the index over keys up to date."""
         self._table.compact()
@@ -41,7 +49,7 @@ class StoredTable:
         return [{**row, **{name: orjson.loads(row[name]) for name in self._json}} for row in self._table.rows()]
 
 
-class StoreSink(Sink[Row]):
+class StoreSink(Sink[TableItem]):
     """Upserts rows of a table; one worker writes, so that writers never conflict."""
 
     def __init__(self, folder: Path, table: Table, measured: str) -> None:
@@ -59,9 +67,10 @@ class StoreSink(Sink[Row]):
         by_folder = self._table.name in _NAMED_BY_FOLDER
         return [part_name(self._folder if by_folder else self._folder / self._table.name)]
 
-    def open(self, part: str, mark: Mark) -> Writer[Row]:  # noqa: ARG002 - there is one part, and no place in it
+    def open(self, part: str, mark: Mark) -> Writer[TableItem]:  # noqa: ARG002 - there is one part, and no place in it
         """Open the table; what was written after the snapshot is simply written again."""
-        return TableWriter(self._opened().upsert, self._measured)
+        table = self._opened()
+        return TableWriter(table.upsert, self._measured, obey=table.obey)
 
     def _opened(self) -> StoredTable:
         return StoredTable(self._folder, self._table)

@@ -57,6 +57,8 @@ def run_flow(
     destinations = Destinations.of(settings, POSTS_TO if flow == "ingest" else RECORDS_TO)
     check_source(settings)
     folder = recovery or destinations.beside("recovery")
+    if recovery is not None and settings.state_dir is None:
+        overrides = {**overrides, "state_dir": recovery.with_name(f"{recovery.stem}.state")}
     with _prepared(destinations, folder) as locks:
         prepare_recovery(folder)
         job = Job(flow, overrides, folder, snapshot_seconds, settings.processes)

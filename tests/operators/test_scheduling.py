@@ -1,13 +1,19 @@
 """Bytewax schedules as `operators.scheduling` relies on: a new version of it that does not fails here."""
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, cluster_main, run_main
 
 from operators.scheduling import OnePerRound, PerWorker
@@ -121,3 +127,64 @@ def test_a_part_that_is_not_ready_holds_no_other_up() -> None:
     rounds, parts = OnePerRound(), [Giver(ready=False), Giver()]
     rounds.parts += parts
     assert rounds.ask(parts[1])
+
+
+class Epochs(FixedPartitionedSource[int, int]):
+    """Ends an epoch with each turn, and notes at the beginning of the next what is durable by then."""
+
+    def __init__(self, recovery: Path) -> None:
+        self.recovery = recovery
+        self.durable: list[tuple[int, int]] = []
+        """The last snapshot that was taken, and the one from which a new run would go on."""
+
+    def list_parts(self) -> list[str]:
+        return ["a"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "Epoch":
+        return Epoch(self)
+
+
+class Epoch(StatefulSourcePartition[int, int]):
+    def __init__(self, source: Epochs) -> None:
+        self.source = source
+        self.turn = 0
+        self.taken = 0
+
+    def next_batch(self) -> list[int]:
+        self.source.durable.append((self.taken, resumable(self.source.recovery)))
+        if self.turn == 3:
+            raise StopIteration
+        self.turn += 1
+        return [self.turn]
+
+    def snapshot(self) -> int:
+        self.taken = self.turn
+        return self.turn
+
+
+RESUMABLE = """
+import pickle, sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+(frontier,) = database.execute("SELECT max(worker_frontier) FROM fronts").fetchone()
+query = "SELECT ser_change FROM snaps WHERE step_id = 'epochs.in' AND snap_epoch < ? ORDER BY snap_epoch DESC"
+found = database.execute(query, (frontier or 0,)).fetchone()
+print(0 if found is None else pickle.loads(found[0]))
+"""
+
+
+def resumable(recovery: Path) -> int:
+    """What the newest snapshot holds that lies before the frontier of the flow, as a new run would find it.
+
+    Looked up by another process: SQLite's locks are those of a process, and Bytewax has an SQLite of its own.
+    """
+    command = [sys.executable, "-c", RESUMABLE, str(recovery / "part-0.sqlite3")]
+    return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def test_a_source_is_asked_again_only_when_its_last_snapshot_is_durable(tmp_path: Path) -> None:
+    init_db_dir(tmp_path, 1)  # type: ignore[no-untyped-call]
+    source = Epochs(tmp_path)
+    flow = Dataflow("epochs")
+    op.output("out", op.map("slow", op.input("in", flow, source), lambda it: time.sleep(0.01) or it), TestingSink([]))
+    run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(tmp_path, timedelta(0)))  # type: ignore[no-untyped-call]
+    assert source.durable[1:] == [(turn, turn) for turn in range(1, 4)]

@@ -138,7 +138,7 @@ def test_compaction_keeps_every_row(posts: PostStore, folder: Path) -> None:
 def test_many_writes_do_not_leave_many_fragments(
     posts: PostStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_COMPACT_EVERY", 5)
+    monkeypatch.setattr(tables, "_LEAST_WRITES", 5)
     for number in range(20):
         posts.upsert([row(f"{number}")])
     statistics: Any = lancedb.connect(folder).open_table(TABLE).stats()
@@ -147,7 +147,7 @@ def test_many_writes_do_not_leave_many_fragments(
 
 
 def test_fragments_of_earlier_processes_count_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_COMPACT_EVERY", 5)
+    monkeypatch.setattr(tables, "_LEAST_WRITES", 5)
     for number in range(12):
         PostStore(folder, 8, 8).upsert([row_of(record(f"{number}"), "")])
     statistics: Any = lancedb.connect(folder).open_table(TABLE).stats()

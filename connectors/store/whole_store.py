@@ -1,0 +1,89 @@
+"""A store as a whole, where no flow writes it: its tables put together, and looked at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from connectors.sinks.cluster_events import CLUSTERS
+from connectors.sinks.record_table import POSTS
+from connectors.store.keyed_table import put_together
+from connectors.store.store_folder import opened
+from core.errors import WorldError, first_line
+
+KEYS: Final = {POSTS: "global_id", CLUSTERS.name: CLUSTERS.key, "answers": "id", "results": "id"}
+"""Tables that flows write, and their keys."""
+_FLOW: Final = (POSTS, CLUSTERS.name)
+_ERRORS: Final = (OSError, RuntimeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What a table is like, without reading more than its keys."""
+
+    table: str
+    rows: int
+    doubled: int
+    """Rows whose key another row has too."""
+    files: int
+    mb: float
+    versions: int
+    fragments: int
+
+
+def compact_store(store: Path) -> str:
+    """Put together the tables that `memewax run` writes; says what was done. Raises `WorldError`.
+
+    To be called by whoever has the writer's lock.
+    """
+    before = _size(store)
+    try:
+        for name, table in _tables(store).items():
+            if name in _FLOW:
+                put_together(table, KEYS[name])
+    except _ERRORS as error:
+        raise WorldError(f"{store} cannot be put together: {first_line(error)}") from None
+    files, size = _size(store)
+    return f"from {before[1] / 1e6:,.1f} MB in {before[0]:,} files to {size / 1e6:,.1f} MB in {files:,}"
+
+
+def facts_of(store: Path) -> list[TableFacts]:
+    """Look at each table of flows, reading its keys; raises `WorldError` where there is none or one cannot be read."""
+    try:
+        found = [_facts(store, name, table) for name, table in _tables(store).items()]
+    except _ERRORS as error:
+        raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
+    if not found:
+        raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store")
+    return found
+
+
+def _tables(store: Path) -> dict[str, Any]:
+    there = [name for name in KEYS if (store / f"{name}.lance").is_dir()]
+    if not there:
+        return {}
+    database = opened(store)
+    return {name: database.open_table(name) for name in there}
+
+
+def _facts(store: Path, name: str, table: Any) -> TableFacts:
+    seen: set[Any] = set()
+    rows = 0
+    for batch in table.search().select([KEYS[name]]).to_batches():
+        rows += len(batch)
+        seen.update(batch.column(0).to_pylist())
+    files, size = _size(store / f"{name}.lance")
+    return TableFacts(
+        table=name,
+        rows=rows,
+        doubled=rows - len(seen),
+        files=files,
+        mb=round(size / 1e6, 1),
+        versions=len(table.list_versions()),
+        fragments=int(table.stats()["fragment_stats"]["num_fragments"]),
+    )
+
+
+def _size(folder: Path) -> tuple[int, int]:
+    """Files and bytes."""
+    sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
+    return len(sizes), sum(sizes)

@@ -1,0 +1,130 @@
+"""Requests into the flow: the control logs of its stores, read like a source, with a position in each snapshot.
+
+A step that does what one kind asks takes `asked(…, requests, kind)`. A request is marked as done when an epoch later
+than its own has begun: then its snapshot is durable, and with it all that the steps made of it
+(`tests/operators/test_scheduling.py` proves that of Bytewax).
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from bytewax.dataflow import Dataflow, Stream, operator
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from connectors.chosen_endpoints import Destinations
+from connectors.control.control_log import FOLDER, ControlLog, Request
+from connectors.control.request_kinds import RequestKind
+from core import drain
+from core.telemetry import log
+from operators.operator_settings import OutputSettings
+from operators.scheduling import OpenParts
+from operators.steps import map_batch, read, reported
+
+_PART: Final = "control"
+_IDLE: Final = timedelta(milliseconds=50)
+_MOST: Final = 16
+"""Requests that go through the flow together."""
+_DONE: Final = "done by the flow"
+
+
+@operator
+def control_in(step_id: str, flow: Dataflow, settings: OutputSettings, posts: OpenParts) -> Stream[Request]:
+    """Read requests, for as long as there are parts of `posts` that are open in this process."""
+    destinations = Destinations.of(settings)
+    folders = [folder / FOLDER for folder in destinations.states(settings.state_dir)]
+    return read("input", flow, ControlSource(folders, posts.are_over))
+
+
+@operator
+def asked(step_id: str, requests: Stream[Request], kind: RequestKind) -> Stream[Request]:
+    """Pick the requests of one kind."""
+    return map_batch("kind", requests, lambda batch: [it for it in batch if it.kind == kind.name])
+
+
+class ControlSource(FixedPartitionedSource[Request, dict[str, Any]]):
+    """Reads the control logs in `folders`, as one part.
+
+    Args:
+        folders: Of the logs.
+        is_over: Whether nothing else will come, so that the flow may end.
+        should_stop: Whether to end at once.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        is_over: Callable[[], bool],
+        should_stop: Callable[[], bool] = drain.is_asked,
+    ) -> None:
+        self._folders = folders
+        self._is_over = is_over
+        self._should_stop = should_stop
+
+    @reported
+    def list_parts(self) -> list[str]:
+        """The one part: its name stays, wherever the logs are."""
+        return [_PART]
+
+    @reported
+    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
+        """Begin after what the snapshot says was done, or else with the first request that is open."""
+        done = resume_state["done"] if resume_state else {}
+        return _Part([ControlLog(folder) for folder in self._folders], done, self._is_over, self._should_stop)
+
+
+class _Part(StatefulSourcePartition[Request, dict[str, Any]]):
+    def __init__(
+        self,
+        logs: list[ControlLog],
+        done: dict[str, int],
+        is_over: Callable[[], bool],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._logs = logs
+        self._done = dict(done)
+        """The last request that was given, by the identity of its log; logs of other stores stay."""
+        self._is_over = is_over
+        self._should_stop = should_stop
+        self._given: list[Request] = []
+        """In this epoch."""
+        self._durable: list[Request] = []
+        """In those before."""
+        self._awake: datetime | None = None
+        for it in logs:  # what a run did that ended before it could say so
+            for request in it.open_after(0, self._done.get(it.identity, 0)):
+                if request.number <= self._done.get(it.identity, 0):
+                    it.mark(request.number, _DONE)
+
+    @reported
+    def next_batch(self) -> list[Request]:
+        self._mark()
+        if self._should_stop():
+            raise StopIteration
+        found: list[Request] = []
+        for it in self._logs:
+            found += it.open_after(self._done.get(it.identity, 0), _MOST - len(found))
+            if found and found[-1].log == str(it.folder):
+                self._done[it.identity] = found[-1].number
+        if not found and self._is_over():
+            raise StopIteration
+        for request in found:
+            log.info("request taken in", kind=request.kind, number=request.number)
+        self._given += found
+        self._awake = datetime.now(UTC) + _IDLE
+        return found
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    @reported
+    def snapshot(self) -> dict[str, Any]:
+        self._durable += self._given
+        self._given = []
+        return {"version": 1, "done": dict(self._done)}
+
+    def _mark(self) -> None:
+        for request in self._durable:
+            next(it for it in self._logs if str(it.folder) == request.log).mark(request.number, _DONE)
+        self._durable = []

@@ -12,6 +12,8 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.stranger_text import LONGEST_REASON, shortened
+
 Pixels = NDArray[np.uint8]
 """A decoded picture: shape (height, width, 3), RGB, upright."""
 
@@ -63,6 +65,11 @@ class Failed:
     exception: str
     """Name of the exception's class."""
     reason: str
+    """Shortened where it is long: it may quote what a stranger wrote."""
+
+    def __post_init__(self) -> None:
+        if len(self.reason) > LONGEST_REASON:
+            object.__setattr__(self, "reason", shortened(self.reason))
 
     @classmethod
     def of(cls, stage: str, error: BaseException) -> "Failed":
@@ -91,7 +98,12 @@ class DeadLetter:
     stage: str
     exception: str
     reason: str
+    """Shortened where it is long: it may quote what a stranger wrote."""
     global_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.reason) > LONGEST_REASON:
+            object.__setattr__(self, "reason", shortened(self.reason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ strings into numbers, and it writes times in half a dozen forms.
 """
 
 import re
+from collections import Counter
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,6 +33,9 @@ _NUMBERS_TOO: Final = frozenset({"author", "created_time", "desc", "source"})
 _EXACT: Final = 2**53
 """Below it a float that is an integer is that integer."""
 _INTEGER: Final = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?|")
+_LOOKED_AT: Final = 100
+"""Elements of an array whose reasons are told."""
+_REASONS: Final = 3
 _KNOWN: Final = frozenset({*_TEXTS, "global_id", "score", "ingestion_time"})
 
 
@@ -70,7 +74,9 @@ def json_object(value: bytes, what: str) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise BadRecordError(f"not JSON in UTF-8: {error}") from None
     if not isinstance(body, dict):
-        raise BadRecordError(f"expected a JSON object, found {_kind(body)}")
+        raise BadRecordError(
+            f"expected a JSON object, found {_listed(body) if isinstance(body, list) else _kind(body)}"
+        )
     return body
 
 
@@ -144,6 +150,20 @@ def _time(value: Any) -> datetime | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _listed(values: list[Any]) -> str:
+    """What an array that was left over holds, by what is wrong with its elements."""
+    if not values:
+        return "an array"
+    wrong: Counter[str] = Counter()
+    for value in values[:_LOOKED_AT]:
+        try:
+            parse_post(Message(orjson.dumps(value), ""))
+        except (BadRecordError, orjson.JSONEncodeError) as error:
+            wrong[str(error)] += 1
+    told = "; ".join(reason for reason, _ in wrong.most_common(_REASONS))
+    return f"an array of {len(values):,} elements that are no posts: {told}"
 
 
 def _kind(value: Any) -> str:

@@ -12,11 +12,14 @@ from typing import Final
 
 import orjson
 
-from connectors.sources.parse import MAX_BYTES
+from connectors.sources.parse import MAX_BYTES, post_or_letter
 from connectors.sources.source import Position, Reader, Source, Unit
-from core.records import Message
+from core.json_array import elements
+from core.records import DeadLetter, Message
 
 _VERSION: Final = 1
+_MOST_BAD: Final = 16
+"""Of one message; more would make a large output of a small input."""
 _LINES: Final = re.compile(rb"\}[ \t\r]*\n\s*\{")
 """Between two objects. Within one it cannot occur: values have a comma between them, and strings no line ends."""
 
@@ -24,24 +27,40 @@ _LINES: Final = re.compile(rb"\}[ \t\r]*\n\s*\{")
 def unpacked(message: Message) -> list[Message]:
     """A message for each post; where it holds one, or cannot be taken apart, the message itself.
 
-    An array becomes as many messages as it has elements, none where it is empty; their bytes are JSON of the same
-    values. Lines stay as they are.
+    An array becomes a message for each element, none where it is empty, and so do lines; their bytes are those that
+    were read. One that is no post spoils no other. Where many are none, they stay together in one message, so that they
+    become one dead letter.
     """
-    value = message.value
-    if len(value) > MAX_BYTES:
-        return [message]
     try:
-        if value[:64].lstrip()[:1] == b"[":
-            parts = [orjson.dumps(element) for element in orjson.loads(value)]
-        elif _LINES.search(value):
-            parts = [line for line in value.splitlines() if line.strip()]
-            for line in parts:
-                orjson.loads(line)
-        else:
-            return [message]
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # whoever parses it says what is wrong
+        parts = _parts(message.value)
+    except ValueError:  # whoever parses it says what is wrong
         return [message]
-    return [replace(message, value=part, origin=f"{message.origin}[{number}]") for number, part in enumerate(parts)]
+    if len(parts) == 1 and parts[0] is message.value:
+        return [message]
+    split = [replace(message, value=part, origin=f"{message.origin}[{number}]") for number, part in enumerate(parts)]
+    if len(split) <= _MOST_BAD:
+        return split
+    bad = {number for number, part in enumerate(split) if isinstance(post_or_letter(part), DeadLetter)}
+    if len(bad) <= _MOST_BAD:
+        return split
+    rest = b"[" + b",".join(part for number, part in enumerate(parts) if number in bad) + b"]"
+    together = replace(message, value=rest, origin=f"{message.origin}[{min(bad)}…{max(bad)}]")
+    return [*(part for number, part in enumerate(split) if number not in bad), together]
+
+
+def _parts(value: bytes) -> list[bytes]:
+    """The values in a message, the message's own where it holds one; raises `ValueError` where it is broken."""
+    if len(value) > MAX_BYTES:
+        return [value]
+    if value[:64].lstrip()[:1] == b"[":
+        return elements(value)
+    if not _LINES.search(value):
+        return [value]
+    lines = [line.strip() for line in value.splitlines() if line.strip()]
+    if not all(line.startswith(b"{") for line in lines):
+        for line in lines:  # values over several lines are none for themselves
+            orjson.loads(line)
+    return lines
 
 
 class Unpacked(Source):

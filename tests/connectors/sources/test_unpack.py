@@ -11,10 +11,11 @@ from bytewax.testing import TestingSink, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.sources.parse import MAX_BYTES, parse_post
+from connectors.sources.parse import MAX_BYTES, parse_post, post_or_letter
 from connectors.sources.source import Position, Reader, Source, Unit
 from connectors.sources.unpack import Unpacked, unpacked
-from core.records import Arrival, DeadLetter, Message
+from core.records import Arrival, DeadLetter, Message, Post
+from core.stranger_text import LONGEST_REASON
 from dataflows.all_settings import Settings
 from operators.posts_input import posts_in
 from tests.making import message
@@ -46,7 +47,7 @@ def test_a_message_of_one_post_is_left_as_it_is(raw: bytes) -> None:
     assert unpacked(whole)[0] is whole
 
 
-@pytest.mark.parametrize("raw", [b"[", b"[}", b'[{"a": 1}', b"{}\n{", b"{} \n {]", b'[{"a": NaN}]', b"[\xff]"])
+@pytest.mark.parametrize("raw", [b"[", b"[}", b'[{"a": 1}', b'[{"a": 1}] {}', b'{\n"a": 1\n}\n{'])
 def test_what_cannot_be_taken_apart_is_left_to_become_a_dead_letter(raw: bytes) -> None:
     assert values(raw) == [raw]
 
@@ -55,7 +56,7 @@ def test_an_array_becomes_a_message_for_each_element() -> None:
     whole = Message(b' \n[{"a": 1}, 7 ,null]', ORIGIN, b"key", (("name", b"value"),))
     assert unpacked(whole) == [
         Message(value, f"{ORIGIN}[{number}]", b"key", (("name", b"value"),))
-        for number, value in enumerate([b'{"a":1}', b"7", b"null"])
+        for number, value in enumerate([b'{"a": 1}', b"7", b"null"])
     ]
 
 
@@ -72,9 +73,47 @@ def test_what_is_too_large_is_not_even_looked_at() -> None:
     assert values(raw) == [raw]
 
 
-def test_what_nests_too_deeply_to_be_written_again_is_left() -> None:
-    raw = b"[" * 300 + b"]" * 300
-    assert values(raw) == [raw]
+@pytest.mark.parametrize(
+    "bad",
+    [b"7", b"", b"nonsense", b'{"a": NaN}', b"\xff", b'{"a": "\\ud800"}', b"[" * 300 + b"]" * 300, b'{"a": %b}'],
+    ids=lambda value: str(value)[:24],
+)
+@pytest.mark.parametrize("form", [b"[%b,%b,%b]", b"%b\n%b\n%b\n"])
+def test_one_that_is_bad_spoils_no_other(bad: bytes, form: bytes) -> None:
+    bad = bad.replace(b"%b", b"[" * 5000 + b"]" * 5000)
+    if form.endswith(b"\n") and not bad.startswith(b"{"):  # lines of values are told by their braces
+        bad = b"{" + bad
+    good = [orjson.dumps(post(number)) for number in (1, 2)]
+    assert values(form % (good[0], bad, good[1])) == [good[0], bad, good[1]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (b"1", "an array of 100,000 elements that are no posts: expected a JSON object, found a number"),
+        (b"{}", "an array of 66,667 elements that are no posts: global_id is missing"),
+        (b'{"global_id": "x"}', "no posts: url is missing"),
+        (b'"\\ud800"', "not JSON in UTF-8"),
+    ],
+)
+def test_many_that_are_no_posts_are_one_dead_letter_that_counts_them(bad: bytes, told: str) -> None:
+    """A small input does not make a large output."""
+    bads = [bad] * (200_000 // (len(bad) + 1))
+    if len(bad) == 2:
+        bads.append(bad)
+    good = orjson.dumps(post(1))
+    found = [post_or_letter(it) for it in unpacked(message(b"[" + b",".join([*bads[1:], good, bad]) + b"]", ORIGIN))]
+    first, letter = found
+    assert isinstance(first, Post)
+    assert isinstance(letter, DeadLetter)
+    assert told in letter.reason
+    assert len(letter.reason) <= LONGEST_REASON
+    assert len(letter.message.value) == sum(map(len, bads)) + len(bads) + 1
+    assert letter.message.origin == f"{ORIGIN}[0…{len(bads)}]"
+
+
+def test_a_few_that_are_no_posts_are_a_dead_letter_each() -> None:
+    assert values(b"[" + b",".join([b"7"] * 16) + b"]") == [b"7"] * 16
 
 
 POSTS = st.lists(st.integers(0, 999).map(post), max_size=8)

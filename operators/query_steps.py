@@ -93,17 +93,21 @@ def find_nearest(step_id: str, embedded: Stream[EmbeddedQuery], settings: QueryS
 @operator
 def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: QuerySettings) -> None:
     """Write sentences with their vectors to the second topic of the first version."""
+    found = endpoint(settings.sentence_embeddings, EMBEDDINGS_TO)
+    sink = found.message_sink(SinkOptions("tap", prompt=True), settings)
 
     def bodies(batch: list[EmbeddedQuery]) -> list[tuple[str, OutMessage]]:
-        return [
-            (it.query.id, OutMessage(it.query.id.encode(), json_of_sentence_embedding(it.query.text, it.vector)))
-            for it in batch
-            if it.query.text and not isinstance(it.vector, Failed)
-        ]
+        made = []
+        for it in batch:
+            if it.query.text and not isinstance(it.vector, Failed):
+                message = OutMessage(it.query.id.encode(), json_of_sentence_embedding(it.query.text, it.vector))
+                if sink.fits(message):
+                    made.append((it.query.id, message))
+                else:
+                    log.warning("too large to be passed on", id=it.query.id, bytes=len(message.value))
+        return made
 
-    messages = steps.map_batch("bodies", embedded, bodies)
-    found = endpoint(settings.sentence_embeddings, EMBEDDINGS_TO)
-    steps.write("sink", messages, found.message_sink(SinkOptions("tap", prompt=True), settings))
+    steps.write("sink", steps.map_batch("bodies", embedded, bodies), sink)
 
 
 @operator
@@ -119,7 +123,7 @@ def write_answers(step_id: str, settings: QuerySettings, *answered: Stream[Answe
     answers = steps.map_batch("count", op.merge("all", *answered), counted)
     if settings.answers:
         found = endpoint(settings.answers, ANSWERS_TO)
-        sink = found.message_sink(SinkOptions("answers", prompt=True), settings)
+        sink = found.message_sink(SinkOptions("answers", prompt=True, oversize="cut"), settings)
         steps.write("file" if found.topic is None else "topic", _messages("messages", answers, sink), sink)
     first_version = settings.queries_form == "first-version"
     row, table = (result_row, RESULTS) if first_version else (answer_row, ANSWERS_TABLE)

@@ -1,5 +1,6 @@
 """Answers: what was found for a query, or why nothing could be."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from core.columns import Column, Integer, ListOf, Number, Struct, Table, Text, T
 from core.records import Failed, Vector
 from search.corpus import Hit
 
+_COUNT: Final = re.compile("[0-9]{1,18}")
+"""What fits 64 bits; other digits of Unicode are none here."""
 _TEXT, _NUMBER = Text(), Number()
 _HIT: Final[dict[str, Type]] = {
     "id": _TEXT,
@@ -122,7 +125,7 @@ def result_row(answer: Answer) -> dict[str, Any]:
             "trump_tweet": hit.text,
             "favorite_count": count_of(brought, "favorite"),
             "retweet_count": count_of(brought, "retweet"),
-            "created_at": brought.get("created"),
+            "created_at": _text_of(brought.get("created")),
             "similarity": hit.similarity,
         }
     return row
@@ -132,6 +135,11 @@ def count_of(metadata: Mapping[str, Any], kind: str) -> int | None:
     """How many favourites or retweets a hit has, by either of the names that archives of tweets use."""
     for name in (f"{kind}_count", f"{kind}s"):
         value = metadata.get(name)
-        if isinstance(value, int | str) and str(value).isdigit():
+        if isinstance(value, int | str) and not isinstance(value, bool) and _COUNT.fullmatch(str(value)):
             return int(value)
     return None
+
+
+def _text_of(value: Any) -> str | None:
+    """A column of texts takes nothing else, whatever a row brought."""
+    return None if value is None else value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -19,6 +19,8 @@ from search.row_cache import Filter
 MOST_HITS: Final = 100
 """A hundred hits fit a message; who wants more wants an export."""
 
+_LONGEST_NAME: Final = 100
+"""Characters; what an answer repeats of its query is bounded."""
 By = Literal["text", "image"]
 """Which vectors of a corpus are searched; only posts have those of images."""
 
@@ -169,6 +171,8 @@ def _name(value: Any, default: str) -> str:
         return default
     if not isinstance(value, str) or not value:
         raise BadRecordError("corpus must be a string, and not an empty one")
+    if len(value) > _LONGEST_NAME:
+        raise BadRecordError(f"corpus is longer than {_LONGEST_NAME} characters: no corpus is called so")
     return value
 
 

@@ -6,12 +6,11 @@ from typing import Final, Literal
 
 from connectors.kafka.kafka_client import base_config
 from connectors.kafka.topic_writer import KafkaWriter
-from connectors.sinks.sink import OVERHEAD, Mark, MessageSink, OutMessage, Writer
+from connectors.sinks.sink import Mark, MessageSink, OutMessage, Writer, cut_to_fit
 from core.errors import WorldError
 
 _PARTS: Final = 8
 """Writers of a flow; fixed, since Bytewax keeps state by their names. Processes beyond the eighth write nothing."""
-_CUT_HEADER: Final = "memewax.value-bytes"
 _DEFAULT_MAX_BYTES: Final = 1_000_000
 
 
@@ -20,8 +19,7 @@ class KafkaSink(MessageSink):
 
     A message larger than `max_bytes` would be refused for ever. So a flow asks `fits` before the sink and makes a dead
     letter of what is too large; one that comes here all the same is a `WorldError`. A topic of dead
-    letters has no such way out: with `oversize="cut"` the value is cut to fit, and the header `memewax.value-bytes`
-    says how long it was.
+    letters has no such way out: with `oversize="cut"` it is cut to fit (`cut_to_fit`), and headers say what was cut.
 
     Args:
         brokers: `HOST:PORT`, more after commas.
@@ -78,8 +76,7 @@ class KafkaSink(MessageSink):
             return KafkaPartWriter(self._writer, self._fit)
 
     def _fit(self, message: OutMessage) -> OutMessage:
-        excess = message.size - self.max_bytes
-        if excess <= 0:
+        if message.size <= self.max_bytes:
             return message
         if self._oversize == "raise":
             topic = message.topic or self.topics[0]
@@ -88,9 +85,7 @@ class KafkaSink(MessageSink):
                 f"over the limit of {self.max_bytes}: raise message.max.bytes in MEMEWAX_KAFKA and the topic's "
                 "max.message.bytes"
             )
-        was = (_CUT_HEADER, str(len(message.value)).encode())
-        kept = max(0, len(message.value) - excess - OVERHEAD)  # the header needs room too
-        return message._replace(value=message.value[:kept], headers=(*message.headers, was))
+        return cut_to_fit(message, self.max_bytes)
 
 
 class KafkaPartWriter(Writer[OutMessage]):

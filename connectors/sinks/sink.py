@@ -30,6 +30,8 @@ TableItem = Row | Order
 
 Item = TypeVar("Item")
 
+_OWN: Final = "memewax."
+"""What headers of ours begin with."""
 OVERHEAD: Final = 128
 """Bytes that a broker adds to a message sent alone, at most; a header adds up to ten more."""
 
@@ -48,8 +50,45 @@ class OutMessage(NamedTuple):
         """Bytes that count against a topic's `max.message.bytes`, uncompressed; rounded up."""
         size = OVERHEAD + len(self.value) + len(self.key or b"")
         for name, value in self.headers:
-            size += 10 + len(name) + len(value or b"")
+            size += 10 + len(name.encode()) + len(value or b"")
         return size
+
+
+def cut_to_fit(message: OutMessage, max_bytes: int) -> OutMessage:
+    """The message, or as much of it as a topic takes, with headers that say what was cut.
+
+    Its own headers (`memewax.…`) stay, shortened at most; of a stranger's key and headers a quarter of the room each is
+    kept; the value has the rest.
+    """
+    if message.size <= max_bytes:
+        return message
+    share = max_bytes // 4
+    headers: list[tuple[str, bytes | None]] = []
+    room, left_out = share, 0
+    for name, value in message.headers:
+        own = name.startswith(_OWN)
+        size = 10 + len(name.encode()) + len(value or b"")
+        if own:
+            headers.append((name, value if value is None else value[: max(1, share // 8)]))
+        elif size <= room:
+            room -= size
+            headers.append((name, value))
+        else:
+            left_out += 1
+    if left_out:
+        headers.append((f"{_OWN}headers-left-out", str(left_out).encode()))
+    key = message.key
+    if key is not None and len(key) > share:
+        headers.append((f"{_OWN}key-bytes", str(len(key)).encode()))
+        key = key[:share]
+    cut = message._replace(key=key, headers=tuple(headers))
+    if cut.size <= max_bytes:
+        return cut
+    headers.append((f"{_OWN}value-bytes", str(len(message.value)).encode()))
+    bare = cut._replace(value=b"", headers=tuple(headers))
+    while bare.size > max_bytes and bare.headers:  # a stranger's that call themselves ours stand before ours
+        bare = bare._replace(headers=bare.headers[1:])
+    return bare._replace(value=message.value[: max(0, max_bytes - bare.size)])
 
 
 class Writer(ABC, Generic[Item]):

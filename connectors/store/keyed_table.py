@@ -13,6 +13,7 @@ from connectors.store.store_folder import opened
 from connectors.store.widening import check_widenable, copied, needs_copy
 from core.errors import WorldError, first_line
 from core.locks import locked
+from core.stranger_text import shortened
 from core.telemetry import log
 
 _LOOSE_SHARE: Final = 0.25
@@ -84,7 +85,7 @@ class KeyedTable:
         unique = {row[self._key]: row for row in rows}
         try:
             # In the order of the table that is there, to which columns may have been added.
-            table = pa.Table.from_pylist(list(unique.values()), schema=self._table.schema)
+            table = self._arrow(list(unique.values()))
             merge = self._table.merge_insert(self._key).when_matched_update_all().when_not_matched_insert_all()
             merge.execute(table, on_bad_vectors="null")  # the schema fixed their lengths: only nulls are left
         except _WRITE_ERRORS as error:
@@ -93,6 +94,32 @@ class KeyedTable:
         self._loose_rows += len(unique)
         if self._is_loose():
             self.compact()
+
+    def _arrow(self, rows: list[dict[str, Any]]) -> pa.Table:
+        """The rows as the columns hold them; a value that its column cannot hold is null, and the log says so."""
+        schema = self._table.schema
+        try:
+            return pa.Table.from_pylist(rows, schema=schema)
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            return pa.Table.from_pylist([self._storable(row, schema) for row in rows], schema=schema)
+
+    def _storable(self, row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
+        kept = dict(row)
+        for field in schema:
+            try:
+                pa.array([row.get(field.name)], field.type)
+            except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+                if field.name == self._key:
+                    raise
+                kept[field.name] = None
+                log.warning(
+                    "a value cannot be stored and is left out",
+                    table=self._name,
+                    key=row[self._key],
+                    column=field.name,
+                    error=shortened(first_line(error), 200),
+                )
+        return kept
 
     def compact(self) -> None:
         """Put fragments together, drop all older versions, bring the index over keys up to date."""

@@ -179,3 +179,21 @@ def test_an_answer_too_large_for_the_topic_says_so(mock_broker: Broker, tmp_path
     assert "ask for fewer than 39 hits" in answer["error"]["reason"]
     run.drain()
     assert len(service.rows()[0]["hits"]) == 39
+
+
+def test_no_query_is_too_large_for_its_answer(mock_broker: Broker, tmp_path: Path) -> None:
+    """Its corpus, its text in the tap or its key would not fit a message twice; the next query is answered too."""
+    make_corpus(tmp_path / "store", TEXTS)
+    service = Service(mock_broker, tmp_path)
+    service.settings["sentence_embeddings"] = service.address(service.sentences)
+    run = service.start()
+    long = {"id": "1", "text": "a", "corpus": "c" * 999_800}
+    produce(mock_broker, service.queries, [orjson.dumps(long), orjson.dumps({"id": "2", "text": "b" * 999_000})])
+    produce(mock_broker, service.queries, [b"no JSON"], key=b"k" * 999_800)
+    assert service.asker.ask({"id": "3", "text": "a"}, 60)["hits"]
+    run.until(lambda: len(service.told()) >= 4, 0.1)
+    run.drain()
+    told = {row["id"]: row["error"] for row in service.rows()}
+    assert "corpus is longer than 100 characters" in told["1"]["reason"]
+    assert (told["2"], told["3"]) == (None, None)
+    assert len(told) == 4

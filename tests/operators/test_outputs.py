@@ -14,7 +14,7 @@ from bytewax.testing import TestingSource, run_main
 from connectors.sinks.rows import HEADER_PREFIX
 from connectors.store.posts_table import PostStore
 from core.errors import SettingsError, WorldError
-from core.records import ClusterEvent, DeadLetter, Failed, Record
+from core.records import ClusterEvent, DeadLetter, Failed, Message, Record
 from dataflows.all_settings import Settings
 from operators.outputs import write_cluster_events, write_dead_letters, write_posts, write_records
 from tests.brokers import MockBroker, create_topic, read_topic
@@ -158,6 +158,40 @@ def test_a_dead_letter_too_large_for_its_topic_is_cut(tmp_path: Path, mock_broke
     )
     (stored,) = read_topic(mock_broker, topic)
     assert 1000 < len(stored.value or b"") < 3000
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "headers"),
+    [
+        (b"no", b"k" * 999_900, ()),
+        (b"no", b"k", (("h", b"x" * 999_900),)),
+        (b"v" * 500_000, b"k" * 500_000, tuple((f"h{number}", b"x" * 100) for number in range(9_000))),
+        (b"", None, tuple((f"memewax.{number}", b"x" * 50_000) for number in range(30))),
+        (b"", None, (("n" * 999_000, None),)),
+    ],
+    ids=["key", "header", "everything", "headers like ours", "header name"],
+)
+def test_no_message_is_too_large_to_become_a_dead_letter(
+    value: bytes,
+    key: bytes | None,
+    headers: tuple[tuple[str, bytes | None], ...],
+    tmp_path: Path,
+    mock_broker: MockBroker,
+) -> None:
+    topic = create_topic(mock_broker)
+    letter = DeadLetter(Message(value, "kafka:posts/0@7", key, headers), "parse", "BadRecordError", "r" * 999_999)
+    run([], [letter], to=("store",), dead_letters=f"kafka://{mock_broker.bootstrap}/{topic}")
+    (stored,) = read_topic(mock_broker, topic)
+    told = dict(stored.headers)
+    assert (told[f"{HEADER_PREFIX}reason"] or b"").decode().endswith("r… (999,999 characters)")
+    assert told[f"{HEADER_PREFIX}origin"] == b"kafka:posts/0@7"
+    if key and len(key) > 300_000:
+        assert told["memewax.key-bytes"] == str(len(key)).encode()
+        assert key.startswith(stored.key or b"-")
+    kept = sum(name in told for name, _ in headers)
+    if not headers or headers[0][0].startswith("memewax."):
+        return
+    assert kept + int(told.get("memewax.headers-left-out") or 0) == len(headers)
 
 
 @pytest.mark.parametrize(

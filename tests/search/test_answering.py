@@ -13,14 +13,16 @@ import pytest
 from PIL import Image
 
 from connectors.store.posts_table import PostStore
+from connectors.store.stored_table import StoredTable
 from core.errors import WeightsError
 from core.records import Failed, Message, Vector
 from dataflows.all_settings import Settings
 from models.runtime import Runtime
 from models.standin import StandInText
 from search import answering
-from search.answer import Answer, json_of_answer, result_row
+from search.answer import RESULTS, Answer, count_of, json_of_answer, result_row
 from search.answering import EMBED, SEARCH, Embedders, embed, load_embedders, search
+from search.corpus import Hit
 from search.open_corpora import OpenCorpora
 from search.query import Query, parse_query
 from tests.corpora import corpus_rows, make_corpus
@@ -244,6 +246,21 @@ def test_a_row_of_the_first_version(store: Path, models: Embedders) -> None:
         "created_at": "2020-01-01T00:00:00+00:00",
         "similarity": 1.0,
     }
+
+
+@pytest.mark.parametrize("odd", ["²", "٣", "9" * 25, "", "-1", True, 1.5, 10**18, ["7"], {"a": 1}])
+def test_what_is_no_count_is_none(odd: Any) -> None:
+    assert count_of({"favorites": odd, "retweets": 3}, "favorite") is None
+    assert count_of({"favorites": odd, "favorite_count": "12"}, "favorite") == 12
+
+
+def test_a_row_of_the_first_version_is_one_whatever_the_hit_brought(tmp_path: Path) -> None:
+    brought = {"favorites": "²", "retweet_count": 10**25, "created": 1.5}
+    row = result_row(Answer("1", "a", hits=(Hit("x", "a", 1.0, 0.0, brought),)))
+    table = StoredTable(tmp_path, RESULTS)
+    table.upsert([row])
+    (stored,) = table.rows()
+    assert (stored["favorite_count"], stored["retweet_count"], stored["created_at"]) == (None, None, "1.5")
 
 
 def test_the_vectors_of_a_query_are_those_of_the_model(models: Embedders) -> None:

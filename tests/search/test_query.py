@@ -138,3 +138,10 @@ def test_the_first_version_s_body() -> None:
     with pytest.raises(BadQueryError, match="sentence_to_encode is empty") as raised:
         parse_first_version(message(b'{"sentence_to_encode": ""}'), "tweets")
     assert raised.value.id == "kafka:queries/0@7"
+
+
+def test_the_name_of_a_corpus_is_bounded_since_answers_repeat_it() -> None:
+    body = orjson.dumps({"id": "1", "text": "a", "corpus": "c" * 999_800})
+    with pytest.raises(BadQueryError, match="longer than 100 characters") as error:
+        parse_query(Message(body, "here"), "posts")
+    assert len(str(error.value)) < 200

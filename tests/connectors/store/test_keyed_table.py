@@ -5,10 +5,13 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import lancedb
+import orjson
 import pyarrow as pa
+import pytest
 
 from connectors.store.keyed_table import KeyedTable
 from core.errors import WorldError
+from core.telemetry import configure_logging
 
 SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("n", pa.int64())])
 OLD = pa.table({"id": ["a", "b"], "n": [1, 2]}, schema=SCHEMA)
@@ -44,3 +47,18 @@ def test_a_table_of_an_older_version_gets_its_key_declared(tmp_path: Path) -> No
     key = KeyedTable(tmp_path, "t", "id", SCHEMA).schema.field("id")
     assert not key.nullable
     assert key.metadata == {b"lance-schema:unenforced-primary-key:position": b"1"}
+
+
+def test_a_value_that_its_column_cannot_hold_is_null_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("warning")
+    schema = pa.schema([pa.field("id", pa.string()), pa.field("n", pa.int64()), pa.field("text", pa.string())])
+    table = KeyedTable(tmp_path, "t", "id", schema)
+    table.upsert(
+        [{"id": "a", "n": 10**25, "text": "x"}, {"id": "b", "n": 2, "text": 7}, {"id": "c", "n": 3, "text": "z"}]
+    )
+    rows = {row["id"]: (row["n"], row["text"]) for row in table.rows()}
+    assert rows == {"a": (None, "x"), "b": (2, None), "c": (3, "z")}
+    told = capsys.readouterr().err.splitlines()
+    assert [(it["key"], it["column"]) for it in map(orjson.loads, told)] == [("a", "n"), ("b", "text")]

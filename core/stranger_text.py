@@ -1,7 +1,9 @@
 """Text that strangers wrote, as a person or a message gets it: it does nothing to a terminal, and is bounded."""
 
 import re
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 LONGEST_REASON: Final = 1000
 """Characters: a reason quotes what it is about, which may be a megabyte."""
@@ -9,6 +11,8 @@ _NOTE: Final = 40
 """Characters that it takes at most to say how many there were."""
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Terminal escapes, and what turns the direction of text around; newline, tab and joined emoji pass."""
+_UNESCAPED: Final = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Of these what JSON may hold as it is, but a terminal may act upon."""
 _BREAK: Final = re.compile(r"[\n\t]+")
 
 
@@ -20,6 +24,11 @@ def harmless(text: str) -> str:
 def one_line(text: str) -> str:
     """The same, with a blank for each break of a line."""
     return harmless(_BREAK.sub(" ", text))
+
+
+def safe_json(value: Any) -> str:
+    """JSON of one line in which nothing stands unescaped that a terminal would act upon."""
+    return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(value).decode())
 
 
 def shortened(text: str, most: int = LONGEST_REASON) -> str:

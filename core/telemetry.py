@@ -14,6 +14,8 @@ from types import TracebackType
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from core.stranger_text import harmless
+
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 
 POSTS = Counter("memewax_posts", "Valid posts read")
@@ -87,6 +89,7 @@ def configure_logging(level: str = "info") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
+            _harmless,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -94,6 +97,11 @@ def configure_logging(level: str = "info") -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _harmless(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What strangers wrote does nothing to the terminal that the line may be shown on."""
+    return {name: harmless(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()

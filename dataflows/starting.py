@@ -14,6 +14,7 @@ from connectors.chosen_endpoints import Destinations, check_addresses
 from connectors.writing import keep_locked, lock_files
 from core import drain
 from core.errors import MemewaxError
+from core.stranger_text import harmless
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings, load_settings
 from models.clusterer import Clusterer
@@ -61,7 +62,7 @@ def started_with(
         _spare_the_collector()
         return build(settings, loaded)
     except MemewaxError as error:
-        print(f"memewax: {error}", file=sys.stderr)
+        print(harmless(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
 
 

@@ -4,6 +4,7 @@ import sys
 
 from core.errors import MemewaxError
 from core.extras import needs_extra
+from core.stranger_text import harmless
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except MemewaxError as error:
-        print(f"memewax: {error}", file=sys.stderr)
+        print(harmless(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     run()
 

@@ -22,6 +22,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.sinks.sink import Mark, Sink, Writer
 from core.errors import MemewaxError
+from core.stranger_text import harmless
 from core.telemetry import step
 
 X = TypeVar("X")
@@ -42,7 +43,7 @@ class Failures:
             return
         self.first = error
         if isinstance(error, MemewaxError):
-            print(f"memewax: {error}", file=sys.stderr, flush=True)
+            print(harmless(f"memewax: {error}"), file=sys.stderr, flush=True)
         else:
             traceback.print_exception(error)
 

@@ -10,6 +10,7 @@ import orjson
 
 from connectors.sources.parse import MAX_ID_BYTES
 from core.errors import BadRecordError, SettingsError
+from core.stranger_text import shortened
 from search.corpus_files import RawRow
 
 MAX_TEXT: Final = 100_000
@@ -62,7 +63,7 @@ class Columns:
         Raises `SettingsError` listing them where a wanted one is not among them, or none can be the text.
         """
         names = list(dict.fromkeys(there))
-        listed = ", ".join(names) or "none"
+        listed = shortened(", ".join(names), 500) or "none"
         for role, name in wanted.items():
             if name is not None and name not in names:
                 raise SettingsError(f"there is no column {name!r} for --{role}; the columns are {listed}")

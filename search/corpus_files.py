@@ -3,23 +3,24 @@
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Final
 
-import ijson
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import WorldError, first_line
+from core.json_array import ArraySplitter, BadArrayError
 
 FORMATS: Final = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 _MAX_LINE: Final = 2**20
 """A longer line is no row."""
 _BATCH: Final = 1024
+_CHUNK: Final = 2**16
 
 RawRow = dict[str, Any]
 
@@ -33,7 +34,7 @@ class FileRow:
     row: RawRow | None
     reason: str = ""
     raw: bytes = b""
-    """What was read, where there is no row."""
+    """What was read, where the format tells; the beginning of what is too long."""
 
 
 class RowFile:
@@ -65,7 +66,7 @@ class RowFile:
                     for row in read(stream):
                         self.done = file.tell()
                         yield row
-        except (EOFError, gzip.BadGzipFile, ijson.JSONError, pa.ArrowInvalid, OSError) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error, BadArrayError, pa.ArrowException, OSError) as error:
             raise WorldError(f"{self.path} cannot be read to its end: {first_line(error)}") from None
         self.done = self.size
 
@@ -98,36 +99,49 @@ def _lines(stream: IO[bytes]) -> Iterator[FileRow]:
         except orjson.JSONDecodeError as error:
             yield FileRow(number, None, f"not JSON in UTF-8: {error}", line)
         else:
-            yield _checked(number, row)
+            yield _checked(number, row, line)
 
 
 def _array(stream: IO[bytes]) -> Iterator[FileRow]:
-    for number, row in enumerate(ijson.items(stream, "item"), 1):
-        yield _checked(number, _plain(row))
+    splitter = ArraySplitter(_MAX_LINE)
+    number = 0
+    while chunk := stream.read(_CHUNK):
+        for data, size in splitter.feed(chunk):
+            number += 1
+            if size > _MAX_LINE:
+                yield FileRow(number, None, f"the element is longer than {_MAX_LINE} bytes", data)
+                continue
+            try:
+                row = orjson.loads(data)
+            except orjson.JSONDecodeError as error:
+                yield FileRow(number, None, f"not JSON in UTF-8: {error}", data)
+            else:
+                yield _checked(number, row, data)
+    splitter.end()
 
 
-def _checked(number: int, row: Any) -> FileRow:
+def _checked(number: int, row: Any, raw: bytes) -> FileRow:
     if isinstance(row, dict):
-        return FileRow(number, row)
-    return FileRow(number, None, "expected an object of columns", orjson.dumps(row)[:1000])
-
-
-def _plain(value: Any) -> Any:
-    """What ijson reads exactly, as JSON's other readers give it."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {name: _plain(it) for name, it in value.items()}
-    return [_plain(it) for it in value] if isinstance(value, list) else value
+        return FileRow(number, row, raw=raw)
+    return FileRow(number, None, "expected an object of columns", raw[:1000])
 
 
 def _csv(stream: IO[bytes]) -> Iterator[FileRow]:
     # what is not UTF-8 spoils its own row, not the file
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
-        yield from _cells(csv.reader(text))
+        yield from _cells(csv.reader(_text_lines(text)))
     finally:
         text.detach()  # the file is not ours to close
+
+
+def _text_lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """Lines; one that is too long has cells that are too long, and no more of it is kept."""
+    while line := text.readline(_MAX_LINE):
+        if len(line) == _MAX_LINE and not line.endswith("\n"):
+            while (rest := text.readline(_MAX_LINE)) and not rest.endswith("\n"):
+                pass
+        yield line
 
 
 def _cells(reader: Any) -> Iterator[FileRow]:

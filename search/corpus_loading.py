@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,12 @@ from search.corpus_table import CorpusRow, CorpusTable, Hashes
 
 _CHUNK: Final = 1024
 """Rows that are embedded in order of length and then written together; a kill costs at most these."""
+
+
+_CHUNK_BYTES: Final = 32 * 2**20
+"""Of their texts and what else they brought: a small packed file may hold very much."""
+_MOST_LETTERS: Final = 10_000
+"""Rows that are written beside the corpus as dead letters; more are counted."""
 
 
 @dataclass(slots=True)
@@ -55,13 +60,13 @@ class Loader:
         """Load it all; raises `WorldError` where the file breaks off or the store cannot be written.
 
         Args:
-            dead_letters: File of the rows that cannot be used; written anew each time, removed where there are none.
+            dead_letters: File of the first 10,000 rows that cannot be used; written anew, removed where there are none.
             progress: Told after each chunk.
         """
         known = self._table.hashes()
         dead_letters.unlink(missing_ok=True)
         rows = self._rows(dead_letters)
-        while chunk := list(islice(rows, _CHUNK)):
+        for chunk in _chunks(rows):
             self._write(chunk, known, dead_letters)
             progress(self.loaded)
         if self._written:
@@ -146,8 +151,23 @@ class Loader:
         return {row.id: answer for row, answer in zip(ordered, answers, strict=True)}
 
     def _lay_aside(self, file: Path, read: FileRow, stage: str, exception: str, reason: str) -> None:
+        self.loaded.dead_letters += 1
+        if self.loaded.dead_letters > _MOST_LETTERS:
+            return
         raw = read.raw or json.dumps(read.row, default=str).encode()  # which writes what orjson refuses
         letter = DeadLetter(Message(raw, f"file:{self._file.path}:{read.number}"), stage, exception, reason)
-        self.loaded.dead_letters += 1
         with file.open("ab") as out:
             out.write(json_of_dead_letter(letter) + b"\n")
+
+
+def _chunks(rows: Iterator[tuple[FileRow, CorpusRow]]) -> Iterator[list[tuple[FileRow, CorpusRow]]]:
+    chunk: list[tuple[FileRow, CorpusRow]] = []
+    size = 0
+    for read, row in rows:
+        chunk.append((read, row))
+        size += len(read.raw) + len(row.text) + len(row.metadata)
+        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

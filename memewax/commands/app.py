@@ -6,6 +6,7 @@ import sys
 import typer
 
 from core.errors import MemewaxError, WorldError
+from core.stranger_text import harmless
 from core.telemetry import quieten_libraries
 from memewax import __version__
 from memewax.commands import bench, clusters, topics
@@ -60,7 +61,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # what cannot be written is said here, not on the way out
     except MemewaxError as error:
-        print(f"memewax: {error}", file=sys.stderr)
+        print(harmless(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

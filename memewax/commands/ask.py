@@ -15,9 +15,10 @@ from rich.console import Console
 from core.errors import MemewaxError, SettingsError, WorldError
 from core.extras import needs_extra
 from core.records import Message
+from core.stranger_text import harmless, safe_json
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings, load_settings
-from memewax.commands.hits import print_answer, safe_json
+from memewax.commands.hits import print_answer
 
 QueryBody = dict[str, Any]
 AskFor = Callable[[QueryBody], QueryBody]
@@ -71,7 +72,7 @@ def ask(
             except MemewaxError as error:
                 if not is_typed:
                     raise
-                print(f"memewax: {error}", file=sys.stderr)
+                print(harmless(f"memewax: {error}"), file=sys.stderr)
 
 
 def _ask_one(answer_to: AskFor, body: QueryBody, settings: Settings, *, as_json: bool) -> None:

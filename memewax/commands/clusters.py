@@ -7,13 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from core.errors import SettingsError
+from core.stranger_text import one_line, safe_json
 from memewax.commands.corpus_shown import AsJson, store_of
 
 if TYPE_CHECKING:
@@ -67,9 +67,10 @@ def show(
     for name, value in _plain(found, folder).items():
         if name == "exemplars":
             for exemplar in value:
-                sys.stdout.write(f"exemplar    {exemplar['global_id']}  {exemplar['url']}\n")
+                sys.stdout.write(one_line(f"exemplar    {exemplar['global_id']}  {exemplar['url']}") + "\n")
         else:
-            sys.stdout.write(f"{name:<11} {', '.join(map(str, value)) if isinstance(value, tuple) else value}\n")
+            told = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+            sys.stdout.write(one_line(f"{name:<11} {told}") + "\n")
 
 
 def _found(store: Path, hours: float) -> list["ClusterSummary"]:
@@ -98,9 +99,9 @@ def _report(found: Sequence["ClusterSummary"], store: Path, as_json: bool, none:
     table.add_column("words", overflow="fold")
     for it in found:
         numbers = (str(it.cluster), str(it.size), str(it.duplicates), f"{it.rate:.2f}", f"{it.trend:+.1f}")
-        table.add_row(*numbers, f"{it.last_seen:%Y-%m-%d %H:%M}", Text(" ".join(it.words)))
+        table.add_row(*numbers, f"{it.last_seen:%Y-%m-%d %H:%M}", Text(one_line(" ".join(it.words))))
     Console().print(table)
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    sys.stdout.write(safe_json(value) + "\n")

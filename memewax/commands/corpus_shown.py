@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from core.stranger_text import one_line, safe_json
 from dataflows.all_settings import load_settings
 
 StoreOption = Annotated[
@@ -55,10 +56,10 @@ def print_rows(columns: list[str], rows: list[list[Any]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else Text(one_line(str(cell))) for cell in row))
     console().print(table)
 
 
 def write_json(report: dict[str, Any]) -> None:
     """One line on stdout."""
-    sys.stdout.write(orjson.dumps(report).decode() + "\n")
+    sys.stdout.write(safe_json(report) + "\n")

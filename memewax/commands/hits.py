@@ -1,18 +1,14 @@
 """Shows an answer to a person; what strangers wrote is shown as text and does nothing to the terminal."""
 
-import re
 import sys
 from typing import Any, Final
 
-import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Terminal escapes, and what turns the direction of text around; newline, tab and joined emoji pass."""
-_UNESCAPED: Final = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Of these what JSON may hold as it is, but a terminal may act upon."""
+from core.stranger_text import harmless
+
 _COLUMNS: Final = (("favourites", "favorite"), ("retweets", "retweet"))
 
 
@@ -42,16 +38,6 @@ def print_answer(answer: dict[str, Any]) -> None:
             f"{hit['distance']:.3f}",
         )
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
-
-
-def harmless(text: str) -> str:
-    """`text` with a replacement character for all that a terminal would act upon."""
-    return _CONTROL.sub("\ufffd", text)
-
-
-def safe_json(value: Any) -> str:
-    """JSON of one line in which nothing stands unescaped that a terminal would act upon."""
-    return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(value).decode())
 
 
 def _shown(text: str) -> Text:

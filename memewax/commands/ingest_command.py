@@ -6,11 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
-import orjson
 import typer
 
 from connectors.chosen_endpoints import source_of
 from connectors.endpoints import DEAD_LETTERS_TO, POSTS_TO, SERVICES, endpoint
+from core.stranger_text import one_line, safe_json
 from dataflows.all_settings import load_settings
 from memewax.commands.counts import RunCounts
 from memewax.commands.flow_run import run_flow
@@ -84,8 +84,8 @@ def ingest(
     ended, folder = run_flow(overrides, recovery, snapshot_interval, "ingest", IngestProgress)
     summary = summary_of(ended)
     if as_json:
-        sys.stdout.write(orjson.dumps(asdict(summary)).decode() + "\n")
-    print(f"memewax: {_told(summary, folder)}", file=sys.stderr)
+        sys.stdout.write(safe_json(asdict(summary)) + "\n")
+    print(one_line(f"memewax: {_told(summary, folder)}"), file=sys.stderr)
 
 
 def summary_of(ended: Ended) -> IngestSummary:

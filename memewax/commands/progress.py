@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from core.stranger_text import one_line
 from memewax.commands.counts import RunCounts
 
 _PLAIN_SECONDS: Final = 30.0
@@ -58,7 +59,7 @@ class Progress:
 
     def tell(self, line: str) -> None:
         """Print a line above the progress."""
-        self._console.print(line, markup=False)
+        self._console.print(Text(one_line(line)))
 
     def line(self, counts: RunCounts, now: float) -> str:
         """Posts done, rate, dead letters and lag, in words."""

@@ -7,9 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from memewax.commands.app import app
+from tests.commands.typed import Memewax
 from tests.connectors.sinks.test_cluster_events import store
 
 __all__ = ["store"]
+
+TERMINAL = {*range(9), *range(11, 32), *range(0x7F, 0xA0), *range(0x202A, 0x202F)}
+"""Characters that a terminal acts upon."""
 
 
 def answer(*words: str) -> str:
@@ -57,3 +61,24 @@ def test_bench_compares_in_one_run() -> None:
     assert found["relevant"]["clusters"] == 40
     assert found["relevant"]["snapshot_bytes"] < 5_000_000
     assert all(it["embeddings_per_second"] > 0 for it in found.values())
+
+
+HOSTILE = "\x1b]0;title\x07\x1b[31m\u202e\x9b"
+
+
+@pytest.mark.parametrize("words", [["show", "0"], ["show", "0", "--json"], ["list"], ["list", "--json"]])
+def test_what_strangers_wrote_does_nothing_to_the_terminal(words: list[str], memewax: Memewax) -> None:
+    post = {"global_id": f"{HOSTILE}-reddit", "url": f"1{HOSTILE}\n.png", "desc": f"{HOSTILE} doge"}
+    Path("posts.jsonl").write_bytes(b"".join(orjson.dumps(post | {"author": str(it)}) + b"\n" for it in range(2)))
+    assert memewax("run", "--from", "posts.jsonl", "--to", "store").code == 0
+    done = memewax("clusters", *words, "--store", "store")
+    assert done.code == 0
+    assert "reddit" in done.out or "list" in words
+    assert not {letter for letter in done.out + done.err if ord(letter) in TERMINAL}
+
+
+def test_an_error_that_quotes_a_stranger_is_harmless(memewax: Memewax) -> None:
+    Path("rows.jsonl").write_bytes(orjson.dumps({HOSTILE: 1}) + b"\n")
+    done = memewax("corpus", "load", "rows.jsonl", "--name", "own", "--store", "store")
+    assert (done.code, "the columns are" in done.err) == (2, True)
+    assert not {letter for letter in done.err if ord(letter) in TERMINAL}

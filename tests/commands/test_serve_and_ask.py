@@ -13,7 +13,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from connectors.store.posts_table import PostStore
-from memewax.commands.hits import harmless, safe_json
+from core.stranger_text import harmless, safe_json
 from tests.commands.typed import Done, Memewax
 from tests.corpora import make_corpus
 from tests.search.test_corpus import row

@@ -1,11 +1,15 @@
 """Libraries keep quiet where somebody said so, and not because something was imported."""
 
+import io
 import logging
+import re
 import subprocess
 import sys
 import warnings
 
-from core.telemetry import quieten_libraries
+import pytest
+
+from core.telemetry import configure_logging, log, quieten_libraries
 from tests.folders import ROOT
 
 _AFTER_IMPORT = """
@@ -30,3 +34,16 @@ def test_what_pillow_warns_of_is_not_shown() -> None:
         warnings.warn_explicit("corrupt", UserWarning, "PIL/Image.py", 1, module="PIL.Image")
     assert not caught
     assert logging.getLogger("httpx").level == logging.WARNING
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_log_does_nothing_to_a_terminal(is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stderr", out)
+    monkeypatch.setenv("NO_COLOR", "1")
+    configure_logging("info")
+    log.warning("too large", id="\x1b]0;title\x07", other="\x9b2J")
+    told = re.sub("\x1b\\[[0-9;]*m", "", out.getvalue())  # its own colours
+    assert "title" in told
+    assert not set(told) & {"\x1b", "\x07", "\x9b"}

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,45 @@ def test_a_file_that_is_not_there_or_of_no_known_format_is_told(tmp_path: Path) 
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     for name, content in {"a.jsonl": b"", "b.csv": b"", "c.json": b"[]"}.items():
         assert read(tmp_path / name, content) == []
+
+
+DEEP = b"[" * 5000 + b"]" * 5000
+DIGITS = b"7" * 5000
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+@pytest.mark.parametrize("bad", [DEEP, DIGITS, b"{}", b"NaN", b'"\\ud800"'])
+def test_no_value_of_a_column_spoils_another_row(name: str, bad: bytes, tmp_path: Path) -> None:
+    rows = [b'{"a": 1}', b'{"a": %b}' % bad, bad, b'{"a": 2}']
+    content = b"[" + b",".join(rows) + b"]" if name == "rows.json" else b"\n".join(rows)
+    found = read(tmp_path / name, content)
+    assert [found[0].row, found[-1].row] == [{"a": 1}, {"a": 2}]
+    assert len(found) == 4
+    for row in found:
+        assert row.row is not None or row.reason
+
+
+def test_a_file_of_another_form_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match="expected an array"):
+        read(tmp_path / "rows.json", b'{"a": 1}\n{"a": 2}\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "begin", "end"),
+    [("b.json", b'[{"a": "', b'"}, {"a": 2}]'), ("b.jsonl", b'{"a": "', b'"}\n{"a": 2}'), ("b.csv", b"a\n", b"\n2\n")],
+)
+def test_a_small_packed_file_of_one_huge_text_is_read_in_bounded_memory(
+    name: str, begin: bytes, end: bytes, tmp_path: Path
+) -> None:
+    packed = tmp_path / f"{name}.gz"
+    with gzip.open(packed, "wb", compresslevel=1) as file:
+        file.write(begin)
+        for _ in range(64):
+            file.write(b"x" * 2**20)
+        file.write(end)
+    tracemalloc.start()
+    found = list(RowFile(packed))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [row.row for row in found] in ([None, {"a": 2}], [None, {"a": "2"}])
+    assert peak < 16 * 2**20

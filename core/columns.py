@@ -71,3 +71,5 @@ class Table:
     name: str
     key: str
     columns: tuple[Column, ...]
+    newest: str | None = None
+    """A column of numbers: no row is replaced by one that has less there."""

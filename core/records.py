@@ -55,6 +55,8 @@ class Post:
     """When ingest saw it (UTC, aware); None where the message does not say."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Fields that memewax does not know, carried along."""
+    edited: datetime | None = None
+    """When it was edited last (UTC, aware); None where the message does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ class Arrival:
     """None where the models have looked at it and only the post goes on."""
     seconds: float = 0.0
     """Time to fetch and decode the picture."""
+    ticket: int = 0
+    """Tells one coming of a post from its others: its sides have the same."""
+    tries: int = 0
+    """How often it came before in this reading of its message: 0 unless its picture was fetched again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,8 @@ class Side(Generic[V]):
     """Of an embedding: what the picture looks like from afar, for the search for copies; None where there is none."""
     caption: str = ""
     """Of a text: what stands beside the picture, for the sentence embedding."""
+    ticket: int = 0
+    """Of the arrival that it answers for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +209,5 @@ class Record:
     fetch_seconds: float = 0.0
     late: tuple[str, ...] = ()
     """Sides that came after the deadline; where there are any, this record replaces a partial one."""
+    revision: int = 1
+    """How often the post has gone out, this time included."""

@@ -75,7 +75,8 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
     def _side(self, embedding: Side[Vector]) -> Side[Cluster]:
         start = perf_counter()
         value = self._cluster(embedding)
-        return Side(embedding.global_id, STAGE, value, perf_counter() - start, self._clusterer.name)
+        seconds = perf_counter() - start
+        return Side(embedding.global_id, STAGE, value, seconds, self._clusterer.name, ticket=embedding.ticket)
 
     def _cluster(self, embedding: Side[Vector]) -> Cluster | Failed | None:
         global_id, vector = embedding.global_id, embedding.value

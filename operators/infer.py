@@ -24,6 +24,8 @@ _SMALLEST: Final = 16
 
 _NO_CAPTIONS: Final = repeat("")
 
+Coming = tuple[str, int]
+"""A post's `global_id`, and the ticket of one of its arrivals."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -39,7 +41,7 @@ def infer_texts(step_id: str, read: Stream[Side[Reading]], model: Model[str, Any
     """Show `model` the text of each picture as it was read."""
 
     def infer(batch: list[Side[Reading]]) -> list[Side[Any]]:
-        return answers(model, [it.global_id for it in batch], [_text_as_read(it) for it in batch])
+        return answers(model, _of(batch), [_text_as_read(it) for it in batch])
 
     return map_batch("infer", read, infer)
 
@@ -70,18 +72,18 @@ def embed_texts(step_id: str, read: Stream[Side[Reading]], model: Model[str, Vec
     """Embed caption and text together; a post with neither has no embedding, which is no failure."""
 
     def embed(batch: list[Side[Reading]]) -> list[Side[Vector]]:
-        return answers(model, [it.global_id for it in batch], [_caption_and_text(it) for it in batch])
+        return answers(model, _of(batch), [_caption_and_text(it) for it in batch])
 
     return map_batch("infer", read, embed)
 
 
 def answers(
     model: Model[Given, Made],
-    ids: Sequence[str],
+    of: Sequence[Coming],
     subjects: Sequence[Given | Failed | None],
     captions: Iterable[str] = _NO_CAPTIONS,
 ) -> list[Side[Made]]:
-    """One side for each of `subjects`, of the post of the same place in `ids`.
+    """One side for each of `subjects`, of the post of the same place in `of`.
 
     The model sees only what there is to look at: a failure is passed on, and None stays None. Sides keep `captions`.
     """
@@ -95,15 +97,19 @@ def answers(
         STEP_ERRORS.labels(model.stage).inc(failures)
     results = iter(made)
     return [
-        Side(global_id, model.stage, it, 0.0, model.name, None, caption)
+        Side(global_id, model.stage, it, 0.0, model.name, None, caption, ticket)
         if it is None or isinstance(it, Failed)
-        else Side(global_id, model.stage, next(results), seconds, model.name, None, caption)
-        for global_id, it, caption in zip(ids, subjects, captions, strict=False)  # captions may have no end
+        else Side(global_id, model.stage, next(results), seconds, model.name, None, caption, ticket)
+        for (global_id, ticket), it, caption in zip(of, subjects, captions, strict=False)  # captions may have no end
     ]
 
 
-def _ids(batch: Sequence[Arrival]) -> list[str]:
-    return [it.post.global_id for it in batch]
+def _ids(batch: Sequence[Arrival]) -> list[Coming]:
+    return [(it.post.global_id, it.ticket) for it in batch]
+
+
+def _of(batch: Sequence[Side[Any]]) -> list[Coming]:
+    return [(it.global_id, it.ticket) for it in batch]
 
 
 def _pictures(batch: Sequence[Arrival]) -> list[Pixels | Failed | None]:

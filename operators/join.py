@@ -1,8 +1,9 @@
 """The join: one record per post, once every side has answered, or without some of them at the deadline.
 
 State is kept in shards, never under one key per post: Bytewax leaves a tombstone in the recovery store for every key
-that was discarded, and each resume reads them all. A shard holds the posts that still wait, and the ids it finished
-last, so that a post that comes again is not counted again.
+that was discarded, and each resume reads them all. A shard holds the posts that still wait, and what is known of the
+posts that came last, so that one that comes again is not counted again. A post that comes again goes out again, as its
+next revision, where it failed before or is newly edited.
 """
 
 import heapq
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
@@ -21,14 +22,14 @@ from core import drain
 from core.bounded import Bounded
 from core.partitions import part_of
 from core.plain import from_plain, to_plain
-from core.records import Arrival, Record, Side
+from core.records import Arrival, Failed, Record, Side
 from core.telemetry import DUPLICATES, JOIN_PENDING, RECORDS, log
 from operators.operator_settings import JoinSettings
 from operators.steps import map_batch, stateful
 
 SHARDS: Final = 64
 _REMEMBERED: Final = 256
-"""Finished ids that a shard remembers: some 16,000 in all."""
+"""Posts that a shard remembers, and as many again that failed or have gone out more than once: some 16,000 in all."""
 _STALE: Final = 1024
 """Alarms of finished posts that are kept at most: behind one that still waits they would pile up until its deadline."""
 
@@ -63,7 +64,7 @@ def join(step_id: str, posts: Stream[Arrival], settings: JoinSettings, **sides: 
 
 
 def _key_posts(posts: list[Arrival]) -> list[tuple[str, Part]]:
-    return [(shard_of(it.post.global_id), Arrival(it.post, None, it.seconds)) for it in posts]
+    return [(shard_of(it.post.global_id), Arrival(it.post, None, it.seconds, it.ticket, it.tries)) for it in posts]
 
 
 def _key_sides(sides: list[Side[Any]]) -> list[tuple[str, Part]]:
@@ -74,11 +75,27 @@ def _utc_seconds() -> float:
     return datetime.now(UTC).timestamp()
 
 
+_Key = tuple[str, int]
+"""A post's `global_id`, and the ticket of one of its arrivals."""
+
+
+class _Known(NamedTuple):
+    """What is known of a post."""
+
+    revision: int
+    """The last one that went out; 0 where none has yet."""
+    is_failed: bool
+    """Whether that one had a failure, or lacked a side."""
+    edited: datetime | None
+
+
 @dataclass(slots=True)
 class _Entry:
     """A post that waits for sides, or sides that wait for their post."""
 
     deadline: float
+    revision: int = 0
+    """The last one that went out."""
     post: Arrival | None = None
     sides: dict[str, Side[Any]] = field(default_factory=dict)
     is_out: bool = False
@@ -113,9 +130,14 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         self._late = late
         self._now = now
         self._should_stop = should_stop
-        self._entries: dict[str, _Entry] = {}
-        self._finished: Bounded[str, None] = Bounded(_REMEMBERED)
-        self._alarms: list[tuple[float, str]] = []
+        self._entries: dict[_Key, _Entry] = {}
+        self._known: Bounded[str, _Known] = Bounded(_REMEMBERED)
+        """Posts that have gone out once, without a failure, or are on their way for the first time."""
+        self._marked: Bounded[str, _Known] = Bounded(_REMEMBERED)
+        """The others: there are fewer, and so they are known for longer."""
+        self._closed: Bounded[_Key, None] = Bounded(_REMEMBERED)
+        """Arrivals that are finished or not wanted: what else comes for them is dropped."""
+        self._alarms: list[tuple[float, _Key]] = []
         if state is not None:
             self._restore(state)
 
@@ -124,7 +146,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         now = self._now()
         before = len(self._entries)
         records = [record for part in values if (record := self._take(part, now)) is not None]
-        updated = sum(bool(record.late) for record in records)
+        updated = sum(record.revision > 1 for record in records)
         _count("updated", updated)
         _count("joined", len(records) - updated)
         if len(self._entries) != before:
@@ -136,16 +158,16 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         records = []
         now = self._now()
         while self._alarms and self._alarms[0][0] <= now:
-            time, global_id = heapq.heappop(self._alarms)
-            entry = self._entries.get(global_id)
+            time, key = heapq.heappop(self._alarms)
+            entry = self._entries.get(key)
             if entry is None or time < entry.deadline:
                 continue  # it was finished meanwhile
             if entry.post is not None and not entry.is_out:
                 records.append(self._partial(entry))
                 if self._late > 0:
-                    self._set_alarm(global_id, entry, now + self._late)
+                    self._set_alarm(key, entry, now + self._late)
                     continue
-            self._forget(global_id, entry)
+            self._forget(key, entry)
         return records, StatefulBatchLogic.RETAIN
 
     def on_eof(self) -> tuple[list[Record], bool]:
@@ -153,14 +175,14 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         if self._should_stop():
             return [], StatefulBatchLogic.RETAIN
         records = [self._partial(it) for it in self._entries.values() if it.post is not None and not it.is_out]
-        for global_id, entry in list(self._entries.items()):
-            self._forget(global_id, entry)
+        for key, entry in list(self._entries.items()):
+            self._forget(key, entry)
         return records, StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
         """The next deadline."""
         if len(self._alarms) > 2 * len(self._entries) + _STALE:
-            self._alarms = [(entry.deadline, global_id) for global_id, entry in self._entries.items()]
+            self._alarms = [(entry.deadline, key) for key, entry in self._entries.items()]
             heapq.heapify(self._alarms)
         while self._alarms and self._alarms[0][1] not in self._entries:
             heapq.heappop(self._alarms)
@@ -169,56 +191,83 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
     def snapshot(self) -> dict[str, Any]:
         """Plain values; few, since nothing waits when an epoch ends unless sides come from elsewhere."""
         entries = [
-            (global_id, entry.deadline, entry.is_out, to_plain(entry.post), to_plain(entry.sides))
-            for global_id, entry in self._entries.items()
+            (key, entry.deadline, entry.is_out, entry.revision, to_plain(entry.post), to_plain(entry.sides))
+            for key, entry in self._entries.items()
         ]
-        return {"version": 2, "entries": entries, "finished": list(self._finished)}
+        known, marked = ([(key, *it) for key, it in kept.items()] for kept in (self._known, self._marked))
+        return {"version": 3, "entries": entries, "known": known, "marked": marked, "closed": list(self._closed)}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        for global_id in state["finished"]:
-            self._finished[global_id] = None
-        for global_id, deadline, is_out, *parts in state["entries"]:
-            post, sides = parts if state["version"] > 1 else _parts_of_version_1(*parts)
-            entry = self._entries[global_id] = _Entry(deadline, from_plain(post), from_plain(sides), is_out)
-            self._set_alarm(global_id, entry, deadline)
+        if state["version"] < 3:
+            state = _of_version_2(state)
+        for kept, name in ((self._known, "known"), (self._marked, "marked")):
+            for global_id, *known in state[name]:
+                kept[global_id] = _Known(*known)
+        for key in state["closed"]:
+            self._closed[key] = None
+        for key, deadline, is_out, revision, post, sides in state["entries"]:
+            entry = self._entries[key] = _Entry(deadline, revision, from_plain(post), from_plain(sides), is_out)
+            self._set_alarm(key, entry, deadline)
         JOIN_PENDING.inc(len(self._entries))
 
     def _take(self, part: Part, now: float) -> Record | None:
+        late: tuple[str, ...] = ()
         if isinstance(part, Side):
-            side, post, global_id = part, None, part.global_id
+            key = part.global_id, part.ticket
+            entry = None if key in self._closed else self._entry(key, now)
+            if entry is None or part.stage in entry.sides:
+                return None
+            entry.sides[part.stage] = part
+            late = (part.stage,) if entry.is_out else ()
         else:
-            side, post, global_id = None, part, part.post.global_id
-        entry = self._entries.get(global_id) or self._begun(global_id, now, is_post=side is None)
-        if entry is None:
-            return None
-        if side is None:
-            if entry.post is not None:
+            key = part.post.global_id, part.ticket
+            entry = self._posted(key, part, now)
+            if entry is None:
                 DUPLICATES.inc()
                 return None
-            entry.post = post
-        elif side.stage in entry.sides:
-            return None
-        else:
-            entry.sides[side.stage] = side
         if entry.post is not None and len(entry.sides) == len(self._expected):
-            self._finish(global_id)
+            self._finish(key)
         elif not entry.is_out:
             return None
-        return self._record(entry, (side.stage,) if entry.is_out and side is not None else ())
+        return self._record(entry, late)
 
-    def _begun(self, global_id: str, now: float, *, is_post: bool) -> _Entry | None:
-        """An entry for a post of which nothing was known; None where the post is finished."""
-        if global_id in self._finished:
-            if is_post:
-                DUPLICATES.inc()
+    def _posted(self, key: _Key, post: Arrival, now: float) -> _Entry | None:
+        """The entry that waits for the sides of a post; None where the post is not wanted."""
+        if key in self._closed:
             return None
-        entry = self._entries[global_id] = _Entry(0.0)
-        self._set_alarm(global_id, entry, now + self._deadline)
+        entry = self._entry(key, now)
+        if entry.post is not None:
+            return None
+        known = self._of(key[0])
+        if not _is_wanted(post, known):
+            self._finish(key)
+            return None
+        entry.post = post
+        entry.revision = known.revision if known else min(post.tries, 1)
+        edited = post.post.edited or (known.edited if known else None)
+        self._note(key[0], _Known(entry.revision, is_failed=False, edited=edited))
         return entry
 
-    def _finish(self, global_id: str) -> None:
-        del self._entries[global_id]
-        self._finished[global_id] = None
+    def _entry(self, key: _Key, now: float) -> _Entry:
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = _Entry(0.0)
+            self._set_alarm(key, entry, now + self._deadline)
+        return entry
+
+    def _of(self, global_id: str) -> _Known | None:
+        return self._marked.get(global_id) or self._known.get(global_id)
+
+    def _note(self, global_id: str, known: _Known) -> None:
+        """Remember it as the newest."""
+        self._known.pop(global_id, None)
+        self._marked.pop(global_id, None)
+        kept = self._marked if known.is_failed or known.revision > 1 else self._known
+        kept[global_id] = known
+
+    def _finish(self, key: _Key) -> None:
+        del self._entries[key]
+        self._closed[key] = None
 
     def _partial(self, entry: _Entry) -> Record:
         entry.is_out = True
@@ -227,20 +276,33 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
 
     def _record(self, entry: _Entry, late: tuple[str, ...] = ()) -> Record:
         assert entry.post is not None, "no record goes out without its post"
-        missing = () if len(entry.sides) == len(self._expected) else tuple(sorted(self._expected - entry.sides.keys()))
-        return Record(entry.post.post, dict(entry.sides), missing, entry.post.seconds, late)
+        post, sides = entry.post.post, dict(entry.sides)
+        missing = () if len(sides) == len(self._expected) else tuple(sorted(self._expected - sides.keys()))
+        known = self._of(post.global_id)
+        entry.revision = max(entry.revision, known.revision if known else 0) + 1
+        is_failed = bool(missing) or any(type(it.value) is Failed for it in sides.values())
+        self._note(post.global_id, _Known(entry.revision, is_failed, known.edited if known else post.edited))
+        return Record(post, sides, missing, entry.post.seconds, late, entry.revision)
 
-    def _set_alarm(self, global_id: str, entry: _Entry, time: float) -> None:
+    def _set_alarm(self, key: _Key, entry: _Entry, time: float) -> None:
         entry.deadline = time
-        heapq.heappush(self._alarms, (time, global_id))
+        heapq.heappush(self._alarms, (time, key))
 
-    def _forget(self, global_id: str, entry: _Entry) -> None:
+    def _forget(self, key: _Key, entry: _Entry) -> None:
         if entry.post is not None:
-            self._finish(global_id)
+            self._finish(key)
         else:  # not finished: its post may yet come
-            log.warning("sides without a post", global_id=global_id, sides=sorted(entry.sides))
-            del self._entries[global_id]
+            log.warning("sides without a post", global_id=key[0], sides=sorted(entry.sides))
+            del self._entries[key]
         JOIN_PENDING.dec()
+
+
+def _is_wanted(post: Arrival, known: _Known | None) -> bool:
+    """Whether it is to go out: it is new, failed before, or is newly edited; a further try, only where that is news."""
+    if known is None or known.is_failed:
+        return True
+    edited = post.post.edited
+    return not post.tries and edited is not None and (known.edited is None or edited > known.edited)
 
 
 def _count(outcome: str, records: int) -> None:
@@ -252,6 +314,16 @@ def _count(outcome: str, records: int) -> None:
 def _counter_of(outcome: str) -> Counter:
     """Look up the counter of an outcome once."""
     return RECORDS.labels(outcome)
+
+
+def _of_version_2(state: dict[str, Any]) -> dict[str, Any]:
+    """A state that knew neither tickets nor revisions; version 1 kept the post among the sides."""
+    entries = []
+    for global_id, deadline, is_out, *parts in state["entries"]:
+        post, sides = parts if state["version"] > 1 else _parts_of_version_1(*parts)
+        entries.append(((global_id, 0), deadline, is_out, int(is_out), post, sides))
+    known = [(global_id, 1, False, None) for global_id in state["finished"]]
+    return {"entries": entries, "known": known, "marked": [], "closed": []}
 
 
 def _parts_of_version_1(sides: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

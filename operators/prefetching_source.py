@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zlib import crc32
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
@@ -16,7 +17,7 @@ from connectors.fetching.prefetch import Bound, ParsedItem, PrefetchQueue
 from connectors.sources.parse import STAGE
 from connectors.sources.source import Position, Source
 from core import drain
-from core.records import Arrival
+from core.records import Arrival, DeadLetter
 from core.telemetry import FETCH_WAITING, LAG, POSTS, STEP_ERRORS
 from operators.scheduling import OnePerRound, OpenParts, PerWorker
 from operators.steps import reported
@@ -124,7 +125,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self._position = unit.resume
         self.left = unit.left
         self._awake = datetime.now(UTC)
-        items = unit.result()
+        items = [_numbered(item) for item in unit.result()]
         self._count(items)
         return items
 
@@ -164,3 +165,12 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         # Parts in order are of one file, of which each counts all that is left.
         in_order = self.queue.reader.turn is not None
         LAG.set(self.left if in_order else sum(part.left for part in self._worker.parts))
+
+
+def _numbered(item: ParsedItem, tries: int = 0) -> ParsedItem:
+    """An arrival with its ticket: the same after a crash, and another one where the post comes again."""
+    if isinstance(item, DeadLetter):
+        return item
+    message = item.post.message
+    ticket = (crc32(message.value, crc32(message.origin.encode())) + tries) & 0xFFFFFFFF
+    return Arrival(item.post, item.picture, item.seconds, ticket, tries)

@@ -86,6 +86,17 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
     failure = Struct(dict.fromkeys(("stage", "exception", "reason"), _TEXT))
     return (
         RecordColumn(
+            Column(
+                "revision",
+                Integer(32),
+                "1, and one more each time that the post goes out again: with a late side, after a try that "
+                "succeeded, or edited; the highest counts",
+                nullable=False,
+                schema={"minimum": 1},
+            ),
+            attrgetter("revision"),
+        ),
+        RecordColumn(
             Column("missing", ListOf(_TEXT), "Sides that did not answer in time", nullable=False),
             lambda record: list(record.missing),
         ),
@@ -146,7 +157,7 @@ def record_table(dimensions: Mapping[str, int], stages: tuple[Stage, ...] = STAG
         *(_sized(stage, it, dimensions) for stage, it in stage_columns(stages, first=False)),
         *(it.column for it in join_columns(stages)),
     ]
-    return Table(POSTS, "global_id", tuple(columns))
+    return Table(POSTS, "global_id", tuple(columns), newest="revision")
 
 
 def _sized(stage: Stage, it: StageColumn, dimensions: Mapping[str, int]) -> Column:

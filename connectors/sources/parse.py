@@ -52,8 +52,9 @@ def parse_post(message: Message) -> Post:
         description=fields["desc"],
         score=_score(body.get("score")),
         source=fields["source"],
-        ingestion_time=_time(body.get("ingestion_time")),
+        ingestion_time=_time("ingestion_time", body.get("ingestion_time")),
         extra={name: _extra(name, value) for name, value in body.items() if name not in _KNOWN},
+        edited=_edited(body.get("edited")),
     )
 
 
@@ -137,15 +138,19 @@ def _score(value: Any) -> int:
     return score
 
 
-def _time(value: Any) -> datetime | None:
+def _edited(value: Any) -> datetime | None:
+    return None if isinstance(value, bool) else _time("edited", value)  # Reddit says false, or true of old edits
+
+
+def _time(name: str, value: Any) -> datetime | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) and not _is_number(value):
-        raise BadRecordError(f"ingestion_time must be a time, found {_kind(value)}")
+        raise BadRecordError(f"{name} must be a time, found {_kind(value)}")
     try:
         return parse_time(value)
     except ValueError:
-        raise BadRecordError(f"ingestion_time is no time: {str(value)[:40]!r}") from None
+        raise BadRecordError(f"{name} is no time: {str(value)[:40]!r}") from None
 
 
 def _is_number(value: Any) -> bool:

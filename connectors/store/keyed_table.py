@@ -3,6 +3,7 @@
 import warnings
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,9 +34,19 @@ _WRITE_ERRORS: Final = (OSError, RuntimeError, ValueError, TypeError, OverflowEr
 class KeyedTable:
     """A LanceDB table, one row for each value of its key."""
 
-    def __init__(self, folder: Path, name: str, key: str, schema: pa.Schema) -> None:
-        """Open or create it; raises `WorldError` where it cannot be, or has other columns."""
-        self._name, self._key = name, key
+    def __init__(self, folder: Path, name: str, key: str, schema: pa.Schema, newest: str | None = None) -> None:
+        """Open or create it; raises `WorldError` where it cannot be, or has other columns.
+
+        Args:
+            folder: Of the store.
+            name: Of the table.
+            key: The column that tells rows apart.
+            schema: Its columns.
+            newest: A column of numbers: no row is replaced by one that has less there.
+        """
+        self._name, self._key, self._newest = name, key, newest
+        # A row that an earlier version wrote has none.
+        self._replaced = newest and f"target.{newest} IS NULL OR source.{newest} >= target.{newest}"
         try:
             self._table = self._opened(folder, schema)
             # Those of earlier processes count too: one that is often restarted would never put them together.
@@ -81,12 +92,15 @@ class KeyedTable:
         return self._table.schema
 
     def upsert(self, rows: list[dict[str, Any]]) -> None:
-        """Write rows; of several with one key the last one stays. Raises `WorldError`."""
+        """Write rows; of several with one key the newest stays, or the last one. Raises `WorldError`."""
+        if self._newest is not None:
+            rows = sorted(rows, key=itemgetter(self._newest))
         unique = {row[self._key]: row for row in rows}
         try:
             # In the order of the table that is there, to which columns may have been added.
             table = self._arrow(list(unique.values()))
-            merge = self._table.merge_insert(self._key).when_matched_update_all().when_not_matched_insert_all()
+            merge = self._table.merge_insert(self._key).when_matched_update_all(where=self._replaced)
+            merge = merge.when_not_matched_insert_all()
             merge.execute(table, on_bad_vectors="null")  # the schema fixed their lengths: only nulls are left
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error

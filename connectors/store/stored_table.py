@@ -23,10 +23,10 @@ class StoredTable:
     def __init__(self, folder: Path, table: Table) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or holds columns of other types."""
         self._json = [column.name for column in table.columns if isinstance(column.type, AnyJson)]
-        self._table = KeyedTable(folder, table.name, table.key, arrow_schema(table))
+        self._table = KeyedTable(folder, table.name, table.key, arrow_schema(table), table.newest)
 
     def upsert(self, rows: list[Row]) -> None:
-        """Write rows; of several with one key the last one stays. Raises `WorldError`."""
+        """Write rows; of several with one key the newest stays. Raises `WorldError`."""
         self._table.upsert([{**row, **{name: orjson.dumps(row[name]).decode() for name in self._json}} for row in rows])
 
     def obey(self, order: Order) -> None:

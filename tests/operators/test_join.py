@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,7 +71,7 @@ class Clocked:
         self.shard = self.made(pickle.loads(pickle.dumps(self.shard.snapshot())))
 
     def waiting(self) -> set[str]:
-        return {entry[0] for entry in self.shard.snapshot()["entries"]}
+        return {entry[0][0] for entry in self.shard.snapshot()["entries"]}
 
 
 @pytest.fixture
@@ -294,7 +295,7 @@ def test_a_snapshot_holds_only_plain_values(clocked: Clocked) -> None:
     clocked.give(*answers("c", POST), side("d", POST))
     state = clocked.shard.snapshot()
     assert len(state["entries"]) == 3
-    assert state["version"] == 2
+    assert state["version"] == 3
     assert is_plain(state)
 
 
@@ -303,14 +304,15 @@ def test_a_snapshot_of_version_1_which_kept_the_post_among_the_sides_is_gone_on_
     old.give(*answers("a", "text"), *answers("b", POST))
     state = old.shard.snapshot()
     entries = []
-    for global_id, deadline, is_out, fetched, plain in state["entries"]:
+    for (global_id, _), deadline, is_out, _, fetched, plain in state["entries"]:
         parts = dict(plain)
         if fetched is not None:
             parts[POST] = {"~record": "Side", "global_id": global_id, "stage": POST, "value": fetched["post"]}
             parts[POST] |= {"seconds": fetched["seconds"], "model": ""}
         entries.append((global_id, deadline, is_out, parts))
     new = Clocked()
-    new.shard = new.made({**state, "version": 1, "entries": entries})
+    new.shard = new.made({"version": 1, "entries": entries, "finished": ["c"]})
+    assert new.give(*answers("c")) == []
     records = new.give(side("a", "text"), side("b", POST))
     assert sorted(map(seen, records)) == [whole("a"), whole("b")]
     assert {record.fetch_seconds for record in records} == {0.5}
@@ -327,8 +329,85 @@ def test_a_snapshot_does_not_change_with_the_shard(clocked: Clocked) -> None:
 def test_only_the_last_finished_ids_are_remembered(clocked: Clocked) -> None:
     for number in range(3 * join._REMEMBERED):
         clocked.give(*answers(f"{number}"))
-    finished = clocked.shard.snapshot()["finished"]
-    assert finished == [f"{number}" for number in range(2 * join._REMEMBERED, 3 * join._REMEMBERED)]
+    known = [it[0] for it in clocked.shard.snapshot()["known"]]
+    assert known == [f"{number}" for number in range(2 * join._REMEMBERED, 3 * join._REMEMBERED)]
+
+
+# Revisions
+
+
+def coming(
+    global_id: str, ticket: int, *, failed: bool = False, tries: int = 0, edited: int | None = None
+) -> list[Part]:
+    """One arrival of a post with all of its sides."""
+    time = None if edited is None else datetime(2026, 1, edited, tzinfo=UTC)
+    made = [replace(it, ticket=ticket) for it in sides(global_id).values()]
+    if failed:
+        made = [replace(it, value=Failed("fetch", "FetchError", "HTTP 503")) for it in made]
+    return [Arrival(post(global_id, edited=time), None, 0.5, ticket, tries), *made]
+
+
+def revisions(records: list[Record]) -> list[tuple[str, int]]:
+    return [(it.post.global_id, it.revision) for it in records]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("tries", [0, 1])
+def test_a_post_that_failed_goes_out_again_as_the_next_revision(tries: int, backwards: bool) -> None:
+    clocked = Clocked()
+    assert revisions(clocked.give(*coming("a", 1, failed=True))) == [("a", 1)]
+    again = coming("a", 2, failed=True, tries=tries)
+    assert revisions(clocked.give(*(again[::-1] if backwards else again))) == [("a", 2)]
+    clocked.restart()
+    again = coming("a", 3, tries=2 * tries)
+    assert revisions(clocked.give(*(again[::-1] if backwards else again))) == [("a", 3)]
+    again = coming("a", 4, tries=3 * tries)
+    assert clocked.give(*(again[::-1] if backwards else again)) == []
+    assert clocked.waiting() == set()
+
+
+def test_a_post_that_lacked_a_side_goes_out_again(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text"))
+    assert revisions(clocked.wait(DEADLINE + LATE)) == [("a", 1)]
+    assert revisions(clocked.give(*coming("a", 2))) == [("a", 2)]
+
+
+def test_each_late_side_is_a_revision(clocked: Clocked) -> None:
+    clocked.give(*answers("a", "text", "cluster"))
+    assert revisions(clocked.wait(DEADLINE)) == [("a", 1)]
+    assert revisions(clocked.give(side("a", "text"))) == [("a", 2)]
+    clocked.restart()
+    assert revisions(clocked.give(side("a", "cluster"))) == [("a", 3)]
+
+
+def test_an_edit_goes_out_where_it_is_newer_than_what_is_known(clocked: Clocked) -> None:
+    assert revisions(clocked.give(*coming("a", 1))) == [("a", 1)]
+    assert revisions(clocked.give(*coming("a", 2, edited=5))) == [("a", 2)]
+    clocked.restart()
+    assert clocked.give(*coming("a", 3)) == []
+    assert clocked.give(*coming("a", 4, edited=5)) == []
+    assert clocked.give(*coming("a", 5, edited=4)) == []
+    assert revisions(clocked.give(*coming("a", 6, edited=6))) == [("a", 3)]
+    assert clocked.give(*coming("a", 7, edited=7, tries=1)) == [], "it was fetched again for an older reading"
+
+
+def test_two_comings_at_once_do_not_mix(clocked: Clocked) -> None:
+    first, second = coming("a", 1, failed=True), coming("a", 2)
+    mixed = [it for pair in zip(first, second, strict=True) for it in pair]
+    (record,) = clocked.give(*mixed)
+    assert all(isinstance(it.value, Failed) for it in record.sides.values())
+    assert clocked.waiting() == set()
+
+
+def test_what_failed_is_known_for_longer_than_what_did_not(clocked: Clocked) -> None:
+    clocked.give(*coming("a", 1, failed=True))
+    for number in range(3 * join._REMEMBERED):
+        clocked.give(*answers(f"{number}"))
+    assert revisions(clocked.give(*coming("a", 2))) == [("a", 2)]
+
+
+def test_a_further_try_of_a_forgotten_post_is_no_first_revision(clocked: Clocked) -> None:
+    assert revisions(clocked.give(*coming("a", 3, tries=2))) == [("a", 2)]
 
 
 def test_alarms_of_finished_posts_do_not_pile_up_behind_one_that_waits(clocked: Clocked) -> None:

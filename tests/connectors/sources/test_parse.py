@@ -55,6 +55,23 @@ def test_a_post_has_all_its_fields() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "edited"),
+    [
+        ("2026-01-02T03:04:05+00:00", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        (1767323045, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        (None, None),
+        ("", None),
+        (False, None),
+        (True, None),
+    ],
+)
+def test_the_time_of_an_edit_is_read_and_carried_along(value: Any, edited: datetime | None) -> None:
+    post = parsed(edited=value)
+    assert post.edited == edited
+    assert post.extra == {"edited": value}
+
+
 def test_only_id_and_url_are_needed() -> None:
     sent = message({"global_id": "1-reddit", "url": "1.png"})
     assert parse_post(sent) == Post("1-reddit", "1.png", sent)
@@ -126,6 +143,8 @@ def test_what_is_no_object_of_json_is_no_post(value: bytes, reason: str) -> None
         ({"ingestion_time": "Mon Dec 11 09:00:00 CET 2023"}, "ingestion_time is no time"),
         ({"ingestion_time": "Mon Foo 11 08:00:00 UTC 2023"}, "ingestion_time is no time"),
         ({"ingestion_time": -(2**63)}, "ingestion_time is no time"),
+        ({"edited": "yesterday"}, "edited is no time: 'yesterday'"),
+        ({"edited": []}, "edited must be a time, found an array"),
         ({"ingestion_time": True}, "ingestion_time must be a time, found a boolean"),
         ({"ingestion_time": [2023]}, "ingestion_time must be a time, found an array"),
     ],

@@ -62,3 +62,15 @@ def test_a_value_that_its_column_cannot_hold_is_null_and_said(
     assert rows == {"a": (None, "x"), "b": (2, None), "c": (3, "z")}
     told = capsys.readouterr().err.splitlines()
     assert [(it["key"], it["column"]) for it in map(orjson.loads, told)] == [("a", "n"), ("b", "text")]
+
+
+def test_a_row_is_not_replaced_by_an_older_one(tmp_path: Path) -> None:
+    lancedb.connect(tmp_path).create_table("t", pa.table({"id": ["old"]}, schema=SCHEMA.remove(1)))
+    table = KeyedTable(tmp_path, "t", "id", SCHEMA.append(pa.field("text", pa.string())), newest="n")
+    table.upsert([{"id": "a", "n": 3, "text": "third"}, {"id": "b", "n": 1, "text": "first"}])
+    table.upsert([{"id": "old", "n": 1, "text": "now it has one"}])
+    table.upsert([{"id": "a", "n": 2, "text": "second"}, {"id": "b", "n": 2, "text": "second"}])
+    table.upsert([{"id": "b", "n": 3, "text": "third"}, {"id": "b", "n": 2, "text": "again"}])
+    table.upsert([{"id": "a", "n": 3, "text": "third once more"}])
+    found = {row["id"]: (row["n"], row["text"]) for row in table.rows()}
+    assert found == {"a": (3, "third once more"), "b": (3, "third"), "old": (1, "now it has one")}

@@ -1,32 +1,55 @@
 """From a picture file's bytes to pixels, at a bounded cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from io import BytesIO
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from connectors.fetching.ground import over_ground
+from connectors.fetching.kinds import kind_of
 from connectors.fetching.outcomes import FetchError, Outcome
+from connectors.fetching.side_data import Bare, BoundedFile, SideDataError, bare, orientation_of
 from core.records import Pixels
 
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
 """What the web and cameras make. Pillow knows more; EPS, which it hands to Ghostscript to run, is not for strangers."""
 _SCALABLE: Final = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"})
 """Pillow's modes that can be scaled down well as they are, which takes less memory than colours of all pixels."""
-_MARKUP: Final = (b"<svg", b"<html", b"<!doctype", b"<?xml")
-_SNIFFED: Final = 512
-_SIGNATURES: Final = ((b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"GIF8", "GIF"), (b"RIFF", "WEBP"))
-_MAX_SCANS: Final = 100
+_TURNS: Final[Mapping[int, Image.Transpose]] = MappingProxyType(
+    {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+)
+"""What makes a picture upright, by EXIF's orientation."""
+_SLOW: Final = (b"P1", b"P2", b"P3", b"BM")
+"""Kinds that Pillow may decode in Python: numbers in words, and runs of a BMP."""
+_MOST_SLOW_BYTES: Final = 4 * 2**20
+_MOST_SCANS: Final = 100
 """Of a progressive JPEG, which is decoded once for each; encoders make about ten."""
+_MOST_SCANNED: Final = 10**9
+"""Pixels of all scans together."""
+_ENOUGH: Final = 0.75
+"""A file that is cut is still a picture where so much of its height is there, as viewers show it."""
 
 TakeRoom = Callable[[int], AbstractContextManager[object]]
 """Waits until so many pixels may be decoded."""
 
 
 def decode(data: bytes, *, max_pixels: int, max_side: int, room: TakeRoom = nullcontext) -> Pixels:
-    """Decode a picture: first frame, upright, RGB over white, at most `max_side` a side.
+    """Decode a picture: first frame, upright, RGB, at most `max_side` a side.
+
+    Clear ground becomes white, or what the picture is seen on best (`over_ground`). What else the file holds neither
+    costs nor matters.
 
     Returns:
         uint8 array of shape (height, width, 3).
@@ -36,47 +59,105 @@ def decode(data: bytes, *, max_pixels: int, max_side: int, room: TakeRoom = null
     """
     if not data:
         raise FetchError(Outcome.NOT_AN_IMAGE, "no bytes")
-    with _opened(data) as image:
-        width, height = image.size
-        if width * height > max_pixels:
+    if data.startswith(_SLOW) and len(data) > _MOST_SLOW_BYTES and _is_decoded_slowly(data):
+        raise FetchError(Outcome.TOO_LARGE, f"more than {_MOST_SLOW_BYTES} bytes in a form that takes long to decode")
+    try:
+        alone = bare(data)
+    except SideDataError as error:
+        raise FetchError(Outcome.TOO_LARGE, str(error)) from None
+    with _opened(alone.data) as image:
+        width, height = alone.canvas or image.size
+        if max(width * height, image.width * image.height) > max_pixels:
             raise FetchError(Outcome.TOO_LARGE, f"{width} by {height} pixels; at most {max_pixels} in all are decoded")
-        if image.format in {"JPEG", "MPO"} and data.count(b"\xff\xda") > _MAX_SCANS:
-            raise FetchError(Outcome.TOO_LARGE, f"a JPEG of more than {_MAX_SCANS} scans")
+        if image.format == "JPEG":
+            scans = alone.data.count(b"\xff\xda")
+            if scans > _MOST_SCANS or scans * width * height > _MOST_SCANNED:
+                raise FetchError(Outcome.TOO_LARGE, f"a JPEG of {scans} scans; at most {_MOST_SCANS} are decoded")
         with room(width * height):
             try:
-                return _pixels(image, max_side)
+                return _pixels(image, alone, max_side)
+            except FetchError:
+                raise
             except Exception as error:  # of many kinds, Pillow's own
                 reason = f"a broken {image.format} picture: {str(error) or type(error).__name__}"
                 raise FetchError(Outcome.BROKEN_IMAGE, reason) from error
 
 
-def _opened(data: bytes) -> Image.Image:
+def _is_decoded_slowly(data: bytes) -> bool:
+    """Whether a PPM or BMP is of a kind that Pillow decodes in Python."""
+    return not data.startswith(b"BM") or data[30:34] != bytes(4)
+
+
+def _opened(data: bytes) -> ImageFile.ImageFile:
     try:
-        return Image.open(BytesIO(data), formats=_FORMATS)
+        return Image.open(BoundedFile(data), formats=_FORMATS)
     except UnidentifiedImageError:
-        for signature, form in _SIGNATURES:
-            if data.startswith(signature):
-                raise FetchError(Outcome.BROKEN_IMAGE, f"a broken {form} picture: its head cannot be read") from None
-        raise FetchError(Outcome.NOT_AN_IMAGE, _what_it_is(data)) from None
-    except Image.DecompressionBombError:
-        raise FetchError(Outcome.TOO_LARGE, "far too many pixels to be decoded") from None
+        kind = kind_of(data)
+        if kind.is_read:
+            raise FetchError(Outcome.BROKEN_IMAGE, f"a broken {kind.name}: its head cannot be read") from None
+        raise FetchError(Outcome.NOT_AN_IMAGE, kind.name) from None
+    except (Image.DecompressionBombError, SideDataError) as error:
+        told = error if isinstance(error, SideDataError) else "far too many pixels to be decoded"
+        raise FetchError(Outcome.TOO_LARGE, str(told)) from None
     except Exception as error:
         raise FetchError(Outcome.BROKEN_IMAGE, f"a broken picture: {str(error) or type(error).__name__}") from error
 
 
-def _what_it_is(data: bytes) -> str:
-    start = data[:_SNIFFED].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith(_MARKUP):
-        return "SVG, which has no pixels" if b"<svg" in start else "a web page or other markup instead of a picture"
-    return f"no picture that can be read: it begins with {data[:16]!r}"
-
-
-def _pixels(image: Image.Image, max_side: int) -> Pixels:
-    image.draft("RGB", (max_side, max_side))  # lets a JPEG be decoded at a half or less
-    image.load()
-    upright = _scalable(ImageOps.exif_transpose(image))
+def _pixels(image: ImageFile.ImageFile, alone: Bare, max_side: int) -> Pixels:
+    loaded = _scalable(_loaded(image, alone.data, max_side))
+    if alone.canvas is not None and (loaded.size != alone.canvas or any(alone.at)):
+        loaded = _on_canvas(loaded, alone.canvas, alone.at)
+    # An AVIF is turned by Pillow's own reading of it, a TIFF by Pillow as it is loaded.
+    up = orientation_of(image.info.get("exif", b"")) if image.format == "AVIF" else alone.orientation
+    upright = loaded.transpose(_TURNS[up]) if up in _TURNS else loaded
     upright.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return np.asarray(_over_white(upright))
+    return np.asarray(over_ground(upright))
+
+
+def _loaded(image: ImageFile.ImageFile, data: bytes, max_side: int) -> Image.Image:
+    """The picture with its pixels; of a file that is cut, as much as there is."""
+    image.draft("RGB", (max_side, max_side))  # lets a JPEG be decoded at a half or less
+    try:
+        image.load()
+    except OSError as error:
+        missing = _missing_rows(image)
+        there = 1 - float(missing.mean())
+        is_jpeg = image.format == "JPEG"
+        is_seen_whole = is_jpeg and not there and data.count(b"\xff\xda") > 1  # progressive: coarse, but all of it
+        if there < _ENOUGH and not is_seen_whole:
+            reason = f"a broken {image.format} picture: {error}; {there:.0%} of it is there"
+            raise FetchError(Outcome.BROKEN_IMAGE, reason) from error
+        if is_jpeg:
+            ended = _opened(data + b"\xff\xd9")
+            ended.draft("RGB", (max_side, max_side))
+            ended.load()
+            return ended
+        cut = _scalable(image).convert("RGB")
+        mask = np.repeat(missing[:, None].astype(np.uint8) * 255, cut.width, axis=1)
+        cut.paste("white", mask=Image.fromarray(mask))
+        return cut
+    return image
+
+
+def _missing_rows(image: ImageFile.ImageFile) -> NDArray[np.bool_]:
+    """For each row whether the file ended before it was decoded: it is still zeros, and so are those after it."""
+    image.tile = []  # it has all that there is
+    try:
+        is_empty: NDArray[np.bool_] = np.equal(np.asarray(image).reshape(image.height, -1).max(axis=1), 0)
+    except (OSError, ValueError):  # nothing was
+        return np.ones(image.height, bool)
+    if image.format == "GIF":  # whose rows may come in four turns
+        return is_empty
+    if image.format == "BMP":  # whose rows begin at the bottom
+        return np.logical_and.accumulate(is_empty)
+    missing: NDArray[np.bool_] = np.logical_and.accumulate(is_empty[::-1])[::-1]
+    return missing
+
+
+def _on_canvas(part: Image.Image, size: tuple[int, int], at: tuple[int, int]) -> Image.Image:
+    canvas = Image.new("RGBA", size)
+    canvas.paste(part.convert("RGBA"), at)
+    return canvas
 
 
 def _scalable(image: Image.Image) -> Image.Image:
@@ -96,10 +177,3 @@ def _of_8_bits(image: Image.Image) -> Image.Image:
     scaled = values.astype(np.float32)
     scaled *= 255 / top
     return Image.fromarray(np.clip(scaled, 0, 255, out=scaled).astype(np.uint8))
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode in {"RGBA", "LA"}:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")

@@ -1,5 +1,6 @@
 """Pictures: fetched once, decoded once, before the fork."""
 
+import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -22,6 +23,11 @@ from core.records import Arrival, Failed, Pixels, Post
 from core.telemetry import DECODE_SECONDS, FETCH_BYTES, FETCH_SECONDS, FETCHES
 
 STAGE: Final = "fetch"
+
+_NEVER_FILES: Final = frozenset({"about", "blob", "data", "ftp", "javascript", "mailto", "urn"})
+"""Schemes that stand without `//` in URLs; other names with a colon may be files."""
+_HOST: Final = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.(?!png|jpe?g|gif|webp|avif)[A-Za-z]{2,24}(:[0-9]+)?/")
+"""A path that begins as the name of a host does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,10 @@ class Fetcher:
             return self._load(unquote(parts.path))
         if parts.scheme and "://" in url:
             raise FetchError(Outcome.UNSUPPORTED, f"no way to fetch {parts.scheme}://")
+        if parts.scheme in _NEVER_FILES:
+            raise FetchError(Outcome.UNSUPPORTED, f"no way to fetch {parts.scheme}:")
+        if url.startswith("//"):
+            raise FetchError(Outcome.UNSUPPORTED, "no scheme before //: expected https://")
         return self._load(url)
 
     def _load(self, name: str) -> bytes:
@@ -103,11 +113,17 @@ class Fetcher:
             raise FetchError(
                 Outcome.REFUSED, "a local path, and no folder is set where such may lie (MEMEWAX_FETCH_FOLDER)"
             )
-        path = (self._folder / name).resolve()
+        try:
+            path = (self._folder / name).resolve()
+            is_file = path.is_file()
+        except (OSError, ValueError):  # a name that is too long, or none at all
+            raise FetchError(Outcome.NOT_FOUND, "no file can have such a name") from None
         if not path.is_relative_to(self._folder):
             raise FetchError(Outcome.REFUSED, "a path outside the folder of the source")
-        if not path.is_file():
-            raise FetchError(Outcome.NOT_FOUND, "no such file")
+        if not is_file:
+            is_host = _HOST.match(name) is not None
+            hint = "; an address of the web begins with https://" if is_host else ""
+            raise FetchError(Outcome.NOT_FOUND, f"no such file{hint}")
         limit = self._limits.web.bytes
         with path.open("rb") as file:
             data = file.read(limit + 1)

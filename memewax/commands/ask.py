@@ -14,7 +14,7 @@ from rich.console import Console
 
 from core.errors import MemewaxError, SettingsError, WorldError
 from core.extras import needs_extra
-from core.records import Message
+from core.records import Message, Pixels
 from core.stranger_text import harmless, safe_json
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings, load_settings
@@ -26,8 +26,8 @@ AskFor = Callable[[QueryBody], QueryBody]
 
 _LARGEST_IMAGE: Final = 700_000
 """In base64 it fits a message of Kafka's default size."""
-_IMAGE_SIDE: Final = 1024
-"""Larger pictures are scaled down to this before they are sent; no image model here looks closer."""
+_SIDES: Final = (1024, 768, 512)
+"""Larger pictures are scaled down to one of these before they are sent; no image model here looks closer."""
 
 
 def ask(
@@ -59,7 +59,7 @@ def ask(
     if corpus is not None:
         common["corpus"] = corpus
     is_typed = sentence is None and image is None and sys.stdin.isatty()
-    subjects = _subjects(sentence, image, small=brokers is not None)
+    subjects = _subjects(sentence, image, settings, small=brokers is not None)
     answering = (
         _over_kafka(settings, brokers, queries_topic, answers_topic, timeout)
         if brokers
@@ -91,9 +91,9 @@ def _ask_one(answer_to: AskFor, body: QueryBody, settings: Settings, *, as_json:
         print_answer(answer)
 
 
-def _subjects(sentence: str | None, image: Path | None, *, small: bool) -> Iterator[QueryBody]:
+def _subjects(sentence: str | None, image: Path | None, settings: Settings, *, small: bool) -> Iterator[QueryBody]:
     if image is not None:
-        yield {"image": b64encode(_picture(image, small=small)).decode()}
+        yield {"image": b64encode(_picture(image, settings, small=small)).decode()}
     elif sentence is not None:
         yield {"text": sentence}
     elif sys.stdin.isatty():
@@ -123,24 +123,36 @@ def _typed() -> Iterator[str]:
             yield line
 
 
-def _picture(path: Path, *, small: bool) -> bytes:
+def _picture(path: Path, settings: Settings, *, small: bool) -> bytes:
+    """The file's bytes, or where it is to be small, a picture of what the flow sees of it."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise WorldError(f"{path}: {error.strerror}") from None
     if not small or len(data) <= _LARGEST_IMAGE:
         return data
+    from connectors.fetching.decode import decode
+    from connectors.fetching.outcomes import FetchError
+
+    for side in _SIDES:
+        try:
+            pixels = decode(data, max_pixels=settings.fetch_max_pixels, max_side=side)
+        except FetchError as error:
+            raise WorldError(f"{path} is no picture that can be read: {error}") from None
+        packed = _packed(pixels)
+        if len(packed) <= _LARGEST_IMAGE:
+            break
+    return packed
+
+
+def _packed(pixels: Pixels) -> bytes:
+    """A JPEG whose embedding differs from the picture's own by less than 0.0001."""
     from io import BytesIO
 
     from PIL import Image
 
-    try:
-        with Image.open(BytesIO(data)) as picture:
-            picture.thumbnail((_IMAGE_SIDE, _IMAGE_SIDE))
-            out = BytesIO()
-            picture.convert("RGB").save(out, "JPEG", quality=92)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise WorldError(f"{path} is no picture that can be read: {error}") from None
+    out = BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=92)
     return out.getvalue()
 
 

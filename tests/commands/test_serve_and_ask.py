@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import lancedb
+import numpy as np
 import orjson
 import pytest
 from PIL import Image
@@ -12,8 +13,11 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from connectors.fetching.decode import decode
 from connectors.store.posts_table import PostStore
 from core.stranger_text import harmless, safe_json
+from dataflows.all_settings import load_settings
+from memewax.commands.ask import _picture
 from tests.commands.typed import Done, Memewax
 from tests.corpora import make_corpus
 from tests.search.test_corpus import row
@@ -173,3 +177,18 @@ def test_an_error_does_not_end_a_session(
         done = memewax("ask", "--corpus", "nowhere")
     assert done.code == 0
     assert done.err.count("no corpus 'nowhere'") == 2
+
+
+def test_a_picture_that_is_made_small_is_what_the_flow_sees_of_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    noise = np.random.default_rng(5).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
+    noise[:, :300] = 0  # lies above once it is upright
+    Image.fromarray(noise).save(tmp_path / "turned.png", exif=exif)
+    file = tmp_path / "turned.png"
+    small = _picture(file, load_settings(), small=True)
+    assert len(small) < 700_000 < file.stat().st_size
+    seen = decode(small, max_pixels=10**8, max_side=400).astype(int)
+    expected = decode(file.read_bytes(), max_pixels=10**8, max_side=400).astype(int)
+    assert seen.shape == expected.shape == (400, 300, 3)
+    assert np.abs(seen - expected).mean() < 6

@@ -317,3 +317,25 @@ def test_a_setting_that_is_no_network_ends_the_start(monkeypatch: pytest.MonkeyP
 def _started(url: str) -> Iterator[Arrival]:
     for item in fetching(load_settings(source="posts.jsonl")).start([post(url=url)]):
         yield item if isinstance(item, Arrival) else item.result()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("data:image/png;base64," + "iVBORw0KGgo" * 500, "no way to fetch data:"),
+        ("mailto:me@example.org", "no way to fetch mailto:"),
+        ("//host.example/x.png", "no scheme before //: expected https://"),
+        ("host.example/x.png", "no such file; an address of the web begins with https://"),
+        ("pictures/x.png", "no such file"),
+        ("x" * 5000, "no file can have such a name"),
+        ("a\0b", "no file can have such a name"),
+        (".env", "no picture that can be read: expected PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM"),
+    ],
+)
+def test_a_reason_says_what_is_wrong_and_nothing_of_this_machine(tmp_path: Path, url: str, reason: str) -> None:
+    (tmp_path / ".env").write_text("PASSWORD=hunter2")
+    fetcher = Fetcher(LIMITS, tmp_path, HERE)
+    picture = fetcher.fetch(post(url=url)).picture
+    fetcher.close()
+    assert isinstance(picture, Failed)
+    assert picture.reason == reason

@@ -121,6 +121,7 @@ def _oddities() -> Iterator[Works]:
     yield Works(
         "with_broken_exif.jpg", _file(two, "JPEG", quality=100, subsampling=0, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     )
+    yield Works("with_text.png", _with_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(2**24), 9)))
     yield Works("with_more_behind.png", _file(two) + b"<script>" + bytes(1000))
     yield Works("wide.png", _file(Image.new("RGB", (20_000, 1), RED)), (2560, 1), (RED, RED))
     yield Works("large.png", _file(_halves("L", 0, 255, 5000)), (2560, 2560), (BLACK, WHITE))
@@ -159,9 +160,6 @@ def _bombs() -> Iterator[Fails]:
     yield Fails("giga.ppm", b"P6 60000 60000 255\n", Outcome.TOO_LARGE, "far too many pixels")
     yield Fails("giga.bmp", _bmp(60_000, 60_000), Outcome.TOO_LARGE, "far too many pixels")
     yield Fails("scans.jpg", progressive[:-2] + last_scan * 10_000 + b"\xff\xd9", Outcome.TOO_LARGE, "scans")
-    yield Fails(
-        "text.png", _with_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(2**24), 9)), Outcome.BROKEN_IMAGE, "broken"
-    )
     yield Fails("large_file.png", _file(Image.new("L", (8, 8))) + bytes(32 * 2**20), Outcome.TOO_LARGE, "bytes")
 
 
@@ -175,6 +173,8 @@ def _no_pictures() -> Iterator[Fails]:
         "paper.pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
         "program.eps": postscript,
         "film.mp4": b"\0\0\0 ftypisom\0\0\2\0isomiso2avc1mp41",
+        "phone.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40),
+        "new.jxl": b"\xff\x0a" + bytes(40),
         "archive.zip": b"PK\3\4" + bytes(40),
         "packed.svgz": gzip.compress(drawing),
         "noise": random.Random(2).randbytes(1000),
@@ -184,8 +184,15 @@ def _no_pictures() -> Iterator[Fails]:
     yield Fails("page.jpg", page, Outcome.NOT_AN_IMAGE, "a web page")
     yield Fails("drawing.svg", drawing, Outcome.NOT_AN_IMAGE, "SVG")
     yield Fails("drawing.png", drawing.partition(b"\n")[2], Outcome.NOT_AN_IMAGE, "SVG")
+    named = {
+        "paper.pdf": "a PDF document",
+        "film.mp4": "a video (MP4 or MOV)",
+        "archive.zip": "a ZIP archive",
+        "phone.heic": "a HEIC picture",
+        "new.jxl": "a JPEG XL picture",
+    }
     for name, data in others.items():
-        yield Fails(name, data, Outcome.NOT_AN_IMAGE, "begins with")
+        yield Fails(name, data, Outcome.NOT_AN_IMAGE, named.get(name, "expected PNG"))
 
 
 # How they are made

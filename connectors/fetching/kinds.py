@@ -1,0 +1,71 @@
+"""What a file is that is no picture which can be read, by how it begins; never by what it says."""
+
+from dataclasses import dataclass
+from typing import Final
+
+_SNIFFED: Final = 512
+_MARKUP: Final = (b"<svg", b"<html", b"<!doctype", b"<?xml")
+_READ: Final = (
+    (b"\x89PNG", "PNG picture"),
+    (b"\xff\xd8\xff", "JPEG picture"),
+    (b"GIF8", "GIF picture"),
+    (b"II*\0", "TIFF picture"),
+    (b"MM\0*", "TIFF picture"),
+)
+_OTHERS: Final = (
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript program"),
+    (b"\x1a\x45\xdf\xa3", "a WebM or Matroska video"),
+    (b"FLV\x01", "a Flash video"),
+    (b"OggS", "an Ogg video or sound"),
+    (b"ID3", "a sound"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"8BPS", "a Photoshop picture"),
+    (b"\0\0\1\0", "an icon"),
+    (b"{", "JSON or other text"),
+    (b"[", "JSON or other text"),
+)
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file is."""
+
+    name: str
+    is_read: bool = False
+    """Whether a whole one of its kind could be read."""
+
+
+def kind_of(data: bytes) -> Kind:
+    """Name what begins so; nothing of its contents is repeated, which may be anybody's secrets."""
+    for signature, name in _READ:
+        if data.startswith(signature):
+            return Kind(name, is_read=True)
+    if data.startswith(b"RIFF"):
+        form = data[8:12]
+        return Kind("WEBP picture", is_read=True) if form in {b"", b"WEBP"} else Kind("a video or sound (AVI or WAV)")
+    if data[4:8] == b"ftyp":
+        return _of_boxes(data[8:12])
+    start = data[:_SNIFFED].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(_MARKUP):
+        return Kind(
+            "SVG, which has no pixels" if b"<svg" in start else "a web page or other markup instead of a picture"
+        )
+    for signature, name in _OTHERS:
+        if data.startswith(signature):
+            return Kind(f"{name}, which is not read: {_WANTED}")
+    return Kind(f"no picture that can be read: {_WANTED}")
+
+
+_WANTED: Final = "expected PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM"
+
+
+def _of_boxes(brand: bytes) -> Kind:
+    if brand == b"avif":
+        return Kind("AVIF picture", is_read=True)
+    name = "a HEIC picture" if brand in _HEIC_BRANDS else "a video (MP4 or MOV)"
+    return Kind(f"{name}, which is not read: {_WANTED}")

@@ -32,7 +32,7 @@ _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FileKind:
     """What a file is."""
 
     name: str
@@ -40,32 +40,36 @@ class Kind:
     """Whether a whole one of its kind could be read."""
 
 
-def kind_of(data: bytes) -> Kind:
+def kind_of(data: bytes) -> FileKind:
     """Name what begins so; nothing of its contents is repeated, which may be anybody's secrets."""
     for signature, name in _READ:
         if data.startswith(signature):
-            return Kind(name, is_read=True)
+            return FileKind(name, is_read=True)
     if data.startswith(b"RIFF"):
         form = data[8:12]
-        return Kind("WEBP picture", is_read=True) if form in {b"", b"WEBP"} else Kind("a video or sound (AVI or WAV)")
+        return (
+            FileKind("WEBP picture", is_read=True)
+            if form in {b"", b"WEBP"}
+            else FileKind("a video or sound (AVI or WAV)")
+        )
     if data[4:8] == b"ftyp":
         return _of_boxes(data[8:12])
     start = data[:_SNIFFED].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(_MARKUP):
-        return Kind(
+        return FileKind(
             "SVG, which has no pixels" if b"<svg" in start else "a web page or other markup instead of a picture"
         )
     for signature, name in _OTHERS:
         if data.startswith(signature):
-            return Kind(f"{name}, which is not read: {_WANTED}")
-    return Kind(f"no picture that can be read: {_WANTED}")
+            return FileKind(f"{name}, which is not read: {_WANTED}")
+    return FileKind(f"no picture that can be read: {_WANTED}")
 
 
 _WANTED: Final = "expected PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM"
 
 
-def _of_boxes(brand: bytes) -> Kind:
+def _of_boxes(brand: bytes) -> FileKind:
     if brand == b"avif":
-        return Kind("AVIF picture", is_read=True)
+        return FileKind("AVIF picture", is_read=True)
     name = "a HEIC picture" if brand in _HEIC_BRANDS else "a video (MP4 or MOV)"
-    return Kind(f"{name}, which is not read: {_WANTED}")
+    return FileKind(f"{name}, which is not read: {_WANTED}")

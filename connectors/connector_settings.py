@@ -8,7 +8,7 @@ from pydantic_settings import NoDecode
 
 from connectors.endpoint import Endpoint, SourceOptions
 from connectors.endpoints import DEAD_LETTERS_TO, EVENTS_TO, POSTS_FROM, RECORDS_TO
-from core.settings import Group, one_or_list, split_at_commas
+from core.settings import LONGEST_WAIT, Group, one_or_list, split_at_commas
 
 
 class SourceSettings(Group):
@@ -105,6 +105,20 @@ class FetchSettings(Group):
         ge=1,
         le=20,
         description="Requests for one picture where one fails that may succeed later: a busy server, a broken connection.",
+    )
+
+    retry_tries: int = Field(
+        12,
+        ge=0,
+        le=100,
+        description="Further tries, later and later, for a picture that could not be fetched and may yet be there: after 2 s, 4 s, 8 s and so on, at most an hour; 0: none.",
+    )
+
+    retry_wait_seconds: float = Field(
+        10.0,
+        ge=0,
+        le=LONGEST_WAIT,
+        description="At the end of its sources a run waits so long for such tries; the next run makes those that are left.",
     )
 
     fetch_max_pixels: int = Field(

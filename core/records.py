@@ -68,6 +68,8 @@ class Failed:
     """Name of the exception's class."""
     reason: str
     """Shortened where it is long: it may quote what a stranger wrote."""
+    may_pass: bool = False
+    """Whether it may end otherwise some time later."""
 
     def __post_init__(self) -> None:
         if len(self.reason) > LONGEST_REASON:

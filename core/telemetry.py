@@ -34,6 +34,8 @@ SERVICE_REQUESTS = Counter("memewax_service_requests", "Requests to a service", 
 SERVICE_WAIT = Counter("memewax_service_wait_seconds", "Waited as a service asks, or to ask again", ["service"])
 FETCH_BYTES = Counter("memewax_fetch_bytes", "Bytes of pictures fetched")
 FETCH_RETRIES = Counter("memewax_fetch_retries", "Further tries to fetch a picture")
+RETRIES = Counter("memewax_retries", "Pictures fetched again later, by what came of it", ["outcome"])
+RETRY_WAITING = Gauge("memewax_retry_waiting", "Posts whose picture will be fetched again", multiprocess_mode="livesum")
 FETCH_CONNECTIONS = Counter("memewax_fetch_connections", "Connections made to fetch pictures")
 DECODE_SECONDS = Histogram("memewax_decode_seconds", "Time to decode one picture", buckets=_SECONDS)
 FETCH_WAITING = Gauge("memewax_fetch_waiting", "Posts being fetched ahead", multiprocess_mode="livesum")

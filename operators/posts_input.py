@@ -39,6 +39,8 @@ def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fet
         fetched or fetching(settings),
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
+        tries=settings.retry_tries,
+        wait_seconds=settings.retry_wait_seconds,
         parts=parts,
     )
     either = split("valid", read("input", flow, source), lambda item: isinstance(item, Arrival))

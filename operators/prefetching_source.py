@@ -1,7 +1,7 @@
 """The input of a flow: posts with their pictures, fetched ahead while the models are busy.
 
 A unit goes into the flow when all of it is there, whole and in order; the snapshot is the position after the last one
-that did.
+that did, and the posts whose picture is to be fetched again. These come a second time where it is there at last.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.fetching.fetch import Fetching
 from connectors.fetching.prefetch import Bound, ParsedItem, PrefetchQueue
+from connectors.fetching.retries import Retries
 from connectors.sources.parse import STAGE
 from connectors.sources.source import Position, Source
 from core import drain
@@ -24,6 +25,8 @@ from operators.steps import reported
 
 _IDLE: Final = timedelta(milliseconds=50)
 _SOON: Final = timedelta(milliseconds=2)
+_LONGEST_TRY: Final = 600.0
+"""Seconds: a fetch ends sooner, by its own limits."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         fetching: How pictures are fetched.
         max_posts: Posts of one worker that may be fetched ahead, beyond one unit a part.
         max_bytes: Bytes of their pictures that may wait.
+        tries: To make later for a picture that may yet be there.
+        wait_seconds: To wait for these at the end of the source.
         should_stop: Whether the source is to end where it is.
         parts: Told of the parts that this process opens.
     """
@@ -56,6 +61,8 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         *,
         max_posts: int,
         max_bytes: int,
+        tries: int = 0,
+        wait_seconds: float = 0.0,
         should_stop: Callable[[], bool] = drain.is_asked,
         parts: OpenParts | None = None,
     ) -> None:
@@ -63,6 +70,8 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         self._source = source
         self._fetching = fetching
         self._should_stop = should_stop
+        self._tries = tries
+        self._wait_seconds = wait_seconds
         self._workers = PerWorker(lambda: _Worker(Bound(max_posts, max_bytes)))
 
     @reported
@@ -76,7 +85,8 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         worker = self._workers.mine()
         position = resume_state["position"] if resume_state else None
         queue = PrefetchQueue(self._source.open(for_part, position), self._fetching, worker.bound)
-        part = _Part(queue, position, worker, self._should_stop, self._parts)
+        retries = Retries(self._fetching, self._tries, resume_state.get("retries") if resume_state else None)
+        part = _Part(queue, retries, position, worker, self._should_stop, self._parts, self._wait_seconds)
         worker.parts.append(part)
         worker.rounds.parts.append(part)
         return part
@@ -86,12 +96,17 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
     def __init__(
         self,
         queue: PrefetchQueue,
+        retries: Retries,
         position: Position | None,
         worker: _Worker,
         should_stop: Callable[[], bool],
         parts: OpenParts,
+        wait_seconds: float,
     ) -> None:
         self.queue = queue
+        self._retries = retries
+        self._wait_seconds = wait_seconds
+        self._wait_until: float | None = None
         self.given = 0
         self.left = 0
         self._position = position
@@ -107,15 +122,22 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
             raise self._ended()
         queue, now = self.queue, datetime.now(UTC)
         queue.fill()
-        if not queue.units:
-            if queue.reader.ended:
+        self._retries.begin()
+        if not queue.units and not self._retries.is_ready():
+            if queue.reader.ended and not self._waits(now.timestamp()):
                 raise self._ended()
             self._awake = now + _IDLE
             return []
-        unit = queue.units[0]
         if not self._worker.rounds.ask(self):
             self._awake = now
             return []
+        if self._retries.is_ready():
+            self._awake = datetime.now(UTC)
+            again = [_numbered(arrival, tries) for arrival, tries in self._retries.take()]
+            if again:
+                self.given = self._worker.rounds.give()
+            return again
+        unit = queue.units[0]
         # Parts in order: the first one waits for all of its pictures. Without an order nobody waits for another.
         if not unit.is_ready() and not (unit.turn is not None and unit.wait(_IDLE.total_seconds())):
             self._awake = datetime.now(UTC) + _SOON
@@ -126,6 +148,9 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self.left = unit.left
         self._awake = datetime.now(UTC)
         items = [_numbered(item) for item in unit.result()]
+        for item in items:
+            if isinstance(item, Arrival):
+                self._retries.note(item)
         self._count(items)
         return items
 
@@ -134,13 +159,14 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
 
     @reported
     def snapshot(self) -> dict[str, Any]:
-        return {"version": 1, "position": self._position}
+        return {"version": 2, "position": self._position, "retries": self._retries.state()}
 
     @reported
     def close(self) -> None:
         self._worker.parts.remove(self)
         self._worker.rounds.parts.remove(self)
         self.queue.close()
+        self._retries.close()
 
     @property
     def turn(self) -> int | None:
@@ -150,8 +176,14 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         return None if self.queue.is_idle or self.queue.reader.ended else self.queue.reader.turn
 
     def is_ready(self) -> bool:
-        """Whether its next unit is there."""
-        return self.queue.is_ready()
+        """Whether it has something to give."""
+        return self.queue.is_ready() or self._retries.is_ready()
+
+    def _waits(self, now: float) -> bool:
+        """Whether a try is due within the time that the end of the source waits for it."""
+        if self._wait_until is None:
+            self._wait_until = now + self._wait_seconds
+        return self._retries.next_due() <= self._wait_until and now <= self._wait_until + _LONGEST_TRY
 
     def _ended(self) -> StopIteration:
         self._parts.end()

@@ -66,7 +66,7 @@ class Buckets:
             reason = f"{type(error).__name__}: {error}"
             if not is_ours:
                 reason += "; read as anybody may, since MEMEWAX_FETCH_ALLOW does not name the bucket"
-            raise FetchError(Outcome.UNREACHABLE, reason) from error
+            raise FetchError(Outcome.UNREACHABLE, reason, again=isinstance(error, ConnectionError)) from error
         if len(data) > self._max_bytes:
             raise FetchError(Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes")
         return data

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -23,6 +23,9 @@ from core.records import Arrival, Failed, Pixels, Post
 from core.telemetry import DECODE_SECONDS, FETCH_BYTES, FETCH_SECONDS, FETCHES
 
 STAGE: Final = "fetch"
+_OF_HALF_A_FILE: Final = frozenset({Outcome.BROKEN_IMAGE, Outcome.NOT_AN_IMAGE})
+_FRESH_SECONDS: Final = 60.0
+"""A file that changed so lately may still be written to."""
 
 _NEVER_FILES: Final = frozenset({"about", "blob", "data", "ftp", "javascript", "mailto", "urn"})
 """Schemes that stand without `//` in URLs; other names with a colon may be files."""
@@ -78,7 +81,7 @@ class Fetcher:
                 picture = self._decode(data)
         except Exception as error:
             outcome = outcome_of(error)
-            picture = Failed.of(STAGE, error)
+            picture = replace(Failed.of(STAGE, error), may_pass=self._may_pass(post, error))
         FETCHES.labels(outcome).inc()
         return Arrival(post, picture, time.perf_counter() - start)
 
@@ -86,6 +89,22 @@ class Fetcher:
         """End its threads when they have done what was begun, and its connections."""
         self._turns.close()
         self._web.close()
+
+    def _may_pass(self, post: Post, error: Exception) -> bool:
+        """Whether a try some time later may end otherwise: also where a file is being written just now."""
+        if not isinstance(error, FetchError):
+            return False
+        return error.may_pass or (error.outcome in _OF_HALF_A_FILE and self._is_fresh(post.url))
+
+    def _is_fresh(self, url: str) -> bool:
+        parts = _split(url)
+        if self._folder is None or parts is None or (parts.scheme != "file" and "://" in url):
+            return False
+        try:
+            changed = (self._folder / (unquote(parts.path) if parts.scheme == "file" else url)).stat().st_mtime
+        except (OSError, ValueError):
+            return False
+        return abs(time.time() - changed) < _FRESH_SECONDS
 
     def _decode(self, data: bytes) -> Pixels:
         return decode(data, max_pixels=self._limits.pixels, max_side=self._limits.side, room=self._room.of)

@@ -40,6 +40,11 @@ class FetchError(BadRecordError):
         self.after = after
         """Seconds to wait before it, where the server said so."""
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether a try some time later may end otherwise."""
+        return self.again or self.outcome is Outcome.TIMEOUT
+
 
 def outcome_of(error: BaseException) -> Outcome:
     """The label of a fetch that raised `error`."""

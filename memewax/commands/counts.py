@@ -21,6 +21,8 @@ class RunCounts:
     partial: int = 0
     updated: int = 0
     duplicates: int = 0
+    retry_waiting: int = 0
+    """Posts whose picture will be fetched again."""
     dead_letters: int = 0
     clusters: int = 0
     lag: int = 0
@@ -60,6 +62,7 @@ def read_counts(folder: Path) -> RunCounts:
         partial=int(outcomes["partial"]),
         updated=int(outcomes["updated"]),
         duplicates=int(sums["memewax_duplicates_total"]),
+        retry_waiting=int(sums["memewax_retry_waiting"]),
         dead_letters=int(sums["memewax_dead_letters_total"]),
         clusters=int(sums["memewax_clusters"]),
         lag=int(sums["memewax_source_lag"]),

@@ -26,6 +26,10 @@ class RunSummary:
     """Records for which every side had answered, be it with a failure."""
     partial: int
     """Records that went out at the deadline without some side."""
+    updated: int
+    """Records that went out again, as a later revision."""
+    retry_waiting: int
+    """Posts whose picture the next run fetches again."""
     dead_letters: int
     clusters: int
     """Clusters alive at the end."""
@@ -91,6 +95,8 @@ def summary_of(ended: Ended) -> RunSummary:
         posts=counts.posts,
         joined=counts.joined,
         partial=counts.partial,
+        updated=counts.updated,
+        retry_waiting=counts.retry_waiting,
         dead_letters=counts.dead_letters,
         clusters=counts.clusters,
         seconds=round(ended.seconds, 3),

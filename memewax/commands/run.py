@@ -36,9 +36,16 @@ def run(
     summary = summary_of(ended)
     if as_json:
         sys.stdout.write(orjson.dumps(asdict(summary)).decode() + "\n")
-    if summary.posts or summary.dead_letters or ended.drained:
+    if summary.posts or summary.updated or summary.dead_letters or ended.drained:
         told = f"{summary.joined + summary.partial:,} records, {summary.dead_letters:,} dead letters"
+        told += f", {summary.updated:,} records again" if summary.updated else ""
         rest = "; stopped, and the same command goes on" if ended.drained else ""
         print(f"memewax: {told} in {summary.seconds:,.1f} s{rest}", file=sys.stderr)
     else:
         print(f"memewax: nothing new since the last run; delete {folder} to begin anew", file=sys.stderr)
+    if summary.retry_waiting:
+        print(
+            f"memewax: of {summary.retry_waiting:,} posts the picture may yet be there: "
+            "run the same command later, and it is fetched again",
+            file=sys.stderr,
+        )

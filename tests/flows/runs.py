@@ -111,6 +111,7 @@ class Flow:
             "file_block_bytes": 512,
             "read_batch": 4,
             "threads": 1,
+            "retry_wait_seconds": 0,
             **settings,
         }
         self.seconds = seconds

@@ -343,16 +343,16 @@ def test_failed_pictures_take_no_bytes() -> None:
 def test_a_snapshot_is_the_position_after_the_last_unit_handed_out() -> None:
     parts = built(ahead(Listed([["a"], ["b"], ["c"]])))
     part = parts["0"]
-    assert part.snapshot() == {"version": 1, "position": None}
+    assert part.snapshot() == {"version": 2, "position": None, "retries": []}
     one_round(parts)
-    assert part.snapshot() == {"version": 1, "position": {"next": 1}}
+    assert part.snapshot() == {"version": 2, "position": {"next": 1}, "retries": []}
 
 
 def test_a_snapshot_keeps_the_position_where_nothing_was_handed_out_since() -> None:
     source = Listed([["a"], ["b"]])
     part = built(ahead(source, Hand()), {"0": {"version": 1, "position": {"next": 1}}})["0"]
     part.next_batch()
-    assert part.snapshot() == {"version": 1, "position": {"next": 1}}
+    assert part.snapshot() == {"version": 2, "position": {"next": 1}, "retries": []}
 
 
 def test_a_drain_ends_every_part_where_it_is() -> None:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import lancedb
 import numpy as np
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.store import posts_table as store
+from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from core.errors import WorldError, first_line
 from core.merges import Merges
 from core.records import ClusterEvent
@@ -150,15 +150,18 @@ def _rows(
     """Some columns of a table, those that an older store does not have as None."""
     if not (folder / f"{store.TABLE}.lance").is_dir():
         raise WorldError(f"{folder} is no store: name the folder that memewax wrote to with --store")
-    try:
-        database = lancedb.connect(folder)
-        if not (folder / f"{table}.lance").is_dir():
-            return []
-        opened = database.open_table(table)
-        there = [column for column in columns if column in opened.schema.names]
-        query = opened.search().select(there)
+    if not (folder / f"{table}.lance").is_dir():
+        return []
+
+    def read() -> list[dict[str, Any]]:
+        found = opened(folder).open_table(table)
+        query = found.search().select([column for column in columns if column in found.schema.names])
         query = query.where(where) if where else query
-        rows: list[dict[str, Any]] = query.limit(limit or max(1, opened.count_rows())).to_arrow().to_pylist()
-    except (OSError, RuntimeError, ValueError) as error:
+        rows: list[dict[str, Any]] = query.limit(limit or max(1, found.count_rows())).to_arrow().to_pylist()
+        return rows
+
+    try:
+        rows = read_latest(read)
+    except READ_ERRORS as error:
         raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
     return [dict.fromkeys(columns) | row for row in rows]

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from connectors.store.store_folder import READ_ERRORS, read_latest
 from core.errors import WorldError, first_line
 from search.corpus_layout import layout_of, vectors_of
 from search.corpus_store import beside, identity, made_id, open_table
@@ -108,15 +109,11 @@ class Corpus:
         Costs the look at one number where nothing changed. Raises `WorldError` where the corpus is gone.
         """
         try:
-            self._follow_its_folder()
-            self._table.checkout_latest()
-            version = self._table.version
-            if version == self._version:
-                return 0
-            changes = self._read_changes()
-        except (OSError, RuntimeError, ValueError) as error:
+            changes = read_latest(self._follow)
+        except READ_ERRORS as error:
             raise WorldError(f"the corpus {self.name!r} cannot be read: {first_line(error)}") from error
-        self._version = version
+        if not changes:
+            return 0
         self._index = self._choice.suited(self._index)
         self.model = self.model or self._layout.model(self._table)
         if self._projection is not None and self.model and self._projection.model != self.model:
@@ -179,6 +176,20 @@ class Corpus:
         self._identity = found
         if made != made_id(self._table):
             self._begin()
+
+    def _follow(self) -> int:
+        self._follow_its_folder()
+        self._table.checkout_latest()
+        version, last_row = self._table.version, self._last_row
+        if version == self._version:
+            return 0
+        try:
+            changes = self._read_changes()
+        except BaseException:
+            self._last_row = last_row  # what was not taken in is read again
+            raise
+        self._version = version
+        return changes
 
     def _read_changes(self) -> int:
         # Rows have places that only ever grow: what is new or changed, or was moved by compaction, lies beyond the

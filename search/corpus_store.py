@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
-import lancedb
-
+from connectors.store.store_folder import opened
 from core.errors import WorldError
 from search.corpus_layout import MADE_KEY, NO_CORPORA, POSTS, layout_of
 
@@ -15,7 +14,7 @@ def corpus_names(store: Path) -> list[str]:
     """The corpora in a store."""
     if not store.is_dir():
         return []
-    return sorted({*lancedb.connect(store).list_tables(limit=_TABLES).tables} - NO_CORPORA)
+    return sorted({*opened(store).list_tables(limit=_TABLES).tables} - NO_CORPORA)
 
 
 def usual_corpus(store: Path) -> str:
@@ -53,7 +52,7 @@ def open_table(store: Path, name: str) -> Any:
         remedy = "memewax run fills it" if name == POSTS else "memewax corpus load makes one"
         remedy += ", --corpus asks another" if names else ""
         raise WorldError(f"no corpus {name!r} in {store}: {there}; {remedy}")
-    return lancedb.connect(store).open_table(name)
+    return opened(store).open_table(name)
 
 
 def identity(store: Path, name: str) -> tuple[int, int]:

@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import lancedb
 import numpy as np
 
 from connectors.store.keyed_table import KeyedTable
+from connectors.store.store_folder import opened
 from core.errors import SettingsError, WorldError
 from core.locks import locked
 from core.records import Vector
@@ -95,7 +95,7 @@ def drop_corpus(store: Path, name: str) -> None:
     check_name(name)
     open_table(store, name)
     with alone(store, name):
-        lancedb.connect(store).drop_table(name)
+        opened(store).drop_table(name)
         shutil.rmtree(beside(store, name), ignore_errors=True)
 
 

@@ -1,10 +1,16 @@
-"""The folder of a store, opened with bounded caches."""
+"""The folder of a store, opened with bounded caches, and read while its writer puts its tables together."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import lancedb
 
+T = TypeVar("T")
+
+READ_ERRORS: Final = (OSError, RuntimeError, ValueError)
+"""What LanceDB raises where it cannot read."""
+_TRIES: Final = 3
 _INDEX_CACHE: Final = 64 * 2**20
 _METADATA_CACHE: Final = 64 * 2**20
 """Bytes. LanceDB's own bounds are 6 GB and 1 GB: it keeps what it knows of each version, and a writer makes many."""
@@ -14,3 +20,13 @@ def opened(folder: Path) -> Any:
     """The database in a folder, with caches of its own."""
     session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
     return lancedb.connect(folder, session=session)
+
+
+def read_latest(read: Callable[[], T]) -> T:
+    """What `read` gives of the latest version; asked again where it fails, since its files may have been dropped."""
+    for _ in range(_TRIES - 1):
+        try:
+            return read()
+        except READ_ERRORS:
+            continue
+    return read()

@@ -7,13 +7,12 @@ from typing import Any, Final
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS
 from connectors.store.keyed_table import put_together
-from connectors.store.store_folder import opened
+from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from core.errors import WorldError, first_line
 
 KEYS: Final = {POSTS: "global_id", CLUSTERS.name: CLUSTERS.key, "answers": "id", "results": "id"}
 """Tables that flows write, and their keys."""
 _FLOW: Final = (POSTS, CLUSTERS.name)
-_ERRORS: Final = (OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ def compact_store(store: Path) -> str:
         for name, table in _tables(store).items():
             if name in _FLOW:
                 put_together(table, KEYS[name])
-    except _ERRORS as error:
+    except READ_ERRORS as error:
         raise WorldError(f"{store} cannot be put together: {first_line(error)}") from None
     files, size = _size(store)
     return f"from {before[1] / 1e6:,.1f} MB in {before[0]:,} files to {size / 1e6:,.1f} MB in {files:,}"
@@ -49,8 +48,8 @@ def compact_store(store: Path) -> str:
 def facts_of(store: Path) -> list[TableFacts]:
     """Look at each table of flows, reading its keys; raises `WorldError` where there is none or one cannot be read."""
     try:
-        found = [_facts(store, name, table) for name, table in _tables(store).items()]
-    except _ERRORS as error:
+        found = read_latest(lambda: [_facts(store, name, table) for name, table in _tables(store).items()])
+    except READ_ERRORS as error:
         raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
     if not found:
         raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store")

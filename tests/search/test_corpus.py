@@ -8,6 +8,7 @@ from typing import Any
 
 import lancedb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from connectors.sinks.rows import row_of
@@ -211,3 +212,23 @@ def test_a_corpus_that_was_dropped_is_told(posts: PostStore, folder: Path) -> No
     lancedb.connect(folder).drop_table("posts")
     with pytest.raises(WorldError, match="no corpus 'posts' in"):
         corpus.refresh()
+
+
+def test_a_reader_whose_files_are_dropped_amid_a_look_looks_again(
+    posts: PostStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer puts the table together between the version that a reader took and its rows."""
+    posts.upsert([row(f"{number}", number) for number in range(8)])
+    corpus = Corpus.open(folder, "posts")
+    posts.upsert([row("new", 0), row("3", 5, now="2026-01-02")])
+    real, failures = Corpus._take_in, iter([RuntimeError("not found"), OSError("gone")])
+
+    def dropped(self: Corpus, batch: pa.RecordBatch) -> int:
+        if failure := next(failures, None):
+            posts.compact()
+            raise failure
+        return real(self, batch)
+
+    monkeypatch.setattr(Corpus, "_take_in", dropped)
+    assert corpus.refresh() == 2
+    assert (corpus.count(), ids(corpus, 0, 1)) == (9, ids(Corpus.open(folder, "posts"), 0, 1))

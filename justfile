@@ -68,6 +68,10 @@ overhead *args: setup
 similarity *args: setup
     .venv/bin/memewax bench similarity --json {{ args }}
 
+# What a store and its writer weigh while a million posts come.
+growth *args="--posts 1000000": setup
+    .venv/bin/memewax bench growth --json {{ args }}
+
 # Build the wheel, install it into an empty environment outside the checkout, and run the demo there.
 wheel folder="/tmp/memewax-wheel": setup
     rm -rf {{ folder }} && mkdir -p {{ folder }}/source

@@ -14,13 +14,16 @@ from connectors.store.store_folder import opened
 from connectors.store.widening import check_widenable, copied, needs_copy
 from core.errors import WorldError, first_line
 from core.locks import locked
+from core.memory import give_back_memory
 from core.stranger_text import shortened
 from core.telemetry import log
 
 _LOOSE_SHARE: Final = 0.25
 """What was written since tables were put together, in rows to those before: putting together copies all of them."""
 _LEAST_ROWS: Final = 25_000
-"""Fewer rows are no reason: a write compares its keys with all that are not in the index yet."""
+"""Fewer rows are no reason."""
+_UNINDEXED_BYTES: Final = 32 * 2**20
+"""A write reads all rows that are not in the index over keys yet, with all of their columns."""
 _LEAST_WRITES: Final = 100
 _MOST_WRITES: Final = 250
 _ROWS_A_WRITE: Final = 4000
@@ -53,7 +56,8 @@ class KeyedTable:
             statistics = self._table.stats()["fragment_stats"]
             self._writes = int(statistics["num_fragments"])
             self._firm_rows = int(statistics["lengths"]["max"])  # the largest fragment is what was put together
-            self._loose_rows = max(0, self.count() - self._firm_rows)
+            self._loose_rows = self._unindexed_rows = max(0, self.count() - self._firm_rows)
+            self._look_at_rows()
         except (OSError, RuntimeError, ValueError) as error:
             raise WorldError(f"{folder} cannot be opened as a store: {first_line(error)}") from None
 
@@ -106,8 +110,11 @@ class KeyedTable:
             raise _unwritable(error) from error
         self._writes += 1
         self._loose_rows += len(unique)
+        self._unindexed_rows += len(unique)
         if self._is_loose():
             self.compact()
+        elif self._has_index and self._unindexed_rows * self._row_bytes >= _UNINDEXED_BYTES:
+            self._index()
 
     def _arrow(self, rows: list[dict[str, Any]]) -> pa.Table:
         """The rows as the columns hold them; a value that its column cannot hold is null, and the log says so."""
@@ -141,9 +148,21 @@ class KeyedTable:
             put_together(self._table, self._key)
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
-        self._writes = self._loose_rows = 0
+        self._writes = self._loose_rows = self._unindexed_rows = 0
         self._firm_rows = self.count()
+        self._look_at_rows()
         log.debug("table compacted", table=self._name, rows=self._firm_rows)
+
+    def _index(self) -> None:
+        try:
+            index_keys(self._table, self._key)
+        except _WRITE_ERRORS as error:
+            raise _unwritable(error) from error
+        self._unindexed_rows = 0
+
+    def _look_at_rows(self) -> None:
+        self._has_index = bool(self._table.list_indices())
+        self._row_bytes = int(self._table.stats()["total_bytes"]) // max(1, self.count())
 
     def _is_loose(self) -> bool:
         """Whether it is time: so that files and bytes stay few, and a row is copied some ten times in its life."""
@@ -167,10 +186,16 @@ def put_together(table: Any, key: str) -> None:
     Whoever reads an older version meanwhile has to open the table again. Raises what LanceDB raises.
     """
     if not table.list_indices():
-        table.create_index(key, config=BTree())
+        index_keys(table, key)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there must be no other writer: nobody else has the lock
         table.optimize(cleanup_older_than=timedelta(0))
+    give_back_memory()
+
+
+def index_keys(table: Any, key: str) -> None:
+    """Make the index over the key of a LanceDB table, in place of one that is there."""
+    table.create_index(key, config=BTree(), replace=True)
 
 
 def _alone(folder: Path) -> AbstractContextManager[int]:

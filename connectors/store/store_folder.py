@@ -11,8 +11,8 @@ T = TypeVar("T")
 READ_ERRORS: Final = (OSError, RuntimeError, ValueError)
 """What LanceDB raises where it cannot read."""
 _TRIES: Final = 3
-_INDEX_CACHE: Final = 64 * 2**20
-_METADATA_CACHE: Final = 64 * 2**20
+_INDEX_CACHE: Final = 32 * 2**20
+_METADATA_CACHE: Final = 32 * 2**20
 """Bytes. LanceDB's own bounds are 6 GB and 1 GB: it keeps what it knows of each version, and a writer makes many."""
 
 

@@ -17,6 +17,7 @@ from core.errors import SettingsError
 from core.extras import needs_extra
 from memewax.bench.bench_clusters import clusters
 from memewax.bench.bench_fetch import fetch
+from memewax.bench.bench_growth import growth
 from memewax.bench.bench_ocr import ocr
 from memewax.bench.bench_similarity import similarity
 from memewax.bench.bench_topics import Topics
@@ -30,6 +31,7 @@ app.command()(clusters)
 app.command()(ocr)
 app.command()(fetch)
 app.command()(similarity)
+app.command()(growth)
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}

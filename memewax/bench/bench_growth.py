@@ -123,6 +123,7 @@ def _row(names: list[str], templates: np.ndarray[Any, Any], random: np.random.Ge
         "created_time": "2026-01-01T00:00:00+00:00",
         "description": text,
         "score": number,
+        "revision": 1,
         "url": f"https://i.example.org/{number}.png",
         "source": "reddit",
         "joined_time": "2026-01-01T00:00:00.000+00:00",

@@ -1,8 +1,9 @@
 """The endpoints that the settings of a flow name: its source, its sinks, and what is written beside these."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import orjson
 
@@ -17,6 +18,7 @@ from connectors.endpoints import (
     EndpointSettings,
     endpoint,
 )
+from connectors.sources.several import Known, Several
 from connectors.sources.source import Source
 from core.errors import SettingsError
 
@@ -29,31 +31,40 @@ class WriteSettings(EndpointSettings, SinkSettings, SourceSettings):
     """What sinks are made of; none may lie in the source."""
 
 
-def source_of(settings: ReadSettings) -> Source:
-    """The source of the settings; raises `SettingsError` where they name none, or lack what it needs."""
-    found = endpoint(settings.source, POSTS_FROM)
-    return found.source(settings.options_of(found), settings)
+_UNKNOWN: Final[Known] = {}
+
+
+def sources_of(settings: SourceSettings) -> list[Endpoint[Any]]:
+    """The endpoints that posts come from, each once; raises `SettingsError` where there is none."""
+    found = [endpoint(address, POSTS_FROM) for address in settings.source or ("",)]
+    return list({it.place: it for it in found}.values())
+
+
+def source_of(settings: ReadSettings, known: Known = _UNKNOWN) -> Source:
+    """The sources of the settings as one, which goes on from what is known of them.
+
+    Raises `SettingsError` where the settings name none, or lack what one needs.
+    """
+    return Several([it.source(settings.options_of(it), settings) for it in sources_of(settings)], known)
 
 
 def check_source(settings: ReadSettings) -> None:
-    """Raise `WorldError` where the source is on this machine and not there: before a flow leaves anything behind."""
-    source = source_of(settings)
-    if endpoint(settings.source, POSTS_FROM).path is not None:
-        source.parts()
+    """Raise `WorldError` where a source is on this machine and not there: before a flow leaves anything behind."""
+    for it in sources_of(settings):
+        source = it.source(settings.options_of(it), settings)
+        if it.path is not None:
+            source.places()
 
 
-def folder_of(source: str) -> Path | None:
-    """The folder that relative URLs of posts lie in; None where posts come from elsewhere."""
-    path = endpoint(source, POSTS_FROM).path if source else None
-    if path is None:
-        return None
-    path = path.resolve()
-    return path if path.is_dir() else path.parent
+def folders_of(sources: Sequence[str]) -> dict[Path, Path]:
+    """The folders that relative URLs of posts lie in, by the file or folder that the posts come from."""
+    paths = [path.resolve() for it in sources if (path := endpoint(it, POSTS_FROM).path) is not None]
+    return {path: path if path.is_dir() else path.parent for path in paths}
 
 
 def check_addresses(settings: WriteSettings) -> None:
-    """Raise `SettingsError` where the source or a sink cannot be: before a model is loaded."""
-    endpoint(settings.source, POSTS_FROM)
+    """Raise `SettingsError` where a source or a sink cannot be: before a model is loaded."""
+    sources_of(settings)
     Destinations.of(settings)
 
 
@@ -96,17 +107,27 @@ class Destinations:
         stores = [it.path for it in self.sinks if it.takes_rows and it.path is not None]
         return stores or [state_dir or self.beside("state")]
 
-    def refuse_clashes(self, source: str) -> None:
-        """Two writers would cut each other's file, and what is written into the source would be read as posts."""
-        folder = endpoint(source, POSTS_FROM).path if source else None
+    def refuse_clashes(self, sources: Sequence[str]) -> None:
+        """Two writers would cut each other's file, and what is written into a source would be read as posts."""
+        read = [endpoint(address, POSTS_FROM) for address in sources]
         seen = set()
         for it in self.all():
-            inside = folder is not None and folder.is_dir() and it.path is not None and not it.takes_rows
-            if inside and folder is not None and Path(it.place).is_relative_to(folder.resolve()):
-                raise SettingsError(f"{it.address} lies in the source, {source}: name a place outside of it")
+            for source in read:
+                refuse_loop(it, source)
             if it.place in seen:
                 raise SettingsError(f"{it.address} is named twice among the sinks: each needs a place of its own")
             seen.add(it.place)
+
+
+def refuse_loop(sink: Endpoint[Any], source: Endpoint[Any]) -> None:
+    """Raise `SettingsError` where what is written would be read again, or written over what is read."""
+    # Topics by name alone, since one cluster has many addresses.
+    if sink.place == source.place or (sink.topic is not None and sink.topic == source.topic):
+        raise SettingsError(f"{sink.address} is what is read, {source.address}: write to another place")
+    folder = source.path
+    inside = folder is not None and folder.is_dir() and sink.path is not None and not sink.takes_rows
+    if inside and folder is not None and Path(sink.place).is_relative_to(folder.resolve()):
+        raise SettingsError(f"{sink.address} lies in the source, {source.address}: name a place outside of it")
 
 
 def beside(sinks: tuple[Endpoint[Any], ...], suffix: str) -> Path:

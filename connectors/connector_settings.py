@@ -8,13 +8,15 @@ from pydantic_settings import NoDecode
 
 from connectors.endpoint import Endpoint, SourceOptions
 from connectors.endpoints import DEAD_LETTERS_TO, EVENTS_TO, POSTS_FROM, RECORDS_TO
-from core.settings import LONGEST_WAIT, Group, one_or_list, split_at_commas
+from core.settings import LONGEST_WAIT, Group, RecoverySettings, one_or_list, split_at_commas
 
 
-class SourceSettings(Group):
+class SourceSettings(RecoverySettings):
     """Where posts come from, and how they are dealt out."""
 
-    source: str = Field("", description=f"Where posts come from: {POSTS_FROM.forms()}.")
+    source: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description=f"Where posts come from: {POSTS_FROM.forms()}; several as a JSON list."
+    )
 
     follow: bool | None = Field(
         None, description="Wait for more at the end of the source; by default topics are followed and files are not."
@@ -30,6 +32,8 @@ class SourceSettings(Group):
     def options_of(self, endpoint: Endpoint[Any]) -> SourceOptions:
         """How a source is read."""
         return SourceOptions(self.read_batch, endpoint.is_followed if self.follow is None else self.follow)
+
+    _listed_source = field_validator("source", mode="before")(one_or_list)
 
 
 class SinkSettings(Group):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, Literal, Self, TypeVar
 
 from connectors.sinks.sink import MessageSink, Sink, TableItem
-from connectors.sources.source import Source
+from connectors.sources.source import PlacedSource
 from core.columns import Table
 from core.errors import SettingsError
 
@@ -96,7 +96,7 @@ class Endpoint(ABC, Generic[S]):
             goes_on: Whether there are some, so that what was written must be there.
         """
 
-    def source(self, options: SourceOptions, settings: S) -> Source:  # noqa: ARG002
+    def source(self, options: SourceOptions, settings: S) -> PlacedSource:  # noqa: ARG002
         """What reads it; raises `SettingsError` where the settings lack what it needs."""
         raise SettingsError(f"{self.address} cannot be read from")
 

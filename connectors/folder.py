@@ -6,7 +6,7 @@ from typing import Self
 from connectors.endpoint import SinkOptions, SourceOptions
 from connectors.local import FileSettings, LocalPlace, path_of
 from connectors.sinks.sink import Sink, TableItem
-from connectors.sources.source import Source
+from connectors.sources.source import PlacedSource
 from core.columns import Table
 
 
@@ -37,7 +37,7 @@ class Folder(LocalPlace[FileSettings]):
         """A file in the store, for each writer one."""
         return self.path / f"{writer}.lock"
 
-    def source(self, options: SourceOptions, settings: FileSettings) -> Source:
+    def source(self, options: SourceOptions, settings: FileSettings) -> PlacedSource:
         """The lines of its files, or where it holds none, its pictures."""
         from connectors.sources import picture_folder as pictures
         from connectors.sources.json_lines import JsonLines, holds_files

@@ -6,7 +6,7 @@ from connectors.endpoint import SinkOptions, SourceOptions
 from connectors.local import FileSettings, LocalFile
 from connectors.sinks.sink import MessageSink
 from connectors.sources.json_lines import ENDINGS, JsonLines
-from connectors.sources.source import Source
+from connectors.sources.source import PlacedSource
 
 
 class LinesFile(LocalFile[FileSettings]):
@@ -22,7 +22,7 @@ class LinesFile(LocalFile[FileSettings]):
         """Its path without `.jsonl`: what belongs to `records.jsonl` is `records.…`."""
         return self.path.with_suffix("") if self.path.suffix == ".jsonl" else self.path
 
-    def source(self, options: SourceOptions, settings: FileSettings) -> Source:
+    def source(self, options: SourceOptions, settings: FileSettings) -> PlacedSource:
         """Its lines."""
         return JsonLines(
             self.path,
@@ -32,8 +32,8 @@ class LinesFile(LocalFile[FileSettings]):
             batch=options.batch,
         )
 
-    def message_sink(self, options: SinkOptions, settings: FileSettings) -> MessageSink:  # noqa: ARG002
+    def message_sink(self, options: SinkOptions, settings: FileSettings) -> MessageSink:
         """A line for each message."""
         from connectors.sinks.jsonl_sink import JsonlSink
 
-        return JsonlSink(self.path, options.measured)
+        return JsonlSink(self.path, options.measured, settings.recovery)

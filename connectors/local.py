@@ -8,14 +8,14 @@ from pydantic import Field
 
 from connectors.endpoint import Endpoint
 from core.errors import WorldError
-from core.settings import Group
+from core.settings import RecoverySettings
 
 S = TypeVar("S")
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
-class FileSettings(Group):
+class FileSettings(RecoverySettings):
     """How files are dealt to processes."""
 
     file_parts: int = Field(

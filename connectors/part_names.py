@@ -5,6 +5,11 @@ from pathlib import Path
 from core.errors import WorldError
 
 
+def is_moved(old: Path, new: Path) -> bool:
+    """Whether what had one path may be what has the other now: it has the same name, and nothing is there any more."""
+    return old != new and old.name == new.name and not old.exists()
+
+
 def part_name(path: Path) -> str:
     """The path as Bytewax can keep it; raises `WorldError` where its bytes are not UTF-8."""
     name = str(path)

@@ -22,6 +22,15 @@ class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class RecoverySettings(Group):
+    """Where a flow remembers what it did."""
+
+    recovery: Path | None = Field(
+        None,
+        description="Folder of snapshots; by default beside the first sink. Bytewax's own -r says the same.",
+    )
+
+
 class LogSettings(Group):
     """What is logged."""
 

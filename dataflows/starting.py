@@ -20,7 +20,7 @@ from dataflows.all_settings import Settings, load_settings
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
-from operators.recovery_migration import migrate_named
+from operators.recovery_migration import migrate, named_folder
 
 Loaded = TypeVar("Loaded")
 
@@ -56,8 +56,11 @@ def started_with(
         settings = load_settings()
         configure_logging(settings.log_level)
         drain.on_signals()
+        folder = named_folder(sys.argv[1:], os.environ)
+        settings = settings.model_copy(update={"recovery": folder or settings.recovery})
         keep_locked(writes(settings), sys.argv[1:], os.environ)
-        migrate_named(sys.argv[1:], os.environ)
+        if folder is not None:
+            migrate(folder)
         loaded = load(settings)
         _spare_the_collector()
         return build(settings, loaded)

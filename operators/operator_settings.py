@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from connectors.chosen_endpoints import ReadSettings, WriteSettings
+from connectors.chosen_endpoints import ReadSettings, WriteSettings, refuse_loop
 from connectors.connector_settings import FetchSettings
 from connectors.endpoint import Endpoint
 from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
@@ -58,9 +58,12 @@ class QuerySettings(SearchSettings, ReadSettings):
 
     def written(self) -> list[Endpoint[Any]]:
         """All places that are written; raises `SettingsError` where an address cannot be."""
-        endpoint(self.queries, QUERIES_FROM)
+        read = endpoint(self.queries, QUERIES_FROM)
         chosen = ((self.answers, ANSWERS_TO), (self.sentence_embeddings, EMBEDDINGS_TO))
-        return [Folder.at(self.store), *(endpoint(address, role) for address, role in chosen if address)]
+        written = [endpoint(address, role) for address, role in chosen if address]
+        for it in written:
+            refuse_loop(it, read)
+        return [Folder.at(self.store), *written]
 
     queries: str = Field("", description=f"Where queries come from: {QUERIES_FROM.forms()}.")
 

@@ -27,6 +27,7 @@ from core.records import ClusterEvent, DeadLetter, Post, Record
 from core.telemetry import DEAD_LETTERS
 from operators import steps
 from operators.operator_settings import OutputSettings
+from operators.recovered import full_id, sink_steps, states_of
 
 STAGE: Final = "write"
 
@@ -64,13 +65,16 @@ def write_records(
     with_json = not all(it.takes_rows for it in sinks)
     letters = [steps.map_batch("failures", up, _failures)]
     rows = steps.map_batch("rows", up, lambda batch: _outgoing(batch, with_json), measured="rows")
-    for number, it in enumerate(sinks):
+    outer = full_id(up, step_id)
+    named = sink_steps(f"{outer}.sink", [it.place for it in sinks], settings.recovery)
+    for number, (it, name) in enumerate(zip(sinks, named, strict=True)):
         if it.takes_rows:
             sink = it.table_sink(record_table(dimensions), _STORE, settings)
             keyed = steps.map_batch(f"rows_{number}", rows, _keyed_rows)
-            steps.write(f"sink_{number}", _with_orders(number, keyed, requests, it), sink)
+            marks = states_of(settings.recovery, f"{outer}.{name}")
+            steps.write(name, _with_orders(number, keyed, requests, it), sink, marks)
         else:
-            letters += _write_messages(number, rows, it, settings, lambda it: (it.post, it.json))
+            letters += _write_messages(number, outer, name, rows, it, settings, lambda it: (it.post, it.json))
     return op.merge("letters", *letters)
 
 
@@ -78,8 +82,11 @@ def write_records(
 def write_posts(step_id: str, up: Stream[Post], settings: OutputSettings) -> Stream[DeadLetter]:
     """Write posts to every sink of the settings, as they were read; one too large for a topic is a dead letter."""
     letters = [steps.map_batch("none", up, _no_letters)]
-    for number, it in enumerate(Destinations.of(settings, POSTS_TO).sinks):
-        letters += _write_messages(number, up, it, settings, lambda post: (post, post.message.value))
+    sinks = Destinations.of(settings, POSTS_TO).sinks
+    outer = full_id(up, step_id)
+    named = sink_steps(f"{outer}.sink", [it.place for it in sinks], settings.recovery)
+    for number, (it, name) in enumerate(zip(sinks, named, strict=True)):
+        letters += _write_messages(number, outer, name, up, it, settings, lambda post: (post, post.message.value))
     return op.merge("letters", *letters)
 
 
@@ -92,13 +99,17 @@ def write_cluster_events(
     A store does what is requested of its tables.
     """
     destinations = Destinations.of(settings)
-    for number, it in enumerate(destinations.sinks):
-        if it.takes_rows:
-            rows = _with_orders(number, steps.map_batch(f"rows_{number}", up, _keyed_events), requests, it)
-            steps.write(f"store_{number}", rows, it.table_sink(CLUSTERS, _STORE, settings))
+    outer = full_id(up, step_id)
+    stores = [it for it in destinations.sinks if it.takes_rows]
+    named = sink_steps(f"{outer}.store", [it.place for it in stores], settings.recovery)
+    for number, (it, name) in enumerate(zip(stores, named, strict=True)):
+        rows = _with_orders(number, steps.map_batch(f"rows_{number}", up, _keyed_events), requests, it)
+        marks = states_of(settings.recovery, f"{outer}.{name}")
+        steps.write(name, rows, it.table_sink(CLUSTERS, _STORE, settings), marks)
     if destinations.cluster_events is not None:
         messages = steps.map_batch("messages", up, _event_messages)
-        steps.write("events", messages, destinations.cluster_events.message_sink(SinkOptions("clusters"), settings))
+        sink = destinations.cluster_events.message_sink(SinkOptions("clusters"), settings)
+        steps.write("events", messages, sink, states_of(settings.recovery, f"{outer}.events"))
 
 
 @operator
@@ -106,13 +117,14 @@ def write_dead_letters(step_id: str, settings: OutputSettings, *letters: Stream[
     """Write dead letters to their sink, with the bytes that were read and what went wrong."""
     options = SinkOptions("dead_letters", oversize="cut")
     sink = Destinations.of(settings).dead_letters.message_sink(options, settings)
-    steps.write(
-        "sink", steps.map_batch("messages", op.merge("all", *letters), lambda batch: _dead_messages(batch, sink)), sink
-    )
+    messages = steps.map_batch("messages", op.merge("all", *letters), lambda batch: _dead_messages(batch, sink))
+    steps.write("sink", messages, sink, states_of(settings.recovery, f"{full_id(letters[0], step_id)}.sink"))
 
 
 def _write_messages(
     number: int,
+    outer: str,
+    name: str,
     up: Stream[X],
     endpoint: Endpoint[Any],
     settings: OutputSettings,
@@ -120,13 +132,14 @@ def _write_messages(
 ) -> list[Stream[DeadLetter]]:
     """Write a message for each item; gives the dead letters of those that are too large, where one can be."""
     sink = endpoint.message_sink(_FILE, settings)
+    marks = states_of(settings.recovery, f"{outer}.{name}")
     if sink.max_bytes is None:
         messages = steps.map_batch(f"messages_{number}", up, lambda batch: [_message(*body(it)) for it in batch])
-        steps.write(f"sink_{number}", messages, sink)
+        steps.write(name, messages, sink, marks)
         return []
     either = steps.map_batch(f"messages_{number}", up, lambda batch: [_fitting(*body(it), sink) for it in batch])
     fit = steps.split(f"fit_{number}", either, lambda it: not isinstance(it, DeadLetter))
-    steps.write(f"sink_{number}", cast("KeyedStream[OutMessage]", fit.trues), sink)
+    steps.write(name, cast("KeyedStream[OutMessage]", fit.trues), sink, marks)
     return [cast("Stream[DeadLetter]", fit.falses)]
 
 

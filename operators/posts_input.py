@@ -6,14 +6,15 @@ from typing import Final, cast
 
 from bytewax.dataflow import Dataflow, Stream, operator
 
-from connectors.chosen_endpoints import folder_of, source_of
+from connectors.chosen_endpoints import folders_of, source_of
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
 from connectors.fetching.web import WebLimits
-from connectors.sources.unpack import Unpacked
+from connectors.sources.unpack import Unpacked, read_to
 from core.records import Arrival, DeadLetter, Failed, Post
 from operators.operator_settings import InputSettings
 from operators.prefetching_source import PrefetchingSource
+from operators.recovered import states_of
 from operators.scheduling import OpenParts
 from operators.steps import read, split
 
@@ -34,8 +35,10 @@ class PostsIn:
 def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching | None = None) -> PostsIn:
     """Posts from the source of the settings, with their pictures, fetched ahead as the settings or `fetched` say."""
     parts = OpenParts()
+    states = states_of(settings.recovery, f"{flow.flow_id}.{step_id.rpartition('.')[2]}.input")
+    known = {part: read_to(state["position"]) for part, state in states.items()}
     source = PrefetchingSource(
-        Unpacked(source_of(settings), settings.read_batch),
+        Unpacked(source_of(settings, known), settings.read_batch),
         fetched or fetching(settings),
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
@@ -63,10 +66,7 @@ def fetching(settings: InputSettings) -> Fetching:
 
 
 def fetcher(settings: InputSettings) -> Fetcher:
-    """A fetcher with the limits of the settings, for paths below the source's folder; raises `SettingsError`."""
-    folder = settings.fetch_folder
-    if folder is None:
-        folder = folder_of(settings.source)
+    """A fetcher with the limits of the settings, for paths below the folder of each source; raises `SettingsError`."""
     web = WebLimits(
         concurrency=settings.fetch_concurrency,
         bytes=settings.fetch_max_bytes,
@@ -81,4 +81,4 @@ def fetcher(settings: InputSettings) -> Fetcher:
         pixels=settings.fetch_max_pixels,
         side=settings.fetch_max_side,
     )
-    return Fetcher(limits, folder, Allowed.of(settings.fetch_allow))
+    return Fetcher(limits, settings.fetch_folder, Allowed.of(settings.fetch_allow), folders_of(settings.source))

@@ -12,12 +12,14 @@ from connectors.endpoint import SinkOptions
 from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
 from connectors.folder import Folder
 from connectors.sinks.sink import MessageSink, OutMessage, TableItem
-from connectors.sources.source import Source
+from connectors.sources.several import Several
+from connectors.sources.source import PlacedSource
 from core.records import Failed, Message
 from core.telemetry import ANSWERS, QUERIES, log
 from operators import steps
 from operators.message_source import MessageSource
 from operators.operator_settings import QuerySettings
+from operators.recovered import full_id, states_of
 from search import answering
 from search.answer import ANSWERS as ANSWERS_TABLE
 from search.answer import (
@@ -48,7 +50,9 @@ class ReadQueries:
 @operator
 def queries_in(step_id: str, flow: Dataflow, settings: QuerySettings) -> Stream[Message]:
     """Messages from the topic or file of queries."""
-    return steps.read("input", flow, MessageSource(_source(settings)))
+    states = states_of(settings.recovery, f"{flow.flow_id}.{step_id.rpartition('.')[2]}.input")
+    known = {part: state["position"] for part, state in states.items()}
+    return steps.read("input", flow, MessageSource(Several([_source(settings)], known)))
 
 
 @operator
@@ -107,7 +111,8 @@ def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: Quer
                     log.warning("too large to be passed on", id=it.query.id, bytes=len(message.value))
         return made
 
-    steps.write("sink", steps.map_batch("bodies", embedded, bodies), sink)
+    marks = states_of(settings.recovery, f"{full_id(embedded, step_id)}.sink")
+    steps.write("sink", steps.map_batch("bodies", embedded, bodies), sink, marks)
 
 
 @operator
@@ -120,15 +125,19 @@ def write_answers(step_id: str, settings: QuerySettings, *answered: Stream[Answe
         ANSWERS.labels("found").inc(len(batch) - failed)
         return batch
 
+    outer = full_id(answered[0], step_id)
     answers = steps.map_batch("count", op.merge("all", *answered), counted)
     if settings.answers:
         found = endpoint(settings.answers, ANSWERS_TO)
         sink = found.message_sink(SinkOptions("answers", prompt=True, oversize="cut"), settings)
-        steps.write("file" if found.topic is None else "topic", _messages("messages", answers, sink), sink)
+        name = "file" if found.topic is None else "topic"
+        marks = states_of(settings.recovery, f"{outer}.{name}")
+        steps.write(name, _messages("messages", answers, sink), sink, marks)
     first_version = settings.queries_form == "first-version"
     row, table = (result_row, RESULTS) if first_version else (answer_row, ANSWERS_TABLE)
     rows: KeyedStream[TableItem] = steps.map_batch("rows", answers, lambda batch: [(it.id, row(it)) for it in batch])
-    steps.write("table", rows, Folder.at(settings.store).table_sink(table, SinkOptions("answers"), settings))
+    table_sink = Folder.at(settings.store).table_sink(table, SinkOptions("answers"), settings)
+    steps.write("table", rows, table_sink, states_of(settings.recovery, f"{outer}.table"))
 
 
 def _messages(step_id: str, answers: Stream[Answer], sink: MessageSink) -> KeyedStream[OutMessage]:
@@ -143,7 +152,7 @@ def _messages(step_id: str, answers: Stream[Answer], sink: MessageSink) -> Keyed
     return steps.map_each(step_id, answers, message)
 
 
-def _source(settings: QuerySettings) -> Source:
+def _source(settings: QuerySettings) -> PlacedSource:
     found = endpoint(settings.queries, QUERIES_FROM)
     options = replace(settings.options_of(found), batch=settings.query_batch, prompt=True)
     return found.source(options, settings)

@@ -20,7 +20,7 @@ from typing import Any, Final
 from core.errors import WorldError
 from core.locks import locked
 from core.telemetry import log
-from operators.recovery_places import places_of, states_in
+from operators.recovery_places import parts_of, places_of, states_in
 
 _BACKUP: Final = "before-nested-steps"
 _BEGUN: Final = "migration-begun"
@@ -61,7 +61,7 @@ def is_old(folder: Path) -> bool:
     if (folder / _BEGUN).exists():
         return True
     try:
-        return any(new_id(step_id) != step_id for part in _parts(folder) for step_id, _ in states_in(part))
+        return any(new_id(step_id) != step_id for part in parts_of(folder) for step_id, _ in states_in(part))
     except sqlite3.Error:  # whoever opens it says what is wrong with it
         return False
 
@@ -90,8 +90,8 @@ def migrate(folder: Path) -> bool:
     return True
 
 
-def migrate_named(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Migrate the folder that `python -m bytewax.run … -r FOLDER` is told to use, if it is told one."""
+def named_folder(arguments: Sequence[str], environment: Mapping[str, str]) -> Path | None:
+    """The folder that `python -m bytewax.run … -r FOLDER` is told to use, if it is told one."""
     folder = environment.get("BYTEWAX_RECOVERY_DIRECTORY", "")
     words = iter(arguments)
     for word in words:
@@ -101,18 +101,13 @@ def migrate_named(arguments: Sequence[str], environment: Mapping[str, str]) -> N
             folder = word.partition("=")[2]
         elif word.startswith("-r") and not word.startswith("--"):
             folder = word.removeprefix("-r")
-    if folder:
-        migrate(Path(folder))
-
-
-def _parts(folder: Path) -> list[Path]:
-    return sorted(folder.glob("part-*.sqlite3"), key=lambda part: int(part.stem.partition("-")[2]))
+    return Path(folder) if folder else None
 
 
 def _backed_up(folder: Path) -> Path:
     """Copy the parts into a folder beside, whole or not at all, and never over one that is there."""
     draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.{_BACKUP}-", dir=folder.parent))
-    for part in _parts(folder):
+    for part in parts_of(folder):
         _copy(part, draft / part.name)
     for number in count(1):
         backup = folder.with_name(f"{folder.name}.{_BACKUP}{'' if number == 1 else f'-{number}'}")
@@ -135,7 +130,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _rewrite(folder: Path, backup: Path) -> None:
     """Make each part anew from the backup: its rows of other tables as they were, states where they belong now."""
-    parts = _parts(backup)
+    parts = parts_of(backup)
     rows = list(_snaps(parts))
     renamed = {(new_id(step_id), key) for _, step_id, key, *_ in rows if new_id(step_id) != step_id}
     place = places_of(renamed, len(parts))

@@ -41,6 +41,11 @@ def places_of(states: Collection[StepState], parts: int) -> dict[StepState, int]
         }
 
 
+def parts_of(folder: Path) -> list[Path]:
+    """List the parts of a recovery folder, in their order."""
+    return sorted(folder.glob("part-*.sqlite3"), key=lambda part: int(part.stem.partition("-")[2]))
+
+
 def states_in(part: Path) -> set[StepState]:
     """List the states that a part of a recovery folder keeps."""
     with closing(sqlite3.connect(part)) as database:

@@ -9,7 +9,7 @@ Every step of a flow is made here; only what takes no callable, such as `merge`,
 
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
@@ -24,6 +24,9 @@ from connectors.sinks.sink import Mark, Sink, Writer
 from core.errors import MemewaxError
 from core.stranger_text import harmless
 from core.telemetry import step
+
+Marks = Mapping[str, Mark]
+_NO_MARKS: Final[Marks] = {}
 
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -113,10 +116,17 @@ def read(step_id: str, flow: Dataflow, source: FixedPartitionedSource[X, Any]) -
     return op.input(step_id, flow, source)
 
 
-def write(step_id: str, up: KeyedStream[X], sink: Sink[X]) -> None:
-    """Check `sink`, and write the values of keyed items to it; raises what its check raises."""
+def write(step_id: str, up: KeyedStream[X], sink: Sink[X], marks: Marks = _NO_MARKS) -> None:
+    """Check `sink`, and write the values of keyed items to it; raises what its check raises.
+
+    Args:
+        step_id: Of the step.
+        up: What is written, by key.
+        sink: Where to.
+        marks: What a recovery folder holds of the step, by the names of parts.
+    """
     sink.check()
-    op.output(step_id, up, _SinkOfBytewax(sink))
+    op.output(step_id, up, _SinkOfBytewax(sink, marks))
 
 
 class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
@@ -149,21 +159,51 @@ class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
 
 
 class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
-    """A `Sink` as Bytewax wants it."""
+    """A `Sink` as Bytewax wants it: with all parts of which a recovery folder holds a mark, also those that are gone.
 
-    def __init__(self, sink: Sink[X]) -> None:
+    A part keeps the name that it had first, wherever it has moved.
+    """
+
+    def __init__(self, sink: Sink[X], marks: Marks) -> None:
         self._sink = sink
+        own = sink.parts()
+        self._part_of: dict[str, str] = {}
+        free = [name for name in marks if name not in own]
+        for part in own:
+            moved = (name for name in free if part not in marks and sink.was(name, part, marks[name]))
+            name = next(moved, part)
+            self._part_of[name] = part
+            free = [it for it in free if it != name]
+        self._names = sorted({*self._part_of, *marks})
+        self._numbers = [self._names.index(name) for name in self._part_of]
 
-    @reported
     def list_parts(self) -> list[str]:
-        return self._sink.parts()
+        return self._names
 
     def part_fn(self, item_key: str) -> int:
-        return self._sink.part_of(item_key)
+        """The number of a part among the sorted names."""
+        return self._numbers[self._sink.part_of(item_key) % len(self._numbers)]
 
     @reported
     def build_part(self, step_id: str, for_part: str, resume_state: Mark) -> "_WriterOfBytewax[X]":  # noqa: ARG002
-        return _WriterOfBytewax(self._sink.open(for_part, resume_state))
+        part = self._part_of.get(for_part)
+        return _WriterOfBytewax(_Gone(resume_state) if part is None else self._sink.open(part, resume_state))
+
+
+class _Gone(Writer[Any]):
+    """What is left of a part that nothing is written to any more: its mark."""
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+
+    def write(self, items: list[Any]) -> None:
+        raise AssertionError(f"{len(items)} items for a part that is gone")
+
+    def snapshot(self) -> Mark:
+        return self._mark
+
+    def close(self) -> None:
+        pass
 
 
 class _WriterOfBytewax(StatefulSinkPartition[X, Any]):

@@ -73,7 +73,7 @@ def chosen_taps(settings: TapSettings) -> list[str]:
     if unknown:
         raise SettingsError(f"there is no tap {', '.join(unknown)}; MEMEWAX_TAPS_ONLY knows {', '.join(names)}")
     chosen = [name for name in names if not settings.taps_only or name in settings.taps_only]
-    named = [(settings.source, POSTS_FROM), (settings.dead_letters, DEAD_LETTERS_TO)]
+    named = [(settings.dead_letters, DEAD_LETTERS_TO), *((address, POSTS_FROM) for address in settings.source)]
     named += [(address, RECORDS_TO) for address in settings.to]
     for it in (endpoint(address, role) for address, role in named if address):
         # By name alone, since one cluster has many addresses: a flow that reads its own tap would never end.

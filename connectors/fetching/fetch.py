@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -54,11 +54,21 @@ class Fetching(Protocol):
 
 
 class Fetcher:
-    """Fetches and decodes many pictures at a time, from the web, from buckets and from below one folder."""
+    """Fetches and decodes many pictures at a time, from the web, from buckets and from below some folders.
 
-    def __init__(self, limits: Limits, folder: Path | None, allowed: Allowed) -> None:
+    Args:
+        limits: What a picture may cost.
+        folder: The one that all local paths lie in.
+        allowed: What may be fetched besides the public web.
+        folders: Where there is no such one: by the files and folders that posts come from, what their paths lie in.
+    """
+
+    def __init__(
+        self, limits: Limits, folder: Path | None, allowed: Allowed, folders: Mapping[Path, Path] | None = None
+    ) -> None:
         self._limits = limits
         self._folder = folder.resolve() if folder else None
+        self._folders = sorted((folders or {}).items(), key=lambda it: len(str(it[0])), reverse=True)
         self._turns: Turns[Arrival] = Turns(limits.web.concurrency, limits.per_host)
         self._room = Room(limits.pixels)
         self._web = WebFetcher(limits.web, allowed)
@@ -75,7 +85,7 @@ class Fetcher:
         outcome = Outcome.OK
         try:
             with FETCH_SECONDS.time():
-                data = self._read(post.url)
+                data = self._read(post.url, self._folder or self._folder_of(post.message.origin))
             FETCH_BYTES.inc(len(data))
             with DECODE_SECONDS.time():
                 picture = self._decode(data)
@@ -109,7 +119,14 @@ class Fetcher:
     def _decode(self, data: bytes) -> Pixels:
         return decode(data, max_pixels=self._limits.pixels, max_side=self._limits.side, room=self._room.of)
 
-    def _read(self, url: str) -> bytes:
+    def _folder_of(self, origin: str) -> Path | None:
+        """The folder of the source that a message is of, the innermost where they are nested."""
+        for place, folder in self._folders:
+            if origin.startswith(f"file:{place}") and origin[len(f"file:{place}") :][:1] in {"", "/", "@"}:
+                return folder
+        return None
+
+    def _read(self, url: str, folder: Path | None) -> bytes:
         parts = _split(url)
         if parts is None:
             raise FetchError(Outcome.UNSUPPORTED, "not a URL")
@@ -118,26 +135,26 @@ class Fetcher:
         if parts.scheme in {"gs", "s3"}:
             return self._buckets.get(url)
         if parts.scheme == "file":
-            return self._load(unquote(parts.path))
+            return self._load(unquote(parts.path), folder)
         if parts.scheme and "://" in url:
             raise FetchError(Outcome.UNSUPPORTED, f"no way to fetch {parts.scheme}://")
         if parts.scheme in _NEVER_FILES:
             raise FetchError(Outcome.UNSUPPORTED, f"no way to fetch {parts.scheme}:")
         if url.startswith("//"):
             raise FetchError(Outcome.UNSUPPORTED, "no scheme before //: expected https://")
-        return self._load(url)
+        return self._load(url, folder)
 
-    def _load(self, name: str) -> bytes:
-        if self._folder is None:
+    def _load(self, name: str, folder: Path | None) -> bytes:
+        if folder is None:
             raise FetchError(
                 Outcome.REFUSED, "a local path, and no folder is set where such may lie (MEMEWAX_FETCH_FOLDER)"
             )
         try:
-            path = (self._folder / name).resolve()
+            path = (folder / name).resolve()
             is_file = path.is_file()
         except (OSError, ValueError):  # a name that is too long, or none at all
             raise FetchError(Outcome.NOT_FOUND, "no file can have such a name") from None
-        if not path.is_relative_to(self._folder):
+        if not path.is_relative_to(folder):
             raise FetchError(Outcome.REFUSED, "a path outside the folder of the source")
         if not is_file:
             is_host = _HOST.match(name) is not None

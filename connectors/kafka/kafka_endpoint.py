@@ -7,7 +7,7 @@ from pydantic import Field
 
 from connectors.endpoint import Endpoint, SinkOptions, SourceOptions
 from connectors.sinks.sink import MessageSink
-from connectors.sources.source import Source
+from connectors.sources.source import PlacedSource
 from core.errors import SettingsError
 from core.settings import Group
 
@@ -57,7 +57,7 @@ class KafkaEndpoint(Endpoint[KafkaSettings]):
             raise SettingsError(f"{address!r} is not {cls.reads}")
         return cls(address, brokers, topic)
 
-    def source(self, options: SourceOptions, settings: KafkaSettings) -> Source:
+    def source(self, options: SourceOptions, settings: KafkaSettings) -> PlacedSource:
         """Its messages."""
         from connectors.kafka.kafka_source import KafkaTopic
 

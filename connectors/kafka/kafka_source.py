@@ -1,15 +1,16 @@
 """Messages of a Kafka topic, a part for each partition."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connectors.kafka.kafka_client import Health, ask, bad_config, base_config
 from connectors.kafka.topic_reader import KafkaReader
-from connectors.sources.source import Position, Source
+from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit
+from core.telemetry import log
 
 
-class KafkaTopic(Source):
+class KafkaTopic(PlacedSource):
     """A topic as it is; the position in each partition is kept in recovery, nothing is committed to Kafka.
 
     Partitions added to the topic are seen at the next start.
@@ -44,20 +45,29 @@ class KafkaTopic(Source):
 
     def parts(self) -> list[str]:
         """The partitions, by number; raises `WorldError` where broker or topic is not there."""
+        return [str(number) for number in self._looked_up()[1]]
+
+    def places(self) -> list["TopicPlace"]:
+        """The topic; raises `WorldError` where broker or topic is not there."""
+        cluster, partitions = self._looked_up()
+        return [TopicPlace(self, self._topic, cluster, partitions)]
+
+    def _looked_up(self) -> tuple[str | None, list[int]]:
+        """The cluster's id, where it has one, and the partitions."""
         consumer, health = self._consumer()
 
         # Asked by a consumer, since the same question from an admin client would create the topic.
-        def partitions(left: float) -> list[int]:
-            found = consumer.list_topics(self._topic, timeout=left).topics[self._topic]
-            if found.error is not None:
-                raise KafkaException(found.error)
-            return sorted(found.partitions)
+        def found(left: float) -> tuple[str | None, list[int]]:
+            cluster = consumer.list_topics(self._topic, timeout=left)
+            topic = cluster.topics[self._topic]
+            if topic.error is not None:
+                raise KafkaException(topic.error)
+            return cluster.cluster_id, sorted(topic.partitions)
 
         try:
-            numbers = ask(consumer, health, f"looking up topic {self._topic}", partitions, self._timeout)
+            return ask(consumer, health, f"looking up topic {self._topic}", found, self._timeout)
         finally:
             consumer.close()
-        return [str(number) for number in numbers]
 
     def open(self, part: str, resume: Position | None) -> KafkaReader:
         """Read a partition from its start, or from where `resume` says.
@@ -81,3 +91,59 @@ class KafkaTopic(Source):
             return Consumer({**self._config, "error_cb": health}), health
         except KafkaException as exception:
             raise bad_config(exception) from exception
+
+
+class TopicPlace(Place):
+    """A topic, known by its name and the id of its cluster, whatever the addresses of the brokers are."""
+
+    def __init__(self, topic: KafkaTopic, name: str, cluster: str | None, partitions: list[int]) -> None:
+        self.name = f"kafka:{name}"
+        self._topic = topic
+        self._cluster = cluster
+        self._partitions = partitions
+
+    def knows(self, positions: Sequence[Position]) -> bool | None:
+        """Whether positions are of this cluster; None where they do not say."""
+        clusters = {it["cluster"] for it in positions if it.get("cluster") is not None}
+        topics = {it["topic"] for it in positions if "topic" in it}
+        if topics - {self.name} or (self._cluster is not None and clusters - {self._cluster}):
+            return False
+        return True if topics else None
+
+    def was(self, name: str, positions: Sequence[Position]) -> bool:
+        """Whether positions are of this topic; an older version did not say of which they were."""
+        if name:
+            return False
+        if self.knows(positions) is None and positions:
+            log.warning("positions of an older version are taken to be of this topic", topic=self.name)
+        return self.knows(positions) is not False
+
+    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
+        """The partitions."""
+        return self._partitions
+
+    def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:  # noqa: ARG002
+        """Read a partition; positions say which topic of which cluster they are of."""
+        return _Named(self._topic.open(str(number), resume), {"topic": self.name, "cluster": self._cluster})
+
+
+class _Named(Reader):
+    """A reader whose positions say what they are of."""
+
+    def __init__(self, inner: KafkaReader, told: Mapping[str, str | None]) -> None:
+        self._inner = inner
+        self._told = told
+
+    def read(self) -> Unit | None:
+        unit = self._inner.read()
+        return None if unit is None else Unit(unit.messages, {**unit.resume, **self._told}, unit.turn)
+
+    @property
+    def ended(self) -> bool:
+        return self._inner.ended
+
+    def lag(self) -> int:
+        return self._inner.lag()
+
+    def close(self) -> None:
+        self._inner.close()

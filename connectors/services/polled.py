@@ -2,16 +2,16 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, Queue
-from typing import Final
+from typing import Final, Self
 
 from connectors.services.api_client import Manners
 from connectors.services.clock import Clock, StoppedError, WallClock
 from connectors.services.listing import Listing
 from connectors.services.rounds import Polling, Rounds
-from connectors.sources.source import Position, Reader, Source, Unit
+from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit
 from core.errors import WorldError
 from core.partitions import part_of
 
@@ -25,7 +25,7 @@ Opening = Callable[[str, Clock, Manners], tuple[Listing, Callable[[], None]]]
 """Opens the listing of a name; the second is called when it is done with."""
 
 
-class Polled(Source):
+class Polled(PlacedSource):
     """Listings of one service, dealt to a few parts.
 
     Args:
@@ -48,23 +48,61 @@ class Polled(Source):
         """The same for all services and names; nothing is asked yet."""
         return [f"services#{number}" for number in range(_PARTS)]
 
+    def places(self) -> list["ServicesPlace"]:
+        """One for all services and names; nothing is asked yet."""
+        return [ServicesPlace([self])]
+
     def open(self, part: str, resume: Position | None) -> "PartReader":
         """Poll the listings of a part, each after what `resume` has seen of it."""
+        readers = self.readers(int(part.rpartition("#")[2]), resume)
+        return PartReader(readers, resume["listings"] if resume else {})
+
+    def readers(self, number: int, resume: Position | None) -> "dict[str, PollReader]":
+        """Readers of the listings of a part, by service and name, each after what `resume` has seen of it."""
         if resume is not None and resume.get("version") != _VERSION:
             raise WorldError(
                 f"the recovery folder holds what was seen in version {resume.get('version')}, and this memewax reads "
                 f"{_VERSION}: use the memewax that wrote it, or a new recovery folder"
             )
         seen: dict[str, Position] = resume["listings"] if resume else {}
-        number = int(part.rpartition("#")[2])
         mine = [name for name in self._names if part_of(name, _PARTS) == number]
-        return PartReader({name: self._reader(name, seen.get(name)) for name in mine}, seen)
+        return {name: self._reader(name, seen.get(name)) for name in mine}
 
     def _reader(self, name: str, resume: Position | None) -> "PollReader":
         stop = threading.Event()
         clock = WallClock(stop)
         listing, close = self._opening(self._names[name], clock, self._manners)
         return PollReader(Rounds(listing, name, self._polling, clock, resume).units(), stop, close)
+
+
+class ServicesPlace(Place):
+    """All listings that are polled, of any service: a part remembers what was seen of each."""
+
+    name = "services"
+
+    def __init__(self, polled: "Sequence[Polled]") -> None:
+        self._polled = polled
+
+    def knows(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
+        """Always so: there is no other."""
+        return True
+
+    def was(self, name: str, positions: Sequence[Position]) -> bool:  # noqa: ARG002
+        """Never so: there is no other."""
+        return False
+
+    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
+        """The same for all services and names."""
+        return range(_PARTS)
+
+    def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:  # noqa: ARG002
+        """Poll the listings of a part, each after what `resume` has seen of it."""
+        opened = {name: reader for it in self._polled for name, reader in it.readers(number, resume).items()}
+        return PartReader(opened, resume["listings"] if resume else {})
+
+    def joined(self, other: Self) -> Place:
+        """The listings of both."""
+        return ServicesPlace([*self._polled, *other._polled])
 
 
 class PartReader(Reader):

@@ -19,7 +19,7 @@ from connectors.services.pace import Gate, Quota
 from connectors.services.poll_settings import PollSettings
 from connectors.services.polled import Opening, Polled
 from connectors.services.rounds import Polling
-from connectors.sources.source import Source
+from connectors.sources.source import PlacedSource
 from core import __version__
 from core.errors import SettingsError
 
@@ -58,7 +58,7 @@ class Service(Endpoint[S]):
         """Names of listings, as an address has them; raises `SettingsError` where one can be none."""
         return tuple(dict.fromkeys(name.strip() for name in text.split("+") if name.strip()))
 
-    def source(self, options: SourceOptions, settings: S) -> Source:
+    def source(self, options: SourceOptions, settings: S) -> PlacedSource:
         """New posts of the listings; raises `SettingsError` where the service's keys are not set."""
         polling = Polling(
             batch=options.batch,

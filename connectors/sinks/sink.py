@@ -122,6 +122,10 @@ class Sink(ABC, Generic[Item]):
     def open(self, part: str, mark: Mark) -> Writer[Item]:
         """Write `part` anew, or from where `mark` says; raises `WorldError`."""
 
+    def was(self, name: str, part: str, mark: Mark) -> bool:  # noqa: ARG002
+        """Whether `part` is what had another name when `mark` was taken, and has moved since."""
+        return False
+
     def part_of(self, key: str) -> int:
         """The number of the part that items of `key` go to, modulo their count; the same in every process and run."""
         return crc32(key.encode())

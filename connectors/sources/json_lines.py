@@ -5,16 +5,24 @@ its own lines by itself, also while the file grows.
 """
 
 import os
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from connectors.part_names import part_name
+import orjson
+
+from connectors.part_names import is_moved, part_name
 from connectors.sources.parse import MAX_BYTES
-from connectors.sources.source import Position, Reader, Source, Unit
+from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit
 from core.errors import SettingsError, WorldError
 from core.records import Message
+from core.telemetry import log
 
 ENDINGS: Final = (".jsonl", ".ndjson", ".json")
+_HEAD_BYTES: Final = 4096
+"""Of the beginning of a file, by which it is known again."""
 
 
 def holds_files(folder: Path) -> bool:
@@ -22,7 +30,7 @@ def holds_files(folder: Path) -> bool:
     return any(path.name.endswith(ENDINGS) for path in folder.rglob("*"))
 
 
-class JsonLines(Source):
+class JsonLines(PlacedSource):
     """A JSON Lines file, or every such file below a folder; in a folder each file is one part.
 
     Args:
@@ -42,27 +50,96 @@ class JsonLines(Source):
 
     def parts(self) -> list[str]:
         """`<path>#<part>`; raises `WorldError` where there is no such file or none in the folder."""
-        if self._path.is_dir():
-            files = sorted(path for path in self._path.rglob("*") if path.name.endswith(ENDINGS) and path.is_file())
-            if not files:
-                raise WorldError(f"no {', '.join(ENDINGS)} file and no picture in {self._path}")
-            return [f"{part_name(path)}#0" for path in files]
-        if not self._path.is_file():
-            raise WorldError(f"no such file: {self._path}")
-        return [f"{part_name(self._path)}#{part}" for part in range(self._parts)]
+        return [f"{place.name}#{number}" for place in self.places() for number in place.numbers(())]
+
+    def places(self) -> list["LinesPlace"]:
+        """The files; raises `WorldError` where there are none."""
+        if not self._path.is_dir():
+            if not self._path.is_file():
+                raise WorldError(f"no such file: {self._path}")
+            return [self._place(self._path, self._parts)]
+        files = sorted(path for path in self._path.rglob("*") if path.name.endswith(ENDINGS) and path.is_file())
+        if not files:
+            raise WorldError(f"no {', '.join(ENDINGS)} file and no picture in {self._path}")
+        return [self._place(path, 1) for path in files]
 
     def open(self, part: str, resume: Position | None) -> Reader:
         """Read the lines of `part`, whole blocks of them at a time."""
         name, _, number = part.rpartition("#")
+        parts = 1 if self._path.is_dir() else self._parts
+        return self._place(Path(name), parts).open(int(number), resume, ())
+
+    def _place(self, path: Path, parts: int) -> "LinesPlace":
+        return LinesPlace(path, parts, self._block_bytes, self._batch, follow=self._follow)
+
+
+class LinesPlace(Place):
+    """A file, known again by its content: by its beginning, and by the last line that was read of it."""
+
+    def __init__(self, path: Path, parts: int, block_bytes: int, batch: int, *, follow: bool) -> None:
+        self.name = part_name(path)
+        self._path = path
+        self._parts = parts
+        self._block_bytes = block_bytes
+        self._batch = batch
+        self._follow = follow
+
+    def knows(self, positions: Sequence[Position]) -> bool | None:
+        """Whether the file still holds what was read; None where nothing was, or an older version did not say."""
+        with _opened(self._path) as file:
+            found = [_holds(file, it) for it in positions]
+        if False in found:
+            return False
+        return True if True in found else None
+
+    def was(self, name: str, positions: Sequence[Position]) -> bool:
+        """Whether it holds what was read of a file of another path.
+
+        Where positions of an older version do not say, a file of the same name is, if the other one is gone.
+        """
+        known = self.knows(positions)
+        return known or (known is None and bool(positions) and is_moved(Path(name), self._path))
+
+    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
+        """As many as it was dealt to at first."""
+        return range(self._dealt(positions)[0])
+
+    def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
+        """Read the lines of a part, whole blocks of them at a time, dealt as at first."""
+        parts, block_bytes = self._dealt(positions)
         return BlockReader(
-            Path(name),
-            part=int(number),
-            parts=1 if self._path.is_dir() else self._parts,
-            block_bytes=self._block_bytes,
+            self._path,
+            part=number,
+            parts=parts,
+            block_bytes=block_bytes,
             batch=self._batch,
             follow=self._follow,
             resume=resume,
         )
+
+    def _dealt(self, positions: Sequence[Position]) -> tuple[int, int]:
+        return next(((it["parts"], it["block_bytes"]) for it in positions), (self._parts, self._block_bytes))
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror}") from None
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _holds(file: BinaryIO, position: Position) -> bool | None:
+    """Whether a file holds what was read of it; None where the position does not say, and it is long enough."""
+    if position["read_to"] > os.fstat(file.fileno()).st_size:
+        return False
+    pieces = [position[name] for name in ("head", "last") if name in position]
+    if not pieces:
+        return None
+    return all(_digest(os.pread(file.fileno(), length, start)) == digest for start, length, digest in pieces)
 
 
 class BlockReader(Reader):
@@ -77,10 +154,10 @@ class BlockReader(Reader):
         self._block_bytes = block_bytes
         self._follow = follow
         self._ended = False
-        try:
-            self._file: BinaryIO = path.open("rb")
-        except OSError as error:
-            raise WorldError(f"{path}: {error.strerror}") from None
+        self._file = _opened(path)
+        self._head: tuple[int, int, str] = (0, 0, _digest(b""))
+        self._last: tuple[int, int, str] = self._head
+        self._last_line: tuple[int, bytes] | None = None
         self._block = part
         self._offset = part * block_bytes
         self._read_to = 0
@@ -103,7 +180,11 @@ class BlockReader(Reader):
                 f"{self._path} is shorter than what was already read of it: it was replaced; "
                 "begin anew with an empty recovery folder"
             )
+        if _holds(self._file, resume) is False:
+            raise WorldError(f"{self._path} no longer holds what was read of it: it was replaced while the flow began")
         self._block, self._offset, self._read_to = resume["block"], resume["offset"], resume["read_to"]
+        if "head" in resume:
+            self._head, self._last = tuple(resume["head"]), tuple(resume["last"])
 
     @property
     def turn(self) -> int:
@@ -130,8 +211,10 @@ class BlockReader(Reader):
             end = (self._block + 1) * self._block_bytes
             while self._offset < end and len(messages) < self._batch and (line := self._line()) is not None:
                 value, length = line
-                if not value.isspace():
-                    messages.append(Message(value.rstrip(b"\r\n"), f"file:{self._path}@{self._offset}"))
+                text = value.removeprefix(BOM_UTF8) if self._offset == 0 else value
+                if text and not text.isspace():
+                    messages.append(Message(text.rstrip(b"\r\n"), f"file:{self._path}@{self._offset}"))
+                self._last_line = self._offset, value
                 self._offset += length
                 self._read_to = self._offset
             if self._offset < end:  # the unit is full, or the file ends in this block
@@ -152,7 +235,24 @@ class BlockReader(Reader):
             "block": self._block,
             "offset": self._offset,
             "read_to": self._read_to,
+            "head": self._seen_head(),
+            "last": self._seen_last(),
         }
+
+    def _seen_head(self) -> tuple[int, int, str]:
+        """The beginning of the file, as far as it was read: where, how long, and its hash."""
+        length = min(_HEAD_BYTES, self._read_to)
+        if self._head[1] < length:
+            self._head = 0, length, _digest(os.pread(self._file.fileno(), length, 0))
+        return self._head
+
+    def _seen_last(self) -> tuple[int, int, str]:
+        """The last line that was read: where, how long, and its hash."""
+        if self._last_line is not None:
+            start, line = self._last_line
+            self._last = start, len(line), _digest(line)
+            self._last_line = None
+        return self._last
 
     def _size(self) -> int:
         return os.fstat(self._file.fileno()).st_size
@@ -183,8 +283,10 @@ class BlockReader(Reader):
         if length > MAX_BYTES and not complete:
             skipped, complete = self._skip_line()
             length += skipped
-        if not line or (self._follow and not complete):
+        if not line or (not complete and (self._follow or not _is_whole(line))):
             self._file.seek(self._offset)
+            if line and not self._follow:
+                log.warning("the last line is half written, and is read when it is whole", file=str(self._path))
             return None
         return line, length
 
@@ -196,3 +298,15 @@ class BlockReader(Reader):
             if chunk.endswith(b"\n"):
                 return skipped, True
         return skipped, False
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line without its end is a value all the same, or will never be one."""
+    text = line.removeprefix(BOM_UTF8).strip()
+    if len(line) > MAX_BYTES or not text.startswith((b"{", b"[")):
+        return True
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -4,8 +4,9 @@ The set of parts must not change with the number of processes, or rescaling woul
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from core.records import Message
 
@@ -59,3 +60,41 @@ class Source(ABC):
     @abstractmethod
     def open(self, part: str, resume: Position | None) -> Reader:
         """Read `part` from its start, or from where `resume` says."""
+
+
+class PlacedSource(Source):
+    """A source whose positions outlive where it lies."""
+
+    @abstractmethod
+    def places(self) -> "Sequence[Place]":
+        """What has positions of its own; raises `WorldError` where the source is not there."""
+
+
+class Place(ABC):
+    """A file, a folder of pictures, a topic: what positions belong to, wherever it lies.
+
+    Positions are kept under a name. It is the place's own when it is read first, and stays when the place has moved.
+    """
+
+    name: str
+    """Unique among places, and without an end in `#` and a number."""
+
+    @abstractmethod
+    def knows(self, positions: Sequence[Position]) -> bool | None:
+        """Whether positions belong to what is here; None where that cannot be told."""
+
+    @abstractmethod
+    def was(self, name: str, positions: Sequence[Position]) -> bool:
+        """Whether this is what had the name, and has moved here since."""
+
+    @abstractmethod
+    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
+        """Numbers of its parts; those positions, if there are any, are gone on from."""
+
+    @abstractmethod
+    def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
+        """Read a part from its start, or from where `resume` says; `positions` are of all its parts."""
+
+    def joined(self, other: Self) -> "Place":  # noqa: ARG002
+        """This and another one of the same name, as one: here the same, named twice."""
+        return self

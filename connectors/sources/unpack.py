@@ -63,6 +63,11 @@ def _parts(value: bytes) -> list[bytes]:
     return lines
 
 
+def read_to(position: Position | None) -> Position | None:
+    """The position of the source below, of one that `Unpacked` gave."""
+    return position["before"] if position is not None and "done" in position else position
+
+
 class Unpacked(Source):
     """`inner`, its messages taken apart; at most `batch` of them in a unit."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from connectors.control.request_kinds import COMPACT
-from connectors.part_names import part_name
+from connectors.part_names import is_moved, part_name
 from connectors.sinks.sink import Mark, Order, Row, Sink, TableItem, Writer
 from connectors.sinks.table_writer import TableWriter
 from connectors.store.arrow_schema import arrow_schema
@@ -66,6 +66,10 @@ class StoreSink(Sink[TableItem]):
         """The table, as the one part."""
         by_folder = self._table.name in _NAMED_BY_FOLDER
         return [part_name(self._folder if by_folder else self._folder / self._table.name)]
+
+    def was(self, name: str, part: str, mark: Mark) -> bool:  # noqa: ARG002
+        """Whether the store was moved here."""
+        return is_moved(Path(name), Path(part)) or is_moved(Path(name).parent, Path(part).parent)
 
     def open(self, part: str, mark: Mark) -> Writer[TableItem]:  # noqa: ARG002 - there is one part, and no place in it
         """Open the table; what was written after the snapshot is simply written again."""

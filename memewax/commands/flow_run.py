@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connectors.chosen_endpoints import Destinations, check_source
-from connectors.endpoints import POSTS_FROM, POSTS_TO, RECORDS_TO, endpoint
+from connectors.chosen_endpoints import Destinations, check_source, sources_of
+from connectors.endpoints import POSTS_TO, RECORDS_TO
 from connectors.writing import all_locked, lock_files
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
 from memewax.commands.progress import Progress
-from memewax.commands.recovery import is_prepared, prepare_recovery
+from memewax.commands.recovery import is_known, is_prepared, prepare_recovery
 from memewax.commands.supervise import Ended, Job, run_job
 
 
@@ -60,13 +60,15 @@ def run_flow(
         raise SettingsError("no sink: say where records go with --to (or MEMEWAX_TO)")
     destinations = Destinations.of(settings, POSTS_TO if flow == "ingest" else RECORDS_TO)
     check_source(settings)
+    recovery = recovery or settings.recovery
     folder = recovery or destinations.beside("recovery")
     if recovery is not None and settings.state_dir is None:
         overrides = {**overrides, "state_dir": recovery.with_name(f"{recovery.stem}.state")}
     with _prepared(destinations, folder) as locks:
         prepare_recovery(folder)
         job = Job(flow, overrides, folder, snapshot_seconds, settings.processes)
-        with watch(endpoint(settings.source, POSTS_FROM).lag_unit) as progress:
+        units = {it.lag_unit for it in sources_of(settings)}
+        with watch(units.pop() if len(units) == 1 else "messages and bytes") as progress:
             return run_job(job, progress.show, progress.tell, locks), folder
 
 
@@ -75,8 +77,8 @@ def _prepared(destinations: Destinations, recovery: Path) -> Iterator[list[int]]
     """Lock all that is written, and make room for it; gives file descriptors of the locks."""
 
     def prepare() -> None:
-        for it in (*destinations.sinks, destinations.dead_letters):
-            it.prepare(recovery, goes_on=is_prepared(recovery))
+        for it in destinations.all():
+            it.prepare(recovery, goes_on=is_prepared(recovery) and (it.takes_rows or is_known(recovery, it)))
 
     files = lock_files(destinations.all())
     there = {file: busy for file, busy in files.items() if file.exists()}

@@ -3,13 +3,17 @@
 import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bytewax.recovery import init_db_dir
 
+from connectors.endpoint import Endpoint
+from connectors.part_names import is_moved
+from connectors.sinks.begun_files import Begun
 from connectors.writing import PATIENCE, RECOVERY_LOCK, recovery_busy
 from core.errors import WorldError
 from core.locks import locked
+from operators.recovered import keys_of, steps_in
 from operators.recovery_migration import is_old, migrate
 
 RECOVERY_PARTS: Final = 4
@@ -19,6 +23,15 @@ _FIRST: Final = "part-0.sqlite3"
 def is_prepared(folder: Path) -> bool:
     """Whether it is a recovery folder already, which a flow would go on from."""
     return (folder / _FIRST).exists()
+
+
+def is_known(folder: Path, place: Endpoint[Any]) -> bool:
+    """Whether a recovery folder has written to a place; one on another machine is always taken to be."""
+    if place.path is None or Begun(folder).has(place.path):
+        return True
+    path = place.path.resolve()
+    keys = {Path(key) for step_id in steps_in(folder) for key in keys_of(folder, step_id)}
+    return path in keys or any(is_moved(key, path) for key in keys)
 
 
 def prepare_recovery(folder: Path) -> None:

@@ -12,13 +12,13 @@ from connectors.endpoints import DEAD_LETTERS_TO, POSTS_FROM, RECORDS_TO
 from memewax.commands.flow_run import run_flow, summary_of
 
 SNAPSHOT_SECONDS: Final = 10.0
-_FROM: Final = f"{POSTS_FROM.help}."
+_FROM: Final = f"{POSTS_FROM.help}; as often as you like."
 _TO: Final = f"{RECORDS_TO.help}; as often as you like."
 _DEAD: Final = f"{DEAD_LETTERS_TO.help}; by default beside the first sink."
 
 
 def run(
-    source: Annotated[str | None, typer.Option("--from", help=_FROM)] = None,
+    source: Annotated[list[str] | None, typer.Option("--from", help=_FROM)] = None,
     to: Annotated[list[str] | None, typer.Option("--to", help=_TO)] = None,
     dead_letters: Annotated[str | None, typer.Option(help=_DEAD)] = None,
     recovery: Annotated[

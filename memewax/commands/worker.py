@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
     flow_name, recovery, seconds, *place = arguments
     drain.on_signals()
     _end_with_parent()
+    os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = recovery  # where flows look, as Bytewax's own command does
     flow = import_module(flow_name if "." in flow_name else f"dataflows.{flow_name}").flow()
     cluster: dict[str, Any] = {"process_id": int(place[0]), "addresses": place[1:]} if place else {}
     try:

@@ -107,6 +107,7 @@ class Flow:
             "source": str(source),
             "to": as_variable([str(self.out), str(self.store)] if to_store else [str(self.out)]),
             "dead_letters": str(self.dead),
+            "recovery": str(self.recovery),
             "follow": "false",
             "file_block_bytes": 512,
             "read_batch": 4,

@@ -67,7 +67,8 @@ class Several(Source):
                 named[fit[0]] = it
         for it in places:
             if it not in named.values():
-                named[self._moved(it, named) or self._new(it, named)] = it
+                moved = self._moved(it, named)
+                named[self._new(it, named) if moved is None else moved] = it
         self._named = named
         return named
 

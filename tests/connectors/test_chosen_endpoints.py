@@ -1,10 +1,11 @@
 """What settings name: a source, sinks, and what lies beside them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from connectors.chosen_endpoints import Destinations, check_source, folder_of
+from connectors.chosen_endpoints import Destinations, check_source, folders_of
 from connectors.endpoints import POSTS_FROM, POSTS_TO, endpoint
 from core.errors import SettingsError, WorldError
 from dataflows.all_settings import Settings
@@ -82,11 +83,25 @@ def test_a_store_may_lie_in_a_folder_of_pictures(here: Path) -> None:
 
 def test_relative_urls_lie_in_the_folder_of_the_source(here: Path) -> None:
     (here / "pictures").mkdir()
-    assert folder_of("posts.jsonl") == here
-    assert folder_of("pictures") == here / "pictures"
-    assert folder_of("kafka://h:1/t") is None
-    assert folder_of("reddit:memes") is None
-    assert folder_of("") is None
+    assert folders_of(("a/posts.jsonl", "pictures", "kafka://h:1/t", "reddit:memes")) == {
+        here / "a" / "posts.jsonl": here / "a",
+        here / "pictures": here / "pictures",
+    }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"source": "a.jsonl", "to": "./a.jsonl"},
+        {"source": ("b.jsonl", "a.jsonl"), "to": "store", "dead_letters": "a.jsonl"},
+        {"source": "kafka://h:1/t", "to": "store", "dead_letters": "kafka://127.0.0.1:1/t"},
+        {"source": "kafka://h:1/t", "to": "kafka://h:1,i:1/t"},
+        {"source": "kafka://h:1/t", "to": "store", "cluster_events": "kafka://h:1/t"},
+    ],
+)
+def test_what_is_read_is_never_written_to(given: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="is what is read"):
+        Destinations.of(Settings(**given))
 
 
 @pytest.mark.parametrize("source", ["gone.jsonl", "gone"])

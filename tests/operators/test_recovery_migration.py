@@ -20,7 +20,7 @@ from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
 from models.clusterers.relevant import RelevantClusterer
 from operators import recovery_migration
-from operators.recovery_migration import is_old, migrate, migrate_named, new_id
+from operators.recovery_migration import is_old, migrate, named_folder, new_id
 from operators.recovery_places import states_in
 from tests.flows.checks import check_outputs, outcomes
 from tests.flows.pixels_flow import pixel_models
@@ -178,14 +178,14 @@ def test_a_folder_without_room_beside_it_is_one_line(
     ],
 )
 def test_bytewaxs_own_command_names_the_folder(
-    arguments: list[str], environment: dict[str, str], few: Posts, tmp_path: Path
+    arguments: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
-    folder = str(old_flow("one", tmp_path / "old", few).recovery)
-    migrate_named(
+    folder = str(tmp_path / "recovery")
+    named = named_folder(
         [word.replace("FOLDER", folder) for word in arguments],
         {name: value.replace("FOLDER", folder) for name, value in environment.items()},
     )
-    assert not is_old(Path(folder))
+    assert named == Path(folder)
 
 
 def test_python_m_bytewax_run_goes_on_with_an_old_folder(few: Posts, tmp_path: Path) -> None:

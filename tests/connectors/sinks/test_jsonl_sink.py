@@ -43,10 +43,35 @@ def test_each_value_is_a_line(path: Path) -> None:
     writer.close()
 
 
-def test_without_a_state_the_file_begins_anew(path: Path) -> None:
+def test_a_file_that_was_not_begun_with_the_recovery_folder_is_never_cut(path: Path, tmp_path: Path) -> None:
     path.write_bytes(b"old\n")
-    part(path).close()
+    for recovery in (None, tmp_path):
+        with pytest.raises(WorldError, match="did not write it: move it away"):
+            JsonlSink(path, "test", recovery).open(str(path), None)
+    assert path.read_bytes() == b"old\n"
+
+
+def test_a_run_that_died_before_its_first_snapshot_is_cut_back(path: Path, tmp_path: Path) -> None:
+    writer = JsonlSink(path, "test", tmp_path).open(str(path), None)
+    writer.write(lines(b"one"))
+    again = JsonlSink(path, "test", tmp_path).open(str(path), None)
     assert path.read_bytes() == b""
+    writer.close()
+    again.close()
+
+
+def test_what_others_wrote_after_the_run_ended_is_never_cut(path: Path, tmp_path: Path) -> None:
+    sink = JsonlSink(path, "test", tmp_path)
+    writer = sink.open(str(path), None)
+    writer.write(lines(b"one"))
+    mark = writer.snapshot()
+    writer.close()
+    sink.open(str(path), mark).close()
+    with path.open("ab") as out:
+        out.write(b"mine\n")
+    with pytest.raises(WorldError, match="holds 5 bytes that this recovery folder did not write"):
+        sink.open(str(path), mark)
+    assert path.read_bytes() == b"one\nmine\n"
 
 
 def test_what_came_after_the_snapshot_is_cut_off(path: Path) -> None:

@@ -1,6 +1,8 @@
 """Folders of pictures, each of which becomes a post."""
 
 import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from connectors.sources import picture_folder as pictures
 from connectors.sources.parse import parse_post
 from connectors.sources.picture_folder import Pictures, holds_pictures
 from connectors.sources.source import Position, Reader, Unit
-from core.errors import BadRecordError, SettingsError, WorldError
+from core.errors import BadRecordError, WorldError
 from core.records import DeadLetter, Message
 
 
@@ -45,7 +47,8 @@ def test_a_picture_becomes_a_post_named_after_it(tmp_path: Path) -> None:
     put(tmp_path, "cats/two_grumpy-cats.JPG")
     found = only_message(tmp_path)
     post = parse_post(found)
-    assert (post.global_id, post.url) == ("cats/two_grumpy-cats.JPG-folder", "cats/two_grumpy-cats.JPG")
+    assert re.fullmatch(r"cats/two_grumpy-cats\.JPG-[0-9a-f]{6}-folder", post.global_id)
+    assert post.url == "cats/two_grumpy-cats.JPG"
     assert (post.description, post.source) == ("two grumpy cats", "folder")
     assert found.origin == f"file:{tmp_path}/cats/two_grumpy-cats.JPG"
 
@@ -102,6 +105,7 @@ def test_what_comes_between_runs_is_read_by_the_next(tmp_path: Path) -> None:
 
 def test_a_followed_folder_shows_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "_LIST_SECONDS", 0.0)
+    monkeypatch.setattr(pictures, "_REST_SECONDS", 0.0)
     put(tmp_path, "b.png")
     reader = opened(tmp_path, follow=1)
     assert names(read_all(reader)) == ["b.png"]
@@ -139,11 +143,66 @@ def test_a_name_with_a_colon_is_still_a_path(tmp_path: Path) -> None:
     assert parse_post(only_message(tmp_path)).url == "./file:1.png"
 
 
-def test_a_changed_number_of_parts_is_refused(tmp_path: Path) -> None:
+def test_a_folder_stays_dealt_as_it_was(tmp_path: Path) -> None:
     put(tmp_path, "a.png")
     position = read_all(opened(tmp_path))[0].resume
-    with pytest.raises(SettingsError, match="file_parts=1"):
-        opened(tmp_path, resume=position, parts=2)
+    for number in range(9):
+        put(tmp_path, f"{number}.png")
+    assert len(names(read_all(opened(tmp_path, resume=position, parts=2)))) == 9
+
+
+def test_pictures_of_two_folders_have_ids_of_their_own(tmp_path: Path) -> None:
+    ids = set()
+    for name in ("a/pics", "b/pics"):
+        (tmp_path / name).mkdir(parents=True)
+        put(tmp_path / name, "1.png")
+        ids.add(parse_post(only_message(tmp_path / name)).global_id)
+    assert len(ids) == 2
+
+
+def test_a_folder_of_old_pictures_that_is_moved_in_is_read(tmp_path: Path) -> None:
+    folder, old = tmp_path / "pics", tmp_path / "old"
+    folder.mkdir()
+    old.mkdir()
+    put(old, "old.png")
+    put(folder, "new.png")
+    position = read_all(opened(folder))[-1].resume
+    old.rename(folder / "from_2023")
+    assert names(read_all(opened(folder, resume=position))) == ["from_2023/old.png"]
+
+
+def test_a_picture_that_is_replaced_is_read_again_and_one_that_is_touched_or_copied_is_not(tmp_path: Path) -> None:
+    folder, copy = tmp_path / "pics", tmp_path / "copy"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(name.encode() * 5000)
+    position = read_all(opened(folder))[-1].resume
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+    os.utime(copy / "a.png", (1, 1))
+    assert not read_all(opened(copy, resume=position))
+    (copy / "a.png").write_bytes(b"other" * 5000)
+    assert names(read_all(opened(copy, resume=position))) == ["a.png"]
+
+
+def test_a_picture_that_is_still_being_written_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_LIST_SECONDS", 0.0)
+    (tmp_path / "half.png").write_bytes(b"half")
+    reader = opened(tmp_path, follow=1)
+    assert not read_all(reader)
+    os.utime(tmp_path / "half.png", (1, 1))
+    assert names(read_all(reader)) == ["half.png"]
+    (tmp_path / "half.png").write_bytes(b"half and the rest")
+    os.utime(tmp_path / "half.png", (2, 2))
+    assert names(read_all(reader)) == ["half.png"], "more of it has come, so it is another picture"
+
+
+def test_positions_of_an_older_version_go_on_with_the_ids_that_they_made(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        put(tmp_path, name)
+    changed = (tmp_path / "a.png").stat().st_ctime_ns
+    old = {"version": 1, "parts": 1, "changed_ns": changed, "name": "a.png", "turn": 1}
+    (unit,) = read_all(opened(tmp_path, resume=old))
+    assert [parse_post(it).global_id for it in unit.messages] == ["b.png-folder"]
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def _prepared(destinations: Destinations, recovery: Path) -> Iterator[list[int]]
 
     def prepare() -> None:
         for it in destinations.all():
-            it.prepare(recovery, goes_on=is_prepared(recovery) and (it.takes_rows or is_known(recovery, it)))
+            it.prepare(recovery, goes_on=is_prepared(recovery) and is_known(recovery, it))
 
     files = lock_files(destinations.all())
     there = {file: busy for file, busy in files.items() if file.exists()}

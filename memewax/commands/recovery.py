@@ -26,8 +26,8 @@ def is_prepared(folder: Path) -> bool:
 
 
 def is_known(folder: Path, place: Endpoint[Any]) -> bool:
-    """Whether a recovery folder has written to a place; one on another machine is always taken to be."""
-    if place.path is None or Begun(folder).has(place.path):
+    """Whether a recovery folder has written to a place; one on another machine, or a store, is always taken to be."""
+    if place.path is None or place.takes_rows or Begun(folder).has(place.path):
         return True
     path = place.path.resolve()
     keys = {Path(key) for step_id in steps_in(folder) for key in keys_of(folder, step_id)}

@@ -14,6 +14,7 @@ from bytewax.testing import run_main
 from connectors.sinks import jsonl_sink
 from connectors.sinks.sink import OutMessage
 from connectors.store.stored_table import StoredTable
+from core.settings import as_variable
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
@@ -142,6 +143,48 @@ def test_a_crash_anywhere_changes_nothing(
         check_outputs(flow, few)
         assert outcomes(flow.rows()) == whole
     assert crashes >= 3
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize(("place", "done", "step"), [(SOURCE, False, 3), (CLUSTER_SNAPSHOT, True, 5), (WRITE, None, 4)])
+def test_a_crash_over_several_sources_changes_nothing(
+    count: int, place: tuple[type, str], done: bool | None, step: int, few: Posts, tmp_path: Path
+) -> None:
+    """Each has every second or third message; in the second run they are named in another order."""
+    paths = [few.path.with_name(f"{number}-of-{count}.jsonl") for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"".join(few.lines[number::count]))
+    uncrashed = Flow(tmp_path / "whole", as_variable([str(it) for it in paths]))
+    run(uncrashed)
+    number = 1
+    crashed = True
+    while crashed:
+        flow = Flow(tmp_path / str(number), as_variable([str(it) for it in paths]))
+        with crash_at(place, number, done=done) as calls, suppress(BytewaxRuntimeError, CrashError):
+            run(flow)
+        crashed = calls[0] >= number
+        flow.settings["source"] = as_variable([str(it) for it in reversed(paths)])
+        run(flow)
+        check_outputs(flow, few)
+        assert outcomes(flow.rows()) == outcomes(uncrashed.rows())
+        number += step
+
+
+def test_a_source_may_come_and_another_may_go_and_sinks_may_change_places(few: Posts, tmp_path: Path) -> None:
+    """The clusters go on: as if all had been one file."""
+    half = len(few.lines) // 2
+    paths = [few.path.with_name(f"half-{number}.jsonl") for number in range(2)]
+    for path, lines in zip(paths, (few.lines[:half], few.lines[half:]), strict=True):
+        path.write_bytes(b"".join(lines))
+    flow = Flow(tmp_path / "two", paths[0], to_store=True)
+    run(flow)
+    flow.settings |= {"source": str(paths[1]), "to": as_variable([str(flow.store), str(flow.out)])}
+    run(flow)
+    check_outputs(flow, few)
+    whole = Flow(tmp_path / "one", few.path)
+    run(whole)
+    clusters = [{it["global_id"]: it["cluster"] for it in of.rows().values()} for of in (flow, whole)]
+    assert clusters[0] == clusters[1]
 
 
 def test_crashes_one_after_another_change_nothing(

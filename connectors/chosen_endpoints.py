@@ -20,7 +20,7 @@ from connectors.endpoints import (
 )
 from connectors.sources.several import Known, Several
 from connectors.sources.source import Source
-from core.errors import SettingsError
+from core.errors import SettingsError, WorldError
 
 
 class ReadSettings(EndpointSettings, SourceSettings):
@@ -120,10 +120,10 @@ class Destinations:
 
 
 def refuse_loop(sink: Endpoint[Any], source: Endpoint[Any]) -> None:
-    """Raise `SettingsError` where what is written would be read again, or written over what is read."""
+    """Raise `WorldError` where what is read would be written over, `SettingsError` where what is written would be read."""
     # Topics by name alone, since one cluster has many addresses.
     if sink.place == source.place or (sink.topic is not None and sink.topic == source.topic):
-        raise SettingsError(f"{sink.address} is what is read, {source.address}: write to another place")
+        raise WorldError(f"{sink.address} is what is read, {source.address}: write to another place")
     folder = source.path
     inside = folder is not None and folder.is_dir() and sink.path is not None and not sink.takes_rows
     if inside and folder is not None and Path(sink.place).is_relative_to(folder.resolve()):

@@ -157,7 +157,7 @@ def test_settings_are_whole_on_a_narrow_screen(memewax: Memewax, monkeypatch: py
         (["--from", "posts.csv", "--to", "out.jsonl"], 2, "posts come from .* not from 'posts.csv'"),
         (["--from", "kafak://h:1/t", "--to", "out.jsonl"], 2, "not from 'kafak://h:1/t'"),
         (["--from", "posts.jsonl", "--to", "out.jsonl", "--dead-letters", "s3://b/x.jsonl"], 2, "dead letters go to"),
-        (["--from", "posts.jsonl", "--to", "posts.jsonl"], 3, "posts.jsonl is there already"),
+        (["--from", "posts.jsonl", "--to", "posts.jsonl"], 3, "posts.jsonl is what is read"),
         (["--from", "posts.jsonl", "--to", "posts.jsonl/store"], 3, "posts.jsonl"),
         (["--from", "posts.jsonl", "--to", "out.jsonl", "--recovery", "posts.jsonl"], 3, "posts.jsonl: "),
     ],

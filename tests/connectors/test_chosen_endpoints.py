@@ -100,7 +100,7 @@ def test_relative_urls_lie_in_the_folder_of_the_source(here: Path) -> None:
     ],
 )
 def test_what_is_read_is_never_written_to(given: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="is what is read"):
+    with pytest.raises(WorldError, match="is what is read"):
         Destinations.of(Settings(**given))
 
 

@@ -130,6 +130,8 @@ class Reading:
     """What OCR read in a picture; no lines is a result, not an error."""
 
     lines: tuple[Line, ...] = ()
+    unread: str = ""
+    """Why some of the writing was not read; empty where all was."""
 
     @property
     def as_read(self) -> str:

@@ -44,6 +44,10 @@ def _mood(it: Sentiment) -> dict[str, float]:
     return {"negative": it.negative, "neutral": it.neutral, "positive": it.positive, "compound": it.compound}
 
 
+def _unread(reading: Reading) -> str | None:
+    return reading.unread or None
+
+
 def _lines(reading: Reading) -> list[dict[str, Any]]:
     return [_line(line) for line in reading.lines]
 
@@ -118,6 +122,10 @@ TEXT: Final = Stage(
             in_first_version=True,
         ),
         StageColumn(Column("text_as_read", _TEXT, "Lines in the picture as they were read"), attrgetter("as_read")),
+        StageColumn(
+            Column("text_unread", _TEXT, "Why writing in the picture was not read, or not all; null where all was"),
+            _unread,
+        ),
         StageColumn(
             Column(
                 "lines",

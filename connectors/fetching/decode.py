@@ -1,5 +1,6 @@
 """From a picture file's bytes to pixels, at a bounded cost."""
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
@@ -40,6 +41,11 @@ _MOST_SCANNED: Final = 10**9
 """Pixels of all scans together."""
 _ENOUGH: Final = 0.75
 """A file that is cut is still a picture where so much of its height is there, as viewers show it."""
+
+_LONG: Final = 3
+"""A picture so many times as long as wide is a long one."""
+_LEAST_SHORT: Final = 64
+"""Pixels: in what is thinner there are no letters."""
 
 TakeRoom = Callable[[int], AbstractContextManager[object]]
 """Waits until so many pixels may be decoded."""
@@ -110,8 +116,21 @@ def _pixels(image: ImageFile.ImageFile, alone: Bare, max_side: int) -> Pixels:
     # An AVIF is turned by Pillow's own reading of it, a TIFF by Pillow as it is loaded.
     up = orientation_of(image.info.get("exif", b"")) if image.format == "AVIF" else alone.orientation
     upright = loaded.transpose(_TURNS[up]) if up in _TURNS else loaded
-    upright.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    most = _most_side(*upright.size, max_side)
+    upright.thumbnail((most, most), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return np.asarray(over_ground(upright))
+
+
+def _most_side(width: int, height: int, max_side: int) -> int:
+    """Longest side that is kept: that of a picture that is long, a chat's or a comic's, may be longer.
+
+    Its letters have the size of its shorter side. It takes no more pixels than a square of `max_side`.
+    """
+    long, short = max(width, height), min(width, height)
+    if short < _LEAST_SHORT or long < _LONG * short:
+        return max_side
+    ratio = long / short
+    return round(min(ratio * max_side / _LONG, max_side * math.sqrt(ratio)))
 
 
 def _loaded(image: ImageFile.ImageFile, data: bytes, max_side: int) -> Image.Image:

@@ -21,14 +21,25 @@ def clockwise(corners: NDArray[Any]) -> Quad:
     return np.array([top_left, top_right, bottom_right, bottom_left], np.float32)
 
 
+def is_upended(quad: Quad) -> bool:
+    """Whether a box is so much taller than wide that its line runs up or down."""
+    across, down = _size(quad)
+    return max(1, round(down)) >= _UPRIGHT * max(1, round(across))
+
+
+def _size(quad: Quad) -> tuple[float, float]:
+    across = max(np.linalg.norm(quad[0] - quad[1]), np.linalg.norm(quad[3] - quad[2]))
+    down = max(np.linalg.norm(quad[0] - quad[3]), np.linalg.norm(quad[1] - quad[2]))
+    return float(across), float(down)
+
+
 def cut(picture: Pixels, quad: Quad) -> Pixels:
     """What is in `quad`, straightened, at least 1 x 1; turned by a quarter where it is much taller than wide."""
     height, width = picture.shape[:2]
     quad = np.clip(quad, 0, (width, height)).astype(np.float32)
-    across = max(np.linalg.norm(quad[0] - quad[1]), np.linalg.norm(quad[3] - quad[2]))
-    down = max(np.linalg.norm(quad[0] - quad[3]), np.linalg.norm(quad[1] - quad[2]))
-    size = max(1, round(float(across))), max(1, round(float(down)))
+    across, down = _size(quad)
+    size = max(1, round(across)), max(1, round(down))
     target = np.array([[0, 0], [size[0], 0], size, [0, size[1]]], np.float32)
     turn = cv2.getPerspectiveTransform(quad, target)
     crop = cv2.warpPerspective(picture, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.ascontiguousarray(np.rot90(crop) if size[1] >= _UPRIGHT * size[0] else crop, np.uint8)
+    return np.ascontiguousarray(np.rot90(crop) if is_upended(quad) else crop, np.uint8)

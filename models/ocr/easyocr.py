@@ -66,6 +66,7 @@ class CrnnRecogniser(Recogniser):
     """Reads English lines in grey; crops go one at a time, since those of a batch change each other's answers."""
 
     least_confidence = 0.2
+    sure = 0.6
 
     def __init__(self, folder: Path, runtime: Runtime) -> None:
         self._torch = runtime.torch()

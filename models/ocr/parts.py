@@ -37,6 +37,9 @@ class Recogniser(ABC):
     least_confidence: float
     """What it is less sure of is no text: leaves, faces, writing too small to read."""
 
+    sure: float
+    """What it is at least so sure of stands the right way up."""
+
     @abstractmethod
     def recognise(self, crops: Sequence[Pixels]) -> list[RecognisedText]:
         """One answer for each upright crop, in order, the same whatever crops it comes with."""

@@ -1,17 +1,34 @@
 """OCR: a detector and a recogniser, and what is mended around them."""
 
 from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
 
 from core.records import Line, Pixels, Reading
 from models.base import Model
-from models.ocr.crops import cut
+from models.ocr.crops import cut, is_upended
 from models.ocr.parts import Detector, Quad, RecognisedText, Recogniser
-from models.ocr.reading_order import in_reading_order
+from models.ocr.tiles import detect_in_tiles
+from models.ocr.turned_lines import Turn, in_order
 from models.validation import check_pixels
+
+_MOST_LINES: Final = 200
+"""Boxes that are read of one picture, the largest; a page of a book has fifty lines."""
+_MOST_TURNED: Final = 50
+"""Boxes that are read a second time, upside down."""
+_LINE: Final = 2.5
+"""A box so many times as long as high holds a line of writing; what is rounder may be a face or a wheel."""
+_LETTERS: Final = 3
+"""A higher box than this part of the picture's shorter side holds no letters that nobody can read."""
+_GREEK: Final = ("\u0370", "\u03ff")
+_UNKNOWN: Final = (
+    "writing was found that was not read: of another script than Latin, Chinese or Japanese, or not clear (docs/ocr.md)"
+)
 
 
 class OcrReader(Model[Pixels, Reading]):
-    """Lines of text in a picture, in the order in which people read them."""
+    """Lines of text in a picture, in the order in which people read them, whichever way they run."""
 
     stage = "text"
     batch_size = 1  # nothing is gained by more: pictures differ in size, and so do lines
@@ -29,13 +46,60 @@ class OcrReader(Model[Pixels, Reading]):
         return [self._read(check_pixels(picture)) for picture in batch]
 
     def _read(self, picture: Pixels) -> Reading:
-        quads = self._detector.detect(picture)
+        quads, reasons = detect_in_tiles(self._detector, picture)
+        if len(quads) > _MOST_LINES:
+            reasons.append(f"{len(quads)} lines were found, and the {_MOST_LINES} largest were read")
+            quads = sorted(quads, key=_area, reverse=True)[:_MOST_LINES]
         texts = self._recogniser.recognise([cut(picture, quad) for quad in quads])
+        turned = self._turned(picture, quads, texts)
         least = self._recogniser.least_confidence
-        found = zip(quads, texts, strict=True)
-        lines = [_line(quad, text) for quad, text in found if text.text and text.confidence >= least]
-        return Reading(tuple(in_reading_order(lines)))
+        lines: list[tuple[Line, Turn]] = []
+        is_unknown = False
+        for place, (quad, text) in enumerate(zip(quads, texts, strict=True)):
+            seen = turned.get(place, text)
+            if seen.text and seen.confidence >= least:
+                lines.append((_line(quad, seen), _turn(quad, is_turned=place in turned)))
+                is_unknown |= any(_GREEK[0] <= letter <= _GREEK[1] for letter in seen.text)
+            elif not seen.text:
+                is_unknown |= _is_writing(quad, picture)
+        if is_unknown:
+            reasons.append(_UNKNOWN)
+        return Reading(tuple(in_order(lines)), "; ".join(reasons))
+
+    def _turned(
+        self, picture: Pixels, quads: Sequence[Quad], texts: Sequence[RecognisedText]
+    ) -> dict[int, RecognisedText]:
+        """What is read better upside down, by its place: tried where a line, or most of a picture, is read badly."""
+        sure = self._recogniser.sure
+        doubtful = [place for place, text in enumerate(texts) if text.text and text.confidence < sure]
+        is_most = sum(_area(quads[it]) for it in doubtful) > 0.5 * sum(_area(quad) for quad in quads)
+        tried = [it for it in doubtful if is_most or is_upended(quads[it])][:_MOST_TURNED]
+        again = self._recogniser.recognise([np.ascontiguousarray(np.rot90(cut(picture, quads[it]), 2)) for it in tried])
+        pairs = zip(tried, again, strict=True)
+        return {place: text for place, text in pairs if text.text and text.confidence > texts[place].confidence}
 
 
 def _line(quad: Quad, text: RecognisedText) -> Line:
     return Line(text.text, text.confidence, tuple((float(x), float(y)) for x, y in quad))
+
+
+def _turn(quad: Quad, *, is_turned: bool) -> Turn:
+    if is_upended(quad):
+        return 270 if is_turned else 90
+    return 180 if is_turned else 0
+
+
+def _sides(quad: Quad) -> tuple[float, float]:
+    across, down = np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])
+    return float(max(across, down)), float(min(across, down))
+
+
+def _area(quad: Quad) -> float:
+    length, height = _sides(quad)
+    return length * height
+
+
+def _is_writing(quad: Quad, picture: Pixels) -> bool:
+    """Whether a box in which no letter was known has the form of a line of letters."""
+    length, height = _sides(quad)
+    return length >= _LINE * height and height * _LETTERS <= max(1, min(picture.shape[:2]))

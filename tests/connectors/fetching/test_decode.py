@@ -156,3 +156,15 @@ def test_a_damaged_picture_is_a_picture_or_a_reason(kind: str, data: st.DataObje
         return
     assert (picture.dtype, picture.shape[2]) == (np.uint8, 3)
     assert 1 <= min(picture.shape[:2]) <= max(picture.shape[:2]) <= 512
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [((80, 1200), (496, 33, 3)), ((1200, 80), (33, 496, 3)), ((80, 300), (160, 43, 3)), ((8, 1200), (128, 1, 3))],
+)
+def test_a_long_picture_keeps_the_size_of_its_letters_within_the_same_pixels(
+    size: tuple[int, int], shape: tuple[int, ...]
+) -> None:
+    picture = pixels(encoded(Image.new("RGB", size)), max_side=128)
+    assert picture.shape == shape
+    assert picture.shape[0] * picture.shape[1] <= 1.1 * 128**2

@@ -22,8 +22,10 @@ _LOOSE_SHARE: Final = 0.25
 """What was written since tables were put together, in rows to those before: putting together copies all of them."""
 _LEAST_ROWS: Final = 25_000
 """Fewer rows are no reason."""
-_UNINDEXED_BYTES: Final = 32 * 2**20
+_UNINDEXED_BYTES: Final = 8 * 2**20
 """A write reads all rows that are not in the index over keys yet, with all of their columns."""
+_INDEX_BYTES: Final = 64
+"""A row of the table, twice: an index that is made anew leaves the old one behind until tables are put together."""
 _LEAST_WRITES: Final = 100
 _MOST_WRITES: Final = 250
 _ROWS_A_WRITE: Final = 4000
@@ -113,7 +115,7 @@ class KeyedTable:
         self._unindexed_rows += len(unique)
         if self._is_loose():
             self.compact()
-        elif self._has_index and self._unindexed_rows * self._row_bytes >= _UNINDEXED_BYTES:
+        elif self._has_index and self._unindexed_rows * self._row_bytes >= self._most_unindexed():
             self._index()
 
     def _arrow(self, rows: list[dict[str, Any]]) -> pa.Table:
@@ -160,6 +162,9 @@ class KeyedTable:
             raise _unwritable(error) from error
         self._unindexed_rows = 0
 
+    def _most_unindexed(self) -> int:
+        return max(_UNINDEXED_BYTES, _INDEX_BYTES * (self._firm_rows + self._loose_rows))
+
     def _look_at_rows(self) -> None:
         self._has_index = bool(self._table.list_indices())
         self._row_bytes = int(self._table.stats()["total_bytes"]) // max(1, self.count())
@@ -196,6 +201,7 @@ def put_together(table: Any, key: str) -> None:
 def index_keys(table: Any, key: str) -> None:
     """Make the index over the key of a LanceDB table, in place of one that is there."""
     table.create_index(key, config=BTree(), replace=True)
+    give_back_memory()
 
 
 def _alone(folder: Path) -> AbstractContextManager[int]:

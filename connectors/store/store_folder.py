@@ -6,6 +6,8 @@ from typing import Any, Final, TypeVar
 
 import lancedb
 
+from core.memory import keep_little
+
 T = TypeVar("T")
 
 READ_ERRORS: Final = (OSError, RuntimeError, ValueError)
@@ -18,6 +20,7 @@ _METADATA_CACHE: Final = 32 * 2**20
 
 def opened(folder: Path) -> Any:
     """The database in a folder, with caches of its own."""
+    keep_little()  # before LanceDB starts its threads
     session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
     return lancedb.connect(folder, session=session)
 

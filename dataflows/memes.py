@@ -7,7 +7,7 @@
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
                     └─ text_embedding ────┘
-    control (requests of the commands ─ write, clusters)
+    control ─ replayed (requests of the commands ─ write, clusters; dead letters once more ─ posts)
     failures ─ dead_letters; where they are asked for, all streams ─ taps
 
 Run it with `python -m bytewax.run dataflows.memes` and `MEMEWAX_*` settings, or with `memewax run`.
@@ -30,14 +30,16 @@ from operators.infer import embed_pictures, embed_texts, infer_texts, read_pictu
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
 from operators.posts_input import posts_in
+from operators.replayed import replayed
 from operators.taps import write_taps
 
 
 def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer]) -> Dataflow:
     """Build the flow, from the source of the settings to their sinks."""
     flow = Dataflow("memes")
-    posts = posts_in("posts", flow, settings)
-    requests = control_in("control", flow, settings, posts.parts)
+    read_in = posts_in("posts", flow, settings)
+    requests = control_in("control", flow, settings, read_in.parts)
+    posts = replayed("replayed", read_in.oks, read_in.errs, requests, settings)
 
     embedding = embed_pictures("embed", posts.oks, models.image)
     clustered = cluster("cluster", embedding, settings, make_clusterer, models.image_dimension)

@@ -204,9 +204,10 @@ def _dead_messages(letters: list[DeadLetter], sink: MessageSink) -> list[tuple[s
     """As they were read, with what went wrong in headers; where there are none, both as JSON."""
     for letter in letters:
         DEAD_LETTERS.labels(letter.stage).inc()
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
     if sink.has_headers:
         return [
-            (it.message.origin, OutMessage(it.message.key, it.message.value, headers_of_dead_letter(it)))
+            (it.message.origin, OutMessage(it.message.key, it.message.value, headers_of_dead_letter(it, now)))
             for it in letters
         ]
-    return [(it.message.origin, OutMessage(None, json_of_dead_letter(it))) for it in letters]
+    return [(it.message.origin, OutMessage(None, json_of_dead_letter(it, now))) for it in letters]

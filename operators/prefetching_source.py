@@ -133,7 +133,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
             return []
         if self._retries.is_ready():
             self._awake = datetime.now(UTC)
-            again = [_numbered(arrival, tries) for arrival, tries in self._retries.take()]
+            again = [numbered(arrival, tries) for arrival, tries in self._retries.take()]
             if again:
                 self.given = self._worker.rounds.give()
             return again
@@ -147,7 +147,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self._position = unit.resume
         self.left = unit.left
         self._awake = datetime.now(UTC)
-        items = [_numbered(item) for item in unit.result()]
+        items = [numbered(item) for item in unit.result()]
         for item in items:
             if isinstance(item, Arrival):
                 self._retries.note(item)
@@ -199,10 +199,10 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         LAG.set(self.left if in_order else sum(part.left for part in self._worker.parts))
 
 
-def _numbered(item: ParsedItem, tries: int = 0) -> ParsedItem:
+def numbered(item: ParsedItem, tries: int = 0, *, salt: int = 0) -> ParsedItem:
     """An arrival with its ticket: the same after a crash, and another one where the post comes again."""
     if isinstance(item, DeadLetter):
         return item
     message = item.post.message
-    ticket = (crc32(message.value, crc32(message.origin.encode())) + tries) & 0xFFFFFFFF
+    ticket = (crc32(message.value, crc32(message.origin.encode())) + tries + (salt << 8)) & 0xFFFFFFFF
     return Arrival(item.post, item.picture, item.seconds, ticket, tries)

@@ -5,6 +5,7 @@ runs the command does it, if the kind says how. Either may come to a request a s
 twice must be as if it were done once.
 """
 
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,5 +45,23 @@ COMPACT: Final = RequestKind(
     "compact", "put the tables of the store together, and drop their old versions", _compact_check, _compact_alone
 )
 
-KINDS: Final[Mapping[str, RequestKind]] = {kind.name: kind for kind in (COMPACT,)}
+_LETTER: Final = {"origin", "key", "headers", "value"}
+
+
+def _replay_check(body: Body) -> None:
+    letters = body.get("letters")
+    if set(body) != {"letters"} or not isinstance(letters, list):
+        raise BadRecordError('replay takes {"letters": […]}, the messages of dead letters')
+    for it in letters:
+        if not isinstance(it, dict) or set(it) != _LETTER:
+            raise BadRecordError(f"a letter to be replayed has {', '.join(sorted(_LETTER))} and nothing more")
+        try:
+            b64decode(it["value"], validate=True)
+        except (TypeError, ValueError) as error:
+            raise BadRecordError(f"the value of a letter is no base64: {error}") from None
+
+
+REPLAY: Final = RequestKind("replay", "read the messages of dead letters once more", _replay_check)
+
+KINDS: Final[Mapping[str, RequestKind]] = {kind.name: kind for kind in (COMPACT, REPLAY)}
 """All kinds, by name."""

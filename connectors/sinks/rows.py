@@ -82,8 +82,8 @@ def dead_letters_of(record: Record) -> list[DeadLetter]:
     ]
 
 
-def json_of_dead_letter(letter: DeadLetter) -> bytes:
-    """One line of JSON; bytes in base64, since they need not be text."""
+def json_of_dead_letter(letter: DeadLetter, now: str | None = None) -> bytes:
+    """One line of JSON, written `now`; bytes in base64, since they need not be text."""
     message = letter.message
     return orjson.dumps(
         {
@@ -97,11 +97,12 @@ def json_of_dead_letter(letter: DeadLetter) -> bytes:
                 (name, None if value is None else b64encode(value).decode()) for name, value in message.headers
             ],
             "value": b64encode(message.value).decode(),
+            **({} if now is None else {"time": now}),
         }
     )
 
 
-def headers_of_dead_letter(letter: DeadLetter) -> tuple[tuple[str, bytes | None], ...]:
+def headers_of_dead_letter(letter: DeadLetter, now: str | None = None) -> tuple[tuple[str, bytes | None], ...]:
     """The message's own headers, then what went wrong, under one prefix."""
     told = {
         "stage": letter.stage,
@@ -109,6 +110,7 @@ def headers_of_dead_letter(letter: DeadLetter) -> tuple[tuple[str, bytes | None]
         "reason": letter.reason,
         "origin": letter.message.origin,
         "global_id": letter.global_id,
+        "time": now,
     }
     return letter.message.headers + tuple(
         (HEADER_PREFIX + name, value.encode(errors="replace")) for name, value in told.items() if value is not None

@@ -9,7 +9,7 @@ from core.errors import MemewaxError, WorldError
 from core.stranger_text import harmless
 from core.telemetry import quieten_libraries
 from memewax import __version__
-from memewax.commands import bench, clusters, topics
+from memewax.commands import bench, clusters, dead_letters, topics
 from memewax.commands import corpus_command as corpus
 from memewax.commands import eval as evaluate
 from memewax.commands import store_command as store
@@ -38,6 +38,7 @@ app.command()(ingest)
 app.add_typer(bench.app, name="bench", cls=WholeHelp)
 app.add_typer(clusters.app, name="clusters", cls=WholeHelp)
 app.add_typer(corpus.app, name="corpus", cls=WholeHelp)
+app.add_typer(dead_letters.app, name="dead-letters", cls=WholeHelp)
 app.add_typer(evaluate.app, name="eval", cls=WholeHelp)
 app.add_typer(store.app, name="store", cls=WholeHelp)
 app.add_typer(topics.app, name="topics", cls=WholeHelp)

@@ -107,3 +107,20 @@ def test_a_post_that_is_put_right_and_sent_again_is_looked_at(folder: Path, tmp_
     assert [row["revision"] for row in rows["6-reddit"]] == [1]
     assert flow.stored()["5-reddit"]["text_as_read"].startswith("Tone")
     assert flow.stored()["5-reddit"]["cluster"] >= 0
+
+
+def test_a_dead_letter_that_is_replayed_is_the_next_revision_and_never_doubled(folder: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    whole = half_written(pictures)
+    flow = Flow(folder, pictures / "posts.jsonl", to_store=True, retry_tries=0)
+    flow.worker().end()
+    finish(whole)
+    command = ["tests.flows.cli", "dead-letters", "replay", "--store", str(flow.store), "--from", str(flow.dead)]
+    for count in (len(HALVES), 0):
+        run = flow._start([*command, "--json"])
+        run.end()
+        assert run.summary["replayed"] == count
+    (flow.store / "dead-letters.marks.jsonl").unlink()  # as if the command had died before it marked them
+    flow._start(command).end()
+    flow.worker().end()
+    check(flow)

@@ -1,0 +1,158 @@
+"""Dead letters read back: from their file or topic, with what became of each, which is kept beside the control log."""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import orjson
+
+from connectors.chosen_endpoints import ReadSettings
+from connectors.endpoint import SourceOptions
+from connectors.endpoints import POSTS_FROM, endpoint
+from connectors.sinks.rows import HEADER_PREFIX
+from core.errors import BadRecordError, WorldError
+from core.locks import locked
+from core.records import Message
+from core.times import parse_time
+
+MARKS: Final = "dead-letters.marks.jsonl"
+"""What became of letters, in the folder that has `control/`."""
+_BATCH: Final = 512
+_NUMBER: Final = re.compile(r"[0-9]+")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+Became = Literal["replayed", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLetter:
+    """A dead letter as it was written."""
+
+    id: str
+    """Of what it says, so that one that was written twice is one."""
+    stage: str
+    exception: str
+    reason: str
+    global_id: str | None
+    time: datetime | None
+    """When it was written; None where that was not kept."""
+    message: Message
+
+    @property
+    def kind(self) -> str:
+        """Its reason without what differs from letter to letter."""
+        return _NUMBER.sub("N", _QUOTED.sub("'…'", self.reason))
+
+
+def read_letters(address: str, settings: ReadSettings) -> Iterator[StoredLetter]:
+    """Read the letters of a file or a topic, to its end of now; what is none is left out. Raises `WorldError`."""
+    source = endpoint(address, POSTS_FROM).source(SourceOptions(_BATCH), settings)
+    for part in source.parts():
+        reader = source.open(part, None)
+        try:
+            while not reader.ended:
+                unit = reader.read()
+                for message in unit.messages if unit else ():
+                    try:
+                        yield letter_of(message)
+                    except BadRecordError:
+                        continue
+        finally:
+            reader.close()
+
+
+def letter_of(message: Message) -> StoredLetter:
+    """The letter in a message of a topic, whose headers tell, or in a line of a file; raises `BadRecordError`."""
+    ours = {
+        name.removeprefix(HEADER_PREFIX): (value or b"").decode(errors="replace")
+        for name, value in message.headers
+        if name.startswith(HEADER_PREFIX)
+    }
+    try:
+        if ours:
+            own = tuple(it for it in message.headers if not it[0].startswith(HEADER_PREFIX))
+            return _letter(ours, Message(message.value, ours["origin"], message.key, own))
+        told = orjson.loads(message.value)
+        return _letter(told, message_of(told))
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadRecordError(f"no dead letter: {error}") from None
+
+
+def body_of(letter: StoredLetter) -> dict[str, Any]:
+    """A letter's message as JSON has it."""
+    message = letter.message
+    return {
+        "origin": message.origin,
+        "key": None if message.key is None else b64encode(message.key).decode(),
+        "headers": [[name, None if it is None else b64encode(it).decode()] for name, it in message.headers],
+        "value": b64encode(message.value).decode(),
+    }
+
+
+def message_of(told: Mapping[str, Any]) -> Message:
+    """The message that `body_of` tells; raises `KeyError`, `TypeError` or `ValueError` where it is none."""
+    key = told["key"]
+    headers = tuple((str(name), None if it is None else b64decode(it)) for name, it in told["headers"])
+    value = b64decode(told["value"], validate=True)
+    return Message(value, str(told["origin"]), None if key is None else b64decode(key), headers)
+
+
+class LetterMarks:
+    """What became of letters: lines of a file, to which any command adds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / MARKS
+        self._known: dict[str, tuple[Became, datetime]] = {}
+        try:
+            lines = self._file.read_bytes().splitlines()
+        except FileNotFoundError:
+            lines = []
+        except OSError as error:
+            raise WorldError(f"{self._file}: {error.strerror}") from None
+        for line in lines:
+            try:
+                told = orjson.loads(line)
+                self._known[told["id"]] = told["became"], parse_time(told["time"])
+            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+                continue  # a line that was cut off by a crash: its letter is replayed once more, which doubles nothing
+
+    def of(self, letter: StoredLetter) -> Became | None:
+        """What became of a letter; None where it is open, or failed once more since."""
+        known = self._known.get(letter.id)
+        if known is None or (letter.time is not None and letter.time > known[1]):
+            return None
+        return known[0]
+
+    def add(self, letters: Iterable[StoredLetter], became: Became) -> None:
+        """Mark letters; raises `WorldError`."""
+        now = datetime.now(UTC)
+        lines = []
+        for it in letters:
+            self._known[it.id] = became, now
+            lines.append(orjson.dumps({"id": it.id, "became": became, "time": now.isoformat()}) + b"\n")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self._file.with_suffix(".lock")), self._file.open("ab") as file:
+                file.write(b"".join(lines))
+        except OSError as error:
+            raise WorldError(f"{self._file}: {error.strerror}") from None
+
+
+def _letter(told: Mapping[str, Any], message: Message) -> StoredLetter:
+    stage, exception, reason = str(told["stage"]), str(told["exception"]), str(told["reason"])
+    time = told.get("time")
+    said = orjson.dumps([stage, exception, reason, message.origin]) + message.value
+    return StoredLetter(
+        blake2b(said, digest_size=6).hexdigest(),
+        stage,
+        exception,
+        reason,
+        told.get("global_id"),
+        None if time is None else parse_time(time),
+        message,
+    )

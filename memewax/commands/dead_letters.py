@@ -1,0 +1,218 @@
+"""`memewax dead-letters`: what could not be used, why, and how it comes again."""
+
+import sys
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from connectors.causes import cause_of
+from connectors.control.control_log import FOLDER, ControlLog
+from connectors.control.request_kinds import REPLAY
+from connectors.letters import StoredLetter, LetterMarks, body_of, read_letters
+from connectors.writing import all_locked, lock_files
+from core.errors import BusyError, SettingsError
+from core.times import parse_time
+from dataflows.all_settings import load_settings
+from memewax.commands.corpus_shown import AsJson, print_rows, write_json
+
+app = typer.Typer(no_args_is_help=True, help="What could not be used: why, and how it comes again.")
+
+_SHOWN: Final = 500
+_AT_ONCE: Final = 8
+"""Letters in a request: their pictures are fetched while the flow waits."""
+_MOST_BYTES: Final = 512 * 1024
+_AGO: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SUFFIX: Final = ".dead-letters.jsonl"
+
+From = Annotated[
+    str | None, typer.Option("--from", help="File or topic of the letters; by default STORE.dead-letters.jsonl.")
+]
+LetterStore = Annotated[
+    Path | None,
+    typer.Option("--store", help="The store, or the file or folder of state, of the flow that wrote them."),
+]
+StageName = Annotated[str | None, typer.Option("--stage", help="Those of one stage: parse, fetch, text, …")]
+InReason = Annotated[str | None, typer.Option("--reason", help="Those whose reason, or its cause, has these words.")]
+Since = Annotated[str | None, typer.Option("--since", help="Those written since a time, or 30m, 6h, 2d ago.")]
+All = Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped too.")]
+
+
+@app.command("list")
+def list_letters(
+    source: From = None,
+    store: LetterStore = None,
+    stage: StageName = None,
+    reason: InReason = None,
+    since: Since = None,
+    every: All = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count them by reason, the commonest first, with the cause and what to do."""
+    chosen = _Chosen(source, store, stage, reason, since, every)
+    groups: dict[tuple[str, str], list[StoredLetter]] = defaultdict(list)
+    for it in chosen.letters:
+        groups[it.stage, it.kind].append(it)
+    rows = []
+    for (of_stage, kind), letters in sorted(groups.items(), key=lambda it: -len(it[1])):
+        cause = cause_of(letters[0].reason)
+        rows.append([len(letters), of_stage, cause.what, cause.advice, kind, letters[0].id])
+    names = ["letters", "stage", "cause", "what to do", "reason", "for example"]
+    if as_json:
+        write_json({"letters": len(chosen.letters), "groups": [dict(zip(names, row, strict=True)) for row in rows]})
+    elif rows:
+        print_rows(names, rows)
+    else:
+        print(f"memewax: no dead letter in {chosen.address} that is open", file=sys.stderr)
+
+
+@app.command()
+def show(
+    letter: Annotated[list[str], typer.Argument(help="Ids, as `list` gives them; or global_ids.")],
+    source: From = None,
+    store: LetterStore = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show letters, with the message as it was read."""
+    chosen = _Chosen(source, store, None, None, None, every=True)
+    found = [it for it in chosen.letters if it.id in letter or it.global_id in letter]
+    if not found:
+        raise SettingsError(f"{chosen.address} has no letter {', '.join(letter)}: `memewax dead-letters list` has ids")
+    told = [_told(it, chosen.marks) for it in found]
+    if as_json:
+        write_json({"letters": told})
+    else:
+        print_rows(["of", "what"], [[name, value] for it in told for name, value in it.items()])
+
+
+@app.command()
+def replay(
+    source: From = None,
+    store: LetterStore = None,
+    stage: StageName = None,
+    reason: InReason = None,
+    since: Since = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send open letters through the flow once more, and mark them; who failed again becomes a letter again."""
+    chosen = _Chosen(source, store, stage, reason, since, every=False)
+    log = ControlLog(chosen.state / FOLDER)
+    requests = 0
+    for part in _parts(chosen.letters):
+        log.add(REPLAY.name, {"letters": [body_of(it) for it in part]})
+        chosen.marks.add(part, "replayed")
+        requests += 1
+    runs = _is_busy(chosen.state)
+    if as_json:
+        write_json({"replayed": len(chosen.letters), "requests": requests, "flow runs": runs})
+    elif requests:
+        who = "the flow that runs reads them" if runs else "the next `memewax run` reads them"
+        print(f"memewax: {len(chosen.letters):,} letters to be replayed; {who}", file=sys.stderr)
+    else:
+        print(f"memewax: no dead letter in {chosen.address} that is open", file=sys.stderr)
+
+
+@app.command()
+def drop(
+    source: From = None,
+    store: LetterStore = None,
+    stage: StageName = None,
+    reason: InReason = None,
+    since: Since = None,
+    as_json: AsJson = False,
+) -> None:
+    """Mark open letters as done with: no list has them, and no replay brings them; they stay in their file or topic."""
+    chosen = _Chosen(source, store, stage, reason, since, every=False)
+    chosen.marks.add(chosen.letters, "dropped")
+    if as_json:
+        write_json({"dropped": len(chosen.letters)})
+    else:
+        print(f"memewax: {len(chosen.letters):,} letters dropped", file=sys.stderr)
+
+
+class _Chosen:
+    """The letters that options name, each once."""
+
+    def __init__(
+        self,
+        source: str | None,
+        store: Path | None,
+        stage: str | None,
+        reason: str | None,
+        since: str | None,
+        every: bool,
+    ) -> None:
+        settings = load_settings()
+        named = source or settings.dead_letters
+        if store is None and named.endswith(_SUFFIX):
+            stem = Path(named.removesuffix(_SUFFIX))
+            store = stem if stem.is_dir() else stem.with_name(f"{stem.name}.state")
+        self.state = store or settings.store
+        self.address = named or f"{str(self.state).removesuffix('.state')}{_SUFFIX}"
+        self.marks = LetterMarks(self.state)
+        start = None if since is None else _time(since)
+        found: dict[str, StoredLetter] = {}
+        for it in read_letters(self.address, settings):
+            if it.id not in found or it.time is None or it.time > (found[it.id].time or it.time):
+                found[it.id] = it
+        self.letters = [
+            it
+            for it in found.values()
+            if (every or self.marks.of(it) is None)
+            and (stage is None or it.stage == stage)
+            and (reason is None or reason.lower() in f"{it.reason}\n{cause_of(it.reason).what}".lower())
+            and (start is None or (it.time is not None and it.time >= start))
+        ]
+
+
+def _parts(letters: list[StoredLetter]) -> list[list[StoredLetter]]:
+    """Few enough, and small enough, for a request each."""
+    parts: list[list[StoredLetter]] = []
+    size = 0
+    for it in letters:
+        own = 2 * len(it.message.value) + 1024
+        if not parts or len(parts[-1]) >= _AT_ONCE or size + own > _MOST_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(it)
+        size += own
+    return parts
+
+
+def _is_busy(store: Path) -> bool:
+    from connectors.folder import Folder
+
+    if not store.is_dir():
+        return False
+    try:
+        with all_locked(lock_files([Folder.at(store)]), wait=0):
+            return False
+    except BusyError:
+        return True
+
+
+def _time(since: str) -> datetime:
+    if since[-1:] in _AGO and since[:-1].isdigit():
+        return datetime.now(UTC) - timedelta(seconds=int(since[:-1]) * _AGO[since[-1]])
+    try:
+        return parse_time(since)
+    except ValueError:
+        raise SettingsError(f"--since {since!r} is no time: expected 2026-01-31T12:00, or 30m, 6h, 2d") from None
+
+
+def _told(it: StoredLetter, marks: LetterMarks) -> dict[str, Any]:
+    cause = cause_of(it.reason)
+    return {
+        "id": it.id,
+        "became": marks.of(it) or "open",
+        "stage": it.stage,
+        "reason": f"{it.exception}: {it.reason}",
+        "cause": cause.what,
+        "what to do": cause.advice,
+        "global_id": it.global_id or "",
+        "origin": it.message.origin,
+        "time": "" if it.time is None else it.time.isoformat(),
+        "message": it.message.value[:_SHOWN].decode(errors="replace") + ("…" if len(it.message.value) > _SHOWN else ""),
+    }

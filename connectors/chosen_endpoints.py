@@ -120,7 +120,7 @@ class Destinations:
 
 
 def refuse_loop(sink: Endpoint[Any], source: Endpoint[Any]) -> None:
-    """Raise `WorldError` where what is read would be written over, `SettingsError` where what is written would be read."""
+    """Raise `WorldError` where what is read would be written over, `SettingsError` where it would be read again."""
     # Topics by name alone, since one cluster has many addresses.
     if sink.place == source.place or (sink.topic is not None and sink.topic == source.topic):
         raise WorldError(f"{sink.address} is what is read, {source.address}: write to another place")

@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +20,7 @@ from dataflows.all_settings import Settings, load_settings
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
+from operators.recovery_check import check_recovery
 from operators.recovery_migration import migrate, named_folder
 
 Loaded = TypeVar("Loaded")
@@ -60,6 +61,7 @@ def started_with(
         settings = settings.model_copy(update={"recovery": folder or settings.recovery})
         keep_locked(writes(settings), sys.argv[1:], os.environ)
         if folder is not None:
+            check_recovery(folder, whole=not _has_peers(sys.argv[1:], os.environ))
             migrate(folder)
         loaded = load(settings)
         _spare_the_collector()
@@ -67,6 +69,13 @@ def started_with(
     except MemewaxError as error:
         print(harmless(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _has_peers(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether other hosts run the flow too, which may have other parts of the recovery folder."""
+    named = ("-a", "--addresses")
+    in_environment = {"BYTEWAX_ADDRESSES", "BYTEWAX_HOSTFILE_PATH"} & environment.keys()
+    return bool(in_environment) or any(word.startswith(named) for word in arguments)
 
 
 def _spare_the_collector() -> None:

@@ -1,5 +1,6 @@
 """The folder of snapshots of a flow: made whole or not at all, and used by one run at a time."""
 
+import stat
 import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +15,7 @@ from connectors.writing import PATIENCE, RECOVERY_LOCK, recovery_busy
 from core.errors import WorldError
 from core.locks import locked
 from operators.recovered import keys_of, steps_in
+from operators.recovery_check import check_recovery
 from operators.recovery_migration import is_old, migrate
 
 RECOVERY_PARTS: Final = 4
@@ -36,17 +38,19 @@ def is_known(folder: Path, place: Endpoint[Any]) -> bool:
 
 def prepare_recovery(folder: Path) -> None:
     """Initialise a recovery folder where it is none yet, and migrate one of an older version."""
-    if is_prepared(folder):
+    if any(folder.glob("part-*.sqlite3")):
+        check_recovery(folder)
         if is_old(folder):
             with alone(folder):
                 migrate(folder)
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as new:
             init_db_dir(new, RECOVERY_PARTS)  # type: ignore[no-untyped-call]
             # The part that says that it is prepared comes last: one may be killed here too.
             for part in sorted(Path(new).iterdir(), key=lambda path: path.name == _FIRST):
+                part.chmod(part.stat().st_mode & ~stat.S_IWOTH)
                 part.replace(folder / part.name)
     except OSError as error:
         raise WorldError(f"{folder}: {error.strerror}") from None

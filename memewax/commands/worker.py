@@ -7,6 +7,7 @@ started the process is gone.
 """
 
 import os
+import shutil
 import stat
 import sys
 import threading
@@ -14,15 +15,19 @@ import traceback
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from core import drain
-from core.errors import MemewaxError
+from core.errors import MemewaxError, WorldError
 from memewax.commands.processes import PEER_GONE
+from operators.recovery_check import check_recovery
 from operators.steps import FAILURES
+
+_LEAST_FREE: Final = 2**20
+"""Bytes; with less the engine cannot take a snapshot."""
 
 
 def main(arguments: list[str]) -> int:
@@ -41,7 +46,7 @@ def main(arguments: list[str]) -> int:
             **cluster,
         )
     except BaseException as error:  # Bytewax raises what is no Exception where a peer is gone
-        return _told(error)
+        return _told(error, Path(recovery))
     return 0
 
 
@@ -58,10 +63,21 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def _told(error: BaseException) -> int:
+def _check_room(recovery: Path) -> None:
+    if shutil.disk_usage(recovery).free < _LEAST_FREE:
+        raise WorldError(f"{recovery} has no room left: make some, and the same command goes on")
+
+
+def _told(error: BaseException, recovery: Path) -> int:
     """One line where we know what happened, a traceback where we do not; the exit code."""
     if (reported := FAILURES.first) is not None:
         return reported.exit_code if isinstance(reported, MemewaxError) else 1
+    try:
+        check_recovery(recovery, thorough=True)
+        _check_room(recovery)
+    except (WorldError, OSError) as broken:
+        print(f"memewax: {broken}", file=sys.stderr)
+        return WorldError.exit_code
     if type(error).__name__ == "PanicException":  # how Bytewax says that a peer is gone
         print(f"memewax: {PEER_GONE}", file=sys.stderr)
     else:

@@ -1,0 +1,124 @@
+"""`memewax recovery`: what a recovery folder holds, whether it is sound, and copies of it with its store."""
+
+import shutil
+import sqlite3
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from connectors.sources.unpack import read_to
+from core.errors import WorldError
+from memewax.commands.recovery import alone
+from operators.recovered import keys_of, states_of, steps_in
+from operators.recovery_check import check_recovery
+from operators.recovery_places import parts_of
+
+app = typer.Typer(no_args_is_help=True, help="What a recovery folder holds, whether it is sound, and copies of it.")
+
+_RECOVERY: Final = "recovery"
+_STORE: Final = "store"
+_BESIDE: Final = ("files",)
+"""Folders in a recovery folder, beside its parts."""
+
+_Recovery = Annotated[Path, typer.Argument(help="The recovery folder, as store.recovery.")]
+_Store = Annotated[Path | None, typer.Option(help="The store that belongs to it.")]
+
+
+@app.command()
+def show(recovery: _Recovery) -> None:
+    """List the sources that it knows with what was read of them, and the sinks."""
+    check_recovery(recovery)
+    for step_id in sorted(steps_in(recovery)):
+        keys = sorted(keys_of(recovery, step_id))
+        sys.stdout.write(f"{step_id}: {len(keys):,} {'state' if len(keys) == 1 else 'states'}\n")
+        if step_id.endswith(".input") and not step_id.endswith("control.input"):
+            for part, state in sorted(states_of(recovery, step_id).items()):
+                position = read_to(state["position"]) or {}
+                told = {name: position[name] for name in ("offset", "read_to", "turn") if name in position}
+                facts = ", ".join(f"{name} {value:,}" for name, value in told.items())
+                sys.stdout.write(f"  {part}: {facts or 'nothing read yet'}\n")
+        elif ".sink" in step_id or ".store" in step_id:
+            for key in keys:
+                sys.stdout.write(f"  {key}\n")
+
+
+@app.command()
+def check(recovery: _Recovery) -> None:
+    """Read all of it; a fault is one line and exit code 3."""
+    check_recovery(recovery, thorough=True)
+    sys.stdout.write(f"{recovery} is sound: {len(parts_of(recovery))} parts\n")
+
+
+@app.command()
+def backup(
+    recovery: _Recovery,
+    to: Annotated[Path, typer.Option(help="A new folder for the copy.")],
+    store: _Store = None,
+) -> None:
+    """Copy it, and then its store, into a new folder, whole or not at all; no flow may run meanwhile."""
+    check_recovery(recovery)
+    if to.exists():
+        raise WorldError(f"{to} is there already: name a new folder with --to")
+    if store is not None and not store.is_dir():
+        raise WorldError(f"no such store: {store}")
+    with alone(recovery):
+        _copied(to, recovery, store)
+    sys.stdout.write(f"{to} holds {recovery}{f' and {store}' if store else ''}\n")
+
+
+@app.command()
+def restore(
+    backed_up: Annotated[Path, typer.Argument(help="A folder that `memewax recovery backup` made.")],
+    recovery: Annotated[Path, typer.Option(help="Where the recovery folder goes: to no folder that is there.")],
+    store: Annotated[Path | None, typer.Option(help="Where the store goes: to no folder that is there.")] = None,
+) -> None:
+    """Copy a backup to where a flow goes on from it; what is there is never written over."""
+    check_recovery(backed_up / _RECOVERY, thorough=True)
+    has_store = (backed_up / _STORE).is_dir()
+    if has_store != (store is not None):
+        said = "holds a store: say with --store where it goes" if has_store else "holds no store: leave --store out"
+        raise WorldError(f"{backed_up} {said}")
+    targets = {_RECOVERY: recovery} | ({_STORE: store} if store is not None else {})
+    for target in targets.values():
+        if target.exists():
+            raise WorldError(f"{target} is there already: move it away first")
+    for name in reversed(targets):  # the recovery folder last: without it nothing is gone on from
+        _whole_copy(backed_up / name, targets[name])
+    sys.stdout.write(f"{' and '.join(str(it) for it in targets.values())} restored from {backed_up}\n")
+
+
+def _copied(to: Path, recovery: Path, store: Path | None) -> None:
+    """The store comes last: what was written after the snapshots comes again, and is written over."""
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{to.name}.", dir=to.parent) as name:
+            draft = Path(name, "backup")
+            (draft / _RECOVERY).mkdir(parents=True)
+            for part in parts_of(recovery):
+                with (
+                    closing(sqlite3.connect(part)) as old,
+                    closing(sqlite3.connect(draft / _RECOVERY / part.name)) as new,
+                ):
+                    old.backup(new)
+            for beside in _BESIDE:
+                if (recovery / beside).is_dir():
+                    shutil.copytree(recovery / beside, draft / _RECOVERY / beside)
+            if store is not None:
+                shutil.copytree(store, draft / _STORE)
+            draft.rename(to)
+    except (OSError, shutil.Error, sqlite3.Error) as error:
+        raise WorldError(f"{to} cannot be written: {error}") from None
+
+
+def _whole_copy(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as name:
+            shutil.copytree(source, Path(name, "copy"))
+            Path(name, "copy").rename(target)
+    except (OSError, shutil.Error) as error:
+        raise WorldError(f"{target} cannot be written: {error}") from None

@@ -1,0 +1,65 @@
+"""Whether a recovery folder can be gone on from, said in a line: the engine would panic, or trust what it must not."""
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from core.errors import WorldError
+from operators.recovery_places import parts_of
+
+_TABLES: Final = frozenset({"parts", "exs", "fronts", "commits", "snaps"})
+_WAY_OUT: Final = "restore a backup of it (`memewax recovery restore`), or name another recovery folder to begin anew"
+
+
+def check_recovery(folder: Path, *, whole: bool = True, thorough: bool = False) -> None:
+    """Raise `WorldError` where a recovery folder is corrupt, foreign or incomplete, or others may write it.
+
+    Args:
+        folder: Of snapshots.
+        whole: Whether all parts are to be there; a host of several may have some.
+        thorough: Read all of it, rather than what tells at once.
+    """
+    if not folder.is_dir():
+        raise WorldError(f"no such recovery folder: {folder}; `memewax run` makes one, or python -m bytewax.recovery")
+    parts = parts_of(folder)
+    if not parts:
+        raise WorldError(f"{folder} is no recovery folder: it holds no part-0.sqlite3; {_WAY_OUT}")
+    for path in (folder, *parts):
+        _check_owner(path)
+    told = {_check_part(part, thorough=thorough) for part in parts}
+    counts = {count for _, count in told}
+    if len(counts) > 1:
+        raise WorldError(f"{folder} holds parts of several recovery folders: {_WAY_OUT}")
+    missing = sorted(set(range(counts.pop())) - {number for number, _ in told})
+    if missing and whole:
+        names = ", ".join(f"part-{number}.sqlite3" for number in missing)
+        raise WorldError(f"{folder} lacks {names}: {_WAY_OUT}")
+
+
+def _check_owner(path: Path) -> None:
+    """States are pickled, so whoever can write them can run what they like."""
+    told = path.stat()
+    if told.st_mode & stat.S_IWOTH:
+        raise WorldError(f"{path} can be written by everyone, and what is in it is run: chmod o-w {path}")
+    if told.st_uid not in {os.geteuid(), 0}:
+        raise WorldError(f"{path} is another user's, and what is in it is run: name a recovery folder of your own")
+
+
+def _check_part(part: Path, *, thorough: bool) -> tuple[int, int]:
+    """The number of a part, and how many there are to be."""
+    try:
+        with closing(sqlite3.connect(f"file:{part}?mode=rw", uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if not tables >= _TABLES:
+                raise WorldError(f"{part} is a database, but no part of a recovery folder: {_WAY_OUT}")
+            (found,) = database.execute("SELECT part_index, part_count FROM parts").fetchall()
+            for table in sorted(_TABLES):  # a page that is broken is found when it is read
+                database.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - names of our own
+            if thorough and (said := database.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+                raise WorldError(f"{part} is corrupt ({said.splitlines()[0]}): {_WAY_OUT}")
+    except (sqlite3.Error, ValueError) as error:
+        raise WorldError(f"{part} cannot be read ({error}): {_WAY_OUT}") from None
+    return int(found[0]), int(found[1])

@@ -1,0 +1,91 @@
+"""A recovery folder that cannot be gone on from is one line."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from core.errors import WorldError
+from memewax.commands.recovery import prepare_recovery
+from memewax.commands.recovery_command import backup, check, restore, show
+from operators.recovery_check import check_recovery
+
+
+def foreign(folder: Path) -> None:
+    (folder / "part-1.sqlite3").unlink()
+    with closing(sqlite3.connect(folder / "part-1.sqlite3")) as database, database:
+        database.execute("CREATE TABLE mine (a)")
+
+
+def mixed(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "part-1.sqlite3")) as database, database:
+        database.execute("UPDATE parts SET part_count = 9")
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "cannot be read": lambda folder: (folder / "part-2.sqlite3").write_bytes(b"no database" * 500),
+    "part-2.sqlite3 is a database, but": lambda folder: (folder / "part-2.sqlite3").write_bytes(b""),
+    "lacks part-3.sqlite3": lambda folder: (folder / "part-3.sqlite3").unlink(),
+    "lacks part-0.sqlite3": lambda folder: (folder / "part-0.sqlite3").unlink(),
+    "but no part of a recovery folder": foreign,
+    "parts of several": mixed,
+    "written by everyone": lambda folder: folder.chmod(0o777),
+    "part-1.sqlite3 can be written by everyone": lambda folder: (folder / "part-1.sqlite3").chmod(0o666),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    prepare_recovery(tmp_path / "recovery")
+    return tmp_path / "recovery"
+
+
+@pytest.mark.parametrize("told", BROKEN)
+def test_what_is_broken_is_one_line(told: str, folder: Path) -> None:
+    check_recovery(folder, thorough=True)
+    BROKEN[told](folder)
+    for call in (check_recovery, prepare_recovery, check, show):
+        with pytest.raises(WorldError, match=told) as caught:
+            call(folder)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_another_users_folder_is_refused(folder: Path) -> None:
+    os.chown(folder, 12345, -1)
+    with pytest.raises(WorldError, match="another user"):
+        check_recovery(folder)
+
+
+def test_a_host_of_several_may_have_some_parts(folder: Path) -> None:
+    (folder / "part-3.sqlite3").unlink()
+    check_recovery(folder, whole=False)
+
+
+def test_a_backup_comes_back_whole_and_writes_nothing_over(folder: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "data").write_text("mine")
+    backup(folder, tmp_path / "copy", store)
+    with pytest.raises(WorldError, match="is there already"):
+        backup(folder, tmp_path / "copy", store)
+    with pytest.raises(WorldError, match="is there already"):
+        restore(tmp_path / "copy", folder, tmp_path / "new-store")
+    with pytest.raises(WorldError, match="holds a store"):
+        restore(tmp_path / "copy", tmp_path / "new")
+    restore(tmp_path / "copy", tmp_path / "new", tmp_path / "new-store")
+    check_recovery(tmp_path / "new", thorough=True)
+    assert (tmp_path / "new-store" / "data").read_text() == "mine"
+
+
+def test_a_backup_that_fails_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "gone").symlink_to("nowhere")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(WorldError, match="cannot be written"):
+        backup(folder, tmp_path / "copy", store)
+    assert sorted(tmp_path.iterdir()) == before

@@ -47,7 +47,7 @@ def test_the_commands_are_these() -> None:
     names |= {"corpus", "corpus load", "corpus list", "corpus drop", "corpus describe", "corpus reduce", "serve", "ask"}
     names |= {"clusters", "clusters list", "clusters show", "clusters trending", "bench clusters"}
     names |= {"topics", "topics create", "topics check", "topics describe", "topics asyncapi"}
-    names |= {"bench similarity"}
+    names |= {"bench similarity", "bench growth", "store", "store check", "store compact", "store create"}
     names |= {"recovery", "recovery show", "recovery check", "recovery backup", "recovery restore"}
     assert COMMANDS.keys() == {"memewax"} | {f"memewax {name}" for name in names}
 

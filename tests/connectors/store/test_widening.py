@@ -125,8 +125,14 @@ def test_a_changed_type_is_refused_before_anything_is_read(
     assert lancedb.connect(tmp_path).open_table(TABLE).version == version
 
 
-def test_a_row_that_does_not_fit_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_row_whose_key_does_not_fit_is_told_in_one_line(tmp_path: Path) -> None:
     store = PostStore(tmp_path, 8, 8)
-    for score in ("many", 2**70):
+    for key in (7, None):
         with pytest.raises(WorldError, match=r"the store cannot be written: [^\n]*$"):
-            store.upsert([{**row("a"), "score": score}])
+            store.upsert([{**row("a"), "global_id": key}])
+
+
+def test_a_value_that_does_not_fit_does_not_stop_the_store(tmp_path: Path) -> None:
+    store = PostStore(tmp_path, 8, 8)
+    store.upsert([{**row("a"), "score": "many"}, {**row("b"), "score": 2**70}, row("c")])
+    assert {it["global_id"]: it["score"] for it in store.rows()} == {"a": None, "b": None, "c": row("c")["score"]}

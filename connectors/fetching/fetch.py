@@ -104,17 +104,8 @@ class Fetcher:
         """Whether a try some time later may end otherwise: also where a file is being written just now."""
         if not isinstance(error, FetchError):
             return False
-        return error.may_pass or (error.outcome in _OF_HALF_A_FILE and self._is_fresh(post.url))
-
-    def _is_fresh(self, url: str) -> bool:
-        parts = _split(url)
-        if self._folder is None or parts is None or (parts.scheme != "file" and "://" in url):
-            return False
-        try:
-            changed = (self._folder / (unquote(parts.path) if parts.scheme == "file" else url)).stat().st_mtime
-        except (OSError, ValueError):
-            return False
-        return abs(time.time() - changed) < _FRESH_SECONDS
+        folder = self._folder or self._folder_of(post.message.origin)
+        return error.may_pass or (error.outcome in _OF_HALF_A_FILE and _is_fresh(post.url, folder))
 
     def _decode(self, data: bytes) -> Pixels:
         return decode(data, max_pixels=self._limits.pixels, max_side=self._limits.side, room=self._room.of)
@@ -189,3 +180,15 @@ def _host(url: str) -> str:
     """Whose turns a fetch takes; empty for what is on no other machine."""
     parts = _split(url)
     return (parts.hostname or "") if parts else ""
+
+
+def _is_fresh(url: str, folder: Path | None) -> bool:
+    """Whether a URL names a file in `folder` that changed just now."""
+    parts = _split(url)
+    if folder is None or parts is None or (parts.scheme != "file" and "://" in url):
+        return False
+    try:
+        changed = (folder / (unquote(parts.path) if parts.scheme == "file" else url)).stat().st_mtime
+    except (OSError, ValueError):
+        return False
+    return abs(time.time() - changed) < _FRESH_SECONDS

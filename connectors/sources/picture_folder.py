@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -200,7 +201,7 @@ class PictureReader(Reader):
             "since": self._since,
             "turn": self._turn,
         }
-        return Unit([self._message(it.name) for it in now], resume, turn)
+        return Unit([self._message(it) for it in now], resume, turn)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -231,7 +232,8 @@ class PictureReader(Reader):
             new.append(it)
         return sorted(new)
 
-    def _message(self, name: str) -> Message:
+    def _message(self, found: _Found) -> Message:
+        name = found.name
         path = os.fsencode(self._folder / name)
         origin = f"file:{path.decode(errors='backslashreplace')}"
         post = {
@@ -239,6 +241,7 @@ class PictureReader(Reader):
             "desc": Path(name).stem.replace("_", " ").replace("-", " "),
             "url": f"./{name}" if ":" in name else name,  # what stands before a colon would be a scheme
             "source": "folder",
+            "edited": datetime.fromtimestamp(found.changed_ns / 1e9, UTC).isoformat(),  # replaced: it is read anew
         }
         try:
             return Message(orjson.dumps(post), origin)

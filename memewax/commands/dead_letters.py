@@ -11,7 +11,7 @@ import typer
 from connectors.causes import cause_of
 from connectors.control.control_log import FOLDER, ControlLog
 from connectors.control.request_kinds import REPLAY
-from connectors.letters import StoredLetter, LetterMarks, body_of, read_letters
+from connectors.letters import LetterMarks, StoredLetter, body_of, read_letters
 from connectors.writing import all_locked, lock_files
 from core.errors import BusyError, SettingsError
 from core.times import parse_time

@@ -1,7 +1,9 @@
 """Pictures from the web and from a folder: whatever happens, there is an arrival."""
 
 import gzip
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -339,3 +341,22 @@ def test_a_reason_says_what_is_wrong_and_nothing_of_this_machine(tmp_path: Path,
     fetcher.close()
     assert isinstance(picture, Failed)
     assert picture.reason == reason
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize(("age", "may_pass"), [(0, True), (3600, False)])
+def test_half_a_file_that_changed_just_now_may_yet_be_whole(
+    tmp_path: Path, age: int, may_pass: bool, many: bool
+) -> None:
+    (tmp_path / "half.png").write_bytes(PICTURE[: len(PICTURE) // 2])
+    changed = time.time() - age
+    os.utime(tmp_path / "half.png", (changed, changed))
+    source = tmp_path / "posts.jsonl"
+    folder, folders = (None, {source: tmp_path}) if many else (tmp_path, None)
+    fetcher = Fetcher(LIMITS, folder, HERE, folders)
+    made = post(url="half.png")
+    failed = fetcher.fetch(replace(made, message=replace(made.message, origin=f"file:{source}@0"))).picture
+    fetcher.close()
+    assert isinstance(failed, Failed)
+    assert failed.reason.startswith("a broken PNG")
+    assert failed.may_pass == may_pass

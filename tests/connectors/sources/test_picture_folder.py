@@ -214,3 +214,16 @@ def test_whether_a_folder_holds_pictures(tmp_path: Path) -> None:
     assert not holds_pictures(tmp_path)
     put(tmp_path, "deeper/a.webp")
     assert holds_pictures(tmp_path)
+
+
+def test_a_picture_that_is_replaced_is_an_edit_of_its_post(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    (first,) = read_all(opened(tmp_path))
+    (tmp_path / "b.draft").write_bytes(b"another one")
+    (tmp_path / "b.draft").replace(tmp_path / "a.png")
+    (second,) = read_all(opened(tmp_path, resume=first.resume))
+    before, after = (parse_post(unit.messages[0]) for unit in (first, second))
+    assert before.global_id == after.global_id
+    assert before.edited is not None
+    assert after.edited is not None
+    assert after.edited > before.edited

@@ -26,8 +26,9 @@ setup:
 demo *args: setup
     .venv/bin/memewax demo {{ args }}
 
-# All that CI runs: format, lint, types, tests; `just test -n0 --pdb PATH` in one process, with a debugger.
-test *args: setup lint types
+# All that CI runs: format, lint, types, tests; with arguments those tests alone: `just test -n0 --pdb PATH`.
+test *args: setup
+    {{ if args == "" { just_executable() + " lint types" } else { "true" } }}
     {{ python }} -m pytest -n 2 {{ args }}
 
 # Check formatting and lint.

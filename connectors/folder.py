@@ -15,7 +15,11 @@ class Folder(LocalPlace[FileSettings]):
 
     reads = "a folder of .jsonl files or of pictures"
     takes_rows = "a folder (the store)"
-    lag_unit = "bytes"
+
+    @property
+    def lag_unit(self) -> str:  # type: ignore[override]
+        """What is left to be read is counted in this."""
+        return "pictures" if self._holds_pictures() else "bytes"
 
     @classmethod
     def of(cls, address: str) -> Self | None:
@@ -39,11 +43,11 @@ class Folder(LocalPlace[FileSettings]):
 
     def source(self, options: SourceOptions, settings: FileSettings) -> PlacedSource:
         """The lines of its files, or where it holds none, its pictures."""
-        from connectors.sources import picture_folder as pictures
-        from connectors.sources.json_lines import JsonLines, holds_files
+        from connectors.sources.json_lines import JsonLines
+        from connectors.sources.picture_folder import Pictures
 
-        if self.path.is_dir() and not holds_files(self.path) and pictures.holds_pictures(self.path):
-            return pictures.Pictures(self.path, follow=options.follow, parts=settings.file_parts, batch=options.batch)
+        if self._holds_pictures():
+            return Pictures(self.path, follow=options.follow, parts=settings.file_parts, batch=options.batch)
         return JsonLines(
             self.path,
             follow=options.follow,
@@ -51,6 +55,12 @@ class Folder(LocalPlace[FileSettings]):
             block_bytes=settings.file_block_bytes,
             batch=options.batch,
         )
+
+    def _holds_pictures(self) -> bool:
+        from connectors.sources.json_lines import holds_files
+        from connectors.sources.picture_folder import holds_pictures
+
+        return self.path.is_dir() and not holds_files(self.path) and holds_pictures(self.path)
 
     def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[TableItem]:  # noqa: ARG002
         """A table of the store."""

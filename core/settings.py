@@ -6,9 +6,9 @@ groups together, so that each is still one flat variable.
 
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PREFIX: Final = "MEMEWAX_"
 FILE: Final = Path("memewax.toml")
@@ -31,10 +31,16 @@ class RecoverySettings(Group):
     )
 
 
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
 class LogSettings(Group):
     """What is logged."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        "info", description="Least level that is logged."
+    )
 
 
 def one_or_list(value: Any) -> Any:

@@ -21,6 +21,10 @@ _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 POSTS = Counter("memewax_posts", "Valid posts read")
 RECORDS = Counter("memewax_records", "Records that left the join", ["outcome"])
 DEAD_LETTERS = Counter("memewax_dead_letters", "Dead letters", ["stage"])
+REASONS = Counter(
+    "memewax_reasons", "What could not be used, by stage and the beginning of its reason", ["stage", "kind"]
+)
+READY = Gauge("memewax_ready", "Processes whose models are loaded", multiprocess_mode="livesum")
 DUPLICATES = Counter("memewax_duplicates", "Posts seen before and not counted again")
 QUERIES = Counter("memewax_queries", "Queries read, broken ones too")
 ANSWERS = Counter("memewax_answers", "Answers by outcome: found or error", ["outcome"])

@@ -15,7 +15,7 @@ from connectors.writing import keep_locked, lock_files
 from core import drain
 from core.errors import MemewaxError
 from core.stranger_text import harmless
-from core.telemetry import configure_logging
+from core.telemetry import READY, configure_logging
 from dataflows.all_settings import Settings, load_settings
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
@@ -65,6 +65,7 @@ def started_with(
             migrate(folder)
         loaded = load(settings)
         _spare_the_collector()
+        READY.set(1)
         return build(settings, loaded)
     except MemewaxError as error:
         print(harmless(f"memewax: {error}"), file=sys.stderr)

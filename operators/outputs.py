@@ -23,13 +23,15 @@ from connectors.sinks.rows import (
     row_of,
 )
 from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
+from core.endings import Kinds
 from core.records import ClusterEvent, DeadLetter, Post, Record
-from core.telemetry import DEAD_LETTERS
+from core.telemetry import DEAD_LETTERS, REASONS
 from operators import steps
 from operators.operator_settings import OutputSettings
 from operators.recovered import full_id, sink_steps, states_of
 
 STAGE: Final = "write"
+_KINDS: Final = Kinds()
 
 TABLE_KINDS: Final = frozenset({COMPACT.name})
 """Requests that the writers of tables do, in order with the rows."""
@@ -204,6 +206,7 @@ def _dead_messages(letters: list[DeadLetter], sink: MessageSink) -> list[tuple[s
     """As they were read, with what went wrong in headers; where there are none, both as JSON."""
     for letter in letters:
         DEAD_LETTERS.labels(letter.stage).inc()
+        REASONS.labels(letter.stage, _KINDS.of(letter.reason)).inc()
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     if sink.has_headers:
         return [

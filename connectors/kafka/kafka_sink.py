@@ -2,12 +2,12 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from connectors.kafka.kafka_client import base_config
 from connectors.kafka.topic_writer import KafkaWriter
 from connectors.sinks.sink import Mark, MessageSink, OutMessage, Writer, cut_to_fit
-from core.errors import WorldError
+from core.errors import SettingsError, WorldError
 
 _PARTS: Final = 8
 """Writers of a flow; fixed, since Bytewax keeps state by their names. Processes beyond the eighth write nothing."""
@@ -40,7 +40,7 @@ class KafkaSink(MessageSink):
         oversize: Literal["raise", "cut"] = "raise",
     ) -> None:
         self.topics = topics
-        self.max_bytes: int = int(config.get("message.max.bytes", _DEFAULT_MAX_BYTES))
+        self.max_bytes: int = max_bytes_of(config)
         """librdkafka's `message.max.bytes`; its default lies a little below the default of Kafka's topics."""
         self._brokers = brokers
         self._oversize = oversize
@@ -111,3 +111,12 @@ class KafkaPartWriter(Writer[OutMessage]):
     def close(self) -> None:
         """Let go; after the last snapshot nothing is left to deliver."""
         self._writer.close()
+
+
+def max_bytes_of(config: Mapping[str, Any]) -> int:
+    """The largest message of a producer; raises `SettingsError` where the setting is no number."""
+    value = config.get("message.max.bytes", _DEFAULT_MAX_BYTES)
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise SettingsError(f"MEMEWAX_KAFKA: message.max.bytes is {value!r}: expected a number of bytes") from None

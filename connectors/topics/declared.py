@@ -38,6 +38,8 @@ class Topic:
     compacted: bool = False
     """Whether the last message of each key is what counts, and earlier ones may go before their time."""
     key: str = KEY
+    is_used: bool = True
+    """Whether a flow uses it where its settings do not name it."""
 
     @property
     def config(self) -> dict[str, str]:
@@ -80,7 +82,7 @@ FLOW: Final = (
 
 
 def _tap(name: str, what: str, body: str) -> Topic:
-    return Topic(name, what, body, "tap", _NARROW, _DAY)
+    return Topic(name, what, body, "tap", _NARROW, _DAY, is_used=False)
 
 
 TAPS: Final = (
@@ -104,10 +106,24 @@ ANSWERING: Final = (
     Topic("queries", "Questions, to be answered", "query", "in", _NARROW, _DAY, key=_QUERY_KEY),
     Topic("answers", "Their answers", "answer", "out", _NARROW, _DAY, key=_QUERY_KEY),
     Topic(
-        "sentence_to_kafka_1", "Questions, in the first version's form", "sentence", "in", _NARROW, _DAY, key=_QUERY_KEY
+        "sentence_to_kafka_1",
+        "Questions, in the first version's form",
+        "sentence",
+        "in",
+        _NARROW,
+        _DAY,
+        key=_QUERY_KEY,
+        is_used=False,
     ),
     Topic(
-        "kafka_1_to_kafka_2", "Questions with their vectors", "sentence-embedding", "tap", _NARROW, _DAY, key=_QUERY_KEY
+        "kafka_1_to_kafka_2",
+        "Questions with their vectors",
+        "sentence-embedding",
+        "tap",
+        _NARROW,
+        _DAY,
+        key=_QUERY_KEY,
+        is_used=False,
     ),
 )
 """What `dataflows.similarity` reads and writes; the last two only where its settings name them."""
@@ -119,10 +135,10 @@ NAMES: Final = tuple(topic.name for topic in TOPICS)
 
 
 def chosen(names: Sequence[str] = (), partitions: int | None = None, replication: int | None = None) -> list[Topic]:
-    """The topics of these names, or all of them; raises `SettingsError` where one is not in the list.
+    """The topics of these names, or those that the flows use; raises `SettingsError` where one is not in the list.
 
     Args:
-        names: Which; empty: all.
+        names: Which; empty: those that the flows use.
         partitions: Of each, in place of what is declared.
         replication: Of each, in place of what is declared.
     """
@@ -132,5 +148,5 @@ def chosen(names: Sequence[str] = (), partitions: int | None = None, replication
     return [
         replace(topic, partitions=partitions or topic.partitions, replication=replication or topic.replication)
         for topic in TOPICS
-        if not names or topic.name in names
+        if (topic.name in names if names else topic.is_used)
     ]

@@ -2,10 +2,11 @@
 
 import os
 import sys
+from io import TextIOWrapper
 
 import typer
 
-from core.errors import MemewaxError, WorldError
+from core.errors import MemewaxError, SettingsError, WorldError
 from core.stranger_text import harmless
 from core.telemetry import quieten_libraries
 from memewax import __version__
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its tables cut long words off, such as kafka://HOST:PORT/TOPIC
     help="Understanding streams of images with text, live.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(demo)
 app.command()(run)
@@ -55,12 +57,25 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
+def _asked(words: list[str]) -> list[str]:
+    """What is meant by `help`, `help COMMAND` and `version`, which people type as they type commands."""
+    if words[:1] == ["help"]:
+        return [*words[1:], "--help"]
+    return ["--version"] if words == ["version"] else words
+
+
 def main() -> None:
     """Run the command; an error of ours or of the world is one line and its exit code."""
     quieten_libraries()
+    if sys.stdout is None:
+        print("memewax: stdout is closed: send it to a file, or to /dev/null", file=sys.stderr)
+        sys.exit(SettingsError.exit_code)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a terminal cannot show is no reason to end
+            stream.reconfigure(errors="replace")
     try:
         try:
-            app()
+            app(_asked(sys.argv[1:]))
         finally:
             sys.stdout.flush()  # what cannot be written is said here, not on the way out
     except MemewaxError as error:

@@ -18,6 +18,7 @@ from core.records import Message, Pixels
 from core.stranger_text import harmless, safe_json
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings, load_settings
+from memewax.commands.corpus_shown import below
 from memewax.commands.hits import print_answer
 
 QueryBody = dict[str, Any]
@@ -53,6 +54,7 @@ def ask(
         raise SettingsError("a sentence and an image: ask for one of them")
     overrides = {name: value for name, value in {"store": store, "corpus": corpus}.items() if value is not None}
     settings = load_settings(**overrides)
+    settings = settings.model_copy(update={"store": below(settings.store)})
     configure_logging("error")  # who asks gets an answer or one line
     filters = {"source": source, "after": after, "before": before, "language": language}
     common: QueryBody = {"k": count, "filters": {name: value for name, value in filters.items() if value is not None}}

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from core.endings import plural
 from core.errors import SettingsError
 from core.stranger_text import one_line, safe_json
 from memewax.commands.corpus_shown import AsJson, store_of
@@ -19,12 +20,17 @@ from memewax.commands.corpus_shown import AsJson, store_of
 if TYPE_CHECKING:
     from search.cluster_summaries import ClusterSummary
 
+_NARROW: Final = 72
+"""Columns: below it a line of text a cluster says more than a table."""
+
 app = typer.Typer(no_args_is_help=True, help="Look at the clusters of a store.")
 
 ClusterStore = Annotated[
     Path | None, typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
 ]
-Window = Annotated[float, typer.Option("--hours", min=0.01, help="What counts as recent, back from the newest post.")]
+Window = Annotated[
+    float, typer.Option("--hours", min=0.01, max=876_000, help="What counts as recent, back from the newest post.")
+]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")]
 
 
@@ -32,7 +38,7 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at mos
 def list_clusters(store: ClusterStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
     """All clusters, the largest first."""
     folder = store_of(store)
-    _report(_found(folder, hours)[:limit], folder, as_json, f"no cluster in {folder} yet")
+    _report(_found(folder, hours), limit, folder, as_json, f"no cluster in {folder} yet")
 
 
 @app.command()
@@ -43,7 +49,7 @@ def trending(store: ClusterStore = None, hours: Window = 24.0, limit: Limit = 20
         (cluster for cluster in _found(folder, hours) if cluster.trend > 0),
         key=lambda it: (-it.trend, -it.size, it.cluster),
     )
-    _report(rising[:limit], folder, as_json, f"no cluster rises in {hours:g} hours")
+    _report(rising, limit, folder, as_json, f"no cluster rises in {hours:g} hours")
 
 
 @app.command()
@@ -85,12 +91,22 @@ def _plain(found: "ClusterSummary", store: Path) -> dict[str, Any]:
     return {**asdict(found), "exemplars": exemplars(store, (found.cluster, *found.merged))}
 
 
-def _report(found: Sequence["ClusterSummary"], store: Path, as_json: bool, none: str) -> None:
+def _report(every: Sequence["ClusterSummary"], limit: int, store: Path, as_json: bool, none: str) -> None:
+    found = every[:limit]
+    if len(found) < len(every):
+        print(f"memewax: {len(found):,} of {plural(len(every), 'cluster')}; -n shows more", file=sys.stderr)
     if as_json:
         _print_json({"clusters": [_plain(cluster, store) for cluster in found]})
         return
     if not found:
         print(f"memewax: {none}", file=sys.stderr)
+        return
+    console = Console()
+    if console.width < _NARROW:
+        for it in found:
+            posts = f"{plural(it.size, 'post')}, {plural(it.duplicates, 'copy', 'copies')}"
+            about = f"cluster {it.cluster}: {posts}, trend {it.trend:+.1f}, {it.last_seen:%Y-%m-%d %H:%M}"
+            console.print(Text(f"{about}\n  {one_line(' '.join(it.words))}"), soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("cluster", "posts", "copies", "an hour", "trend"):
@@ -100,7 +116,7 @@ def _report(found: Sequence["ClusterSummary"], store: Path, as_json: bool, none:
     for it in found:
         numbers = (str(it.cluster), str(it.size), str(it.duplicates), f"{it.rate:.2f}", f"{it.trend:+.1f}")
         table.add_row(*numbers, f"{it.last_seen:%Y-%m-%d %H:%M}", Text(one_line(" ".join(it.words))))
-    Console().print(table)
+    console.print(table)
 
 
 def _print_json(value: Any) -> None:

@@ -42,7 +42,13 @@ def bar(title: str, total: float) -> Iterator[Any]:
 
 def store_of(named: Path | None) -> Path:
     """The store that is named, or else that of the settings."""
-    return load_settings().store if named is None else named
+    return below(load_settings().store if named is None else named)
+
+
+def below(folder: Path) -> Path:
+    """The store that is meant by a folder: itself, or `store` in it, where a demo or a run has left that."""
+    inside = folder / "store"
+    return inside if not any(folder.glob("*.lance")) and any(inside.glob("*.lance")) else folder
 
 
 def console() -> Console:

@@ -30,6 +30,12 @@ class RunCounts:
     answers: int = 0
     """To queries, those that say why there is none included."""
     answer_errors: int = 0
+    pictures: int = 0
+    failed_pictures: int = 0
+    reasons: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Of dead letters, by stage and kind."""
+    ready: int = 0
+    """Processes whose models are loaded."""
     requests: int = 0
     """To services that are polled."""
     skipped: dict[str, int] = field(default_factory=dict)
@@ -45,6 +51,8 @@ def read_counts(folder: Path) -> RunCounts:
     answers: dict[str, float] = defaultdict(float)
     steps: dict[str, float] = defaultdict(float)
     skipped: dict[str, int] = defaultdict(int)
+    pictures: dict[bool, float] = defaultdict(float)
+    reasons: dict[tuple[str, str], int] = defaultdict(int)
     for metric in _collected(folder):
         for sample in metric.samples:
             sums[sample.name] += sample.value
@@ -52,6 +60,10 @@ def read_counts(folder: Path) -> RunCounts:
                 outcomes[sample.labels["outcome"]] += sample.value
             elif sample.name == "memewax_answers_total":
                 answers[sample.labels["outcome"]] += sample.value
+            elif sample.name == "memewax_fetches_total":
+                pictures[sample.labels["outcome"] == "ok"] += sample.value
+            elif sample.name == "memewax_reasons_total":
+                reasons[sample.labels["stage"], sample.labels["kind"]] += int(sample.value)
             elif sample.name == "memewax_skipped_total":
                 skipped[sample.labels["reason"]] += int(sample.value)
             elif sample.name == "memewax_step_seconds_sum":
@@ -69,6 +81,10 @@ def read_counts(folder: Path) -> RunCounts:
         queries=int(sums["memewax_queries_total"]),
         answers=int(sum(answers.values())),
         answer_errors=int(answers["error"]),
+        pictures=int(pictures[True]),
+        failed_pictures=int(pictures[False]),
+        reasons=dict(reasons),
+        ready=int(sums["memewax_ready"]),
         requests=int(sums["memewax_service_requests_total"]),
         skipped=dict(sorted(skipped.items())),
         step_seconds=dict(steps),

@@ -4,6 +4,7 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Final
 
 import orjson
@@ -70,6 +71,19 @@ def demo(
         out.print(table)
     out.print(f"\nThe pictures by cluster: [bold]{page.resolve()}[/bold]", soft_wrap=True)
     out.print(f"The store, for any reader of LanceDB: [bold]{(to / 'store').resolve()}[/bold]", soft_wrap=True)
+    out.print("\nWhat to try next:")
+    for command in next_commands(to):
+        out.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)
+
+
+def next_commands(folder: Path) -> tuple[str, ...]:
+    """Three commands that work on what a demo leaves in `folder`."""
+    store, again = quote(str(folder / "store")), quote(str(folder.with_name(f"{folder.name}-again.jsonl")))
+    return (
+        f"memewax clusters list --store {store}",
+        f'memewax ask "something about space" --corpus posts --store {store}',
+        f"memewax run --from {quote(str(folder / 'pictures'))} --to {again}",
+    )
 
 
 def _clear(folder: Path) -> None:

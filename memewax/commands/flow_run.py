@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from connectors.chosen_endpoints import Destinations, check_source, sources_of
 from connectors.endpoints import POSTS_TO, RECORDS_TO
 from connectors.writing import all_locked, lock_files
+from core.endings import Usage
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
 from memewax.commands.progress import Progress
@@ -64,12 +65,27 @@ def run_flow(
     folder = recovery or destinations.beside("recovery")
     if recovery is not None and settings.state_dir is None:
         overrides = {**overrides, "state_dir": recovery.with_name(f"{recovery.stem}.state")}
+    is_first = not is_prepared(folder)
     with _prepared(destinations, folder) as locks:
         prepare_recovery(folder)
         job = Job(flow, overrides, folder, snapshot_seconds, settings.processes)
         units = {it.lag_unit for it in sources_of(settings)}
         with watch(units.pop() if len(units) == 1 else "messages and bytes") as progress:
-            return run_job(job, progress.show, progress.tell, locks), folder
+            ended = run_job(job, progress.show, progress.tell, locks)
+    return replace(ended, is_first=is_first), folder
+
+
+def usage_of(ended: Ended) -> Usage:
+    """What a run could use of what it read."""
+    counts = ended.counts
+    return Usage(
+        counts.posts,
+        counts.dead_letters,
+        counts.pictures,
+        counts.failed_pictures,
+        counts.duplicates,
+        counts.reasons,
+    )
 
 
 @contextmanager

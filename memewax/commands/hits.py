@@ -9,6 +9,8 @@ from rich.text import Text
 
 from core.stranger_text import harmless
 
+_NARROW: Final = 60
+"""Columns: below it lines say more than a table."""
 _COLUMNS: Final = (("favourites", "favorite"), ("retweets", "retweet"))
 
 
@@ -18,6 +20,14 @@ def print_answer(answer: dict[str, Any]) -> None:
 
     hits = answer["hits"]
     table = Table(caption=_caption(answer), caption_justify="left", show_lines=len(hits) > 1)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)
+    if console.width < _NARROW:
+        for hit in hits:
+            shown = _shown(hit["text"] or str(hit["metadata"].get("url") or hit["id"]))
+            console.print(shown, soft_wrap=True)
+            console.print(_shown(f"  {hit['id']}, similarity {hit['similarity']:.3f}"), soft_wrap=True)
+        console.print(_caption(answer), soft_wrap=True)
+        return
     counted = [
         (name, kind) for name, kind in _COLUMNS if any(count_of(it["metadata"], kind) is not None for it in hits)
     ]
@@ -37,7 +47,7 @@ def print_answer(answer: dict[str, Any]) -> None:
             f"{hit['similarity']:.3f}",
             f"{hit['distance']:.3f}",
         )
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+    console.print(table)
 
 
 def _shown(text: str) -> Text:

@@ -20,6 +20,8 @@ class Progress:
 
     idle: ClassVar[str] = "loading models …"
     """What is said before there is anything to count."""
+    waiting: ClassVar[str] = "waiting: nothing to read yet"
+    """What is said when models are loaded and nothing has come."""
 
     def __init__(self, lag_unit: str) -> None:
         self._unit = lag_unit
@@ -46,7 +48,8 @@ class Progress:
         now = time.monotonic()
         if self.has_begun(counts) and self._first is None:
             self._first = now, 0  # the rate leaves out the time in which models load
-        text = self.line(counts, now) if self.has_begun(counts) else self.idle
+        idle = self.waiting if counts.ready else self.idle
+        text = self.line(counts, now) if self.has_begun(counts) else idle
         if self._console.is_terminal:
             self._live.update(Text(text, style="cyan"))
         elif now - self._plain_at >= _PLAIN_SECONDS:

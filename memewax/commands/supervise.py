@@ -49,6 +49,8 @@ class Ended:
     seconds: float
     drained: bool = False
     """Whether a signal ended it, before its source did."""
+    is_first: bool = False
+    """Whether its recovery folder was new."""
 
 
 def run_job(

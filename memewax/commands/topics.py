@@ -14,7 +14,8 @@ from rich.table import Table
 
 from connectors.topics.admin import Difference, TopicCluster, differences, fitted
 from connectors.topics.asyncapi import asyncapi_document, yaml_of
-from connectors.topics.declared import Topic, chosen
+from connectors.topics.declared import NAMES, Topic, chosen
+from core.endings import plural
 from core.errors import WorldError
 from core.telemetry import configure_logging
 from dataflows.all_settings import load_settings
@@ -22,7 +23,7 @@ from dataflows.all_settings import load_settings
 app = typer.Typer(no_args_is_help=True, help="Make, check and describe the topics of memewax, from one list.")
 
 _BROKERS: Final = "HOST:PORT of the cluster, more after commas."
-_ONLY: Final = "Only the topic of this name; as often as you like."
+_ONLY: Final = "The topic of this name; as often as you like. By default those that the flows use: no taps."
 
 Brokers = Annotated[str, typer.Option(help=_BROKERS)]
 Only = Annotated[list[str] | None, typer.Option(help=_ONLY)]
@@ -74,7 +75,7 @@ def check(
             table.add_row(it.topic, it.what, it.found, it.expected)
         Console().print(table)
     else:
-        sys.stdout.write(f"{len(topics)} topics are as they should be\n")
+        sys.stdout.write(f"{plural(len(topics), 'topic')} as in the list\n")
     if differing:
         raise WorldError(f"{_told(differing)}; `memewax topics create` makes those that are missing")
 
@@ -87,7 +88,7 @@ def describe(
 ) -> None:
     """Say what each topic is for and how it should be, and with a cluster, how it is there."""
     if brokers is None:
-        rows = [_plain(topic) for topic in chosen(only or ())]
+        rows = [_plain(topic) for topic in chosen(only or NAMES)]
     else:
         cluster, topics = _on_cluster(brokers, only)
         found = cluster.find(topics)
@@ -124,7 +125,8 @@ def _on_cluster(
     count = cluster.brokers()
     wanted = max(topic.replication for topic in topics)
     if replication is None and count < wanted:
-        print(f"memewax: {count} broker(s), so {count} copies of a partition in place of {wanted}", file=sys.stderr)
+        copies = f"{plural(count, 'copy', 'copies')} of a partition in place of {wanted}"
+        print(f"memewax: {plural(count, 'broker')}, so {copies}", file=sys.stderr)
         topics = fitted(topics, count)
     return cluster, topics
 
@@ -140,7 +142,7 @@ def _of(topic: Topic, differing: Sequence[Difference]) -> list[dict[str, Any]]:
 
 def _told(differing: Sequence[Difference]) -> str:
     names = list(dict.fromkeys(it.topic for it in differing))
-    return f"{len(names)} topics are not as they should be: {', '.join(names)}"
+    return f"{plural(len(names), 'topic')} not as in the list: {', '.join(names)}"
 
 
 def _plain(topic: Topic) -> dict[str, Any]:

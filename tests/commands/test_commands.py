@@ -261,7 +261,8 @@ def test_a_run_and_what_comes_after_it(memewax: Memewax, words: list[str], tmp_p
     seconds, rate = summary.pop("seconds"), summary.pop("posts_per_second")
     assert summary == {"posts": POSTS, "joined": POSTS, "partial": 0, "dead_letters": 1, "clusters": 1}
     assert rate == pytest.approx(POSTS / seconds, abs=0.1)
-    assert done.err.endswith(f"memewax: {POSTS} records, 1 dead letters in {seconds:,.1f} s\n")
+    assert f"memewax: {POSTS} records, 1 dead letter in {seconds:,.1f} s\n" in done.err
+    assert done.err.endswith("  1 x parse: not JSON in UTF-8 (each line is a JSON object with global_id and url)\n")
     assert ids(tmp_path / "records.jsonl") == expected(POSTS)
     assert sorted(row["global_id"] for row in PostStore(tmp_path / "store", 8, 8).rows()) == expected(POSTS)
     (letter,) = (tmp_path / "store.dead-letters.jsonl").read_bytes().splitlines()
@@ -334,3 +335,26 @@ def test_while_models_are_loaded_no_counts_are_told(capfd: pytest.CaptureFixture
 def test_before_a_second_is_over_there_is_no_rate() -> None:
     progress = Progress("bytes")
     assert "- a second" in progress.line(RunCounts(posts=1), progress._start + 0.5)
+
+
+def test_help_and_version_are_found_as_people_type_them(memewax: Memewax) -> None:
+    whole = memewax("--help").out
+    assert memewax("-h").out == memewax("help").out == whole
+    assert memewax("help", "run").out == memewax("run", "-h").out == memewax("run", "--help").out
+    assert memewax("version").out == memewax("--version").out
+
+
+def test_a_run_that_can_use_nothing_ends_with_3_and_one_of_nothing_with_0(memewax: Memewax, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    empty = memewax("run", "--from", "empty.jsonl", "--to", "o.jsonl")
+    assert (empty.code, empty.err) == (0, "memewax: nothing to read: the source is empty\n")
+    (tmp_path / "bad.jsonl").write_bytes(b"a,b\n1,2\n")
+    bad = memewax("run", "--from", "bad.jsonl", "--to", "p.jsonl")
+    assert bad.code == 3
+    assert "2 x parse: not JSON in UTF-8 (each line is a JSON object" in bad.err
+    assert "nothing of what was read could be used" in bad.err
+
+
+def test_times_without_an_end_are_refused(memewax: Memewax) -> None:
+    assert memewax("run", "--snapshot-interval", "inf").code == 2
+    assert memewax("clusters", "list", "--hours", "1e9").code == 2

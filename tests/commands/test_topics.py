@@ -42,11 +42,11 @@ def test_making_and_checking(memewax: Memewax, brokers: str) -> None:
     missing = memewax("topics", "check", "--brokers", brokers)
     assert missing.code == 3
     assert missing.out.count("missing") == count
-    assert f"{count} topics are not as they should be: posts-" in missing.err
+    assert f"{count} topics not as in the list: posts-" in missing.err
 
     made = memewax("topics", "create", "--brokers", brokers)
     assert (made.code, made.out.count("made ")) == (0, count)
-    assert "1 broker(s), so 1 copies of a partition in place of 3" in made.err
+    assert "1 broker, so 1 copy of a partition in place of 3" in made.err
 
     assert memewax("topics", "check", "--brokers", brokers).code == 0
     again = memewax("topics", "create", "--brokers", brokers)

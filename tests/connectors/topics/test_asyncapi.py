@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from connectors.topics.asyncapi import asyncapi_document, yaml_of
 from connectors.topics.bodies import names, schema
-from connectors.topics.declared import TAPS, TOPICS, Topic, chosen
+from connectors.topics.declared import NAMES, TAPS, TOPICS, Topic, chosen
 from core.errors import SettingsError
 from tests.folders import ROOT
 
@@ -52,7 +52,15 @@ def test_what_is_compacted_is_keyed_by_the_id() -> None:
 def test_topics_are_chosen_by_name_and_given_another_size() -> None:
     (posts,) = chosen(["posts"], partitions=3, replication=2)
     assert (posts.name, posts.partitions, posts.replication) == ("posts", 3, 2)
-    assert chosen() == list(TOPICS)
+    assert [topic.name for topic in chosen()] == [
+        "posts",
+        "analytics",
+        "clusters",
+        "dead-letters",
+        "queries",
+        "answers",
+    ]
+    assert chosen(NAMES) == list(TOPICS)
 
 
 def test_a_name_that_is_not_in_the_list_is_refused() -> None:

@@ -64,6 +64,7 @@ class Folder(LocalPlace[FileSettings]):
 
     def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[TableItem]:  # noqa: ARG002
         """A table of the store."""
+        from connectors.store.posts_table import TABLE, PostsSink
         from connectors.store.stored_table import StoreSink
 
-        return StoreSink(self.path, table, options.measured)
+        return (PostsSink if table.name == TABLE else StoreSink)(self.path, table, options.measured)

@@ -83,6 +83,11 @@ def keep_locked(files: Mapping[Path, str], arguments: Sequence[str], environment
             _files.add(file)
 
 
+def recovery_named(arguments: Sequence[str], environment: Mapping[str, str]) -> Path | None:
+    """The recovery folder that `python -m bytewax.run` is told to use, if it is told one."""
+    return _told(arguments, environment)[1]
+
+
 def recovery_busy(folder: Path) -> str:
     """What is said where another run has a recovery folder."""
     return f"{folder} is in use by a run that goes on: wait for its end, or name another --recovery folder"

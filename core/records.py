@@ -20,6 +20,9 @@ Pixels = NDArray[np.uint8]
 Vector = NDArray[np.float32]
 """An embedding: shape (dimension,), L2-normalised."""
 
+Patches = NDArray[np.int8]
+"""What an image model says of the patches of a picture: shape (8, 8, dimension), one number for all to be scaled by."""
+
 V = TypeVar("V")
 
 NO_EMBEDDING: Final = -1
@@ -176,12 +179,17 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class ClusterEvent:
-    """A cluster was born, turned out to be the same as another, or faded away; its id is never given again."""
+    """What became of a cluster; its id is never given to another.
 
-    kind: Literal["birth", "merge", "retire"]
+    It was born with its second post, turned out to be the same as another, was split, faded away, or came back.
+    """
+
+    kind: Literal["birth", "merge", "split", "retire", "revive"]
     cluster: int
     into: int | None = None
-    """Of a merge: the cluster under whose id both go on."""
+    """Of a merge: the cluster under whose id both go on. Of a split: the new one, to which `posts` move."""
+    posts: tuple[str, ...] = ()
+    """Of a split: ids of the posts that move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +209,10 @@ class Side(Generic[V]):
     """Of a text: what stands beside the picture, for the sentence embedding."""
     ticket: int = 0
     """Of the arrival that it answers for."""
+    patches: Patches | None = None
+    """Of an embedding: what the image model says of the picture's patches; None where it says nothing."""
+    author: str = ""
+    """Of an embedding: who posted it, with the source."""
 
 
 @dataclass(frozen=True, slots=True)

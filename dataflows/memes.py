@@ -2,7 +2,7 @@
 
 ::
 
-    posts ─┬─ embed ─ cluster ─┬─ clusters (births, merges ─ store, topic)
+    posts ─┬─ embed ─ cluster ─┬─ clusters (births, merges, splits ─ store, topic, and write: which rows are where now)
            │                   └──────────┐
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
@@ -34,15 +34,15 @@ from operators.replayed import replayed
 from operators.taps import write_taps
 
 
-def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer]) -> Dataflow:
-    """Build the flow, from the source of the settings to their sinks."""
+def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer], above: int = -1) -> Dataflow:
+    """Build the flow, from the source of the settings to their sinks; new clusters get ids higher than `above`."""
     flow = Dataflow("memes")
     read_in = posts_in("posts", flow, settings)
     requests = control_in("control", flow, settings, read_in.parts)
     posts = replayed("replayed", read_in.oks, read_in.errs, requests, settings)
 
     embedding = embed_pictures("embed", posts.oks, models.image)
-    clustered = cluster("cluster", embedding, settings, make_clusterer, models.image_dimension)
+    clustered = cluster("cluster", embedding, settings, make_clusterer, models.image_dimension, above)
 
     read = read_pictures("read", posts.oks, models.ocr)
     entities = infer_texts("entities", read, models.entities)
@@ -60,7 +60,7 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
     assert tuple(sides) == stage_names(), "each stage of the table has its step here"
     records = join("join", posts.oks, settings, **sides)
 
-    failed = write_records("write", records, settings, models.dimensions, requests)
+    failed = write_records("write", records, settings, models.dimensions, requests, clustered.events)
     write_cluster_events("clusters", clustered.events, settings, requests)
     write_dead_letters("dead_letters", settings, posts.errs, failed)
     if settings.taps:

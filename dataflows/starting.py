@@ -11,7 +11,7 @@ from typing import TypeVar
 from bytewax.dataflow import Dataflow
 
 from connectors.chosen_endpoints import Destinations, check_addresses
-from connectors.writing import keep_locked, lock_files
+from connectors.writing import keep_locked, lock_files, recovery_named
 from core import drain
 from core.errors import MemewaxError
 from core.stranger_text import harmless
@@ -20,18 +20,24 @@ from dataflows.all_settings import Settings, load_settings
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
+from operators.first_ids import ids_above
 from operators.recovery_check import check_recovery
 from operators.recovery_migration import migrate, named_folder
 
 Loaded = TypeVar("Loaded")
 
 
-def started(build: Callable[[Settings, Models, Callable[[], Clusterer]], Dataflow]) -> Dataflow:
-    """Build a flow of all models; prints one line and exits with the error's code where that fails."""
+def started(build: Callable[[Settings, Models, Callable[[], Clusterer], int], Dataflow]) -> Dataflow:
+    """Build a flow of all models; prints one line and exits with the error's code where that fails.
+
+    `build` is given the id as well that the stores' clusters go up to.
+    """
 
     def built(settings: Settings, models: Models) -> Dataflow:
-        make_clusterer(settings)  # what is wrong with its parameters is said now
-        return build(settings, models, partial(make_clusterer, settings))
+        clusterer = make_clusterer(settings)  # what is wrong with its parameters is said now
+        stores = [it.path for it in Destinations.of(settings).sinks if it.takes_rows and it.path is not None]
+        above = ids_above(stores, recovery_named(sys.argv[1:], os.environ), clusterer.begin_above)
+        return build(settings, models, partial(make_clusterer, settings), above)
 
     def writes(settings: Settings) -> Mapping[Path, str]:
         check_addresses(settings)
@@ -58,7 +64,9 @@ def started_with(
         configure_logging(settings.log_level)
         drain.on_signals()
         folder = named_folder(sys.argv[1:], os.environ)
-        settings = settings.model_copy(update={"recovery": folder or settings.recovery})
+        recovery = folder or settings.recovery
+        log_folder = settings.cluster_log or (recovery and (recovery / "clusters").absolute())
+        settings = settings.model_copy(update={"recovery": recovery, "cluster_log": log_folder})
         keep_locked(writes(settings), sys.argv[1:], os.environ)
         if folder is not None:
             check_recovery(folder, whole=not _has_peers(sys.argv[1:], os.environ))

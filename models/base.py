@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
-from core.records import Failed, Vector
+from core.records import Failed, Patches, Pixels, Vector
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -57,3 +58,34 @@ class Embedder(Model[In, Vector]):
 
     dimension: int
     """Length of each vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What an image model says of a picture."""
+
+    embedding: Vector
+    patches: Patches | None = None
+    """None where the model has no patches, or too few."""
+
+
+class ImageEmbedder(Embedder[Pixels]):
+    """An embedder of pictures, which may say something of their patches too."""
+
+    def describe(self, batch: Sequence[Pixels]) -> list[Features]:
+        """Describe 1 to `batch_size` pictures, in order; raises if any of them is bad."""
+        return [Features(it) for it in self.infer(batch)]
+
+
+class Describer(Model[Pixels, Features]):
+    """An image model that is asked for all that it says of a picture."""
+
+    stage = "embedding"
+
+    def __init__(self, model: ImageEmbedder) -> None:
+        self._model = model
+        self.name, self.batch_size = model.name, model.batch_size
+
+    def infer(self, batch: Sequence[Pixels]) -> list[Features]:
+        """The features of each picture; raises if one is bad."""
+        return self._model.describe(batch)

@@ -1,23 +1,75 @@
 """Online clusters of embeddings: one pass, and a state of plain values that a crash does not change."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
-from core.records import Cluster, ClusterEvent, Vector
+from core.errors import BadRecordError, WorldError
+from core.records import Cluster, ClusterEvent, Patches, Vector
 
 State = dict[str, Any]
 """Plain values, pickled into the recovery store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is known of a picture beside its embedding; a clusterer may look at it or not."""
+
+    patches: Patches | None = None
+    """What the image model says of its patches."""
+    post: str = ""
+    """Id of the post that shows it."""
+    author: str = ""
+    """Who posted it, with the source."""
+
+
+NOTHING_BESIDE = Beside()
 
 
 class Clusterer(ABC):
     """Learns one embedding after another and says at once which cluster each one falls into."""
 
     stage: ClassVar[str] = "cluster"
+    joins_copies: ClassVar[bool] = False
+    """Whether a picture that is a copy goes where the picture is that it is a copy of."""
     name: str
 
     @abstractmethod
-    def learn(self, embedding: Vector) -> Cluster:
-        """Take in one embedding of shape (dimension,); its cluster has an id for life."""
+    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:
+        """Take in one embedding of shape (dimension,); its cluster has an id for life.
+
+        Args:
+            embedding: Of the picture.
+            beside: What else is known of it.
+            cluster: That it belongs to, where somebody knows: it is a copy of a picture in that cluster.
+        """
+
+    def keep_rows_below(self, folder: Path) -> None:  # noqa: B027 - for those whose state is large
+        """Keep what never changes in files below a folder rather than in the state; called before `restore`."""
+
+    def begin_above(self, highest: int) -> None:
+        """Give no id up to `highest`: the store has them already. Raises `WorldError` where it cannot."""
+        if highest >= 0:
+            raise WorldError(
+                f"the clusterer {self.name} gives ids from 0, and the store has clusters up to {highest}: "
+                "go on with the recovery folder that wrote them, name a new store, or choose the clusterer verified"
+            )
+
+    def merge(self, one: int, other: int) -> None:
+        """Make one of two clusters, as somebody knows who looked; raises `BadRecordError` where it cannot."""
+        raise BadRecordError(f"the clusterer {self.name} takes no corrections: clusters {one} and {other} stay")
+
+    def split(self, posts: Collection[str]) -> int | None:
+        """Move posts into a new cluster for good; gives its id. Raises `BadRecordError` where it cannot."""
+        raise BadRecordError(f"the clusterer {self.name} takes no corrections: {len(posts)} posts stay")
+
+    def forget_post(self, post: str) -> None:  # noqa: B027 - one that keeps no posts has nothing to forget
+        """Drop what is kept of a post's picture."""
+
+    def forget_author(self, author: str) -> None:  # noqa: B027
+        """Drop what is kept of an author's pictures."""
 
     def events(self) -> list[ClusterEvent]:
         """What became of clusters since the last call, in order: each event is told once."""
@@ -47,9 +99,12 @@ class StandInClusterer(Clusterer):
     def __init__(self) -> None:
         self.name = "stand-in"
 
-    def learn(self, embedding: Vector) -> Cluster:  # noqa: ARG002
+    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
         """The one cluster."""
         return Cluster(0, 0.0)
+
+    def begin_above(self, highest: int) -> None:
+        """The one cluster is that of every store: nothing is looked at."""
 
     def count(self) -> int:
         """One."""

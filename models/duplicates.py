@@ -1,53 +1,162 @@
 """Which picture is a copy of one that came before: posted again, recompressed, scaled, with a watermark or a bar."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.fingerprint import BYTES, copied
+from core.row_log import RowLog, check_reachable
+from models.fingerprint import BYTES, GREYS, HASH_WORDS, copied
 
-_REMEMBERED: Final = 4096
-"""Some 300 bytes each, in every snapshot."""
+_REMEMBERED: Final = 100_000
+"""Looks of pictures: one for each, and one more for each bar."""
+_FIRST: Final = 1024
+_ID_BYTES: Final = 96
+"""Ids that have more bytes are kept apart."""
+_ROW: Final[np.dtype[np.void]] = np.dtype(
+    [("print", np.uint8, BYTES), ("whole", np.bool_), ("post", np.dtype(f"S{_ID_BYTES}"))]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A picture that came before."""
+
+    post: str
+    """Id of the post that showed it."""
+    cluster: int
 
 
 class Duplicates:
     """Fingerprints of the last pictures that were no copies."""
 
-    def __init__(self, state: dict[str, Any] | None = None) -> None:
-        self._ids: list[str] = list(state["ids"]) if state else []
-        self._prints = np.zeros((_REMEMBERED, BYTES), np.uint8)
-        self._whole = np.ones(_REMEMBERED, np.bool_)
-        self._next: int = state["next"] if state else 0
-        """The place that is written next, which is that of the oldest once all are taken."""
-        if state and self._ids:
-            self._prints[: len(self._ids)] = state["prints"]
-            # Before bars were looked for, all were whole.
-            self._whole[: len(self._ids)] = state.get("whole", True)
+    def __init__(
+        self, state: dict[str, Any] | None = None, *, log_folder: Path | None = None, remembered: int = _REMEMBERED
+    ) -> None:
+        """Begin, or go on from a state.
 
-    def original(self, global_id: str, fingerprint: bytes) -> str | None:
-        """Of which post the picture is a copy; one that is none is remembered."""
-        known = len(self._ids)
-        found = copied(fingerprint, self._prints[:known], self._whole[:known])
-        if found is not None:
-            return self._ids[found]
-        for place in range(0, len(fingerprint), BYTES):
-            self._remember(global_id, fingerprint[place : place + BYTES], whole=place == 0)
-        return None
+        Args:
+            state: A snapshot.
+            log_folder: Where fingerprints are kept in files, so that snapshots stay small.
+            remembered: Looks at most.
 
-    def _remember(self, global_id: str, seen: bytes, *, whole: bool) -> None:
-        if len(self._ids) < _REMEMBERED:
-            self._ids.append(global_id)
-        else:
-            self._ids[self._next] = global_id
-        self._prints[self._next], self._whole[self._next] = np.frombuffer(seen, np.uint8), whole
-        self._next = (self._next + 1) % _REMEMBERED
+        Raises:
+            WorldError: where the files of a snapshot are not there.
+        """
+        self._remembered = remembered
+        self._log = None if log_folder is None else RowLog(log_folder, _ROW)
+        self._rows = np.zeros(_FIRST, _ROW)
+        self._hashes: NDArray[np.uint64] = np.zeros((HASH_WORDS, _FIRST), np.uint64)
+        self._clusters = np.zeros(_FIRST, np.int64)
+        self._long_ids: dict[int, str] = {}
+        """Of looks whose id has many bytes, by place."""
+        self._count = 0
+        """Looks that ever were; the place of each is its number, modulo what is remembered."""
+        self._logged = 0
+        if state is not None:
+            self._restore(state, log_folder)
+
+    def original(self, global_id: str, fingerprint: bytes) -> Original | None:
+        """What the picture is a copy of; a post that comes again is no copy of itself."""
+        known = min(self._count, self._remembered)
+        rows = self._rows[:known]
+        found = copied(fingerprint, self._hashes[:, :known], rows["print"][:, -GREYS:], rows["whole"])
+        if found is None:
+            return None
+        post = self._long_ids.get(found) or rows["post"][found].decode()
+        return None if post == global_id else Original(post, int(self._clusters[found]))
+
+    def remember(self, global_id: str, fingerprint: bytes, cluster: int) -> None:
+        """Keep the looks of a picture that is no copy; the oldest ones go where there are too many."""
+        for start in range(0, len(fingerprint), BYTES):
+            place = self._count % self._remembered
+            if place >= len(self._rows):
+                self._grow()
+            look = np.frombuffer(fingerprint[start : start + BYTES], np.uint8)
+            self._rows[place] = look, start == 0, global_id.encode()[:_ID_BYTES]
+            self._hashes[:, place] = look[:-GREYS].view(np.uint64)
+            self._clusters[place] = cluster
+            self._long_ids.pop(place, None)
+            if len(global_id.encode()) > _ID_BYTES:
+                self._long_ids[place] = global_id
+            self._count += 1
+
+    def merge(self, cluster: int, into: int) -> None:
+        """Two clusters are one now."""
+        self._clusters[self._clusters == cluster] = into
+
+    def forget(self, global_id: str) -> None:
+        """Forget the looks of a post's picture."""
+        known = min(self._count, self._remembered)
+        same = self._rows["post"][:known] == global_id.encode()[:_ID_BYTES]
+        for place in np.flatnonzero(same).tolist():
+            if self._long_ids.get(place, global_id) == global_id:
+                self._rows["print"][place] = 0
+                self._hashes[:, place] = 0
+                self._rows["whole"][place] = False
 
     def state(self) -> dict[str, Any]:
         """Plain values."""
-        known = len(self._ids)
-        return {
-            "ids": list(self._ids),
-            "prints": self._prints[:known].copy(),
-            "whole": self._whole[:known].copy(),
-            "next": self._next,
+        known = min(self._count, self._remembered)
+        kept: dict[str, Any] = {
+            "count": self._count,
+            "remembered": self._remembered,
+            "clusters": self._clusters[:known].copy(),
+            "long_ids": dict(self._long_ids),
         }
+        if self._log is None:
+            return {**kept, "rows": self._rows[:known].tobytes()}
+        new = np.arange(max(self._logged, self._count - self._remembered), self._count)
+        self._log.append(self._rows[new % self._remembered])
+        self._logged = self._count
+        self._log.drop_all_but(np.arange(max(0, len(self._log) - known), len(self._log)))
+        return {**kept, "log": self._log.mark()}
+
+    def _restore(self, state: dict[str, Any], log_folder: Path | None) -> None:
+        if "prints" in state:  # versions before looks were kept in files
+            self._restore_first(state)
+            return
+        count, remembered = state["count"], state["remembered"]
+        known = min(count, remembered)
+        if "log" in state:
+            folder = check_reachable(log_folder)
+            self._log = RowLog(folder, _ROW, state["log"])
+            # The last of the log are the last that were remembered; the oldest of them lies where the next will.
+            newest = self._log.read(np.arange(len(self._log) - known, len(self._log)))
+            rows = np.roll(newest, count % remembered) if count > remembered else newest
+        else:
+            rows = np.frombuffer(state["rows"], _ROW)
+        clusters, long_ids = state["clusters"], state["long_ids"]
+        if remembered != self._remembered:  # another number now: the last of them, from the first place on
+            order = np.roll(np.arange(known), -(count % remembered) if count > remembered else 0)[-self._remembered :]
+            rows, clusters = rows[order], clusters[order]
+            long_ids = {new: long_ids[old] for new, old in enumerate(order.tolist()) if old in long_ids}
+            count = len(order)
+        known = len(rows)
+        while len(self._rows) < known:
+            self._grow()
+        self._rows[:known], self._clusters[:known] = rows, clusters
+        self._hashes[:, :known] = np.ascontiguousarray(rows["print"][:, :-GREYS]).view(np.uint64).T
+        self._long_ids, self._count = dict(long_ids), count
+        self._logged = count if "log" in state and remembered == self._remembered else 0
+
+    def _restore_first(self, state: dict[str, Any]) -> None:
+        known = len(state["ids"])
+        whole = np.broadcast_to(state.get("whole", True), known)  # before bars were looked for, all were whole
+        order = np.roll(np.arange(known), -state["next"])
+        for place in order.tolist():
+            self.remember(state["ids"][place], state["prints"][place].tobytes(), -1)
+            self._rows["whole"][self._count - 1] = whole[place]
+
+    def _grow(self) -> None:
+        rows = min(2 * len(self._rows), self._remembered)
+        for name in ("_rows", "_clusters"):
+            old = getattr(self, name)
+            new = np.zeros(rows, old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+        hashes = np.zeros((HASH_WORDS, rows), np.uint64)
+        hashes[:, : self._hashes.shape[1]] = self._hashes
+        self._hashes = hashes

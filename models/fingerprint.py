@@ -21,11 +21,13 @@ _GRID: Final = 16
 _PLAIN: Final = 2.0
 """Standard deviation of brightness, of 255."""
 _HASH_BYTES: Final = _GRID * _GRID // 8
-BYTES: Final = _HASH_BYTES + _GRID * _GRID
+HASH_WORDS: Final = _HASH_BYTES // 8
+GREYS: Final = _GRID * _GRID
+BYTES: Final = _HASH_BYTES + GREYS
 
 _BITS: Final = 38
 """A copy differs in no more bits of 255 than this,"""
-_GREYS: Final = 10
+_APART: Final = 10
 _FIELDS: Final = 0.04
 """and in more than so many greys of 255 in no more than this share of the grid's fields: docs/clusters.md has what was
 measured on both sides."""
@@ -63,41 +65,49 @@ def _print(picture: NDArray[np.uint8]) -> bytes | None:
     return bytes(np.packbits(bits)) + greys
 
 
-def copied(fingerprint: bytes, others: NDArray[np.uint8], whole: NDArray[np.bool_]) -> int | None:
+def copied(
+    fingerprint: bytes, hashes: NDArray[np.uint64], greys: NDArray[np.uint8], whole: NDArray[np.bool_]
+) -> int | None:
     """Which of the others the picture is a copy of or the other way round; the nearest, or none.
 
     Two without their bars are not compared: what told them apart may have stood there.
 
     Args:
         fingerprint: Of the picture.
-        others: Shape (n, `BYTES`).
+        hashes: Of the others, shape (`HASH_WORDS`, n): a word of all lies in one piece.
+        greys: Of the others, shape (n, `GREYS`).
         whole: Shape (n,): which of them are of pictures as they are, rather than without a bar.
     """
     seen, *without = np.frombuffer(fingerprint, np.uint8).reshape(-1, BYTES)
-    found = [
-        _nearest(seen, others, whole, _FIELDS),
-        _nearest(seen, others, ~whole, _FIELDS_WITHOUT),
-        *(_nearest(it, others, whole, _FIELDS_WITHOUT) for it in without),
-    ]
-    return min(filter(None, found), default=(0.0, 0, None))[2]
+    found = _near(seen, hashes, greys, whole, (_FIELDS, _FIELDS_WITHOUT))
+    for it in without:
+        found += _near(it, hashes, greys, whole, (_FIELDS_WITHOUT, None))
+    return min(found, default=(0.0, 0, None))[2]
 
 
-def _nearest(
-    one: NDArray[np.uint8], others: NDArray[np.uint8], asked: NDArray[np.bool_], limit: float
-) -> tuple[float, int, int | None] | None:
-    """Share of fields and number of bits that differ, and which it is; None where none is near."""
-    among = np.flatnonzero(asked)
-    hashes = np.ascontiguousarray(others[among, :_HASH_BYTES]).view(np.uint64)
-    bits = np.bitwise_count(hashes ^ one[:_HASH_BYTES].view(np.uint64)).sum(axis=1, dtype=np.int64)
+def _near(
+    one: NDArray[np.uint8],
+    hashes: NDArray[np.uint64],
+    greys: NDArray[np.uint8],
+    whole: NDArray[np.bool_],
+    limits: tuple[float, float | None],
+) -> list[tuple[float, int, int | None]]:
+    """Share of fields and number of bits that differ, and which it is, of those that are near.
+
+    `limits` are of fields, for others that are whole and for those without a bar; None: these are not compared.
+    """
+    words = one[:_HASH_BYTES].view(np.uint64)
+    bits = np.bitwise_count(hashes[0] ^ words[0]).astype(np.int16)
+    for word in range(1, HASH_WORDS):
+        bits += np.bitwise_count(hashes[word] ^ words[word])
     near = np.flatnonzero(bits <= _BITS)
     if not len(near):
-        return None
-    apart = _evened(others[among[near], _HASH_BYTES:]) - _evened(one[None, _HASH_BYTES:])
-    fields = (np.abs(apart) > _GREYS).mean(axis=1)
-    nearest = int(np.lexsort((bits[near], fields))[0])
-    if fields[nearest] > limit:
-        return None
-    return float(fields[nearest]), int(bits[near[nearest]]), int(among[near[nearest]])
+        return []
+    apart = _evened(greys[near]) - _evened(one[None, _HASH_BYTES:])
+    fields = (np.abs(apart) > _APART).mean(axis=1)
+    of_whole, of_others = limits
+    limit = np.where(whole[near], of_whole, -1.0 if of_others is None else of_others)
+    return [(float(fields[it]), int(bits[near[it]]), int(near[it])) for it in np.flatnonzero(fields <= limit)]
 
 
 def _evened(greys: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from core.records import Entity, Pixels, Reading, Sentiment
-from models.base import Embedder, Model
+from models.base import Embedder, ImageEmbedder, Model
 from models.model_settings import ModelSettings
 from models.runtime import Runtime
 from models.stages import MODEL_STAGES, stage
@@ -20,9 +20,9 @@ class Models:
         return self._by_stage[stage]
 
     @property
-    def image(self) -> Embedder[Pixels]:
+    def image(self) -> ImageEmbedder:
         """What embeds pictures."""
-        model: Embedder[Pixels] = self.of("embedding")
+        model: ImageEmbedder = self.of("embedding")
         return model
 
     @property
@@ -78,9 +78,9 @@ def load_models(settings: ModelSettings) -> Models:
 # Each of these loads one alone and raises `WeightsError` as `load_models` does.
 
 
-def load_image(settings: ModelSettings, runtime: Runtime) -> Embedder[Pixels]:
+def load_image(settings: ModelSettings, runtime: Runtime) -> ImageEmbedder:
     """The image model."""
-    model: Embedder[Pixels] = stage("embedding").load(settings, runtime)
+    model: ImageEmbedder = stage("embedding").load(settings, runtime)
     return model
 
 

@@ -119,6 +119,7 @@ class ClusterSettings(RuntimeSettings):
     """The clusterer."""
 
     clusterer: Literal[
+        "verified",
         "relevant",
         "dbstream",
         "river-clustream",
@@ -127,11 +128,17 @@ class ClusterSettings(RuntimeSettings):
         "river-kmeans",
         "river-streamkmeans",
     ] = Field(
-        "relevant", description="How pictures are clustered; relevant measures best, river-… are to compare with."
+        "verified", description="How pictures are clustered; verified measures best, the others are to compare with."
     )
 
     clusterer_parameters: dict[str, int | float] = Field(
         default_factory=dict, description="Parameters of the clusterer, as JSON; its own defaults suit DINOv2."
+    )
+
+    cluster_log: Path | None = Field(
+        None,
+        description="Folder of files for exemplars and fingerprints, so that snapshots stay small; where it is not set, "
+        "`clusters` in the recovery folder.",
     )
 
     cluster_shards: int = Field(

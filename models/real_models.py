@@ -7,12 +7,12 @@ get from the runtime. Each raises `WeightsError` if weights are nowhere to be fo
 from core.errors import WeightsError
 from core.records import Entity, Pixels, Reading, Sentiment
 from core.telemetry import log
-from models.base import Embedder, Model
+from models.base import Embedder, ImageEmbedder, Model
 from models.model_settings import ModelSettings
 from models.runtime import Runtime
 
 
-def real_image(settings: ModelSettings, runtime: Runtime) -> Embedder[Pixels]:
+def real_image(settings: ModelSettings, runtime: Runtime) -> ImageEmbedder:
     """The image model."""
     from models.vit import VitEmbedder
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.records import Entity, Line, Pixels, Reading, Sentiment, Vector
-from models.base import Embedder, Model
+from models.base import Embedder, ImageEmbedder, Model
 from models.validation import check_pixels, check_texts
 
 _BATCH = 1024
@@ -22,7 +22,7 @@ def _unit_vectors(dimension: int) -> list[Vector]:
     return vectors
 
 
-class StandInImage(Embedder[Pixels]):
+class StandInImage(ImageEmbedder):
     """One of eight unit vectors, by the picture's first value."""
 
     stage = "embedding"

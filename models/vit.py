@@ -1,17 +1,18 @@
 """Any Hugging Face image model as an embedder: DINOv2, ViT, MobileViT, convolutional ones."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from PIL import Image
 
 from core.errors import WeightsError
 from core.records import Pixels, Vector
-from models.base import Embedder
+from models.base import Features, ImageEmbedder
 from models.model_settings import ImageSettings
 from models.runtime import Runtime
 from models.validation import check_pixels
@@ -19,6 +20,10 @@ from models.weights import Weights, image_weights
 
 if TYPE_CHECKING:
     import torch
+
+
+GRID: Final = 8
+"""Patches along each side of the grid that clusters are verified by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ def _side(size: Any) -> int | None:
     return int(size) if size else None
 
 
-class VitEmbedder(Embedder[Pixels]):
+class VitEmbedder(ImageEmbedder):
     """The CLS token of a transformer's last layer, or the mean of the last feature map where there is no such token."""
 
     stage = "embedding"
@@ -97,7 +102,7 @@ class VitEmbedder(Embedder[Pixels]):
         self._std = torch.tensor(self._preprocessing.std, device=self._device).view(1, 3, 1, 1)
         size = self._preprocessing.size
         with torch.inference_mode():
-            self.dimension = self._embed(torch.zeros((1, 3, size, size), device=self._device)).shape[1]
+            self.dimension = self._pooled(self._hidden(torch.zeros((1, 3, size, size), device=self._device))).shape[1]
 
     @classmethod
     def load(cls, settings: ImageSettings, runtime: Runtime) -> Self:
@@ -106,19 +111,44 @@ class VitEmbedder(Embedder[Pixels]):
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
         """A vector for each picture of any size from 1 x 1; raises `ValueError` if one is no picture."""
+        return [it.embedding for it in self.describe(batch)]
+
+    def describe(self, batch: Sequence[Pixels]) -> list[Features]:
+        """A vector for each picture of any size from 1 x 1, and its patches; raises `ValueError` if one is no picture.
+
+        Patches are pooled to a grid of 8 x 8 and scaled to 8 bits, each picture by its largest number.
+        """
         torch = self._torch
         pixels = np.stack([self._preprocessing(check_pixels(picture)) for picture in batch])
         with torch.inference_mode():
             scaled = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float() / 255
-            vectors = self._embed((scaled - self._mean) / self._std).float()
+            hidden = self._hidden((scaled - self._mean) / self._std)
+            vectors = self._pooled(hidden).float()
             norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
             if not bool((norms.isfinite() & (norms > 0)).all()):
                 raise ValueError("the model's answer is not a finite vector other than zero")
-            return list((vectors / norms).cpu().numpy())
+            embeddings = (vectors / norms).cpu().numpy()
+            grids = self._grids(hidden)
+            patches = [None] * len(batch) if grids is None else grids.cpu().numpy()
+        return [Features(embedding, it) for embedding, it in zip(embeddings, patches, strict=True)]
 
-    def _embed(self, pixels: "torch.Tensor") -> "torch.Tensor":
-        output = self._model(pixel_values=pixels)
-        hidden: torch.Tensor = output.last_hidden_state
+    def _grids(self, hidden: "torch.Tensor") -> "torch.Tensor | None":
+        """The patches of each picture as int8, shape (batch, 8, 8, dimension); None where they are no square."""
+        if hidden.ndim == 3:  # tokens, of which the first ones are no patches
+            side = math.isqrt(hidden.shape[1])
+            hidden = hidden[:, hidden.shape[1] - side * side :].transpose(1, 2).reshape(len(hidden), -1, side, side)
+        if min(hidden.shape[2:]) < GRID:
+            return None
+        pooled = self._torch.nn.functional.adaptive_avg_pool2d(hidden.float(), GRID).permute(0, 2, 3, 1)
+        largest = pooled.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
+        grids: torch.Tensor = (pooled / largest * 127).round().to(self._torch.int8)
+        return grids
+
+    def _hidden(self, pixels: "torch.Tensor") -> "torch.Tensor":
+        hidden: torch.Tensor = self._model(pixel_values=pixels).last_hidden_state
+        return hidden
+
+    def _pooled(self, hidden: "torch.Tensor") -> "torch.Tensor":
         if hidden.ndim == 4:  # a feature map: batch, channels, height, width
             return hidden.mean(dim=(2, 3))
         if self._has_cls:

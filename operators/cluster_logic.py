@@ -1,6 +1,7 @@
 """A clusterer as the logic of a stateful step, recovered with the flow."""
 
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from bytewax.operators import StatefulBatchLogic
 from core.bounded import Bounded
 from core.records import Cluster, ClusterEvent, Failed, Side, Vector
 from core.telemetry import CLUSTERS, STEP_ERRORS
-from models.clusterer import Clusterer
+from models.clusterer import Beside, Clusterer
 from models.clusterers.resuming import check_dimension, check_same
 from models.duplicates import Duplicates
 
@@ -31,6 +32,7 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
         *,
         shards: int = 1,
         dimension: int | None = None,
+        log_folder: Path | None = None,
     ) -> None:
         """Begin, or go on from a state.
 
@@ -39,14 +41,18 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
             state: A snapshot.
             shards: How many of these there are, each with its part of the posts.
             dimension: Numbers of the embeddings to come, where that is known.
+            log_folder: Where exemplars and fingerprints are kept in files, so that snapshots stay small.
 
         Raises:
+            WorldError: where these files are not there.
             SettingsError: where the snapshot was taken of another clusterer, of other shards or of other embeddings.
         """
         self._clusterer = clusterer
         self._shards = shards
         self._recent: Bounded[str, tuple[int, float, str | None]] = Bounded(REMEMBERED)
-        self._duplicates = Duplicates(state.get("duplicates") if state else None)
+        self._duplicates = Duplicates(state.get("duplicates") if state else None, log_folder=log_folder)
+        if log_folder is not None:
+            clusterer.keep_rows_below(log_folder)
         if state is not None:
             check_same(state, clusterer.name, shards)
             self._clusterer.restore(state["clusterer"])
@@ -58,9 +64,17 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
 
     def on_batch(self, values: list[Side[Vector]]) -> tuple[list[ClusterAnswer], bool]:
         """One side for each embedding, in order, then what became of clusters."""
-        sides = [self._side(embedding) for embedding in values]
+        answers: list[ClusterAnswer] = []
+        events: list[ClusterEvent] = []
+        for embedding in values:
+            answers.append(self._side(embedding))
+            new = self._clusterer.events()
+            for event in new:
+                if event.kind == "merge" and event.into is not None:
+                    self._duplicates.merge(event.cluster, event.into)
+            events += new
         CLUSTERS.set(self._clusterer.count())
-        return [*sides, *self._clusterer.events()], StatefulBatchLogic.RETAIN
+        return [*answers, *events], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values."""
@@ -84,12 +98,19 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
             return vector
         if global_id in self._recent:
             return Cluster(*self._recent[global_id])
+        looks, original = embedding.fingerprint, None
+        if looks is not None:
+            original = self._duplicates.original(global_id, looks)
+        known = original.cluster if original is not None and self._clusterer.joins_copies else None
+        beside = Beside(embedding.patches, global_id, embedding.author)
         try:
-            found = self._clusterer.learn(vector)
+            found = self._clusterer.learn(vector, beside, cluster=known if known is not None and known >= 0 else None)
         except Exception as error:
             STEP_ERRORS.labels(STAGE).inc()
             return Failed.of(STAGE, error)
-        if embedding.fingerprint is not None:
-            found = replace(found, duplicate_of=self._duplicates.original(global_id, embedding.fingerprint))
+        if original is not None:
+            found = replace(found, duplicate_of=original.post)
+        elif looks is not None:
+            self._duplicates.remember(global_id, looks, found.id)
         self._recent[global_id] = found.id, found.distance, found.duplicate_of
         return found

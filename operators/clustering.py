@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
@@ -35,15 +36,18 @@ def cluster(
     settings: ClusterSettings,
     make_clusterer: Callable[[], Clusterer],
     dimension: int | None = None,
+    above: int = -1,
 ) -> Clustered:
     """Say for each embedding of `dimension` numbers which cluster it falls into; a failure is passed on.
+
+    Ids that are new are higher than `above`.
 
     Raises `SettingsError` where shards are asked for and cannot be.
     """
     if settings.cluster_shards == 1 or settings.models == "stand-in":
-        answers = _in_one_place(embeddings, make_clusterer, dimension)
+        answers = _in_one_place(embeddings, make_clusterer, dimension, settings.cluster_log, above)
     else:
-        answers = _in_shards(embeddings, settings, dimension)
+        answers = _in_shards(embeddings, settings, dimension, above)
     return Clustered(
         map_batch("sides", answers, lambda batch: [it for _, it in batch if isinstance(it, Side)]),
         map_batch("events", answers, lambda batch: [it for _, it in batch if isinstance(it, ClusterEvent)]),
@@ -51,16 +55,25 @@ def cluster(
 
 
 def _in_one_place(
-    embeddings: Stream[Side[Vector]], make_clusterer: Callable[[], Clusterer], dimension: int | None
+    embeddings: Stream[Side[Vector]],
+    make_clusterer: Callable[[], Clusterer],
+    dimension: int | None,
+    log_folder: Path | None,
+    above: int,
 ) -> KeyedStream[ClusterAnswer]:
     keyed = map_batch("key", embeddings, lambda batch: [(_KEY, it) for it in batch])
-    return stateful(
-        "learn", keyed, lambda state: ClusterLogic(make_clusterer(), state, dimension=dimension), measured=STAGE
-    )
+
+    def learning(state: dict[str, Any] | None) -> ClusterLogic:
+        clusterer = make_clusterer()
+        logic = ClusterLogic(clusterer, state, dimension=dimension, log_folder=log_folder)
+        clusterer.begin_above(above)  # also where it goes on: another run may have written the store meanwhile
+        return logic
+
+    return stateful("learn", keyed, learning, measured=STAGE)
 
 
 def _in_shards(
-    embeddings: Stream[Side[Vector]], settings: ClusterSettings, dimension: int | None
+    embeddings: Stream[Side[Vector]], settings: ClusterSettings, dimension: int | None, above: int
 ) -> KeyedStream[ClusterAnswer]:
     shards = settings.cluster_shards
     make_agreement(settings)  # what is wrong is said now
@@ -72,8 +85,15 @@ def _in_shards(
     told: KeyedStream[Told] = stateful(
         "learn",  # as in one place, so that a recovery folder of another number of shards is noticed
         map_batch("key_shard", embeddings, keyed),
-        lambda state: ShardLogic(make_shard(settings), shards, state, dimension),
+        lambda state: ShardLogic(make_shard(settings), shards, state, dimension, settings.cluster_log),
         measured=STAGE,
     )
     together = map_batch("key_all", told, lambda batch: [(_KEY, it) for _, it in batch])
-    return stateful("agree", together, lambda state: AgreeLogic(make_agreement(settings), state), measured=STAGE)
+
+    def agreeing(state: dict[str, Any] | None) -> AgreeLogic:
+        agreement = make_agreement(settings)
+        logic = AgreeLogic(agreement, state, settings.cluster_log)
+        agreement.begin_above(above)
+        return logic
+
+    return stateful("agree", together, agreeing, measured=STAGE)

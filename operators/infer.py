@@ -5,17 +5,16 @@ taken, and a busy flow fills its batches while an idle one does not wait.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import repeat
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from bytewax.dataflow import Stream, operator
 
 from core.records import Arrival, Failed, Pixels, Reading, Side, Vector
 from core.telemetry import STEP_ERRORS, step
-from models.base import Model
+from models.base import Describer, Features, ImageEmbedder, Model
 from models.fingerprint import fingerprint
 from operators.steps import map_batch
 
@@ -47,12 +46,13 @@ def infer_texts(step_id: str, read: Stream[Side[Reading]], model: Model[str, Any
 
 
 @operator
-def embed_pictures(step_id: str, posts: Stream[Arrival], model: Model[Pixels, Vector]) -> Stream[Side[Vector]]:
-    """Embed the picture of each post, and fingerprint it."""
+def embed_pictures(step_id: str, posts: Stream[Arrival], model: ImageEmbedder) -> Stream[Side[Vector]]:
+    """Embed the picture of each post, say what its patches show, and fingerprint it."""
+    describer = Describer(model)
 
     def embed(batch: list[Arrival]) -> list[Side[Vector]]:
-        sides = answers(model, _ids(batch), _pictures(batch))
-        return [_with_fingerprint(side, it) for side, it in zip(sides, batch, strict=True)]
+        sides = answers(describer, _ids(batch), _pictures(batch))
+        return [_of_picture(side, it) for side, it in zip(sides, batch, strict=True)]
 
     return map_batch("infer", posts, embed)
 
@@ -97,9 +97,9 @@ def answers(
         STEP_ERRORS.labels(model.stage).inc(failures)
     results = iter(made)
     return [
-        Side(global_id, model.stage, it, 0.0, model.name, None, caption, ticket)
+        Side(global_id, model.stage, it, 0.0, model.name, caption=caption, ticket=ticket)
         if it is None or isinstance(it, Failed)
-        else Side(global_id, model.stage, next(results), seconds, model.name, None, caption, ticket)
+        else Side(global_id, model.stage, next(results), seconds, model.name, caption=caption, ticket=ticket)
         for (global_id, ticket), it, caption in zip(of, subjects, captions, strict=False)  # captions may have no end
     ]
 
@@ -130,8 +130,19 @@ def _caption_and_text(side: Side[Reading]) -> str | Failed | None:
     return joined or None
 
 
-def _with_fingerprint(side: Side[Vector], it: Arrival) -> Side[Vector]:
-    seen = it.picture
-    if not isinstance(seen, np.ndarray) or not isinstance(side.value, np.ndarray) or min(seen.shape[:2]) < _SMALLEST:
-        return side
-    return replace(side, fingerprint=fingerprint(seen))
+def _of_picture(side: Side[Features], it: Arrival) -> Side[Vector]:
+    """The embedding, and beside it what the clusterer looks at."""
+    seen, found = it.picture, side.value
+    if not isinstance(seen, np.ndarray) or not isinstance(found, Features):
+        return cast("Side[Vector]", side)
+    return Side(
+        side.global_id,
+        side.stage,
+        found.embedding,
+        side.seconds,
+        side.model,
+        fingerprint(seen) if min(seen.shape[:2]) >= _SMALLEST else None,
+        ticket=side.ticket,
+        patches=found.patches,
+        author=f"{it.post.author}@{it.post.source}" if it.post.author else "",
+    )

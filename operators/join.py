@@ -8,7 +8,7 @@ next revision, where it failed before or is newly edited.
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -68,7 +68,12 @@ def _key_posts(posts: list[Arrival]) -> list[tuple[str, Part]]:
 
 
 def _key_sides(sides: list[Side[Any]]) -> list[tuple[str, Part]]:
-    return [(shard_of(side.global_id), side) for side in sides]
+    return [(shard_of(side.global_id), _without_looks(side)) for side in sides]
+
+
+def _without_looks(side: Side[Any]) -> Side[Any]:
+    """A side without what only the clusterer looks at, which would weigh a hundred times as much in a snapshot."""
+    return side if side.patches is None else replace(side, patches=None, fingerprint=None)
 
 
 def _utc_seconds() -> float:

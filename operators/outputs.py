@@ -13,8 +13,8 @@ from connectors.control.control_log import FOLDER, Request
 from connectors.control.request_kinds import COMPACT
 from connectors.endpoint import Endpoint, SinkOptions
 from connectors.endpoints import POSTS_TO
-from connectors.sinks.cluster_events import CLUSTERS, json_of_event, row_of_event
-from connectors.sinks.record_table import record_table
+from connectors.sinks.cluster_events import CLUSTERS, in_pieces, json_of_event, row_of_event, told_of
+from connectors.sinks.record_table import stored_posts
 from connectors.sinks.rows import (
     dead_letters_of,
     headers_of_dead_letter,
@@ -57,11 +57,12 @@ def write_records(
     settings: OutputSettings,
     dimensions: Mapping[str, int],
     requests: Stream[Request] | None = None,
+    events: Stream[ClusterEvent] | None = None,
 ) -> Stream[DeadLetter]:
     """Write records to every sink of the settings, each as a row; `dimensions` are of vectors, by stage.
 
     What failed in the records is a dead letter, and so is a record that is too large for a topic. A store does what
-    is requested of its tables.
+    is requested of its tables, and keeps its rows right about clusters that are merged and split.
     """
     sinks = Destinations.of(settings).sinks
     with_json = not all(it.takes_rows for it in sinks)
@@ -71,8 +72,11 @@ def write_records(
     named = sink_steps(f"{outer}.sink", [it.place for it in sinks], settings.recovery)
     for number, (it, name) in enumerate(zip(sinks, named, strict=True)):
         if it.takes_rows:
-            sink = it.table_sink(record_table(dimensions), _STORE, settings)
+            sink = it.table_sink(stored_posts(dimensions), _STORE, settings)
             keyed = steps.map_batch(f"rows_{number}", rows, _keyed_rows)
+            if events is not None:
+                renamings = steps.map_batch(f"events_{number}", events, _keyed_renamings)
+                keyed = op.merge(f"renamed_{number}", keyed, renamings)
             marks = states_of(settings.recovery, f"{outer}.{name}")
             steps.write(name, _with_orders(number, keyed, requests, it), sink, marks)
         else:
@@ -194,12 +198,17 @@ def _keyed_rows(batch: list[Outgoing]) -> list[tuple[str, TableItem]]:
 
 
 def _keyed_events(events: list[ClusterEvent]) -> list[tuple[str, TableItem]]:
-    return [(str(event.cluster), row_of_event(event)) for event in events]
+    return [(str(told_of(event)), row_of_event(event)) for event in events]
+
+
+def _keyed_renamings(events: list[ClusterEvent]) -> list[tuple[str, TableItem]]:
+    return [("", event) for event in events if event.into is not None]
 
 
 def _event_messages(events: list[ClusterEvent]) -> list[tuple[str, OutMessage]]:
-    keys = [str(event.cluster) for event in events]
-    return [(key, OutMessage(key.encode(), json_of_event(it))) for key, it in zip(keys, events, strict=True)]
+    pieces = [piece for event in events for piece in in_pieces(event)]
+    keys = [str(told_of(piece)) for piece in pieces]
+    return [(key, OutMessage(key.encode(), json_of_event(it))) for key, it in zip(keys, pieces, strict=True)]
 
 
 def _dead_messages(letters: list[DeadLetter], sink: MessageSink) -> list[tuple[str, OutMessage]]:

@@ -1,6 +1,7 @@
 """Clustering by several workers: shards learn from the posts that they get, and one logic agrees on what is one."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from bytewax.operators import StatefulBatchLogic
 from core.bounded import Bounded
 from core.records import Cluster, ClusterEvent, Side, Vector
 from core.telemetry import CLUSTERS
-from models.clusterer import Clusterer
+from models.clusterer import Beside, Clusterer
 from models.clusterers.agreement import Agreement
 from models.duplicates import Duplicates
 from operators.cluster_logic import REMEMBERED, ClusterAnswer, ClusterLogic
@@ -32,9 +33,14 @@ class ShardLogic(StatefulBatchLogic[OfShard, Told, dict[str, Any]]):
     """One shard; copies are looked for by all together."""
 
     def __init__(
-        self, clusterer: Clusterer, shards: int, state: dict[str, Any] | None = None, dimension: int | None = None
+        self,
+        clusterer: Clusterer,
+        shards: int,
+        state: dict[str, Any] | None = None,
+        dimension: int | None = None,
+        log_folder: Path | None = None,
     ) -> None:
-        self._logic = ClusterLogic(clusterer, state, shards=shards, dimension=dimension)
+        self._logic = ClusterLogic(clusterer, state, shards=shards, dimension=dimension, log_folder=log_folder)
 
     def on_batch(self, values: list[OfShard]) -> tuple[list[Told], bool]:
         """What to say of each post, in order, then of clusters."""
@@ -55,9 +61,13 @@ class ShardLogic(StatefulBatchLogic[OfShard, Told, dict[str, Any]]):
 class AgreeLogic(StatefulBatchLogic[Told, ClusterAnswer, dict[str, Any]]):
     """From the clusters of shards to those of all."""
 
-    def __init__(self, agreement: Agreement, state: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, agreement: Agreement, state: dict[str, Any] | None = None, log_folder: Path | None = None
+    ) -> None:
         self._agreement = agreement
-        self._duplicates = Duplicates(state["duplicates"] if state else None)
+        self._duplicates = Duplicates(state["duplicates"] if state else None, log_folder=log_folder)
+        if log_folder is not None:
+            agreement.keep_rows_below(log_folder)
         self._recent: Bounded[str, tuple[int, float, str | None]] = Bounded(
             REMEMBERED, state["recent"].items() if state else ()
         )
@@ -89,8 +99,13 @@ class AgreeLogic(StatefulBatchLogic[Told, ClusterAnswer, dict[str, Any]]):
         if not isinstance(own.value, Cluster) or embedding is None or not isinstance(embedding.value, np.ndarray):
             return own
         if own.global_id not in self._recent:
-            found = self._agreement.learn(told.shard, own.value, embedding.value)
-            if embedding.fingerprint is not None:
-                found = replace(found, duplicate_of=self._duplicates.original(own.global_id, embedding.fingerprint))
+            beside = Beside(embedding.patches, own.global_id, embedding.author)
+            found = self._agreement.learn(told.shard, own.value, embedding.value, beside)
+            looks = embedding.fingerprint
+            original = None if looks is None else self._duplicates.original(own.global_id, looks)
+            if original is not None:
+                found = replace(found, duplicate_of=original.post)
+            elif looks is not None:
+                self._duplicates.remember(own.global_id, looks, found.id)
             self._recent[own.global_id] = found.id, found.distance, found.duplicate_of
         return replace(own, value=Cluster(*self._recent[own.global_id]))

@@ -13,10 +13,10 @@ import numpy as np
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.store import posts_table as store
+from connectors.store.cluster_ids import stored_merges
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from core.errors import WorldError, first_line
 from core.merges import Merges
-from core.records import ClusterEvent
 from core.times import time_or_none
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
@@ -26,7 +26,20 @@ _SURPRISE: Final = 6.63
 _EXEMPLARS: Final = 3
 _LOOKED_AT: Final = 1000
 """Posts of a cluster among which its exemplars are looked for."""
-_COLUMNS: Final = ("global_id", "cluster", "created_time", "joined_time", "text", "description", "duplicate_of")
+_AHEAD: Final = timedelta(days=1)
+"""By so much the clock of a post may be ahead of ours, its zone included."""
+_MANY: Final = 20
+"""Posts from which on it can be said which times stand alone."""
+_COLUMNS: Final = (
+    "global_id",
+    "cluster",
+    "current_cluster",
+    "created_time",
+    "joined_time",
+    "text",
+    "description",
+    "duplicate_of",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +69,9 @@ class ClusterSummary:
 
 
 def merges_of(folder: Path) -> Merges:
-    """The merges that a store knows of."""
-    rows = _rows(folder, CLUSTERS.name, None, ["cluster", "into"])
-    return Merges(ClusterEvent("merge", row["cluster"], row["into"]) for row in rows if row["into"] is not None)
+    """The merges and splits that a store knows of; raises `WorldError` where there is no store."""
+    check_store(folder)
+    return stored_merges(folder)
 
 
 def summaries(folder: Path, window: timedelta) -> list[ClusterSummary]:
@@ -68,12 +81,15 @@ def summaries(folder: Path, window: timedelta) -> list[ClusterSummary]:
     merges = merges_of(folder)
     members: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        members[merges.resolve(row["cluster"])].append({**row, "time": _time(row)})
+        current = row["current_cluster"]  # of a store that no flow has opened since it is there: None
+        now = merges.current(row["global_id"], row["cluster"]) if current is None else current
+        members[now].append({**row, "time": _time(row)})
     merged: dict[int, list[int]] = defaultdict(list)
     for cluster in known:
         if merges.resolve(cluster) != cluster:
             merged[merges.resolve(cluster)].append(cluster)
-    latest = max((row["time"] for group in members.values() for row in group), default=datetime.now(UTC))
+    times = [row["time"] for group in members.values() for row in group]
+    latest = clock(times, window, datetime.now(UTC))
     everywhere = Counter(word for row in rows for word in _words(row))
     found = [
         _summary(cluster, known.get(cluster, "unknown"), sorted(merged[cluster]), group, latest, window, everywhere)
@@ -82,16 +98,54 @@ def summaries(folder: Path, window: timedelta) -> list[ClusterSummary]:
     return sorted(found, key=lambda it: (-it.size, it.cluster))
 
 
+def clock(times: Collection[datetime], window: timedelta, now: datetime) -> datetime:
+    """What time it is in a store: that of its newest post, those left aside whose time is plainly wrong.
+
+    A time after `now` is wrong, with a day for clocks and zones, unless all are. So is one that is later than 99 of a
+    hundred by more than these reach back from there to their median, and by more than two windows: a few such posts
+    would empty the windows of all clusters. Without times it is `now`.
+    """
+    passed = sorted(time for time in times if time <= now + _AHEAD) or sorted(times)
+    if len(passed) < _MANY:
+        return passed[-1] if passed else now
+    late, middle = passed[(len(passed) - 1) * 99 // 100], passed[len(passed) // 2]
+    reach = max(late - middle, 2 * window)
+    return max(time for time in passed if time - late <= reach)
+
+
 def exemplars(folder: Path, clusters: Collection[int]) -> list[dict[str, Any]]:
     """The posts nearest the centre of clusters that are one, nearest first: `global_id`, `url`, `text`."""
     columns = ["global_id", "url", "text", "embeddings"]
-    wanted = f"cluster IN ({', '.join(map(str, clusters))})"
+    ids = ", ".join(map(str, clusters))
+    wanted = f"{'current_cluster' if is_current(folder) else 'cluster'} IN ({ids})"
     rows = [it for it in _rows(folder, store.TABLE, wanted, columns, _LOOKED_AT) if it["embeddings"] is not None]
     if not rows:
         return []
     points = np.array([row["embeddings"] for row in rows])
     nearest = np.argsort(((points - points.mean(axis=0)) ** 2).sum(axis=1), kind="stable")[:_EXEMPLARS]
     return [{name: rows[place][name] for name in columns[:3]} for place in nearest]
+
+
+def check_store(folder: Path) -> None:
+    """Raise `WorldError` where a folder is no store."""
+    if not (folder / f"{store.TABLE}.lance").is_dir():
+        raise WorldError(f"{folder} is no store: name the folder that memewax wrote to with --store")
+
+
+def is_current(folder: Path) -> bool:
+    """Whether the rows of posts say in which cluster each is as of now: a flow of this version has opened the store."""
+    rows = (
+        _rows(folder, store.TABLE, "current_cluster IS NULL", ["current_cluster"], 1) if _has_column(folder) else None
+    )
+    return rows == []
+
+
+def _has_column(folder: Path) -> bool:
+    check_store(folder)
+    try:
+        return "current_cluster" in opened(folder).open_table(store.TABLE).schema.names
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
 
 
 def _summary(
@@ -104,7 +158,7 @@ def _summary(
     everywhere: Mapping[str, int],
 ) -> ClusterSummary:
     times = [row["time"] for row in rows]
-    recent = sum(time > latest - window for time in times)
+    recent = sum(latest - window < time <= latest for time in times)
     before = sum(latest - 2 * window < time <= latest - window for time in times)
     return ClusterSummary(
         cluster=cluster,
@@ -148,8 +202,7 @@ def _rows(
     folder: Path, table: str, where: str | None, columns: Iterable[str], limit: int | None = None
 ) -> list[dict[str, Any]]:
     """Some columns of a table, those that an older store does not have as None."""
-    if not (folder / f"{store.TABLE}.lance").is_dir():
-        raise WorldError(f"{folder} is no store: name the folder that memewax wrote to with --store")
+    check_store(folder)
     if not (folder / f"{table}.lance").is_dir():
         return []
 

@@ -142,13 +142,27 @@ def stage_columns(stages: tuple[Stage, ...], *, first: bool) -> list[tuple[Stage
     return [(stage, it) for stage in stages for it in stage.columns if it.in_first_version == first]
 
 
+CURRENT_COLUMN: Final = Column(
+    "current_cluster",
+    Integer(),
+    "In a store only: the cluster that the post is in as of now. `cluster` is the one that it got on arrival",
+)
+"""What a merge or a split changes. A line or a message stays as it was written, so that neither has it."""
+
+
 def posts_table(image_dimension: int, text_dimension: int) -> Table:
-    """The table of posts, with embeddings of these lengths."""
-    return record_table({"embedding": image_dimension, "text_embedding": text_dimension})
+    """The table of posts in a store, with embeddings of these lengths."""
+    return stored_posts({"embedding": image_dimension, "text_embedding": text_dimension})
+
+
+def stored_posts(dimensions: Mapping[str, int], stages: tuple[Stage, ...] = STAGES) -> Table:
+    """The table of posts in a store: records, and the cluster that each is in as of now."""
+    table = record_table(dimensions, stages)
+    return replace(table, columns=(*table.columns, CURRENT_COLUMN))
 
 
 def record_table(dimensions: Mapping[str, int], stages: tuple[Stage, ...] = STAGES) -> Table:
-    """The table of posts; `dimensions` are the lengths of vectors by stage."""
+    """What a record consists of; `dimensions` are the lengths of vectors by stage."""
     columns = [
         *(it.column for it in POST_COLUMNS),
         *(_sized(stage, it, dimensions) for stage, it in stage_columns(stages, first=True)),

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from zlib import crc32
 
+from core.records import ClusterEvent
+
 Mark = dict[str, Any] | None
 """Where to go on writing: plain values with a `version`, since it is pickled and outlives code; None: no place."""
 
@@ -25,8 +27,8 @@ class Order(NamedTuple):
     body: Mapping[str, Any]
 
 
-TableItem = Row | Order
-"""What goes into a table."""
+TableItem = Row | Order | ClusterEvent
+"""What goes into a table. What became of a cluster is for rows that are there, and for those that come."""
 
 Item = TypeVar("Item")
 

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Final, cast
 
 from connectors.sinks.sink import Mark, Order, Row, TableItem, Writer
+from core.records import ClusterEvent
 from core.telemetry import step
 
 _GATHER_SECONDS: Final = 1.0
@@ -28,6 +29,8 @@ class TableWriter(Writer[TableItem]):
         measured: Name of the step in the metrics.
         gather_seconds: Between two writes.
         obey: Does what an order says; raises `WorldError`.
+        rename: Takes in what became of clusters, more than once with the same result; raises `WorldError`.
+        mark: What a snapshot keeps, once all is written.
     """
 
     def __init__(
@@ -36,9 +39,13 @@ class TableWriter(Writer[TableItem]):
         measured: str,
         gather_seconds: float = _GATHER_SECONDS,
         obey: Callable[[Order], None] = lambda _: None,
+        rename: Callable[[list[ClusterEvent]], None] = lambda _: None,
+        mark: Callable[[], Mark] = lambda: {"version": 1},
     ) -> None:
         self._upsert = upsert
         self._obey = obey
+        self._rename = rename
+        self._mark = mark
         self._measured = measured
         self._gather_seconds = gather_seconds
         self._thread = ThreadPoolExecutor(1, measured)
@@ -67,7 +74,7 @@ class TableWriter(Writer[TableItem]):
             self._changed.wait_for(lambda: not self._is_writing)
             self._is_hurried = False
             self._raise_failure()
-        return {"version": 1}
+            return self._mark()
 
     def close(self) -> None:
         """End the thread; after the last snapshot nothing is left to write."""
@@ -90,10 +97,12 @@ class TableWriter(Writer[TableItem]):
                 self._changed.notify_all()
 
     def _do(self, items: list[TableItem]) -> None:
-        for is_order, group in groupby(items, lambda it: isinstance(it, Order)):
-            if is_order:
+        for kind, group in groupby(items, type):
+            if kind is Order:
                 for order in group:
                     self._obey(cast("Order", order))
+            elif kind is ClusterEvent:
+                self._rename(cast("list[ClusterEvent]", list(group)))
             else:
                 self._upsert(cast("list[Row]", list(group)))
 

@@ -1,6 +1,7 @@
 """Tables of a store whose rows have a key: what is written twice is there once."""
 
 import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from operator import itemgetter
@@ -117,6 +118,40 @@ class KeyedTable:
             self.compact()
         elif self._has_index and self._unindexed_rows * self._row_bytes >= self._most_unindexed():
             self._index()
+
+    def change(self, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+        """Change some columns of rows that are there; each row has the key and these. Raises `WorldError`."""
+        schema = pa.schema([self._table.schema.field(name) for name in (self._key, *columns)])
+        try:
+            merge = self._table.merge_insert(self._key).when_matched_update_all()
+            merge.execute(pa.Table.from_pylist(rows, schema=schema))
+        except _WRITE_ERRORS as error:
+            raise _unwritable(error) from error
+        self._writes += 1
+
+    def has(self, where: str) -> bool:
+        """Whether there is a row that a condition in SQL picks; raises `WorldError`."""
+        try:
+            return bool(self._table.count_rows(where))
+        except _WRITE_ERRORS as error:
+            raise WorldError(f"the store cannot be read: {first_line(error)}") from error
+
+    def set_where(self, where: str, values: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> None:
+        """Set columns of all rows that a condition in SQL picks, to values or to other columns; raises `WorldError`."""
+        try:
+            changed = self._table.update(
+                where=where, values=dict(values) or None, values_sql=dict(columns or {}) or None
+            )
+        except _WRITE_ERRORS as error:
+            raise _unwritable(error) from error
+        self._writes += changed.rows_updated > 0
+
+    def batches(self, columns: tuple[str, ...], where: str) -> Iterator[pa.RecordBatch]:
+        """Some columns of the rows that a condition in SQL picks; raises `WorldError`."""
+        try:
+            yield from self._table.search().where(where).select(list(columns)).to_batches()
+        except _WRITE_ERRORS as error:
+            raise WorldError(f"the store cannot be read: {first_line(error)}") from error
 
     def _arrow(self, rows: list[dict[str, Any]]) -> pa.Table:
         """The rows as the columns hold them; a value that its column cannot hold is null, and the log says so."""

@@ -1,15 +1,29 @@
-"""The table of posts in a store, one row per `global_id`."""
+"""The table of posts in a store, one row per `global_id`, each with the cluster that it is in as of now."""
 
+from collections import defaultdict
+from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from connectors.sinks.record_table import POSTS, posts_table
+from connectors.sinks.record_table import CURRENT_COLUMN, POSTS, posts_table
+from connectors.sinks.sink import Mark, Row
 from connectors.store.arrow_schema import arrow_schema
-from connectors.store.stored_table import StoredTable
+from connectors.store.cluster_ids import spans, stored_merges
+from connectors.store.stored_table import StoredTable, StoreSink
+from core.columns import Table
+from core.merges import Merges
+from core.records import ClusterEvent
 
 TABLE: Final = POSTS
+_KEY: Final = "global_id"
+_GIVEN: Final = "cluster"
+_CURRENT: Final = CURRENT_COLUMN.name
+_MOST: Final = 1000
+"""Values in one condition, and rows that are changed at once."""
 
 
 def posts_schema(image_dimension: int, text_dimension: int) -> pa.Schema:
@@ -17,9 +31,105 @@ def posts_schema(image_dimension: int, text_dimension: int) -> pa.Schema:
     return arrow_schema(posts_table(image_dimension, text_dimension))
 
 
-class PostStore(StoredTable):
+class PostRows(StoredTable):
+    """The table of posts; `current_cluster` of each row follows from `cluster` and from what became of clusters.
+
+    That is known of each cluster of the run that writes, and is part of its snapshots. So a row that comes after a
+    merge and was decided before it is right too, and after a crash what was not snapshotted is taken back, before it
+    comes again or, where several processes mix posts in another order, does not.
+    """
+
+    def __init__(self, folder: Path, table: Table, mark: Mark = None) -> None:
+        """Open or create it, and go on from a mark; raises `WorldError` as `StoredTable` does."""
+        super().__init__(folder, table)
+        self._fill(folder)
+        if mark is None:
+            self._merges = Merges()
+            return
+        # Version 1 did not know it: what the store says is the best that there is.
+        self._merges = stored_merges(folder) if mark["version"] == 1 else Merges.of(mark["clusters"])
+        own = (
+            f"({_GIVEN} > {above}" + (")" if end is None else f" AND {_GIVEN} <= {end})")
+            for above, end in spans(folder)
+        )
+        self._settle(f"{_GIVEN} >= 0 AND ({' OR '.join(own)})", self._merges)
+
+    def upsert(self, rows: list[Row]) -> None:
+        """Write rows, each with its cluster as of now; of several with one key the last one stays."""
+        current = self._merges.current
+        super().upsert([{**row, _CURRENT: current(row[_KEY], row[_GIVEN])} for row in rows])
+
+    def rename(self, events: list[ClusterEvent]) -> None:
+        """Bring rows up to date with merges and splits, in their order; raises `WorldError`."""
+        for is_split, group in groupby(events, lambda event: event.kind == "split"):
+            if is_split:
+                self._split(list(group))
+            else:
+                self._merge(list(group))
+
+    def mark(self) -> Mark:
+        """What became of clusters."""
+        return {"version": 2, "clusters": self._merges.state()}
+
+    def _merge(self, events: list[ClusterEvent]) -> None:
+        before = {self._merges.resolve(event.cluster) for event in events}
+        self._merges.add(events)
+        gone: dict[int, list[int]] = defaultdict(list)
+        for cluster in sorted(before):
+            if (into := self._merges.resolve(cluster)) != cluster:
+                gone[into].append(cluster)
+        for into, clusters in gone.items():
+            for some in _in_pieces(clusters):
+                self._table.set_where(f"{_CURRENT} IN ({', '.join(map(str, some))})", {_CURRENT: into})
+
+    def _split(self, events: list[ClusterEvent]) -> None:
+        self._merges.add(events)
+        for some in _in_pieces([post for event in events for post in event.posts]):
+            self._settle(f"{_KEY} IN ({', '.join(map(_quoted, some))})", self._merges)
+
+    def _fill(self, folder: Path) -> None:
+        """Give rows of an older store their cluster as of now; who is killed amid it goes on the next time."""
+        unfilled = f"{_CURRENT} IS NULL"
+        if self._table.has(unfilled):
+            merges = stored_merges(folder)
+            self._settle(unfilled, merges, only_merged=True)
+            self._table.set_where(unfilled, {}, {_CURRENT: _GIVEN})
+
+    def _settle(self, where: str, merges: Merges, *, only_merged: bool = False) -> None:
+        """Write what follows from `merges` into the rows that a condition picks and that do not say it."""
+        moved = pa.array(merges.moved(), pa.string())
+        wrong: list[dict[str, Any]] = []
+        for batch in self._table.batches((_KEY, _GIVEN, _CURRENT), where):
+            given, places = np.unique(batch.column(_GIVEN).to_numpy(), return_inverse=True)
+            resolved = np.array([merges.resolve(int(cluster)) for cluster in given], np.int64)[places]
+            there = batch.column(_GIVEN if only_merged else _CURRENT).to_numpy()
+            doubtful = (resolved != there) | pc.is_in(batch.column(_KEY), moved).to_numpy(zero_copy_only=False)
+            for row in batch.filter(pa.array(doubtful)).to_pylist():
+                current = merges.current(row[_KEY], row[_GIVEN])
+                if current != row[_CURRENT]:
+                    wrong.append({_KEY: row[_KEY], _CURRENT: current})
+        for some in _in_pieces(wrong):
+            self._table.change(some, (_CURRENT,))
+
+
+class PostStore(PostRows):
     """The table of posts in a folder; what is written twice is there once."""
 
     def __init__(self, folder: Path, image_dimension: int, text_dimension: int) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or holds vectors of other models."""
         super().__init__(folder, posts_table(image_dimension, text_dimension))
+
+
+class PostsSink(StoreSink):
+    """Upserts rows of posts, and keeps those that are there right about merges and splits."""
+
+    def _opened(self, mark: Mark) -> StoredTable:
+        return PostRows(self._folder, self._table, mark)
+
+
+def _in_pieces(items: list[Any]) -> list[list[Any]]:
+    return [items[start : start + _MOST] for start in range(0, len(items), _MOST)]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

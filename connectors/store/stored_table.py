@@ -12,6 +12,7 @@ from connectors.sinks.table_writer import TableWriter
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.keyed_table import KeyedTable
 from core.columns import AnyJson, Table
+from core.records import ClusterEvent
 
 _NAMED_BY_FOLDER = ("posts", "clusters")
 """Recovery folders know the parts of these tables by their folder alone."""
@@ -35,6 +36,14 @@ class StoredTable:
             self.compact()
         else:
             raise AssertionError(f"no table can {order.kind}")
+
+    def rename(self, events: list[ClusterEvent]) -> None:
+        """Take in what became of clusters; raises `WorldError`."""
+        raise AssertionError(f"no row of this table is in a cluster: {len(events)} events")
+
+    def mark(self) -> Mark:
+        """What is to be known of the rows that are there when more come after a crash."""
+        return {"version": 1}
 
     def compact(self) -> None:
         """Put fragments together, drop old versions, bring the index over keys up to date."""
@@ -60,7 +69,7 @@ class StoreSink(Sink[TableItem]):
     def check(self) -> None:
         """Open the table once, to raise `WorldError` before anything is read."""
         self.parts()
-        self._opened()
+        self._opened(None)
 
     def parts(self) -> list[str]:
         """The table, as the one part."""
@@ -71,10 +80,10 @@ class StoreSink(Sink[TableItem]):
         """Whether the store was moved here."""
         return is_moved(Path(name), Path(part)) or is_moved(Path(name).parent, Path(part).parent)
 
-    def open(self, part: str, mark: Mark) -> Writer[TableItem]:  # noqa: ARG002 - there is one part, and no place in it
+    def open(self, part: str, mark: Mark) -> Writer[TableItem]:  # noqa: ARG002 - there is one part
         """Open the table; what was written after the snapshot is simply written again."""
-        table = self._opened()
-        return TableWriter(table.upsert, self._measured, obey=table.obey)
+        table = self._opened(mark)
+        return TableWriter(table.upsert, self._measured, obey=table.obey, rename=table.rename, mark=table.mark)
 
-    def _opened(self) -> StoredTable:
+    def _opened(self, mark: Mark) -> StoredTable:  # noqa: ARG002 - rows do not depend on what was before them
         return StoredTable(self._folder, self._table)

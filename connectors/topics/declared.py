@@ -60,7 +60,7 @@ FLOW: Final = (
     Topic("analytics", "Joined records; the last of an id counts", "record", "out", _WIDE, 30 * _DAY, compacted=True),
     Topic(
         "clusters",
-        "What becomes of clusters: births, merges, retirements",
+        "What becomes of clusters: births, merges, splits, retirements, returns",
         "cluster-event",
         "out",
         1,

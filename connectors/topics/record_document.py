@@ -2,7 +2,7 @@
 
 import sys
 
-from connectors.sinks.record_table import record_table
+from connectors.sinks.record_table import CURRENT_COLUMN, stored_posts
 from core.columns import AnyJson, Column, Integer, ListOf, Number, Struct, Text, Type, VectorOf
 from models.stages import STAGES
 
@@ -15,6 +15,10 @@ Written by `python -m connectors.topics.record_document > docs/record.md` from t
 The record of a post is a row of a store's table `posts`, a line of a file, or a message. Every row has every column;
 where a stage has no answer its columns are null, and `failures` or `missing` says why.
 
+`current_cluster` is a column of the store alone: the flow changes it there when clusters are merged or split. A line or
+a message is not written again for that, so what it said would be wrong at the next merge: whoever reads these follows
+the cluster events ([clusters.md](clusters.md)).
+
 | column | type | of | meaning |
 |---|---|---|---|
 """
@@ -23,7 +27,8 @@ In a store, vectors are float32 of a fixed length, `timings` and `models` are st
 `extra` is JSON as text. The JSON Schema of a record is in [asyncapi.yaml](asyncapi.yaml).
 
 A store of an older shape is widened when it is opened: columns, and fields of structs, that were added are null in the
-rows that are there. Where a type changed, it is refused before anything is read.
+rows that are there. `current_cluster` is filled from `cluster` and the table `clusters`. Where a type changed, it is
+refused before anything is read.
 
 ## A new stage
 
@@ -42,8 +47,8 @@ becomes a command of `memewax eval`; where it cannot, `why_unmeasured` says why.
 
 def record_document() -> str:
     """The document, whole."""
-    stages = {it.column.name: stage.name for stage in STAGES for it in stage.columns}
-    rows = (_row(column, stages.get(column.name, "")) for column in record_table({}).columns)
+    stages = {it.column.name: stage.name for stage in STAGES for it in stage.columns} | {CURRENT_COLUMN.name: "cluster"}
+    rows = (_row(column, stages.get(column.name, "")) for column in stored_posts({}).columns)
     return _HEAD + "".join(rows) + _TAIL
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from connectors.sources.unpack import read_to
+from connectors.store.cluster_ids import IDENTITY
 from core.errors import WorldError
 from memewax.commands.recovery import alone
 from operators.recovered import keys_of, states_of, steps_in
@@ -21,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="What a recovery folder holds, whet
 
 _RECOVERY: Final = "recovery"
 _STORE: Final = "store"
-_BESIDE: Final = ("files",)
+_BESIDE: Final = ("files", "clusters")
 """Folders in a recovery folder, beside its parts."""
 
 _Recovery = Annotated[Path, typer.Argument(help="The recovery folder, as store.recovery.")]
@@ -107,6 +108,8 @@ def _copied(to: Path, recovery: Path, store: Path | None) -> None:
             for beside in _BESIDE:
                 if (recovery / beside).is_dir():
                     shutil.copytree(recovery / beside, draft / _RECOVERY / beside)
+            if (recovery / IDENTITY).is_file():
+                shutil.copy(recovery / IDENTITY, draft / _RECOVERY / IDENTITY)
             if store is not None:
                 shutil.copytree(store, draft / _STORE)
             draft.rename(to)

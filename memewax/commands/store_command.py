@@ -65,16 +65,17 @@ def create(
 ) -> None:
     """Make the tables of a store, for the models of the settings, and say so; those that are there stay."""
     from connectors.sinks.cluster_events import CLUSTERS
-    from connectors.sinks.record_table import record_table
+    from connectors.sinks.record_table import stored_posts
+    from connectors.store.posts_table import PostRows
     from connectors.store.stored_table import StoredTable
     from dataflows.all_settings import load_settings
     from models.loading import load_models
 
     models = load_models(load_settings())
     with all_locked(lock_files([Folder.at(store)])):
-        for table in (record_table(models.dimensions), CLUSTERS):
-            rows = StoredTable(store, table).count()
-            print(f"memewax: {store} has the table {table.name} of {rows:,} rows", file=sys.stderr)
+        posts = PostRows(store, stored_posts(models.dimensions))
+        for name, table in (("posts", posts), (CLUSTERS.name, StoredTable(store, CLUSTERS))):
+            print(f"memewax: {store} has the table {name} of {table.count():,} rows", file=sys.stderr)
 
 
 def done(log: ControlLog, request: Request, store: Path) -> str:

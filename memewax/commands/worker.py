@@ -33,6 +33,7 @@ _LEAST_FREE: Final = 2**20
 def main(arguments: list[str]) -> int:
     """Run the flow to its end or until it is drained; the exit code of what went wrong, or 0."""
     flow_name, recovery, seconds, *place = arguments
+    os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = recovery  # where the flow looks for it, whoever runs it
     drain.on_signals()
     _end_with_parent()
     os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = recovery  # where flows look, as Bytewax's own command does

@@ -19,8 +19,8 @@ POSTS: Final = "posts.jsonl"
 """The posts of a folder; where it has none, all its .jsonl files are read."""
 _DEMO_TRUTH: Final = "truth.json"
 """Where the demo keeps the truth of its posts."""
-_MAY_BE_EMPTY: Final = "text"
-"""A picture without text has a truth: nothing is to be read in it. One without a template has none."""
+_MAY_BE_EMPTY: Final = ("text", "template")
+"""A picture without text has a truth: nothing is to be read in it; and so has one that is of no template."""
 _FILE_URL: Final = re.compile("file://[^/]*(?=/)", re.IGNORECASE)
 
 
@@ -68,7 +68,7 @@ def posts_of(path: Path, field: str, limit: int | None = None) -> list[LabelledP
                 continue
             truth = post.extra.get("truth", by_id.get(post.global_id))
             value = truth.get(field) if isinstance(truth, dict) else None
-            if value is not None and (value != "" or field == _MAY_BE_EMPTY):
+            if value is not None and (value != "" or field in _MAY_BE_EMPTY):
                 found.setdefault(post.global_id, LabelledPost(post, value, file.parent))
     if not found:
         raise WorldError(f"{path} has no post whose truth says its {field}")

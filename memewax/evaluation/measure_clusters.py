@@ -1,13 +1,13 @@
 """`memewax eval clusters`: how well pictures are clustered."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataflows.all_settings import load_settings
+from core.errors import SettingsError
+from dataflows.all_settings import Settings, load_settings
 from memewax.evaluation.evaluation_options import (
-    DataOption,
     HistoryOption,
     JsonOption,
     LimitOption,
@@ -17,33 +17,75 @@ from memewax.evaluation.evaluation_options import (
     written,
 )
 
+if TYPE_CHECKING:
+    from memewax.evaluation.embedded_posts import EmbeddedPosts
+
 # Measures and models are imported late, since they bring more than other commands need.
 
 
 def command(
-    data: DataOption,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A JSONL file with the truth in it, or its folder.")
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(help="In place of --data, an .npz file: e, n x d floats in order of arrival; label, n strings."),
+    ] = None,
     limit: LimitOption = None,
+    leave_out: Annotated[
+        Path | None, typer.Option(help="Pairs that are no errors: a line each, two ids with a tab between them.")
+    ] = None,
+    orders: Annotated[int, typer.Option(min=1, help="Shuffle the posts so many times; with 1 they stay.")] = 1,
+    template_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Thin the posts until this share is of templates that occur again."),
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="Write a contact sheet of the clusters to this .html file.")] = None,
     save: SaveOption = False,
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Clusters beside templates: on arrival, after merges, an offline oracle's, and BIRCH's."""
+    """Clusters beside templates: on arrival, after merges, an offline oracle's, and BIRCH's.
+
+    MEMEWAX_CLUSTERER names the clusterer.
+    """
     from memewax.evaluation import eval_clusters as clusters
     from memewax.evaluation import pages
-    from memewax.evaluation.data import posts_of
-    from memewax.evaluation.progress_bar import Steps
+    from memewax.evaluation.embedded_posts import read_embeddings, read_pairs
     from models.clusterers.choice import make_clusterer
+
+    check_page(page)
+    source = data or embeddings
+    if source is None or (data and embeddings):
+        raise SettingsError("name the posts with --data, or vectors with --embeddings, and not both")
+    settings = load_settings()
+    left_out = read_pairs(leave_out) if leave_out else frozenset()
+    if embeddings:
+        embedded, model = read_embeddings(embeddings, limit), "given"
+    else:
+        embedded, model = _embedded(source, limit, settings)
+    report, shown = clusters.report(
+        embedded,
+        model,
+        lambda: make_clusterer(settings),
+        orders=orders,
+        share=template_share,
+        left_out=left_out,
+    )
+    if page:
+        written(page, lambda: pages.write_clusters(page, report, shown.embedded, shown.labels))
+    show(report, source, save, history, as_json)
+
+
+def _embedded(data: Path, limit: int | None, settings: Settings) -> "tuple[EmbeddedPosts, str]":
+    """The posts of a file, embedded, and what embedded them."""
+    from memewax.evaluation.data import posts_of
+    from memewax.evaluation.embedded_posts import embed
+    from memewax.evaluation.progress_bar import Steps
     from models.loading import load_image
     from models.runtime import Runtime
 
-    check_page(page)
-    settings = load_settings()
     posts = posts_of(data, "template", limit)
-    model, clusterer = load_image(settings, Runtime.of(settings)), make_clusterer(settings)
+    model = load_image(settings, Runtime.of(settings))
     with Steps("embedding", len(posts)) as steps:
-        embedded = clusters.embed(posts, model, settings, steps)
-    report, final = clusters.report(embedded, model.name, clusterer)
-    if page:
-        written(page, lambda: pages.write_clusters(page, report, embedded, final))
-    show(report, data, save, history, as_json)
+        return embed(posts, model, settings, steps), model.name

@@ -15,13 +15,14 @@ Indices = NDArray[np.intp]
 """Which items a figure is taken over, shape (n,); an item may stand there more than once."""
 
 RESAMPLES: Final = 1000
+BOOTSTRAP: Final = "95 % interval"
 _SEED: Final = 0
 _PERCENTILES: Final = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A measure's value and its 95 % bootstrap interval, None where it has none."""
+    """A measure's value and its interval, None where it has none."""
 
     value: float
     interval: tuple[float, float] | None = None
@@ -42,6 +43,8 @@ class Report:
     """How the data were shown or the answers judged, where there is a choice."""
     failures: tuple[str, ...] = ()
     """Why items could not be answered for."""
+    intervals_are: str = BOOTSTRAP
+    """What the figures' intervals are, by bootstrap unless said otherwise."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: `{kind: {figure: value, …, n, intervals, models, versions}}`."""

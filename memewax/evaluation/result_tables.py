@@ -11,13 +11,13 @@ from rich.text import Text
 from memewax.evaluation.history import Change, Comparison
 from memewax.evaluation.measures import Report
 
-_COUNTED: Final = ("clusters", "templates")
+_COUNTED: Final = ("clusters", "templates", "singletons")
 """Figures that are whole numbers."""
 
 
 def report_table(report: Report) -> RenderableType:
     """One row a figure, with its interval."""
-    made = _table("figure", "value", "95 % interval")
+    made = _table("figure", "value", report.intervals_are)
     for name, figure in report.figures.items():
         spread = " to ".join(f"{it:.3f}" for it in figure.interval or () if not math.isnan(it))
         made.add_row(_spoken(name), _number(name, figure.value), spread)
@@ -70,7 +70,7 @@ def _spoken(name: str) -> str:
 def _number(name: str, value: float) -> str:
     if math.isnan(value):
         return "not defined"
-    return str(int(value)) if name.endswith(_COUNTED) else f"{value:.3f}"
+    return str(round(value)) if name.endswith(_COUNTED) else f"{value:.3f}"
 
 
 def _difference(change: Change) -> Text:

@@ -1,10 +1,9 @@
 """What shards that cluster side by side agree on: which of their clusters are one, and by which id it goes."""
 
-from typing import Any
+from pathlib import Path
 
 from core.records import Cluster, ClusterEvent, Vector
-from models.clusterer import State
-from models.clusterers.relevant import RelevantClusterer
+from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
 
 Own = tuple[int, int]
 """A shard, and the id that a cluster has there."""
@@ -18,18 +17,27 @@ class Agreement:
     are merged as in a single clusterer, and what a shard merges is merged for all.
     """
 
-    def __init__(self, **parameters: Any) -> None:
-        self._all = RelevantClusterer(**parameters)
+    def __init__(self, clusterer: Clusterer) -> None:
+        """Begin with a clusterer that has learned nothing yet."""
+        self._all = clusterer
         self._ids: dict[Own, int] = {}
         self._posts: dict[Own, int] = {}
         self._events: list[ClusterEvent] = []
 
-    def learn(self, shard: int, own: Cluster, embedding: Vector) -> Cluster:
+    def keep_rows_below(self, folder: Path) -> None:
+        """Keep exemplars in files; called before `restore`."""
+        self._all.keep_rows_below(folder)
+
+    def begin_above(self, highest: int) -> None:
+        """Give no id up to `highest`."""
+        self._all.begin_above(highest)
+
+    def learn(self, shard: int, own: Cluster, embedding: Vector, beside: Beside = NOTHING_BESIDE) -> Cluster:
         """The cluster for all that a shard's cluster is."""
         key = shard, own.id
         posts = self._posts[key] = self._posts.get(key, 0) + 1
         if posts & (posts - 1) == 0:
-            self._ids[key] = self._all.learn(embedding, self._ids.get(key)).id
+            self._ids[key] = self._all.learn(embedding, beside, cluster=self._ids.get(key)).id
             self._hear()
         return Cluster(self._ids[key], own.distance)
 
@@ -60,7 +68,7 @@ class Agreement:
             "all": self._all.state(),
             "ids": dict(self._ids),
             "posts": dict(self._posts),
-            "events": [(event.kind, event.cluster, event.into) for event in self._events],
+            "events": [(it.kind, it.cluster, it.into, it.posts) for it in self._events],
         }
 
     def restore(self, state: State) -> None:

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
     from models.clusterers.agreement import Agreement
 
+_SHARDED: Final = ("verified", "relevant")
 STRICT: Final = {"join": 0.7, "merge": 0.7, "start": 0.9}
-"""Parameters of a shard: what it puts together nobody takes apart."""
+"""Parameters of a shard of `relevant`: what it puts together nobody takes apart."""
 
 
 def make_clusterer(settings: ClusterSettings) -> Clusterer:
     """A new one; raises `SettingsError` for a parameter that it does not have.
 
-    Names are those of `MEMEWAX_CLUSTERER`: `relevant`, `dbstream`, and river's own as `river-…`.
+    Names are those of `MEMEWAX_CLUSTERER`: `verified`, `relevant`, `dbstream`, and river's own as `river-…`.
     """
     if settings.models == "stand-in":
         return StandInClusterer()
@@ -27,8 +28,10 @@ def make_clusterer(settings: ClusterSettings) -> Clusterer:
     from models.clusterers.dbstream import DbstreamClusterer
     from models.clusterers.relevant import RelevantClusterer
     from models.clusterers.river_clusterer import KINDS, RiverClusterer
+    from models.clusterers.verified import VerifiedClusterer
 
     kinds: dict[str, Callable[..., Clusterer]] = {
+        "verified": VerifiedClusterer,
         "relevant": RelevantClusterer,
         "dbstream": DbstreamClusterer,
         **{f"river-{kind.lower()}": partial(RiverClusterer, kind) for kind in KINDS},
@@ -41,15 +44,18 @@ def make_clusterer(settings: ClusterSettings) -> Clusterer:
 
 def make_shard(settings: ClusterSettings) -> Clusterer:
     """One of several that learn side by side."""
-    from models.clusterers.relevant import RelevantClusterer
-
-    return RelevantClusterer(**{**settings.clusterer_parameters, **STRICT})
+    if settings.clusterer == "relevant":
+        return make_clusterer(
+            settings.model_copy(update={"clusterer_parameters": {**settings.clusterer_parameters, **STRICT}})
+        )
+    return make_clusterer(settings)
 
 
 def make_agreement(settings: ClusterSettings) -> "Agreement":
     """What agrees on the clusters of all; raises `SettingsError` for a clusterer that has no shards."""
     from models.clusterers.agreement import Agreement
 
-    if settings.clusterer != "relevant":
-        raise SettingsError(f"MEMEWAX_CLUSTER_SHARDS is for the clusterer relevant: {settings.clusterer} has but one")
-    return Agreement(**settings.clusterer_parameters)
+    if settings.clusterer not in _SHARDED:
+        names = " and ".join(_SHARDED)
+        raise SettingsError(f"MEMEWAX_CLUSTER_SHARDS is for the clusterers {names}: {settings.clusterer} has but one")
+    return Agreement(make_clusterer(settings))

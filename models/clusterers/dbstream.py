@@ -6,7 +6,7 @@ import numpy as np
 
 from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Vector
-from models.clusterer import Clusterer, State
+from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
 from models.clusterers.vector_dbstream import FloatArray, VectorDBSTREAM
 
 _RADIUS: Final = 0.9
@@ -41,7 +41,7 @@ class DbstreamClusterer(Clusterer):
         self._next_id = 0
         self._events: list[ClusterEvent] = []
 
-    def learn(self, embedding: Vector) -> Cluster:
+    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
         """Take in one embedding; the distance is Euclidean between centred unit vectors, 0 to 2.
 
         Raises:
@@ -65,6 +65,10 @@ class DbstreamClusterer(Clusterer):
             self._events.append(ClusterEvent("birth", self._next_id))
             self._next_id += 1
         return Cluster(self._ids[key], float(np.linalg.norm(self._dbstream.centres[row] - point)))
+
+    def begin_above(self, highest: int) -> None:
+        """Give no id up to `highest`."""
+        self._next_id = max(self._next_id, highest + 1)
 
     def events(self) -> list[ClusterEvent]:
         """Births and retirements since the last call."""

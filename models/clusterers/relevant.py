@@ -8,7 +8,7 @@ import numpy as np
 
 from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Vector
-from models.clusterer import Clusterer, State
+from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
 from models.clusterers.exemplars import Exemplars, Points
 from models.clusterers.linkage import group_sums, merges
 from models.clusterers.space import Space, learned
@@ -62,7 +62,7 @@ class RelevantClusterer(Clusterer):
         self._learn_at = float(_FIRST)
         self._events: list[ClusterEvent] = []
 
-    def learn(self, embedding: Vector, cluster: int | None = None) -> Cluster:
+    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
         """Take in one embedding, of `cluster` where that is known already.
 
         The distance is the root of the mean squared distance to the cluster's exemplars, as unit vectors in the learned
@@ -100,6 +100,10 @@ class RelevantClusterer(Clusterer):
             stays, goes = sorted((one, other))
             self._here().rename(goes, stays)
             self._events.append(ClusterEvent("merge", goes, stays))
+
+    def begin_above(self, highest: int) -> None:
+        """Give no id up to `highest`."""
+        self._next_id = max(self._next_id, highest + 1)
 
     def events(self) -> list[ClusterEvent]:
         """Births, merges and retirements since the last call."""

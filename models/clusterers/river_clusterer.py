@@ -10,7 +10,7 @@ from river import cluster
 
 from core.errors import BadRecordError, SettingsError
 from core.records import Cluster, Vector
-from models.clusterer import Clusterer, State
+from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
 
 KINDS: Final = ("CluStream", "DBSTREAM", "DenStream", "KMeans", "STREAMKMeans")
 
@@ -32,7 +32,7 @@ class RiverClusterer(Clusterer):
         self._seen = 0
         self._labels: set[int] = set()
 
-    def learn(self, embedding: Vector) -> Cluster:
+    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
         """Take in one embedding; the distance is to the nearest of river's centres, 0 where it tells none.
 
         Raises:

@@ -30,3 +30,24 @@ def test_what_was_merged_goes_by_one_id_whatever_the_order_and_however_often(pai
         assert once.resolve(cluster) == once.resolve(into)
         assert twice.resolve(cluster) == once.resolve(cluster)
         assert once.resolve(once.resolve(cluster)) == once.resolve(cluster)
+
+
+def test_a_split_moves_posts_and_renames_no_cluster() -> None:
+    merges = Merges([merge(3, 2), ClusterEvent("split", 2, 9, ("a",)), merge(2, 1)])
+    assert [merges.resolve(cluster) for cluster in (3, 2, 9)] == [1, 1, 9]
+    assert [merges.current(post, 3) for post in ("a", "b")] == [9, 1]
+    assert merges.current("a", 5) == 5  # the same post, seen again in another cluster
+
+
+def test_a_split_ends_when_the_parts_are_merged_again() -> None:
+    merges = Merges([ClusterEvent("split", 2, 9, ("a", "b")), ClusterEvent("split", 9, 10, ("b",)), merge(9, 2)])
+    assert [merges.current(post, 2) for post in ("a", "b")] == [2, 2]
+    merges.add([ClusterEvent("split", 2, 11, ("a",))])
+    assert merges.current("a", 2) == 11
+
+
+def test_a_state_comes_to_the_same() -> None:
+    merges = Merges([merge(3, 2), ClusterEvent("split", 2, 9, ("a",)), merge(2, 1)])
+    again = Merges.of(merges.state())
+    again.add([merge(9, 0)])
+    assert [again.current("a", 3), again.current("b", 3), merges.current("a", 3)] == [0, 1, 9]

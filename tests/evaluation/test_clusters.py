@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ from core.errors import WorldError
 from core.records import Cluster, ClusterEvent, Vector
 from dataflows.all_settings import Settings
 from memewax.evaluation.data import posts_of
-from memewax.evaluation.eval_clusters import agreement, birch, embed, online, oracle, report
+from memewax.evaluation.embedded_posts import EmbeddedPosts, embed
+from memewax.evaluation.eval_clusters import agreement, birch, online, oracle, report
 from memewax.evaluation.progress_bar import Steps
-from models.clusterer import Clusterer, StandInClusterer
+from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, StandInClusterer
 from models.standin import StandInImage
 from tests.evaluation.conftest import write_posts
 
@@ -67,9 +69,11 @@ class Regretful(Clusterer):
 
     def __init__(self) -> None:
         self._seen = 0
+        self.beside: list[Beside] = []
 
-    def learn(self, embedding: Vector) -> Cluster:
+    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:
         self._seen += 1
+        self.beside.append(beside)
         return Cluster(self._seen, 0.0)
 
     def events(self) -> list[ClusterEvent]:
@@ -88,10 +92,43 @@ class Regretful(Clusterer):
     def restore(self, state: dict[str, int]) -> None: ...
 
 
+def posts_with(vectors: np.ndarray, templates: Sequence[str], patches: np.ndarray | None = None) -> EmbeddedPosts:
+    """Posts named by their place."""
+    n = len(templates)
+    given = (None,) * n if patches is None else tuple(patches)
+    return EmbeddedPosts(tuple(map(str, range(n))), tuple(templates), vectors, given, (None,) * n)
+
+
 def test_labels_on_arrival_and_after_merges() -> None:
-    arrival, final = online(np.zeros((4, 2), np.float32), Regretful())
+    clusterer = Regretful()
+    patches = np.arange(4 * 8 * 8 * 2).reshape(4, 8, 8, 2).astype(np.int8)
+    arrival, final = online(posts_with(np.zeros((4, 2), np.float32), "abcd", patches), clusterer)
     assert arrival.tolist() == [1, 2, 3, 4]
     assert final.tolist() == [1, 1, 1, 4]
+    assert [it.post for it in clusterer.beside] == ["0", "1", "2", "3"]
+    assert all(it.patches is not None for it in clusterer.beside)
+
+
+def test_an_item_drawn_twice_makes_no_pair_with_itself() -> None:
+    """Else draws of what is one of a kind would agree, however wrong the clusters are."""
+    truth, labels = np.arange(6), np.array([0, 0, 0, 1, 1, 1])
+    assert agreement(truth, labels, np.array([0, 0, 1, 1, 2, 3]))["ari"] == 0
+
+
+def test_several_orders_give_means_and_what_they_lie_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memewax.evaluation.measures.RESAMPLES", 10)
+    posts = posts_with(np.eye(12, dtype=np.float32), [*"aaabbbcccc", "", ""])
+    found, shown = report(posts, "given", Regretful, orders=9)
+    low, high = found.figures["arrival.ari"].interval or (1, 0)
+    assert (low, high) == (0, 0)
+    low, high = found.figures["final.bcubed_recall"].interval or (1, 0)
+    assert low < found.figures["final.bcubed_recall"].value < high
+    assert found.intervals_are == "least to greatest of 9 orders"
+    assert found.options == {"orders": 9, "template_share": None, "pairs_left_out": None}
+    assert sorted(shown.embedded.ids) == sorted(posts.ids)
+    assert shown.embedded.ids != posts.ids
+    again, _ = report(posts, "given", Regretful, orders=9)
+    assert again.figures == found.figures
 
 
 def test_a_picture_without_embedding_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,12 +138,12 @@ def test_a_picture_without_embedding_is_left_out_and_told(tmp_path: Path, monkey
     posts = posts_of(file, "template")
     with Steps("embedding", len(posts)) as steps:
         embedded = embed(posts, StandInImage(), Settings(), steps)
-        assert embedded.templates == ["cat", "dog", "dog"]
-        found, final = report(embedded, "stand-in", StandInClusterer())
+        assert embedded.templates == ("cat", "dog", "dog")
+        found, shown = report(embedded, "stand-in", StandInClusterer)
         assert found.n == 3
         assert len(found.failures) == 1
         assert found.figures["oracle.clusters"].value == 2
-        assert final.tolist() == [0, 0, 0]
+        assert shown.labels.tolist() == [0, 0, 0]
         for name in ("0.png", "2.png", "3.png"):
             (tmp_path / name).unlink()
         with pytest.raises(WorldError, match="none of 4 pictures could be embedded"):

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
@@ -111,12 +112,83 @@ def test_clusters(evaluate: Evaluate, folder: Path) -> None:
     found = evaluate("clusters", "--data", ".", "--page", "page.html")["clusters"]
     assert found["n"] == 3
     assert found["arrival"] == found["final"]
-    assert found["final"] == {"v_measure": 0, "ari": 0, "nmi": 0, "purity": pytest.approx(2 / 3), "clusters": 1}
+    quarter = {"bcubed_precision": None, "bcubed_recall": None, "singletons_joined": None}
+    cat, dog = (
+        quarter | {"bcubed_precision": pytest.approx(2 / 3), "bcubed_recall": 1},
+        quarter | {"singletons_joined": 1},
+    )
+    whole = {"bcubed_precision": pytest.approx(2 / 3), "bcubed_recall": 1, "singletons_joined": 1, "clusters": 1}
+    whole |= {"v_measure": 0, "ari": 0, "nmi": 0, "purity": pytest.approx(2 / 3)}
+    assert found["final"] == whole | {"quarter_1": cat, "quarter_2": dog, "quarter_3": cat, "quarter_4": quarter}
     assert found["birch"]["clusters"] == 3
     assert found["oracle"]["clusters"] == found["templates"] == 2
-    assert found["intervals"]["final"].keys() == {"v_measure", "ari", "nmi", "purity"}
+    assert found["singletons"] == 1
+    assert found["intervals"]["birch"].keys() == {"v_measure", "ari", "nmi", "purity"}
+    assert found["intervals"]["final"].keys() == found["final"].keys() - {"clusters"}
     assert found["models"] == {"embedding": "stand-in", "cluster": "stand-in"}
     assert (folder / "page.html").read_text().count("<img") == 3
+
+
+def test_clusters_of_vectors_alone(evaluate: Evaluate, folder: Path) -> None:
+    """The stand-in puts all of them into one cluster."""
+    labels = np.array(["cat", "cat", "", "dog", ""])
+    np.savez(folder / "a.npz", e=np.eye(5), label=labels, ids=np.array(list("abcde")))
+    words = ("clusters", "--embeddings", "a.npz", "--page", "page.html")
+    found = evaluate(*words)["clusters"]
+    assert (found["n"], found["templates"], found["singletons"]) == (5, 4, 3)
+    assert (found["final"]["bcubed_precision"], found["final"]["singletons_joined"]) == (pytest.approx(2 / 5), 1)
+    assert "no picture" in (folder / "page.html").read_text()
+    (folder / "pairs").write_text("a\tc\nc\tb\nc\td\ne\tc\n\ngone\te\n")
+    found = evaluate(*words, "--leave-out", "pairs")["clusters"]
+    assert found["final"]["bcubed_precision"] == pytest.approx(2 / 4)
+    assert found["final"]["singletons_joined"] == pytest.approx(2 / 3)
+    found = evaluate(*words, "--orders", 3, "--template-share", 0.5)["clusters"]
+    assert (found["n"], found["singletons"]) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ((), 2, "--data, or vectors with --embeddings"),
+        (("--data", ".", "--embeddings", "good.npz"), 2, "not both"),
+        (("--embeddings", "gone.npz"), 3, "gone.npz: No such file"),
+        (("--embeddings", "text"), 3, "text is no .npz file"),
+        (("--embeddings", "one.npy"), 3, "no .npz file"),
+        (("--embeddings", "bare.npz"), 3, "no label"),
+        (("--embeddings", "objects.npz"), 3, "objects.npz cannot be read"),
+        (("--embeddings", "whole.npz"), 3, "e is int64"),
+        (("--embeddings", "short.npz"), 3, "label is <U1 of shape (1,)"),
+        (("--embeddings", "nan.npz"), 3, "row 1 of e"),
+        (("--embeddings", "good.npz", "--leave-out", "gone"), 3, "gone: No such file"),
+        (("--embeddings", "good.npz", "--leave-out", "text"), 3, "text, line 1: expected two ids"),
+        (("--embeddings", "good.npz", "--template-share", 0.5), 3, "found 2 and 0"),
+        (("--embeddings", "good.npz", "--template-share", 2), 2, "template-share"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(
+    words: tuple[object, ...],
+    code: int,
+    told: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    Path("text").write_text("neither\n")
+    two = np.array(["a", "a"])
+    np.save("one.npy", np.eye(2))
+    np.savez("bare.npz", e=np.eye(2))
+    np.savez("objects.npz", e=np.eye(2), label=np.array(["a", None]))
+    np.savez("whole.npz", e=np.eye(2, dtype=np.int64), label=two)
+    np.savez("short.npz", e=np.eye(2), label=two[:1])
+    np.savez("nan.npz", e=np.array([[1, 0], [1, np.nan]]), label=two)
+    np.savez("good.npz", e=np.eye(2), label=two)
+    monkeypatch.setattr(sys, "argv", ["memewax", "eval", "clusters", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    assert told in capsys.readouterr().err
 
 
 def test_saved_runs_are_compared(evaluate: Evaluate, folder: Path) -> None:
@@ -196,7 +268,9 @@ def test_one_item_can_be_measured(evaluate: Evaluate, folder: Path) -> None:
     assert evaluate("ocr", "--data", ".")["ocr"]["wer"] == 0
     found = evaluate("clusters", "--data", ".")["clusters"]
     for way in ("arrival", "final", "oracle", "birch"):
-        assert found[way] == {"v_measure": 1, "ari": 1, "nmi": 1, "purity": 1, "clusters": 1}
+        expected = {"v_measure": 1, "ari": 1, "nmi": 1, "purity": 1, "clusters": 1}
+        assert {name: found[way][name] for name in expected} == expected
+    assert (found["final"]["bcubed_precision"], found["final"]["singletons_joined"]) == (None, 0)
     assert evaluate("similarity", "--data", "pair.jsonl")["similarity"]["spearman"] is None
     assert evaluate("sentiment", "--data", "text.jsonl")["sentiment"]["macro_recall"] == 1
     assert evaluate("entities", "--data", "text.jsonl")["entities"]["span_f1"] == 0

@@ -7,8 +7,9 @@ import pytest
 from dataflows.all_settings import Settings
 from memewax.evaluation import eval_ocr as ocr
 from memewax.evaluation.data import posts_of
-from memewax.evaluation.eval_clusters import embed, report
-from memewax.evaluation.pages import sheets, worst, write_clusters, write_ocr
+from memewax.evaluation.embedded_posts import EmbeddedPosts, embed
+from memewax.evaluation.eval_clusters import report
+from memewax.evaluation.pages import mixed, others, split_templates, worst, write_clusters, write_ocr
 from memewax.evaluation.progress_bar import Steps
 from models.clusterer import StandInClusterer
 from models.standin import StandInImage, StandInOcr
@@ -43,23 +44,28 @@ def clusters_page(tmp_path: Path) -> Path:
     posts = posts_of(file, "template")
     with Steps("embedding", len(posts)) as steps:
         embedded = embed(posts, StandInImage(), Settings(), steps)
-    found, labels = report(embedded, "stand-in", StandInClusterer())
-    (sheet,) = sheets(embedded, labels)
+    found, shown = report(embedded, "stand-in", StandInClusterer)
+    (sheet,) = mixed(embedded, shown.labels)
     assert (sheet.template, sheet.members, sheet.all_members) == ("cat", 3, 3)
-    assert [picture.stranger for picture in sheet.pictures] == [False] * 3 + [True] * 2
-    write_clusters(tmp_path / "page.html", found, embedded, labels)
+    assert [picture.stranger for picture in sheet.pictures] == [True] * 2 + [False] * 3
+    write_clusters(tmp_path / "page.html", found, embedded, shown.labels)
     return tmp_path / "page.html"
 
 
-def test_clusters_are_split_by_their_labels(tmp_path: Path) -> None:
-    posts = posts_of(write_posts(tmp_path, [{"template": it} for it in "abab"]), "template")
-    with Steps("embedding", 4) as steps:
-        embedded = embed(posts, StandInImage(), Settings(), steps)
-    found = sheets(embedded, np.array([7, 3, 7, 7]))
-    assert [(sheet.cluster, sheet.template, sheet.members, sheet.all_members) for sheet in found] == [
-        (7, "a", 2, 2),
-        (3, "b", 1, 2),
+def test_the_worst_clusters_and_the_most_split_templates_come_first() -> None:
+    templates = ("a", "a", "a", "a", "b", "b", "b", "", "", "c")
+    labels = np.array([1, 1, 2, 9, 3, 3, 4, 3, 3, 5])
+    posts = EmbeddedPosts(tuple("0123456789"), templates, np.zeros((10, 2), np.float32), (None,) * 10, (None,) * 10)
+    (sheet,) = mixed(posts, labels)
+    assert (sheet.cluster, sheet.template, sheet.members, sheet.all_members, sheet.strangers) == (3, "b", 2, 3, 2)
+    assert [(it.name, it.told) for it in sheet.pictures if it.stranger] == [("7", "no template"), ("8", "no template")]
+    assert [it.cluster for it in others(posts, labels)] == [1, 2, 4, 5, 9]
+    split = split_templates(posts, labels)
+    assert [(it.template, it.cluster, it.outside, it.members, it.clusters) for it in split] == [
+        ("a", 1, 2, 4, 3),
+        ("b", 3, 1, 3, 2),
     ]
+    assert [(it.name, it.told) for it in split[0].pictures] == [("0", ""), ("2", "cluster 2"), ("3", "cluster 9")]
 
 
 def test_both_texts_stand_side_by_side(ocr_page: Path) -> None:
@@ -82,7 +88,7 @@ def test_pictures_beside_the_data_are_shown(tmp_path: Path) -> None:
     file.unlink()
     with Steps("embedding", 1) as steps:
         embedded = embed(posts_of(moved, "template"), StandInImage(), Settings(), steps)
-    (sheet,) = sheets(embedded, np.array([0]))
+    (sheet,) = others(embedded, np.array([0]))
     assert sheet.pictures[0].source
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
+from connectors.store.cluster_ids import stored_merges
 from tests.flows.posts import TEMPLATES, Posts
 from tests.flows.runs import Flow, Row, Running
 
@@ -21,7 +22,11 @@ def check_outputs(flow: Flow, posts: Posts) -> None:
         assert bool(row["failures"]) == (global_id in posts.broken)
         assert (row["cluster"] == -1) == (global_id in posts.broken)
     if flow.store.exists():
-        assert outcomes(flow.stored()) == outcomes(rows)
+        stored = flow.stored()
+        assert outcomes(stored) == outcomes(rows)
+        merges = stored_merges(flow.store)
+        for global_id, row in stored.items():
+            assert row["current_cluster"] == merges.current(global_id, row["cluster"])
     letters = [*posts.garbage, *(line.rstrip(b"\n") for line in posts.broken.values())]
     assert Counter(flow.dead_letters()) == Counter(letters)
 

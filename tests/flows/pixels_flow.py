@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 from bytewax.dataflow import Dataflow
+from PIL import Image
 
-from core.records import Line, Pixels, Reading, Vector
+from core.records import Line, Patches, Pixels, Reading, Vector
 from dataflows import starting
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
-from models.base import Embedder, Model
+from models.base import Features, ImageEmbedder, Model
 from models.clusterer import Clusterer
 from models.loading import Models
 from models.stages import MODEL_STAGES
@@ -30,7 +31,7 @@ _OFFSET: Final = 1.0
 """Larger than what pictures differ by: real embeddings share a large mean too."""
 
 
-class PixelGrid(Embedder[Pixels]):
+class PixelGrid(ImageEmbedder):
     """Mean colours of a grid of fields."""
 
     stage = "embedding"
@@ -39,8 +40,11 @@ class PixelGrid(Embedder[Pixels]):
     dimension = GRID * GRID * 3
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
+        return [it.embedding for it in self.describe(batch)]
+
+    def describe(self, batch: Sequence[Pixels]) -> list[Features]:
         time.sleep(float(os.environ.get(SECONDS, "0")) * len(batch))
-        return [_embedding(check_pixels(picture)) for picture in batch]
+        return [Features(_embedding(check_pixels(picture)), _patches(picture)) for picture in batch]
 
 
 class PixelReader(Model[Pixels, Reading]):
@@ -63,6 +67,12 @@ def _embedding(picture: Pixels) -> Vector:
     return vector
 
 
+def _patches(picture: Pixels) -> Patches:
+    """Colours of a grid of 8 x 8 fields, around grey."""
+    small = Image.fromarray(picture).resize((8, 8), Image.Resampling.BOX)
+    return (np.asarray(small, np.int16) - 128).clip(-127, 127).astype(np.int8)
+
+
 def pixel_models() -> Models:
     """Models of pixels for embedding and reading, stand-ins for the other stages."""
     own: dict[str, Model[Pixels, Any]] = {model.stage: model for model in (PixelGrid(), PixelReader())}
@@ -72,8 +82,8 @@ def pixel_models() -> Models:
 def flow() -> Dataflow:
     """What a worker runs."""
 
-    def build(settings: Settings, _models: Models, make: Callable[[], Clusterer]) -> Dataflow:
-        return memes(settings, pixel_models(), make)
+    def build(settings: Settings, _models: Models, make: Callable[[], Clusterer], above: int) -> Dataflow:
+        return memes(settings, pixel_models(), make, above)
 
     # Settings say `real`, so that pictures are fetched; those models are not loaded.
     starting.load_models = lambda _settings: pixel_models()

@@ -1,7 +1,9 @@
 """Copies of a picture look alike from afar, and two captions on one photograph do not."""
 
+import pickle
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -11,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from memewax.demo import drawing
 from memewax.demo.captions import CAPTIONS
 from memewax.demo.photographs import PHOTOGRAPHS
-from models.duplicates import Duplicates
-from models.fingerprint import BYTES, copied, fingerprint
+from models.duplicates import Duplicates, Original
+from models.fingerprint import BYTES, fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def looks(image: Image.Image) -> bytes:
 
 def is_copy(one: Image.Image, other: Image.Image) -> bool:
     known = Duplicates()
-    known.original("other", looks(other))
+    known.remember("other", looks(other), 0)
     return known.original("one", looks(one)) is not None
 
 
@@ -98,28 +100,55 @@ def test_captions_in_bars_are_told_apart(memes: list[Image.Image]) -> None:
 
 
 def test_the_nearest_of_several_is_found(memes: list[Image.Image]) -> None:
-    known = np.stack([np.frombuffer(looks(meme)[:BYTES], np.uint8) for meme in memes])
-    whole = np.ones(len(memes), np.bool_)
-    assert [copied(looks(recompressed(meme)), known, whole) for meme in memes] == list(range(len(memes)))
-    assert copied(looks(memes[0]), known[:0], whole[:0]) is None
+    known = Duplicates()
+    assert known.original("the first", looks(memes[0])) is None
+    for place, meme in enumerate(memes):
+        known.remember(f"{place}", looks(meme), place)
+    found = [known.original("again", looks(recompressed(meme))) for meme in memes]
+    assert found == [Original(f"{place}", place) for place in range(len(memes))]
 
 
 def test_two_without_their_bars_are_not_compared() -> None:
     random = np.random.default_rng(1)
     one, other, without = (random.bytes(BYTES) for _ in range(3))
     known = Duplicates()
-    known.original("one", one + without)
+    known.remember("one", one + without, 7)
     assert known.original("other", other + without) is None
-    assert known.original("without", without) == "one"
+    assert known.original("without", without) == Original("one", 7)
 
 
-def test_a_state_that_knew_no_bars_is_read() -> None:
-    seen = np.random.default_rng(1).bytes(BYTES)
+def test_a_state_of_a_version_before_files_is_read() -> None:
+    one, other = (np.random.default_rng(seed).bytes(BYTES) for seed in (1, 2))
+    prints = np.stack([np.frombuffer(it, np.uint8) for it in (one, other)])
+    known = Duplicates({"ids": ["one", "other"], "prints": prints, "next": 0})
+    assert known.original("again", one) == Original("one", -1)
+    assert known.original("again", other) == Original("other", -1)
+
+
+def test_a_post_that_comes_again_is_no_copy_of_itself() -> None:
     known = Duplicates()
-    known.original("one", seen)
-    state = known.state()
-    del state["whole"]
-    assert Duplicates(state).original("again", seen) == "one"
+    seen = np.random.default_rng(1).bytes(BYTES)
+    known.remember("one", seen, 0)
+    assert known.original("one", seen) is None
+    assert known.original("two", seen) == Original("one", 0)
+
+
+def test_clusters_of_originals_follow_merges() -> None:
+    known = Duplicates()
+    seen = np.random.default_rng(1).bytes(BYTES)
+    known.remember("one", seen, 5)
+    known.merge(5, 2)
+    assert known.original("two", seen) == Original("one", 2)
+
+
+def test_what_is_forgotten_is_the_original_of_nothing() -> None:
+    known = Duplicates()
+    one, other = (np.random.default_rng(seed).bytes(BYTES) for seed in (1, 2))
+    known.remember("one", one, 0)
+    known.remember("o" * 200, other, 1)
+    known.forget("one")
+    assert known.original("again", one) is None
+    assert known.original("again", other) == Original("o" * 200, 1)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (1, 500), (17, 3)])
@@ -127,11 +156,32 @@ def test_a_plain_picture_has_no_fingerprint(size: tuple[int, int]) -> None:
     assert fingerprint(np.full((*size, 3), 200, np.uint8)) is None
 
 
-def test_the_oldest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.duplicates._REMEMBERED", 3)
+@pytest.mark.parametrize("in_files", [True, False])
+def test_the_oldest_is_forgotten_first(in_files: bool, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    prints = [random.bytes(288) for _ in range(4)]
-    known = Duplicates()
-    assert [known.original(f"{number}", it) for number, it in enumerate(prints)] == [None] * 4
-    known = Duplicates(known.state())
-    assert [known.original("again", it) for it in (prints[1], prints[3], prints[0])] == ["1", "3", None]
+    prints = [random.bytes(BYTES) for _ in range(5)]
+    folder = tmp_path / "rows" if in_files else None
+
+    def again(known: Duplicates, remembered: int = 3) -> Duplicates:
+        state = pickle.loads(pickle.dumps(known.state()))
+        return Duplicates(state, log_folder=folder, remembered=remembered)
+
+    known = Duplicates(log_folder=folder, remembered=3)
+    for number, it in enumerate(prints[:4]):
+        known.remember(f"{number}", it, number)
+        known = again(known)
+    found = [known.original("again", it) for it in prints]
+    assert found == [None, *(Original(f"{number}", number) for number in (1, 2, 3)), None]
+    fewer = again(known, remembered=2)
+    assert [fewer.original("again", it) for it in prints[1:4]] == [None, Original("2", 2), Original("3", 3)]
+    fewer.remember("4", prints[4], 4)
+    fewer = again(fewer, remembered=2)
+    assert [it and it.cluster for it in (fewer.original("again", it) for it in prints)] == [None, None, None, 3, 4]
+
+
+def test_a_snapshot_holds_no_fingerprints_that_are_in_files(tmp_path: Path) -> None:
+    known = Duplicates(log_folder=tmp_path, remembered=1000)
+    random = np.random.default_rng(0)
+    for number in range(1200):
+        known.remember(f"{number}", random.bytes(BYTES), number)
+    assert len(pickle.dumps(known.state())) < 20_000

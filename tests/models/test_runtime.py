@@ -78,7 +78,7 @@ def test_no_model_is_constructed_without_one(kind: type) -> None:
     given = inspect.signature(kind).parameters
     needed = {name: it.annotation for name, it in given.items() if it.default is inspect.Parameter.empty}
     # The others are made of parts that needed one.
-    parts = {"graph", "detector", "recogniser"}
+    parts = {"graph", "detector", "recogniser", "model"}
     assert needed.get("runtime") is Runtime or set(needed) & parts
     with pytest.raises(TypeError, match="missing"):
         kind(*[None] * (len(needed) - 1))

@@ -9,7 +9,7 @@ import pytest
 from core.errors import SettingsError
 from core.records import Cluster, ClusterEvent, Failed, Side, Vector
 from dataflows.all_settings import load_settings
-from models.clusterer import Clusterer, StandInClusterer
+from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, StandInClusterer
 from models.clusterers.choice import make_shard
 from models.clusterers.relevant import RelevantClusterer
 from operators import cluster_logic as cluster
@@ -26,7 +26,7 @@ class Counting(Clusterer):
     def __init__(self) -> None:
         self.learned = 0
 
-    def learn(self, embedding: Vector) -> Cluster:
+    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:
         if embedding[0] < 0:
             raise ValueError("below nought")
         self.learned += 1
@@ -182,7 +182,7 @@ def test_a_state_that_did_not_note_shards_is_read_where_there_were_none() -> Non
 
 
 def test_a_state_of_shards_that_did_not_note_how_many_is_read_by_shards_alone() -> None:
-    of_one = make_shard(load_settings(cluster_shards=4))
+    of_one = make_shard(load_settings(cluster_shards=4, clusterer="relevant"))
     state = before_shards_were_noted(ClusterLogic(of_one, shards=4).snapshot())
     assert ClusterLogic(RelevantClusterer(), state, shards=4).snapshot()["shards"] == 4
     with pytest.raises(SettingsError, match="now there is to be one: set MEMEWAX_CLUSTER_SHARDS to what it was"):

@@ -40,7 +40,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Posts:
 
 def old_flow(name: str, folder: Path, few: Posts) -> Flow:
     """A flow that version 0.1 ran half way."""
-    flow = Flow(folder, few.path, cluster_shards=SHARDS[name])
+    flow = Flow(folder, few.path, cluster_shards=SHARDS[name], clusterer="relevant")
     held = json.loads(gzip.decompress((OLD / f"{name}.json.gz").read_bytes()))
     flow.recovery.mkdir()
     for number, dump in enumerate(held["parts"]):
@@ -74,7 +74,7 @@ def nearly(flow: Flow) -> dict[str, tuple[object, ...]]:
 
 @pytest.mark.parametrize("name", SHARDS)
 def test_a_folder_of_version_0_1_goes_on_as_if_nothing_had_been(name: str, few: Posts, tmp_path: Path) -> None:
-    whole = Flow(tmp_path / "whole", few.path, cluster_shards=SHARDS[name])
+    whole = Flow(tmp_path / "whole", few.path, cluster_shards=SHARDS[name], clusterer="relevant")
     run(whole)
     flow = old_flow(name, tmp_path / "old", few)
     before = flow.out.read_bytes()

@@ -17,12 +17,13 @@ from core.records import Cluster, ClusterEvent, Failed, Side, Vector
 from dataflows.all_settings import load_settings
 from models.clusterers.agreement import Agreement
 from models.clusterers.choice import make_agreement, make_clusterer, make_shard
+from models.clusterers.relevant import RelevantClusterer
 from operators.clustering import cluster
 from operators.shard_logic import AgreeLogic, ShardLogic
 from tests.core.test_plain import is_plain
 from tests.models.clusterers.test_relevant import captioned
 
-SETTINGS = load_settings(cluster_shards=4)
+SETTINGS = load_settings(cluster_shards=4, clusterer="relevant")
 
 
 def embedded(count: int = 400, seed: int = 1) -> tuple[list[Side[Vector]], list[int]]:
@@ -52,7 +53,9 @@ def final(values: list[Side[Vector]], settings: Any) -> list[int]:
 @pytest.mark.parametrize("seed", range(2))
 def test_four_shards_are_as_good_as_one(seed: int) -> None:
     values, labels = embedded(600, seed)
-    one, four = (v_measure_score(labels, final(values, load_settings(cluster_shards=it))) for it in (1, 4))
+    one, four = (
+        v_measure_score(labels, final(values, load_settings(cluster_shards=it, clusterer="relevant"))) for it in (1, 4)
+    )
     assert four >= one - 0.02
 
 
@@ -108,7 +111,7 @@ def answers(logics: Steps, values: list[Side[Vector]]) -> list[Any]:
 
 
 def test_what_a_shard_merges_is_merged_for_all() -> None:
-    agreement = Agreement()
+    agreement = Agreement(RelevantClusterer())
     one, other, third = np.eye(3, dtype=np.float32)
     ids = [agreement.learn(0, Cluster(own, 0.0), it).id for own, it in enumerate((one, other, third))]
     agreement.events()

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from connectors.sinks.cluster_events import CLUSTERS, json_of_event
 from connectors.sinks.rows import row_of
+from connectors.store.cluster_ids import stored_merges as merges_of_table
 from connectors.store.posts_table import PostStore
 from connectors.store.stored_table import StoredTable
 from connectors.topics.bodies import schema
@@ -21,7 +22,7 @@ from core.errors import WorldError
 from core.records import Cluster, ClusterEvent, Record
 from dataflows.all_settings import load_settings
 from operators.outputs import write_cluster_events
-from search.cluster_summaries import exemplars, merges_of, summaries
+from search.cluster_summaries import clock, exemplars, merges_of, summaries
 from tests.making import ANSWERS, post, sides, vector
 
 EVENTS = [
@@ -31,6 +32,10 @@ EVENTS = [
     ClusterEvent("merge", 2, 1),
     ClusterEvent("merge", 1, 0),
     ClusterEvent("retire", 0),
+    ClusterEvent("birth", 3),
+    ClusterEvent("split", 3, 4, ("a-reddit", "b-reddit")),
+    ClusterEvent("retire", 3),
+    ClusterEvent("revive", 3),
 ]
 START = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -47,7 +52,27 @@ def test_the_store_says_what_each_cluster_is_now_however_often_it_is_told(again:
     written(tmp_path, EVENTS)
     written(tmp_path, EVENTS[again:])
     rows = {row["cluster"]: (row["state"], row["into"]) for row in StoredTable(tmp_path / "store", CLUSTERS).rows()}
-    assert rows == {0: ("retired", None), 1: ("merged", 0), 2: ("merged", 1)}
+    assert rows == {0: ("retired", None), 1: ("merged", 0), 2: ("merged", 1), 3: ("live", None), 4: ("live", None)}
+
+
+def test_a_split_is_told_of_the_new_cluster_with_the_posts_that_move(tmp_path: Path) -> None:
+    written(tmp_path, EVENTS, cluster_events=str(tmp_path / "events.jsonl"))
+    rows = {
+        row["cluster"]: (row["split_from"], row["moved"]) for row in StoredTable(tmp_path / "store", CLUSTERS).rows()
+    }
+    assert (rows[4], rows[3]) == ((3, ["a-reddit", "b-reddit"]), (None, None))
+    told = orjson.loads((tmp_path / "events.jsonl").read_bytes().splitlines()[7])
+    assert (told["event"], told["cluster"], told["from"], told["into"]) == ("split", 4, 3, 4)
+    assert told["posts"] == ["a-reddit", "b-reddit"]
+    assert merges_of_table(tmp_path / "store").current("b-reddit", 3) == 4
+
+
+def test_a_large_split_is_several_messages_each_of_which_fits(tmp_path: Path) -> None:
+    posts = tuple(f"{number:0>512}" for number in range(2500))
+    written(tmp_path, [ClusterEvent("split", 0, 1, posts)], cluster_events=str(tmp_path / "events.jsonl"))
+    lines = (tmp_path / "events.jsonl").read_bytes().splitlines()
+    assert max(map(len, lines)) < 2**20 - 1000
+    assert [post for line in lines for post in orjson.loads(line)["posts"]] == list(posts)
 
 
 def test_a_file_of_events_says_from_and_into(tmp_path: Path) -> None:
@@ -78,7 +103,10 @@ def store(tmp_path: Path) -> Path:
     written(tmp_path, EVENTS)
     early = [row(number, number % 3, number, "an old cat") for number in range(30)]
     late = [row(100 + number, 5, 40 + number / 2, "a new doge", "100-reddit" if number else None) for number in range(12)]  # fmt: skip
-    PostStore(tmp_path / "store", 8, 8).upsert(early + late)
+    posts = PostStore(tmp_path / "store", 8, 8)
+    posts.upsert(early[:15])
+    posts.rename(EVENTS)
+    posts.upsert(early[15:] + late)
     return tmp_path / "store"
 
 
@@ -96,6 +124,40 @@ def test_rate_and_trend_compare_the_newest_window_with_the_one_before(store: Pat
     assert (first.recent, first.before) == (0, 4)
     assert first.trend < 0 < second.trend
     assert second.rate == pytest.approx(1.2)
+
+
+def test_posts_with_a_wrong_time_do_not_move_the_clock(store: Path) -> None:
+    before = [(it.recent, it.before, it.trend) for it in summaries(store, timedelta(hours=10))]
+    made = row(900, 9, 0, "from afar")
+    wrong = [made | {"global_id": f"{time}-reddit", "created_time": time} for time in ("9999-12-31", "2200-01-01")]
+    PostStore(store, 8, 8).upsert(wrong)
+    *others, last = summaries(store, timedelta(hours=10))
+    assert [(it.recent, it.before, it.trend) for it in others] == before
+    assert (last.cluster, last.size, last.recent, last.before) == (9, 2, 0, 0)
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [
+        ([], 1000),
+        ([5], 5),
+        ([0, 1, 90], 90),  # few posts: nobody can say which of them is wrong
+        ([5000, 6000], 6000),  # our own clock is wrong
+        ([5, 1010], 1010),  # a zone
+        ([5, 1030], 5),
+        ([*range(50), 900], 49),
+        ([*range(50), 70], 70),
+        ([3] * 50 + [40], 3),
+        ([3] * 50 + [22], 22),  # within two windows
+        ([*range(50), 900, 901], 901),  # more than one in a hundred
+    ],
+)
+def test_the_clock_is_the_newest_time_that_can_be(hours: list[int], expected: int) -> None:
+    found = clock([START + it * HOUR for it in hours], 10 * HOUR, START + 1000 * HOUR)
+    assert found == START + expected * HOUR
 
 
 def test_telling_words_are_those_that_are_not_everywhere(store: Path) -> None:

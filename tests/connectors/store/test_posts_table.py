@@ -66,6 +66,7 @@ def test_a_row_comes_back_as_it_was_written(posts: PostStore) -> None:
     np.testing.assert_array_equal(found.pop("text_embedding"), written.pop("text_embedding"))
     box = [list(corner) for corner in LINE.box]
     assert found.pop("lines") == [{"text": "Hello Paris", "confidence": 0.75, "box": box}]
+    assert found.pop("current_cluster") == written["cluster"]
     assert found == {name: value for name, value in written.items() if name != "lines"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import lancedb
 import pytest
 
-from connectors.sinks.record_table import record_table
+from connectors.sinks.record_table import stored_posts
 from connectors.sinks.rows import row_of
 from connectors.store import keyed_table
 from connectors.store.posts_table import TABLE, PostStore
@@ -20,7 +20,7 @@ from tests.making import record
 
 DIMENSIONS = {"embedding": 8, "text_embedding": 8}
 ANOTHER = Stage("another", (StageColumn(Column("another", Number(), "Of another stage"), lambda value: value),))
-SEVEN = record_table(DIMENSIONS, (*STAGES, ANOTHER))
+SEVEN = stored_posts(DIMENSIONS, (*STAGES, ANOTHER))
 NESTED = Table(
     "nested", "key", (Column("key", Text(), "Key"), Column("parts", ListOf(Struct({"a": Text()})), "Parts"))
 )  # fmt: skip

@@ -1,0 +1,143 @@
+"""Whose clusters a store holds: each run that begins anew takes ids above all that are there, and says so here.
+
+A run is told by its recovery folder. One that goes on, or was killed before its first snapshot, finds that it was the
+last to begin, and begins where it began then.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import orjson
+
+from connectors.sinks.cluster_events import CLUSTERS
+from connectors.sinks.record_table import CURRENT_COLUMN, POSTS
+from connectors.store.store_folder import opened
+from core.errors import WorldError, first_line
+from core.locks import locked
+from core.merges import Merges
+from core.records import ClusterEvent
+
+_FILE: Final = "cluster-ids.json"
+IDENTITY: Final = "identity"
+_ALL: Final = ((-1, None),)
+
+IdRange = tuple[int, int | None]
+"""Ids above the first number and up to the second; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    by: str
+    above: int
+
+
+def identity_of(recovery: Path | None) -> str:
+    """What tells a recovery folder from one that is made anew in its place; without a folder each run is its own."""
+    if recovery is None or not recovery.is_dir():
+        return uuid4().hex
+    file = recovery / IDENTITY
+    try:
+        with locked(recovery / f"{IDENTITY}.lock"):
+            if not file.exists():
+                _write(file, uuid4().hex.encode())
+            return file.read_text()
+    except OSError as error:
+        raise WorldError(f"{recovery}: {error.strerror}") from None
+
+
+def begin(store: Path, identity: str, *, goes_on: bool, accept: Callable[[int], None]) -> int:
+    """Note that a run writes a store; gives the id above which its clusters begin, -1 for the first in a store.
+
+    Args:
+        store: Folder of the store.
+        identity: Of the run.
+        goes_on: Whether it has clusters already, so that in a store of an older version those are its own.
+        accept: Raises what is wrong with beginning above an id, before anything is noted.
+
+    Raises:
+        WorldError: where the store cannot be read or written.
+    """
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with locked(store / f"{_FILE}.lock"):
+            noted = _noted(store)
+            if not noted or noted[-1].by != identity:
+                above = -1 if goes_on and not noted else highest(store)
+                accept(above)
+                noted.append(_Begun(identity, above))
+                _write(store / _FILE, orjson.dumps([asdict(it) for it in noted]))
+            return noted[-1].above
+    except OSError as error:
+        raise WorldError(f"{store}: {error.strerror}") from None
+
+
+def spans(store: Path) -> tuple[IdRange, ...]:
+    """The ids that the run that writes a store now has given or may give."""
+    noted = _noted(store)
+    if not noted:
+        return _ALL
+    ends = [it.above for it in noted[1:]]
+    return tuple(
+        (it.above, end)
+        for it, end in zip(noted, [*ends, None], strict=True)
+        if it.by == noted[-1].by and it.above != end
+    )
+
+
+def highest(store: Path) -> int:
+    """The highest id of a cluster that a store knows, -1 where there is none; raises `WorldError`."""
+    there = {
+        POSTS: ("cluster", CURRENT_COLUMN.name),
+        CLUSTERS.name: ("cluster",),
+    }
+    found = -1
+    try:
+        for name, columns in there.items():
+            if not (store / f"{name}.lance").is_dir():
+                continue
+            table = opened(store).open_table(name)
+            for column in (it for it in columns if it in table.schema.names):
+                for batch in table.search().where(f"{column} > {found}").select([column]).to_batches():
+                    found = max(found, max(batch.column(0).to_pylist(), default=found))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
+    return found
+
+
+def stored_merges(store: Path) -> Merges:
+    """Merges and splits, as far as the table of clusters of a store tells them; raises `WorldError`."""
+    if not (store / f"{CLUSTERS.name}.lance").is_dir():
+        return Merges()
+    try:
+        table = opened(store).open_table(CLUSTERS.name)
+        query = table.search()
+        if "moved" in table.schema.names:
+            query = query.where("into IS NOT NULL OR moved IS NOT NULL")
+        rows = sorted(query.limit(max(1, table.count_rows())).to_list(), key=lambda row: row["changed_time"] or "")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
+    return Merges(
+        ClusterEvent("merge", row["cluster"], row["into"])
+        if row["into"] is not None
+        else ClusterEvent("split", row["split_from"], row["cluster"], tuple(row["moved"]))
+        for row in rows
+        if row["into"] is not None or row.get("moved")
+    )
+
+
+def _noted(store: Path) -> list[_Begun]:
+    try:
+        return [_Begun(**it) for it in orjson.loads((store / _FILE).read_bytes())]
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError):
+        raise WorldError(f"{store / _FILE} does not say whose clusters there are: delete it") from None
+
+
+def _write(file: Path, data: bytes) -> None:
+    new = file.with_name(f"{file.name}.new")
+    new.write_bytes(data)
+    new.replace(file)

@@ -1,0 +1,149 @@
+"""Pictures as a clusterer gets them, embedded here or read from a file of vectors; and pairs that are no errors."""
+
+import zipfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import WorldError, first_line
+from core.records import Failed, Patches
+from dataflows.all_settings import Settings
+from memewax.evaluation.data import LabelledPost, picture_of
+from memewax.evaluation.progress_bar import Steps
+from models.base import Describer, Features, ImageEmbedder
+
+_EMBEDDINGS: Final = "e: n x d floats, and label: n strings, empty for a picture of no template"
+
+Pair = tuple[str, str]
+"""Ids of two posts, the smaller first."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPosts:
+    """Posts whose picture has an embedding, in order of arrival."""
+
+    ids: tuple[str, ...]
+    templates: tuple[str, ...]
+    """What each of them truly is, "" where it is of no template."""
+    vectors: NDArray[np.float32]
+    """Shape (posts, dimension); rows have length 1."""
+    patches: tuple[Patches | None, ...]
+    pictures: tuple[Path | None, ...]
+    """Where each lies, None where only its vector is known."""
+    failures: tuple[str, ...] = ()
+
+    def at(self, places: Sequence[int]) -> "EmbeddedPosts":
+        """Some of them, in the order of `places`."""
+        return EmbeddedPosts(
+            ids=tuple(self.ids[it] for it in places),
+            templates=tuple(self.templates[it] for it in places),
+            vectors=self.vectors[list(places)],
+            patches=tuple(self.patches[it] for it in places),
+            pictures=tuple(self.pictures[it] for it in places),
+            failures=self.failures,
+        )
+
+
+def embed(posts: Sequence[LabelledPost], model: ImageEmbedder, settings: Settings, steps: Steps) -> EmbeddedPosts:
+    """Embed every picture, with its patches where the model gives them; raises `WorldError` where none can be."""
+    describer = Describer(model)
+    kept: list[LabelledPost] = []
+    found: list[Features] = []
+    failures: list[str] = []
+    for start in range(0, len(posts), describer.batch_size):
+        batch = posts[start : start + describer.batch_size]
+        pictures = [picture_of(known, settings) for known in batch]
+        answers = iter(describer([picture for picture in pictures if not isinstance(picture, Failed)]))
+        for known, picture in zip(batch, pictures, strict=True):
+            answer = picture if isinstance(picture, Failed) else next(answers)
+            if isinstance(answer, Failed):
+                failures.append(answer.reason)
+            else:
+                kept.append(known)
+                found.append(answer)
+        steps.advance(len(batch))
+    if not kept:
+        raise WorldError(f"none of {len(posts)} pictures could be embedded: {'; '.join(failures[:3])}")
+    return EmbeddedPosts(
+        ids=tuple(known.post.global_id for known in kept),
+        templates=tuple(str(known.truth) for known in kept),
+        vectors=np.stack([it.embedding for it in found]).astype(np.float32),
+        patches=tuple(it.patches for it in found),
+        pictures=tuple(known.picture for known in kept),
+        failures=tuple(failures),
+    )
+
+
+def read_embeddings(path: Path, limit: int | None = None) -> EmbeddedPosts:
+    """Read the first `limit` vectors of an .npz file and what they are of.
+
+    It holds `e`, floats of shape (n, d) in order of arrival, which are scaled to length 1, and `label`, n strings,
+    empty for a picture of no template. `ids`, n strings, may stand beside them; without it a post goes by its place,
+    from 0. Raises `WorldError` where the file is not so.
+    """
+    try:
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise WorldError(f"{path} is no .npz file: expected {_EMBEDDINGS}")
+        with np.load(path, allow_pickle=False) as opened:
+            lacking = [name for name in ("e", "label") if name not in opened]
+            if lacking:
+                raise WorldError(f"{path} has no {' and no '.join(lacking)}: expected {_EMBEDDINGS}")
+            vectors, labels = opened["e"], opened["label"]
+            ids = opened["ids"] if "ids" in opened else np.arange(len(labels) if labels.ndim else 0).astype(str)
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror or f'expected {_EMBEDDINGS}'}") from None
+    except (ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+        raise WorldError(f"{path} cannot be read ({first_line(error)}): expected {_EMBEDDINGS}") from None
+    if vectors.ndim != 2 or not vectors.size or not np.issubdtype(vectors.dtype, np.floating):
+        raise WorldError(f"{path}: e is {vectors.dtype} of shape {vectors.shape}, expected {_EMBEDDINGS}")
+    for name, values in (("label", labels), ("ids", ids)):
+        if values.shape != vectors.shape[:1] or values.dtype.kind != "U":
+            told = f"{values.dtype} of shape {values.shape}"
+            raise WorldError(f"{path}: {name} is {told}, expected a string for each of {len(vectors)} rows of e")
+    vectors = vectors[:limit].astype(np.float64)
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if broken.size:
+        raise WorldError(f"{path}: row {broken[0]} of e holds what is no finite number")
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return EmbeddedPosts(
+        ids=tuple(ids[:limit].tolist()),
+        templates=tuple(labels[:limit].tolist()),
+        vectors=(vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32),
+        patches=(None,) * len(vectors),
+        pictures=(None,) * len(vectors),
+    )
+
+
+def read_pairs(path: Path) -> frozenset[Pair]:
+    """Read pairs of ids, a line each with a tab between them; raises `WorldError` where a line is no such pair."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise WorldError(f"{path} is no text in UTF-8") from None
+    pairs = set()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        ids = [it.strip() for it in line.split("\t")]
+        if len(ids) != 2 or not all(ids):
+            raise WorldError(f"{path}, line {number}: expected two ids with a tab between them, found {line[:80]!r}")
+        pairs.add((min(ids), max(ids)))
+    return frozenset(pairs)
+
+
+def places_of(pairs: Collection[Pair], ids: Sequence[str]) -> NDArray[np.intp]:
+    """Those of `pairs` that are both among `ids`, by their places there: shape (pairs, 2)."""
+    places = {name: place for place, name in enumerate(ids)}
+    found = [
+        (places[one], places[other])
+        for one, other in sorted(pairs)
+        if one in places and other in places and one != other
+    ]
+    return np.array(found, np.intp).reshape(-1, 2)

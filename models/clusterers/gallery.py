@@ -1,0 +1,197 @@
+"""The exemplars of a stream in arrays of bounded length, and the search for those that look like a picture."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.records import Vector
+from models.clusterers.exemplars import Floats, Numbers, Points
+from models.clusterers.patches import CELLS, WORDS, Codes
+from models.clusterers.whitening import Whitening
+
+_FIRST: Final = 64
+_SKETCH_BITS: Final = 256
+_SKETCH_WORDS: Final = _SKETCH_BITS // 64
+_SHORTLIST: Final = 128
+"""Exemplars that the sketches let through to the exact comparison."""
+_EXACT: Final = 512
+"""Among no more than these, all are compared exactly."""
+_SEED: Final = 2
+_CHANGING: Final = ("clusters", "posts", "seen", "places")
+_AT_A_TIME: Final = 4096
+"""Exemplars that are placed at a time, so that their numbers in full precision take little memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A picture that is compared with the exemplars."""
+
+    point: NDArray[np.float16]
+    """In the whitened space."""
+    sketch: NDArray[np.uint64]
+    codes: Codes | None
+    """Of its patches, None where there are none."""
+
+
+def quantised(embedding: Vector) -> tuple[NDArray[np.int8], np.float32]:
+    """Round an embedding to 8 bits: the numbers, and what they are to be multiplied by."""
+    scale = np.float32(max(float(np.abs(embedding).max()), 1e-30) / 127)
+    return np.rint(embedding / scale).astype(np.int8), scale
+
+
+def row_type(dimension: int) -> np.dtype[np.void]:
+    """What of an exemplar never changes, as a record of bytes."""
+    return np.dtype(
+        [
+            ("numbers", np.int8, dimension),
+            ("scale", np.float32),
+            ("codes", np.uint64, (CELLS, WORDS)),
+            ("coded", np.bool_),
+            ("post", np.uint64),
+            ("author", np.uint64),
+        ]
+    )
+
+
+class ExemplarGallery:
+    """Exemplars: what never changes of each in `fixed`, its cluster and its use in arrays of their own."""
+
+    def __init__(self, dimension: int, rows: int = _FIRST) -> None:
+        self.dimension = dimension
+        self._count = 0
+        self._arrays: dict[str, NDArray[Any]] = {
+            "fixed": np.zeros(rows, row_type(dimension)),
+            "clusters": np.zeros(rows, np.int64),
+            "posts": np.zeros(rows, np.int32),
+            "seen": np.zeros(rows, np.int64),
+            "places": np.zeros(rows, np.int64),
+            "points": np.zeros((rows, 0), np.float16),
+        }
+        self._sketches: NDArray[np.uint64] = np.zeros((_SKETCH_WORDS, rows), np.uint64)
+        self._planes: Floats = np.zeros((0, _SKETCH_BITS))
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def fixed(self) -> NDArray[np.void]:
+        """What never changes: 8-bit embedding, codes of patches, hashes of post and author."""
+        return self._arrays["fixed"][: self._count]
+
+    @property
+    def clusters(self) -> Numbers:
+        """The cluster of each."""
+        return self._arrays["clusters"][: self._count]
+
+    @property
+    def posts(self) -> NDArray[np.int32]:
+        """Posts that each stands for."""
+        return self._arrays["posts"][: self._count]
+
+    @property
+    def seen(self) -> Numbers:
+        """When each last stood for one."""
+        return self._arrays["seen"][: self._count]
+
+    @property
+    def places(self) -> Numbers:
+        """Where each stands in the log of rows."""
+        return self._arrays["places"][: self._count]
+
+    @property
+    def points(self) -> NDArray[np.float16]:
+        """Where each lies in the whitened space: shape (n, directions)."""
+        return self._arrays["points"][: self._count]
+
+    def embeddings(self) -> Points:
+        """Embeddings as they were rounded: shape (n, dimension)."""
+        embeddings: Points = self.fixed["numbers"] * self.fixed["scale"][:, None]
+        return embeddings
+
+    def append(self, fixed: NDArray[np.void], cluster: int, now: int, probe: Probe | None) -> int:
+        """Add one; gives its row."""
+        if self._count == len(self._arrays["clusters"]):
+            self._resize(2 * self._count)
+        row, self._count = self._count, self._count + 1
+        self.fixed[row : row + 1] = fixed
+        self.clusters[row], self.posts[row], self.seen[row], self.places[row] = cluster, 1, now, -1
+        if probe is not None:
+            self.points[row], self._sketches[:, row] = probe.point, probe.sketch
+        return row
+
+    def probe(self, numbers: NDArray[np.int8], scale: np.float32, codes: Codes | None, space: Whitening) -> Probe:
+        """Prepare the comparison of a picture with the exemplars that are placed in `space`."""
+        point = space.points(numbers * scale)
+        return Probe(point.astype(np.float16), self._sketched(point[None])[0], codes)
+
+    def probe_of(self, row: int) -> Probe:
+        """Prepare the comparison of an exemplar with the others."""
+        codes = self.fixed["codes"][row] if self.fixed["coded"][row] else None
+        return Probe(self.points[row], self._sketches[:, row], codes)
+
+    def place_all(self, space: Whitening) -> None:
+        """Place all exemplars in a space."""
+        directions = space.transform.shape[1]
+        if len(self._planes) != directions:
+            self._planes = np.random.default_rng(_SEED).normal(size=(directions, _SKETCH_BITS))
+        self._arrays["points"] = np.zeros((len(self._arrays["clusters"]), directions), np.float16)
+        for start in range(0, self._count, _AT_A_TIME):
+            rows = self.fixed[start : min(start + _AT_A_TIME, self._count)]
+            points = space.points(rows["numbers"] * rows["scale"][:, None])
+            self.points[start : start + len(rows)] = points
+            self._sketches[:, start : start + len(rows)] = self._sketched(points).T
+
+    def cosines(self, probe: Probe, rows: Numbers) -> Points:
+        """Similarity of a picture and some exemplars in the whitened space: shape (rows,)."""
+        return self.points[rows].astype(np.float32) @ probe.point.astype(np.float32)
+
+    def nearest(self, probe: Probe, most: int) -> tuple[Numbers, Points]:
+        """The rows of up to `most` exemplars with the highest cosines, and these, the highest first."""
+        rows = np.arange(self._count)
+        if self._count > _EXACT:
+            far = np.bitwise_count(self._sketches[0, : self._count] ^ probe.sketch[0]).astype(np.int16)
+            for word in range(1, _SKETCH_WORDS):
+                far += np.bitwise_count(self._sketches[word, : self._count] ^ probe.sketch[word])
+            within = np.cumsum(np.bincount(far, minlength=_SKETCH_BITS + 1))
+            rows = np.flatnonzero(far <= np.searchsorted(within, _SHORTLIST))
+        cosines = self.cosines(probe, rows)
+        first = np.argsort(-cosines, kind="stable")[:most]
+        return rows[first], cosines[first]
+
+    def keep(self, kept: NDArray[np.bool_]) -> None:
+        """Drop all other rows."""
+        rows = int(kept.sum())
+        for array in self._arrays.values():
+            array[:rows] = array[: self._count][kept]
+        self._sketches[:, :rows] = self._sketches[:, : self._count][:, kept]
+        self._count = rows
+
+    def state(self) -> dict[str, Any]:
+        """Plain values, without what never changes."""
+        return {name: self._arrays[name][: self._count].copy() for name in _CHANGING}
+
+    @classmethod
+    def of(cls, dimension: int, state: dict[str, Any], fixed: NDArray[np.void]) -> "ExemplarGallery":
+        """From a state and what never changes."""
+        count = len(state["clusters"])
+        made = cls(dimension, max(count, _FIRST))
+        made._count = count
+        made.fixed[:] = fixed
+        for name in _CHANGING:
+            made._arrays[name][:count] = state[name]
+        return made
+
+    def _sketched(self, points: Points) -> NDArray[np.uint64]:
+        """Signs of random projections: shape (n, words)."""
+        return np.packbits(points.astype(np.float64) @ self._planes > 0, axis=-1).view(np.uint64)
+
+    def _resize(self, rows: int) -> None:
+        for name, old in self._arrays.items():
+            new = np.zeros((rows, *old.shape[1:]), old.dtype)
+            new[: len(old)] = old
+            self._arrays[name] = new
+        sketches = np.zeros((_SKETCH_WORDS, rows), np.uint64)
+        sketches[:, : self._sketches.shape[1]] = self._sketches
+        self._sketches = sketches

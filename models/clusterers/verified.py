@@ -1,0 +1,557 @@
+"""The default clusterer: nearest neighbours that a second look verifies, for streams of which most is one of a kind."""
+
+import math
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import BadRecordError
+from core.records import Cluster, ClusterEvent, Patches, Vector
+from core.row_log import RowLog, check_reachable
+from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
+from models.clusterers.background import Background
+from models.clusterers.exemplars import Floats, Numbers, Points
+from models.clusterers.gallery import ExemplarGallery, Probe, quantised, row_type
+from models.clusterers.patches import PatchCoder, compared
+from models.clusterers.whitening import RunningCovariance, Whitening
+
+_FIRST: Final = 3
+"""Exemplars before there is a space: around the mean of two, these two are opposites."""
+_UNKNOWN: Final = 16
+"""Exemplars before any are joined: so many pairs tell what chance makes. What is apart can be merged later."""
+_GROWTH_EARLY: Final = 1.5
+_GROWTH: Final = 1.1
+"""The space is learned anew when so many times as many embeddings were seen."""
+_EARLY: Final = 4096
+"""Exemplars up to which all are compared anew in a new space: the first ones were judged by a poor one."""
+_CODED: Final = 96
+"""Pictures whose patches the coder is fitted on."""
+_CANDIDATES: Final = 16
+_FLOOR: Final = 0.15
+"""Cosine below which a candidate gets no second look."""
+_DRAWN: Final = 4
+"""Exemplars drawn for each post to measure what chance makes."""
+_REPRESENTATIVES: Final = 8
+"""Exemplars of a cluster, the last ones, that speak for it."""
+_OFTEN: Final = 64
+"""Posts after which the cohesion of a cluster is as much of the last ones."""
+_SAME: Final = (0.85, 0.95)
+"""Patches and embeddings that are this alike are those of a copy, which the exemplar stands for."""
+_LONGER: Final = 4.0
+"""Exemplars of a cluster are kept as if they had been seen so many capacities later than one that is alone."""
+_INLINE: Final = 256
+"""Exemplars that a snapshot may hold itself."""
+_FREED: Final = 0.05
+"""Share of the capacity that is freed when it was reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedParameters:
+    """What can be chosen; limits are in deviations above what chance makes (see `Background`)."""
+
+    join: float = 5.3
+    """A post and its nearest exemplar are of one cluster above this,"""
+    join_plain: float = 1.8
+    """or this where there is no second look,"""
+    crowd: float = 0.9
+    """plus so much for each e-fold of exemplars: among more, the nearest stranger is nearer,"""
+    crowded: int = 1500
+    """up to so many of them."""
+    linkage: float = 4.0
+    """A post and a cluster, or two clusters, are on average above this,"""
+    cohesion: float = 0.35
+    """and above this share of what the members of the cluster are among themselves."""
+    weight: float = 0.2
+    """Of the embeddings' cosine beside the similarity of the patches."""
+    exemplars: int = 64
+    """Exemplars of one cluster at most."""
+    capacity: int = 100_000
+    """Exemplars of all."""
+
+
+class VerifiedClusterer(Clusterer):
+    """Clusters of exemplars whose nearest neighbours are verified by their patches.
+
+    A post's nearest exemplars are found in the whitened space. Each is looked at a second time, patch by patch. How
+    alike two pictures are by chance is measured on the stream itself, and a post joins a cluster only where it is far
+    above that: with its nearest exemplar, and on average with the cluster. A post that links two clusters merges them
+    on the same terms; the older id stays. A post that is like none keeps an id of its own: a cluster is born with its
+    second.
+
+    References:
+        Sivic, Zisserman: Video Google. ICCV 2003 (spatial verification of what an index finds).
+        Auckenthaler, Carey, Lloyd-Thomas: Score normalization for text-independent speaker verification. 2000.
+    """
+
+    name = "verified"
+    joins_copies = True
+
+    def __init__(self, **parameters: Any) -> None:
+        self._is = VerifiedParameters(**parameters)
+        self._time = self._next_id = 0
+        self._gallery: ExemplarGallery | None = None
+        self._covariance: RunningCovariance | None = None
+        self._space: Whitening | None = None
+        self._coder: PatchCoder | None = None
+        self._first_patches: list[Patches] = []
+        """Of the first exemplars that have some, until the coder is fitted on them for good."""
+        self._first_rows: list[int] = []
+        self._learn_at = float(_FIRST)
+        self._verified, self._plain = Background(0.11, 0.045), Background(0.0, 0.08)
+        self._cohesions: dict[int, tuple[float, int]] = {}
+        """Of each cluster that was born: the mean over joins, and how many these were."""
+        self._members: dict[int, list[int]] = {}
+        """Rows of clusters with several exemplars; of the others the row is found by its cluster."""
+        self._apart: set[tuple[int, int]] = set()
+        self._log_folder: Path | None = None
+        self._log: RowLog | None = None
+        self._events: list[ClusterEvent] = []
+
+    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:
+        """Take in one embedding, with the picture's patches where the model gives them.
+
+        The distance is that to the nearest exemplar of the cluster, as unit vectors in the whitened space: 0 for the
+        first of a cluster, at most 2.
+
+        Raises:
+            BadRecordError: where a number of it is infinite or none, or there are more or fewer than before.
+        """
+        if not np.isfinite(embedding).all():
+            raise BadRecordError("the embedding is not finite")
+        if self._gallery is None:
+            self._gallery = ExemplarGallery(embedding.size)
+            self._covariance = RunningCovariance(embedding.size)
+        if embedding.size != self._gallery.dimension:
+            raise BadRecordError(
+                f"the embedding has {embedding.size} numbers, those before it had {self._gallery.dimension}"
+            )
+        self._time += 1
+        told = len(self._events)
+        numbers, scale = quantised(embedding)
+        codes = None if self._coder is None or beside.patches is None else self._coder.codes(beside.patches)
+        probe = None if self._space is None else self._gallery.probe(numbers, scale, codes, self._space)
+        seen = _Seen(numbers, scale, codes, probe, beside)
+        cluster, distance = self._placed(seen) if cluster is None else self._placed_in(cluster, seen)
+        if self._covariance_here().count >= self._learn_at or len(self._first_patches) == _CODED:
+            self._learn_space()
+        if len(self._gallery) > self._is.capacity:
+            self._forget_some()
+        return Cluster(self._now_called(cluster, told), distance)
+
+    def keep_rows_below(self, folder: Path) -> None:
+        """Keep exemplars in files below a folder, once there are some hundreds of them."""
+        self._log_folder = folder
+
+    def begin_above(self, highest: int) -> None:
+        """Give no id up to `highest`."""
+        self._next_id = max(self._next_id, highest + 1)
+
+    def merge(self, one: int, other: int) -> None:
+        """Make one of two clusters, as somebody knows who looked: the older id stays."""
+        if one != other:
+            stays, goes = sorted((one, other))
+            self._apart = {pair for pair in self._apart if pair != (stays, goes)}
+            self._merge(stays, goes)
+
+    def split(self, posts: Collection[str]) -> int | None:
+        """Move posts out of their cluster into a new one, for good; gives its id, None where none is an exemplar."""
+        gallery = self._here()
+        rows = np.flatnonzero(np.isin(gallery.fixed["post"], [_hash(post) for post in posts]))
+        if not rows.size:
+            return None
+        old = int(gallery.clusters[rows[0]])
+        rows = rows[gallery.clusters[rows] == old]
+        new = self._new_id()
+        gallery.clusters[rows] = new
+        self._cohesions[new] = self._cohesions.get(old, (0.0, 0))
+        self._apart.add((old, new))
+        self._events.append(ClusterEvent("split", old, new, tuple(posts)))
+        self._index()
+        return new
+
+    def forget_post(self, post: str) -> None:
+        """Drop the exemplar that a post is, so that nothing is compared with it any more."""
+        self._drop(self._here().fixed["post"] == _hash(post))
+
+    def forget_author(self, author: str) -> None:
+        """Drop all exemplars of an author."""
+        self._drop(self._here().fixed["author"] == _hash(author))
+
+    def events(self) -> list[ClusterEvent]:
+        """What became of clusters since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def count(self) -> int:
+        """Clusters that are alive: those that were born, which one picture alone is not."""
+        return len(self._cohesions)
+
+    @property
+    def dimension(self) -> int | None:
+        """Numbers of an exemplar."""
+        return None if self._gallery is None else self._gallery.dimension
+
+    def state(self) -> State:
+        """All that it has learned; exemplars that are kept in files only by their places there."""
+        mark = self._logged()
+        return {
+            "version": 1,
+            "algorithm": self.name,
+            "parameters": asdict(self._is),
+            "time": self._time,
+            "next_id": self._next_id,
+            "learn_at": self._learn_at,
+            "dimension": self.dimension,
+            "gallery": None if self._gallery is None else self._gallery.state(),
+            "log": mark,
+            "fixed": None if self._gallery is None or mark is not None else self._gallery.fixed.tobytes(),
+            "covariance": None if self._covariance is None else self._covariance.state(),
+            "space": None if self._space is None else self._space.state(),
+            "coder": None if self._coder is None else self._coder.state(),
+            "first_patches": list(self._first_patches),
+            "first_rows": list(self._first_rows),
+            "verified": self._verified.state(),
+            "plain": self._plain.state(),
+            "cohesions": dict(self._cohesions),
+            "apart": sorted(self._apart),
+            "events": [(it.kind, it.cluster, it.into, it.posts) for it in self._events],
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a state, with the parameters that are set now."""
+        self._time, self._next_id, self._learn_at = state["time"], state["next_id"], state["learn_at"]
+        self._verified.restore(state["verified"])
+        self._plain.restore(state["plain"])
+        self._coder = None if state["coder"] is None else PatchCoder.of(state["coder"])
+        self._first_patches, self._first_rows = list(state["first_patches"]), list(state["first_rows"])
+        self._cohesions = dict(state["cohesions"])
+        self._apart = {(one, other) for one, other in state["apart"]}
+        self._events = [ClusterEvent(*event) for event in state["events"]]
+        if state["gallery"] is None:
+            return
+        if state["log"] is None:
+            fixed = np.frombuffer(state["fixed"], row_type(state["dimension"]))
+        else:
+            folder = check_reachable(self._log_folder)
+            self._log = RowLog(folder, row_type(state["dimension"]), state["log"])
+            fixed = self._log.read(state["gallery"]["places"])
+        self._gallery = ExemplarGallery.of(state["dimension"], state["gallery"], fixed)
+        self._covariance = RunningCovariance.of(state["covariance"])
+        self._space = None if state["space"] is None else Whitening.of(state["space"])
+        if self._space is not None:
+            self._gallery.place_all(self._space)
+        self._index()
+
+    def _placed(self, seen: "_Seen") -> tuple[int, float]:
+        """The cluster that a picture falls into, and its distance from the nearest exemplar there."""
+        probe = seen.probe
+        if probe is None or not len(self._here()):
+            return self._found_one(seen), 0.0
+        if len(self._here()) < _UNKNOWN:
+            self._draw(probe)
+            return self._found_one(seen), 0.0
+        rows, cosines, scores = self._candidates(probe)
+        found = self._cluster_of(probe, rows, scores)
+        self._draw(probe)
+        if found is None:
+            return self._found_one(seen), 0.0
+        cluster, nearest, linkage = found
+        self._born(cluster)
+        mean, joins = self._cohesions[cluster]
+        joins = min(joins + 1, _OFTEN)
+        self._cohesions[cluster] = mean + (linkage - mean) / joins, joins
+        cosine = float(cosines[rows == nearest][0])
+        row = self._join(seen, cluster, nearest, cosine)
+        if row is not None:
+            self._link(row, rows, scores)
+        return cluster, _distance(cosine)
+
+    def _placed_in(self, cluster: int, seen: "_Seen") -> tuple[int, float]:
+        """The cluster that is known, and the distance from the nearest exemplar there."""
+        gallery = self._here()
+        members = np.flatnonzero(gallery.clusters == cluster)
+        if not members.size:
+            self._events.append(ClusterEvent("revive", cluster))
+            self._cohesions[cluster] = 0.0, 0
+            self._add(seen, cluster)
+            return cluster, 0.0
+        self._born(cluster)
+        if seen.probe is None:
+            self._members[cluster] = [*members.tolist(), self._add(seen, cluster)]
+            return cluster, 0.0
+        cosines = gallery.cosines(seen.probe, members)
+        nearest = int(cosines.argmax())
+        self._join(seen, cluster, int(members[nearest]), float(cosines[nearest]))
+        return cluster, _distance(float(cosines[nearest]))
+
+    def _join(self, seen: "_Seen", cluster: int, nearest: int, cosine: float) -> int | None:
+        """Add a picture to a cluster; gives its row, None where the nearest exemplar there stands for it."""
+        assert seen.probe is not None
+        if self._is_stood_for(seen.probe, cluster, nearest, cosine):
+            gallery = self._here()
+            gallery.posts[nearest] += 1
+            gallery.seen[nearest] = self._time
+            return None
+        members = self._rows_of(cluster, nearest)
+        row = self._add(seen, cluster)
+        self._members[cluster] = [*members, row]
+        return row
+
+    def _candidates(self, probe: Probe) -> tuple[Numbers, Points, Floats]:
+        """The nearest exemplars, their cosines, and how unusual their similarity is."""
+        rows, cosines = self._here().nearest(probe, _CANDIDATES)
+        near = cosines >= _FLOOR
+        rows, cosines = rows[near], cosines[near]
+        return rows, cosines, self._unusual(probe, rows, cosines)
+
+    def _similar(self, probe: Probe, rows: Numbers, cosines: Points) -> tuple[Floats, NDArray[np.bool_]]:
+        """The similarity of a picture and exemplars, and for which of them a second look was possible."""
+        gallery, alike = self._here(), cosines.astype(np.float64)
+        coded = gallery.fixed["coded"][rows] if probe.codes is not None else np.zeros(len(rows), np.bool_)
+        if probe.codes is not None and coded.any():
+            assert self._space is not None
+            weight = self._is.weight * self._space.trust
+            alike[coded] = compared(probe.codes, gallery.fixed["codes"][rows[coded]]) + weight * alike[coded]
+        return alike, coded
+
+    def _unusual(self, probe: Probe, rows: Numbers, cosines: Points | None = None) -> Floats:
+        """How far above chance the similarity of a picture and exemplars is, in deviations."""
+        if cosines is None:
+            cosines = self._here().cosines(probe, rows)
+        alike, coded = self._similar(probe, rows, cosines)
+        return np.where(coded, self._verified.unusual(alike), self._plain.unusual(alike))
+
+    def _limits(self, probe: Probe, rows: Numbers) -> Floats:
+        """What the similarity of a picture and exemplars must be above for them to be of one cluster."""
+        gallery = self._here()
+        crowd = self._is.crowd * math.log(min(len(gallery), self._is.crowded))
+        if probe.codes is None:
+            return np.full(len(rows), self._is.join_plain + crowd)
+        return np.where(gallery.fixed["coded"][rows], self._is.join, self._is.join_plain) + crowd
+
+    def _draw(self, probe: Probe) -> None:
+        """Compare a post with exemplars drawn at random: which ones is a function of the state."""
+        gallery = self._here()
+        rows = (self._time * 2654435761 + 40503 * np.arange(_DRAWN) ** 2) % len(gallery)
+        alike, coded = self._similar(probe, rows, gallery.cosines(probe, rows))
+        self._verified.add(alike[coded])
+        self._plain.add(alike[~coded])
+
+    def _cluster_of(self, probe: Probe, rows: Numbers, scores: Floats) -> tuple[int, int, float] | None:
+        """The cluster that a picture belongs to, the nearest exemplar in it, and its mean similarity with it."""
+        clusters, margins = self._here().clusters[rows], scores - self._limits(probe, rows)
+        tried: set[int] = set()
+        for place in np.argsort(-margins, kind="stable"):
+            if margins[place] <= 0:
+                return None
+            cluster, row = int(clusters[place]), int(rows[place])
+            if cluster in tried:
+                continue
+            tried.add(cluster)
+            members = self._rows_of(cluster, row)
+            if len(members) == 1:
+                return cluster, row, float(scores[place])
+            linkage = float(self._unusual(probe, np.array(members[-_REPRESENTATIVES:])).mean())
+            if linkage > self._least(cluster):
+                return cluster, row, linkage
+        return None
+
+    def _least(self, *clusters: int) -> float:
+        """Mean similarity that is asked for of a member of clusters."""
+        cohesions = [self._cohesions.get(cluster, (0.0, 0))[0] for cluster in clusters]
+        return max(self._is.linkage, self._is.cohesion * max(cohesions))
+
+    def _is_stood_for(self, probe: Probe, cluster: int, row: int, cosine: float) -> bool:
+        gallery = self._here()
+        if len(self._members.get(cluster, ())) >= self._is.exemplars:
+            return True
+        patches, embedding = _SAME
+        if cosine < embedding:
+            return False
+        return probe.codes is None or float(compared(probe.codes, gallery.fixed["codes"][[row]])[0]) >= patches
+
+    def _link(self, row: int, rows: Numbers, scores: Floats) -> None:
+        """Merge the cluster of a row with those of exemplars that it is verified with."""
+        gallery = self._here()
+        margins = scores - self._limits(gallery.probe_of(row), rows)
+        for place in np.argsort(-margins, kind="stable"):
+            if margins[place] <= 0:
+                return
+            one, other = int(gallery.clusters[row]), int(gallery.clusters[rows[place]])
+            if one == other or (min(one, other), max(one, other)) in self._apart:
+                continue
+            these, those = self._rows_of(one, row), self._rows_of(other, int(rows[place]))
+            if len(these) * len(those) == 1 or self._between(these, those) > self._least(one, other):
+                self._merge(min(one, other), max(one, other))
+
+    def _between(self, these: list[int], those: list[int]) -> float:
+        gallery, others = self._here(), np.array(those[-_REPRESENTATIVES:])
+        means = [self._unusual(gallery.probe_of(row), others).mean() for row in these[-_REPRESENTATIVES:]]
+        return float(np.mean(means))
+
+    def _merge(self, stays: int, goes: int) -> None:
+        gallery = self._here()
+        rows = np.flatnonzero((gallery.clusters == stays) | (gallery.clusters == goes))
+        gallery.clusters[rows] = stays
+        self._members.pop(goes, None)
+        if len(rows) > 1:
+            self._members[stays] = rows.tolist()
+        self._born(stays)
+        one, joins = self._cohesions[stays]
+        other, more = self._cohesions.pop(goes, (0.0, 0))
+        together = joins + more
+        self._cohesions[stays] = (one * joins + other * more) / max(1, together), min(together, _OFTEN)
+        renamed = [[stays if it == goes else it for it in pair] for pair in self._apart]
+        self._apart = {(min(pair), max(pair)) for pair in renamed}
+        self._events.append(ClusterEvent("merge", goes, stays))
+
+    def _born(self, cluster: int) -> None:
+        if cluster not in self._cohesions:
+            self._cohesions[cluster] = 0.0, 0
+            self._events.append(ClusterEvent("birth", cluster))
+
+    def _found_one(self, seen: "_Seen") -> int:
+        cluster = self._new_id()
+        self._add(seen, cluster)
+        return cluster
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _add(self, seen: "_Seen", cluster: int) -> int:
+        gallery = self._here()
+        fixed = np.zeros(1, row_type(gallery.dimension))
+        fixed["numbers"], fixed["scale"] = seen.numbers, seen.scale
+        fixed["post"], fixed["author"] = _hash(seen.beside.post), _hash(seen.beside.author)
+        if seen.codes is not None:
+            fixed["codes"], fixed["coded"] = seen.codes, True
+        row = gallery.append(fixed, cluster, self._time, seen.probe)
+        if seen.beside.patches is not None and self._is_coder_open:
+            self._first_patches.append(seen.beside.patches)
+            self._first_rows.append(row)
+        self._covariance_here().add(seen.numbers * seen.scale)
+        return row
+
+    @property
+    def _is_coder_open(self) -> bool:
+        return self._coder is None or bool(self._first_patches)
+
+    def _learn_space(self) -> None:
+        gallery, covariance = self._here(), self._covariance_here()
+        self._space = covariance.whitening()
+        gallery.place_all(self._space)
+        if self._first_patches:
+            patches = np.array(self._first_patches)
+            self._coder = PatchCoder.fitted(patches)
+            gallery.fixed["codes"][self._first_rows] = self._coder.codes(patches)
+            gallery.fixed["coded"][self._first_rows] = True
+            if len(self._first_patches) >= _CODED:
+                self._first_patches, self._first_rows = [], []
+        early = len(gallery) <= _EARLY
+        if early and len(gallery) >= _UNKNOWN:
+            self._link_all()
+        self._learn_at = (_GROWTH_EARLY if early else _GROWTH) * covariance.count
+
+    def _link_all(self) -> None:
+        """Compare all exemplars anew: those that came early were judged in a poor space."""
+        gallery = self._here()
+        for row in range(len(gallery)):
+            probe = gallery.probe_of(row)
+            rows, cosines = gallery.nearest(probe, _CANDIDATES + 1)
+            other = (gallery.clusters[rows] != gallery.clusters[row]) & (cosines >= _FLOOR)
+            if other.any():
+                self._link(row, rows[other], self._unusual(probe, rows[other], cosines[other]))
+
+    def _forget_some(self) -> None:
+        """Make room: those go first that were not seen for long, exemplars of a cluster later than others."""
+        gallery = self._here()
+        value = gallery.seen + _LONGER * self._is.capacity * np.isin(gallery.clusters, list(self._cohesions))
+        gone = np.argsort(value, kind="stable")[: len(gallery) - round((1 - _FREED) * self._is.capacity)]
+        dropped = np.zeros(len(gallery), np.bool_)
+        dropped[gone] = True
+        self._drop(dropped)
+
+    def _drop(self, dropped: NDArray[np.bool_]) -> None:
+        gallery = self._here()
+        rows = np.cumsum(~dropped) - 1
+        first = [
+            (rows[row], it) for row, it in zip(self._first_rows, self._first_patches, strict=True) if not dropped[row]
+        ]
+        self._first_rows, self._first_patches = [int(row) for row, _ in first], [it for _, it in first]
+        gallery.keep(~dropped)
+        self._index()
+        alive = set(gallery.clusters.tolist())
+        for cluster in [it for it in self._cohesions if it not in alive]:
+            del self._cohesions[cluster]
+            self._events.append(ClusterEvent("retire", cluster))
+
+    def _logged(self) -> dict[str, Any] | None:
+        """Write exemplars that are new to the files, and let go of files that none is needed of."""
+        gallery = self._gallery
+        if self._log is None:
+            if self._log_folder is None or gallery is None or len(gallery) < _INLINE or self._first_patches:
+                return None
+            self._log = RowLog(self._log_folder, row_type(gallery.dimension))
+        assert gallery is not None
+        old = np.flatnonzero(gallery.places >= 0)
+        gallery.places[old[self._log.sparse(gallery.places[old])]] = -1
+        new = np.flatnonzero(gallery.places < 0)
+        gallery.places[new] = self._log.append(gallery.fixed[new])
+        self._log.drop_all_but(gallery.places)
+        return self._log.mark()
+
+    def _index(self) -> None:
+        """Note the rows of clusters with several exemplars."""
+        clusters = self._here().clusters
+        order = np.argsort(clusters, kind="stable")
+        ids, starts, sizes = np.unique(clusters[order], return_index=True, return_counts=True)
+        self._members = {
+            int(cluster): order[start : start + size].tolist()
+            for cluster, start, size in zip(ids, starts, sizes, strict=True)
+            if size > 1
+        }
+
+    def _rows_of(self, cluster: int, row: int) -> list[int]:
+        """All rows of a cluster, one of which is `row`."""
+        return self._members.get(cluster) or [row]
+
+    def _now_called(self, cluster: int, told: int) -> int:
+        """The id after what has happened since so many events."""
+        for event in self._events[told:]:
+            if event.kind == "merge" and event.into is not None and event.cluster == cluster:
+                cluster = event.into
+        return cluster
+
+    def _here(self) -> ExemplarGallery:
+        assert self._gallery is not None
+        return self._gallery
+
+    def _covariance_here(self) -> RunningCovariance:
+        assert self._covariance is not None
+        return self._covariance
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A picture as it arrives."""
+
+    numbers: NDArray[np.int8]
+    scale: np.float32
+    codes: NDArray[np.uint64] | None
+    probe: Probe | None
+    beside: Beside
+
+
+def _distance(cosine: float) -> float:
+    """Between two unit vectors."""
+    return math.sqrt(max(0.0, 2 - 2 * cosine))
+
+
+def _hash(name: str) -> np.uint64:
+    return np.uint64(int.from_bytes(blake2b(name.encode(), digest_size=8).digest()))

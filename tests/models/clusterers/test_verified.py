@@ -1,0 +1,194 @@
+"""The default clusterer on a stream of which most is one of a kind: it joins what it can verify, and nothing else."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import BadRecordError, WorldError
+from core.merges import Merges
+from core.records import ClusterEvent, Patches, Vector
+from models.clusterer import Beside
+from models.clusterers.verified import VerifiedClusterer
+from tests.core.test_plain import is_plain
+
+DIMENSION = 32
+Item = tuple[Vector, Beside, int]
+"""An embedding, what is beside it, and its template, -1 for one of a kind."""
+
+
+def stream(templates: int, each: int, strangers: int, seed: int = 0, *, patches: bool = True) -> list[Item]:
+    """Pictures of templates, some of whose patches are covered, among pictures that are like none, in a random order."""
+    random = np.random.default_rng(seed)
+    common = 3 * random.normal(size=DIMENSION)
+    items: list[Item] = []
+    labels = [*np.repeat(np.arange(templates), each).tolist(), *[-1] * strangers]
+    grids = random.normal(size=(templates, 8, 8, DIMENSION))
+    for number, label in enumerate(labels):
+        grid = (
+            random.normal(size=(8, 8, DIMENSION)) if label < 0 else grids[label] + 0.4 * random.normal(size=(8, 8, 1))
+        )
+        grid = grid + 0.3 * random.normal(size=grid.shape)
+        if label >= 0:
+            grid[: random.integers(3)] = random.normal(size=DIMENSION)  # a caption
+        embedding = grid.mean(axis=(0, 1)) * 8 + common
+        embedding = (embedding / np.linalg.norm(embedding)).astype(np.float32)
+        looks: Patches | None = np.clip(grid * 30, -127, 127).astype(np.int8) if patches else None
+        items.append((embedding, Beside(looks, f"{number}", f"author {number % 7}"), label))
+    random.shuffle(items)  # type: ignore[arg-type]
+    return items
+
+
+def fed(clusterer: VerifiedClusterer, items: list[Item]) -> tuple[list[int], list[ClusterEvent]]:
+    """Clusters on arrival, and what became of clusters."""
+    arrival, events = [], []
+    for embedding, beside, _ in items:
+        arrival.append(clusterer.learn(embedding, beside).id)
+        events += clusterer.events()
+    return arrival, events
+
+
+def final(arrival: list[int], events: list[ClusterEvent]) -> list[int]:
+    merges = Merges(it for it in events if it.kind == "merge")
+    return [merges.resolve(it) for it in arrival]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_templates_are_found_and_strangers_stay_alone(seed: int) -> None:
+    items = stream(12, 8, 200, seed)
+    clusters = final(*fed(VerifiedClusterer(), items))
+    labels = [label for *_, label in items]
+    alone = [it for it, label in zip(clusters, labels, strict=True) if label < 0]
+    assert sum(clusters.count(it) > 1 for it in alone) <= 0.02 * len(alone)
+    together = [[it for it, label in zip(clusters, labels, strict=True) if label == template] for template in range(12)]
+    assert np.mean([max(map(found.count, found)) / len(found) for found in together]) > 0.9
+
+
+def test_a_cluster_is_born_with_its_second_post() -> None:
+    items = stream(4, 6, 60)
+    arrival, events = fed(VerifiedClusterer(), items)
+    born = [event.cluster for event in events if event.kind == "birth"]
+    assert len(born) == len(set(born))
+    merged = {event.cluster for event in events if event.kind == "merge"}
+    several = {it for it in arrival if arrival.count(it) > 1}
+    assert several <= set(born)
+    assert set(born) <= several | merged | {event.into for event in events}
+
+
+def test_ids_are_new_and_begin_where_they_may() -> None:
+    clusterer = VerifiedClusterer()
+    clusterer.begin_above(99)
+    arrival, _ = fed(clusterer, stream(2, 3, 20))
+    firsts = list(dict.fromkeys(arrival))
+    assert min(firsts) == 100
+    assert firsts == sorted(firsts)
+
+
+@pytest.mark.parametrize("in_files", [True, False])
+def test_one_that_is_restored_goes_on_as_one_that_did_not_stop(in_files: bool, tmp_path: Path) -> None:
+    items = stream(10, 12, 300)
+
+    def made(name: str) -> VerifiedClusterer:
+        clusterer = VerifiedClusterer(capacity=330)
+        if in_files:
+            clusterer.keep_rows_below(tmp_path / name)
+        return clusterer
+
+    whole, stopped = made("whole"), made("stopped")
+    for start in range(0, len(items), 30):
+        some = items[start : start + 30]
+        assert fed(whole, some) == fed(stopped, some)
+        state = pickle.loads(pickle.dumps(stopped.state()))
+        assert is_plain(state)
+        fed(stopped, stream(1, 5, 20, seed=start))  # is lost: the snapshot is older
+        stopped = made("stopped")
+        stopped.restore(state)
+    assert whole.count() == stopped.count()
+
+
+def test_a_snapshot_holds_no_exemplars_that_are_in_files(tmp_path: Path) -> None:
+    clusterer = VerifiedClusterer()
+    clusterer.keep_rows_below(tmp_path)
+    fed(clusterer, stream(1, 2, 400))
+    inline = VerifiedClusterer()
+    fed(inline, stream(1, 2, 400))
+    assert len(pickle.dumps(clusterer.state())) < 0.3 * len(pickle.dumps(inline.state()))
+    with pytest.raises(WorldError, match="set MEMEWAX_CLUSTER_LOG"):
+        VerifiedClusterer().restore(clusterer.state())
+
+
+def test_memory_is_bounded_and_clusters_outlive_strangers() -> None:
+    clusterer = VerifiedClusterer(capacity=150)
+    before = fed(clusterer, stream(5, 6, 20, seed=1))
+    fed(clusterer, stream(0, 0, 400, seed=2))
+    assert len(clusterer.state()["gallery"]["clusters"]) <= 150
+    known = final(*before)
+    again, _ = fed(clusterer, stream(5, 6, 0, seed=1))
+    assert np.mean([it in known for it in again]) > 0.8
+
+
+def test_without_patches_embeddings_alone_decide() -> None:
+    items = stream(6, 10, 150, patches=False)
+    clusters = final(*fed(VerifiedClusterer(), items))
+    alone = [it for it, (*_, label) in zip(clusters, items, strict=True) if label < 0]
+    assert sum(clusters.count(it) > 1 for it in alone) <= 0.1 * len(alone)
+    assert len({it for it in clusters if clusters.count(it) > 3}) >= 2
+
+
+def test_a_copy_goes_where_its_original_is() -> None:
+    clusterer = VerifiedClusterer()
+    arrival, _ = fed(clusterer, stream(3, 4, 40))
+    (embedding, beside, _), *_ = stream(0, 0, 1, seed=9)
+    assert clusterer.learn(embedding, beside, cluster=arrival[5]).id == arrival[5]
+    assert ClusterEvent("birth", arrival[5]) in clusterer.events() or arrival.count(arrival[5]) > 1
+
+
+def test_a_cluster_that_went_comes_back_with_a_copy() -> None:
+    clusterer = VerifiedClusterer(capacity=40)
+    items = stream(1, 6, 0)
+    (first, *_), events = fed(clusterer, items)
+    for _, beside, _ in items:
+        clusterer.forget_post(beside.post)
+    assert clusterer.count() == 0
+    fed(clusterer, stream(0, 0, 30, seed=3))
+    assert clusterer.learn(items[0][0], items[0][1], cluster=first).id == first
+    assert ClusterEvent("revive", first) in clusterer.events()
+    assert events
+
+
+def test_somebody_who_looked_merges_and_splits_for_good() -> None:
+    clusterer = VerifiedClusterer()
+    items = stream(2, 10, 60)
+    found = final(*fed(clusterer, items))
+    one, other = sorted(max({it for it, (*_, label) in zip(found, items, strict=True) if label == template}, key=found.count) for template in (0, 1))  # fmt: skip
+    clusterer.merge(one, other)
+    assert clusterer.events() == [ClusterEvent("merge", other, one)]
+    posts = tuple(beside.post for _, beside, label in items if label == 1)
+    new = clusterer.split(posts)
+    assert new is not None
+    assert clusterer.events() == [ClusterEvent("split", one, new, posts)]
+    _, events = fed(clusterer, stream(2, 10, 60))
+    assert not [event for event in events if {event.cluster, event.into} == {one, new}]
+    assert clusterer.split(("nobody",)) is None
+
+
+def test_what_an_author_posted_is_forgotten() -> None:
+    clusterer = VerifiedClusterer()
+    items = stream(3, 8, 60)
+    fed(clusterer, items)
+    before = len(clusterer.state()["gallery"]["clusters"])
+    clusterer.forget_author("author 3")
+    after = len(clusterer.state()["gallery"]["clusters"])
+    assert 0 < before - after <= sum(beside.author == "author 3" for _, beside, _ in items)
+
+
+@pytest.mark.parametrize("bad", [np.full(DIMENSION, np.nan, np.float32), np.ones(3, np.float32)])
+def test_a_bad_embedding_changes_nothing(bad: Any) -> None:
+    clusterer = VerifiedClusterer()
+    fed(clusterer, stream(2, 4, 20))
+    before = pickle.dumps(clusterer.state())
+    with pytest.raises(BadRecordError):
+        clusterer.learn(bad)
+    assert pickle.dumps(clusterer.state()) == before

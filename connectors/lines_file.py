@@ -1,6 +1,7 @@
 """A file of JSON Lines, as an address."""
 
 from pathlib import Path
+from typing import Self
 
 from connectors.endpoint import SinkOptions, SourceOptions
 from connectors.local import FileSettings, LocalFile
@@ -15,7 +16,14 @@ class LinesFile(LocalFile[FileSettings]):
     reads = "a .jsonl file"
     takes_messages = "a .jsonl file"
     lag_unit = "bytes"
-    endings = ENDINGS
+    endings = (*ENDINGS, *(f"{ending}{packed}" for ending in ENDINGS for packed in (".gz", ".zst", ".bz2", ".xz")))
+    """Packed ones too, of which the source says that they are to be unpacked."""
+
+    @classmethod
+    def of(cls, address: str) -> Self | None:
+        """The file; a packed one only where it is there, so that none is written."""
+        found = super().of(address)
+        return found if found is None or address.endswith(ENDINGS) or found.path.is_file() else None
 
     @property
     def stem(self) -> Path:

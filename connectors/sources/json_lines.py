@@ -15,6 +15,7 @@ import orjson
 
 from connectors.part_names import is_moved, part_name
 from connectors.sources.parse import MAX_BYTES
+from connectors.sources.picture_folder import SUFFIXES
 from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit
 from core.errors import SettingsError, WorldError
 from core.records import Message
@@ -25,9 +26,47 @@ _HEAD_BYTES: Final = 4096
 """Of the beginning of a file, by which it is known again."""
 
 
+_PACKED: Final = {
+    b"\x1f\x8b": "packed with gzip: unpack it with gunzip",
+    b"PK\x03\x04": "a ZIP archive: unpack it",
+    b"\x28\xb5\x2f\xfd": "packed with zstd: unpack it with unzstd",
+    b"BZh": "packed with bzip2: unpack it with bunzip2",
+    b"\xfd7zXZ\x00": "packed with xz: unpack it with unxz",
+    b"\xff\xfe": "UTF-16: convert it with iconv -f UTF-16 -t UTF-8",
+    b"\xfe\xff": "UTF-16: convert it with iconv -f UTF-16 -t UTF-8",
+}
+"""What a file begins with that holds no lines of JSON as it is."""
+
+
 def holds_files(folder: Path) -> bool:
-    """Whether there is a file of JSON Lines somewhere below `folder`."""
-    return any(path.name.endswith(ENDINGS) for path in folder.rglob("*"))
+    """Whether there is a file of posts somewhere below `folder`."""
+    return any(not _is_sidecar(path) for path in folder.rglob("*") if path.name.endswith(ENDINGS))
+
+
+def check_form(path: Path) -> None:
+    """Raise `WorldError` where a file is packed, in another encoding, or one value over many lines."""
+    with _opened(path) as file:
+        line = file.readline(MAX_BYTES + 1)
+    told = next((told for beginning, told in _PACKED.items() if line.startswith(beginning)), None)
+    text = line.removeprefix(BOM_UTF8).strip()
+    if text in {b"[", b"{"} or (text.startswith(b"[") and len(line) > MAX_BYTES):
+        told = "one value over many lines, or too long a one: make a line of each post with jq -c '.[]' FILE"
+    if told is not None:
+        raise WorldError(f"{path} is {told}; expected is JSON Lines in UTF-8, a post a line")
+
+
+def _is_sidecar(path: Path) -> bool:
+    """Whether a JSON file tells of a picture beside it, as download tools write them, and is no post."""
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    pieces = path.name.split(".")
+    names = [".".join(pieces[:length]) for length in range(2, len(pieces))]
+    pictures = [path.with_name(it) for it in names if Path(it).suffix.lower() in SUFFIXES]
+    pictures += [path.with_suffix(suffix) for suffix in SUFFIXES]
+    if not any(it.is_file() for it in pictures):
+        return False
+    with _opened(path) as file:
+        return b'"global_id"' not in file.read(2**16)
 
 
 class JsonLines(PlacedSource):
@@ -57,8 +96,12 @@ class JsonLines(PlacedSource):
         if not self._path.is_dir():
             if not self._path.is_file():
                 raise WorldError(f"no such file: {self._path}")
+            check_form(self._path)
             return [self._place(self._path, self._parts)]
-        files = sorted(path for path in self._path.rglob("*") if path.name.endswith(ENDINGS) and path.is_file())
+        found = (path for path in self._path.rglob("*") if path.name.endswith(ENDINGS) and path.is_file())
+        files = sorted(path for path in found if not _is_sidecar(path))
+        for path in files:
+            check_form(path)
         if not files:
             raise WorldError(f"no {', '.join(ENDINGS)} file and no picture in {self._path}")
         return [self._place(path, 1) for path in files]

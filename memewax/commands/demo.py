@@ -24,8 +24,13 @@ _MADE: Final = (
     "store",
     "recovery",
     "index.html",
+    "demo.json",
 )
 """What a demo leaves in its folder."""
+_NOTE: Final = "demo.json"
+"""What was made, by name."""
+_WRITTEN: Final = frozenset({"records.jsonl", "dead-letters.jsonl", "store", "recovery", "index.html", _NOTE})
+"""What the flow and the page write beside what is made."""
 _TO: Final = "Folder for posts, store and page; an earlier demo in it is replaced."
 
 
@@ -44,6 +49,7 @@ def demo(
     console = Console(file=sys.stderr, highlight=False)
     console.print(f"memewax: making posts in {to}")
     posts = make_posts(to)
+    _take_note(to)
     records, letters = to / "records.jsonl", to / "dead-letters.jsonl"
     overrides: dict[str, Any] = {
         "retry_wait_seconds": 0.0,  # its broken pictures stay so
@@ -94,6 +100,8 @@ def _clear(folder: Path) -> None:
     if others := found - set(_MADE):
         named = ", ".join(sorted(others)[:3])
         raise WorldError(f"{folder} holds other things than a demo ({named}): name another folder with --to")
+    if found:
+        _check_own(folder)
     try:
         for name in found:
             path = folder / name
@@ -101,6 +109,25 @@ def _clear(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorldError(f"{error.filename}: {error.strerror}") from None
+
+
+def _take_note(folder: Path) -> None:
+    """Keep the names and sizes of what was made, so that nothing else is ever deleted."""
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    (folder / _NOTE).write_bytes(orjson.dumps(sizes))
+
+
+def _check_own(folder: Path) -> None:
+    """Raise `WorldError` where a folder holds what no demo made, by the note that each leaves."""
+    try:
+        sizes = orjson.loads((folder / _NOTE).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        raise WorldError(f"{folder} holds what no demo made: name another folder with --to, or empty it") from None
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        is_written = name.partition("/")[0] in _WRITTEN
+        if path.is_file() and not is_written and sizes.get(name) != path.stat().st_size:
+            raise WorldError(f"{path} was not made by a demo, or was changed since: move it away, it would be deleted")
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -358,3 +358,12 @@ def test_a_run_that_can_use_nothing_ends_with_3_and_one_of_nothing_with_0(memewa
 def test_times_without_an_end_are_refused(memewax: Memewax) -> None:
     assert memewax("run", "--snapshot-interval", "inf").code == 2
     assert memewax("clusters", "list", "--hours", "1e9").code == 2
+
+
+def test_a_demo_deletes_nothing_that_it_did_not_make(memewax: Memewax, tmp_path: Path) -> None:
+    mine = tmp_path / "mydata"
+    (mine / "pictures").mkdir(parents=True)
+    (mine / "posts.jsonl").write_text("mine")
+    done = memewax("demo", "--to", "mydata")
+    assert (done.code, (mine / "posts.jsonl").read_text()) == (3, "mine")
+    assert "holds what no demo made" in done.err

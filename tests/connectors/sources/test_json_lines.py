@@ -1,5 +1,6 @@
 """Files of lines, dealt to parts in blocks."""
 
+import gzip
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -278,3 +279,41 @@ def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
     (tmp_path / "a\udcff.jsonl").write_bytes(b"one\n")
     with pytest.raises(WorldError, match="UTF-8"):
         source(tmp_path).parts()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (gzip.compress(b'{"global_id": "1"}\n'), "gunzip"),
+        ('{"global_id": "1"}\n'.encode("utf-16"), "iconv"),
+        (b'[\n  {"global_id": "1"}\n]\n', "jq -c"),
+        (b'{\n  "global_id": "1"\n}\n', "jq -c"),
+    ],
+)
+def test_what_is_no_json_lines_is_told_with_what_to_do(content: bytes, told: str, path: Path) -> None:
+    path.write_bytes(content)
+    with pytest.raises(WorldError, match=told):
+        source(path).parts()
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_post(path: Path) -> None:
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n{"a": 2}\n')
+    assert values(units(first_of(source(path)))) == [b'{"a": 1}', b'{"a": 2}']
+
+
+def test_a_last_line_that_is_half_written_is_read_when_it_is_whole(path: Path) -> None:
+    path.write_bytes(b'{"a": 1}\n{"a": ')
+    (unit,) = units(first_of(source(path)))
+    assert values([unit]) == [b'{"a": 1}']
+    with path.open("ab") as out:
+        out.write(b"2}")
+    assert values(units(source(path).open(f"{path}#0", unit.resume))) == [b'{"a": 2}']
+
+
+@pytest.mark.parametrize("name", ["a.png.json", "a.json", "a.png.supplemental-metadata.json"])
+def test_what_tells_of_a_picture_beside_it_is_no_file_of_posts(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / name).write_bytes(b'{\n  "title": "x"\n}')
+    assert not holds_files(tmp_path)
+    (tmp_path / name).write_bytes(b'{"global_id": "1", "url": "a.png"}\n')
+    assert holds_files(tmp_path)

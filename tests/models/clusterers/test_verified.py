@@ -130,7 +130,7 @@ def test_memory_is_bounded_and_clusters_outlive_strangers() -> None:
 
 
 def test_without_patches_embeddings_alone_decide() -> None:
-    items = stream(6, 10, 150, patches=False)
+    items = stream(6, 20, 200, patches=False)
     clusters = final(*fed(VerifiedClusterer(), items))
     alone = [it for it, (*_, label) in zip(clusters, items, strict=True) if label < 0]
     assert sum(clusters.count(it) > 1 for it in alone) <= 0.1 * len(alone)
@@ -146,16 +146,18 @@ def test_a_copy_goes_where_its_original_is() -> None:
 
 
 def test_a_cluster_that_went_comes_back_with_a_copy() -> None:
-    clusterer = VerifiedClusterer(capacity=40)
-    items = stream(1, 6, 0)
-    (first, *_), events = fed(clusterer, items)
+    clusterer = VerifiedClusterer()
+    items = stream(1, 6, 30)
+    arrival, events = fed(clusterer, items)
+    (place, *_) = (place for place, (*_, label) in enumerate(items) if label == 0)
+    first = final(arrival, events)[place]
     for _, beside, _ in items:
         clusterer.forget_post(beside.post)
     assert clusterer.count() == 0
+    assert ClusterEvent("retire", first) in clusterer.events()
     fed(clusterer, stream(0, 0, 30, seed=3))
-    assert clusterer.learn(items[0][0], items[0][1], cluster=first).id == first
+    assert clusterer.learn(items[place][0], items[place][1], cluster=first).id == first
     assert ClusterEvent("revive", first) in clusterer.events()
-    assert events
 
 
 def test_somebody_who_looked_merges_and_splits_for_good() -> None:

@@ -54,7 +54,7 @@ _FREED: Final = 0.05
 class VerifiedParameters:
     """What can be chosen; limits are in deviations above what chance makes (see `Background`)."""
 
-    join: float = 5.3
+    join: float = 5.6
     """A post and its nearest exemplar are of one cluster above this,"""
     join_plain: float = 1.8
     """or this where there is no second look,"""

@@ -44,7 +44,7 @@ def test_another_number_of_shards(posts: Posts, folder: Path, before: int, now: 
 def test_another_clusterer(posts: Posts, folder: Path) -> None:
     flow = stopped(folder, posts)
     flow.settings["clusterer"] = "dbstream"
-    assert "clusters of relevant, not of dbstream: set MEMEWAX_CLUSTERER=relevant" in refused(flow)
+    assert "clusters of verified, not of dbstream: set MEMEWAX_CLUSTERER=verified" in refused(flow)
 
 
 @pytest.mark.parametrize("settings", [{}, {"clusterer": "dbstream"}, {"cluster_shards": 2}])

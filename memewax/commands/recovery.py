@@ -1,8 +1,9 @@
 """The folder of snapshots of a flow: made whole or not at all, and used by one run at a time."""
 
+import sqlite3
 import stat
 import tempfile
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ def is_known(folder: Path, place: Endpoint[Any]) -> bool:
 
 def prepare_recovery(folder: Path) -> None:
     """Initialise a recovery folder where it is none yet, and migrate one of an older version."""
-    if any(folder.glob("part-*.sqlite3")):
+    if any(folder.glob("part-*.sqlite3")) and not _is_half_made(folder):
         check_recovery(folder)
         if is_old(folder):
             with alone(folder):
@@ -54,6 +55,21 @@ def prepare_recovery(folder: Path) -> None:
                 part.replace(folder / part.name)
     except OSError as error:
         raise WorldError(f"{folder}: {error.strerror}") from None
+
+
+def _is_half_made(folder: Path) -> bool:
+    """Whether it was being prepared when the process ended: the part that comes last is missing, and no flow ran."""
+    if is_prepared(folder):
+        return False
+    try:
+        return not any(_was_used(part) for part in folder.glob("part-*.sqlite3"))
+    except sqlite3.Error:
+        return False  # what is broken, `check_recovery` says
+
+
+def _was_used(part: Path) -> bool:
+    with closing(sqlite3.connect(f"file:{part}?mode=ro", uri=True)) as database:
+        return database.execute("SELECT 1 FROM exs LIMIT 1").fetchone() is not None
 
 
 def alone(folder: Path) -> AbstractContextManager[int]:

@@ -68,7 +68,7 @@ def _is_half_made(folder: Path) -> bool:
 
 
 def _was_used(part: Path) -> bool:
-    with closing(sqlite3.connect(f"file:{part}?mode=ro", uri=True)) as database:
+    with closing(sqlite3.connect(f"file:{part}?mode=rw", uri=True)) as database:
         return database.execute("SELECT 1 FROM exs LIMIT 1").fetchone() is not None
 
 

@@ -28,7 +28,7 @@ _AGO: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SUFFIX: Final = ".dead-letters.jsonl"
 
 From = Annotated[
-    str | None, typer.Option("--from", help="File or topic of the letters; by default STORE.dead-letters.jsonl.")
+    str | None, typer.Option("--from", help="File or topic of the letters; by default the file beside the store.")
 ]
 LetterStore = Annotated[
     Path | None,

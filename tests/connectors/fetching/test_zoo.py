@@ -67,7 +67,7 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def fetcher(folder: Path) -> Fetching:
-    return fetching(Settings(source=str(folder / "posts.jsonl"), fetch_allow=("127.0.0.1",)))
+    return fetching(Settings(fetch_folder=folder, fetch_allow=("127.0.0.1",)))
 
 
 @pytest.fixture(scope="module", params=["folder", "web"])

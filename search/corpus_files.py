@@ -94,12 +94,7 @@ def _lines(stream: IO[bytes]) -> Iterator[FileRow]:
             continue
         if not line.strip():
             continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            yield FileRow(number, None, f"not JSON in UTF-8: {error}", line)
-        else:
-            yield _checked(number, row, line)
+        yield _parsed(number, line)
 
 
 def _array(stream: IO[bytes]) -> Iterator[FileRow]:
@@ -111,13 +106,16 @@ def _array(stream: IO[bytes]) -> Iterator[FileRow]:
             if size > _MAX_LINE:
                 yield FileRow(number, None, f"the element is longer than {_MAX_LINE} bytes", data)
                 continue
-            try:
-                row = orjson.loads(data)
-            except orjson.JSONDecodeError as error:
-                yield FileRow(number, None, f"not JSON in UTF-8: {error}", data)
-            else:
-                yield _checked(number, row, data)
+            yield _parsed(number, data)
     splitter.end()
+
+
+def _parsed(number: int, raw: bytes) -> FileRow:
+    try:
+        row = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return FileRow(number, None, f"not JSON in UTF-8: {error}", raw)
+    return _checked(number, row, raw)
 
 
 def _checked(number: int, row: Any, raw: bytes) -> FileRow:

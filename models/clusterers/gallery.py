@@ -1,6 +1,7 @@
 """The exemplars of a stream in arrays of bounded length, and the search for those that look like a picture."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -41,6 +42,7 @@ def quantised(embedding: Vector) -> tuple[NDArray[np.int8], np.float32]:
     return np.rint(embedding / scale).astype(np.int8), scale
 
 
+@cache
 def row_type(dimension: int) -> np.dtype[np.void]:
     """What of an exemplar never changes, as a record of bytes."""
     return np.dtype(

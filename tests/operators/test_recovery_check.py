@@ -25,11 +25,19 @@ def mixed(folder: Path) -> None:
         database.execute("UPDATE parts SET part_count = 9")
 
 
+def without_the_first(folder: Path) -> None:
+    """A flow ran; without its first part a folder that none ran in is half made, and made anew."""
+    for part in folder.glob("part-*.sqlite3"):
+        with closing(sqlite3.connect(part)) as database, database:
+            database.execute("INSERT INTO exs (ex_num, worker_count, resume_epoch) VALUES (0, 1, 1)")
+    (folder / "part-0.sqlite3").unlink()
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "cannot be read": lambda folder: (folder / "part-2.sqlite3").write_bytes(b"no database" * 500),
     "part-2.sqlite3 is a database, but": lambda folder: (folder / "part-2.sqlite3").write_bytes(b""),
     "lacks part-3.sqlite3": lambda folder: (folder / "part-3.sqlite3").unlink(),
-    "lacks part-0.sqlite3": lambda folder: (folder / "part-0.sqlite3").unlink(),
+    "lacks part-0.sqlite3": without_the_first,
     "but no part of a recovery folder": foreign,
     "parts of several": mixed,
     "written by everyone": lambda folder: folder.chmod(0o777),

@@ -99,6 +99,20 @@ def test_files_that_documents_link_to_exist() -> None:
             assert "://" in target or (ROOT / document).parent.joinpath(target).exists(), f"{document}: {target}"
 
 
+NAMED_TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
+
+
+def test_each_guarantee_names_a_test_that_exists() -> None:
+    rows = [it for it in (ROOT / "docs/guarantees.md").read_text().splitlines() if it.startswith("|")]
+    promises = [it for it in rows if not it.startswith("|---") and not it.endswith("| test |")]
+    assert len(promises) > 40
+    for promise in promises:
+        named = NAMED_TEST.findall(promise.rpartition(" | ")[2])
+        assert named, promise
+        for path, name in named:
+            assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
 def test_the_manifests_name_each_other_rightly() -> None:
     parts = list(yaml.safe_load_all((ROOT / "k8s/memes.yaml").read_text()))
     by_kind = {part["kind"]: part for part in parts}

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import pytest
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
@@ -168,6 +169,21 @@ def test_a_crash_over_several_sources_changes_nothing(
         check_outputs(flow, few)
         assert outcomes(flow.rows()) == outcomes(uncrashed.rows())
         number += step
+
+
+def test_a_crash_doubles_no_cluster_event(few: Posts, tmp_path: Path) -> None:
+    def told(name: str, number: int) -> list[dict[str, Any]]:
+        events = tmp_path / name / "events.jsonl"
+        flow = Flow(tmp_path / name, few.path, cluster_events=str(events))
+        with crash_at(WRITE, number, done=True), suppress(BytewaxRuntimeError, CrashError):
+            run(flow)
+        run(flow)
+        return [{**orjson.loads(line), "time": None} for line in events.read_bytes().splitlines()]
+
+    whole = told("whole", 10**9)
+    assert len(whole) >= 3
+    for number in range(2, 9):
+        assert told(str(number), number) == whole
 
 
 def test_a_source_may_come_and_another_may_go_and_sinks_may_change_places(few: Posts, tmp_path: Path) -> None:

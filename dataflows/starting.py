@@ -21,6 +21,7 @@ from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
 from operators.first_ids import ids_above
+from operators.model_check import check_models
 from operators.recovery_check import check_recovery
 from operators.recovery_migration import migrate, named_folder
 
@@ -36,7 +37,9 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], int], Da
     def built(settings: Settings, models: Models) -> Dataflow:
         clusterer = make_clusterer(settings)  # what is wrong with its parameters is said now
         stores = [it.path for it in Destinations.of(settings).sinks if it.takes_rows and it.path is not None]
-        above = ids_above(stores, recovery_named(sys.argv[1:], os.environ), clusterer.begin_above)
+        recovery = recovery_named(sys.argv[1:], os.environ)
+        check_models(stores, recovery, models.embedders)
+        above = ids_above(stores, recovery, clusterer.begin_above)
         return build(settings, models, partial(make_clusterer, settings), above)
 
     def writes(settings: Settings) -> Mapping[Path, str]:

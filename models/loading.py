@@ -64,6 +64,11 @@ class Models:
         """Length of the vectors of each stage whose answers are vectors."""
         return {name: it.dimension for name, it in self._by_stage.items() if isinstance(it, Embedder)}
 
+    @property
+    def embedders(self) -> dict[str, str]:
+        """Name of the model of each stage whose answers are vectors."""
+        return {name: it.name for name, it in self._by_stage.items() if isinstance(it, Embedder)}
+
 
 def load_models(settings: ModelSettings) -> Models:
     """Load the models of all stages, once a process.

@@ -6,7 +6,6 @@ from typing import Final, Self
 
 from core.records import Vector
 from models.base import Embedder
-from models.hashes import sha256_of_all
 from models.model_cache import cache_of, kept
 from models.model_settings import CacheSettings, TextSettings
 from models.runtime import Runtime
@@ -52,9 +51,7 @@ def graph_folder(weights: Weights, settings: CacheSettings, runtime: Runtime) ->
 
         export(weights, draft, runtime)
 
-    # How tokens are made and pooled stands beside the tensors, whose hash is in the label.
-    described = sha256_of_all(weights.path, sorted(weights.path.rglob("*.json")))[:8]
-    folder = cache_of(settings) / f"{weights.label.replace('/', '--')}-{described}-graph-{_VERSION}"
+    folder = cache_of(settings) / f"{weights.label.replace('/', '--')}-graph-{_VERSION}"
     return kept(
         folder, (GRAPH, TOKENIZER), write, what=f"the graph of {weights.id}", megabytes=weights.size // 10**6 + 1
     )

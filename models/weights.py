@@ -27,6 +27,20 @@ Origin = Literal["setting", "cache", "wheel", "hub"]
 ORDER: Final[tuple[Origin, ...]] = ("setting", "cache", "wheel", "hub")
 
 _TENSORS = ("model*.safetensors", "pytorch_model*.bin")
+_PREPARATION = (
+    "config.json",
+    "preprocessor_config.json",
+    "modules.json",
+    "[0-9]*_*/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "*.model",
+)
+"""Files that say how inputs become tensors and tensors the answer. What else lies beside them is no part of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,8 @@ class Weights:
     """Bytes of the files of weights."""
     sha256: str
     """Of the file of weights; of several, the hash of their list (`models.hashes`)."""
+    preparation: str
+    """SHA-256 of the files that say how inputs are prepared; empty where there are none beside the weights."""
     licence: str
     source: str
     dimension: int | None = None
@@ -51,8 +67,8 @@ class Weights:
 
     @property
     def label(self) -> str:
-        """Short name for a record: `dinov2-small@1a2b3c4d`."""
-        return f"{self.id}@{self.sha256[:8]}"
+        """Short name for a record, which ends in the model's identity: `dinov2-small@1a2b3c4d.5e6f7a8b`."""
+        return ".".join([f"{self.id}@{self.sha256[:8]}", *filter(None, [self.preparation[:8]])])
 
 
 def image_weights(settings: ImageSettings) -> Weights:
@@ -166,6 +182,8 @@ def _described(wanted: _Wanted, origin: Origin, folder: Path) -> Weights:
     if not files:
         raise WeightsError(f"{folder} holds no weights for {wanted.name}")
     facts = wanted.facts
+    of_tensors = files == _tensors(folder)
+    prepared = [file for pattern in _PREPARATION for file in folder.glob(pattern)] if of_tensors else []
     return Weights(
         stage=wanted.stage,
         id=Path(wanted.name).name if origin == "setting" else wanted.name,
@@ -173,6 +191,7 @@ def _described(wanted: _Wanted, origin: Origin, folder: Path) -> Weights:
         path=folder,
         size=sum(file.stat().st_size for file in files),
         sha256=sha256_of_all(folder, files),
+        preparation=sha256_of_all(folder, prepared) if prepared else "",
         licence=facts.licence if facts else "see the model's card",
         source=facts.source if facts else wanted.name,
         dimension=facts.dimension if facts else None,

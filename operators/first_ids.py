@@ -1,11 +1,9 @@
 """Above which id the clusters of a run begin: an id is for life in each store that the run writes."""
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from core.errors import WorldError
-from operators.recovery_places import states_in
+from operators.recovery_places import has_snapshots
 
 
 def ids_above(stores: Sequence[Path], recovery: Path | None, accept: Callable[[int], None]) -> int:
@@ -23,12 +21,5 @@ def ids_above(stores: Sequence[Path], recovery: Path | None, accept: Callable[[i
         return -1
     from connectors.store.cluster_ids import begin, identity_of  # late, since it brings the store
 
-    identity, goes_on = identity_of(recovery), recovery is not None and _has_snapshots(recovery)
+    identity, goes_on = identity_of(recovery), recovery is not None and has_snapshots(recovery)
     return max(begin(store, identity, goes_on=goes_on, accept=accept) for store in stores)
-
-
-def _has_snapshots(recovery: Path) -> bool:
-    try:
-        return any(states_in(part) for part in recovery.glob("part-*.sqlite3"))
-    except sqlite3.Error as error:
-        raise WorldError(f"{recovery} cannot be read: {error}") from None

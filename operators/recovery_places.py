@@ -18,6 +18,8 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
+from core.errors import WorldError
+
 StepState = tuple[str, str]
 """The id of a nested step, as `memes.join.wait`, and the key of a state that it has."""
 
@@ -50,6 +52,14 @@ def states_in(part: Path) -> set[StepState]:
     """List the states that a part of a recovery folder keeps."""
     with closing(sqlite3.connect(part)) as database:
         return set(database.execute("SELECT DISTINCT step_id, state_key FROM snaps"))
+
+
+def has_snapshots(folder: Path) -> bool:
+    """Whether a flow has taken a snapshot in a recovery folder; raises `WorldError` where it cannot be read."""
+    try:
+        return any(states_in(part) for part in parts_of(folder))
+    except sqlite3.Error as error:
+        raise WorldError(f"{folder} cannot be read: {error}") from None
 
 
 class _Kept(StatefulBatchLogic[None, None, int]):

@@ -13,6 +13,7 @@ from core.errors import BadRecordError, WeightsError
 from core.records import Failed, Pixels, Vector
 from core.telemetry import STEP_ERRORS, log, step
 from models.base import Embedder
+from models.identity import is_same
 from models.loading import load_image, load_text
 from models.runtime import Runtime
 from search.answer import Answer
@@ -155,7 +156,7 @@ def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorp
 
 def _misfit(it: EmbeddedQuery, corpus: Corpus) -> Failed | None:
     """Why the vector cannot be compared with those of the corpus."""
-    if it.model and corpus.model and it.model != corpus.model:
+    if not is_same(it.model, corpus.model):
         reason = f"corpus {corpus.name!r} was embedded by {corpus.model}, and here is {it.model}: choose the same model"
     elif isinstance(it.vector, Failed) or it.vector.size == corpus.dimension:
         return None

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from connectors.store.store_folder import READ_ERRORS, read_latest
 from core.errors import WorldError, first_line
+from models.identity import is_same
 from search.corpus_layout import layout_of, vectors_of
 from search.corpus_store import beside, identity, made_id, open_table
 from search.index_choice import IndexChoice
@@ -116,7 +117,7 @@ class Corpus:
             return 0
         self._index = self._choice.suited(self._index)
         self.model = self.model or self._layout.model(self._table)
-        if self._projection is not None and self.model and self._projection.model != self.model:
+        if self._projection is not None and not is_same(self._projection.model, self.model):
             raise WorldError(
                 f"the reduction {self._projection.name} of {self.name!r} was made for {self._projection.model} and the "
                 f"corpus holds vectors of {self.model}: make it anew by `memewax corpus reduce`"

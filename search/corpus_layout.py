@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from connectors.store.stored_models import model_of
 from core.times import time_or_none
 from search.vector_index import FloatMatrix
 
@@ -127,8 +128,7 @@ class PostsLayout(Layout):
 
     def model(self, table: Any) -> str:
         """The model of the vectors, as one of the rows tells it."""
-        rows = table.search().where(f"{self.vector} IS NOT NULL").select(["models"]).limit(1).to_list()
-        return str((rows[0]["models"] or {}).get(self.side) or "") if rows else ""
+        return model_of(table, self.vector, self.side)
 
 
 def layout_of(name: str, vectors: str | None) -> Layout:

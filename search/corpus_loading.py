@@ -116,8 +116,8 @@ class Loader:
             created=created,
             language=draft.language,
             metadata=orjson.dumps(metadata).decode(),
-            text_hash=blake(self._model.name, draft.text),
-            row_hash=blake(self._model.name, hashed),
+            text_hash=blake(self._table.model, draft.text),
+            row_hash=blake(self._table.model, hashed),
         )
 
     def _write(self, chunk: list[tuple[FileRow, CorpusRow]], known: dict[str, Hashes], dead_letters: Path) -> None:

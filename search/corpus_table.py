@@ -16,6 +16,7 @@ from connectors.store.store_folder import opened
 from core.errors import SettingsError, WorldError
 from core.locks import locked
 from core.records import Vector
+from models.identity import is_same
 from search.corpus_layout import MODEL_KEY, NO_CORPORA, POSTS, corpus_schema
 from search.corpus_store import beside, open_table
 
@@ -52,7 +53,9 @@ class CorpusTable(KeyedTable):
         """Open or make it; raises `WorldError` where it holds vectors of another model."""
         super().__init__(store, name, "id", corpus_schema(dimension, model))
         found = (self.schema.metadata or {}).get(MODEL_KEY.encode(), b"").decode()
-        if found != model or self.schema.field("vector").type.list_size != dimension:
+        self.model = found
+        """Its name as it was when the corpus was made."""
+        if not is_same(found, model) or self.schema.field("vector").type.list_size != dimension:
             raise WorldError(
                 f"the corpus {name!r} was embedded by {found} and not by {model}: set MEMEWAX_TEXT_MODEL to that one, "
                 f"or make it anew after `memewax corpus drop --name {name}`"

@@ -118,7 +118,7 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
             Column(
                 "models",
                 Struct(dict.fromkeys(names, _TEXT)),
-                "The model of each stage",
+                "The model of each stage: its name, and the hash of its weights and of how inputs are prepared",
                 nullable=False,
                 schema={**_BY_STAGE, "additionalProperties": {"type": "string"}},
             ),

@@ -14,6 +14,7 @@ from connectors.sources.unpack import read_to
 from connectors.store.cluster_ids import IDENTITY
 from core.errors import WorldError
 from memewax.commands.recovery import alone
+from operators.model_check import FILE as MODELS
 from operators.recovered import keys_of, states_of, steps_in
 from operators.recovery_check import check_recovery
 from operators.recovery_places import parts_of
@@ -96,8 +97,8 @@ def _copied(to: Path, recovery: Path, store: Path | None) -> None:
     """The store comes last: what was written after the snapshots comes again, and is written over."""
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{to.name}.", dir=to.parent) as name:
-            draft = Path(name, "backup")
+        with tempfile.TemporaryDirectory(prefix=f"{to.name}.", dir=to.parent) as around:
+            draft = Path(around, "backup")
             (draft / _RECOVERY).mkdir(parents=True)
             for part in parts_of(recovery):
                 with (
@@ -108,8 +109,9 @@ def _copied(to: Path, recovery: Path, store: Path | None) -> None:
             for beside in _BESIDE:
                 if (recovery / beside).is_dir():
                     shutil.copytree(recovery / beside, draft / _RECOVERY / beside)
-            if (recovery / IDENTITY).is_file():
-                shutil.copy(recovery / IDENTITY, draft / _RECOVERY / IDENTITY)
+            for name in (IDENTITY, MODELS):
+                if (recovery / name).is_file():
+                    shutil.copy(recovery / name, draft / _RECOVERY / name)
             if store is not None:
                 shutil.copytree(store, draft / _STORE)
             draft.rename(to)

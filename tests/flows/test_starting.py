@@ -1,9 +1,13 @@
 """What is wrong with the settings of a flow is said before anything is loaded."""
 
+from pathlib import Path
+
 import pytest
 
+from connectors.store.posts_table import PostStore
 from core import drain
 from dataflows import memes, similarity, starting
+from tests.search.test_corpus import row
 
 
 def no_model(*_: object, **__: object) -> None:
@@ -47,3 +51,21 @@ def test_queries_and_answers_too(
     with pytest.raises(SystemExit, match="2"):
         similarity.flow()
     assert "memewax: " in capsys.readouterr().err
+
+
+def test_a_store_of_another_model_is_refused_and_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "posts.jsonl").touch()
+    PostStore(tmp_path / "store", 8, 8).upsert([row("a", 1)])
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(drain, "on_signals", lambda: None)
+    for name, value in {"SOURCE": "posts.jsonl", "TO": "store", "MODELS": "stand-in"}.items():
+        monkeypatch.setenv(f"MEMEWAX_{name}", value if name == "MODELS" else str(tmp_path / value))
+    with pytest.raises(SystemExit, match="3"):
+        memes.flow()
+    told = f"{tmp_path}/store holds vectors of a embedding model, which cannot be compared with those of stand-in: set"
+    assert told in capsys.readouterr().err
+    assert set(tmp_path.rglob("*")) - {tmp_path / "store.dead-letters.jsonl", tmp_path / "store/posts.lock"} <= set(
+        before
+    )

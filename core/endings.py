@@ -5,22 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from core.causes import known_cause
+
 _MOST_KINDS: Final = 50
 """Kinds of reasons that are told apart; strangers write some of their words."""
 _OTHER: Final = "other reasons"
 _LONGEST: Final = 80
 _SHOWN: Final = 3
-_ADVICE: Final = (
-    (r"not JSON in UTF-8", "each line is a JSON object with global_id and url"),
-    (r"expected a JSON object", "each line is a JSON object with global_id and url"),
-    (r"(global_id|url) is missing", "each post needs global_id and url"),
-    (r"no such file", "a path counts from the folder of the source: MEMEWAX_FETCH_FOLDER names another"),
-    (r"a local path, and no folder", "set MEMEWAX_FETCH_FOLDER to the folder of the pictures"),
-    (r"a path outside", "MEMEWAX_FETCH_FOLDER names the folder that paths may lie in"),
-    (r"HTTP 4|HTTP 5|no connection|not there after", "the server refused or was away: send the post again later"),
-    (r".*not allowed|.*no address|.*refused", "MEMEWAX_FETCH_ALLOW names what may be reached besides the public web"),
-    (r"a broken", "the file is damaged, or was not yet whole"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +72,5 @@ def last_line(records: int, usage: Usage, seconds: float, rest: str = "") -> str
 
 
 def _advice(kind: str) -> str:
-    return next((f" ({advice})" for pattern, advice in _ADVICE if re.match(pattern, kind)), "")
+    cause = known_cause(kind)
+    return f" ({cause.advice})" if cause else ""

@@ -11,6 +11,7 @@ from typing import TypeVar
 from bytewax.dataflow import Dataflow
 
 from connectors.chosen_endpoints import Destinations, check_addresses
+from connectors.control.flow_note import note_flow
 from connectors.writing import keep_locked, lock_files, recovery_named
 from core import drain
 from core.errors import MemewaxError
@@ -40,6 +41,8 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], int], Da
         recovery = recovery_named(sys.argv[1:], os.environ)
         check_models(stores, recovery, models.embedders)
         above = ids_above(stores, recovery, clusterer.begin_above)
+        if settings.recovery is not None and not settings.requests_only:
+            note_flow(settings.recovery, settings)
         return build(settings, models, partial(make_clusterer, settings), above)
 
     def writes(settings: Settings) -> Mapping[Path, str]:

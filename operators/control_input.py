@@ -5,7 +5,7 @@ than its own has begun: then its snapshot is durable, and with it all that the s
 (`tests/operators/test_scheduling.py` proves that of Bytewax).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from connectors.control.request_kinds import RequestKind
 from core import drain
 from core.telemetry import log
 from operators.operator_settings import OutputSettings
+from operators.recovered import states_of
 from operators.scheduling import OpenParts
 from operators.steps import map_batch, read, reported
 
@@ -35,6 +36,12 @@ def control_in(step_id: str, flow: Dataflow, settings: OutputSettings, posts: Op
     destinations = Destinations.of(settings)
     folders = [folder / FOLDER for folder in destinations.states(settings.state_dir)]
     return read("input", flow, ControlSource(folders, posts.are_over))
+
+
+def mark_done(folders: Sequence[Path], recovery: Path) -> None:
+    """Mark the requests in the logs in `folders` that the snapshots of a flow that has ended say are done."""
+    for state in states_of(recovery, "memes.control.input").values():
+        _mark_done([ControlLog(folder) for folder in folders], state["done"])
 
 
 @operator
@@ -92,10 +99,7 @@ class _Part(StatefulSourcePartition[Request, dict[str, Any]]):
         self._durable: list[Request] = []
         """In those before."""
         self._awake: datetime | None = None
-        for it in logs:  # what a run did that ended before it could say so
-            for request in it.open_after(0, self._done.get(it.identity, 0)):
-                if request.number <= self._done.get(it.identity, 0):
-                    it.mark(request.number, _DONE)
+        _mark_done(logs, self._done)  # what a run did that ended before it could say so
 
     @reported
     def next_batch(self) -> list[Request]:
@@ -128,3 +132,11 @@ class _Part(StatefulSourcePartition[Request, dict[str, Any]]):
         for request in self._durable:
             next(it for it in self._logs if str(it.folder) == request.log).mark(request.number, _DONE)
         self._durable = []
+
+
+def _mark_done(logs: Sequence[ControlLog], done: Mapping[str, int]) -> None:
+    for it in logs:
+        last = done.get(it.identity, 0)
+        for request in it.open_after(0, last):
+            if request.number <= last:
+                it.mark(request.number, _DONE)

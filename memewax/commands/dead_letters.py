@@ -8,24 +8,31 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from connectors.causes import cause_of
+from connectors.chosen_endpoints import Destinations
 from connectors.control.control_log import FOLDER, ControlLog
+from connectors.control.flow_note import noted_flow
 from connectors.control.request_kinds import REPLAY
 from connectors.letters import LetterMarks, StoredLetter, body_of, read_letters
 from connectors.writing import all_locked, lock_files
+from core.causes import cause_of
+from core.endings import plural
 from core.errors import BusyError, SettingsError
 from core.times import parse_time
 from dataflows.all_settings import load_settings
 from memewax.commands.corpus_shown import AsJson, print_rows, write_json
+from memewax.commands.flow_run import run_flow, summary_of
 
 app = typer.Typer(no_args_is_help=True, help="What could not be used: why, and how it comes again.")
 
 _SHOWN: Final = 500
+_SNAPSHOT_SECONDS: Final = 10.0
 _AT_ONCE: Final = 8
 """Letters in a request: their pictures are fetched while the flow waits."""
 _MOST_BYTES: Final = 512 * 1024
 _AGO: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SUFFIX: Final = ".dead-letters.jsonl"
+
+_LATER: Final = "the next `memewax run` reads them"
 
 From = Annotated[
     str | None, typer.Option("--from", help="File or topic of the letters; by default the file beside the store.")
@@ -37,6 +44,9 @@ LetterStore = Annotated[
 StageName = Annotated[str | None, typer.Option("--stage", help="Those of one stage: parse, fetch, text, …")]
 InReason = Annotated[str | None, typer.Option("--reason", help="Those whose reason, or its cause, has these words.")]
 Since = Annotated[str | None, typer.Option("--since", help="Those written since a time, or 30m, 6h, 2d ago.")]
+Recovery = Annotated[
+    Path | None, typer.Option("--recovery", help="The recovery folder of the flow; by default beside the store.")
+]
 All = Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped too.")]
 
 
@@ -94,9 +104,13 @@ def replay(
     stage: StageName = None,
     reason: InReason = None,
     since: Since = None,
+    recovery: Recovery = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send open letters through the flow once more, and mark them; who failed again becomes a letter again."""
+    """Send open letters through the flow once more, and mark them; who failed again becomes a letter again.
+
+    A flow that runs does it. Where none runs, it is done here and now, and nothing else is read.
+    """
     chosen = _Chosen(source, store, stage, reason, since, every=False)
     log = ControlLog(chosen.state / FOLDER)
     requests = 0
@@ -104,14 +118,12 @@ def replay(
         log.add(REPLAY.name, {"letters": [body_of(it) for it in part]})
         chosen.marks.add(part, "replayed")
         requests += 1
-    runs = _is_busy(chosen.state)
+    told = _replayed(chosen.state, recovery) if requests else f"no dead letter in {chosen.address} is open"
     if as_json:
-        write_json({"replayed": len(chosen.letters), "requests": requests, "flow runs": runs})
-    elif requests:
-        who = "the flow that runs reads them" if runs else "the next `memewax run` reads them"
-        print(f"memewax: {len(chosen.letters):,} letters to be replayed; {who}", file=sys.stderr)
+        write_json({"replayed": len(chosen.letters), "requests": requests, "what became of them": told})
     else:
-        print(f"memewax: no dead letter in {chosen.address} that is open", file=sys.stderr)
+        letters = f"{plural(len(chosen.letters), 'letter')} replayed: " if requests else ""
+        print(f"memewax: {letters}{told}", file=sys.stderr)
 
 
 @app.command()
@@ -181,16 +193,25 @@ def _parts(letters: list[StoredLetter]) -> list[list[StoredLetter]]:
     return parts
 
 
-def _is_busy(store: Path) -> bool:
-    from connectors.folder import Folder
-
-    if not store.is_dir():
-        return False
+def _replayed(state: Path, recovery: Path | None) -> str:
+    """Let the flow that writes there do what it is asked, or else do it here; says what became of it."""
+    folder = recovery or load_settings().recovery or state.with_name(f"{state.name.removesuffix('.state')}.recovery")
+    noted = noted_flow(folder)
+    if noted is None:
+        return f"{folder} does not say of which flow it is (name another with --recovery): {_LATER}"
+    settings = load_settings(**noted)
+    destinations = Destinations.of(settings)
+    if state.resolve() not in [it.resolve() for it in destinations.states(settings.state_dir)]:
+        return f"{folder} is of a flow that does not write to {state} (name another with --recovery): {_LATER}"
     try:
-        with all_locked(lock_files([Folder.at(store)]), wait=0):
-            return False
+        with all_locked(lock_files(destinations.all()), wait=0):
+            pass
+        ended, _ = run_flow({**noted, "requests_only": True, "processes": 1}, folder, _SNAPSHOT_SECONDS)
     except BusyError:
-        return True
+        return "the flow that runs reads them"
+    done = summary_of(ended)
+    again = plural(done.joined + done.partial + done.updated, "record")
+    return f"{again} written, {plural(done.dead_letters, 'dead letter')} again"
 
 
 def _time(since: str) -> datetime:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.chosen_endpoints import Destinations, check_source, sources_of
+from connectors.control.control_log import FOLDER
 from connectors.endpoints import POSTS_TO, RECORDS_TO
 from connectors.writing import all_locked, lock_files
 from core.endings import Usage
@@ -15,6 +16,7 @@ from dataflows.all_settings import load_settings
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import is_known, is_prepared, prepare_recovery
 from memewax.commands.supervise import Ended, Job, run_job
+from operators.control_input import mark_done
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,10 @@ def run_flow(
     check_source(settings)
     recovery = recovery or settings.recovery
     folder = recovery or destinations.beside("recovery")
-    if recovery is not None and settings.state_dir is None:
-        overrides = {**overrides, "state_dir": recovery.with_name(f"{recovery.stem}.state")}
+    state_dir = settings.state_dir
+    if recovery is not None and state_dir is None:
+        state_dir = recovery.with_name(f"{recovery.stem}.state")
+        overrides = {**overrides, "state_dir": state_dir}
     is_first = not is_prepared(folder)
     with _prepared(destinations, folder) as locks:
         prepare_recovery(folder)
@@ -72,6 +76,7 @@ def run_flow(
         units = {it.lag_unit for it in sources_of(settings)}
         with watch(units.pop() if len(units) == 1 else "messages and bytes") as progress:
             ended = run_job(job, progress.show, progress.tell, locks)
+        mark_done([it / FOLDER for it in destinations.states(state_dir)], folder)
     return replace(ended, is_first=is_first), folder
 
 

@@ -1,14 +1,19 @@
 """`memewax dead-letters`: letters are grouped, shown, replayed once and dropped."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
-from connectors.causes import cause_of
-from connectors.letters import letter_of
+from connectors.letters import MARKS, letter_of
 from connectors.sinks.rows import headers_of_dead_letter, json_of_dead_letter
+from core.causes import cause_of
 from core.errors import BadRecordError
+from core.locks import locked
 from core.records import DeadLetter, Message
 from tests.commands.typed import Memewax
 
@@ -16,12 +21,22 @@ GOOD = b'{"global_id": "1-reddit", "url": "1.png"}'
 OLD = "2026-01-01T00:00:00+00:00"
 
 
-@pytest.fixture
-def letters(tmp_path: Path, memewax: Memewax) -> Path:
-    """Of two lines without a url, one of no JSON, and an old one."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store, made once, since a run is a process."""
+    folder = tmp_path_factory.mktemp("made") / "first"
+    folder.mkdir()
     lines = [GOOD, b'{"global_id": "a"}', b'{"global_id": "b"}', b"{"]
-    (tmp_path / "posts.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    assert memewax("run", "--from", "posts.jsonl", "--to", "store").code == 0
+    (folder / "posts.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    command = [sys.executable, "-m", "memewax", "run", "--from", "posts.jsonl", "--to", "store"]
+    subprocess.run(command, cwd=folder, env={**os.environ, "MEMEWAX_MODELS": "stand-in"}, check=True)
+    return folder.rename(folder.with_name("moved"))
+
+
+@pytest.fixture
+def letters(made: Path, tmp_path: Path) -> Path:
+    """Of two lines without a url, one of no JSON, and an old one; the project was moved after the run."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     file = tmp_path / "store.dead-letters.jsonl"
     message = Message(GOOD, "file:/posts.jsonl@0")
     with file.open("ab") as out:
@@ -74,20 +89,44 @@ def test_what_is_dropped_is_not_replayed(memewax: Memewax) -> None:
     assert memewax("dead-letters", "list", "--store", "store", "--all", "--json").summary()["letters"] == 4
 
 
-def test_they_are_replayed_once_and_what_fails_again_is_listed_again(letters: Path, memewax: Memewax) -> None:
-    first = memewax("dead-letters", "replay", "--store", "store", "--json").summary()
-    assert first == {"replayed": 4, "requests": 1, "flow runs": False}
-    again = memewax("dead-letters", "replay", "--store", "store", "--json").summary()
-    assert again["replayed"] == 0
-    before = len(letters.read_bytes().splitlines())
-    letters.write_bytes(letters.read_bytes())
+def without_the_last_line(letters: Path) -> int:
+    """The one that the flow did not write; gives how many are left."""
     lines = letters.read_bytes().splitlines(keepends=True)
-    letters.write_bytes(b"".join(lines[:-1]))  # the one that the flow did not write
-    assert memewax("run", "--from", "posts.jsonl", "--to", "store").code == 3, (
-        "what is sent again fails again, and nothing else was read"
-    )
-    assert len(letters.read_bytes().splitlines()) == before - 1 + 3
+    letters.write_bytes(b"".join(lines[:-1]))
+    return len(lines) - 1
+
+
+def test_without_a_flow_they_are_replayed_at_once_and_what_fails_again_is_listed_again(
+    letters: Path, memewax: Memewax, tmp_path: Path
+) -> None:
+    there = without_the_last_line(letters)
+    with (tmp_path / "posts.jsonl").open("ab") as posts:
+        posts.write(b'{"global_id": "2-reddit", "url": "2.png"}\n')
+    replay = ("dead-letters", "replay", "--store", "store", "--stage", "parse", "--json")
+    first = memewax(*replay).summary()
+    assert (first["replayed"], first["requests"]) == (3, 1)
+    assert first["what became of them"] == "0 records written, 3 dead letters again"
+    assert len(letters.read_bytes().splitlines()) == there + 3
     assert memewax("dead-letters", "list", "--store", "store", "--json").summary()["letters"] == 3
+    assert memewax("store", "compact", "--store", "store").code == 0, "the request before it is marked as done"
+    assert memewax("run", "--from", "posts.jsonl", "--to", "store", "--json").summary()["posts"] == 1, (
+        "the replay read nothing of the source"
+    )
+
+
+def test_where_the_flow_is_not_known_or_runs_the_letters_wait_for_it(letters: Path, memewax: Memewax) -> None:
+    without_the_last_line(letters)
+    note = Path("store.recovery", "flow.json")
+    told = note.read_bytes()
+    with locked(Path("store", "posts.lock")):
+        assert "the flow that runs reads them" in memewax("dead-letters", "replay", "--store", "store").err
+    assert "no dead letter in store.dead-letters.jsonl is open" in memewax("dead-letters", "replay").err
+    Path("store", MARKS).unlink()
+    note.unlink()
+    assert "the next `memewax run` reads them" in memewax("dead-letters", "replay", "--store", "store").err
+    Path("store", MARKS).unlink()
+    note.write_bytes(told.replace(b'"./store"', b'"./other"'))
+    assert "does not write to store" in memewax("dead-letters", "replay", "--store", "store").err
 
 
 def test_a_letter_is_read_back_from_a_line_and_from_headers() -> None:

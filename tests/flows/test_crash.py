@@ -182,7 +182,7 @@ def test_a_crash_doubles_no_cluster_event(few: Posts, tmp_path: Path) -> None:
 
     whole = told("whole", 10**9)
     assert len(whole) >= 3
-    for number in range(2, 9):
+    for number in (2, 5, 8):
         assert told(str(number), number) == whole
 
 

@@ -120,7 +120,7 @@ def test_a_dead_letter_that_is_replayed_is_the_next_revision_and_never_doubled(f
         run = flow._start([*command, "--json"])
         run.end()
         assert run.summary["replayed"] == count
+    check(flow)
     (flow.store / "dead-letters.marks.jsonl").unlink()  # as if the command had died before it marked them
     flow._start(command).end()
-    flow.worker().end()
     check(flow)

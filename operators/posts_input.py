@@ -8,6 +8,7 @@ from bytewax.dataflow import Dataflow, Stream, operator
 
 from connectors.chosen_endpoints import folders_of, source_of
 from connectors.fetching.allowed import Allowed
+from connectors.fetching.deaths import Deaths
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
 from connectors.fetching.web import WebLimits
 from connectors.sources.unpack import Unpacked, read_to
@@ -17,6 +18,9 @@ from operators.prefetching_source import PrefetchingSource
 from operators.recovered import states_of
 from operators.scheduling import OpenParts
 from operators.steps import read, split
+
+_DEATHS: Final = "decoding"
+"""Folder in a recovery folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +85,7 @@ def fetcher(settings: InputSettings) -> Fetcher:
         pixels=settings.fetch_max_pixels,
         side=settings.fetch_max_side,
     )
-    return Fetcher(limits, settings.fetch_folder, Allowed.of(settings.fetch_allow), folders_of(settings.source))
+    # Without a recovery folder nothing is gone on from: the same command begins anew, and ends where it did.
+    deaths = Deaths(settings.recovery / _DEATHS) if settings.recovery and settings.recovery.is_dir() else None
+    allowed = Allowed.of(settings.fetch_allow)
+    return Fetcher(limits, settings.fetch_folder, allowed, folders_of(settings.source), deaths)

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.buckets import Buckets
+from connectors.fetching.deaths import Deaths
 from connectors.fetching.decode import decode
 from connectors.fetching.outcomes import FetchError, Outcome, outcome_of
 from connectors.fetching.room import Room
@@ -61,16 +63,23 @@ class Fetcher:
         folder: The one that all local paths lie in.
         allowed: What may be fetched besides the public web.
         folders: Where there is no such one: by the files and folders that posts come from, what their paths lie in.
+        deaths: Knows the pictures that processes ended at.
     """
 
     def __init__(
-        self, limits: Limits, folder: Path | None, allowed: Allowed, folders: Mapping[Path, Path] | None = None
+        self,
+        limits: Limits,
+        folder: Path | None,
+        allowed: Allowed,
+        folders: Mapping[Path, Path] | None = None,
+        deaths: Deaths | None = None,
     ) -> None:
         self._limits = limits
         self._folder = folder.resolve() if folder else None
         self._folders = sorted((folders or {}).items(), key=lambda it: len(str(it[0])), reverse=True)
         self._turns: Turns[Arrival] = Turns(limits.web.concurrency, limits.per_host)
         self._room = Room(limits.pixels)
+        self._deaths = deaths
         self._web = WebFetcher(limits.web, allowed)
         self._buckets = Buckets(allowed, max_bytes=limits.web.bytes, seconds=limits.web.seconds)
 
@@ -108,7 +117,10 @@ class Fetcher:
         return error.may_pass or (error.outcome in _OF_HALF_A_FILE and _is_fresh(post.url, folder))
 
     def _decode(self, data: bytes) -> Pixels:
-        return decode(data, max_pixels=self._limits.pixels, max_side=self._limits.side, room=self._room.of)
+        pixels, side = self._limits.pixels, self._limits.side
+        alone = partial(self._room.of, pixels)
+        with self._deaths.noted(data, alone) if self._deaths else nullcontext(enter_result=False) as is_alone:
+            return decode(data, max_pixels=pixels, max_side=side, room=nullcontext if is_alone else self._room.of)
 
     def _folder_of(self, origin: str) -> Path | None:
         """The folder of the source that a message is of, the innermost where they are nested."""

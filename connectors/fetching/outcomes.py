@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     BROKEN_IMAGE = "broken_image"
     """It begins as a picture and cannot be decoded."""
+    FATAL = "fatal"
+    """The process ended when it was decoded, more than once."""
     FAILED = "failed"
     """Anything else."""
 

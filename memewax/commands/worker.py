@@ -20,6 +20,7 @@ from typing import Any, Final
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
+from connectors.fetching.deaths import forget_what_is_decoded
 from core import drain
 from core.errors import MemewaxError, WorldError
 from memewax.commands.processes import PEER_GONE
@@ -59,6 +60,7 @@ def _end_with_parent() -> None:
     def wait() -> None:
         while os.read(0, 1):
             pass
+        forget_what_is_decoded()
         os._exit(1)  # as if killed too: what there is to go on from is in the recovery folder
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
@@ -90,4 +92,5 @@ if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
     if exit_code:  # threads of Bytewax may still run, and would abort a slower end
         sys.stderr.flush()
+        forget_what_is_decoded()
         os._exit(exit_code)

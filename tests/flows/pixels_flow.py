@@ -2,18 +2,23 @@
 
 `python -m bytewax.run tests.flows.pixels_flow`, or `tests.flows.pixels_flow` as the flow of `memewax.commands.worker`.
 `PIXELS_SECONDS` is how long each picture takes, so that a signal lands amid the work, and `PIXELS_FIELDS` how many
-fields the model sees on a side, 4 where it is not set.
+fields the model sees on a side, 4 where it is not set. A picture that holds `PIXELS_DEADLY` kills the process when it is
+decoded.
 """
 
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from bytewax.dataflow import Dataflow
 from PIL import Image
 
+from connectors.fetching import fetch
+from connectors.fetching.decode import decode
 from core.records import Line, Patches, Pixels, Reading, Vector
 from dataflows import starting
 from dataflows.all_settings import Settings
@@ -26,6 +31,7 @@ from models.validation import check_pixels
 
 SECONDS: Final = "PIXELS_SECONDS"
 FIELDS: Final = "PIXELS_FIELDS"
+DEADLY: Final = "PIXELS_DEADLY"
 GRID: Final = int(os.environ.get(FIELDS, "4"))
 _OFFSET: Final = 1.0
 """Larger than what pictures differ by: real embeddings share a large mean too."""
@@ -79,6 +85,13 @@ def pixel_models() -> Models:
     return Models(*(own.get(it.name) or it.model.stand_in() for it in MODEL_STAGES if it.model))
 
 
+def _decode_or_die(deadly: bytes, data: bytes, **bounds: Any) -> Pixels:
+    if deadly in data:
+        time.sleep(0.05)  # others are decoded meanwhile
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode(data, **bounds)
+
+
 def flow() -> Dataflow:
     """What a worker runs."""
 
@@ -86,5 +99,7 @@ def flow() -> Dataflow:
         return memes(settings, pixel_models(), make, above)
 
     # Settings say `real`, so that pictures are fetched; those models are not loaded.
+    if deadly := os.environ.get(DEADLY):
+        fetch.decode = partial(_decode_or_die, deadly.encode())  # type: ignore[assignment]
     starting.load_models = lambda _settings: pixel_models()
     return starting.started(build)

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import orjson
 
 from connectors.connector_settings import SinkSettings, SourceSettings
-from connectors.endpoint import Endpoint
+from connectors.endpoint import Endpoint, SinkOptions
 from connectors.endpoints import (
     DEAD_LETTERS_TO,
     EVENTS_TO,
@@ -54,11 +54,12 @@ def source_of(settings: ReadSettings, known: Known = _UNKNOWN) -> Source:
 
 
 def check_source(settings: ReadSettings) -> None:
-    """Raise `WorldError` where a source is on this machine and not there: before a flow leaves anything behind."""
+    """Raise `WorldError` where a source on this machine is not there, or is none: before a flow makes anything."""
     for it in sources_of(settings):
         source = it.source(settings.options_of(it), settings)
         if it.path is not None:
-            source.places()
+            for place in source.places():
+                place.check()
 
 
 def folders_of(sources: Sequence[str]) -> dict[Path, Path]:
@@ -71,6 +72,16 @@ def check_addresses(settings: WriteSettings) -> None:
     """Raise `SettingsError` where a source or a sink cannot be: before a model is loaded."""
     sources_of(settings)
     Destinations.of(settings)
+
+
+def check_elsewhere(settings: WriteSettings) -> None:
+    """Raise `WorldError` where a source or sink on another machine is not there: before a model is loaded."""
+    for it in sources_of(settings):
+        if it.path is None:
+            it.source(settings.options_of(it), settings).places()
+    for it in Destinations.of(settings).all():
+        if it.path is None:
+            it.message_sink(SinkOptions("check"), settings).check()
 
 
 @dataclass(frozen=True, slots=True)

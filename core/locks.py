@@ -30,18 +30,35 @@ def locked(path: Path, *, wait: float = inf, busy: str = "") -> Iterator[int]:
         BusyError: where another holds the lock for longer than `wait`.
         WorldError: where the file cannot be opened.
     """
+    deadline = time.monotonic() + wait
+    descriptor = _opened(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise WorldError(f"{path}: {error.strerror}") from None
-    try:
-        if wait == inf:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        elif not _taken(descriptor, time.monotonic() + wait):
-            raise BusyError(busy or f"{path} is in use by another process: wait until it has ended")
+        while True:
+            if wait == inf:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            elif not _taken(descriptor, deadline):
+                raise BusyError(busy or f"{path} is in use by another process: wait until it has ended")
+            if _is_still(path, descriptor):
+                break
+            stale, descriptor = descriptor, _opened(path)  # whoever had it removed the file
+            os.close(stale)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror}") from None
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _taken(descriptor: int, deadline: float) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from bytewax.dataflow import Dataflow
 
-from connectors.chosen_endpoints import Destinations, check_addresses
+from connectors.chosen_endpoints import Destinations, check_addresses, check_elsewhere, check_source
 from connectors.control.flow_note import note_flow
 from connectors.writing import keep_locked, lock_files, recovery_named
 from core import drain
@@ -47,6 +47,8 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], int], Da
 
     def writes(settings: Settings) -> Mapping[Path, str]:
         check_addresses(settings)
+        check_source(settings)
+        check_elsewhere(settings)
         return lock_files(Destinations.of(settings).all())
 
     return started_with(writes, load_models, built)

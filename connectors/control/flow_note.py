@@ -49,7 +49,7 @@ def noted_flow(recovery: Path) -> dict[str, Any] | None:
             **{name: _found(told[name], base) for name in ("dead_letters", "cluster_events")},
             "state_dir": None if told["state_dir"] is None else Path(_found(told["state_dir"], base)),
         }
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorldError(f"{recovery / _FILE} cannot be read: {error}") from None

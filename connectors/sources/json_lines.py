@@ -26,6 +26,8 @@ _HEAD_BYTES: Final = 4096
 """Of the beginning of a file, by which it is known again."""
 
 
+_LOOKED_AT: Final = 20
+"""Lines in which an object is looked for: some that are broken are dead letters."""
 _PACKED: Final = {
     b"\x1f\x8b": "packed with gzip: unpack it with gunzip",
     b"PK\x03\x04": "a ZIP archive: unpack it",
@@ -53,6 +55,18 @@ def check_form(path: Path) -> None:
         told = "one value over many lines, or too long a one: make a line of each post with jq -c '.[]' FILE"
     if told is not None:
         raise WorldError(f"{path} is {told}; expected is JSON Lines in UTF-8, a post a line")
+
+
+def check_lines(path: Path) -> None:
+    """Raise `WorldError` where none of the first lines of a file is an object or an array; an empty file is right."""
+    with _opened(path) as file:
+        lines = [file.readline(MAX_BYTES + 1).removeprefix(BOM_UTF8).strip() for _ in range(_LOOKED_AT)]
+    found = [line for line in lines if line]
+    if found and not any(line.startswith((b"{", b"[")) for line in found):
+        raise WorldError(
+            f"{path} holds no JSON in its first lines: expected is a JSON object a line, with global_id and url; "
+            "of a CSV, make such lines first"
+        )
 
 
 def _is_sidecar(path: Path) -> bool:
@@ -126,6 +140,10 @@ class LinesPlace(Place):
         self._block_bytes = block_bytes
         self._batch = batch
         self._follow = follow
+
+    def check(self) -> None:
+        """Raise `WorldError` where the file holds no lines of JSON."""
+        check_lines(self._path)
 
     def knows(self, positions: Sequence[Position]) -> bool | None:
         """Whether the file still holds what was read; None where nothing was, or an older version did not say."""

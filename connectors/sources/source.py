@@ -79,6 +79,9 @@ class Place(ABC):
     name: str
     """Unique among places, and without an end in `#` and a number."""
 
+    def check(self) -> None:  # noqa: B027 - most places hold what they hold
+        """Raise `WorldError` where what is here plainly holds no posts: before a flow begins."""
+
     @abstractmethod
     def knows(self, positions: Sequence[Position]) -> bool | None:
         """Whether positions belong to what is here; None where that cannot be told."""

@@ -1,5 +1,6 @@
 """Runs a flow to its end, with its recovery folder and progress: what `run`, `demo` and `bench` share."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,14 +9,18 @@ from typing import Any
 
 from connectors.chosen_endpoints import Destinations, check_source, sources_of
 from connectors.control.control_log import FOLDER
-from connectors.endpoints import POSTS_TO, RECORDS_TO
+from connectors.control.flow_note import noted_flow
+from connectors.endpoint import Endpoint
+from connectors.endpoints import POSTS_TO, RECORDS_TO, endpoint
+from connectors.part_names import is_moved
 from connectors.writing import all_locked, lock_files
 from core.endings import Usage
-from core.errors import SettingsError
+from core.errors import MemewaxError, SettingsError
 from dataflows.all_settings import load_settings
+from memewax.commands.leftovers import Leftovers
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import is_known, is_prepared, prepare_recovery
-from memewax.commands.supervise import Ended, Job, run_job
+from memewax.commands.supervise import Ended, FlowError, Job, run_job
 from operators.control_input import mark_done
 
 
@@ -70,8 +75,9 @@ def run_flow(
         state_dir = recovery.with_name(f"{recovery.stem}.state")
         overrides = {**overrides, "state_dir": state_dir}
     is_first = not is_prepared(folder)
+    for it in _added(destinations, folder):
+        print(f"memewax: {it.address} is new to this flow: it gets what comes from now on", file=sys.stderr)
     with _prepared(destinations, folder) as locks:
-        prepare_recovery(folder)
         job = Job(flow, overrides, folder, snapshot_seconds, settings.processes)
         units = {it.lag_unit for it in sources_of(settings)}
         with watch(units.pop() if len(units) == 1 else "messages and bytes") as progress:
@@ -104,10 +110,31 @@ def _prepared(destinations: Destinations, recovery: Path) -> Iterator[list[int]]
     files = lock_files(destinations.all())
     there = {file: busy for file, busy in files.items() if file.exists()}
     with all_locked(there) as locks:
+        leftovers = Leftovers(destinations, recovery)
         prepare()
         with all_locked({file: busy for file, busy in files.items() if file not in there}) as more:
-            prepare()  # another run may have been first, and have written
-            yield [*locks, *more]
+            try:
+                prepare()  # another run may have been first, and have written
+                prepare_recovery(recovery)
+                yield [*locks, *more]
+            except MemewaxError as error:
+                if not isinstance(error, FlowError) or not error.has_read:
+                    leftovers.remove()
+                raise
+
+
+def _added(destinations: Destinations, recovery: Path) -> list[Endpoint[Any]]:
+    """The sinks that the flow of a recovery folder did not have; none where that does not say."""
+    noted = noted_flow(recovery)
+    if noted is None:
+        return []
+    known = [endpoint(address, RECORDS_TO).place for address in noted["to"]]
+
+    def is_new(it: Endpoint[Any]) -> bool:
+        moved = it.path is not None and any(is_moved(Path(place), it.path.resolve()) for place in known)
+        return it.place not in known and not moved
+
+    return [it for it in destinations.sinks if is_new(it)]
 
 
 def summary_of(ended: Ended) -> RunSummary:

@@ -24,8 +24,10 @@ _TICK: Final = 0.25
 class FlowError(MemewaxError):
     """A process of the flow ended badly; it has said why."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int, *, has_read: bool = True) -> None:
         super().__init__(message)
+        self.has_read = has_read
+        """Whether anything was read before."""
         self.exit_code = exit_code  # type: ignore[misc]
 
 
@@ -87,7 +89,7 @@ def run_job(
         drained = processes.were_told()
     failed = processes.failed()
     if failed:
-        raise _explained(failed)
+        raise _explained(failed, has_read=bool(counts.posts or counts.dead_letters))
     return Ended(counts, time.monotonic() - start, drained)
 
 
@@ -119,12 +121,12 @@ def _free_addresses(count: int) -> list[str]:
     return addresses
 
 
-def _explained(failed: list[Process]) -> FlowError:
+def _explained(failed: list[Process], *, has_read: bool) -> FlowError:
     """Why the flow ended: the reason of the process that ended first, rather than of those that missed it."""
     causes = [process for process in failed if not process.misses_another()] or failed
     for process in causes:
         if process.code() >= 0 and process.reasons:
-            return FlowError(process.reasons[-1], process.code())
+            return FlowError(process.reasons[-1], process.code(), has_read=has_read)
     for process in causes:
         if process.code() < 0:
             name = signal.Signals(-process.code()).name

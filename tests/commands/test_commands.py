@@ -14,6 +14,7 @@ import orjson
 import pytest
 import typer
 
+from connectors.control.flow_note import note_flow
 from connectors.store.posts_table import PostStore
 from dataflows.all_settings import Settings
 from memewax import __version__
@@ -22,7 +23,8 @@ from memewax.commands.app import app
 from memewax.commands.counts import RunCounts
 from memewax.commands.flow_run import summary_of
 from memewax.commands.progress import Progress
-from memewax.commands.supervise import Ended
+from memewax.commands.recovery import is_prepared
+from memewax.commands.supervise import Ended, FlowError
 from tests.commands.typed import Done, Memewax
 from tests.folders import ROOT
 
@@ -209,6 +211,53 @@ def test_a_run_that_cannot_begin_leaves_nothing_behind(memewax: Memewax, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
+@pytest.mark.parametrize("has_read", [True, False])
+def test_a_start_that_failed_removes_what_it_made(
+    has_read: bool, memewax: Memewax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def failing(*_: object) -> None:
+        PostStore(tmp_path / "new" / "store", 8, 8)
+        raise FlowError("no weights", 3, has_read=has_read)
+
+    monkeypatch.setattr("memewax.commands.flow_run.run_job", failing)
+    (tmp_path / "posts.jsonl").touch()
+    (tmp_path / "mine").mkdir()
+    words = ("run", "--from", "posts.jsonl", "--to", "new/store", "--to", "out.jsonl", "--recovery", "mine")
+    done = memewax(*words)
+    assert (done.code, done.err) == (3, "memewax: no weights\n")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == (["mine", "new", "out.jsonl", "posts.jsonl"] if has_read else ["mine", "posts.jsonl"])
+    assert is_prepared(tmp_path / "mine") is has_read
+
+
+def test_what_somebody_else_put_into_a_new_store_stays(
+    memewax: Memewax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def failing(*_: object) -> None:
+        (tmp_path / "store" / "texts.corpus").mkdir()
+        raise FlowError("no weights", 3, has_read=False)
+
+    monkeypatch.setattr("memewax.commands.flow_run.run_job", failing)
+    (tmp_path / "posts.jsonl").touch()
+    assert memewax("run", "--from", "posts.jsonl", "--to", "store").code == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["posts.jsonl", "store"]
+
+
+def test_a_sink_that_is_added_is_told_of_and_one_that_moved_is_none(
+    memewax: Memewax, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("memewax.commands.flow_run.run_job", lambda *_: Ended(RunCounts(), 1.0))
+    (tmp_path / "posts.jsonl").touch()
+    words = ("run", "--from", "posts.jsonl", "--recovery", "memory")
+    assert "new to this flow" not in memewax(*words, "--to", "store").err
+    note_flow(tmp_path / "memory", Settings(source=("posts.jsonl",), to=("store",)))
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "store").rename(tmp_path / "moved" / "store")
+    told = memewax(*words, "--to", "moved/store", "--to", "out.jsonl").err
+    assert told.startswith("memewax: out.jsonl is new to this flow: it gets what comes from now on\n")
+    assert told.count("new to this flow") == 1
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_disk_that_is_full_is_one_line() -> None:
     with Path("/dev/full").open("w") as full:
@@ -350,7 +399,7 @@ def test_a_run_that_can_use_nothing_ends_with_3_and_one_of_nothing_with_0(memewa
     (tmp_path / "empty.jsonl").touch()
     empty = memewax("run", "--from", "empty.jsonl", "--to", "o.jsonl")
     assert (empty.code, empty.err) == (0, "memewax: nothing to read: the source is empty\n")
-    (tmp_path / "bad.jsonl").write_bytes(b"a,b\n1,2\n")
+    (tmp_path / "bad.jsonl").write_bytes(b'{"a"\n{"b"\n')
     bad = memewax("run", "--from", "bad.jsonl", "--to", "p.jsonl")
     assert bad.code == 3
     assert "2 x parse: not JSON in UTF-8 (each line is a JSON object" in bad.err

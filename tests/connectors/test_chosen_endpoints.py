@@ -110,6 +110,22 @@ def test_a_source_that_is_not_there_is_told_before_anything_is_made(source: str)
         check_source(Settings(source=source))
 
 
+@pytest.mark.parametrize(
+    ("content", "is_told"),
+    [(b"id,url\n1,x\n", True), (b"<html>\n", True), (b"", False), (b"\n", False), (b'no\n\n{"a": 1}\n', False)],
+)
+def test_a_file_that_holds_no_json_is_told_before_anything_is_made(
+    content: bytes, is_told: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "posts.jsonl").write_bytes(content)
+    settings = Settings(source=(str(tmp_path / "posts.jsonl"),))
+    if not is_told:
+        check_source(settings)
+        return
+    with pytest.raises(WorldError, match="holds no JSON in its first lines"):
+        check_source(settings)
+
+
 def test_a_source_elsewhere_is_not_asked_yet() -> None:
     check_source(Settings(source="kafka://h:1/t"))
 

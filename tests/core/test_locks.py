@@ -53,6 +53,23 @@ def test_a_second_one_waits(path: Path, wait: float) -> None:
     assert order == ["first", "second"]
 
 
+def test_who_waits_for_a_file_that_is_removed_has_the_one_that_is_there_then(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    held = []
+
+    def second() -> None:
+        with locked(path, wait=9):
+            held.append(path.exists())
+
+    with locked(path):
+        thread = Thread(target=second)
+        thread.start()
+        time.sleep(0.15)
+        path.unlink()
+    thread.join(9)
+    assert held == [True]
+
+
 def test_an_error_within_is_not_taken_for_a_lock(path: Path) -> None:
     with pytest.raises(BlockingIOError), locked(path, wait=0):
         raise BlockingIOError

@@ -38,6 +38,33 @@ def test_an_address_that_cannot_be_is_told_before_a_model_is_loaded(
 
 
 @pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"SOURCE": "posts.csv.jsonl", "TO": "out.jsonl"}, "holds no JSON in its first lines"),
+        ({"SOURCE": "kafka://localhost:1/x", "TO": "out.jsonl"}, "start the broker"),
+        ({"SOURCE": "good.jsonl", "TO": "kafka://localhost:1/x"}, "start the broker"),
+    ],
+)
+def test_what_is_not_there_is_told_before_a_model_is_loaded(
+    settings: dict[str, str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "posts.csv.jsonl").write_bytes(b"id,url\n")
+    (tmp_path / "good.jsonl").write_bytes(b"{}\n")
+    monkeypatch.setattr(drain, "on_signals", lambda: None)
+    monkeypatch.setattr(starting, "load_models", no_model)
+    for name, value in {**settings, "KAFKA_TIMEOUT_SECONDS": "0.5"}.items():
+        monkeypatch.setenv(f"MEMEWAX_{name}", value)
+    with pytest.raises(SystemExit, match="3"):
+        memes.flow()
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "settings",
     [{}, {"QUERIES": "x.csv"}, {"QUERIES": "q.jsonl", "ANSWERS": "-"}, {"QUERIES": "q.jsonl", "ANSWERS": "s"}],
 )

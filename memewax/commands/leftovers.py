@@ -1,0 +1,43 @@
+"""What a start that failed has made and not used is removed: the next run would go on after it."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from connectors.chosen_endpoints import Destinations
+from memewax.commands.recovery import is_prepared
+
+_OF_A_STORE: Final = frozenset(
+    {"posts.lock", "posts.lance", "clusters.lance", "cluster-ids.json", "cluster-ids.json.lock"}
+)
+"""What a run makes in a store before it reads anything; where there is more, somebody else was there too."""
+
+
+class Leftovers:
+    """The places of a flow that are not there yet, and its recovery folder.
+
+    To be made, and to remove them, while the flow's locks are held.
+    """
+
+    def __init__(self, destinations: Destinations, recovery: Path) -> None:
+        paths = [it.path for it in destinations.all() if it.path is not None]
+        self._new = [it for it in (*paths, recovery) if not it.exists()]
+        self._recovery = recovery
+        self._was_prepared = is_prepared(recovery)
+        self._parents = sorted({above for it in self._new for above in it.parents if not above.exists()}, reverse=True)
+
+    def remove(self) -> None:
+        """Remove what was made since and holds no data; what cannot be removed stays."""
+        if not self._was_prepared and self._recovery not in self._new:
+            for part in self._recovery.glob("part-*.sqlite3"):
+                with suppress(OSError):
+                    part.unlink()
+        for path in self._new:
+            if path == self._recovery or (path.is_dir() and {it.name for it in path.iterdir()} <= _OF_A_STORE):
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.is_file() and not path.stat().st_size:
+                path.unlink(missing_ok=True)
+        for parent in self._parents:
+            with suppress(OSError):  # somebody else has put something there
+                parent.rmdir()

@@ -72,6 +72,11 @@ _CAUSES: Final = tuple(
             "a field is not as a post has it",
             "mend the message at its source and send it again",
         ),
+        (
+            r"no known form",
+            "an entry of a service is not as it was when memewax was written",
+            "report it with what `memewax dead-letters show` says",
+        ),
         (r"too many for the topic", "the record is too large for the topic", "raise the topic's max.message.bytes"),
     )
 )

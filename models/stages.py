@@ -123,7 +123,13 @@ TEXT: Final = Stage(
         ),
         StageColumn(Column("text_as_read", _TEXT, "Lines in the picture as they were read"), attrgetter("as_read")),
         StageColumn(
-            Column("text_unread", _TEXT, "Why writing in the picture was not read, or not all; null where all was"),
+            Column(
+                "text_unread",
+                _TEXT,
+                "Why writing in the picture was not read, or not all; null where all was. Read are Latin letters of "
+                "western Europe (English best), Chinese and Japanese; Latin letters with other marks in part; no other "
+                "script",
+            ),
             _unread,
         ),
         StageColumn(

@@ -5,15 +5,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
+from pydantic import ValidationError
+
+from core.errors import first_line
 
 Cursor = str | int
 """Where a page begins: plain, since it is kept in recovery."""
 
 Reason = Literal["text", "video", "link", "removed", "other"]
 """Why an item of a listing is no post: the only labels of its metric."""
+
+_SHOWN: Final = 40
 
 PostBody = Mapping[str, Any]
 
@@ -123,6 +128,15 @@ def item_of(body: Any, name: str | None, created: Any, *, pinned: bool = False) 
         body,
         pinned,
     )
+
+
+def why_strange(error: Exception) -> str:
+    """Which field of an item is not as known, and what was found there."""
+    if not isinstance(error, ValidationError):
+        return first_line(error)
+    found = error.errors()[0]
+    field = ".".join(map(str, found["loc"])) or "all of it"
+    return f"{field}: {found['msg']}, found {str(found['input'])[:_SHOWN]!r}"
 
 
 def as_json(body: Any) -> bytes:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from connectors.services.clock import Clock
-from connectors.services.listing import Listing, ListingItem, Page, as_json, posts_of
+from connectors.services.listing import Listing, ListingItem, Page, as_json, posts_of, why_strange
 from connectors.services.round import Round
 from connectors.sources.source import Position, Unit
 from core.errors import WorldError
@@ -168,8 +168,8 @@ class Rounds:
                 SKIPPED.labels(self._listing.service, found).inc()
                 return []
             bodies = posts_of(found, self._listing.service, datetime.fromtimestamp(self._clock.now(), UTC))
-        except _STRANGE:  # whoever parses it makes a dead letter of it, with all that it holds
-            return [Message(as_json({"item": item.body}), origin, item.id.encode())]
+        except _STRANGE as error:  # whoever parses it makes a dead letter of it, with all that it holds
+            return [Message(as_json({"item": item.body, "wrong": why_strange(error)}), origin, item.id.encode())]
         for picture in found.pictures:
             if isinstance(picture, str):
                 SKIPPED.labels(self._listing.service, picture).inc()

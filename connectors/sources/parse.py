@@ -33,6 +33,7 @@ _NUMBERS_TOO: Final = frozenset({"author", "created_time", "desc", "source"})
 _EXACT: Final = 2**53
 """Below it a float that is an integer is that integer."""
 _INTEGER: Final = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?|")
+_MOST_WRONG: Final = 200
 _LOOKED_AT: Final = 100
 """Elements of an array whose reasons are told."""
 _REASONS: Final = 3
@@ -83,6 +84,8 @@ def json_object(value: bytes, what: str) -> dict[str, Any]:
 
 def _global_id(body: dict[str, Any]) -> str:
     value = body.get("global_id")
+    if value is None and isinstance(body.get("wrong"), str) and "item" in body:  # of a service, handed on whole
+        raise BadRecordError(f"an entry of no known form: {body['wrong'][:_MOST_WRONG]}")
     if value is None or value == "":
         raise BadRecordError("global_id is missing")
     if not isinstance(value, str):

@@ -1,5 +1,6 @@
 """OCR: a detector and a recogniser, and what is mended around them."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,6 +23,13 @@ _LINE: Final = 2.5
 _LETTERS: Final = 3
 """A higher box than this part of the picture's shorter side holds no letters that nobody can read."""
 _GREEK: Final = ("\u0370", "\u03ff")
+_MARKED: Final = re.compile("[\u0100-\u024f\u1e00-\u1eff]")
+_WESTERN: Final = frozenset("\u0152\u0153\u0178\u1e9e")
+"""Of those, the letters of French and German."""
+_LOST: Final = (
+    "letters with marks beyond those of western Europe may be missing or without them: "
+    "Vietnamese, Czech, Polish, Turkish and the like (docs/ocr.md)"
+)
 _UNKNOWN: Final = (
     "writing was found that was not read: of another script than Latin, Chinese or Japanese, or not clear (docs/ocr.md)"
 )
@@ -64,6 +72,8 @@ class OcrReader(Model[Pixels, Reading]):
                 is_unknown |= _is_writing(quad, picture)
         if is_unknown:
             reasons.append(_UNKNOWN)
+        if any(set(_MARKED.findall(line.text)) - _WESTERN for line, _ in lines):
+            reasons.append(_LOST)
         return Reading(tuple(in_order(lines)), "; ".join(reasons))
 
     def _turned(

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from connectors.services import imgur, reddit, tumblr
 from connectors.services.api_web import TroubleError
-from connectors.services.listing import ListingItem, ServicePost, as_json, posts_of
+from connectors.services.listing import ListingItem, ServicePost, as_json, posts_of, why_strange
 from connectors.services.markup import read_html
 from connectors.sources.parse import parse_post
 from core.errors import BadRecordError
@@ -327,6 +328,15 @@ def test_an_entry_without_a_name_gets_one() -> None:
     names = [item.id for item in page.items]
     assert len(set(names)) == 2
     assert all(name.startswith("unnamed-") for name in names)
+
+
+def test_which_field_is_not_as_known_is_said() -> None:
+    item = {"kind": "t3", "data": {"id": "n1", "score": None}}
+    with pytest.raises(ValidationError) as found:
+        SERVICES["reddit"].look(ListingItem("t3_n1", 0.0, item))
+    message = Message(as_json({"item": item, "wrong": why_strange(found.value)}), "here")
+    with pytest.raises(BadRecordError, match=r"no known form: score: .*integer, found 'None'"):
+        parse_post(message)
 
 
 def test_what_is_no_post_becomes_a_dead_letter_further_on() -> None:

@@ -271,11 +271,11 @@ def test_a_followed_listing_is_asked_again_after_the_interval() -> None:
 def test_what_has_no_known_form_is_handed_on_whole() -> None:
     class Strange(Feed):
         def look(self, item: ListingItem) -> ServicePost | Reason:
-            raise ValueError
+            raise ValueError("odd")
 
     messages = [message for unit in rounds(Strange([5])) for message in unit.messages]
     assert [(orjson.loads(it.value), it.origin, it.key) for it in messages] == [
-        ({"item": 5}, "reddit:numbers@t3_5", b"t3_5")
+        ({"item": 5, "wrong": "odd"}, "reddit:numbers@t3_5", b"t3_5")
     ]
 
 

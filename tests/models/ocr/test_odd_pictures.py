@@ -94,6 +94,22 @@ def test_a_line_in_which_no_letter_is_known_is_not_read_and_not_nothing() -> Non
     assert OcrReader("fake", Rows(), Says()).one(striped(200, 100, 40)).unread == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "is_lost"),
+    [
+        ("KHI BAN ĐÓI BNG", True),
+        ("PŘÍLIŠ ŽLUOUČKÝ", True),
+        ("GEŚLA", True),
+        ("AĞLIYOR", True),
+        ("DÉJÀ VU, ŒUVRE, ÜBER, ¿MAÑANA? ÅH NEJ", False),
+        ("當然", False),
+    ],
+)
+def test_where_letters_with_marks_may_be_lost_the_record_says_so(text: str, is_lost: bool) -> None:
+    unread = OcrReader("fake", Rows(), Says(text)).one(striped(200, 100, 40)).unread
+    assert ("letters with marks" in unread) is is_lost
+
+
 def test_what_has_not_the_form_of_a_line_is_no_writing() -> None:
     wheel = np.full((200, 100, 3), 255, np.uint8)
     wheel[50:150] = 0

@@ -5,6 +5,7 @@ its own lines by itself, also while the file grows.
 """
 
 import os
+import time
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
@@ -26,6 +27,8 @@ _HEAD_BYTES: Final = 4096
 """Of the beginning of a file, by which it is known again."""
 
 
+_REST_SECONDS: Final = 5.0
+"""A followed file that was replaced is left when nothing more has come of it for so long."""
 _LOOKED_AT: Final = 20
 """Lines in which an object is looked for: some that are broken are dead letters."""
 _PACKED: Final = {
@@ -215,6 +218,11 @@ class BlockReader(Reader):
         self._block_bytes = block_bytes
         self._follow = follow
         self._ended = False
+        self._is_waiting = False
+        """Whether the last look found nothing more in a file that is followed."""
+        self._replaced_at: float | None = None
+        self._largest = 0
+        """Bytes that it had at the last look."""
         self._file = _opened(path)
         self._head: tuple[int, int, str] = (0, 0, _digest(b""))
         self._last: tuple[int, int, str] = self._head
@@ -262,7 +270,41 @@ class BlockReader(Reader):
         return max(0, self._size() - self._offset)
 
     def read(self) -> Unit | None:
-        """The next few lines of one block."""
+        """The next few lines of one block; a followed file that was replaced has an end."""
+        if self._is_waiting and not self._holds_last():
+            self._end_replaced()
+            return None
+        unit = self._read()
+        self._is_waiting = self._follow and unit is None
+        if self._is_waiting and self._is_replaced_for(_REST_SECONDS):
+            self._end_replaced()
+        return unit
+
+    def _end_replaced(self) -> None:
+        log.warning("a followed file was replaced; the next run reads what is there now", file=str(self._path))
+        self._ended = True
+
+    def _holds_last(self) -> bool:
+        """Whether the last line that was read is still there: a file that was emptied and written anew has another."""
+        before, self._largest = self._largest, self._size()
+        if self._largest < before:
+            return False
+        start, length, digest = self._seen_last()
+        return _digest(os.pread(self._file.fileno(), length, start)) == digest
+
+    def _is_replaced_for(self, seconds: float) -> bool:
+        """Whether another file has had the path for so long: who writes may go on with the old one for a moment."""
+        try:
+            is_other = not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        except OSError:  # between two files there may be none
+            is_other = False
+        if not is_other:
+            self._replaced_at = None
+            return False
+        self._replaced_at = self._replaced_at or time.monotonic()
+        return time.monotonic() - self._replaced_at >= seconds
+
+    def _read(self) -> Unit | None:
         messages: list[Message] = []
         turn = self._block
         while not messages and not self._ended:

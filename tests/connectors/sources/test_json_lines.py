@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from connectors.sources import json_lines
 from connectors.sources.json_lines import JsonLines, holds_files
 from connectors.sources.parse import MAX_BYTES
 from connectors.sources.source import Position, Reader, Unit
@@ -308,6 +309,34 @@ def test_a_last_line_that_is_half_written_is_read_when_it_is_whole(path: Path) -
     with path.open("ab") as out:
         out.write(b"2}")
     assert values(units(source(path).open(f"{path}#0", unit.resume))) == [b'{"a": 2}']
+
+
+def test_a_followed_file_that_is_renamed_and_replaced_is_read_to_its_end_and_left(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_lines, "_REST_SECONDS", 0.0)
+    path.write_bytes(b"one\n")
+    reader = first_of(source(path, follow=True))
+    assert values([it for it in [reader.read()] if it]) == [b"one"]
+    old = path.rename(path.with_suffix(".1"))
+    assert (reader.read(), reader.ended) == (None, False), "the new file is not there yet"
+    path.write_bytes(b"new\n")
+    with old.open("ab") as file:
+        file.write(b"two\n")
+    assert values([it for it in [reader.read()] if it]) == [b"two"]
+    assert (reader.read(), reader.ended) == (None, True)
+
+
+@pytest.mark.parametrize("new", [b"", b"1\n", b"three\nfour\nfive\n"])
+def test_a_followed_file_that_is_emptied_and_written_anew_is_left(new: bytes, path: Path) -> None:
+    path.write_bytes(b"one\n")
+    reader = first_of(source(path, follow=True))
+    assert values([it for it in [reader.read()] if it]) == [b"one"]
+    assert (reader.read(), reader.ended) == (None, False)
+    with path.open("r+b") as file:
+        file.truncate(0)
+        file.write(new)
+    assert (reader.read(), reader.ended) == (None, True)
 
 
 @pytest.mark.parametrize("name", ["a.png.json", "a.json", "a.png.supplemental-metadata.json"])

@@ -10,8 +10,10 @@ from typing import Annotated, Final
 
 import typer
 
+from connectors.folder import Folder
 from connectors.sources.unpack import read_to
 from connectors.store.cluster_ids import IDENTITY
+from connectors.writing import all_locked, lock_files
 from core.errors import WorldError
 from memewax.commands.recovery import alone
 from operators.model_check import FILE as MODELS
@@ -67,7 +69,7 @@ def backup(
         raise WorldError(f"{to} is there already: name a new folder with --to")
     if store is not None and not store.is_dir():
         raise WorldError(f"no such store: {store}")
-    with alone(recovery):
+    with alone(recovery), all_locked({} if store is None else lock_files([Folder.at(store)])):
         _copied(to, recovery, store)
     sys.stdout.write(f"{to} holds {recovery}{f' and {store}' if store else ''}\n")
 

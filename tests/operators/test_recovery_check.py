@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import WorldError
+from connectors import writing
+from core.errors import BusyError, WorldError
+from core.locks import locked
+from memewax.commands import recovery
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.recovery_command import backup, check, restore, show
 from operators.recovery_check import check_recovery
@@ -87,6 +90,22 @@ def test_a_backup_comes_back_whole_and_writes_nothing_over(folder: Path, tmp_pat
     restore(tmp_path / "copy", tmp_path / "new", tmp_path / "new-store")
     check_recovery(tmp_path / "new", thorough=True)
     assert (tmp_path / "new-store" / "data").read_text() == "mine"
+
+
+@pytest.mark.parametrize("lock", ["recovery/lock", "store/posts.lock"])
+def test_a_backup_while_a_flow_runs_is_refused_in_a_line(
+    lock: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flow of the recovery folder, or another one that writes the store."""
+    monkeypatch.setattr(recovery, "PATIENCE", 0.1)
+    monkeypatch.setattr(writing, "PATIENCE", 0.1)
+    store = tmp_path / "store"
+    store.mkdir()
+    held = folder / "lock" if lock.startswith("recovery") else tmp_path / lock
+    with locked(held), pytest.raises(BusyError, match="wait for its end"):
+        backup(folder, tmp_path / "copy", store)
+    assert not (tmp_path / "copy").exists()
+    backup(folder, tmp_path / "copy", store)
 
 
 def test_a_backup_that_fails_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Self
 
 from core.errors import WeightsError
@@ -14,7 +15,8 @@ from models.weights import Weights
 Span = tuple[int, int, str]
 """Start, end and label of an entity."""
 
-_NEEDED = ("tok2vec", "transformer", "ner")
+_ON_TRANSFORMERS = "transformer"
+_NEEDED = ("tok2vec", _ON_TRANSFORMERS, "ner")
 """Parts of a pipeline that entities take; tagging and parsing would triple the time."""
 
 
@@ -63,8 +65,10 @@ class SpacyEntities(EntityFinder):
 
         try:
             config = spacy.util.load_config(weights.path / "config.cfg")
-            unneeded = [part for part in config["nlp"]["pipeline"] if part not in _NEEDED]
-            self._nlp: Any = spacy.load(weights.path, exclude=unneeded)
+            parts = config["nlp"]["pipeline"]
+            unneeded = [part for part in parts if part not in _NEEDED]
+            with runtime.transformers() if _ON_TRANSFORMERS in parts else nullcontext():
+                self._nlp: Any = spacy.load(weights.path, exclude=unneeded)
         except (OSError, ValueError, KeyError) as error:
             raise WeightsError(f"{weights.path} is no pipeline that spaCy can load: {error}") from error
         if "ner" not in self._nlp.pipe_names:

@@ -2,11 +2,18 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 
 def sha256_of(file: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """SHA-256 of a file's bytes, in hex; a file that did not change since is not read again by this process."""
+    told = file.stat()
+    return _hashed(file, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns)
+
+
+@cache
+def _hashed(file: Path, *_: int) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

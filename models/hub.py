@@ -14,6 +14,10 @@ _UNUSED = ["*.h5", "*.msgpack", "*.ot", "*.onnx", "onnx/*", "openvino/*", "*.whl
 
 def cached(repository: str) -> Path | None:
     """The folder of a repository in the local Hugging Face cache (`HF_HOME`), if it is there."""
+    from huggingface_hub import constants
+
+    if not Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}").is_dir():
+        return None  # the hub's client takes half a second to import
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

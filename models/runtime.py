@@ -4,6 +4,7 @@ What a library must be told before or as it is imported is told by the methods h
 cannot be too late.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,13 @@ from core.errors import WorldError
 from models.engine import Device, EngineOptions, Session
 from models.engines import graph_engine, graph_engine_names
 from models.model_settings import RuntimeSettings
-from models.torch_runtime import cuda_is_there, loaded_torch, loaded_transformers, set_environment
+from models.torch_runtime import (
+    cuda_is_there,
+    loaded_torch,
+    loaded_transformers,
+    set_environment,
+    torch_with_torchvision,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,18 @@ class Runtime(EngineOptions):
         return graph_engine(self.provider).device(self)
 
     def torch(self) -> ModuleType:
-        """The module torch, ready for models; raises `WorldError` if torchvision cannot be imported beside it."""
+        """The module torch, ready for models."""
         return loaded_torch(self)
 
-    def transformers(self) -> ModuleType:
-        """The module transformers, on torch as above."""
+    def torchvision(self) -> AbstractContextManager[ModuleType]:
+        """The module torch with torchvision beside it, to load a model by, for one thread at a time.
+
+        Entering it raises `WorldError` if torchvision cannot be imported.
+        """
+        return torch_with_torchvision(self)
+
+    def transformers(self) -> AbstractContextManager[ModuleType]:
+        """The module transformers, on both as above."""
         return loaded_transformers(self)
 
     def limit_opencv(self) -> None:

@@ -25,17 +25,19 @@ class SentenceEmbedder(Embedder[str]):
 
     def __init__(self, weights: Weights, runtime: Runtime, batch_size: int = 32) -> None:
         """Load `weights`; raises `WeightsError` if they are no sentence model."""
-        runtime.transformers()
-        from sentence_transformers import SentenceTransformer
-
         self._torch = runtime.torch()
         self.name = weights.label
         self.batch_size = batch_size
         self._pass = min(batch_size, _CPU_PASS) if runtime.device == "cpu" else batch_size
-        try:
-            self.model = SentenceTransformer(str(weights.path), device=runtime.device, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise WeightsError(f"{weights.path} is no model that sentence-transformers can load: {error}") from error
+        with runtime.transformers():
+            from sentence_transformers import SentenceTransformer
+
+            try:
+                self.model = SentenceTransformer(str(weights.path), device=runtime.device, local_files_only=True)
+            except (OSError, ValueError, RuntimeError, KeyError) as error:
+                raise WeightsError(
+                    f"{weights.path} is no model that sentence-transformers can load: {error}"
+                ) from error
         self.dimension = self.one("").size
 
     def infer(self, batch: Sequence[str]) -> list[Vector]:

@@ -2,8 +2,11 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
+from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +29,7 @@ _SCHEMAS: Final = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+_alone: Final = RLock()
 _kept: "list[library.Library]" = []
 """torch forgets the operators of a library that is collected."""
 
@@ -57,22 +61,34 @@ def cuda_is_there() -> bool:
 
 
 def loaded_torch(options: EngineOptions) -> ModuleType:
-    """The module torch, with its threads set and torchvision importable; raises `WorldError` if that cannot be."""
+    """The module torch, with its threads set."""
     torch = imported_torch()
-    mend_torchvision()
     torch.set_num_threads(options.threads)
     return torch
 
 
-def loaded_transformers(options: EngineOptions) -> ModuleType:
-    """The module transformers, quiet, on a torch as `loaded_torch` makes it."""
-    loaded_torch(options)
-    import transformers
-    from transformers.utils import logging
+@contextmanager
+def torch_with_torchvision(options: EngineOptions) -> Iterator[ModuleType]:
+    """The module torch, with torchvision importable, for one thread at a time; raises `WorldError` if that cannot be.
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call] # it remarks on every unused weight
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call] # of loads that take no second
-    return transformers
+    What stands on both imports its parts as they are needed, and these import each other.
+    """
+    torch = loaded_torch(options)
+    with _alone:
+        mend_torchvision()
+        yield torch
+
+
+@contextmanager
+def loaded_transformers(options: EngineOptions) -> Iterator[ModuleType]:
+    """The module transformers, quiet, on torch and torchvision as above, for one thread at a time."""
+    with torch_with_torchvision(options):
+        import transformers
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call] # it remarks on every unused weight
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call] # of loads that take no second
+        yield transformers
 
 
 @cache

@@ -96,21 +96,24 @@ def _mood(label: str, count: int) -> str | None:
 
 
 def _pipeline(task: str, weights: Weights, runtime: Runtime, **options: Any) -> Any:
-    transformers = runtime.transformers()
-    is_tokens = task.startswith("token")
-    kind = (
-        transformers.AutoModelForTokenClassification if is_tokens else transformers.AutoModelForSequenceClassification
-    )
-    try:
-        model, info = kind.from_pretrained(weights.path, local_files_only=True, output_loading_info=True)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(weights.path, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise WeightsError(f"{weights.path} is no model for {task} that transformers can load: {error}") from error
-    if info["missing_keys"]:  # transformers would make these up
-        raise WeightsError(
-            f"{weights.path} was not trained for {task}: it lacks {', '.join(sorted(info['missing_keys']))}"
+    with runtime.transformers() as transformers:
+        is_tokens = task.startswith("token")
+        kind = (
+            transformers.AutoModelForTokenClassification
+            if is_tokens
+            else transformers.AutoModelForSequenceClassification
         )
-    longest = int(getattr(model.config, "max_position_embeddings", 0)) or 512
-    # RoBERTa counts two positions that no token has; tokenizers at times say no limit at all.
-    tokenizer.model_max_length = min(tokenizer.model_max_length, longest - 2 * (model.config.model_type == "roberta"))
-    return transformers.pipeline(task, model=model.eval(), tokenizer=tokenizer, device=runtime.device, **options)
+        try:
+            model, info = kind.from_pretrained(weights.path, local_files_only=True, output_loading_info=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(weights.path, local_files_only=True)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise WeightsError(f"{weights.path} is no model for {task} that transformers can load: {error}") from error
+        if info["missing_keys"]:  # transformers would make these up
+            raise WeightsError(
+                f"{weights.path} was not trained for {task}: it lacks {', '.join(sorted(info['missing_keys']))}"
+            )
+        longest = int(getattr(model.config, "max_position_embeddings", 0)) or 512
+        # RoBERTa counts two positions that no token has; tokenizers at times say no limit at all.
+        taken = 2 * (model.config.model_type == "roberta")
+        tokenizer.model_max_length = min(tokenizer.model_max_length, longest - taken)
+        return transformers.pipeline(task, model=model.eval(), tokenizer=tokenizer, device=runtime.device, **options)

@@ -16,6 +16,7 @@ from models.base import Features, ImageEmbedder
 from models.model_settings import ImageSettings
 from models.runtime import Runtime
 from models.validation import check_pixels
+from models.vit_network import network
 from models.weights import Weights, image_weights
 
 if TYPE_CHECKING:
@@ -83,31 +84,27 @@ class VitEmbedder(ImageEmbedder):
 
     stage = "embedding"
 
-    def __init__(self, weights: Weights, runtime: Runtime, batch_size: int = 8) -> None:
+    def __init__(self, weights: Weights, runtime: Runtime, settings: ImageSettings) -> None:
         """Load `weights`; raises `WeightsError` if they are no image model."""
-        transformers = runtime.transformers()
         self.name = weights.label
-        self.batch_size = batch_size
+        self.batch_size = settings.vit_batch
         self._torch = torch = runtime.torch()
         self._preprocessing = Preprocessing.of(weights.path)
-        try:
-            model = transformers.AutoModel.from_pretrained(weights.path, local_files_only=True, dtype=torch.float32)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise WeightsError(f"{weights.path} is no image model that transformers can load: {error}") from error
-        model = getattr(model, "vision_model", model)  # of a pair for pictures and texts
-        self._model = model.eval().to(runtime.device)
-        self._has_cls = any(name.endswith(("cls_token", "class_embedding")) for name, _ in model.named_parameters())
+        size = self._preprocessing.size
+        self._model = network(weights, size, settings, runtime)
+        self._has_cls = any(
+            name.endswith(("cls_token", "class_embedding")) for name, _ in self._model.named_parameters()
+        )
         self._device = runtime.device
         self._mean = torch.tensor(self._preprocessing.mean, device=self._device).view(1, 3, 1, 1)
         self._std = torch.tensor(self._preprocessing.std, device=self._device).view(1, 3, 1, 1)
-        size = self._preprocessing.size
         with torch.inference_mode():
             self.dimension = self._pooled(self._hidden(torch.zeros((1, 3, size, size), device=self._device))).shape[1]
 
     @classmethod
     def load(cls, settings: ImageSettings, runtime: Runtime) -> Self:
         """The model of `settings.vit`; raises `WeightsError`."""
-        return cls(image_weights(settings), runtime, settings.vit_batch)
+        return cls(image_weights(settings), runtime, settings)
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
         """A vector for each picture of any size from 1 x 1; raises `ValueError` if one is no picture."""
@@ -145,7 +142,8 @@ class VitEmbedder(ImageEmbedder):
         return grids
 
     def _hidden(self, pixels: "torch.Tensor") -> "torch.Tensor":
-        hidden: torch.Tensor = self._model(pixel_values=pixels).last_hidden_state
+        with self._torch.jit.optimized_execution(False):  # a trace would do its first passes otherwise than later ones
+            hidden: torch.Tensor = self._model(pixels)
         return hidden
 
     def _pooled(self, hidden: "torch.Tensor") -> "torch.Tensor":

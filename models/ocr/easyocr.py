@@ -24,20 +24,20 @@ _EXPECTED_WARNINGS: Final = (
 
 def reader_of(folder: Path, runtime: Runtime, **halves: bool) -> Any:
     """EasyOCR with the named halves only."""
-    runtime.torch()
     for message, category in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=message, category=category)
-    from easyocr import Reader
+    with runtime.torchvision():
+        from easyocr import Reader
 
-    return Reader(
-        ["en"],
-        gpu=runtime.device == "cuda",
-        model_storage_directory=str(folder),
-        user_network_directory=str(folder),  # else it makes a folder in the user's home
-        download_enabled=False,
-        verbose=False,
-        **halves,
-    )
+        return Reader(
+            ["en"],
+            gpu=runtime.device == "cuda",
+            model_storage_directory=str(folder),
+            user_network_directory=str(folder),  # else it makes a folder in the user's home
+            download_enabled=False,
+            verbose=False,
+            **halves,
+        )
 
 
 class CraftDetector(Detector):

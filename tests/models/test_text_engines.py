@@ -25,7 +25,8 @@ TEXTS = ["", "one", "A sentence of some length, with a 😀 and 日本語.", "wo
 
 def tiny_sentences(folder: Path, **config: object) -> Settings:
     """A sentence model of random weights, as sentence-transformers saves it."""
-    Runtime().transformers()
+    with Runtime().transformers():
+        pass  # it is loaded as it must be
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
 

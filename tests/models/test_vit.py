@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from dataflows.all_settings import Settings
 from models.loading import Models
 from models.runtime import Runtime
 from models.vit import Preprocessing, VitEmbedder
+from models.vit_network import made, network
+from models.weights import image_weights
+from tests.folders import ROOT
 
 pytestmark = pytest.mark.real
 
@@ -19,11 +24,10 @@ IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.2
 
 def _tiny(folder: Path, architecture: str, preprocessor: dict[str, Any], **config: Any) -> str:
     """A model of an architecture with random weights, as a Hugging Face folder."""
-    torch, _ = Runtime().torch(), Runtime().transformers()
-    from transformers import AutoConfig, AutoModel
-
-    torch.manual_seed(0)
-    AutoModel.from_config(AutoConfig.for_model(architecture, **config)).save_pretrained(folder)
+    Runtime().torch().manual_seed(0)
+    with Runtime().transformers() as transformers:
+        config_of = transformers.AutoConfig.for_model
+        transformers.AutoModel.from_config(config_of(architecture, **config)).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     return str(folder)
 
@@ -63,7 +67,7 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 def test_any_architecture(architecture: str, tmp_path: Path, noise: np.random.Generator) -> None:
     preprocessor, config, dimension = ARCHITECTURES[architecture]
     folder = _tiny(tmp_path / "tiny", architecture, preprocessor, **config)
-    model = VitEmbedder.load(Settings(vit=folder, vit_batch=2), Runtime())
+    model = VitEmbedder.load(Settings(vit=folder, vit_batch=2, models_cache=tmp_path / "cache"), Runtime())
     pictures = [noise.integers(0, 256, (height, 50, 3), dtype=np.uint8) for height in (20, 40, 60)]
     vectors = [model.one(picture) for picture in pictures]
     assert model.dimension == dimension
@@ -71,6 +75,44 @@ def test_any_architecture(architecture: str, tmp_path: Path, noise: np.random.Ge
     for batched, single in zip(model(pictures), vectors, strict=True):
         np.testing.assert_allclose(batched, single, atol=1e-5)
     assert not np.allclose(vectors[0], vectors[1])
+
+
+def test_the_trace_gives_the_numbers_of_transformers(
+    real: Models, settings: Settings, noise: np.random.Generator
+) -> None:
+    weights, runtime = image_weights(settings), Runtime(threads=1)
+    size = Preprocessing.of(weights.path).size
+    trace, whole = network(weights, size, settings, runtime), made(weights, runtime)
+    assert not type(trace).__module__.startswith("models")
+    torch = runtime.torch()
+    pixels = torch.from_numpy(noise.normal(size=(5, 3, size, size)).astype(np.float32))
+    with torch.inference_mode():
+        assert torch.equal(trace(pixels), whole(pixels))
+
+
+def test_a_model_that_cannot_be_traced_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: np.random.Generator
+) -> None:
+    preprocessor, config, dimension = ARCHITECTURES["resnet"]
+    folder = _tiny(tmp_path / "tiny", "resnet", preprocessor, **config)
+    settings = Settings(vit=folder, models_cache=tmp_path / "cache")
+    monkeypatch.setattr(Runtime().torch(), "equal", lambda *_: False)
+    model = VitEmbedder.load(settings, Runtime())
+    assert model.one(noise.integers(0, 256, (40, 50, 3), dtype=np.uint8)).shape == (dimension,)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_trace_that_is_there_needs_no_transformers(real: Models, settings: Settings) -> None:
+    looked = """
+import sys
+from dataflows.all_settings import Settings
+from models.loading import load_image
+from models.runtime import Runtime
+load_image(Settings(models_cache=sys.argv[1], device="cpu", threads=1), Runtime())
+print({"transformers", "torchvision", "torch._dynamo"} & set(sys.modules))
+"""
+    command = [sys.executable, "-c", looked, str(settings.models_cache)]
+    assert subprocess.run(command, check=True, cwd=ROOT, capture_output=True).stdout.strip() == b"set()"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2560), (2560, 1), (3, 700), (2560, 2560)])
@@ -91,8 +133,6 @@ def test_the_nearest_of_an_altered_picture_is_the_picture(real: Models, noise: n
 
 def test_preprocessing_is_that_of_the_model_s_card(real: Models, settings: Settings) -> None:
     from transformers import BitImageProcessor
-
-    from models.weights import image_weights
 
     folder = image_weights(settings).path
     ramp = np.linspace(0, 255, 512 * 400 * 3).reshape(512, 400, 3).astype(np.uint8)

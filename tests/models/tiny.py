@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from core.records import Entity, Sentiment
@@ -23,8 +24,13 @@ VOCABULARY = (
 
 def save_tiny(folder: Path, kind: str, labels: dict[int, str], **config: Any) -> Path:
     """A BERT of two layers: `kind` is `SequenceClassification` or `TokenClassification`; sure of what it says."""
-    torch, transformers = Runtime().torch(), Runtime().transformers()
-    torch.manual_seed(3)
+    Runtime().torch().manual_seed(3)
+    with Runtime().transformers() as transformers:
+        _save(transformers, folder, kind, labels, **config)
+    return folder
+
+
+def _save(transformers: ModuleType, folder: Path, kind: str, labels: dict[int, str], **config: Any) -> None:
     made = transformers.BertConfig(
         vocab_size=len(VOCABULARY),
         hidden_size=32,
@@ -40,7 +46,6 @@ def save_tiny(folder: Path, kind: str, labels: dict[int, str], **config: Any) ->
     getattr(transformers, f"BertFor{kind}")(made).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY))
     transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    return folder
 
 
 @dataclass(frozen=True)

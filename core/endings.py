@@ -3,10 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Final, Self
 
 from core.causes import known_cause
+from core.counts import RunCounts
 
+USELESS: Final = "nothing of what was read could be used: `memewax dead-letters list` says why"
 _MOST_KINDS: Final = 50
 """Kinds of reasons that are told apart; strangers write some of their words."""
 _OTHER: Final = "other reasons"
@@ -28,6 +31,18 @@ class Usage:
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """How often by stage and kind."""
 
+    @classmethod
+    def of(cls, counts: RunCounts) -> Self:
+        """What a run could use of what it read."""
+        return cls(
+            counts.posts,
+            counts.dead_letters,
+            counts.pictures,
+            counts.failed_pictures,
+            counts.duplicates,
+            counts.reasons,
+        )
+
     @property
     def is_useless(self) -> bool:
         """Whether something was read and nothing at all could be used."""
@@ -42,6 +57,15 @@ class Usage:
         if len(ranked) > _SHOWN:
             told.append(f"  and {sum(count for _, count in ranked[_SHOWN:]):,} for other reasons")
         return told
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a flow ended."""
+
+    lines: list[str]
+    is_useless: bool = False
+    """Whether something was read and nothing at all could be used."""
 
 
 class Kinds:
@@ -69,6 +93,48 @@ def last_line(records: int, usage: Usage, seconds: float, rest: str = "") -> str
     """What a run says of itself."""
     done = f"{plural(records, 'record')}, {plural(usage.dead_letters, 'dead letter')} in {seconds:,.1f} s{rest}"
     return "\n".join([done, *(usage.lines() if usage.dead_letters else [])])
+
+
+def run_ending(counts: RunCounts, seconds: float, recovery: Path | None, is_first: bool, drained: bool) -> Ending:
+    """What a run of posts says when it ends.
+
+    Args:
+        counts: What it counted.
+        seconds: That it took.
+        recovery: Its folder; None where it takes no snapshots.
+        is_first: Whether nothing was done in that folder before.
+        drained: Whether it was asked to stop.
+    """
+    usage = Usage.of(counts)
+    told = []
+    if counts.posts or counts.updated or counts.dead_letters or drained:
+        rest = f", {plural(counts.updated, 'record')} again" if counts.updated else ""
+        rest += "; stopped, and the same command goes on" if drained else ""
+        told.append(last_line(counts.joined + counts.partial, usage, seconds, rest))
+    elif is_first:
+        told.append("nothing to read: the source is empty")
+    else:
+        told.append(f"nothing new since the last run; delete {recovery} to begin anew")
+    if counts.retry_waiting:
+        told.append(
+            f"of {counts.retry_waiting:,} posts the picture may yet be there: "
+            "run the same command later, and it is fetched again"
+        )
+    return Ending(told, usage.is_useless and not drained)
+
+
+def ingest_ending(counts: RunCounts, seconds: float, recovery: Path | None, *_: bool) -> Ending:
+    """What taking in posts says when it ends."""
+    skipped = ", ".join(f"{count:,} {reason}" for reason, count in counts.skipped.items())
+    left_out = f"; skipped: {skipped}" if skipped else ""
+    if not counts.posts and not counts.dead_letters:
+        return Ending([f"nothing new since the last run{left_out}; {recovery} remembers what was seen"])
+    return Ending([f"{counts.posts:,} posts, {counts.dead_letters:,} dead letters in {seconds:,.1f} s{left_out}"])
+
+
+def answers_ending(counts: RunCounts, seconds: float, *_: object) -> Ending:
+    """What answering says when it ends."""
+    return Ending([f"{counts.answers:,} answers, {counts.answer_errors:,} of them errors in {seconds:,.1f} s"])
 
 
 def _advice(kind: str) -> str:

@@ -17,6 +17,7 @@ from bytewax.dataflow import Dataflow
 from connectors.chosen_endpoints import Destinations
 from connectors.endpoints import POSTS_TO
 from connectors.writing import lock_files
+from core.endings import ingest_ending
 from dataflows.all_settings import Settings
 from dataflows.starting import started_with
 from operators.outputs import write_dead_letters, write_posts
@@ -35,7 +36,7 @@ def ingest(settings: Settings) -> Dataflow:
 
 def flow() -> Dataflow:
     """What `python -m bytewax.run dataflows.ingest` runs."""
-    return started_with(_written, lambda _settings: None, lambda settings, _: ingest(settings))
+    return started_with(_written, lambda _settings: None, lambda settings, _: ingest(settings), ingest_ending)
 
 
 def _written(settings: Settings) -> Mapping[Path, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from bytewax.dataflow import Dataflow
 
 from connectors.writing import ANSWERS, lock_files
+from core.endings import answers_ending
 from dataflows.all_settings import Settings
 from dataflows.starting import started_with
 from operators.query_steps import (
@@ -45,7 +46,7 @@ def similarity(settings: Settings, models: Embedders) -> Dataflow:
 
 def flow() -> Dataflow:
     """What `python -m bytewax.run dataflows.similarity` runs."""
-    return started_with(_written, _loaded, similarity)
+    return started_with(_written, _loaded, similarity, answers_ending)
 
 
 def _written(settings: Settings) -> Mapping[Path, str]:

@@ -14,10 +14,12 @@ from connectors.chosen_endpoints import Destinations, check_addresses, check_els
 from connectors.control.flow_note import note_flow
 from connectors.writing import keep_locked, lock_files, recovery_named
 from core import drain
+from core.endings import run_ending
 from core.errors import MemewaxError
 from core.stranger_text import harmless
 from core.telemetry import READY, configure_logging
 from dataflows.all_settings import Settings, load_settings
+from dataflows.told_at_end import End, tell_at_end
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
@@ -25,6 +27,7 @@ from operators.first_ids import ids_above
 from operators.model_check import check_models
 from operators.recovery_check import check_recovery
 from operators.recovery_migration import migrate, named_folder
+from operators.recovery_places import has_snapshots
 
 Loaded = TypeVar("Loaded")
 
@@ -51,13 +54,14 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], int], Da
         check_elsewhere(settings)
         return lock_files(Destinations.of(settings).all())
 
-    return started_with(writes, load_models, built)
+    return started_with(writes, load_models, built, run_ending)
 
 
 def started_with(
     writes: Callable[[Settings], Mapping[Path, str]],
     load: Callable[[Settings], Loaded],
     build: Callable[[Settings, Loaded], Dataflow],
+    end: End,
 ) -> Dataflow:
     """Build a flow from the settings and what `load` gives it; ends as `started` does where that fails.
 
@@ -66,6 +70,7 @@ def started_with(
             `SettingsError` where an address cannot be.
         load: Loads models, or whatever else takes time.
         build: Makes the flow.
+        end: What is said when it ends.
     """
     try:
         settings = load_settings()
@@ -82,10 +87,13 @@ def started_with(
         loaded = load(settings)
         _spare_the_collector()
         READY.set(1)
-        return build(settings, loaded)
+        is_first = folder is None or not has_snapshots(folder)
+        flow = build(settings, loaded)
     except MemewaxError as error:
         print(harmless(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
+    tell_at_end(end, folder, is_first=is_first)
+    return flow
 
 
 def _has_peers(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:

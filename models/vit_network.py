@@ -73,8 +73,9 @@ def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
     random = torch.Generator().manual_seed(1)
     tried = {count: torch.randn((count, 3, size, size), generator=random) for count in _TRIED}
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of what is taken for constants: the comparison tells
+        # Of what is taken for constants, on which the comparison tells; other threads load models meanwhile.
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        with torch.no_grad():
             torch.jit.trace(whole, tried[_TRACED], check_trace=False).save(str(file))
             trace = _opened(file, runtime)
             is_same = all(torch.equal(trace(pixels), whole(pixels)) for pixels in tried.values())
@@ -85,6 +86,4 @@ def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
 
 
 def _opened(file: Path, runtime: Runtime) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what a later torch will lack
-        return runtime.torch().jit.load(str(file)).eval()
+    return runtime.torch().jit.load(str(file)).eval()

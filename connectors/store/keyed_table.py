@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-from lancedb.index import BTree
 
 from connectors.store.store_folder import opened
 from connectors.store.widening import check_widenable, copied, needs_copy
@@ -235,6 +234,8 @@ def put_together(table: Any, key: str) -> None:
 
 def index_keys(table: Any, key: str) -> None:
     """Make the index over the key of a LanceDB table, in place of one that is there."""
+    from lancedb.index import BTree  # late, as in `connectors.store.store_folder`
+
     table.create_index(key, config=BTree(), replace=True)
     give_back_memory()
 

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import lancedb
-
 from core.memory import keep_little
 
 T = TypeVar("T")
@@ -21,6 +19,8 @@ _METADATA_CACHE: Final = 32 * 2**20
 def opened(folder: Path) -> Any:
     """The database in a folder, with caches of its own."""
     keep_little()  # before LanceDB starts its threads
+    import lancedb  # which takes a second, and many who name a store do not open it
+
     session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
     return lancedb.connect(folder, session=session)
 

@@ -4,7 +4,7 @@ import os
 
 import psutil
 
-from memewax.commands.counts import RunCounts
+from core.counts import RunCounts
 
 
 class RunMemory:

@@ -14,7 +14,6 @@ from connectors.endpoint import Endpoint
 from connectors.endpoints import POSTS_TO, RECORDS_TO, endpoint
 from connectors.part_names import is_moved
 from connectors.writing import all_locked, lock_files
-from core.endings import Usage
 from core.errors import MemewaxError, SettingsError
 from dataflows.all_settings import load_settings
 from memewax.commands.leftovers import Leftovers
@@ -84,19 +83,6 @@ def run_flow(
             ended = run_job(job, progress.show, progress.tell, locks)
         mark_done([it / FOLDER for it in destinations.states(state_dir)], folder)
     return replace(ended, is_first=is_first), folder
-
-
-def usage_of(ended: Ended) -> Usage:
-    """What a run could use of what it read."""
-    counts = ended.counts
-    return Usage(
-        counts.posts,
-        counts.dead_letters,
-        counts.pictures,
-        counts.failed_pictures,
-        counts.duplicates,
-        counts.reasons,
-    )
 
 
 @contextmanager

@@ -10,9 +10,10 @@ import typer
 
 from connectors.chosen_endpoints import source_of
 from connectors.endpoints import DEAD_LETTERS_TO, POSTS_TO, SERVICES, endpoint
+from core.counts import RunCounts
+from core.endings import ingest_ending
 from core.stranger_text import one_line, safe_json
 from dataflows.all_settings import load_settings
-from memewax.commands.counts import RunCounts
 from memewax.commands.flow_run import run_flow
 from memewax.commands.progress import Progress
 from memewax.commands.run import SNAPSHOT_SECONDS
@@ -85,7 +86,8 @@ def ingest(
     summary = summary_of(ended)
     if as_json:
         sys.stdout.write(safe_json(asdict(summary)) + "\n")
-    print(one_line(f"memewax: {_told(summary, folder)}"), file=sys.stderr)
+    for told in ingest_ending(ended.counts, ended.seconds, folder).lines:
+        print(one_line(f"memewax: {told}"), file=sys.stderr)
 
 
 def summary_of(ended: Ended) -> IngestSummary:
@@ -98,12 +100,3 @@ def summary_of(ended: Ended) -> IngestSummary:
         requests=counts.requests,
         seconds=round(ended.seconds, 3),
     )
-
-
-def _told(summary: IngestSummary, folder: Path) -> str:
-    skipped = ", ".join(f"{count:,} {reason}" for reason, count in summary.skipped.items())
-    left_out = f"; skipped: {skipped}" if skipped else ""
-    if not summary.posts and not summary.dead_letters:
-        return f"nothing new since the last run{left_out}; {folder} remembers what was seen"
-    told = f"{summary.posts:,} posts, {summary.dead_letters:,} dead letters"
-    return f"{told} in {summary.seconds:,.1f} s{left_out}"

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from core.counts import RunCounts
 from core.stranger_text import one_line
-from memewax.commands.counts import RunCounts
 
 _PLAIN_SECONDS: Final = 30.0
 

@@ -9,9 +9,9 @@ import orjson
 import typer
 
 from connectors.endpoints import DEAD_LETTERS_TO, POSTS_FROM, RECORDS_TO
-from core.endings import last_line, plural
+from core.endings import USELESS, run_ending
 from core.errors import WorldError
-from memewax.commands.flow_run import run_flow, summary_of, usage_of
+from memewax.commands.flow_run import run_flow, summary_of
 
 SNAPSHOT_SECONDS: Final = 10.0
 _FROM: Final = f"{POSTS_FROM.help}; as often as you like."
@@ -37,25 +37,10 @@ def run(
     given = {"source": source, "to": to, "dead_letters": dead_letters, "processes": processes, "follow": follow}
     overrides = {name: value for name, value in given.items() if value is not None}
     ended, folder = run_flow(overrides, recovery, snapshot_interval)
-    summary = summary_of(ended)
-    is_useless = False
     if as_json:
-        sys.stdout.write(orjson.dumps(asdict(summary)).decode() + "\n")
-    if summary.posts or summary.updated or summary.dead_letters or ended.drained:
-        rest = f", {plural(summary.updated, 'record')} again" if summary.updated else ""
-        rest += "; stopped, and the same command goes on" if ended.drained else ""
-        usage = usage_of(ended)
-        print(f"memewax: {last_line(summary.joined + summary.partial, usage, summary.seconds, rest)}", file=sys.stderr)
-        is_useless = usage.is_useless and not ended.drained
-    elif ended.is_first:
-        print("memewax: nothing to read: the source is empty", file=sys.stderr)
-    else:
-        print(f"memewax: nothing new since the last run; delete {folder} to begin anew", file=sys.stderr)
-    if summary.retry_waiting:
-        print(
-            f"memewax: of {summary.retry_waiting:,} posts the picture may yet be there: "
-            "run the same command later, and it is fetched again",
-            file=sys.stderr,
-        )
-    if is_useless:
-        raise WorldError("nothing of what was read could be used: `memewax dead-letters list` says why")
+        sys.stdout.write(orjson.dumps(asdict(summary_of(ended))).decode() + "\n")
+    ending = run_ending(ended.counts, ended.seconds, folder, ended.is_first, ended.drained)
+    for told in ending.lines:
+        print(f"memewax: {told}", file=sys.stderr)
+    if ending.is_useless:
+        raise WorldError(USELESS)

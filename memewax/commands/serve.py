@@ -10,9 +10,10 @@ import typer
 
 from connectors.endpoints import ANSWERS_TO, QUERIES_FROM
 from connectors.writing import ANSWERS, all_locked, lock_files
+from core.counts import RunCounts
+from core.endings import answers_ending
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
-from memewax.commands.counts import RunCounts
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import Job, run_job
@@ -80,5 +81,5 @@ def serve(
             "seconds": round(ended.seconds, 3),
         }
         sys.stdout.write(orjson.dumps(report).decode() + "\n")
-    told = f"{counts.answers:,} answers, {counts.answer_errors:,} of them errors"
-    print(f"memewax: {told} in {ended.seconds:,.1f} s", file=sys.stderr)
+    for told in answers_ending(counts, ended.seconds).lines:
+        print(f"memewax: {told}", file=sys.stderr)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from connectors.writing import HANDED_ON
+from core.counts import RunCounts, read_counts
 from core.errors import MemewaxError
 from core.settings import PREFIX, as_variable
-from memewax.commands.counts import RunCounts, read_counts
 from memewax.commands.processes import Process, Processes, Signals
 from memewax.commands.recovery import alone
 

@@ -16,11 +16,11 @@ import typer
 
 from connectors.control.flow_note import note_flow
 from connectors.store.posts_table import PostStore
+from core.counts import RunCounts
 from dataflows.all_settings import Settings
 from memewax import __version__
 from memewax.__main__ import main
 from memewax.commands.app import app
-from memewax.commands.counts import RunCounts
 from memewax.commands.flow_run import summary_of
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import is_prepared

@@ -18,8 +18,8 @@ import orjson
 import psutil
 
 from connectors.store.posts_table import PostStore
+from core.counts import RunCounts, read_counts
 from core.settings import as_variable
-from memewax.commands.counts import RunCounts, read_counts
 from memewax.commands.recovery import prepare_recovery
 from tests.flows.cli import PIXELS
 from tests.flows.pixels_flow import GRID, SECONDS

@@ -32,11 +32,13 @@ def test_the_command_of_bytewax_drains(posts: Posts, uninterrupted: dict[str, Ro
     flow = Flow(folder, posts.path, seconds=0.02)
     first = flow.bytewax("-s", "600")
     first.until(lambda: flow.lines() >= 20)
-    first.drain(signal.SIGINT)
+    said = first.drain(signal.SIGINT)
     lines = flow.lines()
     assert 20 <= lines < len(posts.ids)
+    assert f"memewax: {lines} records, " in said
+    assert "; stopped, and the same command goes on" in said
     second = flow.bytewax("-s", "1")
-    second.end()
+    assert f"memewax: {len(posts.ids) - lines} records, " in second.end()
     check_resumed(flow, [first, second], [lines, len(posts.ids) - lines])
     check_outputs(flow, posts)
     assert outcomes(flow.rows()) == outcomes(uninterrupted)

@@ -1,14 +1,16 @@
-"""What the processes of a run have counted, read from outside while they run and after they ended.
+"""What the processes of a run have counted, read from outside while they run and after they ended, or by themselves.
 
 Each process keeps its metrics in files of one folder (Prometheus' multiprocess mode), which a `kill -9` leaves behind.
 """
 
+import os
 import struct
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 
@@ -46,6 +48,16 @@ class RunCounts:
 
 def read_counts(folder: Path) -> RunCounts:
     """The counts that lie in `folder`."""
+    return _sums(_collected(folder))
+
+
+def own_counts() -> RunCounts:
+    """What this process has counted, with all others that keep their counts in the same folder."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return read_counts(Path(folder)) if folder else _sums(REGISTRY.collect())
+
+
+def _sums(metrics: Iterable[Metric]) -> RunCounts:
     sums: dict[str, float] = defaultdict(float)
     outcomes: dict[str, float] = defaultdict(float)
     answers: dict[str, float] = defaultdict(float)
@@ -53,7 +65,7 @@ def read_counts(folder: Path) -> RunCounts:
     skipped: dict[str, int] = defaultdict(int)
     pictures: dict[bool, float] = defaultdict(float)
     reasons: dict[tuple[str, str], int] = defaultdict(int)
-    for metric in _collected(folder):
+    for metric in metrics:
         for sample in metric.samples:
             sums[sample.name] += sample.value
             if sample.name == "memewax_records_total":

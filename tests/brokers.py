@@ -142,6 +142,13 @@ def real_broker(_kafka: RealBroker) -> RealBroker:
     return _kafka
 
 
+@pytest.fixture
+def best_broker(request: pytest.FixtureRequest) -> Broker:
+    """Apache Kafka where it is there, the mock where not: for flows of whole processes, which take long."""
+    found: Broker = request.getfixturevalue("mock_broker" if real_broker_missing() else "real_broker")
+    return found
+
+
 @pytest.fixture(params=["mock_broker", "real_broker"], ids=["mock", "real"])
 def broker(request: pytest.FixtureRequest) -> Broker:
     """Each kind of broker in turn."""

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ import structlog
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before numpy and torch are imported: threads of several processes on the same cores wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests start some hundred processes: each would compile all modules anew where no bytecode may be kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 gc.disable()  # until all tests are found: a fifth of the time of importing everything
 

@@ -106,8 +106,8 @@ def check_end_without_broker(run: Running) -> None:
     assert all(line.startswith(("warning: ", "info: ")) for line in logged), said
 
 
-def test_topic_to_topic_and_store_in_two_processes(broker: Broker, posts: Posts, folder: Path) -> None:
-    topics = Topics(broker, posts, folder)
+def test_topic_to_topic_and_store_in_two_processes(best_broker: Broker, posts: Posts, folder: Path) -> None:
+    topics = Topics(best_broker, posts, folder)
     run = topics.flow.memewax(processes=2)
     run.end()
     assert run.summary["posts"] == run.summary["joined"] == len(posts.ids)
@@ -115,8 +115,8 @@ def test_topic_to_topic_and_store_in_two_processes(broker: Broker, posts: Posts,
     check_topics(topics, posts, once=True)
 
 
-def test_one_process_killed_and_all_started_again(broker: Broker, posts: Posts, folder: Path) -> None:
-    topics = Topics(broker, posts, folder, seconds=0.03)
+def test_one_process_killed_and_all_started_again(best_broker: Broker, posts: Posts, folder: Path) -> None:
+    topics = Topics(best_broker, posts, folder, seconds=0.03)
     run = topics.flow.memewax(processes=2)
     topics.wait_for(run, 30)
     run.workers()[1].kill()

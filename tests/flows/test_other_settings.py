@@ -27,31 +27,41 @@ def refused(flow: Flow) -> str:
     return line
 
 
+@pytest.fixture(scope="module")
+def plain(posts: Posts, tmp_path_factory: pytest.TempPathFactory) -> Flow:
+    """One of the settings that hold where nothing is said; who is refused leaves it as it is."""
+    return stopped(tmp_path_factory.mktemp("plain"), posts)
+
+
+@pytest.fixture(scope="module")
+def sharded(posts: Posts, tmp_path_factory: pytest.TempPathFactory) -> Flow:
+    return stopped(tmp_path_factory.mktemp("sharded"), posts, cluster_shards=4)
+
+
 @pytest.mark.parametrize(("before", "now"), [(1, 4), (4, 1)])
-def test_another_number_of_shards(posts: Posts, folder: Path, before: int, now: int) -> None:
-    flow = stopped(folder, posts, cluster_shards=before)
+def test_another_number_of_shards(plain: Flow, sharded: Flow, posts: Posts, before: int, now: int) -> None:
+    flow = plain if before == 1 else sharded
     lines = flow.lines()
-    flow.settings["cluster_shards"] = now
-    line = refused(flow)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(flow.settings, "cluster_shards", now)
+        line = refused(flow)
     assert f"made by {before} shard" in line
     assert f"to be {now}: set MEMEWAX_CLUSTER_SHARDS={before}" in line
     assert flow.lines() == lines
-    flow.settings["cluster_shards"] = before
     flow.worker().end()
     assert flow.rows().keys() == posts.ids
 
 
-def test_another_clusterer(posts: Posts, folder: Path) -> None:
-    flow = stopped(folder, posts)
-    flow.settings["clusterer"] = "dbstream"
-    assert "clusters of verified, not of dbstream: set MEMEWAX_CLUSTERER=verified" in refused(flow)
+def test_another_clusterer(plain: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plain.settings, "clusterer", "dbstream")
+    assert "clusters of verified, not of dbstream: set MEMEWAX_CLUSTERER=verified" in refused(plain)
 
 
-@pytest.mark.parametrize("settings", [{}, {"clusterer": "dbstream"}, {"cluster_shards": 2}])
+@pytest.mark.parametrize("before", ["plain", "sharded", "dbstream"])
 def test_an_image_model_of_other_numbers(
-    posts: Posts, folder: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    before: str, posts: Posts, folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow = stopped(folder, posts, **settings)
+    flow: Flow = stopped(folder, posts, clusterer=before) if before == "dbstream" else request.getfixturevalue(before)
     monkeypatch.setenv(FIELDS, "3")
     line = refused(flow)
     assert "embeddings of 48 numbers, and those of the image model have 27: set MEMEWAX_VIT" in line

@@ -79,9 +79,9 @@ def start_worker(flow: str, recovery: Path, **settings: str) -> Running:
 
 
 @pytest.fixture
-def service(broker: Broker, tmp_path: Path) -> Iterator[Service]:
+def service(best_broker: Broker, tmp_path: Path) -> Iterator[Service]:
     make_corpus(tmp_path / "store", TEXTS, favorite_count=7, retweet_count=2)
-    made = Service(broker, tmp_path)
+    made = Service(best_broker, tmp_path)
     yield made
     made.asker.close()
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 from core.errors import WorldError
 from dataflows.all_settings import Settings
-from memewax.commands.doctor import diagnose, doctor
+from memewax.commands.doctor import Diagnosis, diagnose, doctor
 from models.weights import ORDER
 
 pytestmark = pytest.mark.real
@@ -20,6 +21,18 @@ def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     app = typer.Typer()
     app.command()(doctor)
     return app
+
+
+@pytest.fixture(scope="module")
+def diagnosis(settings: Settings) -> Diagnosis:
+    """What is found where all is well: the same each time, and it takes seconds."""
+    return diagnose(settings)
+
+
+def told(app: typer.Typer, diagnosis: Diagnosis, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How it is told to people."""
+    monkeypatch.setattr("memewax.commands.doctor.diagnose", lambda _: diagnosis)
+    return CliRunner().invoke(app, [], catch_exceptions=False).stdout
 
 
 def test_json_is_one_object(app: typer.Typer) -> None:
@@ -42,8 +55,10 @@ def test_json_is_one_object(app: typer.Typer) -> None:
     assert report["engines"] == {"onnx": None, "torch": None}
 
 
-def test_the_table_prints_the_order_and_each_model(app: typer.Typer) -> None:
-    out = CliRunner().invoke(app, []).stdout
+def test_the_table_prints_the_order_and_each_model(
+    app: typer.Typer, diagnosis: Diagnosis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = told(app, diagnosis, monkeypatch)
     for word in (
         "setting, cache, wheel, hub",
         "dinov2-small",
@@ -55,13 +70,15 @@ def test_the_table_prints_the_order_and_each_model(app: typer.Typer) -> None:
         assert word in out
 
 
-def test_a_torchvision_that_is_mended_is_said_and_no_problem(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torchvision_that_is_mended_is_said_and_no_problem(
+    app: typer.Typer, diagnosis: Diagnosis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     note = "torchvision 1.2 cannot be imported beside torch 3.4 (no nms). To mend it: pip install torchvision"
     monkeypatch.setattr("memewax.commands.doctor.mend_torchvision", lambda: note)
     result = CliRunner().invoke(app, ["--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["notes"] == [note]
-    assert note in " ".join(CliRunner().invoke(app, []).stdout.split())
+    assert note in " ".join(told(app, dataclasses.replace(diagnosis, notes=(note,)), monkeypatch).split())
 
 
 def test_a_torchvision_that_cannot_be_mended_is_a_problem(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +91,12 @@ def test_a_torchvision_that_cannot_be_mended_is_a_problem(app: typer.Typer, monk
     assert "torchvision cannot be imported" in json.loads(result.stdout)["problems"]
 
 
-def test_paths_are_whole_on_a_narrow_screen(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_whole_on_a_narrow_screen(
+    app: typer.Typer, diagnosis: Diagnosis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    paths = [found["path"] for found in json.loads(CliRunner().invoke(app, ["--json"]).stdout)["weights"]]
-    lines = CliRunner().invoke(app, []).stdout.splitlines()
+    paths = [found.path for found in diagnosis.weights]
+    lines = told(app, diagnosis, monkeypatch).splitlines()
     assert paths
     assert {f"    {path}" for path in paths} <= set(lines)
 

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ def _lines(stream: IO[bytes]) -> Iterator[FileRow]:
     number = 0
     while line := stream.readline(_MAX_LINE):
         number += 1
+        if number == 1:
+            line = line.removeprefix(BOM_UTF8)
         if len(line) == _MAX_LINE and not line.endswith(b"\n"):
             while (rest := stream.readline(_MAX_LINE)) and not rest.endswith(b"\n"):
                 pass
@@ -101,6 +104,8 @@ def _array(stream: IO[bytes]) -> Iterator[FileRow]:
     splitter = ArraySplitter(_MAX_LINE)
     number = 0
     while chunk := stream.read(_CHUNK):
+        if not number:
+            chunk = chunk.removeprefix(BOM_UTF8)
         for data, size in splitter.feed(chunk):
             number += 1
             if size > _MAX_LINE:

@@ -73,6 +73,14 @@ def test_a_packed_file_is_unpacked(name: str, tmp_path: Path) -> None:
         list(RowFile(packed))
 
 
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.csv"])
+def test_a_byte_order_mark_is_no_part_of_the_first_row(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    WRITERS[name](path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [row.row for row in RowFile(path)] == ROWS
+
+
 def test_a_broken_line_is_told_with_its_number_and_hurts_no_other(tmp_path: Path) -> None:
     found = read(tmp_path / "rows.jsonl", b'{"a": 1}\n{"a": \n[1]\n\xff\n{"a": 2}')
     assert [row.number for row in found] == [1, 2, 3, 4, 5]

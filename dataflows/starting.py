@@ -44,8 +44,8 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], int], Da
         recovery = recovery_named(sys.argv[1:], os.environ)
         check_models(stores, recovery, models.embedders)
         above = ids_above(stores, recovery, clusterer.begin_above)
-        if settings.recovery is not None and not settings.requests_only:
-            note_flow(settings.recovery, settings)
+        if recovery is not None and not settings.requests_only:
+            note_flow(recovery, settings)
         return build(settings, models, partial(make_clusterer, settings), above)
 
     def writes(settings: Settings) -> Mapping[Path, str]:

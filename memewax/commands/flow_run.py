@@ -1,5 +1,6 @@
 """Runs a flow to its end, with its recovery folder and progress: what `run`, `demo` and `bench` share."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from connectors.chosen_endpoints import Destinations, check_source, sources_of
 from connectors.control.control_log import FOLDER
 from connectors.control.flow_note import noted_flow
 from connectors.endpoint import Endpoint
-from connectors.endpoints import POSTS_TO, RECORDS_TO, endpoint
+from connectors.endpoints import POSTS_TO, RECORDS_TO
 from connectors.part_names import is_moved
 from connectors.writing import all_locked, lock_files
 from core.errors import MemewaxError, SettingsError
@@ -114,7 +115,8 @@ def _added(destinations: Destinations, recovery: Path) -> list[Endpoint[Any]]:
     noted = noted_flow(recovery)
     if noted is None:
         return []
-    known = [endpoint(address, RECORDS_TO).place for address in noted["to"]]
+    # Not endpoints: what was written to then may be gone.
+    known = [str(Path(it).resolve()) if it.startswith(os.sep) else it for it in noted["to"]]
 
     def is_new(it: Endpoint[Any]) -> bool:
         moved = it.path is not None and any(is_moved(Path(place), it.path.resolve()) for place in known)

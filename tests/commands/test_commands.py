@@ -250,7 +250,9 @@ def test_a_sink_that_is_added_is_told_of_and_one_that_moved_is_none(
     (tmp_path / "posts.jsonl").touch()
     words = ("run", "--from", "posts.jsonl", "--recovery", "memory")
     assert "new to this flow" not in memewax(*words, "--to", "store").err
-    note_flow(tmp_path / "memory", Settings(source=("posts.jsonl",), to=("store",)))
+    (tmp_path / "gone.v2").mkdir()
+    note_flow(tmp_path / "memory", Settings(source=("posts.jsonl",), to=("store", "gone.v2")))
+    (tmp_path / "gone.v2").rmdir()
     (tmp_path / "moved").mkdir()
     (tmp_path / "store").rename(tmp_path / "moved" / "store")
     told = memewax(*words, "--to", "moved/store", "--to", "out.jsonl").err

@@ -84,6 +84,7 @@ def started_with(
         if folder is not None:
             check_recovery(folder, whole=not _has_peers(sys.argv[1:], os.environ))
             migrate(folder)
+        gc.disable()  # importing and loading leave nothing behind that it could find
         loaded = load(settings)
         _spare_the_collector()
         READY.set(1)
@@ -92,6 +93,8 @@ def started_with(
     except MemewaxError as error:
         print(harmless(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
+    finally:
+        gc.enable()
     tell_at_end(end, folder, is_first=is_first)
     return flow
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,9 +13,8 @@ from models.clusterers.exemplars import Floats, Numbers, Points
 from models.clusterers.patches import CELLS, WORDS, Codes
 from models.clusterers.whitening import Whitening
 
-_FIRST: Final = 64
 _SKETCH_BITS: Final = 256
-_SKETCH_WORDS: Final = _SKETCH_BITS // 64
+_SKETCH_BYTES: Final = _SKETCH_BITS // 8
 _SHORTLIST: Final = 128
 """Exemplars that the sketches let through to the exact comparison."""
 _EXACT: Final = 512
@@ -31,7 +31,7 @@ class Probe:
 
     point: NDArray[np.float16]
     """In the whitened space."""
-    sketch: NDArray[np.uint64]
+    sketch: NDArray[np.uint8]
     codes: Codes | None
     """Of its patches, None where there are none."""
 
@@ -60,19 +60,23 @@ def row_type(dimension: int) -> np.dtype[np.void]:
 class ExemplarGallery:
     """Exemplars: what never changes of each in `fixed`, its cluster and its use in arrays of their own."""
 
-    def __init__(self, dimension: int, rows: int = _FIRST) -> None:
+    def __init__(self, dimension: int, most: int) -> None:
+        """Make room for `most`; the system gives memory to rows when they are written."""
         self.dimension = dimension
+        self._most = most
         self._count = 0
         self._arrays: dict[str, NDArray[Any]] = {
-            "fixed": np.zeros(rows, row_type(dimension)),
-            "clusters": np.zeros(rows, np.int64),
-            "posts": np.zeros(rows, np.int32),
-            "seen": np.zeros(rows, np.int64),
-            "places": np.zeros(rows, np.int64),
-            "points": np.zeros((rows, 0), np.float16),
+            "fixed": np.zeros(most, row_type(dimension)),
+            "clusters": np.zeros(most, np.int64),
+            "posts": np.zeros(most, np.int32),
+            "seen": np.zeros(most, np.int64),
+            "places": np.zeros(most, np.int64),
+            "points": np.zeros((most, 0), np.float16),
+            "sketches": np.zeros((most, _SKETCH_BYTES), np.uint8),
         }
-        self._sketches: NDArray[np.uint64] = np.zeros((_SKETCH_WORDS, rows), np.uint64)
         self._planes: Floats = np.zeros((0, _SKETCH_BITS))
+        self.space: Whitening | None = None
+        """In which the exemplars are compared, None before there are some."""
 
     def __len__(self) -> int:
         return self._count
@@ -107,43 +111,39 @@ class ExemplarGallery:
         """Where each lies in the whitened space: shape (n, directions)."""
         return self._arrays["points"][: self._count]
 
-    def embeddings(self) -> Points:
-        """Embeddings as they were rounded: shape (n, dimension)."""
-        embeddings: Points = self.fixed["numbers"] * self.fixed["scale"][:, None]
-        return embeddings
-
     def append(self, fixed: NDArray[np.void], cluster: int, now: int, probe: Probe | None) -> int:
         """Add one; gives its row."""
-        if self._count == len(self._arrays["clusters"]):
-            self._resize(2 * self._count)
         row, self._count = self._count, self._count + 1
         self.fixed[row : row + 1] = fixed
         self.clusters[row], self.posts[row], self.seen[row], self.places[row] = cluster, 1, now, -1
         if probe is not None:
-            self.points[row], self._sketches[:, row] = probe.point, probe.sketch
+            self.points[row], self._sketches[row] = probe.point, probe.sketch
         return row
 
-    def probe(self, numbers: NDArray[np.int8], scale: np.float32, codes: Codes | None, space: Whitening) -> Probe:
-        """Prepare the comparison of a picture with the exemplars that are placed in `space`."""
-        point = space.points(numbers * scale)
+    def probe(self, numbers: NDArray[np.int8], scale: np.float32, codes: Codes | None) -> Probe | None:
+        """Prepare the comparison of a picture with the exemplars; None where there is no space yet."""
+        if self.space is None:
+            return None
+        point = self.space.points(numbers * scale)
         return Probe(point.astype(np.float16), self._sketched(point[None])[0], codes)
 
     def probe_of(self, row: int) -> Probe:
         """Prepare the comparison of an exemplar with the others."""
         codes = self.fixed["codes"][row] if self.fixed["coded"][row] else None
-        return Probe(self.points[row], self._sketches[:, row], codes)
+        return Probe(self.points[row], self._sketches[row], codes)
 
     def place_all(self, space: Whitening) -> None:
         """Place all exemplars in a space."""
+        self.space = space
         directions = space.transform.shape[1]
         if len(self._planes) != directions:
             self._planes = np.random.default_rng(_SEED).normal(size=(directions, _SKETCH_BITS))
-        self._arrays["points"] = np.zeros((len(self._arrays["clusters"]), directions), np.float16)
+        self._arrays["points"] = np.zeros((self._most, directions), np.float16)
         for start in range(0, self._count, _AT_A_TIME):
             rows = self.fixed[start : min(start + _AT_A_TIME, self._count)]
             points = space.points(rows["numbers"] * rows["scale"][:, None])
             self.points[start : start + len(rows)] = points
-            self._sketches[:, start : start + len(rows)] = self._sketched(points).T
+            self._sketches[start : start + len(rows)] = self._sketched(points)
 
     def cosines(self, probe: Probe, rows: Numbers) -> Points:
         """Similarity of a picture and some exemplars in the whitened space: shape (rows,)."""
@@ -153,47 +153,56 @@ class ExemplarGallery:
         """The rows of up to `most` exemplars with the highest cosines, and these, the highest first."""
         rows = np.arange(self._count)
         if self._count > _EXACT:
-            far = np.bitwise_count(self._sketches[0, : self._count] ^ probe.sketch[0]).astype(np.int16)
-            for word in range(1, _SKETCH_WORDS):
-                far += np.bitwise_count(self._sketches[word, : self._count] ^ probe.sketch[word])
-            within = np.cumsum(np.bincount(far, minlength=_SKETCH_BITS + 1))
-            rows = np.flatnonzero(far <= np.searchsorted(within, _SHORTLIST))
+            rows = faiss.knn_hamming(probe.sketch[None], self._sketches, _SHORTLIST)[1][0]
         cosines = self.cosines(probe, rows)
         first = np.argsort(-cosines, kind="stable")[:most]
         return rows[first], cosines[first]
 
     def keep(self, kept: NDArray[np.bool_]) -> None:
         """Drop all other rows."""
-        rows = int(kept.sum())
-        for array in self._arrays.values():
-            array[:rows] = array[: self._count][kept]
-        self._sketches[:, :rows] = self._sketches[:, : self._count][:, kept]
-        self._count = rows
+        rows = np.flatnonzero(kept)
+        for start in range(0, len(rows), _AT_A_TIME):
+            some = rows[start : start + _AT_A_TIME]
+            for array in self._arrays.values():
+                array[start : start + len(some)] = array[some]
+        self._count = len(rows)
 
     def state(self) -> dict[str, Any]:
         """Plain values, without what never changes."""
-        return {name: self._arrays[name][: self._count].copy() for name in _CHANGING}
+        return {name: _packed(self._arrays[name][: self._count]) for name in _CHANGING}
 
     @classmethod
-    def of(cls, dimension: int, state: dict[str, Any], fixed: NDArray[np.void]) -> "ExemplarGallery":
+    def places_in(cls, state: dict[str, Any]) -> Numbers:
+        """Where the rows of a state stand in the log."""
+        return _unpacked(state["places"])
+
+    @classmethod
+    def of(cls, dimension: int, most: int, state: dict[str, Any], fixed: NDArray[np.void]) -> "ExemplarGallery":
         """From a state and what never changes."""
-        count = len(state["clusters"])
-        made = cls(dimension, max(count, _FIRST))
+        count = len(fixed)
+        made = cls(dimension, max(count + 1, most))
         made._count = count
         made.fixed[:] = fixed
         for name in _CHANGING:
-            made._arrays[name][:count] = state[name]
+            made._arrays[name][:count] = _unpacked(state[name])
         return made
 
-    def _sketched(self, points: Points) -> NDArray[np.uint64]:
-        """Signs of random projections: shape (n, words)."""
-        return np.packbits(points.astype(np.float64) @ self._planes > 0, axis=-1).view(np.uint64)
+    @property
+    def _sketches(self) -> NDArray[np.uint8]:
+        return self._arrays["sketches"][: self._count]
 
-    def _resize(self, rows: int) -> None:
-        for name, old in self._arrays.items():
-            new = np.zeros((rows, *old.shape[1:]), old.dtype)
-            new[: len(old)] = old
-            self._arrays[name] = new
-        sketches = np.zeros((_SKETCH_WORDS, rows), np.uint64)
-        sketches[:, : self._sketches.shape[1]] = self._sketches
-        self._sketches = sketches
+    def _sketched(self, points: Points) -> NDArray[np.uint8]:
+        """Signs of random projections: shape (n, bytes)."""
+        return np.packbits(points.astype(np.float64) @ self._planes > 0, axis=-1)
+
+
+def _packed(numbers: NDArray[Any]) -> tuple[int, NDArray[Any]]:
+    """The least of whole numbers, and the others above it in as few bytes as they need."""
+    least = int(numbers.min(initial=0))
+    above = numbers.astype(np.int64) - least
+    return least, above.astype(np.min_scalar_type(int(above.max(initial=0))))
+
+
+def _unpacked(packed: tuple[int, NDArray[Any]]) -> Numbers:
+    least, above = packed
+    return above.astype(np.int64) + least

@@ -14,10 +14,11 @@ from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Patches, Vector
 from core.row_log import RowLog, check_reachable
 from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
-from models.clusterers.background import Background
 from models.clusterers.exemplars import Floats, Numbers, Points
 from models.clusterers.gallery import ExemplarGallery, Probe, quantised, row_type
+from models.clusterers.pair_scores import PairScores
 from models.clusterers.patches import PatchCoder, compared
+from models.clusterers.verified_parameters import VerifiedParameters
 from models.clusterers.whitening import RunningCovariance, Whitening
 
 _FIRST: Final = 3
@@ -25,7 +26,7 @@ _FIRST: Final = 3
 _UNKNOWN: Final = 16
 """Exemplars before any are joined: so many pairs tell what chance makes. What is apart can be merged later."""
 _GROWTH_EARLY: Final = 1.5
-_GROWTH: Final = 1.1
+_GROWTH: Final = 1.25
 """The space is learned anew when so many times as many embeddings were seen."""
 _EARLY: Final = 4096
 """Exemplars up to which all are compared anew in a new space: the first ones were judged by a poor one."""
@@ -34,8 +35,6 @@ _CODED: Final = 96
 _CANDIDATES: Final = 16
 _FLOOR: Final = 0.15
 """Cosine below which a candidate gets no second look."""
-_DRAWN: Final = 4
-"""Exemplars drawn for each post to measure what chance makes."""
 _REPRESENTATIVES: Final = 8
 """Exemplars of a cluster, the last ones, that speak for it."""
 _OFTEN: Final = 64
@@ -48,30 +47,6 @@ _INLINE: Final = 256
 """Exemplars that a snapshot may hold itself."""
 _FREED: Final = 0.05
 """Share of the capacity that is freed when it was reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedParameters:
-    """What can be chosen; limits are in deviations above what chance makes (see `Background`)."""
-
-    join: float = 5.6
-    """A post and its nearest exemplar are of one cluster above this,"""
-    join_plain: float = 1.8
-    """or this where there is no second look,"""
-    crowd: float = 0.9
-    """plus so much for each e-fold of exemplars: among more, the nearest stranger is nearer,"""
-    crowded: int = 1500
-    """up to so many of them."""
-    linkage: float = 4.0
-    """A post and a cluster, or two clusters, are on average above this,"""
-    cohesion: float = 0.35
-    """and above this share of what the members of the cluster are among themselves."""
-    weight: float = 0.2
-    """Of the embeddings' cosine beside the similarity of the patches."""
-    exemplars: int = 64
-    """Exemplars of one cluster at most."""
-    capacity: int = 100_000
-    """Exemplars of all."""
 
 
 class VerifiedClusterer(Clusterer):
@@ -96,13 +71,12 @@ class VerifiedClusterer(Clusterer):
         self._time = self._next_id = 0
         self._gallery: ExemplarGallery | None = None
         self._covariance: RunningCovariance | None = None
-        self._space: Whitening | None = None
+        self._scores: PairScores | None = None
         self._coder: PatchCoder | None = None
         self._first_patches: list[Patches] = []
         """Of the first exemplars that have some, until the coder is fitted on them for good."""
         self._first_rows: list[int] = []
         self._learn_at = float(_FIRST)
-        self._verified, self._plain = Background(0.11, 0.045), Background(0.0, 0.08)
         self._cohesions: dict[int, tuple[float, int]] = {}
         """Of each cluster that was born: the mean over joins, and how many these were."""
         self._members: dict[int, list[int]] = {}
@@ -124,8 +98,9 @@ class VerifiedClusterer(Clusterer):
         if not np.isfinite(embedding).all():
             raise BadRecordError("the embedding is not finite")
         if self._gallery is None:
-            self._gallery = ExemplarGallery(embedding.size)
+            self._gallery = ExemplarGallery(embedding.size, self._is.capacity + 1)
             self._covariance = RunningCovariance(embedding.size)
+            self._scores = PairScores(self._is, self._gallery)
         if embedding.size != self._gallery.dimension:
             raise BadRecordError(
                 f"the embedding has {embedding.size} numbers, those before it had {self._gallery.dimension}"
@@ -134,8 +109,7 @@ class VerifiedClusterer(Clusterer):
         told = len(self._events)
         numbers, scale = quantised(embedding)
         codes = None if self._coder is None or beside.patches is None else self._coder.codes(beside.patches)
-        probe = None if self._space is None else self._gallery.probe(numbers, scale, codes, self._space)
-        seen = _Seen(numbers, scale, codes, probe, beside)
+        seen = _Seen(numbers, scale, codes, self._gallery.probe(numbers, scale, codes), beside)
         cluster, distance = self._placed(seen) if cluster is None else self._placed_in(cluster, seen)
         if self._covariance_here().count >= self._learn_at or len(self._first_patches) == _CODED:
             self._learn_space()
@@ -211,12 +185,11 @@ class VerifiedClusterer(Clusterer):
             "log": mark,
             "fixed": None if self._gallery is None or mark is not None else self._gallery.fixed.tobytes(),
             "covariance": None if self._covariance is None else self._covariance.state(),
-            "space": None if self._space is None else self._space.state(),
+            "space": None if self._gallery is None or self._gallery.space is None else self._gallery.space.state(),
+            "scores": None if self._scores is None else self._scores.state(),
             "coder": None if self._coder is None else self._coder.state(),
             "first_patches": list(self._first_patches),
             "first_rows": list(self._first_rows),
-            "verified": self._verified.state(),
-            "plain": self._plain.state(),
             "cohesions": dict(self._cohesions),
             "apart": sorted(self._apart),
             "events": [(it.kind, it.cluster, it.into, it.posts) for it in self._events],
@@ -225,8 +198,6 @@ class VerifiedClusterer(Clusterer):
     def restore(self, state: State) -> None:
         """Go on from a state, with the parameters that are set now."""
         self._time, self._next_id, self._learn_at = state["time"], state["next_id"], state["learn_at"]
-        self._verified.restore(state["verified"])
-        self._plain.restore(state["plain"])
         self._coder = None if state["coder"] is None else PatchCoder.of(state["coder"])
         self._first_patches, self._first_rows = list(state["first_patches"]), list(state["first_rows"])
         self._cohesions = dict(state["cohesions"])
@@ -239,12 +210,13 @@ class VerifiedClusterer(Clusterer):
         else:
             folder = check_reachable(self._log_folder)
             self._log = RowLog(folder, row_type(state["dimension"]), state["log"])
-            fixed = self._log.read(state["gallery"]["places"])
-        self._gallery = ExemplarGallery.of(state["dimension"], state["gallery"], fixed)
+            fixed = self._log.read(ExemplarGallery.places_in(state["gallery"]))
+        self._gallery = ExemplarGallery.of(state["dimension"], self._is.capacity + 1, state["gallery"], fixed)
         self._covariance = RunningCovariance.of(state["covariance"])
-        self._space = None if state["space"] is None else Whitening.of(state["space"])
-        if self._space is not None:
-            self._gallery.place_all(self._space)
+        self._scores = PairScores(self._is, self._gallery)
+        self._scores.restore(state["scores"])
+        if state["space"] is not None:
+            self._gallery.place_all(Whitening.of(state["space"]))
         self._index()
 
     def _placed(self, seen: "_Seen") -> tuple[int, float]:
@@ -253,11 +225,11 @@ class VerifiedClusterer(Clusterer):
         if probe is None or not len(self._here()):
             return self._found_one(seen), 0.0
         if len(self._here()) < _UNKNOWN:
-            self._draw(probe)
+            self._scores_here().draw(probe, self._time)
             return self._found_one(seen), 0.0
         rows, cosines, scores = self._candidates(probe)
         found = self._cluster_of(probe, rows, scores)
-        self._draw(probe)
+        self._scores_here().draw(probe, self._time)
         if found is None:
             return self._found_one(seen), 0.0
         cluster, nearest, linkage = found
@@ -307,44 +279,11 @@ class VerifiedClusterer(Clusterer):
         rows, cosines = self._here().nearest(probe, _CANDIDATES)
         near = cosines >= _FLOOR
         rows, cosines = rows[near], cosines[near]
-        return rows, cosines, self._unusual(probe, rows, cosines)
-
-    def _similar(self, probe: Probe, rows: Numbers, cosines: Points) -> tuple[Floats, NDArray[np.bool_]]:
-        """The similarity of a picture and exemplars, and for which of them a second look was possible."""
-        gallery, alike = self._here(), cosines.astype(np.float64)
-        coded = gallery.fixed["coded"][rows] if probe.codes is not None else np.zeros(len(rows), np.bool_)
-        if probe.codes is not None and coded.any():
-            assert self._space is not None
-            weight = self._is.weight * self._space.trust
-            alike[coded] = compared(probe.codes, gallery.fixed["codes"][rows[coded]]) + weight * alike[coded]
-        return alike, coded
-
-    def _unusual(self, probe: Probe, rows: Numbers, cosines: Points | None = None) -> Floats:
-        """How far above chance the similarity of a picture and exemplars is, in deviations."""
-        if cosines is None:
-            cosines = self._here().cosines(probe, rows)
-        alike, coded = self._similar(probe, rows, cosines)
-        return np.where(coded, self._verified.unusual(alike), self._plain.unusual(alike))
-
-    def _limits(self, probe: Probe, rows: Numbers) -> Floats:
-        """What the similarity of a picture and exemplars must be above for them to be of one cluster."""
-        gallery = self._here()
-        crowd = self._is.crowd * math.log(min(len(gallery), self._is.crowded))
-        if probe.codes is None:
-            return np.full(len(rows), self._is.join_plain + crowd)
-        return np.where(gallery.fixed["coded"][rows], self._is.join, self._is.join_plain) + crowd
-
-    def _draw(self, probe: Probe) -> None:
-        """Compare a post with exemplars drawn at random: which ones is a function of the state."""
-        gallery = self._here()
-        rows = (self._time * 2654435761 + 40503 * np.arange(_DRAWN) ** 2) % len(gallery)
-        alike, coded = self._similar(probe, rows, gallery.cosines(probe, rows))
-        self._verified.add(alike[coded])
-        self._plain.add(alike[~coded])
+        return rows, cosines, self._scores_here().unusual(probe, rows, cosines)
 
     def _cluster_of(self, probe: Probe, rows: Numbers, scores: Floats) -> tuple[int, int, float] | None:
         """The cluster that a picture belongs to, the nearest exemplar in it, and its mean similarity with it."""
-        clusters, margins = self._here().clusters[rows], scores - self._limits(probe, rows)
+        clusters, margins = self._here().clusters[rows], scores - self._scores_here().limits(probe, rows)
         tried: set[int] = set()
         for place in np.argsort(-margins, kind="stable"):
             if margins[place] <= 0:
@@ -356,7 +295,7 @@ class VerifiedClusterer(Clusterer):
             members = self._rows_of(cluster, row)
             if len(members) == 1:
                 return cluster, row, float(scores[place])
-            linkage = float(self._unusual(probe, np.array(members[-_REPRESENTATIVES:])).mean())
+            linkage = float(self._scores_here().unusual(probe, np.array(members[-_REPRESENTATIVES:])).mean())
             if linkage > self._least(cluster):
                 return cluster, row, linkage
         return None
@@ -378,7 +317,7 @@ class VerifiedClusterer(Clusterer):
     def _link(self, row: int, rows: Numbers, scores: Floats) -> None:
         """Merge the cluster of a row with those of exemplars that it is verified with."""
         gallery = self._here()
-        margins = scores - self._limits(gallery.probe_of(row), rows)
+        margins = scores - self._scores_here().limits(gallery.probe_of(row), rows)
         for place in np.argsort(-margins, kind="stable"):
             if margins[place] <= 0:
                 return
@@ -391,7 +330,7 @@ class VerifiedClusterer(Clusterer):
 
     def _between(self, these: list[int], those: list[int]) -> float:
         gallery, others = self._here(), np.array(those[-_REPRESENTATIVES:])
-        means = [self._unusual(gallery.probe_of(row), others).mean() for row in these[-_REPRESENTATIVES:]]
+        means = [self._scores_here().unusual(gallery.probe_of(row), others).mean() for row in these[-_REPRESENTATIVES:]]
         return float(np.mean(means))
 
     def _merge(self, stays: int, goes: int) -> None:
@@ -444,8 +383,7 @@ class VerifiedClusterer(Clusterer):
 
     def _learn_space(self) -> None:
         gallery, covariance = self._here(), self._covariance_here()
-        self._space = covariance.whitening()
-        gallery.place_all(self._space)
+        gallery.place_all(covariance.whitening())
         if self._first_patches:
             patches = np.array(self._first_patches)
             self._coder = PatchCoder.fitted(patches)
@@ -466,7 +404,7 @@ class VerifiedClusterer(Clusterer):
             rows, cosines = gallery.nearest(probe, _CANDIDATES + 1)
             other = (gallery.clusters[rows] != gallery.clusters[row]) & (cosines >= _FLOOR)
             if other.any():
-                self._link(row, rows[other], self._unusual(probe, rows[other], cosines[other]))
+                self._link(row, rows[other], self._scores_here().unusual(probe, rows[other], cosines[other]))
 
     def _forget_some(self) -> None:
         """Make room: those go first that were not seen for long, exemplars of a cluster later than others."""
@@ -531,6 +469,10 @@ class VerifiedClusterer(Clusterer):
     def _here(self) -> ExemplarGallery:
         assert self._gallery is not None
         return self._gallery
+
+    def _scores_here(self) -> PairScores:
+        assert self._scores is not None
+        return self._scores
 
     def _covariance_here(self) -> RunningCovariance:
         assert self._covariance is not None

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.records import Vector
 from models.clusterers.exemplars import Floats, Points
@@ -43,7 +42,7 @@ class RunningCovariance:
         values, vectors = np.linalg.eigh((covariance * self.count + even * _PRIOR) / (self.count + _PRIOR))
         values, vectors = values[::-1][:DIRECTIONS], vectors[:, ::-1][:, :DIRECTIONS]
         scale = np.sqrt(values.clip(0) + _SHRINK * values.mean() + np.finfo(np.float64).tiny)
-        return Whitening(mean, (vectors / scale).astype(np.float32), self.count / (self.count + _PRIOR))
+        return Whitening.of((mean, (vectors / scale).astype(np.float32), self.count / (self.count + _PRIOR)))
 
     def _gather(self) -> None:
         if self._waiting:
@@ -87,8 +86,8 @@ class Whitening:
     """
 
     mean: Floats
-    transform: NDArray[np.float32]
-    """Shape (dimension, up to `DIRECTIONS`)."""
+    transform: Floats
+    """Shape (dimension, up to `DIRECTIONS`); numbers of single precision."""
     trust: float
     """How much of it was seen rather than assumed, 0 to 1."""
 
@@ -97,16 +96,17 @@ class Whitening:
 
         Computed in twice the precision they are kept in, so that one row alone gives what it gives among others.
         """
-        moved = (embeddings - self.mean) @ self.transform.astype(np.float64)
+        moved = (embeddings - self.mean) @ self.transform
         lengths = np.linalg.norm(moved, axis=-1, keepdims=True)
         points: Points = (moved / np.where(lengths, lengths, 1.0)).astype(np.float32)
         return points
 
     def state(self) -> tuple[Any, ...]:
         """Plain values."""
-        return self.mean, self.transform, self.trust
+        return self.mean, self.transform.astype(np.float32), self.trust
 
     @classmethod
     def of(cls, state: tuple[Any, ...]) -> "Whitening":
         """From a state."""
-        return cls(*state)
+        mean, transform, trust = state
+        return cls(mean, transform.astype(np.float64), trust)

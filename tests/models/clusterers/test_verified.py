@@ -123,7 +123,7 @@ def test_memory_is_bounded_and_clusters_outlive_strangers() -> None:
     clusterer = VerifiedClusterer(capacity=150)
     before = fed(clusterer, stream(5, 6, 20, seed=1))
     fed(clusterer, stream(0, 0, 400, seed=2))
-    assert len(clusterer.state()["gallery"]["clusters"]) <= 150
+    assert len(clusterer.state()["gallery"]["clusters"][1]) <= 150
     known = final(*before)
     again, _ = fed(clusterer, stream(5, 6, 0, seed=1))
     assert np.mean([it in known for it in again]) > 0.8
@@ -180,9 +180,9 @@ def test_what_an_author_posted_is_forgotten() -> None:
     clusterer = VerifiedClusterer()
     items = stream(3, 8, 60)
     fed(clusterer, items)
-    before = len(clusterer.state()["gallery"]["clusters"])
+    before = len(clusterer.state()["gallery"]["clusters"][1])
     clusterer.forget_author("author 3")
-    after = len(clusterer.state()["gallery"]["clusters"])
+    after = len(clusterer.state()["gallery"]["clusters"][1])
     assert 0 < before - after <= sum(beside.author == "author 3" for _, beside, _ in items)
 
 

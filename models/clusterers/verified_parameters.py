@@ -1,0 +1,27 @@
+"""What can be chosen of the default clusterer."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedParameters:
+    """What can be chosen; limits are in deviations above what chance makes (see `PairScores`)."""
+
+    join: float = 5.6
+    """A post and its nearest exemplar are of one cluster above this,"""
+    join_plain: float = 1.8
+    """or this where there is no second look,"""
+    crowd: float = 0.9
+    """plus so much for each e-fold of exemplars: among more, the nearest stranger is nearer,"""
+    crowded: int = 1500
+    """up to so many of them."""
+    linkage: float = 4.0
+    """A post and a cluster, or two clusters, are on average above this,"""
+    cohesion: float = 0.35
+    """and above this share of what the members of the cluster are among themselves."""
+    weight: float = 0.2
+    """Of the embeddings' cosine beside the similarity of the patches."""
+    exemplars: int = 64
+    """Exemplars of one cluster at most."""
+    capacity: int = 100_000
+    """Exemplars of all."""

@@ -1,5 +1,6 @@
 """Which picture is a copy of one that came before: posted again, recompressed, scaled, with a watermark or a bar."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -86,6 +87,15 @@ class Duplicates:
     def merge(self, cluster: int, into: int) -> None:
         """Two clusters are one now."""
         self._clusters[self._clusters == cluster] = into
+
+    def split(self, posts: Collection[str], into: int) -> None:
+        """Posts are in another cluster now."""
+        known = min(self._count, self._remembered)
+        names = {post.encode()[:_ID_BYTES]: post for post in posts}
+        for place in np.flatnonzero(np.isin(self._rows["post"][:known], list(names))).tolist():
+            name = self._rows["post"][place]
+            if self._long_ids.get(place, names[name]) in posts:
+                self._clusters[place] = into
 
     def forget(self, global_id: str) -> None:
         """Forget the looks of a post's picture."""

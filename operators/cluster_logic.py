@@ -72,6 +72,8 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
             for event in new:
                 if event.kind == "merge" and event.into is not None:
                     self._duplicates.merge(event.cluster, event.into)
+                elif event.kind == "split" and event.into is not None:
+                    self._duplicates.split(event.posts, event.into)
             events += new
         CLUSTERS.set(self._clusterer.count())
         return [*answers, *events], StatefulBatchLogic.RETAIN

@@ -27,13 +27,14 @@ _ORACLE_POSTS = 5000
 
 
 def online(embedded: EmbeddedPosts, clusterer: Clusterer) -> tuple[Labels, Labels]:
-    """Labels as they are given on arrival, one pass, and the same by the ids that they go by after all merges."""
+    """Labels as they are given on arrival, one pass, and the same by the ids that they go by at the end."""
     merges = Merges()
     arrival = []
     for name, vector, patches in zip(embedded.ids, embedded.vectors, embedded.patches, strict=True):
         arrival.append(clusterer.learn(vector, Beside(patches, name)).id)
         merges.add(clusterer.events())
-    return np.array(arrival), np.array([merges.resolve(label) for label in arrival])
+    final = [merges.current(name, label) for name, label in zip(embedded.ids, arrival, strict=True)]
+    return np.array(arrival), np.array(final)
 
 
 def birch(vectors: NDArray[np.float32]) -> Labels:

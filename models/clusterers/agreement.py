@@ -46,6 +46,12 @@ class Agreement:
         key = shard, event.cluster
         if event.kind == "birth" or key not in self._ids:
             return
+        if event.kind == "split" and event.into is not None:
+            new = self._all.split(event.posts)
+            if new is not None:  # otherwise the next post of the new cluster founds it
+                self._ids[shard, event.into], self._posts[shard, event.into] = new, len(event.posts)
+            self._hear()
+            return
         if event.into is not None and (shard, event.into) in self._ids:
             self._all.merge(self._ids[key], self._ids[shard, event.into])
             self._hear()
@@ -53,7 +59,7 @@ class Agreement:
         del self._ids[key], self._posts[key]
 
     def events(self) -> list[ClusterEvent]:
-        """Births, merges and retirements of clusters for all, since the last call."""
+        """What became of clusters for all since the last call."""
         events, self._events = self._events, []
         return events
 
@@ -78,13 +84,16 @@ class Agreement:
         self._events = [ClusterEvent(*event) for event in state["events"]]
 
     def _hear(self) -> None:
-        """Follow what became of clusters for all; those that are gone are founded anew by the shards' next posts."""
+        """Follow what became of clusters for all; those that are gone are founded anew by the shards' next posts.
+
+        So are those that were split: which of the parts a shard's cluster is, its next post tells.
+        """
         for event in self._all.events():
             self._events.append(event)
             if event.kind == "birth":
                 continue
             for key in [key for key, cluster in self._ids.items() if cluster == event.cluster]:
-                if event.into is None:
+                if event.into is None or event.kind == "split":
                     del self._ids[key], self._posts[key]
                 else:
                     self._ids[key] = event.into

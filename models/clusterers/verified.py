@@ -30,6 +30,10 @@ _GROWTH: Final = 1.25
 """The space is learned anew when so many times as many embeddings were seen."""
 _EARLY: Final = 4096
 """Exemplars up to which all are compared anew in a new space: the first ones were judged by a poor one."""
+_EARLY_POSTS: Final = 16_384
+"""Posts up to which that is so."""
+_HOLD: Final = 0.85
+"""Share of the limit above which two that were judged in a poor space stay linked."""
 _CODED: Final = 96
 """Pictures whose patches the coder is fitted on."""
 _CANDIDATES: Final = 16
@@ -79,6 +83,10 @@ class VerifiedClusterer(Clusterer):
         self._learn_at = float(_FIRST)
         self._cohesions: dict[int, tuple[float, int]] = {}
         """Of each cluster that was born: the mean over joins, and how many these were."""
+        self._early: list[list[str]] | None = []
+        """Posts that each exemplar stands for, as long as all are compared anew in a new space."""
+        self._joined: set[int] = set()
+        """Clusters of which somebody knows that they are one."""
         self._members: dict[int, list[int]] = {}
         """Rows of clusters with several exemplars; of the others the row is found by its cluster."""
         self._apart: set[tuple[int, int]] = set()
@@ -111,11 +119,13 @@ class VerifiedClusterer(Clusterer):
         codes = None if self._coder is None or beside.patches is None else self._coder.codes(beside.patches)
         seen = _Seen(numbers, scale, codes, self._gallery.probe(numbers, scale, codes), beside)
         cluster, distance = self._placed(seen) if cluster is None else self._placed_in(cluster, seen)
+        if self._time > _EARLY_POSTS:
+            self._early = None
         if self._covariance_here().count >= self._learn_at or len(self._first_patches) == _CODED:
             self._learn_space()
         if len(self._gallery) > self._is.capacity:
             self._forget_some()
-        return Cluster(self._now_called(cluster, told), distance)
+        return Cluster(self._now_called(cluster, beside.post, told), distance)
 
     def keep_rows_below(self, folder: Path) -> None:
         """Keep exemplars in files below a folder, once there are some hundreds of them."""
@@ -131,6 +141,7 @@ class VerifiedClusterer(Clusterer):
             stays, goes = sorted((one, other))
             self._apart = {pair for pair in self._apart if pair != (stays, goes)}
             self._merge(stays, goes)
+            self._joined.add(stays)
 
     def split(self, posts: Collection[str]) -> int | None:
         """Move posts out of their cluster into a new one, for good; gives its id, None where none is an exemplar."""
@@ -140,16 +151,16 @@ class VerifiedClusterer(Clusterer):
             return None
         old = int(gallery.clusters[rows[0]])
         rows = rows[gallery.clusters[rows] == old]
-        new = self._new_id()
-        gallery.clusters[rows] = new
+        new = self._move(old, rows, posts)
         self._cohesions[new] = self._cohesions.get(old, (0.0, 0))
         self._apart.add((old, new))
-        self._events.append(ClusterEvent("split", old, new, tuple(posts)))
         self._index()
         return new
 
     def forget_post(self, post: str) -> None:
         """Drop the exemplar that a post is, so that nothing is compared with it any more."""
+        if self._early is not None:
+            self._early = [[it for it in posts if it != post] for posts in self._early]
         self._drop(self._here().fixed["post"] == _hash(post))
 
     def forget_author(self, author: str) -> None:
@@ -192,6 +203,8 @@ class VerifiedClusterer(Clusterer):
             "first_rows": list(self._first_rows),
             "cohesions": dict(self._cohesions),
             "apart": sorted(self._apart),
+            "joined": sorted(self._joined),
+            "early": None if self._early is None else [list(posts) for posts in self._early],
             "events": [(it.kind, it.cluster, it.into, it.posts) for it in self._events],
         }
 
@@ -202,6 +215,8 @@ class VerifiedClusterer(Clusterer):
         self._first_patches, self._first_rows = list(state["first_patches"]), list(state["first_rows"])
         self._cohesions = dict(state["cohesions"])
         self._apart = {(one, other) for one, other in state["apart"]}
+        self._joined = set(state["joined"])
+        self._early = None if state["early"] is None else [list(posts) for posts in state["early"]]
         self._events = [ClusterEvent(*event) for event in state["events"]]
         if state["gallery"] is None:
             return
@@ -268,6 +283,8 @@ class VerifiedClusterer(Clusterer):
             gallery = self._here()
             gallery.posts[nearest] += 1
             gallery.seen[nearest] = self._time
+            if self._early is not None:
+                self._early[nearest].append(seen.beside.post)
             return None
         members = self._rows_of(cluster, nearest)
         row = self._add(seen, cluster)
@@ -347,6 +364,8 @@ class VerifiedClusterer(Clusterer):
         self._cohesions[stays] = (one * joins + other * more) / max(1, together), min(together, _OFTEN)
         renamed = [[stays if it == goes else it for it in pair] for pair in self._apart]
         self._apart = {(min(pair), max(pair)) for pair in renamed}
+        if goes in self._joined:
+            self._joined = self._joined - {goes} | {stays}
         self._events.append(ClusterEvent("merge", goes, stays))
 
     def _born(self, cluster: int) -> None:
@@ -371,6 +390,8 @@ class VerifiedClusterer(Clusterer):
         if seen.codes is not None:
             fixed["codes"], fixed["coded"] = seen.codes, True
         row = gallery.append(fixed, cluster, self._time, seen.probe)
+        if self._early is not None:
+            self._early.append([seen.beside.post])
         if seen.beside.patches is not None and self._is_coder_open:
             self._first_patches.append(seen.beside.patches)
             self._first_rows.append(row)
@@ -392,9 +413,61 @@ class VerifiedClusterer(Clusterer):
             if len(self._first_patches) >= _CODED:
                 self._first_patches, self._first_rows = [], []
         early = len(gallery) <= _EARLY
-        if early and len(gallery) >= _UNKNOWN:
+        if not early:
+            self._early = None
+        elif len(gallery) >= _UNKNOWN:
+            self._part_all()
             self._link_all()
         self._learn_at = (_GROWTH_EARLY if early else _GROWTH) * covariance.count
+
+    def _part_all(self) -> None:
+        """Split clusters that a new space shows to be several: what joined them was a poor one."""
+        if self._early is None:
+            return
+        for cluster, rows in list(self._members.items()):
+            if cluster in self._joined:
+                continue
+            first, *others = self._parts(np.array(rows))
+            self._cohesions[cluster] = self._cohesion_of(first)
+            for part in others:
+                posts = [post for row in part for post in self._early[row]]
+                if all(posts):  # posts without a name cannot be told to move
+                    new = self._move(cluster, part, posts)
+                    if len(posts) > 1:
+                        self._cohesions[new] = self._cohesion_of(part)
+        self._index()
+
+    def _parts(self, rows: Numbers) -> list[Numbers]:
+        """Rows of a cluster by what is linked, directly or by others, the largest part first."""
+        linked = np.zeros((len(rows), len(rows)), np.bool_)
+        for place, row in enumerate(rows):
+            probe = self._here().probe_of(row)
+            limits = _HOLD * self._scores_here().limits(probe, rows)
+            linked[place] = self._scores_here().unusual(probe, rows) > limits
+        linked |= linked.T
+        part = np.full(len(rows), -1)
+        for start in range(len(rows)):
+            if part[start] < 0:
+                reached = np.arange(len(rows)) == start
+                while (more := reached | linked[reached].any(axis=0)).sum() > reached.sum():
+                    reached = more
+                part[reached] = start
+        return sorted((rows[part == it] for it in np.unique(part)), key=len, reverse=True)
+
+    def _cohesion_of(self, rows: Numbers) -> tuple[float, int]:
+        """Mean score among rows, and how many joins it stands for."""
+        if len(rows) == 1:
+            return 0.0, 0
+        some = rows[-_REPRESENTATIVES:]
+        scores = np.array([self._scores_here().unusual(self._here().probe_of(row), some) for row in some])
+        return float(scores[~np.eye(len(some), dtype=np.bool_)].mean()), min(len(rows) - 1, _OFTEN)
+
+    def _move(self, old: int, rows: Numbers, posts: Collection[str]) -> int:
+        """Give exemplars of a cluster, and the posts that they stand for, a new id."""
+        new = self._new_id()
+        self._here().clusters[rows] = new
+        self._events.append(ClusterEvent("split", old, new, tuple(posts)))
+        return new
 
     def _link_all(self) -> None:
         """Compare all exemplars anew: those that came early were judged in a poor space."""
@@ -422,6 +495,8 @@ class VerifiedClusterer(Clusterer):
             (rows[row], it) for row, it in zip(self._first_rows, self._first_patches, strict=True) if not dropped[row]
         ]
         self._first_rows, self._first_patches = [int(row) for row, _ in first], [it for _, it in first]
+        if self._early is not None:
+            self._early = [posts for posts, is_gone in zip(self._early, dropped, strict=True) if not is_gone]
         gallery.keep(~dropped)
         self._index()
         alive = set(gallery.clusters.tolist())
@@ -459,10 +534,12 @@ class VerifiedClusterer(Clusterer):
         """All rows of a cluster, one of which is `row`."""
         return self._members.get(cluster) or [row]
 
-    def _now_called(self, cluster: int, told: int) -> int:
-        """The id after what has happened since so many events."""
+    def _now_called(self, cluster: int, post: str, told: int) -> int:
+        """The id of a post's cluster after what has happened since so many events."""
         for event in self._events[told:]:
-            if event.kind == "merge" and event.into is not None and event.cluster == cluster:
+            if event.into is None or event.cluster != cluster:
+                continue
+            if event.kind == "merge" or post in event.posts:
                 cluster = event.into
         return cluster
 

@@ -9,7 +9,7 @@ class VerifiedParameters:
 
     join: float = 5.6
     """A post and its nearest exemplar are of one cluster above this,"""
-    join_plain: float = 1.8
+    join_plain: float = 0.6
     """or this where there is no second look,"""
     crowd: float = 0.9
     """plus so much for each e-fold of exemplars: among more, the nearest stranger is nearer,"""

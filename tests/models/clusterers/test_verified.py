@@ -50,15 +50,15 @@ def fed(clusterer: VerifiedClusterer, items: list[Item]) -> tuple[list[int], lis
     return arrival, events
 
 
-def final(arrival: list[int], events: list[ClusterEvent]) -> list[int]:
-    merges = Merges(it for it in events if it.kind == "merge")
-    return [merges.resolve(it) for it in arrival]
+def final(items: list[Item], arrival: list[int], events: list[ClusterEvent]) -> list[int]:
+    merges = Merges(events)
+    return [merges.current(beside.post, it) for (_, beside, _), it in zip(items, arrival, strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_templates_are_found_and_strangers_stay_alone(seed: int) -> None:
     items = stream(12, 8, 200, seed)
-    clusters = final(*fed(VerifiedClusterer(), items))
+    clusters = final(items, *fed(VerifiedClusterer(), items))
     labels = [label for *_, label in items]
     alone = [it for it, label in zip(clusters, labels, strict=True) if label < 0]
     assert sum(clusters.count(it) > 1 for it in alone) <= 0.02 * len(alone)
@@ -121,17 +121,18 @@ def test_a_snapshot_holds_no_exemplars_that_are_in_files(tmp_path: Path) -> None
 
 def test_memory_is_bounded_and_clusters_outlive_strangers() -> None:
     clusterer = VerifiedClusterer(capacity=150)
-    before = fed(clusterer, stream(5, 6, 20, seed=1))
+    items = stream(5, 6, 20, seed=1)
+    arrival, events = fed(clusterer, items)
     fed(clusterer, stream(0, 0, 400, seed=2))
     assert len(clusterer.state()["gallery"]["clusters"][1]) <= 150
-    known = final(*before)
+    known = final(items, arrival, events)
     again, _ = fed(clusterer, stream(5, 6, 0, seed=1))
     assert np.mean([it in known for it in again]) > 0.8
 
 
 def test_without_patches_embeddings_alone_decide() -> None:
     items = stream(6, 20, 200, patches=False)
-    clusters = final(*fed(VerifiedClusterer(), items))
+    clusters = final(items, *fed(VerifiedClusterer(), items))
     alone = [it for it, (*_, label) in zip(clusters, items, strict=True) if label < 0]
     assert sum(clusters.count(it) > 1 for it in alone) <= 0.1 * len(alone)
     assert len({it for it in clusters if clusters.count(it) > 3}) >= 2
@@ -150,7 +151,7 @@ def test_a_cluster_that_went_comes_back_with_a_copy() -> None:
     items = stream(1, 6, 30)
     arrival, events = fed(clusterer, items)
     (place, *_) = (place for place, (*_, label) in enumerate(items) if label == 0)
-    first = final(arrival, events)[place]
+    first = final(items, arrival, events)[place]
     for _, beside, _ in items:
         clusterer.forget_post(beside.post)
     assert clusterer.count() == 0
@@ -163,7 +164,7 @@ def test_a_cluster_that_went_comes_back_with_a_copy() -> None:
 def test_somebody_who_looked_merges_and_splits_for_good() -> None:
     clusterer = VerifiedClusterer()
     items = stream(2, 10, 60)
-    found = final(*fed(clusterer, items))
+    found = final(items, *fed(clusterer, items))
     one, other = sorted(max({it for it, (*_, label) in zip(found, items, strict=True) if label == template}, key=found.count) for template in (0, 1))  # fmt: skip
     clusterer.merge(one, other)
     assert clusterer.events() == [ClusterEvent("merge", other, one)]
@@ -174,6 +175,33 @@ def test_somebody_who_looked_merges_and_splits_for_good() -> None:
     _, events = fed(clusterer, stream(2, 10, 60))
     assert not [event for event in events if {event.cluster, event.into} == {one, new}]
     assert clusterer.split(("nobody",)) is None
+
+
+def wrong_pairs(items: list[Item], clusters: list[int]) -> int:
+    """Pairs of one cluster that are not of one template."""
+    labels = [label for *_, label in items]
+    return sum(
+        clusters[one] == clusters[other] and (labels[one] < 0 or labels[one] != labels[other])
+        for one in range(len(items))
+        for other in range(one)
+    )
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_what_early_posts_were_wrongly_joined_by_is_split(is_known: bool) -> None:
+    early, late = stream(6, 12, 120)[:60], stream(6, 12, 120)[60:]
+    poor = VerifiedClusterer(join=-99, linkage=-99, cohesion=0)  # joins nearly whatever comes
+    arrival, events = fed(poor, early)
+    found = final(early, arrival, events)
+    assert wrong_pairs(early, found) > 500
+    clusterer = VerifiedClusterer()
+    clusterer.restore(pickle.loads(pickle.dumps(poor.state())))
+    if is_known:  # somebody who looked says that it is one
+        large = max(set(found), key=found.count)
+        clusterer.merge(large, min(set(found) - {large}))
+    _, later = fed(clusterer, late)
+    left = wrong_pairs(early, final(early, arrival, [*events, *later]))
+    assert left > 500 if is_known else left <= 5
 
 
 def test_what_an_author_posted_is_forgotten() -> None:

@@ -36,14 +36,21 @@ class Speed:
 def clusters(
     live: Annotated[int, typer.Option("--clusters", min=10, help="Clusters that are alive.")] = 1000,
     number: Annotated[int, typer.Option("--embeddings", "-n", min=100, help="Embeddings timed.")] = 10_000,
+    exemplars: Annotated[
+        int, typer.Option(min=0, help="Also time the default clusterer when so many exemplars are kept; 0: not.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Time clusterers on made embeddings of 384 numbers, on one core: river's DBSTREAM, ours, and the default."""
+    """Time clusterers on made embeddings of 384 numbers, on one core: river's DBSTREAM and ours."""
     with needs_extra("bench", "memewax bench clusters"):
         from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
         report = {name: asdict(speed) for name, speed in _speeds(live, number)}
+        if exemplars:
+            from memewax.bench.full_gallery import time_full
+
+            report["verified"] = asdict(time_full(exemplars, number))
     sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")
 
 

@@ -36,7 +36,7 @@ _HOLD: Final = 0.85
 """Share of the limit above which two that were judged in a poor space stay linked."""
 _CODED: Final = 96
 """Pictures whose patches the coder is fitted on."""
-_CANDIDATES: Final = 16
+_CANDIDATES: Final = 8
 _FLOOR: Final = 0.15
 """Cosine below which a candidate gets no second look."""
 _REPRESENTATIVES: Final = 8
@@ -175,6 +175,10 @@ class VerifiedClusterer(Clusterer):
     def count(self) -> int:
         """Clusters that are alive: those that were born, which one picture alone is not."""
         return len(self._cohesions)
+
+    def exemplars(self) -> int:
+        """Exemplars that are kept."""
+        return 0 if self._gallery is None else len(self._gallery)
 
     @property
     def dimension(self) -> int | None:

@@ -63,6 +63,14 @@ def test_bench_compares_in_one_run() -> None:
     assert all(it["embeddings_per_second"] > 0 for it in found.values())
 
 
+def test_bench_times_the_default_when_it_is_full() -> None:
+    words = ("bench", "clusters", "--clusters", "10", "-n", "600", "--exemplars", "400", "--json")
+    full = orjson.loads(answer(*words))["verified"]
+    assert full["exemplars"] <= 400
+    assert 0 < full["clusters"] <= 60
+    assert full["snapshot_mb"] < 5
+
+
 HOSTILE = "\x1b]0;title\x07\x1b[31m\u202e\x9b"
 
 

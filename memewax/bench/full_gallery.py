@@ -1,0 +1,102 @@
+"""The default clusterer when all exemplars that it may keep are there, nearly all of them one of a kind."""
+
+import pickle
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import numpy as np
+
+from core.records import Patches, Vector
+from models.clusterer import Beside
+from models.clusterers.patches import SIDE
+from models.clusterers.verified import VerifiedClusterer
+
+_DIMENSION: Final = 384
+_EPOCH: Final = 1000
+"""Pictures between two snapshots."""
+_TEMPLATES: Final = 50
+_OF_A_TEMPLATE: Final = 0.1
+"""Share of pictures that are made from a template."""
+
+
+@dataclass(frozen=True, slots=True)
+class FullSpeed:
+    """What a picture, a snapshot and going on from one cost."""
+
+    pictures_per_second: float
+    exemplars: int
+    clusters: int
+    n: int
+    """Pictures that were timed."""
+    snapshot_ms: float
+    """Median over epochs of 1,000 pictures."""
+    snapshot_ms_at_most: float
+    snapshot_mb: float
+    """At most, with what the files grew by."""
+    resume_seconds: float
+
+
+def time_full(exemplars: int, number: int) -> FullSpeed:
+    """Fill a clusterer with exemplars, then time `number` pictures with their snapshots."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        clusterer = VerifiedClusterer(capacity=exemplars)
+        clusterer.keep_rows_below(folder)
+        seconds, snapshots = 0.0, []
+        state = b""
+        for place, (embedding, patches) in enumerate(_pictures(exemplars + number)):
+            start = time.perf_counter()
+            clusterer.learn(embedding, Beside(patches, str(place), f"author {place % 1000}"))
+            seconds += time.perf_counter() - start
+            if place == exemplars - 1:
+                seconds, snapshots = 0.0, []
+            if place % _EPOCH == _EPOCH - 1:
+                before, start = _bytes_in(folder), time.perf_counter()
+                state = pickle.dumps(clusterer.state())
+                took = time.perf_counter() - start
+                snapshots.append((1e3 * took, (len(state) + max(0, _bytes_in(folder) - before)) / 1e6))
+        kept = clusterer.exemplars()
+        start = time.perf_counter()
+        again = VerifiedClusterer(capacity=exemplars)
+        again.keep_rows_below(folder)
+        again.restore(pickle.loads(state))  # noqa: S301 - our own
+        resume = time.perf_counter() - start
+    times, sizes = zip(*snapshots, strict=True)
+    return FullSpeed(
+        round(number / seconds, 1),
+        kept,
+        clusterer.count(),
+        number,
+        round(median(times), 1),
+        round(max(times), 1),
+        round(max(sizes), 2),
+        round(resume, 2),
+    )
+
+
+def _pictures(count: int) -> Iterator[tuple[Vector, Patches]]:
+    """Embeddings around a large common mean, with patches, a tenth of them of fifty templates."""
+    random = np.random.default_rng(0)
+    mean = 40 * np.eye(_DIMENSION)[0]
+    templates = random.normal(size=(_TEMPLATES, SIDE, SIDE, _DIMENSION))
+    strangers = random.normal(size=(2 * SIDE, 2 * SIDE, _DIMENSION)).astype(np.float32)
+    for _ in range(count):
+        if random.random() < _OF_A_TEMPLATE:
+            grid = templates[random.integers(_TEMPLATES)] + 0.5 * random.normal(size=(SIDE, SIDE, 1))
+        else:  # patches that are drawn with the signs of each direction drawn anew: like nothing that came before
+            cells = random.integers(2 * SIDE, size=(2, SIDE, SIDE))
+            grid = strangers[cells[0], cells[1]] * random.choice((-1, 1), size=_DIMENSION)
+        embedding = mean + SIDE * grid.mean(axis=(0, 1))
+        yield (
+            (embedding / np.linalg.norm(embedding)).astype(np.float32),
+            np.clip(30 * grid, -127, 127).astype(np.int8),
+        )
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -47,7 +47,8 @@ def time_full(exemplars: int, number: int) -> FullSpeed:
         folder = Path(name)
         clusterer = VerifiedClusterer(capacity=exemplars)
         clusterer.keep_rows_below(folder)
-        seconds, snapshots = 0.0, []
+        seconds = 0.0
+        snapshots: list[tuple[float, float]] = []  # milliseconds and megabytes of each
         state = b""
         for place, (embedding, patches) in enumerate(_pictures(exemplars + number)):
             start = time.perf_counter()

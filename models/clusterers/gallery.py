@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.records import Vector
 from models.clusterers.exemplars import Floats, Numbers, Points
 from models.clusterers.patches import CELLS, WORDS, Codes
-from models.clusterers.whitening import Whitening
+from models.clusterers.space import Space
 
 _SKETCH_BITS: Final = 256
 _SKETCH_BYTES: Final = _SKETCH_BITS // 8
@@ -75,7 +75,7 @@ class ExemplarGallery:
             "sketches": np.zeros((most, _SKETCH_BYTES), np.uint8),
         }
         self._planes: Floats = np.zeros((0, _SKETCH_BITS))
-        self.space: Whitening | None = None
+        self.space: Space | None = None
         """In which the exemplars are compared, None before there are some."""
 
     def __len__(self) -> int:
@@ -132,7 +132,7 @@ class ExemplarGallery:
         codes = self.fixed["codes"][row] if self.fixed["coded"][row] else None
         return Probe(self.points[row], self._sketches[row], codes)
 
-    def place_all(self, space: Whitening) -> None:
+    def place_all(self, space: Space) -> None:
         """Place all exemplars in a space."""
         self.space = space
         directions = space.transform.shape[1]

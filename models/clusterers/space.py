@@ -1,4 +1,4 @@
-"""The space in which embeddings are compared, learned from the clusters themselves."""
+"""The space in which embeddings are compared, and how it is learned from the clusters themselves."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,16 +16,16 @@ what templates differ by where these are few."""
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Centred, and scaled so that members of one cluster differ alike in every direction."""
+    """A mean that is taken off, and directions that are scaled."""
 
     mean: Floats
     transform: Floats
-    """Shape (dimension, dimension), of float32 numbers."""
+    """Shape (dimension, directions), of float32 numbers."""
     trust: float
     """How much of it was learned rather than assumed, 0 to 1."""
 
     def points(self, embeddings: Points | Vector) -> Points:
-        """Unit vectors of embeddings, of the same shape.
+        """Place embeddings: unit vectors, shape (…, directions).
 
         Computed in twice the precision they are kept in, so that one row alone gives what it gives among others.
         """

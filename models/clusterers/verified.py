@@ -18,8 +18,9 @@ from models.clusterers.exemplars import Floats, Numbers, Points
 from models.clusterers.gallery import ExemplarGallery, Probe, quantised, row_type
 from models.clusterers.pair_scores import PairScores
 from models.clusterers.patches import PatchCoder, compared
+from models.clusterers.space import Space
 from models.clusterers.verified_parameters import VerifiedParameters
-from models.clusterers.whitening import RunningCovariance, Whitening
+from models.clusterers.whitening import RunningCovariance
 
 _FIRST: Final = 3
 """Exemplars before there is a space: around the mean of two, these two are opposites."""
@@ -235,7 +236,7 @@ class VerifiedClusterer(Clusterer):
         self._scores = PairScores(self._is, self._gallery)
         self._scores.restore(state["scores"])
         if state["space"] is not None:
-            self._gallery.place_all(Whitening.of(state["space"]))
+            self._gallery.place_all(Space.of(*state["space"]))
         self._index()
 
     def _placed(self, seen: "_Seen") -> tuple[int, float]:

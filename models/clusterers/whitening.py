@@ -1,12 +1,12 @@
 """Whitening: a space in which all that the stream shows differs alike in every direction."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from core.records import Vector
-from models.clusterers.exemplars import Floats, Points
+from models.clusterers.exemplars import Floats
+from models.clusterers.space import Space
 
 DIRECTIONS: Final = 128
 _PRIOR: Final = 100.0
@@ -33,8 +33,16 @@ class RunningCovariance:
         if len(self._waiting) == _GATHER:
             self._gather()
 
-    def whitening(self) -> "Whitening":
-        """Make the space of what was seen so far; needs two embeddings."""
+    def whitening(self) -> Space:
+        """Make the space of what was seen so far; needs two embeddings.
+
+        What most pictures differ by counts little there, and strangers have a cosine of about 0. It is learned from all
+        that comes, most of which is one of a kind: so no cluster teaches it, and a wrong cluster cannot confirm itself.
+
+        References:
+            Jegou, Chum: Negative evidences and co-occurences in image retrieval: the benefit of PCA and
+            whitening. ECCV 2012.
+        """
         self._gather()
         mean = self._sum / self.count
         covariance = self._products / self.count - np.outer(mean, mean)
@@ -42,7 +50,7 @@ class RunningCovariance:
         values, vectors = np.linalg.eigh((covariance * self.count + even * _PRIOR) / (self.count + _PRIOR))
         values, vectors = values[::-1][:DIRECTIONS], vectors[:, ::-1][:, :DIRECTIONS]
         scale = np.sqrt(values.clip(0) + _SHRINK * values.mean() + np.finfo(np.float64).tiny)
-        return Whitening.of((mean, (vectors / scale).astype(np.float32), self.count / (self.count + _PRIOR)))
+        return Space.of(mean, (vectors / scale).astype(np.float32), self.count / (self.count + _PRIOR))
 
     def _gather(self) -> None:
         if self._waiting:
@@ -71,42 +79,3 @@ class RunningCovariance:
         made._products.T[upper] = state["products"]
         made._waiting = list(state["waiting"])
         return made
-
-
-@dataclass(frozen=True, slots=True)
-class Whitening:
-    """A mean that is taken off, and directions that are scaled alike.
-
-    What most pictures differ by counts little here, and strangers have a cosine of about 0. It is learned from all that
-    comes, most of which is one of a kind: so no cluster teaches it, and a wrong cluster cannot confirm itself.
-
-    References:
-        Jegou, Chum: Negative evidences and co-occurences in image retrieval: the benefit of PCA and
-        whitening. ECCV 2012.
-    """
-
-    mean: Floats
-    transform: Floats
-    """Shape (dimension, up to `DIRECTIONS`); numbers of single precision."""
-    trust: float
-    """How much of it was seen rather than assumed, 0 to 1."""
-
-    def points(self, embeddings: Points | Vector) -> Points:
-        """Place embeddings: unit vectors, shape (…, directions).
-
-        Computed in twice the precision they are kept in, so that one row alone gives what it gives among others.
-        """
-        moved = (embeddings - self.mean) @ self.transform
-        lengths = np.linalg.norm(moved, axis=-1, keepdims=True)
-        points: Points = (moved / np.where(lengths, lengths, 1.0)).astype(np.float32)
-        return points
-
-    def state(self) -> tuple[Any, ...]:
-        """Plain values."""
-        return self.mean, self.transform.astype(np.float32), self.trust
-
-    @classmethod
-    def of(cls, state: tuple[Any, ...]) -> "Whitening":
-        """From a state."""
-        mean, transform, trust = state
-        return cls(mean, transform.astype(np.float64), trust)

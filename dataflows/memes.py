@@ -14,7 +14,7 @@ Run it with `python -m bytewax.run dataflows.memes` and `MEMEWAX_*` settings, or
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from bytewax.dataflow import Dataflow, Stream
 
@@ -26,6 +26,7 @@ from models.loading import Models
 from models.stages import stage_names
 from operators.clustering import cluster
 from operators.control_input import control_in
+from operators.first_ids import FirstNumbers
 from operators.infer import embed_pictures, embed_texts, infer_texts, read_pictures
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
@@ -33,16 +34,20 @@ from operators.posts_input import posts_in
 from operators.replayed import replayed
 from operators.taps import write_taps
 
+_FIRST: Final = FirstNumbers()
 
-def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer], above: int = -1) -> Dataflow:
-    """Build the flow, from the source of the settings to their sinks; new clusters get ids higher than `above`."""
+
+def memes(
+    settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer], first: FirstNumbers = _FIRST
+) -> Dataflow:
+    """Build the flow, from the source of the settings to their sinks; no number that `first` has is given again."""
     flow = Dataflow("memes")
     read_in = posts_in("posts", flow, settings)
     requests = control_in("control", flow, settings, read_in.parts)
     posts = replayed("replayed", read_in.oks, read_in.errs, requests, settings)
 
     embedding = embed_pictures("embed", posts.oks, models.image)
-    clustered = cluster("cluster", embedding, settings, make_clusterer, models.image_dimension, above)
+    clustered = cluster("cluster", embedding, settings, make_clusterer, models.image_dimension, first.above)
 
     read = read_pictures("read", posts.oks, models.ocr)
     entities = infer_texts("entities", read, models.entities)
@@ -58,7 +63,7 @@ def memes(settings: Settings, models: Models, make_clusterer: Callable[[], Clust
         "text_embedding": text_embedding,
     }
     assert tuple(sides) == stage_names(), "each stage of the table has its step here"
-    records = join("join", posts.oks, settings, **sides)
+    records = join("join", posts.oks, settings, first.revision_of, **sides)
 
     failed = write_records("write", records, settings, models.dimensions, requests, clustered.events)
     write_cluster_events("clusters", clustered.events, settings, requests)

@@ -23,7 +23,7 @@ from dataflows.told_at_end import End, tell_at_end
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
-from operators.first_ids import ids_above
+from operators.first_ids import FirstNumbers, first_numbers
 from operators.model_check import check_models
 from operators.recovery_check import check_recovery
 from operators.recovery_migration import migrate, named_folder
@@ -32,10 +32,10 @@ from operators.recovery_places import has_snapshots
 Loaded = TypeVar("Loaded")
 
 
-def started(build: Callable[[Settings, Models, Callable[[], Clusterer], int], Dataflow]) -> Dataflow:
+def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNumbers], Dataflow]) -> Dataflow:
     """Build a flow of all models; prints one line and exits with the error's code where that fails.
 
-    `build` is given the id as well that the stores' clusters go up to.
+    `build` is given as well which numbers the stores hold already.
     """
 
     def built(settings: Settings, models: Models) -> Dataflow:
@@ -43,10 +43,10 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], int], Da
         stores = [it.path for it in Destinations.of(settings).sinks if it.takes_rows and it.path is not None]
         recovery = recovery_named(sys.argv[1:], os.environ)
         check_models(stores, recovery, models.embedders)
-        above = ids_above(stores, recovery, clusterer.begin_above)
+        first = first_numbers(stores, recovery, clusterer.begin_above)
         if recovery is not None and not settings.requests_only:
             note_flow(recovery, settings)
-        return build(settings, models, partial(make_clusterer, settings), above)
+        return build(settings, models, partial(make_clusterer, settings), first)
 
     def writes(settings: Settings) -> Mapping[Path, str]:
         check_addresses(settings)

@@ -1,13 +1,27 @@
-"""Above which id the clusters of a run begin: an id is for life in each store that the run writes."""
+"""Where the numbers of a run begin: no cluster id and no revision that its stores hold is given again."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from operators.recovery_places import has_snapshots
 
 
-def ids_above(stores: Sequence[Path], recovery: Path | None, accept: Callable[[int], None]) -> int:
-    """Note in each store that a run with this recovery folder writes it; gives the highest id that another run gave.
+def _none_before(_: str) -> int:
+    return 0
+
+
+class FirstNumbers(NamedTuple):
+    """What the stores of a run held when it began."""
+
+    above: int = -1
+    """The highest id of a cluster that another run gave."""
+    revision_of: Callable[[str], int] = _none_before
+    """The revision of a post by its `global_id`; 0: it was not there."""
+
+
+def first_numbers(stores: Sequence[Path], recovery: Path | None, accept: Callable[[int], None]) -> FirstNumbers:
+    """Note in each store that a run with this recovery folder writes it; gives what was there before.
 
     Args:
         stores: Folders.
@@ -18,8 +32,10 @@ def ids_above(stores: Sequence[Path], recovery: Path | None, accept: Callable[[i
         WorldError: where one of them cannot be read or written.
     """
     if not stores:
-        return -1
-    from connectors.store.cluster_ids import begin, identity_of  # late, since it brings the store
+        return FirstNumbers()
+    from connectors.store.cluster_ids import begin, identity_of  # late, since they bring the store
+    from connectors.store.stored_revisions import revisions_of
 
     identity, goes_on = identity_of(recovery), recovery is not None and has_snapshots(recovery)
-    return max(begin(store, identity, goes_on=goes_on, accept=accept) for store in stores)
+    above = max(begin(store, identity, goes_on=goes_on, accept=accept) for store in stores)
+    return FirstNumbers(above, revisions_of(stores))

@@ -44,13 +44,20 @@ def shard_of(global_id: str) -> str:
 
 
 @operator
-def join(step_id: str, posts: Stream[Arrival], settings: JoinSettings, **sides: Stream[Side[Any]]) -> Stream[Record]:
+def join(
+    step_id: str,
+    posts: Stream[Arrival],
+    settings: JoinSettings,
+    revision_of: Callable[[str], int],
+    **sides: Stream[Side[Any]],
+) -> Stream[Record]:
     """Join posts with the sides that answer for them.
 
     Args:
         step_id: Name of the step.
         posts: The posts; their pictures go no further.
         settings: How long a post waits for its sides, and a late side for its post.
+        revision_of: The last revision of a post, by its id, that went out before the flow first ran; 0: none did.
         **sides: A stream for each stage, by its name: all of them answer for every post.
     """
     keyed = [map_batch("key_post", posts, _key_posts)]
@@ -58,7 +65,10 @@ def join(step_id: str, posts: Stream[Arrival], settings: JoinSettings, **sides: 
     expected = frozenset(sides)
     deadline, late = settings.join_deadline_seconds, settings.join_late_seconds
     joined: KeyedStream[Record] = stateful(
-        "wait", op.merge("all", *keyed), lambda state: Shard(expected, deadline, late, state=state), measured="join"
+        "wait",
+        op.merge("all", *keyed),
+        lambda state: Shard(expected, deadline, late, revision_of, state=state),
+        measured="join",
     )
     return map_batch("records", joined, lambda batch: [record for _, record in batch])
 
@@ -115,6 +125,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         expected: frozenset[str],
         deadline: float,
         late: float,
+        revision_of: Callable[[str], int],
         *,
         now: Callable[[], float] = _utc_seconds,
         should_stop: Callable[[], bool] = drain.is_asked,
@@ -126,6 +137,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             expected: Stages that answer for every post.
             deadline: Seconds after a post's first part at which it goes out without the sides that are missing.
             late: Seconds after its deadline in which a late side still updates its record.
+            revision_of: The last revision of a post that went out before the flow first ran.
             now: Seconds since 1970.
             should_stop: Whether the flow is being drained, so that an end of input is none.
             state: A snapshot.
@@ -133,6 +145,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         self._expected = expected
         self._deadline = deadline
         self._late = late
+        self._revision_of = revision_of
         self._now = now
         self._should_stop = should_stop
         self._entries: dict[_Key, _Entry] = {}
@@ -248,7 +261,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             self._finish(key)
             return None
         entry.post = post
-        entry.revision = known.revision if known else min(post.tries, 1)
+        entry.revision = known.revision if known else max(self._revision_of(key[0]), min(post.tries, 1))
         edited = post.post.edited or (known.edited if known else None)
         self._note(key[0], _Known(entry.revision, is_failed=False, edited=edited))
         return entry

@@ -1,5 +1,7 @@
 """Whose clusters a store holds: each run that begins anew takes ids above all that are there, and says so here.
 
+Which revisions of posts are there is noted with it.
+
 A run is told by its recovery folder. One that goes on, or was killed before its first snapshot, finds that it was the
 last to begin, and begins where it began then.
 """
@@ -15,6 +17,7 @@ import orjson
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import CURRENT_COLUMN, POSTS
 from connectors.store.store_folder import opened
+from connectors.store.stored_revisions import note_revisions
 from core.errors import WorldError, first_line
 from core.locks import locked
 from core.merges import Merges
@@ -65,8 +68,11 @@ def begin(store: Path, identity: str, *, goes_on: bool, accept: Callable[[int], 
         with locked(store / f"{_FILE}.lock"):
             noted = _noted(store)
             if not noted or noted[-1].by != identity:
-                above = -1 if goes_on and not noted else highest(store)
+                is_own = goes_on and not noted
+                above = -1 if is_own else highest(store)
                 accept(above)
+                if not is_own:
+                    note_revisions(store)
                 noted.append(_Begun(identity, above))
                 _write(store / _FILE, orjson.dumps([asdict(it) for it in noted]))
             return noted[-1].above

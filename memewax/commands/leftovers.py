@@ -9,7 +9,7 @@ from connectors.chosen_endpoints import Destinations
 from memewax.commands.recovery import is_prepared
 
 _OF_A_STORE: Final = frozenset(
-    {"posts.lock", "posts.lance", "clusters.lance", "cluster-ids.json", "cluster-ids.json.lock"}
+    {"posts.lock", "posts.lance", "clusters.lance", "cluster-ids.json", "cluster-ids.json.lock", "revisions.npy"}
 )
 """What a run makes in a store before it reads anything; where there is more, somebody else was there too."""
 

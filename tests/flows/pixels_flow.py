@@ -28,6 +28,7 @@ from models.clusterer import Clusterer
 from models.loading import Models
 from models.stages import MODEL_STAGES
 from models.validation import check_pixels
+from operators.first_ids import FirstNumbers
 
 SECONDS: Final = "PIXELS_SECONDS"
 FIELDS: Final = "PIXELS_FIELDS"
@@ -95,8 +96,8 @@ def _decode_or_die(deadly: bytes, data: bytes, **bounds: Any) -> Pixels:
 def flow() -> Dataflow:
     """What a worker runs."""
 
-    def build(settings: Settings, _models: Models, make: Callable[[], Clusterer], above: int) -> Dataflow:
-        return memes(settings, pixel_models(), make, above)
+    def build(settings: Settings, _models: Models, make: Callable[[], Clusterer], first: FirstNumbers) -> Dataflow:
+        return memes(settings, pixel_models(), make, first)
 
     # Settings say `real`, so that pictures are fetched; those models are not loaded.
     if deadly := os.environ.get(DEADLY):

@@ -44,10 +44,15 @@ class Clocked:
     def __init__(self, late: float = LATE) -> None:
         self.now = START
         self.late = late
+        self.before: dict[str, int] = {}
+        """Revisions that went out before the flow first ran."""
         self.shard = self.made(None)
 
     def made(self, state: dict[str, Any] | None) -> Shard:
-        return Shard(frozenset(SIDES), DEADLINE, self.late, now=lambda: self.now, state=state)
+        before = self.before
+        return Shard(
+            frozenset(SIDES), DEADLINE, self.late, lambda it: before.get(it, 0), now=lambda: self.now, state=state
+        )
 
     def give(self, *values: Part) -> list[Record]:
         records, discard = self.shard.on_batch(list(values))
@@ -404,6 +409,15 @@ def test_what_failed_is_known_for_longer_than_what_did_not(clocked: Clocked) -> 
     for number in range(3 * join._REMEMBERED):
         clocked.give(*answers(f"{number}"))
     assert revisions(clocked.give(*coming("a", 2))) == [("a", 2)]
+
+
+def test_what_went_out_before_the_flow_first_ran_has_a_next_revision(clocked: Clocked) -> None:
+    clocked.before.update(a=2, b=1)
+    given = clocked.give(*coming("a", 1), *coming("b", 2, tries=3), *coming("c", 3))
+    assert revisions(given) == [("a", 3), ("b", 2), ("c", 1)]
+    clocked.restart()
+    assert clocked.give(*coming("a", 4)) == [], "the flow itself knows it now"
+    assert revisions(clocked.give(*coming("a", 5, edited=9))) == [("a", 4)]
 
 
 def test_a_further_try_of_a_forgotten_post_is_no_first_revision(clocked: Clocked) -> None:

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import orjson
 
+from connectors.row_file import FileRow, RowFile
 from connectors.sinks.rows import json_of_dead_letter
 from core.errors import BadRecordError
 from core.records import DeadLetter, Failed, Message, Vector
 from models.base import Embedder
 from search.cleaning import Step, as_time
 from search.corpus_columns import Columns, Draft, blake, row_hash
-from search.corpus_files import FileRow, RowFile
 from search.corpus_table import CorpusRow, CorpusTable, Hashes
 
 _CHUNK: Final = 1024

@@ -23,7 +23,12 @@ _PEEK: Final = 100
 
 @app.command()
 def load(
-    file: Annotated[Path, typer.Argument(help="A .json array, .jsonl, .csv or .parquet; all but the last also .gz.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A .json array, .jsonl, .csv, .tsv or .parquet; all but the last also packed: .gz .bz2 .xz .zst."
+        ),
+    ],
     name: Name,
     store: StoreOption = None,
     text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
@@ -38,11 +43,11 @@ def load(
     as_json: AsJson = False,
 ) -> None:
     """Load a file. Only what is new or changed is embedded: run it again after it was stopped, or the file grew."""
+    from connectors.row_file import RowFile
     from models.loading import load_text
     from models.runtime import Runtime
     from search.cleaning import steps_of, usual_steps
     from search.corpus_columns import Columns
-    from search.corpus_files import RowFile
     from search.corpus_loading import Loader
     from search.corpus_table import CorpusTable, alone, check_name
 

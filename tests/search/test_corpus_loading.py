@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 import pytest
 
+from connectors.row_file import RowFile
 from core.errors import BadRecordError, SettingsError, WorldError
 from core.records import Vector
 from dataflows.all_settings import Settings
@@ -25,7 +26,6 @@ from search import corpus_loading as corpus_load
 from search.cleaning import STEPS, Step, steps_of, usual_steps
 from search.corpus import Corpus
 from search.corpus_columns import Columns, Draft
-from search.corpus_files import RowFile
 from search.corpus_loading import Loaded, Loader
 from search.corpus_store import beside
 from search.corpus_table import CorpusTable, alone, check_name, drop_corpus

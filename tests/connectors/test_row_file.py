@@ -1,8 +1,10 @@
 """Rows of every format, and of files that are broken."""
 
+import bz2
 import csv
 import gzip
 import json
+import lzma
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from backports import zstd
 
+from connectors import row_file
+from connectors.row_file import FileRow, RowFile
 from core.errors import WorldError
-from search import corpus_files
-from search.corpus_files import FileRow, RowFile
 
 ROWS: list[dict[str, Any]] = [
     {"id": f"{n}", "body": text} for n, text in enumerate(["plain", 'a "quote", a comma', "two\nlines", "é\U0001f600"])
@@ -45,6 +48,14 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "rows.jsonl": as_jsonl,
     "rows.csv": as_csv,
     "rows.parquet": as_parquet,
+}
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstd.compress,
 }
 
 
@@ -91,7 +102,7 @@ def test_a_broken_line_is_told_with_its_number_and_hurts_no_other(tmp_path: Path
 
 
 def test_an_endless_line_is_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus_files, "_MAX_LINE", 100)
+    monkeypatch.setattr(row_file, "_MAX_LINE", 100)
     found = read(tmp_path / "rows.jsonl", b'{"a": "' + b"x" * 1000 + b'"}\n{"a": 2}\n')
     assert [row.row for row in found] == [None, {"a": 2}]
     assert "longer than 100 bytes" in found[0].reason
@@ -120,13 +131,12 @@ def test_a_file_that_breaks_off_is_one_clear_error(name: str, content: bytes, tm
         read(tmp_path / name, content)
 
 
-def test_a_file_that_is_not_there_or_of_no_known_format_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_or_of_no_known_form_is_told(tmp_path: Path) -> None:
     with pytest.raises(WorldError, match="there is no file"):
         RowFile(tmp_path / "rows.json")
-    for name in ("rows.xml", "rows", "rows.parquet.gz", "rows.gz"):
-        (tmp_path / name).touch()
-        with pytest.raises(WorldError, match="expected a file of"):
-            RowFile(tmp_path / name)
+    for content in (b"<?xml?><a,b/>", b"words", b"\x89PNG"):
+        with pytest.raises(WorldError, match="expected JSON, or a table"):
+            read(tmp_path / "rows", content)
 
 
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
@@ -150,9 +160,54 @@ def test_no_value_of_a_column_spoils_another_row(name: str, bad: bytes, tmp_path
         assert row.row is not None or row.reason
 
 
-def test_a_file_of_another_form_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WorldError, match="expected an array"):
-        read(tmp_path / "rows.json", b'{"a": 1}\n{"a": 2}\n')
+@pytest.mark.parametrize("name", ["rows", "rows.txt", "rows.json", "RS_2024-01"])
+@pytest.mark.parametrize("content", [b'{"a": 1}\n{"a": 2}\n', b'[\n{"a": 1},\n{"a": 2}]', b'[{"a": 1},{"a": 2}]\n'])
+def test_where_a_name_says_nothing_the_beginning_tells_the_form(name: str, content: bytes, tmp_path: Path) -> None:
+    assert [row.row for row in read(tmp_path / name, content)] == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a;b\n1;x,y\n", "a\tb\r\n1\tx,y\r\n", 'sep=;\na;b\n1;"x,y"\n', "a|b\n1|x,y", 'a,b\n1,"x,y"\n', 'a,b\n1,"x,y",,\n'],
+)
+def test_a_table_says_itself_what_stands_between_cells(content: str, tmp_path: Path) -> None:
+    assert [row.row for row in read(tmp_path / "rows.csv", content.encode())] == [{"a": "1", "b": "x,y"}]
+
+
+def test_names_of_columns_are_distinct(tmp_path: Path) -> None:
+    assert read(tmp_path / "rows.csv", b",a, a \n0,1,2\n")[0].row == {"column_1": "0", "a": "1", "a_3": "2"}
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.csv"])
+def test_every_unicode_encoding_is_read_with_or_without_a_mark(name: str, encoding: str, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path / name)
+    text = (tmp_path / name).read_bytes().decode()
+    assert [row.row for row in read(tmp_path / name, text.encode(encoding))] == ROWS
+
+
+@pytest.mark.parametrize(("ending", "pack"), PACKERS.items())
+def test_every_packing_is_read_while_it_is_unpacked(
+    ending: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    as_csv(tmp_path / "rows.csv")
+    plain = (tmp_path / "rows.csv").read_bytes()
+    path = tmp_path / f"rows.csv{ending}"
+    assert [row.row for row in read(path, pack(plain))] == ROWS
+    half = plain.index(b"plain")
+    assert [row.row for row in read(path, pack(plain[:half]) + pack(plain[half:]))] == ROWS
+    with pytest.raises(WorldError, match="cannot be read to its end"):
+        read(path, pack(plain)[:-6])
+
+
+def test_a_packing_with_a_long_window_is_read(tmp_path: Path) -> None:
+    options = {zstd.CompressionParameter.window_log: 28, zstd.CompressionParameter.enable_long_distance_matching: 1}
+    data = b"".join(b'{"a": "%d"}\n' % number for number in range(200))
+    compressor = zstd.ZstdCompressor(options=options)
+    packed = compressor.compress(data) + compressor.flush()  # a frame that does not say how long it is
+    assert len(read(tmp_path / "RS_2024-01.zst", packed)) == 200
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,312 @@
+"""Rows of a file, one at a time: a JSON array, JSON lines, CSV in any of its forms or Parquet, packed or not.
+
+The form is told by the ending of the name, and where that says nothing, by what the file begins with.
+"""
+
+import csv
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, Final
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from connectors.unpacked_file import PACKINGS, UNPACKING_ERRORS, unpacked
+from core.errors import WorldError, first_line
+from core.json_array import ArraySplitter, BadArrayError, Element
+
+LINES: Final = (".jsonl", ".ndjson")
+TABLES: Final = (".csv", ".tsv", ".tab", ".parquet")
+FORMATS: Final = (".json", *LINES, *TABLES)
+"""Endings of names that tell a form."""
+_MAX_LINE: Final = 2**20
+"""A longer line is no row."""
+_BATCH: Final = 1024
+_CHUNK: Final = 2**16
+_LOOKED_AT: Final = 2**16
+"""Bytes by which a form is told."""
+_DELIMITERS: Final = ("\t", ";", ",", "|")
+_SAID: Final = re.compile(r'"?sep=(.)"?\r?\n?')
+"""The first line of a CSV of Excel's, which names the delimiter."""
+
+RawRow = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One row, or why there is none."""
+
+    number: int
+    """Line of the file, or place in the array or table; from 1."""
+    row: RawRow | None
+    reason: str = ""
+    raw: bytes = b""
+    """What was read, where the format tells; the beginning of what is too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a row is made of, not looked at yet."""
+
+    number: int
+    held: Any
+    row: Callable[[int, Any], FileRow]
+    """Makes a row of the number and of what is held."""
+
+    def parsed(self) -> FileRow:
+        """The row."""
+        return self.row(self.number, self.held)
+
+
+class Form(ABC):
+    """How rows are written."""
+
+    @abstractmethod
+    def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
+        """What the rows are made of; where `whole` is asked for, a last line without an end is left out."""
+
+
+class RowFile:
+    """A file of rows; iterating reads it once more from its start, in bounded memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `WorldError` where it is not there."""
+        if not path.is_file():
+            raise WorldError(f"there is no file {path}")
+        self.path = path
+        self.size = path.stat().st_size
+        self.done = 0
+        """Bytes that were read, of `size`."""
+
+    def __iter__(self) -> Iterator[FileRow]:
+        """The rows in order; raises `WorldError` where the file breaks off or is not what its name says."""
+        return (piece.parsed() for piece in self.pieces())
+
+    def pieces(self, *, whole: bool = False) -> Iterator[Piece]:
+        """What the rows are made of, in order, so that some can be passed over quickly; raises as iterating does.
+
+        Args:
+            whole: Whether a last line without an end is left out: the file may be written just now.
+        """
+        self.size, self.done = self.path.stat().st_size, 0
+        try:
+            if _is_parquet(self.path):
+                yield from self._parquet()
+            else:
+                with unpacked(self.path) as (stream, done):
+                    for piece in form_of(self.path, stream).pieces(stream, whole=whole):
+                        self.done = done()
+                        yield piece
+            self.done = self.size
+        except (*UNPACKING_ERRORS, BadArrayError, pa.ArrowException) as error:
+            raise WorldError(f"{self.path} cannot be read to its end: {first_line(error)}") from None
+
+    def _parquet(self) -> Iterator[Piece]:
+        number = 0
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(_BATCH):
+                rows = _Rows(batch)
+                for place in range(batch.num_rows):
+                    number += 1
+                    self.done = self.size * number // file.metadata.num_rows
+                    yield Piece(number, place, rows.row)
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a name that tells the form of what is in it, in small letters; empty where there is none."""
+    name = path.name.lower()
+    name = next((name.removesuffix(packing) for packing in PACKINGS if name.endswith(packing)), name)
+    return next((ending for ending in FORMATS if name.endswith(ending)), "")
+
+
+def _is_parquet(path: Path) -> bool:
+    if ending_of(path) == ".parquet":
+        return True
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def form_of(path: Path, stream: io.BufferedReader) -> Form:
+    """The form of a text, by the ending of its name, or by what it begins with; raises `WorldError` where it has none.
+
+    Args:
+        path: Of the file.
+        stream: At its beginning; nothing is taken from it.
+    """
+    ending = ending_of(path)
+    if ending in LINES:
+        return Lines()
+    begin: bytes = stream.peek(_LOOKED_AT)
+    first = begin.lstrip()[:1]
+    if ending in {".csv", ".tsv", ".tab"}:
+        return Delimited("\t" if ending != ".csv" else None)
+    if first == b"[" and not _is_array_a_line(begin):
+        return Array()
+    if first in {b"{", b"["} or not first:
+        return Lines()
+    if ending == ".json":
+        raise BadArrayError("expected an array, or lines of objects")
+    line = begin.splitlines()[0].decode(errors="replace")
+    if first != b"<" and (any(it in line for it in _DELIMITERS) or _SAID.fullmatch(line)):
+        return Delimited()
+    raise WorldError(f"{path}: expected JSON, or a table with names in its first line ({', '.join(FORMATS)})")
+
+
+def _is_array_a_line(begin: bytes) -> bool:
+    """Whether the first line is an array that is whole, and others follow."""
+    line, end, rest = begin.partition(b"\n")
+    if not end or not rest.strip():
+        return False
+    try:
+        return isinstance(orjson.loads(line), list)
+    except orjson.JSONDecodeError:
+        return False
+
+
+class _Json(Form):
+    """Values of JSON."""
+
+    too_long: str
+
+    def _row(self, number: int, held: Any) -> FileRow:
+        """The object; why there is none, where it is none."""
+        element: Element = held
+        if element.size > _MAX_LINE:
+            return FileRow(number, None, f"the {self.too_long} is longer than {_MAX_LINE} bytes", element.data[:1000])
+        try:
+            row = orjson.loads(element.data)
+        except orjson.JSONDecodeError as error:
+            return FileRow(number, None, f"not JSON in UTF-8: {error}", element.data)
+        if isinstance(row, dict):
+            return FileRow(number, row, raw=element.data)
+        return FileRow(number, None, "expected an object of columns", element.data[:1000])
+
+
+class Lines(_Json):
+    """A value a line."""
+
+    too_long = "line"
+
+    def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
+        """The lines that are not blank."""
+        number = 0
+        while line := stream.readline(_MAX_LINE):
+            number += 1
+            size = len(line)
+            if size == _MAX_LINE and not line.endswith(b"\n"):
+                size += 1
+                while (rest := stream.readline(_MAX_LINE)) and not rest.endswith(b"\n"):
+                    pass
+            elif whole and not line.endswith(b"\n"):
+                return
+            if line.strip():
+                yield Piece(number, Element(line, size), self._row)
+
+
+class Array(_Json):
+    """The elements of an array."""
+
+    too_long = "element"
+
+    def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
+        """The elements; raises `BadArrayError` where the array breaks off, unless that is expected."""
+        splitter = ArraySplitter(_MAX_LINE)
+        number = 0
+        while chunk := stream.read(_CHUNK):
+            for element in splitter.feed(chunk):
+                number += 1
+                yield Piece(number, element, self._row)
+        if not whole:
+            splitter.end()
+
+
+class Delimited(Form):
+    """CSV: names in the first line, then cells.
+
+    Args:
+        delimiter: Between cells; None where the first line tells.
+    """
+
+    def __init__(self, delimiter: str | None = None) -> None:
+        self._delimiter = delimiter
+        self._names: list[str] = []
+
+    def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
+        """The rows that are not blank; what is not UTF-8 spoils its own row, not the file."""
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+        try:
+            lines = _text_lines(text, whole=whole)
+            before = 0
+            first = next(lines, "")
+            if said := _SAID.fullmatch(first):
+                self._delimiter, before, first = said[1], 1, next(lines, "")
+            delimiter = self._delimiter or max(_DELIMITERS, key=first.count)
+            yield from self._cells(csv.reader(chain([first], lines), delimiter=delimiter), before)
+        finally:
+            text.detach()  # the file is not ours to close
+
+    def _cells(self, reader: Any, before: int) -> Iterator[Piece]:
+        self._names = _distinct(next(reader, []))
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                cells = f"not CSV: {error}"
+            if cells:
+                yield Piece(reader.line_num + before, cells, self._row)
+
+    def _row(self, number: int, held: Any) -> FileRow:
+        """A row by its names; empty cells are None."""
+        if isinstance(held, str):
+            return FileRow(number, None, held)
+        names, cells = self._names, held
+        while len(cells) > len(names) and not cells[-1]:
+            cells = cells[:-1]
+        raw = ",".join(cells).encode(errors="surrogateescape")
+        if len(cells) != len(names):
+            return FileRow(number, None, f"expected {len(names)} cells, found {len(cells)}", raw)
+        if any("\udc80" <= letter <= "\udcff" for cell in cells if not cell.isascii() for letter in cell):
+            return FileRow(number, None, "not UTF-8", raw)
+        return FileRow(number, {name: cell or None for name, cell in zip(names, cells, strict=True)})
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names of columns without blanks around them, each once; one that is empty or there already gets its place."""
+    made: list[str] = []
+    for place, name in enumerate(names, 1):
+        stripped = name.strip()
+        made.append(stripped if stripped and stripped not in made else f"{stripped or 'column'}_{place}")
+    return made
+
+
+def _text_lines(text: io.TextIOWrapper, *, whole: bool) -> Iterator[str]:
+    """Lines; one that is too long has cells that are too long, and no more of it is kept."""
+    while line := text.readline(_MAX_LINE):
+        if len(line) == _MAX_LINE and not line.endswith("\n"):
+            while (rest := text.readline(_MAX_LINE)) and not rest.endswith("\n"):
+                pass
+        elif whole and not line.endswith("\n"):
+            return
+        yield line
+
+
+class _Rows:
+    """Rows of a batch, made where one of them is asked for."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self._batch = batch
+        self._rows: list[RawRow] | None = None
+
+    def row(self, number: int, place: int) -> FileRow:
+        """The row at a place of the batch."""
+        if self._rows is None:
+            self._rows = self._batch.to_pylist()
+        return FileRow(number, self._rows[place])

@@ -30,7 +30,7 @@ from operators.first_ids import FirstNumbers
 from operators.infer import embed_pictures, embed_texts, infer_texts, read_pictures
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
-from operators.posts_input import posts_in
+from operators.posts_input import deaths_of, fetching, posts_in
 from operators.replayed import replayed
 from operators.taps import write_taps
 
@@ -42,17 +42,19 @@ def memes(
 ) -> Dataflow:
     """Build the flow, from the source of the settings to their sinks; no number that `first` has is given again."""
     flow = Dataflow("memes")
-    read_in = posts_in("posts", flow, settings)
+    deaths = deaths_of(settings)
+    fetched = fetching(settings, deaths)
+    read_in = posts_in("posts", flow, settings, fetched)
     requests = control_in("control", flow, settings, read_in.parts)
-    posts = replayed("replayed", read_in.oks, read_in.errs, requests, settings)
+    posts = replayed("replayed", read_in.oks, read_in.errs, requests, fetched)
 
-    embedding = embed_pictures("embed", posts.oks, models.image)
+    embedding = embed_pictures("embed", posts.oks, models.image, deaths)
     clustered = cluster("cluster", embedding, settings, make_clusterer, models.image_dimension, first.above)
 
-    read = read_pictures("read", posts.oks, models.ocr)
-    entities = infer_texts("entities", read, models.entities)
-    sentiment = infer_texts("sentiment", read, models.sentiment)
-    text_embedding = embed_texts("text_embedding", read, models.text)
+    read = read_pictures("read", posts.oks, models.ocr, deaths)
+    entities = infer_texts("entities", read, models.entities, deaths)
+    sentiment = infer_texts("sentiment", read, models.sentiment, deaths)
+    text_embedding = embed_texts("text_embedding", read, models.text, deaths)
 
     sides: dict[str, Stream[Side[Any]]] = {
         "embedding": embedding,

@@ -1,7 +1,8 @@
 """Models as steps: every item gets an answer, and a failure is one.
 
 A step answers all that it was given before it returns. So nothing is between the source and the join when a snapshot is
-taken, and a busy flow fills its batches while an idle one does not wait.
+taken, and a busy flow fills its batches while an idle one does not wait. Each step may be told of what processes ended
+at (`Deaths`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,11 +13,13 @@ from typing import Any, Final, TypeVar, cast
 import numpy as np
 from bytewax.dataflow import Stream, operator
 
+from connectors.fetching.deaths import Deaths
 from core.records import Arrival, Failed, Pixels, Reading, Side, Vector
 from core.telemetry import STEP_ERRORS, step
 from models.base import Describer, Features, ImageEmbedder, Model
 from models.fingerprint import fingerprint
 from operators.steps import map_batch
+from operators.watched import watched
 
 _SMALLEST: Final = 16
 """Pixels: a smaller picture has no looks to compare."""
@@ -30,25 +33,33 @@ Made = TypeVar("Made")
 
 
 @operator
-def infer_pictures(step_id: str, posts: Stream[Arrival], model: Model[Pixels, Any]) -> Stream[Side[Any]]:
+def infer_pictures(
+    step_id: str, posts: Stream[Arrival], model: Model[Pixels, Any], deaths: Deaths | None = None
+) -> Stream[Side[Any]]:
     """Show `model` the picture of each post."""
-    return map_batch("infer", posts, lambda batch: answers(model, _ids(batch), _pictures(batch)))
+    looking = watched(model, deaths)
+    return map_batch("infer", posts, lambda batch: answers(looking, _ids(batch), _pictures(batch)))
 
 
 @operator
-def infer_texts(step_id: str, read: Stream[Side[Reading]], model: Model[str, Any]) -> Stream[Side[Any]]:
+def infer_texts(
+    step_id: str, read: Stream[Side[Reading]], model: Model[str, Any], deaths: Deaths | None = None
+) -> Stream[Side[Any]]:
     """Show `model` the text of each picture as it was read."""
+    looking = watched(model, deaths)
 
     def infer(batch: list[Side[Reading]]) -> list[Side[Any]]:
-        return answers(model, _of(batch), [_text_as_read(it) for it in batch])
+        return answers(looking, _of(batch), [_text_as_read(it) for it in batch])
 
     return map_batch("infer", read, infer)
 
 
 @operator
-def embed_pictures(step_id: str, posts: Stream[Arrival], model: ImageEmbedder) -> Stream[Side[Vector]]:
+def embed_pictures(
+    step_id: str, posts: Stream[Arrival], model: ImageEmbedder, deaths: Deaths | None = None
+) -> Stream[Side[Vector]]:
     """Embed the picture of each post, say what its patches show, and fingerprint it."""
-    describer = Describer(model)
+    describer = watched(Describer(model), deaths)
 
     def embed(batch: list[Arrival]) -> list[Side[Vector]]:
         sides = answers(describer, _ids(batch), _pictures(batch))
@@ -58,21 +69,27 @@ def embed_pictures(step_id: str, posts: Stream[Arrival], model: ImageEmbedder) -
 
 
 @operator
-def read_pictures(step_id: str, posts: Stream[Arrival], model: Model[Pixels, Reading]) -> Stream[Side[Reading]]:
+def read_pictures(
+    step_id: str, posts: Stream[Arrival], model: Model[Pixels, Reading], deaths: Deaths | None = None
+) -> Stream[Side[Reading]]:
     """Read the text in the picture of each post, and keep the caption that stands beside it."""
+    looking = watched(model, deaths)
 
     def read(batch: list[Arrival]) -> list[Side[Reading]]:
-        return answers(model, _ids(batch), _pictures(batch), [it.post.description for it in batch])
+        return answers(looking, _ids(batch), _pictures(batch), [it.post.description for it in batch])
 
     return map_batch("infer", posts, read)
 
 
 @operator
-def embed_texts(step_id: str, read: Stream[Side[Reading]], model: Model[str, Vector]) -> Stream[Side[Vector]]:
+def embed_texts(
+    step_id: str, read: Stream[Side[Reading]], model: Model[str, Vector], deaths: Deaths | None = None
+) -> Stream[Side[Vector]]:
     """Embed caption and text together; a post with neither has no embedding, which is no failure."""
+    looking = watched(model, deaths)
 
     def embed(batch: list[Side[Reading]]) -> list[Side[Vector]]:
-        return answers(model, _of(batch), [_caption_and_text(it) for it in batch])
+        return answers(looking, _of(batch), [_caption_and_text(it) for it in batch])
 
     return map_batch("infer", read, embed)
 

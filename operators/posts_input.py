@@ -36,14 +36,14 @@ class PostsIn:
 
 
 @operator
-def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching | None = None) -> PostsIn:
-    """Posts from the source of the settings, with their pictures, fetched ahead as the settings or `fetched` say."""
+def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching) -> PostsIn:
+    """Posts from the source of the settings, with their pictures, which are fetched ahead."""
     parts = OpenParts()
     states = states_of(settings.recovery, f"{flow.flow_id}.{step_id.rpartition('.')[2]}.input")
     known = {part: read_to(state["position"]) for part, state in states.items()}
     source = PrefetchingSource(
         Unpacked(source_of(settings, known), settings.read_batch),
-        fetched or fetching(settings),
+        fetched,
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
         tries=settings.retry_tries,
@@ -64,12 +64,21 @@ class Unfetched:
         return [Arrival(post, self._NONE) for post in posts]
 
 
-def fetching(settings: InputSettings) -> Fetching:
+def deaths_of(settings: InputSettings) -> Deaths | None:
+    """What is known of pictures that ended processes; raises `WorldError` where that cannot be read.
+
+    None where nothing is gone on from, so that the same command begins anew and ends where it did, and for stand-ins.
+    """
+    is_kept = settings.models != "stand-in" and settings.recovery is not None and settings.recovery.is_dir()
+    return Deaths(settings.recovery / _DEATHS) if is_kept and settings.recovery else None
+
+
+def fetching(settings: InputSettings, deaths: Deaths | None = None) -> Fetching:
     """How pictures are fetched; raises `SettingsError` where that is not as it must be."""
-    return StandInFetcher() if settings.models == "stand-in" else fetcher(settings)
+    return StandInFetcher() if settings.models == "stand-in" else fetcher(settings, deaths)
 
 
-def fetcher(settings: InputSettings) -> Fetcher:
+def fetcher(settings: InputSettings, deaths: Deaths | None = None) -> Fetcher:
     """A fetcher with the limits of the settings, for paths below the folder of each source; raises `SettingsError`."""
     web = WebLimits(
         concurrency=settings.fetch_concurrency,
@@ -85,7 +94,5 @@ def fetcher(settings: InputSettings) -> Fetcher:
         pixels=settings.fetch_max_pixels,
         side=settings.fetch_max_side,
     )
-    # Without a recovery folder nothing is gone on from: the same command begins anew, and ends where it did.
-    deaths = Deaths(settings.recovery / _DEATHS) if settings.recovery and settings.recovery.is_dir() else None
     allowed = Allowed.of(settings.fetch_allow)
     return Fetcher(limits, settings.fetch_folder, allowed, folders_of(settings.source), deaths)

@@ -16,8 +16,6 @@ from connectors.letters import message_of
 from connectors.sources.parse import post_or_letter
 from core.records import Arrival, DeadLetter, Post
 from operators.control_input import asked
-from operators.operator_settings import InputSettings
-from operators.posts_input import fetching
 from operators.prefetching_source import numbered
 from operators.steps import map_batch, split
 
@@ -36,10 +34,9 @@ def replayed(
     posts: Stream[Arrival],
     letters: Stream[DeadLetter],
     requests: Stream[Request],
-    settings: InputSettings,
+    fetched: Fetching,
 ) -> WithReplayed:
     """Add what requests bring back; the join knows which of them failed, and drops the others."""
-    fetched = fetching(settings)
     again = map_batch("read", asked("asked", requests, REPLAY), lambda batch: list(again_in(batch, fetched)))
     either = split("valid", again, lambda item: isinstance(item, Arrival))
     return WithReplayed(

@@ -1,16 +1,16 @@
-"""How often a process ended while a picture was being decoded: memory, or a codec's crash, asks nobody.
+"""How often a process ended while a picture was decoded or a model looked at it: memory, or a crash, asks nobody.
 
-Each process keeps a file of slots, locked as long as it lives, and in each slot the hash of a picture that one of its
-threads decodes just now. What was written there outlives a process that is killed, without being flushed, so that
-noting a picture costs some microseconds. A process that starts finds the files of those that have ended: each picture
-that was left there is a suspect, and is to be decoded alone, so that only one is left the next time.
+Each process keeps a file of slots, locked as long as it lives, and in each slot the hash of what one of its threads
+works on just now. What was written there outlives a process that is killed, without being flushed, so that noting a
+picture costs some microseconds. A process that starts finds the files of those that have ended: each picture that was
+left there is a suspect, and is worked on alone, so that only one is left the next time.
 """
 
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -20,17 +20,27 @@ from uuid import uuid4
 import orjson
 
 from connectors.fetching.outcomes import FetchError, Outcome
+from connectors.fetching.room import Room
 from core.errors import WorldError
 from core.locks import locked
 
 _MOST: Final = 3
-"""Deaths of a process at a picture; then it is tried no more."""
+"""Deaths of a process at one picture; then it is tried no more."""
 _SUSPECTS: Final = "suspects.json"
 _HASH_BYTES: Final = 16
 _FREE: Final = bytes(_HASH_BYTES)
+_THREADS: Final = 2**20
+"""More than there are."""
 
 _open: Final[list[int]] = []
 """Files of slots of this process."""
+
+
+class DeadlyError(FetchError):
+    """It ended the process too often to be tried again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Outcome.FATAL, reason)
 
 
 class Deaths:
@@ -41,6 +51,7 @@ class Deaths:
         self._folder = folder
         self._file = folder / _SUSPECTS
         self._lock = Lock()
+        self._room = Room(_THREADS)
         self._free: list[int] = []
         self._slots = 0
         try:
@@ -51,42 +62,45 @@ class Deaths:
         except OSError as error:
             raise WorldError(f"{folder}: {error.strerror}") from None
 
+    def is_suspect(self, key: bytes) -> bool:
+        """Whether a process has ended at it, so that it is to be worked on alone."""
+        return key.hex() in self._deaths
+
     @contextmanager
-    def noted(self, data: bytes, alone: Callable[[], AbstractContextManager[object]]) -> Iterator[bool]:
-        """Note that a picture is decoded for the block; it is no suspect any more when the block has ended.
+    def noted(self, keys: Sequence[bytes]) -> Iterator[None]:
+        """Note what is worked on for the block; it is no suspect any more when the block has ended.
+
+        A suspect, which has to come alone, waits until nothing else is worked on, and keeps it so.
 
         Args:
-            data: Its bytes.
-            alone: Waits until nothing else is decoded, and keeps it so; entered for a suspect.
-
-        Yields:
-            Whether it was entered.
+            keys: Of `key_of`.
 
         Raises:
-            FetchError: where three processes have ended at this picture.
+            DeadlyError: where three processes have ended at it.
         """
-        key = _hash(data)
-        deaths = self._deaths.get(key.hex(), 0)
+        deaths = max(self._deaths.get(key.hex(), 0) for key in keys)
+        assert not deaths or len(keys) == 1, "a suspect is worked on alone"
         if deaths >= _MOST:
-            reason = f"it ended the process {deaths} times; delete {self._file} to have it tried again"
-            raise FetchError(Outcome.FATAL, reason)
-        with alone() if deaths else nullcontext():
-            slot = self._taken()
-            self._write(slot, key)
+            raise DeadlyError(f"it ended the process {deaths} times; delete {self._file} to have it tried again")
+        with self._room.of(_THREADS if deaths else 1):
+            slots = self._taken(len(keys))
+            for slot, key in zip(slots, keys, strict=True):
+                self._write(slot, key)
             try:
-                yield deaths > 0
+                yield
             finally:
-                self._write(slot, _FREE)
-                self._free.append(slot)
+                for slot in slots:
+                    self._write(slot, _FREE)
+                self._free += slots
                 if deaths:
-                    self._acquit(key.hex())
+                    self._acquit(keys[0].hex())
 
-    def _taken(self) -> int:
+    def _taken(self, count: int) -> list[int]:
         with self._lock:
-            if not self._free:
-                self._free.append(self._slots)
-                self._slots += 1
-            return self._free.pop()
+            missing = max(0, count - len(self._free))
+            self._free += range(self._slots, self._slots + missing)
+            self._slots += missing
+            return [self._free.pop() for _ in range(count)]
 
     def _write(self, slot: int, key: bytes) -> None:
         with suppress(OSError):  # a full disk stops no picture
@@ -95,7 +109,7 @@ class Deaths:
     def _count_the_ended(self) -> None:
         self._deaths = _suspects(self._file)
         ended = [file for file in self._folder.glob("*.slots") if not _is_alive(file)]
-        left = Counter(key for file in ended for key in _left_in(file))
+        left = Counter(key for file in ended for key in set(_left_in(file)))
         if left:
             self._deaths.update(left)
             self._keep(self._deaths)
@@ -121,8 +135,12 @@ def forget_what_is_decoded() -> None:
         os.ftruncate(descriptor, 0)
 
 
-def _hash(data: bytes) -> bytes:
-    return blake2b(data, digest_size=_HASH_BYTES).digest()
+def key_of(*parts: bytes | memoryview) -> bytes:
+    """What is noted of a picture or text that these parts tell from others."""
+    made = blake2b(digest_size=_HASH_BYTES)
+    for part in parts:
+        made.update(part)
+    return made.digest()
 
 
 def _file_of_slots(folder: Path) -> int:

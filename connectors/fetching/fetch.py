@@ -15,7 +15,7 @@ import numpy as np
 
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.buckets import Buckets
-from connectors.fetching.deaths import Deaths
+from connectors.fetching.deaths import Deaths, key_of
 from connectors.fetching.decode import decode
 from connectors.fetching.outcomes import FetchError, Outcome, outcome_of
 from connectors.fetching.room import Room
@@ -118,9 +118,8 @@ class Fetcher:
 
     def _decode(self, data: bytes) -> Pixels:
         pixels, side = self._limits.pixels, self._limits.side
-        alone = partial(self._room.of, pixels)
-        with self._deaths.noted(data, alone) if self._deaths else nullcontext(enter_result=False) as is_alone:
-            return decode(data, max_pixels=pixels, max_side=side, room=nullcontext if is_alone else self._room.of)
+        with self._deaths.noted([key_of(data)]) if self._deaths else nullcontext():
+            return decode(data, max_pixels=pixels, max_side=side, room=self._room.of)
 
     def _folder_of(self, origin: str) -> Path | None:
         """The folder of the source that a message is of, the innermost where they are nested."""

@@ -26,7 +26,7 @@ class Outcome(StrEnum):
     BROKEN_IMAGE = "broken_image"
     """It begins as a picture and cannot be decoded."""
     FATAL = "fatal"
-    """The process ended when it was decoded, more than once."""
+    """The process ended when it was worked on, more than once."""
     FAILED = "failed"
     """Anything else."""
 

@@ -10,7 +10,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -33,6 +32,9 @@ from operators.first_ids import FirstNumbers
 SECONDS: Final = "PIXELS_SECONDS"
 FIELDS: Final = "PIXELS_FIELDS"
 DEADLY: Final = "PIXELS_DEADLY"
+"""What ends the process: `decoder` at a file that holds `MARK`, `model` at a white picture."""
+MARK: Final = b"deadly"
+_WHITE: Final = 255
 GRID: Final = int(os.environ.get(FIELDS, "4"))
 _OFFSET: Final = 1.0
 """Larger than what pictures differ by: real embeddings share a large mean too."""
@@ -62,6 +64,8 @@ class PixelReader(Model[Pixels, Reading]):
     batch_size = 8
 
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
+        if os.environ.get(DEADLY) == "model" and any(it.min() == _WHITE for it in batch):
+            _die()
         corners = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
         return [Reading((Line(f"Tone {check_pixels(it).mean():.2f}", 1.0, corners),)) for it in batch]
 
@@ -86,11 +90,15 @@ def pixel_models() -> Models:
     return Models(*(own.get(it.name) or it.model.stand_in() for it in MODEL_STAGES if it.model))
 
 
-def _decode_or_die(deadly: bytes, data: bytes, **bounds: Any) -> Pixels:
-    if deadly in data:
-        time.sleep(0.05)  # others are decoded meanwhile
-        os.kill(os.getpid(), signal.SIGKILL)
+def _decode_or_die(data: bytes, **bounds: Any) -> Pixels:
+    if MARK in data:
+        _die()
     return decode(data, **bounds)
+
+
+def _die() -> None:
+    time.sleep(0.2)  # others are decoded meanwhile
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def flow() -> Dataflow:
@@ -100,7 +108,7 @@ def flow() -> Dataflow:
         return memes(settings, pixel_models(), make, first)
 
     # Settings say `real`, so that pictures are fetched; those models are not loaded.
-    if deadly := os.environ.get(DEADLY):
-        fetch.decode = partial(_decode_or_die, deadly.encode())  # type: ignore[assignment]
+    if os.environ.get(DEADLY) == "decoder":
+        fetch.decode = _decode_or_die  # type: ignore[assignment]
     starting.load_models = lambda _settings: pixel_models()
     return starting.started(build)

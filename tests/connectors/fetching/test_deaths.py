@@ -1,30 +1,34 @@
-"""What was decoded when a process ended is told from what was not."""
+"""What was worked on when a process ended is told from what was not."""
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Event
 
 import orjson
 import pytest
 
 from connectors.fetching import deaths
-from connectors.fetching.deaths import Deaths, forget_what_is_decoded
-from connectors.fetching.outcomes import FetchError
+from connectors.fetching.deaths import DeadlyError, Deaths, forget_what_is_decoded, key_of
 from core.errors import WorldError
 
 
 class Process:
-    """One that dies amid the pictures that it begins."""
+    """One that dies amid what it begins."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(deaths, "_open", [])
         self.deaths = Deaths(folder)
-        self.begun: list[AbstractContextManager[bool]] = []
+        self.begun: list[AbstractContextManager[None]] = []
 
-    def begins(self, data: bytes, alone: Callable[[], AbstractContextManager[object]] = nullcontext) -> bool:
-        self.begun.append(self.deaths.noted(data, alone))
-        return self.begun[-1].__enter__()
+    def begins(self, *keys: bytes) -> None:
+        self.begun.append(self.deaths.noted([key_of(key) for key in keys]))
+        self.begun[-1].__enter__()
+
+    def suspects(self, *keys: bytes) -> set[bytes]:
+        return {key for key in keys if self.deaths.is_suspect(key_of(key))}
 
     def dies(self) -> None:
         for descriptor in deaths._open:
@@ -42,43 +46,67 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Proce
     return started
 
 
-def test_who_was_decoded_is_alone_next_and_given_up_after_three_deaths(start: Callable[[], Process]) -> None:
+def test_who_was_worked_on_is_a_suspect_and_given_up_after_three_deaths(start: Callable[[], Process]) -> None:
     for death in range(3):
         process = start()
-        assert process.begins(b"culprit") is (death > 0)
-        with process.deaths.noted(b"done before", nullcontext) as is_alone:
-            assert not is_alone
+        with process.deaths.noted([key_of(b"done before")]):
+            pass
+        assert process.suspects(b"culprit", b"done before") == ({b"culprit"} if death else set())
+        process.begins(b"culprit")
         process.dies()
     with pytest.raises(
-        FetchError, match=r"it ended the process 3 times; delete .*suspects\.json to have it tried again"
+        DeadlyError, match=r"it ended the process 3 times; delete .*suspects\.json to have it tried again"
     ):
         start().begins(b"culprit")
-    assert not start().begins(b"done before")
 
 
-def test_who_is_decoded_after_all_is_forgotten(start: Callable[[], Process], tmp_path: Path) -> None:
+def test_who_is_done_after_all_is_forgotten(start: Callable[[], Process], tmp_path: Path) -> None:
     first = start()
-    assert not first.begins(b"culprit")
-    assert not first.begins(b"neighbour")
+    first.begins(b"one of many", b"another")
+    first.begins(b"culprit")
     first.dies()
     second = start()
-    with second.deaths.noted(b"neighbour", nullcontext) as is_alone:
-        assert is_alone
+    assert second.suspects(b"one of many", b"another", b"culprit") == {b"one of many", b"another", b"culprit"}
+    for key in (b"one of many", b"another"):
+        with second.deaths.noted([key_of(key)]):
+            pass
     assert list(orjson.loads((tmp_path / "decoding/suspects.json").read_bytes()).values()) == [1]
-    assert not second.begins(b"neighbour")
+    assert second.suspects(b"one of many", b"another", b"culprit") == {b"culprit"}
 
 
-def test_neither_a_living_process_nor_one_that_ends_on_purpose_blames_anybody(
-    start: Callable[[], Process], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_suspect_waits_for_all_others(start: Callable[[], Process]) -> None:
+    first = start()
+    first.begins(b"culprit")
+    first.dies()
+    at_work = start().deaths
+    order: list[bytes] = []
+    begun, let_go = Event(), Event()
+
+    def works(key: bytes) -> None:
+        with at_work.noted([key_of(key)]):
+            begun.set()
+            let_go.wait(60)
+            order.append(key)
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(works, b"neighbour")
+        assert begun.wait(60)
+        begun.clear()
+        pool.submit(works, b"culprit")
+        assert not begun.wait(0.2)
+        let_go.set()
+    assert order == [b"neighbour", b"culprit"]
+
+
+def test_neither_a_living_process_nor_one_that_ends_on_purpose_blames_anybody(start: Callable[[], Process]) -> None:
     living = start()
-    assert not living.begins(b"a")
-    assert not start().begins(b"a")
+    living.begins(b"a")
+    assert not start().suspects(b"a")
     ending = start()
-    assert not ending.begins(b"b")
+    ending.begins(b"b")
     forget_what_is_decoded()
     ending.dies()
-    assert not start().begins(b"b")
+    assert not start().suspects(b"b")
 
 
 def test_a_file_that_tells_nothing_is_said(start: Callable[[], Process], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from bytewax.testing import TestingSink, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.fetching.fetch import StandInFetcher
 from connectors.sources.parse import MAX_BYTES, parse_post, post_or_letter
 from connectors.sources.source import Position, Reader, Source, Unit
 from connectors.sources.unpack import Unpacked, unpacked
@@ -247,7 +248,7 @@ def test_a_flow_reads_what_nifi_packed_and_a_bad_one_among_them_is_a_dead_letter
     lines = [orjson.dumps(good[:10]), b"[]", orjson.dumps([good[10], {"url": "x.png"}, good[11]])]
     path.write_bytes(b"\n".join(lines) + b"\n")
     flow = Dataflow("test")
-    posts = posts_in("posts", flow, Settings(source=str(path), models="stand-in"))
+    posts = posts_in("posts", flow, Settings(source=str(path)), StandInFetcher())
     arrived: list[Arrival] = []
     dead: list[DeadLetter] = []
     op.output("oks", posts.oks, TestingSink(arrived))

@@ -1,0 +1,60 @@
+"""Models whose items are noted while they are looked at, so that one at which the process ends is found."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from connectors.fetching.deaths import DeadlyError, Deaths, key_of
+from core.records import Failed
+from models.base import Model
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+_LOOKS: Final = 128
+"""So many rows and columns tell one picture from another: all pixels would cost some milliseconds."""
+
+
+def watched(model: Model[In, Out], deaths: Deaths | None) -> Model[In, Out]:
+    """The model, looking alone at each item that a process has ended at, and no more at one that ended three.
+
+    Args:
+        model: Of pictures or texts.
+        deaths: None: it is not known what processes ended at.
+    """
+    return model if deaths is None else _Watched(model, deaths)
+
+
+class _Watched(Model[In, Out]):
+    def __init__(self, model: Model[In, Out], deaths: Deaths) -> None:
+        self._model = model
+        self._deaths = deaths
+        self.stage = model.stage  # type: ignore[misc]
+        self.name, self.batch_size = model.name, model.batch_size
+
+    def infer(self, batch: Sequence[In]) -> list[Out]:
+        return self._model.infer(batch)
+
+    def __call__(self, items: Sequence[In]) -> list[Out | Failed]:
+        keys = [_key(self.stage, item) for item in items]
+        suspects = [place for place, key in enumerate(keys) if self._deaths.is_suspect(key)]
+        others = [place for place in range(len(items)) if place not in suspects]
+        answers: dict[int, Out | Failed] = {}
+        if others:
+            with self._deaths.noted([keys[place] for place in others]):
+                answers.update(zip(others, self._model([items[place] for place in others]), strict=True))
+        for place in suspects:
+            try:
+                with self._deaths.noted([keys[place]]):
+                    answers[place] = self._model([items[place]])[0]
+            except DeadlyError as error:
+                answers[place] = Failed.of(self.stage, error)
+        return [answers[place] for place in range(len(items))]
+
+
+def _key(stage: str, item: Any) -> bytes:
+    if not isinstance(item, np.ndarray):
+        return key_of(stage.encode(), str(item).encode(errors="surrogatepass"))
+    height, width = item.shape[:2]
+    some = item[:: 1 + height // _LOOKS, :: 1 + width // _LOOKS]
+    return key_of(stage.encode(), f"{item.shape}".encode(), np.ascontiguousarray(some).data)

@@ -24,7 +24,7 @@ from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
 from operators.first_ids import FirstNumbers, first_numbers
-from operators.model_check import check_models
+from operators.model_check import check_models, check_noted
 from operators.recovery_check import check_recovery
 from operators.recovery_migration import migrate, named_folder
 from operators.recovery_places import has_snapshots
@@ -37,6 +37,10 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
 
     `build` is given as well which numbers the stores hold already.
     """
+
+    def loaded(settings: Settings) -> Models:
+        check_noted(settings.recovery, settings)
+        return load_models(settings)
 
     def built(settings: Settings, models: Models) -> Dataflow:
         clusterer = make_clusterer(settings)  # what is wrong with its parameters is said now
@@ -54,7 +58,7 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
         check_elsewhere(settings)
         return lock_files(Destinations.of(settings).all())
 
-    return started_with(writes, load_models, built, run_ending)
+    return started_with(writes, loaded, built, run_ending)
 
 
 def started_with(

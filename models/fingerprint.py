@@ -18,6 +18,8 @@ from models.validation import check_pixels
 
 _SEEN: Final = 64
 _GRID: Final = 16
+_LONG: Final = 3
+"""Times as long as wide: of a text that is squeezed more, only its colour is left."""
 _PLAIN: Final = 2.0
 """Standard deviation of brightness, of 255."""
 _HASH_BYTES: Final = _GRID * _GRID // 8
@@ -38,6 +40,7 @@ _FIELDS_WITHOUT: Final = 0.02
 def fingerprint(picture: Pixels) -> bytes | None:
     """`BYTES` of the picture, then as many of it without its bar above and below, where it has them.
 
+    A picture that is long or broad is folded into columns first, so that no side of it is squeezed beyond recognition.
     Each is 32 bytes of a hash and 256 of greys. None where the picture is so plain that there is nothing to tell it by.
     A bit of the hash says whether one of the lowest frequencies is above their median; the greys are the mean
     brightness of 16 x 16 fields.
@@ -45,9 +48,22 @@ def fingerprint(picture: Pixels) -> bytes | None:
     References:
         Zauner: Implementation and benchmarking of perceptual image hash functions. 2010 (pHash).
     """
-    whole = np.asarray(Image.fromarray(check_pixels(picture)).convert("L"))
+    whole = _folded(np.asarray(Image.fromarray(check_pixels(picture)).convert("L")))
     seen = _print(whole)
     return seen and b"".join([seen, *filter(None, map(_print, without_bars(whole)))])
+
+
+def _folded(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pieces of a long picture side by side, of a broad one below each other; about as high as wide."""
+    height, width = picture.shape
+    if width >= _LONG * height:
+        return _folded(picture.T).T
+    if height < _LONG * width:
+        return picture
+    columns = round((height / width) ** 0.5)
+    rows = -(-height // columns)
+    ground = np.full((rows * columns - height, width), np.median(picture), np.uint8)
+    return np.hstack(np.split(np.vstack([picture, ground]), columns))
 
 
 def _print(picture: NDArray[np.uint8]) -> bytes | None:

@@ -12,13 +12,34 @@ from typing import Final
 import orjson
 
 from core.errors import WorldError
+from core.settings import PREFIX
 from models.identity import is_same
+from models.model_settings import ModelSettings
+from models.stages import stage as stage_named
 from operators.recovery_places import has_snapshots
 
 FILE: Final = "models.json"
 """In a recovery folder: the model of each stage whose answers are vectors."""
 _STAND_IN: Final = "stand-in"
-_SETTINGS: Final = {"embedding": "MEMEWAX_VIT", "text_embedding": "MEMEWAX_TEXT_MODEL"}
+_SETTINGS: Final = {"embedding": "vit", "text_embedding": "text_model"}
+
+
+def check_noted(recovery: Path | None, settings: ModelSettings) -> None:
+    """Compare the models that a recovery folder names with those of the settings: before any is loaded.
+
+    Weights are hashed only where a model is called otherwise; `check_models` looks at the others once they are loaded.
+
+    Args:
+        recovery: Of the run; None where it takes no snapshots.
+        settings: Of the models.
+
+    Raises:
+        WorldError: where it is of another model, or cannot be read.
+        WeightsError: where the weights of one that is called otherwise are nowhere to be found.
+    """
+    if recovery is not None and recovery.is_dir() and has_snapshots(recovery):
+        found = _noted(recovery / FILE)
+        _compare(recovery, found, {stage: _wanted(stage, found[stage], settings) for stage in found.keys() & _SETTINGS})
 
 
 def check_models(stores: Sequence[Path], recovery: Path | None, models: Mapping[str, str]) -> None:
@@ -53,11 +74,23 @@ def check_models(stores: Sequence[Path], recovery: Path | None, models: Mapping[
 def _compare(folder: Path, found: Mapping[str, str], now: Mapping[str, str]) -> None:
     for stage, name in now.items():
         if not is_same(found.get(stage, ""), name):
-            setting = "MEMEWAX_MODELS" if _STAND_IN in {found[stage], name} else _SETTINGS[stage]
+            setting = PREFIX + ("models" if _STAND_IN in {found[stage], name} else _SETTINGS[stage]).upper()
             raise WorldError(
                 f"{folder} holds vectors of {found[stage]}, which cannot be compared with those of {name}: set "
                 f"{setting} to the model that it was made with, or name another folder to begin anew"
             )
+
+
+def _wanted(stage: str, found: str, settings: ModelSettings) -> str:
+    """The name of the model of the settings, or the one that was found where it is called the same."""
+    if settings.models == "stand-in":
+        return _STAND_IN
+    if found.partition("@")[0] == getattr(settings, _SETTINGS[stage]):
+        return found
+    model = stage_named(stage).model
+    assert model is not None
+    (find,) = model.weights(settings)
+    return find().label
 
 
 def _noted(file: Path) -> dict[str, str]:

@@ -44,6 +44,16 @@ def beside(store: Path, name: str) -> Path:
     return store / f"{name}.corpus"
 
 
+def corpus_locks(store: Path) -> dict[Path, str]:
+    """What whoever writes a corpus of a store has locked, each with what is said where another has it."""
+    return {folder: corpus_busy(folder.stem) for folder in sorted(store.glob("*.corpus"))}
+
+
+def corpus_busy(name: str) -> str:
+    """What is said where another writes a corpus."""
+    return f"the corpus {name!r} is being written by another process: wait until it has ended"
+
+
 def open_table(store: Path, name: str) -> Any:
     """The table of a corpus; raises `WorldError` naming those that exist where it does not."""
     names = corpus_names(store)

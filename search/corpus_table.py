@@ -18,7 +18,7 @@ from core.locks import locked
 from core.records import Vector
 from models.identity import is_same
 from search.corpus_layout import MODEL_KEY, NO_CORPORA, POSTS, corpus_schema
-from search.corpus_store import beside, open_table
+from search.corpus_store import beside, corpus_busy, open_table
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -106,5 +106,4 @@ def alone(store: Path, name: str) -> AbstractContextManager[int]:
     """One writer of a corpus at a time; raises `WorldError` where there is one already."""
     folder = beside(store, name)
     folder.mkdir(parents=True, exist_ok=True)
-    busy = f"the corpus {name!r} is being written by another process: wait until it has ended"
-    return locked(folder, wait=0, busy=busy)
+    return locked(folder, wait=0, busy=corpus_busy(name))

@@ -13,7 +13,7 @@ import typer
 from connectors.folder import Folder
 from connectors.sources.unpack import read_to
 from connectors.store.cluster_ids import IDENTITY
-from connectors.writing import all_locked, lock_files
+from connectors.writing import ANSWERS, all_locked, lock_files
 from core.errors import WorldError
 from memewax.commands.recovery import alone
 from operators.model_check import FILE as MODELS
@@ -63,13 +63,13 @@ def backup(
     to: Annotated[Path, typer.Option(help="A new folder for the copy.")],
     store: _Store = None,
 ) -> None:
-    """Copy it, and then its store, into a new folder, whole or not at all; no flow may run meanwhile."""
+    """Copy it, and then its store, into a new folder, whole or not at all; nothing may write them meanwhile."""
     check_recovery(recovery)
     if to.exists():
         raise WorldError(f"{to} is there already: name a new folder with --to")
     if store is not None and not store.is_dir():
         raise WorldError(f"no such store: {store}")
-    with alone(recovery), all_locked({} if store is None else lock_files([Folder.at(store)])):
+    with alone(recovery), all_locked({} if store is None else _locks(store)):
         _copied(to, recovery, store)
     sys.stdout.write(f"{to} holds {recovery}{f' and {store}' if store else ''}\n")
 
@@ -93,6 +93,14 @@ def restore(
     for name in reversed(targets):  # the recovery folder last: without it nothing is gone on from
         _whole_copy(backed_up / name, targets[name])
     sys.stdout.write(f"{' and '.join(str(it) for it in targets.values())} restored from {backed_up}\n")
+
+
+def _locks(store: Path) -> dict[Path, str]:
+    """Of all that write tables of a store."""
+    from search.corpus_store import corpus_locks  # late, since it brings Arrow
+
+    places = [Folder.at(store)]
+    return lock_files(places) | lock_files(places, ANSWERS) | corpus_locks(store)
 
 
 def _copied(to: Path, recovery: Path, store: Path | None) -> None:

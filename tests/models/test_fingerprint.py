@@ -99,6 +99,23 @@ def test_captions_in_bars_are_told_apart(memes: list[Image.Image]) -> None:
     assert not any(is_copy(*(drawing.banner(meme, it, "and so on").image for it in captions)) for meme in memes)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_long_pictures_are_told_apart_and_their_copies_found(turned: bool) -> None:
+    """Of lines at equal distances only grey is left where a long picture is squeezed into a square."""
+
+    def listed(lines: int) -> Image.Image:
+        image = Image.new("RGB", (320, 80 * lines), "white")
+        for number in range(lines - 1):
+            text = f"line {number + 1:02} the quick brown fox jumps"
+            ImageDraw.Draw(image).text((8, 80 * number + 10), text, font=ImageFont.load_default(18), fill="black")
+        return image.transpose(Image.Transpose.ROTATE_90) if turned else image
+
+    short, long = listed(40), listed(60)
+    assert not is_copy(short, long)
+    assert not is_copy(long, short)
+    assert all(is_copy(it, recompressed(drawing.scale(it, 0.7))) for it in (short, long))
+
+
 def test_the_nearest_of_several_is_found(memes: list[Image.Image]) -> None:
     known = Duplicates()
     assert known.original("the first", looks(memes[0])) is None

@@ -3,14 +3,24 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from connectors.store.posts_table import PostStore
 from core.errors import WorldError
+from dataflows.all_settings import Settings
 from memewax.commands.recovery import prepare_recovery
-from operators.model_check import FILE, check_models
+from models import weights
+from operators.model_check import FILE, check_models, check_noted
 from tests.search.test_corpus import row
+
+
+class Labelled(NamedTuple):
+    """Weights of which only the name is asked."""
+
+    label: str
+
 
 NOW = {"embedding": "vit@11.22", "text_embedding": "words@33.44"}
 
@@ -45,6 +55,22 @@ def test_another_model_is_refused_and_nothing_is_noted(stage: str, setting: str,
             with pytest.raises(WorldError, match=told):
                 check_models(stores, folder, {**NOW, stage: name})
     assert (recovery / FILE).read_bytes() == noted
+
+
+def test_a_model_that_is_called_otherwise_is_refused_before_it_is_loaded(
+    recovery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_models([], recovery, {"embedding": "dinov2-small@11.22", "text_embedding": "all-MiniLM-L6-v2@33.44"})
+    check_noted(recovery, Settings())  # the same names: what they stand for is seen when they are loaded
+    with pytest.raises(WorldError, match=r"those of stand-in: set MEMEWAX_MODELS"):
+        check_noted(recovery, Settings(models="stand-in"))
+    hashes = {"one/vit": "55", "my/vit": "11"}
+    monkeypatch.setattr(weights, "image_weights", lambda settings: Labelled(f"{settings.vit}@{hashes[settings.vit]}"))
+    check_noted(recovery, Settings(vit="my/vit"))
+    with pytest.raises(
+        WorldError, match=r"holds vectors of dinov2-small@11\.22, .* those of one/vit@55: set MEMEWAX_VIT"
+    ):
+        check_noted(recovery, Settings(vit="one/vit"))
 
 
 def test_a_recovery_folder_of_an_earlier_version_is_noted_at_its_next_start(recovery: Path) -> None:

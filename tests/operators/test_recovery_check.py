@@ -92,17 +92,16 @@ def test_a_backup_comes_back_whole_and_writes_nothing_over(folder: Path, tmp_pat
     assert (tmp_path / "new-store" / "data").read_text() == "mine"
 
 
-@pytest.mark.parametrize("lock", ["recovery/lock", "store/posts.lock"])
-def test_a_backup_while_a_flow_runs_is_refused_in_a_line(
+@pytest.mark.parametrize("lock", ["recovery/lock", "store/posts.lock", "store/answers.lock", "store/words.corpus"])
+def test_a_backup_while_others_write_is_refused_in_a_line(
     lock: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The flow of the recovery folder, or another one that writes the store."""
+    """The flow of the recovery folder, or another that writes the store: its posts, its answers or a corpus."""
     monkeypatch.setattr(recovery, "PATIENCE", 0.1)
     monkeypatch.setattr(writing, "PATIENCE", 0.1)
     store = tmp_path / "store"
-    store.mkdir()
-    held = folder / "lock" if lock.startswith("recovery") else tmp_path / lock
-    with locked(held), pytest.raises(BusyError, match="wait for its end"):
+    (store / "words.corpus").mkdir(parents=True)
+    with locked(tmp_path / lock), pytest.raises(BusyError, match=r"wait (for its end|until it has ended)"):
         backup(folder, tmp_path / "copy", store)
     assert not (tmp_path / "copy").exists()
     backup(folder, tmp_path / "copy", store)

@@ -34,8 +34,9 @@ class SourceSettings(RecoverySettings):
     )
 
     def options_of(self, endpoint: Endpoint[Any]) -> SourceOptions:
-        """How a source is read."""
-        return SourceOptions(self.read_batch, endpoint.is_followed if self.follow is None else self.follow)
+        """How a source of posts is read."""
+        follow = endpoint.is_followed if self.follow is None else self.follow
+        return SourceOptions(self.read_batch, follow, are_posts=True)
 
     _listed_source = field_validator("source", mode="before")(one_or_list)
 

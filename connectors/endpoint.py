@@ -29,6 +29,8 @@ class SourceOptions:
     """Whether it is waited on at its end."""
     prompt: bool = False
     """Whether somebody waits for each message."""
+    are_posts: bool = False
+    """Whether rows of files become posts by the names of their columns; else they are left as they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from connectors.endpoint import Endpoint
 from connectors.folder import Folder
 from connectors.kafka.kafka_endpoint import KafkaEndpoint, KafkaSettings
-from connectors.lines_file import LinesFile
+from connectors.lines_file import LinesFile, RowsFile
 from connectors.local import FileSettings, LocalPlace, has_scheme, path_of
 from connectors.services.imgur import Imgur, ImgurSettings
 from connectors.services.reddit import Reddit, RedditSettings
@@ -22,7 +22,7 @@ from core.errors import SettingsError, WorldError
 
 Kind = type[Endpoint[Any]]
 
-KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, Reddit, Imgur, Tumblr, Folder, LinesFile)
+KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, Reddit, Imgur, Tumblr, Folder, LinesFile, RowsFile)
 """The first that knows an address has it."""
 
 

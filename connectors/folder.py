@@ -6,6 +6,7 @@ from typing import Self
 from connectors.endpoint import SinkOptions, SourceOptions
 from connectors.local import FileSettings, LocalPlace, path_of
 from connectors.sinks.sink import Sink, TableItem
+from connectors.sources.column_mapping import ChosenColumn
 from connectors.sources.source import PlacedSource
 from core.columns import Table
 
@@ -42,25 +43,20 @@ class Folder(LocalPlace[FileSettings]):
         return self.path / f"{writer}.lock"
 
     def source(self, options: SourceOptions, settings: FileSettings) -> PlacedSource:
-        """The lines of its files, or where it holds none, its pictures."""
-        from connectors.sources.json_lines import JsonLines
+        """The rows of its files of posts, or where it holds none, its pictures."""
         from connectors.sources.picture_folder import Pictures
+        from connectors.sources.post_files import PostFiles
 
-        if self._holds_pictures():
+        files = settings.file_options(options)
+        if self._holds_pictures(files.columns):
             return Pictures(self.path, follow=options.follow, parts=settings.file_parts, batch=options.batch)
-        return JsonLines(
-            self.path,
-            follow=options.follow,
-            parts=settings.file_parts,
-            block_bytes=settings.file_block_bytes,
-            batch=options.batch,
-        )
+        return PostFiles(self.path, files)
 
-    def _holds_pictures(self) -> bool:
-        from connectors.sources.json_lines import holds_files
+    def _holds_pictures(self, columns: tuple[ChosenColumn, ...] = ()) -> bool:
         from connectors.sources.picture_folder import holds_pictures
+        from connectors.sources.post_files import files_of_posts
 
-        return self.path.is_dir() and not holds_files(self.path) and holds_pictures(self.path)
+        return self.path.is_dir() and holds_pictures(self.path) and not files_of_posts(self.path, columns)
 
     def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[TableItem]:  # noqa: ARG002
         """A table of the store."""

@@ -2,13 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import ClassVar, Final, Self, TypeVar
+from typing import Annotated, ClassVar, Final, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
 
-from connectors.endpoint import Endpoint
+from connectors.endpoint import Endpoint, SourceOptions
+from connectors.sources.column_mapping import chosen_columns
+from connectors.sources.file_options import FileOptions
 from core.errors import WorldError
-from core.settings import RecoverySettings
+from core.settings import RecoverySettings, one_or_list
 
 S = TypeVar("S")
 
@@ -31,6 +34,25 @@ class FileSettings(RecoverySettings):
         le=16 * 2**20,
         description="A file is dealt to its parts in blocks of this size: about a dozen posts.",
     )
+
+    columns: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="How files call the fields of a post, NAME=FIELD, as url=image_url, or a new one, "
+        "NAME=FIELD:TYPE; several as a JSON list. Usual names are found without it.",
+    )
+
+    def file_options(self, options: SourceOptions) -> FileOptions:
+        """How files are read; raises `SettingsError` where a column is none."""
+        return FileOptions(
+            follow=options.follow,
+            parts=self.file_parts,
+            block_bytes=self.file_block_bytes,
+            batch=options.batch,
+            columns=chosen_columns(self.columns),
+            are_posts=options.are_posts,
+        )
+
+    _listed_columns = field_validator("columns", mode="before")(one_or_list)
 
 
 def has_scheme(address: str) -> bool:
@@ -79,7 +101,7 @@ class LocalFile(LocalPlace[S]):
     def of(cls, address: str) -> Self | None:
         """The file, where its ending is one of this kind; a folder that is there is none."""
         path = path_of(address)
-        if path is None or not address.endswith(cls.endings) or path.is_dir():
+        if path is None or not address.lower().endswith(cls.endings) or path.is_dir():
             return None
         endpoint = cls(address)
         endpoint.path = path

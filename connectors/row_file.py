@@ -7,17 +7,15 @@ import csv
 import io
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from connectors.unpacked_file import PACKINGS, UNPACKING_ERRORS, unpacked
+from connectors.unpacked_file import PACKINGS, UNPACKING_ERRORS, is_plain, unpacked
 from core.errors import WorldError, first_line
 from core.json_array import ArraySplitter, BadArrayError, Element
 
@@ -34,6 +32,9 @@ _LOOKED_AT: Final = 2**16
 _DELIMITERS: Final = ("\t", ";", ",", "|")
 _SAID: Final = re.compile(r'"?sep=(.)"?\r?\n?')
 """The first line of a CSV of Excel's, which names the delimiter."""
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RawRow = dict[str, Any]
 
@@ -63,6 +64,11 @@ class Piece:
         """The row."""
         return self.row(self.number, self.held)
 
+    @property
+    def json(self) -> bytes | None:
+        """Its JSON as it was read, of what is too long the beginning; None where it was written otherwise."""
+        return self.held.data.strip() if isinstance(self.held, Element) else None
+
 
 class Form(ABC):
     """How rows are written."""
@@ -88,7 +94,7 @@ class RowFile:
         """The rows in order; raises `WorldError` where the file breaks off or is not what its name says."""
         return (piece.parsed() for piece in self.pieces())
 
-    def pieces(self, *, whole: bool = False) -> Iterator[Piece]:
+    def pieces(self, *, whole: bool = False) -> Generator[Piece, None, None]:
         """What the rows are made of, in order, so that some can be passed over quickly; raises as iterating does.
 
         Args:
@@ -104,18 +110,24 @@ class RowFile:
                         self.done = done()
                         yield piece
             self.done = self.size
-        except (*UNPACKING_ERRORS, BadArrayError, pa.ArrowException) as error:
+        except (*UNPACKING_ERRORS, BadArrayError) as error:
             raise WorldError(f"{self.path} cannot be read to its end: {first_line(error)}") from None
 
     def _parquet(self) -> Iterator[Piece]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         number = 0
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(_BATCH):
-                rows = _Rows(batch)
-                for place in range(batch.num_rows):
-                    number += 1
-                    self.done = self.size * number // file.metadata.num_rows
-                    yield Piece(number, place, rows.row)
+        try:
+            with pq.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(_BATCH):
+                    rows = _Rows(batch)
+                    for place in range(batch.num_rows):
+                        number += 1
+                        self.done = self.size * number // file.metadata.num_rows
+                        yield Piece(number, place, rows.row)
+        except pa.ArrowException as error:
+            raise OSError(first_line(error)) from None
 
 
 def ending_of(path: Path) -> str:
@@ -123,6 +135,29 @@ def ending_of(path: Path) -> str:
     name = path.name.lower()
     name = next((name.removesuffix(packing) for packing in PACKINGS if name.endswith(packing)), name)
     return next((ending for ending in FORMATS if name.endswith(ending)), "")
+
+
+def is_json(path: Path) -> bool:
+    """Whether a file holds JSON, so that numbers are numbers; raises `WorldError` where it cannot be read."""
+    return not _is_parquet(path) and isinstance(_form(path), Lines | Array)
+
+
+def is_lines(path: Path) -> bool:
+    """Whether anybody can begin at any line of a file of JSON: it is UTF-8, and not packed; raises `WorldError`."""
+    if not is_plain(path) or _is_parquet(path):
+        return False
+    with unpacked(path) as (stream, _):
+        line, end, rest = stream.peek(_LOOKED_AT).partition(b"\n")
+        is_one_line = not rest.strip() and (bool(end) or len(line) < _LOOKED_AT)
+    return isinstance(_form(path), Lines) or (line[:1] == b"[" and is_one_line)
+
+
+def _form(path: Path) -> Form:
+    try:
+        with unpacked(path) as (stream, _):
+            return form_of(path, stream)
+    except (*UNPACKING_ERRORS, BadArrayError) as error:
+        raise WorldError(f"{path} cannot be read: {first_line(error)}") from None
 
 
 def _is_parquet(path: Path) -> bool:
@@ -140,12 +175,12 @@ def form_of(path: Path, stream: io.BufferedReader) -> Form:
         stream: At its beginning; nothing is taken from it.
     """
     ending = ending_of(path)
-    if ending in LINES:
-        return Lines()
     begin: bytes = stream.peek(_LOOKED_AT)
     first = begin.lstrip()[:1]
     if ending in {".csv", ".tsv", ".tab"}:
         return Delimited("\t" if ending != ".csv" else None)
+    if ending in LINES and first != b"[":
+        return Lines()
     if first == b"[" and not _is_array_a_line(begin):
         return Array()
     if first in {b"{", b"["} or not first:
@@ -301,7 +336,7 @@ def _text_lines(text: io.TextIOWrapper, *, whole: bool) -> Iterator[str]:
 class _Rows:
     """Rows of a batch, made where one of them is asked for."""
 
-    def __init__(self, batch: pa.RecordBatch) -> None:
+    def __init__(self, batch: "pa.RecordBatch") -> None:
         self._batch = batch
         self._rows: list[RawRow] | None = None
 

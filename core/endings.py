@@ -107,8 +107,9 @@ def run_ending(counts: RunCounts, seconds: float, recovery: Path | None, is_firs
     """
     usage = Usage.of(counts)
     told = []
-    if counts.posts or counts.updated or counts.dead_letters or drained:
+    if counts.posts or counts.updated or counts.dead_letters or counts.skipped or drained:
         rest = f", {plural(counts.updated, 'record')} again" if counts.updated else ""
+        rest += _left_out(counts)
         rest += "; stopped, and the same command goes on" if drained else ""
         told.append(last_line(counts.joined + counts.partial, usage, seconds, rest))
     elif is_first:
@@ -125,11 +126,16 @@ def run_ending(counts: RunCounts, seconds: float, recovery: Path | None, is_firs
 
 def ingest_ending(counts: RunCounts, seconds: float, recovery: Path | None, *_: bool) -> Ending:
     """What taking in posts says when it ends."""
-    skipped = ", ".join(f"{count:,} {reason}" for reason, count in counts.skipped.items())
-    left_out = f"; skipped: {skipped}" if skipped else ""
+    left_out = _left_out(counts)
     if not counts.posts and not counts.dead_letters:
         return Ending([f"nothing new since the last run{left_out}; {recovery} remembers what was seen"])
     return Ending([f"{counts.posts:,} posts, {counts.dead_letters:,} dead letters in {seconds:,.1f} s{left_out}"])
+
+
+def _left_out(counts: RunCounts) -> str:
+    """What was read and is no post, by reason."""
+    skipped = ", ".join(f"{count:,} {reason}" for reason, count in counts.skipped.items())
+    return f"; skipped: {skipped}" if skipped else ""
 
 
 def answers_ending(counts: RunCounts, seconds: float, *_: object) -> Ending:

@@ -34,6 +34,7 @@ STEP_ERRORS = Counter("memewax_step_errors", "Items that failed in a step", ["st
 FETCHES = Counter("memewax_fetches", "Pictures fetched and decoded, or why not", ["outcome"])
 FETCH_SECONDS = Histogram("memewax_fetch_seconds", "Time until a picture's bytes were there, or not", buckets=_SECONDS)
 SKIPPED = Counter("memewax_skipped", "What a service lists and is no post, and why", ["service", "reason"])
+MISFITS = Counter("memewax_misfits", "Values of own columns that are none of their type, and so null", ["column"])
 SERVICE_REQUESTS = Counter("memewax_service_requests", "Requests to a service", ["service", "outcome"])
 SERVICE_WAIT = Counter("memewax_service_wait_seconds", "Waited as a service asks, or to ask again", ["service"])
 FETCH_BYTES = Counter("memewax_fetch_bytes", "Bytes of pictures fetched")

@@ -14,6 +14,10 @@ _DATE_OF_WORDS: Final = re.compile(
     r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9:]{8}) (?:UTC|GMT|Z|([+-][0-9]{4})) ([0-9]{4})"
 )
 """As NiFi's `${now()}` writes it, and Twitter; the names of other zones are ambiguous."""
+_DATE_OF_MAIL: Final = re.compile(
+    r"(?:[A-Z][a-z]{2}, )?[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{5,8} (?:GMT|UTC|Z|[+-][0-9]{4})"
+)
+"""As RFC 1123 and feeds write it; the names of other zones are ambiguous."""
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
@@ -22,8 +26,9 @@ _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 def parse_time(value: str | float | datetime) -> datetime:
     """The time that `value` names, in UTC; UTC too where it names no zone.
 
-    Texts are ISO 8601, with slashes in the date or without any marks (`20231211`), or what Java and Twitter make of a
-    date (`Mon Dec 11 08:00:00 UTC 2023`). Numbers, and texts of nine digits and more, are seconds, milliseconds or
+    Texts are ISO 8601, with slashes in the date or without any marks (`20231211`), with ` UTC` behind it as BigQuery
+    writes it, what Java and Twitter make of a date (`Mon Dec 11 08:00:00 UTC 2023`), or what mail and feeds do
+    (`Mon, 11 Dec 2023 08:00:00 GMT`). Numbers, and texts of nine digits and more, are seconds, milliseconds or
     microseconds since 1970.
 
     Raises:
@@ -73,7 +78,10 @@ def _written_time(text: str) -> datetime:
     if words is not None:
         name, day, clock, zone, year = words.groups()
         return datetime.fromisoformat(f"{year}-{_MONTHS.index(name) + 1:02d}-{int(day):02d}T{clock}{zone or ''}")
-    return datetime.fromisoformat(text[:10].replace("/", "-") + text[10:])
+    if _DATE_OF_MAIL.fullmatch(text):
+        return parsedate_to_datetime(text)
+    iso = text[:10].replace("/", "-") + text[10:].removesuffix(" UTC")  # BigQuery's
+    return datetime.fromisoformat(iso)
 
 
 def _epoch_time(number: float) -> datetime:

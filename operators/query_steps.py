@@ -154,5 +154,5 @@ def _messages(step_id: str, answers: Stream[Answer], sink: MessageSink) -> Keyed
 
 def _source(settings: QuerySettings) -> PlacedSource:
     found = endpoint(settings.queries, QUERIES_FROM)
-    options = replace(settings.options_of(found), batch=settings.query_batch, prompt=True)
+    options = replace(settings.options_of(found), batch=settings.query_batch, prompt=True, are_posts=False)
     return found.source(options, settings)

@@ -150,6 +150,10 @@ class _Post(BaseModel):
     banned_by: Any = None
 
 
+FIELDS: Final = tuple(_Post.model_fields)
+"""Those that are read of a post."""
+
+
 class _Thing(BaseModel):
     kind: str
     data: Any = None
@@ -169,7 +173,12 @@ def look(item: ListingItem) -> ServicePost | Reason:
     thing = _Thing.model_validate(item.body)
     if thing.kind != "t3":  # a comment or a subreddit, in listings of both
         return "other"
-    post = _Post.model_validate(thing.data)
+    return look_at_post(thing.data)
+
+
+def look_at_post(fields: Any) -> ServicePost | Reason:
+    """The post that has these fields; raises `ValueError` where they have not the form that is known."""
+    post = _Post.model_validate(fields)
     if post.removed_by_category or post.banned_by or post.title in {"[deleted by user]", "[removed by reddit]"}:
         return "removed"
     if post.promoted:

@@ -1,4 +1,4 @@
-"""Posts from JSON Lines: one file that processes read side by side, or a folder of files.
+"""A file of JSON Lines that processes read side by side.
 
 A file is dealt to its parts in blocks of bytes. A line belongs to the block in which it begins, so that each part finds
 its own lines by itself, also while the file grows.
@@ -17,12 +17,11 @@ import orjson
 from connectors.part_names import is_moved, part_name
 from connectors.sources.parse import MAX_BYTES
 from connectors.sources.picture_folder import SUFFIXES
-from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit
+from connectors.sources.source import Place, Position, Reader, Unit
 from core.errors import SettingsError, WorldError
 from core.records import Message
 from core.telemetry import log
 
-ENDINGS: Final = (".jsonl", ".ndjson", ".json")
 _HEAD_BYTES: Final = 4096
 """Of the beginning of a file, by which it is known again."""
 
@@ -31,33 +30,17 @@ _REST_SECONDS: Final = 5.0
 """A followed file that was replaced is left when nothing more has come of it for so long."""
 _LOOKED_AT: Final = 20
 """Lines in which an object is looked for: some that are broken are dead letters."""
-_PACKED: Final = {
-    b"\x1f\x8b": "packed with gzip: unpack it with gunzip",
-    b"PK\x03\x04": "a ZIP archive: unpack it",
-    b"\x28\xb5\x2f\xfd": "packed with zstd: unpack it with unzstd",
-    b"BZh": "packed with bzip2: unpack it with bunzip2",
-    b"\xfd7zXZ\x00": "packed with xz: unpack it with unxz",
-    b"\xff\xfe": "UTF-16: convert it with iconv -f UTF-16 -t UTF-8",
-    b"\xfe\xff": "UTF-16: convert it with iconv -f UTF-16 -t UTF-8",
-}
-"""What a file begins with that holds no lines of JSON as it is."""
-
-
-def holds_files(folder: Path) -> bool:
-    """Whether there is a file of posts somewhere below `folder`."""
-    return any(not _is_sidecar(path) for path in folder.rglob("*") if path.name.endswith(ENDINGS))
 
 
 def check_form(path: Path) -> None:
-    """Raise `WorldError` where a file is packed, in another encoding, or one value over many lines."""
+    """Raise `WorldError` where a file is an archive, or one value over many lines."""
     with _opened(path) as file:
         line = file.readline(MAX_BYTES + 1)
-    told = next((told for beginning, told in _PACKED.items() if line.startswith(beginning)), None)
-    text = line.removeprefix(BOM_UTF8).strip()
-    if text in {b"[", b"{"} or (text.startswith(b"[") and len(line) > MAX_BYTES):
-        told = "one value over many lines, or too long a one: make a line of each post with jq -c '.[]' FILE"
+    told = "a ZIP archive: unpack it" if line.startswith(b"PK\x03\x04") else None
+    if line.removeprefix(BOM_UTF8).strip() in {b"[", b"{"}:
+        told = "one value over many lines: make a line of each post with jq -c '.[]' FILE"
     if told is not None:
-        raise WorldError(f"{path} is {told}; expected is JSON Lines in UTF-8, a post a line")
+        raise WorldError(f"{path} is {told}; expected is a post a line")
 
 
 def check_lines(path: Path) -> None:
@@ -68,11 +51,11 @@ def check_lines(path: Path) -> None:
     if found and not any(line.startswith((b"{", b"[")) for line in found):
         raise WorldError(
             f"{path} holds no JSON in its first lines: expected is a JSON object a line, with global_id and url; "
-            "of a CSV, make such lines first"
+            "the name of a CSV ends in .csv"
         )
 
 
-def _is_sidecar(path: Path) -> bool:
+def is_sidecar(path: Path) -> bool:
     """Whether a JSON file tells of a picture beside it, as download tools write them, and is no post."""
     if path.suffix != ".json" or not path.is_file():
         return False
@@ -84,53 +67,6 @@ def _is_sidecar(path: Path) -> bool:
         return False
     with _opened(path) as file:
         return b'"global_id"' not in file.read(2**16)
-
-
-class JsonLines(PlacedSource):
-    """A JSON Lines file, or every such file below a folder; in a folder each file is one part.
-
-    Args:
-        path: The file or the folder.
-        follow: Wait for more at the end.
-        parts: Of a file; fixed, as `block_bytes` is, for the life of a recovery folder.
-        block_bytes: A file is dealt to its parts in blocks of this size.
-        batch: Lines of a unit, at most.
-    """
-
-    def __init__(self, path: Path, *, follow: bool, parts: int, block_bytes: int, batch: int) -> None:
-        self._path = path.resolve()
-        self._follow = follow
-        self._parts = parts
-        self._block_bytes = block_bytes
-        self._batch = batch
-
-    def parts(self) -> list[str]:
-        """`<path>#<part>`; raises `WorldError` where there is no such file or none in the folder."""
-        return [f"{place.name}#{number}" for place in self.places() for number in place.numbers(())]
-
-    def places(self) -> list["LinesPlace"]:
-        """The files; raises `WorldError` where there are none."""
-        if not self._path.is_dir():
-            if not self._path.is_file():
-                raise WorldError(f"no such file: {self._path}")
-            check_form(self._path)
-            return [self._place(self._path, self._parts)]
-        found = (path for path in self._path.rglob("*") if path.name.endswith(ENDINGS) and path.is_file())
-        files = sorted(path for path in found if not _is_sidecar(path))
-        for path in files:
-            check_form(path)
-        if not files:
-            raise WorldError(f"no {', '.join(ENDINGS)} file and no picture in {self._path}")
-        return [self._place(path, 1) for path in files]
-
-    def open(self, part: str, resume: Position | None) -> Reader:
-        """Read the lines of `part`, whole blocks of them at a time."""
-        name, _, number = part.rpartition("#")
-        parts = 1 if self._path.is_dir() else self._parts
-        return self._place(Path(name), parts).open(int(number), resume, ())
-
-    def _place(self, path: Path, parts: int) -> "LinesPlace":
-        return LinesPlace(path, parts, self._block_bytes, self._batch, follow=self._follow)
 
 
 class LinesPlace(Place):

@@ -4,6 +4,7 @@ What NiFi may make of a post is as good as the post itself: its schemas and attr
 strings into numbers, and it writes times in half a dozen forms.
 """
 
+import json
 import re
 from collections import Counter
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from core.amounts import count_of
 from core.errors import BadRecordError
 from core.records import DeadLetter, Message, Post
 from core.times import parse_time
@@ -33,6 +35,8 @@ _NUMBERS_TOO: Final = frozenset({"author", "created_time", "desc", "source"})
 _EXACT: Final = 2**53
 """Below it a float that is an integer is that integer."""
 _INTEGER: Final = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?|")
+_UNITS: Final = frozenset("kKmM")
+"""Of scores as pages show them: 1.2k."""
 _MOST_WRONG: Final = 200
 _LOOKED_AT: Final = 100
 """Elements of an array whose reasons are told."""
@@ -74,12 +78,24 @@ def json_object(value: bytes, what: str) -> dict[str, Any]:
     try:
         body = orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        raise BadRecordError(f"not JSON in UTF-8: {error}") from None
+        body = _with_nan(value)
+        if body is None:
+            raise BadRecordError(f"not JSON in UTF-8: {error}") from None
     if not isinstance(body, dict):
         raise BadRecordError(
             f"expected a JSON object, found {_listed(body) if isinstance(body, list) else _kind(body)}"
         )
     return body
+
+
+def _with_nan(value: bytes) -> Any:
+    """A value with NaN in it, which Python writes where there is no number; None where that is not what is wrong."""
+    if b"NaN" not in value:
+        return None
+    try:
+        return json.loads(value, parse_constant={"NaN": None}.__getitem__)
+    except (ValueError, KeyError, RecursionError):
+        return None
 
 
 def _global_id(body: dict[str, Any]) -> str:
@@ -96,6 +112,7 @@ def _global_id(body: dict[str, Any]) -> str:
 
 
 def _url(value: str) -> str:
+    value = value.strip()
     if not value:
         raise BadRecordError("url is missing")
     return value
@@ -128,7 +145,10 @@ def _score(value: Any) -> int:
     if value is None:
         return 0
     if isinstance(value, str):
-        match = _INTEGER.fullmatch(value.strip())
+        value = "" if value.strip().lower() == "nan" else value.strip()
+        if value[-1:] in _UNITS and (count := count_of(value)) is not None:
+            value = str(count)
+        match = _INTEGER.fullmatch(value)
         if match is None:
             raise BadRecordError(f"score must be an integer, found {value[:40]!r}")
         score = int(match[1] or 0)

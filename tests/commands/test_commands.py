@@ -158,7 +158,7 @@ def test_settings_are_whole_on_a_narrow_screen(memewax: Memewax, monkeypatch: py
         (["--from", "posts.jsonl", "--to", "out.csv"], 2, "not to 'out.csv'; a new folder .* is written 'out.csv/'"),
         (["--from", "posts.jsonl", "--to", "-"], 2, "not to '-'"),
         (["--from", "posts.jsonl", "--to", "store,out.jsonl"], 2, "one address.*repeat --to"),
-        (["--from", "posts.csv", "--to", "out.jsonl"], 2, "posts come from .* not from 'posts.csv'"),
+        (["--from", "posts.doc", "--to", "out.jsonl"], 2, "posts come from .* not from 'posts.doc'"),
         (["--from", "kafak://h:1/t", "--to", "out.jsonl"], 2, "not from 'kafak://h:1/t'"),
         (["--from", "posts.jsonl", "--to", "out.jsonl", "--dead-letters", "s3://b/x.jsonl"], 2, "dead letters go to"),
         (["--from", "posts.jsonl", "--to", "posts.jsonl"], 3, "posts.jsonl is what is read"),

@@ -22,7 +22,7 @@ from connectors.endpoints import (
 )
 from connectors.folder import Folder
 from connectors.kafka.kafka_endpoint import KafkaEndpoint
-from connectors.lines_file import LinesFile
+from connectors.lines_file import LinesFile, RowsFile
 from connectors.services.reddit import Reddit
 from connectors.sinks.cluster_events import CLUSTERS
 from core.errors import SettingsError, WorldError
@@ -44,6 +44,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("posts.jsonl", LinesFile),
         ("a/b.ndjson", LinesFile),
+        ("posts.json", LinesFile),
+        ("a/POSTS.CSV", RowsFile),
+        ("posts.jsonl.gz", RowsFile),
+        ("RS_2024-01.zst", RowsFile),
         ("./store", Folder),
         ("../other", Folder),
         (".", Folder),
@@ -73,7 +77,7 @@ def test_each_name_of_a_service_counts_once() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["s3://bucket/out", "postgresql://host/db", "kafak://h:1/t", "out.csv", "-", "s3://b/x.jsonl", "sqlite:x", " "],
+    ["s3://bucket/out", "postgresql://host/db", "kafak://h:1/t", "out.doc", "-", "s3://b/x.jsonl", "sqlite:x", " "],
 )
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.purpose)
 def test_what_nobody_knows_is_refused_with_what_is_known(address: str, role: AddressRole) -> None:

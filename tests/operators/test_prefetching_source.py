@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from connectors.fetching.fetch import Fetching, StandInFetcher
 from connectors.fetching.prefetch import ParsedItem
-from connectors.sources.json_lines import JsonLines
+from connectors.sources.file_options import FileOptions
+from connectors.sources.post_files import PostFiles
 from connectors.sources.source import Position, Reader, Source, Unit
 from core import drain
 from core.records import Arrival, DeadLetter, Failed, Post
@@ -148,8 +149,10 @@ def write(path: Path, count: int) -> list[str]:
     return ids
 
 
-def lines(path: Path, parts: int = 3, block_bytes: int = 256, batch: int = 2) -> JsonLines:
-    return JsonLines(path, follow=False, parts=parts, block_bytes=block_bytes, batch=batch)
+def lines(path: Path, parts: int = 3, block_bytes: int = 256, batch: int = 2) -> PostFiles:
+    return PostFiles(
+        path, FileOptions(follow=False, parts=parts, block_bytes=block_bytes, batch=batch, are_posts=False)
+    )
 
 
 @pytest.fixture
@@ -403,7 +406,7 @@ def test_a_part_without_news_is_asked_again_soon() -> None:
 
 def test_a_part_without_news_holds_no_other_up(path: Path) -> None:
     ids = write(path, 3)
-    source = JsonLines(path, follow=True, parts=4, block_bytes=256, batch=1)
+    source = PostFiles(path, FileOptions(follow=True, parts=4, block_bytes=256, batch=1, are_posts=False))
     parts = built(ahead(source))
     given: deque[str] = deque()
     for _ in range(20):

@@ -99,7 +99,6 @@ def test_unknown_fields_are_carried_along() -> None:
         (b'"post"', "expected a JSON object, found a string"),
         (b"null", "expected a JSON object, found null"),
         (b"7", "expected a JSON object, found a number"),
-        (raw("score", b"NaN"), "not JSON"),
         (raw("score", b"Infinity"), "not JSON"),
         (raw("score", b"1e999"), "not JSON"),
         (raw("desc", rb'"\ud800"'), "not JSON"),
@@ -212,10 +211,30 @@ def test_a_time_is_the_same_in_each_form_that_nifi_writes(time: datetime) -> Non
 
 @pytest.mark.parametrize(
     ("score", "number"),
-    [("17", 17), (" -3 ", -3), ("+4", 4), ("", 0), ("17.0", 17), ("17.", 17), (17.0, 17), (-0.0, 0)],
+    [
+        ("17", 17),
+        (" -3 ", -3),
+        ("+4", 4),
+        ("", 0),
+        ("17.0", 17),
+        ("17.", 17),
+        (17.0, 17),
+        (-0.0, 0),
+        ("NaN", 0),
+        ("1.2k", 1200),
+        ("3M", 3_000_000),
+    ],
 )
 def test_a_score_may_come_as_nifi_wrote_it(score: Any, number: int) -> None:
     assert parsed(score=score).score == number
+
+
+def test_a_number_that_is_none_is_none() -> None:
+    assert parse_post(message(raw("score", b"NaN"))).score == 0
+
+
+def test_blanks_around_a_url_are_no_part_of_it() -> None:
+    assert parsed(url=" https://a/b.png\n").url == "https://a/b.png"
 
 
 @pytest.mark.parametrize("name", ["author", "created_time", "desc", "source"])

@@ -8,16 +8,17 @@ import orjson
 import pytest
 
 from connectors.kafka.kafka_source import TopicPlace
-from connectors.sources.json_lines import JsonLines
+from connectors.sources.file_options import FileOptions
 from connectors.sources.picture_folder import Pictures
+from connectors.sources.post_files import PostFiles
 from connectors.sources.several import Several
 from connectors.sources.source import PlacedSource, Position
 
 State = dict[str, Position | None]
 
 
-def lines(path: Path, parts: int = 2) -> JsonLines:
-    return JsonLines(path, follow=False, parts=parts, block_bytes=256, batch=4)
+def lines(path: Path, parts: int = 2) -> PostFiles:
+    return PostFiles(path, FileOptions(follow=False, parts=parts, block_bytes=256, batch=4, are_posts=False))
 
 
 def write(path: Path, name: str, count: int = 30) -> Path:
@@ -144,11 +145,11 @@ def test_a_folder_of_pictures_that_moved_keeps_its_ids(tmp_path: Path) -> None:
 
 def test_topics_have_positions_of_their_own(tmp_path: Path) -> None:
     def places(*topics: tuple[str, str]) -> PlacedSource:
-        class Topics(JsonLines):
+        class Topics(PostFiles):
             def places(self) -> Any:
                 return [TopicPlace(None, name, cluster, [0, 1]) for name, cluster in topics]  # type: ignore[arg-type]
 
-        return Topics(tmp_path, follow=False, parts=1, block_bytes=256, batch=1)
+        return Topics(tmp_path, FileOptions(follow=False, parts=1, block_bytes=256, batch=1))
 
     read = {"version": 1, "offset": 9, "topic": "kafka:a", "cluster": "one"}
     assert Several([places(("a", "one"), ("b", "one"))], {"kafka:a#0": read}).parts() == [

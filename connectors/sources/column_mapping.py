@@ -1,0 +1,366 @@
+"""How the fields of somebody else's rows become those of a post: as the settings say, and by their usual names."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import Any, Final
+
+import orjson
+
+from core.amounts import count_of, without_thousands
+from core.errors import SettingsError
+from core.telemetry import MISFITS
+from core.times import time_or_none
+
+_USUAL: Final[dict[str, tuple[str, ...]]] = {
+    "url": (
+        "image_url",
+        "img_url",
+        "picture_url",
+        "photo_url",
+        "media_url",
+        "image_urls",
+        "media_urls",
+        "imageurl",
+        "url_overridden_by_dest",
+        "image_link",
+        "image",
+        "images",
+        "img",
+        "picture",
+        "pictures",
+        "photo",
+        "photos",
+        "media",
+        "url",
+        "link",
+        "src",
+        "file_url",
+        "filename",
+        "file_name",
+        "file",
+        "path",
+        "image_path",
+        "filepath",
+    ),
+    "global_id": (
+        "global_id",
+        "id",
+        "id_str",
+        "post_id",
+        "item_id",
+        "tweet_id",
+        "status_id",
+        "message_id",
+        "guid",
+        "uuid",
+        "uid",
+        "shortcode",
+        "key",
+    ),
+    "desc": (
+        "desc",
+        "title",
+        "caption",
+        "description",
+        "headline",
+        "text",
+        "body",
+        "full_text",
+        "content",
+        "message",
+        "selftext",
+        "tweet",
+        "alt_text",
+        "alt",
+    ),
+    "author": (
+        "author",
+        "user",
+        "username",
+        "user_name",
+        "screen_name",
+        "author_name",
+        "account",
+        "creator",
+        "poster",
+        "owner",
+        "handle",
+        "from",
+    ),
+    "created_time": (
+        "created_time",
+        "created_at",
+        "created_utc",
+        "created",
+        "createdat",
+        "timestamp",
+        "date",
+        "datetime",
+        "posted_at",
+        "published_at",
+        "published",
+        "pubdate",
+        "time",
+        "date_utc",
+        "taken_at",
+    ),
+    "score": (
+        "score",
+        "likes",
+        "like_count",
+        "upvotes",
+        "ups",
+        "points",
+        "favorites",
+        "favorite_count",
+        "favourites",
+        "reactions",
+        "notes",
+    ),
+    "source": ("source", "platform", "site", "service", "network"),
+    "ingestion_time": ("ingestion_time",),
+    "edited": ("edited",),
+}
+"""Names that others give to our fields, the plainest first; those of a picture before those of any address."""
+OURS: Final = frozenset(_USUAL)
+_ADDRESS: Final = re.compile(r"(https?|s3|gs|file)://\S+", re.IGNORECASE)
+_PICTURE: Final = re.compile(r"[^:?#\s][^:?#]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif|jp2|ppm)", re.IGNORECASE)
+_SEVERAL: Final = re.compile(r"[,;|\s]+(?=https?://)")
+_WHOLE: Final = re.compile(r"(-?\d+)\.0+")
+"""As pandas writes an integer of a column that has gaps."""
+_NOTHING: Final = frozenset({"", "nan", "none", "null", "n/a", "na", "nat", "-", "<na>"})
+"""What others write into a cell that holds nothing."""
+_MOST: Final = 20
+"""Pictures of one row."""
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenColumn:
+    """A column that the settings name."""
+
+    name: str
+    """Ours, or a new one."""
+    field: str
+    """The input's."""
+    kind: str = ""
+    """What its values are; empty where nobody said."""
+
+
+def chosen_columns(columns: Iterable[str]) -> tuple[ChosenColumn, ...]:
+    """The columns of the setting, `NAME=FIELD` or `NAME=FIELD:TYPE`; raises `SettingsError` where one is none."""
+    made = []
+    for text in columns:
+        name, equals, field = (part.strip() for part in text.partition("="))
+        before, colon, kind = field.rpartition(":")
+        if colon and before and kind in _KINDS:
+            field = before
+        else:
+            kind = ""
+        if not (name and equals and field):
+            raise SettingsError(
+                f"{text!r} is no column: write --column NAME=FIELD, as url=image_url, or NAME=FIELD:TYPE with one of "
+                f"{', '.join(_KINDS)}"
+            )
+        made.append(ChosenColumn(name, field, kind))
+    twice = [it.name for it in made if sum(it.name == other.name for other in made) > 1]
+    if twice:
+        raise SettingsError(f"--column {twice[0]}=… is given twice: a column has one field")
+    return tuple(made)
+
+
+class ColumnMapping:
+    """Makes posts of rows.
+
+    Args:
+        rows: Some of them, by which names are found.
+        chosen: What the settings say.
+    """
+
+    def __init__(self, rows: Sequence[Values], chosen: Sequence[ChosenColumn]) -> None:
+        self.columns = list(dict.fromkeys(name for row in rows for name in row))
+        """Names of the rows' own columns."""
+        self.fields = {it.name: it.field for it in chosen}
+        """Names of the input's fields, by those of a post and of own columns."""
+        self._kinds = {it.name: it.kind for it in chosen if it.kind}
+        for ours, usual in _USUAL.items():
+            if ours not in self.fields and (found := self._found(ours, usual, rows)) is not None:
+                self.fields[ours] = found
+        self._own = {it.name: it.field for it in chosen if it.name not in OURS}
+        self._taken = {*self.fields.values()}
+
+    def missing(self, rows: Sequence[Values]) -> list[str]:
+        """Chosen fields that no row has."""
+        return [field for field in self.fields.values() if not any(_value(row, field) is not _ABSENT for row in rows)]
+
+    def posts(self, row: Values) -> list[dict[str, Any]]:
+        """The posts of a row: one, or of several pictures one for each, numbered from 1; without a picture one too."""
+        made: dict[str, Any] = {
+            name if name not in OURS else f"input_{name}": value
+            for name, value in row.items()
+            if name not in self._taken and not _is_nothing(value)
+        }
+        for name, field in self._own.items():
+            value = _value(row, field)
+            made[name] = None if value is _ABSENT or _is_nothing(value) else self._typed(name, value)
+        for name in ("desc", "author", "created_time", "score", "source", "ingestion_time", "edited"):
+            value = _value(row, self.fields[name]) if name in self.fields else _ABSENT
+            if value is not _ABSENT and not _is_nothing(value):
+                read: Callable[[Any], Any] = _READ.get(name, _as_text)
+                made[name] = read(value)
+        found = _value(row, self.fields["url"]) if "url" in self.fields else None
+        pictures = _addresses(found)[:_MOST]
+        name = _id_of(row, self.fields.get("global_id"), pictures)
+        if len(pictures) < 2:
+            return [{"global_id": name, "url": pictures[0] if pictures else "", **made}]
+        return [{"global_id": f"{name}_{place}", "url": url, **made} for place, url in enumerate(pictures, 1)]
+
+    def _found(self, ours: str, usual: Sequence[str], rows: Sequence[Values]) -> str | None:
+        """The input's field for one of ours; of a picture and of a time the one that holds the most of these."""
+        by_name = {_plain(it): it for it in reversed(self.columns)}
+        there = [by_name[name] for name in usual if name in by_name and by_name[name] not in self.fields.values()]
+        fits = _FITS.get(ours)
+        if fits is None:
+            return next((it for it in there if any(not _is_nothing(row.get(it)) for row in rows)), None)
+        if ours == "url" and not any(_share(rows, it, fits) for it in there):
+            there = [it for it in self.columns if _share(rows, it, _is_picture) >= 0.5]
+        ranked = sorted(there, key=lambda it: -min(_share(rows, it, fits), 0.5))
+        return ranked[0] if ranked and _share(rows, ranked[0], fits) else None
+
+    def _typed(self, name: str, value: Any) -> Any:
+        kind = self._kinds.get(name)
+        typed = _KINDS[kind](value) if kind else value
+        if typed is None:
+            MISFITS.labels(name).inc()
+        return typed
+
+
+_ABSENT: Final = object()
+
+
+def _value(row: Values, field: str) -> Any:
+    """A field of a row; one with dots in its name may lie deeper."""
+    if field in row:
+        return row[field]
+    found: Any = row
+    for name in field.split("."):
+        if not isinstance(found, dict) or name not in found:
+            return _ABSENT
+        found = found[name]
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s./-]+", "_", name.strip().lower())
+
+
+def _is_nothing(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in _NOTHING
+    return value is None or (isinstance(value, float) and value != value) or value in ([], {})  # noqa: PLR0124
+
+
+def _share(rows: Sequence[Values], field: str, fits: Callable[[Any], bool]) -> float:
+    """How many of the values that are there fit."""
+    values = [row[field] for row in rows if not _is_nothing(row.get(field))]
+    return sum(map(fits, values)) / len(values) if values else 0.0
+
+
+def _addresses(value: Any) -> list[str]:
+    """Addresses in a value: one, or a list of them, also in one text."""
+    if isinstance(value, dict):
+        value = next((value[name] for name in ("url", "src", "path") if name in value), None)
+    if isinstance(value, list | tuple):
+        return list(dict.fromkeys(address for it in islice(value, _MOST) for address in _addresses(it)))
+    if not isinstance(value, str) or _is_nothing(value):
+        return []
+    text = value.strip()
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            return _addresses(orjson.loads(text))
+        except orjson.JSONDecodeError:
+            return [text]
+    return _SEVERAL.split(text)
+
+
+def _is_address(value: Any) -> bool:
+    found = _addresses(value)
+    return bool(found) and all(_ADDRESS.fullmatch(it) or _PICTURE.fullmatch(it) for it in found)
+
+
+def _is_picture(value: Any) -> bool:
+    found = _addresses(value)
+    return bool(found) and all(_PICTURE.search(it.partition("?")[0]) for it in found)
+
+
+def _is_time(value: Any) -> bool:
+    return time_or_none(value) is not None if isinstance(value, str | int | float) else hasattr(value, "isoformat")
+
+
+def _id_of(row: Values, field: str | None, pictures: Sequence[str]) -> str:
+    """The id of a row; where it has none, a hash of what it holds."""
+    value = _value(row, field) if field is not None else None
+    if value is not _ABSENT and not _is_nothing(value):
+        return _as_text(value)
+    held = orjson.dumps(row, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return blake2b(held or "".join(pictures).encode(), digest_size=10).hexdigest()
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    if isinstance(value, dict):  # of an account, its name
+        names = ("username", "screen_name", "acct", "handle", "name", "unique_id", "uniqueId", "id")
+        value = next((value[name] for name in names if not _is_nothing(value.get(name))), "")
+    if isinstance(value, list):
+        return " ".join(filter(None, map(_as_text, value)))
+    text = str(value).strip()
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
+
+
+def _time(value: Any) -> str:
+    """A time whose meaning is plain, in ISO 8601; any other as it is."""
+    time = time_or_none(value) if isinstance(value, str | int | float) or hasattr(value, "tzinfo") else None
+    return _as_text(value) if time is None else time.isoformat()
+
+
+def _integer(value: Any) -> int | None:
+    count = count_of(value)
+    return count if count is not None and -(2**63) <= count < 2**63 else None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(without_thousands(str(value)))
+    except ValueError:
+        return None
+
+
+def _bool(value: Any) -> bool | None:
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(_as_text(value).lower())
+
+
+def _plain_time(value: Any) -> str | None:
+    time = time_or_none(value) if isinstance(value, str | int | float) or hasattr(value, "tzinfo") else None
+    return None if time is None else time.isoformat()
+
+
+_KINDS: Final[dict[str, Callable[[Any], Any]]] = {
+    "text": _as_text,
+    "int": _integer,
+    "float": _number,
+    "bool": _bool,
+    "time": _plain_time,
+}
+_READ: Final[dict[str, Callable[[Any], Any]]] = {
+    "created_time": _time,
+    "ingestion_time": _plain_time,
+    "edited": _plain_time,
+    "score": lambda value: _integer(value) or 0,
+}
+_FITS: Final[dict[str, Callable[[Any], bool]]] = {"url": _is_address, "created_time": _is_time}

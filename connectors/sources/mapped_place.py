@@ -1,0 +1,135 @@
+"""A place of which the rows become posts on their way: as their columns say, or as another service keeps its posts."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import orjson
+
+from connectors.sources.column_mapping import Values
+from connectors.sources.parse import MAX_BYTES
+from connectors.sources.row_shapes import AsItIs, RowShape
+from connectors.sources.source import Place, Position, Reader, Unit
+from connectors.sources.unpack import unpacked
+from core.errors import WorldError
+from core.records import Message
+from core.telemetry import SKIPPED
+
+_FILES: Final = "files"
+"""As the metric of what is skipped names them."""
+
+Look = Callable[[], RowShape | None]
+"""Says what rows are, where there are any yet."""
+
+
+class MappedPlace(Place):
+    """A place, read as posts.
+
+    Args:
+        place: What is read.
+        look: Says what its rows are.
+        check: Raises `WorldError` where they are none that can be used.
+    """
+
+    def __init__(self, place: Place, look: Look, check: Callable[[], None]) -> None:
+        self.name = place.name
+        self._place = place
+        self._look = look
+        self._check = check
+
+    def check(self) -> None:
+        """Raise `WorldError` where no row can become a post."""
+        self._check()
+        self._place.check()
+
+    def knows(self, positions: Sequence[Position]) -> bool | None:
+        """As the place does."""
+        return self._place.knows(positions)
+
+    def was(self, name: str, positions: Sequence[Position]) -> bool:
+        """As the place was."""
+        return self._place.was(name, positions)
+
+    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
+        """As many as the place has."""
+        return self._place.numbers(positions)
+
+    def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
+        """Read a part as posts."""
+        return _MappedReader(self._place.open(number, resume, positions), self._look)
+
+
+class _MappedReader(Reader):
+    def __init__(self, reader: Reader, look: Look) -> None:
+        self._reader = reader
+        self._look = look
+        self._shape: RowShape | None = None
+
+    def read(self) -> Unit | None:
+        unit = self._reader.read()
+        if unit is None or not unit.messages:
+            return unit
+        self._shape = self._shape or self._look() or AsItIs()
+        if isinstance(self._shape, AsItIs):
+            return unit
+        return replace(unit, messages=[post for it in unit.messages for post in mapped(it, self._shape)])
+
+    @property
+    def ended(self) -> bool:
+        return self._reader.ended
+
+    @property
+    def turn(self) -> int | None:
+        return self._reader.turn
+
+    def lag(self) -> int:
+        return self._reader.lag()
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def mapped(message: Message, shape: RowShape) -> list[Message]:
+    """The posts in a message of one row or of several; what is no row stays as it is."""
+    made = []
+    row = row_in(message)
+    parts = [(message, row)] if row is not None else [(part, row_in(part)) for part in unpacked(message)]
+    for part, row in parts:
+        if row is None or "wrong" in row:
+            made.append(part)
+            continue
+        found = shape.posts(row)
+        if isinstance(found, str):
+            SKIPPED.labels(_FILES, found).inc()
+        else:
+            values = [orjson.dumps(body) for body in found]
+            names = [part.origin] if len(values) == 1 else [f"{part.origin}[{n}]" for n in range(len(values))]
+            made += [Message(value, name, part.key, part.headers) for value, name in zip(values, names, strict=True)]
+    return made
+
+
+def row_in(message: Message) -> Values | None:
+    """The object in a message; None where there is none, or one that is too large."""
+    if len(message.value) > MAX_BYTES:
+        return None
+    try:
+        row = orjson.loads(message.value)
+    except orjson.JSONDecodeError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def refuse_without_pictures(what: str, rows: Sequence[Values], shape: RowShape) -> None:
+    """Raise `WorldError` where not one of some rows becomes a post with a picture; names the columns."""
+    if not rows or isinstance(shape, AsItIs):
+        return
+    for row in rows:
+        found = shape.posts(row)
+        if isinstance(found, str) or any(body.get("url") for body in found):  # what is skipped is known
+            return
+    columns = ", ".join(list(dict.fromkeys(name for row in rows for name in row))[:40])
+    used = ", ".join(f"{name}={field}" for name, field in shape.fields.items()) or "none"
+    raise WorldError(
+        f"{what} has no column of pictures that is known: its columns are {columns}; used are {used}. "
+        "Say which one holds addresses of pictures: --column url=COLUMN"
+    )

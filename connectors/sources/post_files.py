@@ -1,0 +1,93 @@
+"""Posts from a file of any form, or from every such file below a folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from connectors.row_file import FORMATS, LINES, ending_of, is_json, is_lines
+from connectors.sources.column_mapping import ChosenColumn, Values
+from connectors.sources.file_options import FileOptions
+from connectors.sources.json_lines import LinesPlace, check_form, is_sidecar
+from connectors.sources.mapped_place import MappedPlace, refuse_without_pictures, row_in
+from connectors.sources.row_shapes import AsItIs, RowShape, shape_of
+from connectors.sources.rows_source import RowsPlace, RowsReader
+from connectors.sources.source import Place, PlacedSource, Position, Reader
+from core.errors import WorldError
+
+SAMPLE: Final = 1000
+"""Rows by which columns are told."""
+
+
+class PostFiles(PlacedSource):
+    """A file, or every file below a folder that holds rows; in a folder each file is one part."""
+
+    def __init__(self, path: Path, options: FileOptions) -> None:
+        self._path = path.resolve()
+        self._options = options
+
+    def parts(self) -> list[str]:
+        """`<path>#<part>`; raises `WorldError` where there is no such file or none in the folder."""
+        return [f"{place.name}#{number}" for place in self.places() for number in place.numbers(())]
+
+    def places(self) -> list[Place]:
+        """The files; raises `WorldError` where there are none."""
+        if not self._path.is_dir():
+            if not self._path.is_file():
+                raise WorldError(f"no such file: {self._path}")
+            return [self._place(self._path, self._options.parts)]
+        files = files_of_posts(self._path, self._options.columns) or files_in(self._path)
+        if not files:
+            raise WorldError(f"no {', '.join(FORMATS)} file and no picture in {self._path}")
+        return [self._place(path, 1) for path in files]
+
+    def open(self, part: str, resume: Position | None) -> Reader:
+        """Read the rows of `part`."""
+        name, _, number = part.rpartition("#")
+        parts = 1 if self._path.is_dir() else self._options.parts
+        return self._place(Path(name), parts).open(int(number), resume, ())
+
+    def _place(self, path: Path, parts: int) -> Place:
+        options = self._options
+        place: Place = RowsPlace(path, options.batch, follow=options.follow)
+        if is_lines(path):
+            check_form(path)
+            place = LinesPlace(path, parts, options.block_bytes, options.batch, follow=options.follow)
+        if not options.are_posts:
+            return place
+
+        def check() -> None:
+            rows, shape = look_at(path, options.columns)
+            refuse_without_pictures(str(path), rows, shape)
+
+        return MappedPlace(place, lambda: look_at(path, options.columns)[1], check)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of rows below a folder, in order; those that tell of a picture beside them are none."""
+    found = (path for path in folder.rglob("*") if ending_of(path) and path.is_file())
+    return sorted(path for path in found if not is_sidecar(path))
+
+
+def files_of_posts(folder: Path, columns: Sequence[ChosenColumn]) -> list[Path]:
+    """Those of the files below a folder that hold posts, by their names or by their first rows."""
+    return [path for path in files_in(folder) if path.name.endswith(LINES) or _holds_posts(path, columns)]
+
+
+def _holds_posts(path: Path, columns: Sequence[ChosenColumn]) -> bool:
+    try:
+        rows, shape = look_at(path, columns)
+        refuse_without_pictures(str(path), rows, shape)
+    except WorldError:
+        return False
+    return shape.name != AsItIs.name or any("global_id" in row for row in rows)
+
+
+def look_at(path: Path, columns: Sequence[ChosenColumn]) -> tuple[list[Values], RowShape]:
+    """The first rows of a file, and what they are; raises `WorldError` where it cannot be read."""
+    reader = RowsReader(path, SAMPLE, follow=True, resume=None)
+    try:
+        unit = reader.read()
+    finally:
+        reader.close()
+    rows = [row for it in (unit.messages if unit else ()) if (row := row_in(it)) is not None and "wrong" not in row]
+    return rows, shape_of(rows, columns, is_table=not is_json(path))

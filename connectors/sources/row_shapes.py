@@ -1,0 +1,106 @@
+"""What rows of a file are: posts as they stand, a dump of Reddit's, or a table whose columns have to be found."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+
+from connectors.services import reddit
+from connectors.services.listing import posts_of, why_strange
+from connectors.sources.column_mapping import ChosenColumn, ColumnMapping, Values
+
+Body = Mapping[str, Any]
+_STRANGE: Final = (ValueError, TypeError, OverflowError, OSError)
+
+
+class RowShape(ABC):
+    """What becomes of a row."""
+
+    name: ClassVar[str]
+    """For people."""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The input's fields by those of a post; empty where that is no matter of names."""
+        return {}
+
+    @abstractmethod
+    def posts(self, row: Values) -> Sequence[Body] | str:
+        """The posts of a row, or why it is none."""
+
+
+class AsItIs(RowShape):
+    """Posts that have the fields of a post."""
+
+    name = "posts"
+
+    def posts(self, row: Values) -> Sequence[Body]:
+        """The row."""
+        return [row]
+
+
+class Mapped(RowShape):
+    """Rows whose columns mean what their names say."""
+
+    name = "a table"
+
+    def __init__(self, mapping: ColumnMapping) -> None:
+        self.mapping = mapping
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """As they were found."""
+        return self.mapping.fields
+
+    def posts(self, row: Values) -> Sequence[Body]:
+        """One for each picture."""
+        return self.mapping.posts(row)
+
+
+class RedditDump(RowShape):
+    """Posts of Reddit's, as Pushshift and Arctic Shift keep them, with galleries and crossposts."""
+
+    name = "a dump of Reddit"
+
+    def posts(self, row: Values) -> Sequence[Body] | str:
+        """One for each picture; what is none says so."""
+        if not row.get("id") or "title" not in row:
+            return "other"  # a comment
+        try:
+            data = _known(row)
+            data["created_utc"] = created = float(data.get("created_utc") or 0)
+            if "crosspost_parent_list" in data:
+                data["crosspost_parent_list"] = [_known(it) for it in data["crosspost_parent_list"]]
+            found = reddit.look_at_post(data)
+            if isinstance(found, str):
+                return found
+            seen = float(row.get("retrieved_on") or row.get("retrieved_utc") or created)
+            return posts_of(found, "reddit", datetime.fromtimestamp(seen, UTC))
+        except _STRANGE as error:
+            return [{"item": dict(row), "wrong": why_strange(error)}]
+
+
+def _known(row: Values) -> dict[str, Any]:
+    """The fields that are read of a post; some years of the dumps have null in any."""
+    return {name: value for name in reddit.FIELDS if (value := row.get(name)) is not None}
+
+
+_REDDIT: Final = frozenset({"subreddit", "permalink", "created_utc", "id"})
+
+
+def shape_of(rows: Sequence[Values], columns: Sequence[ChosenColumn], *, is_table: bool) -> RowShape:
+    """What the rows are.
+
+    Args:
+        rows: Some of them.
+        columns: What the settings say.
+        is_table: Whether all values may be texts, so that each has to be read.
+    """
+    if not columns and rows and sum(row.keys() >= _REDDIT and "global_id" not in row for row in rows) * 2 > len(rows):
+        return RedditDump()
+    mapping = ColumnMapping(rows, columns)
+    if columns or is_table:
+        return Mapped(mapping)
+    if any("global_id" in row for row in rows) or "url" not in mapping.fields:
+        return AsItIs()
+    return Mapped(mapping)

@@ -1,0 +1,159 @@
+"""Posts from files that are read from their start to their end: packed ones, tables, arrays, and other encodings.
+
+A position is the number of rows that were read. Whoever goes on passes over so many: they are unpacked once more, but
+neither parsed nor looked at.
+"""
+
+import time
+from collections.abc import Generator, Iterable, Sequence
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from connectors.part_names import is_moved, part_name
+from connectors.row_file import Piece, RowFile
+from connectors.sources.source import Place, Position, Reader, Unit
+from core.errors import WorldError
+from core.records import Message
+from core.telemetry import log
+
+_HEAD_BYTES: Final = 4096
+"""Of the beginning of a file, by which it is known again."""
+_PASSED: Final = 20_000
+"""Rows that are passed over at a time: the flow does other things between them."""
+_LOOK_SECONDS: Final = 1.0
+"""A followed file is looked at for more at most so often."""
+
+
+class RowsPlace(Place):
+    """A file of rows, known again by its beginning; one part, since nobody can begin in its middle."""
+
+    def __init__(self, path: Path, batch: int, *, follow: bool) -> None:
+        self.name = part_name(path)
+        self._path = path
+        self._batch = batch
+        self._follow = follow
+
+    def knows(self, positions: Sequence[Position]) -> bool | None:
+        """Whether the file still holds what was read; None where nothing was."""
+        found = [_holds(self._path, it) for it in positions]
+        return False if False in found else True if True in found else None
+
+    def was(self, name: str, positions: Sequence[Position]) -> bool:
+        """Whether it holds what was read of a file of another path that is gone."""
+        return bool(self.knows(positions)) and (is_moved(Path(name), self._path) or not Path(name).exists())
+
+    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
+        """One part."""
+        return range(1)
+
+    def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:  # noqa: ARG002
+        """Read the rows from the first, or after those that were read."""
+        return RowsReader(self._path, self._batch, follow=self._follow, resume=resume)
+
+
+class RowsReader(Reader):
+    """The rows of a file as messages: objects as JSON, what is none with the reason."""
+
+    def __init__(self, path: Path, batch: int, *, follow: bool, resume: Position | None) -> None:
+        self._path = path
+        self._batch = batch
+        self._follow = follow
+        self._done = int(resume["rows"]) if resume else 0
+        self._file = RowFile(path)
+        self._pieces = self._begin()
+        self._passed = 0
+        self._looked_at = time.monotonic()
+        self._is_at_end = False
+        self._head: tuple[int, str] | None = None
+
+    def read(self) -> Unit | None:
+        """The next few rows; None as well while those that were read are passed over."""
+        if self._is_at_end and not self._has_grown():
+            return None
+        if self._passed < self._done:
+            self._passed += sum(1 for _ in islice(self._pieces, min(_PASSED, self._done - self._passed)))
+            return None
+        try:
+            found = list(islice(self._pieces, self._batch))
+        except WorldError as error:  # what was read until here is good
+            return self._break_off(error)
+        self._is_at_end = len(found) < self._batch
+        if not found:
+            return None
+        self._done += len(found)
+        self._passed = self._done
+        return Unit([self._message(piece) for piece in found], self._position())
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last row was read and nobody waits for more."""
+        return self._is_at_end and not self._follow
+
+    def lag(self) -> int:
+        """Bytes of the file that were not read, packed as they are."""
+        return max(0, self._file.size - self._file.done)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pieces.close()
+
+    def _begin(self) -> Generator[Piece, None, None]:
+        return self._file.pieces(whole=self._follow)
+
+    def _has_grown(self) -> bool:
+        """Whether a followed file has become longer: then it is read anew, after what was read."""
+        if not self._follow or time.monotonic() - self._looked_at < _LOOK_SECONDS:
+            return False
+        self._looked_at = time.monotonic()
+        if self._path.stat().st_size == self._file.size:
+            return False
+        self._pieces, self._passed, self._is_at_end, self._head = self._begin(), 0, False, None
+        return True
+
+    def _break_off(self, error: WorldError) -> Unit | None:
+        self._is_at_end = True
+        if self._follow:
+            return None
+        log.warning("a file breaks off; what comes after is not read", file=str(self._path), rows=self._done)
+        wrong = {"item": str(error), "wrong": f"the file breaks off after {self._done:,} rows: get it once more"}
+        return Unit([Message(orjson.dumps(wrong), f"file:{self._path}@end")], self._position())
+
+    def _message(self, piece: Piece) -> Message:
+        origin = f"file:{self._path}@{piece.number}"
+        if piece.json is not None:  # whoever parses it says what is wrong
+            return Message(piece.json, origin)
+        row = piece.parsed()
+        body = row.row if row.row is not None else {"item": row.raw.decode(errors="replace"), "wrong": row.reason}
+        return Message(orjson.dumps(body, default=_plain, option=orjson.OPT_NON_STR_KEYS), origin)
+
+    def _position(self) -> Position:
+        if self._head is None:
+            with self._path.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+            self._head = len(head), _digest(head)
+        return {"version": 1, "rows": self._done, "head": self._head}
+
+
+def _plain(value: object) -> object:
+    """What JSON has no form for."""
+    return None if isinstance(value, bytes) else str(value)
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _holds(path: Path, position: Position) -> bool | None:
+    """Whether a file begins as one did of which so much was read; None where positions are of another kind."""
+    if "rows" not in position or "head" not in position:
+        return None
+    length, digest = position["head"]
+    try:
+        with path.open("rb") as file:
+            return bool(_digest(file.read(length)) == digest)
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,140 @@
+"""Columns of other people's tables."""
+
+from typing import Any
+
+import pytest
+
+from connectors.sources.column_mapping import ColumnMapping, Values, chosen_columns
+from core.amounts import count_of
+from core.errors import SettingsError
+
+
+def mapped(*rows: Values, columns: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    mapping = ColumnMapping(rows, chosen_columns(columns))
+    return [post for row in rows for post in mapping.posts(row)]
+
+
+@pytest.mark.parametrize(
+    ("row", "post"),
+    [
+        (  # a spreadsheet's
+            {
+                "ID": "1.0",
+                "Image URL": " https://a/b.png ",
+                "Title": "Hi",
+                "Likes": "1.2k",
+                "Date": "2023-12-11 08:00:00 UTC",
+            },
+            {
+                "global_id": "1",
+                "url": "https://a/b.png",
+                "desc": "Hi",
+                "score": 1200,
+                "created_time": "2023-12-11T08:00:00+00:00",
+            },
+        ),
+        (  # 4CAT's: `url` is the page, `image_url` the picture
+            {
+                "id": "9",
+                "thread_id": "8",
+                "body": "b",
+                "author": "x",
+                "url": "https://site/9",
+                "image_url": "https://a/9.jpg",
+            },
+            {
+                "global_id": "9",
+                "url": "https://a/9.jpg",
+                "desc": "b",
+                "author": "x",
+                "input_url": "https://site/9",
+                "thread_id": "8",
+            },
+        ),
+        (  # pandas'
+            {"column_1": 0, "post_id": 7.0, "img": "p/q.jpg", "score": float("nan"), "user": None, "day": "nan"},
+            {"global_id": "7", "url": "p/q.jpg", "column_1": 0},
+        ),
+        (  # an API's
+            {
+                "id": 3,
+                "images": [{"url": "https://a/3.png"}],
+                "user": {"username": "bob", "id": 1},
+                "created_at": 1702281600,
+            },
+            {"global_id": "3", "url": "https://a/3.png", "author": "bob", "created_time": "2023-12-11T08:00:00+00:00"},
+        ),
+        (  # a name that nobody knows, with pictures in it
+            {"id": "a", "meme": "https://a/x.gif?s=1", "desc": "d"},
+            {"global_id": "a", "url": "https://a/x.gif?s=1", "desc": "d"},
+        ),
+        (  # a time whose meaning is not plain stays as it is
+            {"id": "a", "url": "https://a/x", "created_time": "03/04/2024"},
+            {"global_id": "a", "url": "https://a/x", "created_time": None},
+        ),
+    ],
+)
+def test_usual_names_are_found(row: Values, post: Values) -> None:
+    found = mapped(row)[0]
+    if post.get("created_time", "") is None:
+        assert found.pop("created_time", None) is None
+        post = {name: value for name, value in post.items() if name != "created_time"}
+        found.pop("input_created_time", None)
+    assert found == post
+
+
+def test_what_is_said_is_taken() -> None:
+    row = {
+        "n": "5",
+        "pic": "x",
+        "alt": "https://a/b.png",
+        "votes": "1,234",
+        "flag": "yes",
+        "when": "1702281600",
+        "deep": {"a": 1},
+    }
+    columns = ("global_id=n", "url=alt", "votes=votes:int", "hot=flag:bool", "seen=when:time", "inner=deep.a")
+    post = mapped(row, columns=columns)[0]
+    assert (post["global_id"], post["url"]) == ("5", "https://a/b.png")
+    assert (post["votes"], post["hot"], post["seen"]) == (1234, True, "2023-12-11T08:00:00+00:00")
+    assert post["inner"] == 1
+    assert post["pic"] == "x"
+
+
+def test_a_value_that_is_not_of_its_type_is_null() -> None:
+    assert mapped({"id": "1", "url": "a.png", "n": "many"}, columns=("n=n:int",))[0]["n"] is None
+
+
+def test_several_pictures_are_several_posts() -> None:
+    for value in (
+        ["https://a/1.png", "https://a/2.png"],
+        "https://a/1.png,https://a/2.png",
+        '["https://a/1.png","https://a/2.png"]',
+    ):
+        posts = mapped({"id": "1", "images": value, "title": "t"})
+        assert [(it["global_id"], it["url"], it["desc"]) for it in posts] == [
+            ("1_1", "https://a/1.png", "t"),
+            ("1_2", "https://a/2.png", "t"),
+        ]
+
+
+def test_a_row_without_an_id_has_one_of_what_it_holds() -> None:
+    first, second, again = mapped({"url": "a.png"}, {"url": "b.png"}, {"url": "a.png"})
+    assert first["global_id"] == again["global_id"] != second["global_id"]
+
+
+@pytest.mark.parametrize("column", ["url", "=x", "url=", "a=b\x00"[:2]])
+def test_what_is_no_column_is_told(column: str) -> None:
+    with pytest.raises(SettingsError, match="write --column NAME=FIELD"):
+        chosen_columns((column,))
+    with pytest.raises(SettingsError, match="given twice"):
+        chosen_columns(("url=a", "url=b"))
+
+
+@pytest.mark.parametrize(
+    ("shown", "count"),
+    [("1.2k", 1200), ("3M", 3_000_000), ("1,234", 1234), ("1 234 567", 1_234_567), (17.0, 17), ("-4", -4), (5, 5)]
+    + [(it, None) for it in ("", "many", "nan", True, "1,23", "0x10", "9" * 30, [1])],
+)
+def test_a_number_is_read_as_pages_show_it(shown: Any, count: int | None) -> None:
+    assert count_of(shown) == count

@@ -1,0 +1,234 @@
+"""Posts from files of every form."""
+
+import gzip
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from backports import zstd
+
+from connectors.sources.column_mapping import chosen_columns
+from connectors.sources.file_options import FileOptions
+from connectors.sources.parse import parse_post, post_or_letter
+from connectors.sources.post_files import PostFiles
+from connectors.sources.several import Several
+from connectors.sources.source import Position, Unit
+from connectors.sources.unpack import Unpacked
+from core.errors import WorldError
+from core.records import DeadLetter, Message
+from core.telemetry import SKIPPED
+
+
+def options(batch: int = 3, *columns: str, follow: bool = False) -> FileOptions:
+    return FileOptions(follow=follow, parts=2, block_bytes=256, batch=batch, columns=chosen_columns(columns))
+
+
+def units(path: Path, resume: Position | None = None, batch: int = 3, *columns: str) -> list[Unit]:
+    place = PostFiles(path, options(batch, *columns)).places()[0]
+    place.check()
+    found = []
+    for number in place.numbers(()):
+        reader = place.open(number, resume, () if resume is None else (resume,))
+        while not reader.ended:
+            if (unit := reader.read()) is not None:
+                found.append(unit)
+        reader.close()
+    return found
+
+
+def messages(path: Path, *columns: str) -> list[Message]:
+    return [message for unit in units(path, None, 3, *columns) for message in unit.messages]
+
+
+def bodies(path: Path, *columns: str) -> list[dict[str, Any]]:
+    return [orjson.loads(message.value) for message in messages(path, *columns)]
+
+
+ROWS = [{"id": str(n), "image_url": f"https://a/{n}.png", "title": f"No {n}"} for n in range(10)]
+POSTS = [{"global_id": str(n), "url": f"https://a/{n}.png", "desc": f"No {n}"} for n in range(10)]
+
+
+def as_csv(rows: Sequence[dict[str, str]]) -> bytes:
+    return "\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows), ""]).encode()
+
+
+def as_lines(rows: Sequence[dict[str, str]]) -> bytes:
+    return b"".join(orjson.dumps(row) + b"\n" for row in rows)
+
+
+FORMS: dict[str, Callable[[Sequence[dict[str, str]]], bytes]] = {
+    "rows.csv": as_csv,
+    "rows.tsv": lambda rows: as_csv(rows).replace(b",", b"\t"),
+    "rows.json": orjson.dumps,
+    "rows.jsonl": as_lines,
+    "rows.jsonl.gz": lambda rows: gzip.compress(as_lines(rows)),
+    "RS_2024-01.zst": lambda rows: zstd.compress(as_lines(rows)),
+    "rows.csv.zst": lambda rows: zstd.compress(as_csv(rows)),
+    "utf16.jsonl": lambda rows: as_lines(rows).decode().encode("utf-16"),
+    "excel.csv": lambda rows: as_csv(rows).decode().encode("utf-16"),
+}
+
+
+@pytest.fixture(params=[*FORMS, "rows.parquet"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    made: Path = tmp_path / request.param
+    if made.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), made)
+    else:
+        made.write_bytes(FORMS[request.param](ROWS))
+    return made
+
+
+def test_every_form_gives_the_same_posts(path: Path) -> None:
+    assert sorted(bodies(path), key=lambda it: it["global_id"]) == POSTS
+    assert all(parse_post(message).url for message in messages(path))
+
+
+def test_after_any_unit_a_part_goes_on_with_exactly_the_rest(path: Path) -> None:
+    if path.name in {"rows.jsonl", "rows.json"}:
+        pytest.skip("read in blocks, which has tests of its own")
+    whole = units(path)
+    for place, unit in enumerate(whole):
+        rest = [message.value for it in units(path, unit.resume) for message in it.messages]
+        assert rest == [message.value for it in whole[place + 1 :] for message in it.messages]
+
+
+def test_a_file_that_grew_goes_on_and_one_that_was_replaced_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(as_csv(ROWS[:6]))
+    known = {f"{path}#0": units(path)[-1].resume}
+
+    def read() -> list[str]:
+        several = Several([PostFiles(path, options())], known)
+        found = []
+        for part in several.parts():
+            reader = several.open(part, known.get(part))
+            while not reader.ended:
+                found += [orjson.loads(it.value)["global_id"] for it in getattr(reader.read(), "messages", ())]
+        return found
+
+    assert read() == []
+    path.write_bytes(as_csv(ROWS))
+    assert read() == ["6", "7", "8", "9"]
+    path.write_bytes(as_csv(ROWS[3:5]))
+    assert read() == ["3", "4"]
+
+
+def test_a_followed_table_is_read_on_when_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(as_csv(ROWS[:2]) + b"2,https://a/2")
+    reader = PostFiles(path, options(10, follow=True)).places()[0].open(0, None, ())
+    unit = reader.read()
+    assert unit is not None
+    assert [orjson.loads(it.value)["global_id"] for it in unit.messages] == ["0", "1"]
+    assert reader.read() is None
+    assert not reader.ended
+    path.write_bytes(as_csv(ROWS[:4]))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 5)
+    found = [it for _ in range(3) if (it := reader.read())]
+    assert [orjson.loads(it.value)["global_id"] for unit in found for it in unit.messages] == ["2", "3"]
+    reader.close()
+
+
+def test_a_packed_file_that_breaks_off_gives_what_is_there_and_says_so(tmp_path: Path) -> None:
+    rows = [{"global_id": f"{n}", "url": "a.png", "desc": "x" * (n % 7)} for n in range(20_000)]
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(as_lines(rows))[:-2000])
+    found = [post_or_letter(message) for unit in units(path, None, 500) for message in unit.messages]
+    assert len(found) > 1000
+    letters = [it for it in found if isinstance(it, DeadLetter)]
+    assert len(letters) == 1
+    assert "breaks off after 18,500 rows: get it once more" in letters[0].reason
+
+
+def test_a_row_that_is_none_becomes_a_dead_letter_with_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(as_csv(ROWS[:2]) + b"7,https://a/7.png,one,too many\n")
+    letter = post_or_letter(messages(path)[-1])
+    assert isinstance(letter, DeadLetter)
+    assert "expected 3 cells, found 4" in letter.reason
+    assert b"too many" in letter.message.value
+
+
+def test_columns_without_pictures_are_told_by_name_before_anything_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"who,what\na,b\n")
+    with pytest.raises(WorldError, match=r"its columns are who, what; .*--column url=COLUMN"):
+        units(path)
+    path.write_bytes(b"who,what\na,https://a/b\n")
+    assert bodies(path, "url=what", "global_id=who") == [{"global_id": "a", "url": "https://a/b"}]
+
+
+def test_posts_as_they_stand_are_left_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "posts.jsonl"
+    path.write_bytes(b'{"global_id": "1", "url": "a.png", "image_url": "b.png"}\n{"no": "post"}\n')
+    assert {it.value for it in messages(path)} == set(path.read_bytes().splitlines())
+
+
+def submission(number: int, **fields: Any) -> dict[str, Any]:
+    usual = {
+        "id": f"a{number}", "title": "T &amp; U", "author": "bob", "subreddit": "memes", "created_utc": "1702281600",
+        "permalink": f"/r/memes/comments/a{number}/", "url": f"https://i.redd.it/{number}.png", "score": None,
+        "is_self": False, "retrieved_on": 1702281700,
+    }  # fmt: skip
+    return usual | fields
+
+
+def test_a_dump_of_reddit_gives_pictures_galleries_and_reasons(tmp_path: Path) -> None:
+    gallery = {
+        "is_gallery": True,
+        "gallery_data": {"items": [{"media_id": "m", "caption": "one"}, {"media_id": "n"}]},
+        "media_metadata": {
+            it: {"status": "valid", "e": "Image", "s": {"u": f"https://p/{it}.jpg?a=1&amp;b=2"}} for it in "mn"
+        },
+    }
+    rows = [
+        submission(1),
+        submission(2, **gallery),
+        submission(3, url="https://reddit.com/gallery/2", crosspost_parent_list=[submission(2, **gallery)]),
+        submission(4, is_self=True, selftext="words"),
+        submission(5, removed_by_category="moderator"),
+        submission(6, title=None, author=None, url=None),
+        submission(7, created_utc="soon"),
+    ]
+    path = tmp_path / "RS_2023-12.zst"
+    path.write_bytes(zstd.compress(as_lines(rows)))
+    removed = SKIPPED.labels("files", "removed")._value.get()
+    found = bodies(path)
+    assert [it.get("global_id") for it in found] == [
+        "a1-reddit", "a2_1-reddit", "a2_2-reddit", "a3_1-reddit", "a3_2-reddit", None,
+    ]  # fmt: skip
+    assert found[0]["desc"] == "T & U"
+    assert found[1]["url"] == "https://p/m.jpg?a=1&b=2"
+    assert found[0]["created_time"] == "2023-12-11T08:00:00+00:00"
+    assert "wrong" in found[-1]
+    assert SKIPPED.labels("files", "removed")._value.get() == removed + 1
+
+
+def test_a_row_of_several_posts_goes_on_in_its_middle(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b'id,images\n1,"https://a/1.png,https://a/2.png,https://a/3.png"\n2,https://a/4.png\n')
+    source = Unpacked(PostFiles(path, options(5)), 2)
+    part = source.parts()[0]
+    reader = source.open(part, None)
+    first = reader.read()
+    assert first is not None
+    again = source.open(part, first.resume)
+    rest = []
+    while not again.ended:
+        rest += [orjson.loads(it.value)["global_id"] for it in getattr(again.read(), "messages", ())]
+    assert [orjson.loads(it.value)["global_id"] for it in first.messages] + rest == ["1_1", "1_2", "1_3", "2"]
+
+
+def test_in_a_folder_files_of_any_form_are_read_and_strays_are_not(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(as_csv(ROWS[:2]))
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(as_lines(ROWS[2:3])))
+    (tmp_path / "settings.json").write_bytes(b'{"colour": "red"}')
+    (tmp_path / "counts.csv").write_bytes(b"day,count\n1,2\n")
+    assert sorted(Path(part).name for part in PostFiles(tmp_path, options()).parts()) == ["a.csv#0", "b.jsonl.gz#0"]

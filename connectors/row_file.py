@@ -152,6 +152,15 @@ def is_lines(path: Path) -> bool:
     return isinstance(_form(path), Lines) or (line[:1] == b"[" and is_one_line)
 
 
+def form_name(path: Path) -> str:
+    """What the form of a file is called; raises `WorldError` where it cannot be read."""
+    if _is_parquet(path):
+        return "Parquet"
+    form = _form(path)
+    name = "JSON Lines" if isinstance(form, Lines) else "a JSON array" if isinstance(form, Array) else "CSV"
+    return name if is_plain(path) else f"{name}, packed or in another encoding"
+
+
 def _form(path: Path) -> Form:
     try:
         with unpacked(path) as (stream, _):

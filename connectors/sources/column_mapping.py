@@ -136,7 +136,7 @@ _NOTHING: Final = frozenset({"", "nan", "none", "null", "n/a", "na", "nat", "-",
 _MOST: Final = 20
 """Pictures of one row."""
 
-Values = Mapping[str, Any]
+InputRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class ColumnMapping:
         chosen: What the settings say.
     """
 
-    def __init__(self, rows: Sequence[Values], chosen: Sequence[ChosenColumn]) -> None:
+    def __init__(self, rows: Sequence[InputRow], chosen: Sequence[ChosenColumn]) -> None:
         self.columns = list(dict.fromkeys(name for row in rows for name in row))
         """Names of the rows' own columns."""
         self.fields = {it.name: it.field for it in chosen}
@@ -193,11 +193,11 @@ class ColumnMapping:
         self._own = {it.name: it.field for it in chosen if it.name not in OURS}
         self._taken = {*self.fields.values()}
 
-    def missing(self, rows: Sequence[Values]) -> list[str]:
+    def missing(self, rows: Sequence[InputRow]) -> list[str]:
         """Chosen fields that no row has."""
         return [field for field in self.fields.values() if not any(_value(row, field) is not _ABSENT for row in rows)]
 
-    def posts(self, row: Values) -> list[dict[str, Any]]:
+    def posts(self, row: InputRow) -> list[dict[str, Any]]:
         """The posts of a row: one, or of several pictures one for each, numbered from 1; without a picture one too."""
         made: dict[str, Any] = {
             name if name not in OURS else f"input_{name}": value
@@ -219,7 +219,7 @@ class ColumnMapping:
             return [{"global_id": name, "url": pictures[0] if pictures else "", **made}]
         return [{"global_id": f"{name}_{place}", "url": url, **made} for place, url in enumerate(pictures, 1)]
 
-    def _found(self, ours: str, usual: Sequence[str], rows: Sequence[Values]) -> str | None:
+    def _found(self, ours: str, usual: Sequence[str], rows: Sequence[InputRow]) -> str | None:
         """The input's field for one of ours; of a picture and of a time the one that holds the most of these."""
         by_name = {_plain(it): it for it in reversed(self.columns)}
         there = [by_name[name] for name in usual if name in by_name and by_name[name] not in self.fields.values()]
@@ -242,7 +242,7 @@ class ColumnMapping:
 _ABSENT: Final = object()
 
 
-def _value(row: Values, field: str) -> Any:
+def _value(row: InputRow, field: str) -> Any:
     """A field of a row; one with dots in its name may lie deeper."""
     if field in row:
         return row[field]
@@ -264,7 +264,7 @@ def _is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value) or value in ([], {})  # noqa: PLR0124
 
 
-def _share(rows: Sequence[Values], field: str, fits: Callable[[Any], bool]) -> float:
+def _share(rows: Sequence[InputRow], field: str, fits: Callable[[Any], bool]) -> float:
     """How many of the values that are there fit."""
     values = [row[field] for row in rows if not _is_nothing(row.get(field))]
     return sum(map(fits, values)) / len(values) if values else 0.0
@@ -301,7 +301,7 @@ def _is_time(value: Any) -> bool:
     return time_or_none(value) is not None if isinstance(value, str | int | float) else hasattr(value, "isoformat")
 
 
-def _id_of(row: Values, field: str | None, pictures: Sequence[str]) -> str:
+def _id_of(row: InputRow, field: str | None, pictures: Sequence[str]) -> str:
     """The id of a row; where it has none, a hash of what it holds."""
     value = _value(row, field) if field is not None else None
     if value is not _ABSENT and not _is_nothing(value):

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from connectors.sources.column_mapping import Values
+from connectors.sources.column_mapping import InputRow
 from connectors.sources.parse import MAX_BYTES
 from connectors.sources.row_shapes import AsItIs, RowShape
 from connectors.sources.source import Place, Position, Reader, Unit
@@ -36,6 +36,11 @@ class MappedPlace(Place):
         self._place = place
         self._look = look
         self._check = check
+
+    @property
+    def shape(self) -> RowShape:
+        """What its rows are."""
+        return self._look() or AsItIs()
 
     def check(self) -> None:
         """Raise `WorldError` where no row can become a post."""
@@ -108,7 +113,7 @@ def mapped(message: Message, shape: RowShape) -> list[Message]:
     return made
 
 
-def row_in(message: Message) -> Values | None:
+def row_in(message: Message) -> InputRow | None:
     """The object in a message; None where there is none, or one that is too large."""
     if len(message.value) > MAX_BYTES:
         return None
@@ -119,7 +124,7 @@ def row_in(message: Message) -> Values | None:
     return row if isinstance(row, dict) else None
 
 
-def refuse_without_pictures(what: str, rows: Sequence[Values], shape: RowShape) -> None:
+def refuse_without_pictures(what: str, rows: Sequence[InputRow], shape: RowShape) -> None:
     """Raise `WorldError` where not one of some rows becomes a post with a picture; names the columns."""
     if not rows or isinstance(shape, AsItIs):
         return

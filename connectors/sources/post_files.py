@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.row_file import FORMATS, LINES, ending_of, is_json, is_lines
-from connectors.sources.column_mapping import ChosenColumn, Values
+from connectors.sources.column_mapping import ChosenColumn, InputRow
 from connectors.sources.file_options import FileOptions
 from connectors.sources.json_lines import LinesPlace, check_form, is_sidecar
 from connectors.sources.mapped_place import MappedPlace, refuse_without_pictures, row_in
@@ -79,10 +79,10 @@ def _holds_posts(path: Path, columns: Sequence[ChosenColumn]) -> bool:
         refuse_without_pictures(str(path), rows, shape)
     except WorldError:
         return False
-    return shape.name != AsItIs.name or any("global_id" in row for row in rows)
+    return not isinstance(shape, AsItIs) or any("global_id" in row for row in rows)
 
 
-def look_at(path: Path, columns: Sequence[ChosenColumn]) -> tuple[list[Values], RowShape]:
+def look_at(path: Path, columns: Sequence[ChosenColumn]) -> tuple[list[InputRow], RowShape]:
     """The first rows of a file, and what they are; raises `WorldError` where it cannot be read."""
     reader = RowsReader(path, SAMPLE, follow=True, resume=None)
     try:

@@ -1,15 +1,14 @@
 """What rows of a file are: posts as they stand, a dump of Reddit's, or a table whose columns have to be found."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from connectors.services import reddit
-from connectors.services.listing import posts_of, why_strange
-from connectors.sources.column_mapping import ChosenColumn, ColumnMapping, Values
+from connectors.services.listing import PostBody, posts_of, why_strange
+from connectors.sources.column_mapping import ChosenColumn, ColumnMapping, InputRow
 
-Body = Mapping[str, Any]
 _STRANGE: Final = (ValueError, TypeError, OverflowError, OSError)
 
 
@@ -25,16 +24,16 @@ class RowShape(ABC):
         return {}
 
     @abstractmethod
-    def posts(self, row: Values) -> Sequence[Body] | str:
+    def posts(self, row: InputRow) -> Sequence[PostBody] | str:
         """The posts of a row, or why it is none."""
 
 
 class AsItIs(RowShape):
     """Posts that have the fields of a post."""
 
-    name = "posts"
+    name = "posts as they stand"
 
-    def posts(self, row: Values) -> Sequence[Body]:
+    def posts(self, row: InputRow) -> Sequence[PostBody]:
         """The row."""
         return [row]
 
@@ -42,7 +41,7 @@ class AsItIs(RowShape):
 class Mapped(RowShape):
     """Rows whose columns mean what their names say."""
 
-    name = "a table"
+    name = "rows by the names of their columns"
 
     def __init__(self, mapping: ColumnMapping) -> None:
         self.mapping = mapping
@@ -52,7 +51,7 @@ class Mapped(RowShape):
         """As they were found."""
         return self.mapping.fields
 
-    def posts(self, row: Values) -> Sequence[Body]:
+    def posts(self, row: InputRow) -> Sequence[PostBody]:
         """One for each picture."""
         return self.mapping.posts(row)
 
@@ -62,7 +61,7 @@ class RedditDump(RowShape):
 
     name = "a dump of Reddit"
 
-    def posts(self, row: Values) -> Sequence[Body] | str:
+    def posts(self, row: InputRow) -> Sequence[PostBody] | str:
         """One for each picture; what is none says so."""
         if not row.get("id") or "title" not in row:
             return "other"  # a comment
@@ -80,7 +79,7 @@ class RedditDump(RowShape):
             return [{"item": dict(row), "wrong": why_strange(error)}]
 
 
-def _known(row: Values) -> dict[str, Any]:
+def _known(row: InputRow) -> dict[str, Any]:
     """The fields that are read of a post; some years of the dumps have null in any."""
     return {name: value for name in reddit.FIELDS if (value := row.get(name)) is not None}
 
@@ -88,7 +87,7 @@ def _known(row: Values) -> dict[str, Any]:
 _REDDIT: Final = frozenset({"subreddit", "permalink", "created_utc", "id"})
 
 
-def shape_of(rows: Sequence[Values], columns: Sequence[ChosenColumn], *, is_table: bool) -> RowShape:
+def shape_of(rows: Sequence[InputRow], columns: Sequence[ChosenColumn], *, is_table: bool) -> RowShape:
     """What the rows are.
 
     Args:

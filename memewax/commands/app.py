@@ -19,6 +19,7 @@ from memewax.commands.ask import ask
 from memewax.commands.demo import demo
 from memewax.commands.doctor import doctor
 from memewax.commands.ingest_command import ingest
+from memewax.commands.inspect_command import inspect
 from memewax.commands.run import run
 from memewax.commands.serve import serve
 from memewax.commands.settings_command import settings
@@ -38,6 +39,7 @@ app.command()(run)
 app.command()(serve)
 app.command()(ask)
 app.command()(ingest)
+app.command()(inspect)
 app.add_typer(bench.app, name="bench", cls=WholeHelp)
 app.add_typer(clusters.app, name="clusters", cls=WholeHelp)
 app.add_typer(corpus.app, name="corpus", cls=WholeHelp)

@@ -17,7 +17,7 @@ SNAPSHOT_SECONDS: Final = 10.0
 _FROM: Final = f"{POSTS_FROM.help}; as often as you like."
 _TO: Final = f"{RECORDS_TO.help}; as often as you like."
 _DEAD: Final = f"{DEAD_LETTERS_TO.help}; by default beside the first sink."
-_COLUMN: Final = "NAME=FIELD: how the file calls a field of a post (url, desc, …) or a new one; usual names are found."
+COLUMN: Final = "NAME=FIELD: how the file calls a field of a post (url, desc, …) or a new one; usual names are found."
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
     ] = SNAPSHOT_SECONDS,
     processes: Annotated[int | None, typer.Option(help="Processes, which share the cores.", min=1)] = None,
     follow: Annotated[bool | None, typer.Option(help="Whether to wait for more at the end of the source.")] = None,
-    columns: Annotated[list[str] | None, typer.Option("--column", help=_COLUMN)] = None,
+    columns: Annotated[list[str] | None, typer.Option("--column", help=COLUMN)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")] = False,
 ) -> None:
     """Read, look at, cluster and join a stream of posts; goes on where it was stopped or killed."""

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from connectors.sources.column_mapping import ColumnMapping, Values, chosen_columns
+from connectors.sources.column_mapping import ColumnMapping, InputRow, chosen_columns
 from core.amounts import count_of
 from core.errors import SettingsError
 
 
-def mapped(*rows: Values, columns: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def mapped(*rows: InputRow, columns: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     mapping = ColumnMapping(rows, chosen_columns(columns))
     return [post for row in rows for post in mapping.posts(row)]
 
@@ -74,7 +74,7 @@ def mapped(*rows: Values, columns: tuple[str, ...] = ()) -> list[dict[str, Any]]
         ),
     ],
 )
-def test_usual_names_are_found(row: Values, post: Values) -> None:
+def test_usual_names_are_found(row: InputRow, post: InputRow) -> None:
     found = mapped(row)[0]
     if post.get("created_time", "") is None:
         assert found.pop("created_time", None) is None

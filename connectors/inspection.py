@@ -1,0 +1,117 @@
+"""How a source would be read: its first messages, looked at as a flow would, and nothing else done."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from connectors.row_file import form_name
+from connectors.sources.mapped_place import MappedPlace
+from connectors.sources.parse import post_or_letter
+from connectors.sources.source import Place, PlacedSource, Reader
+from connectors.sources.unpack import unpacked
+from core.counts import own_counts
+from core.records import DeadLetter, Post
+
+_IDLE_SECONDS: Final = 0.02
+_MOST_PLACES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedPlace:
+    """A file, a folder of pictures, a topic."""
+
+    name: str
+    form: str
+    rows: str
+    """What its rows are."""
+    columns: dict[str, str]
+    """Its fields, by those of a post and of own columns; empty where names do not matter."""
+
+
+@dataclass(slots=True)
+class Inspection:
+    """What the first messages are."""
+
+    places: list[InspectedPlace] = field(default_factory=list)
+    more_places: int = 0
+    read: int = 0
+    """Posts and what is none, of the beginning alone."""
+    is_whole: bool = False
+    """Whether that is all there is."""
+    posts: int = 0
+    first: list[Post] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why messages are no posts: they become dead letters."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """What is left out, by reason."""
+
+
+def inspect_source(source: PlacedSource, *, most: int, shown: int, seconds: float) -> Inspection:
+    """Look at the beginning of a source; raises `WorldError` as reading it does, and where no row can become a post.
+
+    Args:
+        source: What is looked at.
+        most: Messages, at most, of all places together.
+        shown: Posts that are kept.
+        seconds: To wait for messages of a source that has no end.
+    """
+    places = source.places()
+    for place in places:
+        place.check()
+    found = Inspection([_told(it) for it in places[:_MOST_PLACES]], max(0, len(places) - _MOST_PLACES))
+    before = own_counts().skipped
+    readers = [it.open(number, None, ()) for it in places for number in it.numbers(())]
+    try:
+        _read(readers, found, most, shown, time.monotonic() + seconds)
+    finally:
+        for reader in readers:
+            reader.close()
+    now = own_counts().skipped
+    found.skipped = {reason: left for reason in now if (left := now[reason] - before.get(reason, 0))}
+    return found
+
+
+def _read(readers: Sequence[Reader], found: Inspection, most: int, shown: int, until: float) -> None:
+    for turn in count():
+        open_ones = [it for it in readers if not it.ended]
+        found.is_whole = not open_ones
+        if found.is_whole or found.read >= most or time.monotonic() > until:
+            return
+        unit = open_ones[turn % len(open_ones)].read()
+        if unit is None:
+            time.sleep(_IDLE_SECONDS / len(open_ones))
+            continue
+        for message in (part for it in unit.messages for part in unpacked(it)):
+            found.read += 1
+            one = post_or_letter(message)
+            if isinstance(one, DeadLetter):
+                found.reasons[one.reason] = found.reasons.get(one.reason, 0) + 1
+                continue
+            found.posts += 1
+            if len(found.first) < shown:
+                found.first.append(one)
+
+
+def _told(place: Place) -> InspectedPlace:
+    if not isinstance(place, MappedPlace):
+        return InspectedPlace(place.name, "", "", {})
+    shape = place.shape
+    return InspectedPlace(place.name, form_name(Path(place.name)), shape.name, shape.fields)
+
+
+def as_plain(post: Post) -> dict[str, Any]:
+    """What a post says, without what is empty."""
+    fields = {
+        "global_id": post.global_id,
+        "url": post.url,
+        "desc": post.description,
+        "author": post.author,
+        "created_time": post.created_time,
+        "score": post.score,
+        "source": post.source,
+        **post.extra,
+    }
+    return {name: value for name, value in fields.items() if value not in ("", None)}

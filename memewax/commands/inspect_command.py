@@ -1,0 +1,62 @@
+"""`memewax inspect`: how an address would be read, before it is."""
+
+import sys
+from dataclasses import asdict
+from typing import Annotated, Final
+
+import typer
+
+from connectors.endpoints import POSTS_FROM, endpoint
+from connectors.inspection import Inspection, as_plain, inspect_source
+from core.endings import plural
+from core.errors import WorldError
+from core.stranger_text import one_line, safe_json
+from core.telemetry import configure_logging
+from dataflows.all_settings import load_settings
+from memewax.commands.corpus_shown import AsJson
+from memewax.commands.run import COLUMN
+
+_ADDRESS: Final = f"{POSTS_FROM.help}."
+_LONGEST: Final = 200
+
+
+def inspect(
+    address: Annotated[str, typer.Argument(help=_ADDRESS)],
+    columns: Annotated[list[str] | None, typer.Option("--column", help=COLUMN)] = None,
+    rows: Annotated[int, typer.Option(help="Posts to look at, at most.", min=1, max=1_000_000)] = 1000,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Posts to show.", min=0, max=1000)] = 3,
+    seconds: Annotated[float, typer.Option(help="To wait for a source without an end.", min=0.1, max=3600)] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show how an address would be read: its form, its columns, the first posts, and what would be left out and why."""
+    overrides = {"source": address, **({"columns": columns} if columns else {})}
+    settings = load_settings(**overrides)
+    configure_logging(settings.log_level)
+    found = endpoint(address, POSTS_FROM)
+    source = found.source(settings.options_of(found), settings)
+    inspection = inspect_source(source, most=rows, shown=limit, seconds=seconds)
+    if as_json:
+        report = asdict(inspection) | {"first": [as_plain(post) for post in inspection.first]}
+        sys.stdout.write(safe_json({"address": address, **report}) + "\n")
+    else:
+        for line in _lines(inspection):
+            sys.stdout.write(one_line(line) + "\n")
+    if inspection.read and not inspection.posts:
+        raise WorldError(f"nothing of the first {inspection.read:,} of {address} could be used")
+
+
+def _lines(found: Inspection) -> list[str]:
+    told = []
+    for place in found.places:
+        told.append(": ".join(filter(None, (place.name, ", ".join(filter(None, (place.form, place.rows)))))))
+        told += [f"    {name} = {column}" for name, column in place.columns.items()]
+    if found.more_places:
+        told.append(f"and {found.more_places:,} more")
+    all_of_it = "all of it" if found.is_whole else "its beginning"
+    told.append(f"{all_of_it}: {plural(found.posts, 'post')}, {plural(sum(found.reasons.values()), 'dead letter')}")
+    told += [f"  {number:,} x {reason}" for reason, number in sorted(found.reasons.items(), key=lambda it: -it[1])[:5]]
+    told += [f"  {number:,} skipped: {reason}" for reason, number in found.skipped.items()]
+    for post in found.first:
+        told.append("")
+        told += [f"    {name}: {str(value)[:_LONGEST]}" for name, value in as_plain(post).items()]
+    return told

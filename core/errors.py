@@ -13,12 +13,21 @@ A `MemewaxError` that reaches the top of a command is printed as one line; its t
 expected and what to do about it.
 """
 
-from typing import ClassVar
+import errno
+import os
+from typing import ClassVar, Final
+
+NO_ROOM: Final = os.strerror(errno.ENOSPC)
+"""What the system says of a full disk."""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for an error of one line; its kind where it has no text."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of an error's text, for an error of one line; its kind where it has no text.
+
+    Of what libraries say around a full disk only that is left.
+    """
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return NO_ROOM if NO_ROOM in line else line
 
 
 class MemewaxError(Exception):

@@ -25,7 +25,7 @@ from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
 from operators.first_ids import FirstNumbers, first_numbers
 from operators.model_check import check_models, check_noted
-from operators.recovery_check import check_recovery
+from operators.recovery_check import check_recovery, check_room
 from operators.recovery_migration import migrate, named_folder
 from operators.recovery_places import has_snapshots
 
@@ -87,6 +87,7 @@ def started_with(
         keep_locked(writes(settings), sys.argv[1:], os.environ)
         if folder is not None:
             check_recovery(folder, whole=not _has_peers(sys.argv[1:], os.environ))
+            check_room(folder)
             migrate(folder)
         gc.disable()  # importing and loading leave nothing behind that it could find
         loaded = load(settings)

@@ -1,6 +1,7 @@
 """Whether a recovery folder can be gone on from, said in a line: the engine would panic, or trust what it must not."""
 
 import os
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -11,6 +12,8 @@ from core.errors import WorldError
 from operators.recovery_places import parts_of
 
 _TABLES: Final = frozenset({"parts", "exs", "fronts", "commits", "snaps"})
+_LEAST_FREE: Final = 2**20
+"""Bytes."""
 _WAY_OUT: Final = "restore a backup of it (`memewax recovery restore`), or name another recovery folder to begin anew"
 
 
@@ -37,6 +40,16 @@ def check_recovery(folder: Path, *, whole: bool = True, thorough: bool = False) 
     if missing and whole:
         names = ", ".join(f"part-{number}.sqlite3" for number in missing)
         raise WorldError(f"{folder} lacks {names}: {_WAY_OUT}")
+
+
+def check_room(folder: Path) -> None:
+    """Raise `WorldError` where a recovery folder has no room for a snapshot, at which the engine would panic."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise WorldError(f"{folder}: {error.strerror}") from None
+    if free < _LEAST_FREE:
+        raise WorldError(f"{folder} has no room left: make some, and the same command goes on")
 
 
 def _check_owner(path: Path) -> None:

@@ -145,5 +145,9 @@ def _noted(store: Path) -> list[_Begun]:
 
 def _write(file: Path, data: bytes) -> None:
     new = file.with_name(f"{file.name}.new")
-    new.write_bytes(data)
-    new.replace(file)
+    try:
+        new.write_bytes(data)
+        new.replace(file)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise

@@ -110,6 +110,7 @@ class KeyedTable:
             merge.execute(table, on_bad_vectors="null")  # the schema fixed their lengths: only nulls are left
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
+        give_back_memory()  # a write reads whole rows, where the index lacks them
         self._writes += 1
         self._loose_rows += len(unique)
         self._unindexed_rows += len(unique)

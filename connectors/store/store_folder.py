@@ -1,5 +1,6 @@
 """The folder of a store, opened with bounded caches, and read while its writer puts its tables together."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,10 +16,15 @@ _INDEX_CACHE: Final = 32 * 2**20
 _METADATA_CACHE: Final = 32 * 2**20
 """Bytes. LanceDB's own bounds are 6 GB and 1 GB: it keeps what it knows of each version, and a writer makes many."""
 
+_SCANS: Final = {"LANCE_DEFAULT_IO_BUFFER_SIZE": str(16 * 2**20), "LANCE_DEFAULT_FRAGMENT_READAHEAD": "1"}
+"""What is read ahead. By default 2 GB: while tables are put together, all of a table would lie in memory."""
+
 
 def opened(folder: Path) -> Any:
     """The database in a folder, with caches of its own."""
     keep_little()  # before LanceDB starts its threads
+    for name, value in _SCANS.items():
+        os.environ.setdefault(name, value)
     import lancedb  # which takes a second, and many who name a store do not open it
 
     session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)

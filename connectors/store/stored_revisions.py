@@ -26,9 +26,13 @@ def note_revisions(store: Path) -> None:
     hashes = np.fromiter(map(_hash, ids), np.uint64, len(ids))
     order = np.argsort(hashes)
     new = store / f"{FILE}.new"
-    with new.open("wb") as file:
-        np.save(file, np.stack([hashes[order], revisions[order]]))
-    new.replace(store / FILE)
+    try:
+        with new.open("wb") as file:
+            np.save(file, np.stack([hashes[order], revisions[order]]))
+        new.replace(store / FILE)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def revisions_of(stores: Sequence[Path]) -> Callable[[str], int]:

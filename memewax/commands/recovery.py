@@ -16,7 +16,7 @@ from connectors.writing import PATIENCE, RECOVERY_LOCK, recovery_busy
 from core.errors import WorldError
 from core.locks import locked
 from operators.recovered import keys_of, steps_in
-from operators.recovery_check import check_recovery
+from operators.recovery_check import check_recovery, check_room
 from operators.recovery_migration import is_old, migrate
 
 RECOVERY_PARTS: Final = 4
@@ -47,6 +47,7 @@ def prepare_recovery(folder: Path) -> None:
         return
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        check_room(folder)
         with tempfile.TemporaryDirectory(dir=folder) as new:
             init_db_dir(new, RECOVERY_PARTS)  # type: ignore[no-untyped-call]
             # The part that says that it is prepared comes last: one may be killed here too.

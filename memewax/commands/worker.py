@@ -7,7 +7,6 @@ started the process is gone.
 """
 
 import os
-import shutil
 import stat
 import sys
 import threading
@@ -15,7 +14,7 @@ import traceback
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
@@ -24,11 +23,8 @@ from connectors.fetching.deaths import forget_what_is_decoded
 from core import drain
 from core.errors import MemewaxError, WorldError
 from memewax.commands.processes import PEER_GONE
-from operators.recovery_check import check_recovery
+from operators.recovery_check import check_recovery, check_room
 from operators.steps import FAILURES
-
-_LEAST_FREE: Final = 2**20
-"""Bytes; with less the engine cannot take a snapshot."""
 
 
 def main(arguments: list[str]) -> int:
@@ -66,19 +62,14 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def _check_room(recovery: Path) -> None:
-    if shutil.disk_usage(recovery).free < _LEAST_FREE:
-        raise WorldError(f"{recovery} has no room left: make some, and the same command goes on")
-
-
 def _told(error: BaseException, recovery: Path) -> int:
     """One line where we know what happened, a traceback where we do not; the exit code."""
     if (reported := FAILURES.first) is not None:
         return reported.exit_code if isinstance(reported, MemewaxError) else 1
     try:
         check_recovery(recovery, thorough=True)
-        _check_room(recovery)
-    except (WorldError, OSError) as broken:
+        check_room(recovery)
+    except WorldError as broken:
         print(f"memewax: {broken}", file=sys.stderr)
         return WorldError.exit_code
     if type(error).__name__ == "PanicException":  # how Bytewax says that a peer is gone

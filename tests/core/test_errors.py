@@ -12,6 +12,12 @@ from core.errors import first_line
         (ValueError("\n\n one\r\ntwo"), "one"),
         (ValueError(""), "ValueError"),
         (OSError(), "OSError"),
+        (
+            RuntimeError(
+                "lance error: LanceError(IO): cannot copy: No space left on device (os error 28), commit.rs:16"
+            ),
+            "No space left on device",
+        ),
     ],
 )
 def test_an_error_has_a_first_line(error: Exception, line: str) -> None:

@@ -1,10 +1,12 @@
 """A recovery folder that cannot be gone on from is one line."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,6 +76,15 @@ def test_another_users_folder_is_refused(folder: Path) -> None:
 def test_a_host_of_several_may_have_some_parts(folder: Path) -> None:
     (folder / "part-3.sqlite3").unlink()
     check_recovery(folder, whole=False)
+
+
+def test_a_disk_without_room_is_one_line_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(WorldError, match="recovery has no room left: make some"):
+        prepare_recovery(tmp_path / "recovery")
+    assert list((tmp_path / "recovery").iterdir()) == []
 
 
 def test_a_backup_comes_back_whole_and_writes_nothing_over(folder: Path, tmp_path: Path) -> None:

@@ -82,6 +82,11 @@ class Endpoint(ABC, Generic[S]):
         """The path that what belongs to it is named after; None where it is elsewhere."""
         return self.path
 
+    @property
+    def picture_hosts(self) -> tuple[str, ...]:
+        """Hosts that whoever wrote the address says pictures come from, wherever these are."""
+        return ()
+
     def lock_file(self, writer: str) -> Path | None:  # noqa: ARG002
         """What a flow holds locked while it writes there, so that no second one does; None: that cannot be prevented.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from connectors.bluesky.bluesky_endpoint import Bluesky, BlueskySettings
 from connectors.endpoint import Endpoint
 from connectors.folder import Folder
 from connectors.kafka.kafka_endpoint import KafkaEndpoint, KafkaSettings
@@ -22,11 +23,11 @@ from core.errors import SettingsError, WorldError
 
 Kind = type[Endpoint[Any]]
 
-KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, Reddit, Imgur, Tumblr, Folder, LinesFile, RowsFile)
+KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, Bluesky, Reddit, Imgur, Tumblr, Folder, LinesFile, RowsFile)
 """The first that knows an address has it."""
 
 
-class EndpointSettings(TumblrSettings, ImgurSettings, RedditSettings, FileSettings, KafkaSettings):
+class EndpointSettings(BlueskySettings, TumblrSettings, ImgurSettings, RedditSettings, FileSettings, KafkaSettings):
     """The settings of all kinds."""
 
 

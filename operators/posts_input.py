@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from bytewax.dataflow import Dataflow, Stream, operator
 
-from connectors.chosen_endpoints import folders_of, source_of
+from connectors.chosen_endpoints import folders_of, source_of, sources_of
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.deaths import Deaths
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
@@ -94,5 +94,6 @@ def fetcher(settings: InputSettings, deaths: Deaths | None = None) -> Fetcher:
         pixels=settings.fetch_max_pixels,
         side=settings.fetch_max_side,
     )
-    allowed = Allowed.of(settings.fetch_allow)
+    named = [host for it in sources_of(settings) for host in it.picture_hosts]
+    allowed = Allowed.of((*settings.fetch_allow, *named))
     return Fetcher(limits, settings.fetch_folder, allowed, folders_of(settings.source), deaths)

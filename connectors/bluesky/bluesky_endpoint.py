@@ -1,0 +1,150 @@
+"""Bluesky's live stream, as an address: `bluesky:` and, behind a question mark, what is wanted of it."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from connectors.bluesky.bluesky_frames import Filters
+from connectors.endpoint import Endpoint, SourceOptions
+from connectors.services.clock import WallClock
+from connectors.services.poll_settings import PollSettings
+from connectors.services.polled import PollReader
+from connectors.sources.source import Place, PlacedSource, Position, Reader
+from core.errors import SettingsError
+from core.settings import one_or_list
+
+if TYPE_CHECKING:
+    from connectors.bluesky.jetstream import Stream
+
+_FILTERS: Final = ("lang", "tag", "did", "without_label")
+_KNOWN: Final = (*_FILTERS, "url", "cdn")
+_MOST_DIDS: Final = 10_000
+
+
+class BlueskySettings(PollSettings):
+    """Where Bluesky's stream and its pictures are."""
+
+    bluesky_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        tuple(f"wss://jetstream{n}.us-{side}.bsky.network/subscribe" for side in ("east", "west") for n in (1, 2)),
+        min_length=1,
+        description="Servers of Bluesky's Jetstream, several as a JSON list: where one fails the next is asked.",
+    )
+
+    bluesky_cdn: str = Field(
+        "https://cdn.bsky.app", pattern="^https?://.", description="Where the pictures of Bluesky are."
+    )
+
+    _listed_bluesky_urls = field_validator("bluesky_urls", mode="before")(one_or_list)
+
+
+class Bluesky(Endpoint[BlueskySettings]):
+    """New posts of everybody on Bluesky, or of some."""
+
+    reads = "bluesky:"
+    is_followed: ClassVar[bool] = True
+    lag_unit: ClassVar[str] = "posts"
+
+    def __init__(self, address: str, options: Sequence[tuple[str, str]]) -> None:
+        super().__init__(address)
+        self._options = options
+
+    @classmethod
+    def of(cls, address: str) -> Self | None:
+        """The stream; raises `SettingsError` where something unknown is wanted of it."""
+        name, colon, rest = address.partition(":")
+        if name != "bluesky" or not colon:
+            return None
+        before, _, query = rest.partition("?")
+        if before.strip("/"):
+            raise SettingsError(
+                f"{address!r}: what is wanted stands behind a question mark, as bluesky:?lang=en&tag=memes"
+            )
+        options = parse_qsl(query, keep_blank_values=True)
+        for option, value in options:
+            if option not in _KNOWN or not value:
+                raise SettingsError(f"{address!r}: {option}={value} is none of {', '.join(_KNOWN)} with a value")
+            if option == "did" and not value.startswith("did:"):
+                raise SettingsError(f"{address!r}: an account is named by its did, as did:plc:…, not by {value!r}")
+            if option == "url" and urlsplit(value).scheme not in {"ws", "wss"}:
+                raise SettingsError(f"{address!r}: a server is ws://… or wss://…, not {value!r}")
+            if option == "cdn" and urlsplit(value).scheme not in {"http", "https"}:
+                raise SettingsError(f"{address!r}: pictures are at http://… or https://…, not at {value!r}")
+        if len([option for option, _ in options if option == "did"]) > _MOST_DIDS:
+            raise SettingsError(f"bluesky: takes {_MOST_DIDS:,} accounts at most")
+        return cls(address, options)
+
+    @property
+    def picture_hosts(self) -> tuple[str, ...]:
+        """Hosts that the address itself says pictures come from."""
+        return tuple(host for cdn in self._all("cdn") if (host := urlsplit(cdn).hostname))
+
+    def source(self, options: SourceOptions, settings: BlueskySettings) -> PlacedSource:
+        """Posts that come, and those that came since the last run."""
+        from connectors.bluesky.jetstream import Stream
+
+        filters = Filters(
+            langs=frozenset(it.lower() for it in self._all("lang")),
+            tags=frozenset(it.lower().removeprefix("#") for it in self._all("tag")),
+            dids=frozenset(self._all("did")),
+            without_labels=frozenset(self._all("without_label")),
+        )
+        stream = Stream(
+            urls=tuple(self._all("url")) or settings.bluesky_urls,
+            cdn=(self._all("cdn") or [settings.bluesky_cdn])[-1].rstrip("/"),
+            filters=filters,
+            batch=options.batch,
+            follow=options.follow,
+            attempts=0 if options.follow else settings.poll_attempts,
+            backoff=settings.poll_backoff_seconds,
+            timeout=settings.poll_timeout_seconds,
+        )
+        wanted = urlencode(sorted((name, value) for name, value in self._options if name in _FILTERS))
+        return _OnePlace(StreamPlace(f"bluesky:{wanted}", stream))
+
+    def _all(self, name: str) -> list[str]:
+        return [value for option, value in self._options if option == name]
+
+
+class StreamPlace(Place):
+    """The stream, with what is wanted of it; whatever server it is read from."""
+
+    def __init__(self, name: str, stream: "Stream") -> None:
+        self.name = name
+        self._stream = stream
+
+    def knows(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
+        """Always so: there is no other."""
+        return True
+
+    def was(self, name: str, positions: Sequence[Position]) -> bool:  # noqa: ARG002
+        """Never so."""
+        return False
+
+    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
+        """One part."""
+        return range(1)
+
+    def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:  # noqa: ARG002
+        """Read it in a thread, from where it was left."""
+        from connectors.bluesky.jetstream import Jetstream
+
+        stop = threading.Event()
+        return PollReader(Jetstream(self._stream, WallClock(stop), resume).units(), stop, lambda: None)
+
+
+class _OnePlace(PlacedSource):
+    def __init__(self, place: StreamPlace) -> None:
+        self._place = place
+
+    def parts(self) -> list[str]:
+        return [f"{self._place.name}#0"]
+
+    def places(self) -> list[StreamPlace]:
+        return [self._place]
+
+    def open(self, part: str, resume: Position | None) -> Reader:  # noqa: ARG002
+        return self._place.open(0, resume, ())

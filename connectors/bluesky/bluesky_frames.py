@@ -1,0 +1,218 @@
+"""What a frame of Jetstream says: posts with pictures, deletes, accounts that come and go, and all the rest.
+
+A frame is JSON: `{"did", "time_us", "kind": "commit|identity|account", "commit": {…}}`. `time_us` is when the server
+saw it; what an author says of the time is carried along and not trusted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+import orjson
+
+from connectors.services.listing import PostBody
+
+COLLECTION: Final = "app.bsky.feed.post"
+_EMBEDS: Final = "app.bsky.embed."
+_SENSITIVE: Final = frozenset({"porn", "sexual", "nudity", "graphic-media", "gore", "nsfl"})
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+FrameReason = Literal[
+    "text", "video", "link", "filtered", "deleted", "edited to no picture", "account gone", "account back", "garbage"
+]
+"""Why a frame gives no post."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which posts are wanted; empty: any."""
+
+    langs: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    """In small letters, without #."""
+    dids: frozenset[str] = frozenset()
+    without_labels: frozenset[str] = frozenset()
+
+    def want(self, record: Mapping[str, Any]) -> bool:
+        """Whether a post is wanted."""
+        if self.langs and self.langs.isdisjoint(_primary(_texts(record.get("langs")))):
+            return False
+        if self.tags and self.tags.isdisjoint(tag.lower() for tag in tags_of(record)):
+            return False
+        return self.without_labels.isdisjoint(labels_of(record))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame that was understood."""
+
+    time_us: int
+    key: str
+    """The same whatever server it comes from, and however often; empty: nobody has to know it again."""
+    posts: Sequence[PostBody] = ()
+    reason: FrameReason | None = None
+    """Why there are no posts; None as well of what nobody waits for."""
+    deleted: str = ""
+    """The key of the post that is deleted."""
+    post: str = ""
+    """The key of the post that this is of."""
+
+
+class BadFrameError(ValueError):
+    """What came is no frame of Jetstream, or half of one."""
+
+
+def read_frame(data: str | bytes, filters: Filters, cdn: str) -> Frame:
+    """The frame in a message; raises `BadFrameError` where it is none.
+
+    Args:
+        data: The message.
+        filters: Which posts are wanted.
+        cdn: Where pictures are, without a slash at the end.
+    """
+    try:
+        frame = orjson.loads(data)
+        time_us, did, kind = int(frame["time_us"]), str(frame["did"]), frame["kind"]
+        _EPOCH + timedelta(microseconds=time_us)
+        if kind == "commit":
+            return _commit(did, time_us, frame["commit"], filters, cdn)
+        if kind == "account":
+            return _account(did, time_us, frame["account"], filters)
+        return Frame(time_us, "")
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadFrameError(f"{type(error).__name__}: {error}") from None
+
+
+def tags_of(record: Mapping[str, Any]) -> list[str]:
+    """The tags of a post: those beside its text, and those in it."""
+    found = _texts(record.get("tags"))
+    for facet in _dicts(record.get("facets")):
+        found += [it["tag"] for it in _dicts(facet.get("features")) if isinstance(it.get("tag"), str)]
+    return list(dict.fromkeys(tag.removeprefix("#") for tag in found))
+
+
+def labels_of(record: Mapping[str, Any]) -> list[str]:
+    """The labels that its author gave to a post."""
+    labels = record.get("labels")
+    values = _dicts(labels.get("values")) if isinstance(labels, dict) else []
+    return [it["val"] for it in values if isinstance(it.get("val"), str)]
+
+
+def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters, cdn: str) -> Frame:
+    operation, rkey = commit["operation"], commit["rkey"]
+    if commit["collection"] != COLLECTION or (filters.dids and did not in filters.dids):
+        return Frame(time_us, "")
+    post = f"{did}/{rkey}"
+    key = f"{post}/{operation}/{commit.get('cid') or commit.get('rev')}"
+    if operation == "delete":
+        return Frame(time_us, key, reason="deleted", deleted=post, post=post)
+    record = commit["record"]
+    if not filters.want(record):
+        return Frame(time_us, "", reason="filtered")
+    embed = record.get("embed")
+    pictures = _pictures(embed)
+    if not pictures:
+        is_edit = operation == "update"
+        reason: FrameReason = "edited to no picture" if is_edit else _without_pictures(embed)
+        return Frame(time_us, key if is_edit else "", reason=reason, post=post)
+    common = _common(did, rkey, time_us, record)
+    if operation == "update":
+        common["edited"] = common["created_time"]
+    alone = len(pictures) == 1
+    posts = [
+        {
+            "global_id": f"{post}-bluesky" if alone else f"{post}_{number}-bluesky",
+            "url": f"{cdn}/img/feed_fullsize/plain/{did}/{cid}@jpeg",
+            "desc": "\n".join(filter(None, (str(record.get("text") or ""), alt))),
+            **common,
+            "cid": cid,
+            **({"alt": alt} if alt else {}),
+        }
+        for number, (cid, alt) in enumerate(pictures, 1)
+        if cid
+    ]
+    return Frame(time_us, key, posts, post=post)
+
+
+def _common(did: str, rkey: str, time_us: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    seen = (_EPOCH + timedelta(microseconds=time_us)).isoformat()
+    labels = labels_of(record)
+    reply = record.get("reply")
+    parent = reply.get("parent") if isinstance(reply, dict) else None
+    found = {
+        "author": did,
+        "created_time": seen,
+        "ingestion_time": seen,
+        "source": "bluesky",
+        "post_id": f"{did}/{rkey}-bluesky",
+        "permalink": f"https://bsky.app/profile/{did}/post/{rkey}",
+        "nsfw": not _SENSITIVE.isdisjoint(labels),
+        "said_time": record.get("createdAt"),
+        "langs": _texts(record.get("langs")),
+        "tags": tags_of(record),
+        "labels": labels,
+        "reply_to": parent.get("uri") if isinstance(parent, dict) else None,
+        "quoted": _quoted(record.get("embed")),
+    }
+    return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def _account(did: str, time_us: int, account: Mapping[str, Any], filters: Filters) -> Frame:
+    if filters.dids and did not in filters.dids:
+        return Frame(time_us, "")
+    status = account.get("status")
+    key = f"{did}/account/{status or 'active'}/{account.get('time')}"
+    if account.get("active") is False:
+        return Frame(time_us, key, reason="account gone")
+    return Frame(time_us, key, reason="account back" if status else None)
+
+
+def _pictures(embed: Any) -> list[tuple[str, str]]:
+    """CID and alt text of each picture; a picture without one keeps its number."""
+    if not isinstance(embed, dict):
+        return []
+    kind = str(embed.get("$type", "")).removeprefix(_EMBEDS)
+    if kind == "recordWithMedia":
+        return _pictures(embed.get("media"))
+    if kind not in {"images", "gallery"}:
+        return []
+    items = _dicts(embed.get("images") or embed.get("items"))
+    return [(_cid(it.get("image")), str(it.get("alt") or "")) for it in items if "video" not in it]
+
+
+def _cid(blob: Any) -> str:
+    """The hash of the uploaded bytes; blobs of the network's first months say it otherwise."""
+    if not isinstance(blob, dict):
+        return ""
+    ref = blob.get("ref")
+    cid = ref.get("$link") if isinstance(ref, dict) else blob.get("cid")
+    return cid if isinstance(cid, str) and cid.isalnum() else ""
+
+
+def _without_pictures(embed: Any) -> FrameReason:
+    kind = str(embed.get("$type", "")) if isinstance(embed, dict) else ""
+    media = embed.get("media") if isinstance(embed, dict) else None
+    if kind.endswith("recordWithMedia") and isinstance(media, dict):
+        kind = str(media.get("$type", ""))
+    return "video" if kind.endswith(".video") else "link" if kind.endswith(".external") else "text"
+
+
+def _quoted(embed: Any) -> str | None:
+    """The address of the post that is quoted."""
+    record = embed.get("record") if isinstance(embed, dict) else None
+    record = record.get("record", record) if isinstance(record, dict) else None
+    return record.get("uri") if isinstance(record, dict) else None
+
+
+def _primary(langs: Sequence[str]) -> set[str]:
+    """Languages, each with and without its region."""
+    return {name for lang in langs for name in (lang.lower(), lang.lower().partition("-")[0])}
+
+
+def _texts(value: Any) -> list[str]:
+    return [it for it in value if isinstance(it, str)] if isinstance(value, list) else []
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [it for it in value if isinstance(it, dict)] if isinstance(value, list) else []

@@ -1,0 +1,230 @@
+"""Reading Jetstream through whatever happens to it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+
+from connectors.bluesky.bluesky_frames import Filters
+from connectors.bluesky.jetstream import Jetstream, Stream
+from connectors.endpoints import POSTS_FROM, endpoint
+from connectors.services.clock import StoppedError
+from connectors.sources.source import Position, Unit
+from core.errors import SettingsError, WorldError
+from core.telemetry import SKIPPED, STREAM_GAP_SECONDS, STREAM_GAPS
+from dataflows.all_settings import Settings
+from tests.jetstream import START, FakeJetstream, Json, commit, jetstream
+
+
+@dataclass
+class Clock:
+    """The time of the frames; waits are short."""
+
+    stop: threading.Event
+    waits: list[float]
+    started: float
+
+    def now(self) -> float:
+        return START / 1e6 + 10_000 + time.monotonic() - self.started
+
+    def sleep(self, seconds: float) -> None:
+        if seconds:
+            self.waits.append(seconds)
+        if self.stop.wait(min(seconds, 0.001)):
+            raise StoppedError
+
+
+@pytest.fixture
+def server() -> Iterator[FakeJetstream]:
+    with jetstream() as fake:
+        yield fake
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(threading.Event(), [], time.monotonic())
+
+
+def stream(server: FakeJetstream, **changed: Any) -> Stream:
+    usual = {
+        "urls": (server.url,), "cdn": "https://cdn", "filters": Filters(), "batch": 5, "follow": True, "attempts": 0,
+        "backoff": 0.5, "timeout": 2.0,
+    }  # fmt: skip
+    return Stream(**usual | changed)
+
+
+def read(source: Jetstream, count: int) -> list[Unit]:
+    """Units until so many posts have come."""
+    units: list[Unit] = []
+    for unit in source.units():
+        units.append(unit)
+        if sum(len(it.messages) for it in units) >= count:
+            return units
+    return units
+
+
+def ids(units: Sequence[Unit]) -> list[int]:
+    found = [orjson.loads(message.value)["global_id"] for unit in units for message in unit.messages]
+    return [int(it.partition("/p")[2].partition("-")[0]) for it in found]
+
+
+def started(at: float) -> Position:
+    """Where a run was left that has read up to a time."""
+    return {"version": 1, "time_us": START + int(at * 1e6), "seen": b""}
+
+
+def test_it_begins_with_what_comes_now_and_asks_for_posts_only(server: FakeJetstream, clock: Clock) -> None:
+    server.frames = [commit(n) for n in range(12)]
+    units = read(Jetstream(stream(server, filters=Filters(dids=frozenset({"did:plc:a"}))), clock), 12)
+    assert ids(units) == list(range(12))
+    assert server.asked == [{"wantedCollections": ["app.bsky.feed.post"], "wantedDids": ["did:plc:a"]}]
+    assert units[-1].resume["time_us"] == START + 11_000_000
+
+
+FAULTS: dict[str, Callable[[Sequence[Json]], Sequence[Json | str | bytes]]] = {
+    "drops": lambda kept: kept[:7],
+    "duplicates": lambda kept: [it for frame in kept[:30] for it in (frame, frame)],
+    "reorders": lambda kept: [*reversed(kept[:20])],
+    "sends garbage": lambda kept: ["{", b"\xff\x00", "null", *kept[:9], '{"did":"a","time_us":1', "x" * 100_000],
+    "gives nothing": lambda _: [],
+}
+
+
+@pytest.mark.parametrize(
+    "faults", [[name] * 3 for name in FAULTS] + [list(FAULTS), list(reversed(FAULTS))], ids="-".join
+)
+def test_nothing_is_lost_or_doubled_whatever_a_server_does(
+    faults: list[str], server: FakeJetstream, clock: Clock
+) -> None:
+    server.frames = [commit(n) for n in range(100)]
+    server.plays = [FAULTS[name] for name in faults]
+    units = read(Jetstream(stream(server), clock, started(0)), 100)
+    assert sorted(ids(units)) == list(range(100))
+    assert len(server.asked) == len(faults) + 1
+    assert len(clock.waits) == len(faults)
+
+
+def test_after_any_unit_exactly_the_rest_comes(server: FakeJetstream, clock: Clock) -> None:
+    server.frames = [commit(n, seconds=n / 2) for n in range(30)]
+    whole = read(Jetstream(stream(server), clock), 30)
+    for place, unit in enumerate(whole[:-1]):
+        rest = read(
+            Jetstream(stream(server), clock, unit.resume), 30 - sum(len(it.messages) for it in whole[: place + 1])
+        )
+        assert ids(rest) == ids(whole[place + 1 :])
+    assert {query["cursor"][0] for query in server.asked[1:]} == {
+        str(unit.resume["time_us"] - 60_000_000) for unit in whole[:-1]
+    }
+
+
+def test_another_server_with_another_clock_gives_nothing_twice(server: FakeJetstream, clock: Clock) -> None:
+    with jetstream() as other:
+        server.frames = [commit(n) for n in range(50)]
+        server.plays = [lambda kept: kept[:40]] * 3
+        other.frames = [commit(n, seconds=n - 20) for n in range(70)]
+        units = read(Jetstream(stream(server, urls=(server.url, other.url)), clock, started(0)), 70)
+        assert ids(units) == list(range(70))
+        assert len(server.asked) == len(other.asked) == 1
+
+
+def test_a_cursor_that_the_server_moved_up_is_a_gap_that_is_told(
+    server: FakeJetstream, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gaps, seconds = STREAM_GAPS.labels("bluesky"), STREAM_GAP_SECONDS.labels("bluesky")
+    before = gaps._value.get(), seconds._value.get()
+    server.frames = [commit(n) for n in range(5000, 5005)]
+    units = read(Jetstream(stream(server), clock, started(1000)), 5)
+    assert ids(units) == list(range(5000, 5005))
+    assert (gaps._value.get() - before[0], seconds._value.get() - before[1]) == (1, 4000)
+    assert "a gap" in capsys.readouterr().out
+    read(Jetstream(stream(server), clock, units[-1].resume | {"seen": b""}), 1)
+    assert gaps._value.get() - before[0] == 1
+
+
+def test_a_post_whose_delete_came_first_is_not_handed_on(server: FakeJetstream, clock: Clock) -> None:
+    deleted = SKIPPED.labels("bluesky", "deleted")
+    before = deleted._value.get()
+    server.frames = [
+        commit(1),
+        commit(2, "delete", seconds=2),
+        commit(2, seconds=3),
+        commit(4),
+        commit(2, "delete", seconds=5),
+    ]
+    assert ids(read(Jetstream(stream(server), clock), 2)) == [1, 4]
+    assert deleted._value.get() - before == 1
+
+
+def test_what_is_known_is_forgotten_in_time(server: FakeJetstream, clock: Clock) -> None:
+    server.frames = [commit(n, seconds=n / 10) for n in range(4000)]
+    units = read(Jetstream(stream(server, batch=100), clock), 4000)
+    assert len(units[-1].resume["seen"]) == 16 * 1201
+    assert len(ids(units)) == 4000
+
+
+def test_a_burst_and_a_slow_reader_lose_nothing(server: FakeJetstream, clock: Clock) -> None:
+    server.frames = [commit(n, seconds=n / 400) for n in range(5000)]
+    found = []
+    for unit in Jetstream(stream(server, batch=50), clock).units():
+        found += ids([unit])
+        if len(found) % 1000 == 0:
+            time.sleep(0.05)
+        if len(found) >= 5000:
+            break
+    assert found == list(range(5000))
+
+
+def test_where_nobody_answers_it_waits_longer_and_longer_or_ends(server: FakeJetstream, clock: Clock) -> None:
+    refused = stream(server, urls=("ws://127.0.0.1:1/subscribe",), attempts=5)
+    with pytest.raises(WorldError, match=r"no server answers, the last was 127\.0\.0\.1:1"):
+        read(Jetstream(refused, clock), 1)
+    assert [round(wait / 2**n, 1) for n, wait in enumerate(clock.waits)] == pytest.approx([0.6] * 4, abs=0.2)
+
+
+def test_without_following_it_ends_when_it_has_come_to_now(server: FakeJetstream, clock: Clock) -> None:
+    server.frames = [commit(n, seconds=n * 2000) for n in range(9)]
+    assert ids(read(Jetstream(stream(server, follow=False), clock, started(0)), 99)) == list(range(7))
+
+
+def test_it_ends_where_it_is_told_to(server: FakeJetstream, clock: Clock) -> None:
+    units = Jetstream(stream(server), clock).units()
+    clock.stop.set()
+    with pytest.raises(StoppedError):
+        next(units)
+
+
+def test_the_source_of_an_address_reads_it(server: FakeJetstream) -> None:
+    server.frames = [commit(n, langs=["de" if n % 2 else "en"]) for n in range(10)]
+    settings = Settings(source=(f"bluesky:?lang=de&url={server.url}&cdn=http://127.0.0.1:9/",))
+    found = endpoint(settings.source[0], POSTS_FROM)
+    assert found.picture_hosts == ("127.0.0.1",)
+    source = found.source(settings.options_of(found), settings)
+    assert source.parts() == ["bluesky:lang=de#0"]
+    reader = source.open(source.parts()[0], None)
+    units: list[Unit] = []
+    until = time.monotonic() + 10
+    while len(ids(units)) < 5 and time.monotonic() < until:
+        units += [unit] if (unit := reader.read()) else []
+    assert ids(units) == [1, 3, 5, 7, 9]
+    assert not reader.ended
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("bluesky:memes", "behind a question mark"),
+        ("bluesky:?langs=en", "is none of lang, tag"),
+        ("bluesky:?lang=", "is none of"),
+        ("bluesky:?did=bob.bsky.social", "named by its did"),
+        ("bluesky:?url=http://h/x", "ws://"),
+        ("bluesky:?cdn=h", "http://"),
+    ],
+)
+def test_what_is_no_address_of_it_is_told(address: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        endpoint(address, POSTS_FROM)

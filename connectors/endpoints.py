@@ -15,6 +15,7 @@ from connectors.folder import Folder
 from connectors.kafka.kafka_endpoint import KafkaEndpoint, KafkaSettings
 from connectors.lines_file import LinesFile, RowsFile
 from connectors.local import FileSettings, LocalPlace, has_scheme, path_of
+from connectors.services.feed import Feed, FeedSettings
 from connectors.services.imgur import Imgur, ImgurSettings
 from connectors.services.reddit import Reddit, RedditSettings
 from connectors.services.service import Service
@@ -23,11 +24,13 @@ from core.errors import SettingsError, WorldError
 
 Kind = type[Endpoint[Any]]
 
-KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, Bluesky, Reddit, Imgur, Tumblr, Folder, LinesFile, RowsFile)
+KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, Bluesky, Reddit, Imgur, Tumblr, Feed, Folder, LinesFile, RowsFile)
 """The first that knows an address has it."""
 
 
-class EndpointSettings(BlueskySettings, TumblrSettings, ImgurSettings, RedditSettings, FileSettings, KafkaSettings):
+class EndpointSettings(
+    FeedSettings, BlueskySettings, TumblrSettings, ImgurSettings, RedditSettings, FileSettings, KafkaSettings
+):
     """The settings of all kinds."""
 
 

@@ -14,7 +14,7 @@ from core.columns import Table
 class Folder(LocalPlace[FileSettings]):
     """A folder: one that is there, one whose address ends with a slash, or a new one whose name has no ending."""
 
-    reads = "a folder of .jsonl files or of pictures"
+    reads = "a folder of files of posts or of pictures"
     takes_rows = "a folder (the store)"
 
     @property

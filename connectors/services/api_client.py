@@ -21,6 +21,7 @@ _LONGEST_WAIT: Final = 120.0
 """Between two requests of the same, but for the random part."""
 _TOLD_SECONDS: Final = 5.0
 """Shorter waits are not worth a line in the log."""
+_MARKS: Final = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 
 
@@ -77,7 +78,8 @@ class ApiClient:
         self._web = web
         self._clock = clock
         self._manners = manners
-        self._tags: dict[str, str] = {}
+        self._marks: dict[str, dict[str, str]] = {}
+        """By path, what is sent to be told that nothing has changed."""
 
     def get(
         self,
@@ -94,7 +96,7 @@ class ApiClient:
             path: Below the base, or a whole URL where there is none; it appears in errors.
             params: The query.
             read: Raises `TroubleError` where that is not what was asked for.
-            watch: ApiAnswer with None where nothing has changed since the last such question (ETag).
+            watch: Answer with None where nothing has changed since the last such question (ETag, Last-Modified).
             decode: Raises `TroubleError` where the answer is of another form.
 
         Raises:
@@ -136,16 +138,16 @@ class ApiClient:
             self._count("failed")
             raise
         self._count("ok")
-        if watch and "etag" in answer.headers:
-            self._tags[path] = answer.headers["etag"]
+        if watch:
+            known = {name: answer.headers.get(said) for said, name in _MARKS.items()}
+            self._marks[path] = {name: value for name, value in known.items() if value}
         return found
 
     def _ask(self, path: str, params: Mapping[str, str | int], watch: bool) -> ApiAnswer:
         with self._gate.lock:
             self._wait_at_gate()
-            tag = self._tags.get(path) if watch else None
             try:
-                headers = {**self._authority.headers(self._web), **({"if-none-match": tag} if tag else {})}
+                headers = {**self._authority.headers(self._web), **(self._marks.get(path, {}) if watch else {})}
                 query = {**params, **self._authority.params()}
                 url = f"{self._base}/{path}" if self._base else path
                 answer = self._web.ask("GET", url, headers=headers, params=query)

@@ -26,10 +26,10 @@ class ApiAnswer:
 class ApiWeb:
     """A client of one server, which the settings name."""
 
-    def __init__(self, seconds: float, user_agent: str) -> None:
+    def __init__(self, seconds: float, user_agent: str, redirects: int = 0) -> None:
         self._seconds = seconds
         headers = {"user-agent": user_agent, "accept-encoding": "gzip"}
-        self._http = HttpClient(headers, httpx.Timeout(seconds), max_bytes=_MAX_BYTES)
+        self._http = HttpClient(headers, httpx.Timeout(seconds), max_bytes=_MAX_BYTES, redirects=redirects)
 
     def ask(self, method: str, url: str, **options: Any) -> ApiAnswer:
         """Send a request; raises `TroubleError` where there is no whole answer in time.

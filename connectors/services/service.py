@@ -34,9 +34,13 @@ class Service(Endpoint[S]):
     """Of the service: an address begins with it and a colon."""
     names_help: ClassVar[str]
     """What its listings are called, for help."""
+    naming: ClassVar[str] = "NAME"
+    """How the name of a listing stands in an address, for help."""
+    redirects: ClassVar[int] = 0
+    """That are followed, at most: those of an API mean that there is no such listing."""
 
     def __init_subclass__(cls) -> None:
-        cls.reads = f"{cls.name}:NAME"
+        cls.reads = f"{cls.name}:{cls.naming}"
 
     def __init__(self, address: str, names: tuple[str, ...]) -> None:
         super().__init__(address)
@@ -50,7 +54,7 @@ class Service(Endpoint[S]):
             return None
         names = cls.names_in(rest)
         if not names:
-            raise SettingsError(f"{address!r} is not {cls.name}:NAME or {cls.name}:NAME+NAME")
+            raise SettingsError(f"{address!r} is not {cls.name}:{cls.naming} or {cls.name}:{cls.naming}+{cls.naming}")
         return cls(address, names)
 
     @classmethod
@@ -66,7 +70,7 @@ class Service(Endpoint[S]):
             most_pages=settings.poll_most_pages,
             seen=settings.poll_seen,
             follow=options.follow,
-            interval=settings.poll_interval_seconds,
+            interval=self.interval(settings),
         )
         manners = Manners(
             seconds=settings.poll_timeout_seconds,
@@ -75,6 +79,10 @@ class Service(Endpoint[S]):
             patience=settings.poll_patience_seconds,
         )
         return Polled(self.name, self.names, polling, manners, self.opening(settings))
+
+    def interval(self, settings: S) -> float:
+        """Seconds between two rounds of one listing."""
+        return settings.poll_interval_seconds
 
     @abstractmethod
     def opening(self, settings: S) -> Opening:
@@ -88,7 +96,7 @@ class Service(Endpoint[S]):
         agent = user_agent or f"python:memewax:v{__version__}"
 
         def opening(name: str, clock: Clock, manners: Manners) -> tuple[Listing, Callable[[], None]]:
-            web = ApiWeb(manners.seconds, agent)
+            web = ApiWeb(manners.seconds, agent, self.redirects)
             client = ApiClient(self.name, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
             return make(client, name), web.close
 

@@ -174,8 +174,8 @@ def test_what_a_kind_cannot_do_is_an_error_of_settings() -> None:
 def test_help_names_all_that_is_registered() -> None:
     texts = (run._FROM, run._TO, run._DEAD, ingest_command._TO, ingest_command._NAMES, serve.QUERIES_FROM.help)
     assert all("kafka://HOST:PORT/TOPIC" in text for text in texts if text is not ingest_command._NAMES)
-    for name in SERVICES:
-        assert f"{name}:NAME" in run._FROM
+    for name, kind in SERVICES.items():
+        assert f"{name}:{kind.naming}" in run._FROM
         assert f"{name}: " in ingest_command._NAMES
         assert name in [it.value for it in ingest_command.ServiceName]
 

@@ -1,0 +1,222 @@
+"""Feeds: RSS, Atom and JSON Feed, newest first, as one page each. Nobody needs a key for them."""
+
+import calendar
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, ClassVar, Final
+from urllib.parse import urljoin, urlsplit
+
+import orjson
+from pydantic import Field
+
+from connectors.services.api_client import ApiClient
+from connectors.services.api_web import ApiAnswer, ApiWeb, TroubleError
+from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
+from connectors.services.markup import read_html
+from connectors.services.poll_settings import PollSettings
+from connectors.services.polled import Opening
+from connectors.services.service import Service
+from core.errors import SettingsError, WorldError
+from core.times import time_or_none
+
+_BETWEEN: Final = re.compile(r"\+(?=https?://)")
+_PICTURE: Final = re.compile(r"\.(jpe?g|png|gif|webp|avif|bmp|tiff?)$", re.IGNORECASE)
+_LONGEST_ID: Final = 400
+_Entry = dict[str, Any]
+
+
+class FeedSettings(PollSettings):
+    """How feeds are polled."""
+
+    feed_interval_seconds: float = Field(
+        900.0, ge=60, le=86_400, description="Between two looks at one feed, with --follow; feeds ask for patience."
+    )
+
+
+class Feed(Service[FeedSettings]):
+    """Feeds, by their URLs."""
+
+    name = "feed"
+    names_help = "the URL of an RSS, Atom or JSON feed"
+    naming = "URL"
+    redirects: ClassVar[int] = 5
+
+    @classmethod
+    def names_in(cls, text: str) -> tuple[str, ...]:
+        """URLs, as an address has them; raises `SettingsError` where one is none."""
+        names = tuple(dict.fromkeys(url.strip() for url in _BETWEEN.split(text) if url.strip()))
+        for url in names:
+            if urlsplit(url).scheme not in {"http", "https"}:
+                raise SettingsError(
+                    f"a feed is named by its URL, as feed:https://lemmy.world/feeds/c/memes.xml, not by {url!r}"
+                )
+        return names
+
+    def interval(self, settings: FeedSettings) -> float:
+        """Seconds between two looks at one feed."""
+        return max(settings.feed_interval_seconds, settings.poll_interval_seconds)
+
+    def opening(self, settings: FeedSettings) -> Opening:  # noqa: ARG002 - there are no keys
+        """Opens feeds."""
+        return self.opened_by(FeedListing, "", Anybody())
+
+
+class Anybody:
+    """Who asks without a key."""
+
+    variables = "a key, which feeds do not take,"
+
+    def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
+        """What is preferred."""
+        return {"accept": "application/feed+json, application/atom+xml, application/rss+xml, */*;q=0.5"}
+
+    def params(self) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    def renew(self) -> bool:
+        """There is no other."""
+        return False
+
+
+class FeedListing(Listing):
+    """The entries of a feed."""
+
+    service = "feed"
+
+    def __init__(self, client: ApiClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def page(self, cursor: Cursor | None) -> Page | None:  # noqa: ARG002 - there is one page
+        """The feed; None where it has not changed. Raises `WorldError` where there is none."""
+        return self._client.get(self._url, {}, _page, watch=True, decode=lambda answer: entries_of(answer, self._url))
+
+    def look(self, item: ListingItem) -> ServicePost | Reason:
+        """The post in an entry."""
+        return look(item)
+
+
+def entries_of(answer: ApiAnswer, url: str) -> list[_Entry]:
+    """The entries of a feed as plain values; raises `WorldError` where an answer is no feed.
+
+    Args:
+        answer: The feed.
+        url: Where it is.
+    """
+    import feedparser
+
+    if answer.body.lstrip()[:1] == b"{":
+        return _of_json(answer.body, url)
+    parsed = feedparser.parse(answer.body, response_headers={"content-location": url, **dict(answer.headers)})
+    if not parsed.get("version") and not parsed.entries:
+        raise WorldError(f"{url} is no RSS, Atom or JSON feed: a page of the site may name its feed")
+    title = str(parsed.feed.get("title") or "")
+    return [_of_xml(entry, title, url) for entry in parsed.entries]
+
+
+def look(item: ListingItem) -> ServicePost | Reason:
+    """The post in an entry; raises `ValueError` where it has not the form that is known."""
+    entry = item.body
+    if not isinstance(entry, dict) or not item.id:
+        raise ValueError("an entry without an id or a link")
+    content = read_html(entry["html"])
+    pictures: Sequence[str] = entry["pictures"] or content.pictures[:1] or entry["thumbnails"][:1]
+    if not pictures:
+        return "video" if entry["has_video"] or content.has_video else "text"
+    title = read_html(entry["title"]).text
+    return ServicePost(
+        id=item.id,
+        author=entry["author"],
+        created=item.created,
+        title=title or content.text[:2000],
+        score=0,
+        pictures=[ServicePicture(urljoin(entry["link"] or entry["feed"], it)) for it in dict.fromkeys(pictures)],
+        permalink=entry["link"],
+        channel=entry["channel"],
+        extra={"tags": entry["tags"]},
+    )
+
+
+def _page(entries: Any) -> Page:
+    return Page([item_of(entry, _id(entry), entry["created"]) for entry in entries], None)
+
+
+def _id(entry: _Entry) -> str | None:
+    """The guid of an entry, or its link; with the host where it may be any number."""
+    name = str(entry["id"] or entry["link"] or "")
+    if name and ":" not in name:
+        name = f"{urlsplit(entry['feed']).hostname}/{name}"
+    if len(name) > _LONGEST_ID:
+        name = blake2b(name.encode(), digest_size=16).hexdigest()
+    return name or None
+
+
+def _of_xml(entry: Any, title: str, url: str) -> _Entry:
+    bodies = [it.get("value") or "" for it in entry.get("content") or ()]
+    files = [it for it in entry.get("links") or () if it.get("rel") == "enclosure"]
+    media = list(entry.get("media_content") or ())
+    times = (entry.get(name) for name in ("published_parsed", "updated_parsed"))
+    return {
+        "feed": url,
+        "id": entry.get("id"),
+        "link": entry.get("link") or "",
+        "title": entry.get("title") or "",
+        "html": next(filter(None, [*bodies, entry.get("summary") or "", entry.get("media_description") or ""]), ""),
+        "pictures": [it["href"] for it in files if _is_picture(it, "href")] or _of_media(media),
+        "thumbnails": [it["url"] for it in entry.get("media_thumbnail") or () if it.get("url")],
+        "has_video": any(str(it.get("type") or it.get("medium")).startswith("video") for it in (*files, *media)),
+        "author": entry.get("author") or "",
+        "created": next((float(calendar.timegm(it)) for it in times if it), 0.0),
+        "channel": title,
+        "tags": [it["term"] for it in entry.get("tags") or () if it.get("term")],
+    }
+
+
+def _of_media(media: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Pictures of Media RSS: all of them, or of one in several sizes the widest."""
+    found = [it for it in media if _is_picture(it, "url")]
+    widths = [int(it["width"]) for it in found if str(it.get("width")).isdecimal()]
+    if len(found) > 1 and len(widths) == len(found) and len(set(widths)) > 1:
+        found = [max(found, key=lambda it: int(it["width"]))]
+    return [it["url"] for it in found]
+
+
+def _is_picture(it: Mapping[str, Any], name: str) -> bool:
+    url, kind = it.get(name), str(it.get("type") or it.get("medium") or it.get("mime_type") or "")
+    return bool(url) and (
+        kind.startswith("image") or (not kind and _PICTURE.search(urlsplit(str(url)).path) is not None)
+    )
+
+
+def _of_json(data: bytes, url: str) -> list[_Entry]:
+    try:
+        feed = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise TroubleError("a JSON feed that breaks off") from None
+    items = feed.get("items")
+    if "jsonfeed.org" not in str(feed.get("version")) or not isinstance(items, list):
+        raise WorldError(f"{url} is JSON, and no JSON feed: its version is no address at jsonfeed.org")
+    return [_of_item(it, str(feed.get("title") or ""), url) for it in items if isinstance(it, dict)]
+
+
+def _of_item(item: Mapping[str, Any], title: str, url: str) -> _Entry:
+    files = [it for it in item.get("attachments") or () if isinstance(it, dict)]
+    authors = item.get("authors") or ([item["author"]] if item.get("author") else [])
+    pictures = [it["url"] for it in files if _is_picture(it, "url")]
+    time = time_or_none(item.get("date_published") or item.get("date_modified"))
+    return {
+        "feed": url,
+        "id": item.get("id"),
+        "link": item.get("url") or item.get("external_url") or "",
+        "title": item.get("title") or "",
+        "html": item.get("content_html") or item.get("content_text") or item.get("summary") or "",
+        "pictures": [*([item["image"]] if item.get("image") else []), *pictures],
+        "thumbnails": [item["banner_image"]] if item.get("banner_image") else [],
+        "has_video": any(str(it.get("mime_type")).startswith("video") for it in files),
+        "author": next((str(it["name"]) for it in authors if isinstance(it, dict) and it.get("name")), ""),
+        "created": time.timestamp() if time else 0.0,
+        "channel": title,
+        "tags": [it for it in item.get("tags") or () if isinstance(it, str)],
+    }

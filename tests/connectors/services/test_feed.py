@@ -1,0 +1,221 @@
+"""Feeds: their forms, and how they are polled."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from connectors.endpoints import POSTS_FROM, endpoint
+from connectors.services import feed
+from connectors.services.api_web import ApiAnswer
+from connectors.services.feed import Feed, entries_of
+from connectors.services.listing import ServicePost
+from connectors.sources.parse import parse_post
+from core.errors import SettingsError, WorldError
+from core.records import Message
+from dataflows.all_settings import Settings
+
+URL = "https://x.org/feeds/a.xml"
+RSS = """<?xml version="1.0"?><rss version="2.0" xmlns:media="http://search.yahoo.com/mrss/"
+ xmlns:content="http://purl.org/rss/1.0/modules/content/"><channel><title>Memes</title>{}</channel></rss>"""
+ATOM = """<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom" xmlns:media="http://search.yahoo.com/mrss/">
+<title>Memes</title>{}</feed>"""
+
+
+def found(body: str | bytes, url: str = URL) -> list[Any]:
+    data = body.encode() if isinstance(body, str) else body
+    page = feed._page(entries_of(ApiAnswer(200, httpx.Headers({"content-type": "text/xml"}), data), url))
+    return [feed.look(item) for item in page.items]
+
+
+def pictures(body: str | bytes) -> list[str]:
+    post = found(body)[0]
+    assert isinstance(post, ServicePost)
+    return [it.url for it in post.pictures if not isinstance(it, str)]
+
+
+def test_an_entry_of_rss_is_a_post() -> None:
+    item = """<item><guid isPermaLink="false">t3_abc</guid><title>Cats &amp;amp; &lt;b&gt;dogs&lt;/b&gt;</title>
+    <link>https://x.org/post/1</link><author>bob@x.org (Bob)</author><pubDate>Mon, 11 Dec 2023 08:00:00 GMT</pubDate>
+    <category>memes</category><enclosure url="https://x.org/e.jpg" type="image/jpeg" length="1"/>
+    <description>&lt;img src="/other.png"&gt;</description></item>"""
+    assert found(RSS.format(item)) == [
+        ServicePost(
+            id="x.org/t3_abc",
+            author="bob@x.org (Bob)",
+            created=1702281600.0,
+            title="Cats & dogs",
+            score=0,
+            pictures=[feed.ServicePicture("https://x.org/e.jpg")],
+            permalink="https://x.org/post/1",
+            channel="Memes",
+            extra={"tags": ["memes"]},
+        )
+    ]
+
+
+def item(inside: str) -> str:
+    return RSS.format(
+        f"<item><guid>https://x.org/1</guid><link>https://x.org/p/1</link><title>T</title>{inside}</item>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "urls"),
+    [
+        (item('<media:content url="https://a/1.jpg" medium="image"/><media:content url="https://a/2.jpg" type="image/png"/>'),
+         ["https://a/1.jpg", "https://a/2.jpg"]),
+        (item('<media:group><media:content url="https://a/s.jpg" medium="image" width="100"/><media:content url="https://a/l.jpg"'
+              ' medium="image" width="900"/></media:group>'), ["https://a/l.jpg"]),
+        (item("<description>&lt;p&gt;hi&lt;img src='../rel.png'&gt;&lt;img src='b.png'&gt;</description>"), ["https://x.org/rel.png"]),
+        (item("<content:encoded><![CDATA[<img src='//cdn/c.png'>]]></content:encoded>"), ["https://cdn/c.png"]),
+        (item('<media:thumbnail url="https://a/t.jpg"/>'), ["https://a/t.jpg"]),
+        (item('<enclosure url="https://a/e.mp3" type="audio/mpeg"/><enclosure url="https://a/e.webp" type="image/webp"/>'),
+         ["https://a/e.webp"]),
+        (ATOM.format('<entry><id>tag:x,1</id><title>T</title><link href="https://x.org/1"/><content type="html">'
+                     "&lt;img src='i.gif'&gt;</content></entry>"), ["https://x.org/feeds/i.gif"]),
+        (orjson.dumps({"version": "https://jsonfeed.org/version/1.1", "title": "Memes", "items": [
+            {"id": 7, "url": "https://x.org/7", "attachments": [{"url": "https://a/7.png", "mime_type": "image/png"}]}]}),
+         ["https://a/7.png"]),
+    ],
+)  # fmt: skip
+def test_pictures_are_found_where_feeds_keep_them(body: str | bytes, urls: list[str]) -> None:
+    assert pictures(body) == urls
+
+
+def test_an_entry_without_a_title_has_its_text() -> None:
+    """As Mastodon's have."""
+    post = found(
+        RSS.format(
+            "<item><guid>https://m/1</guid><description>&lt;p&gt;hello&lt;/p&gt;</description>"
+            '<media:content url="https://a/1.jpg" medium="image"/></item>'
+        )
+    )[0]
+    assert post.title == "hello"
+
+
+@pytest.mark.parametrize(
+    ("inside", "reason"),
+    [("<description>words</description>", "text"), ('<enclosure url="https://a/f.mp4" type="video/mp4"/>', "video")],
+)
+def test_what_is_no_picture_is_told(inside: str, reason: str) -> None:
+    assert found(item(inside)) == [reason]
+
+
+@pytest.mark.parametrize("body", ["<html><body>hi</body></html>", "", "{}", '{"version": "1", "items": []}'])
+def test_what_is_no_feed_is_told(body: str) -> None:
+    with pytest.raises(WorldError, match=r"is no RSS|no JSON feed"):
+        found(body)
+
+
+def test_ids_are_those_of_the_feed_and_bounded() -> None:
+    entry = {"id": None, "link": "https://x.org/1", "feed": URL}
+    assert feed._id(entry) == "https://x.org/1"
+    assert feed._id(entry | {"link": ""}) is None
+    assert len(feed._id(entry | {"id": "x" * 1000}) or "") == 32
+
+
+def test_addresses() -> None:
+    found = endpoint("feed:https://a/x?y=1+2+https://b/z", POSTS_FROM)
+    assert isinstance(found, Feed)
+    assert found.names == ("https://a/x?y=1+2", "https://b/z")
+    with pytest.raises(SettingsError, match="named by its URL"):
+        endpoint("feed:lemmy", POSTS_FROM)
+    with pytest.raises(SettingsError, match="is not feed:URL"):
+        endpoint("feed:", POSTS_FROM)
+
+
+@dataclass
+class Site:
+    """A site with one feed that has moved."""
+
+    entries: list[int] = field(default_factory=list)
+    asked: list[dict[str, str]] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/old":
+                    self._send(301, b"", {"Location": "/feed.xml"})
+                    return
+                site.asked.append({name.lower(): value for name, value in self.headers.items()})
+                inside = "".join(
+                    f"<item><guid>https://x/{n}</guid><enclosure url='https://x/{n}.png' type='image/png'/></item>"
+                    for n in reversed(site.entries)
+                )
+                marks = {"ETag": f'"{len(site.entries)}"', "Last-Modified": f"day {len(site.entries)}"}
+                known = self.headers.get("if-none-match") == marks["ETag"]
+                self._send(304 if known else 200, b"" if known else RSS.format(inside).encode(), marks)
+
+            def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+                site.answers.append(status)
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def site() -> Iterator[tuple[Site, str]]:
+    made = Site()
+    with ThreadingHTTPServer(("127.0.0.1", 0), made.handler()) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield made, f"http://127.0.0.1:{server.server_address[1]}/old"
+        server.shutdown()
+
+
+def test_a_feed_is_polled_for_what_is_new(site: tuple[Site, str]) -> None:
+    made, url = site
+    settings = Settings(source=(f"feed:{url}",))
+    found = endpoint(settings.source[0], POSTS_FROM)
+    source = found.source(settings.options_of(found), settings)
+    known: dict[str, Any] = {}
+
+    def run() -> list[str]:
+        ids = []
+        for part in source.parts():
+            reader = source.open(part, known.get(part))
+            while not reader.ended:
+                if (unit := reader.read()) is not None:
+                    known[part] = unit.resume
+                    ids += [parse_post(Message(it.value, "")).global_id for it in unit.messages]
+        return ids
+
+    made.entries = [1, 2]
+    assert run() == ["https://x/1-feed", "https://x/2-feed"]
+    assert run() == []
+    made.entries = [1, 2, 3]
+    assert run() == ["https://x/3-feed"]
+    assert all("memewax" in it["user-agent"] for it in made.asked)
+
+
+def test_a_server_may_say_that_nothing_is_new(site: tuple[Site, str]) -> None:
+    made, url = site
+    made.entries = [1]
+    settings = Settings(source=(f"feed:{url}",), follow=True, feed_interval_seconds=60)
+    found = endpoint(settings.source[0], POSTS_FROM)
+    assert isinstance(found, Feed)
+    assert found.interval(settings) == 60
+    from connectors.services.api_client import Manners
+    from connectors.services.clock import WallClock
+
+    listing, close = found.opening(settings)(url, WallClock(threading.Event()), Manners(5, 1, 0.1, 1))
+    assert listing.page(None) is not None
+    assert listing.page(None) is None
+    assert (made.asked[-1]["if-none-match"], made.asked[-1]["if-modified-since"]) == ('"1"', "day 1")
+    assert made.answers == [301, 200, 301, 304]
+    close()

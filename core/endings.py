@@ -118,7 +118,7 @@ def run_ending(counts: RunCounts, seconds: float, recovery: Path | None, is_firs
         told.append(f"nothing new since the last run; delete {recovery} to begin anew")
     if counts.retry_waiting:
         told.append(
-            f"of {counts.retry_waiting:,} posts the picture may yet be there: "
+            f"of {plural(counts.retry_waiting, 'post')} the picture may yet be there: "
             "run the same command later, and it is fetched again"
         )
     return Ending(told, usage.is_useless and not drained)
@@ -129,7 +129,8 @@ def ingest_ending(counts: RunCounts, seconds: float, recovery: Path | None, *_: 
     left_out = _left_out(counts)
     if not counts.posts and not counts.dead_letters:
         return Ending([f"nothing new since the last run{left_out}; {recovery} remembers what was seen"])
-    return Ending([f"{counts.posts:,} posts, {counts.dead_letters:,} dead letters in {seconds:,.1f} s{left_out}"])
+    done = f"{plural(counts.posts, 'post')}, {plural(counts.dead_letters, 'dead letter')}"
+    return Ending([f"{done} in {seconds:,.1f} s{left_out}"])
 
 
 def _left_out(counts: RunCounts) -> str:
@@ -140,7 +141,13 @@ def _left_out(counts: RunCounts) -> str:
 
 def answers_ending(counts: RunCounts, seconds: float, *_: object) -> Ending:
     """What answering says when it ends."""
-    return Ending([f"{counts.answers:,} answers, {counts.answer_errors:,} of them errors in {seconds:,.1f} s"])
+    return Ending([f"{answered(counts)} in {seconds:,.1f} s"])
+
+
+def answered(counts: RunCounts) -> str:
+    """How many answers there were, and how many of them were errors."""
+    errors = f", {plural(counts.answer_errors, 'error')} among them" if counts.answer_errors else ""
+    return plural(counts.answers, "answer") + errors
 
 
 def _advice(kind: str) -> str:

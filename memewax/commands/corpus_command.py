@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from core.endings import plural
 from core.errors import WorldError
 from core.telemetry import configure_logging
 from dataflows.all_settings import load_settings
@@ -88,11 +89,11 @@ def load(
         return
     print_rows(["step", "changed", "dropped"], [list(step.values()) for step in report["steps"]])
     console().print(
-        f"{loaded.read:,} rows read, {loaded.cleaned:,} after cleaning: {loaded.embedded:,} embedded, "
+        f"{plural(loaded.read, 'row')} read, {loaded.cleaned:,} after cleaning: {loaded.embedded:,} embedded, "
         f"{loaded.described:,} with new metadata, {loaded.unchanged:,} unchanged; {table.count():,} in {name} now"
     )
     if loaded.dead_letters:
-        print(f"memewax: {loaded.dead_letters:,} rows could not be used: {dead_letters}", file=sys.stderr)
+        print(f"memewax: {plural(loaded.dead_letters, 'row')} could not be used: {dead_letters}", file=sys.stderr)
 
 
 app.command()(reduce)

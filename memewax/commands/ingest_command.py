@@ -11,7 +11,7 @@ import typer
 from connectors.chosen_endpoints import source_of
 from connectors.endpoints import DEAD_LETTERS_TO, POSTS_TO, SERVICES, endpoint
 from core.counts import RunCounts
-from core.endings import ingest_ending
+from core.endings import ingest_ending, plural
 from core.stranger_text import one_line, safe_json
 from dataflows.all_settings import load_settings
 from memewax.commands.flow_run import run_flow
@@ -53,8 +53,8 @@ class IngestProgress(Progress):
         """Posts, rate, and what was left out, in words."""
         skipped = sum(counts.skipped.values())
         return (
-            f"{counts.posts:,} posts · {self.rate(counts.posts, now)} a second · {skipped:,} skipped · "
-            f"{counts.dead_letters:,} dead letters · {self.elapsed(now)} s"
+            f"{plural(counts.posts, 'post')} · {self.rate(counts.posts, now)} a second · {skipped:,} skipped · "
+            f"{plural(counts.dead_letters, 'dead letter')} · {self.elapsed(now)} s"
         )
 
 

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from core.counts import RunCounts
+from core.endings import plural
 from core.stranger_text import one_line
 
 _PLAIN_SECONDS: Final = 30.0
@@ -67,9 +68,10 @@ class Progress:
     def line(self, counts: RunCounts, now: float) -> str:
         """Posts done, rate, dead letters and lag, in words."""
         done = counts.joined + counts.partial
+        letters, clusters = plural(counts.dead_letters, "dead letter"), plural(counts.clusters, "cluster")
         return (
-            f"{done:,} posts · {self.rate(done, now)} a second · {counts.dead_letters:,} dead letters · "
-            f"{counts.clusters:,} clusters · {counts.lag:,} {self._unit} to go · {self.elapsed(now)} s"
+            f"{plural(done, 'post')} · {self.rate(done, now)} a second · {letters} · {clusters} · "
+            f"{counts.lag:,} {self._unit} to go · {self.elapsed(now)} s"
         )
 
     def rate(self, done: int, now: float) -> str:

@@ -11,7 +11,7 @@ import typer
 from connectors.endpoints import ANSWERS_TO, QUERIES_FROM
 from connectors.writing import ANSWERS, all_locked, lock_files
 from core.counts import RunCounts
-from core.endings import answers_ending
+from core.endings import answered, answers_ending
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
 from memewax.commands.progress import Progress
@@ -34,7 +34,7 @@ class QueryProgress(Progress):
 
     def line(self, counts: RunCounts, now: float) -> str:
         """Answers, those that say why there is none, and time, in words."""
-        return f"{counts.answers:,} answers, {counts.answer_errors:,} of them errors · {now - self._began:,.0f} s"
+        return f"{answered(counts)} · {now - self._began:,.0f} s"
 
 
 def serve(

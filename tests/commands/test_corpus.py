@@ -34,7 +34,7 @@ def test_a_file_becomes_a_corpus_that_is_described_reduced_and_dropped(memewax: 
     assert [orjson.loads(letter)["origin"] for letter in letters] == [f"file:{file}:62"]
     again = memewax(*words)
     assert "0 embedded, 0 with new metadata, 60 unchanged; 60 in mine now" in again.out
-    assert "1 rows could not be used: store.mine.dead-letters.jsonl" in again.err
+    assert "1 row could not be used: store.mine.dead-letters.jsonl" in again.err
 
     assert memewax("corpus", "list", "--json").summary()["corpora"][0]["rows"] == 60
     reduced = memewax("corpus", "reduce", "--name", "mine", "--dims", 3, "--method", "pca", "--json").summary()

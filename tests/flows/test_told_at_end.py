@@ -80,8 +80,11 @@ def test_after_an_error_only_its_exit_code_is_left_to_say(
 
 def test_other_flows_say_what_their_commands_say() -> None:
     taken = RunCounts(posts=2, dead_letters=1, skipped={"no picture": 1200})
-    assert ingest_ending(taken, 1.0, FOLDER).lines == ["2 posts, 1 dead letters in 1.0 s; skipped: 1,200 no picture"]
+    assert ingest_ending(taken, 1.0, FOLDER).lines == ["2 posts, 1 dead letter in 1.0 s; skipped: 1,200 no picture"]
     assert ingest_ending(RunCounts(), 1.0, FOLDER).lines == [
         "nothing new since the last run; store.recovery remembers what was seen"
     ]
-    assert answers_ending(RunCounts(answers=7, answer_errors=2), 1.0).lines == ["7 answers, 2 of them errors in 1.0 s"]
+    assert answers_ending(RunCounts(answers=7, answer_errors=2), 1.0).lines == [
+        "7 answers, 2 errors among them in 1.0 s"
+    ]
+    assert answers_ending(RunCounts(answers=1), 1.0).lines == ["1 answer in 1.0 s"]

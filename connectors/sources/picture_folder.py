@@ -9,13 +9,17 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final, NamedTuple
 
 import orjson
 
+from connectors.fetching.kinds import kind_of
 from connectors.part_names import part_name
+from connectors.sources.sidecars import told_of
 from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit
 from core.errors import SettingsError, WorldError
 from core.partitions import part_of
@@ -23,7 +27,9 @@ from core.records import Message
 
 SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm"}
+    | {".jfif", ".jpe", ".heic", ".heif", ".jxl"}
 )
+"""Of pictures, of those too that cannot be read: the reason is told. Others are known by their first bytes."""
 _LIST_SECONDS: Final = 1.0
 """A followed folder is listed at most so often."""
 _REST_SECONDS: Final = 2.0
@@ -41,7 +47,25 @@ _LOOKED_AT: Final = 64
 
 def holds_pictures(folder: Path) -> bool:
     """Whether there is a picture somewhere below `folder`."""
-    return any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*"))
+    return any(path.suffix.lower() in SUFFIXES or _is_picture(path) for path in folder.rglob("*"))
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file is a picture whatever its name; what is hidden is none."""
+    if path.name.startswith("."):
+        return False
+    try:
+        told = path.stat()
+        return S_ISREG(told.st_mode) and _begins_as_picture(path, told.st_size, told.st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=100_000)
+def _begins_as_picture(path: Path, _size: int, _changed_ns: int) -> bool:
+    """By the first bytes; looked at again where the file has changed."""
+    with path.open("rb") as file:
+        return kind_of(file.read(32)).is_read
 
 
 class Pictures(PlacedSource):
@@ -241,6 +265,7 @@ class PictureReader(Reader):
             "desc": Path(name).stem.replace("_", " ").replace("-", " "),
             "url": f"./{name}" if ":" in name else name,  # what stands before a colon would be a scheme
             "source": "folder",
+            **told_of(self._folder / name),
             "edited": datetime.fromtimestamp(found.changed_ns / 1e9, UTC).isoformat(),  # replaced: it is read anew
         }
         try:
@@ -251,7 +276,7 @@ class PictureReader(Reader):
 
 def _listed(folder: Path) -> Iterable[_Found]:
     for path in folder.rglob("*"):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+        if (path.suffix.lower() in SUFFIXES and path.is_file()) or _is_picture(path):
             with suppress(FileNotFoundError):  # it went away meanwhile
                 told = path.stat()
                 name = path.relative_to(folder).as_posix()

@@ -79,12 +79,15 @@ def _holds_posts(path: Path, columns: Sequence[ChosenColumn]) -> bool:
         refuse_without_pictures(str(path), rows, shape)
     except WorldError:
         return False
-    return not isinstance(shape, AsItIs) or any("global_id" in row for row in rows)
+    if any("global_id" in row for row in rows):
+        return True
+    is_lone = ending_of(path) == ".json" and len(rows) < 2  # what some tool keeps about a page
+    return not isinstance(shape, AsItIs) and not is_lone
 
 
 def look_at(path: Path, columns: Sequence[ChosenColumn]) -> tuple[list[InputRow], RowShape]:
     """The first rows of a file, and what they are; raises `WorldError` where it cannot be read."""
-    reader = RowsReader(path, SAMPLE, follow=True, resume=None)
+    reader = RowsReader(path, SAMPLE, follow=False, resume=None)
     try:
         unit = reader.read()
     finally:

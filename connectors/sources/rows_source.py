@@ -69,6 +69,7 @@ class RowsReader(Reader):
         self._looked_at = time.monotonic()
         self._is_at_end = False
         self._head: tuple[int, str] | None = None
+        self._broken: WorldError | None = None
 
     def read(self) -> Unit | None:
         """The next few rows; None as well while those that were read are passed over."""
@@ -77,11 +78,14 @@ class RowsReader(Reader):
         if self._passed < self._done:
             self._passed += sum(1 for _ in islice(self._pieces, min(_PASSED, self._done - self._passed)))
             return None
+        if self._broken is not None:
+            return self._break_off(self._broken)
+        found: list[Piece] = []
         try:
-            found = list(islice(self._pieces, self._batch))
+            found += islice(self._pieces, self._batch)
+            self._is_at_end = len(found) < self._batch
         except WorldError as error:  # what was read until here is good
-            return self._break_off(error)
-        self._is_at_end = len(found) < self._batch
+            self._broken = error
         if not found:
             return None
         self._done += len(found)
@@ -115,7 +119,7 @@ class RowsReader(Reader):
         return True
 
     def _break_off(self, error: WorldError) -> Unit | None:
-        self._is_at_end = True
+        self._is_at_end, self._broken = True, None
         if self._follow:
             return None
         log.warning("a file breaks off; what comes after is not read", file=str(self._path), rows=self._done)

@@ -141,10 +141,16 @@ def test_a_packed_file_that_breaks_off_gives_what_is_there_and_says_so(tmp_path:
     path = tmp_path / "rows.jsonl.gz"
     path.write_bytes(gzip.compress(as_lines(rows))[:-2000])
     found = [post_or_letter(message) for unit in units(path, None, 500) for message in unit.messages]
-    assert len(found) > 1000
-    letters = [it for it in found if isinstance(it, DeadLetter)]
-    assert len(letters) == 1
-    assert "breaks off after 18,500 rows: get it once more" in letters[0].reason
+    *posts, letter = found
+    assert isinstance(letter, DeadLetter)
+    assert f"breaks off after {len(posts):,} rows: get it once more" in letter.reason
+    assert [it.global_id for it in posts] == [f"{n}" for n in range(len(posts))]
+    assert len(posts) > 18_500
+
+
+def test_a_table_whose_last_line_has_no_end_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"id,image\n1,a.png")
+    assert bodies(tmp_path / "rows.csv") == [{"global_id": "1", "url": "a.png"}]
 
 
 def test_a_row_that_is_none_becomes_a_dead_letter_with_its_reason(tmp_path: Path) -> None:

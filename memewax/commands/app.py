@@ -18,6 +18,7 @@ from memewax.commands import store_command as store
 from memewax.commands.ask import ask
 from memewax.commands.demo import demo
 from memewax.commands.doctor import doctor
+from memewax.commands.export import export
 from memewax.commands.ingest_command import ingest
 from memewax.commands.inspect_command import inspect
 from memewax.commands.run import run
@@ -40,6 +41,7 @@ app.command()(serve)
 app.command()(ask)
 app.command()(ingest)
 app.command()(inspect)
+app.command()(export)
 app.add_typer(bench.app, name="bench", cls=WholeHelp)
 app.add_typer(clusters.app, name="clusters", cls=WholeHelp)
 app.add_typer(corpus.app, name="corpus", cls=WholeHelp)

@@ -1,0 +1,84 @@
+"""`memewax export`: what a store holds, as files that others read."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from core.errors import SettingsError
+from core.extras import needs_extra
+from memewax.commands.corpus_shown import AsJson, store_of, write_json
+
+What = Literal["posts", "clusters", "counts"]
+_PLOTTED: Final = 10
+"""Clusters in a plot."""
+_STORE: Final = typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
+_FORM: Final = "csv, jsonl or parquet; by default what the name ends in."
+
+
+def export(
+    what: Annotated[What, typer.Argument(help="posts, clusters, or counts: posts of each cluster per day.")],
+    to: Annotated[Path | None, typer.Option("--to", help="The file, or with --partition the folder.")] = None,
+    store: Annotated[Path | None, _STORE] = None,
+    form: Annotated[str | None, typer.Option(help=_FORM)] = None,
+    partition: Annotated[Literal["day"] | None, typer.Option(help="Write a folder day=… for each day.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the largest clusters over time, .png or .svg.")] = None,
+    vectors: Annotated[bool, typer.Option("--vectors", help="Embeddings too.")] = False,
+    hours: Annotated[float, typer.Option(min=0.01, max=876_000, help="What counts as recent, of clusters.")] = 24.0,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write posts, clusters or counts per day of a store, with clusters as of now. No model runs."""
+    from search.exporting import COUNTS_SCHEMA, Posts, clusters_of, counts_of, form_of_export, write_export
+
+    if to is None and plot is None:
+        raise SettingsError("nothing to write: say where with --to FILE, or --plot FILE")
+    if partition and what == "clusters":
+        raise SettingsError("clusters last for many days: --partition day is for posts and counts")
+    folder = store_of(store)
+    written = 0
+    if to is not None:
+        chosen = form_of_export(to, form)
+        posts = Posts(folder, vectors=vectors)
+        rows: Any = posts if what == "posts" else counts_of(posts) if what == "counts" else clusters_of(folder, hours)
+        schema = posts.schema() if what == "posts" else COUNTS_SCHEMA if what == "counts" else None
+        written = write_export(rows, to, chosen, schema, by_day=partition is not None, replace=replace)
+    if plot is not None:
+        _draw(counts_of(Posts(folder)), plot)
+    if as_json:
+        write_json({"what": what, "to": to and str(to), "rows": written, "plot": plot and str(plot)})
+        return
+    told = ([f"{written:,} rows in {to}"] if to else []) + ([f"a plot in {plot}"] if plot else [])
+    print(f"memewax: {', '.join(told)}", file=sys.stderr)
+
+
+@needs_extra("bench", "memewax export --plot")
+def _draw(counts: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw how many posts a day the largest clusters had."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import MaxNLocator
+
+    if path.suffix.lower() not in {".png", ".svg", ".pdf"}:
+        raise SettingsError(f"{path}: a plot is a .png, .svg or .pdf file")
+    sizes: Counter[int] = Counter()
+    by_day: dict[int, dict[str, int]] = {}
+    for row in counts:
+        sizes[row["cluster"]] += row["posts"]
+        by_day.setdefault(row["cluster"], {})[row["day"]] = row["posts"]
+    days = sorted({row["day"] for row in counts})
+    figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
+    for cluster, size in sizes.most_common(_PLOTTED):
+        axes.plot(days, [by_day[cluster].get(day, 0) for day in days], marker=".", label=f"{cluster} ({size:,} posts)")
+    axes.set_ylabel("posts a day")
+    axes.xaxis.set_major_locator(MaxNLocator(12))
+    axes.tick_params(axis="x", rotation=45)
+    if sizes:
+        axes.legend(title="cluster", fontsize="small")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -30,6 +30,10 @@ _CHUNK: Final = 2**16
 _LOOKED_AT: Final = 2**16
 """Bytes by which a form is told."""
 _DELIMITERS: Final = ("\t", ";", ",", "|")
+_CHAT: Final = re.compile(rb'"messages"\s*:\s*\[')
+"""What an export of a chat holds: one object, and the messages in it."""
+_MOST_OF_CHAT: Final = 50
+"""Fields of a chat that are kept."""
 _SAID: Final = re.compile(r'"?sep=(.)"?\r?\n?')
 """The first line of a CSV of Excel's, which names the delimiter."""
 
@@ -139,7 +143,7 @@ def ending_of(path: Path) -> str:
 
 def is_json(path: Path) -> bool:
     """Whether a file holds JSON, so that numbers are numbers; raises `WorldError` where it cannot be read."""
-    return not _is_parquet(path) and isinstance(_form(path), Lines | Array)
+    return not _is_parquet(path) and isinstance(_form(path), Lines | Array | Chats)
 
 
 def is_lines(path: Path) -> bool:
@@ -158,6 +162,7 @@ def form_name(path: Path) -> str:
         return "Parquet"
     form = _form(path)
     name = "JSON Lines" if isinstance(form, Lines) else "a JSON array" if isinstance(form, Array) else "CSV"
+    name = "an export of chats" if isinstance(form, Chats) else name
     return name if is_plain(path) else f"{name}, packed or in another encoding"
 
 
@@ -188,10 +193,12 @@ def form_of(path: Path, stream: io.BufferedReader) -> Form:
     first = begin.lstrip()[:1]
     if ending in {".csv", ".tsv", ".tab"}:
         return Delimited("\t" if ending != ".csv" else None)
-    if ending in LINES and first != b"[":
+    if ending in LINES and first not in {b"[", b"{"}:
         return Lines()
     if first == b"[" and not _is_array_a_line(begin):
         return Array()
+    if first == b"{" and _CHAT.search(begin) and not _is_object_a_line(begin):
+        return Chats()
     if first in {b"{", b"["} or not first:
         return Lines()
     if ending == ".json":
@@ -200,6 +207,14 @@ def form_of(path: Path, stream: io.BufferedReader) -> Form:
     if first != b"<" and (any(it in line for it in _DELIMITERS) or _SAID.fullmatch(line)):
         return Delimited()
     raise WorldError(f"{path}: expected JSON, or a table with names in its first line ({', '.join(FORMATS)})")
+
+
+def _is_object_a_line(begin: bytes) -> bool:
+    """Whether the first line is a whole object."""
+    try:
+        return isinstance(orjson.loads(begin.partition(b"\n")[0]), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _is_array_a_line(begin: bytes) -> bool:
@@ -268,6 +283,41 @@ class Array(_Json):
                 yield Piece(number, element, self._row)
         if not whole:
             splitter.end()
+
+
+class Chats(Form):
+    """An export of one chat or of several: each message is a row, with what is told of its chat as `chat`."""
+
+    def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
+        """The messages; raises `BadArrayError` where the export breaks off, unless that is expected."""
+        import ijson
+
+        chat: dict[str, Any] = {}
+        number = 0
+        message: Any = None
+        at = ""
+        try:
+            for prefix, event, value in ijson.parse(stream, use_float=True):
+                if message is not None:
+                    message.event(event, value)
+                    if event == "end_map" and prefix == at:
+                        number += 1
+                        yield Piece(number, {"chat": dict(chat), **message.value}, _chat_row)
+                        message = None
+                elif event == "start_map" and prefix.endswith("messages.item"):
+                    message, at = ijson.ObjectBuilder(), prefix
+                    message.event(event, value)
+                elif event == "start_map" and prefix.endswith("list.item"):
+                    chat = {}
+                elif event in {"string", "number"} and len(chat) < _MOST_OF_CHAT:
+                    chat[prefix.rpartition("list.item.")[2]] = value
+        except ijson.JSONError as error:
+            if not whole:
+                raise BadArrayError(first_line(error)) from None
+
+
+def _chat_row(number: int, held: Any) -> FileRow:
+    return FileRow(number, held)
 
 
 class Delimited(Form):

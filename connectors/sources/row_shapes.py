@@ -1,4 +1,4 @@
-"""What rows of a file are: posts as they stand, a dump of Reddit's, or a table whose columns have to be found."""
+"""What rows of a file are: posts as they stand, a dump of Reddit, a chat, or a table whose columns have to be found."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from connectors.services import reddit
 from connectors.services.listing import PostBody, posts_of, why_strange
+from connectors.sources.chat_exports import discord_posts, telegram_posts
 from connectors.sources.column_mapping import ChosenColumn, ColumnMapping, InputRow
 
 _STRANGE: Final = (ValueError, TypeError, OverflowError, OSError)
@@ -84,6 +85,16 @@ def _known(row: InputRow) -> dict[str, Any]:
     return {name: value for name in reddit.FIELDS if (value := row.get(name)) is not None}
 
 
+class ChatExport(RowShape):
+    """Messages of Telegram Desktop's export, or of DiscordChatExporter's."""
+
+    name = "messages of a chat"
+
+    def posts(self, row: InputRow) -> Sequence[PostBody] | str:
+        """One for each picture; what is none says so."""
+        return discord_posts(row) if "attachments" in row else telegram_posts(row)
+
+
 _REDDIT: Final = frozenset({"subreddit", "permalink", "created_utc", "id"})
 
 
@@ -97,6 +108,8 @@ def shape_of(rows: Sequence[InputRow], columns: Sequence[ChosenColumn], *, is_ta
     """
     if not columns and rows and sum(row.keys() >= _REDDIT and "global_id" not in row for row in rows) * 2 > len(rows):
         return RedditDump()
+    if not columns and rows and all(isinstance(row.get("chat"), dict) for row in rows):
+        return ChatExport()
     mapping = ColumnMapping(rows, columns)
     if columns or is_table:
         return Mapped(mapping)

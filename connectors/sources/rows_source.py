@@ -24,6 +24,8 @@ _HEAD_BYTES: Final = 4096
 """Of the beginning of a file, by which it is known again."""
 _PASSED: Final = 20_000
 """Rows that are passed over at a time: the flow does other things between them."""
+_SHOWN: Final = 1000
+"""Characters of a row that cannot be handed on."""
 _LOOK_SECONDS: Final = 1.0
 """A followed file is looked at for more at most so often."""
 
@@ -132,7 +134,11 @@ class RowsReader(Reader):
             return Message(piece.json, origin)
         row = piece.parsed()
         body = row.row if row.row is not None else {"item": row.raw.decode(errors="replace"), "wrong": row.reason}
-        return Message(orjson.dumps(body, default=_plain, option=orjson.OPT_NON_STR_KEYS), origin)
+        try:
+            return Message(orjson.dumps(body, default=_plain, option=orjson.OPT_NON_STR_KEYS), origin)
+        except TypeError as error:  # nested too deep, or a number of more than 64 bits
+            wrong = {"item": repr(body)[:_SHOWN].encode(errors="replace").decode(), "wrong": f"no JSON: {error}"}
+            return Message(orjson.dumps(wrong), origin)
 
     def _position(self) -> Position:
         if self._head is None:

@@ -162,6 +162,22 @@ def test_a_row_that_is_none_becomes_a_dead_letter_with_its_reason(tmp_path: Path
     assert b"too many" in letter.message.value
 
 
+def test_a_row_that_no_json_can_hold_becomes_a_dead_letter(tmp_path: Path) -> None:
+    table = pa.table({"url": ["a.png", "b.png"], "n": pa.array([2**70, 1], pa.decimal128(30, 0)), "big": [b"\0", None]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    assert [it["url"] for it in bodies(tmp_path / "rows.parquet")] == ["a.png", "b.png"]
+    deep = (
+        b'{"messages": [\n{"id": 1, "photo": "a.png", "deep": '
+        + b"[" * 400
+        + b"]" * 400
+        + b'},\n{"id": 2, "photo": "b.png"}]}'
+    )
+    (tmp_path / "result.json").write_bytes(deep)
+    first, second = map(post_or_letter, messages(tmp_path / "result.json"))
+    assert isinstance(first, DeadLetter)
+    assert not isinstance(second, DeadLetter)
+
+
 def test_columns_without_pictures_are_told_by_name_before_anything_is_read(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(b"who,what\na,b\n")

@@ -29,6 +29,8 @@ class InspectedPlace:
     """What its rows are."""
     columns: dict[str, str]
     """Its fields, by those of a post and of own columns; empty where names do not matter."""
+    own: dict[str, str]
+    """Types of own columns, which a store has as columns, by name."""
 
 
 @dataclass(slots=True)
@@ -97,9 +99,9 @@ def _read(readers: Sequence[Reader], found: Inspection, most: int, shown: int, u
 
 def _told(place: Place) -> InspectedPlace:
     if not isinstance(place, MappedPlace):
-        return InspectedPlace(place.name, "", "", {})
+        return InspectedPlace(place.name, "", "", {}, {})
     shape = place.shape
-    return InspectedPlace(place.name, form_name(Path(place.name)), shape.name, shape.fields)
+    return InspectedPlace(place.name, form_name(Path(place.name)), shape.name, shape.fields, shape.own)
 
 
 def as_plain(post: Post) -> dict[str, Any]:

@@ -23,6 +23,11 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+
+@dataclass(frozen=True, slots=True)
 class VectorOf:
     """A float32 vector of a fixed length."""
 
@@ -48,7 +53,7 @@ class AnyJson:
     """Any JSON value; a store without such a type keeps it as text."""
 
 
-Type = Text | Integer | Number | VectorOf | ListOf | Struct | AnyJson
+Type = Text | Integer | Number | Flag | VectorOf | ListOf | Struct | AnyJson
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ class Column:
     nullable: bool = True
     schema: Mapping[str, Any] = field(default_factory=dict)
     """Further keywords of JSON Schema, as `minimum`, that the type does not say; None takes one away."""
+    is_own: bool = False
+    """Whether a user added it: its values come from a field of `extra`, and a table keeps it when nobody names it."""
 
 
 @dataclass(frozen=True, slots=True)

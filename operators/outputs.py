@@ -13,6 +13,7 @@ from connectors.control.control_log import FOLDER, Request
 from connectors.control.request_kinds import COMPACT
 from connectors.endpoint import Endpoint, SinkOptions
 from connectors.endpoints import POSTS_TO
+from connectors.own_columns import with_own_columns
 from connectors.sinks.cluster_events import CLUSTERS, in_pieces, json_of_event, row_of_event, told_of
 from connectors.sinks.record_table import stored_posts
 from connectors.sinks.rows import (
@@ -72,7 +73,7 @@ def write_records(
     named = sink_steps(f"{outer}.sink", [it.place for it in sinks], settings.recovery)
     for number, (it, name) in enumerate(zip(sinks, named, strict=True)):
         if it.takes_rows:
-            sink = it.table_sink(stored_posts(dimensions), _STORE, settings)
+            sink = it.table_sink(with_own_columns(stored_posts(dimensions), settings), _STORE, settings)
             keyed = steps.map_batch(f"rows_{number}", rows, _keyed_rows)
             if events is not None:
                 renamings = steps.map_batch(f"events_{number}", events, _keyed_renamings)

@@ -131,6 +131,10 @@ _PICTURE: Final = re.compile(r"[^:?#\s][^:?#]*\.(jpe?g|png|gif|webp|bmp|tiff?|av
 _SEVERAL: Final = re.compile(r"[,;|\s]+(?=https?://)")
 _WHOLE: Final = re.compile(r"(-?\d+)\.0+")
 """As pandas writes an integer of a column that has gaps."""
+_INTEGER: Final = re.compile(r"-?(0|[1-9]\d{0,17})(\.0+)?")
+"""No zero before it, which would be lost: 007 is a text."""
+_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?")
+_DATE: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|[A-Z][a-z]{2} \d{4}")
 _NOTHING: Final = frozenset({"", "nan", "none", "null", "n/a", "na", "nat", "-", "<na>"})
 """What others write into a cell that holds nothing."""
 _MOST: Final = 20
@@ -157,14 +161,14 @@ def chosen_columns(columns: Iterable[str]) -> tuple[ChosenColumn, ...]:
     for text in columns:
         name, equals, field = (part.strip() for part in text.partition("="))
         before, colon, kind = field.rpartition(":")
-        if colon and before and kind in _KINDS:
+        if colon and before and kind in KINDS:
             field = before
         else:
             kind = ""
         if not (name and equals and field):
             raise SettingsError(
                 f"{text!r} is no column: write --column NAME=FIELD, as url=image_url, or NAME=FIELD:TYPE with one of "
-                f"{', '.join(_KINDS)}"
+                f"{', '.join(KINDS)}"
             )
         made.append(ChosenColumn(name, field, kind))
     twice = [it.name for it in made if sum(it.name == other.name for other in made) > 1]
@@ -179,9 +183,10 @@ class ColumnMapping:
     Args:
         rows: Some of them, by which names are found.
         chosen: What the settings say.
+        is_table: Whether names come from a header, not from whoever wrote a row: then all are columns of one's own.
     """
 
-    def __init__(self, rows: Sequence[InputRow], chosen: Sequence[ChosenColumn]) -> None:
+    def __init__(self, rows: Sequence[InputRow], chosen: Sequence[ChosenColumn], *, is_table: bool = False) -> None:
         self.columns = list(dict.fromkeys(name for row in rows for name in row))
         """Names of the rows' own columns."""
         self.fields = {it.name: it.field for it in chosen}
@@ -192,6 +197,18 @@ class ColumnMapping:
                 self.fields[ours] = found
         self._own = {it.name: it.field for it in chosen if it.name not in OURS}
         self._taken = {*self.fields.values()}
+        for name, field in self._own.items():
+            self._kinds.setdefault(name, _kind_of([_value(row, field) for row in rows]))
+        left = [name for name in self.columns if name not in self._taken and name not in OURS] if is_table else []
+        for name in left:
+            self._own.setdefault(name, name)
+            self._kinds.setdefault(name, _kind_of([row.get(name) for row in rows]))
+        self._taken |= {*left}
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Type of each column of one's own, by its name."""
+        return {name: self._kinds[name] for name in self._own}
 
     def missing(self, rows: Sequence[InputRow]) -> list[str]:
         """Chosen fields that no row has."""
@@ -206,7 +223,8 @@ class ColumnMapping:
         }
         for name, field in self._own.items():
             value = _value(row, field)
-            made[name] = None if value is _ABSENT or _is_nothing(value) else self._typed(name, value)
+            if value is not _ABSENT and not _is_nothing(value):
+                made[name] = self._typed(name, value)
         for name in ("desc", "author", "created_time", "score", "source", "ingestion_time", "edited"):
             value = _value(row, self.fields[name]) if name in self.fields else _ABSENT
             if value is not _ABSENT and not _is_nothing(value):
@@ -232,8 +250,7 @@ class ColumnMapping:
         return ranked[0] if ranked and _share(rows, ranked[0], fits) else None
 
     def _typed(self, name: str, value: Any) -> Any:
-        kind = self._kinds.get(name)
-        typed = _KINDS[kind](value) if kind else value
+        typed = KINDS[self._kinds[name]](value)
         if typed is None:
             MISFITS.labels(name).inc()
         return typed
@@ -252,6 +269,21 @@ def _value(row: InputRow, field: str) -> Any:
             return _ABSENT
         found = found[name]
     return found
+
+
+def _kind_of(values: Iterable[Any]) -> str:
+    """The type that all values have, those left aside that are nothing."""
+    there = [value for value in values if value is not _ABSENT and not _is_nothing(value)]
+    if not there or any(isinstance(it, dict | list) for it in there):
+        return "text"
+    texts = [str(it).strip() for it in there]
+    if all(isinstance(it, bool) or text.lower() in {"true", "false"} for it, text in zip(there, texts, strict=True)):
+        return "bool"
+    if all(_INTEGER.fullmatch(it) for it in texts):
+        return "int"
+    if all(_NUMBER.fullmatch(it) for it in texts):
+        return "float"
+    return "time" if all(_DATE.search(text) and _is_time(it) for it, text in zip(there, texts, strict=True)) else "text"
 
 
 def _plain(name: str) -> str:
@@ -350,7 +382,7 @@ def _plain_time(value: Any) -> str | None:
     return None if time is None else time.isoformat()
 
 
-_KINDS: Final[dict[str, Callable[[Any], Any]]] = {
+KINDS: Final[dict[str, Callable[[Any], Any]]] = {
     "text": _as_text,
     "int": _integer,
     "float": _number,

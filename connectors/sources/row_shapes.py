@@ -24,6 +24,11 @@ class RowShape(ABC):
         """The input's fields by those of a post; empty where that is no matter of names."""
         return {}
 
+    @property
+    def own(self) -> dict[str, str]:
+        """Type of each column of one's own, by its name."""
+        return {}
+
     @abstractmethod
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
         """The posts of a row, or why it is none."""
@@ -51,6 +56,11 @@ class Mapped(RowShape):
     def fields(self) -> dict[str, str]:
         """As they were found."""
         return self.mapping.fields
+
+    @property
+    def own(self) -> dict[str, str]:
+        """As they were chosen, and of a table its other columns."""
+        return self.mapping.own
 
     def posts(self, row: InputRow) -> Sequence[PostBody]:
         """One for each picture."""
@@ -110,7 +120,7 @@ def shape_of(rows: Sequence[InputRow], columns: Sequence[ChosenColumn], *, is_ta
         return RedditDump()
     if not columns and rows and all(isinstance(row.get("chat"), dict) for row in rows):
         return ChatExport()
-    mapping = ColumnMapping(rows, columns)
+    mapping = ColumnMapping(rows, columns, is_table=is_table)
     if columns or is_table:
         return Mapped(mapping)
     if any("global_id" in row for row in rows) or "url" not in mapping.fields:

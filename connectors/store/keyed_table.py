@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from connectors.store.arrow_schema import with_own
 from connectors.store.store_folder import opened
 from connectors.store.widening import check_widenable, copied, needs_copy
 from core.errors import WorldError, first_line
@@ -72,6 +73,7 @@ class KeyedTable:
             except ValueError:  # it is not there
                 return self._with_key(database.create_table(self._name, schema=schema))
             found = table.schema
+            schema = with_own(found, schema)
             check_widenable(f"{folder} holds a table {self._name!r}", found, schema)
             if needs_copy(found, schema):
                 # One new version, there as a whole or not at all: who dies in the middle leaves the old one.

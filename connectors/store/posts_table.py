@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from connectors.sinks.record_table import CURRENT_COLUMN, POSTS, posts_table
 from connectors.sinks.sink import Mark, Row
-from connectors.store.arrow_schema import arrow_schema
+from connectors.store.arrow_schema import arrow_schema, is_own
 from connectors.store.cluster_ids import spans, stored_merges
+from connectors.store.own_values import fitting
 from connectors.store.stored_table import StoredTable, StoreSink
 from core.columns import Table
 from core.merges import Merges
@@ -42,6 +43,7 @@ class PostRows(StoredTable):
     def __init__(self, folder: Path, table: Table, mark: Mark = None) -> None:
         """Open or create it, and go on from a mark; raises `WorldError` as `StoredTable` does."""
         super().__init__(folder, table)
+        self._own = {field.name: field.type for field in self._table.schema if is_own(field)}
         self._fill(folder)
         if mark is None:
             self._merges = Merges()
@@ -57,7 +59,15 @@ class PostRows(StoredTable):
     def upsert(self, rows: list[Row]) -> None:
         """Write rows, each with its cluster as of now; of several with one key the last one stays."""
         current = self._merges.current
-        super().upsert([{**row, _CURRENT: current(row[_KEY], row[_GIVEN])} for row in rows])
+        super().upsert([{**self._with_own(row), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in rows])
+
+    def _with_own(self, row: Row) -> Row:
+        """A row with those fields of `extra` in columns that a user added; one that does not fit is null."""
+        if not self._own:
+            return row
+        extra = dict(row["extra"])
+        own = {name: fitting(name, extra.pop(name, None), type_) for name, type_ in self._own.items()}
+        return {**row, **own, "extra": extra}
 
     def rename(self, events: list[ClusterEvent]) -> None:
         """Bring rows up to date with merges and splits, in their order; raises `WorldError`."""

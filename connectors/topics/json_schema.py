@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from core.columns import Column, Integer, ListOf, Number, Struct, Table, Text, Type, VectorOf
+from core.columns import Column, Flag, Integer, ListOf, Number, Struct, Table, Text, Type, VectorOf
 
 
 def json_schema(table: Table) -> dict[str, Any]:
@@ -31,6 +31,8 @@ def _type(type_: Type) -> dict[str, Any]:
             schema = {"type": "integer"}
         case Number():
             schema = {"type": "number"}
+        case Flag():
+            schema = {"type": "boolean"}
         case VectorOf():
             schema = {"type": "array", "items": {"type": "number"}}
         case ListOf(item):

@@ -49,7 +49,8 @@ def _lines(found: Inspection) -> list[str]:
     told = []
     for place in found.places:
         told.append(": ".join(filter(None, (place.name, ", ".join(filter(None, (place.form, place.rows)))))))
-        told += [f"    {name} = {column}" for name, column in place.columns.items()]
+        told += [f"    {name} = {column}" for name, column in place.columns.items() if name not in place.own]
+        told += [f"    {name}: own, {kind}" for name, kind in place.own.items()]
     if found.more_places:
         told.append(f"and {found.more_places:,} more")
     all_of_it = "all of it" if found.is_whole else "its beginning"

@@ -27,6 +27,7 @@ def test_a_table_is_shown_as_it_would_be_read(tmp_path: Path) -> None:
             "form": "CSV",
             "rows": "rows by the names of their columns",
             "columns": {"feeling": "mood", "url": "Image URL", "global_id": "Id", "desc": "Title"},
+            "own": {"feeling": "text"},
         }
     ]
     assert (report["read"], report["posts"], report["is_whole"]) == (3, 1, True)

@@ -138,3 +138,22 @@ def test_what_is_no_column_is_told(column: str) -> None:
 )
 def test_a_number_is_read_as_pages_show_it(shown: Any, count: int | None) -> None:
     assert count_of(shown) == count
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "2.0", ""], "int"),
+        (["007", "8"], "text"),
+        (["1", "2.5", "-1e3"], "float"),
+        (["true", "False"], "bool"),
+        (["2023-12-11", "2024-01-01 08:00:00"], "time"),
+        (["1702281600"], "int"),
+        (["03/04/2024"], "text"),
+        ([], "text"),
+        ([[1]], "text"),
+    ],
+)
+def test_the_type_of_a_column_is_that_of_all_its_values(values: list[Any], kind: str) -> None:
+    rows = [{"url": "a.png", "mine": value} for value in values] or [{"url": "a.png", "mine": None}]
+    assert ColumnMapping(rows, (), is_table=True).own == {"mine": kind}

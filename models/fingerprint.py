@@ -35,6 +35,8 @@ _FIELDS: Final = 0.04
 measured on both sides."""
 _FIELDS_WITHOUT: Final = 0.02
 """The same where one is without its bar: then there is no mark on the picture."""
+_OF_DRAWN: Final = 0.1
+"""Nor in more than this share of the fields that are not plain ground: of a few words on it each letter counts."""
 
 
 def fingerprint(picture: Pixels) -> bytes | None:
@@ -122,8 +124,14 @@ def _near(
     apart = _evened(greys[near]) - _evened(one[None, _HASH_BYTES:])
     fields = (np.abs(apart) > _APART).mean(axis=1)
     of_whole, of_others = limits
-    limit = np.where(whole[near], of_whole, -1.0 if of_others is None else of_others)
+    most = _OF_DRAWN * _drawn(one[_HASH_BYTES:])
+    limit = np.minimum(np.where(whole[near], of_whole, -1.0 if of_others is None else of_others), most)
     return [(float(fields[it]), int(bits[near[it]]), int(near[it])) for it in np.flatnonzero(fields <= limit)]
+
+
+def _drawn(greys: NDArray[np.uint8]) -> float:
+    """Share of the fields in which there is more than the ground."""
+    return float((np.abs(greys - np.median(greys)) > _APART).mean())
 
 
 def _evened(greys: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -116,6 +116,14 @@ def test_long_pictures_are_told_apart_and_their_copies_found(turned: bool) -> No
     assert all(is_copy(it, recompressed(drawing.scale(it, 0.7))) for it in (short, long))
 
 
+def test_a_few_words_on_plain_ground_are_told_apart_and_their_copies_found() -> None:
+    words = [Image.new("RGB", (480, 200), "#284878") for _ in range(3)]
+    for image, text in zip(words, ["PICTURE ONE", "PICTURE TWO", "PICTURE SIX"], strict=True):
+        ImageDraw.Draw(image).text((20, 24), text, font=ImageFont.load_default(32), fill="white")
+    assert not any(is_copy(one, other) for one in words for other in words if one is not other)
+    assert all(is_copy(it, recompressed(drawing.scale(it, scale))) for it in words for scale in (0.5, 0.8))
+
+
 def test_the_nearest_of_several_is_found(memes: list[Image.Image]) -> None:
     known = Duplicates()
     assert known.original("the first", looks(memes[0])) is None

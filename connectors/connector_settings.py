@@ -29,6 +29,13 @@ class SourceSettings(RecoverySettings):
         description="Posts that go through the flow together, at most: a model batch or a few. Snapshots are between them.",
     )
 
+    sample: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the posts that is read, chosen by what their pictures are (CID, or else URL): all posts of one picture, or none.",
+    )
+
     requests_only: bool = Field(
         False, description="Read nothing of the source: do what was asked of the flow by commands, and end."
     )

@@ -11,6 +11,8 @@ from connectors.fetching.allowed import Allowed
 from connectors.fetching.deaths import Deaths
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
 from connectors.fetching.web import WebLimits
+from connectors.sources.sampled import Sampled
+from connectors.sources.source import Source
 from connectors.sources.unpack import Unpacked, read_to
 from core.records import Arrival, DeadLetter, Failed, Post
 from operators.operator_settings import InputSettings
@@ -41,8 +43,9 @@ def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fet
     parts = OpenParts()
     states = states_of(settings.recovery, f"{flow.flow_id}.{step_id.rpartition('.')[2]}.input")
     known = {part: read_to(state["position"]) for part, state in states.items()}
+    posts: Source = Unpacked(source_of(settings, known), settings.read_batch)
     source = PrefetchingSource(
-        Unpacked(source_of(settings, known), settings.read_batch),
+        Sampled(posts, settings.sample) if settings.sample < 1 else posts,
         fetched,
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,

@@ -211,7 +211,7 @@ def check_end_to_end(broker: Broker, services: Services, tmp_path: Path) -> None
     assert sorted(message["global_id"] for message in messages) == sorted(world.ids)
 
     flow = Flow(tmp_path / "flow", f"kafka://{broker.bootstrap}/{topic}", to_store=True, **LOCAL)
-    flow.memewax().end()
+    flow.worker().end()
     rows = flow.stored()
     assert rows.keys() == flow.rows().keys() == world.ids
     whole = {global_id for global_id, row in rows.items() if not row["failures"]}

@@ -16,8 +16,8 @@ def test_from_one_process_to_two_and_back(posts: Posts, folder: Path) -> None:
         wait_for(flow, run, lines)
         stop(run)
     drained = flow.lines()
-    last = flow.memewax(1)
+    last = flow.worker()
     last.end()
-    assert last.summary["posts"] == every - drained
+    assert last.counts().posts == every - drained
     check_outputs(flow, posts)
     check_clusters(flow.rows(), posts)

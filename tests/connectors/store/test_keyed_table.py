@@ -1,5 +1,6 @@
 """A table of the store has one row for a key, whoever else writes, and stays as small as what is in it."""
 
+import resource
 from contextlib import suppress
 from pathlib import Path
 from threading import Barrier, Thread
@@ -37,6 +38,24 @@ def test_two_writers_that_add_the_same_keys_at_once_do_not_double_them(tmp_path:
         for thread in threads:
             thread.join(30)
     assert ids(tmp_path) == sorted(f"{turn}-{number}" for turn in range(3) for number in range(200))
+
+
+def test_a_write_that_the_disk_refuses_is_one_line_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    """Files may have no more than some bytes: as with a full disk, a part of what is written is there."""
+    table = KeyedTable(tmp_path, "t", "id", SCHEMA)
+    table.upsert([{"id": "before", "n": 0}])
+    rows = [{"id": f"{number:0100}", "n": number} for number in range(2000)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(WorldError, match=r"the store cannot be written: .*File too large") as caught:
+            table.upsert(rows)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert ids(tmp_path) == ["before"]
+    table.upsert(rows)
+    assert len(ids(tmp_path)) == 2001
 
 
 def test_a_table_of_an_older_version_gets_its_key_declared(tmp_path: Path) -> None:

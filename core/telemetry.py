@@ -38,6 +38,12 @@ MISFITS = Counter("memewax_misfits", "Values of own columns that are none of the
 SERVICE_REQUESTS = Counter("memewax_service_requests", "Requests to a service", ["service", "outcome"])
 STREAM_GAPS = Counter("memewax_stream_gaps", "Gaps in a live stream, after which it went on", ["service"])
 STREAM_GAP_SECONDS = Counter("memewax_stream_gap_seconds", "What those gaps were long, in all", ["service"])
+STREAM_BEHIND = Gauge(
+    "memewax_stream_behind_seconds",
+    "Age of the newest post that was read of a live stream",
+    ["service"],
+    multiprocess_mode="livemax",
+)
 STREAM_RECONNECTS = Counter("memewax_stream_reconnects", "Connections of a live stream that broke", ["service"])
 SERVICE_WAIT = Counter("memewax_service_wait_seconds", "Waited as a service asks, or to ask again", ["service"])
 FETCH_BYTES = Counter("memewax_fetch_bytes", "Bytes of pictures fetched")

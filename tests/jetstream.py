@@ -69,6 +69,8 @@ class FakeJetstream:
     plays: list[Play] = field(default_factory=list)
     """Of the next connections, one each: what each sends before it hangs up."""
     asked: list[dict[str, list[str]]] = field(default_factory=list)
+    told: list[str | bytes] = field(default_factory=list)
+    """What was sent to it."""
     url: str = ""
 
     def handle(self, connection: ServerConnection) -> None:
@@ -88,7 +90,7 @@ class FakeJetstream:
                 self._send(connection, self.frames[sent:])
                 sent = len(self.frames)
                 with suppress(TimeoutError):
-                    connection.recv(timeout=0.01)
+                    self.told.append(connection.recv(timeout=0.01))
         except ConnectionClosed:
             return
 

@@ -23,7 +23,7 @@ from connectors.sources.source import Position, Unit
 from core import __version__
 from core.errors import WorldError
 from core.records import Message
-from core.telemetry import SKIPPED, STREAM_GAP_SECONDS, STREAM_GAPS, STREAM_RECONNECTS, log
+from core.telemetry import SKIPPED, STREAM_BEHIND, STREAM_GAP_SECONDS, STREAM_GAPS, STREAM_RECONNECTS, log
 from core.times import seconds_to_wait
 
 SERVICE: Final = "bluesky"
@@ -45,6 +45,10 @@ _QUIET_SECONDS: Final = 60.0
 _MOST_BYTES: Final = 16 * 2**20
 """Of one frame. The server is not asked to leave out longer ones: it would leave out deletes with them."""
 _LONGEST_BACKOFF: Final = 60.0
+_MOST_IN_URL: Final = 50
+"""Accounts; more are sent when the connection is there, for a server takes no address of any length."""
+_BEHIND_SECONDS: Final = 60.0
+"""Whoever is further behind is told so, as often."""
 _KEY: Final = 8
 _ENTRY: Final = 2 * _KEY
 
@@ -96,7 +100,7 @@ class Jetstream:
         self._marked = 0.0
         self._asked_from = 0
         """The time that was the newest when this connection was asked for, while its first frame has not come."""
-        self._until = clock.now()
+        self._until = self._told_at = clock.now()
         self._failed = 0
 
     def units(self) -> Iterator[Unit]:
@@ -105,6 +109,7 @@ class Jetstream:
             try:
                 with self._open(self._address(url), self._stream.timeout) as connection:
                     self._asked_from = self._newest
+                    self._name_accounts(connection)
                     yield from self._read(connection)
                     return
             except (OSError, WebSocketException, TimeoutError) as error:
@@ -197,6 +202,7 @@ class Jetstream:
     def _unit(self) -> Unit:
         messages, self._messages = self._messages, []
         self._marked = self._clock.now()
+        self._tell_lag()
         return Unit(messages, self._position())
 
     def _position(self) -> Position:
@@ -219,10 +225,27 @@ class Jetstream:
     def _address(self, url: str) -> str:
         parts = urlsplit(url)
         query = [*parse_qsl(parts.query), ("wantedCollections", COLLECTION)]
-        query += [("wantedDids", did) for did in sorted(self._stream.filters.dids)]
+        dids = sorted(self._stream.filters.dids)
+        query += [("wantedDids", did) for did in (dids if len(dids) <= _MOST_IN_URL else ())]
         if self._newest:
             query.append(("cursor", str(self._newest - OVERLAP_SECONDS * _SECOND)))
         return urlunsplit(parts._replace(query=urlencode(query)))
+
+    def _name_accounts(self, connection: ClientConnection) -> None:
+        """Send the accounts that are too many for an address; until it is read, others come and are left out here."""
+        dids = sorted(self._stream.filters.dids)
+        if len(dids) > _MOST_IN_URL:
+            wanted = {"wantedCollections": [COLLECTION], "wantedDids": dids}
+            connection.send(orjson.dumps({"type": "options_update", "payload": wanted}).decode())
+
+    def _tell_lag(self) -> None:
+        """Say how far behind the stream is read, where that is far."""
+        now = self._clock.now()
+        behind = max(0.0, now - self._newest / _SECOND)
+        STREAM_BEHIND.labels(SERVICE).set(behind)
+        if behind > _BEHIND_SECONDS and now - self._told_at > _BEHIND_SECONDS:
+            self._told_at = now
+            log.info("behind the stream", source=SERVICE, seconds=round(behind))
 
     def _wait(self, url: str, error: Exception) -> None:
         """Wait before the next server is asked; raises `WorldError` where that was often enough."""

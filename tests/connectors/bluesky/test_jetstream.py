@@ -15,7 +15,7 @@ from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.services.clock import StoppedError
 from connectors.sources.source import Position, Unit
 from core.errors import SettingsError, WorldError
-from core.telemetry import SKIPPED, STREAM_GAP_SECONDS, STREAM_GAPS
+from core.telemetry import SKIPPED, STREAM_BEHIND, STREAM_GAP_SECONDS, STREAM_GAPS
 from dataflows.all_settings import Settings
 from tests.jetstream import START, FakeJetstream, Json, commit, jetstream
 
@@ -83,6 +83,27 @@ def test_it_begins_with_what_comes_now_and_asks_for_posts_only(server: FakeJetst
     assert ids(units) == list(range(12))
     assert server.asked == [{"wantedCollections": ["app.bsky.feed.post"], "wantedDids": ["did:plc:a"]}]
     assert units[-1].resume["time_us"] == START + 11_000_000
+
+
+def test_many_accounts_are_named_when_the_connection_is_there(server: FakeJetstream, clock: Clock) -> None:
+    dids = frozenset(f"did:plc:{n}" for n in range(1000))
+    server.frames = [commit(1, did="did:plc:7"), commit(2, did="did:plc:other"), commit(3, did="did:plc:8")]
+    units = Jetstream(stream(server, filters=Filters(dids=dids)), clock).units()
+    assert ids([next(units)]) == [1, 3]
+    assert "wantedDids" not in server.asked[0]
+    until = time.monotonic() + 5
+    while not server.told and time.monotonic() < until:
+        time.sleep(0.01)
+    assert set(orjson.loads(server.told[0])["payload"]["wantedDids"]) == dids
+
+
+def test_how_far_behind_it_is_is_told(server: FakeJetstream, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    server.frames = [commit(n) for n in range(5)]
+    units = Jetstream(stream(server), clock, started(0))
+    units._told_at -= 100
+    read(units, 5)
+    assert STREAM_BEHIND.labels("bluesky")._value.get() == pytest.approx(9996, abs=5)
+    assert capsys.readouterr().out.count("behind the stream") == 1
 
 
 FAULTS: dict[str, Callable[[Sequence[Json]], Sequence[Json | str | bytes]]] = {

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -59,7 +60,7 @@ class Weight:
     data_mb: float
     """Of its rows, put together: the last put-together store, by the number of rows."""
     rss_mb: float
-    """Of the process."""
+    """Of the process, between two writes; while tables are put together it has more."""
 
 
 @needs_extra("bench", "memewax bench growth")
@@ -79,6 +80,7 @@ def growth(
         "most_mb_to_data": round(max(it.mb / it.data_mb for it in found), 3),
         "most_files": max(it.files for it in found),
         "rss_to_first_tenth": round(max(it.rss_mb for it in found) / tenth.rss_mb, 3),
+        "most_rss_mb": round(getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
         "steps": [asdict(it) for it in found],
     }
     sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")

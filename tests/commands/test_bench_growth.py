@@ -24,3 +24,4 @@ def test_the_command_reports(memewax: Memewax) -> None:
     report = memewax("bench", "growth", "--posts", "600", "--steps", "3", "--batch", "50", "--json").summary()
     assert (report["posts"], len(report["steps"])) == (600, 3)
     assert report["most_mb_to_data"] > 0
+    assert report["most_rss_mb"] >= max(it["rss_mb"] for it in report["steps"])

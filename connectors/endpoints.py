@@ -17,6 +17,7 @@ from connectors.lines_file import LinesFile, RowsFile
 from connectors.local import FileSettings, LocalPlace, has_scheme, path_of
 from connectors.services.feed import Feed, FeedSettings
 from connectors.services.imgur import Imgur, ImgurSettings
+from connectors.services.mastodon import Mastodon, MastodonSettings
 from connectors.services.reddit import Reddit, RedditSettings
 from connectors.services.service import Service
 from connectors.services.tumblr import Tumblr, TumblrSettings
@@ -24,12 +25,20 @@ from core.errors import SettingsError, WorldError
 
 Kind = type[Endpoint[Any]]
 
-KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, Bluesky, Reddit, Imgur, Tumblr, Feed, Folder, LinesFile, RowsFile)
+_SERVICES: Final[tuple[Kind, ...]] = (Bluesky, Mastodon, Feed, Reddit, Imgur, Tumblr)
+KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, *_SERVICES, Folder, LinesFile, RowsFile)
 """The first that knows an address has it."""
 
 
 class EndpointSettings(
-    FeedSettings, BlueskySettings, TumblrSettings, ImgurSettings, RedditSettings, FileSettings, KafkaSettings
+    MastodonSettings,
+    FeedSettings,
+    BlueskySettings,
+    TumblrSettings,
+    ImgurSettings,
+    RedditSettings,
+    FileSettings,
+    KafkaSettings,
 ):
     """The settings of all kinds."""
 

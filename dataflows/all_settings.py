@@ -68,7 +68,7 @@ def load_settings(**overrides: Any) -> Settings:
 def is_secret(name: str) -> bool:
     """Whether a setting may hold a password or a key, which is never shown."""
     field = Settings.model_fields.get(name)
-    return name == "kafka" or (field is not None and field.annotation is SecretStr)
+    return name in {"kafka", "mastodon_tokens"} or (field is not None and field.annotation is SecretStr)
 
 
 def _describe(problem: dict[str, Any]) -> str:

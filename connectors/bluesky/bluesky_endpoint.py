@@ -1,8 +1,7 @@
 """Bluesky's live stream, as an address: `bluesky:` and, behind a question mark, what is wanted of it."""
 
-import threading
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Self
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, field_validator
@@ -10,15 +9,11 @@ from pydantic_settings import NoDecode
 
 from connectors.bluesky.bluesky_frames import Filters
 from connectors.endpoint import Endpoint, SourceOptions
-from connectors.services.clock import WallClock
 from connectors.services.poll_settings import PollSettings
-from connectors.services.polled import PollReader
-from connectors.sources.source import Place, PlacedSource, Position, Reader
+from connectors.sources.live_stream import LiveStream
+from connectors.sources.source import PlacedSource
 from core.errors import SettingsError
 from core.settings import one_or_list
-
-if TYPE_CHECKING:
-    from connectors.bluesky.jetstream import Stream
 
 _FILTERS: Final = ("lang", "tag", "did", "without_label")
 _KNOWN: Final = (*_FILTERS, "url", "cdn")
@@ -84,7 +79,7 @@ class Bluesky(Endpoint[BlueskySettings]):
 
     def source(self, options: SourceOptions, settings: BlueskySettings) -> PlacedSource:
         """Posts that come, and those that came since the last run."""
-        from connectors.bluesky.jetstream import Stream
+        from connectors.bluesky.jetstream import Jetstream, Stream
 
         filters = Filters(
             langs=frozenset(it.lower() for it in self._all("lang")),
@@ -103,48 +98,7 @@ class Bluesky(Endpoint[BlueskySettings]):
             timeout=settings.poll_timeout_seconds,
         )
         wanted = urlencode(sorted((name, value) for name, value in self._options if name in _FILTERS))
-        return _OnePlace(StreamPlace(f"bluesky:{wanted}", stream))
+        return LiveStream(f"bluesky:{wanted}", lambda clock, resume: Jetstream(stream, clock, resume).units())
 
     def _all(self, name: str) -> list[str]:
         return [value for option, value in self._options if option == name]
-
-
-class StreamPlace(Place):
-    """The stream, with what is wanted of it; whatever server it is read from."""
-
-    def __init__(self, name: str, stream: "Stream") -> None:
-        self.name = name
-        self._stream = stream
-
-    def knows(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
-        """Always so: there is no other."""
-        return True
-
-    def was(self, name: str, positions: Sequence[Position]) -> bool:  # noqa: ARG002
-        """Never so."""
-        return False
-
-    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
-        """One part."""
-        return range(1)
-
-    def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:  # noqa: ARG002
-        """Read it in a thread, from where it was left."""
-        from connectors.bluesky.jetstream import Jetstream
-
-        stop = threading.Event()
-        return PollReader(Jetstream(self._stream, WallClock(stop), resume).units(), stop, lambda: None)
-
-
-class _OnePlace(PlacedSource):
-    def __init__(self, place: StreamPlace) -> None:
-        self._place = place
-
-    def parts(self) -> list[str]:
-        return [f"{self._place.name}#0"]
-
-    def places(self) -> list[StreamPlace]:
-        return [self._place]
-
-    def open(self, part: str, resume: Position | None) -> Reader:  # noqa: ARG002
-        return self._place.open(0, resume, ())

@@ -1,0 +1,269 @@
+"""Mastodon's streaming API: what is posted on a server, or on all that it knows, as it comes (server-sent events).
+
+Nothing comes twice and nothing is replayed: what is posted while nobody is connected is a gap, which is told.
+"""
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Self
+from urllib.parse import parse_qsl
+
+import httpx
+import orjson
+from pydantic import BeforeValidator, Field, SecretStr
+
+from connectors.endpoint import Endpoint, SourceOptions
+from connectors.services.clock import Clock
+from connectors.services.listing import PostBody
+from connectors.services.markup import read_html
+from connectors.services.poll_settings import PollSettings
+from connectors.sources.live_stream import LiveStream
+from connectors.sources.source import PlacedSource, Position, Unit
+from core import __version__
+from core.errors import SettingsError, WorldError
+from core.records import Message
+from core.telemetry import SKIPPED, STREAM_GAP_SECONDS, STREAM_GAPS, STREAM_RECONNECTS, log, quieten_libraries
+from core.times import seconds_to_wait, time_or_none
+
+SERVICE: Final = "mastodon"
+_HEARTBEAT_SECONDS: Final = 60.0
+"""A server sends something every 15 seconds; one that is silent for longer is gone."""
+_LONGEST_BACKOFF: Final = 60.0
+_MOST_LINE: Final = 2**20
+_REFUSED: Final = frozenset({401, 403})
+_SEEN: Final = 5000
+
+
+def _object(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+class MastodonSettings(PollSettings):
+    """Who asks servers of Mastodon."""
+
+    mastodon_tokens: Annotated[dict[str, SecretStr], BeforeValidator(_object)] = Field(
+        {},
+        description='A token with read:statuses for each server, {"mastodon.social": "…"}; needed for mastodon:SERVER.',
+    )
+
+
+class Mastodon(Endpoint[MastodonSettings]):
+    """The public timeline of a server, its own posts, or a tag."""
+
+    reads = "mastodon:SERVER"
+    is_followed: ClassVar[bool] = True
+    lag_unit: ClassVar[str] = "posts"
+
+    def __init__(self, address: str, server: str, path: str, url: str) -> None:
+        super().__init__(address)
+        self._server, self._path, self._url = server, path, url
+
+    @classmethod
+    def of(cls, address: str) -> Self | None:
+        """The stream; raises `SettingsError` where it names none."""
+        name, colon, rest = address.partition(":")
+        if name != SERVICE or not colon:
+            return None
+        place, _, query = rest.partition("?")
+        server, _, what = place.strip("/").partition("/")
+        options = dict(parse_qsl(query))
+        kind, _, tag = what.partition("/")
+        is_known = what in {"", "local"} or (kind == "tag" and tag and "/" not in tag)
+        if not server or not is_known or set(options) - {"url"}:
+            raise SettingsError(
+                f"{address!r} is not mastodon:SERVER, mastodon:SERVER/local or mastodon:SERVER/tag/NAME"
+            )
+        path = f"hashtag?tag={tag}" if tag else "public/local" if what else "public"
+        return cls(address, server.lower(), path, options.get("url", "").rstrip("/"))
+
+    def source(self, options: SourceOptions, settings: MastodonSettings) -> PlacedSource:
+        """Posts that come; raises `SettingsError` where there is no token for the server."""
+        token = settings.mastodon_tokens.get(self._server)
+        if token is None:
+            raise SettingsError(
+                f"{self._server} wants to know who asks: make an application in the settings of an account there, with "
+                f'read:statuses, and set MEMEWAX_MASTODON_TOKENS to {{"{self._server}": "its token"}}'
+            )
+        stream = _Stream(
+            server=self._server,
+            path=self._path,
+            url=self._url,
+            token=token.get_secret_value(),
+            attempts=0 if options.follow else settings.poll_attempts,
+            backoff=settings.poll_backoff_seconds,
+            timeout=settings.poll_timeout_seconds,
+        )
+        return LiveStream(
+            f"{SERVICE}:{self._server}/{self._path}",
+            lambda clock, resume: MastodonStream(stream, clock, resume).units(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    server: str
+    path: str
+    url: str
+    """Where the streaming API is; empty: the server says."""
+    token: str
+    attempts: int
+    backoff: float
+    timeout: float
+
+
+class MastodonStream:
+    """Reads a stream for ever."""
+
+    def __init__(self, stream: _Stream, clock: Clock, resume: Position | None = None) -> None:
+        quieten_libraries()
+        self._stream = stream
+        self._clock = clock
+        self._last: float | None = resume["last"] if resume else None
+        self._seen: dict[str, None] = dict.fromkeys(resume["seen"] if resume else ())
+        self._failed = 0
+
+    def units(self) -> Iterator[Unit]:
+        """Posts, as they come; raises `WorldError` where the server refuses, or fails too often."""
+        timeout = httpx.Timeout(self._stream.timeout, read=_HEARTBEAT_SECONDS)
+        headers = {"user-agent": f"memewax/{__version__}", "authorization": f"Bearer {self._stream.token}"}
+        with httpx.Client(headers=headers, timeout=timeout) as client:
+            while True:
+                wait = 0.0
+                try:
+                    with client.stream("GET", self._address(client)) as response:
+                        self._check(response)
+                        yield from self._read(response)
+                    trouble = "the server hung up"
+                except _BusyError as error:
+                    trouble, wait = str(error), error.seconds
+                except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+                    trouble = f"{type(error).__name__}: {error}"
+                self._wait(trouble, wait)
+
+    def _address(self, client: httpx.Client) -> str:
+        base = self._stream.url
+        if not base:
+            base = f"https://{self._stream.server}"
+            answer = client.get(f"{base}/api/v2/instance")
+            told = answer.json() if answer.status_code == 200 else {}
+            urls = told.get("configuration", {}).get("urls", {}) if isinstance(told, dict) else {}
+            base = str(urls.get("streaming") or base).replace("wss://", "https://", 1).rstrip("/")
+        joint = "&" if "?" in self._stream.path else "?"
+        return f"{base}/api/v1/streaming/{self._stream.path}{joint}only_media=true"
+
+    def _check(self, response: httpx.Response) -> None:
+        """Raise where an answer is no stream."""
+        if response.status_code == 200:
+            return
+        said = f"HTTP {response.status_code}"
+        if response.status_code in _REFUSED:
+            raise WorldError(f"{self._stream.server} refuses the token ({said}): check MEMEWAX_MASTODON_TOKENS")
+        if response.status_code == 404:
+            raise WorldError(f"{self._stream.server} has no such stream ({said}): check the address")
+        raise _BusyError(said, seconds_to_wait(response.headers.get("retry-after"), self._clock.now()) or 0.0)
+
+    def _read(self, response: httpx.Response) -> Iterator[Unit]:
+        """What comes over one connection."""
+        event, data = "", ""
+        for line in response.iter_lines():
+            self._clock.sleep(0)  # ends here where the flow does
+            self._tell_gap()
+            self._failed = 0
+            name, _, value = line.partition(":")
+            if name == "event":
+                event = value.strip()
+            elif name == "data" and len(data) + len(value) <= _MOST_LINE:
+                data += value.removeprefix(" ")
+            elif not line:
+                messages = self._messages(event, data)
+                event, data = "", ""
+                if messages:
+                    yield Unit(messages, {"version": 1, "last": self._last, "seen": tuple(self._seen)})
+
+    def _messages(self, event: str, data: str) -> list[Message]:
+        if event == "delete":
+            SKIPPED.labels(SERVICE, "deleted").inc()
+        if event not in {"update", "status.update"}:
+            return []
+        try:
+            found = posts_of_status(orjson.loads(data), edited=event == "status.update")
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            found = "garbage"
+        if isinstance(found, str):
+            SKIPPED.labels(SERVICE, found).inc()
+            return []
+        key = f"{found[0]['post_id']} {found[0].get('edited', '')}"
+        if key in self._seen:
+            return []
+        self._seen[key] = None
+        if len(self._seen) > _SEEN:
+            del self._seen[next(iter(self._seen))]
+        origin = f"{SERVICE}:{self._stream.server}@"
+        return [Message(orjson.dumps(it), origin + it["global_id"], it["global_id"].encode()) for it in found]
+
+    def _tell_gap(self) -> None:
+        """Say how long nobody was connected."""
+        now = self._clock.now()
+        before, self._last = self._last, now
+        if before is not None and now - before > _HEARTBEAT_SECONDS:
+            STREAM_GAPS.labels(SERVICE).inc()
+            STREAM_GAP_SECONDS.labels(SERVICE).inc(now - before)
+            log.warning(
+                "a gap: what was posted in it is not read", source=self._stream.server, seconds=round(now - before)
+            )
+
+    def _wait(self, trouble: str, seconds: float) -> None:
+        STREAM_RECONNECTS.labels(SERVICE).inc()
+        self._failed += 1
+        if self._stream.attempts and self._failed >= self._stream.attempts:
+            raise WorldError(f"{self._stream.server} does not answer ({trouble}): try again later")
+        back = min(self._stream.backoff * 2 ** min(self._failed - 1, 10), _LONGEST_BACKOFF)
+        seconds = max(seconds, back * (1 + random.random() / 2))  # noqa: S311 - so that not all come back at once
+        log.warning("asking again", source=self._stream.server, trouble=trouble, seconds=round(seconds, 1))
+        self._clock.sleep(seconds)
+
+
+class _BusyError(Exception):
+    """A server that wants to be asked later."""
+
+    def __init__(self, told: str, seconds: float) -> None:
+        super().__init__(told)
+        self.seconds = seconds
+
+
+def posts_of_status(status: Mapping[str, Any], *, edited: bool) -> list[PostBody] | str:
+    """A post for each picture of a status, or why there is none; raises where it is no status."""
+    if status.get("reblog"):
+        return "other"  # it comes by itself
+    media = status["media_attachments"]
+    pictures = [(number, it) for number, it in enumerate(media, 1) if it.get("type") == "image"]
+    if not pictures:
+        return "video" if media else "text"
+    name = status["uri"]
+    text = "\n".join(filter(None, (status.get("spoiler_text"), read_html(status.get("content") or "").text)))
+    created = time_or_none(status.get("created_at"))
+    common = {
+        "author": status["account"]["acct"],
+        "created_time": created.isoformat() if created else "",
+        "score": int(status.get("favourites_count") or 0),
+        "source": SERVICE,
+        "post_id": f"{name}-mastodon",
+        "permalink": status.get("url") or name,
+        "nsfw": bool(status.get("sensitive")),
+        "langs": [status["language"]] if status.get("language") else [],
+        "tags": [it["name"] for it in status.get("tags") or ()],
+        **({"edited": status.get("edited_at")} if edited else {}),
+    }
+    alone = len(media) == 1
+    return [
+        {
+            "global_id": f"{name}-mastodon" if alone else f"{name}_{number}-mastodon",
+            "url": it.get("url") or it.get("remote_url") or "",
+            "desc": "\n".join(filter(None, (text, it.get("description")))),
+            **common,
+            **({"alt": it["description"]} if it.get("description") else {}),
+        }
+        for number, it in pictures
+    ]

@@ -1,0 +1,165 @@
+"""Mastodon's stream."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import orjson
+import pytest
+
+from connectors.endpoints import POSTS_FROM, endpoint
+from connectors.services.mastodon import posts_of_status
+from connectors.sources.parse import parse_post
+from connectors.sources.source import Reader
+from core.errors import SettingsError, WorldError
+from core.records import Message
+from core.telemetry import SKIPPED
+from dataflows.all_settings import Settings, is_secret
+
+
+def status(number: int, *kinds: str, **fields: Any) -> dict[str, Any]:
+    media = [
+        {"type": kind, "url": f"https://m/{number}/{place}.png", "description": "alt"}
+        for place, kind in enumerate(kinds or ("image",))
+    ]
+    usual = {
+        "uri": f"https://m/s/{number}", "url": f"https://m/@a/{number}", "created_at": "2023-12-11T08:00:00.000Z", "content": "<p>hi &amp; ho</p>",
+        "spoiler_text": "", "language": "en", "sensitive": True, "tags": [{"name": "memes"}], "account": {"acct": "a@m"}, "reblog": None,
+        "media_attachments": media, "favourites_count": 3,
+    }  # fmt: skip
+    return usual | fields
+
+
+def test_a_status_is_a_post_for_each_picture() -> None:
+    (found,) = posts_of_status(status(1), edited=False)
+    post = parse_post(Message(orjson.dumps(found), ""))
+    assert (post.global_id, post.url, post.description, post.author) == (
+        "https://m/s/1-mastodon",
+        "https://m/1/0.png",
+        "hi & ho\nalt",
+        "a@m",
+    )
+    assert post.extra["nsfw"] is True
+    found = posts_of_status(status(1, "image", "gifv", "image"), edited=False)
+    assert [it["global_id"] for it in found] == ["https://m/s/1_1-mastodon", "https://m/s/1_3-mastodon"]
+    edit = posts_of_status(status(1, edited_at="2023-12-12T08:00:00.000Z"), edited=True)[0]
+    assert parse_post(Message(orjson.dumps(edit), "")).edited is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(status(1, reblog=status(2)), "other"), (status(1, "video"), "video"), (status(1, media_attachments=[]), "text")],
+)
+def test_what_is_no_picture_is_told(body: Any, reason: str) -> None:
+    assert posts_of_status(body, edited=False) == reason
+
+
+@dataclass
+class Server:
+    """Plays one answer for each connection, the last one again and again."""
+
+    answers: list[tuple[int, str]] = field(default_factory=list)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.asked.append((self.path, self.headers.get("authorization")))
+                code, body = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
+                self.send_response(code)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[Server, str]]:
+    made = Server()
+    with ThreadingHTTPServer(("127.0.0.1", 0), made.handler()) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield made, f"http://127.0.0.1:{http.server_address[1]}"
+        http.shutdown()
+
+
+def events(*found: tuple[str, Any]) -> str:
+    return "".join(
+        f":thump\nevent: {name}\ndata: {body if isinstance(body, str) else orjson.dumps(body).decode()}\n\n"
+        for name, body in found
+    )
+
+
+def opened(url: str, path: str = "", **settings: Any) -> Reader:
+    made = Settings(
+        source=(f"mastodon:m.example{path}?url={url}",),
+        mastodon_tokens='{"m.example": "secret"}',
+        poll_backoff_seconds=0.01,
+        **settings,
+    )
+    found = endpoint(made.source[0], POSTS_FROM)
+    source = found.source(made.options_of(found), made)
+    return source.open(source.parts()[0], None)
+
+
+def read(reader: Reader, count: int) -> list[str]:
+    ids: list[str] = []
+    until = time.monotonic() + 10
+    while len(ids) < count and time.monotonic() < until:
+        unit = reader.read()
+        ids += [parse_post(it).global_id for it in unit.messages] if unit else []
+        time.sleep(0.005)
+    return ids
+
+
+def test_posts_come_once_through_drops_edits_and_garbage(server: tuple[Server, str]) -> None:
+    made, url = server
+    deleted = SKIPPED.labels("mastodon", "deleted")
+    before = deleted._value.get()
+    first = events(
+        ("update", status(1)), ("update", "{"), ("update", status(2)), ("delete", "99"), ("filters_changed", "x")
+    )
+    second = events(
+        ("update", status(2)), ("status.update", status(1, edited_at="2023-12-12T08:00:00Z")), ("update", status(3))
+    )
+    made.answers = [(200, first + "event: update\ndata: {half"), (503, ""), (200, second), (200, "")]
+    reader = opened(url, "/tag/memes")
+    assert read(reader, 4) == [f"https://m/s/{n}-mastodon" for n in (1, 2, 1, 3)]
+    reader.close()
+    assert made.asked[0] == ("/api/v1/streaming/hashtag?tag=memes&only_media=true", "Bearer secret")
+    assert deleted._value.get() == before + 1
+
+
+@pytest.mark.parametrize(("code", "told"), [(401, "refuses the token"), (404, "has no such stream")])
+def test_a_refusal_ends_the_run(code: int, told: str, server: tuple[Server, str]) -> None:
+    made, url = server
+    made.answers = [(code, "")]
+    reader = opened(url)
+    with pytest.raises(WorldError, match=told):
+        read(reader, 1)
+
+
+def test_a_server_that_keeps_failing_ends_a_run_that_does_not_follow(server: tuple[Server, str]) -> None:
+    made, url = server
+    made.answers = [(502, "")]
+    with pytest.raises(WorldError, match=r"does not answer \(HTTP 502\)"):
+        read(opened(url, follow=False, poll_attempts=3), 1)
+    assert len(made.asked) == 3
+
+
+def test_addresses_and_tokens() -> None:
+    for address in ("mastodon:", "mastodon:a.b/tag", "mastodon:a.b/x", "mastodon:a.b?lang=en"):
+        with pytest.raises(SettingsError, match="is not mastodon:SERVER"):
+            endpoint(address, POSTS_FROM)
+    found = endpoint("mastodon:a.b/local", POSTS_FROM)
+    with pytest.raises(SettingsError, match="MEMEWAX_MASTODON_TOKENS"):
+        found.source(Settings().options_of(found), Settings())
+    assert is_secret("mastodon_tokens")
+    assert "secret" not in str(Settings(mastodon_tokens='{"a.b": "secret"}').mastodon_tokens)

@@ -77,6 +77,8 @@ class ExemplarGallery:
         self._planes: Floats = np.zeros((0, _SKETCH_BITS))
         self.space: Space | None = None
         """In which the exemplars are compared, None before there are some."""
+        self.distinct = 0
+        """Clusters that the exemplars are of, those of one picture alone included."""
 
     def __len__(self) -> int:
         return self._count

@@ -35,7 +35,7 @@ class PairScores:
 
     def limits(self, probe: Probe, rows: Numbers) -> Floats:
         """What the score of a picture and exemplars must be above for them to be of one cluster: shape (rows,)."""
-        crowd = self._is.crowd * math.log(min(len(self._gallery), self._is.crowded))
+        crowd = self._is.crowd * math.log(min(max(1, self._gallery.distinct), self._is.crowded))
         if probe.codes is None:
             return np.full(len(rows), self._is.join_plain + crowd)
         return np.where(self._gallery.fixed["coded"][rows], self._is.join, self._is.join_plain) + crowd

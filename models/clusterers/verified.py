@@ -271,6 +271,7 @@ class VerifiedClusterer(Clusterer):
             self._events.append(ClusterEvent("revive", cluster))
             self._cohesions[cluster] = 0.0, 0
             self._add(seen, cluster)
+            gallery.distinct += 1
             return cluster, 0.0
         self._born(cluster)
         if seen.probe is None:
@@ -358,6 +359,7 @@ class VerifiedClusterer(Clusterer):
     def _merge(self, stays: int, goes: int) -> None:
         gallery = self._here()
         rows = np.flatnonzero((gallery.clusters == stays) | (gallery.clusters == goes))
+        gallery.distinct -= len(np.unique(gallery.clusters[rows])) - 1 if rows.size else 0
         gallery.clusters[rows] = stays
         self._members.pop(goes, None)
         if len(rows) > 1:
@@ -381,6 +383,7 @@ class VerifiedClusterer(Clusterer):
     def _found_one(self, seen: "_Seen") -> int:
         cluster = self._new_id()
         self._add(seen, cluster)
+        self._here().distinct += 1
         return cluster
 
     def _new_id(self) -> int:
@@ -529,6 +532,7 @@ class VerifiedClusterer(Clusterer):
         clusters = self._here().clusters
         order = np.argsort(clusters, kind="stable")
         ids, starts, sizes = np.unique(clusters[order], return_index=True, return_counts=True)
+        self._here().distinct = len(ids)
         self._members = {
             int(cluster): order[start : start + size].tolist()
             for cluster, start, size in zip(ids, starts, sizes, strict=True)

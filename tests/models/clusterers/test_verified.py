@@ -130,6 +130,25 @@ def test_memory_is_bounded_and_clusters_outlive_strangers() -> None:
     assert np.mean([it in known for it in again]) > 0.8
 
 
+def test_limits_rise_with_clusters_and_not_with_their_exemplars() -> None:
+    clusterer = VerifiedClusterer(capacity=150)
+    for number, (embedding, beside, _) in enumerate(stream(12, 8, 120)):
+        clusterer.learn(embedding, beside)
+        if number == 40:
+            clusterer.merge(0, 1)
+            clusterer.split([beside.post])
+        if number == 60:
+            clusterer.forget_author("author 3")
+        gallery = clusterer._here()
+        assert gallery.distinct == len(set(gallery.clusters.tolist()))
+    probe, rows = gallery.probe_of(0), np.arange(1)
+    limit = clusterer._scores_here().limits(probe, rows)
+    for embedding, beside, label in stream(12, 8, 0):
+        if label == 0:
+            clusterer.learn(embedding, Beside(beside.patches, f"again {beside.post}"), cluster=int(gallery.clusters[0]))
+    assert clusterer._scores_here().limits(probe, rows) <= limit
+
+
 def test_without_patches_embeddings_alone_decide() -> None:
     items = stream(6, 20, 200, patches=False)
     clusters = final(items, *fed(VerifiedClusterer(), items))

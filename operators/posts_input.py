@@ -97,6 +97,7 @@ def fetcher(settings: InputSettings, deaths: Deaths | None = None) -> Fetcher:
         pixels=settings.fetch_max_pixels,
         side=settings.fetch_max_side,
     )
-    named = [host for it in sources_of(settings) for host in it.picture_hosts]
+    sources = sources_of(settings) if settings.source else ()
+    named = [host for it in sources for host in it.picture_hosts]
     allowed = Allowed.of((*settings.fetch_allow, *named))
     return Fetcher(limits, settings.fetch_folder, allowed, folders_of(settings.source), deaths)

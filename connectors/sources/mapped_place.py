@@ -11,7 +11,6 @@ from connectors.sources.parse import MAX_BYTES
 from connectors.sources.row_shapes import AsItIs, RowShape
 from connectors.sources.source import Place, Position, Reader, Unit
 from connectors.sources.unpack import unpacked
-from core.errors import WorldError
 from core.records import Message
 from core.telemetry import SKIPPED
 
@@ -124,17 +123,17 @@ def row_in(message: Message) -> InputRow | None:
     return row if isinstance(row, dict) else None
 
 
-def refuse_without_pictures(what: str, rows: Sequence[InputRow], shape: RowShape) -> None:
-    """Raise `WorldError` where not one of some rows becomes a post with a picture; names the columns."""
+def why_no_pictures(what: str, rows: Sequence[InputRow], shape: RowShape) -> str:
+    """Why not one of some rows becomes a post with a picture, with the names of the columns; empty where one does."""
     if not rows or isinstance(shape, AsItIs):
-        return
+        return ""
     for row in rows:
         found = shape.posts(row)
         if isinstance(found, str) or any(body.get("url") for body in found):  # what is skipped is known
-            return
+            return ""
     columns = ", ".join(list(dict.fromkeys(name for row in rows for name in row))[:40])
     used = ", ".join(f"{name}={field}" for name, field in shape.fields.items()) or "none"
-    raise WorldError(
+    return (
         f"{what} has no column of pictures that is known: its columns are {columns}; used are {used}. "
         "Say which one holds addresses of pictures: --column url=COLUMN"
     )

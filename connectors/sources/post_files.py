@@ -1,14 +1,16 @@
 """Posts from a file of any form, or from every such file below a folder."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from connectors.row_file import FORMATS, LINES, ending_of, is_json, is_lines
-from connectors.sources.column_mapping import ChosenColumn, InputRow
+from connectors.sources.column_mapping import ChosenColumn
 from connectors.sources.file_options import FileOptions
 from connectors.sources.json_lines import LinesPlace, check_form, is_sidecar
-from connectors.sources.mapped_place import MappedPlace, refuse_without_pictures, row_in
+from connectors.sources.mapped_place import MappedPlace, row_in, why_no_pictures
 from connectors.sources.row_shapes import AsItIs, RowShape, shape_of
 from connectors.sources.rows_source import RowsPlace, RowsReader
 from connectors.sources.source import Place, PlacedSource, Position, Reader
@@ -16,6 +18,8 @@ from core.errors import WorldError
 
 SAMPLE: Final = 1000
 """Rows by which columns are told."""
+_REMEMBERED: Final = 4096
+"""Files of which it is remembered what they are."""
 
 
 class PostFiles(PlacedSource):
@@ -56,10 +60,10 @@ class PostFiles(PlacedSource):
             return place
 
         def check() -> None:
-            rows, shape = look_at(path, options.columns)
-            refuse_without_pictures(str(path), rows, shape)
+            if refusal := look_at(path, options.columns).refusal:
+                raise WorldError(refusal)
 
-        return MappedPlace(place, lambda: look_at(path, options.columns)[1], check)
+        return MappedPlace(place, lambda: look_at(path, options.columns).shape, check)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -75,22 +79,47 @@ def files_of_posts(folder: Path, columns: Sequence[ChosenColumn]) -> list[Path]:
 
 def _holds_posts(path: Path, columns: Sequence[ChosenColumn]) -> bool:
     try:
-        rows, shape = look_at(path, columns)
-        refuse_without_pictures(str(path), rows, shape)
+        found = look_at(path, columns)
     except WorldError:
         return False
-    if any("global_id" in row for row in rows):
-        return True
-    is_lone = ending_of(path) == ".json" and len(rows) < 2  # what some tool keeps about a page
-    return not isinstance(shape, AsItIs) and not is_lone
+    if found.refusal:
+        return False
+    is_lone = ending_of(path) == ".json" and not found.are_several  # what some tool keeps about a page
+    return found.has_ids or not (isinstance(found.shape, AsItIs) or is_lone)
 
 
-def look_at(path: Path, columns: Sequence[ChosenColumn]) -> tuple[list[InputRow], RowShape]:
-    """The first rows of a file, and what they are; raises `WorldError` where it cannot be read."""
+@dataclass(frozen=True, slots=True)
+class FileLook:
+    """What the first rows of a file are."""
+
+    shape: RowShape
+    refusal: str
+    """Why no row becomes a post with a picture; empty where one does."""
+    has_ids: bool
+    """Whether a row has the id of a post."""
+    are_several: bool
+
+
+def look_at(path: Path, columns: Sequence[ChosenColumn]) -> FileLook:
+    """What the first rows of a file are; raises `WorldError` where it cannot be read.
+
+    A start asks several times, of each file of a folder. So it is remembered until the file changes.
+    """
+    try:
+        told = path.stat()
+    except OSError:
+        raise WorldError(f"there is no file {path}") from None
+    return _looked(path, (told.st_ino, told.st_size, told.st_mtime_ns), tuple(columns))
+
+
+@lru_cache(_REMEMBERED)
+def _looked(path: Path, version: tuple[int, ...], columns: tuple[ChosenColumn, ...]) -> FileLook:  # noqa: ARG001
     reader = RowsReader(path, SAMPLE, follow=False, resume=None)
     try:
         unit = reader.read()
     finally:
         reader.close()
     rows = [row for it in (unit.messages if unit else ()) if (row := row_in(it)) is not None and "wrong" not in row]
-    return rows, shape_of(rows, columns, is_table=not is_json(path))
+    shape = shape_of(rows, columns, is_table=not is_json(path))
+    has_ids = any("global_id" in row for row in rows)
+    return FileLook(shape, why_no_pictures(str(path), rows, shape), has_ids, len(rows) > 1)

@@ -15,7 +15,7 @@ from backports import zstd
 from connectors.sources.column_mapping import chosen_columns
 from connectors.sources.file_options import FileOptions
 from connectors.sources.parse import parse_post, post_or_letter
-from connectors.sources.post_files import PostFiles
+from connectors.sources.post_files import PostFiles, look_at
 from connectors.sources.several import Several
 from connectors.sources.source import Position, Unit
 from connectors.sources.unpack import Unpacked
@@ -254,3 +254,13 @@ def test_in_a_folder_files_of_any_form_are_read_and_strays_are_not(tmp_path: Pat
     (tmp_path / "settings.json").write_bytes(b'{"colour": "red"}')
     (tmp_path / "counts.csv").write_bytes(b"day,count\n1,2\n")
     assert sorted(Path(part).name for part in PostFiles(tmp_path, options()).parts()) == ["a.csv#0", "b.jsonl.gz#0"]
+
+
+def test_what_a_file_is_is_remembered_until_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "posts.csv"
+    file.write_text("id,image_url\n1,https://h.example/1.jpg\n")
+    found = look_at(file, ())
+    assert look_at(file, ()) is found
+    assert found.shape.fields["url"] == "image_url"
+    file.write_text("id,photo\n1,https://h.example/1.jpg\n")
+    assert look_at(file, ()).shape.fields["url"] == "photo"

@@ -105,7 +105,7 @@ def test_a_dead_letter_is_what_its_schemas_say(letter: DeadLetter) -> None:
 NUMBER = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(max_size=20)
 POSTS = st.fixed_dictionaries(
-    {"global_id": st.text(min_size=1, max_size=100), "url": st.text(min_size=1, max_size=50)},
+    {"global_id": st.text(min_size=1, max_size=100), "url": st.text(min_size=1, max_size=50).filter(str.strip)},
     optional={
         "author": st.none() | TEXT | NUMBER,
         "created_time": st.none() | TEXT | NUMBER,
@@ -128,7 +128,7 @@ def test_what_the_schema_of_a_post_allows_is_read(body: dict[str, Any]) -> None:
     "body",
     [{}, {"global_id": "1"}, {"url": "x"}, {"global_id": "", "url": "x"}, {"global_id": 1, "url": "x"},
      {"global_id": "1", "url": "x", "score": "many"}, {"global_id": "1", "url": "x", "score": 1.5},
-     {"global_id": "1", "url": "x", "desc": []}],
+     {"global_id": "1", "url": " \u00a0"}, {"global_id": "1", "url": "x", "desc": []}],
     ids=str,
 )  # fmt: skip
 def test_what_is_no_post_is_refused_by_both(body: dict[str, Any]) -> None:

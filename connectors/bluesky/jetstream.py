@@ -4,7 +4,6 @@ A server sends each frame at least once and keeps 36 hours; an older cursor is m
 back asks for a minute more than was missed, drops what is known, and looks whether the first frame leaves a gap.
 """
 
-import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from connectors.bluesky.bluesky_frames import COLLECTION, BadFrameError, Filters, Frame, read_frame
 from connectors.services.clock import Clock
-from connectors.sources.source import Position, Unit
+from connectors.sources.live_stream import seconds_to_reconnect
+from connectors.sources.source import Position, Unit, check_version
 from core import __version__
 from core.errors import WorldError
 from core.records import Message
@@ -44,7 +44,6 @@ _QUIET_SECONDS: Final = 60.0
 """A connection on which nothing comes for so long is given up, unless few authors are followed."""
 _MOST_BYTES: Final = 16 * 2**20
 """Of one frame. The server is not asked to leave out longer ones: it would leave out deletes with them."""
-_LONGEST_BACKOFF: Final = 60.0
 _MOST_IN_URL: Final = 50
 """Accounts; more are sent when the connection is there, for a server takes no address of any length."""
 _BEHIND_SECONDS: Final = 60.0
@@ -210,11 +209,7 @@ class Jetstream:
         return {"version": _VERSION, "time_us": self._newest, "seen": seen}
 
     def _go_on(self, resume: Position) -> None:
-        if resume["version"] != _VERSION:
-            raise WorldError(
-                f"the recovery folder holds what was read of {SERVICE} in version {resume['version']}, and this "
-                f"memewax reads {_VERSION}: use the memewax that wrote it, or a new recovery folder"
-            )
+        check_version(resume, _VERSION, f"read of {SERVICE}")
         self._newest = resume["time_us"]
         seen: bytes = resume["seen"]
         for at in range(0, len(seen), _ENTRY):
@@ -255,8 +250,7 @@ class Jetstream:
         self._failed += 1
         if self._stream.attempts and self._failed >= self._stream.attempts:
             raise WorldError(f"{SERVICE}: no server answers, the last was {host} ({told}): try again later")
-        seconds = min(self._stream.backoff * 2 ** min(self._failed - 1, 10), _LONGEST_BACKOFF)
-        seconds *= 1 + random.random() / 2  # noqa: S311 - so that not all come back at once
+        seconds = seconds_to_reconnect(self._failed, self._stream.backoff)
         if isinstance(error, InvalidStatus):
             seconds = max(seconds, seconds_to_wait(error.response.headers.get("Retry-After"), self._clock.now()) or 0)
         say = log.info if isinstance(error, ConnectionClosed) and self._failed == 1 else log.warning

@@ -6,7 +6,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connectors.kafka.kafka_client import Health, ask, bad_config, base_config
 from connectors.kafka.topic_reader import KafkaReader
-from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit
+from connectors.sources.source import Place, PlacedSource, Position, Reader, ReaderAround, Unit
 from core.telemetry import log
 
 
@@ -127,23 +127,13 @@ class TopicPlace(Place):
         return _Named(self._topic.open(str(number), resume), {"topic": self.name, "cluster": self._cluster})
 
 
-class _Named(Reader):
+class _Named(ReaderAround):
     """A reader whose positions say what they are of."""
 
     def __init__(self, inner: KafkaReader, told: Mapping[str, str | None]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._told = told
 
     def read(self) -> Unit | None:
         unit = self._inner.read()
         return None if unit is None else Unit(unit.messages, {**unit.resume, **self._told}, unit.turn)
-
-    @property
-    def ended(self) -> bool:
-        return self._inner.ended
-
-    def lag(self) -> int:
-        return self._inner.lag()
-
-    def close(self) -> None:
-        self._inner.close()

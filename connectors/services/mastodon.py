@@ -4,7 +4,6 @@ Nothing comes twice and nothing is replayed: what is posted while nobody is conn
 """
 
 import json
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -19,7 +18,7 @@ from connectors.services.clock import Clock
 from connectors.services.listing import PostBody
 from connectors.services.markup import read_html
 from connectors.services.poll_settings import PollSettings
-from connectors.sources.live_stream import LiveStream
+from connectors.sources.live_stream import LiveStream, seconds_to_reconnect
 from connectors.sources.source import PlacedSource, Position, Unit
 from core import __version__
 from core.errors import SettingsError, WorldError
@@ -30,7 +29,6 @@ from core.times import seconds_to_wait, time_or_none
 SERVICE: Final = "mastodon"
 _HEARTBEAT_SECONDS: Final = 60.0
 """A server sends something every 15 seconds; one that is silent for longer is gone."""
-_LONGEST_BACKOFF: Final = 60.0
 _MOST_LINE: Final = 2**20
 _REFUSED: Final = frozenset({401, 403})
 _SEEN: Final = 5000
@@ -219,8 +217,7 @@ class MastodonStream:
         self._failed += 1
         if self._stream.attempts and self._failed >= self._stream.attempts:
             raise WorldError(f"{self._stream.server} does not answer ({trouble}): try again later")
-        back = min(self._stream.backoff * 2 ** min(self._failed - 1, 10), _LONGEST_BACKOFF)
-        seconds = max(seconds, back * (1 + random.random() / 2))  # noqa: S311 - so that not all come back at once
+        seconds = max(seconds, seconds_to_reconnect(self._failed, self._stream.backoff))
         log.warning("asking again", source=self._stream.server, trouble=trouble, seconds=round(seconds, 1))
         self._clock.sleep(seconds)
 

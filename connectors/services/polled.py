@@ -11,8 +11,7 @@ from connectors.services.api_client import Manners
 from connectors.services.clock import Clock, StoppedError, WallClock
 from connectors.services.listing import Listing
 from connectors.services.rounds import Polling, Rounds
-from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit
-from core.errors import WorldError
+from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit, check_version
 from core.partitions import part_of
 
 _VERSION: Final = 1
@@ -59,11 +58,8 @@ class Polled(PlacedSource):
 
     def readers(self, number: int, resume: Position | None) -> "dict[str, PollReader]":
         """Readers of the listings of a part, by service and name, each after what `resume` has seen of it."""
-        if resume is not None and resume.get("version") != _VERSION:
-            raise WorldError(
-                f"the recovery folder holds what was seen in version {resume.get('version')}, and this memewax reads "
-                f"{_VERSION}: use the memewax that wrote it, or a new recovery folder"
-            )
+        if resume is not None:
+            check_version(resume, _VERSION, "seen")
         seen: dict[str, Position] = resume["listings"] if resume else {}
         mine = [name for name in self._names if part_of(name, _PARTS) == number]
         return {name: self._reader(name, seen.get(name)) for name in mine}

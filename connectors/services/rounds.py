@@ -16,8 +16,7 @@ from typing import Final
 from connectors.services.clock import Clock
 from connectors.services.listing import Listing, ListingItem, Page, as_json, posts_of, why_strange
 from connectors.services.round import Round
-from connectors.sources.source import Position, Unit
-from core.errors import WorldError
+from connectors.sources.source import Position, Unit, check_version
 from core.records import Message
 from core.telemetry import SKIPPED, log
 
@@ -202,10 +201,6 @@ class Rounds:
         }
 
     def _go_on(self, resume: Position) -> None:
-        if resume.get("version") != _VERSION:
-            raise WorldError(
-                f"the recovery folder holds what was seen of {self._name} in version {resume.get('version')}, and this "
-                f"memewax reads {_VERSION}: use the memewax that wrote it, or a new recovery folder"
-            )
+        check_version(resume, _VERSION, f"seen of {self._name}")
         self._seen, self._loose, self._floor = resume["seen"], resume["loose"], resume["floor"]
         self._round = None if resume["round"] is None else Round.of_plain(resume["round"])

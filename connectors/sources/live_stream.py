@@ -1,7 +1,9 @@
 """A live stream as a source: one part, read by a thread of its own."""
 
+import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from connectors.services.clock import Clock, WallClock
 from connectors.services.polled import PollReader
@@ -9,6 +11,19 @@ from connectors.sources.source import Place, PlacedSource, Position, Reader, Uni
 
 Read = Callable[[Clock, Position | None], Iterator[Unit]]
 """Reads a stream from where it was left; waits by the clock, which ends it."""
+_LONGEST_BACKOFF: Final = 60.0
+"""Seconds."""
+
+
+def seconds_to_reconnect(failed: int, first: float) -> float:
+    """Seconds to wait before a stream is connected to again, twice as many after each failure, and some by chance.
+
+    Args:
+        failed: Connections that failed in a row, from 1.
+        first: Seconds after the first of them.
+    """
+    seconds = min(first * float(2 ** min(failed - 1, 10)), _LONGEST_BACKOFF)
+    return seconds * (1 + random.random() / 2)  # noqa: S311 - so that not all come back at once
 
 
 class LiveStream(PlacedSource):

@@ -9,7 +9,7 @@ import orjson
 from connectors.sources.column_mapping import InputRow
 from connectors.sources.parse import MAX_BYTES
 from connectors.sources.row_shapes import AsItIs, RowShape
-from connectors.sources.source import Place, Position, Reader, Unit
+from connectors.sources.source import Place, Position, Reader, ReaderAround, Unit
 from connectors.sources.unpack import unpacked
 from core.records import Message
 from core.telemetry import SKIPPED
@@ -63,34 +63,20 @@ class MappedPlace(Place):
         return _MappedReader(self._place.open(number, resume, positions), self._look)
 
 
-class _MappedReader(Reader):
+class _MappedReader(ReaderAround):
     def __init__(self, reader: Reader, look: Look) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._look = look
         self._shape: RowShape | None = None
 
     def read(self) -> Unit | None:
-        unit = self._reader.read()
+        unit = self._inner.read()
         if unit is None or not unit.messages:
             return unit
         self._shape = self._shape or self._look() or AsItIs()
         if isinstance(self._shape, AsItIs):
             return unit
         return replace(unit, messages=[post for it in unit.messages for post in mapped(it, self._shape)])
-
-    @property
-    def ended(self) -> bool:
-        return self._reader.ended
-
-    @property
-    def turn(self) -> int | None:
-        return self._reader.turn
-
-    def lag(self) -> int:
-        return self._reader.lag()
-
-    def close(self) -> None:
-        self._reader.close()
 
 
 def mapped(message: Message, shape: RowShape) -> list[Message]:

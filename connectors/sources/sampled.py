@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from connectors.sources.mapped_place import row_in
-from connectors.sources.source import Position, Reader, Source, Unit
+from connectors.sources.source import Position, Reader, ReaderAround, Source, Unit
 from core.records import Message
 from core.telemetry import SKIPPED
 
@@ -31,32 +31,18 @@ class Sampled(Source):
         return _SampledReader(self._inner.open(part, resume), self._share)
 
 
-class _SampledReader(Reader):
+class _SampledReader(ReaderAround):
     def __init__(self, reader: Reader, share: float) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._share = share
 
     def read(self) -> Unit | None:
-        unit = self._reader.read()
+        unit = self._inner.read()
         if unit is None or not unit.messages:
             return unit
         kept = [message for message in unit.messages if is_kept(message, self._share)]
         SKIPPED.labels("sample", "left out by sample").inc(len(unit.messages) - len(kept))
         return replace(unit, messages=kept)
-
-    @property
-    def ended(self) -> bool:
-        return self._reader.ended
-
-    @property
-    def turn(self) -> int | None:
-        return self._reader.turn
-
-    def lag(self) -> int:
-        return self._reader.lag()
-
-    def close(self) -> None:
-        self._reader.close()
 
 
 def is_kept(message: Message, share: float) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from core.errors import WorldError
 from core.records import Message
 
 Position = dict[str, Any]
@@ -48,6 +49,46 @@ class Reader(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back what it holds."""
+
+
+class ReaderAround(Reader):
+    """A reader that gives what another one reads, changed."""
+
+    def __init__(self, inner: Reader) -> None:
+        self._inner = inner
+
+    @property
+    def ended(self) -> bool:
+        """As the inner one."""
+        return self._inner.ended
+
+    @property
+    def turn(self) -> int | None:
+        """As the inner one's."""
+        return self._inner.turn
+
+    def lag(self) -> int:
+        """As the inner one's."""
+        return self._inner.lag()
+
+    def close(self) -> None:
+        """Close the inner one."""
+        self._inner.close()
+
+
+def check_version(position: Position, version: int, what: str) -> None:
+    """Raise `WorldError` where a recovery folder holds a position of another version.
+
+    Args:
+        position: What it holds.
+        version: Of the positions that are read here.
+        what: Was done with what the position is of, as `seen` or `read of bluesky`.
+    """
+    if position.get("version") != version:
+        raise WorldError(
+            f"the recovery folder holds what was {what} in version {position.get('version')}, and this memewax reads "
+            f"{version}: use the memewax that wrote it, or a new recovery folder"
+        )
 
 
 class Source(ABC):

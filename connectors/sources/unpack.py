@@ -13,7 +13,7 @@ from typing import Final
 import orjson
 
 from connectors.sources.parse import MAX_BYTES, post_or_letter
-from connectors.sources.source import Position, Reader, Source, Unit
+from connectors.sources.source import Position, Reader, ReaderAround, Source, Unit
 from core.json_array import elements
 from core.records import DeadLetter, Message
 
@@ -97,9 +97,9 @@ class _Large:
     unit: Unit
 
 
-class _Reader(Reader):
+class _Reader(ReaderAround):
     def __init__(self, inner: Reader, before: Position | None, done: dict[str, int], batch: int) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._before = before
         self._done = dict(done)
         """How many posts have been given of messages that would be read again after a crash, by origin."""
@@ -122,12 +122,6 @@ class _Reader(Reader):
     @property
     def turn(self) -> int | None:
         return self._inner.turn if self._large is None else self._large.unit.turn
-
-    def lag(self) -> int:
-        return self._inner.lag()
-
-    def close(self) -> None:
-        self._inner.close()
 
     def _left(self, messages: list[Message]) -> Iterator[tuple[str, Message]]:
         for message in messages:

@@ -357,8 +357,7 @@ def _as_text(value: Any) -> str:
 
 def _time(value: Any) -> str:
     """A time whose meaning is plain, in ISO 8601; any other as it is."""
-    time = time_or_none(value) if isinstance(value, str | int | float) or hasattr(value, "tzinfo") else None
-    return _as_text(value) if time is None else time.isoformat()
+    return _plain_time(value) or _as_text(value)
 
 
 def _integer(value: Any) -> int | None:

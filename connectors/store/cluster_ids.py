@@ -16,7 +16,7 @@ import orjson
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import CURRENT_COLUMN, POSTS
-from connectors.store.store_folder import opened
+from connectors.store.store_folder import opened, written_whole
 from connectors.store.stored_revisions import note_revisions
 from core.errors import WorldError, first_line
 from core.locks import locked
@@ -45,7 +45,8 @@ def identity_of(recovery: Path | None) -> str:
     try:
         with locked(recovery / f"{IDENTITY}.lock"):
             if not file.exists():
-                _write(file, uuid4().hex.encode())
+                with written_whole(file) as out:
+                    out.write(uuid4().hex.encode())
             return file.read_text()
     except OSError as error:
         raise WorldError(f"{recovery}: {error.strerror}") from None
@@ -74,7 +75,8 @@ def begin(store: Path, identity: str, *, goes_on: bool, accept: Callable[[int], 
                 if not is_own:
                     note_revisions(store)
                 noted.append(_Begun(identity, above))
-                _write(store / _FILE, orjson.dumps([asdict(it) for it in noted]))
+                with written_whole(store / _FILE) as file:
+                    file.write(orjson.dumps([asdict(it) for it in noted]))
             return noted[-1].above
     except OSError as error:
         raise WorldError(f"{store}: {error.strerror}") from None
@@ -141,13 +143,3 @@ def _noted(store: Path) -> list[_Begun]:
         return []
     except (ValueError, TypeError):
         raise WorldError(f"{store / _FILE} does not say whose clusters there are: delete it") from None
-
-
-def _write(file: Path, data: bytes) -> None:
-    new = file.with_name(f"{file.name}.new")
-    try:
-        new.write_bytes(data)
-        new.replace(file)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.sinks.record_table import POSTS
-from connectors.store.store_folder import opened
+from connectors.store.store_folder import READ_ERRORS, opened, written_whole
 from core.errors import WorldError, first_line
 
 FILE: Final = "revisions.npy"
@@ -25,14 +25,8 @@ def note_revisions(store: Path) -> None:
     ids, revisions = _there(store)
     hashes = np.fromiter(map(_hash, ids), np.uint64, len(ids))
     order = np.argsort(hashes)
-    new = store / f"{FILE}.new"
-    try:
-        with new.open("wb") as file:
-            np.save(file, np.stack([hashes[order], revisions[order]]))
-        new.replace(store / FILE)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
+    with written_whole(store / FILE) as file:
+        np.save(file, np.stack([hashes[order], revisions[order]]))
 
 
 def revisions_of(stores: Sequence[Path]) -> Callable[[str], int]:
@@ -62,7 +56,7 @@ def _there(store: Path) -> tuple[list[str], NDArray[np.uint64]]:
             ids += batch.column("global_id").to_pylist()
             given = batch.column("revision").fill_null(1) if "revision" in columns else np.ones(batch.num_rows)
             revisions.append(np.asarray(given).astype(np.uint64))
-    except (OSError, RuntimeError, ValueError) as error:
+    except READ_ERRORS as error:
         raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
     return ids, np.concatenate(revisions)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Literal, Self, cast
@@ -33,6 +34,7 @@ _MOST_OWN: Final = 100
 _MOST_SEEN: Final = 10_000
 """Names of fields that are counted to find these: strangers may write any."""
 _VECTORS: Final = ("embeddings", "text_embedding")
+_COUNTED: Final = ("global_id", "created_time", "joined_time", "cluster", "current_cluster")
 _DAY: Final = timedelta(days=1)
 
 ExportRow = dict[str, Any]
@@ -65,25 +67,32 @@ class Posts:
             raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
         left_out = {"extra", *(() if vectors else _VECTORS)}
         self._fields = [field for field in schema if field.name not in left_out]
-        self.own = self._own_columns()
 
     def __iter__(self) -> Iterator[ExportRow]:
         """The rows, a few in memory at a time; raises `WorldError` where the store cannot be read."""
         names = [field.name for field in self._fields]
-        for batch in self._batches([*names, "extra"]):
-            for row in batch.to_pylist():
-                extra = _extra_of(row)
-                if row.get("current_cluster") is None:
-                    row["current_cluster"] = self._merges.current(row["global_id"], row["cluster"])
-                own = {name: _typed(extra.pop(field, None), kind) for name, (field, kind) in self.own.items()}
-                known = {name: row.get(name) for name in names}
-                yield {**known, "current_cluster": row["current_cluster"], **own, "extra": extra}
+        for row in self._rows([*names, "extra"]):
+            extra = _extra_of(row)
+            own = {name: _typed(extra.pop(field, None), kind) for name, (field, kind) in self.own.items()}
+            known = {name: row.get(name) for name in names}
+            yield {**known, "current_cluster": row["current_cluster"], **own, "extra": extra}
+
+    def times(self) -> Iterator[ExportRow]:
+        """When each post was, and in which cluster it is."""
+        return self._rows(_COUNTED)
 
     def schema(self) -> pa.Schema:
         """Of a Parquet file of the rows."""
         fields = [field for field in self._fields if field.name != "current_cluster"]
         own = [pa.field(name, _ARROW[kind]) for name, (_, kind) in self.own.items()]
         return pa.schema([*fields, pa.field("current_cluster", pa.int64()), *own, pa.field("extra", pa.string())])
+
+    def _rows(self, columns: Sequence[str]) -> Iterator[ExportRow]:
+        for batch in self._batches(columns):
+            for row in batch.to_pylist():
+                if row.get("current_cluster") is None:
+                    row["current_cluster"] = self._merges.current(row["global_id"], row["cluster"])
+                yield row
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         try:
@@ -93,7 +102,8 @@ class Posts:
         except READ_ERRORS as error:
             raise WorldError(f"{self._folder} cannot be read: {first_line(error)}") from None
 
-    def _own_columns(self) -> dict[str, tuple[str, str]]:
+    @cached_property
+    def own(self) -> dict[str, tuple[str, str]]:
         """Field of `extra` and kind of value by the name of its column, the commonest first."""
         seen: Counter[str] = Counter()
         kinds: dict[str, set[str]] = {}
@@ -122,9 +132,10 @@ def clusters_of(folder: Path, hours: float) -> list[ExportRow]:
     return found
 
 
-def counts_of(posts: Iterable[ExportRow]) -> list[ExportRow]:
+def counts_of(posts: Posts) -> list[ExportRow]:
     """How many posts each cluster had on each day, by day and cluster; posts without a cluster are not counted."""
-    counts = Counter((day_of(row), row["current_cluster"]) for row in posts if (row["current_cluster"] or 0) >= 0)
+    found = (row for row in posts.times() if (row["current_cluster"] or 0) >= 0)
+    counts = Counter((day_of(row), row["current_cluster"]) for row in found)
     return [{"day": day, "cluster": cluster, "posts": count} for (day, cluster), count in sorted(counts.items())]
 
 

@@ -39,15 +39,16 @@ def export(
     if partition and what == "clusters":
         raise SettingsError("clusters last for many days: --partition day is for posts and counts")
     folder = store_of(store)
+    chosen = form_of_export(to, form) if to is not None else None
+    posts = Posts(folder, vectors=vectors)
+    counts = counts_of(posts) if plot is not None or what == "counts" else []
     written = 0
-    if to is not None:
-        chosen = form_of_export(to, form)
-        posts = Posts(folder, vectors=vectors)
-        rows: Any = posts if what == "posts" else counts_of(posts) if what == "counts" else clusters_of(folder, hours)
+    if to is not None and chosen is not None:
+        rows: Any = posts if what == "posts" else counts if what == "counts" else clusters_of(folder, hours)
         schema = posts.schema() if what == "posts" else COUNTS_SCHEMA if what == "counts" else None
         written = write_export(rows, to, chosen, schema, by_day=partition is not None, replace=replace)
     if plot is not None:
-        _draw(counts_of(Posts(folder)), plot)
+        _draw(counts, plot)
     if as_json:
         write_json({"what": what, "to": to and str(to), "rows": written, "plot": plot and str(plot)})
         return

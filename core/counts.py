@@ -8,10 +8,13 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from core.telemetry import UNEXPOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def read_counts(folder: Path) -> RunCounts:
 def own_counts() -> RunCounts:
     """What this process has counted, with all others that keep their counts in the same folder."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    return read_counts(Path(folder)) if folder else _sums(REGISTRY.collect())
+    return read_counts(Path(folder)) if folder else _sums(chain(REGISTRY.collect(), UNEXPOSED.collect()))
 
 
 def _sums(metrics: Iterable[Metric]) -> RunCounts:

@@ -5,32 +5,72 @@ appear on Bytewax's own /metrics page (`BYTEWAX_DATAFLOW_API_ENABLED=1`).
 """
 
 import logging
+import re
 import sys
 import time
 import warnings
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from types import TracebackType
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from core.stranger_text import harmless
 
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+_AGES = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 21_600, 86_400)
+_ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_LONGEST_NAME = 40
+_BYTES = tuple(4**power for power in range(4, 15))
+"""From 256 bytes to 256 MB."""
+
+UNEXPOSED = CollectorRegistry()
+"""Of metrics whose labels quote strangers: for the last words of a run, and on no page of metrics."""
 
 POSTS = Counter("memewax_posts", "Valid posts read")
-RECORDS = Counter("memewax_records", "Records that left the join", ["outcome"])
-DEAD_LETTERS = Counter("memewax_dead_letters", "Dead letters", ["stage"])
+POSTS_IN_FLIGHT = Gauge(
+    "memewax_posts_in_flight", "Posts that the flow was given and is working on", multiprocess_mode="livesum"
+)
+RECORDS = Counter(
+    "memewax_records",
+    "Records that left the join, by outcome and whether a stage failed or is missing",
+    ["outcome", "failed"],
+)
+DEAD_LETTERS = Counter("memewax_dead_letters", "Dead letters by stage and class of the reason", ["stage", "reason"])
 REASONS = Counter(
-    "memewax_reasons", "What could not be used, by stage and the beginning of its reason", ["stage", "kind"]
+    "memewax_reasons",
+    "What could not be used, by stage and the beginning of its reason",
+    ["stage", "kind"],
+    registry=UNEXPOSED,
 )
 READY = Gauge("memewax_ready", "Processes whose models are loaded", multiprocess_mode="livesum")
+BUILD_INFO = Gauge(
+    "memewax_build_info",
+    "1, with the version of memewax and of Python",
+    ["version", "python"],
+    multiprocess_mode="livemax",
+)
+MODEL_INFO = Gauge(
+    "memewax_model_info",
+    "1, with the model of a stage and the engine that runs it",
+    ["stage", "model", "engine"],
+    multiprocess_mode="livemax",
+)
 DUPLICATES = Counter("memewax_duplicates", "Posts seen before and not counted again")
 QUERIES = Counter("memewax_queries", "Queries read, broken ones too")
 ANSWERS = Counter("memewax_answers", "Answers by outcome: found or error", ["outcome"])
 STEP_SECONDS = Histogram("memewax_step_seconds", "Time of one batch in a step", ["step"], buckets=_SECONDS)
-STEP_ITEMS = Counter("memewax_step_items", "Items through a step", ["step"])
+STEP_ITEMS = Histogram("memewax_step_items", "Items of one batch in a step", ["step"], buckets=_ITEMS)
 STEP_ERRORS = Counter("memewax_step_errors", "Items that failed in a step", ["step"])
+SINK_AGE = Histogram(
+    "memewax_sink_age_seconds",
+    "From the ingestion of a post until a sink had its record, where the post says when it was ingested",
+    ["sink"],
+    buckets=_AGES,
+)
 FETCHES = Counter("memewax_fetches", "Pictures fetched and decoded, or why not", ["outcome"])
 FETCH_SECONDS = Histogram("memewax_fetch_seconds", "Time until a picture's bytes were there, or not", buckets=_SECONDS)
 SKIPPED = Counter("memewax_skipped", "What a service lists and is no post, and why", ["service", "reason"])
@@ -55,9 +95,68 @@ DECODE_SECONDS = Histogram("memewax_decode_seconds", "Time to decode one picture
 FETCH_WAITING = Gauge("memewax_fetch_waiting", "Posts being fetched ahead", multiprocess_mode="livesum")
 JOIN_PENDING = Gauge("memewax_join_pending", "Posts waiting in the join", multiprocess_mode="livesum")
 CLUSTERS = Gauge("memewax_clusters", "Live clusters", multiprocess_mode="max")
+SINGLETONS = Gauge(
+    "memewax_cluster_singletons", "Pictures that are alone, where the clusterer tells", multiprocess_mode="max"
+)
+CLUSTER_EVENTS = Counter(
+    "memewax_cluster_events", "What became of clusters: birth, merge, split, retire or revive", ["kind"]
+)
+SNAPSHOT_SECONDS = Histogram(
+    "memewax_snapshot_seconds",
+    "Time to take one snapshot of a step or sink, what it waits for included",
+    ["step"],
+    buckets=_SECONDS,
+)
+SNAPSHOT_BYTES = Histogram(
+    "memewax_snapshot_bytes", "Bytes of one snapshot of a step or sink", ["step"], buckets=_BYTES
+)
+STORE_WAITING = Gauge(
+    "memewax_store_waiting", "Rows and orders that wait to be written to a store", multiprocess_mode="livesum"
+)
+STORE_WRITES = Counter("memewax_store_writes", "Writes to a table of a store", ["table"])
+STORE_ROWS = Gauge(
+    "memewax_store_rows", "Rows of a table, estimated between compactions", ["table"], multiprocess_mode="livemax"
+)
+STORE_FRAGMENTS = Gauge(
+    "memewax_store_fragments", "Fragments of a table, at most", ["table"], multiprocess_mode="livemax"
+)
+STORE_BYTES = Gauge(
+    "memewax_store_bytes", "Bytes of a table, estimated between compactions", ["table"], multiprocess_mode="livemax"
+)
 LAG = Gauge(
     "memewax_source_lag", "Messages behind the end of the topic, or bytes of the file", multiprocess_mode="livesum"
 )
+
+
+def observe_all(histogram: Histogram, values: Iterable[float]) -> None:
+    """Observe many values at once: each alone costs two writes into shared memory."""
+    bounds: Sequence[float] = histogram._upper_bounds  # noqa: SLF001 - the library takes one value at a time
+    counts: dict[int, int] = {}
+    total = 0.0
+    for value in values:
+        place = bisect_left(bounds, value)
+        counts[place] = counts.get(place, 0) + 1
+        total += value
+    for place, count in counts.items():
+        histogram._buckets[place].inc(count)  # noqa: SLF001
+    if counts:
+        histogram._sum.inc(total)  # noqa: SLF001
+
+
+def observe_ages(sink: str, times: Iterable[datetime | None]) -> None:
+    """Observe how long ago posts were ingested that a sink has now; None is not known and is left out."""
+    now = time.time()
+    observe_all(_ages_of(sink), [max(0.0, now - it.timestamp()) for it in times if it is not None])
+
+
+def sink_name(place: str) -> str:
+    """A sink in the labels of metrics: the name of its file, folder or topic."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", place.partition("?")[0].rstrip("/").rpartition("/")[2])[:_LONGEST_NAME]
+
+
+@cache
+def _ages_of(sink: str) -> Histogram:
+    return SINK_AGE.labels(sink)
 
 
 class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch)):`
@@ -78,11 +177,11 @@ class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch))
         if kind is None:
             seconds, items = _of_step(self._name)
             seconds.observe(time.perf_counter() - self._start)
-            items.inc(self._items)
+            items.observe(self._items)
 
 
 @cache
-def _of_step(name: str) -> tuple[Histogram, Counter]:
+def _of_step(name: str) -> tuple[Histogram, Histogram]:
     """A step's own metrics, looked up once."""
     return STEP_SECONDS.labels(name), STEP_ITEMS.labels(name)
 

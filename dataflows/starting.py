@@ -2,6 +2,7 @@
 
 import gc
 import os
+import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,11 +14,11 @@ from bytewax.dataflow import Dataflow
 from connectors.chosen_endpoints import Destinations, check_addresses, check_elsewhere, check_source
 from connectors.control.flow_note import note_flow
 from connectors.writing import keep_locked, lock_files, recovery_named
-from core import drain
+from core import __version__, drain
 from core.endings import run_ending
 from core.errors import MemewaxError
 from core.stranger_text import harmless
-from core.telemetry import READY, configure_logging
+from core.telemetry import BUILD_INFO, MODEL_INFO, READY, configure_logging
 from dataflows.all_settings import Settings, load_settings
 from dataflows.told_at_end import End, tell_at_end
 from models.clusterer import Clusterer
@@ -47,6 +48,9 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
         stores = [it.path for it in Destinations.of(settings).sinks if it.takes_rows and it.path is not None]
         recovery = recovery_named(sys.argv[1:], os.environ)
         check_models(stores, recovery, models.embedders)
+        for stage, model, engine in models.told():
+            MODEL_INFO.labels(stage, model, engine).set(1)
+        MODEL_INFO.labels(Clusterer.stage, clusterer.name, "").set(1)
         first = first_numbers(stores, recovery, clusterer.begin_above)
         if recovery is not None and not settings.requests_only:
             note_flow(recovery, settings)
@@ -93,6 +97,7 @@ def started_with(
         loaded = load(settings)
         _spare_the_collector()
         READY.set(1)
+        BUILD_INFO.labels(__version__, platform.python_version()).set(1)
         is_first = folder is None or not has_snapshots(folder)
         flow = build(settings, loaded)
     except MemewaxError as error:

@@ -24,6 +24,8 @@ class Model(ABC, Generic[In, Out]):
     """What stands in the record: the id and, where it matters, the version of the weights."""
     batch_size: int
     """At most so many items a call of `infer`."""
+    engine: str = ""
+    """What computes it, as `memewax doctor` calls it; empty: nothing but its own code."""
 
     @abstractmethod
     def infer(self, batch: Sequence[In]) -> list[Out]:

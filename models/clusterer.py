@@ -79,6 +79,10 @@ class Clusterer(ABC):
     def count(self) -> int:
         """Clusters that are alive."""
 
+    def singletons(self) -> int | None:
+        """Pictures that are kept and are like no other; None where that is not told apart from clusters."""
+        return None
+
     @property
     @abstractmethod
     def dimension(self) -> int | None:

@@ -70,6 +70,10 @@ class Models:
         """Name of the model of each stage whose answers are vectors."""
         return {name: it.name for name, it in self._by_stage.items() if isinstance(it, Embedder)}
 
+    def told(self) -> list[tuple[str, str, str]]:
+        """Of each model its stage, its name and the engine that runs it."""
+        return [(stage, it.name, it.engine) for stage, it in self._by_stage.items()]
+
 
 def load_models(settings: ModelSettings) -> Models:
     """Load the models of all stages, once a process, side by side: hashing and reading take no turns.

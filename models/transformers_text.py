@@ -7,6 +7,7 @@ from core.records import Sentiment
 from models.entities import EntityFinder, Span
 from models.runtime import Runtime
 from models.sentiment import SentimentModel
+from models.torch_runtime import Torch
 from models.weights import Weights
 
 LEAST_SCORE: Final = 0.75
@@ -25,6 +26,7 @@ class TransformersEntities(EntityFinder):
     """A token classifier, with its own labels (PER, LOC, ORG, MISC for most); its word pieces are put together."""
 
     batch_size = 8
+    engine = Torch.name
 
     def __init__(self, weights: Weights, runtime: Runtime) -> None:
         """Load `weights`; raises `WeightsError` if they were not trained for it."""
@@ -54,6 +56,7 @@ class TransformersSentiment(SentimentModel):
     """A text classifier; shares are its probabilities, compound is positive less negative, all to 4 digits."""
 
     batch_size = 16
+    engine = Torch.name
 
     def __init__(self, weights: Weights, runtime: Runtime) -> None:
         """Load `weights`; raises `WeightsError` if they were not trained for it."""

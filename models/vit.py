@@ -15,6 +15,7 @@ from core.records import Pixels, Vector
 from models.base import Features, ImageEmbedder
 from models.model_settings import ImageSettings
 from models.runtime import Runtime
+from models.torch_runtime import Torch
 from models.validation import check_pixels
 from models.vit_network import network
 from models.weights import Weights, image_weights
@@ -83,6 +84,7 @@ class VitEmbedder(ImageEmbedder):
     """The CLS token of a transformer's last layer, or the mean of the last feature map where there is no such token."""
 
     stage = "embedding"
+    engine = Torch.name
 
     def __init__(self, weights: Weights, runtime: Runtime, settings: ImageSettings) -> None:
         """Load `weights`; raises `WeightsError` if they are no image model."""

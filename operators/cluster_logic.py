@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from bytewax.operators import StatefulBatchLogic
 
 from core.bounded import Bounded
 from core.records import Cluster, ClusterEvent, Failed, Side, Vector
-from core.telemetry import CLUSTERS, STEP_ERRORS
+from core.telemetry import CLUSTERS, SINGLETONS, STEP_ERRORS
 from models.clusterer import Beside, Clusterer
 from models.clusterers.resuming import check_dimension, check_same
 from models.duplicates import Duplicates
@@ -20,6 +20,23 @@ REMEMBERED: Final = 4096
 
 ClusterAnswer = Side[Cluster] | ClusterEvent
 """Of a post, the cluster that it falls into; or what became of a cluster."""
+
+
+class Counted(Protocol):
+    """What has clusters."""
+
+    def count(self) -> int:
+        """Clusters that are alive."""
+
+    def singletons(self) -> int | None:
+        """Pictures that are like no other; None where that is not told."""
+
+
+def count_clusters(clusterer: Counted) -> None:
+    """Tell the metrics what a clusterer has now."""
+    CLUSTERS.set(clusterer.count())
+    if (alone := clusterer.singletons()) is not None:
+        SINGLETONS.set(alone)
 
 
 class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any]]):
@@ -60,7 +77,7 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
             # Version 1 knew no copies.
             for global_id, found in state["recent"].items():
                 self._recent[global_id] = (*found, None)[:3]
-        CLUSTERS.set(self._clusterer.count())
+        self._count()
 
     def on_batch(self, values: list[Side[Vector]]) -> tuple[list[ClusterAnswer], bool]:
         """One side for each embedding, in order, then what became of clusters."""
@@ -75,7 +92,7 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
                 elif event.kind == "split" and event.into is not None:
                     self._duplicates.split(event.posts, event.into)
             events += new
-        CLUSTERS.set(self._clusterer.count())
+        self._count()
         return [*answers, *events], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> dict[str, Any]:
@@ -87,6 +104,10 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
             "recent": dict(self._recent),
             "duplicates": self._duplicates.state(),
         }
+
+    def _count(self) -> None:
+        if self._shards == 1:  # what shards have is one only where they agree
+            count_clusters(self._clusterer)
 
     def _side(self, embedding: Side[Vector]) -> Side[Cluster]:
         start = perf_counter()

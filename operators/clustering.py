@@ -10,6 +10,7 @@ from bytewax.operators import KeyedStream
 
 from core.partitions import part_of
 from core.records import Cluster, ClusterEvent, Side, Vector
+from core.telemetry import CLUSTER_EVENTS
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_agreement, make_shard
 from models.model_settings import ClusterSettings
@@ -50,8 +51,16 @@ def cluster(
         answers = _in_shards(embeddings, settings, dimension, above)
     return Clustered(
         map_batch("sides", answers, lambda batch: [it for _, it in batch if isinstance(it, Side)]),
-        map_batch("events", answers, lambda batch: [it for _, it in batch if isinstance(it, ClusterEvent)]),
+        map_batch("events", answers, events_in),
     )
+
+
+def events_in(batch: list[tuple[str, ClusterAnswer]]) -> list[ClusterEvent]:
+    """What became of clusters, which is counted here once for all shards."""
+    events = [it for _, it in batch if isinstance(it, ClusterEvent)]
+    for event in events:
+        CLUSTER_EVENTS.labels(event.kind).inc()
+    return events
 
 
 def _in_one_place(

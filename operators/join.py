@@ -156,6 +156,8 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         self._closed: Bounded[_Key, None] = Bounded(_REMEMBERED)
         """Arrivals that are finished or not wanted: what else comes for them is dropped."""
         self._alarms: list[tuple[float, _Key]] = []
+        self._outcomes: dict[tuple[str, bool], int] = {}
+        """Of the records that have gone out and are not counted yet, and whether they had a failure."""
         if state is not None:
             self._restore(state)
 
@@ -164,9 +166,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         now = self._now()
         before = len(self._entries)
         records = [record for part in values if (record := self._take(part, now)) is not None]
-        updated = sum(record.revision > 1 for record in records)
-        _count("updated", updated)
-        _count("joined", len(records) - updated)
+        self._count()
         if len(self._entries) != before:
             JOIN_PENDING.inc(len(self._entries) - before)
         return records, StatefulBatchLogic.RETAIN
@@ -186,6 +186,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
                     self._set_alarm(key, entry, now + self._late)
                     continue
             self._forget(key, entry)
+        self._count()
         return records, StatefulBatchLogic.RETAIN
 
     def on_eof(self) -> tuple[list[Record], bool]:
@@ -195,6 +196,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         records = [self._partial(it) for it in self._entries.values() if it.post is not None and not it.is_out]
         for key, entry in list(self._entries.items()):
             self._forget(key, entry)
+        self._count()
         return records, StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
@@ -289,10 +291,9 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
 
     def _partial(self, entry: _Entry) -> Record:
         entry.is_out = True
-        _count("partial", 1)
-        return self._record(entry)
+        return self._record(entry, is_partial=True)
 
-    def _record(self, entry: _Entry, late: tuple[str, ...] = ()) -> Record:
+    def _record(self, entry: _Entry, late: tuple[str, ...] = (), *, is_partial: bool = False) -> Record:
         assert entry.post is not None, "no record goes out without its post"
         post, sides = entry.post.post, dict(entry.sides)
         missing = () if len(sides) == len(self._expected) else tuple(sorted(self._expected - sides.keys()))
@@ -300,7 +301,15 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         entry.revision = max(entry.revision, known.revision if known else 0) + 1
         is_failed = bool(missing) or any(type(it.value) is Failed for it in sides.values())
         self._note(post.global_id, _Known(entry.revision, is_failed, known.edited if known else post.edited))
+        outcome = "partial" if is_partial else "updated" if entry.revision > 1 else "joined"
+        self._outcomes[outcome, is_failed] = self._outcomes.get((outcome, is_failed), 0) + 1
         return Record(post, sides, missing, entry.post.seconds, late, entry.revision)
+
+    def _count(self) -> None:
+        """Count what went out since the last time: each counter is a write into shared memory."""
+        for (outcome, is_failed), records in self._outcomes.items():
+            _counter_of(outcome, is_failed).inc(records)
+        self._outcomes.clear()
 
     def _set_alarm(self, key: _Key, entry: _Entry, time: float) -> None:
         entry.deadline = time
@@ -323,15 +332,10 @@ def _is_wanted(post: Arrival, known: _Known | None) -> bool:
     return not post.tries and edited is not None and (known.edited is None or edited > known.edited)
 
 
-def _count(outcome: str, records: int) -> None:
-    if records:  # a counter is a write into shared memory
-        _counter_of(outcome).inc(records)
-
-
 @cache
-def _counter_of(outcome: str) -> Counter:
+def _counter_of(outcome: str, is_failed: bool) -> Counter:
     """Look up the counter of an outcome once."""
-    return RECORDS.labels(outcome)
+    return RECORDS.labels(outcome, "yes" if is_failed else "no")
 
 
 def _of_version_2(state: dict[str, Any]) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from connectors.sinks.rows import (
     row_of,
 )
 from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
+from core.causes import cause_of
 from core.endings import Kinds
 from core.records import ClusterEvent, DeadLetter, Post, Record
-from core.telemetry import DEAD_LETTERS, REASONS
+from core.telemetry import DEAD_LETTERS, REASONS, observe_ages, sink_name
 from operators import steps
 from operators.operator_settings import OutputSettings
 from operators.recovered import full_id, sink_steps, states_of
@@ -140,11 +141,18 @@ def _write_messages(
     """Write a message for each item; gives the dead letters of those that are too large, where one can be."""
     sink = endpoint.message_sink(_FILE, settings)
     marks = states_of(settings.recovery, f"{outer}.{name}")
+    called = sink_name(endpoint.place)
+
+    def bodies(batch: list[X]) -> list[tuple[Post, bytes]]:
+        made = [body(it) for it in batch]
+        observe_ages(called, [post.ingestion_time for post, _ in made])
+        return made
+
     if sink.max_bytes is None:
-        messages = steps.map_batch(f"messages_{number}", up, lambda batch: [_message(*body(it)) for it in batch])
+        messages = steps.map_batch(f"messages_{number}", up, lambda batch: [_message(*it) for it in bodies(batch)])
         steps.write(name, messages, sink, marks)
         return []
-    either = steps.map_batch(f"messages_{number}", up, lambda batch: [_fitting(*body(it), sink) for it in batch])
+    either = steps.map_batch(f"messages_{number}", up, lambda batch: [_fitting(*it, sink) for it in bodies(batch)])
     fit = steps.split(f"fit_{number}", either, lambda it: not isinstance(it, DeadLetter))
     steps.write(name, cast("KeyedStream[OutMessage]", fit.trues), sink, marks)
     return [cast("Stream[DeadLetter]", fit.falses)]
@@ -215,7 +223,7 @@ def _event_messages(events: list[ClusterEvent]) -> list[tuple[str, OutMessage]]:
 def _dead_messages(letters: list[DeadLetter], sink: MessageSink) -> list[tuple[str, OutMessage]]:
     """As they were read, with what went wrong in headers; where there are none, both as JSON."""
     for letter in letters:
-        DEAD_LETTERS.labels(letter.stage).inc()
+        DEAD_LETTERS.labels(letter.stage, cause_of(letter.reason).name).inc()
         REASONS.labels(letter.stage, _KINDS.of(letter.reason)).inc()
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     if sink.has_headers:

@@ -19,7 +19,7 @@ from connectors.sources.parse import STAGE
 from connectors.sources.source import Position, Source
 from core import drain
 from core.records import Arrival, DeadLetter
-from core.telemetry import FETCH_WAITING, LAG, POSTS, STEP_ERRORS
+from core.telemetry import FETCH_WAITING, LAG, POSTS, POSTS_IN_FLIGHT, STEP_ERRORS
 from operators.scheduling import OnePerRound, OpenParts, PerWorker
 from operators.steps import reported
 
@@ -109,6 +109,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self._wait_until: float | None = None
         self.given = 0
         self.left = 0
+        self._in_flight = 0
         self._position = position
         self._worker = worker
         self._should_stop = should_stop
@@ -118,6 +119,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
 
     @reported
     def next_batch(self) -> list[ParsedItem]:
+        self._note_given(0)  # what it gave before was handled since
         if self._should_stop():
             raise self._ended()
         queue, now = self.queue, datetime.now(UTC)
@@ -136,6 +138,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
             again = [numbered(arrival, tries) for arrival, tries in self._retries.take()]
             if again:
                 self.given = self._worker.rounds.give()
+                self._note_given(len(again))
             return again
         unit = queue.units[0]
         # Parts in order: the first one waits for all of its pictures. Without an order nobody waits for another.
@@ -165,6 +168,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
     def close(self) -> None:
         self._worker.parts.remove(self)
         self._worker.rounds.parts.remove(self)
+        self._note_given(0)
         self.queue.close()
         self._retries.close()
 
@@ -189,9 +193,15 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self._parts.end()
         return StopIteration()
 
+    def _note_given(self, arrivals: int) -> None:
+        if arrivals != self._in_flight:
+            POSTS_IN_FLIGHT.inc(arrivals - self._in_flight)
+            self._in_flight = arrivals
+
     def _count(self, items: list[ParsedItem]) -> None:
         arrivals = sum(isinstance(item, Arrival) for item in items)
         POSTS.inc(arrivals)
+        self._note_given(arrivals)
         STEP_ERRORS.labels(STAGE).inc(len(items) - arrivals)
         FETCH_WAITING.set(self._worker.bound.waiting())
         # Parts in order are of one file, of which each counts all that is left.

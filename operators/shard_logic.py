@@ -9,11 +9,10 @@ from bytewax.operators import StatefulBatchLogic
 
 from core.bounded import Bounded
 from core.records import Cluster, ClusterEvent, Side, Vector
-from core.telemetry import CLUSTERS
 from models.clusterer import Beside, Clusterer
 from models.clusterers.agreement import Agreement
 from models.duplicates import Duplicates
-from operators.cluster_logic import REMEMBERED, ClusterAnswer, ClusterLogic
+from operators.cluster_logic import REMEMBERED, ClusterAnswer, ClusterLogic, count_clusters
 
 OfShard = tuple[int, Side[Vector]]
 """An embedding, with the number of the shard that it belongs to: a logic is not told its key."""
@@ -82,7 +81,7 @@ class AgreeLogic(StatefulBatchLogic[Told, ClusterAnswer, dict[str, Any]]):
                 self._agreement.hear(told.shard, told.what)
             else:
                 sides.append(self._side(told, told.what))
-        CLUSTERS.set(self._agreement.count())
+        count_clusters(self._agreement)
         return [*sides, *self._agreement.events()], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> dict[str, Any]:

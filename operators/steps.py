@@ -24,6 +24,7 @@ from connectors.sinks.sink import Mark, Sink, Writer
 from core.errors import MemewaxError
 from core.stranger_text import harmless
 from core.telemetry import step
+from operators.measured_snapshot import taken
 
 Marks = Mapping[str, Mark]
 _NO_MARKS: Final[Marks] = {}
@@ -108,7 +109,7 @@ def stateful(
     measured: str | None = None,
 ) -> KeyedStream[Y]:
     """Give the items of each key to a logic of its own, which `build` makes anew or from a snapshot."""
-    return op.stateful_batch(step_id, up, reported(lambda state: _WatchedLogic(build(state), measured)))
+    return op.stateful_batch(step_id, up, reported(lambda state: _WatchedLogic(build(state), step_id, measured)))
 
 
 def read(step_id: str, flow: Dataflow, source: FixedPartitionedSource[X, Any]) -> Stream[X]:
@@ -126,12 +127,13 @@ def write(step_id: str, up: KeyedStream[X], sink: Sink[X], marks: Marks = _NO_MA
         marks: What a recovery folder holds of the step, by the names of parts.
     """
     sink.check()
-    op.output(step_id, up, _SinkOfBytewax(sink, marks))
+    op.output(step_id, up, _SinkOfBytewax(sink, marks, step_id))
 
 
 class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
-    def __init__(self, logic: StatefulBatchLogic[X, Y, S], measured: str | None) -> None:
+    def __init__(self, logic: StatefulBatchLogic[X, Y, S], step_id: str, measured: str | None) -> None:
         self._logic = logic
+        self._step_id = step_id
         self._measured = measured
 
     @reported
@@ -155,7 +157,7 @@ class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
 
     @reported
     def snapshot(self) -> S:
-        return self._logic.snapshot()
+        return cast("S", taken(self._measured or self._step_id, self._logic.snapshot))
 
 
 class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
@@ -164,8 +166,9 @@ class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
     A part keeps the name that it had first, wherever it has moved.
     """
 
-    def __init__(self, sink: Sink[X], marks: Marks) -> None:
+    def __init__(self, sink: Sink[X], marks: Marks, step_id: str) -> None:
         self._sink = sink
+        self._step_id = step_id
         own = sink.parts()
         self._part_of: dict[str, str] = {}
         free = [name for name in marks if name not in own]
@@ -187,7 +190,8 @@ class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
     @reported
     def build_part(self, step_id: str, for_part: str, resume_state: Mark) -> "_WriterOfBytewax[X]":  # noqa: ARG002
         part = self._part_of.get(for_part)
-        return _WriterOfBytewax(_Gone(resume_state) if part is None else self._sink.open(part, resume_state))
+        writer = _Gone(resume_state) if part is None else self._sink.open(part, resume_state)
+        return _WriterOfBytewax(writer, self._step_id)
 
 
 class _Gone(Writer[Any]):
@@ -207,8 +211,9 @@ class _Gone(Writer[Any]):
 
 
 class _WriterOfBytewax(StatefulSinkPartition[X, Any]):
-    def __init__(self, writer: Writer[X]) -> None:
+    def __init__(self, writer: Writer[X], step_id: str) -> None:
         self._writer = writer
+        self._step_id = step_id
 
     @reported
     def write_batch(self, values: list[X]) -> None:
@@ -216,7 +221,7 @@ class _WriterOfBytewax(StatefulSinkPartition[X, Any]):
 
     @reported
     def snapshot(self) -> Mark:
-        return self._writer.snapshot()
+        return cast("Mark", taken(self._step_id, self._writer.snapshot))
 
     @reported
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from connectors.sinks.sink import Mark, Order, Row, TableItem, Writer
 from core.records import ClusterEvent
-from core.telemetry import step
+from core.telemetry import STORE_WAITING, step
 
 _GATHER_SECONDS: Final = 1.0
 """Between two writes: each takes some ten milliseconds, however few its rows are."""
@@ -31,6 +31,7 @@ class TableWriter(Writer[TableItem]):
         obey: Does what an order says; raises `WorldError`.
         rename: Takes in what became of clusters, more than once with the same result; raises `WorldError`.
         mark: What a snapshot keeps, once all is written.
+        written: Told of rows that are written.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class TableWriter(Writer[TableItem]):
         obey: Callable[[Order], None] = lambda _: None,
         rename: Callable[[list[ClusterEvent]], None] = lambda _: None,
         mark: Callable[[], Mark] = lambda: {"version": 1},
+        written: Callable[[list[Row]], None] = lambda _: None,
     ) -> None:
         self._upsert = upsert
         self._obey = obey
         self._rename = rename
         self._mark = mark
+        self._written = written
         self._measured = measured
         self._gather_seconds = gather_seconds
         self._thread = ThreadPoolExecutor(1, measured)
@@ -59,6 +62,7 @@ class TableWriter(Writer[TableItem]):
         """Take rows and orders in; raises `WorldError` where earlier ones could not be written."""
         with self._changed:
             self._items += items
+            STORE_WAITING.inc(len(items))
             if not self._is_writing and self._failed is None:
                 self._is_writing = True
                 self._thread.submit(self._write_all)
@@ -88,6 +92,7 @@ class TableWriter(Writer[TableItem]):
             while items := self._take():
                 with step(self._measured, len(items)):
                     self._do(items)
+                STORE_WAITING.dec(len(items))
                 with self._changed:
                     self._changed.wait_for(self._is_due, self._gather_seconds)
         except BaseException as error:
@@ -104,7 +109,9 @@ class TableWriter(Writer[TableItem]):
             elif kind is ClusterEvent:
                 self._rename(cast("list[ClusterEvent]", list(group)))
             else:
-                self._upsert(cast("list[Row]", list(group)))
+                rows = cast("list[Row]", list(group))
+                self._upsert(rows)
+                self._written(rows)
 
     def _take(self) -> list[TableItem]:
         with self._changed:

@@ -17,7 +17,7 @@ from core.errors import WorldError, first_line
 from core.locks import locked
 from core.memory import give_back_memory
 from core.stranger_text import shortened
-from core.telemetry import log
+from core.telemetry import STORE_BYTES, STORE_FRAGMENTS, STORE_ROWS, STORE_WRITES, log
 
 _LOOSE_SHARE: Final = 0.25
 """What was written since tables were put together, in rows to those before: putting together copies all of them."""
@@ -120,6 +120,7 @@ class KeyedTable:
             self.compact()
         elif self._has_index and self._unindexed_rows * self._row_bytes >= self._most_unindexed():
             self._index()
+        self._count()
 
     def change(self, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
         """Change some columns of rows that are there; each row has the key and these. Raises `WorldError`."""
@@ -130,6 +131,7 @@ class KeyedTable:
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes += 1
+        self._count()
 
     def has(self, where: str) -> bool:
         """Whether there is a row that a condition in SQL picks; raises `WorldError`."""
@@ -146,7 +148,9 @@ class KeyedTable:
             )
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
-        self._writes += changed.rows_updated > 0
+        if changed.rows_updated > 0:
+            self._writes += 1
+            self._count()
 
     def batches(self, columns: tuple[str, ...], where: str) -> Iterator[pa.RecordBatch]:
         """Some columns of the rows that a condition in SQL picks; raises `WorldError`."""
@@ -191,6 +195,16 @@ class KeyedTable:
         self._firm_rows = self.count()
         self._look_at_rows()
         log.debug("table compacted", table=self._name, rows=self._firm_rows)
+
+    def _count(self) -> None:
+        """Tell the metrics of a write: what the table holds is estimated, since to look costs as much as to write."""
+        if not self._row_bytes:  # the table was empty when it was looked at
+            self._look_at_rows()
+        rows = self._firm_rows + self._loose_rows
+        STORE_WRITES.labels(self._name).inc()
+        STORE_FRAGMENTS.labels(self._name).set(self._writes + 1)
+        STORE_ROWS.labels(self._name).set(rows)
+        STORE_BYTES.labels(self._name).set(rows * self._row_bytes)
 
     def _index(self) -> None:
         try:

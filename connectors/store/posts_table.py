@@ -1,6 +1,7 @@
 """The table of posts in a store, one row per `global_id`, each with the cluster that it is in as of now."""
 
 from collections import defaultdict
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.sinks.record_table import CURRENT_COLUMN, POSTS, posts_table
+from connectors.sinks.record_table import CURRENT_COLUMN, INGESTION_COLUMN, POSTS, posts_table
 from connectors.sinks.sink import Mark, Row
 from connectors.store.arrow_schema import arrow_schema, is_own
 from connectors.store.cluster_ids import spans, stored_merges
@@ -18,11 +19,13 @@ from connectors.store.stored_table import StoredTable, StoreSink
 from core.columns import Table
 from core.merges import Merges
 from core.records import ClusterEvent
+from core.telemetry import observe_ages, sink_name
 
 TABLE: Final = POSTS
 _KEY: Final = "global_id"
 _GIVEN: Final = "cluster"
 _CURRENT: Final = CURRENT_COLUMN.name
+_INGESTED: Final = INGESTION_COLUMN.column.name
 _MOST: Final = 1000
 """Values in one condition, and rows that are changed at once."""
 
@@ -135,6 +138,10 @@ class PostsSink(StoreSink):
 
     def _opened(self, mark: Mark) -> StoredTable:
         return PostRows(self._folder, self._table, mark)
+
+    def _note_written(self, rows: list[Row]) -> None:
+        times = [row[_INGESTED] for row in rows]
+        observe_ages(sink_name(str(self._folder)), [datetime.fromisoformat(it) for it in times if it is not None])
 
 
 def _in_pieces(items: list[Any]) -> list[list[Any]]:

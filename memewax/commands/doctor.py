@@ -132,7 +132,7 @@ def _print(found: Diagnosis) -> None:
 
 def _text_engine(settings: Settings, runtime: Runtime) -> str:
     model = load_text(settings, runtime)
-    return str(getattr(model, "engine", model.name))
+    return str(model.engine or model.name)
 
 
 def _version(package: str) -> str | None:

@@ -67,6 +67,10 @@ class Agreement:
         """Clusters that are alive."""
         return self._all.count()
 
+    def singletons(self) -> int | None:
+        """Pictures that are like no other; None where that is not told."""
+        return self._all.singletons()
+
     def state(self) -> State:
         """Plain values."""
         return {

@@ -177,6 +177,10 @@ class VerifiedClusterer(Clusterer):
         """Clusters that are alive: those that were born, which one picture alone is not."""
         return len(self._cohesions)
 
+    def singletons(self) -> int:
+        """Pictures that are kept and have no second yet."""
+        return 0 if self._gallery is None else self._gallery.distinct - len(self._cohesions)
+
     def exemplars(self) -> int:
         """Exemplars that are kept."""
         return 0 if self._gallery is None else len(self._gallery)

@@ -4,6 +4,7 @@ from models.model_settings import OcrSettings
 from models.ocr.parts import Detector, Recogniser
 from models.ocr.reader import OcrReader
 from models.runtime import Runtime
+from models.torch_runtime import Torch
 from models.weights import Weights, ocr_engines, ocr_weights
 
 
@@ -15,7 +16,12 @@ def load_reader(settings: OcrSettings, runtime: Runtime) -> OcrReader:
         "+".join(each.label for each in weights),
         _detector(weights[0], settings, runtime),
         _recogniser(weights[-1], runtime),
+        "+".join(dict.fromkeys(_engine(each, runtime) for each in weights)),
     )
+
+
+def _engine(weights: Weights, runtime: Runtime) -> str:
+    return Torch.name if weights.id == "easyocr" else runtime.provider
 
 
 # What an engine needs takes seconds to import, so only the chosen one is.

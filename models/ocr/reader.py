@@ -41,8 +41,9 @@ class OcrReader(Model[Pixels, Reading]):
     stage = "text"
     batch_size = 1  # nothing is gained by more: pictures differ in size, and so do lines
 
-    def __init__(self, name: str, detector: Detector, recogniser: Recogniser) -> None:
+    def __init__(self, name: str, detector: Detector, recogniser: Recogniser, engine: str = "") -> None:
         self.name = name
+        self.engine = engine
         self._detector = detector
         self._recogniser = recogniser
 

@@ -1,12 +1,15 @@
 """What is wrong with the settings of a flow is said before anything is loaded."""
 
+import platform
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from connectors.store.posts_table import PostStore
-from core import drain
+from core import __version__, drain
 from dataflows import memes, similarity, starting
+from models.stages import stage_names
 from tests.search.test_corpus import row
 
 
@@ -96,3 +99,17 @@ def test_a_store_of_another_model_is_refused_and_not_changed(
     assert set(tmp_path.rglob("*")) - {tmp_path / "store.dead-letters.jsonl", tmp_path / "store/posts.lock"} <= set(
         before
     )
+
+
+def test_metrics_say_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "posts.jsonl").touch()
+    monkeypatch.setattr(drain, "on_signals", lambda: None)
+    values = {"SOURCE": tmp_path / "posts.jsonl", "TO": tmp_path / "records.jsonl", "MODELS": "stand-in"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"MEMEWAX_{name}", str(value))
+    memes.flow()
+    version = {"version": __version__, "python": platform.python_version()}
+    assert REGISTRY.get_sample_value("memewax_build_info", version) == 1
+    for stage in stage_names():
+        labels = {"stage": stage, "model": "stand-in", "engine": ""}
+        assert REGISTRY.get_sample_value("memewax_model_info", labels) == 1

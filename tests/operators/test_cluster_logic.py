@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from core.errors import SettingsError
 from core.records import Cluster, ClusterEvent, Failed, Side, Vector
@@ -14,6 +15,7 @@ from models.clusterers.choice import make_shard
 from models.clusterers.relevant import RelevantClusterer
 from operators import cluster_logic as cluster
 from operators.cluster_logic import ClusterLogic
+from operators.clustering import events_in
 from tests.core.test_plain import is_plain
 from tests.models.test_clusterer import scattered
 
@@ -214,3 +216,13 @@ def test_a_state_that_knew_no_copies_is_read() -> None:
     del state["duplicates"]
     logic = ClusterLogic(Counting(), {**state, "version": 1, "recent": {"a": (7, 0.5)}})
     assert given(logic, embedded("a", one(), bytes(288))) == [Cluster(7, 0.5)]
+
+
+def test_what_becomes_of_clusters_is_counted() -> None:
+    def counted(kind: str) -> float:
+        return REGISTRY.get_sample_value("memewax_cluster_events_total", {"kind": kind}) or 0.0
+
+    before = counted("birth"), counted("merge")
+    told: list[tuple[str, Any]] = [("all", ClusterEvent("birth", 1)), ("all", ClusterEvent("merge", 2, 1))]
+    assert events_in([*told, ("all", Side("a", "cluster", Cluster(1, 0.0)))]) == [event for _, event in told]
+    assert (counted("birth"), counted("merge")) == (before[0] + 1, before[1] + 1)

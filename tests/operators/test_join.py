@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from core import drain
 from core.records import Arrival, Failed, Record, Side
@@ -131,6 +132,20 @@ def test_a_failure_is_an_answer(clocked: Clocked) -> None:
     (record,) = clocked.give(*answers("a", "text"), failed)
     assert record.missing == ()
     assert record.sides["text"] == failed
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_records_are_counted_by_outcome_and_failure(clocked: Clocked, fails: bool) -> None:
+    def counted(outcome: str, failed: str) -> float:
+        labels = {"outcome": outcome, "failed": failed}
+        return REGISTRY.get_sample_value("memewax_records_total", labels) or 0.0
+
+    told = "yes" if fails else "no"
+    before = counted("joined", told), counted("partial", "yes")
+    clocked.give(*answers("a", "text"), Side("a", "text", Failed("text", "ValueError", "no") if fails else None))
+    clocked.give(*answers("b", "text"))
+    clocked.wait(DEADLINE)
+    assert (counted("joined", told), counted("partial", "yes")) == (before[0] + 1, before[1] + 1)
 
 
 def test_nothing_waits_when_all_have_answered(clocked: Clocked) -> None:

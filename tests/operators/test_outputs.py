@@ -3,6 +3,7 @@
 import re
 from base64 import b64decode
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
+from prometheus_client import REGISTRY
 
 from connectors.sinks.rows import HEADER_PREFIX
 from connectors.store.posts_table import PostStore
@@ -221,3 +223,35 @@ def test_a_sink_that_cannot_be_written_is_told_before_anything_is_read(to: str, 
     (tmp_path / "file").touch()
     with pytest.raises(WorldError, match="file"):
         flow([], to=(to,))
+
+
+def test_the_age_of_a_record_is_measured_at_each_sink(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    young = replace(record("young"), post=post("young", ingestion_time=now - timedelta(seconds=5)))
+    names = ("aged", "aged.jsonl")
+    run([young, SMALL], to=names)
+    for name in names:
+        labels = {"sink": name}
+        assert REGISTRY.get_sample_value("memewax_sink_age_seconds_count", labels) == 1  # SMALL has no time
+        assert 5 <= (REGISTRY.get_sample_value("memewax_sink_age_seconds_sum", labels) or 0) < 60
+
+
+def test_writes_to_a_store_are_counted() -> None:
+    def counted(name: str) -> float:
+        return REGISTRY.get_sample_value(name, {"table": "posts"}) or 0.0
+
+    before = counted("memewax_store_writes_total")
+    run([SMALL, FAILED], to=("counted",))
+    assert counted("memewax_store_writes_total") > before
+    assert counted("memewax_store_rows") == 2
+    assert counted("memewax_store_fragments") >= 1
+    assert counted("memewax_store_bytes") > 0
+    assert REGISTRY.get_sample_value("memewax_store_waiting") == 0
+
+
+def test_dead_letters_are_counted_by_classes_of_reasons() -> None:
+    labels = {"stage": "parse", "reason": "not_json"}
+    before = REGISTRY.get_sample_value("memewax_dead_letters_total", labels) or 0.0
+    letters = [DeadLetter(message(b"x"), "parse", "BadRecordError", f"not JSON: {it}") for it in ("a", "b\n\x1b[2J")]
+    run([], letters, to=("records.jsonl",))
+    assert REGISTRY.get_sample_value("memewax_dead_letters_total", labels) == before + 2

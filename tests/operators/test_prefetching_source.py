@@ -16,6 +16,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from connectors.fetching.fetch import Fetching, StandInFetcher
 from connectors.fetching.prefetch import ParsedItem
@@ -158,6 +159,18 @@ def lines(path: Path, parts: int = 3, block_bytes: int = 256, batch: int = 2) ->
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "posts.jsonl"
+
+
+def test_posts_are_in_flight_until_the_part_is_asked_again() -> None:
+    def in_flight() -> float:
+        return REGISTRY.get_sample_value("memewax_posts_in_flight") or 0.0
+
+    before = in_flight()
+    parts = built(ahead(Listed([["a", "b"], ["c"]], [["d"]])))
+    seen = [(sum(map(len, units)), in_flight() - before) for units in rounds(parts)]
+    assert [now for _, now in seen] == [count for count, _ in seen]
+    assert sum(count for count, _ in seen) == 4
+    assert in_flight() == before
 
 
 # Order

@@ -77,6 +77,20 @@ def test_a_cluster_is_born_with_its_second_post() -> None:
     assert set(born) <= several | merged | {event.into for event in events}
 
 
+def test_who_is_alone_is_counted_and_clusters_are_not() -> None:
+    clusterer = VerifiedClusterer()
+    assert clusterer.singletons() == 0
+    for number, item in enumerate(stream(4, 8, 60)):
+        clusterer.learn(item[0], item[1])
+        if number % 20 == 0:
+            kept = clusterer.state()["gallery"]["clusters"][1]
+            assert clusterer.singletons() == len(set(kept)) - clusterer.count()
+    assert clusterer.singletons() >= 50
+    for _, beside, _ in stream(4, 8, 60):
+        clusterer.forget_post(beside.post)
+    assert clusterer.singletons() == 0
+
+
 def test_ids_are_new_and_begin_where_they_may() -> None:
     clusterer = VerifiedClusterer()
     clusterer.begin_above(99)

@@ -1,0 +1,95 @@
+"""Metrics: what the documents say of them holds, and no label grows without bound."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from core import telemetry
+from core.causes import cause_names
+from core.counts import own_counts
+from core.telemetry import UNEXPOSED, observe_ages, observe_all, sink_name
+from tests.folders import ROOT
+
+OPERATE = (ROOT / "docs/operate.md").read_text()
+ROW = re.compile(r"^\| `(memewax_\w+)` \| (.*?) \| (\w+) \| (.*) \|$", re.MULTILINE)
+
+
+def declared() -> dict[str, tuple[set[str], str, str]]:
+    """All metrics that a page of metrics shows, with labels, kind and text."""
+    return {
+        it._name + ("_total" if it._type == "counter" else ""): (set(it._labelnames), it._type, it._documentation)
+        for it in vars(telemetry).values()
+        if isinstance(it, Counter | Gauge | Histogram) and it is not telemetry.REASONS
+    }
+
+
+def test_the_table_in_the_documents_is_that_of_the_code() -> None:
+    table = {
+        name: (set(re.findall(r"`(\w+)`", labels)), kind, text) for name, labels, kind, text in ROW.findall(OPERATE)
+    }
+    assert table == declared()
+
+
+def test_names_are_as_openmetrics_wants_them() -> None:
+    for name, (labels, kind, _) in declared().items():
+        assert re.fullmatch(r"memewax_[a-z_]+", name)
+        assert name.endswith("_total") == (kind == "counter"), name
+        assert not {"le", "instance", "job"} & labels, name
+
+
+def test_all_metrics_are_registered_but_those_that_quote_strangers() -> None:
+    exposed = {metric.name for metric in REGISTRY.collect() if metric.name.startswith("memewax_")}
+    assert exposed == {name.removesuffix("_total") for name in declared()}
+    assert {metric.name for metric in UNEXPOSED.collect()} == {"memewax_reasons"}
+
+
+def test_what_quotes_strangers_is_counted_all_the_same() -> None:
+    telemetry.REASONS.labels("test", "a kind").inc(2)
+    assert own_counts().reasons["test", "a kind"] == 2
+
+
+def test_classes_of_reasons_are_named_in_the_documents() -> None:
+    assert all(re.fullmatch("[a-z_]+", name) for name in cause_names())
+    (row,) = [line for line in OPERATE.splitlines() if line.startswith("| `reason` of")]
+    assert tuple(re.findall(r"`(\w+)`", row.split("|")[2])) == cause_names()
+
+
+BUCKETS = (0.1, 1.0, 10.0)
+
+
+@given(st.lists(st.floats(0, 100)))
+def test_many_values_at_once_count_as_each_alone(values: list[float]) -> None:
+    registry = CollectorRegistry()
+    alone, together = (Histogram(name, "", registry=registry, buckets=BUCKETS) for name in ("alone", "together"))
+    for value in [*values, *BUCKETS]:
+        alone.observe(value)
+    observe_all(together, [*values, *BUCKETS])
+    one, other = (
+        {s.name.partition("_")[2] + str(s.labels): s.value for s in it.collect()[0].samples} for it in (alone, together)
+    )
+    for it in (one, other):
+        del it["created{}"]
+    assert one == pytest.approx(other)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("/data/out/records.jsonl", "records.jsonl"),
+        ("/data/my store/", "my_store"),
+        ("kafka://broker:9092/answers", "answers"),
+        ("kafka://broker:9092/answers?x=secret", "answers"),
+        ("/data/" + "x" * 99, "x" * 40),
+        ('/data/a"b\nc', "a_b_c"),
+    ],
+)
+def test_a_sink_has_a_short_name(place: str, name: str) -> None:
+    assert sink_name(place) == name
+
+
+def test_a_post_without_a_time_has_no_age() -> None:
+    observe_ages("nowhere", [None])
+    assert not REGISTRY.get_sample_value("memewax_sink_age_seconds_count", {"sink": "nowhere"})

@@ -31,7 +31,9 @@ class Merges:
                 self._merge(self.resolve(event.cluster), self.resolve(event.into))
             elif event.kind == "split":
                 for post in event.posts:
-                    self._moved.setdefault(post, {})[event.cluster] = event.into
+                    ways = self._moved.get(post, {})
+                    if not self._leads(event.into, event.cluster, ways):  # else it has come back since: told twice
+                        self._moved[post] = {**ways, event.cluster: event.into}
 
     def resolve(self, cluster: int) -> int:
         """The id by which `cluster` goes now: its own, where it was never merged into another."""
@@ -75,16 +77,18 @@ class Merges:
         if source == target:
             return
         self._into[source] = self._short[source] = target
-        # Who moved out of a cluster that the new one is in again is back: otherwise the way would have no end.
+        # Who moved out of a cluster, and is in it again by this, is back: otherwise the way would have no end.
         for post, ways in list(self._moved.items()):
-            for old in [old for old, new in ways.items() if self._leads(new, old)]:
-                del ways[old]
-            if not ways:
-                del self._moved[post]
+            if target in ways and self._leads(ways[target], target, ways):
+                del ways[target]
+                if not ways:
+                    del self._moved[post]
 
-    def _leads(self, cluster: int, to: int) -> bool:
+    def _leads(self, cluster: int, to: int, ways: Mapping[int, int]) -> bool:
+        """Whether a post with these ways that is in `cluster` is on its way to another."""
         while cluster != to:
-            if cluster not in self._into:
+            following = ways.get(cluster, self._into.get(cluster))
+            if following is None:
                 return False
-            cluster = self._into[cluster]
+            cluster = following
         return True

@@ -41,9 +41,44 @@ def test_a_split_moves_posts_and_renames_no_cluster() -> None:
 
 def test_a_split_ends_when_the_parts_are_merged_again() -> None:
     merges = Merges([ClusterEvent("split", 2, 9, ("a", "b")), ClusterEvent("split", 9, 10, ("b",)), merge(9, 2)])
-    assert [merges.current(post, 2) for post in ("a", "b")] == [2, 2]
+    assert [merges.current(post, 2) for post in ("a", "b")] == [2, 10]
     merges.add([ClusterEvent("split", 2, 11, ("a",))])
     assert merges.current("a", 2) == 11
+
+
+def test_who_moved_on_and_came_back_is_back() -> None:
+    merges = Merges([ClusterEvent("split", 2, 9, ("a",)), ClusterEvent("split", 9, 10, ("a",)), merge(10, 2)])
+    assert [merges.current("a", cluster) for cluster in (2, 9, 10)] == [2, 2, 2]
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["post", "merge", "split"]), st.integers(0, 99), st.integers(0, 99)))
+
+
+@given(STEPS, st.integers(0, 99))
+def test_every_post_is_found_where_it_went(steps: list[tuple[str, int, int]], again: int) -> None:
+    """As if each merge and split had been done to each post; also where the last ones are told twice."""
+    given_to: dict[str, int] = {}
+    now: dict[str, int] = {}
+    events: list[ClusterEvent] = []
+    clusters = [0, 1, 2]  # that are alive, in the order of their ids
+    fresh = 3
+    for kind, one, other in steps:
+        cluster, target = clusters[one % len(clusters)], clusters[other % len(clusters)]
+        if kind == "post":
+            given_to[str(len(now))] = now[str(len(now))] = cluster
+        elif kind == "merge" and cluster != target:
+            events.append(merge(cluster, target))
+            now = {post: target if it == cluster else it for post, it in now.items()}
+            clusters.remove(cluster)
+        elif kind == "split" and (posts := [post for post, it in now.items() if it == cluster][: other % 3]):
+            events.append(ClusterEvent("split", cluster, fresh, tuple(posts)))
+            now |= dict.fromkeys(posts, fresh)
+            clusters.append(fresh)
+            fresh += 1
+    merges = Merges(events)
+    for _ in range(2):
+        assert {post: merges.current(post, it) for post, it in given_to.items()} == now
+        merges.add(events[again % (len(events) + 1) :])
 
 
 def test_a_state_comes_to_the_same() -> None:

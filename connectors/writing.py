@@ -5,14 +5,14 @@ several processes is one writer: the command that starts them has the locks and 
 does, the first process has them.
 """
 
-from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from connectors.endpoint import Endpoint
 from core.errors import WorldError
+from core.launch import Launch
 from core.locks import locked
 
 RECORDS: Final = "posts"
@@ -60,20 +60,20 @@ def all_locked(files: Mapping[Path, str], wait: float | None = None) -> Iterator
         yield [_enter(stack, file, busy, seconds) for file, busy in files.items()]
 
 
-def keep_locked(files: Mapping[Path, str], arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+def keep_locked(files: Mapping[Path, str], launch: Launch, environment: Mapping[str, str]) -> None:
     """Hold locks for as long as this process lives, if it is the first of a flow that no command started.
 
     Args:
         files: Each with the text of the error where another has it.
-        arguments: Of `python -m bytewax.run`, which may name the number of the process.
-        environment: Which may name it too.
+        launch: Of this process.
+        environment: Says whether a command has the locks.
 
     Raises:
         BusyError: where another has one for longer.
         WorldError: where a file cannot be made.
     """
-    number, folder = _told(arguments, environment)
-    if HANDED_ON in environment or number > 0:
+    folder = launch.recovery
+    if HANDED_ON in environment or launch.process > 0:
         return
     if folder is not None and folder.is_dir():
         files = {**files, folder.resolve() / RECOVERY_LOCK: recovery_busy(folder)}
@@ -83,25 +83,9 @@ def keep_locked(files: Mapping[Path, str], arguments: Sequence[str], environment
             _files.add(file)
 
 
-def recovery_named(arguments: Sequence[str], environment: Mapping[str, str]) -> Path | None:
-    """The recovery folder that `python -m bytewax.run` is told to use, if it is told one."""
-    return _told(arguments, environment)[1]
-
-
 def recovery_busy(folder: Path) -> str:
     """What is said where another run has a recovery folder."""
     return f"{folder} is in use by a run that goes on: wait for its end, or name another --recovery folder"
-
-
-def _told(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, Path | None]:
-    """The number of the process and the recovery folder, as `python -m bytewax.run` is told them."""
-    pod = environment.get("BYTEWAX_POD_NAME", "").removeprefix(environment.get("BYTEWAX_STATEFULSET_NAME", "") + "-")
-    parser = ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("-i", "--process-id", default=environment.get("BYTEWAX_PROCESS_ID", pod))
-    parser.add_argument("-r", "--recovery-directory", default=environment.get("BYTEWAX_RECOVERY_DIRECTORY", ""))
-    told, _ = parser.parse_known_args(arguments)
-    number, folder = told.process_id, told.recovery_directory
-    return int(number) if number.isdecimal() else 0, Path(folder) if folder else None
 
 
 def _enter(stack: ExitStack, file: Path, busy: str, wait: float) -> int:

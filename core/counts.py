@@ -1,15 +1,17 @@
-"""What the processes of a run have counted, read from outside while they run and after they ended, or by themselves.
+"""What a process has counted, as its metrics say, and the sum over the processes of a run.
 
-Each process keeps its metrics in files of one folder (Prometheus' multiprocess mode), which a `kill -9` leaves behind.
+Where `PROMETHEUS_MULTIPROC_DIR` names a folder, each process keeps its metrics in files there, which a `kill -9` leaves
+behind.
 """
 
 import os
 import struct
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -45,22 +47,51 @@ class RunCounts:
     """To services that are polled."""
     skipped: dict[str, int] = field(default_factory=dict)
     """What they list and is no post, by reason."""
-    step_seconds: dict[str, float] | None = None
+    step_seconds: dict[str, float] = field(default_factory=dict)
     """Time in each step."""
+
+
+NUMBERS: Final = tuple(it.name for it in fields(RunCounts) if it.type is int)
+"""Names of the counts that are one number."""
+
+
+def total(counts: Iterable[RunCounts]) -> RunCounts:
+    """The sum over processes; of clusters, which all count the same of, the most."""
+    sums: dict[str, int] = defaultdict(int)
+    reasons: dict[tuple[str, str], int] = defaultdict(int)
+    skipped: dict[str, int] = defaultdict(int)
+    steps: dict[str, float] = defaultdict(float)
+    for each in counts:
+        for name in NUMBERS:
+            value = getattr(each, name)
+            sums[name] = max(sums[name], value) if name == "clusters" else sums[name] + value
+        for reason, count in each.reasons.items():
+            reasons[reason] += count
+        for why, count in each.skipped.items():
+            skipped[why] += count
+        for step, seconds in each.step_seconds.items():
+            steps[step] += seconds
+    return RunCounts(**sums, reasons=dict(reasons), skipped=dict(skipped), step_seconds=dict(steps))
 
 
 def read_counts(folder: Path) -> RunCounts:
     """The counts that lie in `folder`."""
-    return _sums(_collected(folder))
+    return counts_in(_collected(folder))
 
 
 def own_counts() -> RunCounts:
     """What this process has counted, with all others that keep their counts in the same folder."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    return read_counts(Path(folder)) if folder else _sums(chain(REGISTRY.collect(), UNEXPOSED.collect()))
+    return read_counts(Path(folder)) if folder else counts_in(metrics_here())
 
 
-def _sums(metrics: Iterable[Metric]) -> RunCounts:
+def metrics_here() -> list[Metric]:
+    """All that this process alone measures."""
+    return list(chain(REGISTRY.collect(), UNEXPOSED.collect()))
+
+
+def counts_in(metrics: Iterable[Metric]) -> RunCounts:
+    """The counts among metrics."""
     sums: dict[str, float] = defaultdict(float)
     outcomes: dict[str, float] = defaultdict(float)
     answers: dict[str, float] = defaultdict(float)

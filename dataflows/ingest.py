@@ -18,8 +18,9 @@ from connectors.chosen_endpoints import Destinations
 from connectors.endpoints import POSTS_TO
 from connectors.writing import lock_files
 from core.endings import ingest_ending
+from core.status_writer import FlowFacts
 from dataflows.all_settings import Settings
-from dataflows.starting import started_with
+from dataflows.starting import facts_of, started_with
 from operators.outputs import write_dead_letters, write_posts
 from operators.posts_input import Unfetched, posts_in
 
@@ -36,7 +37,11 @@ def ingest(settings: Settings) -> Dataflow:
 
 def flow() -> Dataflow:
     """What `python -m bytewax.run dataflows.ingest` runs."""
-    return started_with(_written, lambda _settings: None, lambda settings, _: ingest(settings), ingest_ending)
+    return started_with(_facts, _written, lambda _settings: None, lambda settings, _: ingest(settings), ingest_ending)
+
+
+def _facts(settings: Settings) -> FlowFacts:
+    return facts_of("ingest", settings, Destinations.of(settings, POSTS_TO))
 
 
 def _written(settings: Settings) -> Mapping[Path, str]:

@@ -16,6 +16,8 @@ from bytewax.dataflow import Dataflow
 
 from connectors.writing import ANSWERS, lock_files
 from core.endings import answers_ending
+from core.status import FOLDER
+from core.status_writer import FlowFacts, shown
 from dataflows.all_settings import Settings
 from dataflows.starting import started_with
 from operators.query_steps import (
@@ -46,7 +48,12 @@ def similarity(settings: Settings, models: Embedders) -> Dataflow:
 
 def flow() -> Dataflow:
     """What `python -m bytewax.run dataflows.similarity` runs."""
-    return started_with(_written, _loaded, similarity, answers_ending)
+    return started_with(_facts, _written, _loaded, similarity, answers_ending)
+
+
+def _facts(settings: Settings) -> FlowFacts:
+    sinks = [it.address for it in settings.written()]
+    return FlowFacts("similarity", (settings.store / FOLDER,), shown([settings.queries]), shown(sinks))
 
 
 def _written(settings: Settings) -> Mapping[Path, str]:

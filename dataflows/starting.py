@@ -4,7 +4,7 @@ import gc
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,13 +13,17 @@ from bytewax.dataflow import Dataflow
 
 from connectors.chosen_endpoints import Destinations, check_addresses, check_elsewhere, check_source
 from connectors.control.flow_note import note_flow
-from connectors.writing import keep_locked, lock_files, recovery_named
+from connectors.writing import keep_locked, lock_files
 from core import __version__, drain
 from core.endings import run_ending
 from core.errors import MemewaxError
+from core.launch import Launch
+from core.status import FOLDER
+from core.status_writer import FlowFacts, shown
 from core.stranger_text import harmless
 from core.telemetry import BUILD_INFO, MODEL_INFO, READY, configure_logging
 from dataflows.all_settings import Settings, load_settings
+from dataflows.observing import Observers, names_of
 from dataflows.told_at_end import End, tell_at_end
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
@@ -27,7 +31,7 @@ from models.loading import Models, load_models
 from operators.first_ids import FirstNumbers, first_numbers
 from operators.model_check import check_models, check_noted
 from operators.recovery_check import check_recovery, check_room
-from operators.recovery_migration import migrate, named_folder
+from operators.recovery_migration import migrate
 from operators.recovery_places import has_snapshots
 
 Loaded = TypeVar("Loaded")
@@ -46,7 +50,7 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
     def built(settings: Settings, models: Models) -> Dataflow:
         clusterer = make_clusterer(settings)  # what is wrong with its parameters is said now
         stores = [it.path for it in Destinations.of(settings).sinks if it.takes_rows and it.path is not None]
-        recovery = recovery_named(sys.argv[1:], os.environ)
+        recovery = Launch.of(sys.argv[1:], os.environ).recovery
         check_models(stores, recovery, models.embedders)
         for stage, model, engine in models.told():
             MODEL_INFO.labels(stage, model, engine).set(1)
@@ -56,16 +60,27 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
             note_flow(recovery, settings)
         return build(settings, models, partial(make_clusterer, settings), first)
 
+    def facts(settings: Settings) -> FlowFacts:
+        return facts_of("memes", settings, Destinations.of(settings))
+
     def writes(settings: Settings) -> Mapping[Path, str]:
         check_addresses(settings)
         check_source(settings)
         check_elsewhere(settings)
         return lock_files(Destinations.of(settings).all())
 
-    return started_with(writes, loaded, built, run_ending)
+    return started_with(facts, writes, loaded, built, run_ending)
+
+
+def facts_of(flow: str, settings: Settings, destinations: Destinations) -> FlowFacts:
+    """What the status of a flow of posts says of its settings."""
+    folders = tuple(it / FOLDER for it in destinations.states(settings.state_dir))
+    sources = () if settings.requests_only else shown(settings.source)
+    return FlowFacts(flow, folders, sources, shown(settings.to), settings.sample)
 
 
 def started_with(
+    facts: Callable[[Settings], FlowFacts],
     writes: Callable[[Settings], Mapping[Path, str]],
     load: Callable[[Settings], Loaded],
     build: Callable[[Settings, Loaded], Dataflow],
@@ -74,23 +89,28 @@ def started_with(
     """Build a flow from the settings and what `load` gives it; ends as `started` does where that fails.
 
     Args:
+        facts: Gives what the status files say of the settings, and where they lie.
         writes: Gives the files that are locked for as long as the flow runs, as `keep_locked` takes them; raises
             `SettingsError` where an address cannot be.
         load: Loads models, or whatever else takes time.
         build: Makes the flow.
         end: What is said when it ends.
     """
+    launch = Launch.of(sys.argv[1:], os.environ)
+    observers = None
     try:
         settings = load_settings()
         configure_logging(settings.log_level)
         drain.on_signals()
-        folder = named_folder(sys.argv[1:], os.environ)
+        folder = launch.recovery
         recovery = folder or settings.recovery
         log_folder = settings.cluster_log or (recovery and (recovery / "clusters").absolute())
         settings = settings.model_copy(update={"recovery": recovery, "cluster_log": log_folder})
-        keep_locked(writes(settings), sys.argv[1:], os.environ)
+        keep_locked(writes(settings), launch, os.environ)
+        observers = Observers(facts(settings), launch)
+        observers.start()
         if folder is not None:
-            check_recovery(folder, whole=not _has_peers(sys.argv[1:], os.environ))
+            check_recovery(folder, whole=launch.hosts == 1)
             check_room(folder)
             migrate(folder)
         gc.disable()  # importing and loading leave nothing behind that it could find
@@ -100,20 +120,18 @@ def started_with(
         BUILD_INFO.labels(__version__, platform.python_version()).set(1)
         is_first = folder is None or not has_snapshots(folder)
         flow = build(settings, loaded)
-    except MemewaxError as error:
+    except BaseException as error:
+        if observers is not None:
+            observers.end(error)
+        if not isinstance(error, MemewaxError):
+            raise
         print(harmless(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     finally:
         gc.enable()
     tell_at_end(end, folder, is_first=is_first)
+    observers.ready(names_of(loaded))  # after the line above, since what is registered last is called first
     return flow
-
-
-def _has_peers(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether other hosts run the flow too, which may have other parts of the recovery folder."""
-    named = ("-a", "--addresses")
-    in_environment = {"BYTEWAX_ADDRESSES", "BYTEWAX_HOSTFILE_PATH"} & environment.keys()
-    return bool(in_environment) or any(word.startswith(named) for word in arguments)
 
 
 def _spare_the_collector() -> None:

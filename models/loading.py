@@ -16,6 +16,11 @@ class Models:
     def __init__(self, *models: Model[Any, Any]) -> None:
         self._by_stage = {model.stage: model for model in models}
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Name of the model of each stage."""
+        return {stage: model.name for stage, model in self._by_stage.items()}
+
     def of(self, stage: str) -> Any:
         """The model of this stage."""
         return self._by_stage[stage]

@@ -11,7 +11,7 @@ The old parts are copied into a folder beside first, which stays. Killed half wa
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -88,20 +88,6 @@ def migrate(folder: Path) -> bool:
         raise WorldError(f"{folder} is of an older version and cannot be migrated: {error}") from None
     log.info("recovery folder migrated to nested steps", folder=str(folder), backup=str(backup))
     return True
-
-
-def named_folder(arguments: Sequence[str], environment: Mapping[str, str]) -> Path | None:
-    """The folder that `python -m bytewax.run … -r FOLDER` is told to use, if it is told one."""
-    folder = environment.get("BYTEWAX_RECOVERY_DIRECTORY", "")
-    words = iter(arguments)
-    for word in words:
-        if word in {"-r", "--recovery-directory"}:
-            folder = next(words, "")
-        elif word.startswith("--recovery-directory="):
-            folder = word.partition("=")[2]
-        elif word.startswith("-r") and not word.startswith("--"):
-            folder = word.removeprefix("-r")
-    return Path(folder) if folder else None
 
 
 def _backed_up(folder: Path) -> Path:

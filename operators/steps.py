@@ -16,11 +16,12 @@ from typing import Any, Final, TypeVar, cast
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
-from bytewax.inputs import AbortExecution, FixedPartitionedSource
+from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 from bytewax.operators import BranchOut, KeyedStream, StatefulBatchLogic
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.sinks.sink import Mark, Sink, Writer
+from core.activity import ACTIVITY
 from core.errors import MemewaxError
 from core.stranger_text import harmless
 from core.telemetry import step
@@ -114,7 +115,7 @@ def stateful(
 
 def read(step_id: str, flow: Dataflow, source: FixedPartitionedSource[X, Any]) -> Stream[X]:
     """Read `source` into the flow."""
-    return op.input(step_id, flow, source)
+    return op.input(step_id, flow, _SourceOfBytewax(source))
 
 
 def write(step_id: str, up: KeyedStream[X], sink: Sink[X], marks: Marks = _NO_MARKS) -> None:
@@ -158,6 +159,42 @@ class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
     @reported
     def snapshot(self) -> S:
         return cast("S", taken(self._measured or self._step_id, self._logic.snapshot))
+
+
+class _SourceOfBytewax(FixedPartitionedSource[X, Any]):
+    """A source whose parts say what they do (`Activity`)."""
+
+    def __init__(self, source: FixedPartitionedSource[X, Any]) -> None:
+        self._source = source
+
+    def list_parts(self) -> list[str]:
+        return self._source.list_parts()
+
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_PartOfBytewax[X]":
+        return _PartOfBytewax(self._source.build_part(step_id, for_part, resume_state))
+
+
+class _PartOfBytewax(StatefulSourcePartition[X, Any]):
+    def __init__(self, part: StatefulSourcePartition[X, Any]) -> None:
+        self._part = part
+
+    def next_batch(self) -> Iterable[X]:
+        ACTIVITY.asked(self)
+        batch = self._part.next_batch()
+        if batch:
+            ACTIVITY.gave(self)
+        return batch
+
+    def next_awake(self) -> datetime | None:
+        return self._part.next_awake()
+
+    def snapshot(self) -> Any:
+        ACTIVITY.snapshot(self)
+        return self._part.snapshot()
+
+    def close(self) -> None:
+        ACTIVITY.closed(self)
+        self._part.close()
 
 
 class _SinkOfBytewax(FixedPartitionedSink[X, Any]):

@@ -36,6 +36,12 @@ class Embedders:
     image: Embedder[Pixels] | Failed
     decode: Callable[[bytes], Pixels]
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Name of the model of each kind of query."""
+        both = {"text": self.text, "image": self.image}
+        return {kind: model.name for kind, model in both.items() if not isinstance(model, Failed)}
+
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedQuery:

@@ -16,12 +16,13 @@ import orjson
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import CURRENT_COLUMN, POSTS
-from connectors.store.store_folder import opened, written_whole
+from connectors.store.store_folder import opened
 from connectors.store.stored_revisions import note_revisions
 from core.errors import WorldError, first_line
 from core.locks import locked
 from core.merges import Merges
 from core.records import ClusterEvent
+from core.whole_file import written_whole
 
 _FILE: Final = "cluster-ids.json"
 IDENTITY: Final = "identity"

@@ -1,10 +1,9 @@
 """The folder of a store, opened with bounded caches, and read while its writer puts its tables together."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from core.memory import keep_little
 
@@ -30,19 +29,6 @@ def opened(folder: Path) -> Any:
 
     session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
     return lancedb.connect(folder, session=session)
-
-
-@contextmanager
-def written_whole(file: Path) -> Iterator[IO[bytes]]:
-    """Write a file that is there when all of it is; raises `OSError`, and then it is as it was."""
-    new = file.with_name(f"{file.name}.new")
-    try:
-        with new.open("wb") as out:
-            yield out
-        new.replace(file)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
 
 
 def read_latest(read: Callable[[], T]) -> T:

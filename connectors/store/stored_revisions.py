@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.sinks.record_table import POSTS
-from connectors.store.store_folder import READ_ERRORS, opened, written_whole
+from connectors.store.store_folder import READ_ERRORS, opened
 from core.errors import WorldError, first_line
+from core.whole_file import written_whole
 
 FILE: Final = "revisions.npy"
 """In a store: hashes of ids, in order, and below them the revisions."""

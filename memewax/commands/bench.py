@@ -166,7 +166,7 @@ def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable
     count, seconds = times()
     if count != posts:
         raise SettingsError(f"{posts} posts went in and {count} records came out: this is no measurement")
-    steps = {step: 1e6 * spent / posts for step, spent in (ended.counts.step_seconds or {}).items()}
+    steps = {step: 1e6 * spent / posts for step, spent in ended.counts.step_seconds.items()}
     steps["engine"] = 1e6 * seconds / posts - sum(steps.values())
     return BenchRun(posts / seconds, steps, memory.peak, memory.first_tenth, memory.last)
 

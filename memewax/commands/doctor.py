@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from core.errors import MemewaxError, WorldError
 from dataflows.all_settings import Settings, load_settings
+from memewax.commands.flow_status import tell_status
 from models.engines import ENGINES
 from models.loading import load_text
 from models.runtime import Runtime
@@ -37,6 +39,7 @@ PACKAGES = (
     "transformers",
     "vaderSentiment",
 )
+_STORE = "Say how the flows of this store are, running or ended, and not what the models are."
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +96,17 @@ def diagnose(settings: Settings) -> Diagnosis:
 
 
 def doctor(
+    store: Annotated[Path | None, typer.Option(help=_STORE)] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
 ) -> None:
     """Show the models, where their weights come from, and what is missing; ends with 3 if anything is.
 
     Weights that are not unpacked, fetched or made into graphs yet are, so this also prepares a machine or an image for
-    its first flow.
+    its first flow. With --store, says instead how the flows of a store are, and ends with 3 if one is not as it should.
     """
+    if store is not None:
+        tell_status(store, as_json=json_output)
+        return
     found = diagnose(load_settings())
     if json_output:
         report = dataclasses.asdict(found) | {"order": ORDER}

@@ -77,7 +77,7 @@ def run_flow(
     is_first = not is_prepared(folder)
     for it in _added(destinations, folder):
         print(f"memewax: {it.address} is new to this flow: it gets what comes from now on", file=sys.stderr)
-    with _prepared(destinations, folder) as locks:
+    with _prepared(destinations, folder, state_dir) as locks:
         job = Job(flow, overrides, folder, snapshot_seconds, settings.processes)
         units = {it.lag_unit for it in sources_of(settings)}
         with watch(units.pop() if len(units) == 1 else "messages and bytes") as progress:
@@ -87,7 +87,7 @@ def run_flow(
 
 
 @contextmanager
-def _prepared(destinations: Destinations, recovery: Path) -> Iterator[list[int]]:
+def _prepared(destinations: Destinations, recovery: Path, state_dir: Path | None) -> Iterator[list[int]]:
     """Lock all that is written, and make room for it; gives file descriptors of the locks."""
 
     def prepare() -> None:
@@ -97,7 +97,7 @@ def _prepared(destinations: Destinations, recovery: Path) -> Iterator[list[int]]
     files = lock_files(destinations.all())
     there = {file: busy for file, busy in files.items() if file.exists()}
     with all_locked(there) as locks:
-        leftovers = Leftovers(destinations, recovery)
+        leftovers = Leftovers(destinations, recovery, state_dir)
         prepare()
         with all_locked({file: busy for file, busy in files.items() if file not in there}) as more:
             try:

@@ -9,7 +9,15 @@ from connectors.chosen_endpoints import Destinations
 from memewax.commands.recovery import is_prepared
 
 _OF_A_STORE: Final = frozenset(
-    {"posts.lock", "posts.lance", "clusters.lance", "cluster-ids.json", "cluster-ids.json.lock", "revisions.npy"}
+    {
+        "posts.lock",
+        "posts.lance",
+        "clusters.lance",
+        "cluster-ids.json",
+        "cluster-ids.json.lock",
+        "revisions.npy",
+        "status",
+    }
 )
 """What a run makes in a store before it reads anything; where there is more, somebody else was there too."""
 
@@ -20,9 +28,9 @@ class Leftovers:
     To be made, and to remove them, while the flow's locks are held.
     """
 
-    def __init__(self, destinations: Destinations, recovery: Path) -> None:
-        paths = [it.path for it in destinations.all() if it.path is not None]
-        self._new = [it for it in (*paths, recovery) if not it.exists()]
+    def __init__(self, destinations: Destinations, recovery: Path, state_dir: Path | None = None) -> None:
+        paths = {it.path for it in destinations.all() if it.path is not None} | {*destinations.states(state_dir)}
+        self._new = [it for it in (*sorted(paths), recovery) if not it.exists()]
         self._recovery = recovery
         self._was_prepared = is_prepared(recovery)
         self._parents = sorted({above for it in self._new for above in it.parents if not above.exists()}, reverse=True)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from connectors.writing import HANDED_ON
-from core.counts import RunCounts, read_counts
+from core.counts import RunCounts, total
 from core.errors import MemewaxError
 from core.settings import PREFIX, as_variable
+from core.status import read_status
+from core.status_writer import ALSO_TO
 from memewax.commands.processes import Process, Processes, Signals
 from memewax.commands.recovery import alone
 
@@ -76,32 +78,43 @@ def run_job(
         Processes() as processes,
         Signals(processes),
     ):
-        metrics = Path(folder)
-        environment = _environment(job, metrics)
+        status = Path(folder)
+        environment = _environment(job, status)
         for command in _commands(job):
             processes.start(command, environment, (lock, *locks), tell)
         while processes.are_running():
             time.sleep(_TICK)
-            show(read_counts(metrics))
+            show(_seen(status)[0])
             if processes.failed():
                 processes.stop()
-        counts = read_counts(metrics)
+        counts, may_have_read = _seen(status)
         drained = processes.were_told()
     failed = processes.failed()
     if failed:
-        raise _explained(failed, has_read=bool(counts.posts or counts.dead_letters))
+        raise _explained(failed, has_read=may_have_read)
     return Ended(counts, time.monotonic() - start, drained)
 
 
-def _environment(job: Job, metrics: Path) -> dict[str, str]:
+def _environment(job: Job, status: Path) -> dict[str, str]:
     return {
         **os.environ,
         **{f"{PREFIX}{name.upper()}": as_variable(value) for name, value in job.settings.items()},
         f"{PREFIX}PROCESSES": str(job.processes),
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        ALSO_TO: str(status),
         "RUST_BACKTRACE": "0",
         HANDED_ON: "1",
     }
+
+
+def _seen(folder: Path) -> tuple[RunCounts, bool]:
+    """What the processes say that they have counted, and whether any may have read something.
+
+    One that was killed has not said what it did in its last second.
+    """
+    flows = read_status(folder).flows
+    counts = total(flow.counts for flow in flows)
+    unsaid = any(process.state in {"running", "draining"} for flow in flows for process in flow.processes)
+    return counts, unsaid or bool(counts.posts or counts.dead_letters)
 
 
 def _commands(job: Job) -> list[list[str]]:

@@ -22,6 +22,7 @@ from bytewax.run import cli_main
 from connectors.fetching.deaths import forget_what_is_decoded
 from core import drain
 from core.errors import MemewaxError, WorldError
+from dataflows.observing import tell_end
 from memewax.commands.processes import PEER_GONE
 from operators.recovery_check import check_recovery, check_room
 from operators.steps import FAILURES
@@ -30,10 +31,11 @@ from operators.steps import FAILURES
 def main(arguments: list[str]) -> int:
     """Run the flow to its end or until it is drained; the exit code of what went wrong, or 0."""
     flow_name, recovery, seconds, *place = arguments
-    os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = recovery  # where the flow looks for it, whoever runs it
     drain.on_signals()
     _end_with_parent()
     os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = recovery  # where flows look, as Bytewax's own command does
+    if place:
+        os.environ["BYTEWAX_PROCESS_ID"], os.environ["BYTEWAX_ADDRESSES"] = place[0], ";".join(place[1:])
     flow = import_module(flow_name if "." in flow_name else f"dataflows.{flow_name}").flow()
     cluster: dict[str, Any] = {"process_id": int(place[0]), "addresses": place[1:]} if place else {}
     try:
@@ -44,6 +46,7 @@ def main(arguments: list[str]) -> int:
             **cluster,
         )
     except BaseException as error:  # Bytewax raises what is no Exception where a peer is gone
+        tell_end(error)
         return _told(error, Path(recovery))
     return 0
 

@@ -11,6 +11,7 @@ from connectors import writing
 from connectors.endpoints import RECORDS_TO, endpoint
 from connectors.writing import ANSWERS, HANDED_ON, all_locked, keep_locked, lock_files
 from core.errors import BusyError, WorldError
+from core.launch import Launch
 from dataflows import ingest, memes, starting
 from memewax.commands.flow_run import run_flow
 from memewax.commands.recovery import prepare_recovery
@@ -94,7 +95,7 @@ def test_further_processes_of_one_flow_belong_to_it(
     arguments: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     with all_locked({tmp_path / "lock": "taken"}):
-        keep_locked({tmp_path / "lock": "taken"}, arguments, environment)
+        keep_locked({tmp_path / "lock": "taken"}, Launch.of(arguments, environment), environment)
 
 
 @pytest.mark.parametrize(
@@ -109,18 +110,19 @@ def test_the_first_process_has_the_locks_and_that_of_the_recovery_folder(
     arguments: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     with all_locked({tmp_path / "file": "taken"}), pytest.raises(BusyError, match="taken"):
-        keep_locked({tmp_path / "file": "taken"}, arguments, environment)
+        keep_locked({tmp_path / "file": "taken"}, Launch.of(arguments, environment), environment)
     prepare_recovery(tmp_path / "r")
     with all_locked({tmp_path / "r" / "lock": ""}), pytest.raises(BusyError, match="r is in use by a run"):
-        keep_locked({}, [*arguments, "-r", str(tmp_path / "r")], environment)
+        keep_locked({}, Launch.of([*arguments, "-r", str(tmp_path / "r")], environment), environment)
 
 
 def test_a_lock_that_is_kept_lasts_as_long_as_its_process(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from connectors.writing import keep_locked
+from core.launch import Launch
 for _ in range(2):  # a process does not keep itself out
-    keep_locked({{Path({str(tmp_path / "lock")!r}): "taken"}}, [], {{}})
+    keep_locked({{Path({str(tmp_path / "lock")!r}): "taken"}}, Launch(), {{}})
 print("kept", flush=True)
 input()
 """

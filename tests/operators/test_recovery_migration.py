@@ -20,7 +20,7 @@ from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
 from models.clusterers.relevant import RelevantClusterer
 from operators import recovery_migration
-from operators.recovery_migration import is_old, migrate, named_folder, new_id
+from operators.recovery_migration import is_old, migrate, new_id
 from operators.recovery_places import states_in
 from tests.flows.checks import check_outputs, outcomes
 from tests.flows.pixels_flow import pixel_models
@@ -166,26 +166,6 @@ def test_a_folder_without_room_beside_it_is_one_line(
     monkeypatch.setattr(recovery_migration.tempfile, "mkdtemp", full)
     with pytest.raises(WorldError, match=r"is of an older version and cannot be migrated: .*No space"):
         migrate(flow.recovery)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environment"),
-    [
-        (["dataflows.memes", "-r", "FOLDER", "-s", "10"], {}),
-        (["dataflows.memes", "-rFOLDER"], {}),
-        (["--recovery-directory=FOLDER", "dataflows.memes"], {}),
-        (["dataflows.memes"], {"BYTEWAX_RECOVERY_DIRECTORY": "FOLDER"}),
-    ],
-)
-def test_bytewaxs_own_command_names_the_folder(
-    arguments: list[str], environment: dict[str, str], tmp_path: Path
-) -> None:
-    folder = str(tmp_path / "recovery")
-    named = named_folder(
-        [word.replace("FOLDER", folder) for word in arguments],
-        {name: value.replace("FOLDER", folder) for name, value in environment.items()},
-    )
-    assert named == Path(folder)
 
 
 def test_python_m_bytewax_run_goes_on_with_an_old_folder(few: Posts, tmp_path: Path) -> None:

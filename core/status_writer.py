@@ -1,0 +1,209 @@
+"""Writes the status of this process once a second, off the thread of the flow."""
+
+import os
+import platform
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import orjson
+from prometheus_client import Metric
+
+from core import __version__, drain
+from core.activity import ACTIVITY
+from core.counts import NUMBERS, RunCounts, counts_in, metrics_here
+from core.memory import resident_bytes
+from core.status import EpochStatus, FailureCount, ProcessState, ProcessStatus, StreamStatus
+from core.stranger_text import shortened
+from core.telemetry import log
+from core.whole_file import written_whole
+
+ALSO_TO: Final = "_MEMEWAX_STATUS"
+"""Variable with a folder that whoever started the process wants its status in too."""
+_SECONDS: Final = 1.0
+_RATED_SECONDS: Final = 10.0
+_RATES: Final = ("posts", "joined", "partial", "updated", "duplicates", "dead_letters", "queries", "answers")
+_QUEUES: Final = {
+    "memewax_fetch_waiting": "fetch",
+    "memewax_posts_in_flight": "flow",
+    "memewax_join_pending": "join",
+    "memewax_retry_waiting": "retry",
+    "memewax_store_waiting": "store",
+}
+_LONGEST_WHY: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFacts:
+    """What a process knows of its flow from its start."""
+
+    flow: str
+    folders: tuple[Path, ...]
+    """Of its status files."""
+    sources: tuple[str, ...] = ()
+    sinks: tuple[str, ...] = ()
+    share_kept: float = 1.0
+
+
+class StatusWriter:
+    """Says of this process what `ProcessStatus` holds, from its start to its end.
+
+    A disk that refuses a file ends nothing: that is logged once, and tried again a second later.
+
+    Args:
+        facts: Of the flow.
+        process: Number of this process, from 0.
+        processes: Of the flow.
+        health_port: Where it answers; 0: nowhere.
+    """
+
+    def __init__(self, facts: FlowFacts, process: int = 0, processes: int = 1, health_port: int = 0) -> None:
+        self._facts = facts
+        self._process, self._processes = process, processes
+        also = os.environ.get(ALSO_TO)
+        self._folders = (*facts.folders, *([Path(also)] if also else []))
+        self._health_port = health_port
+        self._models: Mapping[str, str] = {}
+        self._state: ProcessState = "starting"
+        self._why = ""
+        self._started = datetime.now(UTC)
+        self._before: deque[tuple[float, RunCounts]] = deque()
+        self._has_complained = False
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        """Begin to write; what is left of a run with more processes is removed by the first one."""
+        if self._process == 0:
+            for folder in self._folders:
+                _remove_others(folder, self._facts.flow, self._processes)
+        self.write()
+        threading.Thread(target=self._run, name="status", daemon=True).start()
+
+    def ready(self, models: Mapping[str, str]) -> None:
+        """Say that the flow begins, and what its models are, by stage."""
+        self._models = models
+        self._state = "running"
+        self.write()
+
+    def end(self, why: str | None = None) -> None:
+        """Say for the last time what was counted, and why the flow failed, if it did."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        self._state, self._why = ("ended", "") if why is None else ("failed", shortened(why, _LONGEST_WHY))
+        self.write()
+
+    def write(self) -> None:
+        """Write what is to be said now."""
+        with self._lock:
+            data = orjson.dumps(self.status().model_dump(mode="json"))
+            for folder in self._folders:
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    with written_whole(folder / f"{self._facts.flow}-{self._process}.json") as file:
+                        file.write(data)
+                except OSError as error:
+                    if not self._has_complained:
+                        log.warning("status cannot be written", folder=str(folder), error=error.strerror)
+                    self._has_complained = True
+
+    def status(self) -> ProcessStatus:
+        """What is to be said now."""
+        metrics = metrics_here()
+        facts, counts, now = self._facts, counts_in(metrics), time.monotonic()
+        state = "draining" if self._state == "running" and drain.is_asked() else self._state
+        epoch_at = ACTIVITY.epoch_at
+        return ProcessStatus(
+            flow=facts.flow,
+            process=self._process,
+            processes=self._processes,
+            state=state,
+            why=self._why,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            started=self._started,
+            written=datetime.now(UTC),
+            health_port=self._health_port,
+            memory_bytes=resident_bytes(),
+            versions=_versions(),
+            models=dict(self._models),
+            sources=facts.sources,
+            sinks=facts.sinks,
+            share_kept=facts.share_kept,
+            counts={name: getattr(counts, name) for name in NUMBERS},
+            rates=self._rates(counts, now),
+            lag=counts.lag,
+            queues=_queues(metrics),
+            failures=tuple(FailureCount(stage=it[0], kind=it[1], count=count) for it, count in counts.reasons.items()),
+            skipped=counts.skipped,
+            step_seconds={name: round(seconds, 6) for name, seconds in counts.step_seconds.items()},
+            streams=_streams(metrics),
+            epochs=EpochStatus(
+                ended=ACTIVITY.epochs, seconds_since=None if epoch_at is None else round(now - epoch_at, 3)
+            ),
+        )
+
+    def _run(self) -> None:
+        while not self._over.wait(_SECONDS):
+            self.write()
+
+    def _rates(self, counts: RunCounts, now: float) -> dict[str, float]:
+        self._before.append((now, counts))
+        while len(self._before) > 1 and now - self._before[0][0] > _RATED_SECONDS:
+            self._before.popleft()
+        then, before = self._before[0]
+        seconds = max(now - then, _SECONDS)
+        return {name: round((getattr(counts, name) - getattr(before, name)) / seconds, 3) for name in _RATES}
+
+
+def _versions() -> dict[str, str]:
+    return {"memewax": __version__, "python": platform.python_version(), "bytewax": version("bytewax")}
+
+
+def _queues(metrics: Iterable[Metric]) -> dict[str, int]:
+    found = {it.name: int(it.value) for metric in metrics for it in metric.samples if it.name in _QUEUES}
+    return {queue: found.get(metric, 0) for metric, queue in _QUEUES.items()}
+
+
+def _streams(metrics: Sequence[Metric]) -> dict[str, StreamStatus]:
+    behind, gaps = (_by_service(metrics, f"memewax_stream_{it}") for it in ("behind_seconds", "gaps_total"))
+    return {
+        name: StreamStatus(behind_seconds=round(behind.get(name, 0.0), 3), gaps=int(gaps.get(name, 0)))
+        for name in sorted(behind.keys() | gaps.keys())
+    }
+
+
+def _by_service(metrics: Iterable[Metric], sample: str) -> dict[str, float]:
+    found = (it for metric in metrics for it in metric.samples if it.name == sample)
+    return {it.labels["service"]: it.value for it in found}
+
+
+def _remove_others(folder: Path, flow: str, processes: int) -> None:
+    with suppress(OSError):
+        for file in folder.glob(f"{flow}-*.json"):
+            number = file.stem.rpartition("-")[2]
+            if number.isdecimal() and int(number) >= processes:
+                file.unlink(missing_ok=True)
+
+
+def shown(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Addresses without what may be secret: what a URL has before its host, or behind its path."""
+    return tuple(_shown(it) for it in addresses)
+
+
+def _shown(address: str) -> str:
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address
+    place = rest.partition("?")[0]
+    host, slash, path = place.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

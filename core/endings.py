@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from core.causes import known_cause
 from core.counts import RunCounts
+from core.stranger_text import one_line
 
 USELESS: Final = "nothing of what was read could be used: `memewax dead-letters list` says why"
 _MOST_KINDS: Final = 50
@@ -76,7 +77,7 @@ class Kinds:
 
     def of(self, reason: str) -> str:
         """What a reason begins with, without what differs from post to post."""
-        kind = re.split(r": |, found|; ", reason, maxsplit=1)[0][:_LONGEST].strip() or _OTHER
+        kind = one_line(re.split(r": |, found|; ", reason, maxsplit=1)[0][:_LONGEST]).strip() or _OTHER
         kind = kind if kind.startswith("HTTP") else re.sub(r"\b\d{2,}\b", "N", kind)
         if kind in self._seen or len(self._seen) < _MOST_KINDS:
             self._seen.add(kind)

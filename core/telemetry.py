@@ -18,7 +18,7 @@ from types import TracebackType
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from core.stranger_text import harmless
+from core.log_lines import STEP, with_exception, with_place, without_strangers
 
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 _AGES = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 21_600, 86_400)
@@ -26,6 +26,9 @@ _ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _LONGEST_NAME = 40
 _BYTES = tuple(4**power for power in range(4, 15))
 """From 256 bytes to 256 MB."""
+
+BAD_RECORD = "a record that cannot be used"
+"""What the line of a dead letter says."""
 
 UNEXPOSED = CollectorRegistry()
 """Of metrics whose labels quote strangers: for the last words of a run, and on no page of metrics."""
@@ -162,18 +165,20 @@ def _ages_of(sink: str) -> Histogram:
 class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch)):`
     """Measure one batch of `items` through the step `name`; a batch that raises is not measured."""
 
-    __slots__ = ("_items", "_name", "_start")
+    __slots__ = ("_items", "_name", "_outer", "_start")
 
     def __init__(self, name: str, items: int) -> None:
         self._name = name
         self._items = items
 
     def __enter__(self) -> None:
+        self._outer = STEP.set(self._name)
         self._start = time.perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        STEP.reset(self._outer)
         if kind is None:
             seconds, items = _of_step(self._name)
             seconds.observe(time.perf_counter() - self._start)
@@ -193,18 +198,26 @@ def quieten_libraries() -> None:
     warnings.filterwarnings("ignore", module="PIL")
 
 
-def configure_logging(level: str = "info") -> None:
-    """Log lines of JSON on stderr; coloured text where a person looks. Libraries keep quiet."""
+def configure_logging(level: str = "info", worker: int = 0) -> None:
+    """Log lines of JSON on stderr; coloured text where a person looks. Libraries keep quiet.
+
+    Args:
+        level: The least that is logged.
+        worker: Number of this process among those of a flow.
+    """
     quieten_libraries()
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
-    if sys.stderr.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
+    is_seen = sys.stderr.isatty()
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if is_seen else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            _harmless,
+            with_place(None if is_seen else worker),
+            with_exception,
+            without_strangers,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -214,9 +227,18 @@ def configure_logging(level: str = "info") -> None:
     )
 
 
-def _harmless(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """What strangers wrote does nothing to the terminal that the line may be shown on."""
-    return {name: harmless(value) if isinstance(value, str) else value for name, value in event.items()}
-
-
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+def take_in_libraries() -> None:
+    """Log what libraries log and warn of in this process as lines of our own."""
+    root = logging.getLogger()
+    if not any(isinstance(it, _IntoLog) for it in root.handlers):
+        root.addHandler(_IntoLog(logging.WARNING))
+    logging.captureWarnings(capture=True)
+
+
+class _IntoLog(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        log.log(record.levelno, record.getMessage().strip(), logger=record.name, exc_info=error)

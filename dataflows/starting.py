@@ -20,8 +20,8 @@ from core.errors import MemewaxError
 from core.launch import Launch
 from core.status import FOLDER
 from core.status_writer import FlowFacts, shown
-from core.stranger_text import harmless
-from core.telemetry import BUILD_INFO, MODEL_INFO, READY, configure_logging
+from core.stranger_text import one_line
+from core.telemetry import BUILD_INFO, MODEL_INFO, READY, configure_logging, take_in_libraries
 from dataflows.all_settings import Settings, load_settings
 from dataflows.observing import Observers, names_of
 from dataflows.told_at_end import End, tell_at_end
@@ -100,7 +100,8 @@ def started_with(
     observers = None
     try:
         settings = load_settings()
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, launch.process)
+        take_in_libraries()
         drain.on_signals()
         folder = launch.recovery
         recovery = folder or settings.recovery
@@ -125,7 +126,7 @@ def started_with(
             observers.end(error)
         if not isinstance(error, MemewaxError):
             raise
-        print(harmless(f"memewax: {error}"), file=sys.stderr)
+        print(one_line(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     finally:
         gc.enable()

@@ -24,16 +24,13 @@ from connectors.sinks.rows import (
     row_of,
 )
 from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
-from core.causes import cause_of
-from core.endings import Kinds
 from core.records import ClusterEvent, DeadLetter, Post, Record
-from core.telemetry import DEAD_LETTERS, REASONS, observe_ages, sink_name
-from operators import steps
+from core.telemetry import observe_ages, sink_name
+from operators import steps, told_letters
 from operators.operator_settings import OutputSettings
 from operators.recovered import full_id, sink_steps, states_of
 
 STAGE: Final = "write"
-_KINDS: Final = Kinds()
 
 TABLE_KINDS: Final = frozenset({COMPACT.name})
 """Requests that the writers of tables do, in order with the rows."""
@@ -222,9 +219,7 @@ def _event_messages(events: list[ClusterEvent]) -> list[tuple[str, OutMessage]]:
 
 def _dead_messages(letters: list[DeadLetter], sink: MessageSink) -> list[tuple[str, OutMessage]]:
     """As they were read, with what went wrong in headers; where there are none, both as JSON."""
-    for letter in letters:
-        DEAD_LETTERS.labels(letter.stage, cause_of(letter.reason).name).inc()
-        REASONS.labels(letter.stage, _KINDS.of(letter.reason)).inc()
+    told_letters.tell(letters)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     if sink.has_headers:
         return [

@@ -1,14 +1,13 @@
 """Where callables, logic and parts of ours are handed to Bytewax, and watched.
 
 Bytewax forgets the exception of a step where several processes run a flow. So everything that is handed over here
-reports the first error on stderr before it raises it: one line for an error of ours, a traceback for any other. A step
-with a name in the metrics (`measured`) is timed and counted under it, a batch at a time.
+reports the first error on stderr before it raises it: one line for an error of ours, a line of the log with a traceback
+for any other. A step with a name in the metrics (`measured`) is timed and counted under it, a batch at a time.
 
 Every step of a flow is made here; only what takes no callable, such as `merge`, comes from Bytewax directly.
 """
 
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import wraps
@@ -23,8 +22,8 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from connectors.sinks.sink import Mark, Sink, Writer
 from core.activity import ACTIVITY
 from core.errors import MemewaxError
-from core.stranger_text import harmless
-from core.telemetry import step
+from core.stranger_text import one_line
+from core.telemetry import log, step
 from operators.measured_snapshot import taken
 
 Marks = Mapping[str, Mark]
@@ -48,9 +47,9 @@ class Failures:
             return
         self.first = error
         if isinstance(error, MemewaxError):
-            print(harmless(f"memewax: {error}"), file=sys.stderr, flush=True)
+            print(one_line(f"memewax: {error}"), file=sys.stderr, flush=True)
         else:
-            traceback.print_exception(error)
+            log.error("a step of the flow failed", exc_info=error)
 
 
 FAILURES: Final = Failures()

@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -30,5 +31,8 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def log_as_at_the_start() -> Iterator[None]:
     """Commands that run in this process set the log's level and form; the next test begins without."""
+    before = logging.getLogger().handlers[:]
     yield
     structlog.reset_defaults()
+    logging.getLogger().handlers[:] = before
+    logging.captureWarnings(False)

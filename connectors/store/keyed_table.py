@@ -179,9 +179,9 @@ class KeyedTable:
                 log.warning(
                     "a value cannot be stored and is left out",
                     table=self._name,
-                    key=row[self._key],
                     column=field.name,
                     error=shortened(first_line(error), 200),
+                    **{self._key: row[self._key]},
                 )
         return kept
 

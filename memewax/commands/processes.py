@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -12,6 +13,7 @@ from typing import IO, Any, Final, Self
 import orjson
 
 from core.drain import SIGNALS
+from core.telemetry import BAD_RECORD
 
 _TAIL: Final = 60
 """Lines of a process's stderr that are kept for the case that nobody explains its end."""
@@ -87,9 +89,23 @@ class Process:
                 if text.startswith("memewax: "):
                     self.reasons.append(text.removeprefix("memewax: "))
                 elif text.startswith("{"):
-                    self._tell(_readable(text))
+                    self._note(text)
                 else:
                     self.said.append(text)
+
+    def _note(self, line: str) -> None:
+        """Pass a line of the log on: as it is where programs read it, else in words."""
+        try:
+            fields = orjson.loads(line)
+            level, event = fields.pop("level"), fields.pop("event")
+        except (orjson.JSONDecodeError, KeyError, AttributeError):
+            self.said.append(line)
+            return
+        self.said.extend(str(fields.get("exception", "")).splitlines())
+        if not sys.stderr.isatty():
+            self._tell(line)
+        elif event != BAD_RECORD:  # a person reads how many there are, and why, when the run ends
+            self._tell(_in_words(level, event, fields))
 
 
 class Processes:
@@ -161,12 +177,7 @@ class Signals:
             signal.signal(number, handler)
 
 
-def _readable(line: str) -> str:
-    """A structured log line as people read it."""
-    try:
-        fields = orjson.loads(line)
-        level, event = fields.pop("level"), fields.pop("event")
-    except (orjson.JSONDecodeError, KeyError, AttributeError):
-        return line
-    fields.pop("timestamp", None)
-    return " ".join([f"{level}:", str(event), *(f"{name}={value}" for name, value in fields.items())])
+def _in_words(level: str, event: str, fields: dict[str, Any]) -> str:
+    """A line of the log as people read it."""
+    shown = {name: value for name, value in fields.items() if name not in {"timestamp", "worker"}}
+    return " ".join([f"{level}:", str(event), *(f"{name}={value}" for name, value in shown.items())])

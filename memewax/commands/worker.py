@@ -10,7 +10,6 @@ import os
 import stat
 import sys
 import threading
-import traceback
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +21,8 @@ from bytewax.run import cli_main
 from connectors.fetching.deaths import forget_what_is_decoded
 from core import drain
 from core.errors import MemewaxError, WorldError
+from core.stranger_text import one_line
+from core.telemetry import log
 from dataflows.observing import tell_end
 from memewax.commands.processes import PEER_GONE
 from operators.recovery_check import check_recovery, check_room
@@ -73,12 +74,12 @@ def _told(error: BaseException, recovery: Path) -> int:
         check_recovery(recovery, thorough=True)
         check_room(recovery)
     except WorldError as broken:
-        print(f"memewax: {broken}", file=sys.stderr)
+        print(one_line(f"memewax: {broken}"), file=sys.stderr)
         return WorldError.exit_code
     if type(error).__name__ == "PanicException":  # how Bytewax says that a peer is gone
         print(f"memewax: {PEER_GONE}", file=sys.stderr)
     else:
-        traceback.print_exception(error)
+        log.error("the flow ended with an error", exc_info=error)
     return 1
 
 

@@ -84,6 +84,16 @@ class Running:
         return read_counts(self.metrics)
 
 
+def in_words(said: str) -> list[str]:
+    """What was said on stderr besides lines of the log."""
+    return [line for line in said.splitlines() if not line.startswith("{")]
+
+
+def logged(said: str) -> list[dict[str, Any]]:
+    """The lines of the log in what was said on stderr."""
+    return [orjson.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
 class Flow:
     """A flow of pixels with its outputs below one folder."""
 

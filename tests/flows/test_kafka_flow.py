@@ -13,7 +13,7 @@ from core.settings import as_variable
 from tests.brokers import Broker, MockBroker, RealBroker, Stored, create_topic, read_topic
 from tests.flows.checks import outcome, outcomes
 from tests.flows.posts import Posts
-from tests.flows.runs import Flow, Running
+from tests.flows.runs import Flow, Running, in_words, logged
 
 OWN: Final = ("sent-by", b"tests")
 
@@ -100,10 +100,10 @@ def check_end_without_broker(run: Running) -> None:
     """One line says what to do, below what was logged."""
     code, said = run.result()
     assert code == 3, said
-    *logged, last = said.splitlines()
+    (last,) = in_words(said)
     assert last.startswith("memewax: ")
     assert "start the broker" in last
-    assert all(line.startswith(("warning: ", "info: ")) for line in logged), said
+    assert {line["level"] for line in logged(said)} <= {"warning", "info"}, said
 
 
 def test_topic_to_topic_and_store_in_two_processes(best_broker: Broker, posts: Posts, folder: Path) -> None:
@@ -121,7 +121,7 @@ def test_one_process_killed_and_all_started_again(best_broker: Broker, posts: Po
     topics.wait_for(run, 30)
     run.workers()[1].kill()
     code, said = run.result()
-    assert (code, said.count("\n")) == (1, 1), said
+    assert (code, len(in_words(said))) == (1, 1), said
     again = topics.flow.memewax(processes=2)
     again.end()
     assert again.summary["posts"] < len(posts.ids)

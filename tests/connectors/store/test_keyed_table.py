@@ -80,7 +80,7 @@ def test_a_value_that_its_column_cannot_hold_is_null_and_said(
     rows = {row["id"]: (row["n"], row["text"]) for row in table.rows()}
     assert rows == {"a": (None, "x"), "b": (2, None), "c": (3, "z")}
     told = capsys.readouterr().err.splitlines()
-    assert [(it["key"], it["column"]) for it in map(orjson.loads, told)] == [("a", "n"), ("b", "text")]
+    assert [(it["id"], it["column"]) for it in map(orjson.loads, told)] == [("a", "n"), ("b", "text")]
 
 
 def test_a_row_is_not_replaced_by_an_older_one(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 
 class Activity:
-    """Marks set by workers and read by those who watch them; each is one assignment, so none needs a lock."""
+    """Marks set by workers and read by those who watch them; setting one is a single step, so none needs a lock."""
 
     def __init__(self) -> None:
         self.epoch_at: float | None = None
@@ -13,6 +13,12 @@ class Activity:
         self._busy: dict[object, float] = {}
         self._epochs: dict[object, int] = {}
         self._ended = 0
+        self._open: dict[object, None] = {}
+        self._away: dict[object, str] = {}
+
+    def opened(self, part: object) -> None:
+        """A part of a source was opened."""
+        self._open[part] = None
 
     def asked(self, part: object) -> None:
         """A part of a source was asked: all that it gave before has been handled."""
@@ -29,8 +35,26 @@ class Activity:
 
     def closed(self, part: object) -> None:
         """A part has come to its end."""
+        self._open.pop(part, None)
         self._busy.pop(part, None)
         self._ended = max(self._ended, self._epochs.pop(part, 0))
+
+    def gone(self, who: object, why: str) -> None:
+        """What `who` needs does not answer."""
+        self._away[who] = why
+
+    def back(self, who: object) -> None:
+        """What `who` needs answers again."""
+        self._away.pop(who, None)
+
+    def away(self) -> str:
+        """What does not answer; empty where all does."""
+        return "; ".join(dict.fromkeys(list(self._away.values())))
+
+    @property
+    def has_open_parts(self) -> bool:
+        """Whether this process reads anything still."""
+        return bool(self._open)
 
     @property
     def epochs(self) -> int:

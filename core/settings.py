@@ -43,6 +43,29 @@ class LogSettings(Group):
     )
 
 
+class HealthSettings(Group):
+    """Where each process of a flow says whether it is well."""
+
+    health_port: int = Field(
+        3030,
+        ge=0,
+        le=65_000,
+        description="Port of /healthz, /readyz and /metrics; the second process of a machine has the next one, and so on; 0: none.",
+    )
+
+    health_host: str = Field(
+        "auto",
+        description="Address that it listens on; auto: of a pod of Kubernetes every one, else 127.0.0.1; 0.0.0.0: every one.",
+    )
+
+    stalled_seconds: float = Field(
+        600.0,
+        gt=0,
+        le=LONGEST_WAIT,
+        description="Without a record, a reading and an epoch for so long while input waits, /healthz says that the flow is stalled.",
+    )
+
+
 def one_or_list(value: Any) -> Any:
     """Addresses, of one or of a JSON list in one text; never split at commas, which addresses may contain."""
     if not isinstance(value, str):

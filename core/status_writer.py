@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,14 +63,23 @@ class StatusWriter:
         process: Number of this process, from 0.
         processes: Of the flow.
         health_port: Where it answers; 0: nowhere.
+        look: Shown each status too.
     """
 
-    def __init__(self, facts: FlowFacts, process: int = 0, processes: int = 1, health_port: int = 0) -> None:
+    def __init__(
+        self,
+        facts: FlowFacts,
+        process: int = 0,
+        processes: int = 1,
+        health_port: int = 0,
+        look: Callable[[ProcessStatus], None] = lambda _: None,
+    ) -> None:
         self._facts = facts
         self._process, self._processes = process, processes
         also = os.environ.get(ALSO_TO)
         self._folders = (*facts.folders, *([Path(also)] if also else []))
         self._health_port = health_port
+        self._look = look
         self._models: Mapping[str, str] = {}
         self._state: ProcessState = "starting"
         self._why = ""
@@ -105,7 +114,9 @@ class StatusWriter:
     def write(self) -> None:
         """Write what is to be said now."""
         with self._lock:
-            data = orjson.dumps(self.status().model_dump(mode="json"))
+            status = self.status()
+            self._look(status)
+            data = orjson.dumps(status.model_dump(mode="json"))
             for folder in self._folders:
                 try:
                     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Logs and metrics: structured lines on stderr, Prometheus metrics under one prefix.
 
-Every step of a flow is measured by `step`, so each has a latency, a count and an error count to look at. The metrics
-appear on Bytewax's own /metrics page (`BYTEWAX_DATAFLOW_API_ENABLED=1`).
+Every step of a flow is measured by `step`, so each has a latency, a count and an error count to look at. `core.health`
+serves the metrics.
 """
 
 import logging

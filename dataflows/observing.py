@@ -1,21 +1,36 @@
 """What can be seen of a running flow from outside: started with it, and told how it ends."""
 
 import atexit
+import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from core.activity import ACTIVITY
+from core.health import FlowHealth, health_pages
+from core.http_pages import HttpPage, PageServer
 from core.launch import Launch
+from core.settings import HealthSettings
 from core.status_writer import FlowFacts, StatusWriter
 from core.stranger_text import one_line
+from core.telemetry import log
 from operators.steps import FAILURES
+
+_BYTEWAX_PORT: Final = "BYTEWAX_DATAFLOW_API_PORT"
+_BYTEWAX_DEFAULT: Final = 3030
+_APART: Final = 500
+"""More than a machine has processes of a flow."""
 
 
 class Observers:
     """Those who look at the flow of this process."""
 
-    def __init__(self, facts: FlowFacts, launch: Launch) -> None:
-        self._status = StatusWriter(facts, launch.process, launch.processes)
+    def __init__(self, facts: FlowFacts, launch: Launch, settings: HealthSettings) -> None:
+        self._health = FlowHealth(ACTIVITY, settings.stalled_seconds)
+        port = settings.health_port + launch.place_on_host if settings.health_port else 0
+        self._server = _serving(health_pages(self._health), settings.health_host, port) if port else None
+        served = self._server.port if self._server else 0
+        self._status = StatusWriter(facts, launch.process, launch.processes, served, self._health.look)
 
     def start(self) -> None:
         """Begin to look: the flow is about to load its models."""
@@ -23,6 +38,7 @@ class Observers:
 
     def ready(self, models: Mapping[str, str]) -> None:
         """Say that the flow is built, and what its models are, by stage; its end is said when the process ends."""
+        self._health.ready()
         self._status.ready(models)
         atexit.register(self.end)
         _OF_THIS_PROCESS.append(self)
@@ -30,7 +46,30 @@ class Observers:
     def end(self, error: BaseException | None = None) -> None:
         """Say how the flow has ended: as its steps say, or by an error; only the first time counts."""
         cause = FAILURES.first or error or getattr(sys, "last_value", None)
+        if self._server is not None:
+            self._server.close()
         self._status.end(None if cause is None else one_line(str(cause).strip() or type(cause).__name__))
+
+
+def _serving(pages: Mapping[str, HttpPage], host: str, port: int) -> PageServer | None:
+    """Serve pages where that can be; a flow goes on without."""
+    _move_bytewax(port)
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
+    address = {"auto": "" if in_pod else "127.0.0.1", "0.0.0.0": "", "::": ""}.get(host, host)  # noqa: S104 - asked for
+    try:
+        return PageServer(pages, address, port)
+    except OSError as error:
+        advice = "set MEMEWAX_HEALTH_PORT to another one, or to 0"
+        log.warning("health is not served", host=host, port=port, error=error.strerror, advice=advice)
+        return None
+
+
+def _move_bytewax(port: int) -> None:
+    """Let Bytewax's own server, where it is switched on, not take the port."""
+    named = os.environ.get(_BYTEWAX_PORT, str(_BYTEWAX_DEFAULT))
+    if "BYTEWAX_DATAFLOW_API_ENABLED" in os.environ and named == str(port):
+        os.environ[_BYTEWAX_PORT] = str(port + _APART)
+        log.info("Bytewax's own server is moved from the port of health", port=port + _APART)
 
 
 _OF_THIS_PROCESS: list[Observers] = []

@@ -108,7 +108,7 @@ def started_with(
         log_folder = settings.cluster_log or (recovery and (recovery / "clusters").absolute())
         settings = settings.model_copy(update={"recovery": recovery, "cluster_log": log_folder})
         keep_locked(writes(settings), launch, os.environ)
-        observers = Observers(facts(settings), launch)
+        observers = Observers(facts(settings), launch, settings)
         observers.start()
         if folder is not None:
             check_recovery(folder, whole=launch.hosts == 1)

@@ -176,6 +176,7 @@ class _SourceOfBytewax(FixedPartitionedSource[X, Any]):
 class _PartOfBytewax(StatefulSourcePartition[X, Any]):
     def __init__(self, part: StatefulSourcePartition[X, Any]) -> None:
         self._part = part
+        ACTIVITY.opened(self)
 
     def next_batch(self) -> Iterable[X]:
         ACTIVITY.asked(self)

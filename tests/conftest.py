@@ -17,6 +17,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Flows of several tests run at the same time; those that look at the port name one of their own.
+os.environ["MEMEWAX_HEALTH_PORT"] = "0"
+
 gc.disable()  # until all tests are found: a fifth of the time of importing everything
 
 pytest_plugins = ["tests.brokers", "tests.shares"]

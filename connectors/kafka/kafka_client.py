@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from core.activity import ACTIVITY
 from core.errors import SettingsError, WorldError
 from core.telemetry import log
 
@@ -108,12 +109,14 @@ class Health:
             self.fatal = self.fatal or error
         elif self.away_since is None:
             self.away_since, self.away_error = time.monotonic(), error
+            ACTIVITY.gone(self, f"kafka broker {self.brokers} ({error.str()})")
             log.warning("kafka broker away", brokers=self.brokers, error=error.str())
 
     def answered(self) -> None:
         """The broker has answered."""
         if self.away_since is not None:
             self.away_since = self.away_error = None
+            ACTIVITY.back(self)
             log.info("kafka broker back", brokers=self.brokers)
 
     def check(self, doing: str) -> None:

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from connectors.row_file import form_name
 from connectors.sources.mapped_place import MappedPlace
-from connectors.sources.parse import post_or_letter
+from connectors.sources.parse import parsed
 from connectors.sources.source import Place, PlacedSource, Reader
 from connectors.sources.unpack import unpacked
 from core.counts import own_counts
-from core.records import DeadLetter, Post
+from core.records import DeadLetter, Post, Removal
 
 _IDLE_SECONDS: Final = 0.02
 _MOST_PLACES: Final = 20
@@ -44,6 +44,8 @@ class Inspection:
     is_whole: bool = False
     """Whether that is all there is."""
     posts: int = 0
+    removals: int = 0
+    """What takes posts back."""
     first: list[Post] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     """Why messages are no posts: they become dead letters."""
@@ -88,9 +90,12 @@ def _read(readers: Sequence[Reader], found: Inspection, most: int, shown: int, u
             continue
         for message in (part for it in unit.messages for part in unpacked(it)):
             found.read += 1
-            one = post_or_letter(message)
+            one = parsed(message)
             if isinstance(one, DeadLetter):
                 found.reasons[one.reason] = found.reasons.get(one.reason, 0) + 1
+                continue
+            if isinstance(one, Removal):
+                found.removals += 1
                 continue
             found.posts += 1
             if len(found.first) < shown:

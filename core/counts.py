@@ -47,6 +47,8 @@ class RunCounts:
     """To services that are polled."""
     skipped: dict[str, int] = field(default_factory=dict)
     """What they list and is no post, by reason."""
+    removals: int = 0
+    """Deletes, and accounts that hide their posts or show them."""
     step_seconds: dict[str, float] = field(default_factory=dict)
     """Time in each step."""
 
@@ -133,6 +135,7 @@ def counts_in(metrics: Iterable[Metric]) -> RunCounts:
         ready=int(sums["memewax_ready"]),
         requests=int(sums["memewax_service_requests_total"]),
         skipped=dict(sorted(skipped.items())),
+        removals=int(sums["memewax_removals_total"]),
         step_seconds=dict(steps),
     )
 

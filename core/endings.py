@@ -108,8 +108,10 @@ def run_ending(counts: RunCounts, seconds: float, recovery: Path | None, is_firs
     """
     usage = Usage.of(counts)
     told = []
-    if counts.posts or counts.updated or counts.dead_letters or counts.skipped or drained:
+    if counts.posts or counts.updated or counts.removals or counts.dead_letters or counts.skipped or drained:
         rest = f", {plural(counts.updated, 'record')} again" if counts.updated else ""
+        if counts.removals:
+            rest += f", {plural(counts.removals, 'delete or hidden account', 'deletes and hidden accounts')}"
         rest += _left_out(counts)
         rest += "; stopped, and the same command goes on" if drained else ""
         told.append(last_line(counts.joined + counts.partial, usage, seconds, rest))

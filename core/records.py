@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.stranger_text import LONGEST_REASON, shortened
+from core.times import time_or_none
 
 Pixels = NDArray[np.uint8]
 """A decoded picture: shape (height, width, 3), RGB, upright."""
@@ -60,6 +61,72 @@ class Post:
     """Fields that memewax does not know, carried along."""
     edited: datetime | None = None
     """When it was edited last (UTC, aware); None where the message does not say."""
+    post_id: str = ""
+    """Of a post with several pictures, each of which is a `Post`: what it is called as a whole; empty: `global_id`."""
+
+    @property
+    def whole_id(self) -> str:
+        """The id of the post as a whole, whichever of its pictures this is."""
+        return self.post_id or self.global_id
+
+    @property
+    def account(self) -> str:
+        """Who posted it, with the source; empty where the message does not say."""
+        return account_of(self.author, self.source)
+
+    @property
+    def changed(self) -> datetime | None:
+        """When it was written or edited last; None where the message does not say."""
+        return self.edited or time_or_none(self.created_time)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What an author took back, by what it is called; what is empty names nothing.
+
+    A post that was written or edited after `time` is another one, and stays.
+    """
+
+    message: Message
+    global_id: str = ""
+    """Of one picture."""
+    post_id: str = ""
+    """Of a post with all of its pictures."""
+    url: str = ""
+    """Of pictures."""
+    author: str = ""
+    """With `source`: an account, and so all of its posts."""
+    source: str = ""
+    hidden: bool | None = None
+    """Of an account: whether it hides its posts or shows them again; None: what is named is gone for good."""
+    kept: tuple[str, ...] = ()
+    """Of a post: what it still has, each by its `global_id`."""
+    time: datetime | None = None
+    """None: whenever a post was written."""
+
+    @property
+    def account(self) -> str:
+        """The account that it names, with the source; empty where it names none."""
+        return account_of(self.author, self.source)
+
+    def names(self, post: Post) -> bool:
+        """Whether a post is what it names, and not a later one."""
+        if post.global_id in self.kept:
+            return False
+        ours = (self.global_id, self.post_id, self.url, self.account)
+        its = (post.global_id, post.whole_id, post.url, post.account)
+        is_named = any(name and name == other for name, other in zip(ours, its, strict=True))
+        return is_named and not is_later(post.changed, self.time)
+
+
+def account_of(author: str, source: str) -> str:
+    """An account as one name; empty where there is no author."""
+    return f"{author}@{source}" if author else ""
+
+
+def is_later(changed: datetime | None, time: datetime | None) -> bool:
+    """Whether a post was written or edited after what is said of the time before; not so where nothing is said."""
+    return changed is not None and time is not None and changed > time
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +280,10 @@ class Side(Generic[V]):
     """Of an embedding: what the image model says of the picture's patches; None where it says nothing."""
     author: str = ""
     """Of an embedding: who posted it, with the source."""
+    post_id: str = ""
+    """Of an embedding: the post as a whole, of which it may be one of several pictures."""
+    changed: datetime | None = None
+    """Of an embedding: when its post was written or edited last."""
 
 
 @dataclass(frozen=True, slots=True)

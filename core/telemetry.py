@@ -77,6 +77,8 @@ SINK_AGE = Histogram(
 FETCHES = Counter("memewax_fetches", "Pictures fetched and decoded, or why not", ["outcome"])
 FETCH_SECONDS = Histogram("memewax_fetch_seconds", "Time until a picture's bytes were there, or not", buckets=_SECONDS)
 SKIPPED = Counter("memewax_skipped", "What a service lists and is no post, and why", ["service", "reason"])
+REMOVALS = Counter("memewax_removals", "Deletes, and accounts that hide their posts or show them, as read", ["kind"])
+REMOVED_ROWS = Counter("memewax_removed_rows", "Rows of stores that were deleted, hidden or shown again", ["kind"])
 MISFITS = Counter("memewax_misfits", "Values of own columns that are none of their type, and so null", ["column"])
 SERVICE_REQUESTS = Counter("memewax_service_requests", "Requests to a service", ["service", "outcome"])
 STREAM_GAPS = Counter("memewax_stream_gaps", "Gaps in a live stream, after which it went on", ["service"])

@@ -2,7 +2,7 @@
 
 ::
 
-    posts ── valid ── sinks
+    posts ── valid, and what takes posts back ── sinks
       └───── no posts, too large ─ dead letters
 
 Run it with `python -m bytewax.run dataflows.ingest` and `MEMEWAX_*` settings, or with `memewax ingest`.
@@ -30,7 +30,7 @@ def ingest(settings: Settings) -> Dataflow:
     flow = Dataflow("ingest")
     arrivals = posts_in("posts", flow, settings, Unfetched())
     posts = op.map("post", arrivals.oks, lambda arrival: arrival.post)
-    too_large = write_posts("write", posts, settings)
+    too_large = write_posts("write", posts, settings, arrivals.removals)
     write_dead_letters("dead_letters", settings, arrivals.errs, too_large)
     return flow
 

@@ -7,6 +7,7 @@
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
                     └─ text_embedding ────┘
+    posts ─ cluster, write (deletes, and accounts that hide their posts)
     control ─ replayed (requests of the commands ─ write, clusters; dead letters once more ─ posts)
     failures ─ dead_letters; where they are asked for, all streams ─ taps
 
@@ -46,10 +47,12 @@ def memes(
     fetched = fetching(settings, deaths)
     read_in = posts_in("posts", flow, settings, fetched)
     requests = control_in("control", flow, settings, read_in.parts)
-    posts = replayed("replayed", read_in.oks, read_in.errs, requests, fetched)
+    posts = replayed("replayed", read_in.oks, read_in.errs, read_in.removals, requests, fetched)
 
     embedding = embed_pictures("embed", posts.oks, models.image, deaths)
-    clustered = cluster("cluster", embedding, settings, make_clusterer, models.image_dimension, first.above)
+    clustered = cluster(
+        "cluster", embedding, posts.removals, settings, make_clusterer, models.image_dimension, first.above
+    )
 
     read = read_pictures("read", posts.oks, models.ocr, deaths)
     entities = infer_texts("entities", read, models.entities, deaths)
@@ -67,7 +70,7 @@ def memes(
     assert tuple(sides) == stage_names(), "each stage of the table has its step here"
     records = join("join", posts.oks, settings, first.revision_of, **sides)
 
-    failed = write_records("write", records, settings, models.dimensions, requests, clustered.events)
+    failed = write_records("write", records, settings, models.dimensions, posts.removals, requests, clustered.events)
     write_cluster_events("clusters", clustered.events, settings, requests)
     write_dead_letters("dead_letters", settings, posts.errs, failed)
     if settings.taps:

@@ -65,8 +65,8 @@ class Clusterer(ABC):
         """Move posts into a new cluster for good; gives its id. Raises `BadRecordError` where it cannot."""
         raise BadRecordError(f"the clusterer {self.name} takes no corrections: {len(posts)} posts stay")
 
-    def forget_post(self, post: str) -> None:  # noqa: B027 - one that keeps no posts has nothing to forget
-        """Drop what is kept of a post's picture."""
+    def forget_posts(self, posts: Collection[str]) -> None:  # noqa: B027 - who keeps no posts has nothing to forget
+        """Drop what is kept of the pictures of posts, those that are not known among them."""
 
     def forget_author(self, author: str) -> None:  # noqa: B027
         """Drop what is kept of an author's pictures."""

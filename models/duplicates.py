@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,10 @@ class Duplicates:
         self._rows = np.zeros(_FIRST, _ROW)
         self._hashes: NDArray[np.uint64] = np.zeros((HASH_WORDS, _FIRST), np.uint64)
         self._clusters = np.zeros(_FIRST, np.int64)
+        self._authors: NDArray[np.uint64] = np.zeros(_FIRST, np.uint64)
+        """Hashes of who posted them, with the source; 0 where that is not known."""
+        self._forgotten: set[int] = set()
+        """Places of looks that were taken back: files keep them as they were."""
         self._long_ids: dict[int, str] = {}
         """Of looks whose id has many bytes, by place."""
         self._count = 0
@@ -69,7 +74,7 @@ class Duplicates:
         post = self._long_ids.get(found) or rows["post"][found].decode()
         return None if post == global_id else Original(post, int(self._clusters[found]))
 
-    def remember(self, global_id: str, fingerprint: bytes, cluster: int) -> None:
+    def remember(self, global_id: str, fingerprint: bytes, cluster: int, author: str = "") -> None:
         """Keep the looks of a picture that is no copy; the oldest ones go where there are too many."""
         for start in range(0, len(fingerprint), BYTES):
             place = self._count % self._remembered
@@ -78,7 +83,8 @@ class Duplicates:
             look = np.frombuffer(fingerprint[start : start + BYTES], np.uint8)
             self._rows[place] = look, start == 0, global_id.encode()[:_ID_BYTES]
             self._hashes[:, place] = look[:-GREYS].view(np.uint64)
-            self._clusters[place] = cluster
+            self._clusters[place], self._authors[place] = cluster, _hash(author)
+            self._forgotten.discard(place)
             self._long_ids.pop(place, None)
             if len(global_id.encode()) > _ID_BYTES:
                 self._long_ids[place] = global_id
@@ -97,15 +103,27 @@ class Duplicates:
             if self._long_ids.get(place, names[name]) in posts:
                 self._clusters[place] = into
 
-    def forget(self, global_id: str) -> None:
-        """Forget the looks of a post's picture."""
+    def forget(self, global_ids: Collection[str]) -> None:
+        """Forget the looks of the pictures of posts, those that are not known among them."""
         known = min(self._count, self._remembered)
-        same = self._rows["post"][:known] == global_id.encode()[:_ID_BYTES]
-        for place in np.flatnonzero(same).tolist():
-            if self._long_ids.get(place, global_id) == global_id:
-                self._rows["print"][place] = 0
-                self._hashes[:, place] = 0
-                self._rows["whole"][place] = False
+        names = {it.encode()[:_ID_BYTES]: it for it in global_ids}
+        for place in np.flatnonzero(np.isin(self._rows["post"][:known], list(names))).tolist():
+            if self._long_ids.get(place, names[self._rows["post"][place]]) in global_ids:
+                self._forget(place)
+
+    def forget_author(self, author: str) -> None:
+        """Forget the looks of an author's pictures."""
+        known = min(self._count, self._remembered)
+        for place in np.flatnonzero(self._authors[:known] == _hash(author)).tolist():
+            self._forget(place)
+
+    def _forget(self, place: int) -> None:
+        noise = np.frombuffer(np.random.default_rng(place).bytes(BYTES), np.uint8)  # which no picture looks like
+        self._rows["print"][place] = noise
+        self._hashes[:, place] = noise[:-GREYS].view(np.uint64)
+        self._rows["whole"][place] = False
+        self._authors[place] = 0
+        self._forgotten.add(place)
 
     def state(self) -> dict[str, Any]:
         """Plain values."""
@@ -114,6 +132,8 @@ class Duplicates:
             "count": self._count,
             "remembered": self._remembered,
             "clusters": self._clusters[:known].copy(),
+            "authors": self._authors[:known].copy(),
+            "forgotten": sorted(self._forgotten),
             "long_ids": dict(self._long_ids),
         }
         if self._log is None:
@@ -139,18 +159,23 @@ class Duplicates:
         else:
             rows = np.frombuffer(state["rows"], _ROW)
         clusters, long_ids = state["clusters"], state["long_ids"]
+        authors = state.get("authors", np.zeros(known, np.uint64))  # versions before did not know them
+        forgotten = np.zeros(known, np.bool_)
+        forgotten[state.get("forgotten", [])] = True
         if remembered != self._remembered:  # another number now: the last of them, from the first place on
             order = np.roll(np.arange(known), -(count % remembered) if count > remembered else 0)[-self._remembered :]
-            rows, clusters = rows[order], clusters[order]
+            rows, clusters, authors, forgotten = rows[order], clusters[order], authors[order], forgotten[order]
             long_ids = {new: long_ids[old] for new, old in enumerate(order.tolist()) if old in long_ids}
             count = len(order)
         known = len(rows)
         while len(self._rows) < known:
             self._grow()
-        self._rows[:known], self._clusters[:known] = rows, clusters
+        self._rows[:known], self._clusters[:known], self._authors[:known] = rows, clusters, authors
         self._hashes[:, :known] = np.ascontiguousarray(rows["print"][:, :-GREYS]).view(np.uint64).T
         self._long_ids, self._count = dict(long_ids), count
         self._logged = count if "log" in state and remembered == self._remembered else 0
+        for place in np.flatnonzero(forgotten).tolist():
+            self._forget(place)
 
     def _restore_first(self, state: dict[str, Any]) -> None:
         known = len(state["ids"])
@@ -162,7 +187,7 @@ class Duplicates:
 
     def _grow(self) -> None:
         rows = min(2 * len(self._rows), self._remembered)
-        for name in ("_rows", "_clusters"):
+        for name in ("_rows", "_clusters", "_authors"):
             old = getattr(self, name)
             new = np.zeros(rows, old.dtype)
             new[: len(old)] = old
@@ -170,3 +195,7 @@ class Duplicates:
         hashes = np.zeros((HASH_WORDS, rows), np.uint64)
         hashes[:, : self._hashes.shape[1]] = self._hashes
         self._hashes = hashes
+
+
+def _hash(author: str) -> np.uint64:
+    return np.uint64(int.from_bytes(blake2b(author.encode(), digest_size=8).digest()) if author else 0)

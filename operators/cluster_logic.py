@@ -8,9 +8,11 @@ from typing import Any, Final, Protocol
 from bytewax.operators import StatefulBatchLogic
 
 from core.bounded import Bounded
-from core.records import Cluster, ClusterEvent, Failed, Side, Vector
+from core.records import Cluster, ClusterEvent, Failed, Removal, Side, Vector
+from core.removals import Removed, ids_of
 from core.telemetry import CLUSTERS, SINGLETONS, STEP_ERRORS
 from models.clusterer import Beside, Clusterer
+from models.clusterers.agreement import Agreement
 from models.clusterers.resuming import check_dimension, check_same
 from models.duplicates import Duplicates
 
@@ -39,8 +41,15 @@ def count_clusters(clusterer: Counted) -> None:
         SINGLETONS.set(alone)
 
 
-class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any]]):
-    """A clusterer, and the posts it saw last: one that comes again keeps its cluster and is not learned again."""
+ToLearn = Side[Vector] | Removal
+"""An embedding, or what is to be learned no more."""
+
+
+class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
+    """A clusterer, and the posts it saw last: one that comes again keeps its cluster and is not learned again.
+
+    What is taken back for good is forgotten, and not learned where it comes after its delete.
+    """
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
         self._shards = shards
         self._recent: Bounded[str, tuple[int, float, str | None]] = Bounded(REMEMBERED)
         self._duplicates = Duplicates(state.get("duplicates") if state else None, log_folder=log_folder)
+        self._removed = Removed(state.get("removed") if state else None)
         if log_folder is not None:
             clusterer.keep_rows_below(log_folder)
         if state is not None:
@@ -79,12 +89,15 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
                 self._recent[global_id] = (*found, None)[:3]
         self._count()
 
-    def on_batch(self, values: list[Side[Vector]]) -> tuple[list[ClusterAnswer], bool]:
+    def on_batch(self, values: list[ToLearn]) -> tuple[list[ClusterAnswer], bool]:
         """One side for each embedding, in order, then what became of clusters."""
         answers: list[ClusterAnswer] = []
         events: list[ClusterEvent] = []
-        for embedding in values:
-            answers.append(self._side(embedding))
+        for it in values:
+            if isinstance(it, Removal):
+                self._forget(it)
+            else:
+                answers.append(self._side(it))
             new = self._clusterer.events()
             for event in new:
                 if event.kind == "merge" and event.into is not None:
@@ -103,11 +116,18 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
             "clusterer": self._clusterer.state(),
             "recent": dict(self._recent),
             "duplicates": self._duplicates.state(),
+            "removed": self._removed.state(),
         }
 
     def _count(self) -> None:
         if self._shards == 1:  # what shards have is one only where they agree
             count_clusters(self._clusterer)
+
+    def _forget(self, removal: Removal) -> None:
+        if removal.hidden is not None:
+            return
+        self._removed.note(removal)
+        forget(removal, self._clusterer, self._duplicates, self._recent)
 
     def _side(self, embedding: Side[Vector]) -> Side[Cluster]:
         start = perf_counter()
@@ -119,6 +139,8 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
         global_id, vector = embedding.global_id, embedding.value
         if vector is None or isinstance(vector, Failed):
             return vector
+        if self._removed.has(global_id, embedding.post_id, embedding.author, lambda: embedding.changed):
+            return None
         if global_id in self._recent:
             return Cluster(*self._recent[global_id])
         looks, original = embedding.fingerprint, None
@@ -134,6 +156,18 @@ class ClusterLogic(StatefulBatchLogic[Side[Vector], ClusterAnswer, dict[str, Any
         if original is not None:
             found = replace(found, duplicate_of=original.post)
         elif looks is not None:
-            self._duplicates.remember(global_id, looks, found.id)
+            self._duplicates.remember(global_id, looks, found.id, embedding.author)
         self._recent[global_id] = found.id, found.distance, found.duplicate_of
         return found
+
+
+def forget(removal: Removal, clusterer: Clusterer | Agreement, duplicates: Duplicates, recent: dict[str, Any]) -> None:
+    """Drop all that is kept of pictures that were taken back."""
+    if ids := ids_of(removal):
+        clusterer.forget_posts(ids)
+        duplicates.forget(ids)
+        for it in ids:
+            recent.pop(it, None)
+    if removal.account:
+        clusterer.forget_author(removal.account)
+        duplicates.forget_author(removal.account)

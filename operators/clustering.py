@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
 from core.partitions import part_of
-from core.records import Cluster, ClusterEvent, Side, Vector
+from core.records import Cluster, ClusterEvent, Removal, Side, Vector
 from core.telemetry import CLUSTER_EVENTS
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_agreement, make_shard
 from models.model_settings import ClusterSettings
-from operators.cluster_logic import STAGE, ClusterAnswer, ClusterLogic
+from operators.cluster_logic import STAGE, ClusterAnswer, ClusterLogic, ToLearn
 from operators.shard_logic import AgreeLogic, OfShard, ShardLogic, Told
 from operators.steps import map_batch, stateful
 
@@ -34,6 +35,7 @@ class Clustered:
 def cluster(
     step_id: str,
     embeddings: Stream[Side[Vector]],
+    removals: Stream[Removal],
     settings: ClusterSettings,
     make_clusterer: Callable[[], Clusterer],
     dimension: int | None = None,
@@ -41,14 +43,14 @@ def cluster(
 ) -> Clustered:
     """Say for each embedding of `dimension` numbers which cluster it falls into; a failure is passed on.
 
-    Ids that are new are higher than `above`.
+    What is taken back is forgotten. Ids that are new are higher than `above`.
 
     Raises `SettingsError` where shards are asked for and cannot be.
     """
     if settings.cluster_shards == 1 or settings.models == "stand-in":
-        answers = _in_one_place(embeddings, make_clusterer, dimension, settings.cluster_log, above)
+        answers = _in_one_place(embeddings, removals, make_clusterer, dimension, settings.cluster_log, above)
     else:
-        answers = _in_shards(embeddings, settings, dimension, above)
+        answers = _in_shards(embeddings, removals, settings, dimension, above)
     return Clustered(
         map_batch("sides", answers, lambda batch: [it for _, it in batch if isinstance(it, Side)]),
         map_batch("events", answers, events_in),
@@ -65,12 +67,14 @@ def events_in(batch: list[tuple[str, ClusterAnswer]]) -> list[ClusterEvent]:
 
 def _in_one_place(
     embeddings: Stream[Side[Vector]],
+    removals: Stream[Removal],
     make_clusterer: Callable[[], Clusterer],
     dimension: int | None,
     log_folder: Path | None,
     above: int,
 ) -> KeyedStream[ClusterAnswer]:
-    keyed = map_batch("key", embeddings, lambda batch: [(_KEY, it) for it in batch])
+    gone: KeyedStream[ToLearn] = map_batch("key_removal", removals, lambda batch: [(_KEY, it) for it in batch])
+    keyed: KeyedStream[ToLearn] = map_batch("key", embeddings, lambda batch: [(_KEY, it) for it in batch])
 
     def learning(state: dict[str, Any] | None) -> ClusterLogic:
         clusterer = make_clusterer()
@@ -78,11 +82,15 @@ def _in_one_place(
         clusterer.begin_above(above)  # also where it goes on: another run may have written the store meanwhile
         return logic
 
-    return stateful("learn", keyed, learning, measured=STAGE)
+    return stateful("learn", op.merge("all", keyed, gone), learning, measured=STAGE)
 
 
 def _in_shards(
-    embeddings: Stream[Side[Vector]], settings: ClusterSettings, dimension: int | None, above: int
+    embeddings: Stream[Side[Vector]],
+    removals: Stream[Removal],
+    settings: ClusterSettings,
+    dimension: int | None,
+    above: int,
 ) -> KeyedStream[ClusterAnswer]:
     shards = settings.cluster_shards
     make_agreement(settings)  # what is wrong is said now
@@ -91,13 +99,24 @@ def _in_shards(
         numbered = [(part_of(it.global_id, shards), it) for it in batch]
         return [(str(item[0]), item) for item in numbered]
 
+    def told_all(batch: list[Removal]) -> list[tuple[str, OfShard]]:
+        return [(str(shard), (shard, it)) for it in batch for shard in range(shards)]
+
     told: KeyedStream[Told] = stateful(
         "learn",  # as in one place, so that a recovery folder of another number of shards is noticed
-        map_batch("key_shard", embeddings, keyed),
+        op.merge(
+            "all_shards",
+            map_batch("key_shard", embeddings, keyed),
+            map_batch("key_shard_removal", removals, told_all),
+        ),
         lambda state: ShardLogic(make_shard(settings), shards, state, dimension, settings.cluster_log),
         measured=STAGE,
     )
-    together = map_batch("key_all", told, lambda batch: [(_KEY, it) for _, it in batch])
+    together: KeyedStream[Told | Removal] = op.merge(
+        "all",
+        map_batch("key_all", told, lambda batch: [(_KEY, it) for _, it in batch]),
+        map_batch("key_removal", removals, lambda batch: [(_KEY, it) for it in batch]),
+    )
 
     def agreeing(state: dict[str, Any] | None) -> AgreeLogic:
         agreement = make_agreement(settings)

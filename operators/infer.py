@@ -161,5 +161,7 @@ def _of_picture(side: Side[Features], it: Arrival) -> Side[Vector]:
         fingerprint(seen) if min(seen.shape[:2]) >= _SMALLEST else None,
         ticket=side.ticket,
         patches=found.patches,
-        author=f"{it.post.author}@{it.post.source}" if it.post.author else "",
+        author=it.post.account,
+        post_id=it.post.whole_id,
+        changed=it.post.changed,
     )

@@ -24,7 +24,8 @@ from connectors.sinks.rows import (
     row_of,
 )
 from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
-from core.records import ClusterEvent, DeadLetter, Post, Record
+from core.records import ClusterEvent, DeadLetter, Post, Record, Removal
+from core.removals import ids_of
 from core.telemetry import observe_ages, sink_name
 from operators import steps, told_letters
 from operators.operator_settings import OutputSettings
@@ -55,13 +56,15 @@ def write_records(
     up: Stream[Record],
     settings: OutputSettings,
     dimensions: Mapping[str, int],
+    removals: Stream[Removal] | None = None,
     requests: Stream[Request] | None = None,
     events: Stream[ClusterEvent] | None = None,
 ) -> Stream[DeadLetter]:
     """Write records to every sink of the settings, each as a row; `dimensions` are of vectors, by stage.
 
     What failed in the records is a dead letter, and so is a record that is too large for a topic. A store does what
-    is requested of its tables, and keeps its rows right about clusters that are merged and split.
+    is requested of its tables, and keeps its rows right about clusters that are merged and split. What is taken back
+    goes from a store, and is a tombstone in a topic; a line of a file stays.
     """
     sinks = Destinations.of(settings).sinks
     with_json = not all(it.takes_rows for it in sinks)
@@ -76,22 +79,34 @@ def write_records(
             if events is not None:
                 renamings = steps.map_batch(f"events_{number}", events, _keyed_renamings)
                 keyed = op.merge(f"renamed_{number}", keyed, renamings)
+            if removals is not None:
+                gone = steps.map_batch(f"removals_{number}", removals, _keyed_removals)
+                keyed = op.merge(f"removed_{number}", keyed, gone)
             marks = states_of(settings.recovery, f"{outer}.{name}")
             steps.write(name, _with_orders(number, keyed, requests, it), sink, marks)
         else:
-            letters += _write_messages(number, outer, name, rows, it, settings, lambda it: (it.post, it.json))
+            letters += _write_messages(
+                number, outer, name, rows, it, settings, lambda it: (it.post, it.json), removals, _tombstones
+            )
     return op.merge("letters", *letters)
 
 
 @operator
-def write_posts(step_id: str, up: Stream[Post], settings: OutputSettings) -> Stream[DeadLetter]:
-    """Write posts to every sink of the settings, as they were read; one too large for a topic is a dead letter."""
+def write_posts(
+    step_id: str, up: Stream[Post], settings: OutputSettings, removals: Stream[Removal] | None = None
+) -> Stream[DeadLetter]:
+    """Write posts to every sink of the settings, as they were read, and what takes posts back too.
+
+    A post that is too large for a topic is a dead letter.
+    """
     letters = [steps.map_batch("none", up, _no_letters)]
     sinks = Destinations.of(settings, POSTS_TO).sinks
     outer = full_id(up, step_id)
     named = sink_steps(f"{outer}.sink", [it.place for it in sinks], settings.recovery)
     for number, (it, name) in enumerate(zip(sinks, named, strict=True)):
-        letters += _write_messages(number, outer, name, up, it, settings, lambda post: (post, post.message.value))
+        letters += _write_messages(
+            number, outer, name, up, it, settings, lambda post: (post, post.message.value), removals, _as_read
+        )
     return op.merge("letters", *letters)
 
 
@@ -134,6 +149,8 @@ def _write_messages(
     endpoint: Endpoint[Any],
     settings: OutputSettings,
     body: Callable[[X], tuple[Post, bytes]],
+    removals: Stream[Removal] | None,
+    taken_back: Callable[[MessageSink, list[Removal]], list[tuple[str, OutMessage]]],
 ) -> list[Stream[DeadLetter]]:
     """Write a message for each item; gives the dead letters of those that are too large, where one can be."""
     sink = endpoint.message_sink(_FILE, settings)
@@ -145,13 +162,18 @@ def _write_messages(
         observe_ages(called, [post.ingestion_time for post, _ in made])
         return made
 
-    if sink.max_bytes is None:
-        messages = steps.map_batch(f"messages_{number}", up, lambda batch: [_message(*it) for it in bodies(batch)])
+    def write(messages: KeyedStream[OutMessage]) -> None:
+        if removals is not None:
+            gone = steps.map_batch(f"removals_{number}", removals, lambda batch: taken_back(sink, batch))
+            messages = op.merge(f"removed_{number}", messages, gone)
         steps.write(name, messages, sink, marks)
+
+    if sink.max_bytes is None:
+        write(steps.map_batch(f"messages_{number}", up, lambda batch: [_message(*it) for it in bodies(batch)]))
         return []
     either = steps.map_batch(f"messages_{number}", up, lambda batch: [_fitting(*it, sink) for it in bodies(batch)])
     fit = steps.split(f"fit_{number}", either, lambda it: not isinstance(it, DeadLetter))
-    steps.write(name, cast("KeyedStream[OutMessage]", fit.trues), sink, marks)
+    write(cast("KeyedStream[OutMessage]", fit.trues))
     return [cast("Stream[DeadLetter]", fit.falses)]
 
 
@@ -209,6 +231,27 @@ def _keyed_events(events: list[ClusterEvent]) -> list[tuple[str, TableItem]]:
 
 def _keyed_renamings(events: list[ClusterEvent]) -> list[tuple[str, TableItem]]:
     return [("", event) for event in events if event.into is not None]
+
+
+def _keyed_removals(batch: list[Removal]) -> list[tuple[str, TableItem]]:
+    return [("", it) for it in batch]
+
+
+def _tombstones(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, OutMessage]]:
+    """A message without a value for each record that may be there, where keys are kept."""
+    if not sink.has_headers:
+        return []
+    gone = [key for it in batch if it.hidden is None for key in ids_of(it)]
+    return [(key, OutMessage(key.encode(), None)) for key in gone]
+
+
+def _as_read(_: MessageSink, batch: list[Removal]) -> list[tuple[str, OutMessage]]:
+    """The messages, for who reads posts from there."""
+    return [(key := _name_of(it), OutMessage(key.encode(), it.message.value)) for it in batch]
+
+
+def _name_of(it: Removal) -> str:
+    return it.global_id or it.post_id or it.url or it.account
 
 
 def _event_messages(events: list[ClusterEvent]) -> list[tuple[str, OutMessage]]:

@@ -10,11 +10,12 @@ from connectors.chosen_endpoints import folders_of, source_of, sources_of
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.deaths import Deaths
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
+from connectors.fetching.prefetch import ParsedItem
 from connectors.fetching.web import WebLimits
 from connectors.sources.sampled import Sampled
 from connectors.sources.source import Source
 from connectors.sources.unpack import Unpacked, read_to
-from core.records import Arrival, DeadLetter, Failed, Post
+from core.records import Arrival, DeadLetter, Failed, Post, Removal
 from operators.operator_settings import InputSettings
 from operators.prefetching_source import PrefetchingSource
 from operators.recovered import states_of
@@ -26,13 +27,21 @@ _DEATHS: Final = "decoding"
 
 
 @dataclass(frozen=True, slots=True)
-class PostsIn:
-    """What comes in."""
+class Sorted:
+    """What messages are."""
 
     oks: Stream[Arrival]
     """Valid posts, with their pictures or the reason why there is none."""
     errs: Stream[DeadLetter]
     """Messages that are no posts."""
+    removals: Stream[Removal]
+    """What is taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostsIn(Sorted):
+    """What comes in."""
+
     parts: OpenParts
     """The parts of the source that this process has open."""
 
@@ -53,8 +62,19 @@ def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fet
         wait_seconds=settings.retry_wait_seconds,
         parts=parts,
     )
-    either = split("valid", read("input", flow, source), lambda item: isinstance(item, Arrival))
-    return PostsIn(cast("Stream[Arrival]", either.trues), cast("Stream[DeadLetter]", either.falses), parts)
+    found = sort_out(read("input", flow, source))
+    return PostsIn(found.oks, found.errs, found.removals, parts)
+
+
+def sort_out(items: Stream[ParsedItem]) -> Sorted:
+    """Tell items apart."""
+    either = split("valid", items, lambda item: isinstance(item, Arrival))
+    others = split("removal", either.falses, lambda item: isinstance(item, Removal))
+    return Sorted(
+        cast("Stream[Arrival]", either.trues),
+        cast("Stream[DeadLetter]", others.falses),
+        cast("Stream[Removal]", others.trues),
+    )
 
 
 class Unfetched:

@@ -18,8 +18,8 @@ from connectors.fetching.retries import Retries
 from connectors.sources.parse import STAGE
 from connectors.sources.source import Position, Source
 from core import drain
-from core.records import Arrival, DeadLetter
-from core.telemetry import FETCH_WAITING, LAG, POSTS, POSTS_IN_FLIGHT, STEP_ERRORS
+from core.records import Arrival, DeadLetter, Removal
+from core.telemetry import FETCH_WAITING, LAG, POSTS, POSTS_IN_FLIGHT, REMOVALS, STEP_ERRORS
 from operators.scheduling import OnePerRound, OpenParts, PerWorker
 from operators.steps import reported
 
@@ -27,6 +27,7 @@ _IDLE: Final = timedelta(milliseconds=50)
 _SOON: Final = timedelta(milliseconds=2)
 _LONGEST_TRY: Final = 600.0
 """Seconds: a fetch ends sooner, by its own limits."""
+_KIND_OF_REMOVAL: Final = {None: "delete", True: "hide", False: "show"}
 
 
 @dataclass(slots=True)
@@ -151,9 +152,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self.left = unit.left
         self._awake = datetime.now(UTC)
         items = [numbered(item) for item in unit.result()]
-        for item in items:
-            if isinstance(item, Arrival):
-                self._retries.note(item)
+        self._note(items)
         self._count(items)
         return items
 
@@ -198,11 +197,22 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
             POSTS_IN_FLIGHT.inc(arrivals - self._in_flight)
             self._in_flight = arrivals
 
+    def _note(self, items: list[ParsedItem]) -> None:
+        """Take note of posts whose picture may have to be fetched again, and of those that are taken back."""
+        for item in items:
+            if isinstance(item, Arrival):
+                self._retries.note(item)
+            elif isinstance(item, Removal):
+                self._retries.remove(item)
+
     def _count(self, items: list[ParsedItem]) -> None:
         arrivals = sum(isinstance(item, Arrival) for item in items)
         POSTS.inc(arrivals)
         self._note_given(arrivals)
-        STEP_ERRORS.labels(STAGE).inc(len(items) - arrivals)
+        STEP_ERRORS.labels(STAGE).inc(sum(isinstance(item, DeadLetter) for item in items))
+        for item in items:
+            if isinstance(item, Removal):
+                REMOVALS.labels(_KIND_OF_REMOVAL[item.hidden]).inc()
         FETCH_WAITING.set(self._worker.bound.waiting())
         # Parts in order are of one file, of which each counts all that is left.
         in_order = self.queue.reader.turn is not None
@@ -211,7 +221,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
 
 def numbered(item: ParsedItem, tries: int = 0, *, salt: int = 0) -> ParsedItem:
     """An arrival with its ticket: the same after a crash, and another one where the post comes again."""
-    if isinstance(item, DeadLetter):
+    if not isinstance(item, Arrival):
         return item
     message = item.post.message
     ticket = (crc32(message.value, crc32(message.origin.encode())) + tries + (salt << 8)) & 0xFFFFFFFF

@@ -108,7 +108,7 @@ def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: Quer
                 if sink.fits(message):
                     made.append((it.query.id, message))
                 else:
-                    log.warning("too large to be passed on", id=it.query.id, bytes=len(message.value))
+                    log.warning("too large to be passed on", id=it.query.id, bytes=message.size)
         return made
 
     marks = states_of(settings.recovery, f"{full_id(embedded, step_id)}.sink")
@@ -145,7 +145,7 @@ def _messages(step_id: str, answers: Stream[Answer], sink: MessageSink) -> Keyed
         made = OutMessage(answer.id.encode(), json_of_answer(answer))
         if sink.fits(made):
             return answer.id, made
-        reason = f"the answer has {len(made.value)} bytes, too many for the topic: ask for fewer than {answer.k} hits"
+        reason = f"the answer has {made.size} bytes, too many for the topic: ask for fewer than {answer.k} hits"
         short = Answer(answer.id, "", answer.corpus, answer.k, answer.model, error=Failed(STAGE, "TooLarge", reason))
         return answer.id, OutMessage(made.key, json_of_answer(short))
 

@@ -8,14 +8,14 @@ import numpy as np
 from bytewax.operators import StatefulBatchLogic
 
 from core.bounded import Bounded
-from core.records import Cluster, ClusterEvent, Side, Vector
+from core.records import Cluster, ClusterEvent, Removal, Side, Vector
 from models.clusterer import Beside, Clusterer
 from models.clusterers.agreement import Agreement
 from models.duplicates import Duplicates
-from operators.cluster_logic import REMEMBERED, ClusterAnswer, ClusterLogic, count_clusters
+from operators.cluster_logic import REMEMBERED, ClusterAnswer, ClusterLogic, ToLearn, count_clusters, forget
 
-OfShard = tuple[int, Side[Vector]]
-"""An embedding, with the number of the shard that it belongs to: a logic is not told its key."""
+OfShard = tuple[int, ToLearn]
+"""What a shard is to learn or to forget, with its number: a logic is not told its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,11 @@ class ShardLogic(StatefulBatchLogic[OfShard, Told, dict[str, Any]]):
 
     def on_batch(self, values: list[OfShard]) -> tuple[list[Told], bool]:
         """What to say of each post, in order, then of clusters."""
-        embeddings = [embedding for _, embedding in values]
-        answers, discard = self._logic.on_batch([replace(it, fingerprint=None) for it in embeddings])
+        given = [it for _, it in values]
+        embeddings = [it for it in given if isinstance(it, Side)]
+        answers, discard = self._logic.on_batch(
+            [replace(it, fingerprint=None) if isinstance(it, Side) else it for it in given]
+        )
         shard = values[0][0]
         told = [
             Told(shard, answer, embeddings[place] if place < len(embeddings) else None)
@@ -57,7 +60,7 @@ class ShardLogic(StatefulBatchLogic[OfShard, Told, dict[str, Any]]):
         return self._logic.snapshot()
 
 
-class AgreeLogic(StatefulBatchLogic[Told, ClusterAnswer, dict[str, Any]]):
+class AgreeLogic(StatefulBatchLogic[Told | Removal, ClusterAnswer, dict[str, Any]]):
     """From the clusters of shards to those of all."""
 
     def __init__(
@@ -73,11 +76,14 @@ class AgreeLogic(StatefulBatchLogic[Told, ClusterAnswer, dict[str, Any]]):
         if state is not None:
             self._agreement.restore(state["agreement"])
 
-    def on_batch(self, values: list[Told]) -> tuple[list[ClusterAnswer], bool]:
+    def on_batch(self, values: list[Told | Removal]) -> tuple[list[ClusterAnswer], bool]:
         """One side for each post, in order, then what became of clusters."""
         sides: list[ClusterAnswer] = []
         for told in values:
-            if isinstance(told.what, ClusterEvent):
+            if isinstance(told, Removal):
+                if told.hidden is None:
+                    forget(told, self._agreement, self._duplicates, self._recent)
+            elif isinstance(told.what, ClusterEvent):
                 self._agreement.hear(told.shard, told.what)
             else:
                 sides.append(self._side(told, told.what))
@@ -105,6 +111,6 @@ class AgreeLogic(StatefulBatchLogic[Told, ClusterAnswer, dict[str, Any]]):
             if original is not None:
                 found = replace(found, duplicate_of=original.post)
             elif looks is not None:
-                self._duplicates.remember(own.global_id, looks, found.id)
+                self._duplicates.remember(own.global_id, looks, found.id, embedding.author)
             self._recent[own.global_id] = found.id, found.distance, found.duplicate_of
         return replace(own, value=Cluster(*self._recent[own.global_id]))

@@ -12,15 +12,16 @@ from typing import Any, Final, Literal
 import orjson
 
 from connectors.services.listing import PostBody
+from connectors.sources.removal_form import delete_of_account, delete_of_post, hiding_of_account
 
 COLLECTION: Final = "app.bsky.feed.post"
 _EMBEDS: Final = "app.bsky.embed."
 _SENSITIVE: Final = frozenset({"porn", "sexual", "nudity", "graphic-media", "gore", "nsfl"})
+_GONE: Final = frozenset({"deleted", "takendown"})
+_HIDDEN: Final = frozenset({"deactivated", "suspended"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-FrameReason = Literal[
-    "text", "video", "link", "filtered", "deleted", "edited to no picture", "account gone", "account back", "garbage"
-]
+FrameReason = Literal["text", "video", "link", "filtered", "garbage"]
 """Why a frame gives no post."""
 
 
@@ -51,6 +52,8 @@ class Frame:
     key: str
     """The same whatever server it comes from, and however often; empty: nobody has to know it again."""
     posts: Sequence[PostBody] = ()
+    removals: Sequence[PostBody] = ()
+    """What takes posts back, in the form of `connectors.sources.removal_form`."""
     reason: FrameReason | None = None
     """Why there are no posts; None as well of what nobody waits for."""
     deleted: str = ""
@@ -105,17 +108,16 @@ def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters,
         return Frame(time_us, "")
     post = f"{did}/{rkey}"
     key = f"{post}/{operation}/{commit.get('cid') or commit.get('rev')}"
+    name, seen = f"{post}-bluesky", _seen(time_us)
     if operation == "delete":
-        return Frame(time_us, key, reason="deleted", deleted=post, post=post)
+        return Frame(time_us, key, removals=[delete_of_post(name, seen)], deleted=post, post=post)
     record = commit["record"]
-    if not filters.want(record):
-        return Frame(time_us, "", reason="filtered")
-    embed = record.get("embed")
-    pictures = _pictures(embed)
+    pictures = _pictures(record.get("embed")) if filters.want(record) else []
+    if not pictures and operation == "update":  # what it was before may be there
+        return Frame(time_us, key, removals=[delete_of_post(name, seen)], post=post)
     if not pictures:
-        is_edit = operation == "update"
-        reason: FrameReason = "edited to no picture" if is_edit else _without_pictures(embed)
-        return Frame(time_us, key if is_edit else "", reason=reason, post=post)
+        reason = _without_pictures(record.get("embed")) if filters.want(record) else "filtered"
+        return Frame(time_us, "", reason=reason, post=post)
     common = _common(did, rkey, time_us, record)
     if operation == "update":
         common["edited"] = common["created_time"]
@@ -132,11 +134,17 @@ def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters,
         for number, (cid, alt) in enumerate(pictures, 1)
         if cid
     ]
-    return Frame(time_us, key, posts, post=post)
+    gone = [delete_of_post(name, seen, [it["global_id"] for it in posts])] if operation == "update" else []
+    return Frame(time_us, key, posts, gone, post=post)
+
+
+def _seen(time_us: int) -> str:
+    """When the server saw a frame, in ISO 8601."""
+    return (_EPOCH + timedelta(microseconds=time_us)).isoformat()
 
 
 def _common(did: str, rkey: str, time_us: int, record: Mapping[str, Any]) -> dict[str, Any]:
-    seen = (_EPOCH + timedelta(microseconds=time_us)).isoformat()
+    seen = _seen(time_us)
     labels = labels_of(record)
     reply = record.get("reply")
     parent = reply.get("parent") if isinstance(reply, dict) else None
@@ -161,11 +169,17 @@ def _common(did: str, rkey: str, time_us: int, record: Mapping[str, Any]) -> dic
 def _account(did: str, time_us: int, account: Mapping[str, Any], filters: Filters) -> Frame:
     if filters.dids and did not in filters.dids:
         return Frame(time_us, "")
-    status = account.get("status")
+    status, is_active = account.get("status"), account["active"]
     key = f"{did}/account/{status or 'active'}/{account.get('time')}"
-    if account.get("active") is False:
-        return Frame(time_us, key, reason="account gone")
-    return Frame(time_us, key, reason="account back" if status else None)
+    if is_active:
+        removal = hiding_of_account(did, "bluesky", _seen(time_us), hidden=False)
+    elif status in _GONE:
+        removal = delete_of_account(did, "bluesky", _seen(time_us))
+    elif status in _HIDDEN:
+        removal = hiding_of_account(did, "bluesky", _seen(time_us), hidden=True)
+    else:  # a server that has fallen behind, for one
+        return Frame(time_us, key)
+    return Frame(time_us, key, removals=[removal])
 
 
 def _pictures(embed: Any) -> list[tuple[str, str]]:

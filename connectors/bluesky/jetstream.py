@@ -48,6 +48,8 @@ _MOST_IN_URL: Final = 50
 """Accounts; more are sent when the connection is there, for a server takes no address of any length."""
 _BEHIND_SECONDS: Final = 60.0
 """Whoever is further behind is told so, as often."""
+_MOST_MESSAGES: Final = 512
+"""Of a unit."""
 _KEY: Final = 8
 _ENTRY: Final = 2 * _KEY
 
@@ -96,6 +98,8 @@ class Jetstream:
         if resume is not None:
             self._go_on(resume)
         self._messages: list[Message] = []
+        self._posts = 0
+        """Of the messages: a unit is full when it has enough of them, whatever is taken back beside them."""
         self._marked = 0.0
         self._asked_from = 0
         """The time that was the newest when this connection was asked for, while its first frame has not come."""
@@ -136,7 +140,8 @@ class Jetstream:
             self._take(data)
             is_over = not self._stream.follow and self._newest >= self._until * _SECOND
             if (
-                len(self._messages) >= self._stream.batch
+                self._posts >= self._stream.batch
+                or len(self._messages) >= _MOST_MESSAGES
                 or (self._messages and is_over)
                 or last - self._marked > _MARK_SECONDS
             ):
@@ -159,10 +164,10 @@ class Jetstream:
             return
         if frame.reason is not None and (frame.key or is_later):
             SKIPPED.labels(SERVICE, frame.reason).inc()
-        self._messages += [
-            Message(orjson.dumps(body), f"{SERVICE}@{frame.time_us}/{body['global_id']}", body["global_id"].encode())
-            for body in frame.posts
-        ]
+        self._posts += len(frame.posts)
+        for body in (*frame.removals, *frame.posts):
+            name = str(body.get("global_id") or body.get("post_id") or body["author"])
+            self._messages.append(Message(orjson.dumps(body), f"{SERVICE}@{frame.time_us}/{name}", name.encode()))
 
     def _is_new(self, frame: Frame) -> bool:
         """Whether a frame comes for the first time, and the post that it is of was not deleted before it came."""
@@ -199,7 +204,7 @@ class Jetstream:
         )
 
     def _unit(self) -> Unit:
-        messages, self._messages = self._messages, []
+        messages, self._messages, self._posts = self._messages, [], 0
         self._marked = self._clock.now()
         self._tell_lag()
         return Unit(messages, self._position())

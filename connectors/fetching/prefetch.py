@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from connectors.fetching.fetch import Fetching
-from connectors.sources.parse import STAGE, post_or_letter
+from connectors.sources.parse import STAGE, parsed
 from connectors.sources.source import Position, Reader
-from core.records import Arrival, DeadLetter, Post
+from core.records import Arrival, DeadLetter, Post, Removal
 from core.telemetry import step
 
-ParsedItem = Arrival | DeadLetter
-"""What becomes of a message: a post with its picture or why there is none, or no post."""
+ParsedItem = Arrival | Removal | DeadLetter
+"""What becomes of a message: a post with its picture or why there is none, what is taken back, or neither."""
 
 _Fetched = ParsedItem | Future[Arrival]
 
@@ -95,7 +95,7 @@ class PrefetchQueue:
             if unit is None:
                 return
             with step(STAGE, len(unit.messages)):
-                items = [post_or_letter(message) for message in unit.messages]
+                items = without_removed([parsed(message) for message in unit.messages])
             fetches = iter(self._fetching.start([item for item in items if isinstance(item, Post)]))
             begun = [next(fetches) if isinstance(item, Post) else item for item in items]
             self.units.append(PrefetchedUnit(begun, unit.resume, unit.turn, self.reader.lag()))
@@ -113,11 +113,21 @@ class PrefetchQueue:
         self.reader.close()
 
 
+def without_removed(items: list[Post | Removal | DeadLetter]) -> list[Post | Removal | DeadLetter]:
+    """Items in their order, without the posts that a later one takes back: they go through the flow side by side."""
+    removals = [(place, it) for place, it in enumerate(items) if isinstance(it, Removal) and it.hidden is None]
+    if not removals:
+        return items
+    return [
+        it
+        for place, it in enumerate(items)
+        if not isinstance(it, Post) or not any(later > place and removal.names(it) for later, removal in removals)
+    ]
+
+
 def _bytes(item: _Fetched) -> int:
     if isinstance(item, Future):
         if not item.done():
             return 0
         item = item.result()
-    if isinstance(item, DeadLetter) or not isinstance(item.picture, np.ndarray):
-        return 0
-    return item.picture.nbytes
+    return item.picture.nbytes if isinstance(item, Arrival) and isinstance(item.picture, np.ndarray) else 0

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from connectors.fetching.fetch import Fetching
-from connectors.sources.parse import post_or_letter
+from connectors.sources.parse import parsed
 from core.plain import from_plain, to_plain
-from core.records import Arrival, DeadLetter, Failed, Message
+from core.records import Arrival, Failed, Message, Post, Removal
 from core.telemetry import RETRIES, RETRY_WAITING
 
 MOST_POSTS: Final = 500
@@ -84,6 +84,17 @@ class Retries:
         self._forget(arrival.post.global_id)
         self._note(arrival, 1)
 
+    def remove(self, removal: Removal) -> None:
+        """Fetch nothing more of what is gone for good."""
+        if removal.hidden is not None:
+            return
+        for global_id, waiting in list(self._waiting.items()):
+            post = parsed(waiting.message)
+            if not isinstance(post, Post) or removal.names(post):
+                if isinstance(waiting.fetch, Future):
+                    waiting.fetch.cancel()
+                self._forget(global_id)
+
     def begin(self) -> None:
         """Begin the tries that are due, as far as there is room."""
         running = sum(it.fetch is not None for it in self._waiting.values())
@@ -92,8 +103,8 @@ class Retries:
         due = sorted((it.due, key) for key, it in self._waiting.items() if it.fetch is None and it.due <= now)
         for _, global_id in due[: _AT_ONCE - running]:
             waiting = self._waiting[global_id]
-            post = post_or_letter(waiting.message)
-            if isinstance(post, DeadLetter):  # another version of memewax took it for a post
+            post = parsed(waiting.message)
+            if not isinstance(post, Post):  # another version of memewax took it for a post
                 self._forget(global_id)
             else:
                 (waiting.fetch,) = self._fetching.start([post])

@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Received
 
 from connectors.kafka.kafka_client import END_OF_PARTITION, OFFSET_LOST, TRANSIENT, Health, ask, world_error
+from connectors.sources.removal_form import tombstone
 from connectors.sources.source import Position, Reader, Unit
 from core.errors import WorldError
 from core.records import Message
@@ -21,6 +22,8 @@ class KafkaReader(Reader):
 
     While the broker is away, `read` has nothing; after `timeout` seconds it raises `WorldError`. Reading waits only
     where it has to ask a broker: one that has been silent for as long, or that no longer keeps what comes next.
+
+    A message with a key and no value is one that deletes what has the key.
     """
 
     def __init__(self, consumer: Consumer, health: Health, place: TopicPartition, batch: int, timeout: float) -> None:
@@ -55,12 +58,14 @@ class KafkaReader(Reader):
             error = one.error()
             if error is None:
                 offset = cast("int", one.offset())
-                value, headers = one.value(), one.headers()
+                value, key, headers = one.value(), one.key(), one.headers()
+                if value is None and key:
+                    value = tombstone(key, one.timestamp()[1] if one.timestamp()[0] else None)
                 messages.append(
                     Message(
-                        b"" if value is None else value,  # a tombstone; whoever parses it says what is wrong
+                        b"" if value is None else value,  # whoever parses it says what is wrong
                         f"{self._origin}{offset}",
-                        one.key(),
+                        key,
                         tuple(cast("list[tuple[str, bytes | None]]", headers)) if headers else (),
                     )
                 )

@@ -114,6 +114,7 @@ def posts_of(found: ServicePost, service: str, now: datetime) -> list[PostBody]:
             "url": picture.url,
             "desc": "\n".join(filter(None, (found.title, picture.caption))),
             **common,
+            **({} if alone else {"post_id": f"{found.id}-{service}"}),
         }
         for number, picture in enumerate(found.pictures, 1)
         if isinstance(picture, ServicePicture)

@@ -6,6 +6,7 @@ Nothing comes twice and nothing is replayed: what is posted while nobody is conn
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl
 
@@ -19,8 +20,10 @@ from connectors.services.listing import PostBody
 from connectors.services.markup import read_html
 from connectors.services.poll_settings import PollSettings
 from connectors.sources.live_stream import LiveStream, seconds_to_reconnect
+from connectors.sources.removal_form import delete_of_post
 from connectors.sources.source import PlacedSource, Position, Unit
 from core import __version__
+from core.bounded import Bounded
 from core.errors import SettingsError, WorldError
 from core.records import Message
 from core.telemetry import SKIPPED, STREAM_GAP_SECONDS, STREAM_GAPS, STREAM_RECONNECTS, log, quieten_libraries
@@ -32,6 +35,7 @@ _HEARTBEAT_SECONDS: Final = 60.0
 _MOST_LINE: Final = 2**20
 _REFUSED: Final = frozenset({401, 403})
 _SEEN: Final = 5000
+"""Posts that are known when they come again, and when they are deleted."""
 
 
 def _object(value: Any) -> Any:
@@ -119,7 +123,9 @@ class MastodonStream:
         self._stream = stream
         self._clock = clock
         self._last: float | None = resume["last"] if resume else None
-        self._seen: dict[str, None] = dict.fromkeys(resume["seen"] if resume else ())
+        self._seen: Bounded[str, None] = Bounded(_SEEN, ((it, None) for it in resume["seen"]) if resume else ())
+        self._names: Bounded[str, str] = Bounded(_SEEN, resume.get("names", ()) if resume else ())
+        """Of posts that came, by their number on this server, by which a delete names them."""
         self._failed = 0
 
     def units(self) -> Iterator[Unit]:
@@ -178,28 +184,52 @@ class MastodonStream:
                 messages = self._messages(event, data)
                 event, data = "", ""
                 if messages:
-                    yield Unit(messages, {"version": 1, "last": self._last, "seen": tuple(self._seen)})
+                    yield Unit(messages, self._position())
+
+    def _position(self) -> Position:
+        names = tuple(self._names.items())
+        return {"version": 1, "last": self._last, "seen": tuple(self._seen), "names": names}
 
     def _messages(self, event: str, data: str) -> list[Message]:
         if event == "delete":
-            SKIPPED.labels(SERVICE, "deleted").inc()
+            return self._delete(data.strip())
         if event not in {"update", "status.update"}:
             return []
         try:
-            found = posts_of_status(orjson.loads(data), edited=event == "status.update")
+            status = orjson.loads(data)
+            found = posts_of_status(status, edited=event == "status.update")
+            name = f"{status['uri']}-mastodon"
+            self._names[str(status["id"])] = name
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            found = "garbage"
-        if isinstance(found, str):
+            SKIPPED.labels(SERVICE, "garbage").inc()
+            return []
+        if isinstance(found, str) and event == "update":
             SKIPPED.labels(SERVICE, found).inc()
             return []
-        key = f"{found[0]['post_id']} {found[0].get('edited', '')}"
+        posts = [] if isinstance(found, str) else found
+        key = f"{name} {status.get('edited_at') or ''}"
         if key in self._seen:
             return []
         self._seen[key] = None
-        if len(self._seen) > _SEEN:
-            del self._seen[next(iter(self._seen))]
-        origin = f"{SERVICE}:{self._stream.server}@"
-        return [Message(orjson.dumps(it), origin + it["global_id"], it["global_id"].encode()) for it in found]
+        gone = []
+        if event == "status.update":
+            gone = [delete_of_post(name, self._said_now(status.get("edited_at")), [it["global_id"] for it in posts])]
+        return [self._message(it, name) for it in (*gone, *posts)]
+
+    def _delete(self, number: str) -> list[Message]:
+        """What deletes a post that came; one of before that has a number that nobody knows here."""
+        name = self._names.get(number)
+        if name is None:
+            SKIPPED.labels(SERVICE, "delete of an unknown post").inc()
+            return []
+        return [self._message(delete_of_post(name, self._said_now(None)), name)]
+
+    def _said_now(self, time: str | None) -> str:
+        return time or datetime.fromtimestamp(self._clock.now(), UTC).isoformat()
+
+    def _message(self, body: PostBody, name: str) -> Message:
+        key = str(body.get("global_id") or name)
+        return Message(orjson.dumps(body), f"{SERVICE}:{self._stream.server}@{key}", key.encode())
 
     def _tell_gap(self) -> None:
         """Say how long nobody was connected."""

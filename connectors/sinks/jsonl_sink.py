@@ -84,7 +84,7 @@ class LineWriter(Writer[OutMessage]):
         """Append a line for each; raises `WorldError`."""
         with step(self._name, len(items)):
             try:
-                self._file.write(b"\n".join([item.value for item in items]) + b"\n")
+                self._file.write(b"\n".join([item.value or b"" for item in items]) + b"\n")
                 self._file.flush()
             except OSError as error:
                 raise WorldError(f"{self._path}: {error.strerror}") from None

@@ -11,6 +11,8 @@ from models.stage import Stage, StageColumn
 from models.stages import STAGES
 
 POSTS: Final = "posts"
+HIDDEN: Final = "hidden"
+"""Rows of posts that their authors hide, kept aside until they are shown again."""
 _TEXT, _NUMBER = Text(), Number()
 _BY_STAGE: Final = {"properties": None, "required": None}
 """A struct of the stages is a mapping in JSON: a record tells of those that answered."""
@@ -76,6 +78,14 @@ def _models(record: Record) -> dict[str, str]:
 INGESTION_COLUMN: Final = RecordColumn(
     Column("ingestion_time", _TEXT, "When ingest saw the post (UTC)", schema={"format": "date-time"}), _ingestion_time
 )
+POST_ID_COLUMN: Final = RecordColumn(
+    Column(
+        "post_id",
+        _TEXT,
+        "The post as a whole, of which this may be one of several pictures; else the same as `global_id`",
+    ),
+    attrgetter("post.whole_id"),
+)
 JOINED_COLUMN: Final = _text("joined_time", "When the record was put together (UTC)", format="date-time")
 """Its value is the writer's clock."""
 
@@ -85,6 +95,7 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
     names = [it.name for it in stages]
     failure = Struct(dict.fromkeys(("stage", "exception", "reason"), _TEXT))
     return (
+        POST_ID_COLUMN,
         RecordColumn(
             Column(
                 "revision",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from zlib import crc32
 
-from core.records import ClusterEvent
+from core.records import ClusterEvent, Removal
 
 Mark = dict[str, Any] | None
 """Where to go on writing: plain values with a `version`, since it is pickled and outlives code; None: no place."""
@@ -27,8 +27,8 @@ class Order(NamedTuple):
     body: Mapping[str, Any]
 
 
-TableItem = Row | Order | ClusterEvent
-"""What goes into a table. What became of a cluster is for rows that are there, and for those that come."""
+TableItem = Row | Order | ClusterEvent | Removal
+"""What goes into a table. What became of a cluster and what is taken back is for rows that are there and that come."""
 
 Item = TypeVar("Item")
 
@@ -42,7 +42,8 @@ class OutMessage(NamedTuple):
     """A message to be written; a file keeps its value alone, as a line."""
 
     key: bytes | None
-    value: bytes
+    value: bytes | None
+    """None: a tombstone, which deletes its key; for sinks that keep keys."""
     headers: tuple[tuple[str, bytes | None], ...] = ()
     topic: str | None = None
     """One of the sink's; None: its first."""
@@ -50,7 +51,7 @@ class OutMessage(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes that count against a topic's `max.message.bytes`, uncompressed; rounded up."""
-        size = OVERHEAD + len(self.value) + len(self.key or b"")
+        size = OVERHEAD + len(self.value or b"") + len(self.key or b"")
         for name, value in self.headers:
             size += 10 + len(name.encode()) + len(value or b"")
         return size
@@ -84,7 +85,7 @@ def cut_to_fit(message: OutMessage, max_bytes: int) -> OutMessage:
         headers.append((f"{_OWN}key-bytes", str(len(key)).encode()))
         key = key[:share]
     cut = message._replace(key=key, headers=tuple(headers))
-    if cut.size <= max_bytes:
+    if cut.size <= max_bytes or message.value is None:
         return cut
     headers.append((f"{_OWN}value-bytes", str(len(message.value)).encode()))
     bare = cut._replace(value=b"", headers=tuple(headers))

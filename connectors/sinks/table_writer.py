@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Final, cast
 
 from connectors.sinks.sink import Mark, Order, Row, TableItem, Writer
-from core.records import ClusterEvent
+from core.records import ClusterEvent, Removal
 from core.telemetry import STORE_WAITING, step
 
 _GATHER_SECONDS: Final = 1.0
@@ -29,6 +29,7 @@ class TableWriter(Writer[TableItem]):
         measured: Name of the step in the metrics.
         gather_seconds: Between two writes.
         obey: Does what an order says; raises `WorldError`.
+        remove: Takes out what was taken back, more than once with the same result; raises `WorldError`.
         rename: Takes in what became of clusters, more than once with the same result; raises `WorldError`.
         mark: What a snapshot keeps, once all is written.
         written: Told of rows that are written.
@@ -41,12 +42,14 @@ class TableWriter(Writer[TableItem]):
         gather_seconds: float = _GATHER_SECONDS,
         obey: Callable[[Order], None] = lambda _: None,
         rename: Callable[[list[ClusterEvent]], None] = lambda _: None,
+        remove: Callable[[list[Removal]], None] = lambda _: None,
         mark: Callable[[], Mark] = lambda: {"version": 1},
         written: Callable[[list[Row]], None] = lambda _: None,
     ) -> None:
         self._upsert = upsert
         self._obey = obey
         self._rename = rename
+        self._remove = remove
         self._mark = mark
         self._written = written
         self._measured = measured
@@ -108,6 +111,8 @@ class TableWriter(Writer[TableItem]):
                     self._obey(cast("Order", order))
             elif kind is ClusterEvent:
                 self._rename(cast("list[ClusterEvent]", list(group)))
+            elif kind is Removal:
+                self._remove(cast("list[Removal]", list(group)))
             else:
                 rows = cast("list[Row]", list(group))
                 self._upsert(rows)

@@ -88,6 +88,7 @@ def discord_posts(row: ChatRow) -> Sequence[PostBody] | str:
             "global_id": f"{row.get('id')}-discord" if alone else f"{row.get('id')}_{number}-discord",
             "url": url,
             **common,
+            **({} if alone else {"post_id": f"{row.get('id')}-discord"}),
         }
         for number, url in pictures
     ]

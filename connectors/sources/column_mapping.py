@@ -125,7 +125,7 @@ _USUAL: Final[dict[str, tuple[str, ...]]] = {
     "edited": ("edited",),
 }
 """Names that others give to our fields, the plainest first; those of a picture before those of any address."""
-OURS: Final = frozenset(_USUAL)
+OURS: Final = frozenset({*_USUAL, "post_id"})
 _ADDRESS: Final = re.compile(r"(https?|s3|gs|file)://\S+", re.IGNORECASE)
 _PICTURE: Final = re.compile(r"[^:?#\s][^:?#]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif|jp2|ppm)", re.IGNORECASE)
 _SEVERAL: Final = re.compile(r"[,;|\s]+(?=https?://)")
@@ -235,7 +235,10 @@ class ColumnMapping:
         name = _id_of(row, self.fields.get("global_id"), pictures)
         if len(pictures) < 2:
             return [{"global_id": name, "url": pictures[0] if pictures else "", **made}]
-        return [{"global_id": f"{name}_{place}", "url": url, **made} for place, url in enumerate(pictures, 1)]
+        return [
+            {"global_id": f"{name}_{place}", "post_id": name, "url": url, **made}
+            for place, url in enumerate(pictures, 1)
+        ]
 
     def _found(self, ours: str, usual: Sequence[str], rows: Sequence[InputRow]) -> str | None:
         """The input's field for one of ours; of a picture and of a time the one that holds the most of these."""

@@ -8,6 +8,7 @@ import orjson
 
 from connectors.sources.column_mapping import InputRow
 from connectors.sources.parse import MAX_BYTES
+from connectors.sources.removal_form import is_removal
 from connectors.sources.row_shapes import AsItIs, RowShape
 from connectors.sources.source import Place, Position, Reader, ReaderAround, Unit
 from connectors.sources.unpack import unpacked
@@ -85,7 +86,7 @@ def mapped(message: Message, shape: RowShape) -> list[Message]:
     row = row_in(message)
     parts = [(message, row)] if row is not None else [(part, row_in(part)) for part in unpacked(message)]
     for part, row in parts:
-        if row is None or "wrong" in row:
+        if row is None or "wrong" in row or is_removal(row):
             made.append(part)
             continue
         found = shape.posts(row)
@@ -114,6 +115,8 @@ def why_no_pictures(what: str, rows: Sequence[InputRow], shape: RowShape) -> str
     if not rows or isinstance(shape, AsItIs):
         return ""
     for row in rows:
+        if is_removal(row):
+            return ""
         found = shape.posts(row)
         if isinstance(found, str) or any(body.get("url") for body in found):  # what is skipped is known
             return ""

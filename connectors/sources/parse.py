@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import orjson
 
+from connectors.sources.removal_form import is_removal, removal_of
 from core.amounts import count_of
 from core.errors import BadRecordError
-from core.records import DeadLetter, Message, Post
+from core.records import DeadLetter, Message, Post, Removal
 from core.times import parse_time
 
 STAGE: Final = "parse"
@@ -29,8 +30,8 @@ MAX_ID_BYTES: Final = 512
 MAX_DEPTH: Final = 64
 """Unknown fields that nest deeper could be read here, but not be written as JSON or pickled later."""
 
-_TEXTS: Final = ("author", "created_time", "desc", "url", "source")
-_NUMBERS_TOO: Final = frozenset({"author", "created_time", "desc", "source"})
+_TEXTS: Final = ("author", "created_time", "desc", "url", "source", "post_id")
+_NUMBERS_TOO: Final = frozenset({"author", "created_time", "desc", "source", "post_id"})
 """Texts that may look like a number and so have become one."""
 _EXACT: Final = 2**53
 """Below it a float that is an integer is that integer."""
@@ -46,7 +47,10 @@ _KNOWN: Final = frozenset({*_TEXTS, "global_id", "score", "ingestion_time"})
 
 def parse_post(message: Message) -> Post:
     """The post in `message`; raises `BadRecordError` saying which field is wrong and what was expected."""
-    body = json_object(message.value, "message")
+    return _post_of(json_object(message.value, "message"), message)
+
+
+def _post_of(body: dict[str, Any], message: Message) -> Post:
     fields = {name: _text(body, name) for name in _TEXTS}
     return Post(
         global_id=_global_id(body),
@@ -60,13 +64,15 @@ def parse_post(message: Message) -> Post:
         ingestion_time=_time("ingestion_time", body.get("ingestion_time")),
         extra={name: _extra(name, value) for name, value in body.items() if name not in _KNOWN},
         edited=_edited(body.get("edited")),
+        post_id=_fitting_id("post_id", fields["post_id"]),
     )
 
 
-def post_or_letter(message: Message) -> Post | DeadLetter:
-    """The post in `message`, or the message as a dead letter that says what is wrong with it."""
+def parsed(message: Message) -> Post | Removal | DeadLetter:
+    """The post in `message`, what it takes back, or the message as a dead letter that says what is wrong with it."""
     try:
-        return parse_post(message)
+        body = json_object(message.value, "message")
+        return removal_of(body, message) if is_removal(body) else _post_of(body, message)
     except BadRecordError as error:
         return DeadLetter(message, STAGE, type(error).__name__, str(error))
 
@@ -106,8 +112,12 @@ def _global_id(body: dict[str, Any]) -> str:
         raise BadRecordError("global_id is missing")
     if not isinstance(value, str):
         raise BadRecordError(f"global_id must be a string, found {_kind(value)}")
+    return _fitting_id("global_id", value)
+
+
+def _fitting_id(name: str, value: str) -> str:
     if len(value.encode()) > MAX_ID_BYTES:
-        raise BadRecordError(f"global_id is longer than {MAX_ID_BYTES} bytes")
+        raise BadRecordError(f"{name} is longer than {MAX_ID_BYTES} bytes")
     return value
 
 

@@ -11,6 +11,7 @@ from connectors.sources.column_mapping import ChosenColumn
 from connectors.sources.file_options import FileOptions
 from connectors.sources.json_lines import LinesPlace, check_form, is_sidecar
 from connectors.sources.mapped_place import MappedPlace, row_in, why_no_pictures
+from connectors.sources.removal_form import is_removal
 from connectors.sources.row_shapes import AsItIs, RowShape, shape_of
 from connectors.sources.rows_source import RowsPlace, RowsReader
 from connectors.sources.source import Place, PlacedSource, Position, Reader
@@ -121,5 +122,5 @@ def _looked(path: Path, version: tuple[int, ...], columns: tuple[ChosenColumn, .
         reader.close()
     rows = [row for it in (unit.messages if unit else ()) if (row := row_in(it)) is not None and "wrong" not in row]
     shape = shape_of(rows, columns, is_table=not is_json(path))
-    has_ids = any("global_id" in row for row in rows)
+    has_ids = any("global_id" in row or is_removal(row) for row in rows)
     return FileLook(shape, why_no_pictures(str(path), rows, shape), has_ids, len(rows) > 1)

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from connectors.sources.mapped_place import row_in
+from connectors.sources.removal_form import is_removal
 from connectors.sources.source import Position, Reader, ReaderAround, Source, Unit
 from core.records import Message
 from core.telemetry import SKIPPED
@@ -49,7 +50,7 @@ def is_kept(message: Message, share: float) -> bool:
     """Whether the post in a message belongs to a share, by its picture's CID, or else its URL."""
     body = row_in(message) or {}
     identity = _text(body.get("cid")) or _text(body.get("url"))
-    if not identity or body.get("deleted") or "hidden" in body:
+    if not identity or is_removal(body):
         return True
     digest = blake2b(identity.encode(errors="replace"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * _ALL

@@ -12,7 +12,7 @@ from typing import Final
 
 import orjson
 
-from connectors.sources.parse import MAX_BYTES, post_or_letter
+from connectors.sources.parse import MAX_BYTES, parsed
 from connectors.sources.source import Position, Reader, ReaderAround, Source, Unit
 from core.json_array import elements
 from core.records import DeadLetter, Message
@@ -40,7 +40,7 @@ def unpacked(message: Message) -> list[Message]:
     split = [replace(message, value=part, origin=f"{message.origin}[{number}]") for number, part in enumerate(parts)]
     if len(split) <= _MOST_BAD:
         return split
-    bad = {number for number, part in enumerate(split) if isinstance(post_or_letter(part), DeadLetter)}
+    bad = {number for number, part in enumerate(split) if isinstance(parsed(part), DeadLetter)}
     if len(bad) <= _MOST_BAD:
         return split
     rest = b"[" + b",".join(part for number, part in enumerate(parts) if number in bad) + b"]"

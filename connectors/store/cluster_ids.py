@@ -15,7 +15,7 @@ from uuid import uuid4
 import orjson
 
 from connectors.sinks.cluster_events import CLUSTERS
-from connectors.sinks.record_table import CURRENT_COLUMN, POSTS
+from connectors.sinks.record_table import CURRENT_COLUMN, HIDDEN, POSTS
 from connectors.store.store_folder import opened
 from connectors.store.stored_revisions import note_revisions
 from core.errors import WorldError, first_line
@@ -100,6 +100,7 @@ def highest(store: Path) -> int:
     """The highest id of a cluster that a store knows, -1 where there is none; raises `WorldError`."""
     there = {
         POSTS: ("cluster", CURRENT_COLUMN.name),
+        HIDDEN: ("cluster", CURRENT_COLUMN.name),
         CLUSTERS.name: ("cluster",),
     }
     found = -1

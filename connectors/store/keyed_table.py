@@ -152,6 +152,17 @@ class KeyedTable:
             self._writes += 1
             self._count()
 
+    def delete_where(self, where: str) -> None:
+        """Delete the rows that a condition in SQL picks; old versions hold them until tables are put together.
+
+        Raises `WorldError`.
+        """
+        try:
+            self._table.delete(where)
+        except _WRITE_ERRORS as error:
+            raise _unwritable(error) from error
+        self._writes += 1
+
     def batches(self, columns: tuple[str, ...], where: str) -> Iterator[pa.RecordBatch]:
         """Some columns of the rows that a condition in SQL picks; raises `WorldError`."""
         try:

@@ -16,9 +16,10 @@ from connectors.store.arrow_schema import arrow_schema, is_own
 from connectors.store.cluster_ids import spans, stored_merges
 from connectors.store.own_values import fitting
 from connectors.store.stored_table import StoredTable, StoreSink
+from connectors.store.taken_back import TakenBack
 from core.columns import Table
 from core.merges import Merges
-from core.records import ClusterEvent
+from core.records import ClusterEvent, Removal
 from core.telemetry import observe_ages, sink_name
 
 TABLE: Final = POSTS
@@ -48,6 +49,7 @@ class PostRows(StoredTable):
         super().__init__(folder, table)
         self._own = {field.name: field.type for field in self._table.schema if is_own(field)}
         self._fill(folder)
+        self._taken_back = TakenBack(folder, self._table, mark.get("taken_back") if mark else None)
         if mark is None:
             self._merges = Merges()
             return
@@ -60,9 +62,24 @@ class PostRows(StoredTable):
         self._settle(f"{_GIVEN} >= 0 AND ({' OR '.join(own)})", self._merges)
 
     def upsert(self, rows: list[Row]) -> None:
-        """Write rows, each with its cluster as of now; of several with one key the last one stays."""
+        """Write rows, each with its cluster as of now; of several with one key the last one stays.
+
+        Those of posts that were taken back are left out, and those of hidden accounts kept aside.
+        """
         current = self._merges.current
-        super().upsert([{**self._with_own(row), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in rows])
+        there = [row for row in rows if not self._taken_back.is_gone(row)]
+        made = [{**self._with_own(row), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in there]
+        aside = [self._as_stored(row) for row in made if self._taken_back.is_hidden(row)]
+        if aside:
+            self._taken_back.keep_aside(aside)
+            made = [row for row in made if not self._taken_back.is_hidden(row)]
+        if made:
+            super().upsert(made)
+
+    def remove(self, removals: list[Removal]) -> None:
+        """Take out what was taken back, keep aside what is hidden, bring back what is not; raises `WorldError`."""
+        for some in _in_pieces(self._taken_back.take(removals)):
+            self._settle(f"{_KEY} IN ({', '.join(map(_quoted, some))})", self._merges)
 
     def _with_own(self, row: Row) -> Row:
         """A row with those fields of `extra` in columns that a user added; one that does not fit is null."""
@@ -80,9 +97,14 @@ class PostRows(StoredTable):
             else:
                 self._merge(list(group))
 
+    def compact(self) -> None:
+        """Put fragments together, drop old versions, of what is kept aside too."""
+        super().compact()
+        self._taken_back.compact()
+
     def mark(self) -> Mark:
-        """What became of clusters."""
-        return {"version": 2, "clusters": self._merges.state()}
+        """What became of clusters, and what was taken back."""
+        return {"version": 2, "clusters": self._merges.state(), "taken_back": self._taken_back.state()}
 
     def _merge(self, events: list[ClusterEvent]) -> None:
         before = {self._merges.resolve(event.cluster) for event in events}

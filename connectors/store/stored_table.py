@@ -12,7 +12,7 @@ from connectors.sinks.table_writer import TableWriter
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.keyed_table import KeyedTable
 from core.columns import AnyJson, Table
-from core.records import ClusterEvent
+from core.records import ClusterEvent, Removal
 
 _NAMED_BY_FOLDER = ("posts", "clusters")
 """Recovery folders know the parts of these tables by their folder alone."""
@@ -28,7 +28,10 @@ class StoredTable:
 
     def upsert(self, rows: list[Row]) -> None:
         """Write rows; of several with one key the newest stays. Raises `WorldError`."""
-        self._table.upsert([{**row, **{name: orjson.dumps(row[name]).decode() for name in self._json}} for row in rows])
+        self._table.upsert([self._as_stored(row) for row in rows])
+
+    def _as_stored(self, row: Row) -> Row:
+        return {**row, **{name: orjson.dumps(row[name]).decode() for name in self._json}}
 
     def obey(self, order: Order) -> None:
         """Do what the flow is asked to do with its tables; raises `WorldError`."""
@@ -40,6 +43,10 @@ class StoredTable:
     def rename(self, events: list[ClusterEvent]) -> None:
         """Take in what became of clusters; raises `WorldError`."""
         raise AssertionError(f"no row of this table is in a cluster: {len(events)} events")
+
+    def remove(self, removals: list[Removal]) -> None:
+        """Take out what was taken back; raises `WorldError`."""
+        raise AssertionError(f"no row of this table is a post's: {len(removals)} removals")
 
     def mark(self) -> Mark:
         """What is to be known of the rows that are there when more come after a crash."""
@@ -88,6 +95,7 @@ class StoreSink(Sink[TableItem]):
             self._measured,
             obey=table.obey,
             rename=table.rename,
+            remove=table.remove,
             mark=table.mark,
             written=self._note_written,
         )

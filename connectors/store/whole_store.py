@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from connectors.sinks.cluster_events import CLUSTERS
-from connectors.sinks.record_table import POSTS
+from connectors.sinks.record_table import HIDDEN, POSTS
 from connectors.store.keyed_table import put_together
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from core.errors import WorldError, first_line
 
-KEYS: Final = {POSTS: "global_id", CLUSTERS.name: CLUSTERS.key, "answers": "id", "results": "id"}
+KEYS: Final = {POSTS: "global_id", HIDDEN: "global_id", CLUSTERS.name: CLUSTERS.key, "answers": "id", "results": "id"}
 """Tables that flows write, and their keys."""
-_FLOW: Final = (POSTS, CLUSTERS.name)
+_FLOW: Final = (POSTS, HIDDEN, CLUSTERS.name)
 
 
 @dataclass(frozen=True, slots=True)

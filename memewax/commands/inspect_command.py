@@ -41,7 +41,7 @@ def inspect(
     else:
         for line in _lines(inspection):
             sys.stdout.write(one_line(line) + "\n")
-    if inspection.read and not inspection.posts:
+    if inspection.read and not inspection.posts and not inspection.removals:
         raise WorldError(f"nothing of the first {inspection.read:,} of {address} could be used")
 
 
@@ -55,6 +55,8 @@ def _lines(found: Inspection) -> list[str]:
         told.append(f"and {found.more_places:,} more")
     all_of_it = "all of it" if found.is_whole else "its beginning"
     told.append(f"{all_of_it}: {plural(found.posts, 'post')}, {plural(sum(found.reasons.values()), 'dead letter')}")
+    if found.removals:
+        told.append(f"  {plural(found.removals, 'delete or hidden account', 'deletes and hidden accounts')}")
     told += [f"  {number:,} x {reason}" for reason, number in sorted(found.reasons.items(), key=lambda it: -it[1])[:5]]
     told += [f"  {number:,} skipped: {reason}" for reason, number in found.skipped.items()]
     for post in found.first:

@@ -12,6 +12,7 @@ _OF_A_STORE: Final = frozenset(
     {
         "posts.lock",
         "posts.lance",
+        "hidden.lance",
         "clusters.lance",
         "cluster-ids.json",
         "cluster-ids.json.lock",

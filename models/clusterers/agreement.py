@@ -1,5 +1,6 @@
 """What shards that cluster side by side agree on: which of their clusters are one, and by which id it goes."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from core.records import Cluster, ClusterEvent, Vector
@@ -40,6 +41,16 @@ class Agreement:
             self._ids[key] = self._all.learn(embedding, beside, cluster=self._ids.get(key)).id
             self._hear()
         return Cluster(self._ids[key], own.distance)
+
+    def forget_posts(self, posts: Collection[str]) -> None:
+        """Drop what is kept of the pictures of posts."""
+        self._all.forget_posts(posts)
+        self._hear()
+
+    def forget_author(self, author: str) -> None:
+        """Drop what is kept of an author's pictures."""
+        self._all.forget_author(author)
+        self._hear()
 
     def hear(self, shard: int, event: ClusterEvent) -> None:
         """Take in what became of a shard's cluster."""

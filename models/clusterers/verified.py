@@ -158,15 +158,15 @@ class VerifiedClusterer(Clusterer):
         self._index()
         return new
 
-    def forget_post(self, post: str) -> None:
-        """Drop the exemplar that a post is, so that nothing is compared with it any more."""
+    def forget_posts(self, posts: Collection[str]) -> None:
+        """Drop the exemplars that posts are, so that nothing is compared with them any more."""
         if self._early is not None:
-            self._early = [[it for it in posts if it != post] for posts in self._early]
-        self._drop(self._here().fixed["post"] == _hash(post))
+            self._early = [[it for it in those if it not in posts] for those in self._early]
+        self._drop_where("post", posts)
 
     def forget_author(self, author: str) -> None:
         """Drop all exemplars of an author."""
-        self._drop(self._here().fixed["author"] == _hash(author))
+        self._drop_where("author", (author,))
 
     def events(self) -> list[ClusterEvent]:
         """What became of clusters since the last call."""
@@ -499,6 +499,14 @@ class VerifiedClusterer(Clusterer):
         dropped = np.zeros(len(gallery), np.bool_)
         dropped[gone] = True
         self._drop(dropped)
+
+    def _drop_where(self, field: str, names: Collection[str]) -> None:
+        """Drop exemplars by what never changes of them; most names are of none."""
+        if self._gallery is None:
+            return
+        dropped = np.isin(self._gallery.fixed[field], [_hash(name) for name in names])
+        if dropped.any():
+            self._drop(dropped)
 
     def _drop(self, dropped: NDArray[np.bool_]) -> None:
         gallery = self._here()

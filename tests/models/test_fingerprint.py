@@ -171,9 +171,31 @@ def test_what_is_forgotten_is_the_original_of_nothing() -> None:
     one, other = (np.random.default_rng(seed).bytes(BYTES) for seed in (1, 2))
     known.remember("one", one, 0)
     known.remember("o" * 200, other, 1)
-    known.forget("one")
+    known.forget(["one"])
     assert known.original("again", one) is None
     assert known.original("again", other) == Original("o" * 200, 1)
+
+
+@pytest.mark.parametrize("in_files", [True, False])
+def test_what_is_forgotten_stays_so_and_its_place_is_used_again(in_files: bool, tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    prints = [random.bytes(BYTES) for _ in range(5)]
+    folder = tmp_path / "rows" if in_files else None
+    known = Duplicates(log_folder=folder, remembered=4)
+
+    def again(known: Duplicates) -> Duplicates:
+        return Duplicates(pickle.loads(pickle.dumps(known.state())), log_folder=folder, remembered=4)
+
+    for number, it in enumerate(prints[:4]):
+        known.remember(f"{number}", it, number, "ann@a" if number == 2 else "")
+    known = again(known)  # all are in files now
+    known.forget(["0", "unknown"])
+    known.forget_author("ann@a")
+    known = again(again(known))
+    assert [known.original("x", it) is None for it in prints[:4]] == [True, False, True, False]
+    known.remember("4", prints[4], 4)  # where the first was
+    known = again(known)
+    assert known.original("x", prints[4]) == Original("4", 4)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (1, 500), (17, 3)])

@@ -1,6 +1,9 @@
 """Clustering as a step: one side for every embedding, and a state that goes on."""
 
 import pickle
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from core.errors import SettingsError
-from core.records import Cluster, ClusterEvent, Failed, Side, Vector
+from core.records import Cluster, ClusterEvent, Failed, Removal, Side, Vector
 from dataflows.all_settings import load_settings
 from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, StandInClusterer
 from models.clusterers.choice import make_shard
@@ -17,7 +20,10 @@ from operators import cluster_logic as cluster
 from operators.cluster_logic import ClusterLogic
 from operators.clustering import events_in
 from tests.core.test_plain import is_plain
+from tests.making import message
 from tests.models.test_clusterer import scattered
+
+TIME = datetime(2026, 7, 2, tzinfo=UTC)
 
 
 class Counting(Clusterer):
@@ -209,6 +215,58 @@ def test_a_copy_says_of_which_post_it_is_one(with_restart: bool) -> None:
         logic = restarted(logic, Counting())
     found += given(logic, embedded("d", one(), far), embedded("b", one(), few), embedded("e", one(), None))
     assert [it.duplicate_of for it in found] == [None, "a", None, "c", "a", None]
+
+
+class Remembering(Counting):
+    """Notes what it is to forget."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgotten: list[str] = []
+
+    def forget_posts(self, posts: Collection[str]) -> None:
+        self.forgotten += posts
+
+    def forget_author(self, author: str) -> None:
+        self.forgotten.append(author)
+
+
+def gone(**named: Any) -> Removal:
+    return Removal(message({}), **named)
+
+
+@pytest.mark.parametrize("with_restart", [True, False])
+@pytest.mark.parametrize("removal", [gone(post_id="p-a", time=TIME), gone(author="ann", source="a", time=TIME)])
+def test_what_is_taken_back_is_no_original_and_is_not_learned_again(removal: Removal, with_restart: bool) -> None:
+    def post(global_id: str, fingerprint: bytes | None = None, day: int = 1) -> Side[Vector]:
+        side = embedded(global_id, one(), fingerprint)
+        return replace(side, author="ann@a", post_id="p-a", changed=TIME.replace(day=day))
+
+    clusterer = Remembering()
+    logic = ClusterLogic(clusterer)
+    look, other = bytes(288), bytes(16) + b"\xff" * 16 + bytes(256)
+    given(logic, post("p_1-a", look), embedded("b", one(), other))
+    logic.on_batch([removal])
+    assert ("p_1-a" in clusterer.forgotten) is bool(removal.post_id)
+    assert ("ann@a" in clusterer.forgotten) is bool(removal.author)
+    if with_restart:
+        logic = restarted(logic, clusterer)
+    first, late, copy, new = given(
+        logic, embedded("c", one(), look), post("p_2-a"), embedded("d", one(), other), post("p_1-a", day=3)
+    )
+    assert first.duplicate_of is None
+    assert late is None  # as where a picture has no embedding
+    assert copy.duplicate_of == "b"
+    assert new is not None  # written after the delete
+
+
+def test_a_hidden_account_keeps_its_clusters() -> None:
+    clusterer = Remembering()
+    logic = ClusterLogic(clusterer)
+    given(logic, replace(embedded("a", one()), author="ann@a"))
+    logic.on_batch([gone(author="ann", source="a", hidden=True)])
+    assert clusterer.forgotten == []
+    assert given(logic, replace(embedded("a", one()), author="ann@a")) == [Cluster(1, 1.0)]
 
 
 def test_a_state_that_knew_no_copies_is_read() -> None:

@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from connectors.sinks.rows import HEADER_PREFIX
 from connectors.store.posts_table import PostStore
 from core.errors import SettingsError, WorldError
-from core.records import ClusterEvent, DeadLetter, Failed, Message, Record
+from core.records import ClusterEvent, DeadLetter, Failed, Message, Record, Removal
 from dataflows.all_settings import Settings
 from operators.outputs import write_cluster_events, write_dead_letters, write_posts, write_records
 from tests.brokers import MockBroker, create_topic, read_topic
@@ -29,11 +29,17 @@ SMALL = record("small")
 FAILED = record("failed", text=Failed("text", "ValueError", "no"))
 
 
-def flow(records: list[Record], letters: list[DeadLetter] | None = None, **settings: Any) -> Dataflow:
+def flow(
+    records: list[Record],
+    letters: list[DeadLetter] | None = None,
+    removals: list[Removal] | None = None,
+    **settings: Any,
+) -> Dataflow:
     made = Dataflow("test")
     chosen = Settings(**settings)
+    gone = op.input("removals", made, TestingSource(removals or []))
     failed = write_records(
-        "write", op.input("records", made, TestingSource(records)), chosen, {"embedding": 8, "text_embedding": 8}
+        "write", op.input("records", made, TestingSource(records)), chosen, {"embedding": 8, "text_embedding": 8}, gone
     )
     others = op.input("letters", made, TestingSource(letters or []))
     write_dead_letters("dead_letters", chosen, failed, others)
@@ -65,6 +71,32 @@ def test_every_sink_gets_every_record(tmp_path: Path, mock_broker: MockBroker) -
         ("failed", "failed"),
         ("small", "small"),
     ]
+
+
+def test_what_is_taken_back_goes_from_a_store_is_a_tombstone_in_a_topic_and_stays_in_a_file(
+    tmp_path: Path, mock_broker: MockBroker
+) -> None:
+    topic = create_topic(mock_broker)
+    gone = [Removal(message({}), post_id="failed"), Removal(message({}), author="ann", source="a", hidden=True)]
+    to = ("store", "records.jsonl", f"kafka://{mock_broker.bootstrap}/{topic}")
+    run([SMALL, FAILED], removals=gone, to=to)
+    assert [row["global_id"] for row in PostStore(tmp_path / "store", 8, 8).rows()] == ["small"]
+    assert [row["global_id"] for row in lines(tmp_path / "records.jsonl")] == ["small", "failed"]
+    sent = read_topic(mock_broker, topic)
+    empty = [it.key for it in sent if it.value is None]
+    assert sorted(key for key in empty if key)[:3] == [b"failed", b"failed_1", b"failed_10"]
+    assert len(empty) == 21
+    assert sum(it.value is not None for it in sent) == 2
+
+
+def test_what_takes_posts_back_is_passed_on_with_them(tmp_path: Path) -> None:
+    made, settings = Dataflow("test"), Settings(to=("posts.jsonl",))
+    gone = Removal(message({"post_id": "1-a", "deleted": True}), post_id="1-a")
+    removals = op.input("removals", made, TestingSource([gone]))
+    letters = write_posts("write", op.input("posts", made, TestingSource([SMALL.post])), settings, removals)
+    write_dead_letters("dead_letters", settings, letters)
+    run_main(made)
+    assert {"post_id": "1-a", "deleted": True} in lines(tmp_path / "posts.jsonl")
 
 
 def outputs(step: Any) -> list[str]:

@@ -13,7 +13,7 @@ from sklearn.metrics import v_measure_score
 
 from core.errors import SettingsError
 from core.merges import Merges
-from core.records import Cluster, ClusterEvent, Failed, Side, Vector
+from core.records import Cluster, ClusterEvent, Failed, Removal, Side, Vector
 from dataflows.all_settings import load_settings
 from models.clusterers.agreement import Agreement
 from models.clusterers.choice import make_agreement, make_clusterer, make_shard
@@ -21,6 +21,7 @@ from models.clusterers.relevant import RelevantClusterer
 from operators.clustering import cluster
 from operators.shard_logic import AgreeLogic, ShardLogic
 from tests.core.test_plain import is_plain
+from tests.making import message
 from tests.models.clusterers.test_relevant import captioned
 
 SETTINGS = load_settings(cluster_shards=4, clusterer="relevant")
@@ -31,13 +32,17 @@ def embedded(count: int = 400, seed: int = 1) -> tuple[list[Side[Vector]], list[
     return [Side(f"{number}-reddit", "embedding", it) for number, it in enumerate(embeddings)], labels
 
 
-def run(values: list[Side[Vector]], settings: Any = SETTINGS) -> tuple[dict[str, Any], list[ClusterEvent]]:
+def run(
+    values: list[Side[Vector]], settings: Any = SETTINGS, gone: list[Removal] | None = None
+) -> tuple[dict[str, Any], list[ClusterEvent]]:
     """What the flow makes of embeddings, eight at a time."""
     flow = Dataflow("shards")
     sides: list[Side[Cluster]] = []
     events: list[ClusterEvent] = []
     stream = op.input("in", flow, TestingSource(values, batch_size=8))
-    found = cluster("cluster", stream, settings, lambda: make_clusterer(settings))
+    none: list[Removal] = []
+    removals = op.input("removals", flow, TestingSource(none if gone is None else gone))
+    found = cluster("cluster", stream, removals, settings, lambda: make_clusterer(settings))
     op.output("sides", found.sides, TestingSink(sides))
     op.output("events", found.events, TestingSink(events))
     run_main(flow)
@@ -124,3 +129,12 @@ def test_what_a_shard_merges_is_merged_for_all() -> None:
 def test_other_clusterers_have_no_shards() -> None:
     with pytest.raises(SettingsError, match="dbstream has but one"):
         run([], load_settings(cluster_shards=2, clusterer="dbstream"))
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_what_is_taken_back_before_it_comes_has_no_cluster(shards: int) -> None:
+    values, _ = embedded(40)
+    values = [replace(it, post_id=it.global_id) for it in values]
+    settings = load_settings(cluster_shards=shards, clusterer="relevant")
+    found, _ = run(values, settings, [Removal(message({}), post_id="39-reddit")])
+    assert [name for name, value in found.items() if value is None] == ["39-reddit"]

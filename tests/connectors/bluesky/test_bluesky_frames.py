@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from connectors.bluesky.bluesky_frames import BadFrameError, Filters, Frame, read_frame
-from connectors.sources.parse import parse_post
-from core.records import Message
+from connectors.sources.parse import parse_post, parsed
+from core.records import Message, Removal
 from tests.folders import SHARED
 from tests.jetstream import START, account, commit, image, images
 
@@ -26,8 +26,8 @@ def test_a_picture_is_a_post() -> None:
     assert post.url == "https://cdn/img/feed_fullsize/plain/did:plc:a/bafkone@jpeg"
     assert (post.author, post.source, post.description) == ("did:plc:a", "bluesky", "No 1\na cat")
     assert post.created_time == "2026-07-04T14:38:09+00:00"  # not what the author says
+    assert post.whole_id == "did:plc:a/p1-bluesky"
     assert post.extra == {
-        "post_id": "did:plc:a/p1-bluesky",
         "permalink": "https://bsky.app/profile/did:plc:a/post/p1",
         "nsfw": True,
         "said_time": "1999-01-01T00:00:00Z",
@@ -67,10 +67,7 @@ def test_every_embed_with_pictures_gives_a_post_for_each(embed: Any, ids: list[s
         (commit(1, embed={"$type": "app.bsky.embed.external"}), "link"),
         (commit(1, embed={"$type": "app.bsky.embed.video"}), "video"),
         (commit(1, embed={"$type": "app.bsky.embed.recordWithMedia", "media": {"$type": "app.bsky.embed.video"}}), "video"),
-        (commit(1, "update", embed=None), "edited to no picture"),
-        (commit(1, "delete"), "deleted"),
-        (account("did:plc:a", 1, active=False, status="takendown"), "account gone"),
-        (account("did:plc:a", 1, active=True), None),
+        (account("did:plc:a", 1, active=False, status="desynchronized"), None),
         ({"did": "d", "time_us": START, "kind": "identity", "identity": {}}, None),
         (commit(1) | {"commit": commit(1)["commit"] | {"collection": "app.bsky.feed.like"}}, None),
     ],
@@ -78,7 +75,36 @@ def test_every_embed_with_pictures_gives_a_post_for_each(embed: Any, ids: list[s
 def test_what_gives_no_post_says_why(frame: Any, reason: str | None) -> None:
     found = read(frame)
     assert not found.posts
+    assert not found.removals
     assert found.reason == reason
+
+
+POST, ACCOUNT = {"post_id": "did:plc:a/p1-bluesky"}, {"author": "did:plc:a", "source": "bluesky"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (commit(1, "delete"), {**POST, "deleted": True}),
+        (commit(1, "update", embed=None), {**POST, "deleted": True}),
+        (commit(1, "update"), {**POST, "deleted": True, "except": ["did:plc:a/p1-bluesky"]}),
+        (account("did:plc:a", 1, active=False, status="takendown"), {**ACCOUNT, "deleted": True}),
+        (account("did:plc:a", 1, active=False, status="deleted"), {**ACCOUNT, "deleted": True}),
+        (account("did:plc:a", 1, active=False, status="deactivated"), {**ACCOUNT, "hidden": True}),
+        (account("did:plc:a", 1, active=False, status="suspended"), {**ACCOUNT, "hidden": True}),
+        (account("did:plc:a", 1, active=True), {**ACCOUNT, "hidden": False}),
+    ],
+)
+def test_what_is_taken_back_is_handed_on_with_its_time(frame: Any, said: Any) -> None:
+    found = read(frame)
+    assert found.removals == [{**said, "time": "2026-07-04T14:38:09+00:00"}]
+    assert isinstance(parsed(Message(orjson.dumps(found.removals[0]), "")), Removal)
+    assert found.key
+
+
+def test_an_edit_that_the_filters_leave_out_takes_away_what_it_was() -> None:
+    found = read(commit(1, "update", langs=["fr"]), langs=frozenset({"en"}))
+    assert (found.posts, found.removals[0]["post_id"]) == ((), POST["post_id"])
 
 
 def test_an_edit_is_the_whole_post_again_with_its_time() -> None:
@@ -132,4 +158,4 @@ def test_real_frames_are_understood() -> None:
     posts = [post for frame in frames for post in frame.posts]
     assert len(posts) == 2
     assert all(parse_post(Message(orjson.dumps(post), "")).url.endswith("@jpeg") for post in posts)
-    assert [frame.reason for frame in frames].count("deleted") == 1
+    assert [it["post_id"] for frame in frames for it in frame.removals if it.get("deleted")]

@@ -12,9 +12,10 @@ from confluent_kafka.admin import AdminClient
 from structlog.testing import capture_logs
 
 from connectors.kafka.kafka_source import KafkaTopic
+from connectors.sources.parse import parsed
 from connectors.sources.source import Position, Reader
 from core.errors import SettingsError, WorldError
-from core.records import Message
+from core.records import DeadLetter, Message, Removal
 from tests.brokers import Broker, MockBroker, RealBroker, create_topic, produce, unused_address
 
 
@@ -80,13 +81,6 @@ def test_key_headers_and_origin_are_kept(broker: Broker) -> None:
     with opened(source(broker.bootstrap, topic)) as reader:
         messages, _ = read(reader)
     assert messages[1] == Message(b"second", f"kafka:{topic}/0@1", b"7-imgur", headers)
-
-
-def test_a_tombstone_is_an_empty_message(broker: Broker) -> None:
-    topic = create_topic(broker)
-    produce(broker, topic, [None], key=b"gone", partition=0)
-    with opened(source(broker.bootstrap, topic)) as reader:
-        assert read(reader)[0] == [Message(b"", f"kafka:{topic}/0@0", b"gone")]
 
 
 def test_a_unit_is_no_larger_than_the_batch(broker: Broker) -> None:
@@ -266,3 +260,17 @@ def test_a_broker_that_starts_late_is_waited_for(real_broker: RealBroker) -> Non
 
 def position(offset: int) -> Position:
     return {"version": 1, "offset": offset}
+
+
+def test_a_key_without_a_value_is_a_delete_of_it(broker: Broker) -> None:
+    topic = create_topic(broker)
+    produce(broker, topic, [None], key=b"1_2-a", partition=0)
+    produce(broker, topic, [None], partition=0)
+    with opened(source(broker.bootstrap, topic)) as reader:
+        messages, _ = read(reader)
+    found = [parsed(it) for it in messages]
+    assert isinstance(found[0], Removal)
+    assert (found[0].global_id, found[0].post_id) == ("1_2-a", "1_2-a")
+    assert found[0].time is not None
+    assert abs(found[0].time.timestamp() - time.time()) < 60
+    assert isinstance(found[1], DeadLetter)

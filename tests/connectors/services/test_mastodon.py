@@ -1,5 +1,6 @@
 """Mastodon's stream."""
 
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -12,10 +13,10 @@ import pytest
 
 from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.services.mastodon import posts_of_status
-from connectors.sources.parse import parse_post
+from connectors.sources.parse import parse_post, parsed
 from connectors.sources.source import Reader
 from core.errors import SettingsError, WorldError
-from core.records import Message
+from core.records import Message, Post, Removal
 from core.telemetry import SKIPPED
 from dataflows.all_settings import Settings, is_secret
 
@@ -26,7 +27,7 @@ def status(number: int, *kinds: str, **fields: Any) -> dict[str, Any]:
         for place, kind in enumerate(kinds or ("image",))
     ]
     usual = {
-        "uri": f"https://m/s/{number}", "url": f"https://m/@a/{number}", "created_at": "2023-12-11T08:00:00.000Z", "content": "<p>hi &amp; ho</p>",
+        "id": f"{number}", "uri": f"https://m/s/{number}", "url": f"https://m/@a/{number}", "created_at": "2023-12-11T08:00:00.000Z", "content": "<p>hi &amp; ho</p>",
         "spoiler_text": "", "language": "en", "sensitive": True, "tags": [{"name": "memes"}], "account": {"acct": "a@m"}, "reblog": None,
         "media_attachments": media, "favourites_count": 3,
     }  # fmt: skip
@@ -97,7 +98,7 @@ def events(*found: tuple[str, Any]) -> str:
     )
 
 
-def opened(url: str, path: str = "", **settings: Any) -> Reader:
+def opened(url: str, path: str = "", resume: Any = None, **settings: Any) -> Reader:
     made = Settings(
         source=(f"mastodon:m.example{path}?url={url}",),
         mastodon_tokens='{"m.example": "secret"}',
@@ -106,7 +107,7 @@ def opened(url: str, path: str = "", **settings: Any) -> Reader:
     )
     found = endpoint(made.source[0], POSTS_FROM)
     source = found.source(made.options_of(found), made)
-    return source.open(source.parts()[0], None)
+    return source.open(source.parts()[0], resume)
 
 
 def read(reader: Reader, count: int) -> list[str]:
@@ -114,14 +115,20 @@ def read(reader: Reader, count: int) -> list[str]:
     until = time.monotonic() + 10
     while len(ids) < count and time.monotonic() < until:
         unit = reader.read()
-        ids += [parse_post(it).global_id for it in unit.messages] if unit else []
+        found = [parsed(it) for it in unit.messages] if unit else []
+        ids += [it.global_id if isinstance(it, Post) else said(it) for it in found]
         time.sleep(0.005)
     return ids
 
 
+def said(found: Any) -> str:
+    assert isinstance(found, Removal)
+    return f"{found.post_id} is gone" + (f" but for {', '.join(found.kept)}" if found.kept else "")
+
+
 def test_posts_come_once_through_drops_edits_and_garbage(server: tuple[Server, str]) -> None:
     made, url = server
-    deleted = SKIPPED.labels("mastodon", "deleted")
+    deleted = SKIPPED.labels("mastodon", "delete of an unknown post")
     before = deleted._value.get()
     first = events(
         ("update", status(1)), ("update", "{"), ("update", status(2)), ("delete", "99"), ("filters_changed", "x")
@@ -131,10 +138,30 @@ def test_posts_come_once_through_drops_edits_and_garbage(server: tuple[Server, s
     )
     made.answers = [(200, first + "event: update\ndata: {half"), (503, ""), (200, second), (200, "")]
     reader = opened(url, "/tag/memes")
-    assert read(reader, 4) == [f"https://m/s/{n}-mastodon" for n in (1, 2, 1, 3)]
+    one, two, three = (f"https://m/s/{n}-mastodon" for n in (1, 2, 3))
+    assert read(reader, 5) == [one, two, f"{one} is gone but for {one}", one, three]
     reader.close()
     assert made.asked[0] == ("/api/v1/streaming/hashtag?tag=memes&only_media=true", "Bearer secret")
     assert deleted._value.get() == before + 1
+
+
+def test_a_delete_names_a_post_that_came_also_after_a_restart(server: tuple[Server, str]) -> None:
+    made, url = server
+    made.answers = [(200, events(("update", status(1)), ("update", status(2)), ("delete", "1"))), (200, "")]
+    reader = opened(url)
+    one, two = "https://m/s/1-mastodon", "https://m/s/2-mastodon"
+    assert read(reader, 2) == [one, two]
+    until = time.monotonic() + 10
+    while (unit := reader.read()) is None and time.monotonic() < until:
+        time.sleep(0.005)
+    reader.close()
+    assert unit is not None
+    assert said(parsed(unit.messages[0])) == f"{one} is gone"
+    edit = status(1, media_attachments=[], edited_at="2024-01-01")
+    made.answers = [(200, events(("delete", "2"), ("status.update", edit)))]
+    again = opened(url, resume=pickle.loads(pickle.dumps(unit.resume)))
+    assert read(again, 2) == [f"{two} is gone", f"{one} is gone"]
+    again.close()
 
 
 @pytest.mark.parametrize(("code", "told"), [(401, "refuses the token"), (404, "has no such stream")])

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sinks.rows import json_of_row, row_of
-from connectors.sources.parse import MAX_BYTES, MAX_DEPTH, MAX_ID_BYTES, parse_post, post_or_letter
+from connectors.sources import parse
+from connectors.sources.parse import MAX_BYTES, MAX_DEPTH, MAX_ID_BYTES, parse_post
 from core.errors import BadRecordError
 from core.plain import from_plain, to_plain
 from core.records import DeadLetter, Post, Record
@@ -28,7 +29,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def parsed(**fields: Any) -> Post:
+def post_with(**fields: Any) -> Post:
     return parse_post(message({**GOOD, **fields}))
 
 
@@ -41,7 +42,7 @@ def raw(name: str, value: bytes) -> bytes:
 
 
 def test_a_post_has_all_its_fields() -> None:
-    post = parsed()
+    post = post_with()
     assert post == Post(
         global_id="18fr14v-reddit",
         url="https://images.example/1.png",
@@ -67,7 +68,7 @@ def test_a_post_has_all_its_fields() -> None:
     ],
 )
 def test_the_time_of_an_edit_is_read_and_carried_along(value: Any, edited: datetime | None) -> None:
-    post = parsed(edited=value)
+    post = post_with(edited=value)
     assert post.edited == edited
     assert post.extra == {"edited": value}
 
@@ -79,11 +80,14 @@ def test_only_id_and_url_are_needed() -> None:
 
 def test_null_is_as_good_as_nothing() -> None:
     nothing = dict.fromkeys(GOOD.keys() - {"global_id", "url"})
-    assert parsed(**nothing) == Post(GOOD["global_id"], GOOD["url"], message({**GOOD, **nothing}))
+    assert post_with(**nothing) == Post(GOOD["global_id"], GOOD["url"], message({**GOOD, **nothing}))
 
 
 def test_unknown_fields_are_carried_along() -> None:
-    assert parsed(colour="blue", nested={"list": [1, None]}).extra == {"colour": "blue", "nested": {"list": [1, None]}}
+    assert post_with(colour="blue", nested={"list": [1, None]}).extra == {
+        "colour": "blue",
+        "nested": {"list": [1, None]},
+    }
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,7 @@ def test_what_is_no_object_of_json_is_no_post(value: bytes, reason: str) -> None
 )
 def test_the_field_that_is_wrong_is_named(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadRecordError, match=reason):
-        parsed(**fields)
+        post_with(**fields)
 
 
 def test_an_integer_too_large_for_json_is_no_score() -> None:
@@ -161,7 +165,7 @@ def test_an_integer_too_large_for_json_is_no_score() -> None:
 
 @pytest.mark.parametrize("score", [0, -1, 2**63 - 1, -(2**63)])
 def test_a_score_is_any_integer_of_64_bits(score: int) -> None:
-    assert parsed(score=score).score == score
+    assert post_with(score=score).score == score
 
 
 @pytest.mark.parametrize(
@@ -189,7 +193,7 @@ def test_a_score_is_any_integer_of_64_bits(score: int) -> None:
     ],
 )
 def test_times_come_in_many_forms(time: Any) -> None:
-    assert parsed(ingestion_time=time).ingestion_time == datetime(2023, 12, 11, 8, tzinfo=UTC)
+    assert post_with(ingestion_time=time).ingestion_time == datetime(2023, 12, 11, 8, tzinfo=UTC)
 
 
 @given(st.datetimes(datetime(1975, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - it takes them naive
@@ -204,9 +208,9 @@ def test_a_time_is_the_same_in_each_form_that_nifi_writes(time: datetime) -> Non
         time.strftime("%Y/%m/%d %H:%M:%S.%fZ"),
         time.strftime("%Y-%m-%dT%H:%M:%S.%f+0000"),
     ]
-    assert {parsed(ingestion_time=it).ingestion_time for it in written} == {time}
+    assert {post_with(ingestion_time=it).ingestion_time for it in written} == {time}
     whole = time.replace(microsecond=0)
-    assert parsed(ingestion_time=whole.strftime("%a %b %d %H:%M:%S UTC %Y")).ingestion_time == whole
+    assert post_with(ingestion_time=whole.strftime("%a %b %d %H:%M:%S UTC %Y")).ingestion_time == whole
 
 
 @pytest.mark.parametrize(
@@ -226,7 +230,7 @@ def test_a_time_is_the_same_in_each_form_that_nifi_writes(time: datetime) -> Non
     ],
 )
 def test_a_score_may_come_as_nifi_wrote_it(score: Any, number: int) -> None:
-    assert parsed(score=score).score == number
+    assert post_with(score=score).score == number
 
 
 def test_a_number_that_is_none_is_none() -> None:
@@ -234,7 +238,7 @@ def test_a_number_that_is_none_is_none() -> None:
 
 
 def test_blanks_around_a_url_are_no_part_of_it() -> None:
-    assert parsed(url=" https://a/b.png\n").url == "https://a/b.png"
+    assert post_with(url=" https://a/b.png\n").url == "https://a/b.png"
 
 
 @pytest.mark.parametrize("name", ["author", "created_time", "desc", "source"])
@@ -243,7 +247,7 @@ def test_blanks_around_a_url_are_no_part_of_it() -> None:
 )
 def test_a_text_that_became_a_number_is_a_text_again(name: str, value: float, text: str) -> None:
     field = "description" if name == "desc" else name
-    assert getattr(parsed(**{name: value}), field) == text
+    assert getattr(post_with(**{name: value}), field) == text
 
 
 @given(
@@ -253,20 +257,20 @@ def test_a_text_that_became_a_number_is_a_text_again(name: str, value: float, te
 )
 def test_a_post_all_of_strings_is_the_same_post(texts: dict[str, str], score: int, time: int) -> None:
     """As AttributesToJSON writes it."""
-    typed = parsed(**texts, score=score, ingestion_time=time)
-    strings = parsed(**texts, score=str(score), ingestion_time=str(time))
+    typed = post_with(**texts, score=score, ingestion_time=time)
+    strings = post_with(**texts, score=str(score), ingestion_time=str(time))
     assert replace(typed, message=strings.message) == strings
 
 
 def test_what_is_no_post_is_a_dead_letter_with_its_bytes() -> None:
     bad = message(b"{}")
-    assert post_or_letter(bad) == DeadLetter(bad, "parse", "BadRecordError", "global_id is missing")
+    assert parse.parsed(bad) == DeadLetter(bad, "parse", "BadRecordError", "global_id is missing")
     good = message(orjson.dumps(GOOD))
-    assert post_or_letter(good) == parse_post(good)
+    assert parse.parsed(good) == parse_post(good)
 
 
 def test_no_time_is_no_error() -> None:
-    assert parsed(ingestion_time="").ingestion_time is None
+    assert post_with(ingestion_time="").ingestion_time is None
 
 
 def test_the_largest_message_is_read() -> None:

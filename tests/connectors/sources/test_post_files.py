@@ -14,7 +14,7 @@ from backports import zstd
 
 from connectors.sources.column_mapping import chosen_columns
 from connectors.sources.file_options import FileOptions
-from connectors.sources.parse import parse_post, post_or_letter
+from connectors.sources.parse import parse_post, parsed
 from connectors.sources.post_files import PostFiles, look_at
 from connectors.sources.several import Several
 from connectors.sources.source import Position, Unit
@@ -140,7 +140,7 @@ def test_a_packed_file_that_breaks_off_gives_what_is_there_and_says_so(tmp_path:
     rows = [{"global_id": f"{n}", "url": "a.png", "desc": "x" * (n % 7)} for n in range(20_000)]
     path = tmp_path / "rows.jsonl.gz"
     path.write_bytes(gzip.compress(as_lines(rows))[:-2000])
-    found = [post_or_letter(message) for unit in units(path, None, 500) for message in unit.messages]
+    found = [parsed(message) for unit in units(path, None, 500) for message in unit.messages]
     *posts, letter = found
     assert isinstance(letter, DeadLetter)
     assert f"breaks off after {len(posts):,} rows: get it once more" in letter.reason
@@ -156,7 +156,7 @@ def test_a_table_whose_last_line_has_no_end_is_read_whole(tmp_path: Path) -> Non
 def test_a_row_that_is_none_becomes_a_dead_letter_with_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(as_csv(ROWS[:2]) + b"7,https://a/7.png,one,too many\n")
-    letter = post_or_letter(messages(path)[-1])
+    letter = parsed(messages(path)[-1])
     assert isinstance(letter, DeadLetter)
     assert "expected 3 cells, found 4" in letter.reason
     assert b"too many" in letter.message.value
@@ -173,7 +173,7 @@ def test_a_row_that_no_json_can_hold_becomes_a_dead_letter(tmp_path: Path) -> No
         + b'},\n{"id": 2, "photo": "b.png"}]}'
     )
     (tmp_path / "result.json").write_bytes(deep)
-    first, second = map(post_or_letter, messages(tmp_path / "result.json"))
+    first, second = map(parsed, messages(tmp_path / "result.json"))
     assert isinstance(first, DeadLetter)
     assert not isinstance(second, DeadLetter)
 

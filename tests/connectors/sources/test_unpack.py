@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.fetching.fetch import StandInFetcher
-from connectors.sources.parse import MAX_BYTES, parse_post, post_or_letter
+from connectors.sources.parse import MAX_BYTES, parse_post, parsed
 from connectors.sources.source import Position, Reader, Source, Unit
 from connectors.sources.unpack import Unpacked, unpacked
 from core.records import Arrival, DeadLetter, Message, Post
@@ -103,7 +103,7 @@ def test_many_that_are_no_posts_are_one_dead_letter_that_counts_them(bad: bytes,
     if len(bad) == 2:
         bads.append(bad)
     good = orjson.dumps(post(1))
-    found = [post_or_letter(it) for it in unpacked(message(b"[" + b",".join([*bads[1:], good, bad]) + b"]", ORIGIN))]
+    found = [parsed(it) for it in unpacked(message(b"[" + b",".join([*bads[1:], good, bad]) + b"]", ORIGIN))]
     first, letter = found
     assert isinstance(first, Post)
     assert isinstance(letter, DeadLetter)

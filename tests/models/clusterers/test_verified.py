@@ -186,7 +186,7 @@ def test_a_cluster_that_went_comes_back_with_a_copy() -> None:
     (place, *_) = (place for place, (*_, label) in enumerate(items) if label == 0)
     first = final(items, arrival, events)[place]
     for _, beside, _ in items:
-        clusterer.forget_post(beside.post)
+        clusterer.forget_posts([beside.post])
     assert clusterer.count() == 0
     assert ClusterEvent("retire", first) in clusterer.events()
     fed(clusterer, stream(0, 0, 30, seed=3))
@@ -255,3 +255,18 @@ def test_a_bad_embedding_changes_nothing(bad: Any) -> None:
     with pytest.raises(BadRecordError):
         clusterer.learn(bad)
     assert pickle.dumps(clusterer.state()) == before
+
+
+def test_what_is_forgotten_draws_nothing_to_it() -> None:
+    clusterer = VerifiedClusterer()
+    clusterer.forget_posts(["unknown"])  # before there is anything
+    clusterer.forget_author("unknown")
+    items = stream(1, 6, 60)
+    arrival, _ = fed(clusterer, items)
+    of_template = [(embedding, beside) for embedding, beside, label in items if label == 0]
+    before = clusterer.exemplars()
+    clusterer.forget_posts([beside.post for _, beside in of_template])
+    assert clusterer.exemplars() < before
+    embedding, beside = of_template[0]
+    again = clusterer.learn(embedding, Beside(beside.patches, "again"))
+    assert again.id > max(arrival)

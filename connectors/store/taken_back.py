@@ -1,0 +1,208 @@
+"""Rows of posts that their authors took back: deleted, or hidden with their account and kept aside until it returns.
+
+Hidden rows lie in a table of their own, so that whoever reads posts does not have to know of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+
+from connectors.sinks.record_table import HIDDEN
+from connectors.sinks.sink import Row
+from connectors.store.arrow_schema import is_own
+from connectors.store.keyed_table import KeyedTable
+from core.bounded import Bounded
+from core.records import Removal, account_of, is_later
+from core.removals import REMEMBERED, Removed, ids_of
+from core.telemetry import REMOVED_ROWS
+from core.times import time_or_none
+
+_MOST: Final = 500
+"""Rows, and names in one condition."""
+_SHOWN: Final = 4096
+_LOOKED_AT: Final = ("global_id", "post_id", "url", "author", "source", "created_time", "extra")
+
+
+class TakenBack:
+    """What was taken back lately, and what that means for rows that are there and for those that come.
+
+    Args:
+        folder: Of the store.
+        posts: The table of posts.
+        state: A snapshot.
+    """
+
+    def __init__(self, folder: Path, posts: KeyedTable, state: dict[str, Any] | None = None) -> None:
+        self._folder = folder
+        self._posts = posts
+        self._removed = Removed(state["removed"] if state else None)
+        self._hidden: Bounded[str, datetime | None] = Bounded(REMEMBERED, state["hidden"] if state else ())
+        """Accounts that hide their posts, and since when."""
+        self._shown: Bounded[str, datetime | None] = Bounded(_SHOWN, state["shown"] if state else ())
+        """Those that were said to show them last: older news may come later, from another process."""
+        self._aside: KeyedTable | None = None
+        self._has_old = posts.has("post_id IS NULL")
+        """Whether an earlier version wrote rows, which do not say of which post they are."""
+
+    def is_gone(self, row: Row) -> bool:
+        """Whether a row that comes is of a post that was taken back before."""
+        account = account_of(row["author"], row["source"])
+        return self._removed.has(
+            row["global_id"], row["post_id"], account, lambda: changed(row, row["extra"]), row["url"]
+        )
+
+    def is_hidden(self, row: Row) -> bool:
+        """Whether a row that comes is of an account that hides its posts."""
+        return account_of(row["author"], row["source"]) in self._hidden
+
+    def keep_aside(self, rows: list[Row]) -> None:
+        """Write rows, as tables hold them, to where nobody sees them; raises `WorldError`."""
+        if rows:
+            self._hidden_table().upsert(rows)
+
+    def take(self, removals: Sequence[Removal]) -> list[str]:
+        """Do what is said, in its order; gives ids of rows that came back. Raises `WorldError`.
+
+        Done twice it is as if it were done once.
+        """
+        back: list[str] = []
+        for hidden, group in groupby(removals, lambda it: it.hidden):
+            those = list(group)
+            if hidden is None:
+                self._delete(those)
+            else:
+                back += self._move(self._news(those), hidden=hidden)
+        return back
+
+    def compact(self) -> None:
+        """Put the table of hidden rows together."""
+        if self._is_aside():
+            self._hidden_table().compact()
+
+    def state(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "removed": self._removed.state(),
+            "hidden": list(self._hidden.items()),
+            "shown": list(self._shown.items()),
+        }
+
+    def _delete(self, removals: list[Removal]) -> None:
+        for it in removals:
+            self._removed.note(it)
+        for start in range(0, len(removals), _MOST):
+            picked = _Picked(removals[start : start + _MOST], self._has_old)
+            for table in self._tables():
+                ids = [
+                    row["global_id"]
+                    for batch in table.batches(_LOOKED_AT, picked.where)
+                    for row in batch.to_pylist()
+                    if picked.has(row)
+                ]
+                for some in _pieces(ids):
+                    table.delete_where(f"global_id IN ({_listed(some)})")
+                REMOVED_ROWS.labels("deleted").inc(len(ids))
+
+    def _news(self, removals: Iterable[Removal]) -> list[tuple[str, str]]:
+        """Accounts of which that is news, each as author and source."""
+        found = {}
+        for it in removals:
+            now, before = (self._hidden, self._shown) if it.hidden else (self._shown, self._hidden)
+            if is_later(before.get(it.account), it.time):
+                continue
+            before.pop(it.account, None)
+            now.pop(it.account, None)
+            now[it.account] = it.time
+            found[it.account] = it.author, it.source
+        return list(found.values())
+
+    def _move(self, accounts: list[tuple[str, str]], *, hidden: bool) -> list[str]:
+        """Move the rows of accounts aside or back; gives the ids of those that came back."""
+        if not accounts or not (hidden or self._is_aside()):
+            return []
+        here, there = self._posts, self._hidden_table()
+        source, to = (here, there) if hidden else (there, here)
+        moved: list[str] = []
+        wanted = set(accounts)
+        for some in _pieces(accounts):
+            where = f"author IN ({_listed(author for author, _ in some)})"
+            found = [
+                row["global_id"]
+                for batch in source.batches(("global_id", "author", "source"), where)
+                for row in batch.to_pylist()
+                if (row["author"], row["source"]) in wanted
+            ]
+            for ids in _pieces(found):
+                picked = f"global_id IN ({_listed(ids)})"
+                rows = [row for it in source.batches(tuple(source.schema.names), picked) for row in it.to_pylist()]
+                to.upsert(rows)  # there before it is gone here, so that a crash between the two loses nothing
+                source.delete_where(picked)
+                moved += ids
+        REMOVED_ROWS.labels("hidden" if hidden else "shown").inc(len(moved))
+        return [] if hidden else moved
+
+    def _tables(self) -> list[KeyedTable]:
+        return [self._posts, *([self._hidden_table()] if self._is_aside() else [])]
+
+    def _is_aside(self) -> bool:
+        return self._aside is not None or (self._folder / f"{HIDDEN}.lance").is_dir()
+
+    def _hidden_table(self) -> KeyedTable:
+        """The table of hidden rows, made when it is first needed."""
+        if self._aside is None:
+            schema = pa.schema([it if is_own(it) else it.remove_metadata() for it in self._posts.schema])
+            self._aside = KeyedTable(self._folder, HIDDEN, "global_id", schema, newest="revision")
+        return self._aside
+
+
+def changed(row: Row, extra: Any) -> datetime | None:
+    """When the post of a row was written or edited last; None where it does not say."""
+    fields = orjson.loads(extra or b"{}") if isinstance(extra, str) else extra
+    return time_or_none(fields.get("edited")) or time_or_none(row["created_time"])
+
+
+class _Picked:
+    """Rows that removals name."""
+
+    def __init__(self, removals: list[Removal], has_old: bool) -> None:
+        self._named: dict[tuple[str, str], Removal] = {}
+        for it in removals:
+            pairs = (("global_id", it.global_id), ("post_id", it.post_id), ("url", it.url), ("account", it.account))
+            self._named |= {pair: it for pair in pairs if pair[1]}
+            if has_old and it.post_id:
+                self._named |= {("old", name): it for name in ids_of(it)}
+
+    @property
+    def where(self) -> str:
+        """A condition in SQL that is true of these rows, and of a few more."""
+        names: dict[str, list[str]] = {}
+        for kind, name in self._named:
+            names.setdefault(kind, []).append(name)
+        accounts = [self._named["account", it].author for it in names.pop("account", ())]
+        old = names.pop("old", ())
+        parts = [f"{column} IN ({_listed(those)})" for column, those in names.items()]
+        parts += [f"author IN ({_listed(accounts)})"] if accounts else []
+        parts += [f"(post_id IS NULL AND global_id IN ({_listed(old)}))"] if old else []
+        return " OR ".join(parts)
+
+    def has(self, row: Row) -> bool:
+        """Whether a row is named, and was not written or edited later."""
+        names = [(column, row[column]) for column in ("global_id", "post_id", "url")]
+        names.append(("account", account_of(row["author"], row["source"])))
+        if row["post_id"] is None:
+            names.append(("old", row["global_id"]))
+        found = [it for name in names if (it := self._named.get(name)) and row["global_id"] not in it.kept]
+        return any(not is_later(changed(row, row["extra"]), it.time) for it in found)
+
+
+def _pieces(items: list[Any]) -> Iterable[list[Any]]:
+    return (items[start : start + _MOST] for start in range(0, len(items), _MOST))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join("'" + it.replace("'", "''") + "'" for it in names)

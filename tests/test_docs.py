@@ -21,7 +21,9 @@ DOCUMENTS = [
     "CONTRIBUTING.md",
     "README.md",
     *sorted(
-        str(path.relative_to(ROOT)) for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("nifi/*.md"), *ROOT.glob("k8s/*")]
+        str(path.relative_to(ROOT))
+        for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("nifi/*.md"), *ROOT.glob("k8s/**/*")]
+        if path.is_file()
     ),
 ]
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)

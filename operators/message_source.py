@@ -60,6 +60,8 @@ class _Part(StatefulSourcePartition[Message, dict[str, Any]]):
 
     @reported
     def snapshot(self) -> dict[str, Any]:
+        if self._position is not None:
+            self._reader.passed(self._position)
         return {"version": 1, "position": self._position}
 
     @reported

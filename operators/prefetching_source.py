@@ -161,6 +161,8 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
 
     @reported
     def snapshot(self) -> dict[str, Any]:
+        if self._position is not None:
+            self.queue.reader.passed(self._position)
         return {"version": 2, "position": self._position, "retries": self._retries.state()}
 
     @reported

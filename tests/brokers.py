@@ -247,6 +247,17 @@ def read_topic(broker: Broker, topic: str, seconds: float = 60) -> list[Stored]:
     return found
 
 
+def committed(broker: Broker, topic: str, group: str) -> dict[int, int]:
+    """What a consumer group has committed, by partition: what lag tools see."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group})
+    places = [
+        TopicPartition(topic, number) for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    ]
+    found = {it.partition: it.offset for it in consumer.committed(places, timeout=30) if it.offset >= 0}
+    consumer.close()
+    return found
+
+
 def _free_ports() -> int:
     """A free port with a free one after it: Kafka's controller takes that.
 

@@ -26,6 +26,13 @@ class KafkaSettings(Group):
         default_factory=dict, description="librdkafka properties for every client, for instance security.protocol."
     )
 
+    kafka_group: str = Field(
+        "memewax",
+        max_length=249,
+        description="Consumer group under which Kafka's own tools see how far topics were read, as of the last epoch; "
+        "nothing is gone on from there. Empty: none. group.id in MEMEWAX_KAFKA wins.",
+    )
+
     kafka_timeout_seconds: float = Field(
         30.0,
         gt=0,
@@ -68,6 +75,7 @@ class KafkaEndpoint(Endpoint[KafkaSettings]):
             batch=options.batch,
             config=_config(settings, prompt=options.prompt),
             timeout=settings.kafka_timeout_seconds,
+            group=settings.kafka_group,
         )
 
     def message_sink(self, options: SinkOptions, settings: KafkaSettings) -> MessageSink:

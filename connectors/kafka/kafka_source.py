@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from connectors.kafka.group_offsets import GroupOffsets
 from connectors.kafka.kafka_client import Health, ask, bad_config, base_config
 from connectors.kafka.topic_reader import KafkaReader
 from connectors.sources.source import Place, PlacedSource, Position, Reader, ReaderAround, Unit
@@ -11,7 +12,9 @@ from core.telemetry import log
 
 
 class KafkaTopic(PlacedSource):
-    """A topic as it is; the position in each partition is kept in recovery, nothing is committed to Kafka.
+    """A topic as it is; the position in each partition is kept in recovery.
+
+    What is committed to Kafka is for those who watch its consumer groups, and read by nobody here.
 
     Partitions added to the topic are seen at the next start.
 
@@ -20,20 +23,30 @@ class KafkaTopic(PlacedSource):
         topic: Its name.
         follow: Wait for more at the end, for ever; else read to the end that a partition has when it is opened.
         batch: Messages of a unit, at most.
-        config: librdkafka properties. `group.id` is used for nothing but a broker's access lists.
+        config: librdkafka properties.
         timeout: Seconds that the broker may be away.
+        group: Consumer group to commit to, where `config` names none; empty: none.
     """
 
     def __init__(
-        self, brokers: str, topic: str, *, follow: bool, batch: int, config: Mapping[str, str], timeout: float
+        self,
+        brokers: str,
+        topic: str,
+        *,
+        follow: bool,
+        batch: int,
+        config: Mapping[str, str],
+        timeout: float,
+        group: str = "",
     ) -> None:
         self._topic = topic
         self._follow = follow
         self._batch = batch
         self._timeout = timeout
         self._brokers = brokers
+        self._group = config.get("group.id", group)
         self._config = {
-            "group.id": "memewax",
+            "group.id": group or "memewax",  # librdkafka wants one, and a broker's access lists may
             "fetch.queue.backoff.ms": 10,  # the default, 1 s, is a pause whenever the queue has been full
             "queued.max.messages.kbytes": 16_384,  # a partition; the default of 64 MB is much with many of them
             **base_config(brokers, config, timeout),
@@ -76,8 +89,10 @@ class KafkaTopic(PlacedSource):
         away, and where `resume` lies beyond the partition's end: then the topic has been made anew or has lost
         messages, and going on from its start or from its end would be a guess.
         """
-        consumer, health = self._consumer()
-        reader = KafkaReader(consumer, health, TopicPartition(self._topic, int(part)), self._batch, self._timeout)
+        place = TopicPartition(self._topic, int(part))
+        offsets = GroupOffsets(place, self._group) if self._group else None
+        consumer, health = self._consumer(offsets)
+        reader = KafkaReader(consumer, health, place, self._batch, self._timeout, offsets)
         try:
             reader.start(resume, follow=self._follow)
         except BaseException:
@@ -85,10 +100,11 @@ class KafkaTopic(PlacedSource):
             raise
         return reader
 
-    def _consumer(self) -> tuple[Consumer, Health]:
+    def _consumer(self, offsets: GroupOffsets | None = None) -> tuple[Consumer, Health]:
         health = Health(self._brokers)
+        config = {**self._config, "error_cb": health, **({"on_commit": offsets.committed} if offsets else {})}
         try:
-            return Consumer({**self._config, "error_cb": health}), health
+            return Consumer(config), health
         except KafkaException as exception:
             raise bad_config(exception) from exception
 

@@ -6,6 +6,7 @@ from typing import Final, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Received
 
+from connectors.kafka.group_offsets import GroupOffsets
 from connectors.kafka.kafka_client import END_OF_PARTITION, OFFSET_LOST, TRANSIENT, Health, ask, world_error
 from connectors.sources.removal_form import tombstone
 from connectors.sources.source import Position, Reader, Unit
@@ -26,7 +27,16 @@ class KafkaReader(Reader):
     A message with a key and no value is one that deletes what has the key.
     """
 
-    def __init__(self, consumer: Consumer, health: Health, place: TopicPartition, batch: int, timeout: float) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        health: Health,
+        place: TopicPartition,
+        batch: int,
+        timeout: float,
+        offsets: GroupOffsets | None = None,
+    ) -> None:
+        self._offsets = offsets
         self._consumer = consumer
         self._health = health
         self._place = place
@@ -90,8 +100,13 @@ class KafkaReader(Reader):
         _, high = self._consumer.get_watermark_offsets(self._place, cached=True)
         return max(0, high - self._next)
 
+    def passed(self, position: Position) -> None:
+        """Commit the position, for whoever watches the consumer group."""
+        if self._offsets is not None and not self._closed:
+            self._offsets.commit(self._consumer, _offset(position))
+
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; what was committed is sent before."""
         self._closed = True
         self._consumer.close()
 
@@ -103,6 +118,9 @@ class KafkaReader(Reader):
             self._health.answered()
         elif code in TRANSIENT:
             self._health(error)
+        elif code == KafkaError.GROUP_AUTHORIZATION_FAILED:  # reading needs no group
+            if self._offsets is not None:
+                self._offsets.complain(error)
         elif code == OFFSET_LOST:
             self._consumer.unassign()
             self._seek(self._next, *self._ask_watermarks())

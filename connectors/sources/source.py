@@ -46,6 +46,12 @@ class Reader(ABC):
         """How much is left to read: messages of a topic, bytes of a file."""
         return 0
 
+    def passed(self, position: Position) -> None:  # noqa: B027 - most sources tell nobody
+        """Hear that an epoch has ended at this position, so that whoever watches the source may be told.
+
+        The snapshot of the epoch may not be durable yet, so this is nothing to go on from. Does not wait.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Give back what it holds."""
@@ -70,6 +76,10 @@ class ReaderAround(Reader):
     def lag(self) -> int:
         """As the inner one's."""
         return self._inner.lag()
+
+    def passed(self, position: Position) -> None:
+        """Tell the inner one."""
+        self._inner.passed(position)
 
     def close(self) -> None:
         """Close the inner one."""

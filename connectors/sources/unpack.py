@@ -123,6 +123,11 @@ class _Reader(ReaderAround):
     def turn(self) -> int | None:
         return self._inner.turn if self._large is None else self._large.unit.turn
 
+    def passed(self, position: Position) -> None:
+        before = read_to(position)
+        if before is not None:
+            self._inner.passed(before)
+
     def _left(self, messages: list[Message]) -> Iterator[tuple[str, Message]]:
         for message in messages:
             for part in unpacked(message)[self._done.get(message.origin, 0) :]:

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from connectors.sinks.rows import HEADER_PREFIX
 from core.settings import as_variable
-from tests.brokers import Broker, MockBroker, RealBroker, Stored, create_topic, read_topic
+from tests.brokers import Broker, MockBroker, RealBroker, Stored, committed, create_topic, read_topic
 from tests.flows.checks import outcome, outcomes
 from tests.flows.posts import Posts
 from tests.flows.runs import Flow, Running, in_words, logged
@@ -107,9 +107,11 @@ def check_end_without_broker(run: Running) -> None:
 
 
 def test_topic_to_topic_and_store_in_two_processes(best_broker: Broker, posts: Posts, folder: Path) -> None:
-    topics = Topics(best_broker, posts, folder)
+    group = f"watched-{folder.parent.name}"
+    topics = Topics(best_broker, posts, folder, kafka_group=group)
     run = topics.flow.memewax(processes=2)
     run.end()
+    assert sum(committed(best_broker, topics.source, group).values()) == len(posts.lines), "lag tools see no lag"
     assert run.summary["posts"] == run.summary["joined"] == len(posts.ids)
     assert run.summary["dead_letters"] == len(posts.garbage) + len(posts.broken)
     check_topics(topics, posts, once=True)

@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from structlog.testing import capture_logs
 
+from connectors.kafka.group_offsets import GroupOffsets
 from connectors.kafka.kafka_source import KafkaTopic
 from connectors.sources.parse import parsed
 from connectors.sources.source import Position, Reader
 from core.errors import SettingsError, WorldError
 from core.records import DeadLetter, Message, Removal
-from tests.brokers import Broker, MockBroker, RealBroker, create_topic, produce, unused_address
+from tests.brokers import Broker, MockBroker, RealBroker, committed, create_topic, produce, unused_address
 
 
 def source(bootstrap: str, topic: str, *, config: dict[str, str] | None = None, **changes: Any) -> KafkaTopic:
@@ -256,6 +257,52 @@ def test_a_broker_that_starts_late_is_waited_for(real_broker: RealBroker) -> Non
     with opened(it) as reader:
         assert len(read(reader)[0]) == 3
     restart.join()
+
+
+def test_what_was_passed_is_committed_for_who_watches(broker: Broker) -> None:
+    topic = create_topic(broker)
+    produce(broker, topic, numbers(100), partition=0)
+    group = f"watched-{topic}"
+    with opened(source(broker.bootstrap, topic, group=group)) as reader:
+        read(reader, 50)
+        reader.passed(position(40))
+        reader.passed(position(40))
+        reader.read()
+    assert committed(broker, topic, group) == {0: 40}
+    with opened(source(broker.bootstrap, topic, group=group)) as reader:
+        assert len(read(reader)[0]) == 100, "nothing is gone on from there"
+        reader.passed(position(100))
+    reader.passed(position(7))  # it is closed
+    assert committed(broker, topic, group) == {0: 100}
+
+
+def test_the_group_of_the_properties_wins_and_none_is_none(broker: Broker) -> None:
+    topic = create_topic(broker)
+    produce(broker, topic, numbers(3), partition=0)
+    own, other = f"own-{topic}", f"other-{topic}"
+    for made in (
+        source(broker.bootstrap, topic, group=own, config={"group.id": other}),
+        source(broker.bootstrap, topic),
+    ):
+        with opened(made) as reader:
+            read(reader)
+            reader.passed(position(3))
+    assert committed(broker, topic, other) == {0: 3}
+    assert committed(broker, topic, own) == committed(broker, topic, "memewax") == {}
+
+
+def test_a_group_that_may_not_be_used_is_a_line_and_ends_nothing() -> None:
+    offsets = GroupOffsets(TopicPartition("posts", 0), "theirs")
+    with capture_logs() as logs:
+        for code in (
+            KafkaError._TRANSPORT,
+            KafkaError.GROUP_AUTHORIZATION_FAILED,
+            KafkaError.GROUP_AUTHORIZATION_FAILED,
+        ):
+            offsets.committed(KafkaError(code), [])
+    (line,) = logs
+    assert (line["group"], line["topic"]) == ("theirs", "posts")
+    assert "MEMEWAX_KAFKA_GROUP" in line["advice"]
 
 
 def position(offset: int) -> Position:

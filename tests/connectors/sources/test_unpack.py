@@ -214,6 +214,15 @@ def test_each_post_comes_once_wherever_it_is_resumed(
     assert [int(value) for value in found] == list(range(total))
 
 
+def test_amid_a_message_the_topic_has_been_passed_up_to_it() -> None:
+    reader = Unpacked(Topic([packed([1]), packed([2, 3, 4, 5])], [1, 1]), 2).open("0", None)
+    passed: list[int] = []
+    reader._inner.passed = lambda position: passed.append(position["offset"])  # type: ignore[attr-defined]
+    while (unit := reader.read()) is not None:
+        reader.passed(unit.resume)
+    assert passed == [1, 1, 2]
+
+
 def test_units_stay_small_and_keep_their_turn() -> None:
     reader = Unpacked(Topic([packed([1]), packed(list(range(5))), packed([2])], [3]), 2).open("0", None)
     units = []

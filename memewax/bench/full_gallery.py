@@ -39,14 +39,20 @@ class FullSpeed:
     snapshot_mb: float
     """At most, with what the files grew by."""
     resume_seconds: float
+    rss_mb: float
+    """What the process grew by from a hundredth of the exemplars on: these and all that finds them, not libraries."""
 
 
 def time_full(exemplars: int, number: int) -> FullSpeed:
     """Fill a clusterer with exemplars, then time `number` pictures with their snapshots."""
+    import psutil
+
+    memory = psutil.Process().memory_info
     with TemporaryDirectory() as name:
         folder = Path(name)
         clusterer = VerifiedClusterer(capacity=exemplars)
         clusterer.keep_rows_below(folder)
+        few = full = 0
         seconds = 0.0
         snapshots: list[tuple[float, float]] = []  # milliseconds and megabytes of each
         state = b""
@@ -54,9 +60,11 @@ def time_full(exemplars: int, number: int) -> FullSpeed:
             start = time.perf_counter()
             clusterer.learn(embedding, Beside(patches, str(place), f"author {place % 1000}"))
             seconds += time.perf_counter() - start
+            if place == exemplars // 100:
+                few = memory().rss
             if place == exemplars - 1:
-                seconds, snapshots = 0.0, []
-            if place % _EPOCH == _EPOCH - 1:
+                seconds, snapshots, full = 0.0, [], memory().rss
+            if place % _EPOCH == _EPOCH - 1 or place == exemplars + number - 1:
                 before, start = _bytes_in(folder), time.perf_counter()
                 state = pickle.dumps(clusterer.state())
                 took = time.perf_counter() - start
@@ -77,6 +85,7 @@ def time_full(exemplars: int, number: int) -> FullSpeed:
         round(max(times), 1),
         round(max(sizes), 2),
         round(resume, 2),
+        round((full - few) / 1e6, 1),
     )
 
 

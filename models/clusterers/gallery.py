@@ -153,8 +153,9 @@ class ExemplarGallery:
 
     def nearest(self, probe: Probe, most: int) -> tuple[Numbers, Points]:
         """The rows of up to `most` exemplars with the highest cosines, and these, the highest first."""
-        rows = np.arange(self._count)
-        if self._count > _EXACT:
+        if self._count <= _EXACT:
+            rows = np.arange(self._count)
+        else:
             faiss.omp_set_num_threads(1)  # of this thread: for one picture, others would only wait for each other
             rows = faiss.knn_hamming(probe.sketch[None], self._sketches, _SHORTLIST)[1][0]
         cosines = self.cosines(probe, rows)

@@ -284,6 +284,8 @@ class Side(Generic[V]):
     """Of an embedding: the post as a whole, of which it may be one of several pictures."""
     changed: datetime | None = None
     """Of an embedding: when its post was written or edited last."""
+    edited: datetime | None = None
+    """Of an embedding: when its post was edited last, so that its picture may be another one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,13 +66,13 @@ class Duplicates:
 
     def original(self, global_id: str, fingerprint: bytes) -> Original | None:
         """What the picture is a copy of; a post that comes again is no copy of itself."""
-        known = min(self._count, self._remembered)
-        rows = self._rows[:known]
-        found = copied(fingerprint, self._hashes[:, :known], rows["print"][:, -GREYS:], rows["whole"])
-        if found is None:
-            return None
-        post = self._long_ids.get(found) or rows["post"][found].decode()
-        return None if post == global_id else Original(post, int(self._clusters[found]))
+        found = self._nearest(fingerprint)
+        return None if found is None or found.post == global_id else found
+
+    def shows_the_same(self, global_id: str, fingerprint: bytes) -> bool:
+        """Whether a post that comes again has the picture that it had."""
+        found = self._nearest(fingerprint)
+        return found is not None and found.post == global_id
 
     def remember(self, global_id: str, fingerprint: bytes, cluster: int, author: str = "") -> None:
         """Keep the looks of a picture that is no copy; the oldest ones go where there are too many."""
@@ -116,6 +116,14 @@ class Duplicates:
         known = min(self._count, self._remembered)
         for place in np.flatnonzero(self._authors[:known] == _hash(author)).tolist():
             self._forget(place)
+
+    def _nearest(self, fingerprint: bytes) -> Original | None:
+        known = min(self._count, self._remembered)
+        rows = self._rows[:known]
+        found = copied(fingerprint, self._hashes[:, :known], rows["print"][:, -GREYS:], rows["whole"])
+        if found is None:
+            return None
+        return Original(self._long_ids.get(found) or rows["post"][found].decode(), int(self._clusters[found]))
 
     def _forget(self, place: int) -> None:
         noise = np.frombuffer(np.random.default_rng(place).bytes(BYTES), np.uint8)  # which no picture looks like

@@ -1,9 +1,10 @@
 """A clusterer as the logic of a stateful step, recovered with the flow."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from bytewax.operators import StatefulBatchLogic
 
@@ -44,9 +45,14 @@ def count_clusters(clusterer: Counted) -> None:
 ToLearn = Side[Vector] | Removal
 """An embedding, or what is to be learned no more."""
 
+KnownCluster = tuple[int, float, str | None, float | None]
+"""Of a post: its cluster, the distance from it, what it is a copy of, and when it was edited (seconds since 1970)."""
+
 
 class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
     """A clusterer, and the posts it saw last: one that comes again keeps its cluster and is not learned again.
+
+    One of these that was edited and shows another picture is learned anew, and the picture that it had is forgotten.
 
     What is taken back for good is forgotten, and not learned where it comes after its delete.
     """
@@ -75,7 +81,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         """
         self._clusterer = clusterer
         self._shards = shards
-        self._recent: Bounded[str, tuple[int, float, str | None]] = Bounded(REMEMBERED)
+        self._recent: Bounded[str, KnownCluster] = Bounded(REMEMBERED)
         self._duplicates = Duplicates(state.get("duplicates") if state else None, log_folder=log_folder)
         self._removed = Removed(state.get("removed") if state else None)
         if log_folder is not None:
@@ -84,9 +90,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
             check_same(state, clusterer.name, shards)
             self._clusterer.restore(state["clusterer"])
             check_dimension(self._clusterer.dimension, dimension)
-            # Version 1 knew no copies.
-            for global_id, found in state["recent"].items():
-                self._recent[global_id] = (*found, None)[:3]
+            self._recent = recent_of(state["recent"])
         self._count()
 
     def on_batch(self, values: list[ToLearn]) -> tuple[list[ClusterAnswer], bool]:
@@ -111,7 +115,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
     def snapshot(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "version": 3,
+            "version": 4,
             "shards": self._shards,
             "clusterer": self._clusterer.state(),
             "recent": dict(self._recent),
@@ -141,8 +145,8 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
             return vector
         if self._removed.has(global_id, embedding.post_id, embedding.author, lambda: embedding.changed):
             return None
-        if global_id in self._recent:
-            return Cluster(*self._recent[global_id])
+        if (kept := known_cluster(embedding, self._clusterer, self._duplicates, self._recent)) is not None:
+            return kept
         looks, original = embedding.fingerprint, None
         if looks is not None:
             original = self._duplicates.original(global_id, looks)
@@ -157,8 +161,41 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
             found = replace(found, duplicate_of=original.post)
         elif looks is not None:
             self._duplicates.remember(global_id, looks, found.id, embedding.author)
-        self._recent[global_id] = found.id, found.distance, found.duplicate_of
+        self._recent[global_id] = known_of(found, embedding)
         return found
+
+
+def recent_of(state: Mapping[str, tuple[Any, ...]]) -> Bounded[str, KnownCluster]:
+    """The posts that a snapshot knows: the first version told of no copies, and those before the fourth of no edits."""
+    return Bounded(REMEMBERED, ((it, cast("KnownCluster", (*found, None, None)[:4])) for it, found in state.items()))
+
+
+def known_of(found: Cluster, embedding: Side[Vector]) -> KnownCluster:
+    """What is kept of a post that was learned."""
+    edited = None if embedding.edited is None else embedding.edited.timestamp()
+    return found.id, found.distance, found.duplicate_of, edited
+
+
+def known_cluster(
+    embedding: Side[Vector], clusterer: Clusterer | Agreement, duplicates: Duplicates, recent: dict[str, KnownCluster]
+) -> Cluster | None:
+    """The cluster of a post that comes again; None of one that is new, or edited to another picture.
+
+    The picture that such a post had is forgotten.
+    """
+    global_id, looks, edited = embedding.global_id, embedding.fingerprint, embedding.edited
+    known = recent.get(global_id)
+    if known is None:
+        return None
+    cluster, before = Cluster(*known[:3]), known[3]
+    if edited is None or (before is not None and edited.timestamp() <= before):
+        return cluster
+    if looks is not None and duplicates.shows_the_same(global_id, looks):
+        recent[global_id] = known_of(cluster, embedding)
+        return cluster
+    clusterer.forget_posts({global_id})
+    duplicates.forget({global_id})
+    return None
 
 
 def forget(removal: Removal, clusterer: Clusterer | Agreement, duplicates: Duplicates, recent: dict[str, Any]) -> None:

@@ -164,4 +164,5 @@ def _of_picture(side: Side[Features], it: Arrival) -> Side[Vector]:
         author=it.post.account,
         post_id=it.post.whole_id,
         changed=it.post.changed,
+        edited=it.post.edited,
     )

@@ -7,12 +7,20 @@ from typing import Any
 import numpy as np
 from bytewax.operators import StatefulBatchLogic
 
-from core.bounded import Bounded
 from core.records import Cluster, ClusterEvent, Removal, Side, Vector
 from models.clusterer import Beside, Clusterer
 from models.clusterers.agreement import Agreement
 from models.duplicates import Duplicates
-from operators.cluster_logic import REMEMBERED, ClusterAnswer, ClusterLogic, ToLearn, count_clusters, forget
+from operators.cluster_logic import (
+    ClusterAnswer,
+    ClusterLogic,
+    ToLearn,
+    count_clusters,
+    forget,
+    known_cluster,
+    known_of,
+    recent_of,
+)
 
 OfShard = tuple[int, ToLearn]
 """What a shard is to learn or to forget, with its number: a logic is not told its key."""
@@ -70,9 +78,7 @@ class AgreeLogic(StatefulBatchLogic[Told | Removal, ClusterAnswer, dict[str, Any
         self._duplicates = Duplicates(state["duplicates"] if state else None, log_folder=log_folder)
         if log_folder is not None:
             agreement.keep_rows_below(log_folder)
-        self._recent: Bounded[str, tuple[int, float, str | None]] = Bounded(
-            REMEMBERED, state["recent"].items() if state else ()
-        )
+        self._recent = recent_of(state["recent"] if state else {})
         if state is not None:
             self._agreement.restore(state["agreement"])
 
@@ -103,7 +109,8 @@ class AgreeLogic(StatefulBatchLogic[Told | Removal, ClusterAnswer, dict[str, Any
         embedding = told.embedding
         if not isinstance(own.value, Cluster) or embedding is None or not isinstance(embedding.value, np.ndarray):
             return own
-        if own.global_id not in self._recent:
+        found = known_cluster(embedding, self._agreement, self._duplicates, self._recent)
+        if found is None:
             beside = Beside(embedding.patches, own.global_id, embedding.author)
             found = self._agreement.learn(told.shard, own.value, embedding.value, beside)
             looks = embedding.fingerprint
@@ -112,5 +119,5 @@ class AgreeLogic(StatefulBatchLogic[Told | Removal, ClusterAnswer, dict[str, Any
                 found = replace(found, duplicate_of=original.post)
             elif looks is not None:
                 self._duplicates.remember(own.global_id, looks, found.id, embedding.author)
-            self._recent[own.global_id] = found.id, found.distance, found.duplicate_of
-        return replace(own, value=Cluster(*self._recent[own.global_id]))
+            self._recent[own.global_id] = known_of(found, embedding)
+        return replace(own, value=found)

@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from dataflows.all_settings import load_settings
 from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, StandInClusterer
 from models.clusterers.choice import make_shard
 from models.clusterers.relevant import RelevantClusterer
+from models.fingerprint import fingerprint
 from operators import cluster_logic as cluster
 from operators.cluster_logic import ClusterLogic
 from operators.clustering import events_in
@@ -141,7 +142,7 @@ def test_a_snapshot_holds_only_plain_values() -> None:
     logic = ClusterLogic(RelevantClusterer())
     given(logic, *(embedded(f"{number}", it) for number, it in enumerate(scattered(20))))
     state = logic.snapshot()
-    assert state["version"] == 3
+    assert state["version"] == 4
     assert is_plain(state)
 
 
@@ -284,3 +285,27 @@ def test_what_becomes_of_clusters_is_counted() -> None:
     told: list[tuple[str, Any]] = [("all", ClusterEvent("birth", 1)), ("all", ClusterEvent("merge", 2, 1))]
     assert events_in([*told, ("all", Side("a", "cluster", Cluster(1, 0.0)))]) == [event for _, event in told]
     assert (counted("birth"), counted("merge")) == (before[0] + 1, before[1] + 1)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_post_that_is_edited_to_another_picture_is_learned_anew(restart: bool) -> None:
+    random = np.random.default_rng(5)
+    looks = [fingerprint(random.integers(0, 256, (64, 64, 3)).astype(np.uint8)) for _ in range(2)]
+    logic = ClusterLogic(Counting())
+
+    def seen(number: int, edited: int | None) -> Side[Vector]:
+        when = None if edited is None else TIME + timedelta(hours=edited)
+        return replace(embedded("a", one(), looks[number]), edited=when)
+
+    first, again, same = given(logic, seen(0, None), seen(1, None), seen(0, 1))
+    assert first == again == same  # no edit says so, or the picture is the same
+    if restart:
+        logic = restarted(logic, Counting())
+    old, other, stale, new = given(logic, seen(1, 1), seen(1, 2), seen(0, 1), seen(1, 3))
+    assert old == first
+    assert other.id != first.id
+    assert stale == new == other
+    (copy,) = given(logic, embedded("b", one(), looks[0]))
+    assert copy.duplicate_of is None  # that picture is nobody's any more
+    (copy,) = given(logic, embedded("c", one(), looks[1]))
+    assert copy.duplicate_of == "a"

@@ -1,7 +1,7 @@
 """Settings of sources, sinks and fetching; those of each kind of endpoint stand beside it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
@@ -34,6 +34,15 @@ class SourceSettings(RecoverySettings):
         gt=0,
         le=1,
         description="Share of the posts that is read, chosen by what their pictures are (CID, or else URL): all posts of one picture, or none.",
+    )
+
+    overload: Literal["lag", "sample"] = Field(
+        "lag",
+        description="Where posts come faster than they are handled: lag says how far behind they are, sample reads a lower share of them, chosen as by sample.",
+    )
+
+    max_lag_seconds: float = Field(
+        60.0, ge=1, le=LONGEST_WAIT, description="With overload sample: how old posts of a live stream are at most."
     )
 
     requests_only: bool = Field(

@@ -49,6 +49,10 @@ class RunCounts:
     """What they list and is no post, by reason."""
     removals: int = 0
     """Deletes, and accounts that hide their posts or show them."""
+    behind: float = 0.0
+    """Seconds: the oldest that the newest post of a live stream was when it went into the flow."""
+    share_kept: float = 1.0
+    """Of the posts that are read, the least."""
     step_seconds: dict[str, float] = field(default_factory=dict)
     """Time in each step."""
 
@@ -63,7 +67,9 @@ def total(counts: Iterable[RunCounts]) -> RunCounts:
     reasons: dict[tuple[str, str], int] = defaultdict(int)
     skipped: dict[str, int] = defaultdict(int)
     steps: dict[str, float] = defaultdict(float)
+    behind, share = 0.0, 1.0
     for each in counts:
+        behind, share = max(behind, each.behind), min(share, each.share_kept)
         for name in NUMBERS:
             value = getattr(each, name)
             sums[name] = max(sums[name], value) if name == "clusters" else sums[name] + value
@@ -73,7 +79,14 @@ def total(counts: Iterable[RunCounts]) -> RunCounts:
             skipped[why] += count
         for step, seconds in each.step_seconds.items():
             steps[step] += seconds
-    return RunCounts(**sums, reasons=dict(reasons), skipped=dict(skipped), step_seconds=dict(steps))
+    return RunCounts(
+        **sums,
+        reasons=dict(reasons),
+        skipped=dict(skipped),
+        behind=behind,
+        share_kept=share,
+        step_seconds=dict(steps),
+    )
 
 
 def read_counts(folder: Path) -> RunCounts:
@@ -101,6 +114,7 @@ def counts_in(metrics: Iterable[Metric]) -> RunCounts:
     skipped: dict[str, int] = defaultdict(int)
     pictures: dict[bool, float] = defaultdict(float)
     reasons: dict[tuple[str, str], int] = defaultdict(int)
+    metrics = list(metrics)
     for metric in metrics:
         for sample in metric.samples:
             sums[sample.name] += sample.value
@@ -136,8 +150,14 @@ def counts_in(metrics: Iterable[Metric]) -> RunCounts:
         requests=int(sums["memewax_service_requests_total"]),
         skipped=dict(sorted(skipped.items())),
         removals=int(sums["memewax_removals_total"]),
+        behind=max(_values(metrics, "memewax_stream_behind_seconds"), default=0.0),
+        share_kept=min((it for it in _values(metrics, "memewax_share_kept") if it), default=1.0),  # 0 before it is set
         step_seconds=dict(steps),
     )
+
+
+def _values(metrics: Iterable[Metric], name: str) -> list[float]:
+    return [sample.value for metric in metrics for sample in metric.samples if sample.name == name]
 
 
 def _collected(folder: Path) -> list[Metric]:

@@ -149,7 +149,7 @@ class StatusWriter:
             models=dict(self._models),
             sources=facts.sources,
             sinks=facts.sinks,
-            share_kept=facts.share_kept,
+            share_kept=round(min(facts.share_kept, counts.share_kept), 4),
             counts={name: getattr(counts, name) for name in NUMBERS},
             rates=self._rates(counts, now),
             lag=counts.lag,

@@ -83,9 +83,12 @@ MISFITS = Counter("memewax_misfits", "Values of own columns that are none of the
 SERVICE_REQUESTS = Counter("memewax_service_requests", "Requests to a service", ["service", "outcome"])
 STREAM_GAPS = Counter("memewax_stream_gaps", "Gaps in a live stream, after which it went on", ["service"])
 STREAM_GAP_SECONDS = Counter("memewax_stream_gap_seconds", "What those gaps were long, in all", ["service"])
+SHARE_KEPT = Gauge(
+    "memewax_share_kept", "Share of the posts that is read, by sample and overload", multiprocess_mode="livemin"
+)
 STREAM_BEHIND = Gauge(
     "memewax_stream_behind_seconds",
-    "Age of the newest post that was read of a live stream",
+    "Age of the newest post of a live stream when it went into the flow",
     ["service"],
     multiprocess_mode="livemax",
 )

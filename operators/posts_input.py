@@ -12,6 +12,7 @@ from connectors.fetching.deaths import Deaths
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
 from connectors.fetching.prefetch import ParsedItem
 from connectors.fetching.web import WebLimits
+from connectors.sources.kept_share import KeptShare
 from connectors.sources.sampled import Sampled
 from connectors.sources.source import Source
 from connectors.sources.unpack import Unpacked, read_to
@@ -53,14 +54,16 @@ def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fet
     states = states_of(settings.recovery, f"{flow.flow_id}.{step_id.rpartition('.')[2]}.input")
     known = {part: read_to(state["position"]) for part, state in states.items()}
     posts: Source = Unpacked(source_of(settings, known), settings.read_batch)
+    kept = KeptShare(settings.sample, settings.max_lag_seconds if settings.overload == "sample" else None)
     source = PrefetchingSource(
-        Sampled(posts, settings.sample) if settings.sample < 1 else posts,
+        Sampled(posts, kept) if settings.sample < 1 or settings.overload == "sample" else posts,
         fetched,
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
         tries=settings.retry_tries,
         wait_seconds=settings.retry_wait_seconds,
         parts=parts,
+        kept=kept,
     )
     found = sort_out(read("input", flow, source))
     return PostsIn(found.oks, found.errs, found.removals, parts)

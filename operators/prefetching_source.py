@@ -15,6 +15,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from connectors.fetching.fetch import Fetching
 from connectors.fetching.prefetch import Bound, ParsedItem, PrefetchQueue
 from connectors.fetching.retries import Retries
+from connectors.sources.kept_share import KeptShare
 from connectors.sources.parse import STAGE
 from connectors.sources.source import Position, Source
 from core import drain
@@ -53,6 +54,7 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         wait_seconds: To wait for these at the end of the source.
         should_stop: Whether the source is to end where it is.
         parts: Told of the parts that this process opens.
+        kept: Told how old live posts are.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         wait_seconds: float = 0.0,
         should_stop: Callable[[], bool] = drain.is_asked,
         parts: OpenParts | None = None,
+        kept: KeptShare | None = None,
     ) -> None:
         self._parts = parts or OpenParts()
+        self._kept = kept or KeptShare(1.0)
         self._source = source
         self._fetching = fetching
         self._should_stop = should_stop
@@ -87,7 +91,9 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         position = resume_state["position"] if resume_state else None
         queue = PrefetchQueue(self._source.open(for_part, position), self._fetching, worker.bound)
         retries = Retries(self._fetching, self._tries, resume_state.get("retries") if resume_state else None)
-        part = _Part(queue, retries, position, worker, self._should_stop, self._parts, self._wait_seconds)
+        part = _Part(
+            for_part, queue, retries, position, worker, self._should_stop, self._parts, self._wait_seconds, self._kept
+        )
         worker.parts.append(part)
         worker.rounds.parts.append(part)
         return part
@@ -96,6 +102,7 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
 class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
     def __init__(
         self,
+        name: str,
         queue: PrefetchQueue,
         retries: Retries,
         position: Position | None,
@@ -103,7 +110,10 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         should_stop: Callable[[], bool],
         parts: OpenParts,
         wait_seconds: float,
+        kept: KeptShare,
     ) -> None:
+        self._name = name
+        self._kept = kept
         self.queue = queue
         self._retries = retries
         self._wait_seconds = wait_seconds
@@ -150,6 +160,8 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self.given = self._worker.rounds.give()
         self._position = unit.resume
         self.left = unit.left
+        if unit.live is not None:
+            self._kept.given(self._name, unit.live, unit.read_at)
         self._awake = datetime.now(UTC)
         items = [numbered(item) for item in unit.result()]
         self._note(items)

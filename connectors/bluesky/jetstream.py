@@ -19,11 +19,11 @@ from websockets.sync.client import ClientConnection, connect
 from connectors.bluesky.bluesky_frames import COLLECTION, BadFrameError, Filters, Frame, read_frame
 from connectors.services.clock import Clock
 from connectors.sources.live_stream import seconds_to_reconnect
-from connectors.sources.source import Position, Unit, check_version
+from connectors.sources.source import Live, Position, Unit, check_version
 from core import __version__
 from core.errors import WorldError
 from core.records import Message
-from core.telemetry import SKIPPED, STREAM_BEHIND, STREAM_GAP_SECONDS, STREAM_GAPS, STREAM_RECONNECTS, log
+from core.telemetry import SKIPPED, STREAM_GAP_SECONDS, STREAM_GAPS, STREAM_RECONNECTS, log
 from core.times import seconds_to_wait
 
 SERVICE: Final = "bluesky"
@@ -46,8 +46,6 @@ _MOST_BYTES: Final = 16 * 2**20
 """Of one frame. The server is not asked to leave out longer ones: it would leave out deletes with them."""
 _MOST_IN_URL: Final = 50
 """Accounts; more are sent when the connection is there, for a server takes no address of any length."""
-_BEHIND_SECONDS: Final = 60.0
-"""Whoever is further behind is told so, as often."""
 _MOST_MESSAGES: Final = 512
 """Of a unit."""
 _KEY: Final = 8
@@ -103,7 +101,7 @@ class Jetstream:
         self._marked = 0.0
         self._asked_from = 0
         """The time that was the newest when this connection was asked for, while its first frame has not come."""
-        self._until = self._told_at = clock.now()
+        self._until = clock.now()
         self._failed = 0
 
     def units(self) -> Iterator[Unit]:
@@ -206,8 +204,7 @@ class Jetstream:
     def _unit(self) -> Unit:
         messages, self._messages, self._posts = self._messages, [], 0
         self._marked = self._clock.now()
-        self._tell_lag()
-        return Unit(messages, self._position())
+        return Unit(messages, self._position(), live=Live(SERVICE, self._newest / _SECOND))
 
     def _position(self) -> Position:
         seen = b"".join(time.to_bytes(_KEY, "big", signed=True) + digest for time, digest in self._order)
@@ -237,15 +234,6 @@ class Jetstream:
         if len(dids) > _MOST_IN_URL:
             wanted = {"wantedCollections": [COLLECTION], "wantedDids": dids}
             connection.send(orjson.dumps({"type": "options_update", "payload": wanted}).decode())
-
-    def _tell_lag(self) -> None:
-        """Say how far behind the stream is read, where that is far."""
-        now = self._clock.now()
-        behind = max(0.0, now - self._newest / _SECOND)
-        STREAM_BEHIND.labels(SERVICE).set(behind)
-        if behind > _BEHIND_SECONDS and now - self._told_at > _BEHIND_SECONDS:
-            self._told_at = now
-            log.info("behind the stream", source=SERVICE, seconds=round(behind))
 
     def _wait(self, url: str, error: Exception) -> None:
         """Wait before the next server is asked; raises `WorldError` where that was often enough."""

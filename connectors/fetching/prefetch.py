@@ -4,6 +4,7 @@ While a batch of models computes, a worker does nothing else. So the pictures of
 in a pool. A unit is handed out when all of it is there, whole; what was only read ahead is read again after a crash.
 """
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
@@ -13,7 +14,7 @@ import numpy as np
 
 from connectors.fetching.fetch import Fetching
 from connectors.sources.parse import STAGE, parsed
-from connectors.sources.source import Position, Reader
+from connectors.sources.source import Live, Position, Reader
 from core.records import Arrival, DeadLetter, Post, Removal
 from core.telemetry import step
 
@@ -32,6 +33,9 @@ class PrefetchedUnit:
     turn: int | None
     left: int
     """What the part holds after it."""
+    live: Live | None
+    read_at: float
+    """Seconds since 1970."""
 
     def is_ready(self) -> bool:
         """Whether all of it is there."""
@@ -90,6 +94,7 @@ class PrefetchQueue:
     def fill(self) -> None:
         """Read ahead as far as the bound allows; one unit is always read."""
         while not self.reader.ended and (not self.units or self._bound.has_room()):
+            read_at = time.time()
             unit = self.reader.read()
             self.is_idle = unit is None
             if unit is None:
@@ -98,7 +103,7 @@ class PrefetchQueue:
                 items = without_removed([parsed(message) for message in unit.messages])
             fetches = iter(self._fetching.start([item for item in items if isinstance(item, Post)]))
             begun = [next(fetches) if isinstance(item, Post) else item for item in items]
-            self.units.append(PrefetchedUnit(begun, unit.resume, unit.turn, self.reader.lag()))
+            self.units.append(PrefetchedUnit(begun, unit.resume, unit.turn, self.reader.lag(), unit.live, read_at))
 
     def is_ready(self) -> bool:
         """Whether its next unit is there."""

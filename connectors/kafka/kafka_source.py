@@ -1,6 +1,7 @@
 """Messages of a Kafka topic, a part for each partition."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -152,4 +153,4 @@ class _Named(ReaderAround):
 
     def read(self) -> Unit | None:
         unit = self._inner.read()
-        return None if unit is None else Unit(unit.messages, {**unit.resume, **self._told}, unit.turn)
+        return None if unit is None else replace(unit, resume={**unit.resume, **self._told})

@@ -9,7 +9,7 @@ from confluent_kafka import Message as Received
 from connectors.kafka.group_offsets import GroupOffsets
 from connectors.kafka.kafka_client import END_OF_PARTITION, OFFSET_LOST, TRANSIENT, Health, ask, world_error
 from connectors.sources.removal_form import tombstone
-from connectors.sources.source import Position, Reader, Unit
+from connectors.sources.source import Live, Position, Reader, Unit
 from core.errors import WorldError
 from core.records import Message
 from core.telemetry import log
@@ -86,7 +86,9 @@ class KafkaReader(Reader):
         if not messages:
             return None
         self._health.answered()
-        return Unit(messages, {"version": _VERSION, "offset": self._next})
+        kind, milliseconds = received[-1].timestamp()
+        live = Live("kafka", milliseconds / 1000) if kind and received[-1].error() is None else None
+        return Unit(messages, {"version": _VERSION, "offset": self._next}, live=live)
 
     @property
     def ended(self) -> bool:

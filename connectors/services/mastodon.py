@@ -21,7 +21,7 @@ from connectors.services.markup import read_html
 from connectors.services.poll_settings import PollSettings
 from connectors.sources.live_stream import LiveStream, seconds_to_reconnect
 from connectors.sources.removal_form import delete_of_post
-from connectors.sources.source import PlacedSource, Position, Unit
+from connectors.sources.source import Live, PlacedSource, Position, Unit
 from core import __version__
 from core.bounded import Bounded
 from core.errors import SettingsError, WorldError
@@ -184,7 +184,7 @@ class MastodonStream:
                 messages = self._messages(event, data)
                 event, data = "", ""
                 if messages:
-                    yield Unit(messages, self._position())
+                    yield Unit(messages, self._position(), live=Live(SERVICE, self._clock.now()))
 
     def _position(self) -> Position:
         names = tuple(self._names.items())

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final
 
+from connectors.sources.kept_share import KeptShare
 from connectors.sources.mapped_place import row_in
 from connectors.sources.removal_form import is_removal
 from connectors.sources.source import Position, Reader, ReaderAround, Source, Unit
@@ -19,9 +20,9 @@ _ALL: Final = 2**64
 class Sampled(Source):
     """A share of `inner`, whose messages hold one post each."""
 
-    def __init__(self, inner: Source, share: float) -> None:
+    def __init__(self, inner: Source, kept: KeptShare) -> None:
         self._inner = inner
-        self._share = share
+        self._kept = kept
 
     def parts(self) -> list[str]:
         """Those of the inner source."""
@@ -29,31 +30,44 @@ class Sampled(Source):
 
     def open(self, part: str, resume: Position | None) -> Reader:
         """Read `part` from its start, or from where `resume` says."""
-        return _SampledReader(self._inner.open(part, resume), self._share)
+        return _SampledReader(self._inner.open(part, resume), self._kept)
 
 
 class _SampledReader(ReaderAround):
-    def __init__(self, reader: Reader, share: float) -> None:
+    def __init__(self, reader: Reader, kept: KeptShare) -> None:
         super().__init__(reader)
-        self._share = share
+        self._kept = kept
 
     def read(self) -> Unit | None:
         unit = self._inner.read()
         if unit is None or not unit.messages:
             return unit
-        kept = [message for message in unit.messages if is_kept(message, self._share)]
-        SKIPPED.labels("sample", "left out by sample").inc(len(unit.messages) - len(kept))
-        return replace(unit, messages=kept)
+        live = unit.live
+        if live is not None and self._kept.is_too_old(live):
+            left = [it for it in unit.messages if place_of(it) is None]
+            SKIPPED.labels("sample", "too old").inc(len(unit.messages) - len(left))
+            return replace(unit, messages=left, live=live._replace(is_left_out=True))
+        most, share = self._kept.most, self._kept.share
+        placed = [(place_of(it), it) for it in unit.messages]
+        asked = [(place, it) for place, it in placed if place is None or place < most]
+        found = [it for place, it in asked if place is None or place < share]
+        SKIPPED.labels("sample", "left out by sample").inc(len(placed) - len(asked))
+        if share < most:
+            SKIPPED.labels("sample", "left out by overload").inc(len(asked) - len(found))
+        return replace(unit, messages=found)
 
 
-def is_kept(message: Message, share: float) -> bool:
-    """Whether the post in a message belongs to a share, by its picture's CID, or else its URL."""
+def place_of(message: Message) -> float | None:
+    """Where the post in a message lies between 0 and 1, by its picture's CID, or else its URL: a share is all below it.
+
+    None for what is always read: what is no post, and what takes posts back.
+    """
     body = row_in(message) or {}
     identity = _text(body.get("cid")) or _text(body.get("url"))
     if not identity or is_removal(body):
-        return True
+        return None
     digest = blake2b(identity.encode(errors="replace"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < share * _ALL
+    return int.from_bytes(digest, "big") / _ALL
 
 
 def _text(value: Any) -> str:

@@ -6,13 +6,24 @@ The set of parts must not change with the number of processes, or rescaling woul
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from core.errors import WorldError
 from core.records import Message
 
 Position = dict[str, Any]
 """Where to go on reading: plain values with a `version`, since it is pickled and outlives code."""
+
+
+class Live(NamedTuple):
+    """What is known of messages of a live stream."""
+
+    service: str
+    """As metrics name it."""
+    time: float
+    """When the newest came to be, in seconds since 1970."""
+    is_left_out: bool = False
+    """Whether the posts among them were too old to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,7 @@ class Unit:
     resume: Position
     turn: int | None = None
     """Place in the order of the whole source; None where parts have no order among them."""
+    live: Live | None = None
 
 
 class Reader(ABC):

@@ -144,7 +144,7 @@ class _Reader(ReaderAround):
             for message in large.unit.messages:  # after a crash, units may be cut otherwise: others stay
                 self._done.pop(message.origin, None)
             resume = _position(large.unit.resume, self._done) if self._done else large.unit.resume
-        return Unit([message for _, message in given], resume, large.unit.turn)
+        return Unit([message for _, message in given], resume, large.unit.turn, large.unit.live)
 
 
 def _position(before: Position | None, done: dict[str, int]) -> Position:

@@ -71,7 +71,7 @@ class Progress:
         letters, clusters = plural(counts.dead_letters, "dead letter"), plural(counts.clusters, "cluster")
         return (
             f"{plural(done, 'post')} · {self.rate(done, now)} a second · {letters} · {clusters} · "
-            f"{counts.lag:,} {self._unit} to go · {self.elapsed(now)} s"
+            f"{counts.lag:,} {self._unit} to go{_behind(counts)} · {self.elapsed(now)} s"
         )
 
     def rate(self, done: int, now: float) -> str:
@@ -82,3 +82,9 @@ class Progress:
     def elapsed(self, now: float) -> str:
         """Seconds since the start."""
         return f"{now - self._start:,.0f}"
+
+
+def _behind(counts: RunCounts) -> str:
+    """How old live posts are, and which share of them is read, where that is worth saying."""
+    told = f" · {counts.behind:,.0f} s behind" if counts.behind >= 1 else ""
+    return told + (f" · {counts.share_kept:.1%} of the posts read" if counts.share_kept < 1 else "")

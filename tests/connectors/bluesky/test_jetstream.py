@@ -15,7 +15,7 @@ from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.services.clock import StoppedError
 from connectors.sources.source import Position, Unit
 from core.errors import SettingsError, WorldError
-from core.telemetry import STREAM_BEHIND, STREAM_GAP_SECONDS, STREAM_GAPS
+from core.telemetry import STREAM_GAP_SECONDS, STREAM_GAPS
 from dataflows.all_settings import Settings
 from tests.jetstream import START, FakeJetstream, Json, commit, jetstream
 
@@ -98,13 +98,10 @@ def test_many_accounts_are_named_when_the_connection_is_there(server: FakeJetstr
     assert set(orjson.loads(server.told[0])["payload"]["wantedDids"]) == dids
 
 
-def test_how_far_behind_it_is_is_told(server: FakeJetstream, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_units_say_when_their_posts_were_posted(server: FakeJetstream, clock: Clock) -> None:
     server.frames = [commit(n) for n in range(5)]
-    units = Jetstream(stream(server), clock, started(0))
-    units._told_at -= 100
-    read(units, 5)
-    assert STREAM_BEHIND.labels("bluesky")._value.get() == pytest.approx(9996, abs=5)
-    assert capsys.readouterr().out.count("behind the stream") == 1
+    (unit,) = read(Jetstream(stream(server), clock, started(0)), 5)
+    assert unit.live == ("bluesky", START / 1e6 + 4, False)
 
 
 FAULTS: dict[str, Callable[[Sequence[Json]], Sequence[Json | str | bytes]]] = {

@@ -11,7 +11,7 @@ from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.fetching.prefetch import without_removed
 from connectors.sources.parse import parsed
 from connectors.sources.removal_form import tombstone
-from connectors.sources.sampled import is_kept
+from connectors.sources.sampled import place_of
 from core.records import DeadLetter, Message, Post, Removal
 from dataflows.all_settings import Settings
 from tests.making import message, post
@@ -39,7 +39,7 @@ THEN = datetime(2026, 7, 4, 14, 38, 9, tzinfo=UTC)
 def test_what_takes_back_is_read(body: dict[str, Any], named: dict[str, Any]) -> None:
     sent = message(body)
     assert parsed(sent) == Removal(sent, **named)
-    assert is_kept(sent, 1e-9)
+    assert place_of(sent) is None
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from connectors.sources.file_options import FileOptions
+from connectors.sources.kept_share import KeptShare
 from connectors.sources.post_files import PostFiles
-from connectors.sources.sampled import Sampled, is_kept
+from connectors.sources.sampled import Sampled, place_of
 from connectors.sources.unpack import Unpacked
 from core.records import Message
 from core.telemetry import SKIPPED
@@ -19,6 +20,11 @@ MESSAGES = [Message(orjson.dumps({"global_id": f"{n}", "url": f"https://a/{n}.pn
 def test_a_share_is_about_as_large_as_it_says(share: float) -> None:
     kept = sum(is_kept(message, share) for message in MESSAGES)
     assert kept / len(MESSAGES) == pytest.approx(share, abs=0.03)
+
+
+def is_kept(message: Message, share: float) -> bool:
+    place = place_of(message)
+    return place is None or place < share
 
 
 def test_a_lower_share_is_a_part_of_a_higher_one() -> None:
@@ -55,7 +61,7 @@ def test_what_is_left_out_is_counted_and_the_position_moves_on(tmp_path: Path) -
     inner = Unpacked(
         PostFiles(tmp_path / "posts.jsonl", FileOptions(follow=False, parts=1, block_bytes=4096, batch=8)), 8
     )
-    source = Sampled(inner, 0.3)
+    source = Sampled(inner, KeptShare(0.3))
     left_out = SKIPPED.labels("sample", "left out by sample")
     before = left_out._value.get()
     (part,) = source.parts()

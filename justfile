@@ -49,6 +49,14 @@ format: setup
 soak: setup
     {{ python }} -m pytest -m slow tests/flows
 
+# Fire each alert once, by a fault that is provoked: the long form of the tests of monitoring.
+alerts: setup
+    {{ python }} -m pytest -m slow tests/monitoring
+
+# Draw the panels of the dashboard over a run of some minutes that Prometheus watches.
+panels folder="docs/panels" seconds="240": setup
+    {{ python }} -m tests.monitoring.draw {{ folder }} {{ seconds }}
+
 # Every arrangement of OCR beside EasyOCR as it comes: `just ocr --data PATH --limit 40`.
 ocr *args: setup
     .venv/bin/memewax bench ocr --json {{ args }}

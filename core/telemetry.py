@@ -50,6 +50,9 @@ REASONS = Counter(
     registry=UNEXPOSED,
 )
 READY = Gauge("memewax_ready", "Processes whose models are loaded", multiprocess_mode="livesum")
+STARTED = Gauge(
+    "memewax_start_time_seconds", "When the process began, in seconds since 1970", multiprocess_mode="livemax"
+)
 BUILD_INFO = Gauge(
     "memewax_build_info",
     "1, with the version of memewax and of Python",
@@ -134,6 +137,12 @@ STORE_BYTES = Gauge(
 LAG = Gauge(
     "memewax_source_lag", "Messages behind the end of the topic, or bytes of the file", multiprocess_mode="livesum"
 )
+
+
+def begin_stream(service: str) -> None:
+    """Let the counters of a live stream be there at 0: one that appears at 1 never grew, as Prometheus sees it."""
+    for counter in (STREAM_GAPS, STREAM_GAP_SECONDS, STREAM_RECONNECTS):
+        counter.labels(service)
 
 
 def observe_all(histogram: Histogram, values: Iterable[float]) -> None:

@@ -63,6 +63,9 @@ def join(
     keyed = [map_batch("key_post", posts, _key_posts)]
     keyed += [map_batch(f"key_{stage}", stream, _key_sides) for stage, stream in sides.items()]
     expected = frozenset(sides)
+    _counter_of(
+        "partial", is_failed=True
+    )  # there at 0: Prometheus takes a counter that appears at 1 for one that never grew
     deadline, late = settings.join_deadline_seconds, settings.join_late_seconds
     joined: KeyedStream[Record] = stateful(
         "wait",
@@ -308,7 +311,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
     def _count(self) -> None:
         """Count what went out since the last time: each counter is a write into shared memory."""
         for (outcome, is_failed), records in self._outcomes.items():
-            _counter_of(outcome, is_failed).inc(records)
+            _counter_of(outcome, is_failed=is_failed).inc(records)
         self._outcomes.clear()
 
     def _set_alarm(self, key: _Key, entry: _Entry, time: float) -> None:
@@ -333,7 +336,7 @@ def _is_wanted(post: Arrival, known: _Known | None) -> bool:
 
 
 @cache
-def _counter_of(outcome: str, is_failed: bool) -> Counter:
+def _counter_of(outcome: str, *, is_failed: bool) -> Counter:
     """Look up the counter of an outcome once."""
     return RECORDS.labels(outcome, "yes" if is_failed else "no")
 

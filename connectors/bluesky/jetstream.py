@@ -23,7 +23,7 @@ from connectors.sources.source import Live, Position, Unit, check_version
 from core import __version__
 from core.errors import WorldError
 from core.records import Message
-from core.telemetry import SKIPPED, STREAM_GAP_SECONDS, STREAM_GAPS, STREAM_RECONNECTS, log
+from core.telemetry import SKIPPED, STREAM_GAP_SECONDS, STREAM_GAPS, STREAM_RECONNECTS, begin_stream, log
 from core.times import seconds_to_wait
 
 SERVICE: Final = "bluesky"
@@ -103,6 +103,7 @@ class Jetstream:
         """The time that was the newest when this connection was asked for, while its first frame has not come."""
         self._until = clock.now()
         self._failed = 0
+        begin_stream(SERVICE)
 
     def units(self) -> Iterator[Unit]:
         """Posts, as they come; raises `WorldError` where no server answers and nobody has time."""

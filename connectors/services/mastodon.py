@@ -26,7 +26,15 @@ from core import __version__
 from core.bounded import Bounded
 from core.errors import SettingsError, WorldError
 from core.records import Message
-from core.telemetry import SKIPPED, STREAM_GAP_SECONDS, STREAM_GAPS, STREAM_RECONNECTS, log, quieten_libraries
+from core.telemetry import (
+    SKIPPED,
+    STREAM_GAP_SECONDS,
+    STREAM_GAPS,
+    STREAM_RECONNECTS,
+    begin_stream,
+    log,
+    quieten_libraries,
+)
 from core.times import seconds_to_wait, time_or_none
 
 SERVICE: Final = "mastodon"
@@ -120,6 +128,7 @@ class MastodonStream:
 
     def __init__(self, stream: _Stream, clock: Clock, resume: Position | None = None) -> None:
         quieten_libraries()
+        begin_stream(SERVICE)
         self._stream = stream
         self._clock = clock
         self._last: float | None = resume["last"] if resume else None

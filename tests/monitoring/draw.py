@@ -1,0 +1,178 @@
+"""Draw the panels of the dashboard over a real run that Debian's Prometheus watched: `just panels`.
+
+The flow is the real one with models that look at pixels (`tests/flows/pixels_flow.py`), in two processes, over posts that
+come for some minutes: templates and pictures that are alone, garbage, and pictures that are not there.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+
+from memewax.commands.recovery import prepare_recovery
+from tests.flows.posts import picture_of
+from tests.folders import ROOT
+from tests.monitoring.named import Panel, panels
+from tests.monitoring.prometheus import Prometheus, free_ports, prometheus
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.dates import DateFormatter
+from matplotlib.ticker import FuncFormatter
+
+_STEP: Final = 2.0
+_WINDOW: Final = "15s"
+_COLUMNS: Final = 3
+_MOST_LINES: Final = 14
+
+
+def ready(query: str) -> str:
+    """A query of the dashboard with its variables filled in."""
+    return query.replace("$__rate_interval", _WINDOW).replace('job=~"$job"', 'job=~".*"')
+
+
+def series(seen: Prometheus, panel: Panel, start: float, end: float) -> list[tuple[str, list[datetime], list[float]]]:
+    """The lines of a panel: name, times and values."""
+    found = []
+    for query, legend in panel.targets:
+        for it in seen.over(ready(query), start, end, _STEP):
+            name = legend
+            for label, value in it["metric"].items():
+                name = name.replace(f"{{{{{label}}}}}", value)
+            times = [datetime.fromtimestamp(at, UTC) for at, _ in it["values"]]
+            values = [float(value) for _, value in it["values"]]
+            if np.isfinite(values).any():
+                found.append((name, times, values))
+    return found
+
+
+def draw(axes: Axes, panel: Panel, lines: Sequence[tuple[str, list[datetime], list[float]]]) -> None:
+    for name, times, values in lines[:_MOST_LINES]:
+        axes.plot(times, values, label=name, linewidth=1.1)  # type: ignore[arg-type]
+    axes.set_title(panel.title, fontsize=9, loc="left", fontweight="bold")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, panel.unit)))
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))
+    axes.tick_params(labelsize=6)
+    axes.grid(alpha=0.3)
+    if lines:
+        axes.legend(fontsize=5, loc="upper left", framealpha=0.6, ncols=2 if len(lines) > 6 else 1)
+    else:
+        axes.text(0.5, 0.5, "no data", ha="center", transform=axes.transAxes, color="grey")
+
+
+def shown(value: float, unit: str) -> str:
+    """A value in the unit of its panel."""
+    if unit == "percentunit":
+        return f"{100 * value:.3g} %"
+    if unit == "s":
+        return f"{value * 1000:.3g} ms" if value < 1 else f"{value:,.3g} s"
+    if unit in {"bytes", "Bps"}:
+        size = next((f"{value / 2**power:.3g} {name}" for power, name in ((30, "GiB"), (20, "MiB"), (10, "KiB")) if value >= 2**power), f"{value:.3g} B")  # fmt: skip
+        return size + ("/s" if unit == "Bps" else "")
+    return f"{value:,.4g}" + ("/s" if unit == "ops" else "")
+
+
+def write(path: Path, some: Sequence[Panel], seen: Prometheus, start: float, end: float) -> list[str]:
+    """A picture of some panels; gives the titles of those without data."""
+    rows = -(-len(some) // _COLUMNS)
+    figure, grid = plt.subplots(rows, _COLUMNS, figsize=(13, 2.5 * rows), squeeze=False)
+    empty = []
+    for axes, panel in zip(grid.flat, some, strict=False):
+        lines = series(seen, panel, start, end)
+        draw(axes, panel, lines)
+        if not lines:
+            empty.append(panel.title)
+    for axes in list(grid.flat)[len(some) :]:
+        axes.axis("off")
+    figure.tight_layout()
+    figure.savefig(path, dpi=80, pil_kwargs={"optimize": True})
+    plt.close(figure)
+    return empty
+
+
+def posts(folder: Path, number: int, random: np.random.Generator) -> bytes:
+    """A post, its picture written first; now and then what is none, or one whose picture is not there."""
+    if number % 23 == 11:
+        return b'{"global_id": '
+    name = f"{number}.png"
+    template = int(random.integers(12)) if random.random() < 0.5 else 1000 + number
+    if number % 17 != 5:
+        (folder / name).write_bytes(picture_of(template, random))
+    now = datetime.now(UTC).isoformat()
+    return json.dumps({"global_id": f"{number}-x", "url": name, "desc": "a caption", "ingestion_time": now}).encode()
+
+
+def run(folder: Path, ports: Sequence[int], seconds: float) -> None:
+    """The flow in two processes over posts that come, faster for a while in the middle."""
+    source, recovery = folder / "pictures" / "posts.jsonl", folder / "recovery"
+    source.parent.mkdir()
+    source.touch()
+    prepare_recovery(recovery)
+    peers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    settings: dict[str, Any] = {
+        "source": source,
+        "to": json.dumps([str(folder / "store"), str(folder / "records.jsonl")]),
+        "dead_letters": folder / "dead.jsonl",
+        "health_port": ports[0],
+        "follow": "true",
+        "read_batch": 8,
+        "retry_wait_seconds": 0,
+        "log_level": "error",
+    }
+    own = {f"MEMEWAX_{name.upper()}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-m", "memewax.commands.worker", "tests.flows.pixels_flow", str(recovery), "5"]
+    processes = [
+        subprocess.Popen(
+            [*command, str(n), *peers],
+            cwd=ROOT,
+            env={**os.environ, **own, "PIXELS_SECONDS": "0.01"},
+            stdin=subprocess.DEVNULL,
+        )
+        for n in range(2)
+    ]
+    random = np.random.default_rng(7)
+    start, number = time.monotonic(), 0
+    while (spent := time.monotonic() - start) < seconds:
+        busy = 0.4 < spent / seconds < 0.6
+        with source.open("ab") as file:
+            for _ in range(12 if busy else 3):
+                file.write(posts(source.parent, number, random) + b"\n")
+                number += 1
+        time.sleep(0.2)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait(60)
+
+
+def main(to: Path, seconds: float) -> None:
+    """Run, and draw all panels."""
+    to.mkdir(parents=True, exist_ok=True)
+    all_panels = panels()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        first = free_ports(1)[0]
+        ports = [first, first + 1]
+        with prometheus(folder / "prometheus", ports) as seen:
+            start = time.time()
+            run(folder, ports, seconds)
+            end = time.time()
+            for part, at in enumerate(range(0, len(all_panels), 9)):
+                empty = write(to / f"panels-{part + 1}.png", all_panels[at : at + 9], seen, start, end)
+                print(f"panels-{part + 1}.png; without data: {', '.join(empty) or 'none'}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]))

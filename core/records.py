@@ -63,6 +63,8 @@ class Post:
     """When it was edited last (UTC, aware); None where the message does not say."""
     post_id: str = ""
     """Of a post with several pictures, each of which is a `Post`: what it is called as a whole; empty: `global_id`."""
+    trace: str = ""
+    """The W3C context of its trace; empty where traces are off."""
 
     @property
     def whole_id(self) -> str:
@@ -178,6 +180,8 @@ class DeadLetter:
     reason: str
     """Shortened where it is long: it may quote what a stranger wrote."""
     global_id: str | None = None
+    trace: str = ""
+    """Of the post; empty where it is none, or traces are off."""
 
     def __post_init__(self) -> None:
         if len(self.reason) > LONGEST_REASON:
@@ -286,6 +290,8 @@ class Side(Generic[V]):
     """Of an embedding: when its post was written or edited last."""
     edited: datetime | None = None
     """Of an embedding: when its post was edited last, so that its picture may be another one."""
+    trace: str = ""
+    """Of the post; empty where traces are off."""
 
 
 @dataclass(frozen=True, slots=True)

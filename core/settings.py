@@ -43,6 +43,15 @@ class LogSettings(Group):
     )
 
 
+class TraceSettings(Group):
+    """Where traces go."""
+
+    traces: str = Field(
+        "",
+        description="OTLP collector that traces go to over HTTP, as http://localhost:4318; empty: nothing is traced. Needs memewax[traces].",
+    )
+
+
 class HealthSettings(Group):
     """Where each process of a flow says whether it is well."""
 

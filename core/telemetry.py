@@ -14,11 +14,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from types import TracebackType
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from core.log_lines import STEP, with_exception, with_place, without_strangers
+from core.traces import TRACES
 
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 _AGES = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 21_600, 86_400)
@@ -179,19 +181,30 @@ def _ages_of(sink: str) -> Histogram:
 class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch)):`
     """Measure one batch of `items` through the step `name`; a batch that raises is not measured."""
 
-    __slots__ = ("_items", "_name", "_outer", "_start")
+    __slots__ = ("_items", "_name", "_of", "_outer", "_span", "_start")
 
-    def __init__(self, name: str, items: int) -> None:
+    def __init__(self, name: str, items: int, of: Iterable[Any] = ()) -> None:
+        """Begin with the batch.
+
+        Args:
+            name: Of the step.
+            items: Of the batch.
+            of: What its span has links to, where traces are on.
+        """
         self._name = name
         self._items = items
+        self._of = of
 
     def __enter__(self) -> None:
         self._outer = STEP.set(self._name)
+        self._span = TRACES.batch(self._name, self._items, self._of) if TRACES.is_on else None
         self._start = time.perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._span is not None:
+            self._span.end(error)
         STEP.reset(self._outer)
         if kind is None:
             seconds, items = _of_step(self._name)

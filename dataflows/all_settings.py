@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from core.errors import SettingsError
-from core.settings import FILE, PREFIX, HealthSettings, LogSettings
+from core.settings import FILE, PREFIX, HealthSettings, LogSettings, TraceSettings
 from models.stages import StageSettings
 from operators.operator_settings import InputSettings, JoinSettings, QuerySettings, TapSettings
 from search.search_settings import EmbedderSettings
@@ -19,6 +19,7 @@ from search.search_settings import EmbedderSettings
 
 class Settings(
     LogSettings,
+    TraceSettings,
     HealthSettings,
     TapSettings,
     QuerySettings,

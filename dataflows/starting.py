@@ -22,6 +22,7 @@ from core.status import FOLDER
 from core.status_writer import FlowFacts, shown
 from core.stranger_text import one_line
 from core.telemetry import BUILD_INFO, MODEL_INFO, READY, STARTED, configure_logging, take_in_libraries
+from core.traces import TRACES
 from dataflows.all_settings import Settings, load_settings
 from dataflows.observing import Observers, names_of
 from dataflows.told_at_end import End, tell_at_end
@@ -103,6 +104,7 @@ def started_with(
         configure_logging(settings.log_level, launch.process)
         take_in_libraries()
         STARTED.set_to_current_time()
+        TRACES.begin(settings.traces, launch.process)
         drain.on_signals()
         folder = launch.recovery
         recovery = folder or settings.recovery

@@ -12,6 +12,7 @@ from core.counts import RunCounts, own_counts
 from core.endings import USELESS, Ending
 from core.errors import MemewaxError, WorldError
 from core.stranger_text import harmless
+from core.traces import TRACES
 from operators.steps import FAILURES
 
 End = Callable[[RunCounts, float, Path | None, bool, bool], Ending]
@@ -28,6 +29,7 @@ def tell_at_end(end: End, recovery: Path | None, *, is_first: bool) -> None:
 
 
 def _tell(end: End, seconds: float, recovery: Path | None, *, is_first: bool) -> None:
+    TRACES.end()
     if FAILURES.first is not None:  # it was told when it happened
         if isinstance(FAILURES.first, MemewaxError):
             _exit(FAILURES.first.exit_code)

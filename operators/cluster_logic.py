@@ -137,7 +137,15 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         start = perf_counter()
         value = self._cluster(embedding)
         seconds = perf_counter() - start
-        return Side(embedding.global_id, STAGE, value, seconds, self._clusterer.name, ticket=embedding.ticket)
+        return Side(
+            embedding.global_id,
+            STAGE,
+            value,
+            seconds,
+            self._clusterer.name,
+            ticket=embedding.ticket,
+            trace=embedding.trace,
+        )
 
     def _cluster(self, embedding: Side[Vector]) -> Cluster | Failed | None:
         global_id, vector = embedding.global_id, embedding.value

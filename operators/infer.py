@@ -8,7 +8,7 @@ at (`Deaths`).
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from time import perf_counter
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import numpy as np
 from bytewax.dataflow import Stream, operator
@@ -26,8 +26,16 @@ _SMALLEST: Final = 16
 
 _NO_CAPTIONS: Final = repeat("")
 
-Coming = tuple[str, int]
-"""A post's `global_id`, and the ticket of one of its arrivals."""
+
+class Coming(NamedTuple):
+    """One of the arrivals of a post."""
+
+    global_id: str
+    ticket: int
+    trace: str
+    """The context of its trace; empty where traces are off."""
+
+
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -106,7 +114,7 @@ def answers(
     """
     given: list[Given] = [it for it in subjects if it is not None and not isinstance(it, Failed)]
     start = perf_counter()
-    with step(model.stage, len(given)):
+    with step(model.stage, len(given), of):
         made = model(given) if given else []
     seconds = (perf_counter() - start) / max(1, len(given))
     failures = sum(isinstance(answer, Failed) for answer in made)
@@ -114,19 +122,22 @@ def answers(
         STEP_ERRORS.labels(model.stage).inc(failures)
     results = iter(made)
     return [
-        Side(global_id, model.stage, it, 0.0, model.name, caption=caption, ticket=ticket)
+        Side(global_id, model.stage, it, 0.0, model.name, caption=caption, ticket=ticket, trace=trace)
         if it is None or isinstance(it, Failed)
-        else Side(global_id, model.stage, next(results), seconds, model.name, caption=caption, ticket=ticket)
-        for (global_id, ticket), it, caption in zip(of, subjects, captions, strict=False)  # captions may have no end
+        else Side(
+            global_id, model.stage, next(results), seconds, model.name, caption=caption, ticket=ticket, trace=trace
+        )
+        # Captions may have no end.
+        for (global_id, ticket, trace), it, caption in zip(of, subjects, captions, strict=False)
     ]
 
 
 def _ids(batch: Sequence[Arrival]) -> list[Coming]:
-    return [(it.post.global_id, it.ticket) for it in batch]
+    return [Coming(it.post.global_id, it.ticket, it.post.trace) for it in batch]
 
 
 def _of(batch: Sequence[Side[Any]]) -> list[Coming]:
-    return [(it.global_id, it.ticket) for it in batch]
+    return [Coming(it.global_id, it.ticket, it.trace) for it in batch]
 
 
 def _pictures(batch: Sequence[Arrival]) -> list[Pixels | Failed | None]:
@@ -160,6 +171,7 @@ def _of_picture(side: Side[Features], it: Arrival) -> Side[Vector]:
         side.model,
         fingerprint(seen) if min(seen.shape[:2]) >= _SMALLEST else None,
         ticket=side.ticket,
+        trace=side.trace,
         patches=found.patches,
         author=it.post.account,
         post_id=it.post.whole_id,

@@ -27,6 +27,7 @@ from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
 from core.records import ClusterEvent, DeadLetter, Post, Record, Removal
 from core.removals import ids_of
 from core.telemetry import observe_ages, sink_name
+from core.traces import TRACES
 from operators import steps, told_letters
 from operators.operator_settings import OutputSettings
 from operators.recovered import full_id, sink_steps, states_of
@@ -169,7 +170,7 @@ def _write_messages(
         steps.write(name, messages, sink, marks)
 
     if sink.max_bytes is None:
-        write(steps.map_batch(f"messages_{number}", up, lambda batch: [_message(*it) for it in bodies(batch)]))
+        write(steps.map_batch(f"messages_{number}", up, lambda batch: [_message(*it, sink) for it in bodies(batch)]))
         return []
     either = steps.map_batch(f"messages_{number}", up, lambda batch: [_fitting(*it, sink) for it in bodies(batch)])
     fit = steps.split(f"fit_{number}", either, lambda it: not isinstance(it, DeadLetter))
@@ -191,16 +192,17 @@ def _with_orders(
     return op.merge(f"items_{number}", rows, steps.map_batch(f"orders_{number}", requests, orders))
 
 
-def _message(post: Post, value: bytes) -> tuple[str, OutMessage]:
-    return post.global_id, OutMessage(post.global_id.encode(), value)
+def _message(post: Post, value: bytes, sink: MessageSink) -> tuple[str, OutMessage]:
+    headers = TRACES.sent("record", post.global_id, post.trace) if sink.has_headers else ()
+    return post.global_id, OutMessage(post.global_id.encode(), value, headers)
 
 
 def _fitting(post: Post, value: bytes, sink: MessageSink) -> tuple[str, OutMessage] | DeadLetter:
-    keyed = _message(post, value)
+    keyed = _message(post, value, sink)
     if sink.fits(keyed[1]):
         return keyed
     reason = f"the record has {len(value)} bytes, too many for the topic"
-    return DeadLetter(post.message, STAGE, "TooLarge", reason, post.global_id)
+    return DeadLetter(post.message, STAGE, "TooLarge", reason, post.global_id, post.trace)
 
 
 def _no_letters(_: list[Post]) -> list[DeadLetter]:

@@ -16,6 +16,7 @@ from connectors.sources.several import Several
 from connectors.sources.source import PlacedSource
 from core.records import Failed, Message
 from core.telemetry import ANSWERS, QUERIES, log
+from core.traces import TRACES
 from operators import steps
 from operators.message_source import MessageSource
 from operators.operator_settings import QuerySettings
@@ -66,9 +67,13 @@ def read_queries(step_id: str, messages: Stream[Message], settings: QuerySetting
 
     def _read(message: Message) -> Query | Answer:
         try:
-            return parse(message, settings.corpus)
+            query = parse(message, settings.corpus)
         except BadQueryError as error:
-            return Answer(error.id, error=Failed.of(PARSE, error))
+            trace = TRACES.received("query", error.id, message.headers)
+            return Answer(error.id, error=Failed.of(PARSE, error), trace=trace)
+        if not TRACES.is_on:
+            return query
+        return replace(query, trace=TRACES.received("query", query.id, message.headers))
 
     either = steps.split("valid", steps.map_batch("parse", messages, read), lambda item: isinstance(item, Query))
     return ReadQueries(cast("Stream[Query]", either.trues), cast("Stream[Answer]", either.falses))
@@ -142,12 +147,13 @@ def write_answers(step_id: str, settings: QuerySettings, *answered: Stream[Answe
 
 def _messages(step_id: str, answers: Stream[Answer], sink: MessageSink) -> KeyedStream[OutMessage]:
     def message(answer: Answer) -> tuple[str, OutMessage]:
-        made = OutMessage(answer.id.encode(), json_of_answer(answer))
+        headers = TRACES.sent("answer", answer.id, answer.trace) if sink.has_headers else ()
+        made = OutMessage(answer.id.encode(), json_of_answer(answer), headers)
         if sink.fits(made):
             return answer.id, made
         reason = f"the answer has {made.size} bytes, too many for the topic: ask for fewer than {answer.k} hits"
         short = Answer(answer.id, "", answer.corpus, answer.k, answer.model, error=Failed(STAGE, "TooLarge", reason))
-        return answer.id, OutMessage(made.key, json_of_answer(short))
+        return answer.id, made._replace(value=json_of_answer(short))
 
     return steps.map_each(step_id, answers, message)
 

@@ -80,7 +80,7 @@ def map_batch(
     name = measured
 
     def measuring(batch: list[X]) -> list[Y]:
-        with step(name, len(batch)):
+        with step(name, len(batch), batch):
             return list(mapper(batch))
 
     return op.flat_map_batch(step_id, up, reported(measuring))
@@ -140,7 +140,7 @@ class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
     def on_batch(self, values: list[X]) -> tuple[Iterable[Y], bool]:
         if self._measured is None:
             return self._logic.on_batch(values)
-        with step(self._measured, len(values)):
+        with step(self._measured, len(values), values):
             return self._logic.on_batch(values)
 
     @reported

@@ -8,6 +8,7 @@ from core.endings import Kinds
 from core.log_lines import Ration
 from core.records import DeadLetter
 from core.telemetry import BAD_RECORD, DEAD_LETTERS, REASONS, log
+from core.traces import trace_id
 
 LINES_A_MINUTE: Final = 60
 _KINDS: Final = Kinds()
@@ -25,5 +26,6 @@ def tell(letters: Iterable[DeadLetter], ration: Ration = _RATION) -> None:
 
 
 def _fields(letter: DeadLetter) -> dict[str, str]:
-    known = {"global_id": letter.global_id} if letter.global_id is not None else {}
-    return {**known, "step": letter.stage, "origin": letter.message.origin, "reason": letter.reason}
+    known = {"global_id": letter.global_id, "trace": trace_id(letter.trace)}
+    where = {"step": letter.stage, "origin": letter.message.origin, "reason": letter.reason}
+    return {name: value for name, value in {**known, **where}.items() if value}

@@ -70,6 +70,8 @@ class Answer:
     error: Failed | None = None
     timing: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage; those of the batch that the query was in."""
+    trace: str = ""
+    """Of the query."""
 
 
 def json_of_answer(answer: Answer) -> bytes:

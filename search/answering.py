@@ -77,7 +77,7 @@ def load_embedders(settings: EmbedderSettings, *, images: bool) -> Embedders:
 def embed(queries: Sequence[Query], models: Embedders) -> list[EmbeddedQuery]:
     """The vector of each query, in order; texts and pictures go through their models together."""
     start = perf_counter()
-    with step(EMBED, len(queries)):
+    with step(EMBED, len(queries), queries):
         texts = iter(_infer(models.text, [it.subject for it in queries if isinstance(it.subject, str)]))
         pictures = [_decoded(it.subject, models) for it in queries if isinstance(it.subject, bytes)]
         images = iter(_infer_those(models.image, pictures))
@@ -102,7 +102,7 @@ def search(embedded: Sequence[EmbeddedQuery], corpora: OpenCorpora) -> list[Answ
             answers[place] = _failed(it, it.vector)
         else:
             groups[it.query.corpus, it.query.by].append(place)
-    with step(SEARCH, len(embedded)):
+    with step(SEARCH, len(embedded), embedded):
         for (name, by), places in groups.items():
             group = [embedded[place] for place in places]
             answers.update(zip(places, _search_one(group, name, by, corpora), strict=True))
@@ -134,7 +134,16 @@ def _name(model: Embedder[Subject] | Failed) -> str:
 
 def _failed(it: EmbeddedQuery, failure: Failed) -> Answer:
     query = it.query
-    return Answer(query.id, query.text, query.corpus, query.k, it.model, error=failure, timing={EMBED: it.seconds})
+    return Answer(
+        query.id,
+        query.text,
+        query.corpus,
+        query.k,
+        it.model,
+        error=failure,
+        timing={EMBED: it.seconds},
+        trace=query.trace,
+    )
 
 
 def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorpora) -> list[Answer]:
@@ -155,7 +164,16 @@ def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorp
             continue
         query, timing = it.query, {EMBED: it.seconds, SEARCH: seconds}
         answers.append(
-            Answer(query.id, query.text, corpus.name, query.k, it.model, tuple(hits[: query.k]), timing=timing)
+            Answer(
+                query.id,
+                query.text,
+                corpus.name,
+                query.k,
+                it.model,
+                tuple(hits[: query.k]),
+                timing=timing,
+                trace=query.trace,
+            )
         )
     return answers
 

@@ -49,6 +49,8 @@ class Query:
     k: int = 1
     by: By = "text"
     filter: Filter | None = None
+    trace: str = ""
+    """The W3C context of its trace; empty where traces are off."""
 
     @property
     def text(self) -> str:

@@ -27,6 +27,7 @@ CARD: Final = {
 TOOLS: Final = {"mypy", "py-spy", "pytest-timeout", "ruff", "setuptools", "types-pyyaml"}
 """Run, or found by what runs; never imported."""
 MAY_USE: Final = {
+    "core": {"traces"},
     "search": {"corpus"},
     "memewax/bench": {"bench", "commands"},
     "memewax/commands": {"bench", "commands"},
@@ -35,7 +36,7 @@ MAY_USE: Final = {
     "memewax/pages": {"demo", "eval"},
 }
 """Extras that modules of a folder may import from; all others need nothing but hard dependencies."""
-ONLY_LATE: Final = {"search"}
+ONLY_LATE: Final = {"core", "search"}
 """Folders that import from extras only inside functions: whoever has not installed them can import all modules."""
 
 

@@ -76,8 +76,9 @@ def dead_letters_of(record: Record) -> list[DeadLetter]:
     if record.late:
         told = failures_of(replace(record, sides={it: record.sides[it] for it in record.sides.keys() - record.late}))
         failures = [failure for failure in failures if failure not in told]
+    post = record.post
     return [
-        DeadLetter(record.post.message, failure.stage, failure.exception, failure.reason, record.post.global_id)
+        DeadLetter(post.message, failure.stage, failure.exception, failure.reason, post.global_id, post.trace)
         for failure in failures
     ]
 

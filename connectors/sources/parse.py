@@ -7,6 +7,7 @@ strings into numbers, and it writes times in half a dozen forms.
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from core.amounts import count_of
 from core.errors import BadRecordError
 from core.records import DeadLetter, Message, Post, Removal
 from core.times import parse_time
+from core.traces import TRACES
 
 STAGE: Final = "parse"
 """As dead letters name it."""
@@ -72,9 +74,15 @@ def parsed(message: Message) -> Post | Removal | DeadLetter:
     """The post in `message`, what it takes back, or the message as a dead letter that says what is wrong with it."""
     try:
         body = json_object(message.value, "message")
-        return removal_of(body, message) if is_removal(body) else _post_of(body, message)
+        return removal_of(body, message) if is_removal(body) else _traced(_post_of(body, message))
     except BadRecordError as error:
         return DeadLetter(message, STAGE, type(error).__name__, str(error))
+
+
+def _traced(post: Post) -> Post:
+    if not TRACES.is_on:
+        return post
+    return replace(post, trace=TRACES.received("post", post.global_id, post.message.headers))
 
 
 def json_object(value: bytes, what: str) -> dict[str, Any]:

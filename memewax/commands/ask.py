@@ -17,6 +17,7 @@ from core.extras import needs_extra
 from core.records import Message, Pixels
 from core.stranger_text import harmless, safe_json
 from core.telemetry import configure_logging
+from core.traces import TRACES
 from dataflows.all_settings import Settings, load_settings
 from memewax.commands.corpus_shown import below
 from memewax.commands.hits import print_answer
@@ -56,6 +57,7 @@ def ask(
     settings = load_settings(**overrides)
     settings = settings.model_copy(update={"store": below(settings.store)})
     configure_logging("error")  # who asks gets an answer or one line
+    TRACES.begin(settings.traces if brokers else "")
     filters = {"source": source, "after": after, "before": before, "language": language}
     common: QueryBody = {"k": count, "filters": {name: value for name, value in filters.items() if value is not None}}
     if corpus is not None:

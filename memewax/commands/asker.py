@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from connectors.kafka.kafka_client import TRANSIENT, Health, bad_config, base_config, world_error
 from connectors.kafka.kafka_client import ask as ask_broker
 from core.errors import WorldError
+from core.traces import TRACES
 
 _POLL_SECONDS: Final = 0.1
 _AT_ONCE: Final = 256
@@ -57,7 +58,9 @@ class Asker:
 
     def send(self, body: Mapping[str, Any]) -> None:
         """Send a query, which has an `id`."""
-        self._producer.produce(self._queries, orjson.dumps(body), str(body["id"]).encode())
+        id_ = str(body["id"])
+        headers = TRACES.sent("query", id_, "")
+        self._producer.produce(self._queries, orjson.dumps(body), id_.encode(), headers=list(headers))
         self._producer.poll(0)
 
     def arrived(self, seconds: float) -> Iterator[dict[str, Any]]:

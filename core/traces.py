@@ -1,0 +1,159 @@
+"""Traces by OpenTelemetry: a span for each batch in a step, with links to the posts in it, and W3C contexts of posts.
+
+They are off unless a collector is named, and then need the extra `traces`. While they are off nothing of OpenTelemetry
+is imported, and a step asks one attribute.
+
+A post has a context from its message (`traceparent` in the headers), or a new one where the message brings none. What
+is sent of it, a record or an answer, carries a context of the same trace.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextvars import Token
+from typing import Any, Final
+
+from core import __version__
+from core.extras import needs_extra
+from core.log_lines import TRACE
+
+HEADER: Final = "traceparent"
+_MOST_LINKS: Final = 128
+"""Posts of a batch that its span names; an attribute says how many there were."""
+_PATH: Final = "/v1/traces"
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+class BatchSpan:
+    """The span of one batch, from when it is made until `end`; lines of the log have its trace meanwhile."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Any) -> None:
+        self._span = span
+        self._token: Token[str] = TRACE.set(f"{span.get_span_context().trace_id:032x}")
+
+    def end(self, error: BaseException | None) -> None:
+        """End it; `error` is what the batch raised."""
+        TRACE.reset(self._token)
+        if error is not None:
+            self._span.record_exception(error)
+            self._span.set_attribute("error", value=True)
+        self._span.end()
+
+
+class Traces:
+    """What is traced in this process; off until `begin`."""
+
+    def __init__(self) -> None:
+        self._tracer: Any = None
+        self._provider: Any = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is traced."""
+        return self._tracer is not None
+
+    def begin(self, address: str, worker: int = 0) -> None:
+        """Send spans to an OTLP collector over HTTP; does nothing where no address is given.
+
+        Args:
+            address: `http://HOST:PORT`, or the whole address; empty: none.
+            worker: Number of this process among those of a flow.
+
+        Raises:
+            WorldError: where the extra `traces` is not installed.
+        """
+        if not address or self.is_on:
+            return
+        with needs_extra("traces", "MEMEWAX_TRACES"):
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        own = {"service.name": "memewax", "service.version": __version__, "service.instance.id": str(worker)}
+        limits = SpanLimits(max_links=_MOST_LINKS, max_attribute_length=200)
+        self._provider = TracerProvider(resource=Resource.create(own), span_limits=limits)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(_whole(address))))
+        self._tracer = self._provider.get_tracer("memewax", __version__)
+
+    def end(self) -> None:
+        """Send what is left, and trace no more."""
+        provider, self._provider, self._tracer = self._provider, None, None
+        if provider is not None:
+            provider.shutdown()
+
+    def batch(self, step: str, items: int, of: Iterable[Any]) -> BatchSpan:
+        """Begin the span of a batch in a step, with links to the posts that `of` has."""
+        from opentelemetry.trace import Link, get_current_span
+
+        contexts = (_context(it) for it in list(dict.fromkeys(filter(None, map(trace_of, of))))[:_MOST_LINKS])
+        links = [Link(get_current_span(it).get_span_context()) for it in contexts]
+        return BatchSpan(self._tracer.start_span(step, links=links, attributes={"memewax.items": items}))
+
+    def received(self, what: str, id_: str, headers: Headers) -> str:
+        """The context of what was read, such as a post: of the trace that its headers name, or of a new one.
+
+        Empty where traces are off.
+        """
+        return self._moment(f"receive {what}", id_, _parent(headers), is_sent=False)
+
+    def sent(self, what: str, id_: str, trace: str) -> Headers:
+        """The header of what is sent and belongs to a trace, by its context; none where traces are off."""
+        told = self._moment(f"send {what}", id_, trace, is_sent=True)
+        return ((HEADER, told.encode()),) if told else ()
+
+    def _moment(self, name: str, id_: str, parent: str, *, is_sent: bool) -> str:
+        if self._tracer is None:
+            return ""
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        kind = SpanKind.PRODUCER if is_sent else SpanKind.CONSUMER
+        context = _context(parent) if parent else None
+        span = self._tracer.start_span(name, context, kind=kind, attributes={"memewax.id": id_})
+        span.end()
+        return _told(set_span_in_context(span))
+
+
+TRACES: Final = Traces()
+
+
+def trace_of(item: Any) -> str:
+    """The context of whatever belongs to a post or a query, keyed or not; empty where it has none."""
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+        item = item[1]
+    for inner in (item, getattr(item, "post", None), getattr(item, "query", None)):
+        found = getattr(inner, "trace", None)
+        if isinstance(found, str):
+            return found
+    return ""
+
+
+def trace_id(trace: str) -> str:
+    """The id of a trace in one of its contexts, as logs tell it; empty where there is none."""
+    parts = trace.split("-")
+    return parts[1] if len(parts) == 4 else ""
+
+
+def _parent(headers: Sequence[tuple[str, bytes | None]]) -> str:
+    """The context that headers bring, whoever wrote it; what is none is refused where it is read."""
+    found = next((value for name, value in headers if name == HEADER and value), b"")
+    return found.decode("ascii", "replace") if len(found) <= 64 else ""
+
+
+def _context(trace: str) -> Any:
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    return TraceContextTextMapPropagator().extract({HEADER: trace})
+
+
+def _told(context: Any) -> str:
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier, context)
+    return carrier.get(HEADER, "")
+
+
+def _whole(address: str) -> str:
+    scheme, _, rest = address.partition("://")
+    return address if "/" in rest.rstrip("/") else f"{scheme}://{rest.rstrip('/')}{_PATH}"

@@ -24,6 +24,8 @@ from core.errors import SettingsError, WorldError, first_line
 from core.merges import Merges
 from core.times import time_or_none
 from search.cluster_summaries import check_store, summaries
+from search.corpus_layout import vectors_of
+from search.vector_index import FloatMatrix
 
 ExportForm = Literal["csv", "jsonl", "parquet"]
 FORMS: Final[Mapping[str, ExportForm]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -44,7 +46,10 @@ def form_of_export(path: Path, form: str | None) -> ExportForm:
     """The form that is said, or that of the ending; raises `SettingsError` where neither tells."""
     found = FORMS.get(f".{form}") if form else FORMS.get(path.suffix.lower())
     if found is None:
-        raise SettingsError(f"{path} is written as csv, jsonl or parquet: say which with --form, or by its ending")
+        raise SettingsError(
+            f"{path} is written as csv, jsonl or parquet, posts as atlas and clusters as gexf too: "
+            "say which with --form, or by its ending"
+        )
     return found
 
 
@@ -80,6 +85,12 @@ class Posts:
     def times(self) -> Iterator[ExportRow]:
         """When each post was, and in which cluster it is."""
         return self._rows(_COUNTED)
+
+    def embeddings(self) -> Iterator[tuple[list[str], FloatMatrix]]:
+        """Ids of posts whose picture has an embedding, and these, of length 1: some at a time."""
+        for batch in self._batches(("global_id", "embeddings")):
+            vectors, there = vectors_of(batch.column("embeddings"))
+            yield batch.column("global_id").filter(pa.array(there)).to_pylist(), vectors[there]
 
     def schema(self) -> pa.Schema:
         """Of a Parquet file of the rows."""

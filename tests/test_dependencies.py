@@ -28,7 +28,7 @@ TOOLS: Final = {"mypy", "py-spy", "pytest-timeout", "ruff", "setuptools", "types
 """Run, or found by what runs; never imported."""
 MAY_USE: Final = {
     "core": {"traces"},
-    "search": {"corpus"},
+    "search": {"corpus", "maps"},
     "memewax/bench": {"bench", "commands"},
     "memewax/commands": {"bench", "commands"},
     "memewax/demo": {"commands", "demo"},

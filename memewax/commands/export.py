@@ -3,20 +3,25 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from core.errors import SettingsError
+from core.errors import SettingsError, WorldError
 from core.extras import needs_extra
 from memewax.commands.corpus_shown import AsJson, store_of, write_json
+
+if TYPE_CHECKING:
+    from search.shared_templates import Party
 
 What = Literal["posts", "clusters", "counts"]
 _PLOTTED: Final = 10
 """Clusters in a plot."""
 _STORE: Final = typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
-_FORM: Final = "csv, jsonl or parquet; by default what the name ends in."
+_FORM: Final = "csv, jsonl or parquet; of posts atlas too, of clusters gexf; by default what the name ends in."
+_BY: Final = "Of a network: who posts, the community, author or source."
 
 
 def export(
@@ -28,11 +33,29 @@ def export(
     plot: Annotated[Path | None, typer.Option(help="Draw the largest clusters over time, .png or .svg.")] = None,
     vectors: Annotated[bool, typer.Option("--vectors", help="Embeddings too.")] = False,
     hours: Annotated[float, typer.Option(min=0.01, max=876_000, help="What counts as recent, of clusters.")] = 24.0,
+    by: Annotated[Literal["community", "author", "source"], typer.Option(help=_BY)] = "community",
+    at_least: Annotated[int, typer.Option(min=1, help="Of a network: posts of a cluster, at least.")] = 2,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Of a network: join who posts the same, and leave clusters out.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Write over a file that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write posts, clusters or counts per day of a store, with clusters as of now. No model runs."""
     from search.exporting import COUNTS_SCHEMA, Posts, clusters_of, counts_of, form_of_export, write_export
+
+    is_gexf = form == "gexf" or (form is None and to is not None and to.suffix.lower() == ".gexf")
+    if to is not None and (form == "atlas" or is_gexf):
+        _check_special(what, to, "gexf" if is_gexf else "atlas", replace=replace, others=bool(partition or plot))
+        folder = store_of(store)
+        counted = _network(folder, to, by, at_least, shared=shared) if is_gexf else _atlas(folder, to, vectors=vectors)
+        if as_json:
+            write_json({"what": what, "to": str(to), **counted})
+        else:
+            print(
+                f"memewax: {to}: {', '.join(f'{count:,} {name}' for name, count in counted.items())}", file=sys.stderr
+            )
+        return
 
     if to is None and plot is None:
         raise SettingsError("nothing to write: say where with --to FILE, or --plot FILE")
@@ -54,6 +77,37 @@ def export(
         return
     told = ([f"{written:,} rows in {to}"] if to else []) + ([f"a plot in {plot}"] if plot else [])
     print(f"memewax: {', '.join(told)}", file=sys.stderr)
+
+
+def _check_special(what: What, to: Path, form: str, *, replace: bool, others: bool) -> None:
+    """Raise what is wrong with asking for a map or a network."""
+    of = "clusters" if form == "gexf" else "posts"
+    if what != of:
+        raise SettingsError(f"{form} is a form of {of}: memewax export {of} --form {form}")
+    if others:
+        raise SettingsError(f"{form} is one file: leave out --partition and --plot")
+    if to.exists() and not replace:
+        raise WorldError(f"{to} is there already: name another file, or say --replace")
+
+
+def _atlas(folder: Path, to: Path, *, vectors: bool) -> dict[str, int]:
+    from search.atlas import write_atlas
+    from search.cluster_summaries import summaries
+    from search.exporting import Posts
+
+    done = write_atlas(Posts(folder, vectors=vectors), summaries(folder, timedelta(days=1)), to)
+    return {"posts": done.posts, "left out": done.left_out}
+
+
+def _network(folder: Path, to: Path, by: "Party", at_least: int, *, shared: bool) -> dict[str, int]:
+    from search.cluster_summaries import summaries
+    from search.exporting import Posts
+    from search.shared_templates import network_of, write_gexf
+
+    found = summaries(folder, timedelta(days=1))
+    graph = network_of(Posts(folder), found, by, at_least=at_least, shared=shared)
+    write_gexf(graph, to)
+    return {"nodes": graph.number_of_nodes(), "lines": graph.number_of_edges()}
 
 
 @needs_extra("bench", "memewax export --plot")

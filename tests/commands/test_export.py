@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import orjson
 import pyarrow.parquet as pq
 import pytest
@@ -129,3 +130,37 @@ def test_what_cannot_be_is_told(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=told):
         exported(*words)
+
+
+def test_a_map_and_a_network_are_forms_of_posts_and_of_clusters(own: Path, tmp_path: Path) -> None:
+    atlas, network = tmp_path / "map.parquet", tmp_path / "net.gexf"
+    done = exported("posts", "--store", str(own), "--to", str(atlas), "--form", "atlas", "--json")
+    assert orjson.loads(done.stdout)["posts"] == pq.read_table(atlas).num_rows > 0
+    shared = [row(300 + n, 77, n, "own") | {"source": f"source {n % 2}"} for n in range(4)]
+    PostStore(own, 8, 8).upsert(shared)
+    done = exported("clusters", "--store", str(own), "--to", str(network), "--by", "source", "--json")
+    assert orjson.loads(done.stdout) | {"to": ""} == {
+        "what": "clusters", "to": "", "nodes": 3, "lines": 2,
+    }  # fmt: skip
+    assert nx.read_gexf(network).number_of_nodes() == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("clusters", "--form", "atlas"), "atlas is a form of posts"),
+        (("posts", "--form", "gexf"), "gexf is a form of clusters"),
+        (("posts", "--form", "atlas", "--partition", "day"), "leave out --partition"),
+    ],
+)
+def test_a_form_of_something_else_is_refused(store: Path, tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        exported(*words, "--store", str(store), "--to", str(tmp_path / "out"))
+
+
+def test_a_map_is_not_written_over(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.gexf"
+    path.write_text("mine")
+    with pytest.raises(WorldError, match="is there already"):
+        exported("clusters", "--store", str(store), "--to", str(path))
+    assert path.read_text() == "mine"

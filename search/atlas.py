@@ -1,0 +1,195 @@
+"""Posts as a map: a Parquet file with a place for each picture, as viewers of embeddings (embedding-atlas) read it.
+
+A map of some thousand pictures is made by t-SNE, which keeps together what looks alike. All others are placed among the
+pictures of that map that look the most like them. So the time for it does not grow with the square of the posts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import faiss
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.errors import WorldError
+from core.extras import needs_extra
+from core.telemetry import log
+from core.whole_file import written_whole
+from search.cluster_summaries import ClusterSummary
+from search.exporting import ExportRow, Posts
+from search.vector_index import FloatMatrix, RowNumbers, unit
+
+_MAPPED: Final = 5_000
+"""Pictures that t-SNE places: some 20 seconds on two cores."""
+_DIMENSIONS: Final = 50
+"""Principal components that pictures are compared by; t-SNE's authors advise so many."""
+_PERPLEXITY: Final = 30.0
+_AMONG: Final = 5
+"""Pictures of the map among which another one is placed."""
+_NEIGHBOURS: Final = 15
+_MOST_NEIGHBOURED: Final = 50_000
+"""Posts up to which each is told which ones look the most like it."""
+_FEW: Final = 4
+"""So many are no map."""
+_BATCH: Final = 2048
+_WORDS: Final = 4
+_SEED: Final = 1
+
+_MADE: Final = (
+    pa.field("words", pa.string()),
+    pa.field("cluster_label", pa.string()),
+    pa.field("projection_x", pa.float32()),
+    pa.field("projection_y", pa.float32()),
+)
+_NEIGHBOURS_FIELD: Final = pa.field(
+    "neighbors", pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))])
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenAtlas:
+    """What a map holds."""
+
+    posts: int
+    left_out: int
+    """Posts whose picture has no embedding, or a row that came while the map was made."""
+
+
+def write_atlas(posts: Posts, clusters: list[ClusterSummary], path: Path) -> WrittenAtlas:
+    """Write the map of the posts of a store; the file is there when all of it is.
+
+    Columns are those of an export, and `projection_x`, `projection_y`, `words` (what the post and its picture say),
+    `cluster_label` (the cluster with its words, or `alone`) and, of up to 50,000 posts, `neighbors`.
+
+    Raises:
+        WorldError: where no picture has an embedding, or the file cannot be written.
+    """
+    ids, points = _reduced(posts)
+    if not len(ids):
+        raise WorldError("no post of this store has an embedding of its picture: there is nothing to map")
+    places = _placed(points)
+    near = _neighbours(points) if len(ids) <= _MOST_NEIGHBOURED else None
+    labels = {it.cluster: ", ".join((str(it.cluster), *it.words[:_WORDS])) for it in clusters if it.size > 1}
+    row_of = {it: number for number, it in enumerate(ids)}
+    schema = pa.schema([*posts.schema(), *_MADE, *([_NEIGHBOURS_FIELD] if near else [])])
+    written = left_out = 0
+    order: list[int] = []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as out, pq.ParquetWriter(out, schema) as writer:
+            for batch in _in_order(posts, row_of):
+                left_out += sum(number is None for number, _ in batch)
+                made = [(number, row) for number, row in batch if number is not None]
+                order += [number for number, _ in made]
+                rows = [_row(row, places[number], labels) | _near(near, number) for number, row in made]
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+                written += len(rows)
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror or error}") from None
+    if order != list(range(len(ids))):
+        log.warning("the store was written meanwhile: neighbors may name other rows", file=str(path))
+    return WrittenAtlas(written, left_out)
+
+
+def _in_order(posts: Posts, row_of: dict[str, int]) -> Iterator[list[tuple[int | None, ExportRow]]]:
+    batch: list[tuple[int | None, ExportRow]] = []
+    for row in posts:
+        batch.append((row_of.get(row["global_id"]), row))
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _row(row: ExportRow, place: FloatMatrix, labels: dict[int, str]) -> ExportRow:
+    said = dict.fromkeys(filter(None, (row.get("description"), row.get("text_as_read"))))
+    return {
+        **row,
+        "extra": orjson.dumps(row["extra"]).decode(),
+        "words": "\n".join(said),
+        "cluster_label": labels.get(row["current_cluster"], "alone"),
+        "projection_x": float(place[0]),
+        "projection_y": float(place[1]),
+    }
+
+
+def _near(near: tuple[RowNumbers, FloatMatrix] | None, number: int) -> dict[str, Any]:
+    if near is None:
+        return {}
+    rows, distances = near[0][number], near[1][number]
+    there = rows >= 0
+    return {"neighbors": {"ids": rows[there].tolist(), "distances": distances[there].tolist()}}
+
+
+def _reduced(posts: Posts) -> tuple[list[str], FloatMatrix]:
+    """Ids of posts whose picture has an embedding, and its principal components, as unit vectors."""
+    sample = _sample(posts)
+    if not len(sample):
+        return [], np.zeros((0, 0), np.float32)
+    centre = sample.mean(axis=0)
+    axes = np.linalg.svd(sample - centre, full_matrices=False)[2][:_DIMENSIONS].T.astype(np.float32)
+    ids: list[str] = []
+    found = [np.zeros((0, axes.shape[1]), np.float32)]
+    for names, vectors in posts.embeddings():
+        ids += names
+        found.append(unit((vectors - centre) @ axes))
+    return ids, np.concatenate(found)
+
+
+def _sample(posts: Posts) -> FloatMatrix:
+    """Some embeddings, evenly from all of them."""
+    random = np.random.default_rng(_SEED)
+    kept: list[FloatMatrix] = []
+    seen = 0
+    for _, vectors in posts.embeddings():
+        for vector in vectors:  # reservoir sampling: each has the same chance
+            seen += 1
+            if len(kept) < _MAPPED:
+                kept.append(vector)
+            elif (place := int(random.integers(seen))) < _MAPPED:
+                kept[place] = vector
+    return np.array(kept, np.float32)
+
+
+def _placed(points: FloatMatrix) -> FloatMatrix:
+    """Places on the map: shape (n, 2)."""
+    some = np.sort(np.random.default_rng(_SEED).permutation(len(points))[:_MAPPED])
+    places = np.zeros((len(points), 2), np.float32)
+    places[some] = _by_tsne(points[some])
+    others = np.setdiff1d(np.arange(len(points)), some)
+    if len(others):
+        index = faiss.IndexFlatIP(points.shape[1])
+        index.add(points[some])
+        cosines, near = index.search(points[others], _AMONG)
+        weights = np.maximum(cosines - cosines.min(axis=1, keepdims=True), 0) + 1e-3
+        weights /= weights.sum(axis=1, keepdims=True)
+        places[others] = (places[some][near] * weights[..., None]).sum(axis=1)
+    return places
+
+
+@needs_extra("maps", "memewax export --form atlas")
+def _by_tsne(points: FloatMatrix) -> FloatMatrix:
+    from sklearn.manifold import TSNE
+
+    if len(points) <= _FEW:
+        return np.pad(points, ((0, 0), (0, 2)))[:, :2]
+    perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
+    start = "pca" if min(points.shape) >= 2 else "random"
+    made: FloatMatrix = TSNE(perplexity=perplexity, init=start, random_state=_SEED).fit_transform(points)
+    return made.astype(np.float32)
+
+
+def _neighbours(points: FloatMatrix) -> tuple[RowNumbers, FloatMatrix]:
+    """The nearest others of each, and their cosine distances; -1 where there are no more."""
+    index = faiss.IndexFlatIP(points.shape[1])
+    index.add(points)
+    cosines, rows = index.search(points, _NEIGHBOURS + 1)
+    own = rows == np.arange(len(points))[:, None]
+    own[~own.any(axis=1), -1] = True  # among copies it may not have found itself
+    kept = ~own
+    shape = (len(points), _NEIGHBOURS)
+    return rows[kept].reshape(shape), (1 - cosines[kept]).clip(0, 2).reshape(shape)

@@ -1,0 +1,129 @@
+"""Who posts which templates, as a network: clusters on one side, communities, authors or sources on the other.
+
+A graph of both kinds of nodes loses nothing. A graph of one kind, where the weight of a line is the number of clusters
+that two have in common, is what community detection works on.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from core.errors import SettingsError, WorldError
+from core.extras import needs_extra
+from core.records import account_of
+from core.stranger_text import one_line, shortened
+from core.whole_file import written_whole
+from search.cluster_summaries import ClusterSummary
+from search.exporting import ExportRow, day_of
+
+Party = Literal["community", "author", "source"]
+"""Who posts: the community that a post is in, its author, or where it was posted."""
+TemplateNetwork = Any
+"""A graph of networkx."""
+_MOST_LINES: Final = 2_000_000
+_LONGEST: Final = 200
+_WORDS: Final = 4
+
+
+def _community(row: ExportRow) -> str:
+    channel = row.get("channel") or row["extra"].get("channel")
+    return f"{channel}@{row['source']}" if channel else row["source"]
+
+
+PARTIES: Final[dict[Party, Callable[[ExportRow], str]]] = {
+    "community": _community,
+    "author": lambda row: account_of(row["author"], row["source"]),
+    "source": lambda row: str(row["source"]),
+}
+
+
+@needs_extra("maps", "memewax export --form gexf")
+def network_of(
+    posts: Iterable[ExportRow], clusters: list[ClusterSummary], by: Party, *, at_least: int, shared: bool
+) -> TemplateNetwork:
+    """The network of clusters of at least so many posts and of who posted them.
+
+    Args:
+        posts: Of a store.
+        clusters: What is known of them.
+        by: Who posts.
+        at_least: Posts of a cluster; those of fewer are left out.
+        shared: Leave the clusters out: two parties are joined by how many they have in common.
+
+    Raises:
+        SettingsError: where it would have too many lines to be looked at.
+    """
+    import networkx as nx
+
+    known = {it.cluster: it for it in clusters if it.size >= at_least}
+    counts: Counter[tuple[int, str]] = Counter()
+    sizes: Counter[str] = Counter()
+    days: dict[tuple[int, str], tuple[str, str]] = {}
+    for row in posts:
+        party = _label(PARTIES[by](row))
+        cluster = row["current_cluster"]
+        if not party:
+            continue
+        sizes[party] += 1
+        if cluster not in known:
+            continue
+        pair, day = (cluster, party), day_of(row)
+        counts[pair] += 1
+        first, last = days.get(pair, (day, day))
+        days[pair] = min(first, day), max(last, day)
+    graph = nx.Graph()
+    for party in sorted({party for _, party in counts}):
+        graph.add_node(f"{by}: {party}", label=party, kind=by, posts=sizes[party])
+    if shared:
+        _join_parties(graph, by, counts)
+        return graph
+    for cluster in sorted({cluster for cluster, _ in counts}):
+        told = known[cluster]
+        graph.add_node(
+            f"cluster: {cluster}",
+            label=_label(", ".join((str(cluster), *told.words[:_WORDS]))),
+            kind="cluster",
+            posts=told.size,
+            first_seen=told.first_seen.isoformat(),
+            last_seen=told.last_seen.isoformat(),
+        )
+    for (cluster, party), count in sorted(counts.items()):
+        first, last = days[cluster, party]
+        graph.add_edge(f"cluster: {cluster}", f"{by}: {party}", weight=count, first_day=first, last_day=last)
+    return graph
+
+
+def _join_parties(graph: TemplateNetwork, by: Party, counts: Counter[tuple[int, str]]) -> None:
+    """Add a line between two that have clusters in common, as heavy as these are many."""
+    parties: dict[int, list[str]] = defaultdict(list)
+    for cluster, party in counts:
+        parties[cluster].append(party)
+    lines = sum(len(those) * (len(those) - 1) // 2 for those in parties.values())
+    if lines > _MOST_LINES:
+        raise SettingsError(
+            f"{lines:,} pairs have a cluster in common: leave out --shared, or ask for larger clusters by --at-least"
+        )
+    shared: Counter[tuple[str, str]] = Counter()
+    for those in parties.values():
+        shared.update(combinations(sorted(those), 2))
+    for (one, other), count in sorted(shared.items()):
+        graph.add_edge(f"{by}: {one}", f"{by}: {other}", weight=count)
+
+
+def write_gexf(graph: TemplateNetwork, path: Path) -> None:
+    """Write a network as Gephi reads it; the file is there when all of it is. Raises `WorldError`."""
+    import networkx as nx
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as out:
+            nx.write_gexf(graph, out)
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror or error}") from None
+
+
+def _label(text: str) -> str:
+    """What a stranger wrote, as XML can hold it."""
+    return shortened(one_line(text).replace("\ufffe", "").replace("\uffff", ""), _LONGEST).strip()

@@ -9,8 +9,10 @@ from connectors.services import reddit
 from connectors.services.listing import PostBody, posts_of, why_strange
 from connectors.sources.chat_exports import discord_posts, telegram_posts
 from connectors.sources.column_mapping import ChosenColumn, ColumnMapping, InputRow
+from connectors.sources.zeeschuimer import PLATFORMS, collected_posts, is_collected
 
-_STRANGE: Final = (ValueError, TypeError, OverflowError, OSError)
+_STRANGE: Final = (ValueError, TypeError, OverflowError, OSError, AttributeError)
+_PLACE: Final = "data of this item"
 
 
 class RowShape(ABC):
@@ -105,6 +107,23 @@ class ChatExport(RowShape):
         return discord_posts(row) if "attachments" in row else telegram_posts(row)
 
 
+class Collected(RowShape):
+    """Items that Zeeschuimer collected, in the platforms' own forms."""
+
+    name = f"items of Zeeschuimer, from {', '.join(PLATFORMS)}"
+
+    def posts(self, row: InputRow) -> Sequence[PostBody] | str:
+        """One for each picture; what is none says so."""
+        if not is_collected(row):
+            return "other"
+        try:
+            return collected_posts(row)
+        except LookupError as error:
+            return [{"item": dict(row), "wrong": f"{_PLACE} has no {error}, which it had when its form was last known"}]
+        except _STRANGE as error:
+            return [{"item": dict(row), "wrong": f"{_PLACE}: {why_strange(error)}"}]
+
+
 _REDDIT: Final = frozenset({"subreddit", "permalink", "created_utc", "id"})
 
 
@@ -120,6 +139,8 @@ def shape_of(rows: Sequence[InputRow], columns: Sequence[ChosenColumn], *, is_ta
         return RedditDump()
     if not columns and rows and all(isinstance(row.get("chat"), dict) for row in rows):
         return ChatExport()
+    if not columns and any(is_collected(row) for row in rows):
+        return Collected()
     mapping = ColumnMapping(rows, columns, is_table=is_table)
     if columns or is_table:
         return Mapped(mapping)

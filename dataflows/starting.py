@@ -117,7 +117,7 @@ def started_with(
             check_recovery(folder, whole=launch.hosts == 1)
             check_room(folder)
             migrate(folder)
-        gc.disable()  # importing and loading leave nothing behind that it could find
+        gc.disable()  # importing and loading leave nothing behind that it could find, in half a second
         loaded = load(settings)
         _spare_the_collector()
         READY.set(1)
@@ -140,6 +140,5 @@ def started_with(
 
 def _spare_the_collector() -> None:
     """Look for garbage cycles less often: what flows makes none, and what models hold stays for good."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)

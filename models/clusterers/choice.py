@@ -24,7 +24,7 @@ def make_clusterer(settings: ClusterSettings) -> Clusterer:
     """
     if settings.models == "stand-in":
         return StandInClusterer()
-    # Late, since river takes a while to import.
+    # Late, since what they are made with takes a while to import.
     from models.clusterers.dbstream import DbstreamClusterer
     from models.clusterers.relevant import RelevantClusterer
     from models.clusterers.river_clusterer import KINDS, RiverClusterer

@@ -6,7 +6,6 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
-from river import cluster
 
 from core.errors import BadRecordError, SettingsError
 from core.records import Cluster, Vector
@@ -23,6 +22,8 @@ class RiverClusterer(Clusterer):
     """
 
     def __init__(self, kind: str, **parameters: Any) -> None:
+        from river import cluster  # late: it takes a while, and each flow that starts names this class
+
         self.name = f"river-{kind.lower()}"
         try:
             self._river: Any = getattr(cluster, kind)(**parameters)

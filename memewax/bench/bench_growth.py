@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from core.extras import needs_extra
 from core.telemetry import configure_logging
 from models.standin import StandInImage
 
-_DIMENSION: Final = 384
+DIMENSION: Final = 384
 _TEMPLATES: Final = 40
 _BATCH: Final = 512
 _POOL: Final = 2048
@@ -68,19 +68,31 @@ def growth(
     posts: Annotated[int, typer.Option("--posts", "-n", min=100, help="Posts that come.")] = 100_000,
     steps: Annotated[int, typer.Option(min=2, help="So often it is looked at.")] = 20,
     batch: Annotated[int, typer.Option(min=1, help="Posts that are written together.")] = _BATCH,
+    flow: Annotated[
+        bool, typer.Option("--flow", help="Let the whole flow write it, killed half-way, instead of the table alone.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write posts with mixed vectors of 384 numbers and made-up captions into a store, and weigh it as it grows."""
     configure_logging("error")
+    of_flow: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="memewax-growth-") as name:
-        found = list(weighed(Path(name), posts, steps, batch))
+        if flow:
+            from memewax.bench.growth_of_flow import grown
+
+            made = grown(Path(name), posts, steps)
+            found = list(made.steps)
+            of_flow = {key: value for key, value in asdict(made).items() if key != "steps"}
+        else:
+            found = list(weighed(Path(name), posts, steps, batch))
     tenth = found[max(0, len(found) // 10 - 1)]
     report = {
         "posts": posts,
+        **of_flow,
         "most_mb_to_data": round(max(it.mb / it.data_mb for it in found), 3),
         "most_files": max(it.files for it in found),
         "rss_to_first_tenth": round(max(it.rss_mb for it in found) / tenth.rss_mb, 3),
-        "most_rss_mb": round(getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
+        "most_rss_mb": round(getrusage(RUSAGE_CHILDREN if flow else RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
         "steps": [asdict(it) for it in found],
     }
     sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")
@@ -93,7 +105,7 @@ def weighed(folder: Path, posts: int, steps: int, batch: int) -> Iterator[Weight
     from connectors.store.stored_table import StoredTable
 
     process = psutil.Process(os.getpid())
-    table = StoredTable(folder, posts_table(_DIMENSION, _DIMENSION))
+    table = StoredTable(folder, posts_table(DIMENSION, DIMENSION))
     pool = made_rows(_POOL)
     start, looks = time.monotonic(), 1
     measured: list[tuple[float, int, int, float, float]] = []
@@ -102,10 +114,10 @@ def weighed(folder: Path, posts: int, steps: int, batch: int) -> Iterator[Weight
         table.upsert([{**pool[it % _POOL], "global_id": f"{it:08d}-reddit"} for it in range(at, until)])
         if until >= posts * looks / steps:
             looks += 1
-            files, size = _size(folder)
+            files, size = size_of(folder)
             measured.append((time.monotonic() - start, until, files, size / 1e6, process.memory_info().rss / 1e6))
     table.compact()
-    data = _size(folder)[1] / 1e6 / posts
+    data = size_of(folder)[1] / 1e6 / posts
     for seconds, until, files, mb, rss in measured:
         yield Weight(until, round(seconds, 1), files, round(mb, 1), round(data * until, 1), round(rss, 1))
 
@@ -113,8 +125,8 @@ def weighed(folder: Path, posts: int, steps: int, batch: int) -> Iterator[Weight
 def made_rows(count: int) -> list[Row]:
     """Rows as real models make them: vectors mixed of three of forty, captions of common words."""
     random = np.random.default_rng(7)
-    templates = random.normal(size=(_TEMPLATES, _DIMENSION)).astype(np.float32)
-    names = [column.name for column in posts_table(_DIMENSION, _DIMENSION).columns]
+    templates = random.normal(size=(_TEMPLATES, DIMENSION)).astype(np.float32)
+    names = [column.name for column in posts_table(DIMENSION, DIMENSION).columns]
     return [_row(names, templates, random, number) for number in range(count)]
 
 
@@ -149,7 +161,7 @@ def _mixed(templates: np.ndarray[Any, Any], random: np.random.Generator) -> np.n
     return unit
 
 
-def _size(folder: Path) -> tuple[int, int]:
+def size_of(folder: Path) -> tuple[int, int]:
     """Files and bytes."""
     sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
     return len(sizes), sum(sizes)

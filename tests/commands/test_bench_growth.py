@@ -25,3 +25,12 @@ def test_the_command_reports(memewax: Memewax) -> None:
     assert (report["posts"], len(report["steps"])) == (600, 3)
     assert report["most_mb_to_data"] > 0
     assert report["most_rss_mb"] >= max(it["rss_mb"] for it in report["steps"])
+
+
+def test_the_flow_that_is_killed_half_way_writes_each_post_once(memewax: Memewax) -> None:
+    words = ("bench", "growth", "--flow", "--posts", "30000", "--steps", "4", "--json")
+    report = memewax(*words).summary()
+    assert report["rows"] == 30_000
+    assert 0 < report["read_again"] <= 30_000
+    assert report["resume_seconds"] > 0
+    assert report["steps"]

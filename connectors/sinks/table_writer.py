@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from connectors.sinks.sink import Mark, Order, Row, TableItem, Writer
 from core.records import ClusterEvent, Removal
@@ -18,6 +18,25 @@ _MOST_ROWS: Final = 4 * _GATHER_ROWS
 """So many wait for the disk at most; who brings more waits too, so that memory stays bounded."""
 
 
+class WrittenTable(Protocol):
+    """A table; whatever is done twice to it is as if it were done once. Each method raises `WorldError`."""
+
+    def upsert(self, rows: list[Row]) -> None:
+        """Write rows."""
+
+    def obey(self, order: Order) -> None:
+        """Do what an order says."""
+
+    def rename(self, events: list[ClusterEvent]) -> None:
+        """Take in what became of clusters."""
+
+    def remove(self, removals: list[Removal]) -> None:
+        """Take out what was taken back."""
+
+    def mark(self) -> Mark:
+        """What a snapshot keeps, once all is written."""
+
+
 class TableWriter(Writer[TableItem]):
     """Gathers rows for a second and writes them together; a lone row is written at once.
 
@@ -25,32 +44,20 @@ class TableWriter(Writer[TableItem]):
     within a second. What fails there is raised with the next call, and a snapshot waits until all is written.
 
     Args:
-        upsert: Writes rows, more than once with the same result; raises `WorldError`.
+        table: Written on that thread.
         measured: Name of the step in the metrics.
         gather_seconds: Between two writes.
-        obey: Does what an order says; raises `WorldError`.
-        remove: Takes out what was taken back, more than once with the same result; raises `WorldError`.
-        rename: Takes in what became of clusters, more than once with the same result; raises `WorldError`.
-        mark: What a snapshot keeps, once all is written.
         written: Told of rows that are written.
     """
 
     def __init__(
         self,
-        upsert: Callable[[list[Row]], None],
+        table: WrittenTable,
         measured: str,
         gather_seconds: float = _GATHER_SECONDS,
-        obey: Callable[[Order], None] = lambda _: None,
-        rename: Callable[[list[ClusterEvent]], None] = lambda _: None,
-        remove: Callable[[list[Removal]], None] = lambda _: None,
-        mark: Callable[[], Mark] = lambda: {"version": 1},
         written: Callable[[list[Row]], None] = lambda _: None,
     ) -> None:
-        self._upsert = upsert
-        self._obey = obey
-        self._rename = rename
-        self._remove = remove
-        self._mark = mark
+        self._table = table
         self._written = written
         self._measured = measured
         self._gather_seconds = gather_seconds
@@ -81,7 +88,7 @@ class TableWriter(Writer[TableItem]):
             self._changed.wait_for(lambda: not self._is_writing)
             self._is_hurried = False
             self._raise_failure()
-            return self._mark()
+            return self._table.mark()
 
     def close(self) -> None:
         """End the thread; after the last snapshot nothing is left to write."""
@@ -108,14 +115,14 @@ class TableWriter(Writer[TableItem]):
         for kind, group in groupby(items, type):
             if kind is Order:
                 for order in group:
-                    self._obey(cast("Order", order))
+                    self._table.obey(cast("Order", order))
             elif kind is ClusterEvent:
-                self._rename(cast("list[ClusterEvent]", list(group)))
+                self._table.rename(cast("list[ClusterEvent]", list(group)))
             elif kind is Removal:
-                self._remove(cast("list[Removal]", list(group)))
+                self._table.remove(cast("list[Removal]", list(group)))
             else:
                 rows = cast("list[Row]", list(group))
-                self._upsert(rows)
+                self._table.upsert(rows)
                 self._written(rows)
 
     def _take(self) -> list[TableItem]:

@@ -89,16 +89,7 @@ class StoreSink(Sink[TableItem]):
 
     def open(self, part: str, mark: Mark) -> Writer[TableItem]:  # noqa: ARG002 - there is one part
         """Open the table; what was written after the snapshot is simply written again."""
-        table = self._opened(mark)
-        return TableWriter(
-            table.upsert,
-            self._measured,
-            obey=table.obey,
-            rename=table.rename,
-            remove=table.remove,
-            mark=table.mark,
-            written=self._note_written,
-        )
+        return TableWriter(self._opened(mark), self._measured, written=self._note_written)
 
     def _note_written(self, rows: list[Row]) -> None:
         """Tell the metrics of rows that are there now."""

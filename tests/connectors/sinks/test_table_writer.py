@@ -6,14 +6,34 @@ from contextlib import ExitStack
 
 import pytest
 
-from connectors.sinks.sink import Row
+from connectors.sinks.sink import Mark, Order, Row
 from connectors.sinks.table_writer import TableWriter
 from core.errors import WorldError
+from core.records import ClusterEvent, Removal
 
 HOUR = 3600.0
 
 
-class Disk:
+class Plain:
+    """A table of which nothing but rows is asked."""
+
+    def upsert(self, rows: list[Row]) -> None:
+        raise WorldError("no room")
+
+    def obey(self, order: Order) -> None:
+        raise AssertionError(order)
+
+    def rename(self, events: list[ClusterEvent]) -> None:
+        raise AssertionError(events)
+
+    def remove(self, removals: list[Removal]) -> None:
+        raise AssertionError(removals)
+
+    def mark(self) -> Mark:
+        return {"version": 1}
+
+
+class Disk(Plain):
     """Takes rows when it is let to."""
 
     def __init__(self, *, free: bool = True) -> None:
@@ -38,7 +58,7 @@ def closing() -> Iterator[ExitStack]:
 
 
 def writer(disk: Disk, closing: ExitStack, gather_seconds: float = HOUR) -> TableWriter:
-    made = TableWriter(disk.upsert, "test", gather_seconds)
+    made = TableWriter(disk, "test", gather_seconds)
     closing.callback(made.close)
     closing.callback(disk.free.set)
     return made
@@ -115,10 +135,7 @@ def test_a_snapshot_without_rows_does_not_wait(closing: ExitStack) -> None:
 
 
 def test_what_cannot_be_written_ends_the_flow(closing: ExitStack) -> None:
-    def fail(_: list[Row]) -> None:
-        raise WorldError("no room")
-
-    table = TableWriter(fail, "test")
+    table = TableWriter(Plain(), "test")
     closing.callback(table.close)
     table.write(rows("a"))
     with pytest.raises(WorldError, match="no room"):

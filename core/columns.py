@@ -28,6 +28,11 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
+class Binary:
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class VectorOf:
     """A float32 vector of a fixed length."""
 
@@ -53,7 +58,7 @@ class AnyJson:
     """Any JSON value; a store without such a type keeps it as text."""
 
 
-Type = Text | Integer | Number | Flag | VectorOf | ListOf | Struct | AnyJson
+Type = Text | Integer | Number | Flag | Binary | VectorOf | ListOf | Struct | AnyJson
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class Post:
     """Of a post with several pictures, each of which is a `Post`: what it is called as a whole; empty: `global_id`."""
     trace: str = ""
     """The W3C context of its trace; empty where traces are off."""
+    picture_sha256: str = ""
+    """Of the file that its picture was fetched as, in hexadecimal; empty before that, and where there is none."""
 
     @property
     def whole_id(self) -> str:
@@ -168,6 +170,16 @@ class Arrival:
     """Tells one coming of a post from its others: its sides have the same."""
     tries: int = 0
     """How often it came before in this reading of its message: 0 unless its picture was fetched again."""
+    thumbnail: bytes | None = None
+    """The picture made small, as WebP; None where none was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """The picture of a post, made small."""
+
+    post: Post
+    webp: bytes
 
 
 @dataclass(frozen=True, slots=True)

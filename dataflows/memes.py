@@ -7,7 +7,7 @@
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
                     └─ text_embedding ────┘
-    posts ─ cluster, write (deletes, and accounts that hide their posts)
+    posts ─ cluster, write (deletes, and accounts that hide their posts); write (thumbnails)
     control ─ replayed (requests of the commands ─ write, clusters; dead letters once more ─ posts)
     failures ─ dead_letters; where they are asked for, all streams ─ taps
 
@@ -44,7 +44,7 @@ def memes(
     """Build the flow, from the source of the settings to their sinks; no number that `first` has is given again."""
     flow = Dataflow("memes")
     deaths = deaths_of(settings)
-    fetched = fetching(settings, deaths)
+    fetched = fetching(settings, deaths, settings.wanted_thumbnails())
     read_in = posts_in("posts", flow, settings, fetched)
     requests = control_in("control", flow, settings, read_in.parts)
     posts = replayed("replayed", read_in.oks, read_in.errs, read_in.removals, requests, fetched)
@@ -70,7 +70,9 @@ def memes(
     assert tuple(sides) == stage_names(), "each stage of the table has its step here"
     records = join("join", posts.oks, settings, first.revision_of, **sides)
 
-    failed = write_records("write", records, settings, models.dimensions, posts.removals, requests, clustered.events)
+    failed = write_records(
+        "write", records, settings, models.dimensions, posts.removals, requests, clustered.events, posts.oks
+    )
     write_cluster_events("clusters", clustered.events, settings, requests)
     write_dead_letters("dead_letters", settings, posts.errs, failed)
     if settings.taps:

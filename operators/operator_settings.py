@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from connectors.chosen_endpoints import ReadSettings, WriteSettings, refuse_loop
+from connectors.chosen_endpoints import Destinations, ReadSettings, WriteSettings, refuse_loop
 from connectors.connector_settings import FetchSettings
 from connectors.endpoint import Endpoint
 from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
@@ -21,6 +21,17 @@ class InputSettings(RuntimeSettings, FetchSettings, ReadSettings):
 
 class OutputSettings(WriteSettings):
     """What the outputs of a flow are made of."""
+
+    thumbnail_side: int = Field(
+        320,
+        ge=0,
+        le=1024,
+        description="Pixels of the longer side of the small pictures that a store keeps, as WebP; 0: none.",
+    )
+
+    def wanted_thumbnails(self) -> int:
+        """Pixels of the longer side of thumbnails; 0 where no sink keeps any."""
+        return self.thumbnail_side if any(it.takes_rows for it in Destinations.of(self).sinks) else 0
 
 
 class JoinSettings(Group):

@@ -24,7 +24,7 @@ from connectors.sinks.rows import (
     row_of,
 )
 from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
-from core.records import ClusterEvent, DeadLetter, Post, Record, Removal
+from core.records import Arrival, ClusterEvent, DeadLetter, Post, Record, Removal, Thumbnail
 from core.removals import ids_of
 from core.telemetry import observe_ages, sink_name
 from core.traces import TRACES
@@ -60,12 +60,14 @@ def write_records(
     removals: Stream[Removal] | None = None,
     requests: Stream[Request] | None = None,
     events: Stream[ClusterEvent] | None = None,
+    posts: Stream[Arrival] | None = None,
 ) -> Stream[DeadLetter]:
     """Write records to every sink of the settings, each as a row; `dimensions` are of vectors, by stage.
 
     What failed in the records is a dead letter, and so is a record that is too large for a topic. A store does what
     is requested of its tables, and keeps its rows right about clusters that are merged and split. What is taken back
-    goes from a store, and is a tombstone in a topic; a line of a file stays.
+    goes from a store, and is a tombstone in a topic; a line of a file stays. A store keeps the thumbnails that `posts`
+    came with: they go beside the join, whose state would weigh ten times as much with them.
     """
     sinks = Destinations.of(settings).sinks
     with_json = not all(it.takes_rows for it in sinks)
@@ -83,6 +85,9 @@ def write_records(
             if removals is not None:
                 gone = steps.map_batch(f"removals_{number}", removals, _keyed_removals)
                 keyed = op.merge(f"removed_{number}", keyed, gone)
+            if posts is not None:
+                small = steps.map_batch(f"thumbnails_{number}", posts, _keyed_thumbnails)
+                keyed = op.merge(f"shown_{number}", keyed, small)
             marks = states_of(settings.recovery, f"{outer}.{name}")
             steps.write(name, _with_orders(number, keyed, requests, it), sink, marks)
         else:
@@ -237,6 +242,10 @@ def _keyed_renamings(events: list[ClusterEvent]) -> list[tuple[str, TableItem]]:
 
 def _keyed_removals(batch: list[Removal]) -> list[tuple[str, TableItem]]:
     return [("", it) for it in batch]
+
+
+def _keyed_thumbnails(batch: list[Arrival]) -> list[tuple[str, TableItem]]:
+    return [("", Thumbnail(it.post, it.thumbnail)) for it in batch if it.thumbnail is not None]
 
 
 def _tombstones(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, OutMessage]]:

@@ -99,12 +99,12 @@ def deaths_of(settings: InputSettings) -> Deaths | None:
     return Deaths(settings.recovery / _DEATHS) if is_kept and settings.recovery else None
 
 
-def fetching(settings: InputSettings, deaths: Deaths | None = None) -> Fetching:
+def fetching(settings: InputSettings, deaths: Deaths | None = None, thumbnail_side: int = 0) -> Fetching:
     """How pictures are fetched; raises `SettingsError` where that is not as it must be."""
-    return StandInFetcher() if settings.models == "stand-in" else fetcher(settings, deaths)
+    return StandInFetcher() if settings.models == "stand-in" else fetcher(settings, deaths, thumbnail_side)
 
 
-def fetcher(settings: InputSettings, deaths: Deaths | None = None) -> Fetcher:
+def fetcher(settings: InputSettings, deaths: Deaths | None = None, thumbnail_side: int = 0) -> Fetcher:
     """A fetcher with the limits of the settings, for paths below the folder of each source; raises `SettingsError`."""
     web = WebLimits(
         concurrency=settings.fetch_concurrency,
@@ -119,6 +119,7 @@ def fetcher(settings: InputSettings, deaths: Deaths | None = None) -> Fetcher:
         per_host=settings.fetch_per_host,
         pixels=settings.fetch_max_pixels,
         side=settings.fetch_max_side,
+        thumbnail_side=thumbnail_side,
     )
     sources = sources_of(settings) if settings.source else ()
     named = [host for it in sources for host in it.picture_hosts]

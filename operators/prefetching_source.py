@@ -5,7 +5,7 @@ that did, and the posts whose picture is to be fetched again. These come a secon
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zlib import crc32
@@ -239,4 +239,4 @@ def numbered(item: ParsedItem, tries: int = 0, *, salt: int = 0) -> ParsedItem:
         return item
     message = item.post.message
     ticket = (crc32(message.value, crc32(message.origin.encode())) + tries + (salt << 8)) & 0xFFFFFFFF
-    return Arrival(item.post, item.picture, item.seconds, ticket, tries)
+    return replace(item, ticket=ticket, tries=tries)

@@ -89,6 +89,18 @@ def decode(data: bytes, *, max_pixels: int, max_side: int, room: TakeRoom = null
                 raise FetchError(Outcome.BROKEN_IMAGE, reason) from error
 
 
+def most_side(width: int, height: int, max_side: int) -> int:
+    """Longest side that is kept: that of a picture that is long, a chat's or a comic's, may be longer.
+
+    Its letters have the size of its shorter side. It takes no more pixels than a square of `max_side`.
+    """
+    long, short = max(width, height), min(width, height)
+    if short < _LEAST_SHORT or long < _LONG * short:
+        return max_side
+    ratio = long / short
+    return round(min(ratio * max_side / _LONG, max_side * math.sqrt(ratio)))
+
+
 def _is_decoded_slowly(data: bytes) -> bool:
     """Whether a PPM or BMP is of a kind that Pillow decodes in Python."""
     return not data.startswith(b"BM") or data[30:34] != bytes(4)
@@ -116,21 +128,9 @@ def _pixels(image: ImageFile.ImageFile, alone: Bare, max_side: int) -> Pixels:
     # An AVIF is turned by Pillow's own reading of it, a TIFF by Pillow as it is loaded.
     up = orientation_of(image.info.get("exif", b"")) if image.format == "AVIF" else alone.orientation
     upright = loaded.transpose(_TURNS[up]) if up in _TURNS else loaded
-    most = _most_side(*upright.size, max_side)
+    most = most_side(*upright.size, max_side)
     upright.thumbnail((most, most), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return np.asarray(over_ground(upright))
-
-
-def _most_side(width: int, height: int, max_side: int) -> int:
-    """Longest side that is kept: that of a picture that is long, a chat's or a comic's, may be longer.
-
-    Its letters have the size of its shorter side. It takes no more pixels than a square of `max_side`.
-    """
-    long, short = max(width, height), min(width, height)
-    if short < _LEAST_SHORT or long < _LONG * short:
-        return max_side
-    ratio = long / short
-    return round(min(ratio * max_side / _LONG, max_side * math.sqrt(ratio)))
 
 
 def _loaded(image: ImageFile.ImageFile, data: bytes, max_side: int) -> Image.Image:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -19,6 +20,7 @@ from connectors.fetching.deaths import Deaths, key_of
 from connectors.fetching.decode import decode
 from connectors.fetching.outcomes import FetchError, Outcome, outcome_of
 from connectors.fetching.room import Room
+from connectors.fetching.thumbnail import thumbnail
 from connectors.fetching.turns import Turns
 from connectors.fetching.web import WebFetcher, WebLimits
 from core.records import Arrival, Failed, Pixels, Post
@@ -46,6 +48,8 @@ class Limits:
     """Most pixels a file may claim to hold, and most that are decoded at the same time."""
     side: int
     """Larger pictures are scaled down to this many pixels a side."""
+    thumbnail_side: int = 0
+    """Of the small picture that comes with it, in pixels; 0: none does."""
 
 
 class Fetching(Protocol):
@@ -91,6 +95,7 @@ class Fetcher:
         """The post with its picture, or with the reason why there is none."""
         start = time.perf_counter()
         picture: Pixels | Failed
+        small: bytes | None = None
         outcome = Outcome.OK
         try:
             with FETCH_SECONDS.time():
@@ -98,11 +103,14 @@ class Fetcher:
             FETCH_BYTES.inc(len(data))
             with DECODE_SECONDS.time():
                 picture = self._decode(data)
+            post = replace(post, picture_sha256=sha256(data).hexdigest())
+            if self._limits.thumbnail_side:
+                small = thumbnail(picture, self._limits.thumbnail_side)
         except Exception as error:
             outcome = outcome_of(error)
             picture = replace(Failed.of(STAGE, error), may_pass=self._may_pass(post, error))
         FETCHES.labels(outcome).inc()
-        return Arrival(post, picture, time.perf_counter() - start)
+        return Arrival(post, picture, time.perf_counter() - start, thumbnail=small)
 
     def close(self) -> None:
         """End its threads when they have done what was begun, and its connections."""

@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
 
-from core.columns import AnyJson, Column, Integer, ListOf, Number, Struct, Table, Text, VectorOf
+from core.columns import AnyJson, Binary, Column, Integer, ListOf, Number, Struct, Table, Text, VectorOf
 from core.records import Failed, Record
 from models.stage import Stage, StageColumn
 from models.stages import STAGES
@@ -86,6 +86,25 @@ POST_ID_COLUMN: Final = RecordColumn(
     ),
     attrgetter("post.whole_id"),
 )
+PICTURE_COLUMN: Final = RecordColumn(
+    Column(
+        "picture_sha256",
+        _TEXT,
+        "SHA-256 of the file that the picture was fetched as, in hexadecimal; null where there is none. In a store the "
+        "key of its thumbnail",
+        schema={"pattern": "^[0-9a-f]{64}$"},
+    ),
+    lambda record: record.post.picture_sha256 or None,
+)
+THUMBNAILS: Final = Table(
+    "thumbnails",
+    "picture_sha256",
+    (
+        Column("picture_sha256", Text(), "SHA-256 of the file that the picture was fetched as, in hexadecimal"),
+        Column("webp", Binary(), "The picture made small, as WebP"),
+    ),
+)
+"""In a store only: a row goes when no post refers to it."""
 JOINED_COLUMN: Final = _text("joined_time", "When the record was put together (UTC)", format="date-time")
 """Its value is the writer's clock."""
 
@@ -96,6 +115,7 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
     failure = Struct(dict.fromkeys(("stage", "exception", "reason"), _TEXT))
     return (
         POST_ID_COLUMN,
+        PICTURE_COLUMN,
         RecordColumn(
             Column(
                 "revision",

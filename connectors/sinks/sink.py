@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from zlib import crc32
 
-from core.records import ClusterEvent, Removal
+from core.records import ClusterEvent, Removal, Thumbnail
 
 Mark = dict[str, Any] | None
 """Where to go on writing: plain values with a `version`, since it is pickled and outlives code; None: no place."""
@@ -27,7 +27,7 @@ class Order(NamedTuple):
     body: Mapping[str, Any]
 
 
-TableItem = Row | Order | ClusterEvent | Removal
+TableItem = Row | Order | ClusterEvent | Removal | Thumbnail
 """What goes into a table. What became of a cluster and what is taken back is for rows that are there and that come."""
 
 Item = TypeVar("Item")

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Final, Protocol, cast
 
 from connectors.sinks.sink import Mark, Order, Row, TableItem, Writer
-from core.records import ClusterEvent, Removal
+from core.records import ClusterEvent, Removal, Thumbnail
 from core.telemetry import STORE_WAITING, step
 
 _GATHER_SECONDS: Final = 1.0
@@ -32,6 +32,9 @@ class WrittenTable(Protocol):
 
     def remove(self, removals: list[Removal]) -> None:
         """Take out what was taken back."""
+
+    def show(self, thumbnails: list[Thumbnail]) -> None:
+        """Keep pictures of posts whose rows are there or come."""
 
     def mark(self) -> Mark:
         """What a snapshot keeps, once all is written."""
@@ -120,6 +123,8 @@ class TableWriter(Writer[TableItem]):
                 self._table.rename(cast("list[ClusterEvent]", list(group)))
             elif kind is Removal:
                 self._table.remove(cast("list[Removal]", list(group)))
+            elif kind is Thumbnail:
+                self._table.show(cast("list[Thumbnail]", list(group)))
             else:
                 rows = cast("list[Row]", list(group))
                 self._table.upsert(rows)

@@ -4,7 +4,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from core.columns import AnyJson, Flag, Integer, ListOf, Number, Struct, Table, Text, Type, VectorOf
+from core.columns import AnyJson, Binary, Flag, Integer, ListOf, Number, Struct, Table, Text, Type, VectorOf
 
 _OWN: Final = {b"memewax": b"own"}
 """Metadata of a column that a user added."""
@@ -31,7 +31,7 @@ def with_own(found: pa.Schema, wanted: pa.Schema) -> pa.Schema:
     return pa.schema([*(kept.pop(field.name, field) if is_own(field) else field for field in wanted), *kept.values()])
 
 
-_PLAIN: Final = {Text: pa.string(), AnyJson: pa.string(), Number: pa.float64(), Flag: pa.bool_()}
+_PLAIN: Final = {Text: pa.string(), AnyJson: pa.string(), Number: pa.float64(), Flag: pa.bool_(), Binary: pa.binary()}
 
 
 def _arrow(type_: Type) -> pa.DataType:

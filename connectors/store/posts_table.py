@@ -10,22 +10,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.sinks.record_table import CURRENT_COLUMN, INGESTION_COLUMN, POSTS, posts_table
+from connectors.sinks.record_table import CURRENT_COLUMN, INGESTION_COLUMN, PICTURE_COLUMN, POSTS, posts_table
 from connectors.sinks.sink import Mark, Row
 from connectors.store.arrow_schema import arrow_schema, is_own
 from connectors.store.cluster_ids import spans, stored_merges
 from connectors.store.own_values import fitting
 from connectors.store.stored_table import StoredTable, StoreSink
 from connectors.store.taken_back import TakenBack
+from connectors.store.thumbnails import Thumbnails
 from core.columns import Table
 from core.merges import Merges
-from core.records import ClusterEvent, Removal
+from core.records import ClusterEvent, Removal, Thumbnail
 from core.telemetry import observe_ages, sink_name
 
 TABLE: Final = POSTS
 _KEY: Final = "global_id"
 _GIVEN: Final = "cluster"
 _CURRENT: Final = CURRENT_COLUMN.name
+_PICTURE: Final = PICTURE_COLUMN.column.name
 _INGESTED: Final = INGESTION_COLUMN.column.name
 _MOST: Final = 1000
 """Values in one condition, and rows that are changed at once."""
@@ -49,7 +51,8 @@ class PostRows(StoredTable):
         super().__init__(folder, table)
         self._own = {field.name: field.type for field in self._table.schema if is_own(field)}
         self._fill(folder)
-        self._taken_back = TakenBack(folder, self._table, mark.get("taken_back") if mark else None)
+        self._thumbnails = Thumbnails(folder)
+        self._taken_back = TakenBack(folder, self._table, self._thumbnails, mark.get("taken_back") if mark else None)
         if mark is None:
             self._merges = Merges()
             return
@@ -74,7 +77,19 @@ class PostRows(StoredTable):
             self._taken_back.keep_aside(aside)
             made = [row for row in made if not self._taken_back.is_hidden(row)]
         if made:
+            before = self._pictures_of([row[_KEY] for row in made if row["revision"] > 1])
             super().upsert(made)
+            self._thumbnails.drop_unused(before, [self._table])
+
+    def _pictures_of(self, ids: list[str]) -> set[str]:
+        """What small pictures rows refer to that will be written anew: an edit may take the picture away."""
+        where = [f"{_KEY} IN ({', '.join(map(_quoted, some))})" for some in _in_pieces(ids)]
+        batches = (batch for it in where for batch in self._table.batches((_PICTURE,), it))
+        return {key for batch in batches for key in batch.column(0).to_pylist() if key is not None}
+
+    def show(self, thumbnails: list[Thumbnail]) -> None:
+        """Keep pictures of posts, but not of those that were taken back; raises `WorldError`."""
+        self._thumbnails.keep(it for it in thumbnails if not self._taken_back.is_gone_post(it.post))
 
     def remove(self, removals: list[Removal]) -> None:
         """Take out what was taken back, keep aside what is hidden, bring back what is not; raises `WorldError`."""
@@ -98,9 +113,10 @@ class PostRows(StoredTable):
                 self._merge(list(group))
 
     def compact(self) -> None:
-        """Put fragments together, drop old versions, of what is kept aside too."""
+        """Put fragments together, drop old versions, of what is kept aside and of small pictures too."""
         super().compact()
         self._taken_back.compact()
+        self._thumbnails.compact()
 
     def mark(self) -> Mark:
         """What became of clusters, and what was taken back."""

@@ -12,7 +12,7 @@ from connectors.sinks.table_writer import TableWriter
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.keyed_table import KeyedTable
 from core.columns import AnyJson, Table
-from core.records import ClusterEvent, Removal
+from core.records import ClusterEvent, Removal, Thumbnail
 
 _NAMED_BY_FOLDER = ("posts", "clusters")
 """Recovery folders know the parts of these tables by their folder alone."""
@@ -47,6 +47,10 @@ class StoredTable:
     def remove(self, removals: list[Removal]) -> None:
         """Take out what was taken back; raises `WorldError`."""
         raise AssertionError(f"no row of this table is a post's: {len(removals)} removals")
+
+    def show(self, thumbnails: list[Thumbnail]) -> None:
+        """Keep pictures of posts; raises `WorldError`."""
+        raise AssertionError(f"no row of this table has a picture: {len(thumbnails)} thumbnails")
 
     def mark(self) -> Mark:
         """What is to be known of the rows that are there when more come after a crash."""

@@ -12,12 +12,13 @@ from typing import Any, Final
 import orjson
 import pyarrow as pa
 
-from connectors.sinks.record_table import HIDDEN
+from connectors.sinks.record_table import HIDDEN, PICTURE_COLUMN
 from connectors.sinks.sink import Row
 from connectors.store.arrow_schema import is_own
 from connectors.store.keyed_table import KeyedTable
+from connectors.store.thumbnails import Thumbnails
 from core.bounded import Bounded
-from core.records import Removal, account_of, is_later
+from core.records import Post, Removal, account_of, is_later
 from core.removals import REMEMBERED, Removed, ids_of
 from core.telemetry import REMOVED_ROWS
 from core.times import time_or_none
@@ -25,7 +26,16 @@ from core.times import time_or_none
 _MOST: Final = 500
 """Rows, and names in one condition."""
 _SHOWN: Final = 4096
-_LOOKED_AT: Final = ("global_id", "post_id", "url", "author", "source", "created_time", "extra")
+_LOOKED_AT: Final = (
+    "global_id",
+    "post_id",
+    "url",
+    "author",
+    "source",
+    "created_time",
+    "extra",
+    PICTURE_COLUMN.column.name,
+)
 
 
 class TakenBack:
@@ -34,11 +44,15 @@ class TakenBack:
     Args:
         folder: Of the store.
         posts: The table of posts.
+        thumbnails: Of posts; one goes with the last post that refers to it.
         state: A snapshot.
     """
 
-    def __init__(self, folder: Path, posts: KeyedTable, state: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, posts: KeyedTable, thumbnails: Thumbnails, state: dict[str, Any] | None = None
+    ) -> None:
         self._folder = folder
+        self._thumbnails = thumbnails
         self._posts = posts
         self._removed = Removed(state["removed"] if state else None)
         self._hidden: Bounded[str, datetime | None] = Bounded(REMEMBERED, state["hidden"] if state else ())
@@ -55,6 +69,10 @@ class TakenBack:
         return self._removed.has(
             row["global_id"], row["post_id"], account, lambda: changed(row, row["extra"]), row["url"]
         )
+
+    def is_gone_post(self, post: Post) -> bool:
+        """Whether a post whose row is still to come was taken back before."""
+        return self._removed.has(post.global_id, post.whole_id, post.account, lambda: post.changed, post.url)
 
     def is_hidden(self, row: Row) -> bool:
         """Whether a row that comes is of an account that hides its posts."""
@@ -97,16 +115,20 @@ class TakenBack:
             self._removed.note(it)
         for start in range(0, len(removals), _MOST):
             picked = _Picked(removals[start : start + _MOST], self._has_old)
+            pictures: set[str | None] = set()
             for table in self._tables():
-                ids = [
-                    row["global_id"]
+                found = [
+                    row
                     for batch in table.batches(_LOOKED_AT, picked.where)
                     for row in batch.to_pylist()
                     if picked.has(row)
                 ]
+                ids = [row["global_id"] for row in found]
+                pictures |= {row[PICTURE_COLUMN.column.name] for row in found}
                 for some in _pieces(ids):
                     table.delete_where(f"global_id IN ({_listed(some)})")
                 REMOVED_ROWS.labels("deleted").inc(len(ids))
+            self._thumbnails.drop_unused(filter(None, pictures), self._tables())
 
     def _news(self, removals: Iterable[Removal]) -> list[tuple[str, str]]:
         """Accounts of which that is news, each as author and source."""

@@ -5,14 +5,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from connectors.sinks.cluster_events import CLUSTERS
-from connectors.sinks.record_table import HIDDEN, POSTS
+from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS
 from connectors.store.keyed_table import put_together
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from connectors.store.thumbnails import drop_unused_in
 from core.errors import WorldError, first_line
 
-KEYS: Final = {POSTS: "global_id", HIDDEN: "global_id", CLUSTERS.name: CLUSTERS.key, "answers": "id", "results": "id"}
+KEYS: Final = {
+    POSTS: "global_id",
+    HIDDEN: "global_id",
+    CLUSTERS.name: CLUSTERS.key,
+    THUMBNAILS.name: THUMBNAILS.key,
+    "answers": "id",
+    "results": "id",
+}
 """Tables that flows write, and their keys."""
-_FLOW: Final = (POSTS, HIDDEN, CLUSTERS.name)
+_FLOW: Final = (POSTS, HIDDEN, CLUSTERS.name, THUMBNAILS.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ def compact_store(store: Path) -> str:
     """
     before = _size(store)
     try:
+        drop_unused_in(store)
         for name, table in _tables(store).items():
             if name in _FLOW:
                 put_together(table, KEYS[name])

@@ -13,6 +13,7 @@ _OF_A_STORE: Final = frozenset(
         "posts.lock",
         "posts.lance",
         "hidden.lance",
+        "thumbnails.lance",
         "clusters.lance",
         "cluster-ids.json",
         "cluster-ids.json.lock",

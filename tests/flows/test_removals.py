@@ -8,7 +8,8 @@ import numpy as np
 import orjson
 import pytest
 
-from connectors.sinks.record_table import HIDDEN
+from connectors.sinks.record_table import HIDDEN, THUMBNAILS
+from connectors.store.posts_table import TABLE
 from tests.flows.posts import picture_of
 from tests.flows.runs import Flow, Row
 
@@ -88,3 +89,6 @@ def test_killed_amid_deletes_what_was_deleted_is_gone_and_nothing_else(
     assert set(flow.stored()) == world.shown
     assert aside(flow) == sorted(world.hidden)
     assert flow.stored()["7-a"]["description"] == "edited"
+    tables = [lancedb.connect(flow.store).open_table(it).to_arrow() for it in (TABLE, HIDDEN, THUMBNAILS.name)]
+    shown, hidden, kept = ({*it.column("picture_sha256").to_pylist()} for it in tables)
+    assert kept == shown | hidden  # no more, and no fewer

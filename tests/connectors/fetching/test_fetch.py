@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -214,7 +215,7 @@ def test_what_cannot_be_fetched_says_so(web: Fetcher) -> None:
 def test_all_posts_arrive_in_their_order(web: Fetcher, site: str) -> None:
     posts = [post(str(number), url=f"{site}/{name}") for number, name in enumerate(["picture", "missing"] * 5)]
     arrived = [future.result() for future in web.start(posts)]
-    assert [it.post for it in arrived] == posts
+    assert [it.post.global_id for it in arrived] == [it.global_id for it in posts]
     assert [isinstance(it.picture, Failed) for it in arrived] == [False, True] * 5
 
 
@@ -360,3 +361,17 @@ def test_half_a_file_that_changed_just_now_may_yet_be_whole(
     assert isinstance(failed, Failed)
     assert failed.reason.startswith("a broken PNG")
     assert failed.may_pass == may_pass
+
+
+# What comes with it
+
+
+@pytest.mark.parametrize("side", [0, 32])
+def test_it_says_which_file_it_was_and_brings_a_small_picture_where_one_is_wanted(tmp_path: Path, side: int) -> None:
+    (tmp_path / "1.png").write_bytes(PICTURE)
+    fetcher = Fetcher(replace(LIMITS, thumbnail_side=side), tmp_path, HERE)
+    found, missing = fetcher.fetch(post()), fetcher.fetch(post(url="2.png"))
+    fetcher.close()
+    assert found.post.picture_sha256 == sha256(PICTURE).hexdigest()
+    assert (found.thumbnail is None) == (side == 0)
+    assert (missing.post.picture_sha256, missing.thumbnail) == ("", None)

@@ -9,7 +9,7 @@ import pytest
 from connectors.sinks.sink import Mark, Order, Row
 from connectors.sinks.table_writer import TableWriter
 from core.errors import WorldError
-from core.records import ClusterEvent, Removal
+from core.records import ClusterEvent, Removal, Thumbnail
 
 HOUR = 3600.0
 
@@ -28,6 +28,9 @@ class Plain:
 
     def remove(self, removals: list[Removal]) -> None:
         raise AssertionError(removals)
+
+    def show(self, thumbnails: list[Thumbnail]) -> None:
+        raise AssertionError(thumbnails)
 
     def mark(self) -> Mark:
         return {"version": 1}

@@ -1,0 +1,117 @@
+"""The small pictures of a store: one for each file that a picture was fetched as, however many posts show it."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS
+from connectors.store.arrow_schema import arrow_schema
+from connectors.store.keyed_table import KeyedTable
+from connectors.store.store_folder import opened
+from core.bounded import Bounded
+from core.records import Thumbnail
+
+_KEY: Final = THUMBNAILS.key
+_REFERRING: Final = (POSTS, HIDDEN)
+"""Tables whose rows refer to small pictures."""
+_RECENT: Final = 4096
+"""Pictures that came last: the rows that refer to them may still be on their way."""
+_SWEEP_EVERY: Final = 50_000
+"""Small pictures, after which those that no post refers to any more are looked for: edits and repeats leave some."""
+_MOST: Final = 500
+"""Keys in one condition."""
+
+
+class Thumbnails:
+    """The table of small pictures, made when the first one comes; what is written twice is there once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._opened: KeyedTable | None = None
+        self._recent: Bounded[str, None] = Bounded(_RECENT)
+        self._unswept = 0
+
+    def keep(self, thumbnails: Iterable[Thumbnail]) -> None:
+        """Write those that were not written just now; raises `WorldError`."""
+        new = {it.post.picture_sha256: it.webp for it in thumbnails if it.post.picture_sha256 not in self._recent}
+        if not new:
+            return
+        self._table().upsert([{_KEY: key, "webp": webp} for key, webp in new.items()])
+        for key in new:
+            self._recent[key] = None
+        self._unswept += len(new)
+        if self._unswept >= _SWEEP_EVERY:
+            self._sweep()
+
+    def drop_unused(self, keys: Iterable[str], referring: Sequence[KeyedTable]) -> None:
+        """Drop those of `keys` that no row of the tables refers to; raises `WorldError`."""
+        wanted = sorted(set(keys))
+        for some in _pieces(wanted) if wanted and self._is_there() else ():
+            used = {
+                key
+                for table in referring
+                for batch in table.batches((_KEY,), f"{_KEY} IN ({_listed(some)})")
+                for key in batch.column(0).to_pylist()
+            }
+            self._drop([key for key in some if key not in used])
+
+    def compact(self) -> None:
+        """Drop what no post refers to, and put the table together; raises `WorldError`."""
+        if self._is_there():
+            self._sweep()
+            self._table().compact()
+
+    def _sweep(self) -> None:
+        self._unswept = 0
+        for some in _pieces([key for key in unused_in(self._folder) if key not in self._recent]):
+            self._drop(some)
+
+    def _drop(self, keys: list[str]) -> None:
+        if keys:
+            self._table().delete_where(f"{_KEY} IN ({_listed(keys)})")
+        for key in keys:
+            self._recent.pop(key, None)
+
+    def _is_there(self) -> bool:
+        return self._opened is not None or (self._folder / f"{THUMBNAILS.name}.lance").is_dir()
+
+    def _table(self) -> KeyedTable:
+        if self._opened is None:
+            self._opened = KeyedTable(self._folder, THUMBNAILS.name, _KEY, arrow_schema(THUMBNAILS))
+        return self._opened
+
+
+def unused_in(folder: Path) -> list[str]:
+    """Keys of the small pictures of a store that no post refers to; raises what LanceDB raises."""
+    used = pa.chunked_array([column for name in _REFERRING for column in _keys_in(folder, name)], pa.string())
+    kept = pa.chunked_array(_keys_in(folder, THUMBNAILS.name), pa.string())
+    found: list[str] = kept.filter(pc.invert(pc.is_in(kept, used))).to_pylist()
+    return found
+
+
+def drop_unused_in(folder: Path) -> None:
+    """Drop the small pictures of a store that no post refers to, where no flow writes it."""
+    if (folder / f"{THUMBNAILS.name}.lance").is_dir():
+        table = opened(folder).open_table(THUMBNAILS.name)
+        for some in _pieces(unused_in(folder)):
+            table.delete(f"{_KEY} IN ({_listed(some)})")
+
+
+def _keys_in(folder: Path, name: str) -> list[pa.Array]:
+    if not (folder / f"{name}.lance").is_dir():
+        return []
+    table = opened(folder).open_table(name)
+    if _KEY not in table.schema.names:
+        return []
+    return [batch.column(0) for batch in table.search().where(f"{_KEY} IS NOT NULL").select([_KEY]).to_batches()]
+
+
+def _pieces(keys: list[str]) -> Iterable[list[str]]:
+    return (keys[start : start + _MOST] for start in range(0, len(keys), _MOST))
+
+
+def _listed(keys: list[str]) -> str:
+    return ", ".join(f"'{key}'" for key in keys)

@@ -1,0 +1,110 @@
+"""The small pictures of a store: one for each file, as long as a post refers to it, and no longer."""
+
+from pathlib import Path
+
+import lancedb
+import pytest
+
+from connectors.sinks.record_table import THUMBNAILS
+from connectors.store import thumbnails
+from connectors.store.posts_table import PostRows
+from connectors.store.whole_store import compact_store, facts_of
+from core.records import Thumbnail
+from tests.connectors.store.test_current_cluster import POSTS
+from tests.connectors.store.test_taken_back import TIME, gone, row
+from tests.making import post
+
+
+def key(letter: str) -> str:
+    return letter * 64
+
+
+def small(global_id: str, letter: str) -> Thumbnail:
+    made = post(global_id, url=f"https://x/{global_id}.png", author="ann", source="a", picture_sha256=key(letter))
+    return Thumbnail(made, letter.encode())
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    """Small pictures by the letter of their key."""
+    rows = lancedb.connect(folder).open_table(THUMBNAILS.name).to_arrow().to_pylist()
+    assert len(rows) == len({it["picture_sha256"] for it in rows})
+    return {it["picture_sha256"][0]: it["webp"] for it in rows}
+
+
+def written(folder: Path, **posts: str) -> PostRows:
+    """A store of posts, each with the letter of its picture."""
+    table = PostRows(folder, POSTS)
+    table.show([small(f"{it}-a", letter) for it, letter in posts.items()])
+    table.upsert([row(f"{it}-a", picture_sha256=key(letter)) for it, letter in posts.items()])
+    return table
+
+
+def test_a_picture_is_kept_once_for_all_posts_and_goes_with_the_last(tmp_path: Path) -> None:
+    table = written(tmp_path, one="a", other="b", again="a")
+    assert kept(tmp_path) == {"a": b"a", "b": b"b"}
+    table.remove([gone(global_id="one-a"), gone(global_id="other-a")])
+    assert kept(tmp_path) == {"a": b"a"}
+    table.remove([gone(author="ann", source="a")])
+    assert kept(tmp_path) == {}
+    table.show([small("new-b", "a")])  # comes again, and is written again
+    assert kept(tmp_path) == {}  # of an account that is gone
+    table.show([Thumbnail(post("new-b", picture_sha256=key("a")), b"a")])
+    assert kept(tmp_path) == {"a": b"a"}
+
+
+def test_of_a_post_that_was_deleted_before_it_came_none_is_kept(tmp_path: Path) -> None:
+    table = written(tmp_path, one="a")
+    table.remove([gone(global_id="two-a", time=TIME)])
+    table = PostRows(tmp_path, POSTS, table.mark())
+    table.show([small("two-a", "b")])
+    assert kept(tmp_path) == {"a": b"a"}
+
+
+def test_hidden_posts_keep_theirs(tmp_path: Path) -> None:
+    table = written(tmp_path, one="a", two="b")
+    table.remove([gone(author="ann", source="a", hidden=True)])
+    table.remove([gone(global_id="one-a")])
+    table.compact()
+    assert kept(tmp_path) == {"b": b"b"}
+
+
+def test_what_an_edit_replaces_goes(tmp_path: Path) -> None:
+    table = written(tmp_path, one="a", two="a", three="c")
+    table.show([small("one-a", "b"), small("three-a", "d")])
+    table.upsert(
+        [row(f"{it}-a", revision=2, picture_sha256=key(letter)) for it, letter in (("one", "b"), ("three", "d"))]
+    )
+    assert kept(tmp_path).keys() == {"a", "b", "d"}
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+def test_what_no_post_refers_to_goes_when_tables_are_put_together(
+    tmp_path: Path, by_command: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = written(tmp_path, one="a")
+    table.show([small("repeat-a", "b")])  # of a post that the join drops
+    table.compact()
+    assert kept(tmp_path).keys() == {"a", "b"}  # its row might be on its way
+    if by_command:
+        compact_store(tmp_path)
+    else:
+        PostRows(tmp_path, POSTS, table.mark()).compact()
+    assert kept(tmp_path).keys() == {"a"}
+    assert {it.table: it.rows for it in facts_of(tmp_path)}[THUMBNAILS.name] == 1
+    monkeypatch.setattr(thumbnails, "_SWEEP_EVERY", 2)
+    monkeypatch.setattr(thumbnails, "_RECENT", 1)
+    table = PostRows(tmp_path, POSTS)
+    table.show([small("c-a", "c")])
+    table.show([small("d-a", "d")])
+    assert kept(tmp_path).keys() == {"a", "d"}
+
+
+def test_a_store_of_an_earlier_version_has_none_and_goes_on(tmp_path: Path) -> None:
+    PostRows(tmp_path, POSTS).upsert([row("1-a")])
+    lancedb.connect(tmp_path).open_table("posts").drop_columns(["picture_sha256"])
+    compact_store(tmp_path)
+    table = PostRows(tmp_path, POSTS)
+    table.remove([gone(global_id="1-a")])
+    table.show([small("2-a", "b")])
+    table.upsert([row("2-a", picture_sha256=key("b"))])
+    assert kept(tmp_path) == {"b": b"b"}

@@ -17,7 +17,7 @@ from connectors.sinks.record_table import POSTS
 from connectors.store.store_folder import READ_ERRORS, opened
 from core.counts import RunCounts
 from core.errors import WorldError, first_line
-from memewax.bench.bench_growth import Weight, size_of
+from memewax.bench.grown_store import Weight, size_of
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import FlowError, Job, run_job
 

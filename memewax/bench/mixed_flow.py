@@ -13,7 +13,7 @@ from core.records import Line, Pixels, Reading, Vector
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from dataflows.starting import started
-from memewax.bench.bench_growth import DIMENSION, made_rows
+from memewax.bench.grown_store import DIMENSION, made_rows
 from models.clusterer import Clusterer
 from models.loading import Models
 from models.standin import StandInEntities, StandInImage, StandInOcr, StandInSentiment, StandInText

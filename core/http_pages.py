@@ -86,12 +86,15 @@ class PageServer:
         self._is_closed = False
         threading.Thread(target=self._accept, name="http", daemon=True).start()
 
-    def close(self) -> None:
-        """Take no more connections, and cut those that there are."""
+    def close(self, grace_seconds: float = 0.0) -> None:
+        """Take no more connections, and cut those that are there after so long."""
         self._is_closed = True
         with suppress(OSError):  # it wakes who waits in `accept`
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        deadline = time.monotonic() + grace_seconds
+        while self._open and time.monotonic() < deadline:
+            time.sleep(0.01)
         with self._lock:
             for it in self._open:
                 _cut(it)

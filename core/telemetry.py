@@ -20,6 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from core.log_lines import STEP, with_exception, with_place, without_strangers
+from core.sections import SECTIONS
 from core.traces import TRACES
 
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
@@ -181,7 +182,7 @@ def _ages_of(sink: str) -> Histogram:
 class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch)):`
     """Measure one batch of `items` through the step `name`; a batch that raises is not measured."""
 
-    __slots__ = ("_items", "_name", "_of", "_outer", "_span", "_start")
+    __slots__ = ("_items", "_name", "_of", "_outer", "_section", "_span", "_start")
 
     def __init__(self, name: str, items: int, of: Iterable[Any] = ()) -> None:
         """Begin with the batch.
@@ -198,6 +199,7 @@ class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch))
     def __enter__(self) -> None:
         self._outer = STEP.set(self._name)
         self._span = TRACES.batch(self._name, self._items, self._of) if TRACES.is_on else None
+        self._section = SECTIONS.enter(self._name)
         self._start = time.perf_counter()
 
     def __exit__(
@@ -206,6 +208,7 @@ class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch))
         if self._span is not None:
             self._span.end(error)
         STEP.reset(self._outer)
+        SECTIONS.leave(self._name, self._section, self._items)
         if kind is None:
             seconds, items = _of_step(self._name)
             seconds.observe(time.perf_counter() - self._start)

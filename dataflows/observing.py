@@ -10,6 +10,7 @@ from core.activity import ACTIVITY
 from core.health import FlowHealth, health_pages
 from core.http_pages import HttpPage, PageServer
 from core.launch import Launch
+from core.profiler import PROFILES, Profiler, profile_page
 from core.settings import HealthSettings
 from core.status_writer import FlowFacts, StatusWriter
 from core.stranger_text import one_line
@@ -18,6 +19,8 @@ from operators.steps import FAILURES
 
 _BYTEWAX_PORT: Final = "BYTEWAX_DATAFLOW_API_PORT"
 _BYTEWAX_DEFAULT: Final = 3030
+_GRACE_SECONDS: Final = 5.0
+"""For whoever profiles the flow to take what there is when it ends."""
 _APART: Final = 500
 """More than a machine has processes of a flow."""
 
@@ -28,7 +31,9 @@ class Observers:
     def __init__(self, facts: FlowFacts, launch: Launch, settings: HealthSettings) -> None:
         self._health = FlowHealth(ACTIVITY, settings.stalled_seconds)
         port = settings.health_port + launch.place_on_host if settings.health_port else 0
-        self._server = _serving(health_pages(self._health), settings.health_host, port) if port else None
+        self._profiler = Profiler(facts.flow, launch.process, os.getpid())
+        pages = {**health_pages(self._health), "/profile": profile_page(self._profiler)}
+        self._server = _serving(pages, settings.health_host, port) if port else None
         served = self._server.port if self._server else 0
         self._status = StatusWriter(facts, launch.process, launch.processes, served, self._health.look)
 
@@ -40,14 +45,16 @@ class Observers:
         """Say that the flow is built, and what its models are, by stage; its end is said when the process ends."""
         self._health.ready()
         self._status.ready(models)
+        self._profiler.write_to(os.environ.get(PROFILES))
         atexit.register(self.end)
         _OF_THIS_PROCESS.append(self)
 
     def end(self, error: BaseException | None = None) -> None:
         """Say how the flow has ended: as its steps say, or by an error; only the first time counts."""
         cause = FAILURES.first or error or getattr(sys, "last_value", None)
+        was_profiled = self._profiler.stop()
         if self._server is not None:
-            self._server.close()
+            self._server.close(_GRACE_SECONDS if was_profiled else 0.0)
         self._status.end(None if cause is None else one_line(str(cause).strip() or type(cause).__name__))
 
 

@@ -22,6 +22,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from connectors.sinks.sink import Mark, Sink, Writer
 from core.activity import ACTIVITY
 from core.errors import MemewaxError
+from core.sections import FLOW, INPUT, SECTIONS, SNAPSHOT
 from core.stranger_text import one_line
 from core.telemetry import log, step
 from operators.measured_snapshot import taken
@@ -53,13 +54,21 @@ class Failures:
 
 
 FAILURES: Final = Failures()
+_SECTIONS: Final = {"next_batch": INPUT, "snapshot": SNAPSHOT}
 
 
 def reported(call: Call) -> Call:
-    """`call`, reporting what it raises; StopIteration and AbortExecution are Bytewax's own and no errors."""
+    """`call`, reporting what it raises; StopIteration and AbortExecution are Bytewax's own and no errors.
+
+    It is a section of the flow, by its name.
+    """
+    section = _SECTIONS.get(call.__name__, FLOW)
 
     @wraps(call)
     def reporting(*arguments: Any) -> Any:
+        clock = SECTIONS.clock
+        if clock is not None:
+            clock.enter(section)
         try:
             return call(*arguments)
         except (StopIteration, AbortExecution):
@@ -67,6 +76,9 @@ def reported(call: Call) -> Call:
         except Exception as error:
             FAILURES.report(error)
             raise
+        finally:
+            if clock is not None:
+                clock.leave(section, 0)
 
     return cast("Call", reporting)
 
@@ -135,6 +147,7 @@ class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
         self._logic = logic
         self._step_id = step_id
         self._measured = measured
+        SECTIONS.work()
 
     @reported
     def on_batch(self, values: list[X]) -> tuple[Iterable[Y], bool]:
@@ -177,6 +190,7 @@ class _PartOfBytewax(StatefulSourcePartition[X, Any]):
     def __init__(self, part: StatefulSourcePartition[X, Any]) -> None:
         self._part = part
         ACTIVITY.opened(self)
+        SECTIONS.work()
 
     def next_batch(self) -> Iterable[X]:
         ACTIVITY.asked(self)
@@ -251,6 +265,7 @@ class _WriterOfBytewax(StatefulSinkPartition[X, Any]):
     def __init__(self, writer: Writer[X], step_id: str) -> None:
         self._writer = writer
         self._step_id = step_id
+        SECTIONS.work()
 
     @reported
     def write_batch(self, values: list[X]) -> None:

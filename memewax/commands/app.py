@@ -21,6 +21,7 @@ from memewax.commands.doctor import doctor
 from memewax.commands.export import export
 from memewax.commands.ingest_command import ingest
 from memewax.commands.inspect_command import inspect
+from memewax.commands.profile_command import profile
 from memewax.commands.run import run
 from memewax.commands.serve import serve
 from memewax.commands.settings_command import settings
@@ -51,6 +52,7 @@ app.add_typer(recovery.app, name="recovery", cls=WholeHelp)
 app.add_typer(store.app, name="store", cls=WholeHelp)
 app.add_typer(topics.app, name="topics", cls=WholeHelp)
 app.command()(doctor)
+app.command()(profile)
 app.command()(settings)
 
 

@@ -1,0 +1,202 @@
+"""Looks at the threads of this process a hundred times a second: what they do, and what they wait for.
+
+It is a thread of the process itself, since a pod may not look into another process. Where the flow's own sections tell
+how long something took, this tells of that time how much was a wait for the interpreter's lock or for a processor.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+from core.sections import SECTIONS, SectionClock
+from core.thread_clock import InterpreterLock, ThreadClock, ThreadTimes
+
+INTERVAL_SECONDS: Final = 0.01
+_MOST_STACKS: Final = 5000
+_DEEPEST: Final = 100
+_MOST_THREADS: Final = 256
+_OTHERS: Final = "(others)"
+_NONE: Final = (0.0, 0.0)
+OUTSIDE: Final = ""
+"""Name of what is in no section."""
+_OWN: Final = frozenset({"status", "http", "profile", "lock", "parent"})
+"""Names of threads that only look."""
+
+
+@dataclass(slots=True)
+class WorkerSample:
+    """What was seen of a thread that runs the flow, by section, in seconds."""
+
+    begun: ThreadTimes | None
+    ended: ThreadTimes | None = None
+    locked: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Waited for the interpreter's lock."""
+    queued: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Waited for a processor."""
+    spent: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Wall and processor time of each section at the last look."""
+
+
+class Sampler:
+    """Samples from `start` to `stop`, and takes the time of sections meanwhile; only one at a time."""
+
+    def __init__(self) -> None:
+        self.clock = SectionClock()
+        self.workers: dict[int, WorkerSample] = {}
+        self.stacks: dict[tuple[str, ...], float] = defaultdict(float)
+        """Seconds by thread and frames, the outermost first."""
+        self.seconds = 0.0
+        self.processor_seconds = 0.0
+        """Of the whole process."""
+        self.knows_lock = False
+        self._lock: InterpreterLock
+        self._clocks: dict[int, ThreadClock] = {}
+        self._others: dict[int, ThreadClock] = {}
+        """Of all threads that run Python."""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="profile", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._lock = InterpreterLock()
+        self.knows_lock = self._lock.is_known
+        self._begun = time.perf_counter()
+        self._processor = time.process_time()
+        for thread, step in list(SECTIONS.steps.items()):
+            times = ThreadClock(SECTIONS.workers[thread]).times() if thread in SECTIONS.workers else None
+            self.clock.begin(thread, step, self._begun, times.processor if times else 0.0)
+        self._follow_threads()
+        SECTIONS.clock = self.clock
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what is going on is counted up to now."""
+        SECTIONS.clock = None
+        ended = time.perf_counter()
+        self.seconds = ended - self._begun
+        self._over.set()
+        self._thread.join()
+        self.processor_seconds = time.process_time() - self._processor
+        for thread, sample in self.workers.items():
+            sample.ended = self._clocks[thread].times() or sample.ended
+            self.clock.end(thread, ended, sample.ended.processor if sample.ended else 0.0)
+        for clock in (*self._clocks.values(), *self._others.values()):
+            clock.close()
+
+    def _run(self) -> None:
+        last = time.perf_counter()
+        while not self._over.wait(INTERVAL_SECONDS):
+            now = time.perf_counter()
+            self._follow_threads()
+            used = {thread: clock.processor_since() for thread, clock in self._others.items()}
+            for thread, worker in self.workers.items():
+                held = sum(used.values()) - used.get(thread, 0.0)
+                self._see(thread, worker, now - last, held)
+            self._take_stacks(now - last)
+            last = now
+
+    def _see(self, thread: int, worker: WorkerSample, passed: float, held: float) -> None:
+        """Take note of what a worker waited for since the last look.
+
+        Args:
+            thread: The worker.
+            worker: What is known of it.
+            passed: Seconds since then.
+            held: In which other threads that run Python used a processor: only they can have held the lock.
+        """
+        clock = self._clocks[thread]
+        times, then = clock.times(), worker.ended or worker.begun
+        if times is None or then is None:
+            return
+        worker.ended = times
+        try:
+            spent = self.clock.spent(thread, times.processor)
+        except RuntimeError:  # it ran meanwhile
+            return
+        before, worker.spent = worker.spent, spent
+        took = {
+            name: (it[0] - before.get(name, _NONE)[0], it[1] - before.get(name, _NONE)[1]) for name, it in spent.items()
+        }
+        used = times.processor - then.processor
+        outside = passed - sum(wall for wall, _ in took.values())
+        took[OUTSIDE] = outside, used - sum(processor for _, processor in took.values())
+        free = {name: max(0.0, wall - max(0.0, processor)) for name, (wall, processor) in took.items()}
+        active = {name: max(0.0, processor) for name, (_, processor) in took.items()}
+        queued = min(sum(free.values()), max(0.0, times.queued - then.queued))
+        _deal(queued, active, free, worker.queued)
+        if self._lock.has(clock.waits_on()):
+            _deal(min(sum(free.values()), held), active, free, worker.locked)
+
+    def _follow_threads(self) -> None:
+        """Look also at threads that have begun since, and no more at those that are gone."""
+        for thread, number in list(SECTIONS.workers.items()):
+            if thread not in self.workers:
+                self._clocks[thread] = ThreadClock(number)
+                self.workers[thread] = WorkerSample(self._clocks[thread].times())
+        there = {it.ident: it.native_id for it in threading.enumerate() if it.ident and it.native_id}
+        for thread in self._others.keys() - there.keys():
+            self._others.pop(thread).close()
+        for thread, native in there.items():
+            if thread not in self._others and len(self._others) < _MOST_THREADS:
+                self._others[thread] = ThreadClock(native)
+
+    def _take_stacks(self, seconds: float) -> None:
+        names = {it.ident: it.name for it in threading.enumerate()}
+        for thread, frame in sys._current_frames().items():  # noqa: SLF001 - documented for this
+            name = _kind(names.get(thread, "native"))
+            if name in _OWN:
+                continue
+            if thread in self.workers:
+                section = self.clock.now_in(thread)
+                stack = ("worker", section or "engine", *_frames(frame))
+            else:
+                stack = (name, *_frames(frame))
+            if stack not in self.stacks and len(self.stacks) >= _MOST_STACKS:
+                stack = (stack[0], _OTHERS)
+            self.stacks[stack] += seconds
+
+
+def _deal(
+    seconds: float, active: Mapping[str, float], free: dict[str, float], into: MutableMapping[str, float]
+) -> None:
+    """Deal a wait to the sections that it may have been in: those that used a processor first, which is what it is for.
+
+    Args:
+        seconds: The wait, at most what is free.
+        active: Processor seconds of each section.
+        free: Seconds of each section that nothing is known of; what is dealt is taken away.
+        into: What is dealt to each is added here.
+    """
+    for weights in (active, dict(free)):
+        whole = sum(weights.values())
+        left = seconds
+        for name, weight in weights.items():
+            share = min(free[name], seconds * weight / whole) if whole else 0.0
+            free[name] -= share
+            into[name] += share
+            left -= share
+        seconds = max(0.0, left)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _kind(name: str) -> str:
+    """The name of a thread without its number, so that those of a pool are one."""
+    return name.rstrip("0123456789").rstrip("_- ") or "thread"
+
+
+def _frames(frame: FrameType | None) -> tuple[str, ...]:
+    found: list[str] = []
+    while frame is not None and len(found) < _DEEPEST:
+        found.append(f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}")
+        frame = frame.f_back
+    return tuple(reversed(found))

@@ -1,0 +1,123 @@
+"""What the system tells of a thread: its processor time, and whether it waits for the interpreter's lock.
+
+It is read with the lock held, since letting go of it would change what is looked at. Where the system tells less, less
+is known.
+"""
+
+import ctypes
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+_FUTEX: Final = b"202"
+"""The call that waits, on x86-64; on arm64 it is another."""
+_FUTEX_OF_ARM: Final = b"98"
+_NEAR: Final = 256
+"""Bytes: the lock waits on a few words that lie together."""
+_TRIES: Final = 300
+_BYTES: Final = 255
+
+
+class ThreadTimes(NamedTuple):
+    """Of a thread since it began, in seconds."""
+
+    processor: float
+    queued: float
+    """Ready to run, and no processor was free."""
+
+
+class ThreadClock:
+    """Looks at one thread; whoever made it closes it.
+
+    Args:
+        number: The system's number of the thread.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._times = _opened(number, "schedstat")
+        self._call = _opened(number, "syscall")
+        self._buffer = ctypes.create_string_buffer(_BYTES + 1)
+        begun = self.times()
+        self._before = begun.processor if begun else 0.0
+
+    def times(self) -> ThreadTimes | None:
+        """Its times; None where the system does not tell, or the thread has ended."""
+        words = self._read(self._times).split()
+        with suppress(ValueError, IndexError):
+            return ThreadTimes(int(words[0]) / 1e9, int(words[1]) / 1e9)
+        return None
+
+    def processor_since(self) -> float:
+        """Processor seconds that the thread used since the last call, or since the clock was made."""
+        times = self.times()
+        if times is None:
+            return 0.0
+        before, self._before = self._before, times.processor
+        return max(0.0, times.processor - before)
+
+    def waits_on(self) -> int | None:
+        """The address of the word that it waits on, None where it waits on none."""
+        words = self._read(self._call).split()
+        if len(words) < 2 or words[0] not in {_FUTEX, _FUTEX_OF_ARM}:
+            return None
+        with suppress(ValueError):
+            return int(words[1], 16)
+        return None
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        for it in (self._times, self._call):
+            if it is not None:
+                os.close(it)
+
+    def _read(self, file: int | None) -> bytes:
+        if file is None:
+            return b""
+        count = _LIBRARY.pread(file, self._buffer, _BYTES, 0)
+        return self._buffer.raw[: max(count, 0)]
+
+
+class InterpreterLock:
+    """Where threads wait for the interpreter's lock: found by letting one wait, for a few milliseconds."""
+
+    def __init__(self) -> None:
+        self._words: set[int] = set()
+        is_over = False
+
+        def spin() -> None:
+            while not is_over:
+                pass
+
+        spinning = threading.Thread(target=spin, name="lock", daemon=True)
+        spinning.start()
+        clock = ThreadClock(spinning.native_id or 0)
+        for _ in range(_TRIES):
+            time.sleep(0.0002)  # it runs, and when this goes on it waits
+            word = clock.waits_on()
+            if word is not None:
+                self._words.add(word)
+            if len(self._words) >= 2:
+                break
+        is_over = True
+        spinning.join()
+        clock.close()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was found."""
+        return bool(self._words)
+
+    def has(self, word: int | None) -> bool:
+        """Whether who waits on this word waits for the lock."""
+        return word is not None and any(abs(word - it) <= _NEAR for it in self._words)
+
+
+_LIBRARY: Final = ctypes.PyDLL(None)  # unlike CDLL it keeps the lock
+
+
+def _opened(number: int, name: str) -> int | None:
+    with suppress(OSError):
+        return os.open(f"/proc/self/task/{number}/{name}", os.O_RDONLY)
+    return None

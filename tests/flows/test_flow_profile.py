@@ -1,0 +1,62 @@
+"""`memewax profile` at real processes: one that runs already, and one that is run for it."""
+
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import orjson
+import pytest
+
+from core.errors import SettingsError, WorldError
+from core.profiled import WAITING
+from memewax.commands.profile_command import _ask, profile
+from tests.flows.posts import Posts
+from tests.flows.runs import Flow
+from tests.flows.test_flow_health import get, port
+
+__all__ = ["port"]
+
+
+def test_a_flow_that_runs_tells_where_its_time_goes(
+    posts: Posts, folder: Path, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = Flow(folder, posts.path, seconds=0.3, health_port=port)
+    run = flow.memewax(2, snapshot_seconds=600)  # else one waits for the other at the end of each epoch
+    run.until(lambda: all(get(it, "/readyz")[0] == 200 for it in (port, port + 1)) and flow.lines() > 0, 0.05)
+    profile(store=folder / "recovery.state", seconds=1.0, flame=folder / "flame.svg", as_json=True)
+    report = orjson.loads(capsys.readouterr().out)
+    assert [it["process"] for it in report["processes"]] == [0, 1]
+    for it in report["processes"]:
+        sections = {section["section"]: section for section in it["sections"]}
+        together = sum(section["seconds"] for section in it["sections"])
+        assert together == pytest.approx(it["workers"] * it["seconds"], rel=0.05)
+        assert it["seconds"] >= 1.0
+        assert sections["embedding"]["elsewhere"] > sections["embedding"]["computing"], "it sleeps"
+        assert WAITING in sections
+    assert "The flow is bounded by" in report["bounded_by"]
+    assert ET.parse(folder / "flame.svg").getroot().tag.endswith("svg")
+    profile(port=[port], seconds=0.2)
+    told = capsys.readouterr().out
+    assert "embedding" in told
+    assert "together" in told
+    run.kill()
+
+
+def test_what_ends_meanwhile_gives_what_there_is(posts: Posts, folder: Path, port: int) -> None:
+    flow = Flow(folder, posts.path, seconds=0.02, health_port=port)
+    run = flow.worker()
+    run.until(lambda: get(port, "/readyz")[0] == 200, 0.05)
+    start = time.monotonic()
+    found = _ask(port, 500)
+    assert 0 < found.seconds < time.monotonic() - start + 1
+    run.end()
+
+
+def test_who_cannot_be_asked_is_a_line(tmp_path: Path, port: int, posts: Posts, folder: Path) -> None:
+    with pytest.raises(SettingsError, match="name one thing"):
+        profile(store=tmp_path, port=[port])
+    with pytest.raises(WorldError, match=f"port {port}: .*is it that of a flow"):
+        profile(port=[port])
+    Flow(folder, posts.path).worker(snapshot_seconds=600).end()
+    with pytest.raises(WorldError, match="no flow runs that writes"):
+        profile(store=folder / "out.state")

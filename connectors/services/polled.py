@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, Queue
 from typing import Final, Self
@@ -197,5 +197,9 @@ class PollReader(Reader):
         except Exception as error:
             end = _End(error)
         finally:
+            # Not by the collector of garbage at the end of the process: a connection would wait for a thread of its own
+            # that no longer runs.
+            if isinstance(self._units, Generator):
+                self._units.close()
             self._close()
         self._queue.put(end)

@@ -176,3 +176,22 @@ def test_who_follows_is_as_patient_as_it_takes(services: Services) -> None:
     assert [reader.ended for reader in readers].count(False) == 1
     for reader in readers:
         reader.close()
+
+
+def test_what_reads_is_closed_in_its_thread_and_not_when_the_process_ends() -> None:
+    """A connection that is closed when the process ends waits for a thread that no longer runs."""
+    closed = threading.Event()
+    closed_in: list[str] = []
+
+    def units() -> Iterator[Unit]:
+        try:
+            for number in range(1000):
+                yield unit(number)
+        finally:
+            closed_in.append(threading.current_thread().name)
+
+    made = units()  # held here, so that nobody collects it
+    reader = PollReader(made, threading.Event(), closed.set)
+    reader.close()
+    until(closed)
+    assert closed_in == ["poll"]

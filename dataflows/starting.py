@@ -54,8 +54,8 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
         recovery = Launch.of(sys.argv[1:], os.environ).recovery
         check_models(stores, recovery, models.embedders)
         for stage, model, engine in models.told():
-            MODEL_INFO.labels(stage, model, engine).set(1)
-        MODEL_INFO.labels(Clusterer.stage, clusterer.name, "").set(1)
+            MODEL_INFO.labels(stage, model, engine or "none").set(1)
+        MODEL_INFO.labels(Clusterer.stage, clusterer.name, "none").set(1)
         first = first_numbers(stores, recovery, clusterer.begin_above)
         if recovery is not None and not settings.requests_only:
             note_flow(recovery, settings)

@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import orjson
 import typer
 
+from core.counts import RunCounts
 from core.errors import SettingsError
 from core.extras import needs_extra
 from memewax.bench.bench_clusters import clusters
 from memewax.bench.bench_fetch import fetch
 from memewax.bench.bench_growth import growth
+from memewax.bench.bench_observing import OBSERVED, observing_cost
 from memewax.bench.bench_ocr import ocr
 from memewax.bench.bench_similarity import similarity
 from memewax.bench.bench_topics import Topics
@@ -34,6 +37,8 @@ app.command()(similarity)
 app.command()(growth)
 
 _SNAPSHOT_SECONDS: Final = 10.0
+_LEAST: Final = 1000
+"""Posts of a run that shows what starting takes."""
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}
 
 
@@ -58,9 +63,18 @@ def overhead(
     brokers: Annotated[
         str | None, typer.Option(help="HOST:PORT of a Kafka broker, to measure topic to topic too.")
     ] = None,
+    observing: Annotated[
+        bool,
+        typer.Option(
+            "--observing", help="Instead: what metrics, status and health cost, with them and without by turns."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run the flow with models that answer at once: file to file and topic to topic, recovery on."""
+    if observing:
+        _print(_observing(posts, runs), as_json=as_json)
+        return
     with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
         folder = Path(name)
         source = folder / "posts.jsonl"
@@ -68,9 +82,27 @@ def overhead(
         from_file = [_from_file(source, folder / f"file-{number}", posts) for number in _counted(runs, "file to file")]
         from_topic = _over_kafka(brokers, posts, runs, folder) if brokers else []
     report = _report(posts, from_file, from_topic)
-    sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")
+    _print(report, as_json=as_json)
     if not brokers:
         print("memewax: no --brokers given, so nothing was measured over Kafka", file=sys.stderr)
+
+
+def _print(report: dict[str, Any], *, as_json: bool) -> None:
+    sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def _observing(posts: int, turns: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
+        folder, numbers = Path(name), count()
+        sources = {number: folder / f"posts-{number}.jsonl" for number in (posts, _LEAST)}
+        for number, source in sources.items():
+            source.write_bytes(b"".join(line + b"\n" for line in _posts(number)))
+
+        def run(flow: str, number: int, port: int, look: Callable[[RunCounts], None]) -> float:
+            place = folder / f"run-{next(numbers)}"
+            return _from_file(sources[number], place, number, flow, port, look).posts_per_second
+
+        return observing_cost(posts, _LEAST, turns, run)
 
 
 def _posts(count: int) -> Iterable[bytes]:
@@ -96,10 +128,26 @@ def _counted(runs: int, kind: str) -> Iterable[int]:
         yield number
 
 
-def _from_file(source: Path, folder: Path, posts: int) -> BenchRun:
+def _from_file(
+    source: Path,
+    folder: Path,
+    posts: int,
+    flow: str = OBSERVED,
+    port: int = 0,
+    look: Callable[[RunCounts], None] = lambda _: None,
+) -> BenchRun:
     out = folder / "records.jsonl"
     folder.mkdir()
-    run = _measured(source=str(source), to=str(out), folder=folder, posts=posts, times=partial(_times_of_file, out))
+    run = _measured(
+        source=str(source),
+        to=str(out),
+        folder=folder,
+        posts=posts,
+        times=partial(_times_of_file, out),
+        flow=flow,
+        port=port,
+        look=look,
+    )
     out.unlink()
     return run
 
@@ -147,7 +195,17 @@ def _span(records: Iterable[bytes]) -> tuple[int, float]:
     return count, (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
-def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable[[], tuple[int, float]]) -> BenchRun:
+def _measured(
+    *,
+    source: str,
+    to: str,
+    folder: Path,
+    posts: int,
+    times: Callable[[], tuple[int, float]],
+    flow: str = OBSERVED,
+    port: int = 0,
+    look: Callable[[RunCounts], None] = lambda _: None,
+) -> BenchRun:
     from memewax.bench.bench_memory import RunMemory
 
     # One emission of the source is the unit of work; where models cost nothing it may be some hundreds of posts.
@@ -159,10 +217,16 @@ def _measured(*, source: str, to: str, folder: Path, posts: int, times: Callable
         "follow": False,
         "read_batch": 256,
         "file_block_bytes": 32_768,
+        "health_port": port,
     }
+
+    def seen(counts: RunCounts) -> None:
+        memory.sample(counts)
+        look(counts)
+
     prepare_recovery(folder / "recovery")
     memory = RunMemory(posts)
-    ended = run_job(Job("memes", settings, folder / "recovery", _SNAPSHOT_SECONDS), memory.sample, _tell)
+    ended = run_job(Job(flow, settings, folder / "recovery", _SNAPSHOT_SECONDS), seen, _tell)
     count, seconds = times()
     if count != posts:
         raise SettingsError(f"{posts} posts went in and {count} records came out: this is no measurement")

@@ -110,5 +110,5 @@ def test_metrics_say_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     version = {"version": __version__, "python": platform.python_version()}
     assert REGISTRY.get_sample_value("memewax_build_info", version) == 1
     for stage in stage_names():
-        labels = {"stage": stage, "model": "stand-in", "engine": ""}
+        labels = {"stage": stage, "model": "stand-in", "engine": "none"}
         assert REGISTRY.get_sample_value("memewax_model_info", labels) == 1

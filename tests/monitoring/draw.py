@@ -1,7 +1,9 @@
 """Draw the panels of the dashboard over a real run that Debian's Prometheus watched: `just panels`.
 
-The flow is the real one with models that look at pixels (`tests/flows/pixels_flow.py`), in two processes, over posts that
-come for some minutes: templates and pictures that are alone, garbage, and pictures that are not there.
+Four processes run for some minutes. Two are the real flow with models that look at pixels
+(`tests/flows/pixels_flow.py`), over posts that come, faster for a while in the middle: templates and pictures that are
+alone, garbage, pictures that are not there, and values that do not fit their column. One takes in a live stream that
+breaks off and has gaps, and a service that is busy at times. One answers questions, some of which it cannot.
 """
 
 import json
@@ -17,12 +19,16 @@ from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
+from PIL import Image
 
 from memewax.commands.recovery import prepare_recovery
+from tests.corpora import make_corpus
 from tests.flows.posts import picture_of
 from tests.folders import ROOT
+from tests.jetstream import START, commit, jetstream
 from tests.monitoring.named import Panel, panels
 from tests.monitoring.prometheus import Prometheus, free_ports, prometheus
+from tests.services import Fault, reddit_post, served
 
 mpl.use("Agg")
 
@@ -87,7 +93,7 @@ def shown(value: float, unit: str) -> str:
 def write(path: Path, some: Sequence[Panel], seen: Prometheus, start: float, end: float) -> list[str]:
     """A picture of some panels; gives the titles of those without data."""
     rows = -(-len(some) // _COLUMNS)
-    figure, grid = plt.subplots(rows, _COLUMNS, figsize=(13, 2.5 * rows), squeeze=False)
+    figure, grid = plt.subplots(rows, _COLUMNS, figsize=(13, 2.4 * rows), squeeze=False)
     empty = []
     for axes, panel in zip(grid.flat, some, strict=False):
         lines = series(seen, panel, start, end)
@@ -97,8 +103,9 @@ def write(path: Path, some: Sequence[Panel], seen: Prometheus, start: float, end
     for axes in list(grid.flat)[len(some) :]:
         axes.axis("off")
     figure.tight_layout()
-    figure.savefig(path, dpi=80, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=80)
     plt.close(figure)
+    Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=48).save(path, optimize=True)
     return empty
 
 
@@ -111,50 +118,82 @@ def posts(folder: Path, number: int, random: np.random.Generator) -> bytes:
     if number % 17 != 5:
         (folder / name).write_bytes(picture_of(template, random))
     now = datetime.now(UTC).isoformat()
-    return json.dumps({"global_id": f"{number}-x", "url": name, "desc": "a caption", "ingestion_time": now}).encode()
+    post = {"global_id": f"{number}-x", "url": name, "desc": "a caption", "ingestion_time": now}
+    return json.dumps({**post, "rank": "first" if number % 40 == 7 else number}).encode()
 
 
-def run(folder: Path, ports: Sequence[int], seconds: float) -> None:
-    """The flow in two processes over posts that come, faster for a while in the middle."""
-    source, recovery = folder / "pictures" / "posts.jsonl", folder / "recovery"
+class Run:
+    """Processes of flows below a folder, each with its port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.ports = free_ports(2)
+        self.ports += [port + 1 for port in self.ports[:1]]
+        self.ports += free_ports(1)
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, flow: str, port: int, *place: str, **settings: Any) -> None:
+        """Start a process, with its recovery folder in a folder of that name."""
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        prepare_recovery(folder / "recovery")
+        usual = {"dead_letters": folder / "dead.jsonl", "health_port": port, "log_level": "error", "follow": "true"}
+        own = {f"MEMEWAX_{key.upper()}": str(value) for key, value in {**usual, **settings}.items()}
+        command = [sys.executable, "-m", "memewax.commands.worker", flow, str(folder / "recovery"), "5", *place]
+        environment = {**os.environ, "PIXELS_SECONDS": "0.01", "RUST_BACKTRACE": "0", **own}
+        self._processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL))
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.wait(60)
+
+
+def run(made: Run, folder: Path, seconds: float) -> None:
+    """All of it."""
+    source, queries = folder / "pictures" / "posts.jsonl", folder / "queries.jsonl"
     source.parent.mkdir()
     source.touch()
-    prepare_recovery(recovery)
+    queries.touch()
+    make_corpus(folder / "answers" / "store", ["aa", "bb"])
     peers = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    settings: dict[str, Any] = {
-        "source": source,
-        "to": json.dumps([str(folder / "store"), str(folder / "records.jsonl")]),
-        "dead_letters": folder / "dead.jsonl",
-        "health_port": ports[0],
-        "follow": "true",
-        "read_batch": 8,
-        "retry_wait_seconds": 0,
-        "log_level": "error",
-    }
-    own = {f"MEMEWAX_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "memewax.commands.worker", "tests.flows.pixels_flow", str(recovery), "5"]
-    processes = [
-        subprocess.Popen(
-            [*command, str(n), *peers],
-            cwd=ROOT,
-            env={**os.environ, **own, "PIXELS_SECONDS": "0.01"},
-            stdin=subprocess.DEVNULL,
-        )
-        for n in range(2)
-    ]
-    random = np.random.default_rng(7)
-    start, number = time.monotonic(), 0
-    while (spent := time.monotonic() - start) < seconds:
-        busy = 0.4 < spent / seconds < 0.6
-        with source.open("ab") as file:
-            for _ in range(12 if busy else 3):
-                file.write(posts(source.parent, number, random) + b"\n")
-                number += 1
-        time.sleep(0.2)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.wait(60)
+    sinks = json.dumps([str(folder / "store"), str(folder / "records.jsonl")])
+    first, answering, _, taking_in = made.ports
+    with jetstream() as server, served() as services:
+        server.plays = [lambda kept: kept[-20:]] * 6
+        for number in range(2):
+            made.start(
+                "memes", "tests.flows.pixels_flow", first, str(number), *peers,
+                source=source, to=sinks, read_batch=8, retry_wait_seconds=0, columns="rank=rank:int",
+            )  # fmt: skip
+        made.start(
+            "taken_in", "dataflows.ingest", taking_in,
+            **services.variables(), source='["bluesky:", "reddit:memes"]', to=folder / "taken_in.jsonl",
+            bluesky_urls=server.url, poll_interval_seconds=1, poll_backoff_seconds=0.1,
+        )  # fmt: skip
+        made.start(
+            "answers", "dataflows.similarity", answering,
+            queries=queries, store=folder / "answers" / "store", models="stand-in", answer_images="false",
+        )  # fmt: skip
+        services.reddit["memes"] = []
+        random = np.random.default_rng(7)
+        start, number, turn = time.monotonic(), 0, 0
+        while (spent := time.monotonic() - start) < seconds:
+            busy = 0.4 < spent / seconds < 0.6
+            with source.open("ab") as file:
+                for _ in range(12 if busy else 3):
+                    file.write(posts(source.parent, number, random) + b"\n")
+                    number += 1
+            with queries.open("ab") as file:
+                file.write(json.dumps({"id": f"{turn}", "text": "" if turn % 9 == 4 else "bb"}).encode() + b"\n")
+            server.frames.append(commit(turn, seconds=time.time() - START / 1e6 - (40 if busy else 0)))
+            services.reddit["memes"].insert(0, reddit_post(turn, is_self=turn % 3 == 0))
+            if busy and turn % 10 == 0:
+                services.faults.append(Fault(503))
+            turn += 1
+            time.sleep(0.2)
+        made.end()
 
 
 def main(to: Path, seconds: float) -> None:
@@ -163,11 +202,10 @@ def main(to: Path, seconds: float) -> None:
     all_panels = panels()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        first = free_ports(1)[0]
-        ports = [first, first + 1]
-        with prometheus(folder / "prometheus", ports) as seen:
+        made = Run(folder)
+        with prometheus(folder / "prometheus", made.ports) as seen:
             start = time.time()
-            run(folder, ports, seconds)
+            run(made, folder, seconds)
             end = time.time()
             for part, at in enumerate(range(0, len(all_panels), 9)):
                 empty = write(to / f"panels-{part + 1}.png", all_panels[at : at + 9], seen, start, end)

@@ -1,0 +1,101 @@
+"""What it costs to observe a flow: the same run with metrics, logs, status and health, and without, by turns."""
+
+import resource
+import socket
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+from urllib.request import urlopen
+
+from core.counts import RunCounts
+from memewax.bench.machine import machine
+
+OBSERVED: Final = "memes"
+UNOBSERVED: Final = "memewax.bench.unobserved"
+_SCRAPE_SECONDS: Final = 5.0
+"""Between two looks at the page of metrics: Prometheus looks every 15 to 60."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One run of each kind."""
+
+    observed_rate: float
+    """Posts a second, from the first record to the last."""
+    unobserved_rate: float
+    observed_cpu: float
+    """Microseconds of CPU a post, less what a run of few posts takes."""
+    unobserved_cpu: float
+
+
+Ran = Callable[[str, int, int, Callable[[RunCounts], None]], float]
+"""Runs a flow, by its name, over so many posts, with a port of health, looking on; gives posts a second."""
+
+
+class Scraper:
+    """Looks at the page of metrics of a port now and then, while a run goes on."""
+
+    def __init__(self, port: int) -> None:
+        self._address = f"http://127.0.0.1:{port}/metrics"
+        self._next = 0.0
+        self.pages = 0
+
+    def look(self, _: RunCounts) -> None:
+        """Look, where it is time."""
+        now = time.monotonic()
+        if now >= self._next:
+            with suppress(OSError), urlopen(self._address, timeout=5) as page:  # noqa: S310 - our own
+                self._next = now + _SCRAPE_SECONDS
+                self.pages += bool(page.read())
+
+
+def observing_cost(posts: int, least: int, turns: int, run: Ran) -> dict[str, Any]:
+    """Compare: `turns` pairs of runs of `posts` posts, whose order changes; `least` posts show what starting takes."""
+    start = {flow: _cpu_of(run, flow, least)[1] for flow in (OBSERVED, UNOBSERVED)}
+    measured = []
+    for number in range(turns):
+        print(f"memewax: observed and not, turn {number + 1} of {turns}", file=sys.stderr)
+        found = {}
+        for flow in (OBSERVED, UNOBSERVED) if number % 2 else (UNOBSERVED, OBSERVED):
+            rate, cpu = _cpu_of(run, flow, posts)
+            found[flow] = rate, 1e6 * (cpu - start[flow]) / (posts - least)
+        measured.append(Turn(found[OBSERVED][0], found[UNOBSERVED][0], found[OBSERVED][1], found[UNOBSERVED][1]))
+    return {
+        "cost_percent_of_cpu": spread([100 * (it.observed_cpu / it.unobserved_cpu - 1) for it in measured]),
+        "cost_percent_of_rate": spread([100 * (it.unobserved_rate / it.observed_rate - 1) for it in measured]),
+        "observed_posts_per_second": spread([it.observed_rate for it in measured]),
+        "unobserved_posts_per_second": spread([it.unobserved_rate for it in measured]),
+        "observed_cpu_microseconds_per_post": spread([it.observed_cpu for it in measured]),
+        "unobserved_cpu_microseconds_per_post": spread([it.unobserved_cpu for it in measured]),
+        "n": posts,
+        "turns": [asdict(it) for it in measured],
+        "machine": machine(),
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """The median of some values, and the lowest and highest."""
+    return {
+        "median": round(statistics.median(values), 2),
+        "range": [round(min(values), 2), round(max(values), 2)],
+        "n": len(values),
+    }
+
+
+def _cpu_of(run: Ran, flow: str, posts: int) -> tuple[float, float]:
+    """Posts a second, and the seconds of CPU that the processes of a run took."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    scraper = Scraper(port)
+    before = _seconds_of_children()
+    rate = run(flow, posts, port, scraper.look if flow == OBSERVED else lambda _: None)
+    return rate, _seconds_of_children() - before
+
+
+def _seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

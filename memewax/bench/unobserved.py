@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from connectors.store import posts_table
 from core import telemetry
+from core.activity import Activity
 from dataflows import memes, starting
 from operators import outputs, steps
 
@@ -41,13 +42,14 @@ def flow() -> Dataflow:
         setattr(kind, does, _nothing)
     for name in ("__enter__", "__exit__"):
         setattr(telemetry.step, name, _nothing)
-    for module, name, instead in (
+    for where, name, instead in (
         (outputs, "observe_ages", _nothing),
         (posts_table, "observe_ages", _nothing),
         (steps, "taken", _untimed),
         (starting, "Observers", _Nobody),
+        *((Activity, name, _nothing) for name in ("opened", "asked", "gave", "snapshot", "closed")),
     ):
-        setattr(module, name, instead)
+        setattr(where, name, instead)
     return memes.flow()
 
 

@@ -21,7 +21,7 @@ _SCRAPE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RunPair:
     """One run of each kind."""
 
     observed_rate: float
@@ -63,7 +63,7 @@ def observing_cost(posts: int, least: int, turns: int, run: Ran) -> dict[str, An
         for flow in (OBSERVED, UNOBSERVED) if number % 2 else (UNOBSERVED, OBSERVED):
             rate, cpu = _cpu_of(run, flow, posts)
             found[flow] = rate, 1e6 * (cpu - start[flow]) / (posts - least)
-        measured.append(Turn(found[OBSERVED][0], found[UNOBSERVED][0], found[OBSERVED][1], found[UNOBSERVED][1]))
+        measured.append(RunPair(found[OBSERVED][0], found[UNOBSERVED][0], found[OBSERVED][1], found[UNOBSERVED][1]))
     return {
         "cost_percent_of_cpu": spread([100 * (it.observed_cpu / it.unobserved_cpu - 1) for it in measured]),
         "cost_percent_of_rate": spread([100 * (it.unobserved_rate / it.observed_rate - 1) for it in measured]),

@@ -20,6 +20,7 @@ from models.model_settings import (
     SentimentSettings,
     TextSettings,
 )
+from models.plain_text import plain_text
 from models.stage import OF_MODEL, Stage, StageColumn, StageModel, Values
 
 _TEXT, _NUMBER = Text(), Number()
@@ -46,6 +47,10 @@ def _mood(it: Sentiment) -> dict[str, float]:
 
 def _unread(reading: Reading) -> str | None:
     return reading.unread or None
+
+
+def _clean(reading: Reading) -> str:
+    return plain_text(line.text for line in reading.lines)
 
 
 def _lines(reading: Reading) -> list[dict[str, Any]]:
@@ -122,6 +127,14 @@ TEXT: Final = Stage(
             in_first_version=True,
         ),
         StageColumn(Column("text_as_read", _TEXT, "Lines in the picture as they were read"), attrgetter("as_read")),
+        StageColumn(
+            Column(
+                "text_clean",
+                _TEXT,
+                "The same without what platforms add: names of accounts, clocks, counters, buttons, marks of sites",
+            ),
+            _clean,
+        ),
         StageColumn(
             Column(
                 "text_unread",

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from connectors.sinks.record_table import HIDDEN, THUMBNAILS
 from connectors.store.stored_models import model_of
 from core.times import time_or_none
 from search.vector_index import FloatMatrix
@@ -15,8 +16,8 @@ from search.vector_index import FloatMatrix
 POSTS: Final = "posts"
 """The corpus of what the flow analyses: the store's own table."""
 
-NO_CORPORA: Final = frozenset({"answers", "clusters", "results"})
-"""Tables of a store that hold what was answered, and what became of clusters."""
+NO_CORPORA: Final = frozenset({"answers", "clusters", "results", HIDDEN, THUMBNAILS.name})
+"""Tables of a store that hold what was answered, what became of clusters, what is hidden, and small pictures."""
 
 MODEL_KEY: Final = "memewax.model"
 """In a table's schema metadata: the model of its vectors."""

@@ -13,6 +13,8 @@ from models.stages import STAGES
 POSTS: Final = "posts"
 HIDDEN: Final = "hidden"
 """Rows of posts that their authors hide, kept aside until they are shown again."""
+SEARCHED: Final = ("text_clean", "description")
+"""Columns of posts whose words are looked for: what was read in the picture, and the caption."""
 _TEXT, _NUMBER = Text(), Number()
 _BY_STAGE: Final = {"properties": None, "required": None}
 """A struct of the stages is a mapping in JSON: a record tells of those that answered."""

@@ -122,6 +122,13 @@ class KeyedTable:
             self._index()
         self._count()
 
+    def index_words(self, *columns: str) -> None:
+        """Make full-text indexes of columns that lack one; raises `WorldError`."""
+        try:
+            index_words(self._table, *columns)
+        except _WRITE_ERRORS as error:
+            raise _unwritable(error) from error
+
     def change(self, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
         """Change some columns of rows that are there; each row has the key and these. Raises `WorldError`."""
         schema = pa.schema([self._table.schema.field(name) for name in (self._key, *columns)])
@@ -228,7 +235,7 @@ class KeyedTable:
         return max(_UNINDEXED_BYTES, _INDEX_BYTES * (self._firm_rows + self._loose_rows))
 
     def _look_at_rows(self) -> None:
-        self._has_index = bool(self._table.list_indices())
+        self._has_index = has_index(self._table, self._key)
         self._row_bytes = int(self._table.stats()["total_bytes"]) // max(1, self.count())
 
     def _is_loose(self) -> bool:
@@ -252,12 +259,31 @@ def put_together(table: Any, key: str) -> None:
 
     Whoever reads an older version meanwhile has to open the table again. Raises what LanceDB raises.
     """
-    if not table.list_indices():
+    if not has_index(table, key):
         index_keys(table, key)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there must be no other writer: nobody else has the lock
         table.optimize(cleanup_older_than=timedelta(0))
     give_back_memory()
+
+
+def has_index(table: Any, column: str) -> bool:
+    """Whether a LanceDB table has an index over a column; raises what LanceDB raises."""
+    return any(column in it.columns for it in table.list_indices())
+
+
+def index_words(table: Any, *columns: str) -> None:
+    """Make full-text indexes of columns of a LanceDB table that lack one; raises what LanceDB raises.
+
+    All words count, those that are in every text too: people look for "me at 3 am". Where they stand is kept, for
+    phrases. What is written later is found too, more slowly, until tables are put together.
+    """
+    from lancedb.index import FTS
+
+    for column in columns:
+        if not has_index(table, column):
+            table.create_index(column, config=FTS(with_position=True, remove_stop_words=False))
+            give_back_memory()
 
 
 def index_keys(table: Any, key: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.sinks.record_table import CURRENT_COLUMN, INGESTION_COLUMN, PICTURE_COLUMN, POSTS, posts_table
+from connectors.sinks.record_table import CURRENT_COLUMN, INGESTION_COLUMN, PICTURE_COLUMN, POSTS, SEARCHED, posts_table
 from connectors.sinks.sink import Mark, Row
 from connectors.store.arrow_schema import arrow_schema, is_own
 from connectors.store.cluster_ids import spans, stored_merges
@@ -51,6 +51,7 @@ class PostRows(StoredTable):
         super().__init__(folder, table)
         self._own = {field.name: field.type for field in self._table.schema if is_own(field)}
         self._fill(folder)
+        self._table.index_words(*SEARCHED)
         self._thumbnails = Thumbnails(folder)
         self._taken_back = TakenBack(folder, self._table, self._thumbnails, mark.get("taken_back") if mark else None)
         if mark is None:

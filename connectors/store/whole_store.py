@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from connectors.sinks.cluster_events import CLUSTERS
-from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS
-from connectors.store.keyed_table import put_together
+from connectors.sinks.record_table import HIDDEN, POSTS, SEARCHED, THUMBNAILS
+from connectors.store.keyed_table import index_words, put_together
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from connectors.store.thumbnails import drop_unused_in
 from core.errors import WorldError, first_line
@@ -46,6 +46,8 @@ def compact_store(store: Path) -> str:
     try:
         drop_unused_in(store)
         for name, table in _tables(store).items():
+            if name == POSTS:
+                index_words(table, *(it for it in SEARCHED if it in table.schema.names))
             if name in _FLOW:
                 put_together(table, KEYS[name])
     except READ_ERRORS as error:

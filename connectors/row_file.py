@@ -29,6 +29,8 @@ _BATCH: Final = 1024
 _CHUNK: Final = 2**16
 _LOOKED_AT: Final = 2**16
 """Bytes by which a form is told."""
+_TOLD_EVERY: Final = 64
+"""Rows after which it is looked how far the file was read, which is a call of the system."""
 _DELIMITERS: Final = ("\t", ";", ",", "|")
 _CHAT: Final = re.compile(rb'"messages"\s*:\s*\[')
 """What an export of a chat holds: one object, and the messages in it."""
@@ -110,8 +112,9 @@ class RowFile:
                 yield from self._parquet()
             else:
                 with unpacked(self.path) as (stream, done):
-                    for piece in form_of(self.path, stream).pieces(stream, whole=whole):
-                        self.done = done()
+                    for count, piece in enumerate(form_of(self.path, stream).pieces(stream, whole=whole)):
+                        if not count % _TOLD_EVERY:
+                            self.done = done()
                         yield piece
             self.done = self.size
         except (*UNPACKING_ERRORS, BadArrayError) as error:

@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -23,6 +23,8 @@ QUOTAS: Final = (Quota("x-ratelimit-remaining", "x-ratelimit-reset"),)
 _PAGE: Final = 100
 _PICTURE_HOSTS: Final = frozenset({"i.redd.it", "i.reddituploads.com"})
 _VIDEO_HOSTS: Final = frozenset({"v.redd.it", "youtube.com", "youtu.be", "m.youtube.com", "vimeo.com", "gfycat.com"})
+_HTTP: Final = re.compile(r"https?://([^/?#\[\]]+)([^?#]*)", re.IGNORECASE)
+"""Host, with user and port, and path."""
 _PICTURE: Final = re.compile(r"\.(jpe?g|png|gif|webp|bmp|avif)$", re.IGNORECASE)
 _VIDEO: Final = re.compile(r"\.(gifv|mp4|webm|mov)$", re.IGNORECASE)
 _IMGUR_PAGE: Final = re.compile(r"/(\w{5,8})$")
@@ -235,17 +237,15 @@ def _of_gallery(entry: _Entry, media: Mapping[str, _Media]) -> ServicePicture | 
 
 
 def _picture_at(url: str, post: _Post) -> tuple[str] | Reason:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "other"
-    host = (parts.hostname or "").removeprefix("www.")
+    parts = _HTTP.match(url)  # a quarter of the time of urlsplit, and dumps have millions
+    host, path = (parts[1].rpartition("@")[2].partition(":")[0].lower(), parts[2]) if parts else ("", url)
+    host = host.removeprefix("www.")
     hint = post.post_hint or ""
-    if post.is_video or hint.endswith("video") or host in _VIDEO_HOSTS or _VIDEO.search(parts.path):
+    if post.is_video or hint.endswith("video") or host in _VIDEO_HOSTS or _VIDEO.search(path):
         return "video"
-    if parts.scheme not in {"http", "https"}:
+    if not host:
         return "other"
-    if hint == "image" or host in _PICTURE_HOSTS or _PICTURE.search(parts.path):
+    if hint == "image" or host in _PICTURE_HOSTS or _PICTURE.search(path):
         return (url,)
-    page = _IMGUR_PAGE.fullmatch(parts.path) if host in {"imgur.com", "m.imgur.com"} else None
+    page = _IMGUR_PAGE.fullmatch(path) if host in {"imgur.com", "m.imgur.com"} else None
     return (f"https://i.imgur.com/{page[1]}.jpg",) if page else "link"

@@ -25,10 +25,12 @@ MOST_CHARACTERS: Final = 2048
 
 def is_removal(body: Mapping[str, Any]) -> bool:
     """Whether a message takes something back, whether or not it says well what."""
-    if body.get("deleted") in (True, "true", "True"):
+    deleted = body.get("deleted")  # each row of each source is asked
+    if deleted is True or deleted in ("true", "True"):
         return True
-    names_no_post = not any(body.get(name) for name in ("global_id", "post_id", "url"))
-    return isinstance(body.get("hidden"), bool) and "author" in body and names_no_post
+    if not isinstance(body.get("hidden"), bool) or "author" not in body:
+        return False
+    return not (body.get("url") or body.get("global_id") or body.get("post_id"))
 
 
 def removal_of(body: Mapping[str, Any], message: Message) -> Removal:

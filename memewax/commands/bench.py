@@ -22,6 +22,7 @@ from memewax.bench.bench_fetch import fetch
 from memewax.bench.bench_growth import growth
 from memewax.bench.bench_observing import OBSERVED, observing_cost
 from memewax.bench.bench_ocr import ocr
+from memewax.bench.bench_reading import reading
 from memewax.bench.bench_similarity import similarity
 from memewax.bench.bench_topics import Topics
 from memewax.bench.machine import machine
@@ -35,6 +36,7 @@ app.command()(ocr)
 app.command()(fetch)
 app.command()(similarity)
 app.command()(growth)
+app.command()(reading)
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _LEAST: Final = 1000

@@ -105,8 +105,9 @@ def _read(readers: Sequence[Reader], found: Inspection, most: int, shown: int, u
 def _told(place: Place) -> InspectedPlace:
     if not isinstance(place, MappedPlace):
         return InspectedPlace(place.name, "", "", {}, {})
-    shape = place.shape
-    return InspectedPlace(place.name, form_name(Path(place.name)), shape.name, shape.fields, shape.own)
+    shape, path = place.shape, Path(place.name)
+    form = form_name(path) if path.is_file() else "messages"
+    return InspectedPlace(place.name, form, shape.name, shape.fields, shape.own)
 
 
 def as_plain(post: Post) -> dict[str, Any]:

@@ -2,23 +2,23 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
-from pydantic import Field, field_validator
-from pydantic_settings import NoDecode
+from pydantic import Field
 
+from connectors.column_settings import ColumnSettings
 from connectors.endpoint import Endpoint, SourceOptions
 from connectors.sources.column_mapping import chosen_columns
 from connectors.sources.file_options import FileOptions
 from core.errors import WorldError
-from core.settings import RecoverySettings, one_or_list
+from core.settings import RecoverySettings
 
 S = TypeVar("S")
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
-class FileSettings(RecoverySettings):
+class FileSettings(RecoverySettings, ColumnSettings):
     """How files are dealt to processes."""
 
     file_parts: int = Field(
@@ -35,12 +35,6 @@ class FileSettings(RecoverySettings):
         description="A file is dealt to its parts in blocks of this size: about a dozen posts.",
     )
 
-    columns: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="How files call the fields of a post, NAME=FIELD, as url=image_url, or a new one, "
-        "NAME=FIELD:TYPE; several as a JSON list. Usual names are found without it.",
-    )
-
     def file_options(self, options: SourceOptions) -> FileOptions:
         """How files are read; raises `SettingsError` where a column is none."""
         return FileOptions(
@@ -51,8 +45,6 @@ class FileSettings(RecoverySettings):
             columns=chosen_columns(self.columns),
             are_posts=options.are_posts,
         )
-
-    _listed_columns = field_validator("columns", mode="before")(one_or_list)
 
 
 def has_scheme(address: str) -> bool:

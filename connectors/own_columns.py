@@ -1,11 +1,12 @@
 """Columns of one's own: those that `--column` names, and those of tables that mean nothing to memewax."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from connectors.chosen_endpoints import WriteSettings, sources_of
+from connectors.sources.column_mapping import chosen_columns, mapping_as_said
 from connectors.sources.mapped_place import MappedPlace
 from core.columns import Column, Flag, Integer, Number, Table, Text, Type
 from core.telemetry import log
@@ -37,10 +38,16 @@ def with_own_columns(table: Table, settings: WriteSettings) -> Table:
 def _own(settings: WriteSettings) -> dict[str, str]:
     """Types by names; where two files do not agree on one, it is a text."""
     found: dict[str, str] = {}
-    for place in _places(settings):
-        for name, kind in place.shape.own.items():
+    for own in (*(place.shape.own for place in _places(settings)), _of_topics(settings)):
+        for name, kind in own.items():
             found[name] = kind if found.get(name, kind) == kind else "text"
     return found
+
+
+def _of_topics(settings: WriteSettings) -> Mapping[str, str]:
+    """What `--column` says of topics: what messages hold besides becomes no column."""
+    has_topics = bool(settings.source) and any(it.topic is not None for it in sources_of(settings))
+    return mapping_as_said(chosen_columns(settings.columns)).own if has_topics and settings.columns else {}
 
 
 def _places(settings: WriteSettings) -> Iterable[MappedPlace]:

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 from pydantic import Field
 
+from connectors.column_settings import ColumnSettings
 from connectors.endpoint import Endpoint, SinkOptions, SourceOptions
 from connectors.sinks.sink import MessageSink
+from connectors.sources.column_mapping import chosen_columns, mapping_as_said
+from connectors.sources.mapped_place import MappedSource
+from connectors.sources.row_shapes import Mapped
 from connectors.sources.source import PlacedSource
 from core.errors import SettingsError
-from core.settings import Group
 
 if TYPE_CHECKING:
     from connectors.kafka.kafka_sink import KafkaSink
@@ -19,7 +22,7 @@ _PROMPT: Final = {"linger.ms": "0", "socket.nagle.disable": "true"}
 """What comes while a message is under way is sent together all the same."""
 
 
-class KafkaSettings(Group):
+class KafkaSettings(ColumnSettings):
     """Every client of Kafka."""
 
     kafka: dict[str, str] = Field(
@@ -65,10 +68,10 @@ class KafkaEndpoint(Endpoint[KafkaSettings]):
         return cls(address, brokers, topic)
 
     def source(self, options: SourceOptions, settings: KafkaSettings) -> PlacedSource:
-        """Its messages."""
+        """Its messages, as posts by the columns of the settings; raises `SettingsError` where one is none."""
         from connectors.kafka.kafka_source import KafkaTopic
 
-        return KafkaTopic(
+        topic = KafkaTopic(
             self.brokers,
             self.topic,
             follow=options.follow,
@@ -77,6 +80,8 @@ class KafkaEndpoint(Endpoint[KafkaSettings]):
             timeout=settings.kafka_timeout_seconds,
             group=settings.kafka_group,
         )
+        chosen = chosen_columns(settings.columns) if options.are_posts else ()
+        return MappedSource(topic, Mapped(mapping_as_said(chosen))) if chosen else topic
 
     def message_sink(self, options: SinkOptions, settings: KafkaSettings) -> MessageSink:
         """Messages into it."""

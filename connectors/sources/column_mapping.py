@@ -177,6 +177,15 @@ def chosen_columns(columns: Iterable[str]) -> tuple[ChosenColumn, ...]:
     return tuple(made)
 
 
+def mapping_as_said(chosen: Sequence[ChosenColumn]) -> "ColumnMapping":
+    """The mapping of messages, of which nobody has seen one: fields have our names, but for those that are chosen.
+
+    What else whoever writes a topic thinks of becomes no column.
+    """
+    named = {it.name for it in chosen}
+    return ColumnMapping((), [*chosen, *(ChosenColumn(name, name) for name in sorted(OURS - named))])
+
+
 class ColumnMapping:
     """Makes posts of rows.
 
@@ -225,7 +234,7 @@ class ColumnMapping:
             value = _value(row, field)
             if value is not _ABSENT and not _is_nothing(value):
                 made[name] = self._typed(name, value)
-        for name in ("desc", "author", "created_time", "score", "source", "ingestion_time", "edited"):
+        for name in ("desc", "author", "created_time", "score", "source", "ingestion_time", "edited", "post_id"):
             value = _value(row, self.fields[name]) if name in self.fields else _ABSENT
             if value is not _ABSENT and not _is_nothing(value):
                 read: Callable[[Any], Any] = _READ.get(name, _as_text)

@@ -10,7 +10,7 @@ from connectors.sources.column_mapping import InputRow
 from connectors.sources.parse import MAX_BYTES
 from connectors.sources.removal_form import is_removal
 from connectors.sources.row_shapes import AsItIs, RowShape
-from connectors.sources.source import Place, Position, Reader, ReaderAround, Unit
+from connectors.sources.source import Place, PlacedSource, Position, Reader, ReaderAround, Unit
 from connectors.sources.unpack import unpacked
 from core.records import Message
 from core.telemetry import SKIPPED
@@ -62,6 +62,26 @@ class MappedPlace(Place):
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
         """Read a part as posts."""
         return _MappedReader(self._place.open(number, resume, positions), self._look)
+
+
+class MappedSource(PlacedSource):
+    """A source whose messages become posts by a shape that is known before any of them is seen."""
+
+    def __init__(self, inner: PlacedSource, shape: RowShape) -> None:
+        self._inner = inner
+        self._shape = shape
+
+    def parts(self) -> list[str]:
+        """Those of the inner source."""
+        return self._inner.parts()
+
+    def places(self) -> list[MappedPlace]:
+        """Those of the inner source, read as posts."""
+        return [MappedPlace(it, lambda: self._shape, lambda: None) for it in self._inner.places()]
+
+    def open(self, part: str, resume: Position | None) -> Reader:
+        """Read a part as posts."""
+        return _MappedReader(self._inner.open(part, resume), lambda: self._shape)
 
 
 class _MappedReader(ReaderAround):

@@ -4,19 +4,26 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from structlog.testing import capture_logs
 
+from connectors.endpoints import POSTS_FROM, endpoint
+from connectors.inspection import inspect_source
 from connectors.kafka.group_offsets import GroupOffsets
 from connectors.kafka.kafka_source import KafkaTopic
+from connectors.own_columns import with_own_columns
+from connectors.sinks.record_table import stored_posts
 from connectors.sources.parse import parsed
 from connectors.sources.source import Position, Reader
 from core.errors import SettingsError, WorldError
-from core.records import DeadLetter, Message, Removal
+from core.records import DeadLetter, Message, Post, Removal
+from dataflows.all_settings import Settings
 from tests.brokers import Broker, MockBroker, RealBroker, committed, create_topic, produce, unused_address
 
 
@@ -321,3 +328,43 @@ def test_a_key_without_a_value_is_a_delete_of_it(broker: Broker) -> None:
     assert found[0].time is not None
     assert abs(found[0].time.timestamp() - time.time()) < 60
     assert isinstance(found[1], DeadLetter)
+
+
+def test_fields_of_messages_are_called_as_the_settings_say(mock_broker: MockBroker, tmp_path: Path) -> None:
+    topic = create_topic(mock_broker)
+    bodies = [
+        {"id": 7, "image_url": "https://x/7.png", "desc": "hi", "yr": "2024", "free": 1, "post_id": "p"},
+        {"global_id": "3", "deleted": True},
+        {"id": 8, "image_url": "https://x/8.png", "yr": "never"},
+    ]
+    produce(mock_broker, topic, [orjson.dumps(it) for it in bodies] + [b"{"])
+    address = f"kafka://{mock_broker.bootstrap}/{topic}"
+    columns = ("global_id=id", "url=image_url", "year=yr:int", "mood=how")
+    settings = Settings(source=(address,), to=(str(tmp_path / "store"),), columns=columns, follow=False)
+    found = endpoint(address, POSTS_FROM)
+    made = found.source(settings.options_of(found), settings)
+    (place,) = made.places()
+    place.check()
+    assert [part for part in made.parts() if part]
+    items: list[Any] = []
+    for number in place.numbers(()):
+        reader = place.open(number, None, ())
+        items += [parsed(it) for it in read(reader)[0]]
+        reader.close()
+    posts = {it.global_id: it for it in items if isinstance(it, Post)}
+    assert {it.url for it in posts.values()} == {"https://x/7.png", "https://x/8.png"}
+    assert (posts["7"].description, posts["7"].whole_id, posts["7"].extra) == ("hi", "p", {"free": 1, "year": 2024})
+    assert posts["8"].extra.get("year") is None
+    assert {type(it) for it in items if not isinstance(it, Post)} == {Removal, DeadLetter}
+    table = with_own_columns(stored_posts({"embedding": 8, "text_embedding": 8}), settings)
+    assert [it.name for it in table.columns if it.is_own] == ["year", "mood"]  # no free field of a message
+    told = inspect_source(made, most=10, shown=1, seconds=5)
+    assert told.places[0].own == {"year": "int", "mood": "text"}
+    assert told.posts == 2
+
+
+def test_without_columns_messages_stay_as_they_are(mock_broker: MockBroker) -> None:
+    address = f"kafka://{mock_broker.bootstrap}/{create_topic(mock_broker)}"
+    found = endpoint(address, POSTS_FROM)
+    settings = Settings(source=(address,))
+    assert isinstance(found.source(settings.options_of(found), settings), KafkaTopic)

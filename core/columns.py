@@ -85,3 +85,5 @@ class Table:
     columns: tuple[Column, ...]
     newest: str | None = None
     """A column of numbers: no row is replaced by one that has less there."""
+    looked_up: tuple[str, ...] = ()
+    """Columns besides the key by whose values rows are looked up."""

@@ -183,6 +183,10 @@ CURRENT_COLUMN: Final = Column(
 """What a merge or a split changes. A line or a message stays as it was written, so that neither has it."""
 
 
+LOOKED_UP: Final = ("post_id", "author")
+"""What deletes name: in a large table they are found by an index."""
+
+
 def posts_table(image_dimension: int, text_dimension: int) -> Table:
     """The table of posts in a store, with embeddings of these lengths."""
     return stored_posts({"embedding": image_dimension, "text_embedding": text_dimension})
@@ -191,7 +195,7 @@ def posts_table(image_dimension: int, text_dimension: int) -> Table:
 def stored_posts(dimensions: Mapping[str, int], stages: tuple[Stage, ...] = STAGES) -> Table:
     """The table of posts in a store: records, and the cluster that each is in as of now."""
     table = record_table(dimensions, stages)
-    return replace(table, columns=(*table.columns, CURRENT_COLUMN))
+    return replace(table, columns=(*table.columns, CURRENT_COLUMN), looked_up=LOOKED_UP)
 
 
 def record_table(dimensions: Mapping[str, int], stages: tuple[Stage, ...] = STAGES) -> Table:

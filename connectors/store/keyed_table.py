@@ -40,7 +40,15 @@ _WRITE_ERRORS: Final = (OSError, RuntimeError, ValueError, TypeError, OverflowEr
 class KeyedTable:
     """A LanceDB table, one row for each value of its key."""
 
-    def __init__(self, folder: Path, name: str, key: str, schema: pa.Schema, newest: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        key: str,
+        schema: pa.Schema,
+        newest: str | None = None,
+        looked_up: tuple[str, ...] = (),
+    ) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or has other columns.
 
         Args:
@@ -49,8 +57,9 @@ class KeyedTable:
             key: The column that tells rows apart.
             schema: Its columns.
             newest: A column of numbers: no row is replaced by one that has less there.
+            looked_up: Columns that get an index besides the key.
         """
-        self._name, self._key, self._newest = name, key, newest
+        self._name, self._key, self._newest, self._looked_up = name, key, newest, looked_up
         # A row that an earlier version wrote has none.
         self._replaced = newest and f"target.{newest} IS NULL OR source.{newest} >= target.{newest}"
         try:
@@ -206,7 +215,7 @@ class KeyedTable:
     def compact(self) -> None:
         """Put fragments together, drop all older versions, bring the index over keys up to date."""
         try:
-            put_together(self._table, self._key)
+            put_together(self._table, self._key, *self._looked_up)
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes = self._loose_rows = self._unindexed_rows = 0
@@ -254,16 +263,19 @@ class KeyedTable:
         return rows
 
 
-def put_together(table: Any, key: str) -> None:
-    """Leave one version of a LanceDB table, in few files, with an index over its key.
+def put_together(table: Any, *keys: str) -> None:
+    """Leave one version of a LanceDB table, in few files, with an index over its key and other columns.
 
     Whoever reads an older version meanwhile has to open the table again. Raises what LanceDB raises.
     """
-    if not has_index(table, key):
-        index_keys(table, key)
+    for key in keys:
+        if not has_index(table, key):
+            index_keys(table, key)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there must be no other writer: nobody else has the lock
         table.optimize(cleanup_older_than=timedelta(0))
+        if len(table.list_versions()) > 1:  # it drops old versions before it brings indexes up to date
+            table.optimize(cleanup_older_than=timedelta(0))
     give_back_memory()
 
 
@@ -287,7 +299,7 @@ def index_words(table: Any, *columns: str) -> None:
 
 
 def index_keys(table: Any, key: str) -> None:
-    """Make the index over the key of a LanceDB table, in place of one that is there."""
+    """Make an index over the values of a column of a LanceDB table, in place of one that is there."""
     from lancedb.index import BTree  # late, as in `connectors.store.store_folder`
 
     table.create_index(key, config=BTree(), replace=True)

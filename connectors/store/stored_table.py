@@ -24,7 +24,7 @@ class StoredTable:
     def __init__(self, folder: Path, table: Table) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or holds columns of other types."""
         self._json = [column.name for column in table.columns if isinstance(column.type, AnyJson)]
-        self._table = KeyedTable(folder, table.name, table.key, arrow_schema(table), table.newest)
+        self._table = KeyedTable(folder, table.name, table.key, arrow_schema(table), table.newest, table.looked_up)
 
     def upsert(self, rows: list[Row]) -> None:
         """Write rows; of several with one key the newest stays. Raises `WorldError`."""

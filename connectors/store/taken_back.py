@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 import pyarrow as pa
 
-from connectors.sinks.record_table import HIDDEN, PICTURE_COLUMN
+from connectors.sinks.record_table import HIDDEN, LOOKED_UP, PICTURE_COLUMN
 from connectors.sinks.sink import Row
 from connectors.store.arrow_schema import is_own
 from connectors.store.keyed_table import KeyedTable
@@ -178,7 +178,7 @@ class TakenBack:
         """The table of hidden rows, made when it is first needed."""
         if self._aside is None:
             schema = pa.schema([it if is_own(it) else it.remove_metadata() for it in self._posts.schema])
-            self._aside = KeyedTable(self._folder, HIDDEN, "global_id", schema, newest="revision")
+            self._aside = KeyedTable(self._folder, HIDDEN, "global_id", schema, "revision", LOOKED_UP)
         return self._aside
 
 

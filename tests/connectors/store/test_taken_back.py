@@ -80,6 +80,22 @@ def test_a_removal_takes_what_it_names_before_and_after_it_came(
     assert ids(tmp_path / "after") == ALL - expected | kept
 
 
+@pytest.mark.parametrize(
+    "removal", [gone(post_id="2-a"), gone(author="ann", source="a", time=TIME), gone(global_id="1-a")]
+)
+def test_what_an_index_finds_is_what_is_found_without_one(tmp_path: Path, removal: Removal) -> None:
+    tables = [PostRows(tmp_path / name, POSTS) for name in ("plain", "indexed")]
+    for table in tables:
+        table.upsert(ROWS[:3])
+        if table is tables[1]:
+            table.compact()
+        table.upsert(ROWS[3:])  # the index does not know these yet
+        table.remove([removal])
+    assert ids(tmp_path / "plain") == ids(tmp_path / "indexed") != ALL
+    indexed = lancedb.connect(tmp_path / "indexed").open_table(TABLE).list_indices()
+    assert {"global_id", "post_id", "author"} <= {column for it in indexed for column in it.columns}
+
+
 def test_rows_of_an_earlier_version_go_too(tmp_path: Path) -> None:
     PostRows(tmp_path, POSTS).upsert([row("1_2-a", post_id="1-a"), row("1-a"), row("10-a")])
     lancedb.connect(tmp_path).open_table(TABLE).update(values={"post_id": None})

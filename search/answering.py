@@ -13,7 +13,6 @@ from core.errors import BadRecordError, WeightsError
 from core.records import Failed, Pixels, Vector
 from core.telemetry import STEP_ERRORS, log, step
 from models.base import Embedder
-from models.identity import is_same
 from models.loading import load_image, load_text
 from models.runtime import Runtime
 from search.answer import Answer
@@ -179,14 +178,10 @@ def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorp
 
 
 def _misfit(it: EmbeddedQuery, corpus: Corpus) -> Failed | None:
-    """Why the vector cannot be compared with those of the corpus."""
-    if not is_same(it.model, corpus.model):
-        reason = f"corpus {corpus.name!r} was embedded by {corpus.model}, and here is {it.model}: choose the same model"
-    elif isinstance(it.vector, Failed) or it.vector.size == corpus.dimension:
+    if isinstance(it.vector, Failed):
         return None
-    else:
-        reason = f"corpus {corpus.name!r} holds vectors of {corpus.dimension} numbers, not {it.vector.size}"
-    return Failed(SEARCH, BadRecordError.__name__, reason)
+    reason = corpus.misfit(it.model, it.vector)
+    return Failed(SEARCH, BadRecordError.__name__, reason) if reason else None
 
 
 def _hits(group: list[EmbeddedQuery], corpus: Corpus) -> list[list[Hit] | Failed]:

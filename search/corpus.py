@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from connectors.store.store_folder import READ_ERRORS, read_latest
 from core.errors import WorldError, first_line
+from core.records import Vector
 from models.identity import is_same
 from search.corpus_layout import layout_of, vectors_of
 from search.corpus_store import beside, identity, made_id, open_table
@@ -104,6 +105,18 @@ class Corpus:
         """How many rows can be found: those that have a vector."""
         return len(self._index)
 
+    def misfit(self, model: str, vector: Vector) -> str:
+        """Why a vector of a model cannot be compared with those that are here; empty where it can."""
+        if not is_same(model, self.model):
+            return f"corpus {self.name!r} was embedded by {self.model}, and here is {model}: choose the same model"
+        if vector.size != self.dimension:
+            return f"corpus {self.name!r} holds vectors of {self.dimension} numbers, not {vector.size}"
+        return ""
+
+    def ids(self) -> set[str]:
+        """The ids of all rows."""
+        return self._memory.ids()
+
     def refresh(self) -> int:
         """Take in what the store's writers did since last time; returns how many rows came, changed or went.
 
@@ -144,6 +157,21 @@ class Corpus:
         there = rows != NONE
         hits = iter(self._hits(rows[there], similarities[there]))
         return [list(islice(hits, count)) for count in np.count_nonzero(there, axis=1)]
+
+    def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
+        """Some rows, by their ids, as hits of a vector; those that are not there, or do not pass, are left out.
+
+        Raises `BadRecordError` as `search` does.
+        """
+        rows = self._memory.numbers(ids)
+        rows = rows[rows < self._index.height]
+        rows = rows[self._index.live[rows]]
+        allowed = self._allowed(one)
+        if allowed is not None:
+            rows = rows[allowed[rows]]
+        reduced = vector[None] if self._projection is None else self._projection(vector[None])
+        similarities = self._index.vectors[rows] @ np.asarray(reduced[0], np.float32)
+        return {hit.id: hit for hit in self._hits(rows, np.clip(similarities, -1, 1))}
 
     def _allowed(self, one: Filter | None) -> Mask | None:
         return None if one is None else self._memory.allowed(one, self._index.height, self.name)

@@ -61,7 +61,7 @@ class OpenCorpora:
 
         Raises `WorldError` where it is not there, naming those that are, and `BadRecordError` where it has no images.
         """
-        name = name or self._meant()
+        name = self.meant(name)
         if by == "image" and name != POSTS:
             raise BadRecordError(f"corpus {name!r} has no images; only {POSTS!r} has")
         place = name, by
@@ -77,8 +77,10 @@ class OpenCorpora:
         self._looked[place] = self._now()
         return corpus
 
-    def _meant(self) -> str:
-        """The corpus of those who name none; once it was there it stays the same, whatever comes beside it."""
+    def meant(self, name: str) -> str:
+        """The corpus of a name; of those who name none, the usual one: once it was there it stays the same."""
+        if name:
+            return name
         if not self._usual:
             name = usual_corpus(self._store)
             open_table(self._store, name)

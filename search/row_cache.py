@@ -1,5 +1,6 @@
 """The rows of a corpus in memory, without their vectors: texts and metadata as Arrow, found by row number."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -74,6 +75,14 @@ class Memory:
             for place, row in zip(those, picked, strict=True):
                 found[place] = row
         return found
+
+    def ids(self) -> set[str]:
+        """The ids of all rows."""
+        return set(self._row_of)
+
+    def numbers(self, ids: Sequence[str]) -> RowNumbers:
+        """The numbers of these ids that are there."""
+        return np.array([self._row_of[id_] for id_ in ids if id_ in self._row_of], np.int64)
 
     def stamps(self, ids: list[str]) -> list[str | None]:
         """The stamp of each id; None where it is not known."""

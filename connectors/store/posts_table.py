@@ -22,6 +22,7 @@ from core.columns import Table
 from core.merges import Merges
 from core.records import ClusterEvent, Removal, Thumbnail
 from core.telemetry import observe_ages, sink_name
+from models.plain_text import plain_text
 
 TABLE: Final = POSTS
 _KEY: Final = "global_id"
@@ -140,12 +141,21 @@ class PostRows(StoredTable):
             self._settle(f"{_KEY} IN ({', '.join(map(_quoted, some))})", self._merges)
 
     def _fill(self, folder: Path) -> None:
-        """Give rows of an older store their cluster as of now; who is killed amid it goes on the next time."""
+        """Give rows of an older store their cluster as of now and words without what platforms add.
+
+        Who is killed amid it goes on the next time.
+        """
         unfilled = f"{_CURRENT} IS NULL"
         if self._table.has(unfilled):
             merges = stored_merges(folder)
             self._settle(unfilled, merges, only_merged=True)
             self._table.set_where(unfilled, {}, {_CURRENT: _GIVEN})
+        unread = "text_clean IS NULL AND text_as_read IS NOT NULL"
+        if self._table.has(unread):
+            read = [row for batch in self._table.batches((_KEY, "text_as_read"), unread) for row in batch.to_pylist()]
+            for some in _in_pieces(read):
+                cleaned = [{_KEY: it[_KEY], "text_clean": plain_text(it["text_as_read"].splitlines())} for it in some]
+                self._table.change(cleaned, ("text_clean",))
 
     def _settle(self, where: str, merges: Merges, *, only_merged: bool = False) -> None:
         """Write what follows from `merges` into the rows that a condition picks and that do not say it."""

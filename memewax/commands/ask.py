@@ -176,7 +176,9 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[AskFor]:
     """Without a broker: the flow's own steps, here."""
     from search.answer import json_of_answer
     from search.answering import embed, load_embedders, search
+    from search.corpus_layout import POSTS
     from search.open_corpora import OpenCorpora
+    from search.post_search import PostSearch, answered
     from search.query import parse_query
 
     corpora = OpenCorpora.of(settings)
@@ -188,7 +190,11 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[AskFor]:
 
     def answer_to(body: QueryBody) -> QueryBody:
         query = parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
-        (answer,) = search(embed([query], models), corpora)
+        if query.text and query.by == "text" and corpora.meant(query.corpus) == POSTS:
+            posts = PostSearch.of(corpora.get(POSTS), settings.store, models.text)
+            answer = answered(query, posts)
+        else:
+            (answer,) = search(embed([query], models), corpora)
         shown: QueryBody = orjson.loads(json_of_answer(answer))
         return shown
 

@@ -15,7 +15,7 @@ _MEASURED = needs_extra("eval", "memewax eval")
 
 app = typer.Typer(no_args_is_help=True, help="Measure how good the models of the settings are, on data with its truth.")
 
-for _name in evaluations():
+for _name in (*evaluations(), "search"):
     # Those modules import measures and models late, since they bring more than other commands need.
     app.command(_name)(_MEASURED(import_module(f"memewax.evaluation.measure_{_name}").command))
 

@@ -46,7 +46,16 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 def test_the_commands_are_these() -> None:
     names = {"run", "demo", "doctor", "settings", "bench", "bench overhead", "bench fetch", "bench ocr", "ingest"}
     names |= {"inspect", "export"}
-    names |= {"eval", "eval ocr", "eval clusters", "eval entities", "eval sentiment", "eval similarity", "eval compare"}
+    names |= {
+        "eval",
+        "eval ocr",
+        "eval clusters",
+        "eval entities",
+        "eval sentiment",
+        "eval similarity",
+        "eval search",
+        "eval compare",
+    }
     names |= {"corpus", "corpus load", "corpus list", "corpus drop", "corpus describe", "corpus reduce", "serve", "ask"}
     names |= {"clusters", "clusters list", "clusters show", "clusters trending", "bench clusters"}
     names |= {"topics", "topics create", "topics check", "topics describe", "topics asyncapi"}

@@ -1,0 +1,52 @@
+"""`memewax eval search`: whether who types some words of a picture finds it."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.errors import WorldError
+from dataflows.all_settings import load_settings
+from memewax.evaluation.evaluation_options import DataOption, HistoryOption, JsonOption, LimitOption, SaveOption, show
+
+# Measures and models are imported late, since they bring more than other commands need.
+
+
+def command(
+    data: DataOption,
+    store: Annotated[
+        Path | None, typer.Option(help="A store that has these posts already; else the flow makes one first.")
+    ] = None,
+    limit: LimitOption = None,
+    save: SaveOption = False,
+    history: HistoryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recall of posts by a few words of what people read in them, and whether none are found for what is not there."""
+    from memewax.evaluation import eval_search
+    from memewax.evaluation.data import posts_of
+    from search.answering import load_embedders
+    from search.corpus import Corpus
+    from search.corpus_layout import POSTS
+    from search.post_search import PostSearch
+
+    texts = {it.post.global_id: str(it.truth) for it in posts_of(data, "text", limit)}
+    models = load_embedders(load_settings(), images=False)
+    with tempfile.TemporaryDirectory(prefix="memewax-eval-") as name:
+        folder = store or _made(data, Path(name))
+        search = PostSearch.of(Corpus.open(folder, POSTS), folder, models.text)
+        known = search.corpus.ids() & texts.keys()
+        if not known:
+            raise WorldError(f"{store or data}: none of the {len(texts)} posts is in the store")
+        used = {**models.names, "posts": search.corpus.model}
+        report = eval_search.measure({it: texts[it] for it in known}, eval_search.found_by(search), used)
+    show(report, data, save, history, as_json)
+
+
+def _made(data: Path, folder: Path) -> Path:
+    """A store of the posts, made by the flow."""
+    from memewax.commands.flow_run import run_flow
+
+    run_flow({"source": (str(data),), "to": (str(folder / "store"),)}, None, 10.0)
+    return folder / "store"

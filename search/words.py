@@ -1,0 +1,154 @@
+"""Posts by their words: what is typed, as full-text queries over the captions and what was read in pictures."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from connectors.sinks.record_table import POSTS, SEARCHED
+from connectors.store.keyed_table import has_index
+from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from core.errors import WorldError, first_line
+
+MOST: Final = 200
+"""Posts of each kind of match that are looked at."""
+_MOST_WORDS: Final = 32
+"""Of what is typed: a longer text is looked for by its meaning."""
+_SLIP: Final = range(5, 41)
+"""Letters of a word of which one may be wrong: a longer word is in no index, and takes long to look for so."""
+_EXCLUDED: Final = 10_000
+_PART: Final = re.compile(r'(?P<no>-?)(?:"(?P<phrase>[^"]*)"|(?P<word>\S+))')
+_WORD: Final = re.compile(r"\w+(?:['’]\w+)*")  # noqa: RUF001 - as phones write it
+_ID: Final = "global_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What somebody typed: `cat "exact phrase" -dog`."""
+
+    words: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    """Words and phrases that a post must not have."""
+
+    @classmethod
+    def of(cls, text: str) -> "Typed":
+        """Take a text apart; each word once, and no more than `_MOST_WORDS`."""
+        words: list[str] = []
+        phrases: list[str] = []
+        without: list[str] = []
+        for part in _PART.finditer(text):
+            said = part["phrase"] if part["phrase"] is not None else part["word"]
+            found = _WORD.findall(said)
+            if part["no"]:
+                without += [" ".join(found)] if found else []
+            elif part["phrase"] is not None and len(found) > 1:
+                phrases.append(" ".join(found))
+            else:
+                words += found
+        return cls(*(tuple(dict.fromkeys(it))[:_MOST_WORDS] for it in (words, phrases, without)))
+
+    @property
+    def meaning(self) -> str:
+        """The words that say what is wanted, for what is looked for by meaning."""
+        return " ".join((*self.words, *self.phrases))
+
+
+@dataclass(frozen=True, slots=True)
+class WordMatches:
+    """Ids of posts by how their words match, the best first by BM25; each id is in one of the lists."""
+
+    all: tuple[str, ...] = ()
+    """They have every word and phrase."""
+    nearly: tuple[str, ...] = ()
+    """The same, where a letter of a long word may be wrong."""
+    some: tuple[str, ...] = ()
+    """They have some of the words."""
+
+
+class WordIndex:
+    """Full-text queries over the posts of a store; it sees what is there when it is asked."""
+
+    def __init__(self, store: Path) -> None:
+        """Open the table of posts; raises `WorldError` where there is none."""
+        self._store = store
+        try:
+            self._table = opened(store).open_table(POSTS)
+        except READ_ERRORS as error:
+            raise WorldError(f"{store} holds no posts: {first_line(error)}") from None
+
+    def can_search(self) -> bool:
+        """Whether there are full-text indexes: a store of an earlier version has none."""
+        return bool(self._read(lambda: all(has_index(self._table, it) for it in SEARCHED)))
+
+    def find(self, typed: Typed) -> WordMatches:
+        """Posts that have the words; raises `WorldError` where the store cannot be read."""
+        words, phrases = [_any(it) for it in typed.words], [_any_phrase(it) for it in typed.phrases]
+        if not (words or phrases) or not self.can_search():
+            return WordMatches()
+        never = [_any_phrase(it) for it in typed.without]
+        every = self._ids(_query([*words, *phrases], never=never))
+        slips = [_any(it, 1 if len(it) in _SLIP else 0) for it in typed.words]
+        nearly = self._ids(_query([*slips, *phrases], never=never)) if slips else []
+        some = self._ids(_query(phrases, words, never)) if len(words) > 1 else []
+        return WordMatches(tuple(every), tuple(_new(nearly, every)), tuple(_new(some, every, nearly)))
+
+    def having(self, without: Iterable[str]) -> set[str]:
+        """Ids of posts that have any of some words and phrases, as far as these are no more than some thousands."""
+        never = [_any_phrase(it) for it in without]
+        return set(self._ids(_query(should=never), _EXCLUDED)) if never and self.can_search() else set()
+
+    def having_all(self, phrases: Iterable[str]) -> set[str]:
+        """Ids of posts that have all of some phrases."""
+        wanted = [_any_phrase(it) for it in phrases]
+        return set(self._ids(_query(wanted), _EXCLUDED)) if wanted and self.can_search() else set()
+
+    def _ids(self, query: Any, most: int = MOST) -> list[str]:
+        def read() -> list[str]:
+            found = self._table.search(query, query_type="fts").limit(most).select([_ID, "_score"]).to_list()
+            return [row[_ID] for row in sorted(found, key=lambda row: (-row["_score"], row[_ID]))]
+
+        ids: list[str] = self._read(read)
+        return ids
+
+    def _read(self, read: Callable[[], Any]) -> Any:
+        def latest() -> Any:
+            self._table.checkout_latest()
+            return read()
+
+        try:
+            return read_latest(latest)
+        except READ_ERRORS as error:
+            raise WorldError(f"{self._store} cannot be searched: {first_line(error)}") from None
+
+
+def _new(ids: list[str], *known: list[str]) -> list[str]:
+    seen = {id_ for those in known for id_ in those}
+    return [id_ for id_ in ids if id_ not in seen]
+
+
+def _fts() -> Any:
+    """The queries of LanceDB, imported when they are needed: that takes a second."""
+    return import_module("lancedb.query")
+
+
+def _any(word: str, slips: int = 0) -> Any:
+    """A word in any of the columns."""
+    fts = _fts()
+    return fts.BooleanQuery([(fts.Occur.SHOULD, fts.MatchQuery(word, column, fuzziness=slips)) for column in SEARCHED])
+
+
+def _any_phrase(phrase: str) -> Any:
+    """Words that follow each other in any of the columns."""
+    fts = _fts()
+    return fts.BooleanQuery([(fts.Occur.SHOULD, fts.PhraseQuery(phrase, column)) for column in SEARCHED])
+
+
+def _query(must: Iterable[Any] = (), should: Iterable[Any] = (), never: Iterable[Any] = ()) -> Any:
+    kinds = _fts().Occur
+    parts = [(kinds.MUST, it) for it in must]
+    parts += [(kinds.SHOULD, it) for it in should]
+    parts += [(kinds.MUST_NOT, it) for it in never]
+    return _fts().BooleanQuery(parts)

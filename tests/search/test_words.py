@@ -1,0 +1,124 @@
+"""What is typed finds the posts that have the words, and nothing that is typed breaks the search."""
+
+from pathlib import Path
+
+import lancedb
+import pytest
+
+from connectors.sinks.rows import row_of
+from connectors.store.posts_table import PostRows
+from core.errors import WorldError
+from core.records import Line, Reading, Record
+from search.words import Typed, WordIndex, WordMatches
+from tests.connectors.store.test_current_cluster import POSTS
+from tests.making import ANSWERS, post, sides
+
+BOX = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+def row(global_id: str, read: str, caption: str = "") -> dict[str, object]:
+    reading = Reading(tuple(Line(line, 0.9, BOX) for line in read.splitlines()))
+    made = post(global_id, description=caption)
+    return row_of(Record(made, sides(global_id, **{**ANSWERS, "text": reading})), "")
+
+
+ROWS = [
+    row("cat", "When the cat is away\nimgflip.com", "mice"),
+    row("dog", "my dog ate the cat"),
+    row("both", "nobody:", "A CAT and a Dog"),
+    row("mordor", "One does not simply walk into Mordor", "café"),
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("words")
+    table = PostRows(folder, POSTS)
+    table.upsert(ROWS[:2])
+    table.compact()
+    table.upsert(ROWS[2:])  # not in the index yet
+    return folder
+
+
+def found(store: Path, text: str) -> WordMatches:
+    return WordIndex(store).find(Typed.of(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cat", {"cat", "dog", "both"}),
+        ("CATS", {"cat", "dog", "both"}),
+        ("cat dog", {"dog", "both"}),
+        ("cat -dog", {"cat"}),
+        ('"the cat" mice', {"cat"}),
+        ('cat -"the cat"', {"both"}),
+        ("cafe", {"mordor"}),
+        ("imgflip", set()),
+        ("one does NOT simply", {"mordor"}),
+        ("unheard", set()),
+    ],
+)
+def test_all_words_are_found(store: Path, text: str, expected: set[str]) -> None:
+    assert set(found(store, text).all) == expected
+
+
+def test_posts_that_have_some_words_or_slips_come_after(store: Path) -> None:
+    both = found(store, "cat mice")
+    assert (both.all, set(both.some)) == (("cat",), {"dog", "both"})
+    slip = found(store, "simply awya")
+    assert not slip.all
+    table = PostRows(store, POSTS)
+    table.compact()
+    assert found(store, "simpyl").nearly == ()  # two letters
+    assert found(store, "simplx mordor").nearly == ("mordor",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-",
+        '"',
+        '""',
+        "'; DROP TABLE",
+        "-dog",
+        "()[]{}*?~^:\\/",
+        "a" * 10_000,
+        "word " * 5_000,
+        "\x00\ud800",
+        "🤣",
+        "AND OR NOT",
+        "+must",
+    ],
+)
+def test_whatever_is_typed_is_a_search(store: Path, text: str) -> None:
+    assert isinstance(found(store, text), WordMatches)
+
+
+def test_posts_are_found_as_they_come_and_go(tmp_path: Path) -> None:
+    table = PostRows(tmp_path, POSTS)
+    words = WordIndex(tmp_path)
+    assert words.find(Typed.of("cat")) == WordMatches()
+    table.upsert(ROWS)
+    assert set(words.find(Typed.of("cat")).all) == {"cat", "dog", "both"}
+    assert words.having(["dog"]) == {"dog", "both"}
+    assert words.having_all(["the cat"]) == {"cat", "dog"}
+    lancedb.connect(tmp_path).open_table("posts").delete("global_id = 'cat'")
+    assert set(words.find(Typed.of("cat")).all) == {"dog", "both"}
+
+
+def test_a_store_of_an_earlier_version_is_searched_when_a_flow_has_opened_it(tmp_path: Path) -> None:
+    PostRows(tmp_path, POSTS).upsert(ROWS)
+    lancedb.connect(tmp_path).open_table("posts").drop_columns(["text_clean"])
+    words = WordIndex(tmp_path)
+    assert not words.can_search()
+    assert words.find(Typed.of("cat")) == WordMatches()
+    PostRows(tmp_path, POSTS)
+    assert set(WordIndex(tmp_path).find(Typed.of("cat")).all) == {"cat", "dog", "both"}
+    assert WordIndex(tmp_path).find(Typed.of("imgflip")).all == ()
+
+
+def test_a_folder_without_posts_is_said(tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match="holds no posts"):
+        WordIndex(tmp_path)

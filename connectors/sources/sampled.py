@@ -45,16 +45,20 @@ class _SampledReader(ReaderAround):
         live = unit.live
         if live is not None and self._kept.is_too_old(live):
             left = [it for it in unit.messages if place_of(it) is None]
-            SKIPPED.labels("sample", "too old").inc(len(unit.messages) - len(left))
+            _count("too old", len(unit.messages) - len(left))
             return replace(unit, messages=left, live=live._replace(is_left_out=True))
         most, share = self._kept.most, self._kept.share
         placed = [(place_of(it), it) for it in unit.messages]
         asked = [(place, it) for place, it in placed if place is None or place < most]
         found = [it for place, it in asked if place is None or place < share]
-        SKIPPED.labels("sample", "left out by sample").inc(len(placed) - len(asked))
-        if share < most:
-            SKIPPED.labels("sample", "left out by overload").inc(len(asked) - len(found))
+        _count("left out by sample", len(placed) - len(asked))
+        _count("left out by overload", len(asked) - len(found))
         return replace(unit, messages=found)
+
+
+def _count(reason: str, messages: int) -> None:
+    if messages:  # a reason that never was is none of those that are told at the end
+        SKIPPED.labels("sample", reason).inc(messages)
 
 
 def place_of(message: Message) -> float | None:

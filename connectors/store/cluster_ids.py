@@ -26,6 +26,8 @@ from core.whole_file import written_whole
 
 _FILE: Final = "cluster-ids.json"
 IDENTITY: Final = "identity"
+DELETED: Final = "cluster-ids.deleted"
+"""In a store: the highest cluster of posts that were deleted, whose rows do not tell it any more."""
 _ALL: Final = ((-1, None),)
 
 IdRange = tuple[int, int | None]
@@ -97,13 +99,13 @@ def spans(store: Path) -> tuple[IdRange, ...]:
 
 
 def highest(store: Path) -> int:
-    """The highest id of a cluster that a store knows, -1 where there is none; raises `WorldError`."""
+    """The highest id of a cluster that a store knows or knew, -1 where there is none; raises `WorldError`."""
     there = {
         POSTS: ("cluster", CURRENT_COLUMN.name),
         HIDDEN: ("cluster", CURRENT_COLUMN.name),
         CLUSTERS.name: ("cluster",),
     }
-    found = -1
+    found = highest_deleted(store)
     try:
         for name, columns in there.items():
             if not (store / f"{name}.lance").is_dir():
@@ -115,6 +117,27 @@ def highest(store: Path) -> int:
     except (OSError, RuntimeError, ValueError) as error:
         raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
     return found
+
+
+def highest_deleted(store: Path) -> int:
+    """The highest cluster of posts that were deleted, -1 where there is none; raises `WorldError`."""
+    try:
+        return int((store / DELETED).read_text())
+    except FileNotFoundError:
+        return -1
+    except (OSError, ValueError):
+        raise WorldError(f"{store / DELETED} does not say the highest cluster of deleted posts: delete it") from None
+
+
+def note_deleted(store: Path, cluster: int) -> None:
+    """Note the cluster of a post before its row is deleted, so that no other ever gets the id; raises `WorldError`."""
+    if cluster <= highest_deleted(store):
+        return
+    try:
+        with written_whole(store / DELETED) as file:
+            file.write(str(cluster).encode())
+    except OSError as error:
+        raise WorldError(f"{store}: {error.strerror}") from None
 
 
 def stored_merges(store: Path) -> Merges:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from connectors.sinks.record_table import HIDDEN, LOOKED_UP, PICTURE_COLUMN
 from connectors.sinks.sink import Row
 from connectors.store.arrow_schema import is_own
+from connectors.store.cluster_ids import note_deleted
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.thumbnails import Thumbnails
 from core.bounded import Bounded
@@ -27,6 +28,7 @@ _MOST: Final = 500
 """Rows, and names in one condition."""
 _SHOWN: Final = 4096
 _LOOKED_AT: Final = (
+    "cluster",
     "global_id",
     "post_id",
     "url",
@@ -124,6 +126,7 @@ class TakenBack:
                     if picked.has(row)
                 ]
                 ids = [row["global_id"] for row in found]
+                note_deleted(self._folder, max((row["cluster"] for row in found), default=-1))
                 pictures |= {row[PICTURE_COLUMN.column.name] for row in found}
                 for some in _pieces(ids):
                     table.delete_where(f"global_id IN ({_listed(some)})")

@@ -17,6 +17,7 @@ _OF_A_STORE: Final = frozenset(
         "clusters.lance",
         "cluster-ids.json",
         "cluster-ids.json.lock",
+        "cluster-ids.deleted",
         "revisions.npy",
         "status",
     }

@@ -389,6 +389,12 @@ def test_progress_is_told_in_a_line() -> None:
     )
 
 
+def test_progress_of_a_live_stream_says_how_old_posts_are_and_what_is_left_out() -> None:
+    progress = Progress("posts")
+    counts = RunCounts(posts=3, joined=3, behind=12.3, share_kept=0.25)
+    assert "0 posts to go · 12 s behind · 25.0% of the posts read · " in progress.line(counts, progress._start)
+
+
 def test_while_models_are_loaded_no_counts_are_told(capfd: pytest.CaptureFixture[str]) -> None:
     progress = Progress("bytes")
     progress._plain_at -= 31

@@ -88,3 +88,8 @@ def test_other_flows_say_what_their_commands_say() -> None:
         "7 answers, 2 errors among them in 1.0 s"
     ]
     assert answers_ending(RunCounts(answers=1), 1.0).lines == ["1 answer in 1.0 s"]
+
+
+def test_deletes_are_told_also_where_nothing_else_came() -> None:
+    lines = run_ending(RunCounts(removals=2), 1.0, FOLDER, False, False).lines
+    assert lines == ["0 records, 0 dead letters in 1.0 s, 2 deletes and hidden accounts"]

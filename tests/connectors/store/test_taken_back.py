@@ -9,7 +9,7 @@ import pytest
 
 from connectors.sinks.record_table import HIDDEN
 from connectors.sinks.rows import row_of
-from connectors.store.cluster_ids import highest
+from connectors.store.cluster_ids import begin, highest
 from connectors.store.posts_table import TABLE, PostRows
 from connectors.store.whole_store import compact_store, facts_of
 from core.records import Cluster, ClusterEvent, Record, Removal
@@ -94,6 +94,16 @@ def test_what_an_index_finds_is_what_is_found_without_one(tmp_path: Path, remova
     assert ids(tmp_path / "plain") == ids(tmp_path / "indexed") != ALL
     indexed = lancedb.connect(tmp_path / "indexed").open_table(TABLE).list_indices()
     assert {"global_id", "post_id", "author"} <= {column for it in indexed for column in it.columns}
+
+
+def test_the_cluster_of_a_deleted_post_is_never_given_again(tmp_path: Path) -> None:
+    table = PostRows(tmp_path, POSTS)
+    table.upsert([row("1-a", 3), row("2-a", 9), row("3-a", 7)])
+    table.remove([gone(global_id="2-a"), gone(global_id="3-a")])
+    assert highest(tmp_path) == 9
+    table.remove([gone(global_id="1-a")])
+    assert highest(tmp_path) == 9
+    assert begin(tmp_path, "another run", goes_on=False, accept=lambda _: None) == 9
 
 
 def test_rows_of_an_earlier_version_go_too(tmp_path: Path) -> None:

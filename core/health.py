@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 
 from core.activity import Activity
 from core.http_pages import HttpPage, PageAnswer, PageRequest
+from core.sections import SECTIONS
 from core.status import ProcessStatus
 from core.stranger_text import one_line, shortened
 
@@ -68,7 +69,9 @@ class FlowHealth:
             seconds, waiting = self._clock() - self._progress_at, self._waiting
         if not self._is_ready or not waiting or seconds < self._stalled_seconds:
             return None
-        return f"no record, no reading and no epoch for {seconds:,.0f} s, while {waiting}"
+        steps = ", ".join(sorted(set(SECTIONS.steps.copy().values())))
+        told = f"no record, no reading and no epoch for {seconds:,.0f} s, while {waiting}"
+        return f"{told}; at work: {steps}" if steps else told
 
     def why_not_ready(self) -> str | None:
         """Why nothing can be taken in now, None where it can."""

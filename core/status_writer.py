@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from prometheus_client import Metric
@@ -20,6 +21,7 @@ from prometheus_client import Metric
 from core import __version__, drain
 from core.activity import ACTIVITY
 from core.counts import NUMBERS, RunCounts, counts_in, metrics_here
+from core.errors import first_line
 from core.memory import resident_bytes
 from core.status import EpochStatus, FailureCount, ProcessState, ProcessStatus, StreamStatus
 from core.stranger_text import shortened
@@ -112,20 +114,22 @@ class StatusWriter:
         self.write()
 
     def write(self) -> None:
-        """Write what is to be said now."""
+        """Write what is to be said now; whatever goes wrong is logged once, and a second later tried again."""
         with self._lock:
-            status = self.status()
-            self._look(status)
-            data = orjson.dumps(status.model_dump(mode="json"))
+            try:
+                status = self.status()
+                self._look(status)
+                data = orjson.dumps(status.model_dump(mode="json"))
+            except Exception as error:  # who only looks must not end what is looked at, nor look away for good
+                self._complain(error=first_line(error))
+                return
             for folder in self._folders:
                 try:
                     folder.mkdir(parents=True, exist_ok=True)
-                    with written_whole(folder / f"{self._facts.flow}-{self._process}.json") as file:
+                    with written_whole(folder / status.file_name) as file:
                         file.write(data)
                 except OSError as error:
-                    if not self._has_complained:
-                        log.warning("status cannot be written", folder=str(folder), error=error.strerror)
-                    self._has_complained = True
+                    self._complain(folder=str(folder), error=error.strerror)
 
     def status(self) -> ProcessStatus:
         """What is to be said now."""
@@ -145,7 +149,7 @@ class StatusWriter:
             written=datetime.now(UTC),
             health_port=self._health_port,
             memory_bytes=resident_bytes(),
-            versions=_versions(),
+            versions=dict(_versions()),
             models=dict(self._models),
             sources=facts.sources,
             sinks=facts.sinks,
@@ -163,6 +167,11 @@ class StatusWriter:
             ),
         )
 
+    def _complain(self, **what: Any) -> None:
+        if not self._has_complained:
+            log.warning("status cannot be written", **what)
+        self._has_complained = True
+
     def _run(self) -> None:
         while not self._over.wait(_SECONDS):
             self.write()
@@ -176,6 +185,7 @@ class StatusWriter:
         return {name: round((getattr(counts, name) - getattr(before, name)) / seconds, 3) for name in _RATES}
 
 
+@cache
 def _versions() -> dict[str, str]:
     return {"memewax": __version__, "python": platform.python_version(), "bytewax": version("bytewax")}
 

@@ -104,6 +104,9 @@ def _ports(store: Path) -> list[int]:
         raise WorldError(
             f"it runs on {one_line(', '.join(away))}, and a process is profiled from its own machine: ask there"
         )
+    if len({it.flow for it in running}) > 1:
+        told = ", ".join(f"{it.flow} (--port {it.health_port})" for it in running)
+        raise WorldError(f"several flows run that write {store}: {told}; name one by its ports")
     mute = [it.process for it in running if not it.health_port]
     if mute:
         raise WorldError(f"process {mute[0]} serves no health, by which it is asked: start it with MEMEWAX_HEALTH_PORT")

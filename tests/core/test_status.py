@@ -116,6 +116,19 @@ def test_a_disk_that_refuses_is_logged_once_and_ends_nothing(
     assert capsys.readouterr().err.count("status cannot be written") == 1
 
 
+def test_whatever_goes_wrong_while_it_looks_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+
+    def broken(_: ProcessStatus) -> None:
+        raise ZeroDivisionError("of\nnothing")
+
+    writer = StatusWriter(FlowFacts("memes", (tmp_path,)), look=broken)
+    writer.write()
+    writer.write()
+    assert capsys.readouterr().err.count("status cannot be written") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_whoever_started_it_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ALSO_TO, str(tmp_path / "also"))
     StatusWriter(FlowFacts("memes", (tmp_path / "status",))).write()

@@ -63,7 +63,7 @@ def test_a_flow_that_is_stuck_while_input_waits_is_told(posts: Posts, folder: Pa
     run = flow.worker()
     run.until(lambda: get(port, "/healthz")[0] == 503, 0.1)
     assert "no record, no reading and no epoch for" in get(port, "/healthz")[1]
-    assert "posts are in the flow" in get(port, "/healthz")[1]
+    assert "posts are in the flow; at work: embedding" in get(port, "/healthz")[1]
     run.kill()
 
 

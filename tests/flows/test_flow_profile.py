@@ -1,6 +1,8 @@
 """`memewax profile` at real processes: one that runs already, and one that is run for it."""
 
+import socket
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -10,6 +12,7 @@ import pytest
 from core.errors import SettingsError, WorldError
 from core.profiled import WAITING
 from memewax.commands.profile_command import _ask, profile
+from tests.core.test_status import put, said
 from tests.flows.posts import Posts
 from tests.flows.runs import Flow
 from tests.flows.test_flow_health import get, port
@@ -60,3 +63,20 @@ def test_who_cannot_be_asked_is_a_line(tmp_path: Path, port: int, posts: Posts, 
     Flow(folder, posts.path).worker(snapshot_seconds=600).end()
     with pytest.raises(WorldError, match="no flow runs that writes"):
         profile(store=folder / "out.state")
+
+
+def test_of_several_flows_of_a_store_one_is_to_be_named(tmp_path: Path) -> None:
+    told = {"written": datetime.now(UTC).isoformat(), "host": socket.gethostname()}
+    put(tmp_path / "status", *({**said(), **told, "flow": it} for it in ("memes", "similarity")))
+    with pytest.raises(WorldError, match="several flows run"):
+        profile(store=tmp_path)
+
+
+def test_a_process_of_another_machine_or_without_a_port_is_a_line(tmp_path: Path) -> None:
+    status = {**said(), "written": datetime.now(UTC).isoformat()}
+    put(tmp_path / "status", status)
+    with pytest.raises(WorldError, match="it runs on here"):
+        profile(store=tmp_path)
+    put(tmp_path / "status", {**status, "host": socket.gethostname()})
+    with pytest.raises(WorldError, match="serves no health"):
+        profile(store=tmp_path)

@@ -1,17 +1,17 @@
 """What a line of the log holds: where it was written, and nothing of a stranger's that a terminal would act upon."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from traceback import TracebackException
 from typing import Any, Final
 
+from core.sections import SECTIONS
 from core.stranger_text import harmless, one_line, shortened
 
 LogFields = MutableMapping[str, Any]
 
-STEP: Final[ContextVar[str]] = ContextVar("step", default="")
-"""The step that is at work, as the metrics call it."""
 TRACE: Final[ContextVar[str]] = ContextVar("trace", default="")
 """Id of the trace that is being written, 32 hexadecimal digits."""
 
@@ -25,7 +25,8 @@ def with_place(worker: int | None) -> Callable[[object, str, LogFields], LogFiel
     """Add to a line which worker process wrote it, in which step and trace, where it does not say so itself."""
 
     def add(_logger: object, _method: str, fields: LogFields) -> LogFields:
-        for name, value in (("worker", worker), ("step", STEP.get() or None), ("trace", TRACE.get() or None)):
+        step = SECTIONS.steps.get(threading.get_ident())
+        for name, value in (("worker", worker), ("step", step), ("trace", TRACE.get() or None)):
             if value is not None:
                 fields.setdefault(name, value)
         return fields

@@ -9,8 +9,7 @@ import re
 import sys
 import time
 import warnings
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from types import TracebackType
@@ -19,7 +18,8 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from core.log_lines import STEP, with_exception, with_place, without_strangers
+from core.gathered import Gathered, observe_all
+from core.log_lines import with_exception, with_place, without_strangers
 from core.sections import SECTIONS
 from core.traces import TRACES
 
@@ -149,25 +149,12 @@ def begin_stream(service: str) -> None:
         counter.labels(service)
 
 
-def observe_all(histogram: Histogram, values: Iterable[float]) -> None:
-    """Observe many values at once: each alone costs two writes into shared memory."""
-    bounds: Sequence[float] = histogram._upper_bounds  # noqa: SLF001 - the library takes one value at a time
-    counts: dict[int, int] = {}
-    total = 0.0
-    for value in values:
-        place = bisect_left(bounds, value)
-        counts[place] = counts.get(place, 0) + 1
-        total += value
-    for place, count in counts.items():
-        histogram._buckets[place].inc(count)  # noqa: SLF001
-    if counts:
-        histogram._sum.inc(total)  # noqa: SLF001
-
-
 def observe_ages(sink: str, times: Iterable[datetime | None]) -> None:
     """Observe how long ago posts were ingested that a sink has now; None is not known and is left out."""
-    now = time.time()
-    observe_all(_ages_of(sink), [max(0.0, now - it.timestamp()) for it in times if it is not None])
+    known = [it.timestamp() for it in times if it is not None]
+    if known:
+        now = time.time()
+        observe_all(_ages_of(sink), [now - min(it, now) for it in known])
 
 
 def sink_name(place: str) -> str:
@@ -183,7 +170,7 @@ def _ages_of(sink: str) -> Histogram:
 class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch)):`
     """Measure one batch of `items` through the step `name`; a batch that raises is not measured."""
 
-    __slots__ = ("_items", "_name", "_of", "_outer", "_section", "_span", "_start")
+    __slots__ = ("_items", "_name", "_of", "_section", "_span", "_start")
 
     def __init__(self, name: str, items: int, of: Iterable[Any] = ()) -> None:
         """Begin with the batch.
@@ -198,7 +185,6 @@ class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch))
         self._of = of
 
     def __enter__(self) -> None:
-        self._outer = STEP.set(self._name)
         self._span = TRACES.batch(self._name, self._items, self._of) if TRACES.is_on else None
         self._section = SECTIONS.enter(self._name)
         self._start = time.perf_counter()
@@ -206,20 +192,18 @@ class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch))
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        now = time.perf_counter()
+        SECTIONS.leave(self._name, self._section, self._items)
         if self._span is not None:
             self._span.end(error)
-        STEP.reset(self._outer)
-        SECTIONS.leave(self._name, self._section, self._items)
         if kind is None:
-            seconds, items = _of_step(self._name)
-            seconds.observe(time.perf_counter() - self._start)
-            items.observe(self._items)
+            _of_step(self._name).add(now - self._start, self._items)
 
 
 @cache
-def _of_step(name: str) -> tuple[Histogram, Histogram]:
+def _of_step(name: str) -> Gathered:
     """A step's own metrics, looked up once."""
-    return STEP_SECONDS.labels(name), STEP_ITEMS.labels(name)
+    return Gathered(STEP_SECONDS.labels(name), STEP_ITEMS.labels(name))
 
 
 def quieten_libraries() -> None:

@@ -45,13 +45,10 @@ class Traces:
     """What is traced in this process; off until `begin`."""
 
     def __init__(self) -> None:
+        self.is_on = False
+        """Whether anything is traced."""
         self._tracer: Any = None
         self._provider: Any = None
-
-    @property
-    def is_on(self) -> bool:
-        """Whether anything is traced."""
-        return self._tracer is not None
 
     def begin(self, address: str, worker: int = 0) -> None:
         """Send spans to an OTLP collector over HTTP; does nothing where no address is given.
@@ -75,9 +72,11 @@ class Traces:
         self._provider = TracerProvider(resource=Resource.create(own), span_limits=limits)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(_whole(address))))
         self._tracer = self._provider.get_tracer("memewax", __version__)
+        self.is_on = True
 
     def end(self) -> None:
         """Send what is left, and trace no more."""
+        self.is_on = False
         provider, self._provider, self._tracer = self._provider, None, None
         if provider is not None:
             provider.shutdown()
@@ -118,7 +117,9 @@ TRACES: Final = Traces()
 
 
 def trace_of(item: Any) -> str:
-    """The context of whatever belongs to a post or a query, keyed or not; empty where it has none."""
+    """The context of whatever belongs to a post or a query, keyed or not, or a context itself; empty: it has none."""
+    if isinstance(item, str):
+        return item
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
         item = item[1]
     for inner in (item, getattr(item, "post", None), getattr(item, "query", None)):

@@ -7,8 +7,9 @@ at (`Deaths`).
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from operator import itemgetter
 from time import perf_counter
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from bytewax.dataflow import Stream, operator
@@ -25,17 +26,8 @@ _SMALLEST: Final = 16
 """Pixels: a smaller picture has no looks to compare."""
 
 _NO_CAPTIONS: Final = repeat("")
-
-
-class Coming(NamedTuple):
-    """One of the arrivals of a post."""
-
-    global_id: str
-    ticket: int
-    trace: str
-    """The context of its trace; empty where traces are off."""
-
-
+Coming = tuple[str, int, str]
+"""A post's `global_id`, the ticket of one of its arrivals, and the context of its trace."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -114,7 +106,7 @@ def answers(
     """
     given: list[Given] = [it for it in subjects if it is not None and not isinstance(it, Failed)]
     start = perf_counter()
-    with step(model.stage, len(given), of):
+    with step(model.stage, len(given), map(itemgetter(2), of)):
         made = model(given) if given else []
     seconds = (perf_counter() - start) / max(1, len(given))
     failures = sum(isinstance(answer, Failed) for answer in made)
@@ -133,11 +125,11 @@ def answers(
 
 
 def _ids(batch: Sequence[Arrival]) -> list[Coming]:
-    return [Coming(it.post.global_id, it.ticket, it.post.trace) for it in batch]
+    return [(it.post.global_id, it.ticket, it.post.trace) for it in batch]
 
 
 def _of(batch: Sequence[Side[Any]]) -> list[Coming]:
-    return [Coming(it.global_id, it.ticket, it.trace) for it in batch]
+    return [(it.global_id, it.ticket, it.trace) for it in batch]
 
 
 def _pictures(batch: Sequence[Arrival]) -> list[Pixels | Failed | None]:

@@ -1,21 +1,26 @@
 """What it costs to observe a flow: the same run with metrics, logs, status and health, and without, by turns."""
 
-import resource
+import os
 import socket
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.request import urlopen
 
 from core.counts import RunCounts
 from memewax.bench.machine import machine
 
-OBSERVED: Final = "memes"
-UNOBSERVED: Final = "memewax.bench.unobserved"
+TIMED: Final = "memewax.bench.timed_flow"
+UNOBSERVED: Final = "BENCH_UNOBSERVED"
+"""Variable that is set where a timed flow is not observed."""
+CPU: Final = "BENCH_CPU"
+"""Variable that names the file in which it says how many seconds of CPU it took."""
 _SCRAPE_SECONDS: Final = 5.0
 """Between two looks at the page of metrics: Prometheus looks every 15 to 60."""
 
@@ -28,12 +33,12 @@ class RunPair:
     """Posts a second, from the first record to the last."""
     unobserved_rate: float
     observed_cpu: float
-    """Microseconds of CPU a post, less what a run of few posts takes."""
+    """Microseconds of CPU a post, of all threads, once the flow is built."""
     unobserved_cpu: float
 
 
-Ran = Callable[[str, int, int, Callable[[RunCounts], None]], float]
-"""Runs a flow, by its name, over so many posts, with a port of health, looking on; gives posts a second."""
+Ran = Callable[[int, Callable[[RunCounts], None]], float]
+"""Runs the flow that is named here with a port of health, looking on; gives posts a second."""
 
 
 class Scraper:
@@ -53,17 +58,15 @@ class Scraper:
                 self.pages += bool(page.read())
 
 
-def observing_cost(posts: int, least: int, turns: int, run: Ran) -> dict[str, Any]:
-    """Compare: `turns` pairs of runs of `posts` posts, whose order changes; `least` posts show what starting takes."""
-    start = {flow: _cpu_of(run, flow, least)[1] for flow in (OBSERVED, UNOBSERVED)}
+def observing_cost(posts: int, turns: int, run: Ran) -> dict[str, Any]:
+    """Compare `turns` pairs of runs of `posts` posts, whose order changes."""
     measured = []
     for number in range(turns):
         print(f"memewax: observed and not, turn {number + 1} of {turns}", file=sys.stderr)
-        found = {}
-        for flow in (OBSERVED, UNOBSERVED) if number % 2 else (UNOBSERVED, OBSERVED):
-            rate, cpu = _cpu_of(run, flow, posts)
-            found[flow] = rate, 1e6 * (cpu - start[flow]) / (posts - least)
-        measured.append(RunPair(found[OBSERVED][0], found[UNOBSERVED][0], found[OBSERVED][1], found[UNOBSERVED][1]))
+        order = (True, False) if number % 2 else (False, True)
+        found = {is_observed: _taken(run, is_observed=is_observed) for is_observed in order}
+        per_post = {is_observed: 1e6 * cpu / posts for is_observed, (_, cpu) in found.items()}
+        measured.append(RunPair(found[True][0], found[False][0], per_post[True], per_post[False]))
     return {
         "cost_percent_of_cpu": spread([100 * (it.observed_cpu / it.unobserved_cpu - 1) for it in measured]),
         "cost_percent_of_rate": spread([100 * (it.unobserved_rate / it.observed_rate - 1) for it in measured]),
@@ -86,16 +89,13 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _cpu_of(run: Ran, flow: str, posts: int) -> tuple[float, float]:
-    """Posts a second, and the seconds of CPU that the processes of a run took."""
+def _taken(run: Ran, *, is_observed: bool) -> tuple[float, float]:
+    """Posts a second, and the seconds of CPU that the flow took once it was built."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     scraper = Scraper(port)
-    before = _seconds_of_children()
-    rate = run(flow, posts, port, scraper.look if flow == OBSERVED else lambda _: None)
-    return rate, _seconds_of_children() - before
-
-
-def _seconds_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
+        file = Path(name) / "cpu"
+        os.environ[CPU], os.environ[UNOBSERVED] = str(file), "" if is_observed else "1"
+        rate = run(port, scraper.look if is_observed else lambda _: None)
+        return rate, float(file.read_text())

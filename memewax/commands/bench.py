@@ -20,7 +20,7 @@ from core.extras import needs_extra
 from memewax.bench.bench_clusters import clusters
 from memewax.bench.bench_fetch import fetch
 from memewax.bench.bench_growth import growth
-from memewax.bench.bench_observing import OBSERVED, observing_cost
+from memewax.bench.bench_observing import TIMED, observing_cost
 from memewax.bench.bench_ocr import ocr
 from memewax.bench.bench_reading import reading
 from memewax.bench.bench_similarity import similarity
@@ -39,8 +39,6 @@ app.command()(growth)
 app.command()(reading)
 
 _SNAPSHOT_SECONDS: Final = 10.0
-_LEAST: Final = 1000
-"""Posts of a run that shows what starting takes."""
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}
 
 
@@ -96,15 +94,13 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
 def _observing(posts: int, turns: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
         folder, numbers = Path(name), count()
-        sources = {number: folder / f"posts-{number}.jsonl" for number in (posts, _LEAST)}
-        for number, source in sources.items():
-            source.write_bytes(b"".join(line + b"\n" for line in _posts(number)))
+        source = folder / "posts.jsonl"
+        source.write_bytes(b"".join(line + b"\n" for line in _posts(posts)))
 
-        def run(flow: str, number: int, port: int, look: Callable[[RunCounts], None]) -> float:
-            place = folder / f"run-{next(numbers)}"
-            return _from_file(sources[number], place, number, flow, port, look).posts_per_second
+        def run(port: int, look: Callable[[RunCounts], None]) -> float:
+            return _from_file(source, folder / f"run-{next(numbers)}", posts, TIMED, port, look).posts_per_second
 
-        return observing_cost(posts, _LEAST, turns, run)
+        return observing_cost(posts, turns, run)
 
 
 def _posts(count: int) -> Iterable[bytes]:
@@ -134,7 +130,7 @@ def _from_file(
     source: Path,
     folder: Path,
     posts: int,
-    flow: str = OBSERVED,
+    flow: str = "memes",
     port: int = 0,
     look: Callable[[RunCounts], None] = lambda _: None,
 ) -> BenchRun:
@@ -204,7 +200,7 @@ def _measured(
     folder: Path,
     posts: int,
     times: Callable[[], tuple[int, float]],
-    flow: str = OBSERVED,
+    flow: str = "memes",
     port: int = 0,
     look: Callable[[RunCounts], None] = lambda _: None,
 ) -> BenchRun:

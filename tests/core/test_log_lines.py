@@ -15,7 +15,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.log_lines import STEP, TRACE, Ration, told, traceback_of
+from core.log_lines import TRACE, Ration, told, traceback_of
+from core.sections import SECTIONS
 from core.telemetry import configure_logging, log, step, take_in_libraries
 
 EVIL = "a\nb\x1b[2J\r\u2028c\x9b\u202ed"
@@ -120,7 +121,7 @@ def test_what_a_line_says_itself_stays_and_afterwards_no_step_is_at_work(begin: 
     stderr = begin()
     with step("outer", 1), step("inner", 1):
         log.warning("here", step="another")
-    assert STEP.get() == ""
+    assert not SECTIONS.steps
     assert parsed(stderr)["step"] == "another"
 
 

@@ -1,6 +1,7 @@
 """Metrics: what the documents say of them holds, and no label grows without bound."""
 
 import re
+import threading
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from core import telemetry
 from core.causes import cause_names
 from core.counts import own_counts
-from core.telemetry import UNEXPOSED, observe_ages, observe_all, sink_name
+from core.gathered import Gathered, observe_all
+from core.telemetry import UNEXPOSED, observe_ages, sink_name, step
 from tests.folders import ROOT
 
 OPERATE = (ROOT / "docs/operate.md").read_text()
@@ -93,3 +95,34 @@ def test_a_sink_has_a_short_name(place: str, name: str) -> None:
 def test_a_post_without_a_time_has_no_age() -> None:
     observe_ages("nowhere", [None])
     assert not REGISTRY.get_sample_value("memewax_sink_age_seconds_count", {"sink": "nowhere"})
+
+
+def test_what_was_gathered_is_there_for_whoever_looks() -> None:
+    for count in (3, 5):
+        with step("gathered", count):
+            pass
+    labels = {"step": "gathered"}
+    assert REGISTRY.get_sample_value("memewax_step_items_sum", labels) == 8
+    assert REGISTRY.get_sample_value("memewax_step_seconds_count", labels) == 2
+    with pytest.raises(ValueError, match="no"), step("gathered", 7):
+        raise ValueError("no")
+    assert REGISTRY.get_sample_value("memewax_step_items_sum", labels) == 8
+
+
+def test_threads_that_gather_at_once_lose_nothing() -> None:
+    registry = CollectorRegistry()
+    one, other = (Histogram(name, "", registry=registry, buckets=BUCKETS) for name in ("one", "other"))
+    gathered = Gathered(one, other)
+
+    def add() -> None:
+        for _ in range(5000):
+            gathered.add(0.5, 2)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        gathered.observe()
+    gathered.observe()
+    assert registry.get_sample_value("one_count") == registry.get_sample_value("other_count") == 20_000
+    assert registry.get_sample_value("other_sum") == 40_000

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before numpy and torch are imported: threads of several processes on the same cores wait for each other.
@@ -21,6 +22,10 @@ sys.dont_write_bytecode = False
 os.environ["MEMEWAX_HEALTH_PORT"] = "0"
 
 gc.disable()  # until all tests are found: a fifth of the time of importing everything
+
+# A test that takes its time on a busy machine is not wrong.
+settings.register_profile("memewax", deadline=None)
+settings.load_profile("memewax")
 
 pytest_plugins = ["tests.brokers", "tests.shares"]
 

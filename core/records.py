@@ -180,6 +180,9 @@ class Thumbnail:
 
     post: Post
     webp: bytes
+    width: int = 0
+    """Pixels of the picture that the models saw; the boxes of what was read are within these. 0: not known."""
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ THUMBNAILS: Final = Table(
     (
         Column("picture_sha256", Text(), "SHA-256 of the file that the picture was fetched as, in hexadecimal"),
         Column("webp", Binary(), "The picture made small, as WebP"),
+        Column("width", Integer(32), "Pixels of the picture as it was read: boxes of lines are within these"),
+        Column("height", Integer(32), "The same"),
     ),
 )
 """In a store only: a row goes when no post refers to it."""

@@ -36,10 +36,11 @@ class Thumbnails:
 
     def keep(self, thumbnails: Iterable[Thumbnail]) -> None:
         """Write those that were not written just now; raises `WorldError`."""
-        new = {it.post.picture_sha256: it.webp for it in thumbnails if it.post.picture_sha256 not in self._recent}
+        new = {it.post.picture_sha256: it for it in thumbnails if it.post.picture_sha256 not in self._recent}
         if not new:
             return
-        self._table().upsert([{_KEY: key, "webp": webp} for key, webp in new.items()])
+        rows = [{_KEY: key, "webp": it.webp, "width": it.width, "height": it.height} for key, it in new.items()]
+        self._table().upsert(rows)
         for key in new:
             self._recent[key] = None
         self._unswept += len(new)

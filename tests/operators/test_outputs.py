@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from bytewax import operators as op
@@ -17,11 +18,11 @@ from prometheus_client import REGISTRY
 from connectors.sinks.rows import HEADER_PREFIX
 from connectors.store.posts_table import PostStore
 from core.errors import SettingsError, WorldError
-from core.records import ClusterEvent, DeadLetter, Failed, Message, Record, Removal
+from core.records import ClusterEvent, DeadLetter, Failed, Message, Record, Removal, Thumbnail
 from dataflows.all_settings import Settings
-from operators.outputs import write_cluster_events, write_dead_letters, write_posts, write_records
+from operators.outputs import _keyed_thumbnails, write_cluster_events, write_dead_letters, write_posts, write_records
 from tests.brokers import MockBroker, create_topic, read_topic
-from tests.making import message, post, record, sides
+from tests.making import arrival, message, post, record, sides
 
 LARGE = Record(post("large", description="x" * 3000), sides("large"))
 LONG = replace(post("long"), message=message(b"x" * 5000))
@@ -266,6 +267,14 @@ def test_the_age_of_a_record_is_measured_at_each_sink(tmp_path: Path) -> None:
         labels = {"sink": name}
         assert REGISTRY.get_sample_value("memewax_sink_age_seconds_count", labels) == 1  # SMALL has no time
         assert 5 <= (REGISTRY.get_sample_value("memewax_sink_age_seconds_sum", labels) or 0) < 60
+
+
+def test_a_thumbnail_tells_the_size_of_the_picture_that_was_read() -> None:
+    read = replace(arrival("1"), picture=np.zeros((30, 40, 3), np.uint8), thumbnail=b"webp")
+    (told,) = _keyed_thumbnails([arrival("none was asked for"), read])
+    assert told == ("", Thumbnail(read.post, b"webp", 40, 30))
+    unread = replace(read, picture=None)
+    assert _keyed_thumbnails([unread]) == [("", Thumbnail(read.post, b"webp"))]
 
 
 def test_writes_to_a_store_are_counted() -> None:

@@ -108,3 +108,12 @@ def test_a_store_of_an_earlier_version_has_none_and_goes_on(tmp_path: Path) -> N
     table.show([small("2-a", "b")])
     table.upsert([row("2-a", picture_sha256=key("b"))])
     assert kept(tmp_path) == {"b": b"b"}
+
+
+def test_the_size_of_the_picture_is_kept_and_not_known_of_earlier_ones(tmp_path: Path) -> None:
+    table = written(tmp_path, one="a")
+    lancedb.connect(tmp_path).open_table(THUMBNAILS.name).drop_columns(["width", "height"])
+    table = PostRows(tmp_path, POSTS, table.mark())
+    table.show([Thumbnail(post("2-a", picture_sha256=key("b")), b"b", 640, 480)])
+    rows = lancedb.connect(tmp_path).open_table(THUMBNAILS.name).to_arrow().to_pylist()
+    assert {it["webp"]: (it["width"], it["height"]) for it in rows} == {b"a": (None, None), b"b": (640, 480)}

@@ -30,7 +30,7 @@ _AHEAD: Final = timedelta(days=1)
 """By so much the clock of a post may be ahead of ours, its zone included."""
 _MANY: Final = 20
 """Posts from which on it can be said which times stand alone."""
-_COLUMNS: Final = (
+SUMMARISED: Final = (
     "global_id",
     "cluster",
     "current_cluster",
@@ -76,21 +76,46 @@ def merges_of(folder: Path) -> Merges:
 
 def summaries(folder: Path, window: timedelta) -> list[ClusterSummary]:
     """All clusters that have posts, the largest first; raises `WorldError` where there is no store."""
-    rows = [row for row in _rows(folder, store.TABLE, None, _COLUMNS) if row["cluster"] >= 0]
-    known = {row["cluster"]: row["state"] for row in _rows(folder, CLUSTERS.name, None, ["cluster", "state"])}
-    merges = merges_of(folder)
+    rows = store_rows(folder, store.TABLE, None, SUMMARISED)
+    return summarised(rows, states_of(folder), merges_of(folder), window)
+
+
+def states_of(folder: Path) -> dict[int, str]:
+    """The state of each cluster that the table of clusters knows."""
+    return {row["cluster"]: row["state"] for row in store_rows(folder, CLUSTERS.name, None, ["cluster", "state"])}
+
+
+def current_cluster(row: Mapping[str, Any], merges: Merges) -> int:
+    """The cluster that a row of posts is in as of now."""
+    current: int | None = row["current_cluster"]  # of a store that no flow has opened since it is there: None
+    return merges.current(row["global_id"], row["cluster"]) if current is None else current
+
+
+def summarised(
+    rows: Iterable[Mapping[str, Any]], known: Mapping[int, str], merges: Merges, window: timedelta
+) -> list[ClusterSummary]:
+    """The clusters of rows of posts, the largest first.
+
+    Args:
+        rows: With the columns `SUMMARISED`.
+        known: The state of each cluster.
+        merges: What became of clusters.
+        window: What counts as recent.
+    """
     members: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    everywhere: Counter[str] = Counter()
     for row in rows:
-        current = row["current_cluster"]  # of a store that no flow has opened since it is there: None
-        now = merges.current(row["global_id"], row["cluster"]) if current is None else current
-        members[now].append({**row, "time": _time(row)})
+        if row["cluster"] >= 0:
+            words = _words(row)
+            everywhere.update(words)
+            copy = row["duplicate_of"]
+            members[current_cluster(row, merges)].append({"time": time_of(row), "words": words, "duplicate_of": copy})
     merged: dict[int, list[int]] = defaultdict(list)
     for cluster in known:
         if merges.resolve(cluster) != cluster:
             merged[merges.resolve(cluster)].append(cluster)
     times = [row["time"] for group in members.values() for row in group]
     latest = clock(times, window, datetime.now(UTC))
-    everywhere = Counter(word for row in rows for word in _words(row))
     found = [
         _summary(cluster, known.get(cluster, "unknown"), sorted(merged[cluster]), group, latest, window, everywhere)
         for cluster, group in members.items()
@@ -118,7 +143,7 @@ def exemplars(folder: Path, clusters: Collection[int]) -> list[dict[str, Any]]:
     columns = ["global_id", "url", "text", "embeddings"]
     ids = ", ".join(map(str, clusters))
     wanted = f"{'current_cluster' if is_current(folder) else 'cluster'} IN ({ids})"
-    rows = [it for it in _rows(folder, store.TABLE, wanted, columns, _LOOKED_AT) if it["embeddings"] is not None]
+    rows = [it for it in store_rows(folder, store.TABLE, wanted, columns, _LOOKED_AT) if it["embeddings"] is not None]
     if not rows:
         return []
     points = np.array([row["embeddings"] for row in rows])
@@ -135,7 +160,9 @@ def check_store(folder: Path) -> None:
 def is_current(folder: Path) -> bool:
     """Whether the rows of posts say in which cluster each is as of now: a flow of this version has opened the store."""
     rows = (
-        _rows(folder, store.TABLE, "current_cluster IS NULL", ["current_cluster"], 1) if _has_column(folder) else None
+        store_rows(folder, store.TABLE, "current_cluster IS NULL", ["current_cluster"], 1)
+        if _has_column(folder)
+        else None
     )
     return rows == []
 
@@ -172,7 +199,7 @@ def _summary(
         before=before,
         rate=recent / (window / timedelta(hours=1)),
         trend=(recent - before) / math.sqrt(recent + before) if recent + before else 0.0,
-        words=_telling(Counter(word for row in rows for word in _words(row)), everywhere),
+        words=_telling(Counter(word for row in rows for word in row["words"]), everywhere),
     )
 
 
@@ -192,13 +219,13 @@ def _words(row: Mapping[str, Any]) -> set[str]:
     return set(_WORD.findall(f"{row['text'] or ''} {row['description'] or ''}".lower()))
 
 
-def _time(row: Mapping[str, Any]) -> datetime:
+def time_of(row: Mapping[str, Any]) -> datetime:
     """When it was posted, or where the post does not say so readably, when it was joined."""
     known = time_or_none(row["created_time"]) or time_or_none(row["joined_time"])
     return known or datetime.fromtimestamp(0, UTC)
 
 
-def _rows(
+def store_rows(
     folder: Path, table: str, where: str | None, columns: Iterable[str], limit: int | None = None
 ) -> list[dict[str, Any]]:
     """Some columns of a table, those that an older store does not have as None."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Literal, Self, cast
+from typing import IO, Any, Final, Literal, Self
 
 import orjson
 import pyarrow as pa
@@ -25,6 +25,7 @@ from core.merges import Merges
 from core.times import time_or_none
 from search.cluster_summaries import check_store, summaries
 from search.corpus_layout import vectors_of
+from search.store_posts import extra_of
 from search.vector_index import FloatMatrix
 
 ExportForm = Literal["csv", "jsonl", "parquet"]
@@ -77,7 +78,7 @@ class Posts:
         """The rows, a few in memory at a time; raises `WorldError` where the store cannot be read."""
         names = [field.name for field in self._fields]
         for row in self._rows([*names, "extra"]):
-            extra = _extra_of(row)
+            extra = extra_of(row)
             own = {name: _typed(extra.pop(field, None), kind) for name, (field, kind) in self.own.items()}
             known = {name: row.get(name) for name in names}
             yield {**known, "current_cluster": row["current_cluster"], **own, "extra": extra}
@@ -120,7 +121,7 @@ class Posts:
         kinds: dict[str, set[str]] = {}
         for batch in self._batches(["extra"]):
             for row in batch.to_pylist():
-                for name, value in _extra_of(row).items():
+                for name, value in extra_of(row).items():
                     if value is not None and (name in seen or len(seen) < _MOST_SEEN):
                         seen[name] += 1
                         kinds.setdefault(name, set()).add(_kind(value))
@@ -297,13 +298,6 @@ def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
         return orjson.dumps(value).decode() if value else ""
     return value
-
-
-def _extra_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return cast("dict[str, Any]", orjson.loads(row.get("extra") or "{}"))
-    except orjson.JSONDecodeError:
-        return {}
 
 
 _ARROW: Final = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}

@@ -33,7 +33,8 @@ MAY_USE: Final = {
     "memewax/commands": {"bench", "commands"},
     "memewax/demo": {"commands", "demo"},
     "memewax/evaluation": {"commands", "eval"},
-    "memewax/pages": {"demo", "eval"},
+    "memewax/page": {"page"},
+    "memewax/pages": {"demo", "eval", "page"},
 }
 """Extras that modules of a folder may import from; all others need nothing but hard dependencies."""
 ONLY_LATE: Final = {"core", "search"}
@@ -207,6 +208,7 @@ main()
         ("psutil", ["bench", "overhead", "-n", "1000"],
          "memewax bench overhead needs psutil: pip install 'memewax[bench]'"),
         ("jiwer", ["bench", "ocr", "--data", "x"], "memewax bench ocr needs jiwer: pip install 'memewax[bench]'"),
+        ("uvicorn", ["page", "--store", "."], "memewax page needs uvicorn: pip install 'memewax[page]'"),
     ],
 )  # fmt: skip
 def test_a_missing_extra_is_one_line_that_names_it(package: str, words: list[str], told: str, tmp_path: Path) -> None:

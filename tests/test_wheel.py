@@ -14,7 +14,7 @@ import pytest
 from tests.folders import ROOT
 
 PACKAGES: Final = ("core", "models", "connectors", "search", "operators", "dataflows", "memewax")
-PACKED: Final = (".py", ".html", ".json", ".typed")
+PACKED: Final = (".py", ".html", ".css", ".js", ".json", ".typed")
 
 
 def files_in(folder: Path) -> set[str]:

@@ -21,6 +21,7 @@ from memewax.commands.doctor import doctor
 from memewax.commands.export import export
 from memewax.commands.ingest_command import ingest
 from memewax.commands.inspect_command import inspect
+from memewax.commands.page_command import page
 from memewax.commands.profile_command import profile
 from memewax.commands.run import run
 from memewax.commands.serve import serve
@@ -43,6 +44,7 @@ app.command()(ask)
 app.command()(ingest)
 app.command()(inspect)
 app.command()(export)
+app.command()(page)
 app.add_typer(bench.app, name="bench", cls=WholeHelp)
 app.add_typer(clusters.app, name="clusters", cls=WholeHelp)
 app.add_typer(corpus.app, name="corpus", cls=WholeHelp)

@@ -1,0 +1,53 @@
+"""`memewax page`: a store in a browser, while it is written."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from core.errors import WorldError
+from core.extras import needs_extra
+from dataflows.all_settings import load_settings
+from memewax.commands.corpus_shown import store_of
+
+_PORT: Final = 3080
+_STORE: Final = typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
+
+
+def page(
+    store: Annotated[Path | None, _STORE] = None,
+    port: Annotated[int, typer.Option(help="Where it listens; 0: any that is free.", min=0, max=65_535)] = _PORT,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on; another one needs a token, and TLS.")] = "127.0.0.1",
+    token_file: Annotated[Path | None, typer.Option(help="File with the token that visitors have to give.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="TLS: file with the chain of certificates.")] = None,
+    key: Annotated[Path | None, typer.Option(help="TLS: file with the key.")] = None,
+    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy before it has TLS.")] = False,
+    dead_letters: Annotated[str | None, typer.Option(help="File of dead letters; by default beside the store.")] = None,
+) -> None:
+    """Show what a store holds in a browser: clusters, posts, search, dead letters, and what comes in meanwhile."""
+    with needs_extra("page", "memewax page"):
+        from memewax.page.page_server import PageOptions, serve_page
+
+    settings = load_settings()
+    options = PageOptions(
+        store_of(store),
+        host,
+        port,
+        _token(token_file),
+        certificate,
+        key,
+        behind_proxy,
+        dead_letters or "",
+        not no_open,
+    )
+    serve_page(options, settings)
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorldError(f"{file}: {getattr(error, 'strerror', None) or 'no text'}") from None

@@ -1,0 +1,314 @@
+"""What the page knows, as plain values: the JSON API answers with them, and the views show them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from core.status import FOLDER, read_status
+from core.times import time_or_none
+from memewax import __version__
+from memewax.page.page_letters import LetterReader
+from memewax.page.page_search import PageHits
+from memewax.page.page_values import MOST, Plain, bounded, flow_told
+from search.store_posts import ClusterOfPosts, PostLine, extra_of, is_sensitive
+from search.store_reader import StoreReader
+
+Find = Callable[[str, int], PageHits]
+ClusterOrder = Literal["size", "new", "rising", "rate"]
+
+ORDERS: Final[Mapping[ClusterOrder, str]] = {
+    "size": "largest",
+    "new": "newest",
+    "rising": "rising",
+    "rate": "fastest",
+}
+_SHORT: Final = 280
+"""Characters of a text in a list."""
+_LONG: Final = 20_000
+"""And where it is alone."""
+_NEIGHBOURS: Final = 8
+_ON_TIMELINE: Final = 2000
+"""Posts of a cluster that are drawn."""
+_IN_LISTS: Final = ("description", "text_as_read", "url", "failures", "missing")
+_SENTINELS: Final = {-1: "its picture has no embedding", -2: "clustering failed on it"}
+
+
+@dataclass(frozen=True, slots=True)
+class PostFilter:
+    """Which posts are listed."""
+
+    source: str | None = None
+    author: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    cluster: int | None = None
+    is_alone: bool = False
+    """Only those that are the only post of their cluster."""
+
+
+class PageData:
+    """What is known of a store and its flow."""
+
+    def __init__(self, reader: StoreReader, letters: LetterReader, find: Find) -> None:
+        self._reader = reader
+        self._letters = letters
+        self._find = find
+
+    def posts(self, wanted: PostFilter, offset: int = 0, limit: int = MOST) -> Plain:
+        """Some of the posts that a filter lets through, newest first, and how many there are. Raises `WorldError`."""
+        found = self.chosen(wanted)
+        return {
+            "total": len(found),
+            "offset": offset,
+            "posts": self._shown(found[offset : offset + min(limit, MOST)]),
+        }
+
+    def chosen(self, wanted: PostFilter) -> Sequence[PostLine]:
+        """The posts that a filter lets through, newest first."""
+        catalogue = self._reader.catalogue()
+        members: set[str] | None = None
+        if wanted.is_alone:
+            members = {it.global_id for it in catalogue.alone}
+        elif wanted.cluster is not None:
+            now = catalogue.merges.resolve(wanted.cluster)
+            members = {it.global_id for it in catalogue.posts if it.cluster == now}
+        found = catalogue.found(source=wanted.source, author=wanted.author, since=wanted.since, until=wanted.until)
+        return [it for it in found if members is None or it.global_id in members]
+
+    def post(self, global_id: str) -> Plain | None:
+        """All that is known of a post; None where there is none. Raises `WorldError`."""
+        row = self._reader.post(global_id)
+        if row is None:
+            return None
+        catalogue = self._reader.catalogue()
+        line = catalogue.by_id.get(global_id)
+        extra = extra_of(row)
+        cluster = line.cluster if line is not None else row["cluster"]
+        picture = row.get("picture_sha256")
+        small = self._reader.thumbnail(picture) if picture else None
+        own = catalogue.copies.get(row.get("duplicate_of") or global_id, ())
+        copies = [it for it in own if it.global_id != global_id]
+        near = self._reader.neighbours(global_id, _NEIGHBOURS)
+        return {
+            **{name: bounded(value, _LONG) for name, value in row.items() if name != "extra"},
+            "lines": bounded(row.get("lines"), _LONG),
+            "extra": bounded(extra, _LONG),
+            "current_cluster": cluster,
+            "has_cluster_page": catalogue.cluster_of(cluster) is not None,
+            "why_no_cluster": _SENTINELS.get(cluster, ""),
+            "time": line.time.isoformat() if line is not None else row["created_time"],
+            "sensitive": line is not None and line.is_sensitive,
+            "thumbnail": f"/thumbnail/{picture}" if small else None,
+            "picture": small and {"width": small.width, "height": small.height},
+            "copies": self._shown(copies[:MOST]),
+            "copies_in_all": len(copies),
+            "original": self._shown_ids([row["duplicate_of"]])[0] if self._is_there(row.get("duplicate_of")) else None,
+            "neighbours": self._with_scores(near),
+        }
+
+    def clusters(
+        self, order: ClusterOrder = "size", source: str | None = None, offset: int = 0, limit: int = MOST
+    ) -> Plain:
+        """Some of the clusters of two posts and more, and how many there are. Raises `WorldError`."""
+        catalogue = self._reader.catalogue()
+        found = self._ordered(order, source)
+        some = found[offset : offset + min(limit, MOST)]
+        best = self._reader.exemplars([it.summary.cluster for it in some])
+        shown = {it["global_id"]: it for it in self._shown(list(best.values()))}
+        return {
+            "total": len(found),
+            "offset": offset,
+            "alone": len(catalogue.alone),
+            "clusters": [
+                self._cluster(it, shown.get(best[it.summary.cluster].global_id) if it.summary.cluster in best else None)
+                for it in some
+            ],
+        }
+
+    def chosen_clusters(self, order: ClusterOrder, source: str | None) -> list[int]:
+        """The ids of the clusters that `clusters` lists."""
+        return [it.summary.cluster for it in self._ordered(order, source)]
+
+    def cluster(self, cluster: int) -> Plain | None:
+        """A cluster by any id that leads to it; None where there is none of two posts. Raises `WorldError`."""
+        catalogue = self._reader.catalogue()
+        found = catalogue.cluster_of(cluster)
+        if found is None:
+            return None
+        best = self._reader.exemplars([found.summary.cluster]).get(found.summary.cluster)
+        shown = self._shown([best]) if best else []
+        first = found.posts[0].time
+        by_source: dict[str, Plain] = {}
+        for it in found.posts:
+            known = by_source.setdefault(
+                it.source, {"source": it.source, "posts": 0, "first_seen": it.time.isoformat(), "hours_later": 0.0}
+            )
+            known["posts"] += 1
+            known["hours_later"] = known["hours_later"] or round(
+                (datetime.fromisoformat(known["first_seen"]) - first).total_seconds() / 3600, 2
+            )
+        return {
+            **self._cluster(found, shown[0] if shown else None),
+            "by_source": list(by_source.values()),
+            "history": [
+                {**row, "moved": len(row["moved"] or ())} for row in self._reader.history(found.summary.cluster)
+            ],
+            "timeline": [
+                {"global_id": it.global_id, "time": it.time.isoformat(), "source": it.source}
+                for it in found.posts[:_ON_TIMELINE]
+            ],
+        }
+
+    def stacks(self, cluster: int, offset: int, limit: int) -> Plain:
+        """The posts of a cluster, oldest first, those with copies of one picture together. Raises `WorldError`."""
+        catalogue = self._reader.catalogue()
+        found = catalogue.cluster_of(cluster)
+        stacks: dict[str, list[PostLine]] = {}
+        for it in found.posts if found else ():
+            stacks.setdefault(it.copy_of or it.global_id, []).append(it)
+        some = list(stacks.values())[offset : offset + min(limit, MOST)]
+        shown = {it["global_id"]: it for it in self._shown([lines[0] for lines in some])}
+        return {
+            "total": len(stacks),
+            "offset": offset,
+            "stacks": [
+                {"post": shown[lines[0].global_id], "copies": [_line(it) for it in lines[1:MOST]], "size": len(lines)}
+                for lines in some
+                if lines[0].global_id in shown
+            ],
+        }
+
+    def dead_letters(self) -> Plain:
+        """The dead letters that are open, by cause."""
+        return asdict(self._letters.letters())
+
+    def search(self, words: str, k: int) -> Plain:
+        """The posts that words fit best; `error` where nothing could be looked for."""
+        found = self._find(words, k)
+        shown = {it["global_id"]: it for it in self._shown_ids([hit.global_id for hit in found.hits])}
+        hits = [
+            {"post": shown[it.global_id], "score": round(it.score, 4), "why": it.why}
+            for it in found.hits
+            if it.global_id in shown
+        ]
+        return {"query": words, "searched": found.searched, "error": found.error, "hits": hits}
+
+    def flows(self) -> Plain:
+        """What the flows that write the store say of themselves."""
+        report = read_status(self._reader.folder / FOLDER)
+        return {"flows": [flow_told(it) for it in report.flows], "problems": list(report.problems)}
+
+    def newest(self, count: int) -> list[Plain]:
+        """The posts that were joined last. Raises `WorldError`."""
+        catalogue = self._reader.catalogue()
+        return [_short(row, catalogue.by_id.get(row["global_id"])) for row in self._reader.newest(count)]
+
+    def stats(self) -> Plain:
+        """How much of what there is. Raises `WorldError`."""
+        catalogue = self._reader.catalogue()
+        begin, end = catalogue.span
+        there = bool(catalogue.posts)
+        return {
+            "version": __version__,
+            "store": self._reader.folder.name,
+            "posts": len(catalogue.posts),
+            "clusters": len(catalogue.clusters),
+            "alone": len(catalogue.alone),
+            "sources": dict(list(catalogue.sources.items())[:MOST]),
+            "first": begin.isoformat() if there else None,
+            "last": end.isoformat() if there else None,
+            "tables": self._reader.versions(),
+            "dead_letters": self._letters.letters().total,
+            **self.flows(),
+        }
+
+    def _ordered(self, order: ClusterOrder, source: str | None) -> list[ClusterOfPosts]:
+        every = self._reader.catalogue().clusters
+        found = [it for it in every if source is None or any(post.source == source for post in it.posts)]
+        if order == "rising":
+            return sorted((it for it in found if it.is_rising), key=lambda it: -it.summary.trend)
+        if order == "new":
+            return sorted(found, key=lambda it: it.summary.first_seen, reverse=True)
+        return sorted(found, key=lambda it: -it.summary.rate) if order == "rate" else found
+
+    def _cluster(self, found: ClusterOfPosts, exemplar: Plain | None) -> Plain:
+        it = found.summary
+        return {
+            "cluster": it.cluster,
+            "state": it.state,
+            "merged": list(it.merged),
+            "size": it.size,
+            "copies": it.duplicates,
+            "first_seen": it.first_seen.isoformat(),
+            "last_seen": it.last_seen.isoformat(),
+            "recent": it.recent,
+            "before": it.before,
+            "rate": round(it.rate, 4),
+            "trend": round(it.trend, 3),
+            "is_rising": found.is_rising,
+            "words": list(it.words),
+            "sources": dict(found.sources[:MOST]),
+            "sparkline": found.sparkline(*self._reader.catalogue().span),
+            "exemplar": exemplar,
+            "sensitive": found.is_sensitive,
+        }
+
+    def _is_there(self, global_id: str | None) -> bool:
+        return global_id is not None and global_id in self._reader.catalogue().by_id
+
+    def _shown_ids(self, ids: Iterable[str]) -> list[Plain]:
+        known = self._reader.catalogue().by_id
+        return self._shown([known[it] for it in ids if it in known])
+
+    def _with_scores(self, near: Sequence[tuple[str, float]]) -> list[Plain]:
+        shown = {it["global_id"]: it for it in self._shown_ids([it for it, _ in near])}
+        return [{**shown[it], "cosine": round(cosine, 3)} for it, cosine in near if it in shown]
+
+    def _shown(self, lines: Sequence[PostLine]) -> list[Plain]:
+        rows = self._reader.rows([it.global_id for it in lines], _IN_LISTS)
+        by_id = {it.global_id: it for it in lines}
+        return [_short(row, by_id[row["global_id"]]) for row in rows]
+
+
+def _line(it: PostLine) -> Plain:
+    return {
+        "global_id": it.global_id,
+        "time": it.time.isoformat(),
+        "cluster": it.cluster,
+        "source": it.source,
+        "author": it.author,
+        "sensitive": it.is_sensitive,
+        "copy_of": it.copy_of,
+        "thumbnail": f"/thumbnail/{it.picture}" if it.picture else None,
+    }
+
+
+def _short(row: Mapping[str, Any], line: PostLine | None) -> Plain:
+    about = _line(line) if line else _line_of_row(row)
+    return {
+        **about,
+        "description": bounded(row.get("description"), _SHORT),
+        "text_as_read": bounded(row.get("text_as_read"), _SHORT),
+        "url": bounded(row.get("url"), _SHORT),
+        "failures": len(row.get("failures") or ()),
+    }
+
+
+def _line_of_row(row: Mapping[str, Any]) -> Plain:
+    """Of a post that came after the catalogue was read."""
+    time = time_or_none(row["created_time"]) or time_or_none(row["joined_time"]) or datetime.fromtimestamp(0, UTC)
+    picture = row.get("picture_sha256")
+    now = row.get("current_cluster")
+    return _line(
+        PostLine(
+            row["global_id"],
+            time,
+            row["cluster"] if now is None else now,
+            bounded(row["source"], _SHORT) or "",
+            bounded(row["author"], _SHORT) or "",
+            picture,
+            row.get("duplicate_of"),
+            is_sensitive(extra_of(row)),
+        )
+    )

@@ -1,0 +1,108 @@
+"""Dead letters as the page shows them: by cause, with some of each."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from connectors.letters import LetterMarks, StoredLetter, read_letters
+from core.causes import cause_of
+from core.errors import MemewaxError
+from core.stranger_text import shortened
+from dataflows.all_settings import Settings
+
+_MOST: Final = 20_000
+"""Letters that are read."""
+_SHOWN: Final = 20
+"""Of each cause, the last ones."""
+_REFRESH_SECONDS: Final = 5.0
+_MESSAGE: Final = 500
+
+
+@dataclass(slots=True)
+class LetterGroup:
+    """Letters of one stage and cause."""
+
+    stage: str
+    cause: str
+    advice: str
+    count: int = 0
+    letters: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PageLetters:
+    """What is known of dead letters."""
+
+    address: str
+    groups: tuple[LetterGroup, ...] = ()
+    """The commonest first."""
+    total: int = 0
+    is_cut: bool = False
+    """Whether there are more than were read."""
+    problem: str = ""
+
+
+class LetterReader:
+    """Reads the dead letters that are open of a file, again after some seconds; for any number of threads."""
+
+    def __init__(
+        self, address: str, state: Path, settings: Settings, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._address, self._state, self._settings, self._now = address, state, settings, now
+        self._lock = threading.Lock()
+        self._known: PageLetters | None = None
+        self._until = 0.0
+
+    def letters(self) -> PageLetters:
+        """Those that are open, by cause; what is wrong with reading them is said, not raised."""
+        with self._lock:
+            if self._known is None or self._now() >= self._until:
+                self._known = self._read()
+                self._until = self._now() + _REFRESH_SECONDS
+            return self._known
+
+    def _read(self) -> PageLetters:
+        if not Path(self._address).is_file():
+            return PageLetters(self._address)
+        try:
+            marks = LetterMarks(self._state)
+            found = list(islice(read_letters(self._address, self._settings), _MOST + 1))
+        except MemewaxError as error:
+            return PageLetters(self._address, problem=str(error))
+        latest = {it.id: it for it in found[:_MOST]}
+        groups: dict[tuple[str, str], LetterGroup] = {}
+        counts: Counter[tuple[str, str]] = Counter()
+        for it in reversed([it for it in latest.values() if marks.of(it) is None]):
+            cause = cause_of(it.reason)
+            place = it.stage, cause.name
+            counts[place] += 1
+            group = groups.setdefault(place, LetterGroup(it.stage, cause.what, cause.advice))
+            if len(group.letters) < _SHOWN:
+                group.letters.append(_told(it))
+        for place, group in groups.items():
+            group.count = counts[place]
+        ordered = tuple(sorted(groups.values(), key=lambda it: (-it.count, it.stage)))
+        return PageLetters(self._address, ordered, counts.total(), len(found) > _MOST)
+
+
+def letters_beside(store: Path) -> str:
+    """Where the dead letters of a store lie unless it is said: beside it, or in a demo's file."""
+    demo = store.parent / "dead-letters.jsonl"
+    usual = store.with_name(f"{store.name}.dead-letters.jsonl")
+    return str(demo if demo.is_file() and not usual.is_file() else usual)
+
+
+def _told(it: StoredLetter) -> dict[str, Any]:
+    return {
+        "id": it.id,
+        "reason": shortened(f"{it.exception}: {it.reason}", _MESSAGE),
+        "global_id": it.global_id,
+        "origin": shortened(it.message.origin, _MESSAGE),
+        "time": it.time and it.time.isoformat(),
+        "message": shortened(it.message.value[: 4 * _MESSAGE].decode(errors="replace"), _MESSAGE),
+    }

@@ -1,0 +1,64 @@
+"""What visitors ask for, read from the address; what is wrong with it is said in a line."""
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+from core.errors import BadRecordError
+from core.times import parse_time
+from memewax.page.page_data import ORDERS, ClusterOrder, PostFilter
+from memewax.page.page_search import LONGEST_QUERY
+from memewax.page.page_values import MOST
+
+_FURTHEST: Final = 10**9
+PageQuery = Mapping[str, str]
+
+
+def post_filter(query: PageQuery) -> PostFilter:
+    """Which posts are asked for; raises `BadRecordError`."""
+    times = {}
+    for name in ("since", "until"):
+        try:
+            times[name] = parse_time(query[name]) if query.get(name) else None
+        except ValueError:
+            raise BadRecordError(f"{name} is no time: expected 2026-01-31 or 2026-01-31T12:00") from None
+    cluster = number(query, "cluster", -1, -1, 2**62)
+    return PostFilter(
+        source=query.get("source") or None,
+        author=query.get("author") or None,
+        since=times["since"],
+        until=times["until"],
+        cluster=None if cluster < 0 else cluster,
+        is_alone=query.get("alone") in {"1", "true"},
+    )
+
+
+def order_of(query: PageQuery) -> ClusterOrder:
+    """By what clusters are sorted; raises `BadRecordError`."""
+    order = query.get("sort") or "size"
+    if order not in ORDERS:
+        raise BadRecordError(f"sort is one of {', '.join(ORDERS)}")
+    return cast("ClusterOrder", order)
+
+
+def piece(query: PageQuery, usual: int = MOST) -> tuple[int, int]:
+    """From where on, and how many; raises `BadRecordError`."""
+    return number(query, "offset", 0, 0, _FURTHEST), number(query, "limit", usual, 1, MOST)
+
+
+def number(query: PageQuery, name: str, usual: int, least: int, most: int) -> int:
+    """A whole number; raises `BadRecordError`."""
+    text = query.get(name)
+    if not text:
+        return usual
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and least <= int(text) <= most):
+        raise BadRecordError(f"{name} is a whole number from {least} to {most}")
+    return int(text)
+
+
+def words_of(query: PageQuery) -> str:
+    """What is looked for, empty where nothing is; raises `BadRecordError`."""
+    words = query.get("q", "").strip()
+    if len(words) > LONGEST_QUERY:
+        raise BadRecordError(f"q has {len(words):,} characters: at most {LONGEST_QUERY} are looked for")
+    return words

@@ -1,0 +1,237 @@
+"""The views of the page: HTML that the server renders."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from jinja2 import Environment
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from core.stranger_text import harmless
+from memewax.page.page_data import ORDERS, PageData
+from memewax.page.page_queries import order_of, piece, post_filter, words_of
+from memewax.page.page_values import Plain
+from memewax.pages.showing import templates
+
+_SIZE: Final = 60
+"""Tiles and posts on a page."""
+_NEWEST: Final = 12
+_HITS: Final = 40
+_FILTERS: Final = ("source", "author", "since", "until", "cluster", "alone")
+_WIDTH: Final = 994
+"""Of a time line: a post's mark is 6 wide, of 1000."""
+
+
+class PageViews:
+    """Renders the views."""
+
+    def __init__(self, data: PageData, window: timedelta) -> None:
+        self._data = data
+        self._window = window
+        self._templates = page_templates()
+
+    def routes(self) -> list[Route]:
+        """The paths of the views."""
+        paths = {
+            "/": self._wall,
+            "/clusters": self._wall,
+            "/clusters/{id:int}": self._cluster,
+            "/posts": self._posts,
+            "/posts/{id:path}": self._post,
+            "/now": self._now,
+            "/search": self._search,
+            "/dead-letters": self._letters,
+        }
+        return [Route(path, view, methods=["GET"]) for path, view in paths.items()]
+
+    def told(self, status: int, title: str, line: str, place: str = "told") -> Response:
+        """A page of one line, such as what is wrong."""
+        return self._page("told.html", place, status, title=title, line=line)
+
+    def login(self, *, is_wrong: bool) -> Response:
+        """The page that asks for the token."""
+        return self._page("login.html", "login", 401 if is_wrong else 200, is_wrong=is_wrong)
+
+    def live(self) -> dict[str, str]:
+        """The parts of the view of now, by name; raises `WorldError`."""
+        about = self._about_now()
+        names = ("figures", "pictures")
+        return {name: self._templates.get_template(f"now_{name}.html").render(**about) for name in names}
+
+    def text(self, name: str) -> str:
+        """A file that goes with the pages."""
+        return self._templates.get_template(name).render()
+
+    def _wall(self, request: Request) -> Response:
+        query = request.query_params
+        order, source = order_of(query), query.get("source") or None
+        offset, _ = piece(query)
+        return self._page(
+            "wall.html",
+            "clusters",
+            found=self._data.clusters(order, source, offset, _SIZE),
+            stats=self._data.stats(),
+            orders=ORDERS,
+            order=order,
+            source=source,
+            size=_SIZE,
+            hours=f"{self._window / timedelta(hours=1):g} hours",
+        )
+
+    def _cluster(self, request: Request) -> Response:
+        found = self._data.cluster(request.path_params["id"])
+        if found is None:
+            return self.told(404, "No such cluster", "A cluster has two posts at least; this one has not, or has gone.")
+        offset, _ = piece(request.query_params)
+        return self._page(
+            "cluster.html",
+            "clusters",
+            it=found,
+            lanes=_lanes(found),
+            history=_history(found),
+            found=self._data.stacks(found["cluster"], offset, _SIZE),
+            size=_SIZE,
+        )
+
+    def _posts(self, request: Request) -> Response:
+        query = request.query_params
+        offset, _ = piece(query)
+        found = self._data.posts(post_filter(query), offset, _SIZE)
+        kept = {name: query.get(name) or "" for name in _FILTERS}
+        return self._page("posts.html", "posts", found=found, stats=self._data.stats(), query=kept, size=_SIZE)
+
+    def _post(self, request: Request) -> Response:
+        it = self._data.post(request.path_params["id"])
+        if it is None:
+            return self.told(404, "No such post", "It is not in this store, or was deleted.")
+        extra = it["extra"]
+        return self._page(
+            "post.html",
+            "posts",
+            it=it,
+            boxes=_boxes(it),
+            marked=marked(it.get("text_as_read") or "", it.get("entities") or []),
+            permalink=web_address(extra.get("permalink") or extra.get("post_url")),
+            picture_link=web_address(it["url"]),
+            alt=next((extra[it] for it in ("alt", "alt_text") if isinstance(extra.get(it), str)), ""),
+        )
+
+    def _now(self, _: Request) -> Response:
+        return self._page("now.html", "now", **self._about_now())
+
+    def _search(self, request: Request) -> Response:
+        words = words_of(request.query_params)
+        found = self._data.search(words, _HITS) if words else None
+        return self._page("search.html", "search", words=words, found=found)
+
+    def _letters(self, _: Request) -> Response:
+        return self._page("letters.html", "letters", found=self._data.dead_letters())
+
+    def _about_now(self) -> Plain:
+        return {"now": self._data.stats(), "newest": self._data.newest(_NEWEST)}
+
+    def _page(self, template: str, place: str, status: int = 200, **about: Any) -> Response:
+        return HTMLResponse(self._templates.get_template(template).render(place=place, **about), status)
+
+
+def page_templates() -> Environment:
+    """The templates of the page."""
+    found = templates("memewax.page")
+    found.finalize = _shown
+    found.filters["post_url"] = lambda global_id: f"/posts/{quote(global_id, safe='')}"
+    found.filters["with_query"] = _with_query
+    found.filters["file_name"] = lambda address: PurePosixPath(address).name
+    return found
+
+
+def _shown(value: Any) -> Any:
+    """What is put into a page: of texts nothing that turns around what stands beside them."""
+    return harmless(value) if type(value) is str else value
+
+
+def marked(text: str, entities: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """A text in pieces, those that are entities with their label; of entities that overlap the first stays."""
+    pieces: list[dict[str, str]] = []
+    at = 0
+    for it in sorted(entities, key=lambda it: it["start"]):
+        begin, end = it["start"], min(it["end"], len(text))
+        if at <= begin < end:
+            pieces += [{"text": text[at:begin], "label": ""}, {"text": text[begin:end], "label": it["label"]}]
+            at = end
+    return [it for it in [*pieces, {"text": text[at:], "label": ""}] if it["text"]]
+
+
+def web_address(text: object) -> str:
+    """An address that a visitor may follow; empty where it is none of the web."""
+    if not isinstance(text, str):
+        return ""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    return text if parts.scheme in {"http", "https"} and parts.hostname else ""
+
+
+def _with_query(address: str, query: Mapping[str, Any], **changed: Any) -> str:
+    given = {name: value for name, value in {**query, **changed}.items() if value not in (None, "", 0)}
+    return f"{address}?{urlencode(given)}" if given else address
+
+
+def _boxes(it: Plain) -> list[Plain]:
+    """What is drawn over a picture whose size is known: corners of lines of text, as SVG has them."""
+    size = it["picture"]
+    if not size or not size["width"] or not size["height"]:
+        return []
+    return [
+        {
+            "points": " ".join(f"{x:.1f},{y:.1f}" for x, y in line["box"]),
+            "text": line["text"],
+            "confidence": round(100 * line["confidence"]),
+        }
+        for line in it.get("lines") or []
+    ]
+
+
+def _lanes(found: Plain) -> list[Plain]:
+    """The time line of each source: where its posts stand, from 0 to a thousand."""
+    times = [it["time"] for it in found["timeline"]]
+    begin, end = _seconds(min(times)), _seconds(max(times))
+    places: dict[str, set[int]] = {}
+    for it in found["timeline"]:
+        place = round(_WIDTH * (_seconds(it["time"]) - begin) / ((end - begin) or 1))
+        places.setdefault(it["source"], set()).add(place)
+    return [
+        {**it, "places": sorted(places.get(it["source"], ())), "later": _later(it["hours_later"])}
+        for it in found["by_source"]
+    ]
+
+
+def _later(hours: float) -> str:
+    if not hours:
+        return "first"
+    return f"{hours / 24:,.1f} days" if hours >= 48 else f"{hours:,.1f} h"
+
+
+def _seconds(iso: str) -> float:
+    return datetime.fromisoformat(iso).timestamp()
+
+
+def _history(found: Plain) -> list[Plain]:
+    """What became of a cluster, in words."""
+    told = []
+    for it in found["history"]:
+        number = it["cluster"]
+        if it["into"] is not None:
+            text = f"cluster {number} turned out to be cluster {it['into']}"
+        elif it["split_from"] is not None:
+            text = f"cluster {number} was split from cluster {it['split_from']}, with {it['moved']:,} posts"
+        elif it["state"] == "retired":
+            text = f"cluster {number} had no new post for long"
+        else:
+            continue
+        told.append({"time": it["changed_time"] or "", "text": text})
+    return told

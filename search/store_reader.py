@@ -1,0 +1,258 @@
+"""A store as its readers see it while it is written: posts, clusters and small pictures, without a model or a lock."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from connectors.sinks.cluster_events import CLUSTERS
+from connectors.sinks.record_table import POSTS, THUMBNAILS
+from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from core.bounded import Bounded
+from core.errors import WorldError, first_line
+from core.telemetry import log
+from search.store_posts import Catalogue, PostLine, catalogue_of
+
+T = TypeVar("T")
+
+VECTORS: Final = ("embeddings", "text_embedding")
+"""Columns that no reader looks at."""
+_LOOK_SECONDS: Final = 1.0
+_REST: Final = 5
+"""The catalogue is read again after so many times what reading it took: that costs a fifth of a core at most."""
+_MEMBERS: Final = 24
+"""Posts of a cluster among which its exemplar is looked for, the first that came: so it stays what it is."""
+_EXEMPLARS: Final = 20_000
+"""Clusters whose exemplar is remembered."""
+_KEYS: Final = 500
+"""In one condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallPicture:
+    """A picture made small."""
+
+    webp: bytes
+    width: int | None
+    """Pixels of the picture that was read, within which the boxes of its lines are; None where that was not kept."""
+    height: int | None
+
+
+class StoreReader:
+    """Reads a store that others write; for any number of threads.
+
+    Lists come from a catalogue in memory, which follows the store in the background; a post, its picture and its
+    neighbours are read when they are asked for.
+
+    Args:
+        folder: Of the store; it need not hold any table yet.
+        window: What counts as recent, of clusters.
+        now: A clock that never goes back, in seconds.
+    """
+
+    def __init__(
+        self, folder: Path, window: timedelta = timedelta(days=1), now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.folder = folder
+        self.window = window
+        self._now = now
+        self._lock = threading.Lock()
+        self._catalogue: Catalogue | None = None
+        self._version: tuple[int, ...] = ()
+        self._look_at = 0.0
+        self._is_reading = False
+        self._exemplars: Bounded[int, tuple[tuple[str, ...], str]] = Bounded(_EXEMPLARS)
+        self._database: Any = None
+
+    def catalogue(self) -> Catalogue:
+        """The posts as they were a moment ago; the first to ask waits. Raises `WorldError` where it cannot be read."""
+        with self._lock:
+            if self._catalogue is None:
+                self._read()
+                assert self._catalogue is not None
+            elif self._now() >= self._look_at and not self._is_reading:
+                self._look_at = self._now() + _LOOK_SECONDS
+                self._is_reading = True
+                threading.Thread(target=self._follow, name="catalogue", daemon=True).start()
+            return self._catalogue
+
+    def refresh(self) -> Catalogue:
+        """Read now what has changed."""
+        with self._lock:
+            self._read()
+            assert self._catalogue is not None
+            return self._catalogue
+
+    def versions(self) -> dict[str, int]:
+        """The version of each table that there is."""
+        names = (POSTS, CLUSTERS.name, THUMBNAILS.name)
+        there = [it for it in names if self._has(it)]
+        return self._reading(lambda: {it: int(self._table(it).version) for it in there})
+
+    def post(self, global_id: str) -> dict[str, Any] | None:
+        """A row of posts without its vectors; None where there is none. Raises `WorldError`."""
+        found = self.rows([global_id])
+        return found[0] if found else None
+
+    def rows(self, ids: Sequence[str], columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """Rows of posts in the order of `ids`, without vectors unless these are among `columns`; those that exist."""
+        if not ids or not self._has(POSTS):
+            return []
+
+        def read() -> list[dict[str, Any]]:
+            table = self._table(POSTS)
+            there = table.schema.names
+            wanted = [it for it in (columns or there) if it in there and (columns or it not in VECTORS)]
+            wanted = list(dict.fromkeys(["global_id", *wanted]))
+            found: list[dict[str, Any]] = []
+            for start in range(0, len(ids), _KEYS):
+                listed = ", ".join(map(_quoted, ids[start : start + _KEYS]))
+                query = table.search().where(f"global_id IN ({listed})").select(wanted).limit(_KEYS)
+                found += query.to_arrow().to_pylist()
+            return found
+
+        by_id = {row["global_id"]: dict.fromkeys(columns or ()) | row for row in self._reading(read)}
+        return [by_id[it] for it in dict.fromkeys(ids) if it in by_id]
+
+    def thumbnail(self, key: str) -> SmallPicture | None:
+        """The picture with this SHA-256; None where the store has none. Raises `WorldError`."""
+        if not self._has(THUMBNAILS.name):
+            return None
+
+        def read() -> list[dict[str, Any]]:
+            table = self._table(THUMBNAILS.name)
+            wanted = [it for it in ("webp", "width", "height") if it in table.schema.names]
+            query = table.search().where(f"{THUMBNAILS.key} = {_quoted(key)}").select(wanted).limit(1)
+            found: list[dict[str, Any]] = query.to_arrow().to_pylist()
+            return found
+
+        found = self._reading(read)
+        row = found[0] if found else {}
+        return SmallPicture(row["webp"], row.get("width"), row.get("height")) if row.get("webp") else None
+
+    def newest(self, count: int) -> list[dict[str, Any]]:
+        """The rows that were joined last, newest first, without vectors: as of now, not as the catalogue has it."""
+        if not self._has(POSTS):
+            return []
+
+        def read() -> list[str]:
+            table = self._table(POSTS)
+            found = table.search().select(["global_id", "joined_time"]).limit(max(1, table.count_rows())).to_arrow()
+            times = found.column("joined_time").to_numpy(zero_copy_only=False).astype(str)
+            places = np.argsort(times, kind="stable")[::-1][:count]
+            ids: list[str] = found.column("global_id").take(places).to_pylist()
+            return ids
+
+        return self.rows(self._reading(read))
+
+    def neighbours(self, global_id: str, count: int) -> list[tuple[str, float]]:
+        """The posts whose pictures look the most like that of a post, with their cosine: the nearest first."""
+        row = self.rows([global_id], ["embeddings"])
+        vector = row[0]["embeddings"] if row else None
+        if vector is None:
+            return []
+
+        def read() -> list[dict[str, Any]]:
+            query = self._table(POSTS).search(vector, vector_column_name="embeddings").distance_type("cosine")
+            found: list[dict[str, Any]] = query.select(["global_id", "_distance"]).limit(count + 1).to_list()
+            return found
+
+        found = [(it["global_id"], 1.0 - float(it["_distance"])) for it in self._reading(read)]
+        return [it for it in found if it[0] != global_id][:count]
+
+    def exemplars(self, clusters: Sequence[int]) -> dict[int, PostLine]:
+        """Of each cluster the post that is nearest the middle of its first ones. Raises `WorldError`."""
+        catalogue = self.catalogue()
+        found: dict[int, PostLine] = {}
+        unknown: dict[int, tuple[str, ...]] = {}
+        for cluster in clusters:
+            members = _members(catalogue, cluster)
+            known = self._exemplars.get(cluster)
+            if known is not None and known[0] == members and known[1] in catalogue.by_id:
+                found[cluster] = catalogue.by_id[known[1]]
+            elif members:
+                unknown[cluster] = members
+        ids = [it for members in unknown.values() for it in members]
+        vectors = {row["global_id"]: row["embeddings"] for row in self.rows(ids, ["embeddings"])}
+        for cluster, members in unknown.items():
+            best = _nearest(members, vectors)
+            with self._lock:
+                self._exemplars[cluster] = members, best
+            if best in catalogue.by_id:
+                found[cluster] = catalogue.by_id[best]
+        return found
+
+    def history(self, cluster: int) -> list[dict[str, Any]]:
+        """What became of a cluster, as the table of clusters has it: rows of it, merged into it, and split from it."""
+        if not self._has(CLUSTERS.name):
+            return []
+
+        def read() -> list[dict[str, Any]]:
+            table = self._table(CLUSTERS.name)
+            own = [it for it in ("cluster", "into", "split_from") if it in table.schema.names]
+            where = " OR ".join(f"{it} = {cluster}" for it in own)
+            found: list[dict[str, Any]] = table.search().where(where).limit(_KEYS).to_arrow().to_pylist()
+            return found
+
+        rows = [{"split_from": None, "moved": None} | row for row in self._reading(read)]
+        return sorted(rows, key=lambda row: row["changed_time"] or "")
+
+    def _follow(self) -> None:
+        try:
+            if tuple(self.versions().values()) != self._version:
+                version, start = tuple(self.versions().values()), self._now()
+                made = catalogue_of(self.folder, self.window)
+                with self._lock:
+                    self._catalogue, self._version = made, version
+                    self._look_at = self._now() + max(_LOOK_SECONDS, _REST * (self._now() - start))
+        except WorldError as error:  # what was read before is shown until it can be read again
+            log.warning("the store cannot be read just now", error=str(error))
+        finally:
+            self._is_reading = False
+
+    def _read(self) -> None:
+        version = tuple(self.versions().values())
+        if self._catalogue is None or version != self._version:
+            self._catalogue, self._version = catalogue_of(self.folder, self.window), version
+        self._look_at = self._now() + _LOOK_SECONDS
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / f"{name}.lance").is_dir()
+
+    def _table(self, name: str) -> Any:
+        if self._database is None:
+            self._database = opened(self.folder)
+        return self._database.open_table(name)
+
+    def _reading(self, read: Callable[[], T]) -> T:
+        try:
+            return read_latest(read)
+        except READ_ERRORS as error:
+            raise WorldError(f"{self.folder} cannot be read: {first_line(error)}") from None
+
+
+def _members(catalogue: Catalogue, cluster: int) -> tuple[str, ...]:
+    found = catalogue.by_cluster.get(cluster)
+    if found is None:
+        return ()
+    own = [it.global_id for it in found.posts if it.copy_of is None] or [it.global_id for it in found.posts]
+    return tuple(own[:_MEMBERS])
+
+
+def _nearest(members: Sequence[str], vectors: Mapping[str, Any]) -> str:
+    there = [it for it in members if vectors.get(it) is not None]
+    if not there:
+        return members[0]
+    points = np.array([vectors[it] for it in there])
+    return there[int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin())]
+
+
+def _quoted(text: str) -> str:
+    """Text in a condition."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"

@@ -36,11 +36,12 @@ def command(
     with tempfile.TemporaryDirectory(prefix="memewax-eval-") as name:
         folder = store or _made(data, Path(name))
         search = PostSearch.of(Corpus.open(folder, POSTS), folder, models.text)
-        known = search.corpus.ids() & texts.keys()
-        if not known:
-            raise WorldError(f"{store or data}: none of the {len(texts)} posts is in the store")
+        known = search.corpus.ids()
+        texts = {id_: text for id_, text in texts.items() if id_ in known}
+        if not texts:
+            raise WorldError(f"{store or data}: none of its posts is in the store")
         used = {**models.names, "posts": search.corpus.model}
-        report = eval_search.measure({it: texts[it] for it in known}, eval_search.found_by(search), used)
+        report = eval_search.measure(texts, eval_search.found_by(search), used)
     show(report, data, save, history, as_json)
 
 

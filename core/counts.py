@@ -48,7 +48,7 @@ class RunCounts:
     skipped: dict[str, int] = field(default_factory=dict)
     """What they list and is no post, by reason."""
     removals: int = 0
-    """Deletes, and accounts that hide their posts or show them."""
+    """Deletes, and accounts that hide their posts."""
     behind: float = 0.0
     """Seconds: the oldest that the newest post of a live stream was when it went into the flow."""
     share_kept: float = 1.0
@@ -149,15 +149,17 @@ def counts_in(metrics: Iterable[Metric]) -> RunCounts:
         ready=int(sums["memewax_ready"]),
         requests=int(sums["memewax_service_requests_total"]),
         skipped=dict(sorted(skipped.items())),
-        removals=int(sums["memewax_removals_total"]),
+        removals=int(sum(_values(metrics, "memewax_removals_total", "delete", "hide"))),
         behind=max(_values(metrics, "memewax_stream_behind_seconds"), default=0.0),
         share_kept=min((it for it in _values(metrics, "memewax_share_kept") if it), default=1.0),  # 0 before it is set
         step_seconds=dict(steps),
     )
 
 
-def _values(metrics: Iterable[Metric], name: str) -> list[float]:
-    return [sample.value for metric in metrics for sample in metric.samples if sample.name == name]
+def _values(metrics: Iterable[Metric], name: str, *kinds: str) -> list[float]:
+    """The values of a metric, of those `kinds` alone where there are any."""
+    found = (sample for metric in metrics for sample in metric.samples if sample.name == name)
+    return [sample.value for sample in found if not kinds or sample.labels.get("kind") in kinds]
 
 
 def _collected(folder: Path) -> list[Metric]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,8 @@ class Duplicates:
         self._clusters = np.zeros(_FIRST, np.int64)
         self._authors: NDArray[np.uint64] = np.zeros(_FIRST, np.uint64)
         """Hashes of who posted them, with the source; 0 where that is not known."""
+        self._checksums: NDArray[np.uint32] = np.zeros(_FIRST, np.uint32)
+        """Of the ids of their posts, by which these are found; not kept in a snapshot."""
         self._forgotten: set[int] = set()
         """Places of looks that were taken back: files keep them as they were."""
         self._long_ids: dict[int, str] = {}
@@ -84,6 +87,7 @@ class Duplicates:
             self._rows[place] = look, start == 0, global_id.encode()[:_ID_BYTES]
             self._hashes[:, place] = look[:-GREYS].view(np.uint64)
             self._clusters[place], self._authors[place] = cluster, _hash(author)
+            self._checksums[place] = crc32(global_id.encode()[:_ID_BYTES])
             self._forgotten.discard(place)
             self._long_ids.pop(place, None)
             if len(global_id.encode()) > _ID_BYTES:
@@ -96,26 +100,27 @@ class Duplicates:
 
     def split(self, posts: Collection[str], into: int) -> None:
         """Posts are in another cluster now."""
-        known = min(self._count, self._remembered)
-        names = {post.encode()[:_ID_BYTES]: post for post in posts}
-        for place in np.flatnonzero(np.isin(self._rows["post"][:known], list(names))).tolist():
-            name = self._rows["post"][place]
-            if self._long_ids.get(place, names[name]) in posts:
-                self._clusters[place] = into
+        for place in self._places_of(posts):
+            self._clusters[place] = into
 
     def forget(self, global_ids: Collection[str]) -> None:
         """Forget the looks of the pictures of posts, those that are not known among them."""
-        known = min(self._count, self._remembered)
-        names = {it.encode()[:_ID_BYTES]: it for it in global_ids}
-        for place in np.flatnonzero(np.isin(self._rows["post"][:known], list(names))).tolist():
-            if self._long_ids.get(place, names[self._rows["post"][place]]) in global_ids:
-                self._forget(place)
+        for place in self._places_of(global_ids):
+            self._forget(place)
 
     def forget_author(self, author: str) -> None:
         """Forget the looks of an author's pictures."""
         known = min(self._count, self._remembered)
         for place in np.flatnonzero(self._authors[:known] == _hash(author)).tolist():
             self._forget(place)
+
+    def _places_of(self, posts: Collection[str]) -> list[int]:
+        """Where the looks of posts are; most deletes are of posts that are not known, and there are many."""
+        known = min(self._count, self._remembered)
+        names = {it.encode()[:_ID_BYTES]: it for it in posts}
+        near = np.flatnonzero(np.isin(self._checksums[:known], [crc32(it) for it in names]))
+        found = ((place, names.get(self._rows["post"][place])) for place in near.tolist())
+        return [place for place, name in found if name and self._long_ids.get(place, name) in posts]
 
     def _nearest(self, fingerprint: bytes) -> Original | None:
         known = min(self._count, self._remembered)
@@ -179,6 +184,7 @@ class Duplicates:
         while len(self._rows) < known:
             self._grow()
         self._rows[:known], self._clusters[:known], self._authors[:known] = rows, clusters, authors
+        self._checksums[:known] = [crc32(it) for it in rows["post"].tolist()]
         self._hashes[:, :known] = np.ascontiguousarray(rows["print"][:, :-GREYS]).view(np.uint64).T
         self._long_ids, self._count = dict(long_ids), count
         self._logged = count if "log" in state and remembered == self._remembered else 0
@@ -195,7 +201,7 @@ class Duplicates:
 
     def _grow(self) -> None:
         rows = min(2 * len(self._rows), self._remembered)
-        for name in ("_rows", "_clusters", "_authors"):
+        for name in ("_rows", "_clusters", "_authors", "_checksums"):
             old = getattr(self, name)
             new = np.zeros(rows, old.dtype)
             new[: len(old)] = old

@@ -126,3 +126,10 @@ def test_threads_that_gather_at_once_lose_nothing() -> None:
     gathered.observe()
     assert registry.get_sample_value("one_count") == registry.get_sample_value("other_count") == 20_000
     assert registry.get_sample_value("other_sum") == 40_000
+
+
+def test_accounts_that_show_their_posts_are_no_deletes() -> None:
+    before = own_counts().removals
+    for kind, count in (("delete", 2), ("hide", 1), ("show", 5)):
+        telemetry.REMOVALS.labels(kind).inc(count)
+    assert own_counts().removals - before == 3

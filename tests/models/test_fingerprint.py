@@ -189,6 +189,7 @@ def test_what_is_forgotten_stays_so_and_its_place_is_used_again(in_files: bool, 
     for number, it in enumerate(prints[:4]):
         known.remember(f"{number}", it, number, "ann@a" if number == 2 else "")
     known = again(known)  # all are in files now
+    assert known._places_of(["0", "unknown", "3"]) == [0, 3]
     known.forget(["0", "unknown"])
     known.forget_author("ann@a")
     known = again(again(known))

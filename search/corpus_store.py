@@ -49,6 +49,11 @@ def corpus_locks(store: Path) -> dict[Path, str]:
     return {folder: corpus_busy(folder.stem) for folder in sorted(store.glob("*.corpus"))}
 
 
+def making_corpora(store: Path) -> dict[Path, str]:
+    """What whoever begins to write a corpus has locked for a moment, and whoever copies the store all the time."""
+    return {store / "corpora.lock": f"{store} is being copied: wait until that has ended"}
+
+
 def corpus_busy(name: str) -> str:
     """What is said where another writes a corpus."""
     return f"the corpus {name!r} is being written by another process: wait until it has ended"

@@ -2,8 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,14 +13,18 @@ import numpy as np
 
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.store_folder import opened
+from connectors.writing import all_locked
 from core.errors import SettingsError, WorldError
 from core.locks import locked
 from core.records import Vector
 from models.identity import is_same
 from search.corpus_layout import MODEL_KEY, NO_CORPORA, POSTS, corpus_schema
-from search.corpus_store import beside, corpus_busy, open_table
+from search.corpus_store import beside, corpus_busy, making_corpora, open_table
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+_MOMENT: Final = 2.0
+"""Seconds: another that begins has what it has locked for less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,13 @@ def drop_corpus(store: Path, name: str) -> None:
         shutil.rmtree(beside(store, name), ignore_errors=True)
 
 
-def alone(store: Path, name: str) -> AbstractContextManager[int]:
-    """One writer of a corpus at a time; raises `WorldError` where there is one already."""
+@contextmanager
+def alone(store: Path, name: str) -> Iterator[int]:
+    """One writer of a corpus at a time; raises `WorldError` where there is one, or the store is being copied."""
     folder = beside(store, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    return locked(folder, wait=0, busy=corpus_busy(name))
+    store.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        with all_locked(making_corpora(store), _MOMENT):  # so that none is made beside a backup
+            folder.mkdir(exist_ok=True)
+            lock = held.enter_context(locked(folder, wait=0, busy=corpus_busy(name)))
+        yield lock

@@ -4,7 +4,8 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -69,7 +70,7 @@ def backup(
         raise WorldError(f"{to} is there already: name a new folder with --to")
     if store is not None and not store.is_dir():
         raise WorldError(f"no such store: {store}")
-    with alone(recovery), all_locked({} if store is None else _locks(store)):
+    with alone(recovery), _held(store):
         _copied(to, recovery, store)
     sys.stdout.write(f"{to} holds {recovery}{f' and {store}' if store else ''}\n")
 
@@ -95,12 +96,19 @@ def restore(
     sys.stdout.write(f"{' and '.join(str(it) for it in targets.values())} restored from {backed_up}\n")
 
 
-def _locks(store: Path) -> dict[Path, str]:
-    """Of all that write tables of a store."""
-    from search.corpus_store import corpus_locks  # late, since it brings Arrow
+@contextmanager
+def _held(store: Path | None) -> Iterator[None]:
+    """Keep out all that write tables of a store, and those that would begin to."""
+    if store is None:
+        yield
+        return
+    from search.corpus_store import corpus_locks, making_corpora  # late, since it brings Arrow
 
     places = [Folder.at(store)]
-    return lock_files(places) | lock_files(places, ANSWERS) | corpus_locks(store)
+    tables = lock_files(places) | lock_files(places, ANSWERS)
+    # Which corpora there are is looked at when no more are made.
+    with all_locked(making_corpora(store)), all_locked(tables), all_locked(corpus_locks(store)):
+        yield
 
 
 def _copied(to: Path, recovery: Path, store: Path | None) -> None:

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from connectors import writing
 from core.errors import BusyError, WorldError
 from core.locks import locked
-from memewax.commands import recovery
+from memewax.commands import recovery, recovery_command
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.recovery_command import backup, check, restore, show
 from operators.recovery_check import check_recovery
+from search import corpus_table
 
 
 def foreign(folder: Path) -> None:
@@ -116,6 +118,26 @@ def test_a_backup_while_others_write_is_refused_in_a_line(
         backup(folder, tmp_path / "copy", store)
     assert not (tmp_path / "copy").exists()
     backup(folder, tmp_path / "copy", store)
+
+
+def test_no_corpus_is_made_while_a_store_is_copied(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    copied = recovery_command._copied
+    monkeypatch.setattr(corpus_table, "_MOMENT", 0.1)
+
+    def copy(*given: Any) -> None:
+        with pytest.raises(BusyError, match="is being copied"), corpus_table.alone(store, "words"):
+            pass
+        copied(*given)
+
+    monkeypatch.setattr(recovery_command, "_copied", copy)
+    backup(folder, tmp_path / "copy", store)
+    assert not (store / "words.corpus").exists()
+    with corpus_table.alone(store, "words"), corpus_table.alone(store, "others"):
+        pass
 
 
 def test_a_backup_that_fails_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

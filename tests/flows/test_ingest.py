@@ -22,6 +22,7 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
+from core.status import FOLDER, read_status
 from dataflows.ingest import ingest
 from memewax.commands.recovery import prepare_recovery
 from tests.brokers import Broker, MockBroker, RealBroker, create_topic, read_topic
@@ -279,6 +280,9 @@ def test_a_followed_service_is_left_when_asked_and_gone_on_with(services: Servic
     said = run.drain()
     assert "asking again" in said
     assert run.summary["posts"] == 4
+    (status,) = read_status(tmp_path / "posts.state" / FOLDER).flows
+    assert (status.flow, status.state, status.counts.posts) == ("ingest", "ended", 4)
+    assert status.processes[0].sources == ("reddit:memes",)
     services.reddit["memes"].insert(0, reddit_post(5))
     last = command.start("reddit", "memes")
     last.end()

@@ -18,6 +18,7 @@ import orjson
 import pytest
 from PIL import Image
 
+from core.status import FOLDER, read_status
 from memewax.commands.asker import Asker
 from memewax.commands.recovery import prepare_recovery
 from tests.brokers import Broker, create_topic, produce, read_topic
@@ -97,6 +98,8 @@ def test_every_query_is_answered_and_the_answers_are_kept(service: Service) -> N
     produce(service.broker, service.queries, [b"no JSON"], key=b"4")
     run.until(lambda: "4" in service.told(), 0.1)
     run.drain()
+    (status,) = read_status(service.store / FOLDER).flows
+    assert (status.flow, status.state, status.counts.queries, status.counts.answers) == ("similarity", "ended", 4, 4)
     rows = {row["id"]: row for row in service.rows()}
     assert rows.keys() == {"1", "2", "3", "4"}
     assert [hit["text"] for hit in rows["1"]["hits"]] == ["bb"]

@@ -66,13 +66,13 @@ class Sampler:
         """Begin."""
         self._lock = InterpreterLock()
         self.knows_lock = self._lock.is_known
+        self._follow_threads()
         self._begun = time.perf_counter()
         self._processor = time.process_time()
-        for thread, step in list(SECTIONS.steps.items()):
-            times = ThreadClock(SECTIONS.workers[thread]).times() if thread in SECTIONS.workers else None
-            self.clock.begin(thread, step, self._begun, times.processor if times else 0.0)
-        self._follow_threads()
         SECTIONS.clock = self.clock
+        for thread, step in SECTIONS.steps.copy().items():
+            times = self._clocks[thread].times() if thread in self._clocks else None
+            self.clock.begin(thread, step, self._begun, times.processor if times else 0.0)
         self._thread.start()
 
     def stop(self) -> None:

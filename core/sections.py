@@ -55,12 +55,19 @@ class SectionClock:
             return ""
 
     def begin(self, thread: int, name: str, wall: float, processor: float) -> None:
-        """Take note of a section that a thread is in already, at that time and with so much processor time."""
-        self._open[thread].append(_Open(name, wall, processor, is_whole=False))
+        """Take note of a section that a thread is in already, at that time and with so much processor time.
+
+        Does nothing where the thread has said so itself, since the clock was set.
+        """
+        if not self._open[thread]:
+            self._open[thread].append(_Open(name, wall, processor, is_whole=False))
 
     def enter(self, name: str) -> None:
         """The calling thread enters a section."""
-        self._open[threading.get_ident()].append(_Open(name, time.perf_counter(), time.thread_time()))
+        stack = self._open[threading.get_ident()]
+        if stack and stack[-1].name == name and not stack[-1].is_whole:
+            stack.pop()  # it was taken note of just now, from outside
+        stack.append(_Open(name, time.perf_counter(), time.thread_time()))
 
     def leave(self, name: str, items: int) -> None:
         """The calling thread leaves a section, in which it handled so many items."""
@@ -136,8 +143,8 @@ class Sections:
         """The calling thread enters a step; gives the one that it was in."""
         thread = threading.get_ident()
         outer = self.steps.get(thread)
-        self.steps[thread] = step
-        clock = self.clock  # it may be taken away meanwhile
+        self.steps[thread] = step  # before the clock is looked at: who sets one looks at this after it
+        clock = self.clock
         if clock is not None:
             clock.enter(step)
         return outer

@@ -13,7 +13,7 @@ from core import thread_clock
 from core.http_pages import PageRequest
 from core.profiled import ENGINE, WAITING, ProcessProfile, SectionProfile, merged
 from core.profiler import Profiler, profile_page
-from core.sections import SECTIONS
+from core.sections import SECTIONS, SectionClock
 from core.telemetry import step
 
 
@@ -215,3 +215,15 @@ def test_a_whole_run_is_written_when_it_ends(tmp_path: Path) -> None:
         time.sleep(0.001)
     profiler.stop()
     assert ProcessProfile.model_validate_json((tmp_path / "3.json").read_bytes()).process == 3
+
+
+def test_a_batch_that_begins_as_the_clock_is_set_is_counted_once() -> None:
+    """Whoever sets the clock takes note of it, or who is in it says so; or both."""
+    thread = threading.get_ident()
+    clock = SectionClock()
+    clock.begin(thread, "text", time.perf_counter(), time.thread_time())
+    clock.enter("text")
+    clock.begin(thread, "text", time.perf_counter(), time.thread_time())
+    clock.leave("text", 3)
+    assert clock.now_in(thread) == ""
+    assert clock.times(thread)["text"].batches[3][0] == 1

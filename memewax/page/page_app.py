@@ -1,5 +1,6 @@
 """The page as an application: API, views, pictures, downloads and events, behind one guard."""
 
+from threading import Event
 from typing import Final, cast
 from urllib.parse import parse_qs
 
@@ -43,8 +44,15 @@ _STYLES: Final = {"page.css": "text/css", "page.js": "text/javascript"}
 _TITLES: Final = {400: "That cannot be asked", 404: "There is no such page", 503: "The store cannot be read just now"}
 
 
-def make_app(reader: StoreReader, data: PageData, access: Access) -> Starlette:
-    """The application; `access` says who may see it."""
+def make_app(reader: StoreReader, data: PageData, access: Access, ending: Event | None = None) -> Starlette:
+    """The application.
+
+    Args:
+        reader: Of the store.
+        data: What is known of it.
+        access: Who may see it.
+        ending: Set when the server ends: those who follow what comes are let go then.
+    """
     views = PageViews(data, reader.window)
 
     async def on_error(request: Request, error: Exception) -> Response:
@@ -59,7 +67,7 @@ def make_app(reader: StoreReader, data: PageData, access: Access) -> Starlette:
             *api_routes(data),
             *_Files(reader, data, views).routes(),
             *_Door(access, views).routes(),
-            Route("/events", LiveEvents(views).answer),
+            Route("/events", LiveEvents(views, ending or Event()).answer),
         ],
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={BadRecordError: on_error, WorldError: on_error, HTTPException: on_error},

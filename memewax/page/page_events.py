@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from threading import Event
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -24,8 +25,9 @@ _STREAMS_A_CLIENT: Final = 4
 class LiveEvents:
     """Parts of the view of now as server-sent events: rendered once for all who look, sent where they have changed."""
 
-    def __init__(self, views: PageViews) -> None:
+    def __init__(self, views: PageViews, ending: Event) -> None:
         self._views = views
+        self._ending = ending
         self._open: Counter[str] = Counter()
         self._parts: dict[str, str] = {}
         self._rendered = 0.0
@@ -44,7 +46,7 @@ class LiveEvents:
         end = time.monotonic() + _STREAM_SECONDS
         try:
             yield b"retry: 3000\n\n"
-            while time.monotonic() < end:
+            while time.monotonic() < end and not self._ending.is_set():
                 with suppress(WorldError):  # it may be readable in a second
                     for name, html in (await self._now()).items():
                         if sent.get(name) != html:

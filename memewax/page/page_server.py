@@ -5,8 +5,10 @@ import sys
 import threading
 import time
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -26,7 +28,8 @@ _SHORTEST_TOKEN: Final = 16
 _CONNECTIONS: Final = 128
 _MAX_HEADERS: Final = 32 * 1024
 _IDLE_SECONDS: Final = 15
-_END_SECONDS: Final = 2
+_END_SECONDS: Final = 5
+"""For answers that are being given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,12 @@ def serve_page(options: PageOptions, settings: Settings) -> None:
         raise WorldError(f"there is no store {store}: `memewax run --to {store}` makes one")
     reader = StoreReader(store)
     letters = LetterReader(options.dead_letters or settings.dead_letters or letters_beside(store), store, settings)
-    app = make_app(reader, PageData(reader, letters, PageSearch(settings, store).find), access)
+    ending = threading.Event()
+    app = make_app(reader, PageData(reader, letters, PageSearch(settings, store).find), access, ending)
     with _listening(options) as listening:
         address = _address(options, listening.getsockname()[1])
-        server = uvicorn.Server(
+        server = _Server(
+            ending,
             uvicorn.Config(
                 app,
                 log_level="error",
@@ -72,13 +77,27 @@ def serve_page(options: PageOptions, settings: Settings) -> None:
                 proxy_headers=options.is_behind_proxy,
                 ssl_certfile=options.certificate,
                 ssl_keyfile=options.key,
-            )
+            ),
         )
         threading.Thread(target=reader.catalogue, name="first look", daemon=True).start()
         print(f"memewax: {store} is shown at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
         if options.opens:
             threading.Thread(target=_open, args=(address, server), name="browser", daemon=True).start()
-        server.run(sockets=[listening])
+        with suppress(KeyboardInterrupt):  # which it raises again when it has ended
+            server.run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is asked to end."""
+
+    def __init__(self, ending: threading.Event, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        self._ending.set()
+        super().handle_exit(sig, frame)
 
 
 def access_of(options: PageOptions) -> Access:

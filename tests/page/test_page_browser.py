@@ -1,0 +1,196 @@
+"""The page in a real browser: every view, by keyboard, for a screen reader, with strangers' texts, while it changes."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+
+from connectors.store.posts_table import PostStore
+from memewax.page.page_access import Access
+from tests.browser import CHROMIUM
+from tests.connectors.store.test_taken_back import gone
+from tests.page.stores import app_of, filled, row
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
+
+WIDE, PHONE = 1280, 320
+VIEWS = {
+    "clusters": "/",
+    "cluster": "/clusters/0",
+    "post": "/posts/1-reddit",
+    "posts": "/posts",
+    "now": "/now",
+    "search": "/search?q=cat",
+    "letters": "/dead-letters",
+    "none": "/nowhere",
+    "login": "/login",
+}
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a page over a store."""
+    config = uvicorn.Config(app_of(folder, Access()), port=0, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        thread.join(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(store: Path) -> Iterator[str]:
+    with served(store) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()
+
+
+@contextmanager
+def looking(browser: Browser, width: int = WIDE, colours: Any = "light") -> Iterator[Page]:
+    """A page whose every complaint, and every request that leaves this machine, fails the test."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=colours)
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: wrong.append(dialog.message) or dialog.dismiss())
+    page.on("console", lambda it: wrong.append(it.text) if it.type == "error" and "404" not in it.text else None)
+    page.on("request", lambda it: wrong.append(it.url) if not it.url.startswith("http://127.0.0.1:") else None)
+    try:
+        yield page
+        assert wrong == []
+    finally:
+        context.close()
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_nothing_keeps_anybody_from_using_a_view(address: str, browser: Browser, colours: str) -> None:
+    axe = Axe()
+    with looking(browser, colours=colours) as page:
+        for name, path in VIEWS.items():
+            page.goto(f"{address}{path}")
+            found = axe.run(page)
+            assert found.violations_count == 0, f"{name}, {colours}: {found.generate_report()}"
+
+
+def test_what_would_keep_somebody_from_it_would_be_noticed(address: str, browser: Browser) -> None:
+    with looking(browser) as page:
+        page.goto(address)
+        page.locator(".tile img").first.evaluate("it => it.removeAttribute('alt')")
+        assert Axe().run(page).violations_count == 1
+
+
+def test_no_view_is_wider_than_a_small_phone(address: str, browser: Browser) -> None:
+    with looking(browser, PHONE) as page:
+        for name, path in VIEWS.items():
+            page.goto(f"{address}{path}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE, name
+
+
+def test_one_gets_everywhere_by_keyboard(address: str, browser: Browser) -> None:
+    with looking(browser) as page:
+        page.goto(address)
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_text("Skip to the content")
+        page.keyboard.press("Enter")
+        assert page.url.endswith("#main")
+        page.keyboard.press("/")
+        expect(page.locator(":focus")).to_have_id("q")
+        page.keyboard.type("cat")
+        page.keyboard.press("Enter")
+        expect(page.locator(".card")).to_have_count(1)
+        assert page.url.endswith("/search?q=cat")
+        page.locator(".card a").first.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text("a cat")
+
+
+def test_a_click_anywhere_on_a_tile_opens_its_cluster(address: str, browser: Browser) -> None:
+    with looking(browser) as page:
+        page.goto(address)
+        page.locator(".tile img").first.click(force=True)  # the link lies over it
+        page.wait_for_url("**/clusters/0")
+        page.locator("summary").first.click()  # the pile of copies
+        expect(page.get_by_role("link", name="4-imgur")).to_be_visible()
+
+
+def test_pictures_are_painted_with_the_boxes_upon_them(address: str, browser: Browser) -> None:
+    with looking(browser) as page:
+        page.goto(f"{address}/posts/1-reddit")
+        picture, boxes = page.locator(".whole img").bounding_box(), page.locator(".boxes").bounding_box()
+        assert page.locator(".whole img").evaluate("it => it.naturalWidth") == 160
+        assert picture == boxes
+
+
+def test_a_sensitive_picture_is_blurred_until_one_wants_to_see_it(address: str, browser: Browser) -> None:
+    with looking(browser) as page:
+        page.goto(f"{address}/posts/{quote('did:plc:x/5-bluesky', safe='')}")
+        picture = page.locator(".whole img")
+        assert "blur" in picture.evaluate("it => getComputedStyle(it).filter")
+        page.locator(".whole .veil").focus()
+        page.keyboard.press("Space")
+        assert picture.evaluate("it => getComputedStyle(it).filter") == "none"
+
+
+def test_without_pictures_the_words_stand_where_they_stood(address: str, browser: Browser) -> None:
+    with looking(browser) as page:
+        page.goto(address)
+        before = page.locator(".tile h2").first.bounding_box()
+        waiting: list[Route] = []
+        page.route("**/thumbnail/*", lambda route: waiting.append(route))  # noqa: PLW0108  # a network so slow that none comes
+        page.goto(address, wait_until="domcontentloaded")
+        assert page.locator(".tile h2").first.bounding_box() == before
+        for it in waiting:
+            it.fulfill(status=404)
+
+
+def test_what_strangers_wrote_neither_runs_nor_breaks_a_view(hostile_store: Path, browser: Browser) -> None:
+    with served(hostile_store) as at, looking(browser, PHONE) as page:
+        for path in ["/", "/posts", "/clusters/3", "/now"]:
+            page.goto(f"{at}{path}")
+            assert page.title() != "it ran"
+            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE, path
+        page.goto(f"{at}/posts")
+        links = [it.get_attribute("href") for it in page.locator(".card .read a").all()]
+        assert len(links) == 6
+        for link in links:
+            page.goto(f"{at}{link}")
+            expect(page.locator("h1")).not_to_have_text(re.compile("No such post"))
+            assert page.title() != "it ran"
+            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE, link
+
+
+def test_a_post_comes_and_one_goes_while_one_looks(tmp_path: Path, browser: Browser) -> None:
+    folder = filled(tmp_path / "store")
+    with served(folder) as at, looking(browser) as page:
+        page.goto(f"{at}/now")
+        expect(page.locator("[data-part=pictures] .card")).to_have_count(10)
+        store = PostStore(folder, 8, 8)
+        store.upsert([row("new-a", 0, 500, "just now")])
+        expect(page.locator("[data-part=pictures] .card").first).to_contain_text("Hello Paris")
+        expect(page.get_by_text("just now")).to_be_visible()
+        store.remove([gone(global_id="new-a")])
+        expect(page.get_by_text("just now")).to_have_count(0)
+        page.goto(f"{at}/posts/new-a")
+        expect(page.locator("h1")).to_have_text("No such post")

@@ -114,6 +114,7 @@ def as_plain(post: Post) -> dict[str, Any]:
     """What a post says, without what is empty."""
     fields = {
         "global_id": post.global_id,
+        "post_id": post.post_id,
         "url": post.url,
         "desc": post.description,
         "author": post.author,

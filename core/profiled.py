@@ -84,7 +84,7 @@ class ProcessProfile(_Part):
     beside: dict[str, float] = {}
     """Steps in other threads, which cost a worker nothing by themselves: seconds."""
     stacks: dict[str, float] = {}
-    """Seconds by frames, the outermost first, with `;` between them."""
+    """Seconds by frames, outermost first and `;` between them: of workers by the clock, of others on a processor."""
 
 
 def merged(sections: Iterable[SectionProfile]) -> SectionProfile:

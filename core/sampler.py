@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from types import FrameType
 from typing import Final
 
@@ -27,6 +28,8 @@ OUTSIDE: Final = ""
 """Name of what is in no section."""
 _OWN: Final = frozenset({"status", "http", "profile", "lock", "parent"})
 """Names of threads that only look."""
+_BEGINNINGS: Final = frozenset({"runpy", "__main__", "threading", "concurrent.futures.thread"})
+"""Modules by which a process or a thread begins."""
 
 
 @dataclass(slots=True)
@@ -50,7 +53,7 @@ class Sampler:
         self.clock = SectionClock()
         self.workers: dict[int, WorkerSample] = {}
         self.stacks: dict[tuple[str, ...], float] = defaultdict(float)
-        """Seconds by thread and frames, the outermost first."""
+        """Seconds by thread and frames, the outermost first: of workers by the clock, of others on a processor."""
         self.seconds = 0.0
         self.processor_seconds = 0.0
         """Of the whole process."""
@@ -98,7 +101,7 @@ class Sampler:
             for thread, worker in self.workers.items():
                 held = sum(used.values()) - used.get(thread, 0.0)
                 self._see(thread, worker, now - last, held)
-            self._take_stacks(now - last)
+            self._take_stacks(now - last, used)
             last = now
 
     def _see(self, thread: int, worker: WorkerSample, passed: float, held: float) -> None:
@@ -146,15 +149,16 @@ class Sampler:
             if thread not in self._others and len(self._others) < _MOST_THREADS:
                 self._others[thread] = ThreadClock(native)
 
-    def _take_stacks(self, seconds: float) -> None:
+    def _take_stacks(self, passed: float, used: Mapping[int, float]) -> None:
+        """Take note of where each thread is: workers for the time that has passed, others for what they used of it."""
         names = {it.ident: it.name for it in threading.enumerate()}
         for thread, frame in sys._current_frames().items():  # noqa: SLF001 - documented for this
-            name = _kind(names.get(thread, "native"))
-            if name in _OWN:
-                continue
+            name, seconds = _kind(names.get(thread, "native")), used.get(thread, 0.0)
             if thread in self.workers:
-                section = self.clock.now_in(thread)
-                stack = ("worker", section or "engine", *_frames(frame))
+                stack: tuple[str, ...] = ("worker", self.clock.now_in(thread) or "engine", *_frames(frame))
+                seconds = passed
+            elif name in _OWN or not seconds:
+                continue
             else:
                 stack = (name, *_frames(frame))
             if stack not in self.stacks and len(self.stacks) >= _MOST_STACKS:
@@ -195,8 +199,10 @@ def _kind(name: str) -> str:
 
 
 def _frames(frame: FrameType | None) -> tuple[str, ...]:
-    found: list[str] = []
+    """The frames from the outermost, without those by which a process or thread begins."""
+    found: list[tuple[str, str]] = []
     while frame is not None and len(found) < _DEEPEST:
-        found.append(f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}")
+        found.append((frame.f_globals.get("__name__", "?"), frame.f_code.co_qualname))
         frame = frame.f_back
-    return tuple(reversed(found))
+    ordered = dropwhile(lambda it: it[0] in _BEGINNINGS, reversed(found))
+    return tuple(f"{module}.{name}" for module, name in ordered)

@@ -153,7 +153,11 @@ def _draw(found: Sequence[ProcessProfile], file: Path) -> None:
             stacks[f"process {it.process};{stack}"] = stacks.get(f"process {it.process};{stack}", 0.0) + seconds
     try:
         with written_whole(file) as out:
-            out.write(flame_graph(stacks, f"{found[0].flow}: seconds of each thread, all processes").encode())
+            out.write(
+                flame_graph(
+                    stacks, f"{found[0].flow}: seconds of workers by the clock, of other threads on a processor"
+                ).encode()
+            )
     except OSError as error:
         raise WorldError(f"{file}: {error.strerror}") from None
 

@@ -147,8 +147,13 @@ def test_stacks_say_where_it_was() -> None:
         with step("text", 1):
             compute(0.01)
 
+    over = threading.Event()
+    idle = threading.Thread(target=over.wait, name="idle")
+    idle.start()
     with working(turn):
         found = profiled(0.3)
+        over.set()
+    assert not any(stack.startswith("idle") for stack in found.stacks)
     assert any(stack.startswith("worker;text;") and stack.endswith("compute") for stack in found.stacks)
     assert not any(stack.startswith("profile") for stack in found.stacks), "who looks is not looked at"
 

@@ -184,15 +184,19 @@ class PageData:
         return asdict(self._letters.letters())
 
     def search(self, words: str, k: int) -> Plain:
-        """The posts that words fit best; `error` where nothing could be looked for."""
+        """The posts that words fit best, and those that might be meant; `error` where nothing could be looked for."""
         found = self._find(words, k)
-        shown = {it["global_id"]: it for it in self._shown_ids([hit.global_id for hit in found.hits])}
-        hits = [
-            {"post": shown[it.global_id], "score": round(it.score, 4), "why": it.why}
-            for it in found.hits
-            if it.global_id in shown
-        ]
-        return {"query": words, "searched": found.searched, "error": found.error, "hits": hits}
+        ids = [hit.global_id for hit in (*found.hits, *found.weak)]
+        shown = {it["global_id"]: it for it in self._shown_ids(ids)}
+        hits, weak = (
+            [
+                {"post": shown[it.global_id], "score": round(it.score, 4), "why": it.why}
+                for it in those
+                if it.global_id in shown
+            ]
+            for those in (found.hits, found.weak)
+        )
+        return {"query": words, "searched": found.searched, "error": found.error, "hits": hits, "weak": weak}
 
     def flows(self) -> Plain:
         """What the flows that write the store say of themselves."""

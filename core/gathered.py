@@ -4,30 +4,25 @@ What was gathered is observed when there is enough of it, and before anybody loo
 """
 
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Collection
+from itertools import repeat
 from typing import Final
 
 from prometheus_client import REGISTRY, Histogram, Metric
 from prometheus_client.registry import Collector
 
-_MANY: Final = 64
+_MANY: Final = 256
 _ALL: "list[Gathered]" = []
 
 
-def observe_all(histogram: Histogram, values: Iterable[float]) -> None:
+def observe_all(histogram: Histogram, values: Collection[float]) -> None:
     """Observe many values at once: each alone costs two counters with their locks."""
-    bounds: Sequence[float] = histogram._upper_bounds  # noqa: SLF001 - the library takes one value at a time
-    counts: dict[int, int] = {}
-    total = 0.0
-    for value in values:
-        place = bisect_left(bounds, value)
-        counts[place] = counts.get(place, 0) + 1
-        total += value
-    for place, count in counts.items():
-        histogram._buckets[place].inc(count)  # noqa: SLF001
-    if counts:
-        histogram._sum.inc(total)  # noqa: SLF001
+    if values:
+        bounds = histogram._upper_bounds  # noqa: SLF001 - the library takes one value at a time
+        for place, count in Counter(map(bisect_left, repeat(bounds), values)).items():
+            histogram._buckets[place].inc(count)  # noqa: SLF001
+        histogram._sum.inc(sum(values))  # noqa: SLF001
 
 
 class Gathered:
@@ -55,8 +50,10 @@ class Gathered:
                 pairs.append(self._pairs.popleft())
         except IndexError:
             pass
-        observe_all(self._first, [first for first, _ in pairs])
-        observe_all(self._second, [second for _, second in pairs])
+        if pairs:
+            firsts, seconds = zip(*pairs, strict=True)
+            observe_all(self._first, firsts)
+            observe_all(self._second, seconds)
 
 
 class _BeforeAll(Collector):

@@ -9,11 +9,11 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -151,10 +151,11 @@ def begin_stream(service: str) -> None:
 
 def observe_ages(sink: str, times: Iterable[datetime | None]) -> None:
     """Observe how long ago posts were ingested that a sink has now; None is not known and is left out."""
-    known = [it.timestamp() for it in times if it is not None]
-    if known:
-        now = time.time()
-        observe_all(_ages_of(sink), [now - min(it, now) for it in known])
+    now = time.time()
+    ages = [now - it.timestamp() for it in times if it is not None]
+    if min(ages, default=0.0) < 0:  # a clock that is ahead, or a stranger
+        ages = [max(0.0, age) for age in ages]
+    observe_all(_ages_of(sink), ages)
 
 
 def sink_name(place: str) -> str:
@@ -170,9 +171,9 @@ def _ages_of(sink: str) -> Histogram:
 class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch)):`
     """Measure one batch of `items` through the step `name`; a batch that raises is not measured."""
 
-    __slots__ = ("_items", "_name", "_of", "_section", "_span", "_start")
+    __slots__ = ("_gathered", "_items", "_name", "_of", "_section", "_span", "_start")
 
-    def __init__(self, name: str, items: int, of: Iterable[Any] = ()) -> None:
+    def __init__(self, name: str, items: int = 0, of: Iterable[Any] = ()) -> None:
         """Begin with the batch.
 
         Args:
@@ -183,6 +184,13 @@ class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch))
         self._name = name
         self._items = items
         self._of = of
+        self._gathered = _of_step(name)
+
+    def next(self, batch: Sequence[Any]) -> Self:
+        """The same step with another batch, for whoever has many: one at a time."""
+        self._items = len(batch)
+        self._of = batch
+        return self
 
     def __enter__(self) -> None:
         self._span = TRACES.batch(self._name, self._items, self._of) if TRACES.is_on else None
@@ -197,7 +205,7 @@ class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch))
         if self._span is not None:
             self._span.end(error)
         if kind is None:
-            _of_step(self._name).add(now - self._start, self._items)
+            self._gathered.add(now - self._start, self._items)
 
 
 @cache

@@ -83,10 +83,10 @@ class Traces:
 
     def batch(self, step: str, items: int, of: Iterable[Any]) -> BatchSpan:
         """Begin the span of a batch in a step, with links to the posts that `of` has."""
-        from opentelemetry.trace import Link, get_current_span
+        from opentelemetry.trace import Link
 
-        contexts = (_context(it) for it in list(dict.fromkeys(filter(None, map(trace_of, of))))[:_MOST_LINKS])
-        links = [Link(get_current_span(it).get_span_context()) for it in contexts]
+        found = list(dict.fromkeys(filter(None, map(trace_of, of))))[:_MOST_LINKS]
+        links = [Link(_span_context(it)) for it in found]
         return BatchSpan(self._tracer.start_span(step, links=links, attributes={"memewax.items": items}))
 
     def received(self, what: str, id_: str, headers: Headers) -> str:
@@ -145,6 +145,14 @@ def _context(trace: str) -> Any:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     return TraceContextTextMapPropagator().extract({HEADER: trace})
+
+
+def _span_context(trace: str) -> Any:
+    """The same as a link wants it, of a context that was told here and so is one."""
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    _, trace_id_, span_id, flags = trace.split("-")
+    return SpanContext(int(trace_id_, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
 
 
 def _told(context: Any) -> str:

@@ -147,13 +147,14 @@ class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
         self._logic = logic
         self._step_id = step_id
         self._measured = measured
+        self._step = step(measured) if measured is not None else None
         SECTIONS.work()
 
     @reported
     def on_batch(self, values: list[X]) -> tuple[Iterable[Y], bool]:
-        if self._measured is None:
+        if self._step is None:
             return self._logic.on_batch(values)
-        with step(self._measured, len(values), values):
+        with self._step.next(values):
             return self._logic.on_batch(values)
 
     @reported

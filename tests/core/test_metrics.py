@@ -2,6 +2,7 @@
 
 import re
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,13 @@ def test_a_sink_has_a_short_name(place: str, name: str) -> None:
 def test_a_post_without_a_time_has_no_age() -> None:
     observe_ages("nowhere", [None])
     assert not REGISTRY.get_sample_value("memewax_sink_age_seconds_count", {"sink": "nowhere"})
+
+
+def test_a_post_from_the_future_is_of_no_age() -> None:
+    observe_ages("soon", [datetime(9999, 1, 1, tzinfo=UTC), datetime.now(UTC) - timedelta(seconds=1)])
+    labels = {"sink": "soon"}
+    assert REGISTRY.get_sample_value("memewax_sink_age_seconds_count", labels) == 2
+    assert 1 <= (REGISTRY.get_sample_value("memewax_sink_age_seconds_sum", labels) or 0) < 60
 
 
 def test_what_was_gathered_is_there_for_whoever_looks() -> None:

@@ -186,6 +186,14 @@ class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch))
         self._of = of
         self._gathered = _of_step(name)
 
+    def is_only_measured(self) -> bool:
+        """Whether nobody traces or profiles, so that `took` suffices; lines of the log then have no step."""
+        return SECTIONS.clock is None and not TRACES.is_on
+
+    def took(self, seconds: float, items: int) -> None:
+        """Take in what a batch took that somebody else measured."""
+        self._gathered.add(seconds, items)
+
     def next(self, batch: Sequence[Any]) -> Self:
         """The same step with another batch, for whoever has many: one at a time."""
         self._items = len(batch)

@@ -72,6 +72,7 @@ def join(
         op.merge("all", *keyed),
         lambda state: Shard(expected, deadline, late, revision_of, state=state),
         measured="join",
+        many_keys=True,
     )
     return map_batch("records", joined, lambda batch: [record for _, record in batch])
 
@@ -322,7 +323,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         if entry.post is not None:
             self._finish(key)
         else:  # not finished: its post may yet come
-            log.warning("sides without a post", global_id=key[0], sides=sorted(entry.sides))
+            log.warning("sides without a post", step="join", global_id=key[0], sides=sorted(entry.sides))
             del self._entries[key]
         JOIN_PENDING.dec()
 

@@ -73,6 +73,8 @@ class PostRows(StoredTable):
         """
         current = self._merges.current
         there = [row for row in rows if not self._taken_back.is_gone(row)]
+        if len(there) < len(rows):
+            self._taken_back.refuse([row for row in rows if self._taken_back.is_gone(row)])
         made = [{**self._with_own(row), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in there]
         aside = [self._as_stored(row) for row in made if self._taken_back.is_hidden(row)]
         if aside:

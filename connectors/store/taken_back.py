@@ -5,7 +5,7 @@ Hidden rows lie in a table of their own, so that whoever reads posts does not ha
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,6 +72,11 @@ class TakenBack:
             row["global_id"], row["post_id"], account, lambda: changed(row, row["extra"]), row["url"]
         )
 
+    def refuse(self, rows: Sequence[Row]) -> None:
+        """Let go of the small pictures of rows that came after their delete; raises `WorldError`."""
+        pictures = [key for row in rows if (key := row[PICTURE_COLUMN.column.name]) is not None]
+        self._thumbnails.drop_unused(pictures, self._tables())
+
     def is_gone_post(self, post: Post) -> bool:
         """Whether a post whose row is still to come was taken back before."""
         return self._removed.has(post.global_id, post.whole_id, post.account, lambda: post.changed, post.url)
@@ -117,21 +122,25 @@ class TakenBack:
             self._removed.note(it)
         for start in range(0, len(removals), _MOST):
             picked = _Picked(removals[start : start + _MOST], self._has_old)
-            pictures: set[str | None] = set()
-            for table in self._tables():
-                found = [
+            tables = self._tables()
+            found = [
+                [
                     row
                     for batch in table.batches(_LOOKED_AT, picked.where)
                     for row in batch.to_pylist()
                     if picked.has(row)
                 ]
-                ids = [row["global_id"] for row in found]
-                note_deleted(self._folder, max((row["cluster"] for row in found), default=-1))
-                pictures |= {row[PICTURE_COLUMN.column.name] for row in found}
-                for some in _pieces(ids):
+                for table in tables
+            ]
+            rows = list(chain.from_iterable(found))
+            note_deleted(self._folder, max((row["cluster"] for row in rows), default=-1))
+            # What rows refer to goes before them: whoever dies in between finds the rows once more.
+            pictures = filter(None, (row[PICTURE_COLUMN.column.name] for row in rows))
+            self._thumbnails.drop_unused(pictures, tables, {row["global_id"] for row in rows})
+            for table, those in zip(tables, found, strict=True):
+                for some in _pieces([row["global_id"] for row in those]):
                     table.delete_where(f"global_id IN ({_listed(some)})")
-                REMOVED_ROWS.labels("deleted").inc(len(ids))
-            self._thumbnails.drop_unused(filter(None, pictures), self._tables())
+            REMOVED_ROWS.labels("deleted").inc(len(rows))
 
     def _news(self, removals: Iterable[Removal]) -> list[tuple[str, str]]:
         """Accounts of which that is news, each as author and source."""

@@ -1,6 +1,6 @@
 """The small pictures of a store: one for each file that a picture was fetched as, however many posts show it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,15 +47,24 @@ class Thumbnails:
         if self._unswept >= _SWEEP_EVERY:
             self._sweep()
 
-    def drop_unused(self, keys: Iterable[str], referring: Sequence[KeyedTable]) -> None:
-        """Drop those of `keys` that no row of the tables refers to; raises `WorldError`."""
+    def drop_unused(
+        self, keys: Iterable[str], referring: Sequence[KeyedTable], going: Collection[str] = frozenset()
+    ) -> None:
+        """Drop those of `keys` that no row of the tables refers to; raises `WorldError`.
+
+        Args:
+            keys: Of small pictures.
+            referring: Tables of posts.
+            going: Posts whose rows are about to be deleted.
+        """
         wanted = sorted(set(keys))
         for some in _pieces(wanted) if wanted and self._is_there() else ():
             used = {
-                key
+                row[_KEY]
                 for table in referring
-                for batch in table.batches((_KEY,), f"{_KEY} IN ({_listed(some)})")
-                for key in batch.column(0).to_pylist()
+                for batch in table.batches((_KEY, "global_id"), f"{_KEY} IN ({_listed(some)})")
+                for row in batch.to_pylist()
+                if row["global_id"] not in going
             }
             self._drop([key for key in some if key not in used])
 

@@ -7,11 +7,12 @@ import pytest
 
 from connectors.sinks.record_table import THUMBNAILS
 from connectors.store import thumbnails
+from connectors.store.keyed_table import KeyedTable
 from connectors.store.posts_table import PostRows
 from connectors.store.whole_store import compact_store, facts_of
 from core.records import Thumbnail
 from tests.connectors.store.test_current_cluster import POSTS
-from tests.connectors.store.test_taken_back import TIME, gone, row
+from tests.connectors.store.test_taken_back import TIME, gone, ids, row
 from tests.making import post
 
 
@@ -117,3 +118,29 @@ def test_the_size_of_the_picture_is_kept_and_not_known_of_earlier_ones(tmp_path:
     table.show([Thumbnail(post("2-a", picture_sha256=key("b")), b"b", 640, 480)])
     rows = lancedb.connect(tmp_path).open_table(THUMBNAILS.name).to_arrow().to_pylist()
     assert {it["webp"]: (it["width"], it["height"]) for it in rows} == {b"a": (None, None), b"b": (640, 480)}
+
+
+def test_who_dies_amid_a_delete_leaves_no_picture_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = written(tmp_path, one="a", two="b")
+    mark, delete = table.mark(), KeyedTable.delete_where
+
+    def dies(self: KeyedTable, where: str) -> None:
+        if "global_id" in where:
+            raise KeyboardInterrupt
+        delete(self, where)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KeyedTable, "delete_where", dies)
+        with pytest.raises(KeyboardInterrupt):
+            table.remove([gone(global_id="one-a")])
+    table = PostRows(tmp_path, POSTS, mark)
+    table.remove([gone(global_id="one-a")])
+    assert (ids(tmp_path), kept(tmp_path)) == ({"two-a"}, {"b": b"b"})
+
+
+def test_a_row_that_comes_after_its_delete_takes_its_picture_with_it(tmp_path: Path) -> None:
+    table = PostRows(tmp_path, POSTS)
+    table.show([small("one-a", "a")])
+    table.remove([gone(global_id="one-a")])  # another process was quicker with it than with the row
+    table.upsert([row("one-a", picture_sha256=key("a"))])
+    assert kept(tmp_path) == {}

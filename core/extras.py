@@ -21,7 +21,6 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "jiwer": "jiwer",
             "matplotlib": "matplotlib",
             "psutil": "psutil",
-            "threadpoolctl": "threadpoolctl",
         },
     }
 )

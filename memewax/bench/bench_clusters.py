@@ -10,8 +10,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 import orjson
 import typer
-
-from core.extras import needs_extra
+from threadpoolctl import threadpool_limits
 
 _DIMENSION: Final = 384
 _DIRECTIONS: Final = 16
@@ -42,9 +41,6 @@ def clusters(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Time clusterers on made embeddings of 384 numbers, on one core: river's DBSTREAM and ours."""
-    with needs_extra("bench", "memewax bench clusters"):
-        from threadpoolctl import threadpool_limits
-
     with threadpool_limits(1):
         report = {name: asdict(speed) for name, speed in _speeds(live, number)}
         if exemplars:

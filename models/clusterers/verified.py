@@ -16,6 +16,7 @@ from core.row_log import RowLog, check_reachable
 from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
 from models.clusterers.exemplars import Floats, Numbers, Points
 from models.clusterers.gallery import ExemplarGallery, Probe, quantised, row_type
+from models.clusterers.one_thread import on_one_thread
 from models.clusterers.pair_scores import PairScores
 from models.clusterers.patches import PatchCoder, compared
 from models.clusterers.space import Space
@@ -123,7 +124,8 @@ class VerifiedClusterer(Clusterer):
         if self._time > _EARLY_POSTS:
             self._early = None
         if self._covariance_here().count >= self._learn_at or len(self._first_patches) == _CODED:
-            self._learn_space()
+            with on_one_thread():
+                self._learn_space()
         if len(self._gallery) > self._is.capacity:
             self._forget_some()
         return Cluster(self._now_called(cluster, beside.post, told), distance)

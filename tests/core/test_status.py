@@ -13,7 +13,7 @@ from core import drain
 from core.counts import NUMBERS
 from core.status import MAX_BYTES, STALE_SECONDS, FlowStatus, ProcessStatus, read_status
 from core.status_writer import ALSO_TO, FlowFacts, StatusWriter, shown
-from core.telemetry import POSTS, configure_logging
+from core.telemetry import POSTS, SHARE_KEPT, configure_logging
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -50,6 +50,7 @@ def read(folder: Path) -> FlowStatus:
 @pytest.fixture
 def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatusWriter:
     monkeypatch.delenv(ALSO_TO, raising=False)
+    SHARE_KEPT.set(1)  # other tests of this process may have sampled
     return StatusWriter(FlowFacts("memes", (tmp_path / "status",), ("posts.jsonl",), ("store",), 0.5), 1, 2, 3031)
 
 

@@ -87,7 +87,7 @@ def test_who_is_alone_is_counted_and_clusters_are_not() -> None:
             assert clusterer.singletons() == len(set(kept)) - clusterer.count()
     assert clusterer.singletons() >= 50
     for _, beside, _ in stream(4, 8, 60):
-        clusterer.forget_post(beside.post)
+        clusterer.forget_posts({beside.post})
     assert clusterer.singletons() == 0
 
 

@@ -35,6 +35,8 @@ _SURE: Final = _pieces(
 """What platforms write, each alone enough to know a line by that has nothing else."""
 _UNSURE: Final = _pieces(_BUTTONS, r"\d[\d.,]{0,11}", r"\d{1,3}\s?%")
 """What a picture may say as well: two of these are needed."""
+_ANY: Final = re.compile("|".join(it.pattern for it in (*_SURE, *_UNSURE)), re.IGNORECASE)
+"""Any of them, to see at once that a line of words is none."""
 _BETWEEN: Final = re.compile(r"[\s·•.|,\-]*")
 _ELSEWHERE: Final = re.compile(
     r"(?<!\w)@\w[\w.]*|(?<!\w)/?[ur]/\w[\w-]+|https?://\S+|www\.\S+|"
@@ -66,6 +68,8 @@ def _is_around(line: str, *, sure: bool) -> bool:
     """Whether a line is made of what platforms write; `sure` where something of theirs stood there already."""
     unsure = 0
     place = _after_marks(line, 0)
+    if place < len(line) and not _ANY.match(line, place):
+        return False
     while place < len(line):
         found = _longest(_SURE, line, place)
         if found is not None:

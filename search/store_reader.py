@@ -63,7 +63,7 @@ class StoreReader:
         self._now = now
         self._lock = threading.Lock()
         self._catalogue: Catalogue | None = None
-        self._version: tuple[int, ...] = ()
+        self._versions: dict[str, int] = {}
         self._look_at = 0.0
         self._is_reading = False
         self._exemplars: Bounded[int, tuple[tuple[str, ...], str]] = Bounded(_EXEMPLARS)
@@ -93,6 +93,10 @@ class StoreReader:
         names = (POSTS, CLUSTERS.name, THUMBNAILS.name)
         there = [it for it in names if self._has(it)]
         return self._reading(lambda: {it: int(self._table(it).version) for it in there})
+
+    def catalogued(self) -> dict[str, int]:
+        """The version of each table that the catalogue was read from."""
+        return dict(self._versions)
 
     def post(self, global_id: str) -> dict[str, Any] | None:
         """A row of posts without its vectors; None where there is none. Raises `WorldError`."""
@@ -204,11 +208,11 @@ class StoreReader:
 
     def _follow(self) -> None:
         try:
-            if tuple(self.versions().values()) != self._version:
-                version, start = tuple(self.versions().values()), self._now()
+            versions, start = self.versions(), self._now()
+            if versions != self._versions:
                 made = catalogue_of(self.folder, self.window)
                 with self._lock:
-                    self._catalogue, self._version = made, version
+                    self._catalogue, self._versions = made, versions
                     self._look_at = self._now() + max(_LOOK_SECONDS, _REST * (self._now() - start))
         except WorldError as error:  # what was read before is shown until it can be read again
             log.warning("the store cannot be read just now", error=str(error))
@@ -216,9 +220,9 @@ class StoreReader:
             self._is_reading = False
 
     def _read(self) -> None:
-        version = tuple(self.versions().values())
-        if self._catalogue is None or version != self._version:
-            self._catalogue, self._version = catalogue_of(self.folder, self.window), version
+        versions = self.versions()
+        if self._catalogue is None or versions != self._versions:
+            self._catalogue, self._versions = catalogue_of(self.folder, self.window), versions
         self._look_at = self._now() + _LOOK_SECONDS
 
     def _has(self, name: str) -> bool:

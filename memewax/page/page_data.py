@@ -222,7 +222,7 @@ class PageData:
             "sources": dict(list(catalogue.sources.items())[:MOST]),
             "first": begin.isoformat() if there else None,
             "last": end.isoformat() if there else None,
-            "tables": self._reader.versions(),
+            "tables": self._reader.catalogued(),
             "dead_letters": self._letters.letters().total,
             **self.flows(),
         }

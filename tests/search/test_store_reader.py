@@ -70,6 +70,18 @@ def test_the_newest_are_those_joined_last_whatever_the_catalogue_knows(store: Pa
     assert [it["global_id"] for it in reader.newest(2)] == ["it's new-a", "13-tumblr"]
 
 
+def test_the_catalogue_says_which_versions_it_was_read_from(store: Path) -> None:
+    reader = StoreReader(store)
+    assert reader.catalogued() == {}
+    reader.catalogue()
+    before = reader.catalogued()
+    assert before == reader.versions()
+    PostStore(store, 8, 8).upsert([row("later-a", 5, 400)])
+    assert reader.catalogued() == before != reader.versions()
+    reader.refresh()
+    assert reader.catalogued() == reader.versions()
+
+
 def test_rows_come_in_the_order_that_is_asked_for(store: Path) -> None:
     reader = StoreReader(store)
     ids = ["20-reddit", "nobody", "1-reddit", "20-reddit"]

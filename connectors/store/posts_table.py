@@ -81,7 +81,10 @@ class PostRows(StoredTable):
             self._taken_back.keep_aside(aside)
             made = [row for row in made if not self._taken_back.is_hidden(row)]
         if made:
-            before = self._pictures_of([row[_KEY] for row in made if row["revision"] > 1])
+            again = {row[_KEY] for row in made if row["revision"] > 1}
+            before = self._pictures_of(sorted(again))
+            # Both revisions may come together, so that the first is never written.
+            before |= {row[_PICTURE] for row in made if row[_KEY] in again and row[_PICTURE] is not None}
             super().upsert(made)
             self._thumbnails.drop_unused(before, [self._table])
 

@@ -69,6 +69,14 @@ def test_hidden_posts_keep_theirs(tmp_path: Path) -> None:
     assert kept(tmp_path) == {"b": b"b"}
 
 
+def test_what_an_edit_replaces_goes_also_where_both_come_together(tmp_path: Path) -> None:
+    table = PostRows(tmp_path, POSTS)
+    table.show([small("one-a", "a"), small("one-a", "b"), small("two-a", "c")])
+    pictures = (("one-a", 1, "a"), ("two-a", 1, "c"), ("one-a", 2, "b"))
+    table.upsert([row(it, revision=revision, picture_sha256=key(letter)) for it, revision, letter in pictures])
+    assert kept(tmp_path).keys() == {"b", "c"}
+
+
 def test_what_an_edit_replaces_goes(tmp_path: Path) -> None:
     table = written(tmp_path, one="a", two="a", three="c")
     table.show([small("one-a", "b"), small("three-a", "d")])

@@ -19,14 +19,17 @@ from core.times import parse_time
 
 _MOST_KEPT: Final = 1000
 _NAMES: Final = ("global_id", "post_id", "url", "author", "source")
+_WORDS: Final = ("true", "True", "false", "False")
+"""As tables of text say it."""
 MOST_CHARACTERS: Final = 2048
 """Of a name; a longer one names nothing that was ever taken."""
 
 
 def is_removal(body: Mapping[str, Any]) -> bool:
     """Whether a message takes something back, whether or not it says well what."""
-    deleted = body.get("deleted")  # each row of each source is asked
-    if deleted is True or deleted in ("true", "True"):
+    if _is_deleted(body):
+        return True
+    if "url" not in body and _odd_flag(body):
         return True
     if not isinstance(body.get("hidden"), bool) or "author" not in body:
         return False
@@ -35,6 +38,8 @@ def is_removal(body: Mapping[str, Any]) -> bool:
 
 def removal_of(body: Mapping[str, Any], message: Message) -> Removal:
     """What a message takes back: what it names most closely. Raises `BadRecordError` where it names nothing."""
+    if not _is_deleted(body) and (odd := _odd_flag(body)):
+        raise BadRecordError(f"{odd} must be true or false, not {str(body[odd])[:40]!r}")
     names = {name: _name(body, name) for name in _NAMES}
     is_hidden = body.get("hidden") if isinstance(body.get("hidden"), bool) and not body.get("deleted") else None
     time, kept = _time(body.get("time")), _kept(body.get("except"))
@@ -75,6 +80,20 @@ def tombstone(key: bytes, milliseconds: int | None) -> bytes:
     if milliseconds is not None:
         told["time"] = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
     return orjson.dumps(told)
+
+
+def _is_deleted(body: Mapping[str, Any]) -> bool:
+    deleted = body.get("deleted")  # each row of each source is asked
+    return deleted is True or deleted in ("true", "True")
+
+
+def _odd_flag(body: Mapping[str, Any]) -> str:
+    """Which of the flags is neither true nor false; empty where none is."""
+    for name in ("deleted", "hidden"):
+        value = body.get(name)
+        if value is not None and not isinstance(value, bool) and value not in _WORDS:
+            return name
+    return ""
 
 
 def _name(body: Mapping[str, Any], name: str) -> str:

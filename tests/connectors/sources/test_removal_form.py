@@ -21,6 +21,16 @@ THEN = datetime(2026, 7, 4, 14, 38, 9, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
+    "body",
+    [{"global_id": "1-a", "deleted": 1}, {"global_id": "1-a", "deleted": "yes"}, {"author": "a", "hidden": "true "}],
+)
+def test_a_flag_that_is_none_is_said(body: dict[str, Any]) -> None:
+    found = parsed(message(body))
+    assert isinstance(found, DeadLetter)
+    assert "must be true or false, not" in found.reason
+
+
+@pytest.mark.parametrize(
     ("body", "named"),
     [
         ({"global_id": "1-a", "deleted": True, "time": TIME}, {"global_id": "1-a", "time": THEN}),

@@ -33,7 +33,10 @@ _SIDES: Final = (1024, 768, 512)
 
 
 def ask(
-    sentence: Annotated[str | None, typer.Argument(help="What to look for; without it, a prompt.")] = None,
+    sentence: Annotated[
+        str | None,
+        typer.Argument(help="What to look for; without it, a prompt. One that begins with - stands after --."),
+    ] = None,
     image: Annotated[Path | None, typer.Option(help="A picture instead: the most similar memes.")] = None,
     corpus: Annotated[str | None, typer.Option(help="Where to look; posts is what `memewax run` analysed.")] = None,
     count: Annotated[int, typer.Option("-k", min=1, max=100, help="How many of the nearest.")] = 1,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from core.errors import BadRecordError
+from core.records import CLUSTER_FAILED
 from core.times import parse_time
 from memewax.page.page_data import ORDERS, ClusterOrder, PostFilter
 from memewax.page.page_search import LONGEST_QUERY
@@ -21,13 +22,13 @@ def post_filter(query: PageQuery) -> PostFilter:
             times[name] = parse_time(query[name]) if query.get(name) else None
         except ValueError:
             raise BadRecordError(f"{name} is no time: expected 2026-01-31 or 2026-01-31T12:00") from None
-    cluster = number(query, "cluster", -1, -1, 2**62)
+    cluster = number(query, "cluster", CLUSTER_FAILED, CLUSTER_FAILED, 2**62) if query.get("cluster") else None
     return PostFilter(
         source=query.get("source") or None,
         author=query.get("author") or None,
         since=times["since"],
         until=times["until"],
-        cluster=None if cluster < 0 else cluster,
+        cluster=cluster,
         is_alone=query.get("alone") in {"1", "true"},
     )
 

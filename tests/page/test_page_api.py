@@ -40,6 +40,7 @@ def test_posts_are_listed_newest_first_and_filtered(client: TestClient) -> None:
     assert [it["global_id"] for it in get(client, "/posts?author=bob")["posts"]] == ["3-imgur"]
     assert [it["global_id"] for it in get(client, "/posts?alone=1")["posts"]] == ["20-reddit"]
     assert get(client, "/posts?cluster=1")["total"] == 5  # which was merged into 0
+    assert get(client, "/posts?cluster=-1")["total"] == 0 < get(client, "/posts")["total"]
     assert get(client, "/posts?since=2026-05-02&until=2026-05-03T22:30")["total"] == 2
     assert [it["global_id"] for it in get(client, "/posts?offset=9")["posts"]] == ["1-reddit"]
     assert len(get(client, "/posts?limit=3")["posts"]) == 3

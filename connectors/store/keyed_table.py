@@ -59,6 +59,7 @@ class KeyedTable:
             newest: A column of numbers: no row is replaced by one that has less there.
             looked_up: Columns that get an index besides the key.
         """
+        self._folder = folder
         self._name, self._key, self._newest, self._looked_up = name, key, newest, looked_up
         # A row that an earlier version wrote has none.
         self._replaced = newest and f"target.{newest} IS NULL OR source.{newest} >= target.{newest}"
@@ -132,9 +133,14 @@ class KeyedTable:
         self._count()
 
     def index_words(self, *columns: str) -> None:
-        """Make full-text indexes of columns that lack one; raises `WorldError`."""
+        """Make full-text indexes of columns that lack one; raises `WorldError`.
+
+        Each process of a flow opens the table: whoever is first makes them, and the others wait.
+        """
         try:
-            index_words(self._table, *columns)
+            with _alone(self._folder):
+                self._table.checkout_latest()
+                index_words(self._table, *columns)
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
 

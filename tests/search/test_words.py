@@ -1,5 +1,6 @@
 """What is typed finds the posts that have the words, and nothing that is typed breaks the search."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lancedb
@@ -7,6 +8,7 @@ import pytest
 
 from connectors.sinks.rows import row_of
 from connectors.store.posts_table import PostRows
+from connectors.store.stored_table import StoredTable
 from core.errors import WorldError
 from core.records import Line, Reading, Record
 from search.words import Typed, WordIndex, WordMatches
@@ -117,6 +119,16 @@ def test_a_store_of_an_earlier_version_is_searched_when_a_flow_has_opened_it(tmp
     PostRows(tmp_path, POSTS)
     assert set(WordIndex(tmp_path).find(Typed.of("cat")).all) == {"cat", "dog", "both"}
     assert WordIndex(tmp_path).find(Typed.of("imgflip")).all == ()
+
+
+def test_processes_that_open_a_new_store_at_once_do_not_hinder_each_other(tmp_path: Path) -> None:
+    for number in range(4):
+        folder = tmp_path / str(number)
+        StoredTable(folder, POSTS)  # there, but without indexes
+        with ThreadPoolExecutor(4) as pool:
+            opened = [pool.submit(PostRows, folder, POSTS) for _ in range(4)]
+        assert [it.exception() for it in opened] == [None] * 4
+        assert WordIndex(folder).can_search()
 
 
 def test_a_folder_without_posts_is_said(tmp_path: Path) -> None:

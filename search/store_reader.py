@@ -12,6 +12,7 @@ import numpy as np
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS, THUMBNAILS
+from connectors.store.conditions import listed, pieces
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from core.bounded import Bounded
 from core.errors import WorldError, first_line
@@ -114,9 +115,8 @@ class StoreReader:
             wanted = [it for it in (columns or there) if it in there and (columns or it not in VECTORS)]
             wanted = list(dict.fromkeys(["global_id", *wanted]))
             found: list[dict[str, Any]] = []
-            for start in range(0, len(ids), _KEYS):
-                listed = ", ".join(map(_quoted, ids[start : start + _KEYS]))
-                query = table.search().where(f"global_id IN ({listed})").select(wanted).limit(_KEYS)
+            for some in pieces(list(ids), _KEYS):
+                query = table.search().where(f"global_id IN ({listed(some)})").select(wanted).limit(_KEYS)
                 found += query.to_arrow().to_pylist()
             return found
 
@@ -131,7 +131,7 @@ class StoreReader:
         def read() -> list[dict[str, Any]]:
             table = self._table(THUMBNAILS.name)
             wanted = [it for it in ("webp", "width", "height") if it in table.schema.names]
-            query = table.search().where(f"{THUMBNAILS.key} = {_quoted(key)}").select(wanted).limit(1)
+            query = table.search().where(f"{THUMBNAILS.key} = {listed([key])}").select(wanted).limit(1)
             found: list[dict[str, Any]] = query.to_arrow().to_pylist()
             return found
 
@@ -254,9 +254,3 @@ def _nearest(members: Sequence[str], vectors: Mapping[str, Any]) -> str:
         return members[0]
     points = np.array([vectors[it] for it in there])
     return there[int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin())]
-
-
-def _quoted(text: str) -> str:
-    """Text in a condition."""
-    doubled = text.replace("'", "''")
-    return f"'{doubled}'"

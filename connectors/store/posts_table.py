@@ -14,6 +14,7 @@ from connectors.sinks.record_table import CURRENT_COLUMN, INGESTION_COLUMN, PICT
 from connectors.sinks.sink import Mark, Row
 from connectors.store.arrow_schema import arrow_schema, is_own
 from connectors.store.cluster_ids import spans, stored_merges
+from connectors.store.conditions import listed, pieces
 from connectors.store.own_values import fitting
 from connectors.store.stored_table import StoredTable, StoreSink
 from connectors.store.taken_back import TakenBack
@@ -90,7 +91,7 @@ class PostRows(StoredTable):
 
     def _pictures_of(self, ids: list[str]) -> set[str]:
         """What small pictures rows refer to that will be written anew: an edit may take the picture away."""
-        where = [f"{_KEY} IN ({', '.join(map(_quoted, some))})" for some in _in_pieces(ids)]
+        where = [f"{_KEY} IN ({listed(some)})" for some in pieces(ids, _MOST)]
         batches = (batch for it in where for batch in self._table.batches((_PICTURE,), it))
         return {key for batch in batches for key in batch.column(0).to_pylist() if key is not None}
 
@@ -100,8 +101,8 @@ class PostRows(StoredTable):
 
     def remove(self, removals: list[Removal]) -> None:
         """Take out what was taken back, keep aside what is hidden, bring back what is not; raises `WorldError`."""
-        for some in _in_pieces(self._taken_back.take(removals)):
-            self._settle(f"{_KEY} IN ({', '.join(map(_quoted, some))})", self._merges)
+        for some in pieces(self._taken_back.take(removals), _MOST):
+            self._settle(f"{_KEY} IN ({listed(some)})", self._merges)
 
     def _with_own(self, row: Row) -> Row:
         """A row with those fields of `extra` in columns that a user added; one that does not fit is null."""
@@ -137,13 +138,13 @@ class PostRows(StoredTable):
             if (into := self._merges.resolve(cluster)) != cluster:
                 gone[into].append(cluster)
         for into, clusters in gone.items():
-            for some in _in_pieces(clusters):
+            for some in pieces(clusters, _MOST):
                 self._table.set_where(f"{_CURRENT} IN ({', '.join(map(str, some))})", {_CURRENT: into})
 
     def _split(self, events: list[ClusterEvent]) -> None:
         self._merges.add(events)
-        for some in _in_pieces([post for event in events for post in event.posts]):
-            self._settle(f"{_KEY} IN ({', '.join(map(_quoted, some))})", self._merges)
+        for some in pieces([post for event in events for post in event.posts], _MOST):
+            self._settle(f"{_KEY} IN ({listed(some)})", self._merges)
 
     def _fill(self, folder: Path) -> None:
         """Give rows of an older store their cluster as of now and words without what platforms add.
@@ -158,7 +159,7 @@ class PostRows(StoredTable):
         unread = "text_clean IS NULL AND text_as_read IS NOT NULL"
         if self._table.has(unread):
             read = [row for batch in self._table.batches((_KEY, "text_as_read"), unread) for row in batch.to_pylist()]
-            for some in _in_pieces(read):
+            for some in pieces(read, _MOST):
                 cleaned = [{_KEY: it[_KEY], "text_clean": plain_text(it["text_as_read"].splitlines())} for it in some]
                 self._table.change(cleaned, ("text_clean",))
 
@@ -175,7 +176,7 @@ class PostRows(StoredTable):
                 current = merges.current(row[_KEY], row[_GIVEN])
                 if current != row[_CURRENT]:
                     wrong.append({_KEY: row[_KEY], _CURRENT: current})
-        for some in _in_pieces(wrong):
+        for some in pieces(wrong, _MOST):
             self._table.change(some, (_CURRENT,))
 
 
@@ -196,11 +197,3 @@ class PostsSink(StoreSink):
     def _note_written(self, rows: list[Row]) -> None:
         times = [row[_INGESTED] for row in rows]
         observe_ages(sink_name(str(self._folder)), [datetime.fromisoformat(it) for it in times if it is not None])
-
-
-def _in_pieces(items: list[Any]) -> list[list[Any]]:
-    return [items[start : start + _MOST] for start in range(0, len(items), _MOST)]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -16,6 +16,7 @@ from connectors.sinks.record_table import HIDDEN, LOOKED_UP, PICTURE_COLUMN
 from connectors.sinks.sink import Row
 from connectors.store.arrow_schema import is_own
 from connectors.store.cluster_ids import note_deleted
+from connectors.store.conditions import listed, pieces
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.thumbnails import Thumbnails
 from core.bounded import Bounded
@@ -138,8 +139,8 @@ class TakenBack:
             pictures = filter(None, (row[PICTURE_COLUMN.column.name] for row in rows))
             self._thumbnails.drop_unused(pictures, tables, {row["global_id"] for row in rows})
             for table, those in zip(tables, found, strict=True):
-                for some in _pieces([row["global_id"] for row in those]):
-                    table.delete_where(f"global_id IN ({_listed(some)})")
+                for some in pieces([row["global_id"] for row in those], _MOST):
+                    table.delete_where(f"global_id IN ({listed(some)})")
             REMOVED_ROWS.labels("deleted").inc(len(rows))
 
     def _news(self, removals: Iterable[Removal]) -> list[tuple[str, str]]:
@@ -163,16 +164,16 @@ class TakenBack:
         source, to = (here, there) if hidden else (there, here)
         moved: list[str] = []
         wanted = set(accounts)
-        for some in _pieces(accounts):
-            where = f"author IN ({_listed(author for author, _ in some)})"
+        for some in pieces(accounts, _MOST):
+            where = f"author IN ({listed(author for author, _ in some)})"
             found = [
                 row["global_id"]
                 for batch in source.batches(("global_id", "author", "source"), where)
                 for row in batch.to_pylist()
                 if (row["author"], row["source"]) in wanted
             ]
-            for ids in _pieces(found):
-                picked = f"global_id IN ({_listed(ids)})"
+            for ids in pieces(found, _MOST):
+                picked = f"global_id IN ({listed(ids)})"
                 rows = [row for it in source.batches(tuple(source.schema.names), picked) for row in it.to_pylist()]
                 to.upsert(rows)  # there before it is gone here, so that a crash between the two loses nothing
                 source.delete_where(picked)
@@ -219,9 +220,9 @@ class _Picked:
             names.setdefault(kind, []).append(name)
         accounts = [self._named["account", it].author for it in names.pop("account", ())]
         old = names.pop("old", ())
-        parts = [f"{column} IN ({_listed(those)})" for column, those in names.items()]
-        parts += [f"author IN ({_listed(accounts)})"] if accounts else []
-        parts += [f"(post_id IS NULL AND global_id IN ({_listed(old)}))"] if old else []
+        parts = [f"{column} IN ({listed(those)})" for column, those in names.items()]
+        parts += [f"author IN ({listed(accounts)})"] if accounts else []
+        parts += [f"(post_id IS NULL AND global_id IN ({listed(old)}))"] if old else []
         return " OR ".join(parts)
 
     def has(self, row: Row) -> bool:
@@ -232,11 +233,3 @@ class _Picked:
             names.append(("old", row["global_id"]))
         found = [it for name in names if (it := self._named.get(name)) and row["global_id"] not in it.kept]
         return any(not is_later(changed(row, row["extra"]), it.time) for it in found)
-
-
-def _pieces(items: list[Any]) -> Iterable[list[Any]]:
-    return (items[start : start + _MOST] for start in range(0, len(items), _MOST))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join("'" + it.replace("'", "''") + "'" for it in names)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS
 from connectors.store.arrow_schema import arrow_schema
+from connectors.store.conditions import listed, pieces
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.store_folder import opened
 from core.bounded import Bounded
@@ -58,11 +59,11 @@ class Thumbnails:
             going: Posts whose rows are about to be deleted.
         """
         wanted = sorted(set(keys))
-        for some in _pieces(wanted) if wanted and self._is_there() else ():
+        for some in pieces(wanted, _MOST) if wanted and self._is_there() else ():
             used = {
                 row[_KEY]
                 for table in referring
-                for batch in table.batches((_KEY, "global_id"), f"{_KEY} IN ({_listed(some)})")
+                for batch in table.batches((_KEY, "global_id"), f"{_KEY} IN ({listed(some)})")
                 for row in batch.to_pylist()
                 if row["global_id"] not in going
             }
@@ -76,12 +77,12 @@ class Thumbnails:
 
     def _sweep(self) -> None:
         self._unswept = 0
-        for some in _pieces([key for key in unused_in(self._folder) if key not in self._recent]):
+        for some in pieces([key for key in unused_in(self._folder) if key not in self._recent], _MOST):
             self._drop(some)
 
     def _drop(self, keys: list[str]) -> None:
         if keys:
-            self._table().delete_where(f"{_KEY} IN ({_listed(keys)})")
+            self._table().delete_where(f"{_KEY} IN ({listed(keys)})")
         for key in keys:
             self._recent.pop(key, None)
 
@@ -106,8 +107,8 @@ def drop_unused_in(folder: Path) -> None:
     """Drop the small pictures of a store that no post refers to, where no flow writes it."""
     if (folder / f"{THUMBNAILS.name}.lance").is_dir():
         table = opened(folder).open_table(THUMBNAILS.name)
-        for some in _pieces(unused_in(folder)):
-            table.delete(f"{_KEY} IN ({_listed(some)})")
+        for some in pieces(unused_in(folder), _MOST):
+            table.delete(f"{_KEY} IN ({listed(some)})")
 
 
 def _keys_in(folder: Path, name: str) -> list[pa.Array]:
@@ -117,11 +118,3 @@ def _keys_in(folder: Path, name: str) -> list[pa.Array]:
     if _KEY not in table.schema.names:
         return []
     return [batch.column(0) for batch in table.search().where(f"{_KEY} IS NOT NULL").select([_KEY]).to_batches()]
-
-
-def _pieces(keys: list[str]) -> Iterable[list[str]]:
-    return (keys[start : start + _MOST] for start in range(0, len(keys), _MOST))
-
-
-def _listed(keys: list[str]) -> str:
-    return ", ".join(f"'{key}'" for key in keys)

@@ -132,12 +132,12 @@ def test_what_libraries_say_is_a_line_too(begin: Begin) -> None:
         warnings.simplefilter("always")
         take_in_libraries()
         take_in_libraries()
-        logging.getLogger("a.library").warning("odd: %s", EVIL)
-        logging.getLogger("a.library").info("chatter")
+        logging.getLogger("a.package").warning("odd: %s", EVIL)
+        logging.getLogger("a.package").info("chatter")
         warnings.warn("old", UserWarning, stacklevel=1)
         logging.captureWarnings(False)
     library, warned = [json.loads(line) for line in lines(stderr)]
-    assert (library["logger"], library["level"]) == ("a.library", "warning")
+    assert (library["logger"], library["level"]) == ("a.package", "warning")
     assert library["event"].startswith("odd: a b")
     assert warned["logger"] == "py.warnings"
     assert "old" in warned["event"]

@@ -15,7 +15,7 @@ from core.telemetry import CLUSTERS, SINGLETONS, STEP_ERRORS
 from models.clusterer import Beside, Clusterer
 from models.clusterers.agreement import Agreement
 from models.clusterers.resuming import check_dimension, check_same
-from models.duplicates import Duplicates
+from models.duplicates import Duplicates, Original
 
 STAGE: Final = Clusterer.stage
 REMEMBERED: Final = 4096
@@ -165,17 +165,28 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         except Exception as error:
             STEP_ERRORS.labels(STAGE).inc()
             return Failed.of(STAGE, error)
-        if original is not None:
-            found = replace(found, duplicate_of=original.post)
-        elif looks is not None:
-            self._duplicates.remember(global_id, looks, found.id, embedding.author)
-        self._recent[global_id] = known_of(found, embedding)
-        return found
+        return noted(found, embedding, original, self._duplicates, self._recent)
 
 
 def recent_of(state: Mapping[str, tuple[Any, ...]]) -> Bounded[str, KnownCluster]:
     """The posts that a snapshot knows: the first version told of no copies, and those before the fourth of no edits."""
     return Bounded(REMEMBERED, ((it, cast("KnownCluster", (*found, None, None)[:4])) for it, found in state.items()))
+
+
+def noted(
+    found: Cluster,
+    embedding: Side[Vector],
+    original: Original | None,
+    duplicates: Duplicates,
+    recent: dict[str, KnownCluster],
+) -> Cluster:
+    """Remember a post that was learned, and its looks where it is a copy of none; gives what to say of it."""
+    if original is not None:
+        found = replace(found, duplicate_of=original.post)
+    elif embedding.fingerprint is not None:
+        duplicates.remember(embedding.global_id, embedding.fingerprint, found.id, embedding.author)
+    recent[embedding.global_id] = known_of(found, embedding)
+    return found
 
 
 def known_of(found: Cluster, embedding: Side[Vector]) -> KnownCluster:

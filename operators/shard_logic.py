@@ -18,7 +18,7 @@ from operators.cluster_logic import (
     count_clusters,
     forget,
     known_cluster,
-    known_of,
+    noted,
     recent_of,
 )
 
@@ -115,9 +115,5 @@ class AgreeLogic(StatefulBatchLogic[Told | Removal, ClusterAnswer, dict[str, Any
             found = self._agreement.learn(told.shard, own.value, embedding.value, beside)
             looks = embedding.fingerprint
             original = None if looks is None else self._duplicates.original(own.global_id, looks)
-            if original is not None:
-                found = replace(found, duplicate_of=original.post)
-            elif looks is not None:
-                self._duplicates.remember(own.global_id, looks, found.id, embedding.author)
-            self._recent[own.global_id] = known_of(found, embedding)
+            found = noted(found, embedding, original, self._duplicates, self._recent)
         return replace(own, value=found)

@@ -81,6 +81,10 @@ similarity *args: setup
 growth *args="--posts 1000000": setup
     .venv/bin/memewax bench growth --json {{ args }}
 
+# How fast the page answers 20 readers while its store is written; `just looking --posts 1000000` for a million.
+looking *args: setup
+    .venv/bin/memewax bench page --json {{ args }}
+
 # Build the wheel, install it into an empty environment outside the checkout, and run the demo there.
 wheel folder="/tmp/memewax-wheel": setup
     rm -rf {{ folder }} && mkdir -p {{ folder }}/source

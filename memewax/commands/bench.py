@@ -22,6 +22,7 @@ from memewax.bench.bench_fetch import fetch
 from memewax.bench.bench_growth import growth
 from memewax.bench.bench_observing import TIMED, observing_cost
 from memewax.bench.bench_ocr import ocr
+from memewax.bench.bench_page import page
 from memewax.bench.bench_reading import reading
 from memewax.bench.bench_similarity import similarity
 from memewax.bench.bench_topics import Topics
@@ -37,6 +38,7 @@ app.command()(fetch)
 app.command()(similarity)
 app.command()(growth)
 app.command()(reading)
+app.command()(page)
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}

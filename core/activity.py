@@ -1,5 +1,6 @@
 """What the parts of the sources of this process did last: marks that other threads look at, on the monotonic clock."""
 
+import threading
 import time
 from typing import Final
 
@@ -8,6 +9,8 @@ class Activity:
     """Marks set by workers and read by those who watch them; setting one is a single step, so none needs a lock."""
 
     def __init__(self) -> None:
+        self.begun = threading.Event()
+        """The flow runs: all of its processes have found one another."""
         self.epoch_at: float | None = None
         """End of the last epoch."""
         self._busy: dict[object, float] = {}

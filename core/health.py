@@ -77,6 +77,8 @@ class FlowHealth:
         """Why nothing can be taken in now, None where it can."""
         if not self._is_ready:
             return "the models are being loaded, or what is read and written has not been reached"
+        if not self._activity.begun.is_set():
+            return "it waits for the other processes of the flow"
         if self._drains:
             return "it drains: it was asked to stop"
         away = self._activity.away()

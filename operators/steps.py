@@ -198,6 +198,7 @@ class _SourceOfBytewax(FixedPartitionedSource[X, Any]):
         self._source = source
 
     def list_parts(self) -> list[str]:
+        ACTIVITY.begun.set()  # Bytewax asks when it builds the flow, which it does when all processes are there
         return self._source.list_parts()
 
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_PartOfBytewax[X]":

@@ -46,6 +46,7 @@ class Watched:
 @pytest.fixture
 def watched() -> Watched:
     made = Watched()
+    made.activity.begun.set()
     made.activity.opened(made)
     made.health.ready()
     made.look()
@@ -58,6 +59,8 @@ def test_while_models_are_loaded_it_lives_and_is_not_ready() -> None:
     assert watched.probe("/healthz") == (200, "ok")
     assert watched.probe("/readyz")[0] == 503
     watched.health.ready()
+    assert watched.probe("/readyz") == (503, "it waits for the other processes of the flow")
+    watched.activity.begun.set()
     assert watched.probe("/readyz") == (200, "ok")
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from core.errors import SettingsError
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -48,6 +50,21 @@ class Launch:
     def hosts(self) -> int:
         """Machines that they run on."""
         return max(1, len({_host(it) for it in self.addresses}))
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Number of its machine, from 0, and of how many: the parts of a recovery folder are dealt to them in turn.
+
+        Raises:
+            SettingsError: where the process is none of those that the addresses name.
+        """
+        if self.process >= self.processes:
+            raise SettingsError(
+                f"this is process {self.process} of a flow of {self.processes}, counted from 0, so that no other "
+                "waits for it: start the flow anew with an address for each process"
+            )
+        hosts = list(dict.fromkeys(_host(it) for it in self.addresses))
+        return (hosts.index(_host(self.addresses[self.process])), len(hosts)) if hosts else (0, 1)
 
     @property
     def place_on_host(self) -> int:

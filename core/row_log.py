@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import WorldError
+from core.whole_file import written_whole
 
 SEGMENT: Final = 4096
 """LogRows of a file; one that is full is never written again."""
@@ -17,6 +18,9 @@ _PATIENCE: Final = 32
 """Snapshots after which a file that no row is needed of goes: until then an older snapshot may be gone on from."""
 _SPARSE: Final = 0.5
 """Files of which less than this share is needed are emptied, their rows appended anew."""
+
+_OPENED: Final = "opened"
+"""File of a log: how often it was gone on from."""
 
 LogRows = NDArray[np.void]
 Places = NDArray[np.int64]
@@ -30,6 +34,16 @@ def check_reachable(folder: Path | None) -> Path:
             "which is `clusters` in the recovery folder where none was set"
         )
     return folder
+
+
+def times_opened(log: Path) -> int:
+    """How often a log was gone on from: of copies of one, the one that is in use was so most often."""
+    try:
+        return int((log / _OPENED).read_text())
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError) as error:
+        raise WorldError(f"{log / _OPENED} cannot be read: {error}") from None
 
 
 class RowLog:
@@ -52,6 +66,7 @@ class RowLog:
         self._waiting: list[LogRows] = []
         if mark is not None:
             self._cut()
+            self._note_opening()
 
     def __len__(self) -> int:
         return self._length
@@ -136,6 +151,16 @@ class RowLog:
                 raise WorldError(f"{file} is missing, and the snapshot needs it: restore it with its recovery folder")
         except OSError as error:
             raise WorldError(f"{self._folder} cannot be opened: {error.strerror}") from None
+
+    def _note_opening(self) -> None:
+        if not self._folder.is_dir():
+            return
+        count = times_opened(self._folder) + 1
+        try:
+            with written_whole(self._folder / _OPENED) as file:
+                file.write(str(count).encode())
+        except OSError as error:
+            raise WorldError(f"{self._folder} cannot be written: {error.strerror}") from None
 
     def _file(self, segment: int) -> Path:
         return self._folder / f"{segment:08d}.rows"

@@ -113,8 +113,9 @@ def started_with(
         keep_locked(writes(settings), launch, os.environ)
         observers = Observers(facts(settings), launch, settings)
         observers.start()
+        drain.when_unbegun(observers.end)
         if folder is not None:
-            check_recovery(folder, whole=launch.hosts == 1)
+            check_recovery(folder, launch.share)
             check_room(folder)
             migrate(folder)
         gc.disable()  # importing and loading leave nothing behind that it could find, in half a second

@@ -17,14 +17,35 @@ _LEAST_FREE: Final = 2**20
 _WAY_OUT: Final = "restore a backup of it (`memewax recovery restore`), or name another recovery folder to begin anew"
 
 
-def check_recovery(folder: Path, *, whole: bool = True, thorough: bool = False) -> None:
+Share = tuple[int, int]
+"""The number of a machine, from 0, and how many there are."""
+WHOLE: Final = (0, 1)
+
+
+def dealt(share: Share, parts: int) -> set[int]:
+    """The parts that a machine has where each has a folder of its own."""
+    number, machines = share
+    return set(range(number, parts, machines))
+
+
+def moving_of(folder: Path) -> Path:
+    """Where all parts of a flow lie while they are moved from or to a recovery folder."""
+    return folder.with_name(f"{folder.name}.moving")
+
+
+def check_recovery(folder: Path, share: Share = WHOLE, *, thorough: bool = False) -> None:
     """Raise `WorldError` where a recovery folder is corrupt, foreign or incomplete, or others may write it.
 
     Args:
         folder: Of snapshots.
-        whole: Whether all parts are to be there; a host of several may have some.
+        share: Number of this machine, from 0, and of how many: each has a folder of its own with the parts that
+            `dealt` gives it, or all have one with all parts.
         thorough: Read all of it, rather than what tells at once.
     """
+    if moving_of(folder).exists():
+        raise WorldError(
+            f"the parts of {folder} are being moved, or that was cut off: run `memewax recovery move` again"
+        )
     if not folder.is_dir():
         raise WorldError(f"no such recovery folder: {folder}; `memewax run` makes one, or python -m bytewax.recovery")
     parts = parts_of(folder)
@@ -36,10 +57,25 @@ def check_recovery(folder: Path, *, whole: bool = True, thorough: bool = False) 
     counts = {count for _, count in told}
     if len(counts) > 1:
         raise WorldError(f"{folder} holds parts of several recovery folders: {_WAY_OUT}")
-    missing = sorted(set(range(counts.pop())) - {number for number, _ in told})
-    if missing and whole:
+    count = counts.pop()
+    found = {number for number, _ in told}
+    if found == set(range(count)):
+        return
+    own = dealt(share, count)
+    if missing := sorted(own - found):
         names = ", ".join(f"part-{number}.sqlite3" for number in missing)
         raise WorldError(f"{folder} lacks {names}: {_WAY_OUT}")
+    if foreign := sorted(found - own):
+        names = ", ".join(f"part-{number}.sqlite3" for number in foreign)
+        raise WorldError(
+            f"{folder} holds {names} of another of {share[1]} machines: `memewax recovery move` deals them"
+        )
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a recovery folder that is sound has all parts, rather than the share of one machine."""
+    parts = parts_of(folder)
+    return len(parts) == _check_part(parts[0], thorough=False)[1]
 
 
 def check_room(folder: Path) -> None:

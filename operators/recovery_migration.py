@@ -20,6 +20,7 @@ from typing import Any, Final
 from core.errors import WorldError
 from core.locks import locked
 from core.telemetry import log
+from operators.recovery_check import is_whole
 from operators.recovery_places import parts_of, places_of, states_in
 
 _BACKUP: Final = "before-nested-steps"
@@ -73,6 +74,10 @@ def migrate(folder: Path) -> bool:
     """
     if not is_old(folder):
         return False
+    if not is_whole(folder):
+        raise WorldError(
+            f"{folder} is of an earlier version: `memewax recovery move` migrates the parts of all machines"
+        )
     try:
         with locked(folder / _LOCK):
             if not is_old(folder):  # another process was first

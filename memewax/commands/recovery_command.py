@@ -5,7 +5,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,21 +13,18 @@ import typer
 
 from connectors.folder import Folder
 from connectors.sources.unpack import read_to
-from connectors.store.cluster_ids import IDENTITY
 from connectors.writing import ANSWERS, all_locked, lock_files
 from core.errors import WorldError
 from memewax.commands.recovery import alone
-from operators.model_check import FILE as MODELS
+from memewax.commands.recovery_shares import check_shares, gather, move
 from operators.recovered import keys_of, states_of, steps_in
-from operators.recovery_check import check_recovery
+from operators.recovery_check import check_recovery, moving_of
 from operators.recovery_places import parts_of
 
 app = typer.Typer(no_args_is_help=True, help="What a recovery folder holds, whether it is sound, and copies of it.")
 
 _RECOVERY: Final = "recovery"
 _STORE: Final = "store"
-_BESIDE: Final = ("files", "clusters")
-"""Folders in a recovery folder, beside its parts."""
 
 _Recovery = Annotated[Path, typer.Argument(help="The recovery folder, as store.recovery.")]
 _Store = Annotated[Path | None, typer.Option(help="The store that belongs to it.")]
@@ -59,26 +56,52 @@ def check(recovery: _Recovery) -> None:
 
 
 @app.command()
+def create(
+    to: Annotated[list[Path], typer.Option(help="Of each process, in their order: to no folder that is there.")],
+    parts: Annotated[int, typer.Option(help="Parts, at least one for each process there will ever be.", min=1)] = 12,
+) -> None:
+    """Make the recovery folders of a new flow whose processes have one each, on machines or pods of their own."""
+    _check_free(to)
+    move((), to, parts=parts)
+    sys.stdout.write(f"{parts} parts dealt to {len(to)} recovery folders\n")
+
+
+@app.command(name="move")
+def moved(
+    from_: Annotated[list[Path], typer.Option("--from", help="Of each process of the flow, in their order.")],
+    to: Annotated[list[Path], typer.Option(help="Of each process that it shall have, in their order.")],
+) -> None:
+    """Deal the parts of a flow to another number of processes; cut off amid it, the same command goes on."""
+    move(from_, to)
+    sys.stdout.write(f"the parts of {len(from_)} recovery folders are in {len(to)}\n")
+
+
+@app.command()
 def backup(
-    recovery: _Recovery,
+    recovery: Annotated[list[Path], typer.Argument(help="The recovery folder; of several processes, in their order.")],
     to: Annotated[Path, typer.Option(help="A new folder for the copy.")],
     store: _Store = None,
 ) -> None:
     """Copy it, and then its store, into a new folder, whole or not at all; nothing may write them meanwhile."""
-    check_recovery(recovery)
+    check_shares(recovery)
     if to.exists():
         raise WorldError(f"{to} is there already: name a new folder with --to")
     if store is not None and not store.is_dir():
         raise WorldError(f"no such store: {store}")
-    with alone(recovery), _held(store):
+    with ExitStack() as stack:
+        for folder in recovery:
+            stack.enter_context(alone(folder))
+        stack.enter_context(_held(store))
         _copied(to, recovery, store)
-    sys.stdout.write(f"{to} holds {recovery}{f' and {store}' if store else ''}\n")
+    sys.stdout.write(f"{to} holds {_listed(recovery)}{f' and {store}' if store else ''}\n")
 
 
 @app.command()
 def restore(
     backed_up: Annotated[Path, typer.Argument(help="A folder that `memewax recovery backup` made.")],
-    recovery: Annotated[Path, typer.Option(help="Where the recovery folder goes: to no folder that is there.")],
+    recovery: Annotated[
+        list[Path], typer.Option(help="Where the recovery folder goes: to no folder that is there; one a process.")
+    ],
     store: Annotated[Path | None, typer.Option(help="Where the store goes: to no folder that is there.")] = None,
 ) -> None:
     """Copy a backup to where a flow goes on from it; what is there is never written over."""
@@ -87,13 +110,23 @@ def restore(
     if has_store != (store is not None):
         said = "holds a store: say with --store where it goes" if has_store else "holds no store: leave --store out"
         raise WorldError(f"{backed_up} {said}")
-    targets = {_RECOVERY: recovery} | ({_STORE: store} if store is not None else {})
-    for target in targets.values():
+    _check_free([*recovery, *([store] if store is not None else [])])
+    if store is not None:
+        _whole_copy(backed_up / _STORE, store)
+    whole = moving_of(recovery[0])  # no flow starts before all have their share
+    _whole_copy(backed_up / _RECOVERY, whole)  # the recovery folder last: without it nothing is gone on from
+    move((), recovery)
+    sys.stdout.write(f"{_listed(recovery)}{f' and {store}' if store else ''} restored from {backed_up}\n")
+
+
+def _check_free(targets: list[Path]) -> None:
+    for target in targets:
         if target.exists():
             raise WorldError(f"{target} is there already: move it away first")
-    for name in reversed(targets):  # the recovery folder last: without it nothing is gone on from
-        _whole_copy(backed_up / name, targets[name])
-    sys.stdout.write(f"{' and '.join(str(it) for it in targets.values())} restored from {backed_up}\n")
+
+
+def _listed(folders: list[Path]) -> str:
+    return " and ".join(map(str, folders))
 
 
 @contextmanager
@@ -111,25 +144,14 @@ def _held(store: Path | None) -> Iterator[None]:
         yield
 
 
-def _copied(to: Path, recovery: Path, store: Path | None) -> None:
+def _copied(to: Path, recovery: list[Path], store: Path | None) -> None:
     """The store comes last: what was written after the snapshots comes again, and is written over."""
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{to.name}.", dir=to.parent) as around:
             draft = Path(around, "backup")
-            (draft / _RECOVERY).mkdir(parents=True)
-            for part in parts_of(recovery):
-                with (
-                    closing(sqlite3.connect(part)) as old,
-                    closing(sqlite3.connect(draft / _RECOVERY / part.name)) as new,
-                ):
-                    old.backup(new)
-            for beside in _BESIDE:
-                if (recovery / beside).is_dir():
-                    shutil.copytree(recovery / beside, draft / _RECOVERY / beside)
-            for name in (IDENTITY, MODELS):
-                if (recovery / name).is_file():
-                    shutil.copy(recovery / name, draft / _RECOVERY / name)
+            draft.mkdir()
+            gather(recovery, draft / _RECOVERY)
             if store is not None:
                 shutil.copytree(store, draft / _STORE)
             draft.rename(to)

@@ -76,8 +76,13 @@ def test_another_users_folder_is_refused(folder: Path) -> None:
 
 
 def test_a_host_of_several_may_have_some_parts(folder: Path) -> None:
-    (folder / "part-3.sqlite3").unlink()
-    check_recovery(folder, whole=False)
+    for name in ("part-0.sqlite3", "part-2.sqlite3"):
+        (folder / name).unlink()
+    check_recovery(folder, (1, 2))
+    with pytest.raises(WorldError, match=r"lacks part-0\.sqlite3"):
+        check_recovery(folder, (0, 2))
+    with pytest.raises(WorldError, match=r"holds part-3\.sqlite3 of another of 3 machines: `memewax recovery move`"):
+        check_recovery(folder, (1, 3))
 
 
 def test_a_disk_without_room_is_one_line_before_anything_is_made(
@@ -93,14 +98,14 @@ def test_a_backup_comes_back_whole_and_writes_nothing_over(folder: Path, tmp_pat
     store = tmp_path / "store"
     store.mkdir()
     (store / "data").write_text("mine")
-    backup(folder, tmp_path / "copy", store)
+    backup([folder], tmp_path / "copy", store)
     with pytest.raises(WorldError, match="is there already"):
-        backup(folder, tmp_path / "copy", store)
+        backup([folder], tmp_path / "copy", store)
     with pytest.raises(WorldError, match="is there already"):
-        restore(tmp_path / "copy", folder, tmp_path / "new-store")
+        restore(tmp_path / "copy", [folder], tmp_path / "new-store")
     with pytest.raises(WorldError, match="holds a store"):
-        restore(tmp_path / "copy", tmp_path / "new")
-    restore(tmp_path / "copy", tmp_path / "new", tmp_path / "new-store")
+        restore(tmp_path / "copy", [tmp_path / "new"])
+    restore(tmp_path / "copy", [tmp_path / "new"], tmp_path / "new-store")
     check_recovery(tmp_path / "new", thorough=True)
     assert (tmp_path / "new-store" / "data").read_text() == "mine"
 
@@ -115,9 +120,9 @@ def test_a_backup_while_others_write_is_refused_in_a_line(
     store = tmp_path / "store"
     (store / "words.corpus").mkdir(parents=True)
     with locked(tmp_path / lock), pytest.raises(BusyError, match=r"wait (for its end|until it has ended)"):
-        backup(folder, tmp_path / "copy", store)
+        backup([folder], tmp_path / "copy", store)
     assert not (tmp_path / "copy").exists()
-    backup(folder, tmp_path / "copy", store)
+    backup([folder], tmp_path / "copy", store)
 
 
 def test_no_corpus_is_made_while_a_store_is_copied(
@@ -134,7 +139,7 @@ def test_no_corpus_is_made_while_a_store_is_copied(
         copied(*given)
 
     monkeypatch.setattr(recovery_command, "_copied", copy)
-    backup(folder, tmp_path / "copy", store)
+    backup([folder], tmp_path / "copy", store)
     assert not (store / "words.corpus").exists()
     with corpus_table.alone(store, "words"), corpus_table.alone(store, "others"):
         pass
@@ -146,5 +151,5 @@ def test_a_backup_that_fails_leaves_nothing(folder: Path, tmp_path: Path, monkey
     (store / "gone").symlink_to("nowhere")
     before = sorted(tmp_path.iterdir())
     with pytest.raises(WorldError, match="cannot be written"):
-        backup(folder, tmp_path / "copy", store)
+        backup([folder], tmp_path / "copy", store)
     assert sorted(tmp_path.iterdir()) == before

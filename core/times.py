@@ -20,6 +20,7 @@ _DATE_OF_MAIL: Final = re.compile(
 """As RFC 1123 and feeds write it; the names of other zones are ambiguous."""
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 
@@ -52,6 +53,16 @@ def time_or_none(value: str | float | datetime | None) -> datetime | None:
         return parse_time(value)
     except ValueError:
         return None
+
+
+def microseconds_of(time: datetime) -> int:
+    """Microseconds from 1970 to a time that has a zone."""
+    return (time - _START) // _MICROSECOND
+
+
+def time_at(microseconds: int) -> datetime:
+    """The time, in UTC, so many microseconds after 1970."""
+    return _START + microseconds * _MICROSECOND
 
 
 def seconds_to_wait(retry_after: str | None, now: float) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.store import posts_table as store
@@ -17,7 +18,7 @@ from connectors.store.cluster_ids import stored_merges
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from core.errors import WorldError, first_line
 from core.merges import Merges
-from core.times import time_or_none
+from core.times import microseconds_of, time_at, time_or_none
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _WORDS: Final = 6
@@ -130,12 +131,18 @@ def clock(times: Collection[datetime], window: timedelta, now: datetime) -> date
     hundred by more than these reach back from there to their median, and by more than two windows: a few such posts
     would empty the windows of all clusters. Without times it is `now`.
     """
-    passed = sorted(time for time in times if time <= now + _AHEAD) or sorted(times)
+    stamps = np.sort(np.array([microseconds_of(time) for time in times], np.int64))
+    return time_at(latest_of(stamps, window // timedelta(microseconds=1), microseconds_of(now)))
+
+
+def latest_of(times: NDArray[np.int64], window: int, now: int) -> int:
+    """The same of sorted times, all in microseconds since 1970."""
+    passed = times[: np.searchsorted(times, now + _AHEAD // timedelta(microseconds=1), side="right")]
+    passed = passed if len(passed) else times
     if len(passed) < _MANY:
-        return passed[-1] if passed else now
-    late, middle = passed[(len(passed) - 1) * 99 // 100], passed[len(passed) // 2]
-    reach = max(late - middle, 2 * window)
-    return max(time for time in passed if time - late <= reach)
+        return int(passed[-1]) if len(passed) else now
+    late, middle = int(passed[(len(passed) - 1) * 99 // 100]), int(passed[len(passed) // 2])
+    return int(passed[np.searchsorted(passed, late + max(late - middle, 2 * window), side="right") - 1])
 
 
 def exemplars(folder: Path, clusters: Collection[int]) -> list[dict[str, Any]]:
@@ -185,6 +192,7 @@ def _summary(
     everywhere: Mapping[str, int],
 ) -> ClusterSummary:
     times = [row["time"] for row in rows]
+    here = Counter(word for row in rows for word in row["words"])
     recent = sum(latest - window < time <= latest for time in times)
     before = sum(latest - 2 * window < time <= latest - window for time in times)
     return ClusterSummary(
@@ -198,18 +206,23 @@ def _summary(
         recent=recent,
         before=before,
         rate=recent / (window / timedelta(hours=1)),
-        trend=(recent - before) / math.sqrt(recent + before) if recent + before else 0.0,
-        words=_telling(Counter(word for row in rows for word in row["words"]), everywhere),
+        trend=trend_of(recent, before),
+        words=telling(here, here.total(), everywhere, sum(everywhere.values())),
     )
 
 
-def _telling(here: Counter[str], everywhere: Mapping[str, int]) -> tuple[str, ...]:
+def trend_of(recent: int, before: int) -> float:
+    """By how many standard deviations of chance a window has more posts than the one before."""
+    return (recent - before) / math.sqrt(recent + before) if recent + before else 0.0
+
+
+def telling(here: Mapping[str, int], words_here: int, everywhere: Mapping[str, int], words: int) -> tuple[str, ...]:
     """Words by how much more of them is here than their share of all words would be, where that is no chance.
 
     References:
         Dunning: Accurate methods for the statistics of surprise and coincidence. Computational Linguistics 19 (1993).
     """
-    share = here.total() / max(1, sum(everywhere.values()))
+    share = words_here / max(1, words)
     scores = {word: 2 * count * math.log(count / (share * everywhere[word])) for word, count in here.items()}
     best = sorted((word for word in scores if scores[word] > _SURPRISE), key=lambda word: (-scores[word], word))
     return tuple(word for word in best if here[word] > 1)[:_WORDS]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from core.status import FOLDER, read_status
 from core.times import time_or_none
@@ -11,12 +11,11 @@ from memewax import __version__
 from memewax.page.page_letters import LetterReader
 from memewax.page.page_search import PageHits
 from memewax.page.page_values import MOST, Plain, bounded, flow_told
-from search.store_posts import ClusterOfPosts, PostLine, extra_of, is_sensitive
+from search.posts_catalogue import ClusterOfPosts, ClusterOrder
+from search.store_posts import PostLine, extra_of, is_sensitive
 from search.store_reader import StoreReader
 
 Find = Callable[[str, int], PageHits]
-ClusterOrder = Literal["size", "new", "rising", "rate"]
-
 ORDERS: Final[Mapping[ClusterOrder, str]] = {
     "size": "largest",
     "new": "newest",
@@ -66,15 +65,14 @@ class PageData:
 
     def chosen(self, wanted: PostFilter) -> Sequence[PostLine]:
         """The posts that a filter lets through, newest first."""
-        catalogue = self._reader.catalogue()
-        members: set[str] | None = None
-        if wanted.is_alone:
-            members = {it.global_id for it in catalogue.alone}
-        elif wanted.cluster is not None:
-            now = catalogue.merges.resolve(wanted.cluster)
-            members = {it.global_id for it in catalogue.posts if it.cluster == now}
-        found = catalogue.found(source=wanted.source, author=wanted.author, since=wanted.since, until=wanted.until)
-        return [it for it in found if members is None or it.global_id in members]
+        return self._reader.catalogue().found(
+            source=wanted.source,
+            author=wanted.author,
+            since=wanted.since,
+            until=wanted.until,
+            cluster=wanted.cluster,
+            is_alone=wanted.is_alone,
+        )
 
     def post(self, global_id: str) -> Plain | None:
         """All that is known of a post; None where there is none. Raises `WorldError`."""
@@ -87,7 +85,7 @@ class PageData:
         cluster = line.cluster if line is not None else row["cluster"]
         picture = row.get("picture_sha256")
         small = self._reader.thumbnail(picture) if picture else None
-        own = catalogue.copies.get(row.get("duplicate_of") or global_id, ())
+        own = catalogue.copies(row.get("duplicate_of") or global_id)
         copies = [it for it in own if it.global_id != global_id]
         near = self._reader.neighbours(global_id, _NEIGHBOURS)
         return {
@@ -112,23 +110,20 @@ class PageData:
     ) -> Plain:
         """Some of the clusters of two posts and more, and how many there are. Raises `WorldError`."""
         catalogue = self._reader.catalogue()
-        found = self._ordered(order, source)
+        found = catalogue.ordered(order, source)
         some = found[offset : offset + min(limit, MOST)]
-        best = self._reader.exemplars([it.summary.cluster for it in some])
+        best = self._reader.exemplars([it.id for it in some])
         shown = {it["global_id"]: it for it in self._shown(list(best.values()))}
         return {
             "total": len(found),
             "offset": offset,
             "alone": len(catalogue.alone),
-            "clusters": [
-                self._cluster(it, shown.get(best[it.summary.cluster].global_id) if it.summary.cluster in best else None)
-                for it in some
-            ],
+            "clusters": [self._cluster(it, shown.get(best[it.id].global_id) if it.id in best else None) for it in some],
         }
 
     def chosen_clusters(self, order: ClusterOrder, source: str | None) -> list[int]:
         """The ids of the clusters that `clusters` lists."""
-        return [it.summary.cluster for it in self._ordered(order, source)]
+        return [it.id for it in self._reader.catalogue().ordered(order, source)]
 
     def cluster(self, cluster: int) -> Plain | None:
         """A cluster by any id that leads to it; None where there is none of two posts. Raises `WorldError`."""
@@ -226,15 +221,6 @@ class PageData:
             "dead_letters": self._letters.letters().total,
             **self.flows(),
         }
-
-    def _ordered(self, order: ClusterOrder, source: str | None) -> list[ClusterOfPosts]:
-        every = self._reader.catalogue().clusters
-        found = [it for it in every if source is None or any(post.source == source for post in it.posts)]
-        if order == "rising":
-            return sorted((it for it in found if it.is_rising), key=lambda it: -it.summary.trend)
-        if order == "new":
-            return sorted(found, key=lambda it: it.summary.first_seen, reverse=True)
-        return sorted(found, key=lambda it: -it.summary.rate) if order == "rate" else found
 
     def _cluster(self, found: ClusterOfPosts, exemplar: Plain | None) -> Plain:
         it = found.summary

@@ -6,9 +6,10 @@ from typing import Final, cast
 from core.errors import BadRecordError
 from core.records import CLUSTER_FAILED
 from core.times import parse_time
-from memewax.page.page_data import ORDERS, ClusterOrder, PostFilter
+from memewax.page.page_data import ORDERS, PostFilter
 from memewax.page.page_search import LONGEST_QUERY
 from memewax.page.page_values import MOST
+from search.posts_catalogue import ClusterOrder
 
 _FURTHEST: Final = 10**9
 PageQuery = Mapping[str, str]

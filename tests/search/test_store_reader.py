@@ -1,15 +1,13 @@
 """A reader of a store sees what its writers do, and keeps what it saw where it cannot be read for a while."""
 
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from connectors.store.posts_table import PostStore
-from core.errors import WorldError
-from search import store_reader
-from search.store_posts import Catalogue, extra_of, is_sensitive
+from search.followed_posts import FollowedPosts
+from search.store_posts import extra_of, is_sensitive
 from search.store_reader import StoreReader
 from tests.page.stores import aged, filled, key, row
 
@@ -24,13 +22,13 @@ def test_it_follows_in_the_background_and_keeps_what_it_saw(store: Path, monkeyp
     assert len(reader.catalogue().posts) == 10
     PostStore(store, 8, 8).upsert([row("new-a", 5, 99)])
 
-    def broken(folder: Path, window: timedelta) -> Catalogue:
-        tried.append(folder)
-        raise WorldError("amid a change")
+    def broken(posts: FollowedPosts) -> None:
+        tried.append(posts)
+        raise OSError("amid a change")
 
-    tried: list[Path] = []
+    tried: list[FollowedPosts] = []
     with monkeypatch.context() as patched:
-        patched.setattr(store_reader, "catalogue_of", broken)
+        patched.setattr(FollowedPosts, "step", broken)
         while not tried:
             assert len(reader.catalogue().posts) == 10
     while len(reader.catalogue().posts) < 11:
@@ -94,7 +92,7 @@ def test_an_old_store_and_none_at_all_are_read(tmp_path: Path) -> None:
     assert [len(it.posts) for it in old.catalogue().clusters] == [4, 3, 2]
     assert (old.thumbnail(key(1)), old.history(0)) == (None, [])
     none = StoreReader(tmp_path / "none")
-    assert none.catalogue().posts == none.catalogue().clusters == ()
+    assert len(none.catalogue().posts) == len(none.catalogue().clusters) == 0
     assert (none.newest(3), none.rows(["a"]), none.versions(), none.exemplars([0])) == ([], [], {}, {})
 
 

@@ -1,0 +1,406 @@
+"""The posts of a store at one moment: lists, filters and clusters, counted in columns and shown one by one."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Final, Generic, Literal, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.merges import Merges
+from core.times import microseconds_of, time_at
+from search.cluster_summaries import ClusterSummary, latest_of, trend_of
+from search.post_columns import UNSETTLED, PostColumns
+from search.store_posts import PostLine
+from search.vector_index import Mask, RowNumbers
+
+ClusterOrder = Literal["size", "new", "rising", "rate"]
+T = TypeVar("T")
+
+_BINS: Final = 24
+"""Of a sparkline."""
+_ASIDE: Final = 200
+"""One post in so many at either end of the time is left aside."""
+
+
+class Lazy(Sequence[T], Generic[T]):
+    """Things by number that are made when they are looked at."""
+
+    def __init__(self, numbers: RowNumbers) -> None:
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> T: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Lazy[T]": ...
+    def __getitem__(self, place: int | slice) -> "T | Lazy[T]":
+        """One of them, or some."""
+        if isinstance(place, slice):
+            return self._some(self.numbers[place])
+        return self._made(int(self.numbers[place]))
+
+    def _made(self, number: int) -> T:
+        raise NotImplementedError
+
+    def _some(self, numbers: RowNumbers) -> "Lazy[T]":
+        raise NotImplementedError
+
+
+class PostLines(Lazy[PostLine]):
+    """Posts of a catalogue."""
+
+    def __init__(self, catalogue: "Catalogue", rows: RowNumbers) -> None:
+        super().__init__(rows)
+        self._catalogue = catalogue
+
+    def _made(self, number: int) -> PostLine:
+        return self._catalogue.line(number)
+
+    def _some(self, numbers: RowNumbers) -> "PostLines":
+        return PostLines(self._catalogue, numbers)
+
+
+class PostClusters(Lazy["ClusterOfPosts"]):
+    """PostClusters of a catalogue."""
+
+    def __init__(self, catalogue: "Catalogue", groups: RowNumbers) -> None:
+        super().__init__(groups)
+        self._catalogue = catalogue
+
+    def _made(self, number: int) -> "ClusterOfPosts":
+        return self._catalogue.cluster_at(number)
+
+    def _some(self, numbers: RowNumbers) -> "PostClusters":
+        return PostClusters(self._catalogue, numbers)
+
+
+class ClusterOfPosts:
+    """A cluster with its posts."""
+
+    def __init__(self, catalogue: "Catalogue", group: int) -> None:
+        self._catalogue = catalogue
+        self._group = group
+
+    @property
+    def id(self) -> int:
+        """By which it goes now."""
+        return int(self._catalogue.groups.ids[self._group])
+
+    @cached_property
+    def summary(self) -> ClusterSummary:
+        """What is known of it."""
+        return self._catalogue.summary(self._group)
+
+    @property
+    def posts(self) -> PostLines:
+        """Oldest first."""
+        return PostLines(self._catalogue, self._rows)
+
+    @property
+    def sources(self) -> list[tuple[str, int]]:
+        """Where its posts are from, the commonest first."""
+        return self._catalogue.sources_of(self._rows)
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether any of its posts is."""
+        return bool(self._catalogue.groups.sensitive[self._group])
+
+    @property
+    def is_rising(self) -> bool:
+        """Whether it has more posts lately than before: one new post alone is no trend."""
+        return bool(self._catalogue.groups.rising[self._group])
+
+    def first_own(self, most: int) -> list[str]:
+        """Its first posts that are no copies, or its first ones where all are."""
+        return self._catalogue.first_own(self._rows, most)
+
+    def sparkline(self, begin: datetime, end: datetime, bins: int = _BINS) -> list[int]:
+        """Posts in each of so many equal parts of a time; those before and after it are left out."""
+        times = self._catalogue.times[self._rows]
+        first, last = microseconds_of(begin), microseconds_of(end)
+        width = max(10**6, (last - first) / bins)
+        within = times[(times >= first) & (times <= last)]
+        places = np.minimum(bins - 1, ((within - first) / width).astype(np.int64))
+        return [int(it) for it in np.bincount(places, minlength=bins)]
+
+    @property
+    def _rows(self) -> RowNumbers:
+        groups = self._catalogue.groups
+        start = groups.starts[self._group]
+        return groups.rows[start : start + groups.sizes[self._group]]
+
+
+class Groups:
+    """Of each cluster, also of one post, what can be counted at once.
+
+    Args:
+        rows: RowNumbers of posts.
+        clusters: Of each post.
+        times: Microseconds since 1970, of each post.
+        copies: Whether its picture is a copy.
+        sensitive: Whether it is.
+        window: Microseconds that count as recent.
+    """
+
+    def __init__(
+        self, rows: RowNumbers, clusters: RowNumbers, times: RowNumbers, copies: Mask, sensitive: Mask, window: int
+    ) -> None:
+        order = np.lexsort((times, clusters))
+        self.rows = rows[order]
+        clusters, times = clusters[order], times[order]
+        self.ids, self.starts, self.sizes = np.unique(clusters, return_index=True, return_counts=True)
+        now = latest_of(np.sort(times), window, microseconds_of(datetime.now(UTC)))
+        self.first = times[self.starts]
+        self.last = times[self.starts + self.sizes - 1]
+        self.recent = self._sums((times > now - window) & (times <= now))
+        self.before = self._sums((times > now - 2 * window) & (times <= now - window))
+        self.copies = self._sums(copies[order])
+        self.sensitive = self._sums(sensitive[order]) > 0
+        both = self.recent + self.before
+        self.trend = (self.recent - self.before) / np.sqrt(np.maximum(1, both))
+        self.rising = (self.recent > 1) & (self.trend > 0)
+
+    def place(self, cluster: int) -> int | None:
+        """Where a cluster is among these; None where it is not."""
+        found = int(np.searchsorted(self.ids, cluster))
+        return found if found < len(self.ids) and self.ids[found] == cluster else None
+
+    def _sums(self, flags: Mask) -> RowNumbers:
+        if not len(self.starts):
+            return np.zeros(0, np.int64)
+        found: RowNumbers = np.add.reduceat(flags.astype(np.int64), self.starts)
+        return found
+
+
+class _ById(Mapping[str, PostLine]):
+    def __init__(self, catalogue: "Catalogue") -> None:
+        self._catalogue = catalogue
+
+    def __getitem__(self, global_id: str) -> PostLine:
+        row = self._catalogue.row_of(global_id)
+        if row is None:
+            raise KeyError(global_id)
+        return self._catalogue.line(row)
+
+    def __len__(self) -> int:
+        return len(self._catalogue.posts)
+
+    def __iter__(self) -> Iterator[str]:
+        return (it.global_id for it in self._catalogue.posts)
+
+
+class Catalogue:
+    """The posts of a store at one moment; it stays as it is while the columns go on.
+
+    Args:
+        columns: Of the posts; none: an empty catalogue.
+        merges: What became of clusters.
+        states: Of clusters, as far as they are known.
+        window: What counts as recent.
+    """
+
+    def __init__(
+        self,
+        columns: PostColumns | None = None,
+        merges: Merges | None = None,
+        states: Mapping[int, str] | None = None,
+        window: timedelta = timedelta(days=1),
+    ) -> None:
+        self._columns = columns = columns or PostColumns()
+        self.merges = merges or Merges()
+        self._states = states or {}
+        self._window = window
+        self._height = columns.height
+        self.times = columns.time[: self._height].copy()
+        self._live = columns.live[: self._height].copy()
+        self._sensitive = columns.sensitive[: self._height].copy()
+        self._copies = columns.original[: self._height] >= 0
+        self.clusters_of_posts = self._settled()
+        rows = np.flatnonzero(self._live)
+        self._order: RowNumbers = rows[np.argsort(self.times[rows], kind="stable")][::-1]
+        """Newest first."""
+        grouped = rows[self.clusters_of_posts[rows] >= 0]
+        self.groups = Groups(
+            grouped,
+            self.clusters_of_posts[grouped],
+            self.times[grouped],
+            self._copies[grouped],
+            self._sensitive[grouped],
+            window // timedelta(microseconds=1),
+        )
+        many = np.flatnonzero(self.groups.sizes > 1)
+        self._by_size: RowNumbers = many[np.lexsort((self.groups.ids[many], -self.groups.sizes[many]))]
+
+    @property
+    def posts(self) -> PostLines:
+        """Newest first."""
+        return PostLines(self, self._order)
+
+    @property
+    def clusters(self) -> PostClusters:
+        """With two posts at least, the largest first."""
+        return PostClusters(self, self._by_size)
+
+    @cached_property
+    def alone(self) -> PostLines:
+        """Posts that are the only one of their cluster, newest first."""
+        return PostLines(self, self._order[self._is_alone[self._order]])
+
+    @property
+    def by_id(self) -> Mapping[str, PostLine]:
+        """Posts by `global_id`."""
+        return _ById(self)
+
+    @cached_property
+    def sources(self) -> Mapping[str, int]:
+        """Posts by source, the commonest first."""
+        return dict(self.sources_of(self._order))
+
+    @cached_property
+    def span(self) -> tuple[datetime, datetime]:
+        """From when to when most posts are: a few at either end whose time may be wrong do not stretch it."""
+        if not len(self._order):
+            return datetime.now(UTC), datetime.now(UTC)
+        aside = len(self._order) // _ASIDE
+        first, last = self.times[self._order[-1 - aside]], self.times[self._order[aside]]
+        return time_at(int(first)), time_at(int(last))
+
+    def cluster_of(self, cluster: int) -> ClusterOfPosts | None:
+        """The cluster that goes by this id, or into which this one was merged; None where it has no two posts."""
+        group = self.groups.place(self.merges.resolve(cluster))
+        return self.cluster_at(group) if group is not None and self.groups.sizes[group] > 1 else None
+
+    def copies(self, global_id: str) -> PostLines:
+        """The posts whose picture is a copy of this one's, newest first."""
+        original = self._columns.originals.number(global_id)
+        return PostLines(self, self._order[self._columns.original[self._order] == original])
+
+    def ordered(self, order: ClusterOrder, source: str | None = None) -> PostClusters:
+        """The clusters of two posts and more, of which a post is from a source; the rising ones alone if these."""
+        found, groups = self._by_size, self.groups
+        if source is not None:
+            number = self._columns.sources.number(source)
+            has = np.zeros(len(groups.ids), np.bool_)
+            from_it = self._columns.source[groups.rows] == number
+            has[np.searchsorted(groups.starts, np.flatnonzero(from_it), side="right") - 1] = True
+            found = found[has[found]]
+        if order == "rising":
+            found = found[groups.rising[found]]
+            found = found[np.argsort(-groups.trend[found], kind="stable")]
+        elif order == "new":
+            found = found[np.argsort(-groups.first[found], kind="stable")]
+        elif order == "rate":
+            found = found[np.argsort(-groups.recent[found], kind="stable")]
+        return PostClusters(self, found)
+
+    def found(
+        self,
+        *,
+        source: str | None = None,
+        author: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cluster: int | None = None,
+        is_alone: bool = False,
+    ) -> PostLines:
+        """The posts that all of these let through, newest first; `cluster` is any id that leads to it."""
+        rows, columns = self._order, self._columns
+        if since is not None:
+            rows = rows[self.times[rows] >= microseconds_of(since)]
+        if until is not None:
+            rows = rows[self.times[rows] < microseconds_of(until)]
+        if source is not None:
+            rows = rows[columns.source[rows] == columns.sources.number(source)]
+        if author is not None:
+            rows = rows[columns.author[rows] == columns.authors.number(author)]
+        if is_alone:
+            rows = rows[self._is_alone[rows]]
+        elif cluster is not None:
+            rows = rows[self.clusters_of_posts[rows] == self.merges.resolve(cluster)]
+        return PostLines(self, rows)
+
+    def row_of(self, global_id: str) -> int | None:
+        """The number of a post; None where it is not there."""
+        row = self._columns.row_of.get(global_id)
+        return row if row is not None and row < self._height and self._live[row] else None
+
+    def line(self, row: int) -> PostLine:
+        """A post by its number."""
+        it = self._columns
+        original = int(it.original[row])
+        return PostLine(
+            it.ids[row],
+            time_at(int(self.times[row])),
+            int(self.clusters_of_posts[row]),
+            it.sources.names[it.source[row]],
+            it.authors.names[it.author[row]],
+            it.picture[row].decode() or None,
+            it.originals.names[original] if original >= 0 else None,
+            bool(self._sensitive[row]),
+        )
+
+    def cluster_at(self, group: int) -> ClusterOfPosts:
+        """A cluster by its place among all."""
+        return ClusterOfPosts(self, group)
+
+    def summary(self, group: int) -> ClusterSummary:
+        """What is known of a cluster, by its place among all."""
+        groups = self.groups
+        cluster, start, size = int(groups.ids[group]), groups.starts[group], int(groups.sizes[group])
+        recent, before = int(groups.recent[group]), int(groups.before[group])
+        return ClusterSummary(
+            cluster=cluster,
+            state=self._states.get(cluster, "unknown"),
+            merged=tuple(sorted(self._merged.get(cluster, ()))),
+            size=size,
+            duplicates=int(groups.copies[group]),
+            first_seen=time_at(int(groups.first[group])),
+            last_seen=time_at(int(groups.last[group])),
+            recent=recent,
+            before=before,
+            rate=recent / (self._window / timedelta(hours=1)),
+            trend=trend_of(recent, before),
+            words=self._columns.words.telling(groups.rows[start : start + size]),
+        )
+
+    def sources_of(self, rows: RowNumbers) -> list[tuple[str, int]]:
+        """Where posts are from, the commonest first."""
+        counts = np.bincount(self._columns.source[rows], minlength=1)
+        there = {self._columns.sources.names[it]: int(counts[it]) for it in np.flatnonzero(counts)}
+        return Counter(there).most_common()
+
+    def first_own(self, rows: RowNumbers, most: int) -> list[str]:
+        """The first posts of a cluster that are no copies, or its first ones where all are."""
+        own = rows[~self._copies[rows]]
+        return [self._columns.ids[it] for it in (own if len(own) else rows)[:most]]
+
+    @cached_property
+    def _is_alone(self) -> Mask:
+        found = np.zeros(self._height, np.bool_)
+        found[self.groups.rows[self.groups.starts[self.groups.sizes == 1]]] = True
+        return found
+
+    @cached_property
+    def _merged(self) -> Mapping[int, list[int]]:
+        """The ids that lead to each cluster."""
+        found: dict[int, list[int]] = {}
+        for cluster in self._states:
+            now = self.merges.resolve(cluster)
+            if now != cluster:
+                found.setdefault(now, []).append(cluster)
+        return found
+
+    def _settled(self) -> RowNumbers:
+        """The cluster of each post as of now; those of an older store say only which it was on arrival."""
+        given, current = (it[: self._height] for it in (self._columns.given, self._columns.current))
+        found: NDArray[np.int64] = np.where(given < 0, given, current)
+        for row in np.flatnonzero((found == UNSETTLED) & self._live):
+            found[row] = self.merges.current(self._columns.ids[row], int(given[row]))
+        return found

@@ -11,6 +11,7 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "commands": {"prompt_toolkit": "prompt_toolkit", "rich": "rich", "typer": "typer"},
         "traces": {"opentelemetry": "opentelemetry-exporter-otlp-proto-http"},
+        "openvino": {"openvino": "openvino"},
         "corpus": {"scipy": "scipy", "sklearn": "scikit-learn"},
         "demo": {"jinja2": "jinja2", "jiwer": "jiwer", "skimage": "scikit-image", "sklearn": "scikit-learn"},
         "eval": {"jinja2": "jinja2", "jiwer": "jiwer", "scipy": "scipy", "sklearn": "scikit-learn"},

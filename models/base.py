@@ -21,11 +21,18 @@ class Model(ABC, Generic[In, Out]):
     stage: ClassVar[str]
     """The side of the join it answers for."""
     name: str
-    """What stands in the record: the id and, where it matters, the version of the weights."""
+    """The id and, where it matters, the identity of the weights (`models.identity`)."""
     batch_size: int
     """At most so many items a call of `infer`."""
     engine: str = ""
     """What computes it, as `memewax doctor` calls it; empty: nothing but its own code."""
+    precision: str = ""
+    """In which numbers, where several could be had."""
+
+    @property
+    def recorded_name(self) -> str:
+        """What stands in a record: the name, and what computed it where that could be several."""
+        return f"{self.name} ({self.engine} {self.precision})" if self.precision else self.name
 
     @abstractmethod
     def infer(self, batch: Sequence[In]) -> list[Out]:
@@ -87,6 +94,7 @@ class Describer(Model[Pixels, Features]):
     def __init__(self, model: ImageEmbedder) -> None:
         self._model = model
         self.name, self.batch_size = model.name, model.batch_size
+        self.engine, self.precision = model.engine, model.precision
 
     def infer(self, batch: Sequence[Pixels]) -> list[Features]:
         """The features of each picture; raises if one is bad."""

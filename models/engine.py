@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Literal, Protocol
 from numpy.typing import NDArray
 
 Device = Literal["cpu", "cuda"]
-Precision = Literal["float32"]
+Precision = Literal["exact", "fp32", "bf16", "int8"]
+"""In which numbers is computed. `exact` is what all others are compared with: float32 as IEEE 754 has it. `fp32` is the
+same but for numbers below 1e-38, which count as zero; of `bf16` and `int8` sums and what lies between are float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,18 @@ class EngineOptions:
     device: Device = "cpu"
     threads: int = 1
     """Threads of one model on the CPU."""
-    precision: Precision = "float32"
+    precision: Precision = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What runs a model, and in which numbers."""
+
+    engine: str
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}"
 
 
 class Session(Protocol):
@@ -41,6 +54,8 @@ class Engine(ABC):
     """As settings and `memewax doctor` call it."""
     package: ClassVar[str]
     """The top-level package that it needs."""
+    precisions: ClassVar[tuple[Precision, ...]]
+    """What it can compute in, where there are instructions for it."""
 
     def why_missing(self) -> str | None:
         """Why it cannot be used here and what to do; None where it can."""

@@ -1,7 +1,8 @@
 """Whether two models are the same: by the hash of their weights and of how inputs are prepared for them.
 
 A model's name ends in that identity, `dinov2-small@1a2b3c4d.5e6f7a8b`: the weights, then the preparation where files
-say it. What runs the model, and where it was found, is no part of it.
+say it. Where the model was found is no part of it, nor is what runs it, which a record names in brackets behind:
+`dinov2-small@1a2b3c4d.5e6f7a8b (onnx int8)`.
 """
 
 
@@ -16,5 +17,6 @@ def is_same(one: str, other: str) -> bool:
 
 
 def _identity(name: str) -> list[str]:
+    name, _, _ = name.partition(" (")
     _, at, hashes = name.rpartition("@")
     return hashes.split(".") if at else [name]

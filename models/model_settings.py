@@ -48,6 +48,11 @@ class RuntimeSettings(Group):
         "auto", description="Engine that runs ONNX graphs, those of OCR and of sentences; auto: ONNX Runtime (onnx)."
     )
 
+    precision: Literal["auto", "exact", "fp32", "bf16", "int8"] = Field(
+        "auto",
+        description="Numbers that the image model and OCR compute in; auto: what is fastest here and answers as exact does, tried once.",
+    )
+
     @property
     def threads_per_model(self) -> int:
         """Threads each model uses on the CPU."""

@@ -15,8 +15,11 @@ from models.runtime import Runtime
 def real_image(settings: ModelSettings, runtime: Runtime) -> ImageEmbedder:
     """The image model."""
     from models.vit import VitEmbedder
+    from models.vit_engines import image_choice
+    from models.weights import image_weights
 
-    return VitEmbedder.load(settings, runtime)
+    weights = image_weights(settings)
+    return VitEmbedder(weights, runtime, settings, image_choice(weights, settings, runtime).plan)
 
 
 def real_ocr(settings: ModelSettings, runtime: Runtime) -> Model[Pixels, Reading]:

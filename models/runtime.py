@@ -11,10 +11,11 @@ from types import ModuleType
 from typing import Literal, Self
 
 from core.errors import WorldError
-from models.engine import Device, EngineOptions, Session
+from models.engine import Device, EngineOptions, Plan, Session
 from models.engines import graph_engine, graph_engine_names
 from models.model_settings import RuntimeSettings
 from models.torch_runtime import (
+    Torch,
     cuda_is_there,
     loaded_torch,
     loaded_transformers,
@@ -48,6 +49,11 @@ class Runtime(EngineOptions):
     def on(self, provider: str) -> Self:
         """The same, with another engine for ONNX graphs; raises `WorldError` if it is not installed."""
         return replace(self, provider=graph_engine(provider).name)
+
+    def by(self, plan: Plan) -> Self:
+        """The same, computing as the plan says; raises `WorldError` if its engine is not installed."""
+        runtime = replace(self, precision=plan.precision)
+        return runtime if plan.engine == Torch.name else runtime.on(plan.engine)
 
     def session(self, file: Path) -> Session:
         """The ONNX graph in `file`, opened by the provider; raises what that raises."""

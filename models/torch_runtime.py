@@ -39,6 +39,7 @@ class Torch(Engine):
 
     name = "torch"
     package = "torch"
+    precisions = ("exact", "bf16")
 
 
 def set_environment() -> None:
@@ -65,6 +66,17 @@ def loaded_torch(options: EngineOptions) -> ModuleType:
     torch = imported_torch()
     torch.set_num_threads(options.threads)
     return torch
+
+
+@contextmanager
+def tiny_numbers_as_zero() -> Iterator[None]:
+    """Let the thread that calls take numbers below 1e-38 for zero inside the block; others do as before."""
+    torch = imported_torch()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @contextmanager

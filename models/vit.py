@@ -13,6 +13,7 @@ from PIL import Image
 from core.errors import WeightsError
 from core.records import Pixels, Vector
 from models.base import Features, ImageEmbedder
+from models.engine import Plan
 from models.model_settings import ImageSettings
 from models.runtime import Runtime
 from models.torch_runtime import Torch
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 
+EXACT: Final = Plan(Torch.name, "exact")
+"""What every other plan is compared with."""
 GRID: Final = 8
 """Patches along each side of the grid that clusters are verified by."""
 
@@ -84,28 +87,24 @@ class VitEmbedder(ImageEmbedder):
     """The CLS token of a transformer's last layer, or the mean of the last feature map where there is no such token."""
 
     stage = "embedding"
-    engine = Torch.name
 
-    def __init__(self, weights: Weights, runtime: Runtime, settings: ImageSettings) -> None:
+    def __init__(self, weights: Weights, runtime: Runtime, settings: ImageSettings, plan: Plan = EXACT) -> None:
         """Load `weights`; raises `WeightsError` if they are no image model."""
         self.name = weights.label
+        self.engine, self.precision = plan.engine, plan.precision
         self.batch_size = settings.vit_batch
         self._torch = torch = runtime.torch()
         self._preprocessing = Preprocessing.of(weights.path)
         size = self._preprocessing.size
-        self._model = network(weights, size, settings, runtime)
-        self._has_cls = any(
-            name.endswith(("cls_token", "class_embedding")) for name, _ in self._model.named_parameters()
-        )
-        self._device = runtime.device
-        self._mean = torch.tensor(self._preprocessing.mean, device=self._device).view(1, 3, 1, 1)
-        self._std = torch.tensor(self._preprocessing.std, device=self._device).view(1, 3, 1, 1)
+        self._network = network(weights, size, settings, runtime, plan)
+        self._mean = torch.tensor(self._preprocessing.mean).view(1, 3, 1, 1)
+        self._std = torch.tensor(self._preprocessing.std).view(1, 3, 1, 1)
         with torch.inference_mode():
-            self.dimension = self._pooled(self._hidden(torch.zeros((1, 3, size, size), device=self._device))).shape[1]
+            self.dimension = self._network(torch.zeros((1, 3, size, size)))[1].shape[1]
 
     @classmethod
     def load(cls, settings: ImageSettings, runtime: Runtime) -> Self:
-        """The model of `settings.vit`; raises `WeightsError`."""
+        """The model of `settings.vit`, as the exact plan runs it; raises `WeightsError`."""
         return cls(image_weights(settings), runtime, settings)
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
@@ -120,9 +119,8 @@ class VitEmbedder(ImageEmbedder):
         torch = self._torch
         pixels = np.stack([self._preprocessing(check_pixels(picture)) for picture in batch])
         with torch.inference_mode():
-            scaled = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float() / 255
-            hidden = self._hidden((scaled - self._mean) / self._std)
-            vectors = self._pooled(hidden).float()
+            scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+            hidden, vectors = self._network((scaled - self._mean) / self._std)
             norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
             if not bool((norms.isfinite() & (norms > 0)).all()):
                 raise ValueError("the model's answer is not a finite vector other than zero")
@@ -138,19 +136,7 @@ class VitEmbedder(ImageEmbedder):
             hidden = hidden[:, hidden.shape[1] - side * side :].transpose(1, 2).reshape(len(hidden), -1, side, side)
         if min(hidden.shape[2:]) < GRID:
             return None
-        pooled = self._torch.nn.functional.adaptive_avg_pool2d(hidden.float(), GRID).permute(0, 2, 3, 1)
+        pooled = self._torch.nn.functional.adaptive_avg_pool2d(hidden, GRID).permute(0, 2, 3, 1)
         largest = pooled.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
         grids: torch.Tensor = (pooled / largest * 127).round().to(self._torch.int8)
         return grids
-
-    def _hidden(self, pixels: "torch.Tensor") -> "torch.Tensor":
-        with self._torch.jit.optimized_execution(False):  # a trace would do its first passes otherwise than later ones
-            hidden: torch.Tensor = self._model(pixels)
-        return hidden
-
-    def _pooled(self, hidden: "torch.Tensor") -> "torch.Tensor":
-        if hidden.ndim == 4:  # a feature map: batch, channels, height, width
-            return hidden.mean(dim=(2, 3))
-        if self._has_cls:
-            return hidden[:, 0]
-        return hidden.mean(dim=1)

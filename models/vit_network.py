@@ -1,20 +1,28 @@
-"""The network of an image model: a torch module from pixels to the last hidden state.
+"""The network of an image model, run by torch or as an ONNX graph: from pixels to the last hidden state and a vector.
 
 transformers makes it, and takes seconds to import. So on a CPU what torch traced of it is kept: the same operations in
 the same order, of which each number is the same. Whoever has that needs torch alone.
 """
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from core.errors import WeightsError
 from core.telemetry import log
+from models.engine import Plan, Session
+from models.image_graph import image_graph
 from models.model_cache import cache_of, kept
 from models.model_settings import CacheSettings
 from models.runtime import Runtime
+from models.torch_runtime import Torch
+from models.vit_module import has_cls, made, pooled
 from models.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
 
 _TRACE: Final = "model.pt"
 _VERSION: Final = 1
@@ -24,35 +32,61 @@ _TRIED: Final = (1, 2, 3)
 """Pictures at once by which a trace is compared."""
 
 
-def network(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime) -> Any:
-    """The network of `weights` for pictures of `size` pixels a side; raises `WeightsError` where they have none."""
+class VitNetwork(Protocol):
+    """What an image model computes."""
+
+    def __call__(self, pixels: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+        """Of pixels of shape (n, 3, size, size) the last hidden state, and a vector for each picture; float32."""
+
+
+def network(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime, plan: Plan) -> VitNetwork:
+    """The network of `weights` for pictures of `size` pixels a side, run as the plan says.
+
+    Raises `WeightsError` where they have none or it cannot be made into what the plan needs.
+    """
+    if plan.engine == Torch.name:
+        return _TorchNetwork(_module(weights, size, settings, runtime), runtime, plan)
+    graph = image_graph(weights, size, settings, runtime, plan.precision)
+    return _GraphNetwork(runtime.by(plan).session(graph), runtime)
+
+
+class _TorchNetwork:
+    def __init__(self, module: Any, runtime: Runtime, plan: Plan) -> None:
+        self._torch = runtime.torch()
+        self._module = module
+        self._has_cls = has_cls(module)
+        self._device = runtime.device
+        self._is_bf16 = plan.precision == "bf16"
+
+    def __call__(self, pixels: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+        torch = self._torch
+        precision: AbstractContextManager[Any] = (
+            torch.autocast(self._device, torch.bfloat16) if self._is_bf16 else nullcontext()
+        )
+        # A trace would do its first passes otherwise than later ones.
+        with torch.jit.optimized_execution(False), precision:
+            hidden = self._module(pixels.to(self._device, non_blocking=True)).float()
+        return hidden, pooled(hidden, by_cls=self._has_cls)
+
+
+class _GraphNetwork:
+    def __init__(self, session: Session, runtime: Runtime) -> None:
+        self._torch = runtime.torch()
+        self._session = session
+        (self._input,) = session.inputs
+
+    def __call__(self, pixels: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+        hidden, vectors = self._session.run({self._input: pixels.numpy()})
+        return self._torch.from_numpy(hidden), self._torch.from_numpy(vectors)
+
+
+def _module(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime) -> Any:
     if runtime.device == "cpu":
         try:
             return _opened(_kept(weights, size, settings, runtime), runtime)
         except WeightsError as error:
             log.info("the image model is made by transformers, which takes longer", reason=str(error))
     return made(weights, runtime)
-
-
-def made(weights: Weights, runtime: Runtime) -> Any:
-    """The network as transformers makes it; raises `WeightsError` if they are no image model."""
-    torch = runtime.torch()
-    with runtime.transformers() as transformers:
-        try:
-            model = transformers.AutoModel.from_pretrained(weights.path, local_files_only=True, dtype=torch.float32)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise WeightsError(f"{weights.path} is no image model that transformers can load: {error}") from error
-
-    # Made here, since its base is of a module that only a runtime gives.
-    class Network(torch.nn.Module):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = getattr(model, "vision_model", model)  # of a pair for pictures and texts
-
-        def forward(self, pixels: Any) -> Any:
-            return self.model(pixel_values=pixels).last_hidden_state
-
-    return Network().eval().to(runtime.device)
 
 
 def _kept(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime) -> Path:

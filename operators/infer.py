@@ -112,13 +112,11 @@ def answers(
     failures = sum(isinstance(answer, Failed) for answer in made)
     if failures:
         STEP_ERRORS.labels(model.stage).inc(failures)
-    results = iter(made)
+    results, name = iter(made), model.recorded_name
     return [
-        Side(global_id, model.stage, it, 0.0, model.name, caption=caption, ticket=ticket, trace=trace)
+        Side(global_id, model.stage, it, 0.0, name, caption=caption, ticket=ticket, trace=trace)
         if it is None or isinstance(it, Failed)
-        else Side(
-            global_id, model.stage, next(results), seconds, model.name, caption=caption, ticket=ticket, trace=trace
-        )
+        else Side(global_id, model.stage, next(results), seconds, name, caption=caption, ticket=ticket, trace=trace)
         # Captions may have no end.
         for (global_id, ticket, trace), it, caption in zip(of, subjects, captions, strict=False)
     ]

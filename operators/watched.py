@@ -31,6 +31,7 @@ class _Watched(Model[In, Out]):
         self._deaths = deaths
         self.stage = model.stage  # type: ignore[misc]
         self.name, self.batch_size = model.name, model.batch_size
+        self.engine, self.precision = model.engine, model.precision
 
     def infer(self, batch: Sequence[In]) -> list[Out]:
         return self._model.infer(batch)

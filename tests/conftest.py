@@ -21,6 +21,9 @@ sys.dont_write_bytecode = False
 # Flows of several tests run at the same time; those that look at the port name one of their own.
 os.environ["MEMEWAX_HEALTH_PORT"] = "0"
 
+# Engines are tried where tests are about them; all others compute alike on every machine.
+os.environ["MEMEWAX_PRECISION"] = "exact"
+
 gc.disable()  # until all tests are found: a fifth of the time of importing everything
 
 # A test that takes its time on a busy machine is not wrong.

@@ -153,7 +153,8 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
             Column(
                 "models",
                 Struct(dict.fromkeys(names, _TEXT)),
-                "The model of each stage: its name, and the hash of its weights and of how inputs are prepared",
+                "The model of each stage: its name, the hash of its weights and of how inputs are prepared, and in "
+                "brackets the engine and precision where several could compute it",
                 nullable=False,
                 schema={**_BY_STAGE, "additionalProperties": {"type": "string"}},
             ),

@@ -20,6 +20,7 @@ from core.extras import needs_extra
 from memewax.bench.bench_clusters import clusters
 from memewax.bench.bench_fetch import fetch
 from memewax.bench.bench_growth import growth
+from memewax.bench.bench_models import models
 from memewax.bench.bench_observing import TIMED, observing_cost
 from memewax.bench.bench_ocr import ocr
 from memewax.bench.bench_page import page
@@ -39,6 +40,7 @@ app.command()(similarity)
 app.command()(growth)
 app.command()(reading)
 app.command()(page)
+app.command()(models)
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}

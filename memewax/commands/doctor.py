@@ -4,7 +4,7 @@ import dataclasses
 import json
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,11 +17,14 @@ from rich.text import Text
 from core.errors import MemewaxError, WorldError
 from dataflows.all_settings import Settings, load_settings
 from memewax.commands.flow_status import tell_status
+from models.engine_choice import Choice, Trial
 from models.engines import ENGINES
 from models.loading import load_text
+from models.ocr.ocr_engines import ocr_choices
 from models.runtime import Runtime
-from models.stages import STAGES, TEXT_EMBEDDING
+from models.stages import EMBEDDING, STAGES, TEXT, TEXT_EMBEDDING
 from models.torch_runtime import mend_torchvision
+from models.vit_engines import image_choice
 from models.weights import ORDER, Weights
 
 PACKAGES = (
@@ -56,6 +59,8 @@ class Diagnosis:
     """Engine that runs the sentence model."""
     engines: dict[str, str | None]
     """Every engine that could be chosen, with the reason where it cannot be used here."""
+    choices: tuple[Choice, ...]
+    """What runs the image model and the halves of OCR, and why."""
     threads: int
     versions: dict[str, str | None]
     problems: tuple[str, ...]
@@ -87,6 +92,7 @@ def diagnose(settings: Settings) -> Diagnosis:
         provider=runtime.provider if runtime else None,
         onnx_device=runtime.graph_device() if runtime else None,
         text_engine=attempt(lambda: _text_engine(settings, runtime)) if has_sentences and runtime else None,
+        choices=tuple(it for find in _chosen(settings, weights, runtime) for it in attempt(find) or ()),
         engines={engine.name: engine.why_missing() for engine in ENGINES},
         threads=settings.threads_per_model,
         versions={"python": platform.python_version(), **versions},
@@ -130,11 +136,33 @@ def _print(found: Diagnosis) -> None:
     devices = f"device {found.device or 'none'}, graphs by {found.provider or 'none'} on {found.onnx_device or 'none'}"
     sentences = f"sentences by {found.text_engine or 'none'}"
     console.print(f"{devices}, {sentences}, {found.threads} threads a model")
+    for it in found.choices:
+        console.print(Text(f"{it.part} by {it.plan}: {it.reason}"))
+        for tried in it.trials:
+            console.print(Text(f"    {tried.plan}: {_tried(tried)}"))
     told = {name: reason or "can be used" for name, reason in found.engines.items()}
     console.print(f"engines: {', '.join(f'{name} {state}' for name, state in told.items())}")
     console.print(", ".join(f"{package} {number or 'missing'}" for package, number in found.versions.items()))
     for note in found.notes:
         console.print(Text(note), soft_wrap=True)
+
+
+def _chosen(
+    settings: Settings, weights: Sequence[Weights], runtime: Runtime | None
+) -> list[Callable[[], tuple[Choice, ...]]]:
+    """What finds the choices of engines, where there are weights and a runtime."""
+    if runtime is None or settings.models == "stand-in":
+        return []
+    of_image = [it for it in weights if it.stage == EMBEDDING.name]
+    found: list[Callable[[], tuple[Choice, ...]]] = [
+        lambda: tuple(image_choice(it, settings, runtime) for it in of_image)
+    ]
+    return [*found, lambda: ocr_choices(settings, runtime)] if any(it.stage == TEXT.name for it in weights) else found
+
+
+def _tried(trial: Trial) -> str:
+    took = f"{trial.fastest:.0f} ms" if trial.milliseconds else ""
+    return ", ".join(filter(None, [took, trial.refused or f"differs by {trial.apart:.2g}"]))
 
 
 def _text_engine(settings: Settings, runtime: Runtime) -> str:

@@ -1,47 +1,57 @@
 """The arrangement of the settings: which engine finds the text and which reads it."""
 
-from models.model_settings import OcrSettings
+from operator import attrgetter
+from typing import Final
+
+from models.engine import Plan
+from models.model_settings import ModelSettings, OcrSettings
+from models.ocr.ocr_engines import DETECTOR, RECOGNISER, ocr_choices
 from models.ocr.parts import Detector, Recogniser
 from models.ocr.reader import OcrReader
 from models.runtime import Runtime
 from models.torch_runtime import Torch
 from models.weights import Weights, ocr_engines, ocr_weights
 
+_BY_TORCH: Final = Plan(Torch.name, "exact")
+"""What runs EasyOCR."""
 
-def load_reader(settings: OcrSettings, runtime: Runtime) -> OcrReader:
+
+def load_reader(settings: ModelSettings, runtime: Runtime) -> OcrReader:
     """`settings.ocr`, loaded; raises `WeightsError`."""
     runtime.limit_opencv()
     weights = [ocr_weights(settings, engine) for engine in ocr_engines(settings)]
+    choices = {it.part: it.plan for it in ocr_choices(settings, runtime)}
+    halves = [choices.get(part, _BY_TORCH) for part in (DETECTOR, RECOGNISER)]
     return OcrReader(
         "+".join(each.label for each in weights),
-        _detector(weights[0], settings, runtime),
-        _recogniser(weights[-1], runtime),
-        "+".join(dict.fromkeys(_engine(each, runtime) for each in weights)),
+        _detector(weights[0], settings, runtime, halves[0]),
+        _recogniser(weights[-1], runtime, halves[1]),
+        *(_of_both([field(plan) for plan in halves]) for field in (attrgetter("engine"), attrgetter("precision"))),
     )
 
 
-def _engine(weights: Weights, runtime: Runtime) -> str:
-    return Torch.name if weights.id == "easyocr" else runtime.provider
+def _of_both(names: list[str]) -> str:
+    return "+".join(dict.fromkeys(names))
 
 
 # What an engine needs takes seconds to import, so only the chosen one is.
 
 
-def _detector(weights: Weights, settings: OcrSettings, runtime: Runtime) -> Detector:
+def _detector(weights: Weights, settings: OcrSettings, runtime: Runtime, plan: Plan) -> Detector:
     if weights.id == "easyocr":
         from models.ocr.easyocr import CraftDetector
 
         return CraftDetector(weights.path, runtime, settings.ocr_canvas)
     from models.ocr.db import DbDetector
 
-    return DbDetector(weights.path, runtime, settings.ocr_canvas)
+    return DbDetector(weights.path, runtime.by(plan), settings.ocr_canvas)
 
 
-def _recogniser(weights: Weights, runtime: Runtime) -> Recogniser:
+def _recogniser(weights: Weights, runtime: Runtime, plan: Plan) -> Recogniser:
     if weights.id == "easyocr":
         from models.ocr.easyocr import CrnnRecogniser
 
         return CrnnRecogniser(weights.path, runtime)
     from models.ocr.ctc import CtcRecogniser
 
-    return CtcRecogniser(weights.path, runtime)
+    return CtcRecogniser(weights.path, runtime.by(plan))

@@ -36,12 +36,21 @@ class DbDetector(Detector):
 
     def detect(self, picture: Pixels) -> list[Quad]:
         """Boxes in no order."""
+        heat = self._heat(picture)
+        back = np.array([picture.shape[1] / heat.shape[1], picture.shape[0] / heat.shape[0]], np.float32)
+        return [quad * back for quad in boxes_of(heat)]
+
+    def text_of(self, picture: Pixels) -> NDArray[np.bool_]:
+        """Which pixels of what the network sees are text."""
+        return self._heat(picture) > _TEXT
+
+    def _heat(self, picture: Pixels) -> NDArray[np.float32]:
         height, width, _ = picture.shape
         scale = min(1.0, self._canvas / max(height, width))
         rows, columns = (max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in (height, width))
-        heat = self._network(normalised(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)))
-        back = np.array([width / columns, height / rows], np.float32)
-        return [quad * back for quad in boxes_of(heat[0, 0])]
+        seen = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+        heat: NDArray[np.float32] = self._network(normalised(seen))[0, 0]
+        return heat
 
 
 def boxes_of(heat: NDArray[np.float32]) -> list[Quad]:

@@ -41,9 +41,11 @@ class OcrReader(Model[Pixels, Reading]):
     stage = "text"
     batch_size = 1  # nothing is gained by more: pictures differ in size, and so do lines
 
-    def __init__(self, name: str, detector: Detector, recogniser: Recogniser, engine: str = "") -> None:
+    def __init__(
+        self, name: str, detector: Detector, recogniser: Recogniser, engine: str = "", precision: str = ""
+    ) -> None:
         self.name = name
-        self.engine = engine
+        self.engine, self.precision = engine, precision
         self._detector = detector
         self._recogniser = recogniser
 

@@ -17,7 +17,7 @@ ARRANGEMENTS: tuple[str, ...] = get_args(Settings.model_fields["ocr"].annotation
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(models_cache=tmp_path_factory.mktemp("models"), device="cpu", threads=1)
+    return Settings(models_cache=tmp_path_factory.mktemp("models"), device="cpu", threads=1, precision="exact")
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 @pytest.fixture(scope="session")
 def readers() -> dict[str, OcrReader]:
     """OCR in each of its arrangements; the detectors look at little, to be quick."""
-    each = {name: Settings(ocr=name, ocr_canvas=512, device="cpu", threads=1) for name in ARRANGEMENTS}  # type: ignore[arg-type]
+    each = {
+        name: Settings(ocr=name, ocr_canvas=512, device="cpu", threads=1, precision="exact") for name in ARRANGEMENTS
+    }  # type: ignore[arg-type]
     return {name: load_reader(settings, Runtime()) for name, settings in each.items()}
 
 

@@ -52,7 +52,13 @@ def test_json_is_one_object(app: typer.Typer) -> None:
     assert report["versions"]["bytewax"]
     assert report["onnx_device"] == "cpu"
     assert report["text_engine"] == report["provider"] == "onnx"
-    assert report["engines"] == {"onnx": None, "torch": None}
+    assert report["engines"]["onnx"] is report["engines"]["torch"] is None
+    assert [(it["part"], it["plan"]["precision"]) for it in report["choices"]] == [
+        ("image model", "exact"),
+        ("detector", "exact"),
+        ("recogniser", "exact"),
+    ]
+    assert {it["reason"] for it in report["choices"]} == {"asked for by MEMEWAX_PRECISION"}
 
 
 def test_the_table_prints_the_order_and_each_model(

@@ -59,7 +59,7 @@ COMPUTING = computing()
 
 def test_it_is_made_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    assert Runtime.of(Settings(device="cpu", processes=4)) == Runtime("cpu", 2, "float32", "onnx")
+    assert Runtime.of(Settings(device="cpu", processes=4)) == Runtime("cpu", 2, "exact", "onnx")
     assert Runtime.of(Settings(device="cpu", threads=3, provider="onnx")).threads == 3
 
 
@@ -187,6 +187,7 @@ class Recording(GraphEngine):
 
     name = "recording"
     package = "numpy"
+    precisions = ("exact",)
 
     def __init__(self) -> None:
         self.opened: list[tuple[str, EngineOptions]] = []
@@ -244,7 +245,7 @@ def test_an_engine_that_is_not_installed_is_said(another: Recording, monkeypatch
 
 
 def test_an_engine_that_opens_no_graphs_is_said() -> None:
-    with pytest.raises(SettingsError, match="no engine 'torch' opens ONNX graphs; expected one of onnx"):
+    with pytest.raises(SettingsError, match="no engine 'torch' opens ONNX graphs; expected one of onnx, openvino"):
         graph_engine("torch")
 
 
@@ -252,7 +253,12 @@ def test_an_engine_that_opens_no_graphs_is_said() -> None:
 def test_settings_name_the_engines_that_there_are(setting: str, value: str) -> None:
     with pytest.raises(ValidationError, match="expected auto or one of onnx"):
         Settings(**{setting: value})
-    assert {Settings(text_engine=name).text_engine for name in ("auto", *engine_names())} == {"auto", "onnx", "torch"}
+    assert {Settings(text_engine=name).text_engine for name in ("auto", *engine_names())} == {
+        "auto",
+        "onnx",
+        "openvino",
+        "torch",
+    }
 
 
 def _torchvision(folder: Path, body: str) -> str:

@@ -1,0 +1,81 @@
+"""`memewax bench models`: every engine that is there beside the exact one, for the image model and OCR's halves."""
+
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.extras import needs_extra
+from dataflows.all_settings import load_settings
+from memewax.bench.machine import machine
+from models.engine_choice import EnginePart, Trial, try_all
+from models.engines import plans
+from models.ocr.ocr_engines import ocr_parts
+from models.runtime import Runtime
+from models.trial_pictures import trial_pictures
+from models.vit_engines import image_part
+from models.weights import image_weights
+
+_NOTE: Final = (
+    "ms a picture: median, and the fastest and slowest time. What differs is, of the image model, 1 - cosine of the "
+    "worst picture; of the detector, the part of pixels of text; of the recogniser, the part of letters."
+)
+
+
+@needs_extra("bench", "memewax bench models")
+def models(
+    runs: Annotated[int, typer.Option(min=1, help="Times that each engine is timed, all taking turns.")] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """What each engine takes on this machine, in each precision, and how far its answers are from the exact ones."""
+    settings = load_settings()
+    runtime = Runtime.of(settings)
+    parts = [image_part(image_weights(settings), settings, runtime), *ocr_parts(settings, runtime)]
+    measured = {part.name: (part, _measured(part, runs)) for part in parts}
+    if as_json:
+        found = {name: [_figures(it) for it in trials] for name, (_, trials) in measured.items()}
+        report = {"parts": found, "pictures": len(trial_pictures()), "n": runs, "machine": machine()}
+        sys.stdout.write(orjson.dumps(report).decode() + "\n")
+    else:
+        Console().print(_table(measured))
+
+
+def _measured(part: EnginePart, runs: int) -> tuple[Trial, ...]:
+    here = set(plans())
+    return try_all(part, [plan for plan in part.others if plan in here], runs)
+
+
+def _figures(trial: Trial) -> dict[str, Any]:
+    each = [took / len(trial_pictures()) for took in trial.milliseconds]
+    return {
+        **asdict(trial.plan),
+        "milliseconds": round(statistics.median(each), 2) if each else None,
+        "range": [round(min(each), 2), round(max(each), 2)] if each else None,
+        "differs": trial.apart,
+        "refused": trial.refused or None,
+    }
+
+
+def _table(measured: Mapping[str, tuple[EnginePart, Sequence[Trial]]]) -> Table:
+    table = Table(caption=_NOTE, caption_justify="left")
+    for column in ("", "engine", "ms", "range", "differs", "tolerated"):
+        table.add_column(column, justify="left" if column in {"", "engine"} else "right")
+    for name, (part, trials) in measured.items():
+        for trial in trials:
+            found = _figures(trial)
+            took, spread = found["milliseconds"], found["range"]
+            table.add_row(
+                name,
+                str(trial.plan),
+                trial.refused if took is None else f"{took:.1f}",
+                "" if spread is None else f"{spread[0]:.1f} to {spread[1]:.1f}",
+                "" if trial.apart is None else f"{trial.apart:.2g}",
+                f"{part.tolerance:g}",
+            )
+    return table

@@ -1,0 +1,89 @@
+"""What can run PP-OCR's two networks, and how near their answers are to the exact ones."""
+
+from collections.abc import Callable, Sequence
+from difflib import SequenceMatcher
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.engine import Plan
+from models.engine_choice import Choice, EnginePart, choose
+from models.model_cache import cache_of
+from models.model_settings import ModelSettings
+from models.ocr.ctc import CtcRecogniser
+from models.ocr.db import DbDetector
+from models.runtime import Runtime
+from models.trial_pictures import trial_pictures
+from models.weights import Weights, ocr_engines, ocr_weights
+
+DETECTOR: Final = "detector"
+RECOGNISER: Final = "recogniser"
+"""Names of the two as parts."""
+DETECTOR_TOLERANCE: Final = 0.02
+"""Of all pixels that either calls text, the part that the other does not, at most."""
+RECOGNISER_TOLERANCE: Final = 0.005
+"""EnginePart of the letters that differ, at most."""
+_OTHERS: Final = (Plan("onnx", "fp32"), Plan("openvino", "fp32"), Plan("openvino", "bf16"))
+
+
+def ocr_choices(settings: ModelSettings, runtime: Runtime) -> tuple[Choice, ...]:
+    """What runs each half of `settings.ocr` that is PP-OCR's, the detector first; raises `WeightsError`."""
+    return tuple(choose(it, settings.precision, runtime, cache_of(settings)) for it in ocr_parts(settings, runtime))
+
+
+def ocr_parts(settings: ModelSettings, runtime: Runtime) -> list[EnginePart]:
+    """The halves that are PP-OCR's, as parts that can be tried; raises `WeightsError`."""
+    engines = ocr_engines(settings)
+    parts = []
+    if engines[0] == "ppocr":
+        parts.append(_detector(ocr_weights(settings, "ppocr"), settings, runtime))
+    if engines[-1] == "ppocr":
+        parts.append(_recogniser(ocr_weights(settings, "ppocr"), runtime))
+    return parts
+
+
+def _detector(weights: Weights, settings: ModelSettings, runtime: Runtime) -> EnginePart:
+    def load(plan: Plan) -> Callable[[], list[NDArray[np.bool_]]]:
+        detector = DbDetector(weights.path, runtime.by(plan), settings.ocr_canvas)
+        pictures = [it.pixels for it in trial_pictures()]
+        return lambda: [detector.text_of(picture) for picture in pictures]
+
+    return EnginePart(
+        DETECTOR, weights.label, exact(runtime), _others(runtime), load, _pixels_apart, DETECTOR_TOLERANCE
+    )
+
+
+def _recogniser(weights: Weights, runtime: Runtime) -> EnginePart:
+    def load(plan: Plan) -> Callable[[], list[str]]:
+        recogniser = CtcRecogniser(weights.path, runtime.by(plan))
+        lines = [line for it in trial_pictures() for line in it.lines]
+        return lambda: [it.text for it in recogniser.recognise(lines)]
+
+    return EnginePart(
+        RECOGNISER, weights.label, exact(runtime), _others(runtime), load, _letters_apart, RECOGNISER_TOLERANCE
+    )
+
+
+def exact(runtime: Runtime) -> Plan:
+    """What every other plan is compared with."""
+    return Plan(runtime.provider, "exact")
+
+
+def _others(runtime: Runtime) -> tuple[Plan, ...]:
+    return _OTHERS if runtime.device == "cpu" else tuple(it for it in _OTHERS if it.engine != "openvino")
+
+
+def _pixels_apart(found: Any, expected: Any) -> float:
+    pairs = list(zip(found, expected, strict=True))
+    either = sum(int((one | other).sum()) for one, other in pairs)
+    return sum(int((one ^ other).sum()) for one, other in pairs) / max(1, either)
+
+
+def _letters_apart(found: Sequence[str], expected: Sequence[str]) -> float:
+    total = sum(map(len, expected))
+    same = sum(
+        sum(block.size for block in SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks())
+        for one, other in zip(found, expected, strict=True)
+    )
+    return max(total, sum(map(len, found))) / max(1, total) - same / max(1, total)

@@ -1,0 +1,54 @@
+"""What can run the image model, and how near its answers are to the exact ones."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from core.records import Vector
+from models.engine import Plan
+from models.engine_choice import Choice, EnginePart, choose
+from models.model_cache import cache_of
+from models.model_settings import ModelSettings
+from models.runtime import Runtime
+from models.trial_pictures import trial_pictures
+from models.vit import EXACT, VitEmbedder
+from models.weights import Weights
+
+TOLERANCE: Final = 0.01
+"""One minus the cosine of a picture's vector and its exact one, at most."""
+_OTHERS: Final = (
+    Plan("onnx", "int8"),
+    Plan("openvino", "bf16"),
+    Plan("torch", "bf16"),
+    Plan("openvino", "fp32"),
+    Plan("onnx", "fp32"),
+)
+
+
+def image_choice(weights: Weights, settings: ModelSettings, runtime: Runtime) -> Choice:
+    """What runs the image model of these weights; raises what loading it by the exact plan raises."""
+    return choose(image_part(weights, settings, runtime), settings.precision, runtime, cache_of(settings))
+
+
+def image_part(weights: Weights, settings: ModelSettings, runtime: Runtime) -> EnginePart:
+    """The image model as a part that can be tried."""
+
+    def load(plan: Plan) -> Callable[[], list[Vector]]:
+        model = VitEmbedder(weights, runtime, settings, plan)
+        pictures = [it.pixels for it in trial_pictures()]
+        return lambda: model.infer(pictures)
+
+    return EnginePart("image model", weights.label, EXACT, _on(runtime), load, _apart, TOLERANCE)
+
+
+def _on(runtime: Runtime) -> tuple[Plan, ...]:
+    """What computes where the runtime does: products of int8 are slower on CUDA, and OpenVINO knows the CPU alone."""
+    if runtime.device == "cpu":
+        return _OTHERS
+    return tuple(it for it in _OTHERS if it.engine != "openvino" and it.precision != "int8")
+
+
+def _apart(found: Any, expected: Any) -> float:
+    cosines = [float(np.dot(one, other)) for one, other in zip(found, expected, strict=True)]
+    return max(0.0, 1 - min(cosines))

@@ -1,0 +1,172 @@
+"""Every plan that can run a part here answers as the exact one does, within what is tolerated."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from core.errors import WeightsError
+from core.extras import needs_extra
+from dataflows.all_settings import Settings
+from models.engine import Plan
+from models.engine_choice import EnginePart, try_all
+from models.engines import plans
+from models.identity import is_same
+from models.image_graph import image_graph
+from models.ocr.ocr_engines import ocr_parts
+from models.processor import has_instructions_for, processor
+from models.real_models import real_image, real_ocr
+from models.runtime import Runtime
+from models.torch_runtime import tiny_numbers_as_zero
+from models.trial_pictures import trial_pictures
+from models.vit import EXACT, VitEmbedder
+from models.vit_engines import image_part
+from models.weights import image_weights
+from tests.models.test_vit import ARCHITECTURES, tiny_vit
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def tiny_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("tiny-engines")
+    preprocessor, config, _ = ARCHITECTURES["vit"]
+    vit = tiny_vit(folder / "tiny", "vit", preprocessor, **config)
+    return Settings(vit=vit, models_cache=folder / "cache", device="cpu", threads=1, ocr_canvas=320)
+
+
+@pytest.fixture(autouse=True)
+def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are enough to tell whether an engine works at all."""
+    monkeypatch.setattr("models.engine_choice._ROUNDS", 1)
+    for where in ("models.vit_engines", "models.ocr.ocr_engines"):
+        monkeypatch.setattr(f"{where}.trial_pictures", lambda: trial_pictures()[:2])
+
+
+def parts(settings: Settings) -> list[EnginePart]:
+    runtime = Runtime()
+    return [image_part(image_weights(settings), settings, runtime), *ocr_parts(settings, runtime)]
+
+
+@pytest.mark.parametrize("place", range(3), ids=["image", "detector", "recogniser"])
+def test_what_is_there_answers_as_the_exact_one(place: int, tiny_settings: Settings) -> None:
+    part = parts(tiny_settings)[place]
+    tried = [plan for plan in part.others if plan in plans()]
+    assert tried
+    trials = try_all(part, tried, rounds=1)
+    assert [it.plan for it in trials] == [part.exact, *tried]
+    for it in trials:
+        assert it.apart is not None, it.refused
+        if it.plan.precision == "fp32":
+            assert it.apart <= 1e-5
+        else:  # of random weights, which are harder to round than those of DINOv2
+            assert it.apart <= 5 * part.tolerance, it.plan
+
+
+def test_what_is_not_near_is_told_apart(tiny_settings: Settings) -> None:
+    image, detector, recogniser = parts(tiny_settings)
+    eye = list(np.eye(4, dtype=np.float32))
+    assert image.apart(eye, eye) == 0
+    assert image.apart(eye[::-1], eye) == 1
+    half = [np.array([[True, False]])]
+    assert detector.apart(half, [~half[0]]) == 1
+    assert detector.apart(half, half) == 0
+    assert recogniser.apart(["abcd"], ["abcx"]) == pytest.approx(0.25)
+    assert recogniser.apart(["abcd"], ["abcd"]) == 0
+
+
+def test_a_model_of_any_precision_has_one_identity(tiny_settings: Settings) -> None:
+    picture = trial_pictures()[0].pixels
+    models = [
+        real_image(tiny_settings.model_copy(update={"precision": it}), Runtime()) for it in ("exact", "auto", "int8")
+    ]
+    names = {model.name for model in models}
+    assert len(names) == 1
+    assert models[0].recorded_name == f"{models[0].name} (torch exact)"
+    for model in models:
+        assert model.recorded_name == f"{model.name} ({model.engine} {model.precision})"
+        assert is_same(model.recorded_name, models[0].name)
+        assert float(model.one(picture) @ models[0].one(picture)) > 0.95
+    assert not is_same(models[0].recorded_name, "tiny@00000000.00000000 (torch exact)")
+
+
+def test_ocr_reads_the_same_by_any_engine(tiny_settings: Settings) -> None:
+    picture = Image.new("RGB", (360, 160), "white")
+    for y, text in ((20, "HOLIDAY PLANS"), (90, "none so far")):
+        ImageDraw.Draw(picture).text((20, y), text, fill="black", font=ImageFont.load_default(32))
+    pixels = np.asarray(picture)
+    for precision in ("exact", "auto"):
+        reader = real_ocr(tiny_settings.model_copy(update={"precision": precision}), Runtime())
+        assert reader.one(pixels).as_read == "HOLIDAY PLANS\nnone so far"
+        assert is_same(reader.recorded_name, reader.name)
+
+
+def test_a_graph_that_gives_other_numbers_is_refused(
+    tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.image_graph._APART", -1.0)
+    settings = tiny_settings.model_copy(update={"models_cache": tmp_path})
+    with pytest.raises(WeightsError, match="as a graph gives other numbers"):
+        image_graph(image_weights(settings), 32, settings, Runtime())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_cannot_be_a_graph_is_refused_in_one_line(tmp_path: Path) -> None:
+    preprocessor, config, _ = ARCHITECTURES["mobilevitv2"]  # its folding of patches is unknown to the exporter
+    settings = Settings(
+        vit=tiny_vit(tmp_path / "tiny", "mobilevitv2", preprocessor, **config), models_cache=tmp_path / "cache"
+    )
+    with pytest.raises(WeightsError, match="tiny cannot be written as a graph") as caught:
+        image_graph(image_weights(settings), 64, settings, Runtime())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", [it for it in ARCHITECTURES if it != "mobilevitv2"])
+def test_other_architectures_become_graphs(architecture: str, tmp_path: Path, noise: np.random.Generator) -> None:
+    preprocessor, config, _ = ARCHITECTURES[architecture]
+    folder = tiny_vit(tmp_path / "tiny", architecture, preprocessor, **config)
+    settings = Settings(vit=folder, models_cache=tmp_path / "cache", device="cpu", threads=1)
+    weights = image_weights(settings)
+    pictures = [noise.integers(0, 256, (height, 50, 3), dtype=np.uint8) for height in (20, 40, 60)]
+    found = VitEmbedder(weights, Runtime(), settings, Plan("onnx", "fp32")).describe(pictures)
+    exact = VitEmbedder(weights, Runtime(), settings, EXACT).describe(pictures)
+    for one, other in zip(found, exact, strict=True):
+        np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-5)
+        assert (one.patches is None) == (other.patches is None)
+
+
+def test_numbers_too_small_to_matter_are_zero_inside_the_block_alone() -> None:
+    torch = Runtime().torch()
+    tiny = torch.full((1,), 1e-39)
+    with tiny_numbers_as_zero():
+        inside = float((tiny * 1).sum())
+    assert float((tiny * 1).sum()) > 0
+    assert inside in {0.0, float(tiny[0])}  # a processor that cannot computes as ever
+
+
+def test_the_pictures_are_always_the_same_and_hold_lines() -> None:
+    found = trial_pictures()
+    assert len(found) == 8
+    assert all(max(it.pixels.shape) <= 512 and len(it.lines) == 2 for it in found)
+    before = [it.pixels.sum() for it in found]
+    trial_pictures.cache_clear()
+    assert [it.pixels.sum() for it in trial_pictures()] == before
+
+
+def test_pictures_that_are_not_installed_are_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial_pictures.cache_clear()
+    monkeypatch.setattr("models.trial_pictures.package_folder", lambda _: None)
+    assert len({it.pixels.tobytes() for it in trial_pictures()}) == 8
+    trial_pictures.cache_clear()
+
+
+def test_the_processor_is_named_and_has_float32() -> None:
+    assert processor()
+    assert has_instructions_for("fp32")
+    assert has_instructions_for("exact")
+
+
+def test_an_engine_of_an_extra_is_named_with_it() -> None:
+    with pytest.raises(Exception, match=r"pip install 'memewax\[openvino\]'"), needs_extra("openvino", "it"):
+        raise ModuleNotFoundError(name="openvino")

@@ -8,11 +8,12 @@ import pyarrow.compute as pc
 from connectors.sinks.record_table import POSTS
 from connectors.store.store_folder import opened
 from search.corpus_store import identity
-from search.post_columns import READ, STAMPS, UNSETTLED, WORDS, PostColumns
+from search.picture_bits import PictureBits
+from search.post_columns import LATER, READ, STAMPS, UNSETTLED, PostColumns
 from search.table_follower import TableFollower
 
 _AT_ONCE: Final = 20_000
-"""Rows of a store that are few enough to read their words before anything is shown."""
+"""Rows of a store that are few enough to be read whole before anything is shown."""
 
 
 class FollowedPosts:
@@ -20,8 +21,8 @@ class FollowedPosts:
 
     def __init__(self, folder: Path) -> None:
         self.columns = PostColumns()
-        self.lacks_words = False
-        """Whether the words of posts are still to be read."""
+        self.lacks_some = False
+        """Whether words and looks of posts are still to be read."""
         self._folder = folder
         self._follower: TableFollower | None = None
         self._identity: object = None
@@ -53,19 +54,21 @@ class FollowedPosts:
         current = pc.fill_null(found.column("current_cluster"), UNSETTLED)
         self.columns.settle(found.column("_rowid").to_numpy(), current.to_numpy())
 
-    def read_words(self) -> None:
-        """Read the words of all posts where that was put off; raises what LanceDB raises."""
-        if not self.lacks_words or self._follower is None:
+    def read_later(self) -> None:
+        """Read words and looks of all posts where that was put off; raises what LanceDB raises."""
+        if self._follower is None or not (self.lacks_some or self.columns.looks.is_guess):
             return
+        if self.columns.looks.is_guess:
+            self.columns.looks = PictureBits()
         table = self._follower.table
-        there = [it for it in WORDS if it in table.schema.names]
+        there = [it for it in LATER if it in table.schema.names]
         for batch in table.search().select(["global_id", *there]).to_batches():
-            self.columns.put_words(batch)
-        self.lacks_words = False
+            self.columns.put_later(batch)
+        self.lacks_some = False
 
     def _begun(self) -> TableFollower:
         table = opened(self._folder).open_table(POSTS)
         self.columns = PostColumns()
-        self.lacks_words = table.count_rows() > _AT_ONCE
-        every = (*READ, *WORDS)
-        return TableFollower(table, "global_id", STAMPS, every, READ if self.lacks_words else every)
+        self.lacks_some = table.count_rows() > _AT_ONCE
+        every = (*READ, *LATER)
+        return TableFollower(table, "global_id", STAMPS, every, READ if self.lacks_some else every)

@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from core.times import time_or_none
+from search.corpus_layout import vectors_of
+from search.picture_bits import PictureBits
 from search.post_words import PostWords
 from search.store_posts import extra_of, is_sensitive
 from search.vector_index import Mask, RowNumbers
@@ -17,6 +19,9 @@ STAMPS: Final = ("joined_time", "cluster", "current_cluster")
 """Columns of posts of which one differs where a row has changed."""
 READ: Final = (*STAMPS, "created_time", "source", "author", "picture_sha256", "duplicate_of", "extra")
 WORDS: Final = ("text", "description")
+VECTOR: Final = "embeddings"
+LATER: Final = (*WORDS, VECTOR)
+"""Columns that are large, and that lists do not need: they may be read after the others."""
 NO_TIME: Final = -(2**63)
 UNSETTLED: Final = -(2**62)
 """In place of the current cluster where the store is older than that column."""
@@ -71,6 +76,7 @@ class PostColumns:
         self.row_of: dict[str, int] = {}
         self.sources, self.authors, self.originals = Names(), Names(), Names()
         self.words = PostWords()
+        self.looks = PictureBits()
         self.live: Mask = np.zeros(0, np.bool_)
         self.place = _none(np.int64)
         """Where the row was in the table when it was read."""
@@ -109,7 +115,7 @@ class PostColumns:
         return found
 
     def put(self, batch: pa.RecordBatch) -> None:
-        """Take in rows with the columns `READ`, and `WORDS` where these are there."""
+        """Take in rows with the columns `READ`, and `LATER` where these are there."""
         rows = self._rows(batch.column("global_id").to_pylist())
         joined, made = _times(batch.column("joined_time")), _times(_column(batch, "created_time"))
         self.joined[rows] = joined
@@ -123,8 +129,8 @@ class PostColumns:
         self.sensitive[rows] = _sensitive(_column(batch, "extra"))
         self.place[rows] = batch.column("_rowid").to_numpy().astype(np.int64)
         self.live[rows] = True
-        if "text" in batch.schema.names:
-            self.put_words(batch)
+        if WORDS[0] in batch.schema.names:
+            self.put_later(batch)
 
     def settle(self, places: NDArray[np.uint64], current: RowNumbers) -> None:
         """Take in the cluster as of now of rows at these places, as far as these are known."""
@@ -136,13 +142,17 @@ class PostColumns:
         there = self.place[found] == places[: len(found)].astype(np.int64)
         self.current[found[there]] = current[: len(found)][there]
 
-    def put_words(self, batch: pa.RecordBatch) -> None:
-        """Take in the words of rows that are there; those of posts without a cluster are not counted."""
+    def put_later(self, batch: pa.RecordBatch) -> None:
+        """Take in words and looks of rows that are there; words of posts without a cluster are not counted."""
         rows = np.array([self.row_of.get(it, NONE) for it in batch.column("global_id").to_pylist()], np.int64)
-        counted = (rows != NONE) & (self.given[rows] >= 0)
+        known = rows != NONE
+        counted = known & (self.given[rows] >= 0)
         texts = [_column(batch, it).filter(pa.array(counted)) for it in WORDS]
         self.words.put(rows[counted], texts)
-        self.words.drop(rows[(rows != NONE) & ~counted])
+        self.words.drop(rows[known & ~counted])
+        vectors, there = vectors_of(batch.column(VECTOR))
+        self.looks.put(rows[known & there], vectors[known & there])
+        self.looks.drop(rows[known & ~there])
 
     def keep(self, present: set[str]) -> None:
         """Forget the rows whose ids are not among these."""
@@ -150,6 +160,7 @@ class PostColumns:
         rows = np.array([self.row_of.pop(it) for it in gone], np.int64)
         self.live[rows] = False
         self.words.drop(rows)
+        self.looks.drop(rows)
 
     def joined_last(self, count: int) -> list[str]:
         """The ids of the rows that were joined last, newest first."""

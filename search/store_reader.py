@@ -34,6 +34,8 @@ _MEMBERS: Final = 24
 """Posts of a cluster among which its exemplar is looked for, the first that came: so it stays what it is."""
 _EXEMPLARS: Final = 20_000
 """Clusters whose exemplar is remembered."""
+_SHORTLIST: Final = 300
+"""Posts that are like another by the bits of their vectors, of which whole vectors are compared."""
 _KEYS: Final = 500
 """In one condition."""
 
@@ -170,19 +172,28 @@ class StoreReader:
         return self.rows(self._posts.columns.joined_last(count))
 
     def neighbours(self, global_id: str, count: int) -> list[tuple[str, float]]:
-        """The posts whose pictures look the most like that of a post, with their cosine: the nearest first."""
+        """The posts whose pictures look the most like that of a post, with their cosine: the nearest first.
+
+        Soon after the start of a large store there are none yet.
+        """
         row = self.rows([global_id], ["embeddings"])
         vector = row[0]["embeddings"] if row else None
         if vector is None:
             return []
-
-        def read() -> list[dict[str, Any]]:
-            query = self._table(POSTS).search(vector, vector_column_name="embeddings").distance_type("cosine")
-            found: list[dict[str, Any]] = query.select(["global_id", "_distance"]).limit(count + 1).to_list()
-            return found
-
-        found = [(it["global_id"], 1.0 - float(it["_distance"])) for it in self._reading(read)]
-        return [it for it in found if it[0] != global_id][:count]
+        self.catalogue()
+        own = np.array(vector, np.float32)
+        columns = self._posts.columns
+        ids = [columns.ids[it] for it in columns.looks.nearest(own, _SHORTLIST)]
+        others = [
+            it for it in self.rows(ids, ["embeddings"]) if it["embeddings"] is not None and it["global_id"] != global_id
+        ]
+        if not others:
+            return []
+        vectors = np.array([it["embeddings"] for it in others], np.float32)
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(own)
+        cosines = np.divide(vectors @ own, lengths, out=np.zeros(len(others), np.float32), where=lengths > 0)
+        best = np.argsort(-cosines, kind="stable")[:count]
+        return [(others[it]["global_id"], float(cosines[it])) for it in best]
 
     def exemplars(self, clusters: Sequence[int]) -> dict[int, PostLine]:
         """Of each cluster the post that is nearest the middle of its first ones. Raises `WorldError`."""
@@ -236,13 +247,13 @@ class StoreReader:
     def _bring_up_to_date(self) -> None:
         versions = self.versions()
         is_first = self._catalogue is None
-        is_same = versions == self._versions and not self._posts.lacks_words and not self._posts.is_another
+        is_same = versions == self._versions and not self._posts.lacks_some and not self._posts.is_another
         if is_same and not is_first:
             return
         self._reading(self._posts.step)
         if not is_first:
             self._reading(self._posts.settle)
-            self._reading(self._posts.read_words)
+            self._reading(self._posts.read_later)
         if versions.get(CLUSTERS.name, 0) != self._became[0] and POSTS in versions:
             self._became = versions.get(CLUSTERS.name, 0), merges_of(self.folder), states_of(self.folder)
         self._catalogue = Catalogue(self._posts.columns, self._became[1], self._became[2], self.window)

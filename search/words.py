@@ -11,6 +11,7 @@ from connectors.sinks.record_table import POSTS, SEARCHED
 from connectors.store.keyed_table import has_index
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from core.errors import WorldError, first_line
+from search.unindexed_words import UnindexedWords
 
 MOST: Final = 200
 """Posts of each kind of match that are looked at."""
@@ -78,20 +79,29 @@ class WordIndex:
             self._table = opened(store).open_table(POSTS)
         except READ_ERRORS as error:
             raise WorldError(f"{store} holds no posts: {first_line(error)}") from None
+        self._unindexed = UnindexedWords(self._table)
+        self._has_indexes = False
+        self._version = 0
 
     def can_search(self) -> bool:
         """Whether there are full-text indexes: a store of an earlier version has none."""
-        return bool(self._read(lambda: all(has_index(self._table, it) for it in SEARCHED)))
+        return bool(self._read(lambda: self._has_indexes))
 
     def find(self, typed: Typed) -> WordMatches:
-        """Posts that have the words; raises `WorldError` where the store cannot be read."""
+        """Posts that have the words; raises `WorldError` where the store cannot be read.
+
+        Where `MOST` have all of the words, those that nearly have or have some are not looked for.
+        """
         words, phrases = [_any(it) for it in typed.words], [_any_phrase(it) for it in typed.phrases]
         if not (words or phrases) or not self.can_search():
             return WordMatches()
         never = [_any_phrase(it) for it in typed.without]
         every = self._ids(_query([*words, *phrases], never=never))
+        if len(every) >= MOST:
+            return WordMatches(tuple(every))
         slips = [_any(it, 1 if len(it) in _SLIP else 0) for it in typed.words]
-        nearly = self._ids(_query([*slips, *phrases], never=never)) if slips else []
+        may_slip = any(len(it) in _SLIP for it in typed.words)
+        nearly = self._ids(_query([*slips, *phrases], never=never)) if may_slip else []
         some = self._ids(_query(phrases, words, never)) if len(words) > 1 else []
         return WordMatches(tuple(every), tuple(_new(nearly, every)), tuple(_new(some, every, nearly)))
 
@@ -107,8 +117,13 @@ class WordIndex:
 
     def _ids(self, query: Any, most: int = MOST) -> list[str]:
         def read() -> list[str]:
-            found = self._table.search(query, query_type="fts").limit(most).select([_ID, "_score"]).to_list()
-            return [row[_ID] for row in sorted(found, key=lambda row: (-row["_score"], row[_ID]))]
+            new = self._unindexed.table
+            main = self._table.search(query, query_type="fts")
+            found = [*(main.fast_search() if new is not None else main).limit(most).select([_ID, "_score"]).to_list()]
+            if new is not None:
+                found += new.search(query, query_type="fts").limit(most).select([_ID, "_score"]).to_list()
+            ordered = sorted(found, key=lambda row: (-row["_score"], row[_ID]))
+            return list(dict.fromkeys(row[_ID] for row in ordered))[:most]
 
         ids: list[str] = self._read(read)
         return ids
@@ -116,11 +131,18 @@ class WordIndex:
     def _read(self, read: Callable[[], Any]) -> Any:
         def latest() -> Any:
             self._table.checkout_latest()
+            if self._table.version != self._version:
+                self._has_indexes = all(has_index(self._table, it) for it in SEARCHED)
+                if self._has_indexes:
+                    self._unindexed.refresh()
+                self._version = self._table.version
             return read()
 
         try:
             return read_latest(latest)
         except READ_ERRORS as error:
+            self._unindexed = UnindexedWords(self._table)
+            self._version = 0
             raise WorldError(f"{self._store} cannot be searched: {first_line(error)}") from None
 
 

@@ -31,6 +31,13 @@ def opened(folder: Path) -> Any:
     return lancedb.connect(folder, session=session)
 
 
+def in_memory() -> Any:
+    """A database of its own in memory."""
+    import lancedb
+
+    return lancedb.connect("memory://")
+
+
 def read_latest(read: Callable[[], T]) -> T:
     """What `read` gives of the latest version; asked again where it fails, since its files may have been dropped."""
     for _ in range(_TRIES - 1):

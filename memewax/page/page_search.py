@@ -17,6 +17,8 @@ MOST: Final = 100
 """Hits that one may ask for."""
 LONGEST_QUERY: Final = 500
 """Characters."""
+_EXACT: Final = 20_000
+"""Posts up to which all are compared: many readers ask beside a flow."""
 _BY_BOTH: Final = "captions and what was read in pictures, by words and by meaning"
 _BY_MEANING: Final = "captions and what was read in pictures, by meaning alone"
 """In a store of an earlier version, which has no index of words."""
@@ -49,7 +51,10 @@ class PageSearch:
     """Finds posts by words and meaning; its model is loaded when somebody first asks. For any number of threads."""
 
     def __init__(self, settings: Settings, store: Path) -> None:
-        self._settings = settings.model_copy(update={"store": store, "corpus": POSTS})
+        changed = {"store": store, "corpus": POSTS, "index_exact_rows": min(settings.index_exact_rows, _EXACT)}
+        # One text at a time is as quick without a GPU, and to look for one takes 200 MB.
+        changed |= {"device": "cpu"} if settings.device == "auto" else {}
+        self._settings = settings.model_copy(update=changed)
         self._lock = threading.Lock()
         self._models: Embedders | None = None
         self._corpora: OpenCorpora | None = None

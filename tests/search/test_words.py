@@ -13,6 +13,7 @@ from core.errors import WorldError
 from core.records import Line, Reading, Record
 from search.words import Typed, WordIndex, WordMatches
 from tests.connectors.store.test_current_cluster import POSTS
+from tests.connectors.store.test_taken_back import gone
 from tests.making import ANSWERS, post, sides
 
 BOX = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
@@ -134,3 +135,25 @@ def test_processes_that_open_a_new_store_at_once_do_not_hinder_each_other(tmp_pa
 def test_a_folder_without_posts_is_said(tmp_path: Path) -> None:
     with pytest.raises(WorldError, match="holds no posts"):
         WordIndex(tmp_path)
+
+
+def test_what_comes_after_the_indexes_were_made_is_found_and_what_goes_is_not(tmp_path: Path) -> None:
+    table = PostRows(tmp_path, POSTS)
+    table.upsert([row(f"old{at}", f"the cat number{at}") for at in range(20)])
+    table.compact()
+    words = WordIndex(tmp_path)
+    assert len(words.find(Typed.of("cat")).all) == 20
+    for at in range(5):
+        table.upsert([row(f"new{at}", f"another cat and wombat{at}")])
+        assert words.find(Typed.of(f"wombat{at}")).all == (f"new{at}",)
+    table.upsert([{**row("old1", "a dog now"), "revision": 2}, {**row("new1", "a dog too"), "revision": 2}])
+    assert set(words.find(Typed.of("dog")).all) == {"old1", "new1"}
+    assert words.find(Typed.of("wombat1")).all == ()
+    table.remove([gone(global_id="new2"), gone(global_id="old2")])
+    assert set(words.find(Typed.of("another cat")).all) == {"new0", "new3", "new4"}
+    assert not {"old1", "old2"} & set(words.find(Typed.of("cat")).all)
+    table.compact()
+    table.upsert([row("newest", "the last cat")])
+    found = words.find(Typed.of("cat")).all
+    assert set(found) == {"newest", "new0", "new3", "new4", *(f"old{at}" for at in range(20) if at not in {1, 2})}
+    assert len(found) == len(set(found))

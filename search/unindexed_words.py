@@ -1,0 +1,85 @@
+"""The words of posts that came since the full-text indexes were brought up to date, in memory with indexes too.
+
+LanceDB looks through such rows anew for each word of a query, in as many files as there were writes: among 2,600 of
+100,000 posts that took 100 of 120 ms.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from connectors.sinks.record_table import SEARCHED
+from connectors.store.conditions import listed, pieces
+from connectors.store.keyed_table import index_words
+from connectors.store.store_folder import in_memory
+
+_ID: Final = "global_id"
+_NAME: Final = "unindexed"
+_LOOSE: Final = 1000
+"""Rows in memory that are not in an index: more get into one."""
+_SPARE: Final = 1024
+_AT_ONCE: Final = 4096
+
+
+class UnindexedWords:
+    """Rows of posts that are in no full-text index yet; perhaps some that are. For one thread at a time."""
+
+    def __init__(self, posts: Any) -> None:
+        self.table: Any = None
+        """Their words; None where all are in an index."""
+        self._posts = posts
+        self._from: int | None = None
+        """The place from which on they lie."""
+        self._known: dict[int, str] = {}
+        """Their ids, by place."""
+        self._loose = 0
+
+    def refresh(self) -> None:
+        """Take in what came and went, as the table of posts is now; raises what LanceDB raises."""
+        own = [it.name for it in self._posts.list_indices() if set(it.columns) & set(SEARCHED)]
+        waiting = max((int(self._posts.index_stats(name).num_unindexed_rows) for name in own), default=0)
+        if not waiting:
+            self.table, self._from, self._known = None, None, {}
+            return
+        found = self._places(self._from) if self._from is not None else None
+        if found is None or len(found) > 2 * waiting + _SPARE:  # all rows have moved
+            self.table, self._known = None, {}
+            self._from = self._begin(waiting)
+            found = self._places(self._from)
+        self._drop([place for place in self._known if place not in found])
+        self._add(sorted(found - self._known.keys()))
+
+    def _begin(self, waiting: int) -> int:
+        """The place from which on those lie that wait: rows are given ever higher places, and the newest wait."""
+        places = np.sort(self._all(None).column("_rowid").to_numpy())
+        return int(places[max(0, len(places) - waiting)]) if len(places) else 0
+
+    def _places(self, first: int) -> set[int]:
+        return set(self._all(f"_rowid >= {first}").column("_rowid").to_pylist())
+
+    def _all(self, where: str | None) -> pa.Table:
+        query = self._posts.search().with_row_id(True).select([_ID, "_rowid"])
+        found: pa.Table = (query.where(where) if where else query).to_arrow()
+        return found
+
+    def _drop(self, places: list[int]) -> None:
+        gone = [self._known.pop(place) for place in places]
+        for some in pieces(gone, _AT_ONCE):
+            self.table.delete(f"{_ID} IN ({listed(some)})")
+
+    def _add(self, places: list[int]) -> None:
+        for some in pieces(places, _AT_ONCE):
+            rows = self._posts.take_row_ids(some).with_row_id().select([_ID, *SEARCHED]).to_arrow()
+            self._known.update(zip(rows.column("_rowid").to_pylist(), rows.column(_ID).to_pylist(), strict=True))
+            rows = rows.select([_ID, *SEARCHED])
+            if self.table is None:
+                self.table = in_memory().create_table(_NAME, rows)
+                index_words(self.table, *SEARCHED)
+                self._loose = 0
+            else:
+                self.table.add(rows)
+                self._loose += len(rows)
+        if self._loose > _LOOSE:
+            self.table.optimize()
+            self._loose = 0

@@ -50,6 +50,8 @@ class KafkaTopic(PlacedSource):
             "group.id": group or "memewax",  # librdkafka wants one, and a broker's access lists may
             "fetch.queue.backoff.ms": 10,  # the default, 1 s, is a pause whenever the queue has been full
             "queued.max.messages.kbytes": 16_384,  # a partition; the default of 64 MB is much with many of them
+            # Closing waits so long for commits that no broker can take any more; nobody is a member of the group.
+            "session.timeout.ms": max(1_000, min(6_000, round(timeout * 1000))),
             **base_config(brokers, config, timeout),
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,

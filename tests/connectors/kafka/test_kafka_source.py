@@ -236,6 +236,20 @@ def test_a_broker_gone_for_good_is_an_error_after_the_timeout() -> None:
             read(reader, 1, seconds=30)
 
 
+@pytest.mark.timeout(40)  # librdkafka's own patience is 45 s
+def test_a_commit_that_nobody_can_take_any_more_is_not_waited_for_long() -> None:
+    broker = MockBroker()
+    topic = create_topic(broker)
+    produce(broker, topic, numbers(3), partition=0)
+    with opened(source(broker.bootstrap, topic, follow=True, timeout=1, group="watched")) as reader:
+        read(reader, 3)
+        reader.passed(position(2))
+        broker.stop()
+        with pytest.raises(WorldError, match="start the broker"):
+            read(reader, 1, seconds=30)
+        reader.passed(position(3))
+
+
 def test_a_broker_killed_while_reading_costs_nothing(real_broker: RealBroker) -> None:
     topic = create_topic(real_broker)
     produce(real_broker, topic, [b"%06d" % number + b"x" * 300 for number in range(100_000)])

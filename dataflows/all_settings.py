@@ -5,7 +5,8 @@ one or an array in the file; other lists may be separated by commas.
 """
 
 import os
-from typing import Any
+import re
+from typing import Any, Final
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -48,12 +49,18 @@ class Settings(
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
+_SERVICE: Final = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+_SERVICE_PORT: Final = re.compile(r"(tcp|udp|sctp)://.+")
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Settings from overrides, variables and file; raises `SettingsError` naming each bad variable and its value."""
     unknown = sorted(
         name
         for name in os.environ
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+        if name.startswith(PREFIX)
+        and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+        and not _is_of_kubernetes(name, os.environ[name])
     )
     if unknown:
         raise SettingsError(f"unknown setting {', '.join(unknown)}; `memewax settings` lists those that exist")
@@ -65,6 +72,12 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(f"settings cannot be read, of {FILE} or a variable: {error}") from None
     except OSError as error:
         raise SettingsError(f"{FILE}: {error.strerror}") from None
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    """Whether Kubernetes gives it to each container beside a Service called memewax, or memewax-NAME."""
+    is_port = name.endswith("_PORT") and _SERVICE_PORT.fullmatch(value) is not None
+    return is_port or _SERVICE.fullmatch(name) is not None
 
 
 def is_secret(name: str) -> bool:

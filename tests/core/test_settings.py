@@ -63,6 +63,25 @@ def test_an_empty_variable_is_no_value(monkeypatch: Patch) -> None:
     assert load_settings().vit_batch == Settings.model_fields["vit_batch"].default
 
 
+def test_what_kubernetes_tells_of_a_service_called_memewax_is_no_setting(monkeypatch: Patch) -> None:
+    for name, value in {
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT": "80",
+        "SERVICE_PORT_HTTP": "80",
+        "PORT": "tcp://10.0.0.1:80",
+        "PORT_80_TCP": "tcp://10.0.0.1:80",
+        "PORT_80_TCP_PROTO": "tcp",
+        "PORT_80_TCP_ADDR": "10.0.0.1",
+        "PAGE_SERVICE_HOST": "10.0.0.2",
+        "PAGE_PORT": "tcp://10.0.0.2:8000",
+    }.items():
+        monkeypatch.setenv(f"MEMEWAX_{name}", value)
+    assert load_settings() == Settings()
+    monkeypatch.setenv("MEMEWAX_HELTH_PORT", "3030")
+    with pytest.raises(SettingsError, match="unknown setting MEMEWAX_HELTH_PORT;"):
+        load_settings()
+
+
 def test_the_file_is_read(folder: Path) -> None:
     (folder / "memewax.toml").write_text('to = ["store", "records.jsonl"]\nvit_batch = 3\n')
     settings = load_settings()

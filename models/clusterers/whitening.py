@@ -13,6 +13,8 @@ _PRIOR: Final = 100.0
 """Pictures that the assumption counts for, that embeddings differ alike in all directions."""
 _SHRINK: Final = 0.1
 """Share of the mean variance of the directions that is added to each, so that weak ones are not blown up."""
+_LEAST: Final = 1e-12
+"""Variance that is added to each, below any that embeddings have: where all are the same picture there is none."""
 _GATHER: Final = 64
 """Embeddings that are taken in together: a product of matrices is faster than as many of vectors."""
 
@@ -49,7 +51,7 @@ class RunningCovariance:
         even = np.trace(covariance) / len(mean) * np.eye(len(mean))
         values, vectors = np.linalg.eigh((covariance * self.count + even * _PRIOR) / (self.count + _PRIOR))
         values, vectors = values[::-1][:DIRECTIONS], vectors[:, ::-1][:, :DIRECTIONS]
-        scale = np.sqrt(values.clip(0) + _SHRINK * values.mean() + np.finfo(np.float64).tiny)
+        scale = np.sqrt(values.clip(0) + _SHRINK * values.mean() + _LEAST)
         return Space.of(mean, (vectors / scale).astype(np.float32), self.count / (self.count + _PRIOR))
 
     def _gather(self) -> None:

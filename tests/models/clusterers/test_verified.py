@@ -12,6 +12,7 @@ from core.merges import Merges
 from core.records import ClusterEvent, Patches, Vector
 from models.clusterer import Beside
 from models.clusterers.verified import VerifiedClusterer
+from models.clusterers.whitening import RunningCovariance
 from tests.core.test_plain import is_plain
 
 DIMENSION = 32
@@ -75,6 +76,17 @@ def test_a_cluster_is_born_with_its_second_post() -> None:
     several = {it for it in arrival if arrival.count(it) > 1}
     assert several <= set(born)
     assert set(born) <= several | merged | {event.into for event in events}
+
+
+def test_one_picture_again_and_again_teaches_a_space_of_numbers() -> None:
+    embedding = np.full(DIMENSION, DIMENSION**-0.5, np.float32)
+    seen = RunningCovariance(DIMENSION)
+    for _ in range(5):
+        seen.add(embedding)
+    with np.errstate(all="raise"):
+        space = seen.whitening()
+        assert np.isfinite(space.points(embedding)).all()
+        assert np.isfinite(space.points(-embedding)).all()
 
 
 def test_who_is_alone_is_counted_and_clusters_are_not() -> None:

@@ -25,6 +25,8 @@ FORMATS: Final = (".json", *LINES, *TABLES)
 """Endings of names that tell a form."""
 _MAX_LINE: Final = 2**20
 """A longer line is no row."""
+_TOGETHER: Final = 2**15
+"""Bytes of neighbours that are none, from which on the next ones are apart."""
 _BATCH: Final = 1024
 _CHUNK: Final = 2**16
 _LOOKED_AT: Final = 2**16
@@ -65,6 +67,8 @@ class Piece:
     held: Any
     row: Callable[[int, Any], FileRow]
     """Makes a row of the number and of what is held."""
+    rows: int = 1
+    """How many of the file's it stands for."""
 
     def parsed(self) -> FileRow:
         """The row."""
@@ -277,15 +281,34 @@ class Array(_Json):
     too_long = "element"
 
     def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
-        """The elements; raises `BadArrayError` where the array breaks off, unless that is expected."""
+        """The elements, neighbours that hold no object as one; raises `BadArrayError` where the array breaks off.
+
+        That is no error where it is expected.
+        """
         splitter = ArraySplitter(_MAX_LINE)
-        number = 0
+        number = size = 0
+        odd: list[bytes] = []
         while chunk := stream.read(_CHUNK):
             for element in splitter.feed(chunk):
                 number += 1
-                yield Piece(number, element, self._row)
+                is_odd = b"{" not in element.data and element.size == len(element.data)
+                if odd and (not is_odd or size > _TOGETHER):
+                    yield self._together(number, odd)
+                    odd = []
+                if is_odd:
+                    odd.append(element.data)
+                    size = element.size if len(odd) == 1 else size + element.size + 1
+                else:
+                    yield Piece(number, element, self._row)
+        if odd:
+            yield self._together(number + 1, odd)
         if not whole:
             splitter.end()
+
+    def _together(self, after: int, odd: list[bytes]) -> Piece:
+        """What holds no object and stands before the element `after`: one row that is none, rather than thousands."""
+        joined = odd[0] if len(odd) == 1 else b"[" + b",".join(odd) + b"]"
+        return Piece(after - len(odd), Element(joined, len(joined)), self._row, len(odd))
 
 
 class Chats(Form):

@@ -78,7 +78,10 @@ class RowsReader(Reader):
         if self._is_at_end and not self._has_grown():
             return None
         if self._passed < self._done:
-            self._passed += sum(1 for _ in islice(self._pieces, min(_PASSED, self._done - self._passed)))
+            until = min(self._done, self._passed + _PASSED)
+            while self._passed < until and (piece := next(self._pieces, None)) is not None:
+                self._passed += piece.rows
+            self._done = max(self._done, self._passed)
             return None
         if self._broken is not None:
             return self._break_off(self._broken)
@@ -90,7 +93,7 @@ class RowsReader(Reader):
             self._broken = error
         if not found:
             return None
-        self._done += len(found)
+        self._done += sum(piece.rows for piece in found)
         self._passed = self._done
         return Unit([self._message(piece) for piece in found], self._position())
 

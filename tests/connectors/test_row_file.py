@@ -118,8 +118,10 @@ def test_a_row_of_too_many_cells_or_other_bytes_is_told(tmp_path: Path) -> None:
 
 def test_an_element_that_is_no_object_is_told(tmp_path: Path) -> None:
     found = read(tmp_path / "rows.json", b'[{"a": 1.5, "b": [0.5, {"c": 1.25}]}, 7, null, {"a": 2}]')
-    assert [row.row for row in found] == [{"a": 1.5, "b": [0.5, {"c": 1.25}]}, None, None, {"a": 2}]
-    assert [row.number for row in found if row.row is None] == [2, 3]
+    assert [row.row for row in found] == [{"a": 1.5, "b": [0.5, {"c": 1.25}]}, None, {"a": 2}]
+    assert [(row.number, row.raw, row.reason) for row in found if row.row is None] == [
+        (2, b"[7,null]", "expected an object of columns")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -229,3 +231,22 @@ def test_a_small_packed_file_of_one_huge_text_is_read_in_bounded_memory(
     tracemalloc.stop()
     assert [row.row for row in found] in ([None, {"a": 2}], [None, {"a": "2"}])
     assert peak < 16 * 2**20
+
+
+def test_neighbours_of_an_array_that_hold_no_object_are_one_row(tmp_path: Path) -> None:
+    found = read(tmp_path / "odd.json", b'[1, 2, "x", {"id": "a"}, null, {"id": "b"}, [3], 4]')
+    assert [(row.number, row.row and row.row["id"]) for row in found] == [
+        (1, None),
+        (4, "a"),
+        (5, None),
+        (6, "b"),
+        (7, None),
+    ]
+    assert [row.raw for row in found if row.row is None] == [b'[1,2,"x"]', b"null", b"[[3],4]"]
+
+
+def test_very_many_neighbours_that_hold_no_object_are_a_few_rows(tmp_path: Path) -> None:
+    found = read(tmp_path / "odd.json", b"[" + b"1," * 100_000 + b'{"id": "a"}]')
+    assert len(found) < 10
+    assert found[-1].row == {"id": "a"}
+    assert found[-1].number == 100_001

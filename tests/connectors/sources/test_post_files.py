@@ -98,6 +98,19 @@ def test_after_any_unit_a_part_goes_on_with_exactly_the_rest(path: Path) -> None
         assert rest == [message.value for it in whole[place + 1 :] for message in it.messages]
 
 
+def test_in_an_array_the_rest_is_exact_among_what_is_no_post(tmp_path: Path) -> None:
+    path = tmp_path / "odd.json"
+    odd = [1, 2, POSTS[0], None, "x", "y", POSTS[1], POSTS[2], 3, *range(50_000), POSTS[3]]
+    path.write_bytes(b"\n" + orjson.dumps(odd))
+    whole = units(path, batch=2)
+    assert sum(len(it.messages) for it in whole) < 20
+    found = [message.value for it in whole for message in it.messages]
+    assert [orjson.loads(it) for it in found if b"{" in it] == POSTS[:4]
+    for place, unit in enumerate(whole):
+        rest = [message.value for it in units(path, unit.resume, 2) for message in it.messages]
+        assert rest == [message.value for it in whole[place + 1 :] for message in it.messages]
+
+
 def test_a_file_that_grew_goes_on_and_one_that_was_replaced_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(as_csv(ROWS[:6]))

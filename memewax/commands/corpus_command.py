@@ -57,9 +57,11 @@ def load(
     folder = store_of(store)
     check_name(name)
     rows = RowFile(file)
-    there = list(dict.fromkeys(column for it in islice(rows, _PEEK) for column in it.row or ()))
+    first = list(islice(rows, _PEEK))
+    there = list(dict.fromkeys(column for it in first for column in it.row or ()))
     if not there:
-        raise WorldError(f"{file} has no rows")
+        why = next((f" that can be read: row {it.number}: {it.reason}" for it in first if it.reason), "")
+        raise WorldError(f"{file} has no rows{why}")
     columns = Columns.chosen(there, text=text, id=id_, created=created, source=source, language=language)
     steps = steps_of(clean or usual_steps(there), columns.named)
     start = time.perf_counter()

@@ -92,7 +92,8 @@ def test_a_table_is_all_that_is_printed_where_nobody_looks(memewax: Memewax, fil
     [
         (("load", "rows.csv", "--name", "posts"), 2, "choose another --name"),
         (("load", "nowhere.csv", "--name", "mine"), 3, "there is no file nowhere.csv"),
-        (("load", "empty.csv", "--name", "mine"), 3, "empty.csv has no rows"),
+        (("load", "empty.csv", "--name", "mine"), 3, "empty.csv has no rows\n"),
+        (("load", "digits.jsonl", "--name", "mine"), 3, "digits.jsonl has no rows that can be read: row 1: not JSON"),
         (("list", "--store", "gone"), 3, "there is no store gone: `memewax run --to gone`"),
         (("load", "rows.csv", "--name", "mine"), 2, "the columns are key, words, stars"),
         (("load", "rows.csv", "--name", "mine", "--text", "words", "--clean", "soap"), 2, "no cleaning step 'soap'"),
@@ -103,6 +104,7 @@ def test_a_table_is_all_that_is_printed_where_nobody_looks(memewax: Memewax, fil
 )
 def test_what_is_wrong_is_one_line(words: tuple[str, ...], code: int, told: str, memewax: Memewax, file: Path) -> None:
     file.with_name("empty.csv").touch()
+    file.with_name("digits.jsonl").write_text('{"text": "x", "stars": ' + "9" * 5000 + "}")
     done = memewax("corpus", *words)
     assert (done.code, done.err.count("\n")) == (code, 1)
     assert told in done.err

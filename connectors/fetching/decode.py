@@ -14,7 +14,9 @@ from connectors.fetching.ground import over_ground
 from connectors.fetching.kinds import kind_of
 from connectors.fetching.outcomes import FetchError, Outcome
 from connectors.fetching.side_data import Bare, BoundedFile, SideDataError, bare, orientation_of
+from core.errors import first_line
 from core.records import Pixels
+from core.telemetry import log
 
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
 """What the web and cameras make. Pillow knows more; EPS, which it hands to Ghostscript to run, is not for strangers."""
@@ -39,6 +41,11 @@ _MOST_SCANS: Final = 100
 """Of a progressive JPEG, which is decoded once for each; encoders make about ten."""
 _MOST_SCANNED: Final = 10**9
 """Pixels of all scans together."""
+_MOVING: Final = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
+_MOST_EMPTY: Final = 8
+"""Frames that show nothing, after which no more are looked at."""
+_EVEN: Final = 16
+"""Of 255: where no colour differs by more, a frame shows nothing."""
 _ENOUGH: Final = 0.75
 """A file that is cut is still a picture where so much of its height is there, as viewers show it."""
 
@@ -52,7 +59,7 @@ TakeRoom = Callable[[int], AbstractContextManager[object]]
 
 
 def decode(data: bytes, *, max_pixels: int, max_side: int, room: TakeRoom = nullcontext) -> Pixels:
-    """Decode a picture: first frame, upright, RGB, at most `max_side` a side.
+    """Decode a picture: the first frame that shows something, upright, RGB, at most `max_side` a side.
 
     Clear ground becomes white, or what the picture is seen on best (`over_ground`). What else the file holds neither
     costs nor matters.
@@ -81,7 +88,7 @@ def decode(data: bytes, *, max_pixels: int, max_side: int, room: TakeRoom = null
                 raise FetchError(Outcome.TOO_LARGE, f"a JPEG of {scans} scans; at most {_MOST_SCANS} are decoded")
         with room(width * height):
             try:
-                return _pixels(image, alone, max_side)
+                return _shown(image, alone, data, max_pixels, max_side)
             except FetchError:
                 raise
             except Exception as error:  # of many kinds, Pillow's own
@@ -127,10 +134,40 @@ def _pixels(image: ImageFile.ImageFile, alone: Bare, max_side: int) -> Pixels:
         loaded = _on_canvas(loaded, alone.canvas, alone.at)
     # An AVIF is turned by Pillow's own reading of it, a TIFF by Pillow as it is loaded.
     up = orientation_of(image.info.get("exif", b"")) if image.format == "AVIF" else alone.orientation
-    upright = loaded.transpose(_TURNS[up]) if up in _TURNS else loaded
+    return _scaled(loaded.transpose(_TURNS[up]) if up in _TURNS else loaded, max_side)
+
+
+def _shown(image: ImageFile.ImageFile, alone: Bare, data: bytes, max_pixels: int, max_side: int) -> Pixels:
+    first = _pixels(image, alone, max_side)
+    return _later_frame(data, max_pixels, max_side, first) if image.format in _MOVING and _is_empty(first) else first
+
+
+def _scaled(upright: Image.Image, max_side: int) -> Pixels:
     most = most_side(*upright.size, max_side)
     upright.thumbnail((most, most), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return np.asarray(over_ground(upright))
+
+
+def _is_empty(pixels: Pixels) -> bool:
+    """Whether all is of one colour; some of the pixels tell of nearly all pictures that it is not."""
+    return all(bool((np.ptp(it, axis=(0, 1)) <= _EVEN).all()) for it in (pixels[::8, ::8], pixels))
+
+
+def _later_frame(data: bytes, max_pixels: int, max_side: int, first: Pixels) -> Pixels:
+    """The first of the next few frames that shows something, as many films begin in the dark; else `first`."""
+    try:
+        with _opened(data) as moving:
+            for number in range(1, min(getattr(moving, "n_frames", 1), _MOST_EMPTY + 1)):
+                moving.seek(number)
+                if moving.width * moving.height > max_pixels:
+                    break
+                moving.load()
+                found = _scaled(_scalable(moving).copy(), max_side)
+                if not _is_empty(found):
+                    return found
+    except Exception as error:  # of many kinds, Pillow's own: the first frame is whole
+        log.debug("a later frame cannot be read", error=first_line(error))
+    return first
 
 
 def _loaded(image: ImageFile.ImageFile, data: bytes, max_side: int) -> Image.Image:

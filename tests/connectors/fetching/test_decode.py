@@ -109,6 +109,32 @@ def test_of_a_moving_picture_the_first_frame_is_taken() -> None:
     assert corners(picture)[0] == list(RED)
 
 
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
+@pytest.mark.parametrize("ground", [(0, 0, 0), (255, 255, 255)])
+def test_frames_that_show_nothing_are_passed_over(form: str, ground: tuple[int, int, int]) -> None:
+    empty = Image.new("RGB", (64, 64), ground)
+    moving = {"save_all": True, "append_images": [empty, halves("RGB", RED, ground, 64)], "duration": 100}
+    left, right = corners(pixels(encoded(empty, form, **moving)))
+    np.testing.assert_allclose(left, RED, atol=45)
+    np.testing.assert_allclose(right, ground, atol=45)
+
+
+def test_where_no_frame_shows_anything_it_is_the_first() -> None:
+    frames = [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in range(10, 250, 10)]
+    late = halves("RGB", RED, (0, 0, 255))
+    picture = pixels(encoded(frames[0], "GIF", save_all=True, append_images=[*frames[1:], late]))
+    assert corners(picture) == [[10, 0, 0], [10, 0, 0]]
+
+
+def test_a_later_frame_that_is_broken_or_too_large_costs_nothing() -> None:
+    empty = Image.new("RGB", (64, 64))
+    whole = encoded(empty, "GIF", save_all=True, append_images=[halves("RGB", RED, (0, 0, 255), 64)])
+    assert corners(pixels(whole[: len(whole) - 20]))[1] == [0, 0, 0]
+    start = whole.rindex(b"\x2c\0\0\0\0")  # the second frame's head: its size is made larger than the picture's
+    large = whole[: start + 5] + b"\xff\x7f\xff\x7f" + whole[start + 9 :]
+    assert corners(pixels(large, max_pixels=64 * 64)) == [[0, 0, 0], [0, 0, 0]]
+
+
 def test_one_pixel_is_a_picture() -> None:
     assert pixels(encoded(Image.new("RGB", (1, 1), RED))).tolist() == [[list(RED)]]
 

@@ -22,6 +22,7 @@ from memewax.commands.progress import Progress
 from memewax.commands.recovery import is_known, is_prepared, prepare_recovery
 from memewax.commands.supervise import Ended, FlowError, Job, run_job
 from operators.control_input import mark_done
+from operators.recovery_check import check_recovery
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ def _prepared(destinations: Destinations, recovery: Path, state_dir: Path | None
     """Lock all that is written, and make room for it; gives file descriptors of the locks."""
 
     def prepare() -> None:
+        if noted_flow(recovery) is not None and not is_prepared(recovery):  # a flow ran, and a part of it is gone
+            check_recovery(recovery)
         for it in destinations.all():
             it.prepare(recovery, goes_on=is_prepared(recovery) and is_known(recovery, it))
 

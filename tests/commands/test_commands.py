@@ -348,6 +348,13 @@ def test_a_run_and_what_comes_after_it(memewax: Memewax, words: list[str], tmp_p
     assert "records.jsonl is not there, and store.recovery goes on after posts already done" in gone.err
     (tmp_path / "elsewhere.jsonl").rename(tmp_path / "records.jsonl")
 
+    part = tmp_path / "store.recovery" / "part-0.sqlite3"
+    part.rename(tmp_path / "part")
+    cut = memewax(*words)
+    assert (cut.code, cut.out) == (3, "")
+    assert "store.recovery lacks part-0.sqlite3: restore a backup of it" in cut.err
+    (tmp_path / "part").rename(part)
+
     (tmp_path / "posts.jsonl").write_bytes(lines(range(2)))
     replaced = memewax(*words)
     assert replaced.code == 0

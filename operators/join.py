@@ -16,10 +16,10 @@ from typing import Any, Final, NamedTuple
 from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
-from prometheus_client import Counter
 
 from core import drain
 from core.bounded import Bounded
+from core.gathered import GatheredSum
 from core.partitions import part_of
 from core.plain import from_plain, to_plain
 from core.records import Arrival, Failed, Record, Side
@@ -35,6 +35,7 @@ _STALE: Final = 1024
 
 Part = Arrival | Side[Any]
 """What is joined: a post, its picture gone, and the sides that answer for it."""
+_PENDING: Final = GatheredSum(JOIN_PENDING.inc)
 _KEYS: Final = tuple(f"{shard:02d}" for shard in range(SHARDS))
 
 
@@ -172,7 +173,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         records = [record for part in values if (record := self._take(part, now)) is not None]
         self._count()
         if len(self._entries) != before:
-            JOIN_PENDING.inc(len(self._entries) - before)
+            _PENDING.inc(len(self._entries) - before)
         return records, StatefulBatchLogic.RETAIN
 
     def on_notify(self) -> tuple[list[Record], bool]:
@@ -232,7 +233,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         for key, deadline, is_out, revision, post, sides in state["entries"]:
             entry = self._entries[key] = _Entry(deadline, revision, from_plain(post), from_plain(sides), is_out)
             self._set_alarm(key, entry, deadline)
-        JOIN_PENDING.inc(len(self._entries))
+        _PENDING.inc(len(self._entries))
 
     def _take(self, part: Part, now: float) -> Record | None:
         late: tuple[str, ...] = ()
@@ -310,7 +311,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         return Record(post, sides, missing, entry.post.seconds, late, entry.revision)
 
     def _count(self) -> None:
-        """Count what went out since the last time: each counter is a write into shared memory."""
+        """Count what went out since the last time."""
         for (outcome, is_failed), records in self._outcomes.items():
             _counter_of(outcome, is_failed=is_failed).inc(records)
         self._outcomes.clear()
@@ -325,7 +326,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         else:  # not finished: its post may yet come
             log.warning("sides without a post", step="join", global_id=key[0], sides=sorted(entry.sides))
             del self._entries[key]
-        JOIN_PENDING.dec()
+        _PENDING.inc(-1)
 
 
 def _is_wanted(post: Arrival, known: _Known | None) -> bool:
@@ -337,9 +338,9 @@ def _is_wanted(post: Arrival, known: _Known | None) -> bool:
 
 
 @cache
-def _counter_of(outcome: str, *, is_failed: bool) -> Counter:
+def _counter_of(outcome: str, *, is_failed: bool) -> GatheredSum:
     """Look up the counter of an outcome once."""
-    return RECORDS.labels(outcome, "yes" if is_failed else "no")
+    return GatheredSum(RECORDS.labels(outcome, "yes" if is_failed else "no").inc)
 
 
 def _of_version_2(state: dict[str, Any]) -> dict[str, Any]:

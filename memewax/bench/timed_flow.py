@@ -17,6 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from connectors.store import posts_table
 from core import telemetry
 from core.activity import Activity
+from core.gathered import GatheredSum
 from dataflows import memes, starting
 from memewax.bench.bench_observing import CPU, UNOBSERVED
 from operators import outputs, steps
@@ -56,12 +57,13 @@ def flow() -> Dataflow:
 def _blindfold() -> None:
     for kind, does in ((Counter, "inc"), (Gauge, "inc"), (Gauge, "dec"), (Gauge, "set"), (Histogram, "observe")):
         setattr(kind, does, _nothing)
-    for name in ("__enter__", "__exit__"):
+    for name in ("__enter__", "__exit__", "took"):
         setattr(telemetry.step, name, _nothing)
     for where, name, instead in (
         (outputs, "observe_ages", _nothing),
         (posts_table, "observe_ages", _nothing),
         (steps, "taken", _untimed),
+        (GatheredSum, "inc", _nothing),
         (starting, "Observers", _Nobody),
         *((Activity, name, _nothing) for name in ("opened", "asked", "gave", "snapshot", "closed")),
     ):

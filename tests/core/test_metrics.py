@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from core import telemetry
 from core.causes import cause_names
 from core.counts import own_counts
-from core.gathered import Gathered, observe_all
+from core.gathered import Gathered, GatheredSum, observe_all
 from core.telemetry import UNEXPOSED, observe_ages, sink_name, step
 from tests.folders import ROOT
 
@@ -134,6 +134,32 @@ def test_threads_that_gather_at_once_lose_nothing() -> None:
     gathered.observe()
     assert registry.get_sample_value("one_count") == registry.get_sample_value("other_count") == 20_000
     assert registry.get_sample_value("other_sum") == 40_000
+
+
+def test_threads_that_add_to_a_sum_at_once_lose_nothing() -> None:
+    gauge = Gauge("a_sum", "", registry=CollectorRegistry())
+    gathered = GatheredSum(gauge.inc)
+
+    def add() -> None:
+        for _ in range(5000):
+            gathered.inc(3)
+            gathered.inc(-2)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        gathered.observe()
+    gathered.observe()
+    assert gauge._value.get() == 20_000
+
+
+def test_a_sum_that_was_gathered_is_there_for_whoever_looks() -> None:
+    gathered = GatheredSum(telemetry.SKIPPED.labels("gathered", "test").inc)
+    gathered.inc(2)
+    gathered.inc(3)
+    labels = {"service": "gathered", "reason": "test"}
+    assert REGISTRY.get_sample_value("memewax_skipped_total", labels) == 5
 
 
 def test_accounts_that_show_their_posts_are_no_deletes() -> None:

@@ -82,6 +82,23 @@ class SinkSettings(Group):
     _listed_to = field_validator("to", mode="before")(one_or_list)
 
 
+class ResultCacheSettings(Group):
+    """What is kept of pictures and texts that come again."""
+
+    cache: Literal["exact", "off"] = Field(
+        "exact",
+        description="exact: a picture or text that is the same, to the byte, as one before is looked at no more; off: all are.",
+    )
+
+    cache_bytes: int = Field(
+        2**30, ge=2**20, description="Bytes of what is kept of them for that, on each machine; the oldest goes first."
+    )
+
+    cache_folder: Path | None = Field(
+        None, description="Where it is kept; by default cache/ in the store, or in state_dir where there is no store."
+    )
+
+
 class FetchSettings(Group):
     """How pictures are fetched, and what is refused."""
 

@@ -41,6 +41,8 @@ class Message:
     """Where it was read: `file:/data/posts.jsonl@1234` (byte offset), `kafka:posts/0@17` (partition, offset)."""
     key: bytes | None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    content: str = ""
+    """What a service itself calls the content of the post's picture, a hash of it; said by its own source alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,41 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """What an image model says of a picture."""
+
+    embedding: Vector
+    patches: Patches | None = None
+    """None where the model has no patches, or too few."""
+    fingerprint: bytes | None = None
+    """What the picture looks like from afar, for the search for copies; None where nobody asked, or it is too small."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPicture:
+    """What is known of a picture without any model."""
+
+    width: int
+    """Pixels, as the models saw it."""
+    height: int
+    thumbnail: bytes | None = None
+    """The picture made small, as WebP."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedResult:
+    """A result that need not be computed again."""
+
+    value: Any
+    model: str = ""
+    """Name of the model that it is of."""
+    seconds: float = 0.0
+    """What it took."""
+    kind: str = ""
+    """How it was found: `exact`, by the same bytes or text; `source`, by a service's name for it; empty: it was not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """A post with its picture, or with the reason why there is none."""
 
@@ -172,6 +209,11 @@ class Arrival:
     """How often it came before in this reading of its message: 0 unless its picture was fetched again."""
     thumbnail: bytes | None = None
     """The picture made small, as WebP; None where none was asked for."""
+    width: int = 0
+    """Pixels of the picture; 0 where there is none."""
+    height: int = 0
+    cached: Mapping[str, CachedResult] = field(default_factory=dict)
+    """By stage what was found out of the same picture before; then `picture` is None, since nobody need look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +349,10 @@ class Side(Generic[V]):
     """Of an embedding: when its post was edited last, so that its picture may be another one."""
     trace: str = ""
     """Of the post; empty where traces are off."""
+    cached: str = ""
+    """How the answer was found where nothing was computed: `CachedResult.kind`."""
+    names: tuple[bytes, ...] = ()
+    """Of a text: what is known of it is forgotten by these."""
 
 
 @dataclass(frozen=True, slots=True)

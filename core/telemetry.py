@@ -106,6 +106,14 @@ FETCH_RETRIES = Counter("memewax_fetch_retries", "Further tries to fetch a pictu
 RETRIES = Counter("memewax_retries", "Pictures fetched again later, by what came of it", ["outcome"])
 RETRY_WAITING = Gauge("memewax_retry_waiting", "Posts whose picture will be fetched again", multiprocess_mode="livesum")
 FETCH_CONNECTIONS = Counter("memewax_fetch_connections", "Connections made to fetch pictures")
+CACHE_HITS = Counter(
+    "memewax_cache_hits", "Results that were known, by stage and how they were found", ["stage", "kind"]
+)
+CACHE_MISSES = Counter("memewax_cache_misses", "Results that were computed, and looked for in the cache", ["stage"])
+CACHE_EVICTIONS = Counter("memewax_cache_evictions", "Results dropped from the cache to make room")
+CACHE_ERRORS = Counter("memewax_cache_errors", "Times that the cache could not be used")
+CACHE_BYTES = Gauge("memewax_cache_bytes", "Bytes of the cache in use", multiprocess_mode="mostrecent")
+CACHE_SECONDS_SAVED = Counter("memewax_cache_seconds_saved", "What known results took to be computed")
 DECODE_SECONDS = Histogram("memewax_decode_seconds", "Time to decode one picture", buckets=_SECONDS)
 FETCH_WAITING = Gauge("memewax_fetch_waiting", "Posts being fetched ahead", multiprocess_mode="livesum")
 JOIN_PENDING = Gauge("memewax_join_pending", "Posts waiting in the join", multiprocess_mode="livesum")

@@ -7,7 +7,7 @@
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
                     └─ text_embedding ────┘
-    posts ─ cluster, write (deletes, and accounts that hide their posts); write (thumbnails)
+    posts ─ cluster, write, forget (deletes, and accounts that hide their posts); write (thumbnails)
     control ─ replayed (requests of the commands ─ write, clusters; dead letters once more ─ posts)
     failures ─ dead_letters; where they are asked for, all streams ─ taps
 
@@ -31,9 +31,10 @@ from operators.first_ids import FirstNumbers
 from operators.infer import embed_pictures, embed_texts, infer_texts, read_pictures
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
-from operators.posts_input import deaths_of, fetching, posts_in
+from operators.posts_input import fetching, posts_in
 from operators.replayed import replayed
 from operators.taps import write_taps
+from operators.watching import forget_cached, watching
 
 _FIRST: Final = FirstNumbers()
 
@@ -43,21 +44,23 @@ def memes(
 ) -> Dataflow:
     """Build the flow, from the source of the settings to their sinks; no number that `first` has is given again."""
     flow = Dataflow("memes")
-    deaths = deaths_of(settings)
-    fetched = fetching(settings, deaths, settings.wanted_thumbnails())
+    told = watching(settings, settings, models)
+    fetched = fetching(settings, told, settings.wanted_thumbnails())
     read_in = posts_in("posts", flow, settings, fetched)
     requests = control_in("control", flow, settings, read_in.parts)
     posts = replayed("replayed", read_in.oks, read_in.errs, read_in.removals, requests, fetched)
 
-    embedding = embed_pictures("embed", posts.oks, models.image, deaths)
+    forget_cached("forget", posts.removals, told)
+
+    embedding = embed_pictures("embed", posts.oks, models.image, told)
     clustered = cluster(
         "cluster", embedding, posts.removals, settings, make_clusterer, models.image_dimension, first.above
     )
 
-    read = read_pictures("read", posts.oks, models.ocr, deaths)
-    entities = infer_texts("entities", read, models.entities, deaths)
-    sentiment = infer_texts("sentiment", read, models.sentiment, deaths)
-    text_embedding = embed_texts("text_embedding", read, models.text, deaths)
+    read = read_pictures("read", posts.oks, models.ocr, told)
+    entities = infer_texts("entities", read, models.entities, told)
+    sentiment = infer_texts("sentiment", read, models.sentiment, told)
+    text_embedding = embed_texts("text_embedding", read, models.text, told)
 
     sides: dict[str, Stream[Side[Any]]] = {
         "embedding": embedding,

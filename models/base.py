@@ -2,13 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from dataclasses import replace
+from typing import ClassVar, Final, Generic, TypeVar
 
-from core.records import Failed, Patches, Pixels, Vector
+from core.records import Failed, Features, Pixels, Vector
+from models.fingerprint import fingerprint
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+_SMALLEST: Final = 16
+"""Pixels: a smaller picture has no looks to compare."""
 
 
 class Model(ABC, Generic[In, Out]):
@@ -69,15 +73,6 @@ class Embedder(Model[In, Vector]):
     """Length of each vector."""
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What an image model says of a picture."""
-
-    embedding: Vector
-    patches: Patches | None = None
-    """None where the model has no patches, or too few."""
-
-
 class ImageEmbedder(Embedder[Pixels]):
     """An embedder of pictures, which may say something of their patches too."""
 
@@ -87,7 +82,7 @@ class ImageEmbedder(Embedder[Pixels]):
 
 
 class Describer(Model[Pixels, Features]):
-    """An image model that is asked for all that it says of a picture."""
+    """An image model that is asked for all that it says of a picture, and its fingerprint besides."""
 
     stage = "embedding"
 
@@ -98,4 +93,7 @@ class Describer(Model[Pixels, Features]):
 
     def infer(self, batch: Sequence[Pixels]) -> list[Features]:
         """The features of each picture; raises if one is bad."""
-        return self._model.describe(batch)
+        return [
+            replace(it, fingerprint=fingerprint(picture) if min(picture.shape[:2]) >= _SMALLEST else None)
+            for picture, it in zip(batch, self._model.describe(batch), strict=True)
+        ]

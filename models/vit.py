@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from core.errors import WeightsError
-from core.records import Pixels, Vector
-from models.base import Features, ImageEmbedder
+from core.records import Features, Pixels, Vector
+from models.base import ImageEmbedder
 from models.engine import Plan
 from models.model_settings import ImageSettings
 from models.runtime import Runtime

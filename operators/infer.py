@@ -2,67 +2,64 @@
 
 A step answers all that it was given before it returns. So nothing is between the source and the join when a snapshot is
 taken, and a busy flow fills its batches while an idle one does not wait. Each step may be told of what processes ended
-at (`Deaths`).
+at, and of what was found out before (`Watching`).
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import repeat
 from operator import itemgetter
 from time import perf_counter
 from typing import Any, Final, TypeVar, cast
 
-import numpy as np
 from bytewax.dataflow import Stream, operator
 
-from connectors.fetching.deaths import Deaths
-from core.records import Arrival, Failed, Pixels, Reading, Side, Vector
+from connectors.caching.cached_results import Asked, CachedResults
+from core.records import Arrival, CachedResult, Failed, Features, Pixels, Reading, Side, Vector
 from core.telemetry import STEP_ERRORS, step
-from models.base import Describer, Features, ImageEmbedder, Model
-from models.fingerprint import fingerprint
+from models.base import Describer, ImageEmbedder, Model
 from operators.steps import map_batch
 from operators.watched import watched
-
-_SMALLEST: Final = 16
-"""Pixels: a smaller picture has no looks to compare."""
+from operators.watching import NOTHING, Watching
 
 _NO_CAPTIONS: Final = repeat("")
 Coming = tuple[str, int, str]
 """A post's `global_id`, the ticket of one of its arrivals, and the context of its trace."""
+Named = tuple[bytes, tuple[bytes, ...]]
+"""What a picture or text is known as, and what its result is forgotten by."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
 @operator
-def infer_pictures(
-    step_id: str, posts: Stream[Arrival], model: Model[Pixels, Any], deaths: Deaths | None = None
-) -> Stream[Side[Any]]:
-    """Show `model` the picture of each post."""
-    looking = watched(model, deaths)
-    return map_batch("infer", posts, lambda batch: answers(looking, _ids(batch), _pictures(batch)))
-
-
-@operator
 def infer_texts(
-    step_id: str, read: Stream[Side[Reading]], model: Model[str, Any], deaths: Deaths | None = None
+    step_id: str, read: Stream[Side[Reading]], model: Model[str, Any], told: Watching = NOTHING
 ) -> Stream[Side[Any]]:
     """Show `model` the text of each picture as it was read."""
-    looking = watched(model, deaths)
+    looking = watched(model, told.deaths)
 
     def infer(batch: list[Side[Reading]]) -> list[Side[Any]]:
-        return answers(looking, _of(batch), [_text_as_read(it) for it in batch])
+        texts = [_text_as_read(it) for it in batch]
+        return answers(looking, _of(batch), texts, cached=told.cached, named=_named_texts(batch, texts))
 
     return map_batch("infer", read, infer)
 
 
 @operator
 def embed_pictures(
-    step_id: str, posts: Stream[Arrival], model: ImageEmbedder, deaths: Deaths | None = None
+    step_id: str, posts: Stream[Arrival], model: ImageEmbedder, told: Watching = NOTHING
 ) -> Stream[Side[Vector]]:
     """Embed the picture of each post, say what its patches show, and fingerprint it."""
-    describer = watched(Describer(model), deaths)
+    describer = watched(Describer(model), told.deaths)
 
     def embed(batch: list[Arrival]) -> list[Side[Vector]]:
-        sides = answers(describer, _ids(batch), _pictures(batch))
+        sides = answers(
+            describer,
+            _ids(batch),
+            _pictures(batch, describer.stage),
+            cached=told.cached,
+            named=_named_pictures(batch, told.cached),
+        )
         return [_of_picture(side, it) for side, it in zip(sides, batch, strict=True)]
 
     return map_batch("infer", posts, embed)
@@ -70,26 +67,31 @@ def embed_pictures(
 
 @operator
 def read_pictures(
-    step_id: str, posts: Stream[Arrival], model: Model[Pixels, Reading], deaths: Deaths | None = None
+    step_id: str, posts: Stream[Arrival], model: Model[Pixels, Reading], told: Watching = NOTHING
 ) -> Stream[Side[Reading]]:
     """Read the text in the picture of each post, and keep the caption that stands beside it."""
-    looking = watched(model, deaths)
+    looking = watched(model, told.deaths)
 
     def read(batch: list[Arrival]) -> list[Side[Reading]]:
-        return answers(looking, _ids(batch), _pictures(batch), [it.post.description for it in batch])
+        named = _named_pictures(batch, told.cached)
+        captions = [it.post.description for it in batch]
+        pictures = _pictures(batch, looking.stage)
+        sides = answers(looking, _ids(batch), pictures, captions, cached=told.cached, named=named)
+        return [replace(side, names=names) for side, (_, names) in zip(sides, named, strict=True)] if named else sides
 
     return map_batch("infer", posts, read)
 
 
 @operator
 def embed_texts(
-    step_id: str, read: Stream[Side[Reading]], model: Model[str, Vector], deaths: Deaths | None = None
+    step_id: str, read: Stream[Side[Reading]], model: Model[str, Vector], told: Watching = NOTHING
 ) -> Stream[Side[Vector]]:
     """Embed caption and text together; a post with neither has no embedding, which is no failure."""
-    looking = watched(model, deaths)
+    looking = watched(model, told.deaths)
 
     def embed(batch: list[Side[Reading]]) -> list[Side[Vector]]:
-        return answers(looking, _of(batch), [_caption_and_text(it) for it in batch])
+        texts = [_caption_and_text(it) for it in batch]
+        return answers(looking, _of(batch), texts, cached=told.cached, named=_named_texts(batch, texts))
 
     return map_batch("infer", read, embed)
 
@@ -97,29 +99,51 @@ def embed_texts(
 def answers(
     model: Model[Given, Made],
     of: Sequence[Coming],
-    subjects: Sequence[Given | Failed | None],
+    subjects: Sequence[Given | CachedResult | Failed | None],
     captions: Iterable[str] = _NO_CAPTIONS,
+    cached: CachedResults | None = None,
+    named: Sequence[Named] = (),
 ) -> list[Side[Made]]:
     """One side for each of `subjects`, of the post of the same place in `of`.
 
     The model sees only what there is to look at: a failure is passed on, and None stays None. Sides keep `captions`.
+
+    Args:
+        model: Of the stage.
+        of: The posts.
+        subjects: What it is to look at, or what is known of it already.
+        captions: Of the posts.
+        cached: What was found out before; what is computed now is kept there.
+        named: Of each subject what it is known as; needed with `cached`.
     """
-    given: list[Given] = [it for it in subjects if it is not None and not isinstance(it, Failed)]
+    places = [place for place, it in enumerate(subjects) if not isinstance(it, CachedResult | Failed | None)]
+    given = [cast("Given", subjects[place]) for place in places]
     start = perf_counter()
     with step(model.stage, len(given), map(itemgetter(2), of)):
-        made = model(given) if given else []
+        if cached is None or not given:
+            made: Sequence[Made | CachedResult | Failed] = model(given) if given else []
+        else:
+            asked = [Asked(named[place][0], subjects[place], named[place][1]) for place in places]
+            made = cached.answers(model.stage, model.recorded_name, asked, model)
     seconds = (perf_counter() - start) / max(1, len(given))
     failures = sum(isinstance(answer, Failed) for answer in made)
     if failures:
         STEP_ERRORS.labels(model.stage).inc(failures)
-    results, name = iter(made), model.recorded_name
-    return [
-        Side(global_id, model.stage, it, 0.0, name, caption=caption, ticket=ticket, trace=trace)
-        if it is None or isinstance(it, Failed)
-        else Side(global_id, model.stage, next(results), seconds, name, caption=caption, ticket=ticket, trace=trace)
-        # Captions may have no end.
-        for (global_id, ticket, trace), it, caption in zip(of, subjects, captions, strict=False)
-    ]
+    results, recorded = iter(made), model.recorded_name
+    sides = []
+    # Captions may have no end.
+    for (global_id, ticket, trace), subject, caption in zip(of, subjects, captions, strict=False):
+        is_asked = not isinstance(subject, CachedResult | Failed | None)
+        value = next(results) if is_asked else subject
+        if isinstance(value, CachedResult):
+            took = 0.0 if value.kind else seconds
+            name, kind, answer = value.model or recorded, value.kind, value.value
+        else:
+            took, name, kind, answer = seconds if is_asked else 0.0, recorded, "", value
+        sides.append(
+            Side(global_id, model.stage, answer, took, name, caption=caption, ticket=ticket, trace=trace, cached=kind)
+        )
+    return sides
 
 
 def _ids(batch: Sequence[Arrival]) -> list[Coming]:
@@ -130,8 +154,21 @@ def _of(batch: Sequence[Side[Any]]) -> list[Coming]:
     return [(it.global_id, it.ticket, it.trace) for it in batch]
 
 
-def _pictures(batch: Sequence[Arrival]) -> list[Pixels | Failed | None]:
-    return [it.picture for it in batch]
+def _pictures(batch: Sequence[Arrival], stage: str) -> list[Pixels | CachedResult | Failed | None]:
+    return [it.cached.get(stage) or it.picture for it in batch]
+
+
+def _named_pictures(batch: Sequence[Arrival], cached: CachedResults | None) -> list[Named]:
+    if cached is None:
+        return []
+    return [(it.post.picture_sha256.encode(), cached.names_of(it.post)) for it in batch]
+
+
+def _named_texts(batch: Sequence[Side[Reading]], texts: Sequence[str | Failed | None]) -> list[Named]:
+    return [
+        (text.encode(errors="surrogatepass") if isinstance(text, str) else b"", it.names)
+        for it, text in zip(batch, texts, strict=True)
+    ]
 
 
 def _text_as_read(side: Side[Reading]) -> str | Failed | None:
@@ -150,8 +187,8 @@ def _caption_and_text(side: Side[Reading]) -> str | Failed | None:
 
 def _of_picture(side: Side[Features], it: Arrival) -> Side[Vector]:
     """The embedding, and beside it what the clusterer looks at."""
-    seen, found = it.picture, side.value
-    if not isinstance(seen, np.ndarray) or not isinstance(found, Features):
+    found = side.value
+    if not isinstance(found, Features):
         return cast("Side[Vector]", side)
     return Side(
         side.global_id,
@@ -159,7 +196,7 @@ def _of_picture(side: Side[Features], it: Arrival) -> Side[Vector]:
         found.embedding,
         side.seconds,
         side.model,
-        fingerprint(seen) if min(seen.shape[:2]) >= _SMALLEST else None,
+        found.fingerprint,
         ticket=side.ticket,
         trace=side.trace,
         patches=found.patches,
@@ -167,4 +204,5 @@ def _of_picture(side: Side[Features], it: Arrival) -> Side[Vector]:
         post_id=it.post.whole_id,
         changed=it.post.changed,
         edited=it.post.edited,
+        cached=side.cached,
     )

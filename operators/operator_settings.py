@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from connectors.chosen_endpoints import Destinations, ReadSettings, WriteSettings, refuse_loop
-from connectors.connector_settings import FetchSettings
+from connectors.connector_settings import FetchSettings, ResultCacheSettings
 from connectors.endpoint import Endpoint
 from connectors.endpoints import ANSWERS_TO, EMBEDDINGS_TO, QUERIES_FROM, endpoint
 from connectors.folder import Folder
@@ -19,7 +19,7 @@ class InputSettings(RuntimeSettings, FetchSettings, ReadSettings):
     """What the input of a flow is made of."""
 
 
-class OutputSettings(WriteSettings):
+class OutputSettings(WriteSettings, ResultCacheSettings):
     """What the outputs of a flow are made of."""
 
     thumbnail_side: int = Field(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
-import numpy as np
 from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
@@ -246,13 +245,7 @@ def _keyed_removals(batch: list[Removal]) -> list[tuple[str, TableItem]]:
 
 
 def _keyed_thumbnails(batch: list[Arrival]) -> list[tuple[str, TableItem]]:
-    return [("", _thumbnail(it, it.thumbnail)) for it in batch if it.thumbnail is not None]
-
-
-def _thumbnail(arrival: Arrival, webp: bytes) -> Thumbnail:
-    picture = arrival.picture
-    height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else (0, 0)
-    return Thumbnail(arrival.post, webp, width, height)
+    return [("", Thumbnail(it.post, it.thumbnail, it.width, it.height)) for it in batch if it.thumbnail is not None]
 
 
 def _tombstones(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, OutMessage]]:

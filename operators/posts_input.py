@@ -8,7 +8,6 @@ from bytewax.dataflow import Dataflow, Stream, operator
 
 from connectors.chosen_endpoints import folders_of, source_of, sources_of
 from connectors.fetching.allowed import Allowed
-from connectors.fetching.deaths import Deaths
 from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
 from connectors.fetching.prefetch import ParsedItem
 from connectors.fetching.web import WebLimits
@@ -22,9 +21,7 @@ from operators.prefetching_source import PrefetchingSource
 from operators.recovered import states_of
 from operators.scheduling import OpenParts
 from operators.steps import read, split
-
-_DEATHS: Final = "decoding"
-"""Folder in a recovery folder."""
+from operators.watching import NOTHING, Watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +87,12 @@ class Unfetched:
         return [Arrival(post, self._NONE) for post in posts]
 
 
-def deaths_of(settings: InputSettings) -> Deaths | None:
-    """What is known of pictures that ended processes; raises `WorldError` where that cannot be read.
-
-    None where nothing is gone on from, so that the same command begins anew and ends where it did, and for stand-ins.
-    """
-    is_kept = settings.models != "stand-in" and settings.recovery is not None and settings.recovery.is_dir()
-    return Deaths(settings.recovery / _DEATHS) if is_kept and settings.recovery else None
-
-
-def fetching(settings: InputSettings, deaths: Deaths | None = None, thumbnail_side: int = 0) -> Fetching:
+def fetching(settings: InputSettings, told: Watching = NOTHING, thumbnail_side: int = 0) -> Fetching:
     """How pictures are fetched; raises `SettingsError` where that is not as it must be."""
-    return StandInFetcher() if settings.models == "stand-in" else fetcher(settings, deaths, thumbnail_side)
+    return StandInFetcher() if settings.models == "stand-in" else fetcher(settings, told, thumbnail_side)
 
 
-def fetcher(settings: InputSettings, deaths: Deaths | None = None, thumbnail_side: int = 0) -> Fetcher:
+def fetcher(settings: InputSettings, told: Watching = NOTHING, thumbnail_side: int = 0) -> Fetcher:
     """A fetcher with the limits of the settings, for paths below the folder of each source; raises `SettingsError`."""
     web = WebLimits(
         concurrency=settings.fetch_concurrency,
@@ -124,4 +112,4 @@ def fetcher(settings: InputSettings, deaths: Deaths | None = None, thumbnail_sid
     sources = sources_of(settings) if settings.source else ()
     named = [host for it in sources for host in it.picture_hosts]
     allowed = Allowed.of((*settings.fetch_allow, *named))
-    return Fetcher(limits, settings.fetch_folder, allowed, folders_of(settings.source), deaths)
+    return Fetcher(limits, settings.fetch_folder, allowed, folders_of(settings.source), told.deaths, told.cached)

@@ -166,7 +166,9 @@ class Jetstream:
         self._posts += len(frame.posts)
         for body in (*frame.removals, *frame.posts):
             name = str(body.get("global_id") or body.get("post_id") or body["author"])
-            self._messages.append(Message(orjson.dumps(body), f"{SERVICE}@{frame.time_us}/{name}", name.encode()))
+            content = f"{SERVICE}:{body['cid']}" if body.get("cid") else ""
+            origin = f"{SERVICE}@{frame.time_us}/{name}"
+            self._messages.append(Message(orjson.dumps(body), origin, name.encode(), content=content))
 
     def _is_new(self, frame: Frame) -> bool:
         """Whether a frame comes for the first time, and the post that it is of was not deleted before it came."""

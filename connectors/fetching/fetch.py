@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import numpy as np
 
+from connectors.caching.cached_results import PICTURE, CachedResults
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.buckets import Buckets
 from connectors.fetching.deaths import Deaths, key_of
@@ -23,7 +24,7 @@ from connectors.fetching.room import Room
 from connectors.fetching.thumbnail import thumbnail
 from connectors.fetching.turns import Turns
 from connectors.fetching.web import WebFetcher, WebLimits
-from core.records import Arrival, Failed, Pixels, Post
+from core.records import Arrival, CachedPicture, CachedResult, Failed, Pixels, Post
 from core.telemetry import DECODE_SECONDS, FETCH_BYTES, FETCH_SECONDS, FETCHES
 
 STAGE: Final = "fetch"
@@ -68,6 +69,8 @@ class Fetcher:
         allowed: What may be fetched besides the public web.
         folders: Where there is no such one: by the files and folders that posts come from, what their paths lie in.
         deaths: Knows the pictures that processes ended at.
+        cached: What was found out about pictures before; one that all models know is neither decoded nor, where its
+            service names its content, fetched.
     """
 
     def __init__(
@@ -77,7 +80,9 @@ class Fetcher:
         allowed: Allowed,
         folders: Mapping[Path, Path] | None = None,
         deaths: Deaths | None = None,
+        cached: CachedResults | None = None,
     ) -> None:
+        self._cached = cached
         self._limits = limits
         self._folder = folder.resolve() if folder else None
         self._folders = sorted((folders or {}).items(), key=lambda it: len(str(it[0])), reverse=True)
@@ -92,25 +97,45 @@ class Fetcher:
         return [self._turns.submit(_host(post.url), partial(self.fetch, post)) for post in posts]
 
     def fetch(self, post: Post) -> Arrival:
-        """The post with its picture, or with the reason why there is none."""
+        """The post with its picture, with what is known of it, or with the reason why there is neither."""
         start = time.perf_counter()
-        picture: Pixels | Failed
-        small: bytes | None = None
+        arrival = self._cached_by_source(post) or self._fetched(post)
+        return replace(arrival, seconds=time.perf_counter() - start)
+
+    def _fetched(self, post: Post) -> Arrival:
         outcome = Outcome.OK
+        start = time.perf_counter()
         try:
             with FETCH_SECONDS.time():
                 data = self._read(post.url, self._folder or self._folder_of(post.message.origin))
             FETCH_BYTES.inc(len(data))
+            post = replace(post, picture_sha256=sha256(data).hexdigest())
+            known = self._cached.of_picture(post.picture_sha256) if self._cached else None
+            if known:
+                return _arrival_of(post, known)
             with DECODE_SECONDS.time():
                 picture = self._decode(data)
-            post = replace(post, picture_sha256=sha256(data).hexdigest())
-            if self._limits.thumbnail_side:
-                small = thumbnail(picture, self._limits.thumbnail_side)
+            height, width = picture.shape[:2]
+            small = thumbnail(picture, self._limits.thumbnail_side) if self._limits.thumbnail_side else None
+            if self._cached:
+                seconds = time.perf_counter() - start
+                self._cached.keep_picture(post, CachedResult(CachedPicture(width, height, small), seconds=seconds))
+            return Arrival(post, picture, thumbnail=small, width=width, height=height)
         except Exception as error:
             outcome = outcome_of(error)
-            picture = replace(Failed.of(STAGE, error), may_pass=self._may_pass(post, error))
-        FETCHES.labels(outcome).inc()
-        return Arrival(post, picture, time.perf_counter() - start, thumbnail=small)
+            return Arrival(post, replace(Failed.of(STAGE, error), may_pass=self._may_pass(post, error)))
+        finally:
+            FETCHES.labels(outcome).inc()
+
+    def _cached_by_source(self, post: Post) -> Arrival | None:
+        """The post with what is known of its picture, where its service says which one it is."""
+        if self._cached is None:
+            return None
+        if post.edited:
+            self._cached.forget_edited(post)
+        picture_sha256 = self._cached.sha256_of(post.message.content) if post.message.content else ""
+        known = self._cached.of_picture(picture_sha256, "source") if picture_sha256 else None
+        return _arrival_of(replace(post, picture_sha256=picture_sha256), known) if known else None
 
     def close(self) -> None:
         """End its threads when they have done what was begun, and its connections."""
@@ -186,6 +211,11 @@ class StandInFetcher:
     def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
         """All of them, done."""
         return [Arrival(post, self._PICTURE) for post in posts]
+
+
+def _arrival_of(post: Post, known: Mapping[str, CachedResult]) -> Arrival:
+    facts: CachedPicture = known[PICTURE].value
+    return Arrival(post, None, thumbnail=facts.thumbnail, width=facts.width, height=facts.height, cached=known)
 
 
 def _split(url: str) -> SplitResult | None:

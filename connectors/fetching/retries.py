@@ -10,8 +10,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from connectors.fetching.fetch import Fetching
 from connectors.sources.parse import parsed
 from core.plain import from_plain, to_plain
@@ -121,7 +119,7 @@ class Retries:
             if arrival is None:
                 continue
             self._forget(global_id)
-            if isinstance(arrival.picture, np.ndarray):
+            if not isinstance(arrival.picture, Failed):
                 RETRIES.labels("succeeded").inc()
                 found.append((arrival, waiting.tries))
             else:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from core.columns import AnyJson, Binary, Column, Integer, ListOf, Number, Struct, Table, Text, VectorOf
 from core.records import Failed, Record
 from models.stage import Stage, StageColumn
-from models.stages import STAGES
+from models.stages import MODEL_STAGES, STAGES
 
 POSTS: Final = "posts"
 HIDDEN: Final = "hidden"
@@ -16,6 +16,7 @@ HIDDEN: Final = "hidden"
 SEARCHED: Final = ("text_clean", "description")
 """Columns of posts whose words are looked for: what was read in the picture, and the caption."""
 _TEXT, _NUMBER = Text(), Number()
+_OF_PICTURES: Final = [it.name for it in MODEL_STAGES if it.model is not None and it.model.subject == "picture"]
 _BY_STAGE: Final = {"properties": None, "required": None}
 """A struct of the stages is a mapping in JSON: a record tells of those that answered."""
 
@@ -71,6 +72,11 @@ def _timings(record: Record) -> dict[str, float]:
     timings = {stage: side.seconds for stage, side in record.sides.items()}
     timings["fetch"] = record.fetch_seconds
     return timings
+
+
+def _cached(record: Record) -> str | None:
+    kinds = [side.cached for stage in _OF_PICTURES if (side := record.sides.get(stage)) is not None]
+    return kinds[0] if kinds and all(kinds) else None
 
 
 def _models(record: Record) -> dict[str, str]:
@@ -130,6 +136,16 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
                 schema={"minimum": 1},
             ),
             attrgetter("revision"),
+        ),
+        RecordColumn(
+            Column(
+                "cache",
+                _TEXT,
+                "How what the models say of the picture was known before: exact, from a picture of the same bytes; "
+                "source, from one that its service calls the same; null where they looked at it",
+                schema={"enum": ["exact", "source", None]},
+            ),
+            _cached,
         ),
         RecordColumn(
             Column("missing", ListOf(_TEXT), "Sides that did not answer in time", nullable=False),

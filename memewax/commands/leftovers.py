@@ -10,6 +10,7 @@ from memewax.commands.recovery import is_prepared
 
 _OF_A_STORE: Final = frozenset(
     {
+        "cache",
         "posts.lock",
         "posts.lance",
         "hidden.lance",

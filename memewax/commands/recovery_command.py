@@ -20,6 +20,7 @@ from memewax.commands.recovery_shares import check_shares, gather, move
 from operators.recovered import keys_of, states_of, steps_in
 from operators.recovery_check import check_recovery, moving_of
 from operators.recovery_places import parts_of
+from operators.watching import CACHE
 
 app = typer.Typer(no_args_is_help=True, help="What a recovery folder holds, whether it is sound, and copies of it.")
 
@@ -153,10 +154,15 @@ def _copied(to: Path, recovery: list[Path], store: Path | None) -> None:
             draft.mkdir()
             gather(recovery, draft / _RECOVERY)
             if store is not None:
-                shutil.copytree(store, draft / _STORE)
+                shutil.copytree(store, draft / _STORE, ignore=_without_cache)
             draft.rename(to)
     except (OSError, shutil.Error, sqlite3.Error) as error:
         raise WorldError(f"{to} cannot be written: {error}") from None
+
+
+def _without_cache(folder: str, names: list[str]) -> list[str]:
+    """What of a folder of the store is left out of a backup: what can be computed again."""
+    return [name for name in names if name == CACHE and not Path(folder).suffix]
 
 
 def _whole_copy(source: Path, target: Path) -> None:

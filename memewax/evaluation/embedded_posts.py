@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import WorldError, first_line
-from core.records import Failed, Patches
+from core.records import Failed, Features, Patches
 from dataflows.all_settings import Settings
 from memewax.evaluation.data import LabelledPost, picture_of
 from memewax.evaluation.progress_bar import Steps
-from models.base import Describer, Features, ImageEmbedder
+from models.base import Describer, ImageEmbedder
 
 _EMBEDDINGS: Final = "e: n x d floats, and label: n strings, empty for a picture of no template"
 

@@ -12,8 +12,8 @@ from typing import Final
 import orjson
 from PIL import Image
 
-from core.records import Pixels, Vector
-from models.base import Features, ImageEmbedder
+from core.records import Features, Pixels, Vector
+from models.base import ImageEmbedder
 from models.loading import Models
 from models.stages import MODEL_STAGES
 from tests.models.clusterers.test_verified import DIMENSION, Item, stream

@@ -18,11 +18,11 @@ from PIL import Image
 
 from connectors.fetching import fetch
 from connectors.fetching.decode import decode
-from core.records import Line, Patches, Pixels, Reading, Vector
+from core.records import Features, Line, Patches, Pixels, Reading, Vector
 from dataflows import starting
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
-from models.base import Features, ImageEmbedder, Model
+from models.base import ImageEmbedder, Model
 from models.clusterer import Clusterer
 from models.loading import Models
 from models.stages import MODEL_STAGES

@@ -28,7 +28,7 @@ def test_it_is_a_dead_letter_and_all_others_are_looked_at(
         lines.append(orjson.dumps({"global_id": f"{number}-reddit", "url": f"{number}.png"}) + b"\n")
     Image.new("RGB", (64, 64), "white").save(tmp_path / f"{OF_MODEL}.png")
     (tmp_path / "posts.jsonl").write_bytes(b"".join(lines))
-    flow = Flow(folder, tmp_path / "posts.jsonl", read_batch=1)
+    flow = Flow(folder, tmp_path / "posts.jsonl", read_batch=1, cache="off")
     suspects = flow.recovery / "decoding" / "suspects.json"
     for deadly in ("model", "decoder"):
         monkeypatch.setenv(DEADLY, deadly)

@@ -254,3 +254,9 @@ def test_the_source_of_an_address_reads_it(server: FakeJetstream) -> None:
 def test_what_is_no_address_of_it_is_told(address: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         endpoint(address, POSTS_FROM)
+
+
+def test_a_message_says_what_bluesky_calls_the_picture(server: FakeJetstream, clock: Clock) -> None:
+    server.frames = [commit(n) for n in range(3)]
+    (unit,) = read(Jetstream(stream(server), clock, started(0)), 3)
+    assert [it.content for it in unit.messages] == [f"bluesky:{orjson.loads(it.value)['cid']}" for it in unit.messages]

@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from PIL import Image
 
+from connectors.caching.cached_results import Asked, CachedResults
+from connectors.caching.result_cache import ResultCache
+from connectors.fetching import fetch
 from connectors.fetching.allowed import Allowed
 from connectors.fetching.fetch import Fetcher, Limits, StandInFetcher
 from connectors.fetching.web import WebLimits
+from connectors.sources.parse import parsed
 from core.errors import SettingsError
-from core.records import Arrival, Failed
+from core.records import Arrival, Failed, Message, Post
 from dataflows.all_settings import load_settings
 from operators.posts_input import fetching
 from tests.brokers import unused_address
@@ -375,3 +380,53 @@ def test_it_says_which_file_it_was_and_brings_a_small_picture_where_one_is_wante
     assert found.post.picture_sha256 == sha256(PICTURE).hexdigest()
     assert (found.thumbnail is None) == (side == 0)
     assert (missing.post.picture_sha256, missing.thumbnail) == ("", None)
+
+
+# What is known of pictures
+
+
+def known_picture(tmp_path: Path, content: str) -> tuple[CachedResults, Post]:
+    """Results of which those of one picture are known, and its post."""
+    (tmp_path / "1.png").write_bytes(PICTURE)
+    cached = CachedResults(ResultCache(tmp_path / "cache", 2**24), {"embedding": "vit"}, ("embedding",))
+    told = post("1-a", url="1.png")
+    seen = replace(told, message=replace(told.message, content=content))
+    arrival = Fetcher(LIMITS, tmp_path, HERE, cached=cached).fetch(seen)
+    assert isinstance(arrival.picture, np.ndarray)
+    asked = [Asked(arrival.post.picture_sha256.encode(), "pixels", cached.names_of(seen))]
+    cached.answers("embedding", "vit", asked, lambda items: [f"of {it}" for it in items])
+    return cached, arrival.post
+
+
+def test_a_picture_that_is_known_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached, first = known_picture(tmp_path, "")
+    monkeypatch.setattr(fetch, "decode", None)
+    (tmp_path / "again.png").write_bytes(PICTURE)
+    arrival = Fetcher(LIMITS, tmp_path, HERE, cached=cached).fetch(post("2-a", url="again.png"))
+    assert arrival.picture is None
+    assert (arrival.width, arrival.height) == (4, 3)
+    assert arrival.post.picture_sha256 == first.picture_sha256
+    assert {stage: (it.value, it.kind) for stage, it in arrival.cached.items() if stage != "picture"} == {
+        "embedding": ("of pixels", "exact")
+    }
+
+
+def test_a_picture_that_its_service_calls_the_same_is_not_fetched(tmp_path: Path) -> None:
+    cached, first = known_picture(tmp_path, "bluesky:bafk")
+    (tmp_path / "1.png").unlink()
+    fetcher = Fetcher(LIMITS, tmp_path, HERE, cached=cached)
+    told = post("2-a", url="1.png")
+    arrival = fetcher.fetch(replace(told, message=replace(told.message, content="bluesky:bafk")))
+    assert arrival.picture is None
+    assert arrival.cached["embedding"].kind == "source"
+    assert arrival.post.picture_sha256 == first.picture_sha256
+    other = fetcher.fetch(replace(told, message=replace(told.message, content="bluesky:other")))
+    assert isinstance(other.picture, Failed)
+
+
+def test_no_field_of_a_post_says_which_picture_it_is(tmp_path: Path) -> None:
+    cached, first = known_picture(tmp_path, "bluesky:bafk")
+    claims = {"cid": "bafk", "content": "bluesky:bafk", "picture_sha256": first.picture_sha256, "md5": "1"}
+    told = parsed(Message(orjson.dumps({"global_id": "2-bluesky", "url": "none.png", **claims}), "kafka:posts/0@1"))
+    assert isinstance(told, Post)
+    assert isinstance(Fetcher(LIMITS, tmp_path, HERE, cached=cached).fetch(told).picture, Failed)

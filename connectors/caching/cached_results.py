@@ -1,0 +1,175 @@
+"""What models said of a picture or a text before: looked up by what it is, and computed once where nothing is known.
+
+A picture is named by the SHA-256 of the bytes that were fetched, or by what a service itself calls its content; a text
+by itself. No field of a post names either, or a stranger could borrow the results of another picture. A key holds
+besides which model answered, its settings and the version of memewax, so that what is found is what would be computed.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from connectors.caching.packing import packed, unpacked
+from connectors.caching.result_cache import ResultCache
+from core import __version__
+from core.records import CachedResult, Failed, Post, Removal, account_of
+from core.telemetry import CACHE_HITS, CACHE_MISSES, CACHE_SECONDS_SAVED
+
+PICTURE: Final = "picture"
+"""The stage of what is known of a picture itself: its size and its thumbnail."""
+_CONTENT: Final = "content"
+"""The stage that tells which bytes a service's name stands for."""
+_TICK: Final = 0.01
+"""Seconds between two looks at what another process computes."""
+
+HitKind = Literal["exact", "source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A picture or text that a model is to look at."""
+
+    subject: bytes
+    """The picture's SHA-256, or the text."""
+    item: Any
+    """What the model is shown."""
+    names: tuple[bytes, ...]
+    """Of `names_of` its post: what the result is forgotten by."""
+
+
+class CachedResults:
+    """The results of one set of models.
+
+    Args:
+        cache: Where they are kept.
+        identities: Of each stage what its results depend on besides the subject.
+        of_pictures: The stages whose model looks at pictures: a picture is known when all of them have answered.
+    """
+
+    def __init__(self, cache: ResultCache, identities: Mapping[str, str], of_pictures: Sequence[str]) -> None:
+        self._cache = cache
+        named = {PICTURE: "", _CONTENT: "", **identities}
+        self._identities = {stage: f"{__version__} {it}".encode() for stage, it in named.items()}
+        self._of_pictures = (PICTURE, *of_pictures)
+
+    def of_picture(self, sha256: str, kind: HitKind = "exact") -> Mapping[str, CachedResult]:
+        """What each stage said of a picture that all of them have seen, by stage; else empty."""
+        keys = {stage: self._key(stage, sha256.encode()) for stage in self._of_pictures}
+        found = self._found(list(keys.values()), kind)
+        if len(found) < len(keys):
+            return {}
+        known = {stage: found[key] for stage, key in keys.items()}
+        for stage, it in known.items():
+            _count_hit(stage, it)
+        return known
+
+    def sha256_of(self, content: str) -> str:
+        """SHA-256 of the bytes that a service calls `content`; empty where it is not known."""
+        found = self._found([key := self._key(_CONTENT, content.encode())], "source")
+        return str(found[key].value) if found else ""
+
+    def keep_picture(self, post: Post, known: CachedResult) -> None:
+        """Keep what is known of the picture of a post that was fetched, and what its service calls the content."""
+        values = {self._key(PICTURE, post.picture_sha256.encode()): packed(known)}
+        if post.message.content:
+            values[self._key(_CONTENT, post.message.content.encode())] = packed(CachedResult(post.picture_sha256))
+        self._cache.put(values, dict.fromkeys(values, self.names_of(post)))
+
+    def names_of(self, post: Post) -> tuple[bytes, ...]:
+        """What the results of a post are forgotten by."""
+        return self._named(post.global_id, post.whole_id, post.url, post.account)
+
+    def forget(self, removal: Removal) -> None:
+        """Forget what is known through posts that were taken back for good."""
+        if removal.hidden is None:
+            account = account_of(removal.author, removal.source)
+            self._cache.forget(self._named(removal.global_id, removal.post_id, removal.url, account))
+
+    def forget_edited(self, post: Post) -> None:
+        """Forget what is known through a post before it was edited."""
+        self._cache.forget(self._named(post.global_id), for_good=False)
+
+    def answers(
+        self, stage: str, model: str, asked: Sequence[Asked], compute: Callable[[list[Any]], list[Any]]
+    ) -> list[CachedResult | Failed]:
+        """What is known of each of `asked`, or is computed now: of equal ones once, whichever process does it.
+
+        Args:
+            stage: Whose results these are.
+            model: Its model's name.
+            asked: In order.
+            compute: Gives a result or `Failed` for each item of a list.
+        """
+        keys = [self._key(stage, it.subject) for it in asked]
+        found = self._found(keys, "exact")
+        missing = {key: it for key, it in zip(keys, asked, strict=True) if key not in found}
+        own: dict[bytes, CachedResult | Failed] = {}
+        while missing:
+            mine = self._cache.claim(missing)
+            own |= self._computed(model, {key: it for key, it in missing.items() if key in mine}, compute)
+            missing = {key: it for key, it in missing.items() if key not in mine}
+            if missing:  # another process or thread is at it; it holds no claim while it waits, as this one does not
+                time.sleep(0 if mine else _TICK)
+                found |= self._found(list(missing), "exact")
+                missing = {key: it for key, it in missing.items() if key not in found}
+        CACHE_MISSES.labels(stage).inc(len(own))
+        answers: list[CachedResult | Failed] = []
+        for key in keys:
+            answer = own[key] if key in own else found[key]
+            answers.append(answer)
+            if isinstance(answer, CachedResult):
+                own.pop(key, None)
+                found[key] = replace(answer, kind="exact")  # what is the same in this batch has not been computed
+                if answer.kind:
+                    _count_hit(stage, answer)
+        return answers
+
+    def close(self) -> None:
+        """Close the cache."""
+        self._cache.close()
+
+    def _computed(
+        self, model: str, asked: Mapping[bytes, Asked], compute: Callable[[list[Any]], list[Any]]
+    ) -> dict[bytes, CachedResult | Failed]:
+        """Compute what was claimed, and keep what did not fail."""
+        if not asked:
+            return {}
+        values: dict[bytes, bytes] = {}
+        try:
+            start = time.perf_counter()
+            made = compute([it.item for it in asked.values()])
+            seconds = (time.perf_counter() - start) / len(asked)
+            answers = {
+                key: it if isinstance(it, Failed) else CachedResult(it, model, seconds)
+                for key, it in zip(asked, made, strict=True)
+            }
+            for key, it in answers.items():
+                if isinstance(it, CachedResult):
+                    with suppress(TypeError):  # half a character, which JSON cannot hold
+                        values[key] = packed(it)
+            return answers
+        finally:
+            self._cache.put(values, {key: asked[key].names for key in values})
+            self._cache.release(asked)
+
+    def _found(self, keys: Sequence[bytes], kind: HitKind) -> dict[bytes, CachedResult]:
+        found = {}
+        for key, data in self._cache.get(keys).items():
+            with suppress(ValueError, TypeError, KeyError, AttributeError):  # not of this version: computed anew
+                found[key] = replace(unpacked(data), kind=kind)
+        return found
+
+    def _key(self, stage: str, subject: bytes) -> bytes:
+        return self._cache.hashed(stage.encode(), self._identities[stage], subject)
+
+    def _named(self, *names: str) -> tuple[bytes, ...]:
+        return tuple(
+            self._cache.hashed(b"name", name.encode(errors="surrogatepass")) for name in dict.fromkeys(names) if name
+        )
+
+
+def _count_hit(stage: str, known: CachedResult) -> None:
+    CACHE_HITS.labels(stage, known.kind).inc()
+    CACHE_SECONDS_SAVED.inc(known.seconds)

@@ -1,0 +1,315 @@
+"""A bounded cache of bytes in one SQLite file, shared by the processes of a machine.
+
+It holds nothing that could not be made again. So whatever goes wrong with it, a full disk or a broken file, is a miss,
+said once in the log, and stops nothing. SQLite keeps it whole through kills, and writes zeros over what is deleted.
+Each value stands under a key with a checksum, and under the names by which it can be forgotten (of its post, of its
+author). Keys and names are keyed hashes, whose secret is made with the file.
+"""
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from threading import Lock
+from typing import Final, TypeVar
+
+from core.errors import WorldError
+from core.locks import locked
+from core.telemetry import CACHE_BYTES, CACHE_ERRORS, CACHE_EVICTIONS, log
+
+_FILE: Final = "results.sqlite3"
+_FORM: Final = 1
+"""Of the tables."""
+_PAGE: Final = 8192
+LEAST_BYTES: Final = 64 * _PAGE
+_FULL: Final = 0.9
+"""Share of the bound from which on the oldest tenth goes."""
+_EVICTED: Final = 0.1
+_BUSY_SECONDS: Final = 2.0
+"""A process waits so long for another one's write; then it goes on without the cache."""
+_CLAIM_SECONDS: Final = 60.0
+"""After so long whoever wanted to compute a value is taken for dead."""
+_FORGET_SECONDS: Final = 3600.0
+"""For so long nothing is kept under a name that was forgotten: its post may still be on its way through the flow."""
+_FRESH_SECONDS: Final = 600.0
+"""The time of use is written anew when it is older than this."""
+_DIGEST: Final = 16
+_CHECK: Final = 8
+_MOST_TOUCHED: Final = 10_000
+_AT_ONCE: Final = 500
+"""Values in one statement."""
+
+_SCHEMA: Final = """
+CREATE TABLE facts (form INTEGER, secret BLOB);
+CREATE TABLE results (key BLOB PRIMARY KEY, value BLOB NOT NULL, used REAL NOT NULL);
+CREATE INDEX by_use ON results (used);
+CREATE TABLE names (name BLOB, key BLOB, PRIMARY KEY (name, key)) WITHOUT ROWID;
+CREATE INDEX by_key ON names (key);
+CREATE TABLE claims (key BLOB PRIMARY KEY, owner INTEGER NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE forgotten (name BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+"""
+
+Answer = TypeVar("Answer")
+
+
+class ResultCache:
+    """Bytes under hashes, the least recently used of which go first; for any number of threads and processes.
+
+    Args:
+        folder: Of the file; it is made where there is none.
+        max_bytes: Of the file, at most; `LEAST_BYTES` at least.
+
+    Raises:
+        WorldError: where the folder is another user's, or others may write it: they could put results there.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._file = folder / _FILE
+        self._max_bytes = max(max_bytes, LEAST_BYTES)
+        self._lock = Lock()
+        self._touched: set[bytes] = set()
+        self._has_failed = False
+        self._secret = bytes(_DIGEST)
+        self._database: sqlite3.Connection | None = None
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_owner(folder)
+        with self._lock:
+            self._guarded(self._open, None)
+
+    def hashed(self, *parts: bytes) -> bytes:
+        """A key or a name, which tells nothing of what it is made of."""
+        made = blake2b(digest_size=_DIGEST, key=self._secret)
+        for part in parts:
+            made.update(len(part).to_bytes(8, "little"))
+            made.update(part)
+        return made.digest()
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values that are there, by key."""
+
+        def read(database: sqlite3.Connection) -> dict[bytes, bytes]:
+            found: dict[bytes, bytes] = {}
+            for some in _in_pieces(keys):
+                marks = ",".join("?" * len(some))
+                found.update(database.execute(f"SELECT key, value FROM results WHERE key IN ({marks})", some))  # noqa: S608 - marks alone
+            return found
+
+        nothing: dict[bytes, bytes] = {}
+        found = self._run(read, nothing)
+        whole = {key: value[_CHECK:] for key, value in found.items() if value == _checked(key, value[_CHECK:])}
+        if len(self._touched) < _MOST_TOUCHED:
+            self._touched.update(whole)
+        return whole
+
+    def put(self, values: Mapping[bytes, bytes], names: Mapping[bytes, Iterable[bytes]]) -> None:
+        """Keep values, each under the names by which it can be forgotten, and give up the claims to them.
+
+        What stands under a name that was forgotten lately is not kept.
+        """
+
+        def write(database: sqlite3.Connection) -> None:
+            now = time.time()
+            database.execute("DELETE FROM forgotten WHERE until < ?", (now,))
+            for key, value in values.items():
+                called = list(names.get(key, ()))
+                marks = ",".join("?" * len(called))
+                forgotten = f"SELECT 1 FROM forgotten WHERE name IN ({marks})"  # noqa: S608 - marks alone
+                if database.execute(forgotten, called).fetchone():
+                    continue
+                row = (key, _checked(key, value), now)
+                database.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", row)
+                database.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", [(name, key) for name in called])
+            self._note_use(database, now)
+            self._make_room(database)
+
+        try:
+            self._run(lambda database: _transaction(database, write), None)
+        finally:
+            self.release(values)
+
+    def claim(self, keys: Iterable[bytes]) -> set[bytes]:
+        """The keys that nobody computes the values of just now: whoever asks is to, and to `put` or `release` them."""
+        asked = list(keys)
+
+        def write(database: sqlite3.Connection) -> set[bytes]:
+            now = time.time()
+            database.execute("DELETE FROM claims WHERE until < ?", (now,))
+            mine = set()
+            for key in asked:
+                held = database.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
+                if held is None or not _lives(held[0]):
+                    row = (key, os.getpid(), now + _CLAIM_SECONDS)
+                    database.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", row)
+                    mine.add(key)
+            return mine
+
+        return self._run(lambda database: _transaction(database, write), set(asked))
+
+    def release(self, keys: Iterable[bytes]) -> None:
+        """Give up claims."""
+        rows = [(key, os.getpid()) for key in keys]
+
+        def write(database: sqlite3.Connection) -> None:
+            database.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", rows)
+
+        if rows:
+            self._run(lambda database: _transaction(database, write), None)
+
+    def forget(self, names: Iterable[bytes], *, for_good: bool = True) -> None:
+        """Delete what stands under names; `for_good`: and keep nothing under them for an hour."""
+        rows = [(name,) for name in names]
+        until = time.time() + _FORGET_SECONDS
+
+        def write(database: sqlite3.Connection) -> bool:
+            before = database.total_changes
+            database.executemany("DELETE FROM results WHERE key IN (SELECT key FROM names WHERE name = ?)", rows)
+            has_deleted = database.total_changes > before
+            gone = "DELETE FROM names WHERE key IN (SELECT key FROM names WHERE name = ?)"
+            database.executemany(gone, rows)
+            if for_good:
+                database.executemany(
+                    "INSERT OR REPLACE INTO forgotten VALUES (?, ?)", [(name, until) for (name,) in rows]
+                )
+            return has_deleted
+
+        def forgotten(database: sqlite3.Connection) -> None:
+            if _transaction(database, write):
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log holds what was deleted
+
+        self._run(forgotten, None)
+
+    def bytes(self) -> int:
+        """Bytes of the file that are in use."""
+        return self._run(_used_bytes, 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._database is not None:
+                self._guarded(self._ended, None)
+                self._database.close()
+                self._database = None
+
+    def _ended(self) -> None:
+        assert self._database is not None
+        _transaction(self._database, lambda database: self._note_use(database, time.time()))
+
+    def _run(self, call: Callable[[sqlite3.Connection], Answer], without: Answer) -> Answer:
+        with self._lock:
+            if self._database is None:
+                return without
+            database = self._database
+            return self._guarded(lambda: call(database), without)
+
+    def _guarded(self, call: Callable[[], Answer], without: Answer) -> Answer:
+        """What `call` gives; where the file cannot be used, `without`, and a line in the log for the first time."""
+        try:
+            return call()
+        except sqlite3.DatabaseError as error:
+            is_broken = not isinstance(error, sqlite3.OperationalError) or "malformed" in str(error)
+            CACHE_ERRORS.inc()
+            if not self._has_failed:
+                self._has_failed = True
+                log.warning("the cache cannot be used just now: what it holds is computed anew", error=str(error))
+            if is_broken:
+                self._begin_anew()
+        except (OSError, WorldError) as error:
+            CACHE_ERRORS.inc()
+            log.warning("no cache: its folder cannot be used", error=str(error))
+        return without
+
+    def _begin_anew(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        with suppress(OSError, WorldError, sqlite3.Error):
+            with locked(self._file.parent):
+                for suffix in ("", "-wal", "-shm"):
+                    Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+            self._open()
+
+    def _open(self) -> None:
+        with locked(self._file.parent):  # one process makes the tables
+            database = sqlite3.connect(self._file, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            database.execute(f"PRAGMA page_size = {_PAGE}")
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute("PRAGMA secure_delete = ON")
+            database.execute(f"PRAGMA max_page_count = {self._max_bytes // _PAGE}")
+            database.execute(f"PRAGMA wal_autocheckpoint = {min(1000, self._max_bytes // _PAGE // 10)}")
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchone():
+                database.executescript(_SCHEMA)
+                database.execute("INSERT INTO facts VALUES (?, ?)", (_FORM, os.urandom(_DIGEST)))
+            form, self._secret = database.execute("SELECT form, secret FROM facts").fetchone() or (0, b"")
+            if form != _FORM:
+                raise sqlite3.DatabaseError(f"{self._file} has another form")
+            self._database = database
+
+    def _note_use(self, database: sqlite3.Connection, now: float) -> None:
+        touched, self._touched = self._touched, set()
+        rows = [(now, key, now - _FRESH_SECONDS) for key in touched]
+        database.executemany("UPDATE results SET used = ? WHERE key = ? AND used < ?", rows)
+
+    def _make_room(self, database: sqlite3.Connection) -> None:
+        """Drop the least recently used tenth where the file is nearly full."""
+        used = _used_bytes(database)
+        CACHE_BYTES.set(used)
+        if used < _FULL * self._max_bytes:
+            return
+        (count,) = database.execute("SELECT count(*) FROM results").fetchone()
+        oldest = "SELECT key FROM results ORDER BY used LIMIT ?"
+        some = max(1, round(count * _EVICTED))
+        database.execute(f"DELETE FROM names WHERE key IN ({oldest})", (some,))  # noqa: S608 - no value of anybody
+        database.execute(f"DELETE FROM results WHERE key IN ({oldest})", (some,))  # noqa: S608 - no value of anybody
+        CACHE_EVICTIONS.inc(some)
+
+
+def _transaction(database: sqlite3.Connection, call: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        answer = call(database)
+    except BaseException:
+        with suppress(sqlite3.Error):  # a full disk has rolled it back already
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+    return answer
+
+
+def _used_bytes(database: sqlite3.Connection) -> int:
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    (free,) = database.execute("PRAGMA freelist_count").fetchone()
+    return int(pages - free) * _PAGE
+
+
+def _checked(key: bytes, value: bytes) -> bytes:
+    """A value as it is kept: a broken disk gives another one."""
+    return blake2b(value, digest_size=_CHECK, key=key).digest() + value
+
+
+def _in_pieces(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    return (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _check_owner(folder: Path) -> None:
+    told = folder.stat()
+    if told.st_mode & stat.S_IWOTH or told.st_uid not in {os.geteuid(), 0}:
+        raise WorldError(
+            f"{folder} is another user's, or can be written by everyone, who could put results there: "
+            f"chmod o-w it, or name another one with MEMEWAX_CACHE_FOLDER"
+        )

@@ -1,0 +1,95 @@
+"""What fetching and the models are told of the pictures and texts that they look at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from bytewax.dataflow import Stream, operator
+
+from connectors.caching.cached_results import PICTURE, CachedResults
+from connectors.caching.result_cache import ResultCache
+from connectors.chosen_endpoints import Destinations
+from connectors.fetching.deaths import Deaths
+from core.records import Removal
+from models.loading import Models
+from models.model_settings import CacheSettings
+from models.stages import MODEL_STAGES
+from operators.operator_settings import InputSettings, OutputSettings
+from operators.steps import map_batch
+
+_DEATHS: Final = "decoding"
+"""Folder in a recovery folder."""
+CACHE: Final = "cache"
+"""Folder in a store, or in what holds `control/` where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What is known of pictures and texts before they are looked at."""
+
+    deaths: Deaths | None = None
+    """At which of them processes ended."""
+    cached: CachedResults | None = None
+    """What was found out about them before."""
+
+
+NOTHING: Final = Watching()
+
+
+def watching(reading: InputSettings, writing: OutputSettings, models: Models) -> Watching:
+    """What is known, as the settings say; raises `WorldError` where it cannot be read."""
+    return Watching(deaths_of(reading), _cached_of(reading, writing, models))
+
+
+def deaths_of(settings: InputSettings) -> Deaths | None:
+    """What is known of pictures that ended processes; raises `WorldError` where that cannot be read.
+
+    None where nothing is gone on from, so that the same command begins anew and ends where it did, and for stand-ins.
+    """
+    is_kept = settings.models != "stand-in" and settings.recovery is not None and settings.recovery.is_dir()
+    return Deaths(settings.recovery / _DEATHS) if is_kept and settings.recovery else None
+
+
+@operator
+def forget_cached(step_id: str, removals: Stream[Removal], told: Watching) -> Stream[Removal]:
+    """Forget what is known through posts that were taken back."""
+    cached = told.cached
+    if cached is None:
+        return removals
+
+    def forget(batch: list[Removal]) -> list[Removal]:
+        for removal in batch:
+            cached.forget(removal)
+        return batch
+
+    return map_batch("forget", removals, forget)
+
+
+def cache_folder(settings: OutputSettings) -> Path:
+    """Where results are kept."""
+    return settings.cache_folder or Destinations.of(settings).states(settings.state_dir)[0] / CACHE
+
+
+def _cached_of(reading: InputSettings, writing: OutputSettings, models: Models) -> CachedResults | None:
+    if writing.cache == "off" or reading.models == "stand-in":
+        return None
+    picture = f"{reading.fetch_max_pixels} {reading.fetch_max_side}"
+    identities = {PICTURE: f"{picture} {writing.wanted_thumbnails()}"}
+    of_pictures = []
+    for stage in MODEL_STAGES:
+        assert stage.model is not None
+        own = _values(reading, stage.model.settings)
+        is_of_picture = stage.model.subject == "picture"
+        identities[stage.name] = f"{models.of(stage.name).name} {own}{f' {picture}' if is_of_picture else ''}"
+        if is_of_picture:
+            of_pictures.append(stage.name)
+    return CachedResults(ResultCache(cache_folder(writing), writing.cache_bytes), identities, of_pictures)
+
+
+def _values(settings: Any, group: type[Any]) -> str:
+    """What the settings of a model say, but for where its weights lie, which its name tells better."""
+    names = sorted(set(group.model_fields) - set(CacheSettings.model_fields))
+    values: Mapping[str, Any] = {name: getattr(settings, name) for name in names}
+    return orjson.dumps(values, default=str).decode()

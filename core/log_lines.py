@@ -22,11 +22,22 @@ _PLAIN: Final = (bool, int, float, type(None))
 
 
 def with_place(worker: int | None) -> Callable[[object, str, LogFields], LogFields]:
-    """Add to a line which worker process wrote it, in which step and trace, where it does not say so itself."""
+    """Add to a line which worker process wrote it, in which thread, step and trace, where it does not say so itself.
+
+    Args:
+        worker: None for a terminal, where a person wants neither process nor thread.
+    """
 
     def add(_logger: object, _method: str, fields: LogFields) -> LogFields:
         step = SECTIONS.steps.get(threading.get_ident())
-        for name, value in (("worker", worker), ("step", step), ("trace", TRACE.get() or None)):
+        thread = threading.current_thread()
+        is_told = worker is not None and thread is not threading.main_thread()
+        for name, value in (
+            ("worker", worker),
+            ("thread", f"{thread.name} ({threading.get_native_id()})" if is_told else None),
+            ("step", step),
+            ("trace", TRACE.get() or None),
+        ):
             if value is not None:
                 fields.setdefault(name, value)
         return fields

@@ -92,7 +92,11 @@ STREAM_GAP_SECONDS = Counter("memewax_stream_gap_seconds", "What those gaps were
 SHARE_KEPT = Gauge(
     "memewax_share_kept", "Share of the posts that is read, by sample and overload", multiprocess_mode="livemin"
 )
-SHARE_KEPT.set(1)  # also of a process that reads no posts: none are left out there
+SHARE_ASKED = Gauge(
+    "memewax_share_asked", "Share of the posts that is to be read, as the settings say", multiprocess_mode="livemin"
+)
+for _share in (SHARE_KEPT, SHARE_ASKED):
+    _share.set(1)  # also of a process that reads no posts: none are left out there
 STREAM_BEHIND = Gauge(
     "memewax_stream_behind_seconds",
     "Age of the newest post of a live stream when it went into the flow",

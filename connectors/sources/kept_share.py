@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.sources.source import Live
-from core.telemetry import SHARE_KEPT, STREAM_BEHIND, log
+from core.telemetry import SHARE_ASKED, SHARE_KEPT, STREAM_BEHIND, log
 
 _TOLD_SECONDS: Final = 60.0
 """Whoever is further behind is told so, as often."""
@@ -60,6 +60,7 @@ class KeptShare:
         """The first that was given under this share."""
         self._waits = 0.0
         SHARE_KEPT.set(most)
+        SHARE_ASKED.set(most)
 
     def is_too_old(self, live: Live) -> bool:
         """Whether a post that is read now would be older than it may be when it goes into the flow."""

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -171,3 +172,20 @@ def test_lines_are_rationed_by_the_minute() -> None:
     assert ration.take() is None
     now = 60.0
     assert [ration.take() for _ in range(3)] == [4, 0, None]
+
+
+def test_threads_of_a_process_are_told_apart_by_programs(begin: Begin) -> None:
+    stderr = begin()
+    threads = [threading.Thread(target=log.warning, args=("here",), name="same") for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    told_of = {f"same ({thread.native_id})" for thread in threads}
+    for thread in threads:
+        thread.join()
+    log.warning("here")
+    if stderr.isatty():
+        assert "same" not in stderr.getvalue()
+    else:
+        found = [json.loads(line).get("thread") for line in lines(stderr)]
+        assert {*found[:2]} == told_of
+        assert found[2:] == [None]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import pytest
 from memewax.commands.recovery import prepare_recovery
 from tests.flows.posts import Posts, make_posts
 from tests.folders import ROOT
-from tests.jetstream import Json, commit, jetstream
+from tests.jetstream import START, Json, commit, jetstream
 from tests.monitoring.faulty_flow import FAULT
 from tests.monitoring.named import alerts
 from tests.monitoring.prometheus import PROMETHEUS, Prometheus, free_ports, hurried_rules, prometheus
@@ -253,6 +254,23 @@ def stream_behind(watched: Watched, posts: Posts) -> None:
         watched.seen.until(comes, "MemewaxStreamBehind")
 
 
+def share_kept(watched: Watched, posts: Posts) -> None:
+    """Frames are always older than half of what is allowed, so that a lower share is read each time."""
+    del posts
+    with jetstream() as server:
+        watched.start(
+            source="bluesky:", bluesky_urls=server.url, models="stand-in", overload="sample", max_lag_seconds=100
+        )
+        numbers = count()
+
+        def comes() -> bool:
+            late = time.time() - 90 - START / 1e6
+            server.frames += [commit(next(numbers), seconds=late + 1e-4 * n) for n in range(20)]
+            return "MemewaxShareKept" in watched.seen.firing()
+
+        watched.seen.until(comes, "MemewaxShareKept")
+
+
 def stream_gap(watched: Watched, posts: Posts) -> None:
     """The server ends the first connection, and no longer has what came after it."""
     del posts
@@ -306,6 +324,7 @@ FAULTS: dict[str, Callable[[Watched, Posts], None]] = {
     "MemewaxStoreBehind": store_behind,
     "MemewaxStoreFragmented": store_fragmented,
     "MemewaxStreamBehind": stream_behind,
+    "MemewaxShareKept": share_kept,
     "MemewaxStreamGap": stream_gap,
     "MemewaxStreamReconnects": stream_reconnects,
     "MemewaxAnswersFail": answers_fail,

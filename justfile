@@ -53,6 +53,20 @@ soak: setup
 alerts: setup
     {{ python }} -m pytest -m slow tests/monitoring
 
+# Not asked for: digests of an image that is nowhere published, Always pulling an exact version, secrets as files where
+# settings are variables, an account for who works with one, and another user in Kafka's own image.
+# What a linter of manifests says of each overlay.
+policies folder="/tmp/memewax-policies": setup
+    test -x {{ folder }}/.venv/bin/checkov || { {{ python }} -m venv {{ folder }}/.venv && {{ folder }}/.venv/bin/pip install --quiet checkov==3.3.30; }
+    for it in k8s/overlays/*; do \
+        kubectl kustomize $it > {{ folder }}/$(basename $it).yaml && LOG_LEVEL=ERROR {{ folder }}/.venv/bin/checkov \
+            --framework kubernetes --compact --quiet --file {{ folder }}/$(basename $it).yaml \
+            --skip-check CKV_K8S_15,CKV_K8S_35,CKV_K8S_38,CKV_K8S_40,CKV_K8S_43 || exit; done
+
+# All of k8s/README.md, done by a test: killed, cut off, rescaled, upgraded, backed up, restored. Needs root and kubectl.
+kubernetes: setup
+    {{ python }} -m pytest -m slow tests/kubernetes
+
 # Draw the panels of the dashboard over a run of some minutes that Prometheus watches.
 panels folder="docs/panels" seconds="240": setup
     {{ python }} -m tests.monitoring.draw {{ folder }} {{ seconds }}

@@ -6,12 +6,9 @@ from itertools import pairwise
 
 import pytest
 import typer
-import yaml
 from typer.core import TyperGroup
 
 from connectors.endpoints import ANSWERS_TO, POSTS_FROM, POSTS_TO, QUERIES_FROM, RECORDS_TO, AddressRole, endpoint
-from core.activity import Activity
-from core.health import FlowHealth, health_pages
 from core.settings import PREFIX
 from dataflows.all_settings import Settings
 from memewax.commands.app import app
@@ -115,29 +112,3 @@ def test_each_guarantee_names_a_test_that_exists() -> None:
         assert named, promise
         for path, name in named:
             assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
-
-
-PROBES = ("livenessProbe", "readinessProbe")
-
-
-def test_the_manifests_name_each_other_rightly() -> None:
-    parts = list(yaml.safe_load_all((ROOT / "k8s/memes.yaml").read_text()))
-    by_kind = {part["kind"]: part for part in parts}
-    states = by_kind["StatefulSet"]["spec"]
-    container = states["template"]["spec"]["containers"][0]
-    hosts = by_kind["ConfigMap"]["data"]["hosts"].split()
-    name, service = by_kind["StatefulSet"]["metadata"]["name"], by_kind["Service"]["metadata"]["name"]
-    port = next(it["containerPort"] for it in container["ports"] if it["name"] == "flow")
-    assert hosts == [f"{name}-{index}.{service}:{port}" for index in range(states["replicas"])]
-    assert states["serviceName"] == service
-    assert {it["name"] for it in container["volumeMounts"]} <= {
-        it["name"] for it in states["template"]["spec"]["volumes"]
-    }
-    environment = {it["name"]: it.get("value") for it in container["env"]}
-    assert environment["BYTEWAX_STATEFULSET_NAME"] == name
-    ports = {it["name"]: it["containerPort"] for it in container["ports"]}
-    default = Settings.model_fields["health_port"].default
-    assert ports["health"] == int(states["template"]["metadata"]["annotations"]["prometheus.io/port"]) == default
-    probes = {container[it]["httpGet"]["path"]: container[it]["httpGet"]["port"] for it in PROBES}
-    assert set(probes) < set(health_pages(FlowHealth(Activity(), 1)))
-    assert set(probes.values()) == {"health"}

@@ -13,6 +13,7 @@ from memewax import __version__
 from memewax.commands import bench, clusters, dead_letters, topics
 from memewax.commands import corpus_command as corpus
 from memewax.commands import eval as evaluate
+from memewax.commands import kubernetes_command as kubernetes
 from memewax.commands import recovery_command as recovery
 from memewax.commands import store_command as store
 from memewax.commands.ask import ask
@@ -50,6 +51,7 @@ app.add_typer(clusters.app, name="clusters", cls=WholeHelp)
 app.add_typer(corpus.app, name="corpus", cls=WholeHelp)
 app.add_typer(dead_letters.app, name="dead-letters", cls=WholeHelp)
 app.add_typer(evaluate.app, name="eval", cls=WholeHelp)
+app.add_typer(kubernetes.app, name="kubernetes", cls=WholeHelp)
 app.add_typer(recovery.app, name="recovery", cls=WholeHelp)
 app.add_typer(store.app, name="store", cls=WholeHelp)
 app.add_typer(topics.app, name="topics", cls=WholeHelp)

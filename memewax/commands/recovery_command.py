@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -104,6 +105,7 @@ def restore(
         list[Path], typer.Option(help="Where the recovery folder goes: to no folder that is there; one a process.")
     ],
     store: Annotated[Path | None, typer.Option(help="Where the store goes: to no folder that is there.")] = None,
+    aside: Annotated[bool, typer.Option("--aside", help="Rename what is there, to NAME.before-TIME.")] = False,
 ) -> None:
     """Copy a backup to where a flow goes on from it; what is there is never written over."""
     check_recovery(backed_up / _RECOVERY, thorough=True)
@@ -111,7 +113,10 @@ def restore(
     if has_store != (store is not None):
         said = "holds a store: say with --store where it goes" if has_store else "holds no store: leave --store out"
         raise WorldError(f"{backed_up} {said}")
-    _check_free([*recovery, *([store] if store is not None else [])])
+    targets = [*recovery, *([store] if store is not None else [])]
+    if aside:
+        _set_aside([*targets, *map(moving_of, recovery)])
+    _check_free(targets)
     if store is not None:
         _whole_copy(backed_up / _STORE, store)
     whole = moving_of(recovery[0])  # no flow starts before all have their share
@@ -124,6 +129,16 @@ def _check_free(targets: list[Path]) -> None:
     for target in targets:
         if target.exists():
             raise WorldError(f"{target} is there already: move it away first")
+
+
+def _set_aside(targets: list[Path]) -> None:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    for target in targets:
+        if target.exists():
+            try:
+                target.rename(target.with_name(f"{target.name}.before-{stamp}"))
+            except OSError as error:
+                raise WorldError(f"{target} cannot be renamed: {error.strerror}") from None
 
 
 def _listed(folders: list[Path]) -> str:

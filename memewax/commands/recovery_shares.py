@@ -22,7 +22,7 @@ from core.row_log import times_opened
 from memewax.commands.recovery import alone
 from operators.model_check import FILE as MODELS
 from operators.recovery_check import WHOLE, check_recovery, dealt, moving_of
-from operators.recovery_migration import migrate
+from operators.recovery_migration import is_old, migrate
 from operators.recovery_places import parts_of
 
 _FILES: Final = "files"
@@ -110,6 +110,8 @@ def move(olds: Sequence[Path], news: Sequence[Path], *, parts: int | None = None
         WorldError: where they are in use, not all of one flow, too few or cannot be written.
     """
     try:
+        if _is_done(olds, news):
+            return
         left = next((it for folder in (*olds, *news) if (it := moving_of(folder)).is_dir()), None)
         count = parts or sum(len(parts_of(folder)) for folder in ([left] if left else olds))
         if count < len(news):
@@ -130,6 +132,17 @@ def move(olds: Sequence[Path], news: Sequence[Path], *, parts: int | None = None
         shutil.rmtree(done, ignore_errors=True)
     except (OSError, shutil.Error, sqlite3.Error) as error:
         raise WorldError(f"the parts cannot be moved: {error}") from None
+
+
+def _is_done(olds: Sequence[Path], news: Sequence[Path]) -> bool:
+    """Whether the new folders have their shares already: the command was cut off after its end, or given twice."""
+    if any(moving_of(folder).exists() for folder in (*olds, *news)) or not all(it.is_dir() for it in news):
+        return False
+    try:
+        check_shares(news)
+    except WorldError:
+        return False
+    return not any(is_old(folder) for folder in news)
 
 
 def _whole(olds: Sequence[Path], to: Path, parts: int | None) -> Path:

@@ -1,0 +1,120 @@
+"""The few calls of the Kubernetes API that commands need, within one namespace."""
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any, Final, Self
+
+import httpx
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from core.errors import WorldError
+from core.stranger_text import one_line, shortened
+
+_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_SECONDS: Final = 30.0
+_MERGE: Final = "application/merge-patch+json"
+_CORE: Final = "api/v1"
+_GROUPS: Final = {"statefulsets": "apis/apps/v1", "jobs": "apis/batch/v1"}
+
+Object = dict[str, Any]
+"""An object of Kubernetes, as JSON."""
+
+
+class KubernetesApi:
+    """A namespace of a cluster.
+
+    Args:
+        address: As https://10.0.0.1:443, or of `kubectl proxy`.
+        namespace: That all objects are in.
+        token: File with the token of an account; it is read for each call, since it is replaced now and then.
+        authority: File with the certificates that the server is trusted by; None: those of the system.
+    """
+
+    def __init__(self, address: str, namespace: str, token: Path | None = None, authority: Path | None = None) -> None:
+        self.namespace = namespace
+        self._token = token
+        verify = ssl.create_default_context(cafile=authority) if authority else True
+        self._client = httpx.Client(base_url=address, timeout=_SECONDS, verify=verify, trust_env=False)
+
+    @classmethod
+    def of_pod(cls) -> Self:
+        """As the account of the pod that this runs in; raises `WorldError` where it is none."""
+        try:
+            host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+            namespace = (_ACCOUNT / "namespace").read_text().strip()
+            shown = f"[{host}]" if ":" in host else host
+            return cls(f"https://{shown}:{port}", namespace, _ACCOUNT / "token", _ACCOUNT / "ca.crt")
+        except (KeyError, OSError):
+            raise WorldError(
+                "this is no pod with an account of Kubernetes: run it by k8s/operate, or `kubectl proxy` beside it and "
+                "name that with --api http://127.0.0.1:8001"
+            ) from None
+
+    def find(self, kind: str, name: str) -> Object | None:
+        """An object; None where there is none."""
+        answer = self._call("GET", kind, name)
+        return None if answer is None else answer.json()
+
+    def get(self, kind: str, name: str) -> Object:
+        """An object; raises `WorldError` where there is none."""
+        found = self.find(kind, name)
+        if found is None:
+            raise WorldError(f"namespace {self.namespace} has no {name} among its {kind}")
+        return found
+
+    def list(self, kind: str, labels: dict[str, str]) -> list[Object]:
+        """Objects that have these labels."""
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        answer = self._call("GET", kind, "", params={"labelSelector": selector})
+        return [] if answer is None else list(answer.json()["items"])
+
+    def create(self, kind: str, body: Object) -> bool:
+        """Make an object; whether there was none of its name."""
+        answer = self._call("POST", kind, "", json=body, taken=True)
+        return answer is not None
+
+    def merge(self, kind: str, name: str, change: Object) -> None:
+        """Change fields of an object; raises `WorldError` where there is none."""
+        if self._call("PATCH", kind, name, json=change) is None:
+            raise WorldError(f"namespace {self.namespace} has no {name} among its {kind}")
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete an object, if it is there."""
+        self._call("DELETE", kind, name)
+
+    def last_line(self, pod: str) -> str:
+        """The last line that a pod said, harmless and short; empty where nobody knows."""
+        try:
+            answer = self._call("GET", "pods", f"{pod}/log", params={"tailLines": "1"})
+        except WorldError:
+            return ""
+        return "" if answer is None else shortened(one_line(answer.text.strip()), 500)
+
+    @retry(
+        retry=retry_if_exception_type(httpx.TransportError),
+        stop=stop_after_attempt(5),
+        wait=wait_exponential(max=10),
+        reraise=True,
+    )
+    def _request(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """Once more where the API is away for a moment, as while its nodes are upgraded: each call is idempotent."""
+        return self._client.request(method, path, **how)
+
+    def _call(
+        self, method: str, kind: str, name: str, *, taken: bool = False, json: Object | None = None, params: Any = None
+    ) -> httpx.Response | None:
+        path = f"/{_GROUPS.get(kind, _CORE)}/namespaces/{self.namespace}/{kind}{f'/{name}' if name else ''}"
+        headers = {"Content-Type": _MERGE} if method == "PATCH" else {}
+        try:
+            if self._token is not None:
+                headers["Authorization"] = f"Bearer {self._token.read_text().strip()}"
+            answer = self._request(method, path, json=json, params=params, headers=headers)
+        except (httpx.HTTPError, OSError) as error:
+            raise WorldError(f"the API of Kubernetes at {self._client.base_url} does not answer: {error}") from None
+        if answer.status_code == httpx.codes.NOT_FOUND or (taken and answer.status_code == httpx.codes.CONFLICT):
+            return None
+        if answer.is_error:
+            said = shortened(one_line(answer.text), 300)
+            raise WorldError(f"Kubernetes refuses to {method} {kind} {name} ({answer.status_code}): {said}")
+        return answer

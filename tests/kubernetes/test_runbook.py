@@ -1,0 +1,268 @@
+"""What k8s/README.md says, done with kubectl: N pods as processes with the manifests' own commands, names and addresses.
+
+`pytest -m slow tests/kubernetes` has all of it; without, the flow is started, one of it killed, and rescaled.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from connectors.store.posts_table import PostStore
+from tests.brokers import START, produce, read_topic, real_broker_missing
+from tests.folders import ROOT
+from tests.kubernetes.containers import Network, why_none
+from tests.kubernetes.small_cluster import SmallCluster
+
+PATIENCE = 300.0
+POSTS = 5000
+SETTINGS = {"MEMEWAX_MODELS": "stand-in", "MEMEWAX_STALLED_SECONDS": "8", "MEMEWAX_THREADS": "1"}
+
+pytestmark = [
+    pytest.mark.skipif(
+        (missing := why_none() or real_broker_missing()) is not None, reason=f"the runbook is not tried: {missing}"
+    ),
+    pytest.mark.timeout(1200),
+]
+
+
+class BrokerInPods:
+    """Apache Kafka in a network namespace, by the name and the port that the manifests say."""
+
+    def __init__(self, folder: Path, network: Network) -> None:
+        address = network.add("kafka")
+        self.bootstrap = f"{address}:9092"
+        enter = ["ip", "netns", "exec", network.space("kafka"), str(START), "9092", str(folder)]
+        properties = [
+            "listeners=PLAINTEXT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093",
+            f"advertised.listeners=PLAINTEXT://{self.bootstrap}",
+            "num.partitions=4",
+        ]
+        folder.mkdir()
+        with (folder / "output").open("wb") as output:
+            environment = {**os.environ, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+            self._process = subprocess.Popen([*enter, *properties], env=environment, stdout=output, stderr=output)
+
+    def wait(self) -> None:
+        until(self._answers, "Kafka to answer")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(
+                AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0}).list_topics(timeout=2).brokers
+            )
+        except KafkaException:
+            return False
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Runbook:
+    """A cluster, and a person who has kubectl."""
+
+    def __init__(self, folder: Path, overlay: str) -> None:
+        self.folder = folder
+        self.cluster = SmallCluster(folder / "cluster", {})
+        self.broker = BrokerInPods(folder / "kafka", self.cluster.network)
+        self.given = 0
+        self._overlay = folder / "overlay"
+        self._overlay.mkdir()
+        self._base = overlay
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "small",
+            "clusters": [{"name": "small", "cluster": {"server": self.cluster.address}}],
+            "contexts": [{"name": "small", "context": {"cluster": "small", "user": "me", "namespace": "memewax"}}],
+            "users": [{"name": "me", "user": {}}],
+        }
+        (folder / "kubeconfig").write_text(json.dumps(config))
+
+    def apply(self, tag: str = "0.1.0", **settings: str) -> None:
+        """`kubectl apply` of an overlay with settings for tests."""
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": "memewax",
+            "resources": [os.path.relpath(ROOT / "k8s" / self._base, self._overlay)],
+            "images": [{"name": "memewax", "newTag": tag}],
+            "configMapGenerator": [
+                {
+                    "name": "memes",
+                    "behavior": "merge",
+                    "literals": [f"{k}={v}" for k, v in {**SETTINGS, **settings}.items()],
+                }
+            ],
+            "replicas": [{"name": "similarity", "count": 0}, {"name": "page", "count": 0}],
+        }
+        (self._overlay / "kustomization.yaml").write_text(json.dumps(kustomization))
+        self.kubectl("apply", "--server-side", "--validate=false", "-k", str(self._overlay))
+
+    def kubectl(self, *words: str) -> str:
+        return self._run("kubectl", *words)
+
+    def operate(self, *words: str) -> str:
+        return self._run(str(ROOT / "k8s/operate"), *words)
+
+    def _run(self, *words: str) -> str:
+        environment = {**os.environ, "KUBECONFIG": str(self.folder / "kubeconfig"), "HOME": str(self.folder)}
+        try:
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"{words}: no end; {error.stdout!r} {error.stderr!r}{self.last_words()}") from None
+        assert done.returncode == 0, f"{words}: {done.stdout} {done.stderr}{self.last_words()}"
+        return done.stdout
+
+    def last_words(self) -> str:
+        """What each pod said last, for a test that fails."""
+        logs = {it.name: (it.phase, it.why, self.cluster.log(it.name)[-800:]) for it in self.cluster.pods.values()}
+        return "".join(f"\n{name} {phase} {why}:\n{log}" for name, (phase, why, log) in logs.items())
+
+    def give(self, count: int) -> None:
+        """Posts into the topic, and the first one of all once more."""
+        ids = [f"{number:05d}-reddit" for number in range(self.given, self.given + count)]
+        self.given += count
+        posts = [{"global_id": it, "url": f"https://example.com/{it}.png", "source": "reddit"} for it in ids]
+        again = {"global_id": "00000-reddit", "url": "https://example.com/00000-reddit.png", "source": "reddit"}
+        produce(self.broker, "posts", [orjson.dumps(it) for it in (*posts, again)])
+
+    @property
+    def store(self) -> Path:
+        return self.cluster.folder / "claims/memes-store/store"
+
+    def stored(self) -> list[str]:
+        return [row["global_id"] for row in PostStore(self.store, 8, 8).rows()] if self.store.exists() else []
+
+    def wait_for_posts(self) -> None:
+        until(lambda: len(set(self.stored())) >= self.given, f"{self.given} posts in the store", self.last_words)
+
+    def check(self) -> None:
+        """Every post is in the store once, and in the topic."""
+        ids = {f"{number:05d}-reddit" for number in range(self.given)}
+        self.wait_for_posts()
+        counts = Counter(self.stored())
+        assert counts.keys() == ids
+        assert max(counts.values()) == 1
+        records = [orjson.loads(it.value or b"") for it in read_topic(self.broker, "analytics")]
+        assert {it["global_id"] for it in records} == ids
+        assert {it["revision"] for it in records} == {1}
+
+    def restarts(self) -> list[int]:
+        return [self.cluster.pods[f"memes-{number}"].restarts for number in range(self.processes())]
+
+    def processes(self) -> int:
+        hosts = self.cluster.find("configmaps", "memes-hosts") or {"data": {"hosts": ""}}
+        return len(hosts["data"]["hosts"].split())
+
+    def wait_until_ready(self) -> None:
+        names = [f"memes-{number}" for number in range(self.processes())]
+        pods = self.cluster.pods
+        until(lambda: all(it in pods and pods[it].is_ready for it in names), f"{names} to be ready", self.last_words)
+
+
+def until(is_so: Callable[[], bool], what: str, told: Callable[[], str] = str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s for {what}{told()}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def runbook(tmp_path: Path) -> Iterator[Runbook]:
+    made = Runbook(tmp_path, "overlays/cpu")
+    with made.cluster:
+        try:
+            made.apply()
+            made.broker.wait()
+            yield made
+        finally:
+            made.broker.stop()
+
+
+def kill_one(runbook: Runbook) -> None:
+    """The others end too; all are started anew, and go on."""
+    before = runbook.restarts()
+    container = runbook.cluster.pods["memes-1"].container
+    assert container is not None
+    container.send(signal.SIGKILL)
+    until(lambda: all(now > then for now, then in zip(runbook.restarts(), before, strict=True)), "all to start anew")
+    runbook.wait_until_ready()
+
+
+def cut_one_off(runbook: Runbook) -> None:
+    """Nobody is told that a cable is out. Those that wait for it are found stalled, and started anew when it is back."""
+    before = runbook.restarts()
+    runbook.cluster.network.cut("memes-1", off=True)
+    runbook.give(300)
+    until(lambda: runbook.restarts()[0] > before[0], "the other to be found stalled", runbook.last_words)
+    runbook.cluster.network.cut("memes-1", off=False)
+    until(lambda: runbook.restarts()[1] > before[1], "the one that was cut off to start anew", runbook.last_words)
+    runbook.wait_until_ready()
+
+
+def test_started_killed_and_rescaled(runbook: Runbook) -> None:
+    runbook.operate("scale", "2")
+    runbook.give(2000)
+    runbook.wait_for_posts()
+    kill_one(runbook)
+    runbook.give(1500)
+    assert "memes runs in 3 processes" in runbook.operate("scale", "3")
+    runbook.give(POSTS - runbook.given)
+    runbook.check()
+
+
+@pytest.mark.slow
+def test_the_whole_runbook(runbook: Runbook) -> None:
+    """Started, killed, cut off, rescaled there and back, upgraded, rolled back, backed up and restored."""
+    runbook.operate("scale", "2")
+    runbook.give(2000)
+    runbook.wait_for_posts()
+    kill_one(runbook)
+    runbook.give(700)
+    cut_one_off(runbook)
+    runbook.operate("scale", "3")
+    runbook.give(500)
+    runbook.wait_for_posts()
+    runbook.operate("backup", "monday")
+    runbook.give(500)
+    runbook.wait_for_posts()
+    runbook.operate("restore", "monday")
+    runbook.wait_for_posts()  # what came after the backup is read again
+    for tag, processes in (("0.2.0", "2"), ("0.1.0", "2")):  # upgraded, and rolled back
+        runbook.operate("scale", "0")
+        runbook.give(250)
+        runbook.apply(tag, MEMEWAX_READ_BATCH="16" if tag == "0.2.0" else "8")
+        assert f"memes runs in {processes} processes" in runbook.operate("scale", processes)
+    runbook.give(POSTS - runbook.given)
+    runbook.check()
+
+
+@pytest.mark.slow
+def test_a_part_that_is_missing_is_said_and_nothing_starts(runbook: Runbook) -> None:
+    runbook.operate("scale", "2")
+    runbook.operate("scale", "0")
+    (part,) = (runbook.cluster.folder / "claims/data-memes-1/recovery").glob("part-3.sqlite3")
+    part.rename(part.with_name("aside"))
+    with pytest.raises(AssertionError, match=r"lacks part-3\.sqlite3"):
+        runbook.operate("scale", "3")
+    runbook.kubectl("scale", "statefulset/memes", "--replicas=2")
+    until(lambda: runbook.restarts()[1] > 0, "the pod to refuse")
+    assert "lacks part-3.sqlite3" in runbook.cluster.log("memes-1")
+    assert not runbook.cluster.pods["memes-0"].is_ready
+    runbook.kubectl("scale", "statefulset/memes", "--replicas=0")
+    until(lambda: "memes-1" not in runbook.cluster.pods, "the pods to end")
+    part.with_name("aside").rename(part)
+    runbook.operate("scale", "3")
+    runbook.give(100)
+    runbook.check()

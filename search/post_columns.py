@@ -175,12 +175,11 @@ class PostColumns:
         """Whether so many rows are gone that all had better be read anew."""
         return self.height - len(self) > max(_GARBAGE, len(self))
 
-    def places(self, ids: Sequence[str]) -> list[int]:
+    def places(self, ids: Sequence[str]) -> dict[str, int]:
         """Where those of some ids that are known were in the table."""
         place = self.place
-        rows = [row for it in dict.fromkeys(ids) if (row := self.row_of.get(it, len(place))) < len(place)]
-        found: list[int] = place[rows].tolist() if rows else []
-        return found
+        rows = {it: row for it in ids if (row := self.row_of.get(it, len(place))) < len(place)}
+        return dict(zip(rows, place[list(rows.values())].tolist(), strict=True)) if rows else {}
 
     def _rows(self, ids: list[str]) -> RowNumbers:
         rows = np.zeros(len(ids), np.int64)

@@ -74,19 +74,20 @@ class PostSearch:
     sure: float = field(default=_SURE)
 
     @classmethod
-    def of(cls, corpus: Corpus, store: Path, model: Embedder[str] | Failed) -> Self:
+    def of(cls, corpus: Corpus, store: Path, model: Embedder[str] | Failed, refresh_seconds: float = 0.0) -> Self:
         """The search of a store's posts; raises `WorldError` where there are none.
 
         Args:
             corpus: Its posts, open.
             store: Its folder.
             model: What embeds texts, or why there is nothing that does.
+            refresh_seconds: How old its words may be.
         """
 
         def embed(text: str) -> Vector | Failed:
             return model if isinstance(model, Failed) else model([text])[0]
 
-        return cls(corpus, WordIndex(store), embed, "" if isinstance(model, Failed) else model.name)
+        return cls(corpus, WordIndex(store, refresh_seconds), embed, "" if isinstance(model, Failed) else model.name)
 
     def search(self, text: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
         """The posts that fit what is typed: words, `"exact phrases"`, and `-words` that are not wanted.

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from core.bounded import Bounded
 from search.cluster_summaries import telling
 
 _NO_LETTERS: Final = r"[^\p{L}]+"
@@ -18,6 +19,8 @@ _MOST: Final = 2**20
 _LONGEST_TEXT: Final = 20_000
 """Characters of a post that are looked at."""
 _LONGEST_WORD: Final = 40
+_CLUSTERS: Final = 50_000
+"""Of which the words are remembered."""
 _GARBAGE: Final = 2**20
 """Numbers of words that no row has any more, from which on the others are put together."""
 
@@ -34,6 +37,7 @@ class PostWords:
         self._used = 0
         self._start = np.zeros(0, np.int64)
         self._count = np.zeros(0, np.int32)
+        self._told: Bounded[int, tuple[tuple[int, int, int], tuple[str, ...]]] = Bounded(_CLUSTERS)
         self._lock = threading.RLock()
         """Who has it reads the numbers or changes them."""
 
@@ -66,8 +70,20 @@ class PostWords:
             found: NDArray[np.int32] = self._flat[places]
             return found
 
-    def telling(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
-        """The words that some rows have more often than all do, the most telling first."""
+    def telling(self, cluster: int, rows: NDArray[np.int64]) -> tuple[str, ...]:
+        """The words that the rows of a cluster have more often than all do, the most telling first.
+
+        They are told anew where rows came to it, went or were written anew.
+        """
+        with self._lock:
+            own = rows[rows < len(self._start)]
+            state = len(rows), int(self._start[own].sum()), int(self._count[own].sum())
+        known = self._told.get(cluster)
+        if known is None or known[0] != state:
+            known = self._told[cluster] = state, self._telling(rows)
+        return known[1]
+
+    def _telling(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
         numbers, here = np.unique(self.of(rows), return_counts=True)
         everywhere = self._posts_with
         more = here > 1

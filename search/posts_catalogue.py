@@ -102,10 +102,15 @@ class ClusterOfPosts:
         """Oldest first."""
         return PostLines(self._catalogue, self._rows)
 
-    @property
+    @cached_property
     def sources(self) -> list[tuple[str, int]]:
         """Where its posts are from, the commonest first."""
         return self._catalogue.sources_of(self._rows)
+
+    @cached_property
+    def sparkline(self) -> list[int]:
+        """Posts in each of some equal parts of the time of most posts."""
+        return self.counts(*self._catalogue.span)
 
     @property
     def is_sensitive(self) -> bool:
@@ -121,7 +126,7 @@ class ClusterOfPosts:
         """Its first posts that are no copies, or its first ones where all are."""
         return self._catalogue.first_own(self._rows, most)
 
-    def sparkline(self, begin: datetime, end: datetime, bins: int = _BINS) -> list[int]:
+    def counts(self, begin: datetime, end: datetime, bins: int = _BINS) -> list[int]:
         """Posts in each of so many equal parts of a time; those before and after it are left out."""
         times = self._catalogue.times[self._rows]
         first, last = microseconds_of(begin), microseconds_of(end)
@@ -217,6 +222,7 @@ class Catalogue:
         self.merges = merges or Merges()
         self._states = states or {}
         self._window = window
+        self._told: dict[int, ClusterOfPosts] = {}
         self._height = columns.height
         self.times = columns.time[: self._height].copy()
         self._live = columns.live[: self._height].copy()
@@ -347,8 +353,8 @@ class Catalogue:
         )
 
     def cluster_at(self, group: int) -> ClusterOfPosts:
-        """A cluster by its place among all."""
-        return ClusterOfPosts(self, group)
+        """A cluster by its place among all; what is once told of it is kept."""
+        return self._told.setdefault(group, ClusterOfPosts(self, group))
 
     def summary(self, group: int) -> ClusterSummary:
         """What is known of a cluster, by its place among all."""
@@ -367,7 +373,7 @@ class Catalogue:
             before=before,
             rate=recent / (self._window / timedelta(hours=1)),
             trend=trend_of(recent, before),
-            words=self._columns.words.telling(groups.rows[start : start + size]),
+            words=self._columns.words.telling(cluster, groups.rows[start : start + size]),
         )
 
     def sources_of(self, rows: RowNumbers) -> list[tuple[str, int]]:

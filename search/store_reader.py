@@ -19,6 +19,7 @@ from core.errors import WorldError, first_line
 from core.merges import Merges
 from core.telemetry import log
 from search.cluster_summaries import merges_of, states_of
+from search.corpus_store import identity
 from search.followed_posts import FollowedPosts
 from search.posts_catalogue import Catalogue
 from search.store_posts import PostLine
@@ -28,6 +29,8 @@ T = TypeVar("T")
 VECTORS: Final = ("embeddings", "text_embedding")
 """Columns that no reader looks at."""
 _LOOK_SECONDS: Final = 1.0
+_FRESH_SECONDS: Final = 0.2
+"""How old what is read of a table may be."""
 _REST: Final = 5
 """The catalogue is made again after so many times what making it took: that costs a fifth of a core at most."""
 _MEMBERS: Final = 24
@@ -38,6 +41,16 @@ _SHORTLIST: Final = 300
 """Posts that are like another by the bits of their vectors, of which whole vectors are compared."""
 _KEYS: Final = 500
 """In one condition."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A table that is open."""
+
+    identity: tuple[int, int]
+    table: Any
+    look_at: float
+    """When it is brought to its latest version again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,8 @@ class StoreReader:
         """The version of the table of clusters, and what it says."""
         self._exemplars: Bounded[int, tuple[tuple[str, ...], str]] = Bounded(_EXEMPLARS)
         self._database: Any = None
+        self._tables: dict[str, _Opened] = {}
+        self._opening = threading.Lock()
 
     def catalogue(self) -> Catalogue:
         """The posts as they were a moment ago; the first to ask waits. Raises `WorldError` where it cannot be read."""
@@ -111,7 +126,7 @@ class StoreReader:
         """The version of each table that there is."""
         names = (POSTS, CLUSTERS.name, THUMBNAILS.name)
         there = [it for it in names if self._has(it)]
-        return self._reading(lambda: {it: int(self._table(it).version) for it in there})
+        return self._reading(lambda: {it: int(self._table(it, is_latest=True).version) for it in there})
 
     def catalogued(self) -> dict[str, int]:
         """The version of each table that the catalogue was read from."""
@@ -133,18 +148,24 @@ class StoreReader:
             wanted = [it for it in (columns or there) if it in there and (columns or it not in VECTORS)]
             wanted = list(dict.fromkeys(["global_id", *wanted]))
             # By their places as they were last seen, which takes a tenth of the time; places are never used again.
-            places = self._posts.columns.places(ids)
+            places = list(self._posts.columns.places(ids).values())
             found: list[dict[str, Any]] = (
                 table.take_row_ids(places).select(wanted).to_arrow().to_pylist() if places else []
             )
             known = {row["global_id"] for row in found}
-            for some in pieces([it for it in ids if it not in known], _KEYS):
+            others = [it for it in ids if it not in known]
+            table = self._table(POSTS, is_latest=True) if others else table
+            for some in pieces(others, _KEYS):
                 query = table.search().where(f"global_id IN ({listed(some)})").select(wanted).limit(_KEYS)
                 found += query.to_arrow().to_pylist()
             return found
 
         by_id = {row["global_id"]: dict.fromkeys(columns or ()) | row for row in self._reading(read)}
         return [by_id[it] for it in dict.fromkeys(ids) if it in by_id]
+
+    def places(self, ids: Sequence[str]) -> dict[str, int]:
+        """Where each of some posts was when the catalogue last looked: a row that is written anew has another place."""
+        return self._posts.columns.places(ids)
 
     def thumbnail(self, key: str) -> SmallPicture | None:
         """The picture with this SHA-256; None where the store has none. Raises `WorldError`."""
@@ -262,14 +283,33 @@ class StoreReader:
     def _has(self, name: str) -> bool:
         return (self.folder / f"{name}.lance").is_dir()
 
-    def _table(self, name: str) -> Any:
-        if self._database is None:
-            self._database = opened(self.folder)
-        return self._database.open_table(name)
+    def _table(self, name: str, *, is_latest: bool = False) -> Any:
+        """A table as it was a moment ago, or is: to open it for each answer took a tenth of what readers wait for."""
+        with self._opening:
+            known = self._tables.get(name)
+            now = self._now()
+            if known is not None and known.identity == identity(self.folder, name):
+                if is_latest or now >= known.look_at:
+                    known.table.checkout_latest()
+                    known.look_at = now + _FRESH_SECONDS
+                return known.table
+            if self._database is None:
+                self._database = opened(self.folder)
+            found = _Opened(identity(self.folder, name), self._database.open_table(name), now + _FRESH_SECONDS)
+            self._tables[name] = found
+            return found.table
 
     def _reading(self, read: Callable[[], T]) -> T:
+        def latest() -> T:
+            try:
+                return read()
+            except READ_ERRORS:  # its version may have gone
+                with self._opening:
+                    self._tables.clear()
+                raise
+
         try:
-            return read_latest(read)
+            return read_latest(latest)
         except READ_ERRORS as error:
             raise WorldError(f"{self.folder} cannot be read: {first_line(error)}") from None
 

@@ -1,6 +1,7 @@
 """Posts by their words: what is typed, as full-text queries over the captions and what was read in pictures."""
 
 import re
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -70,11 +71,20 @@ class WordMatches:
 
 
 class WordIndex:
-    """Full-text queries over the posts of a store; it sees what is there when it is asked."""
+    """Full-text queries over the posts of a store; for one thread at a time.
 
-    def __init__(self, store: Path) -> None:
-        """Open the table of posts; raises `WorldError` where there is none."""
+    Args:
+        store: Its folder.
+        refresh_seconds: How old what is searched may be; 0: it is what is there when it is asked.
+
+    Raises:
+        WorldError: where there is no table of posts.
+    """
+
+    def __init__(self, store: Path, refresh_seconds: float = 0.0) -> None:
         self._store = store
+        self._refresh_seconds = refresh_seconds
+        self._look_at = 0.0
         try:
             self._table = opened(store).open_table(POSTS)
         except READ_ERRORS as error:
@@ -130,20 +140,25 @@ class WordIndex:
 
     def _read(self, read: Callable[[], Any]) -> Any:
         def latest() -> Any:
-            self._table.checkout_latest()
-            if self._table.version != self._version:
-                self._has_indexes = all(has_index(self._table, it) for it in SEARCHED)
-                if self._has_indexes:
-                    self._unindexed.refresh()
-                self._version = self._table.version
+            if time.monotonic() >= self._look_at:
+                self._refresh()
+                self._look_at = time.monotonic() + self._refresh_seconds
             return read()
 
         try:
             return read_latest(latest)
         except READ_ERRORS as error:
             self._unindexed = UnindexedWords(self._table)
-            self._version = 0
+            self._version, self._look_at = 0, 0.0
             raise WorldError(f"{self._store} cannot be searched: {first_line(error)}") from None
+
+    def _refresh(self) -> None:
+        self._table.checkout_latest()
+        if self._table.version != self._version:
+            self._has_indexes = all(has_index(self._table, it) for it in SEARCHED)
+            if self._has_indexes:
+                self._unindexed.refresh()
+            self._version = self._table.version
 
 
 def _new(ids: list[str], *known: list[str]) -> list[str]:

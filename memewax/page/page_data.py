@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from threading import Lock
+from time import monotonic
 from typing import Any, Final
 
+from core.bounded import Bounded
 from core.status import FOLDER, read_status
 from core.times import time_or_none
 from memewax import __version__
@@ -27,6 +30,10 @@ _SHORT: Final = 280
 _LONG: Final = 20_000
 """And where it is alone."""
 _NEIGHBOURS: Final = 8
+_TOLD: Final = 20_000
+"""Posts of which it is remembered what lists tell of them: some 30 MB."""
+_SHARED_SECONDS: Final = 0.5
+"""So long all who look at what comes see the same."""
 _ON_TIMELINE: Final = 2000
 """Posts of a cluster that are drawn."""
 _IN_LISTS: Final = ("description", "text_as_read", "url", "failures", "missing")
@@ -53,6 +60,10 @@ class PageData:
         self._reader = reader
         self._letters = letters
         self._find = find
+        self._lock, self._looking = Lock(), Lock()
+        self._told: Bounded[str, tuple[int, Plain]] = Bounded(_TOLD)
+        """What lists tell of a post besides its line, and where its row was then."""
+        self._newest: tuple[float, list[Plain]] = (0.0, [])
 
     def posts(self, wanted: PostFilter, offset: int = 0, limit: int = MOST) -> Plain:
         """Some of the posts that a filter lets through, newest first, and how many there are. Raises `WorldError`."""
@@ -200,8 +211,13 @@ class PageData:
 
     def newest(self, count: int) -> list[Plain]:
         """The posts that were joined last. Raises `WorldError`."""
-        catalogue = self._reader.catalogue()
-        return [_short(row, catalogue.by_id.get(row["global_id"])) for row in self._reader.newest(count)]
+        with self._looking:
+            until, found = self._newest
+            if monotonic() >= until or len(found) < count:
+                known = self._reader.catalogue().by_id
+                found = [_short(row, known.get(row["global_id"])) for row in self._reader.newest(count)]
+                self._newest = monotonic() + _SHARED_SECONDS, found
+            return found[:count]
 
     def stats(self) -> Plain:
         """How much of what there is. Raises `WorldError`."""
@@ -239,7 +255,7 @@ class PageData:
             "is_rising": found.is_rising,
             "words": list(it.words),
             "sources": dict(found.sources[:MOST]),
-            "sparkline": found.sparkline(*self._reader.catalogue().span),
+            "sparkline": found.sparkline,
             "exemplar": exemplar,
             "sensitive": found.is_sensitive,
         }
@@ -256,9 +272,15 @@ class PageData:
         return [{**shown[it], "cosine": round(cosine, 3)} for it, cosine in near if it in shown]
 
     def _shown(self, lines: Sequence[PostLine]) -> list[Plain]:
-        rows = self._reader.rows([it.global_id for it in lines], _IN_LISTS)
-        by_id = {it.global_id: it for it in lines}
-        return [_short(row, by_id[row["global_id"]]) for row in rows]
+        places = self._reader.places([it.global_id for it in lines])
+        told = {it: known[1] for it, place in places.items() if (known := self._told.get(it)) and known[0] == place}
+        for row in self._reader.rows([it.global_id for it in lines if it.global_id not in told], _IN_LISTS):
+            global_id = row["global_id"]
+            told[global_id] = _told(row)
+            if global_id in places:
+                with self._lock:
+                    self._told[global_id] = places[global_id], told[global_id]
+        return [{**_line(it), **told[it.global_id]} for it in lines if it.global_id in told]
 
 
 def _line(it: PostLine) -> Plain:
@@ -275,9 +297,11 @@ def _line(it: PostLine) -> Plain:
 
 
 def _short(row: Mapping[str, Any], line: PostLine | None) -> Plain:
-    about = _line(line) if line else _line_of_row(row)
+    return {**(_line(line) if line else _line_of_row(row)), **_told(row)}
+
+
+def _told(row: Mapping[str, Any]) -> Plain:
     return {
-        **about,
         "description": bounded(row.get("description"), _SHORT),
         "text_as_read": bounded(row.get("text_as_read"), _SHORT),
         "url": bounded(row.get("url"), _SHORT),

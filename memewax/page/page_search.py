@@ -69,7 +69,9 @@ class PageSearch:
                     self._models = load_embedders(self._settings, images=False)
                 corpus = self._corpora.get(POSTS)  # as it is now
                 if self._posts is None or self._posts.corpus is not corpus:
-                    self._posts = PostSearch.of(corpus, self._settings.store, self._models.text)
+                    self._posts = PostSearch.of(
+                        corpus, self._settings.store, self._models.text, self._settings.corpus_refresh_seconds
+                    )
                 found = self._posts.search(words[:LONGEST_QUERY], min(k, MOST))
             except MemewaxError as error:
                 return PageHits((), str(error))

@@ -99,6 +99,10 @@ growth *args="--posts 1000000": setup
 looking *args: setup
     .venv/bin/memewax bench page --json {{ args }}
 
+# What the cache saves where posts show pictures that came before; `just reposts --data FOLDER` for your own.
+reposts *args: setup
+    .venv/bin/memewax bench reposts --json {{ args }}
+
 # Build the wheel, install it into an empty environment outside the checkout, and run the demo there.
 wheel folder="/tmp/memewax-wheel": setup
     rm -rf {{ folder }} && mkdir -p {{ folder }}/source

@@ -25,6 +25,7 @@ from memewax.bench.bench_observing import TIMED, observing_cost
 from memewax.bench.bench_ocr import ocr
 from memewax.bench.bench_page import page
 from memewax.bench.bench_reading import reading
+from memewax.bench.bench_reposts import reposts
 from memewax.bench.bench_similarity import similarity
 from memewax.bench.bench_topics import Topics
 from memewax.bench.machine import machine
@@ -41,6 +42,7 @@ app.command()(growth)
 app.command()(reading)
 app.command()(page)
 app.command()(models)
+app.command()(reposts)
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}

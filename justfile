@@ -53,6 +53,11 @@ soak: setup
 alerts: setup
     {{ python }} -m pytest -m slow tests/monitoring
 
+# The root folder of the image without an engine for containers, and a flow that runs in it. Needs root and debootstrap.
+image folder="/tmp/memewax-root": setup
+    k8s/image/build {{ folder }}
+    k8s/image/check {{ folder }}
+
 # Not asked for: digests of an image that is nowhere published, Always pulling an exact version, secrets as files where
 # settings are variables, an account for who works with one, and another user in Kafka's own image.
 # What a linter of manifests says of each overlay.

@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -11,13 +11,16 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from connectors.blanked_lines import blank_lines
 from connectors.chosen_endpoints import ReadSettings
 from connectors.endpoint import SourceOptions
 from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.sinks.rows import HEADER_PREFIX
+from connectors.sources.parse import parsed
 from core.errors import BadRecordError, WorldError
 from core.locks import locked
-from core.records import Message
+from core.records import Message, Post, Removal
+from core.removals import ids_of
 from core.times import parse_time
 
 MARKS: Final = "dead-letters.marks.jsonl"
@@ -81,6 +84,23 @@ def letter_of(message: Message) -> StoredLetter:
         return _letter(told, message_of(told))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadRecordError(f"no dead letter: {error}") from None
+
+
+def forget_letters(path: Path, removals: Sequence[Removal]) -> int:
+    """Blank the letters in a file whose posts are taken back; gives how many. Raises `WorldError`."""
+    named = {name for it in removals for name in ids_of(it)}
+
+    def is_meant(line: bytes) -> bool:
+        try:
+            letter = letter_of(Message(line, str(path)))
+        except BadRecordError:
+            return False
+        post = parsed(letter.message)
+        if isinstance(post, Post):
+            return any(it.names(post) for it in removals)
+        return letter.global_id in named or any(name in str(letter.message.value, errors="replace") for name in named)
+
+    return blank_lines(path, is_meant)
 
 
 def body_of(letter: StoredLetter) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """LogRows that never change, in files beside a recovery folder: a snapshot says how far they go, and holds none."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -13,9 +13,11 @@ from core.errors import WorldError
 from core.whole_file import written_whole
 
 SEGMENT: Final = 4096
-"""LogRows of a file; one that is full is never written again."""
+"""LogRows of a file; of one that is full only rows that are wanted no more are written over."""
 _PATIENCE: Final = 32
 """Snapshots after which a file that no row is needed of goes: until then an older snapshot may be gone on from."""
+_BLANKED_AFTER: Final = 3
+"""Snapshots after which a row that is wanted no more is written over: an older one may be gone on from until then."""
 _SPARSE: Final = 0.5
 """Files of which less than this share is needed are emptied, their rows appended anew."""
 
@@ -63,9 +65,12 @@ class RowLog:
         self._folder = folder / self._name
         self._length: int = 0 if mark is None else mark["length"]
         self._doomed: dict[int, int] = {} if mark is None else dict(mark["doomed"])
+        self._unwanted: dict[int, int] = {}
+        """Places of rows that will be written over, each with the number of snapshots until then."""
         self._waiting: list[LogRows] = []
         if mark is not None:
             self._cut()
+            blank_unwanted(folder, mark)
             self._note_opening()
 
     def __len__(self) -> int:
@@ -103,15 +108,28 @@ class RowLog:
             if segment not in kept and segment not in self._doomed and self._file(segment).exists():
                 self._doomed[segment] = _PATIENCE
 
+    def blank(self, places: Places) -> None:
+        """Write over rows that are wanted no more, some snapshots later: they may be of what was deleted."""
+        self._unwanted |= dict.fromkeys(places.tolist(), _BLANKED_AFTER)
+
     def mark(self) -> dict[str, Any]:
         """Write all to disk; gives what a snapshot keeps. Raises `WorldError` where it cannot be written."""
         self._write()
+        due = [place for place, snapshots in self._unwanted.items() if snapshots <= 1]
+        _blank(self._folder, due, self._row_type.itemsize)
+        self._unwanted = {place: left - 1 for place, left in self._unwanted.items() if left > 1}
         for segment in list(self._doomed):
             self._doomed[segment] -= 1
             if self._doomed[segment] < 0:
                 self._file(segment).unlink(missing_ok=True)
                 del self._doomed[segment]
-        return {"name": self._name, "length": self._length, "doomed": dict(self._doomed)}
+        return {
+            "name": self._name,
+            "length": self._length,
+            "doomed": dict(self._doomed),
+            "unwanted": list(self._unwanted),
+            "row_bytes": self._row_type.itemsize,
+        }
 
     def _write(self) -> None:
         if not self._waiting:
@@ -163,4 +181,34 @@ class RowLog:
             raise WorldError(f"{self._folder} cannot be written: {error.strerror}") from None
 
     def _file(self, segment: int) -> Path:
-        return self._folder / f"{segment:08d}.rows"
+        return _segment_file(self._folder, segment)
+
+
+def is_mark(value: Any) -> bool:
+    """Whether a value of a snapshot is the mark of a log."""
+    return isinstance(value, dict) and {"name", "length", "unwanted", "row_bytes"} <= value.keys()
+
+
+def blank_unwanted(folder: Path, mark: dict[str, Any]) -> None:
+    """Write over the rows of a log below `folder` that its mark wants no more; raises `WorldError`.
+
+    To be called where the snapshot that has the mark is gone on from, and no older one.
+    """
+    _blank(folder / mark["name"], mark.get("unwanted", ()), mark.get("row_bytes", 0))
+
+
+def _blank(folder: Path, places: Collection[int], row_bytes: int) -> None:
+    try:
+        for place in places:
+            segment, row = divmod(place, SEGMENT)
+            file = _segment_file(folder, segment)
+            if file.exists() and file.stat().st_size >= (row + 1) * row_bytes:
+                with file.open("r+b") as out:
+                    out.seek(row * row_bytes)
+                    out.write(bytes(row_bytes))
+    except OSError as error:
+        raise WorldError(f"{folder} cannot be written: {error.strerror}") from None
+
+
+def _segment_file(folder: Path, segment: int) -> Path:
+    return folder / f"{segment:08d}.rows"

@@ -134,9 +134,13 @@ class Duplicates:
         noise = np.frombuffer(np.random.default_rng(place).bytes(BYTES), np.uint8)  # which no picture looks like
         self._rows["print"][place] = noise
         self._hashes[:, place] = noise[:-GREYS].view(np.uint64)
-        self._rows["whole"][place] = False
-        self._authors[place] = 0
+        self._rows["whole"][place], self._rows["post"][place] = False, b""
+        self._authors[place] = self._checksums[place] = 0
+        self._long_ids.pop(place, None)
         self._forgotten.add(place)
+        number = place + (self._count - 1 - place) // self._remembered * self._remembered
+        if self._log is not None and number < self._logged:
+            self._log.blank(np.array([len(self._log) - (self._logged - number)]))
 
     def state(self) -> dict[str, Any]:
         """Plain values."""

@@ -217,13 +217,23 @@ def known_cluster(
     return None
 
 
-def forget(removal: Removal, clusterer: Clusterer | Agreement, duplicates: Duplicates, recent: dict[str, Any]) -> None:
+def forget_originals(ids: set[str], recent: dict[str, KnownCluster]) -> None:
+    """Say no more of posts that they are copies of others, which were taken back."""
+    for it, known in recent.items():
+        if known[2] in ids:
+            dict.__setitem__(recent, it, (*known[:2], None, known[3]))
+
+
+def forget(
+    removal: Removal, clusterer: Clusterer | Agreement, duplicates: Duplicates, recent: dict[str, KnownCluster]
+) -> None:
     """Drop all that is kept of pictures that were taken back."""
     if ids := ids_of(removal):
         clusterer.forget_posts(ids)
         duplicates.forget(ids)
         for it in ids:
             recent.pop(it, None)
+        forget_originals(set(ids), recent)
     if removal.account:
         clusterer.forget_author(removal.account)
         duplicates.forget_author(removal.account)

@@ -100,6 +100,8 @@ class _Part(StatefulSourcePartition[Request, dict[str, Any]]):
         """In those before."""
         self._awake: datetime | None = None
         _mark_done(logs, self._done)  # what a run did that ended before it could say so
+        for it in logs:
+            it.empty_done()
 
     @reported
     def next_batch(self) -> list[Request]:

@@ -7,10 +7,12 @@ next revision, where it failed before or is newly edited.
 """
 
 import heapq
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from bytewax import operators as op
@@ -30,6 +32,7 @@ from operators.steps import map_batch, stateful
 SHARDS: Final = 64
 _REMEMBERED: Final = 256
 """Posts that a shard remembers, and as many again that failed or have gone out more than once: some 16,000 in all."""
+_HASH_KEY_BYTES: Final = 16
 _STALE: Final = 1024
 """Alarms of finished posts that are kept at most: behind one that still waits they would pile up until its deadline."""
 
@@ -97,6 +100,8 @@ def _utc_seconds() -> float:
 
 _Key = tuple[str, int]
 """A post's `global_id`, and the ticket of one of its arrivals."""
+_Closed = tuple[int, int]
+"""The keyed hash of a post's `global_id`, and the ticket of one of its arrivals."""
 
 
 class _Known(NamedTuple):
@@ -154,11 +159,13 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         self._now = now
         self._should_stop = should_stop
         self._entries: dict[_Key, _Entry] = {}
-        self._known: Bounded[str, _Known] = Bounded(_REMEMBERED)
-        """Posts that have gone out once, without a failure, or are on their way for the first time."""
-        self._marked: Bounded[str, _Known] = Bounded(_REMEMBERED)
+        self._hash_key = os.urandom(_HASH_KEY_BYTES)
+        """Of hashes of ids: what is kept of posts that went out does not name them, since they may be deleted."""
+        self._known: Bounded[int, _Known] = Bounded(_REMEMBERED)
+        """Posts that have gone out once, without a failure, or are on their way for the first time, by hash."""
+        self._marked: Bounded[int, _Known] = Bounded(_REMEMBERED)
         """The others: there are fewer, and so they are known for longer."""
-        self._closed: Bounded[_Key, None] = Bounded(_REMEMBERED)
+        self._closed: Bounded[_Closed, None] = Bounded(_REMEMBERED)
         """Arrivals that are finished or not wanted: what else comes for them is dropped."""
         self._alarms: list[tuple[float, _Key]] = []
         self._outcomes: dict[tuple[str, bool], int] = {}
@@ -220,14 +227,21 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             for key, entry in self._entries.items()
         ]
         known, marked = ([(key, *it) for key, it in kept.items()] for kept in (self._known, self._marked))
-        return {"version": 3, "entries": entries, "known": known, "marked": marked, "closed": list(self._closed)}
+        kept = {"known": known, "marked": marked, "closed": list(self._closed)}
+        return {"version": 4, "hash_key": self._hash_key, "entries": entries, **kept}
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state["version"] < 3:
             state = _of_version_2(state)
+        if "hash_key" in state:
+            self._hash_key = state["hash_key"]
+        else:  # version 3 kept ids as they are
+            for name in ("known", "marked"):
+                state[name] = [(self._hash(global_id), *known) for global_id, *known in state[name]]
+            state["closed"] = [(self._hash(global_id), ticket) for global_id, ticket in state["closed"]]
         for kept, name in ((self._known, "known"), (self._marked, "marked")):
-            for global_id, *known in state[name]:
-                kept[global_id] = _Known(*known)
+            for post, *known in state[name]:
+                kept[post] = _Known(*known)
         for key in state["closed"]:
             self._closed[key] = None
         for key, deadline, is_out, revision, post, sides in state["entries"]:
@@ -239,7 +253,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         late: tuple[str, ...] = ()
         if isinstance(part, Side):
             key = part.global_id, part.ticket
-            entry = None if key in self._closed else self._entry(key, now)
+            entry = self._entries.get(key) or (None if self._is_closed(key) else self._entry(key, now))
             if entry is None or part.stage in entry.sides:
                 return None
             entry.sides[part.stage] = part
@@ -258,7 +272,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
 
     def _posted(self, key: _Key, post: Arrival, now: float) -> _Entry | None:
         """The entry that waits for the sides of a post; None where the post is not wanted."""
-        if key in self._closed:
+        if key not in self._entries and self._is_closed(key):
             return None
         entry = self._entry(key, now)
         if entry.post is not None:
@@ -280,19 +294,28 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             self._set_alarm(key, entry, now + self._deadline)
         return entry
 
+    def _hash(self, global_id: str) -> int:
+        name = global_id.encode(errors="surrogatepass")
+        return int.from_bytes(blake2b(name, digest_size=8, key=self._hash_key).digest(), "little")
+
+    def _is_closed(self, key: _Key) -> bool:
+        return (self._hash(key[0]), key[1]) in self._closed
+
     def _of(self, global_id: str) -> _Known | None:
-        return self._marked.get(global_id) or self._known.get(global_id)
+        post = self._hash(global_id)
+        return self._marked.get(post) or self._known.get(post)
 
     def _note(self, global_id: str, known: _Known) -> None:
         """Remember it as the newest."""
-        self._known.pop(global_id, None)
-        self._marked.pop(global_id, None)
+        post = self._hash(global_id)
+        self._known.pop(post, None)
+        self._marked.pop(post, None)
         kept = self._marked if known.is_failed or known.revision > 1 else self._known
-        kept[global_id] = known
+        kept[post] = known
 
     def _finish(self, key: _Key) -> None:
         del self._entries[key]
-        self._closed[key] = None
+        self._closed[self._hash(key[0]), key[1]] = None
 
     def _partial(self, entry: _Entry) -> Record:
         entry.is_out = True

@@ -1,4 +1,4 @@
-"""Dead letters that are asked for again: their messages enter the flow once more, beside those of the source."""
+"""What requests bring into the flow, beside its source: dead letters that are read once more, and deletes."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -7,12 +7,13 @@ from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 
 from connectors.control.control_log import Request
-from connectors.control.request_kinds import REPLAY
+from connectors.control.request_kinds import FORGET, REPLAY, deletes_in
 from connectors.fetching.fetch import Fetching
 from connectors.fetching.prefetch import ParsedItem
 from connectors.letters import message_of
 from connectors.sources.parse import parsed
 from core.records import Arrival, DeadLetter, Post, Removal
+from core.telemetry import REMOVALS
 from operators.control_input import asked
 from operators.posts_input import Sorted, sort_out
 from operators.prefetching_source import numbered
@@ -31,11 +32,19 @@ def replayed(
     """Add what requests bring back; the join knows which of them failed, and drops the others."""
     again = map_batch("read", asked("asked", requests, REPLAY), lambda batch: list(again_in(batch, fetched)))
     found = sort_out(again)
+    forgotten = map_batch("forget", asked("asked_to_forget", requests, FORGET), deletes_of)
     return Sorted(
         op.merge("posts", posts, found.oks),
         op.merge("letters", letters, found.errs),
-        op.merge("removals", taken_back, found.removals),
+        op.merge("removals", taken_back, found.removals, forgotten),
     )
+
+
+def deletes_of(requests: list[Request]) -> list[Removal]:
+    """What requests take back, as a source would have it."""
+    found = [it for request in requests for it in deletes_in(request.body)]
+    REMOVALS.labels("delete").inc(len(found))
+    return found
 
 
 def again_in(requests: list[Request], fetched: Fetching) -> Iterator[ParsedItem]:

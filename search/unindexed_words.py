@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from connectors.sinks.record_table import SEARCHED
 from connectors.store.conditions import listed, pieces
-from connectors.store.keyed_table import index_words
 from connectors.store.store_folder import in_memory
+from connectors.store.table_upkeep import index_words
 
 _ID: Final = "global_id"
 _NAME: Final = "unindexed"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from connectors.sinks.record_table import POSTS, SEARCHED
-from connectors.store.keyed_table import has_index
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from connectors.store.table_upkeep import has_index
 from core.errors import WorldError, first_line
 from search.unindexed_words import UnindexedWords
 

@@ -1,7 +1,8 @@
 """Requests to the flow that writes a store: numbered files in a folder, each done once and in order.
 
 Any process may add one; it is there as a whole or not at all. Whoever does it marks it as done, by a file beside it,
-once that can no longer be lost. So a request is open until it has a mark.
+once that can no longer be lost, and empties it: what it said may be of a post that is deleted. So a request is open
+until it has a mark.
 """
 
 import os
@@ -106,8 +107,18 @@ class ControlLog:
         told = {"version": _VERSION, "time": datetime.now(UTC).isoformat(), "result": result}
         try:
             self._write(self._mark_of(number), orjson.dumps(told))
+            self._empty(number)
             for file in (self._file(number - KEPT), self._mark_of(number - KEPT)):
                 file.unlink(missing_ok=True)
+        except OSError as error:
+            raise WorldError(f"{self.folder}: {error.strerror}") from None
+
+    def empty_done(self) -> None:
+        """Take out what requests said that are done: who marks one may die before that. Raises `WorldError`."""
+        try:
+            for it in self._list() if self.folder.is_dir() else []:
+                if self._mark_of(it).exists():
+                    self._empty(it)
         except OSError as error:
             raise WorldError(f"{self.folder}: {error.strerror}") from None
 
@@ -119,6 +130,12 @@ class ControlLog:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WorldError(f"{self._mark_of(number)} cannot be read: {error}") from None
+
+    def _empty(self, number: int) -> None:
+        """Keep the number of a request that is done, and nothing of what it said: that may name what was deleted."""
+        file = self._file(number)
+        if file.exists() and file.stat().st_size:
+            self._write(file, b"")
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{max(number, 0):012d}.json"

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
+from connectors.sources.removal_form import removal_of
 from core.errors import BadRecordError
+from core.records import Message, Removal
 
 Body = Mapping[str, Any]
 """What a request says besides its kind: plain values, as JSON has them."""
@@ -63,5 +67,34 @@ def _replay_check(body: Body) -> None:
 
 REPLAY: Final = RequestKind("replay", "read the messages of dead letters once more", _replay_check)
 
-KINDS: Final[Mapping[str, RequestKind]] = {kind.name: kind for kind in (COMPACT, REPLAY)}
+MOST_DELETES: Final = 1000
+"""In one request."""
+
+
+def deletes_in(body: Body) -> list[Removal]:
+    """What a request to forget takes back; raises `BadRecordError` where it is none."""
+    told = body.get("deletes")
+    if set(body) != {"deletes"} or not isinstance(told, list) or not 0 < len(told) <= MOST_DELETES:
+        raise BadRecordError(f'forget takes {{"deletes": […]}}, at most {MOST_DELETES}, as a source may hold them')
+    found = []
+    for it in told:
+        if not isinstance(it, dict) or it.get("deleted") is not True:
+            raise BadRecordError('a delete has "deleted": true')
+        found.append(removal_of(it, Message(orjson.dumps(it), "forget")))
+    return found
+
+
+def _forget_check(body: Body) -> None:
+    deletes_in(body)
+
+
+def _forget_alone(store: Path, body: Body) -> str:
+    from connectors.store.whole_store import forget_in
+
+    return forget_in(store, deletes_in(body))
+
+
+FORGET: Final = RequestKind("forget", "let go of posts", _forget_check, _forget_alone)
+
+KINDS: Final[Mapping[str, RequestKind]] = {kind.name: kind for kind in (COMPACT, REPLAY, FORGET)}
 """All kinds, by name."""

@@ -1,9 +1,7 @@
 """Tables of a store whose rows have a key: what is written twice is there once."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from datetime import timedelta
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +10,7 @@ import pyarrow as pa
 
 from connectors.store.arrow_schema import with_own
 from connectors.store.store_folder import opened
+from connectors.store.table_upkeep import erase_deleted, has_index, index_keys, index_words, put_together
 from connectors.store.widening import check_widenable, copied, needs_copy
 from core.errors import WorldError, first_line
 from core.locks import locked
@@ -229,6 +228,14 @@ class KeyedTable:
         self._look_at_rows()
         log.debug("table compacted", table=self._name, rows=self._firm_rows)
 
+    def erase(self) -> None:
+        """Put the table together so that no file holds what was deleted; raises `WorldError`."""
+        try:
+            erase_deleted(self._table)
+        except _WRITE_ERRORS as error:
+            raise _unwritable(error) from error
+        self.compact()
+
     def _count(self) -> None:
         """Tell the metrics of a write: what the table holds is estimated, since to look costs as much as to write."""
         if not self._row_bytes:  # the table was empty when it was looked at
@@ -267,49 +274,6 @@ class KeyedTable:
         """All rows, whole: for reports over small tables."""
         rows: list[dict[str, Any]] = self._table.to_arrow().to_pylist()
         return rows
-
-
-def put_together(table: Any, *keys: str) -> None:
-    """Leave one version of a LanceDB table, in few files, with an index over its key and other columns.
-
-    Whoever reads an older version meanwhile has to open the table again. Raises what LanceDB raises.
-    """
-    for key in keys:
-        if not has_index(table, key):
-            index_keys(table, key)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there must be no other writer: nobody else has the lock
-        table.optimize(cleanup_older_than=timedelta(0))
-        if len(table.list_versions()) > 1:  # it drops old versions before it brings indexes up to date
-            table.optimize(cleanup_older_than=timedelta(0))
-    give_back_memory()
-
-
-def has_index(table: Any, column: str) -> bool:
-    """Whether a LanceDB table has an index over a column; raises what LanceDB raises."""
-    return any(column in it.columns for it in table.list_indices())
-
-
-def index_words(table: Any, *columns: str) -> None:
-    """Make full-text indexes of columns of a LanceDB table that lack one; raises what LanceDB raises.
-
-    All words count, those that are in every text too: people look for "me at 3 am". Where they stand is kept, for
-    phrases. What is written later is found too, more slowly, until tables are put together.
-    """
-    from lancedb.index import FTS
-
-    for column in columns:
-        if not has_index(table, column):
-            table.create_index(column, config=FTS(with_position=True, remove_stop_words=False))
-            give_back_memory()
-
-
-def index_keys(table: Any, key: str) -> None:
-    """Make an index over the values of a column of a LanceDB table, in place of one that is there."""
-    from lancedb.index import BTree  # late, as in `connectors.store.store_folder`
-
-    table.create_index(key, config=BTree(), replace=True)
-    give_back_memory()
 
 
 def _alone(folder: Path) -> AbstractContextManager[int]:

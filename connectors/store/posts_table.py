@@ -17,7 +17,7 @@ from connectors.store.cluster_ids import spans, stored_merges
 from connectors.store.conditions import listed, pieces
 from connectors.store.own_values import fitting
 from connectors.store.stored_table import StoredTable, StoreSink
-from connectors.store.taken_back import TakenBack
+from connectors.store.taken_back import ORIGINAL, TakenBack
 from connectors.store.thumbnails import Thumbnails
 from core.columns import Table
 from core.merges import Merges
@@ -76,6 +76,9 @@ class PostRows(StoredTable):
         there = [row for row in rows if not self._taken_back.is_gone(row)]
         if len(there) < len(rows):
             self._taken_back.refuse([row for row in rows if self._taken_back.is_gone(row)])
+        for row in there:
+            if row[ORIGINAL] and self._taken_back.is_gone_original(row[ORIGINAL]):
+                row[ORIGINAL] = None
         made = [{**self._with_own(row), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in there]
         aside = [self._as_stored(row) for row in made if self._taken_back.is_hidden(row)]
         if aside:
@@ -120,11 +123,11 @@ class PostRows(StoredTable):
             else:
                 self._merge(list(group))
 
-    def compact(self) -> None:
+    def compact(self, *, erase: bool = False) -> None:
         """Put fragments together, drop old versions, of what is kept aside and of small pictures too."""
-        super().compact()
-        self._taken_back.compact()
-        self._thumbnails.compact()
+        super().compact(erase=erase)
+        self._taken_back.compact(erase=erase)
+        self._thumbnails.compact(erase=erase)
 
     def mark(self) -> Mark:
         """What became of clusters, and what was taken back."""

@@ -36,7 +36,7 @@ class StoredTable:
     def obey(self, order: Order) -> None:
         """Do what the flow is asked to do with its tables; raises `WorldError`."""
         if order.kind == COMPACT.name:
-            self.compact()
+            self.compact(erase=True)
         else:
             raise AssertionError(f"no table can {order.kind}")
 
@@ -56,9 +56,12 @@ class StoredTable:
         """What is to be known of the rows that are there when more come after a crash."""
         return {"version": 1}
 
-    def compact(self) -> None:
-        """Put fragments together, drop old versions, bring the index over keys up to date."""
-        self._table.compact()
+    def compact(self, *, erase: bool = False) -> None:
+        """Put fragments together, drop old versions, bring indexes up to date.
+
+        `erase`: so that no file holds what was deleted.
+        """
+        self._table.erase() if erase else self._table.compact()
 
     def count(self) -> int:
         """How many rows there are."""

@@ -3,6 +3,7 @@
 Hidden rows lie in a table of their own, so that whoever reads posts does not have to know of them.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain, groupby
@@ -18,6 +19,7 @@ from connectors.store.arrow_schema import is_own
 from connectors.store.cluster_ids import note_deleted
 from connectors.store.conditions import listed, pieces
 from connectors.store.keyed_table import KeyedTable
+from connectors.store.quoted import drop_quoting
 from connectors.store.thumbnails import Thumbnails
 from core.bounded import Bounded
 from core.records import Post, Removal, account_of, is_later
@@ -28,6 +30,10 @@ from core.times import time_or_none
 _MOST: Final = 500
 """Rows, and names in one condition."""
 _SHOWN: Final = 4096
+ORIGINAL: Final = "duplicate_of"
+"""What a post is a copy of: it names that post."""
+_NUMBERED: Final = re.compile(r"_[0-9]+(?=(-[^-]*)?$)")
+"""What the id of one of several pictures has, and that of its post has not."""
 _LOOKED_AT: Final = (
     "cluster",
     "global_id",
@@ -73,6 +79,10 @@ class TakenBack:
             row["global_id"], row["post_id"], account, lambda: changed(row, row["extra"]), row["url"]
         )
 
+    def is_gone_original(self, global_id: str) -> bool:
+        """Whether a post that a row is a copy of was taken back by its id."""
+        return self._removed.has(global_id, _NUMBERED.sub("", global_id), "", lambda: None)
+
     def refuse(self, rows: Sequence[Row]) -> None:
         """Let go of the small pictures of rows that came after their delete; raises `WorldError`."""
         pictures = [key for row in rows if (key := row[PICTURE_COLUMN.column.name]) is not None]
@@ -105,10 +115,11 @@ class TakenBack:
                 back += self._move(self._news(those), hidden=hidden)
         return back
 
-    def compact(self) -> None:
-        """Put the table of hidden rows together."""
+    def compact(self, *, erase: bool = False) -> None:
+        """Put the table of hidden rows together; `erase`: so that no file holds what was deleted."""
         if self._is_aside():
-            self._hidden_table().compact()
+            table = self._hidden_table()
+            table.erase() if erase else table.compact()
 
     def state(self) -> dict[str, Any]:
         """Plain values."""
@@ -136,6 +147,11 @@ class TakenBack:
             rows = list(chain.from_iterable(found))
             note_deleted(self._folder, max((row["cluster"] for row in rows), default=-1))
             # What rows refer to goes before them: whoever dies in between finds the rows once more.
+            gone = [row["global_id"] for row in rows]
+            drop_quoting(self._folder, gone)
+            for some in pieces(gone, _MOST):
+                for table in tables:
+                    table.set_where(f"{ORIGINAL} IN ({listed(some)})", {ORIGINAL: None})
             pictures = filter(None, (row[PICTURE_COLUMN.column.name] for row in rows))
             self._thumbnails.drop_unused(pictures, tables, {row["global_id"] for row in rows})
             for table, those in zip(tables, found, strict=True):

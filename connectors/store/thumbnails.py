@@ -69,11 +69,14 @@ class Thumbnails:
             }
             self._drop([key for key in some if key not in used])
 
-    def compact(self) -> None:
-        """Drop what no post refers to, and put the table together; raises `WorldError`."""
+    def compact(self, *, erase: bool = False) -> None:
+        """Drop what no post refers to, and put the table together; raises `WorldError`.
+
+        `erase`: so that no file holds what was dropped.
+        """
         if self._is_there():
             self._sweep()
-            self._table().compact()
+            self._table().erase() if erase else self._table().compact()
 
     def _sweep(self) -> None:
         self._unswept = 0

@@ -1,23 +1,27 @@
 """A store as a whole, where no flow writes it: its tables put together, and looked at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from connectors.sinks.cluster_events import CLUSTERS
-from connectors.sinks.record_table import HIDDEN, POSTS, SEARCHED, THUMBNAILS
-from connectors.store.keyed_table import index_words, put_together
+from connectors.sinks.record_table import HIDDEN, LOOKED_UP, POSTS, SEARCHED, THUMBNAILS
+from connectors.store.keyed_table import KeyedTable
+from connectors.store.quoted import ANSWER_TABLES
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
-from connectors.store.thumbnails import drop_unused_in
+from connectors.store.table_upkeep import erase_deleted, index_words, put_together
+from connectors.store.taken_back import TakenBack
+from connectors.store.thumbnails import Thumbnails, drop_unused_in
 from core.errors import WorldError, first_line
+from core.records import Removal
 
 KEYS: Final = {
     POSTS: "global_id",
     HIDDEN: "global_id",
     CLUSTERS.name: CLUSTERS.key,
     THUMBNAILS.name: THUMBNAILS.key,
-    "answers": "id",
-    "results": "id",
+    **ANSWER_TABLES,
 }
 """Tables that flows write, and their keys."""
 _FLOW: Final = (POSTS, HIDDEN, CLUSTERS.name, THUMBNAILS.name)
@@ -38,7 +42,9 @@ class TableFacts:
 
 
 def compact_store(store: Path) -> str:
-    """Put together the tables that `memewax run` writes; says what was done. Raises `WorldError`.
+    """Put together the tables that `memewax run` writes, with no file of what was deleted; says what was done.
+
+    Raises `WorldError`.
 
     To be called by whoever has the writer's lock.
     """
@@ -49,11 +55,26 @@ def compact_store(store: Path) -> str:
             if name == POSTS:
                 index_words(table, *(it for it in SEARCHED if it in table.schema.names))
             if name in _FLOW:
+                erase_deleted(table)
                 put_together(table, KEYS[name])
     except READ_ERRORS as error:
         raise WorldError(f"{store} cannot be put together: {first_line(error)}") from None
     files, size = _size(store)
     return f"from {before[1] / 1e6:,.1f} MB in {before[0]:,} files to {size / 1e6:,.1f} MB in {files:,}"
+
+
+def forget_in(store: Path, removals: Sequence[Removal]) -> str:
+    """Delete from the tables that `memewax run` writes what is taken back; says what went. Raises `WorldError`.
+
+    To be called by whoever has the writer's lock. Done twice it is as if it were done once.
+    """
+    tables = _tables(store)
+    if POSTS not in tables:
+        return "no table of posts"
+    posts = KeyedTable(store, POSTS, KEYS[POSTS], tables[POSTS].schema, "revision", LOOKED_UP)
+    before = _rows(store)
+    TakenBack(store, posts, Thumbnails(store)).take(removals)
+    return f"{before - _rows(store):,} rows deleted"
 
 
 def facts_of(store: Path) -> list[TableFacts]:
@@ -65,6 +86,10 @@ def facts_of(store: Path) -> list[TableFacts]:
     if not found:
         raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store")
     return found
+
+
+def _rows(store: Path) -> int:
+    return sum(table.count_rows() for name, table in _tables(store).items() if name in (POSTS, HIDDEN))
 
 
 def _tables(store: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from memewax.commands.ask import ask
 from memewax.commands.demo import demo
 from memewax.commands.doctor import doctor
 from memewax.commands.export import export
+from memewax.commands.forget import forget
 from memewax.commands.ingest_command import ingest
 from memewax.commands.inspect_command import inspect
 from memewax.commands.page_command import page
@@ -46,6 +47,7 @@ app.command()(ingest)
 app.command()(inspect)
 app.command()(export)
 app.command()(page)
+app.command()(forget)
 app.add_typer(bench.app, name="bench", cls=WholeHelp)
 app.add_typer(clusters.app, name="clusters", cls=WholeHelp)
 app.add_typer(corpus.app, name="corpus", cls=WholeHelp)

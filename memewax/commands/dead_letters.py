@@ -8,24 +8,21 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from connectors.chosen_endpoints import Destinations
 from connectors.control.control_log import FOLDER, ControlLog
-from connectors.control.flow_note import noted_flow
 from connectors.control.request_kinds import REPLAY
 from connectors.letters import LetterMarks, StoredLetter, body_of, read_letters
-from connectors.writing import all_locked, lock_files
 from core.causes import cause_of
 from core.endings import plural
 from core.errors import BusyError, SettingsError
 from core.times import parse_time
 from dataflows.all_settings import load_settings
 from memewax.commands.corpus_shown import AsJson, print_rows, write_json
-from memewax.commands.flow_run import run_flow, summary_of
+from memewax.commands.flow_run import summary_of
+from memewax.commands.stopped_flow import STATE, do_requests, recovery_of, settings_of
 
 app = typer.Typer(no_args_is_help=True, help="What could not be used: why, and how it comes again.")
 
 _SHOWN: Final = 500
-_SNAPSHOT_SECONDS: Final = 10.0
 _AT_ONCE: Final = 8
 """Letters in a request: their pictures are fetched while the flow waits."""
 _MOST_BYTES: Final = 512 * 1024
@@ -160,9 +157,9 @@ class _Chosen:
         named = source or settings.dead_letters
         if store is None and named.endswith(_SUFFIX):
             stem = Path(named.removesuffix(_SUFFIX))
-            store = stem if stem.is_dir() else stem.with_name(f"{stem.name}.state")
+            store = stem if stem.is_dir() else stem.with_name(f"{stem.name}{STATE}")
         self.state = store or settings.store
-        self.address = named or f"{str(self.state).removesuffix('.state')}{_SUFFIX}"
+        self.address = named or f"{str(self.state).removesuffix(STATE)}{_SUFFIX}"
         self.marks = LetterMarks(self.state)
         start = None if since is None else _time(since)
         found: dict[str, StoredLetter] = {}
@@ -195,18 +192,13 @@ def _parts(letters: list[StoredLetter]) -> list[list[StoredLetter]]:
 
 def _replayed(state: Path, recovery: Path | None) -> str:
     """Let the flow that writes there do what it is asked, or else do it here; says what became of it."""
-    folder = recovery or load_settings().recovery or state.with_name(f"{state.name.removesuffix('.state')}.recovery")
-    noted = noted_flow(folder)
-    if noted is None:
-        return f"{folder} does not say of which flow it is (name another with --recovery): {_LATER}"
-    settings = load_settings(**noted)
-    destinations = Destinations.of(settings)
-    if state.resolve() not in [it.resolve() for it in destinations.states(settings.state_dir)]:
-        return f"{folder} is of a flow that does not write to {state} (name another with --recovery): {_LATER}"
+    folder = recovery_of(state, recovery)
     try:
-        with all_locked(lock_files(destinations.all()), wait=0):
-            pass
-        ended, _ = run_flow({**noted, "requests_only": True, "processes": 1}, folder, _SNAPSHOT_SECONDS)
+        settings = settings_of(state, folder)
+    except SettingsError as error:
+        return f"{error}: {_LATER}"
+    try:
+        ended = do_requests(folder, settings)
     except BusyError:
         return "the flow that runs reads them"
     done = summary_of(ended)

@@ -519,6 +519,9 @@ class VerifiedClusterer(Clusterer):
         self._first_rows, self._first_patches = [int(row) for row, _ in first], [it for _, it in first]
         if self._early is not None:
             self._early = [posts for posts, is_gone in zip(self._early, dropped, strict=True) if not is_gone]
+        if self._log is not None:
+            places = gallery.places[dropped]
+            self._log.blank(places[places >= 0])
         gallery.keep(~dropped)
         self._index()
         alive = set(gallery.clusters.tolist())
@@ -535,7 +538,9 @@ class VerifiedClusterer(Clusterer):
             self._log = RowLog(self._log_folder, row_type(gallery.dimension))
         assert gallery is not None
         old = np.flatnonzero(gallery.places >= 0)
-        gallery.places[old[self._log.sparse(gallery.places[old])]] = -1
+        moved = old[self._log.sparse(gallery.places[old])]
+        self._log.blank(gallery.places[moved])
+        gallery.places[moved] = -1
         new = np.flatnonzero(gallery.places < 0)
         gallery.places[new] = self._log.append(gallery.fixed[new])
         self._log.drop_all_but(gallery.places)

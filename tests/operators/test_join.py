@@ -315,7 +315,7 @@ def test_a_snapshot_holds_only_plain_values(clocked: Clocked) -> None:
     clocked.give(*answers("c", POST), side("d", POST))
     state = clocked.shard.snapshot()
     assert len(state["entries"]) == 3
-    assert state["version"] == 3
+    assert state["version"] == 4
     assert is_plain(state)
 
 
@@ -349,8 +349,22 @@ def test_a_snapshot_does_not_change_with_the_shard(clocked: Clocked) -> None:
 def test_only_the_last_finished_ids_are_remembered(clocked: Clocked) -> None:
     for number in range(3 * join._REMEMBERED):
         clocked.give(*answers(f"{number}"))
-    known = [it[0] for it in clocked.shard.snapshot()["known"]]
-    assert known == [f"{number}" for number in range(2 * join._REMEMBERED, 3 * join._REMEMBERED)]
+    assert len(clocked.shard.snapshot()["known"]) == join._REMEMBERED
+    last, first = range(2 * join._REMEMBERED, 3 * join._REMEMBERED), range(join._REMEMBERED)
+    assert not any(clocked.give(*coming(f"{number}", ticket=1)) for number in last)
+    assert all(clocked.give(*coming(f"{number}", ticket=1)) for number in first)
+
+
+def test_a_snapshot_names_no_post_that_went_out_and_one_of_version_3_is_gone_on_with(clocked: Clocked) -> None:
+    clocked.give(*answers("a-post"), *coming("failed-post", 1, failed=True))
+    state = clocked.shard.snapshot()
+    assert b"a-post" not in pickle.dumps(state)
+    assert b"failed-post" not in pickle.dumps(state)
+    old = {"version": 3, "entries": [], "known": [("a", 1, False, None)], "marked": [], "closed": [("b", 0)]}
+    clocked.shard = clocked.made(old)
+    assert clocked.give(*coming("a", 1)) == []
+    assert clocked.give(*answers("b")) == []
+    assert len(clocked.give(*coming("b", 1))) == 1
 
 
 # Revisions

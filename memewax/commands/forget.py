@@ -1,0 +1,154 @@
+"""`memewax forget`: let go of posts everywhere, and look whether anything still keeps them."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from connectors.chosen_endpoints import Destinations
+from connectors.control.control_log import FOLDER, ControlLog
+from connectors.control.request_kinds import COMPACT, FORGET, deletes_in
+from connectors.folder import Folder
+from connectors.letters import forget_letters
+from connectors.remnants import LookedFor, Remnant, in_lines
+from connectors.sources.removal_form import delete_of_account, tombstone
+from connectors.writing import ANSWERS, all_locked, lock_files
+from core.errors import BusyError, SettingsError
+from core.status import FOLDER as STATUS
+from dataflows.all_settings import Settings
+from memewax.commands.corpus_shown import AsJson, print_rows, store_of, write_json
+from memewax.commands.recovery import alone
+from memewax.commands.stopped_flow import do_requests, recovery_of, settings_of
+from memewax.commands.store_command import WrittenStore, done
+
+_NOT_SEARCHED: Final = "sources, topics and backups are not looked through: a compacted topic forgets by its tombstones"
+_LETTERS_GO: Final = "until `memewax forget` blanks it"
+_LINES_GO: Final = "as long as the file is kept: lines of an output stay as they were written"
+
+
+def forget(
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Id of a picture or a post; may be repeated.")] = None,
+    author: Annotated[str | None, typer.Option(help="Name of an account, with --source: all of its posts.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where the account is: bluesky, reddit, …")] = None,
+    urls: Annotated[list[str] | None, typer.Option("--url", help="Address of a picture; may be repeated.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="With --check: words to look for too, as a caption.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing: say what keeps them; exit code 1.")] = False,
+    store: WrittenStore = None,
+    recovery: Annotated[
+        Path | None, typer.Option(help="The recovery folder of the flow; by default beside the store.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let go of posts: rows, vectors, small pictures, clusters, answers, retries, dead letters, old versions.
+
+    A flow that runs does it. Where none runs, it is done here and now.
+    """
+    folder = store_of(store)
+    names = [*(ids or ()), *(urls or ())]
+    if check:
+        _check(folder, recovery_of(folder, recovery), (*names, *(text or ()), *([author] if author else [])), as_json)
+        return
+    if text:
+        raise SettingsError("--text is looked for with --check; a post is forgotten by --id, --url or --author")
+    if (author is None) != (source is None):
+        raise SettingsError("an account is named by --author and --source together")
+    deletes = [orjson.loads(tombstone(it.encode(errors="surrogatepass"), None)) for it in ids or ()]
+    deletes += [{"url": it, "deleted": True} for it in urls or ()]
+    if author is not None and source is not None:
+        deletes.append(delete_of_account(author, source, datetime.now(UTC).isoformat()))
+    if not deletes:
+        raise SettingsError("nothing is named: say what to forget with --id, --url, or --author and --source")
+    told = _forgotten(folder, recovery_of(folder, recovery), {"deletes": deletes})
+    if as_json:
+        write_json({"store": str(folder), "done": told})
+    else:
+        print(f"memewax: {folder}: {told}; `memewax forget --check` says whether anything is left", file=sys.stderr)
+
+
+def _forgotten(store: Path, recovery: Path, body: dict[str, Any]) -> str:
+    """Ask for it, and see to it that it is done; says by whom."""
+    from connectors.store.quoted import compact_answers
+    from connectors.store.whole_store import facts_of
+    from operators.recovery_remnants import scrub
+
+    facts_of(store)  # what is no store is said before anything is made in it
+    log = ControlLog(store / FOLDER)
+    log.add(FORGET.name, body)
+    last = log.add(COMPACT.name, {})
+    settings = _settings(store, recovery)
+    by = "forgotten by the flow that runs; its recovery folder keeps more until it ends"
+    with suppress(BusyError):
+        if settings is not None:
+            do_requests(recovery, settings)
+            by = "forgotten"
+    done(log, last, store)
+    if settings is None:
+        by = "forgotten in the store; there is no recovery folder of a flow"
+    with suppress(BusyError), all_locked(lock_files([Folder.at(store)], ANSWERS), wait=0):
+        compact_answers(store)
+    forget_letters(_letters(store, settings), deletes_in(body))
+    if settings is not None and by == "forgotten":
+        with alone(recovery):
+            scrub(recovery, settings.cluster_log or recovery / "clusters")
+    return by
+
+
+def _check(store: Path, recovery: Path, wanted: tuple[str, ...], as_json: bool) -> None:
+    if not wanted:
+        raise SettingsError("nothing is named: say what to look for with --id, --url, --author or --text")
+    found = list(_remnants(store, recovery, LookedFor(wanted)))
+    if as_json:
+        write_json({"store": str(store), "left": [asdict(it) for it in found], "not_searched": _NOT_SEARCHED})
+    elif found:
+        print_rows(["where", "why", "until"], [[it.place, it.why, it.until] for it in found])
+    if not as_json:
+        said = f"{len(found)} places keep something" if found else "nothing is left"
+        print(f"memewax: {store}: {said}; {_NOT_SEARCHED}", file=sys.stderr)
+    if found:
+        raise typer.Exit(1)
+
+
+def _remnants(store: Path, recovery: Path, names: LookedFor) -> Iterator[Remnant]:
+    from connectors.store.table_remnants import in_tables
+    from operators.recovery_remnants import in_recovery
+
+    yield from in_tables(store, names)
+    settings = _settings(store, recovery)
+    if recovery.is_dir():
+        yield from in_recovery(recovery, names)
+    for folder in (FOLDER, STATUS):
+        for file in sorted((store / folder).glob("*")):
+            if in_lines(file, names) or names.in_file(file):
+                yield Remnant(str(file), "a request that is not done, or a status", "until the flow has done it")
+    for file in sorted(it for it in store.iterdir() if it.is_file()):
+        if names.in_file(file):
+            yield Remnant(str(file), "its bytes have it", "until the next run with a new recovery folder")
+    letters = _letters(store, settings)
+    for file, until in [(letters, _LETTERS_GO), *((it, _LINES_GO) for it in _outputs(settings))]:
+        if file.is_file() and (lines := in_lines(file, names)):
+            yield Remnant(str(file), f"{lines} lines have it", until)
+
+
+def _settings(store: Path, recovery: Path) -> Settings | None:
+    """Those of the flow that writes a store; None where its recovery folder is not there."""
+    return settings_of(store, recovery) if recovery.is_dir() else None
+
+
+def _letters(store: Path, settings: Settings | None) -> Path:
+    beside = store.with_name(f"{store.name}.dead-letters.jsonl")
+    found = None if settings is None else Destinations.of(settings).dead_letters.path
+    return found or beside
+
+
+def _outputs(settings: Settings | None) -> list[Path]:
+    if settings is None:
+        return []
+    chosen = Destinations.of(settings)
+    events = [chosen.cluster_events] if chosen.cluster_events else []
+    return [it.path for it in (*chosen.sinks, *events) if it.path is not None and not it.takes_rows]

@@ -24,6 +24,7 @@ from memewax.bench.bench_models import models
 from memewax.bench.bench_observing import TIMED, observing_cost
 from memewax.bench.bench_ocr import ocr
 from memewax.bench.bench_page import page
+from memewax.bench.bench_pipeline import pipeline
 from memewax.bench.bench_reading import reading
 from memewax.bench.bench_reposts import reposts
 from memewax.bench.bench_similarity import similarity
@@ -43,6 +44,7 @@ app.command()(reading)
 app.command()(page)
 app.command()(models)
 app.command()(reposts)
+app.command()(pipeline)
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _STAND_INS: Final = {"models": "stand-in", "log_level": "error"}

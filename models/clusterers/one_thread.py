@@ -2,8 +2,10 @@
 
 from contextlib import AbstractContextManager
 from functools import cache
+from typing import TYPE_CHECKING
 
-from threadpoolctl import ThreadpoolController
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 def on_one_thread() -> AbstractContextManager[object]:
@@ -17,7 +19,9 @@ def on_one_thread() -> AbstractContextManager[object]:
 
 
 @cache
-def _numpys() -> ThreadpoolController:
+def _numpys() -> "ThreadpoolController":
     """NumPy's own library; that of torch keeps its threads."""
+    from threadpoolctl import ThreadpoolController  # which sets a variable as it is imported
+
     found: ThreadpoolController = ThreadpoolController().select(internal_api="openblas")
     return found

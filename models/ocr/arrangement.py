@@ -1,10 +1,9 @@
 """The arrangement of the settings: which engine finds the text and which reads it."""
 
-from operator import attrgetter
 from typing import Final
 
 from models.engine import Plan
-from models.model_settings import ModelSettings, OcrSettings
+from models.model_settings import ModelSettings
 from models.ocr.ocr_engines import DETECTOR, RECOGNISER, ocr_choices
 from models.ocr.parts import Detector, Recogniser
 from models.ocr.reader import OcrReader
@@ -12,6 +11,8 @@ from models.runtime import Runtime
 from models.torch_runtime import Torch
 from models.weights import Weights, ocr_engines, ocr_weights
 
+_TOGETHER: Final = 8
+"""Pictures whose lines are read together."""
 _BY_TORCH: Final = Plan(Torch.name, "exact")
 """What runs EasyOCR."""
 
@@ -25,33 +26,32 @@ def load_reader(settings: ModelSettings, runtime: Runtime) -> OcrReader:
     return OcrReader(
         "+".join(each.label for each in weights),
         _detector(weights[0], settings, runtime, halves[0]),
-        _recogniser(weights[-1], runtime, halves[1]),
-        *(_of_both([field(plan) for plan in halves]) for field in (attrgetter("engine"), attrgetter("precision"))),
+        _recogniser(weights[-1], settings, runtime, halves[1]),
+        "+".join(dict.fromkeys(plan.engine for plan in halves)),
+        "+".join(dict.fromkeys(plan.precision for plan in halves)),
+        batch_size=1 if settings.precision == "exact" else _TOGETHER,
     )
-
-
-def _of_both(names: list[str]) -> str:
-    return "+".join(dict.fromkeys(names))
 
 
 # What an engine needs takes seconds to import, so only the chosen one is.
 
 
-def _detector(weights: Weights, settings: OcrSettings, runtime: Runtime, plan: Plan) -> Detector:
+def _detector(weights: Weights, settings: ModelSettings, runtime: Runtime, plan: Plan) -> Detector:
     if weights.id == "easyocr":
         from models.ocr.easyocr import CraftDetector
 
         return CraftDetector(weights.path, runtime, settings.ocr_canvas)
     from models.ocr.db import DbDetector
 
-    return DbDetector(weights.path, runtime.by(plan), settings.ocr_canvas)
+    looks_twice = settings.precision != "exact"
+    return DbDetector(weights.path, runtime.by(plan), settings.ocr_canvas, looks_twice=looks_twice)
 
 
-def _recogniser(weights: Weights, runtime: Runtime, plan: Plan) -> Recogniser:
+def _recogniser(weights: Weights, settings: ModelSettings, runtime: Runtime, plan: Plan) -> Recogniser:
     if weights.id == "easyocr":
         from models.ocr.easyocr import CrnnRecogniser
 
         return CrnnRecogniser(weights.path, runtime)
     from models.ocr.ctc import CtcRecogniser
 
-    return CtcRecogniser(weights.path, runtime.by(plan))
+    return CtcRecogniser(weights.path, runtime.by(plan), reads_together=settings.precision != "exact")

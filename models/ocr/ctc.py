@@ -18,7 +18,14 @@ _FILE: Final = "PP-OCRv6_rec_small.onnx"
 _HEIGHT: Final = 48
 """Pixels to which a line is scaled, as in training."""
 _LEAST_WIDTH: Final = 320
-"""Shorter lines are filled up with grey to this, as in training."""
+"""Shorter lines are filled up with grey to this, as in training, where lines go singly."""
+_LEAST_TOGETHER: Final = 96
+"""The same where lines go together: what is grey is computed as letters are, and nothing is read worse without."""
+_STEP: Final = 16
+"""Lines go together that are as wide, once they are filled up to a multiple of this."""
+_MOST_TOGETHER: Final = 8
+_MOST_COLUMNS: Final = 8 * 320
+"""Of all lines that go together, so that memory stays bounded."""
 _MOST_WIDTH: Final = 3200
 """Longer lines are squeezed, so that memory stays bounded: some two hundred letters fit."""
 _BLANK: Final = 0
@@ -28,19 +35,33 @@ network then rates a space at 0.1 to 0.5 where there is one and below 0.05 insid
 
 
 class CtcRecogniser(Recogniser):
-    """Reads Latin, Chinese and Japanese, with case, punctuation and spaces; a line at a time, each at its width."""
+    """Reads Latin, Chinese and Japanese, with case, punctuation and spaces; each line at its width."""
 
     least_confidence = 0.8
     sure = 0.9
 
-    def __init__(self, folder: Path, runtime: Runtime) -> None:
+    def __init__(self, folder: Path, runtime: Runtime, *, reads_together: bool = False) -> None:
+        """Open the network in `folder`; `reads_together`: lines of one width go through it together, else singly."""
         self._network = Network(folder / _FILE, runtime)
+        self._reads_together = reads_together
         letters = metadata_of(folder / _FILE)["character"].splitlines()
         self._letters = np.array(["", *letters, " "])
 
     def recognise(self, crops: Sequence[Pixels]) -> list[RecognisedText]:
         """A text for each crop."""
-        return [text_of(self._network(_tensor(crop))[0], self._letters) for crop in crops]
+        if not self._reads_together:
+            return [text_of(self._network(_tensor(crop, _LEAST_WIDTH))[0], self._letters) for crop in crops]
+        tensors = [_tensor(crop, _LEAST_TOGETHER, _STEP) for crop in crops]
+        by_width: dict[int, list[int]] = {}
+        for place, tensor in enumerate(tensors):
+            by_width.setdefault(tensor.shape[3], []).append(place)
+        found: dict[int, RecognisedText] = {}
+        for width, places in by_width.items():
+            most = max(1, min(_MOST_TOGETHER, _MOST_COLUMNS // width))
+            for some in (places[start : start + most] for start in range(0, len(places), most)):
+                answers = self._network(np.concatenate([tensors[place] for place in some]))
+                found.update((place, text_of(it, self._letters)) for place, it in zip(some, answers, strict=True))
+        return [found[place] for place in range(len(crops))]
 
 
 def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> RecognisedText:
@@ -60,9 +81,10 @@ def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> Re
     return RecognisedText(text, round(float(probabilities[kept, best[kept]].mean()), 4) if text else 0.0)
 
 
-def _tensor(crop: Pixels) -> NDArray[np.float32]:
+def _tensor(crop: Pixels, least_width: int, step: int = 1) -> NDArray[np.float32]:
+    """A line as the network wants it, filled up to `least_width` and to a multiple of `step`."""
     height, width, _ = crop.shape
     columns = min(_MOST_WIDTH, max(1, round(_HEIGHT * width / height)))
     line = normalised(cv2.resize(crop, (columns, _HEIGHT)))
-    room = max(0, _LEAST_WIDTH - columns)
+    room = max(least_width, -(-columns // step) * step) - columns
     return np.pad(line, ((0, 0), (0, 0), (0, 0), (0, room)))

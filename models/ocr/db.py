@@ -22,6 +22,10 @@ _BOX: Final = 0.5
 """Mean of the map in a box, below which the box is dropped."""
 _GROW: Final = 1.6
 """The network draws text shrunk: each side of a box moves out by this times area over circumference."""
+_FIRST: Final = 2 / 3
+"""Of the canvas, what a first look is at."""
+_SMALL: Final = 16.0
+"""Pixels of a first look: where a line is lower, others may have been missed, and the picture is looked at again."""
 _LEAST_SIDE: Final = 3
 """Pixels of the map, below which a region is dropped."""
 
@@ -29,28 +33,50 @@ _LEAST_SIDE: Final = 3
 class DbDetector(Detector):
     """Lines of text; a line falls apart where its words are far from each other."""
 
-    def __init__(self, folder: Path, runtime: Runtime, canvas: int) -> None:
-        """`canvas`: longest side, in pixels, that the network sees; its time grows with the square."""
+    def __init__(self, folder: Path, runtime: Runtime, canvas: int, *, looks_twice: bool = False) -> None:
+        """Open the network in `folder`.
+
+        Args:
+            folder: Where its file lies.
+            runtime: What it computes on.
+            canvas: Longest side, in pixels, that the network sees; its time grows with the square.
+            looks_twice: Look at two thirds of the canvas first, and at all of it only where that finds small letters or
+                none.
+        """
         self._network = Network(folder / _FILE, runtime)
         self._canvas = canvas
+        self._first = round(_FIRST * canvas) if looks_twice else canvas
 
     def detect(self, picture: Pixels) -> list[Quad]:
         """Boxes in no order."""
-        heat = self._heat(picture)
-        back = np.array([picture.shape[1] / heat.shape[1], picture.shape[0] / heat.shape[0]], np.float32)
-        return [quad * back for quad in boxes_of(heat)]
+        longest = max(picture.shape[:2])
+        quads = self._look(picture, self._first)
+        if longest <= self._first or self._first == self._canvas:
+            return quads
+        lowest = min((_height(quad) for quad in quads), default=0.0) * self._first / longest
+        return quads if lowest >= _SMALL else self._look(picture, self._canvas)
 
     def text_of(self, picture: Pixels) -> NDArray[np.bool_]:
         """Which pixels of what the network sees are text."""
-        return self._heat(picture) > _TEXT
+        return self._heat(picture, self._canvas) > _TEXT
 
-    def _heat(self, picture: Pixels) -> NDArray[np.float32]:
+    def _look(self, picture: Pixels, canvas: int) -> list[Quad]:
+        heat = self._heat(picture, canvas)
+        back = np.array([picture.shape[1] / heat.shape[1], picture.shape[0] / heat.shape[0]], np.float32)
+        return [quad * back for quad in boxes_of(heat)]
+
+    def _heat(self, picture: Pixels, canvas: int) -> NDArray[np.float32]:
         height, width, _ = picture.shape
-        scale = min(1.0, self._canvas / max(height, width))
+        scale = min(1.0, canvas / max(height, width))
         rows, columns = (max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in (height, width))
         seen = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
         heat: NDArray[np.float32] = self._network(normalised(seen))[0, 0]
         return heat
+
+
+def _height(quad: Quad) -> float:
+    """Of the line in a box, whichever way it runs."""
+    return float(min(np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])))
 
 
 def boxes_of(heat: NDArray[np.float32]) -> list[Quad]:

@@ -56,7 +56,7 @@ def _detector(weights: Weights, settings: ModelSettings, runtime: Runtime) -> En
 
 def _recogniser(weights: Weights, runtime: Runtime) -> EnginePart:
     def load(plan: Plan) -> Callable[[], list[str]]:
-        recogniser = CtcRecogniser(weights.path, runtime.by(plan))
+        recogniser = CtcRecogniser(weights.path, runtime.by(plan), reads_together=plan.precision != "exact")
         lines = [line for it in trial_pictures() for line in it.lines]
         return lambda: [it.text for it in recogniser.recognise(lines)]
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -39,12 +40,19 @@ class OcrReader(Model[Pixels, Reading]):
     """Lines of text in a picture, in the order in which people read them, whichever way they run."""
 
     stage = "text"
-    batch_size = 1  # nothing is gained by more: pictures differ in size, and so do lines
 
     def __init__(
-        self, name: str, detector: Detector, recogniser: Recogniser, engine: str = "", precision: str = ""
+        self,
+        name: str,
+        detector: Detector,
+        recogniser: Recogniser,
+        engine: str = "",
+        precision: str = "",
+        batch_size: int = 1,
     ) -> None:
+        """Put both halves together; `batch_size` is of pictures whose lines are read together."""
         self.name = name
+        self.batch_size = batch_size
         self.engine, self.precision = engine, precision
         self._detector = detector
         self._recogniser = recogniser
@@ -54,14 +62,26 @@ class OcrReader(Model[Pixels, Reading]):
 
         Raises `ValueError` if one is no picture.
         """
-        return [self._read(check_pixels(picture)) for picture in batch]
+        pictures = [check_pixels(picture) for picture in batch]
+        found = [self._found(picture) for picture in pictures]
+        crops = [cut(picture, quad) for picture, (quads, _) in zip(pictures, found, strict=True) for quad in quads]
+        texts = iter(self._recogniser.recognise(crops))
+        return [
+            self._read(picture, quads, list(islice(texts, len(quads))), reasons)
+            for picture, (quads, reasons) in zip(pictures, found, strict=True)
+        ]
 
-    def _read(self, picture: Pixels) -> Reading:
+    def _found(self, picture: Pixels) -> tuple[list[Quad], list[str]]:
+        """Boxes that are read, and reasons why others are not."""
         quads, reasons = detect_in_tiles(self._detector, picture)
         if len(quads) > _MOST_LINES:
             reasons.append(f"{len(quads)} lines were found, and the {_MOST_LINES} largest were read")
             quads = sorted(quads, key=_area, reverse=True)[:_MOST_LINES]
-        texts = self._recogniser.recognise([cut(picture, quad) for quad in quads])
+        return quads, reasons
+
+    def _read(
+        self, picture: Pixels, quads: Sequence[Quad], texts: Sequence[RecognisedText], reasons: list[str]
+    ) -> Reading:
         turned = self._turned(picture, quads, texts)
         least = self._recogniser.least_confidence
         lines: list[tuple[Line, Turn]] = []

@@ -1,0 +1,284 @@
+"""`memewax bench pipeline`: the whole flow over pictures, beside the exact engines and beside a bare loop of models."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import IO, Annotated, Any, Final
+
+import orjson
+import typer
+
+from core.errors import SettingsError, WorldError
+from core.extras import needs_extra
+from core.settings import PREFIX
+from dataflows.all_settings import Settings, load_settings
+from memewax.bench.bench_observing import spread
+from memewax.bench.bench_topics import Topics
+from memewax.bench.machine import machine
+from memewax.commands.recovery import prepare_recovery
+from memewax.commands.supervise import Job, run_job
+from memewax.evaluation.data import LabelledPost, posts_of
+
+_SNAPSHOT_SECONDS: Final = 10.0
+_WARM: Final = 0.2
+"""Part of the posts that is in no rate: the first batches come while caches fill."""
+_LEAST: Final = 10
+"""Posts without which there is no rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRun:
+    """One run over all posts."""
+
+    rate: float
+    """Posts a second, once the first fifth is done."""
+    stages: dict[str, float]
+    """Milliseconds a post in each step, of all processes together; empty for a bare loop."""
+
+
+@needs_extra("bench", "memewax bench pipeline")
+def pipeline(
+    data: Annotated[Path, typer.Option("--data", help="A JSONL file of posts with the truth in it, or its folder.")],
+    limit: Annotated[int | None, typer.Option(min=_LEAST, help="Only the first so many.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each kind, which take turns; the median counts.")] = 2,
+    brokers: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Kafka broker, to measure topic to topic too.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; by default that of the settings.")] = None,
+    processes: Annotated[list[int] | None, typer.Option(min=1, help="Processes to measure by.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Posts a second of the whole flow over real pictures, against `precision = exact` and against a bare loop."""
+    settings = load_settings(**({"device": device} if device else {}))
+    posts = posts_of(data, "text", limit)
+    if len(posts) < _LEAST:
+        raise SettingsError(f"{data} has {len(posts)} posts, and a rate needs {_LEAST}")
+    with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
+        bench = _Bench(Path(name), posts, settings, runs)
+        report = bench.report(sorted(set(processes or [1, 2])), brokers)
+    sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")
+
+
+class _Bench:
+    def __init__(self, folder: Path, posts: Sequence[LabelledPost], settings: Settings, runs: int) -> None:
+        self._folder = folder
+        self._posts = posts
+        self._settings = settings
+        self._runs = runs
+        self._numbers = count()
+        self._lines = list(self._copied(posts))
+
+    def report(self, processes: Sequence[int], brokers: str | None) -> dict[str, Any]:
+        """All that is measured."""
+        if self._settings.models == "real" and self._settings.precision != "exact":
+            self._from_files(1, self._settings.precision)  # in no figure: it tries engines, where they are not known
+        # A B A B: a machine that is slower for a while is so for both.
+        ours, exact = self._in_turns(
+            partial(self._from_files, 1, self._settings.precision), partial(self._from_files, 1, "exact")
+        )
+        efficiency: dict[str, float] = {}
+        rates: dict[str, Any] = {"flow_exact_1": _rates(exact)}
+        flows: dict[int, list[PipelineRun]] = {}
+        bare: dict[int, list[PipelineRun]] = {}
+        for number in processes:
+            flows[number], bare[number] = self._in_turns(
+                partial(self._from_files, number, self._settings.precision),
+                partial(self._bare, number),
+            )
+            rates |= {f"flow_{number}": _rates(flows[number]), f"bare_{number}": _rates(bare[number])}
+            efficiency[str(number)] = round(_median(flows[number]) / _median(bare[number]), 3)
+        report: dict[str, Any] = {
+            "posts_per_second": round(_median(ours), 3),
+            "stages": _stages(ours),
+            "efficiency": efficiency,
+            "against_exact": round(_median(ours) / _median(exact), 3),
+            "stages_exact": _stages(exact),
+            "rates": {"flow": _rates(ours), **rates},
+            "precision": self._settings.precision,
+            "models": self._settings.models,
+            "n": len(self._posts),
+            "runs": self._runs,
+            "machine": machine(),
+        }
+        if brokers:
+            topics = {number: self._over_kafka(brokers, number) for number in processes}
+            report["rates"] |= {f"kafka_{number}": _rates(found) for number, found in topics.items()}
+            report["efficiency_kafka"] = {
+                str(number): round(_median(found) / _median(bare[number]), 3) for number, found in topics.items()
+            }
+        return report
+
+    def _in_turns(
+        self, one: Callable[[], PipelineRun], other: Callable[[], PipelineRun]
+    ) -> tuple[list[PipelineRun], list[PipelineRun]]:
+        pairs = [(one(), other()) for _ in range(self._runs)]
+        return [it for it, _ in pairs], [it for _, it in pairs]
+
+    def _copied(self, posts: Sequence[LabelledPost]) -> Iterable[bytes]:
+        """Posts whose pictures lie beside each other, below a folder of our own: a flow reads no others."""
+        for number, it in enumerate(posts):
+            name = f"{number}{it.picture.suffix}"
+            shutil.copyfile(it.picture, self._folder / name)
+            yield orjson.dumps(
+                {
+                    "global_id": f"{number}-bench",
+                    "author": f"user{number % 97}",
+                    "created_time": "2026-11-22T10:00:00+00:00",
+                    "desc": "",
+                    "score": 0,
+                    "url": name,
+                    "source": "bench",
+                    "truth": {"text": it.truth},
+                }
+            )
+
+    def _parts(self, processes: int) -> list[Path]:
+        """A file of posts for each process."""
+        files = []
+        for number in range(processes):
+            file = self._folder / f"posts-{number}-of-{processes}.jsonl"
+            file.write_bytes(b"".join(line + b"\n" for line in self._lines[number::processes]))
+            files.append(file)
+        return files
+
+    def _from_files(self, processes: int, precision: str) -> PipelineRun:
+        out = self._folder / f"records-{next(self._numbers)}.jsonl"
+        self._say(f"flow, file to file, {precision}, {processes} processes")
+        sources = tuple(str(file) for file in self._parts(processes))
+        return self._flow(sources, str(out), precision, processes, lambda: out.read_bytes().splitlines())
+
+    def _over_kafka(self, brokers: str, processes: int) -> list[PipelineRun]:
+        with Topics(brokers) as topics:
+            source = topics.address(topics.filled(self._lines))
+            found = []
+            for _ in range(self._runs):
+                self._say(f"flow, topic to topic, {processes} processes")
+                to = topics.made()
+                found.append(
+                    self._flow(
+                        (source,),
+                        topics.address(to),
+                        self._settings.precision,
+                        processes,
+                        partial(topics.values, to),
+                    )
+                )
+            return found
+
+    def _flow(
+        self,
+        sources: tuple[str, ...],
+        to: str,
+        precision: str,
+        processes: int,
+        records: Callable[[], Iterable[bytes]],
+    ) -> PipelineRun:
+        place = self._folder / f"run-{next(self._numbers)}"
+        place.mkdir()
+        settings: dict[str, Any] = {
+            "source": sources,
+            "to": to,
+            "dead_letters": str(place / "dead.jsonl"),
+            "follow": False,
+            "precision": precision,
+            "device": self._settings.device,
+            "fetch_folder": self._folder,
+            "health_port": 0,
+            "log_level": "warning",
+        }
+        prepare_recovery(place / "recovery")
+        job = Job("memes", settings, place / "recovery", _SNAPSHOT_SECONDS, processes)
+        ended = run_job(job, lambda _: None, self._say)
+        done = [datetime.fromisoformat(orjson.loads(it)["joined_time"]).timestamp() for it in records()]
+        milliseconds = {step: 1000 * spent / len(self._lines) for step, spent in ended.counts.step_seconds.items()}
+        return PipelineRun(rate_of(done, len(self._lines)), milliseconds)
+
+    def _bare(self, processes: int) -> PipelineRun:
+        self._say(f"bare loop, {processes} processes")
+        with tempfile.TemporaryFile("w+") as said:
+            loops = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "memewax.bench.bare_loop", str(file)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    env=_environment(self._settings, processes),
+                    text=True,
+                )
+                for file in self._parts(processes)
+            ]
+            try:
+                for loop in loops:
+                    _line(loop, said)
+                for loop in loops:
+                    assert loop.stdin is not None
+                    loop.stdin.write("\n")
+                    loop.stdin.flush()
+                done = [time for loop in loops for time in orjson.loads(_line(loop, said))]
+            finally:
+                for loop in loops:
+                    loop.kill()
+                    loop.communicate()
+        return PipelineRun(rate_of(done, len(self._lines)), {})
+
+    @staticmethod
+    def _say(line: str) -> None:
+        print(f"memewax: {line}", file=sys.stderr)
+
+
+def rate_of(done: Sequence[float], posts: int) -> float:
+    """Posts a second from when the first fifth was done to the last.
+
+    Args:
+        done: When each post was, in seconds.
+        posts: How many there should be.
+
+    Raises:
+        WorldError: where others came out than went in, or all at once.
+    """
+    if len(done) != posts:
+        raise WorldError(f"{posts} posts went in and {len(done)} came out: this is no measurement")
+    times = sorted(done)
+    first = times[int(_WARM * len(times))]
+    later = sum(time > first for time in times)
+    if not later:
+        raise WorldError(f"{len(times)} posts were done at once: a rate needs more posts")
+    return later / (times[-1] - first)
+
+
+def _environment(settings: Settings, processes: int) -> dict[str, str]:
+    said = {"processes": str(processes), "device": settings.device, "log_level": "warning"}
+    return {**os.environ, **{f"{PREFIX}{name.upper()}": value for name, value in said.items()}}
+
+
+def _line(loop: "subprocess.Popen[str]", said: IO[str]) -> str:
+    """The next line that a loop writes; raises `WorldError` with what it said where there is none."""
+    assert loop.stdout is not None
+    line = loop.stdout.readline()
+    if not line:
+        loop.wait()
+        said.seek(0)
+        last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
+        raise WorldError(f"a bare loop ended with code {loop.returncode}: {last}")
+    return line
+
+
+def _median(runs: Sequence[PipelineRun]) -> float:
+    return statistics.median(run.rate for run in runs)
+
+
+def _rates(runs: Sequence[PipelineRun]) -> dict[str, Any]:
+    return spread([run.rate for run in runs])
+
+
+def _stages(runs: Sequence[PipelineRun]) -> dict[str, float]:
+    return {name: round(statistics.median(run.stages[name] for run in runs), 2) for name in runs[0].stages}

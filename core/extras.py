@@ -15,7 +15,12 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "corpus": {"scipy": "scipy", "sklearn": "scikit-learn"},
         "demo": {"jinja2": "jinja2", "jiwer": "jiwer", "skimage": "scikit-image", "sklearn": "scikit-learn"},
         "eval": {"jinja2": "jinja2", "jiwer": "jiwer", "scipy": "scipy", "sklearn": "scikit-learn"},
-        "page": {"jinja2": "jinja2", "starlette": "starlette", "uvicorn": "uvicorn"},
+        "page": {
+            "jinja2": "jinja2",
+            "python_multipart": "python-multipart",
+            "starlette": "starlette",
+            "uvicorn": "uvicorn",
+        },
         "maps": {"networkx": "networkx", "sklearn": "scikit-learn"},
         "bench": {
             "duckdb": "duckdb",

@@ -54,7 +54,7 @@ class EmbeddedQuery:
     """That its batch took."""
 
 
-def load_embedders(settings: EmbedderSettings, *, images: bool) -> Embedders:
+def load_embedders(settings: EmbedderSettings, *, images: bool, texts: bool = True) -> Embedders:
     """The models of the settings; one whose weights are missing is a reason that its queries get for an answer."""
     runtime = Runtime.of(settings)
 
@@ -66,8 +66,9 @@ def load_embedders(settings: EmbedderSettings, *, images: bool) -> Embedders:
             return Failed.of(EMBED, error)
 
     unwanted = Failed(EMBED, "NotLoaded", "queries by image are switched off: set MEMEWAX_ANSWER_IMAGES to true")
+    no_text = Failed(EMBED, "NotLoaded", "no model of texts was loaded")
     return Embedders(
-        loaded(load_text),
+        loaded(load_text) if texts else no_text,
         loaded(load_image) if images else unwanted,
         lambda data: decode(data, max_pixels=settings.fetch_max_pixels, max_side=settings.fetch_max_side),
     )

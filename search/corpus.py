@@ -117,6 +117,18 @@ class Corpus:
         """The ids of all rows."""
         return self._memory.ids()
 
+    def vector(self, id_: str) -> Vector | None:
+        """The vector of a row, as it is searched; None where there is no such row, or it has none."""
+        rows = self._memory.numbers([id_])
+        rows = rows[rows < self._index.height]
+        return self._index.vectors[rows[0]].copy() if len(rows) and self._index.live[rows[0]] else None
+
+    def mean(self) -> Vector:
+        """The mean of all vectors that can be found; zeros where there is none."""
+        live = self._index.live.astype(np.float32)
+        mean: Vector = live @ self._index.vectors / max(1.0, float(live.sum()))
+        return mean
+
     def refresh(self) -> int:
         """Take in what the store's writers did since last time; returns how many rows came, changed or went.
 

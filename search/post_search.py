@@ -27,11 +27,11 @@ from search.query import Query
 from search.row_cache import Filter
 from search.words import MOST, Typed, WordIndex, WordMatches
 
-_RANK: Final = 60
+RANK: Final = 60
 """Of reciprocal rank fusion: what its authors found best, and what others use."""
 _SURE: Final = 0.5
 """Cosine of a post and what is typed from which on it is what was meant, whatever its words."""
-Match = Literal["all words", "nearly all words", "some words", "meaning"]
+Match = Literal["all words", "nearly all words", "some words", "meaning", "looks"]
 """Why a post was found: the strongest reason."""
 
 
@@ -129,6 +129,17 @@ class PostSearch:
         return {it.id: it for it in hits if it.id not in never and (always is None or it.id in always)}
 
 
+def like_in_words(corpus: Corpus, global_id: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
+    """The posts whose words mean what those of a post mean, without it; none where it has no words. No model runs."""
+    vector = corpus.vector(global_id)
+    if vector is None:
+        return FoundPosts()
+    (hits,) = corpus.search(vector[None], 2 * k + 1, [one])
+    found = [FoundPost(it, "meaning") for it in hits if it.id != global_id]
+    strong = [it for it in found if it.hit.similarity >= _SURE]
+    return FoundPosts(tuple(strong[:k]), tuple([it for it in found if it.hit.similarity < _SURE][:k]))
+
+
 def fused(literal: WordMatches, near: list[str]) -> dict[str, Match]:
     """Ids of posts and why each was found, the best first.
 
@@ -142,7 +153,7 @@ def fused(literal: WordMatches, near: list[str]) -> dict[str, Match]:
     scores: defaultdict[str, float] = defaultdict(float)
     for ids in ([id_ for id_, _ in by_words], near):
         for rank, id_ in enumerate(ids, 1):
-            scores[id_] += 1 / (_RANK + rank)
+            scores[id_] += 1 / (RANK + rank)
     matches: dict[str, Match] = dict.fromkeys(near, "meaning")
     matches |= dict(by_words)
     order = {"all words": 0, "nearly all words": 1}
@@ -161,9 +172,13 @@ def answered(query: Query, posts: PostSearch) -> Answer:
         found = posts.search(query.text, query.k, query.filter)
     except Exception as error:
         return replace(answer, error=Failed.of("search", error))
-    hits = [
+    return replace(answer, hits=hits_of(found)[: query.k], timing={"search": perf_counter() - start})
+
+
+def hits_of(found: FoundPosts) -> tuple[Hit, ...]:
+    """What was found as hits, strong ones first; their metadata say how each was `found_by`, and if it is `weak`."""
+    return tuple(
         replace(it.hit, metadata={**it.hit.metadata, "found_by": it.match, "weak": is_weak})
         for those, is_weak in ((found.strong, False), (found.weak, True))
         for it in those
-    ]
-    return replace(answer, hits=tuple(hits[: query.k]), timing={"search": perf_counter() - start})
+    )

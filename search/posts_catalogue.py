@@ -1,7 +1,7 @@
 """The posts of a store at one moment: lists, filters and clusters, counted in columns and shown one by one."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final, Generic, Literal, TypeVar, overload
@@ -58,6 +58,11 @@ class PostLines(Lazy[PostLine]):
     def __init__(self, catalogue: "Catalogue", rows: RowNumbers) -> None:
         super().__init__(rows)
         self._catalogue = catalogue
+
+    @property
+    def ids(self) -> list[str]:
+        """Their `global_id`s."""
+        return self._catalogue.ids_at(self.numbers)
 
     def _made(self, number: int) -> PostLine:
         return self._catalogue.line(number)
@@ -288,14 +293,14 @@ class Catalogue:
         original = self._columns.originals.number(global_id)
         return PostLines(self, self._order[self._columns.original[self._order] == original])
 
-    def ordered(self, order: ClusterOrder, source: str | None = None) -> PostClusters:
-        """The clusters of two posts and more, of which a post is from a source; the rising ones alone if these."""
+    def ordered(self, order: ClusterOrder, among: PostLines | None = None) -> PostClusters:
+        """The clusters of two posts and more, of which a post is among some; the rising ones alone if these."""
         found, groups = self._by_size, self.groups
-        if source is not None:
-            number = self._columns.sources.number(source)
+        if among is not None:
+            wanted = np.zeros(self._height, np.bool_)
+            wanted[among.numbers] = True
             has = np.zeros(len(groups.ids), np.bool_)
-            from_it = self._columns.source[groups.rows] == number
-            has[np.searchsorted(groups.starts, np.flatnonzero(from_it), side="right") - 1] = True
+            has[np.searchsorted(groups.starts, np.flatnonzero(wanted[groups.rows]), side="right") - 1] = True
             found = found[has[found]]
         if order == "rising":
             found = found[groups.rising[found]]
@@ -315,9 +320,14 @@ class Catalogue:
         until: datetime | None = None,
         cluster: int | None = None,
         is_alone: bool = False,
+        ids: Iterable[str] | None = None,
     ) -> PostLines:
         """The posts that all of these let through, newest first; `cluster` is any id that leads to it."""
         rows, columns = self._order, self._columns
+        if ids is not None:
+            named = np.zeros(self._height, np.bool_)
+            named[[row for row in map(self.row_of, ids) if row is not None]] = True
+            rows = rows[named[rows]]
         if since is not None:
             rows = rows[self.times[rows] >= microseconds_of(since)]
         if until is not None:
@@ -336,6 +346,10 @@ class Catalogue:
         """The number of a post; None where it is not there."""
         row = self._columns.row_of.get(global_id)
         return row if row is not None and row < self._height and self._live[row] else None
+
+    def ids_at(self, rows: RowNumbers) -> list[str]:
+        """The ids of posts by their numbers."""
+        return [self._columns.ids[it] for it in rows]
 
     def line(self, row: int) -> PostLine:
         """A post by its number."""

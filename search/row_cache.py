@@ -27,6 +27,8 @@ class Filter:
     before: datetime | None = None
     """Created earlier than this."""
     language: str | None = None
+    ids: frozenset[str] | None = None
+    """Only these."""
 
 
 class Memory:
@@ -110,6 +112,11 @@ class Memory:
         flags = np.asarray(pc.fill_null(passes, fill_value=False))
         mask: Mask = np.zeros(height, np.bool_)
         mask[: self._height] = flags[self._place[: self._height]][:height]
+        if wanted.ids is not None:
+            among: Mask = np.zeros(height, np.bool_)
+            rows = self.numbers(list(wanted.ids))
+            among[rows[rows < height]] = True
+            mask &= among
         return mask
 
     def _become(self, table: pa.Table) -> None:

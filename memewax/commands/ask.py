@@ -181,6 +181,7 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[AskFor]:
     from search.answering import embed, load_embedders, search
     from search.corpus_layout import POSTS
     from search.open_corpora import OpenCorpora
+    from search.picture_search import PictureSearch, answered_by_looks
     from search.post_search import PostSearch, answered
     from search.query import parse_query
 
@@ -196,6 +197,9 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[AskFor]:
         if query.text and query.by == "text" and corpora.meant(query.corpus) == POSTS:
             posts = PostSearch.of(corpora.get(POSTS), settings.store, models.text)
             answer = answered(query, posts)
+        elif isinstance(query.subject, bytes) and query.corpus == POSTS:
+            (embedded,) = embed([query], models)
+            answer = answered_by_looks(embedded, PictureSearch(corpora.get(POSTS, "image")))
         else:
             (answer,) = search(embed([query], models), corpora)
         shown: QueryBody = orjson.loads(json_of_answer(answer))

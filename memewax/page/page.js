@@ -18,3 +18,32 @@ addEventListener("keydown", (event) => {
     box.focus();
   }
 });
+// A picture that is chosen, dropped or pasted is sent with the words that stand in the box.
+const byPicture = document.querySelector("[data-by-picture]");
+if (byPicture) {
+  const chosen = document.getElementById("picture");
+  const send = () => {
+    byPicture.elements.q.value = document.getElementById("q").value;
+    byPicture.requestSubmit();
+  };
+  const take = (files) => {
+    const picture = [...(files ?? [])].find((file) => file.type.startsWith("image/"));
+    if (!picture) return false;
+    const held = new DataTransfer();
+    held.items.add(picture);
+    chosen.files = held.files;
+    send();
+    return true;
+  };
+  chosen.addEventListener("change", () => { if (chosen.files.length) send(); });
+  addEventListener("dragover", (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  });
+  addEventListener("drop", (event) => {
+    if (event.dataTransfer?.files.length) {
+      event.preventDefault();
+      take(event.dataTransfer.files);
+    }
+  });
+  addEventListener("paste", (event) => { if (take(event.clipboardData?.files)) event.preventDefault(); });
+}

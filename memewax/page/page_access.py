@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.bounded import Bounded
 
 COOKIE: Final = "memewax"
+_SENT: Final = frozenset({"/login", "/search", "/api/v1/search", "/dead-letters/replay"})
+"""What may be sent to."""
 _OPEN: Final = ("/healthz", "/login", "/static/")
 """What nobody needs a token for: whether it is there, and how it is asked for one."""
 _REQUESTS_A_SECOND: Final = 50.0
@@ -23,6 +25,9 @@ _BURST: Final = 400.0
 """Requests: a wall has a hundred pictures."""
 _LOGINS_A_SECOND: Final = 0.2
 _LOGIN_BURST: Final = 10.0
+_SENT_A_SECOND: Final = 1.0
+_SENT_BURST: Final = 20.0
+"""What costs more than looking: searches by a picture, and requests to the flow."""
 _CLIENTS: Final = 10_000
 """That are remembered."""
 _POLICY: Final = (
@@ -32,7 +37,7 @@ _POLICY: Final = (
 _HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -93,6 +98,7 @@ class Guard:
         self._access = access
         self._requests = Rates(_REQUESTS_A_SECOND, _BURST, now)
         self._logins = Rates(_LOGINS_A_SECOND, _LOGIN_BURST, now)
+        self._sent = Rates(_SENT_A_SECOND, _SENT_BURST, now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -116,12 +122,12 @@ class Guard:
         client = request.client.host if request.client else ""
         if not self._access.token and _host(request.headers) not in self._access.hosts:
             return _told(421, "this page is asked for as localhost or 127.0.0.1")
-        if method not in {"GET", "HEAD"} and (method != "POST" or path != "/login"):
+        if method not in {"GET", "HEAD"} and (method != "POST" or path not in _SENT):
             return _told(405, "expected GET or HEAD")
         is_visit = request.headers.get("sec-fetch-mode") == "navigate" and method == "GET"
-        if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"} and not is_visit:
+        if _is_of_another_site(request.headers, is_sent=method == "POST") and not is_visit:
             return _told(403, "another site may not ask in a visitor's name")
-        rates = self._logins if method == "POST" else self._requests
+        rates = self._requests if method != "POST" else self._logins if path == "/login" else self._sent
         if not rates.takes(client):
             return PlainTextResponse("too many requests: wait a second\n", 429, {"Retry-After": "5"})
         is_open = path.startswith(_OPEN) or self._access.lets_in(request)
@@ -137,6 +143,15 @@ def _ask_for_token(request: HTTPConnection) -> Response:
 
 def _told(status: int, line: str) -> Response:
     return PlainTextResponse(f"{line}\n", status)
+
+
+def _is_of_another_site(headers: Headers, *, is_sent: bool) -> bool:
+    """Whether another site's page asks; old browsers do not say so, but where they send something, from which page."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in {"cross-site", "same-site"}
+    origin = headers.get("origin")
+    return is_sent and origin is not None and origin.partition("://")[2] != headers.get("host", "")
 
 
 def _host(headers: Headers) -> str:

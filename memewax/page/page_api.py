@@ -1,63 +1,93 @@
 """The JSON API of the page, below `/api/v1`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from core.errors import BadRecordError
 from core.stranger_text import safe_json
 from memewax import __version__
 from memewax.page.page_data import ORDERS, PageData
-from memewax.page.page_queries import number, order_of, piece, post_filter, words_of
+from memewax.page.page_queries import PageQuery, number, only, order_of, piece, post_filter, request_of
+from memewax.page.page_search import LIKE_BY
 from memewax.page.page_search import MOST as MOST_HITS
+from memewax.page.page_uploads import Uploads
 from memewax.page.page_values import MOST, Plain
 
 PREFIX: Final = "/api/v1"
 
 
-def api_routes(data: PageData) -> list[Route]:
+def api_routes(data: PageData, uploads: Uploads) -> list[Route]:
     """The paths of the API."""
-
-    def posts(request: Request) -> Response:
-        return _json(data.posts(post_filter(request.query_params), *piece(request.query_params)))
-
-    def post(request: Request) -> Response:
-        return _json_or_404(data.post(request.path_params["id"]), "post")
-
-    def clusters(request: Request) -> Response:
-        query = request.query_params
-        return _json(data.clusters(order_of(query), query.get("source") or None, *piece(query)))
-
-    def cluster(request: Request) -> Response:
-        return _json_or_404(data.cluster(request.path_params["id"]), "cluster of two posts or more")
-
-    def dead_letters(_: Request) -> Response:
-        return _json(data.dead_letters())
-
-    def stats(_: Request) -> Response:
-        return _json(data.stats())
-
-    def search(request: Request) -> Response:
-        words = words_of(request.query_params)
-        k = number(request.query_params, "k", 20, 1, MOST_HITS)
-        return _json(data.search(words, k)) if words else _json({"error": "q is missing: what is looked for"}, 400)
-
-    def openapi(_: Request) -> Response:
-        return _json(openapi_document())
-
+    answers = _Answers(data, uploads)
     paths: dict[str, Callable[[Request], Response]] = {
-        "/posts": posts,
-        "/posts/{id:path}": post,
-        "/clusters": clusters,
-        "/clusters/{id:int}": cluster,
-        "/dead-letters": dead_letters,
-        "/stats": stats,
-        "/search": search,
-        "/openapi.json": openapi,
+        "/posts": answers.posts,
+        "/posts/{id:path}": answers.post,
+        "/clusters": answers.clusters,
+        "/clusters/{id:int}": answers.cluster,
+        "/dead-letters": lambda _: _json(data.dead_letters()),
+        "/stats": lambda _: _json(data.stats()),
+        "/search": lambda request: answers.found(request.query_params, None),
+        "/openapi.json": lambda _: _json(openapi_document()),
     }
-    return [Route(f"{PREFIX}{path}", handler, methods=["GET"]) for path, handler in paths.items()]
+    return [
+        *(Route(f"{PREFIX}{path}", _checked(f"{PREFIX}{path}", it), methods=["GET"]) for path, it in paths.items()),
+        Route(f"{PREFIX}/search", answers.found_by_picture, methods=["POST"]),
+        Route(f"{PREFIX}/{{path:path}}", _nothing, methods=["GET"]),
+    ]
+
+
+class _Answers:
+    def __init__(self, data: PageData, uploads: Uploads) -> None:
+        self._data, self._uploads = data, uploads
+
+    def posts(self, request: Request) -> Response:
+        return _json(self._data.posts(post_filter(request.query_params), *piece(request.query_params)))
+
+    def post(self, request: Request) -> Response:
+        return _json_or_404(self._data.post(request.path_params["id"]), "post")
+
+    def clusters(self, request: Request) -> Response:
+        query = request.query_params
+        return _json(self._data.clusters(order_of(query), post_filter(query), *piece(query)))
+
+    def cluster(self, request: Request) -> Response:
+        return _json_or_404(self._data.cluster(request.path_params["id"]), "cluster of two posts or more")
+
+    def found(self, query: PageQuery, picture: bytes | None) -> Response:
+        wanted = request_of(query, picture)
+        if wanted is None:
+            raise BadRecordError("nothing is looked for: give words as q, a post as like, or send a picture")
+        k = number(query, "k", 20, 1, MOST_HITS)
+        return _json_or_404(self._data.search(wanted, k, post_filter(query)), "post")
+
+    async def found_by_picture(self, request: Request) -> Response:
+        _check(f"{PREFIX}/search", request)
+        async with self._uploads.taken(request) as upload:
+            if not upload.picture:
+                raise BadRecordError("no picture was sent: send one as image/…, or as the field picture of a form")
+            return await run_in_threadpool(self.found, {**request.query_params, **upload.fields}, upload.picture)
+
+
+def _nothing(_: Request) -> Response:
+    return _json({"error": f"there is no such path; {PREFIX}/openapi.json names those that there are"}, 404)
+
+
+def _checked(path: str, handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    def answer(request: Request) -> Response:
+        _check(path, request)
+        return handler(request)
+
+    return answer
+
+
+def _check(path: str, request: Request) -> None:
+    """Raise `BadRecordError` where a parameter is given that the document does not name."""
+    only(request.query_params, _KNOWN.get(path.replace(":path", "").replace(":int", ""), ()))
 
 
 def _json(value: Any, status: int = 200) -> Response:
@@ -73,16 +103,32 @@ def _parameter(name: str, meaning: str, schema: Plain, *, where: str = "query") 
 
 
 _TEXT: Final[Plain] = {"type": "string"}
-_SOURCE: Final = _parameter("source", "Only from this source.", _TEXT)
+_TIME: Final[Plain] = {"type": "string", "format": "date-time"}
+_FILTER: Final = [
+    _parameter("source", "Only from this source.", _TEXT),
+    _parameter("author", "Only of this author.", _TEXT),
+    _parameter("since", "Only from this time on.", _TIME),
+    _parameter("until", "Only from before this time.", _TIME),
+    _parameter("column", "Only with a value in this column of one's own …", _TEXT),
+    _parameter("value", "… which is this one.", _TEXT),
+    _parameter("cluster", "Only of this cluster, by any id that leads to it.", {"type": "integer"}),
+    _parameter("alone", "1: only posts that are alone in their cluster.", {"enum": ["1"]}),
+]
+"""Which posts pass."""
 _PIECE: Final = [
     _parameter("offset", "So many are passed over.", {"type": "integer", "minimum": 0, "default": 0}),
     _parameter("limit", "So many at most.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": MOST}),
 ]
 
 
+_WORDS: Final = [
+    _parameter("q", "The words.", {"type": "string", "maxLength": 500}),
+    _parameter("k", "How many.", {"type": "integer", "minimum": 1, "maximum": MOST_HITS}),
+]
+
+
 def openapi_document() -> Plain:
     """The API in the words of OpenAPI 3.1."""
-    time: Plain = {"type": "string", "format": "date-time"}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -93,15 +139,7 @@ def openapi_document() -> Plain:
         "paths": {
             f"{PREFIX}/posts": _get(
                 "Posts, newest first",
-                [
-                    _SOURCE,
-                    _parameter("author", "Only of this author.", _TEXT),
-                    _parameter("since", "Only from this time on.", time),
-                    _parameter("until", "Only from before this time.", time),
-                    _parameter("cluster", "Only of this cluster, by any id that leads to it.", {"type": "integer"}),
-                    _parameter("alone", "1: only posts that are alone in their cluster.", {"enum": ["1"]}),
-                    *_PIECE,
-                ],
+                [*_FILTER, *_PIECE],
             ),
             f"{PREFIX}/posts/{{id}}": _get(
                 "A post, its copies and its neighbours",
@@ -110,26 +148,45 @@ def openapi_document() -> Plain:
             ),
             f"{PREFIX}/clusters": _get(
                 "Clusters of two posts and more",
-                [_parameter("sort", "By what.", {"enum": list(ORDERS), "default": "size"}), _SOURCE, *_PIECE],
+                [_parameter("sort", "By what.", {"enum": list(ORDERS), "default": "size"}), *_FILTER, *_PIECE],
             ),
             f"{PREFIX}/clusters/{{id}}": _get(
                 "A cluster: sources, time line, merges and splits",
                 [_parameter("id", "Its id, or one that was merged into it.", {"type": "integer"}, where="path")],
                 missing=True,
             ),
-            f"{PREFIX}/search": _get(
-                "Posts that words fit best",
-                [
-                    {**_parameter("q", "The words.", {"type": "string", "maxLength": 500}), "required": True},
-                    _parameter("k", "How many.", {"type": "integer", "minimum": 1, "maximum": MOST_HITS}),
-                ],
-            ),
+            f"{PREFIX}/search": {
+                **_get(
+                    "Posts that words fit best, or that are like a post",
+                    [
+                        *_WORDS,
+                        _parameter("like", "Instead of words: the `global_id` of a post.", _TEXT),
+                        _parameter("by", "In what they are like it.", {"enum": list(LIKE_BY), "default": "looks"}),
+                        *_FILTER,
+                    ],
+                    missing=True,
+                ),
+                "post": _posted(),
+            },
             f"{PREFIX}/dead-letters": _get("Dead letters that are open, by cause", []),
             f"{PREFIX}/stats": _get("How much there is, and what the flows say of themselves", []),
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
         "security": [{}, {"token": []}],
     }
+
+
+def _posted() -> Plain:
+    """Search by a picture."""
+    made: Plain = _get(
+        "Posts that look like a picture, which is not kept; with words, those that have them too", [*_WORDS, *_FILTER]
+    )["get"]
+    binary: Plain = {"schema": {"type": "string", "format": "binary"}}
+    form = {"type": "object", "required": ["picture"], "properties": {"picture": binary["schema"], "q": _TEXT}}
+    body = {"required": True, "content": {"image/*": binary, "multipart/form-data": {"schema": form}}}
+    more = {"408": "It did not arrive in time.", "413": "It is too large.", "415": "It is no picture."}
+    responses = {**made["responses"], **{status: {"description": told} for status, told in more.items()}}
+    return {**made, "requestBody": body, "responses": responses}
 
 
 def _get(summary: str, parameters: list[Plain], *, missing: bool = False) -> Plain:
@@ -145,3 +202,10 @@ def _get(summary: str, parameters: list[Plain], *, missing: bool = False) -> Pla
     if missing:
         responses["404"] = {"description": "There is none.", "content": error}
     return {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
+
+
+_KNOWN: Final[Mapping[str, frozenset[str]]] = {
+    path: frozenset(it["name"] for it in about["get"]["parameters"] if it["in"] == "query")
+    for path, about in openapi_document()["paths"].items()
+}
+"""The parameters that each path knows."""

@@ -21,6 +21,7 @@ from memewax.page.page_data import PageData
 from memewax.page.page_downloads import MEDIA, DownloadForm, clusters_file, posts_file
 from memewax.page.page_events import LiveEvents
 from memewax.page.page_queries import order_of, post_filter
+from memewax.page.page_uploads import Uploads
 from memewax.page.page_views import PageViews
 from search.store_reader import StoreReader
 
@@ -44,16 +45,20 @@ _STYLES: Final = {"page.css": "text/css", "page.js": "text/javascript"}
 _TITLES: Final = {400: "That cannot be asked", 404: "There is no such page", 503: "The store cannot be read just now"}
 
 
-def make_app(reader: StoreReader, data: PageData, access: Access, ending: Event | None = None) -> Starlette:
+def make_app(
+    reader: StoreReader, data: PageData, access: Access, most_upload: int, ending: Event | None = None
+) -> Starlette:
     """The application.
 
     Args:
         reader: Of the store.
         data: What is known of it.
         access: Who may see it.
+        most_upload: Bytes of a picture that a visitor sends.
         ending: Set when the server ends: those who follow what comes are let go then.
     """
-    views = PageViews(data, reader.window)
+    uploads = Uploads(most_upload)
+    views = PageViews(data, reader.window, uploads)
 
     async def on_error(request: Request, error: Exception) -> Response:
         status, line = _told(error)
@@ -64,7 +69,7 @@ def make_app(reader: StoreReader, data: PageData, access: Access, ending: Event 
     return Starlette(
         routes=[
             *views.routes(),
-            *api_routes(data),
+            *api_routes(data, uploads),
             *_Files(reader, data, views).routes(),
             *_Door(access, views).routes(),
             Route("/events", LiveEvents(views, ending or Event()).answer),
@@ -123,7 +128,7 @@ class _Files:
         if what == "posts":
             path = posts_file(self._reader, self._data.chosen(post_filter(query)), form)
         elif what == "clusters":
-            chosen = self._data.chosen_clusters(order_of(query), query.get("source") or None)
+            chosen = self._data.chosen_clusters(order_of(query), post_filter(query))
             path = clusters_file(self._reader, chosen, form)
         else:
             raise HTTPException(404)

@@ -1,7 +1,7 @@
 """What the page knows, as plain values: the JSON API answers with them, and the views show them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from threading import Lock
 from time import monotonic
@@ -12,13 +12,14 @@ from core.status import FOLDER, read_status
 from core.times import time_or_none
 from memewax import __version__
 from memewax.page.page_letters import LetterReader
-from memewax.page.page_search import PageHits
+from memewax.page.page_search import PageHits, SearchRequest
 from memewax.page.page_values import MOST, Plain, bounded, flow_told
-from search.posts_catalogue import ClusterOfPosts, ClusterOrder
+from search.own_filter import ids_where, own_columns
+from search.posts_catalogue import Catalogue, ClusterOfPosts, ClusterOrder, PostLines
 from search.store_posts import PostLine, extra_of, is_sensitive
 from search.store_reader import StoreReader
 
-Find = Callable[[str, int], PageHits]
+Find = Callable[[SearchRequest, int], PageHits]
 ORDERS: Final[Mapping[ClusterOrder, str]] = {
     "size": "largest",
     "new": "newest",
@@ -51,6 +52,13 @@ class PostFilter:
     cluster: int | None = None
     is_alone: bool = False
     """Only those that are the only post of their cluster."""
+    column: str | None = None
+    """A column of one's own."""
+    value: str = ""
+    """That it has."""
+
+
+_ALL: Final = PostFilter()
 
 
 class PageData:
@@ -74,16 +82,24 @@ class PageData:
             "posts": self._shown(found[offset : offset + min(limit, MOST)]),
         }
 
-    def chosen(self, wanted: PostFilter) -> Sequence[PostLine]:
-        """The posts that a filter lets through, newest first."""
-        return self._reader.catalogue().found(
+    def chosen(self, wanted: PostFilter) -> PostLines:
+        """The posts that a filter lets through, newest first. Raises `WorldError` and `BadRecordError`."""
+        return self._found(self._reader.catalogue(), wanted)
+
+    def _found(self, catalogue: Catalogue, wanted: PostFilter) -> PostLines:
+        return catalogue.found(
             source=wanted.source,
             author=wanted.author,
             since=wanted.since,
             until=wanted.until,
             cluster=wanted.cluster,
             is_alone=wanted.is_alone,
+            ids=ids_where(self._reader.folder, wanted.column, wanted.value) if wanted.column else None,
         )
+
+    def own_columns(self) -> list[str]:
+        """The columns of one's own that posts can be filtered by. Raises `WorldError`."""
+        return sorted(own_columns(self._reader.folder))[:MOST]
 
     def post(self, global_id: str) -> Plain | None:
         """All that is known of a post; None where there is none. Raises `WorldError`."""
@@ -117,11 +133,14 @@ class PageData:
         }
 
     def clusters(
-        self, order: ClusterOrder = "size", source: str | None = None, offset: int = 0, limit: int = MOST
+        self, order: ClusterOrder = "size", wanted: PostFilter = _ALL, offset: int = 0, limit: int = MOST
     ) -> Plain:
-        """Some of the clusters of two posts and more, and how many there are. Raises `WorldError`."""
+        """Some of the clusters of two posts and more of which a post passes, and how many there are.
+
+        Raises `WorldError`, and `BadRecordError` where there is no such column.
+        """
         catalogue = self._reader.catalogue()
-        found = catalogue.ordered(order, source)
+        found = catalogue.ordered(order, self._among(catalogue, wanted))
         some = found[offset : offset + min(limit, MOST)]
         best = self._reader.exemplars([it.id for it in some])
         shown = {it["global_id"]: it for it in self._shown(list(best.values()))}
@@ -132,9 +151,10 @@ class PageData:
             "clusters": [self._cluster(it, shown.get(best[it.id].global_id) if it.id in best else None) for it in some],
         }
 
-    def chosen_clusters(self, order: ClusterOrder, source: str | None) -> list[int]:
+    def chosen_clusters(self, order: ClusterOrder, wanted: PostFilter) -> list[int]:
         """The ids of the clusters that `clusters` lists."""
-        return [it.id for it in self._reader.catalogue().ordered(order, source)]
+        catalogue = self._reader.catalogue()
+        return [it.id for it in catalogue.ordered(order, self._among(catalogue, wanted))]
 
     def cluster(self, cluster: int) -> Plain | None:
         """A cluster by any id that leads to it; None where there is none of two posts. Raises `WorldError`."""
@@ -189,9 +209,15 @@ class PageData:
         """The dead letters that are open, by cause."""
         return asdict(self._letters.letters())
 
-    def search(self, words: str, k: int) -> Plain:
-        """The posts that words fit best, and those that might be meant; `error` where nothing could be looked for."""
-        found = self._find(words, k)
+    def search(self, request: SearchRequest, k: int, wanted: PostFilter = _ALL) -> Plain | None:
+        """The posts that fit best of those that a filter lets through, and those that might be meant.
+
+        `error` says why nothing could be looked for. None where the post that they are to be like is not there.
+        """
+        if request.like and request.like not in self._reader.catalogue().by_id:
+            return None
+        among = self._among(self._reader.catalogue(), wanted)
+        found = self._find(request if among is None else replace(request, among=frozenset(among.ids)), k)
         ids = [hit.global_id for hit in (*found.hits, *found.weak)]
         shown = {it["global_id"]: it for it in self._shown_ids(ids)}
         hits, weak = (
@@ -202,7 +228,8 @@ class PageData:
             ]
             for those in (found.hits, found.weak)
         )
-        return {"query": words, "searched": found.searched, "error": found.error, "hits": hits, "weak": weak}
+        asked = {"query": request.words, "like": request.like or None, "by": request.by if request.like else None}
+        return {**asked, "searched": found.searched, "error": found.error, "hits": hits, "weak": weak}
 
     def flows(self) -> Plain:
         """What the flows that write the store say of themselves."""
@@ -259,6 +286,10 @@ class PageData:
             "exemplar": exemplar,
             "sensitive": found.is_sensitive,
         }
+
+    def _among(self, catalogue: Catalogue, wanted: PostFilter) -> PostLines | None:
+        """The posts that a filter lets through; None where it lets all through."""
+        return None if wanted == _ALL else self._found(catalogue, wanted)
 
     def _is_there(self, global_id: str | None) -> bool:
         return global_id is not None and global_id in self._reader.catalogue().by_id

@@ -1,13 +1,13 @@
 """What visitors ask for, read from the address; what is wrong with it is said in a line."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, cast
 
 from core.errors import BadRecordError
 from core.records import CLUSTER_FAILED
 from core.times import parse_time
 from memewax.page.page_data import ORDERS, PostFilter
-from memewax.page.page_search import LONGEST_QUERY
+from memewax.page.page_search import LIKE_BY, LONGEST_QUERY, SearchRequest
 from memewax.page.page_values import MOST
 from search.posts_catalogue import ClusterOrder
 
@@ -31,6 +31,8 @@ def post_filter(query: PageQuery) -> PostFilter:
         until=times["until"],
         cluster=cluster,
         is_alone=query.get("alone") in {"1", "true"},
+        column=query.get("column") or None,
+        value=query.get("value", ""),
     )
 
 
@@ -58,8 +60,27 @@ def number(query: PageQuery, name: str, usual: int, least: int, most: int) -> in
     return int(text)
 
 
-def words_of(query: PageQuery) -> str:
-    """What is looked for, empty where nothing is; raises `BadRecordError`."""
+def request_of(query: PageQuery, picture: bytes | None = None) -> SearchRequest | None:
+    """What is looked for; None where nothing is. Raises `BadRecordError`."""
+    words, like, by = _words(query), query.get("like", ""), query.get("by") or "looks"
+    if by not in LIKE_BY:
+        raise BadRecordError(f"by is one of {', '.join(LIKE_BY)}")
+    if like and (words or picture):
+        raise BadRecordError("like stands alone: look for what is like a post, or for words and a picture")
+    if not (words or like or picture):
+        return None
+    return SearchRequest(words, picture or None, like, by)
+
+
+def only(query: PageQuery, known: Collection[str]) -> None:
+    """Raise `BadRecordError` where there is a parameter that is not known."""
+    unknown = sorted(query.keys() - set(known))
+    if unknown:
+        there = f"there are {', '.join(sorted(known))}" if known else "there is none"
+        raise BadRecordError(f"unknown parameter {unknown[0][:40]!r}; {there}")
+
+
+def _words(query: PageQuery) -> str:
     words = query.get("q", "").strip()
     if len(words) > LONGEST_QUERY:
         raise BadRecordError(f"q has {len(words):,} characters: at most {LONGEST_QUERY} are looked for")

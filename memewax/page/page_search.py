@@ -4,14 +4,17 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from core.errors import MemewaxError
+from core.errors import BadRecordError, MemewaxError, first_line
+from core.records import Failed
 from dataflows.all_settings import Settings
 from search.answering import Embedders, load_embedders
 from search.corpus_layout import POSTS
 from search.open_corpora import OpenCorpora
-from search.post_search import FoundPost, PostSearch
+from search.picture_search import PictureSearch, with_words
+from search.post_search import FoundPost, FoundPosts, PostSearch, like_in_words
+from search.row_cache import Filter
 
 MOST: Final = 100
 """Hits that one may ask for."""
@@ -19,9 +22,28 @@ LONGEST_QUERY: Final = 500
 """Characters."""
 _EXACT: Final = 20_000
 """Posts up to which all are compared: many readers ask beside a flow."""
-_BY_BOTH: Final = "captions and what was read in pictures, by words and by meaning"
-_BY_MEANING: Final = "captions and what was read in pictures, by meaning alone"
+LikeBy = Literal["looks", "words"]
+LIKE_BY: Final[tuple[LikeBy, ...]] = ("looks", "words")
+_BY_BOTH: Final = "captions and what was read in pictures, by words and by meaning; not what the pictures show"
+_BY_MEANING: Final = "captions and what was read in pictures, by meaning alone; not what the pictures show"
 """In a store of an earlier version, which has no index of words."""
+_BY_LOOKS: Final = "what the pictures look like; not their words"
+_BY_LOOKS_AND_WORDS: Final = "what the pictures look like, and captions and what was read in them"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What is looked for: words, a picture, both of them, or what is like a post."""
+
+    words: str = ""
+    picture: bytes | None = None
+    """A file."""
+    like: str = ""
+    """The `global_id` of a post; empty: of none."""
+    by: LikeBy = "looks"
+    """In what it is to be like that."""
+    among: frozenset[str] | None = None
+    """Posts that may be found; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +70,93 @@ class PageHits:
 
 
 class PageSearch:
-    """Finds posts by words and meaning; its model is loaded when somebody first asks. For any number of threads."""
+    """Finds posts by words, meaning and looks; for any number of threads.
+
+    A model is loaded when somebody first needs it. Words and pictures are looked for one at a time each, so that a
+    picture does not keep those waiting who type.
+    """
 
     def __init__(self, settings: Settings, store: Path) -> None:
         changed = {"store": store, "corpus": POSTS, "index_exact_rows": min(settings.index_exact_rows, _EXACT)}
-        # One text at a time is as quick without a GPU, and to look for one takes 200 MB.
+        # One at a time is as quick without a GPU, and to look for one takes 200 MB.
         changed |= {"device": "cpu"} if settings.device == "auto" else {}
-        self._settings = settings.model_copy(update=changed)
+        settings = settings.model_copy(update=changed)
+        self._words = _WordSearch(settings)
+        self._looks = _LookSearch(settings)
+
+    def find(self, request: SearchRequest, k: int) -> PageHits:
+        """The `k` posts that fit best, and as many that might be meant."""
+        k = min(k, MOST)
+        one = None if request.among is None else Filter(ids=request.among)
+        by_looks = request.picture is not None or (bool(request.like) and request.by == "looks")
+        try:
+            if request.picture is not None and request.words:
+                looks = self._looks.find(request, MOST, one)
+                found = with_words(looks, self._words.find(request, MOST, one), k)
+                searched = _BY_LOOKS_AND_WORDS
+            elif by_looks:
+                found, searched = self._looks.find(request, k, one), _BY_LOOKS
+            else:
+                found = self._words.find(request, k, one)
+                searched = _BY_BOTH if found.by_words and not request.like else _BY_MEANING
+        except MemewaxError as error:
+            return PageHits((), first_line(error), searched=_BY_LOOKS if by_looks else _BY_BOTH)
+        return PageHits(_shown(found.strong), weak=_shown(found.weak), searched=searched)
+
+
+class _WordSearch:
+    """Finds posts by words and by meaning; one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._lock = threading.Lock()
+        self._corpora = OpenCorpora.of(settings)
         self._models: Embedders | None = None
-        self._corpora: OpenCorpora | None = None
         self._posts: PostSearch | None = None
 
-    def find(self, words: str, k: int) -> PageHits:
-        """The `k` posts that words fit best, and as many that might be meant."""
+    def find(self, request: SearchRequest, k: int, one: Filter | None) -> FoundPosts:
+        """Raises `MemewaxError` saying why nothing can be looked for."""
         with self._lock:
+            corpus = self._corpora.get(POSTS)  # as it is now
+            if request.like:
+                return like_in_words(corpus, request.like, k, one)
+            if self._models is None:
+                self._models = load_embedders(self._settings, images=False)
+            if self._posts is None or self._posts.corpus is not corpus:
+                self._posts = PostSearch.of(
+                    corpus, self._settings.store, self._models.text, self._settings.corpus_refresh_seconds
+                )
+            return self._posts.search(request.words[:LONGEST_QUERY], k, one)
+
+
+class _LookSearch:
+    """Finds posts by the looks of a picture, or of that of a post; one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._corpora = OpenCorpora.of(settings)
+        self._models: Embedders | None = None
+
+    def find(self, request: SearchRequest, k: int, one: Filter | None) -> FoundPosts:
+        """Raises `MemewaxError` saying why nothing can be looked for, or what is wrong with the picture."""
+        with self._lock:
+            pictures = PictureSearch(self._corpora.get(POSTS, "image"))
+            if request.picture is None:
+                return pictures.like(request.like, k, one)
+            if self._models is None:
+                self._models = load_embedders(self._settings, images=True, texts=False)
+            model = self._models.image
+            if isinstance(model, Failed):
+                raise BadRecordError(f"the model of the pictures cannot be loaded: {model.reason}")
             try:
-                if self._models is None or self._corpora is None:
-                    self._corpora = OpenCorpora.of(self._settings)
-                    self._models = load_embedders(self._settings, images=False)
-                corpus = self._corpora.get(POSTS)  # as it is now
-                if self._posts is None or self._posts.corpus is not corpus:
-                    self._posts = PostSearch.of(
-                        corpus, self._settings.store, self._models.text, self._settings.corpus_refresh_seconds
-                    )
-                found = self._posts.search(words[:LONGEST_QUERY], min(k, MOST))
-            except MemewaxError as error:
-                return PageHits((), str(error))
-        searched = _BY_BOTH if found.by_words else _BY_MEANING
-        return PageHits(_shown(found.strong), weak=_shown(found.weak), searched=searched)
+                pixels = self._models.decode(request.picture)
+            except Exception as error:  # of many kinds, Pillow's own
+                raise BadRecordError(f"the picture cannot be used: {first_line(error)}") from None
+            (vector,) = model([pixels])
+            if isinstance(vector, Failed):
+                raise BadRecordError(f"the picture cannot be embedded: {vector.reason}")
+            return pictures.search(vector, model.name, k, one)
 
 
 def _shown(posts: Sequence[FoundPost]) -> tuple[PageHit, ...]:

@@ -59,7 +59,9 @@ def serve_page(options: PageOptions, settings: Settings) -> None:
     reader = StoreReader(store)
     letters = LetterReader(options.dead_letters or settings.dead_letters or letters_beside(store), store, settings)
     ending = threading.Event()
-    app = make_app(reader, PageData(reader, letters, PageSearch(settings, store).find), access, ending)
+    app = make_app(
+        reader, PageData(reader, letters, PageSearch(settings, store).find), access, settings.fetch_max_bytes, ending
+    )
     with _listening(options) as listening:
         address = _address(options, listening.getsockname()[1])
         server = _Server(

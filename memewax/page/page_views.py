@@ -7,13 +7,15 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from jinja2 import Environment
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from core.stranger_text import harmless
 from memewax.page.page_data import ORDERS, PageData
-from memewax.page.page_queries import order_of, piece, post_filter, words_of
+from memewax.page.page_queries import PageQuery, order_of, piece, post_filter, request_of
+from memewax.page.page_uploads import Uploads
 from memewax.page.page_values import Plain
 from memewax.pages.showing import templates
 
@@ -21,7 +23,8 @@ _SIZE: Final = 60
 """Tiles and posts on a page."""
 _NEWEST: Final = 12
 _HITS: Final = 40
-_FILTERS: Final = ("source", "author", "since", "until", "cluster", "alone")
+_FILTERS: Final = ("source", "author", "since", "until", "column", "value", "cluster", "alone")
+_ASKED: Final = ("q", "like", "by")
 _WIDTH: Final = 994
 """Of a time line: a post's mark is 6 wide, of 1000."""
 
@@ -29,9 +32,10 @@ _WIDTH: Final = 994
 class PageViews:
     """Renders the views."""
 
-    def __init__(self, data: PageData, window: timedelta) -> None:
+    def __init__(self, data: PageData, window: timedelta, uploads: Uploads) -> None:
         self._data = data
         self._window = window
+        self._uploads = uploads
         self._templates = page_templates()
 
     def routes(self) -> list[Route]:
@@ -46,7 +50,8 @@ class PageViews:
             "/search": self._search,
             "/dead-letters": self._letters,
         }
-        return [Route(path, view, methods=["GET"]) for path, view in paths.items()]
+        by_picture = Route("/search", self._search_by_picture, methods=["POST"])
+        return [by_picture, *(Route(path, view, methods=["GET"]) for path, view in paths.items())]
 
     def told(self, status: int, title: str, line: str, place: str = "told") -> Response:
         """A page of one line, such as what is wrong."""
@@ -68,16 +73,17 @@ class PageViews:
 
     def _wall(self, request: Request) -> Response:
         query = request.query_params
-        order, source = order_of(query), query.get("source") or None
+        order = order_of(query)
         offset, _ = piece(query)
         return self._page(
             "wall.html",
             "clusters",
-            found=self._data.clusters(order, source, offset, _SIZE),
+            found=self._data.clusters(order, post_filter(query), offset, _SIZE),
             stats=self._data.stats(),
+            columns=self._data.own_columns(),
             orders=ORDERS,
             order=order,
-            source=source,
+            query={"sort": order, **_kept(query)},
             size=_SIZE,
             hours=f"{self._window / timedelta(hours=1):g} hours",
         )
@@ -101,8 +107,15 @@ class PageViews:
         query = request.query_params
         offset, _ = piece(query)
         found = self._data.posts(post_filter(query), offset, _SIZE)
-        kept = {name: query.get(name) or "" for name in _FILTERS}
-        return self._page("posts.html", "posts", found=found, stats=self._data.stats(), query=kept, size=_SIZE)
+        return self._page(
+            "posts.html",
+            "posts",
+            found=found,
+            stats=self._data.stats(),
+            columns=self._data.own_columns(),
+            query=_kept(query),
+            size=_SIZE,
+        )
 
     def _post(self, request: Request) -> Response:
         it = self._data.post(request.path_params["id"])
@@ -124,9 +137,29 @@ class PageViews:
         return self._page("now.html", "now", **self._about_now())
 
     def _search(self, request: Request) -> Response:
-        words = words_of(request.query_params)
-        found = self._data.search(words, _HITS) if words else None
-        return self._page("search.html", "search", words=words, found=found)
+        return self._found(request.query_params, None)
+
+    async def _search_by_picture(self, request: Request) -> Response:
+        async with self._uploads.taken(request) as upload:
+            return await run_in_threadpool(self._found, upload.fields, upload.picture)
+
+    def _found(self, query: PageQuery, picture: bytes | None) -> Response:
+        wanted = request_of(query, picture)
+        found = None if wanted is None else self._data.search(wanted, _HITS, post_filter(query))
+        if wanted is not None and found is None:
+            return self.told(404, "No such post", "What is to be like it cannot be looked for.", "search")
+        return self._page(
+            "search.html",
+            "search",
+            words=wanted.words if wanted else "",
+            like=wanted.like if wanted else "",
+            by=wanted.by if wanted else "",
+            by_picture=picture is not None,
+            found=found,
+            stats=self._data.stats(),
+            columns=self._data.own_columns(),
+            query={**{name: query.get(name) or "" for name in _ASKED}, **_kept(query)},
+        )
 
     def _letters(self, _: Request) -> Response:
         return self._page("letters.html", "letters", found=self._data.dead_letters())
@@ -136,6 +169,11 @@ class PageViews:
 
     def _page(self, template: str, place: str, status: int = 200, **about: Any) -> Response:
         return HTMLResponse(self._templates.get_template(template).render(place=place, **about), status)
+
+
+def _kept(query: PageQuery) -> dict[str, str]:
+    """The filters of a query, which links of its view keep."""
+    return {name: query.get(name) or "" for name in _FILTERS}
 
 
 def page_templates() -> Environment:

@@ -20,7 +20,7 @@ from memewax.page.page_access import Access
 from memewax.page.page_app import make_app
 from memewax.page.page_data import PageData
 from memewax.page.page_letters import LetterReader, letters_beside
-from memewax.page.page_search import PageHit, PageHits
+from memewax.page.page_search import PageHit, PageHits, SearchRequest
 from search.store_reader import StoreReader
 from tests.making import ANSWERS, LINE, post, sides, vector
 
@@ -28,6 +28,7 @@ START: Final = datetime(2026, 5, 1, tzinfo=UTC)
 NEW_COLUMNS: Final = ("current_cluster", "picture_sha256", "post_id", "revision", "text_unread")
 """That a store of an older version has not."""
 SCRIPT: Final = "<script>document.title='it ran'</script><img src=x onerror=\"document.title='it ran'\">"
+MOST_UPLOAD: Final = 100_000
 TURNED: Final = "\u202eright to left\u2066 \x1b[31m שלום"
 ZALGO: Final = "z" + "\u0300\u0301\u0316\u0333" * 500
 LONG: Final = "many words " * 95_000
@@ -146,17 +147,19 @@ def hostile(folder: Path) -> Path:
     return folder
 
 
-def found_nothing(words: str, k: int) -> PageHits:
+def found_nothing(request: SearchRequest, k: int) -> PageHits:
     return PageHits(())
 
 
-def found_first(words: str, k: int) -> PageHits:
+def found_first(request: SearchRequest, k: int) -> PageHits:
     hits = (PageHit("1-reddit", 0.9, "0.90 alike"), PageHit("gone-reddit", 0.5, "0.50 alike"))
-    return PageHits(hits[:k] if "cat" in words else ())
+    return PageHits(hits[:k] if "cat" in request.words or request.like or request.picture else ())
 
 
 def app_of(folder: Path, access: Access | None = None, find: Any = found_first) -> Any:
     """The page over a store, as `memewax page` makes it, with a search that needs no model."""
     letters = LetterReader(letters_beside(folder), folder, load_settings())
     reader = StoreReader(folder)
-    return make_app(reader, PageData(reader, letters, find), access or Access(hosts=frozenset({"testserver"})))
+    return make_app(
+        reader, PageData(reader, letters, find), access or Access(hosts=frozenset({"testserver"})), MOST_UPLOAD
+    )

@@ -63,7 +63,7 @@ def test_every_answer_lets_nothing_run_that_is_not_ours(client: TestClient, path
     assert policy["script-src"] == policy["style-src"] == policy["img-src"] == "'self'"
     assert policy["frame-ancestors"] == "'none'"
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_another_site_asks_for_nothing(client: TestClient) -> None:

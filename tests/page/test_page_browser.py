@@ -17,7 +17,7 @@ from connectors.store.posts_table import PostStore
 from memewax.page.page_access import Access
 from tests.browser import CHROMIUM
 from tests.connectors.store.test_taken_back import gone
-from tests.page.stores import app_of, filled, row
+from tests.page.stores import app_of, filled, row, webp
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 
@@ -29,6 +29,9 @@ VIEWS = {
     "posts": "/posts",
     "now": "/now",
     "search": "/search?q=cat",
+    "like a post": "/search?like=1-reddit&by=looks",
+    "nothing found": "/search?q=dog&since=2026-05-01",
+    "filtered": "/posts?source=imgur",
     "letters": "/dead-letters",
     "none": "/nowhere",
     "login": "/login",
@@ -124,6 +127,42 @@ def test_one_gets_everywhere_by_keyboard(address: str, browser: Browser) -> None
         page.locator(".card a").first.focus()
         page.keyboard.press("Enter")
         expect(page.locator("h1")).to_have_text("a cat")
+
+
+GIVEN = {
+    "dropped": "dispatchEvent(new DragEvent('drop', {dataTransfer: held, bubbles: true, cancelable: true}))",
+    "pasted": "dispatchEvent(new ClipboardEvent('paste', {clipboardData: held, bubbles: true, cancelable: true}))",
+}
+
+
+@pytest.mark.parametrize("how", ["chosen", *GIVEN])
+def test_a_picture_is_looked_for_wherever_one_is(address: str, browser: Browser, how: str) -> None:
+    with looking(browser, PHONE) as page:
+        page.goto(address)
+        page.locator("#q").fill("cat")
+        if how == "chosen":
+            small = {"name": "a.webp", "mimeType": "image/webp", "buffer": webp(90)}
+            page.locator("#picture").set_input_files(files=[small])
+        else:
+            held = "const held = new DataTransfer(); held.items.add(new File(['x'], 'a.png', {type: 'image/png'})); "
+            page.evaluate(held + GIVEN[how])
+        page.wait_for_url("**/search")
+        expect(page.get_by_role("status")).to_contain_text("1 post like your picture with these words")
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
+        assert Axe().run(page).violations_count == 0
+
+
+def test_a_list_is_filtered_by_keyboard_and_the_query_is_the_address(address: str, browser: Browser) -> None:
+    with looking(browser) as page:
+        page.goto(f"{address}/posts")
+        page.locator(".filters summary").focus()
+        page.keyboard.press("Enter")
+        page.get_by_label("Author").fill("bob")
+        page.keyboard.press("Enter")
+        expect(page.locator(".card")).to_have_count(1)
+        assert "author=bob" in page.url
+        page.get_by_role("link", name="Show all").click()
+        expect(page.locator(".card")).to_have_count(10)
 
 
 def test_a_click_anywhere_on_a_tile_opens_its_cluster(address: str, browser: Browser) -> None:

@@ -18,6 +18,9 @@ from tests.folders import ROOT
 
 __all__ = ["memewax"]
 
+_PATIENT = 60.0
+"""Seconds: the machine may be busy."""
+
 
 @contextmanager
 def running(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
@@ -43,8 +46,8 @@ def running(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 def test_it_shows_a_store_streams_what_is_new_and_ends(store: Path) -> None:
     with running("--store", str(store)) as (address, process):
         for path in ("healthz", "api/v1/stats", ""):
-            assert httpx.get(f"{address}{path}").status_code == 200
-        with httpx.stream("GET", f"{address}events") as answer:
+            assert httpx.get(f"{address}{path}", timeout=_PATIENT).status_code == 200
+        with httpx.stream("GET", f"{address}events", timeout=_PATIENT) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             events = iter(answer.iter_lines())
             assert "event: figures" in events

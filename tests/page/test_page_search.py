@@ -6,7 +6,7 @@ from connectors.sinks.rows import row_of
 from connectors.store.posts_table import PostRows
 from core.records import Record
 from dataflows.all_settings import load_settings
-from memewax.page.page_search import PageSearch
+from memewax.page.page_search import PageSearch, SearchRequest
 from models.standin import StandInText
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.making import ANSWERS, post, sides
@@ -27,10 +27,10 @@ def rows(**captions: str) -> list[dict[str, object]]:
 
 def test_words_are_found_first_and_the_rest_is_weak(tmp_path: Path) -> None:
     search = PageSearch(load_settings(models="stand-in"), tmp_path)
-    assert "no corpus 'posts'" in search.find("cat", 5).error
+    assert "no corpus 'posts'" in search.find(SearchRequest("cat"), 5).error
     PostRows(tmp_path, POSTS).upsert(rows(a="the cat", b="dogs"))
-    found = search.find("cat", 5)
+    found = search.find(SearchRequest("cat"), 5)
     assert not found.error
     assert [(it.global_id, it.why.partition(",")[0]) for it in found.hits[:1]] == [("a", "all words")]
     assert {it.global_id for it in (*found.hits, *found.weak)} == {"a", "b"}
-    assert found.searched.endswith("by words and by meaning")
+    assert "by words and by meaning" in found.searched

@@ -121,7 +121,7 @@ def test_filters_and_orders(tmp_path: Path) -> None:
     assert [it.id for it in found.ordered("size")] == [0, 1]
     assert [it.id for it in found.ordered("new")] == [1, 0]
     assert [it.id for it in found.ordered("rising")] == [1]
-    assert [it.id for it in found.ordered("size", "y")] == [0]
+    assert [it.id for it in found.ordered("size", found.found(source="y"))] == [0]
     assert [it.global_id for it in found.found(source="x", author="p1")] == ["3-a", "1-a"]
     assert [it.global_id for it in found.found(is_alone=True)] == ["9-c"]
     assert [it.global_id for it in found.found(cluster=1)] == ["1-b", "0-b"]

@@ -1,0 +1,131 @@
+"""Pictures that visitors send: read within bounds, held in memory alone, and kept nowhere."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+_AT_ONCE: Final = 2
+"""Pictures that are held at the same time."""
+_SECONDS: Final = 30.0
+"""For one to arrive."""
+_WAIT_SECONDS: Final = 10.0
+"""For those before it. What waits is not read yet."""
+_FORM_BYTES: Final = 16 * 1024
+"""What a form may have besides its picture."""
+_PARTS: Final = 16
+_PICTURE: Final = "picture"
+"""Name of the field of a form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What a visitor sent."""
+
+    picture: bytes
+    """A file, not looked at yet; empty where none was chosen."""
+    fields: Mapping[str, str]
+    """What else the form said."""
+
+
+class Uploads:
+    """Takes pictures, some at a time.
+
+    Args:
+        most_bytes: Of a picture.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._room = asyncio.Semaphore(_AT_ONCE)
+
+    @asynccontextmanager
+    async def taken(self, request: Request) -> AsyncIterator[Upload]:
+        """Take the picture in a request, for as long as it is needed; raises `HTTPException` saying what is wrong."""
+        kind, options = parse_options_header(request.headers.get("content-type"))
+        is_form = kind == b"multipart/form-data"
+        if not is_form and not kind.startswith(b"image/") and kind != b"application/octet-stream":
+            raise HTTPException(415, "expected a picture, as image/… or as the field picture of multipart/form-data")
+        try:
+            await asyncio.wait_for(self._room.acquire(), _WAIT_SECONDS)
+        except TimeoutError:
+            raise HTTPException(503, "others are searching by pictures just now: try again in a second") from None
+        try:
+            try:
+                body = await asyncio.wait_for(self._body(request, self._most + is_form * _FORM_BYTES), _SECONDS)
+            except TimeoutError:
+                raise HTTPException(408, f"the picture did not arrive within {_SECONDS:g} seconds") from None
+            if is_form:
+                yield await asyncio.to_thread(_form, body, options.get(b"boundary", b""))
+            else:
+                yield Upload(body, {})
+        finally:
+            self._room.release()
+
+    async def _body(self, request: Request, most: int) -> bytes:
+        told = f"a picture has {self._most:,} bytes at most"
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length[:20]) > most:
+            raise HTTPException(413, told)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise HTTPException(413, told)
+        return bytes(body)
+
+
+def _form(body: bytes, boundary: bytes) -> Upload:
+    """The picture and the fields of a form; raises `HTTPException` where it is none."""
+    parts: list[tuple[str, bytearray]] = []
+    headers: dict[bytes, bytes] = {}
+    header = [b"", b""]
+
+    def begin() -> None:
+        if len(parts) >= _PARTS:
+            raise HTTPException(400, f"a form of more than {_PARTS} fields")
+        headers.clear()
+
+    def name(data: bytes, start: int, end: int) -> None:
+        header[0] += data[start:end]
+
+    def value(data: bytes, start: int, end: int) -> None:
+        header[1] += data[start:end]
+
+    def header_end() -> None:
+        headers[header[0].lower()] = header[1]
+        header[:] = b"", b""
+
+    def headed() -> None:
+        _, options = parse_options_header(headers.get(b"content-disposition"))
+        parts.append((options.get(b"name", b"").decode(errors="replace"), bytearray()))
+
+    def content(data: bytes, start: int, end: int) -> None:
+        parts[-1][1].extend(memoryview(data)[start:end])
+
+    callbacks: MultipartCallbacks = {
+        "on_part_begin": begin,
+        "on_header_field": name,
+        "on_header_value": value,
+        "on_header_end": header_end,
+        "on_headers_finished": headed,
+        "on_part_data": content,
+    }
+    try:
+        parser = MultipartParser(boundary, callbacks)
+        parser.write(body)
+        parser.finalize()
+    except (FormParserError, ValueError):
+        raise HTTPException(400, "the form cannot be read: expected multipart/form-data") from None
+    picture = next((bytes(data) for name, data in parts if name == _PICTURE), b"")
+    fields = {name: data.decode(errors="replace") for name, data in parts if name != _PICTURE}
+    return Upload(picture, fields)

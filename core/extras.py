@@ -22,6 +22,7 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "uvicorn": "uvicorn",
         },
         "maps": {"networkx": "networkx", "sklearn": "scikit-learn"},
+        "sql": {"duckdb": "duckdb"},
         "bench": {
             "duckdb": "duckdb",
             "jiwer": "jiwer",

@@ -36,7 +36,7 @@ _MOST_OWN: Final = 100
 """Columns of one's own; what more there is stays in `extra`."""
 _MOST_SEEN: Final = 10_000
 """Names of fields that are counted to find these: strangers may write any."""
-_VECTORS: Final = ("embeddings", "text_embedding")
+VECTORS: Final = ("embeddings", "text_embedding")
 _COUNTED: Final = ("global_id", "created_time", "joined_time", "cluster", "current_cluster")
 _DAY: Final = timedelta(days=1)
 
@@ -71,7 +71,7 @@ class Posts:
             schema = self._table.schema
         except READ_ERRORS as error:
             raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
-        left_out = {"extra", *(() if vectors else _VECTORS)}
+        left_out = {"extra", *(() if vectors else VECTORS)}
         self._fields = [field for field in schema if field.name not in left_out]
 
     def __iter__(self) -> Iterator[ExportRow]:
@@ -125,7 +125,7 @@ class Posts:
                     if value is not None and (name in seen or len(seen) < _MOST_SEEN):
                         seen[name] += 1
                         kinds.setdefault(name, set()).add(_kind(value))
-        ours = {field.name for field in self._fields} | {"extra", *_VECTORS}
+        ours = {field.name for field in self._fields} | {"extra", *VECTORS}
         own = {}
         for name, _ in sorted(seen.items(), key=lambda it: (-it[1], it[0]))[:_MOST_OWN]:
             kind = (

@@ -29,7 +29,7 @@ TOOLS: Final = {"mypy", "py-spy", "pytest-timeout", "ruff", "setuptools", "types
 MAY_USE: Final = {
     "core": {"traces"},
     "models": {"openvino"},
-    "search": {"corpus", "maps"},
+    "search": {"corpus", "maps", "sql"},
     "memewax/bench": {"bench", "commands"},
     "memewax/commands": {"bench", "commands"},
     "memewax/demo": {"commands", "demo"},

@@ -28,6 +28,7 @@ from memewax.commands.profile_command import profile
 from memewax.commands.run import run
 from memewax.commands.serve import serve
 from memewax.commands.settings_command import settings
+from memewax.commands.sql_command import sql
 from memewax.commands.whole_help import WholeHelp
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ app.command()(ask)
 app.command()(ingest)
 app.command()(inspect)
 app.command()(export)
+app.command()(sql)
 app.command()(page)
 app.command()(forget)
 app.add_typer(bench.app, name="bench", cls=WholeHelp)

@@ -1,0 +1,176 @@
+"""SQL over a store: DuckDB asks a copy, in memory, of the columns that a query names, and reaches nothing else."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from threading import Timer
+from typing import Any, Final
+
+import pyarrow as pa
+
+from connectors.sinks.record_table import CURRENT_COLUMN, POSTS
+from connectors.store.cluster_ids import stored_merges
+from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from core.errors import SettingsError, WorldError, first_line
+from core.extras import needs_extra
+from search.answer import ANSWERS
+from search.cluster_summaries import check_store, summaries
+from search.exporting import VECTORS
+
+_CLUSTERS: Final = "clusters"
+_TABLES: Final = (POSTS, _CLUSTERS, ANSWERS.name)
+_THERE_ARE: Final = f"the tables are {', '.join(_TABLES)}"
+_CURRENT: Final = CURRENT_COLUMN.name
+_BATCH: Final = 1024
+_MEMORY: Final = "2GB"
+_COUNT: Final = re.compile(r"count\s*\(\s*\*\s*\)")
+_WHOLE: Final = re.compile(r"\*|\b(columns|describe|summarize|natural|pivot|unpivot|table)\b")
+"""What may ask for columns that a query does not name, as do queries without a SELECT."""
+CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "enable_external_access": "false",  # files, the network, other databases
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",  # variables of this program
+    "memory_limit": _MEMORY,
+    "temp_directory": "",
+}
+"""Of DuckDB; locked before a query is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What a query gives."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[Any, ...]]
+    """Read once, some at a time, while the query is asked."""
+
+
+@contextmanager
+def selected(folder: Path, query: str, seconds: float) -> Iterator[Selected]:
+    """Ask a query over the tables `posts`, `clusters` and `answers` of a store, which stays as it is.
+
+    Vectors are columns of `posts` where the query names them, and `current_cluster` is right as of now.
+
+    Args:
+        folder: Of the store.
+        query: One SELECT.
+        seconds: That it may take, its rows included.
+
+    Raises:
+        SettingsError: where it is no SELECT, or asks for what there is not.
+        WorldError: where the store cannot be read, or the query takes too long or too much memory.
+    """
+    check_store(folder)
+    with needs_extra("sql", "memewax sql"):
+        import duckdb
+    base = duckdb.connect(":memory:", config=CONFIG)
+    timer = Timer(seconds, base.interrupt)
+    timer.daemon = True
+    try:
+        with _in_our_words(seconds):
+            kinds = [it.type.name for it in base.extract_statements(query)]
+            if kinds != ["SELECT"]:
+                found = ", ".join(kinds) or "nothing"
+                raise SettingsError(f"expected one SELECT, found {found}: only the flow changes a store")
+            for name in _TABLES:
+                if name in query.lower() and (rows := _rows_of(folder, name, query.lower())) is not None:
+                    base.register("coming", rows)
+                    base.execute(f"CREATE TABLE {name} AS SELECT * FROM coming")  # noqa: S608 - a name of our own
+                    base.unregister("coming")
+            base.execute("SET lock_configuration = true")
+            timer.start()
+            reader = base.sql(query).to_arrow_reader(_BATCH)
+        yield Selected(tuple(reader.schema.names), _rows(reader, seconds))
+    finally:
+        timer.cancel()
+        base.close()
+
+
+@contextmanager
+def _in_our_words(seconds: float) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # the latter two of rows that are being read
+        told = first_line(error)
+        if isinstance(error, duckdb.PermissionException):
+            raise SettingsError(f"a query reaches no file, no network and no setting: {_THERE_ARE}") from None
+        if "Interrupted" in told:
+            raise WorldError(f"the query took more than {seconds:g} s: --seconds allows more") from None
+        if "Out of Memory" in told:
+            raise WorldError(f"the query takes more than {_MEMORY} of memory: name fewer columns or rows") from None
+        raise SettingsError(f"{told}; {_THERE_ARE}") from None
+
+
+def _rows(reader: pa.RecordBatchReader, seconds: float) -> Iterator[tuple[Any, ...]]:
+    while True:
+        with _in_our_words(seconds):
+            batch = next(reader, None)
+        if batch is None:
+            return
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _rows_of(folder: Path, name: str, query: str) -> pa.RecordBatchReader | pa.Table | None:
+    """What a query may need of a table; None where the store has none yet."""
+    if name == _CLUSTERS:
+        return _clusters(folder)
+    try:
+        table = opened(folder).open_table(name)
+        names = _named(table.schema.names, query)
+        return _posts(folder, table, names, query) if name == POSTS else _stored(table, names)
+    except READ_ERRORS as error:
+        if "was not found" in str(error):
+            return None
+        raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
+
+
+def _named(there: Sequence[str], query: str) -> list[str]:
+    """The columns that a query names or may mean, and one at least, by which rows are counted."""
+    is_whole = "select" not in query or _WHOLE.search(_COUNT.sub("", query)) is not None
+    named = [it for it in there if it.lower() in query or (is_whole and it not in VECTORS)]
+    return named or [there[0]]
+
+
+def _stored(table: Any, names: Sequence[str]) -> pa.RecordBatchReader:
+    rows = max(1, table.count_rows())
+    found: pa.RecordBatchReader = read_latest(
+        lambda: table.search().select(list(names)).limit(rows).to_batches(batch_size=_BATCH)
+    )
+    return found
+
+
+def _posts(folder: Path, table: Any, names: Sequence[str], query: str) -> pa.RecordBatchReader:
+    """Rows of posts; where an older version wrote them, their current cluster is what the events say."""
+    there = table.schema.names
+    if _CURRENT not in names and (_CURRENT in there or _CURRENT not in query):
+        return _stored(table, names)
+    wanted = list(dict.fromkeys([*names, *(it for it in ("global_id", "cluster", _CURRENT) if it in there)]))
+    reader, merges = _stored(table, wanted), stored_merges(folder)
+    fields = [field for field in reader.schema if field.name != _CURRENT]
+    schema = pa.schema([*fields, pa.field(_CURRENT, pa.int64())])
+
+    def filled() -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            known = batch.column(_CURRENT).to_pylist() if _CURRENT in there else [None] * batch.num_rows
+            ids, given = (batch.column(name).to_pylist() for name in ("global_id", "cluster"))
+            current = [
+                merges.current(id_, cluster) if now is None else now
+                for id_, cluster, now in zip(ids, given, known, strict=True)
+            ]
+            columns = [batch.column(field.name) for field in fields]
+            yield pa.record_batch([*columns, pa.array(current, pa.int64())], schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, filled())
+
+
+def _clusters(folder: Path) -> pa.Table | None:
+    rows = [asdict(it) for it in summaries(folder, timedelta(days=1))]
+    plain = [{**row, **{name: list(row[name]) for name in ("merged", "words")}} for row in rows]
+    return pa.Table.from_pylist(plain) if plain else None

@@ -8,14 +8,16 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
+from connectors.endpoint import Endpoint
 from connectors.endpoints import ANSWERS_TO, QUERIES_FROM
+from connectors.sinks.begun_files import Begun
 from connectors.writing import ANSWERS, all_locked, lock_files
 from core.counts import RunCounts
 from core.endings import answered, answers_ending
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
 from memewax.commands.progress import Progress
-from memewax.commands.recovery import prepare_recovery
+from memewax.commands.recovery import is_known, prepare_recovery
 from memewax.commands.supervise import Job, run_job
 
 SNAPSHOT_SECONDS: Final = 10.0
@@ -69,6 +71,8 @@ def serve(
     folder = recovery or settings.store.with_name(f"{settings.store.name}.queries-recovery")
     with all_locked(lock_files(places, ANSWERS)) as locks:
         prepare_recovery(folder)
+        for it in places:
+            _check_own(it, folder)
         job = Job("similarity", overrides, folder, snapshot_interval, settings.processes)
         with QueryProgress() as progress:
             ended = run_job(job, progress.show, progress.tell, locks)
@@ -83,3 +87,9 @@ def serve(
         sys.stdout.write(orjson.dumps(report).decode() + "\n")
     for told in answers_ending(counts, ended.seconds).lines:
         print(f"memewax: {told}", file=sys.stderr)
+
+
+def _check_own(place: Endpoint[Any], recovery: Path) -> None:
+    """Say before models are loaded what the sink would: that a file is somebody else's."""
+    if place.path is not None and place.path.is_file() and not is_known(recovery, place):
+        Begun(recovery).check(place.path, place.path.stat().st_size, 0)

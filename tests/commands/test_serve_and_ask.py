@@ -137,6 +137,14 @@ def test_a_file_of_queries_is_answered_into_a_file(ask: Ask, memewax: Memewax, t
     assert len(answers) == 51
     assert lancedb.connect(tmp_path / "store").open_table("answers").count_rows() == 51
 
+    (tmp_path / "mine.jsonl").write_text("precious")
+    refused = memewax("serve", "--from", "queries.jsonl", "--to", "mine.jsonl")
+    assert refused.code == 3
+    assert "mine.jsonl is there already and this recovery folder did not write it" in refused.err
+    assert "ready to answer" not in refused.err, "it is said before anything is loaded"
+    assert (tmp_path / "mine.jsonl").read_text() == "precious"
+    assert memewax("serve", "--from", "queries.jsonl", "--to", "answers.jsonl").code == 0
+
 
 def test_serving_without_queries_says_what_is_missing(memewax: Memewax) -> None:
     check_error(memewax("serve"), 2, "no queries: say where they come from with --from")

@@ -85,9 +85,9 @@ class SinkSettings(Group):
 class ResultCacheSettings(Group):
     """What is kept of pictures and texts that come again."""
 
-    cache: Literal["exact", "off"] = Field(
+    cache: Literal["exact", "near", "off"] = Field(
         "exact",
-        description="exact: a picture or text that is the same, to the byte, as one before is looked at no more; off: all are.",
+        description="exact: a picture or text that is the same, to the byte, as one before is looked at no more; near: nor is a picture that is a copy of one, scaled or recompressed for instance, at a small risk; off: all are.",
     )
 
     cache_bytes: int = Field(

@@ -191,7 +191,9 @@ class CachedResult:
     seconds: float = 0.0
     """What it took."""
     kind: str = ""
-    """How it was found: `exact`, by the same bytes or text; `source`, by a service's name for it; empty: it was not."""
+    """How it was found: `exact`, by the same bytes or text; `source`, by a service's name for it; `near`, as a copy.
+
+    Empty: it was not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,8 @@ def _cached_of(reading: InputSettings, writing: OutputSettings, models: Models) 
         identities[stage.name] = f"{models.of(stage.name).name} {own}{f' {picture}' if is_of_picture else ''}"
         if is_of_picture:
             of_pictures.append(stage.name)
-    return CachedResults(ResultCache(cache_folder(writing), writing.cache_bytes), identities, of_pictures)
+    cache = ResultCache(cache_folder(writing), writing.cache_bytes)
+    return CachedResults(cache, identities, of_pictures, finds_copies=writing.cache == "near")
 
 
 def _values(settings: Any, group: type[Any]) -> str:

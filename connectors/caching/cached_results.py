@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, Final, Literal
 
 from connectors.caching.packing import packed, unpacked
 from connectors.caching.result_cache import ResultCache
 from core import __version__
-from core.records import CachedResult, Failed, Post, Removal, account_of
+from core.records import CachedPicture, CachedResult, Failed, Pixels, Post, Reading, Removal, account_of
 from core.telemetry import CACHE_HITS, CACHE_MISSES, CACHE_SECONDS_SAVED
+from models.duplicates import Duplicates
+from models.fingerprint import fingerprint
 
 PICTURE: Final = "picture"
 """The stage of what is known of a picture itself: its size and its thumbnail."""
@@ -24,7 +27,7 @@ _CONTENT: Final = "content"
 _TICK: Final = 0.01
 """Seconds between two looks at what another process computes."""
 
-HitKind = Literal["exact", "source"]
+HitKind = Literal["exact", "source", "near"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,20 @@ class CachedResults:
         cache: Where they are kept.
         identities: Of each stage what its results depend on besides the subject.
         of_pictures: The stages whose model looks at pictures: a picture is known when all of them have answered.
+        finds_copies: Whether a copy of a picture has its results: of the last 100,000 that this process has fetched.
     """
 
-    def __init__(self, cache: ResultCache, identities: Mapping[str, str], of_pictures: Sequence[str]) -> None:
+    def __init__(
+        self,
+        cache: ResultCache,
+        identities: Mapping[str, str],
+        of_pictures: Sequence[str],
+        *,
+        finds_copies: bool = False,
+    ) -> None:
         self._cache = cache
+        self._looks = Duplicates() if finds_copies else None
+        self._lock = Lock()
         named = {PICTURE: "", _CONTENT: "", **identities}
         self._identities = {stage: f"{__version__} {it}".encode() for stage, it in named.items()}
         self._of_pictures = (PICTURE, *of_pictures)
@@ -64,6 +77,31 @@ class CachedResults:
         for stage, it in known.items():
             _count_hit(stage, it)
         return known
+
+    def of_copy(self, sha256: str, picture: Pixels) -> Mapping[str, CachedResult]:
+        """What is known of a picture that this one is a copy of; else empty, and this one is remembered.
+
+        The boxes of lines are those of a picture of this one's size.
+
+        Args:
+            sha256: Of the bytes that it was fetched as.
+            picture: uint8 array of shape (height, width, 3).
+        """
+        looks = None if self._looks is None else fingerprint(picture)
+        if self._looks is None or looks is None:
+            return {}
+        with self._lock:
+            original = self._looks.original("", looks)
+            known = {} if original is None else self.of_picture(original.post, "near")
+            if not known:
+                if original is not None:  # evicted or deleted, or not looked at yet
+                    self._looks.forget([original.post])
+                self._looks.remember(sha256, looks, 0)
+                return {}
+        height, width = picture.shape[:2]
+        facts: CachedPicture = known[PICTURE].value
+        by = (width / facts.width, height / facts.height)
+        return {stage: replace(it, value=_scaled(it.value, by)) for stage, it in known.items()}
 
     def sha256_of(self, content: str) -> str:
         """SHA-256 of the bytes that a service calls `content`; empty where it is not known."""
@@ -168,6 +206,14 @@ class CachedResults:
         return tuple(
             self._cache.hashed(b"name", name.encode(errors="surrogatepass")) for name in dict.fromkeys(names) if name
         )
+
+
+def _scaled(value: Any, by: tuple[float, float]) -> Any:
+    """A reading of a picture that is so many times as wide and as high; what is none stays as it is."""
+    if not isinstance(value, Reading):
+        return value
+    lines = (replace(it, box=tuple((x * by[0], y * by[1]) for x, y in it.box)) for it in value.lines)
+    return replace(value, lines=tuple(lines))
 
 
 def _count_hit(stage: str, known: CachedResult) -> None:

@@ -116,7 +116,10 @@ class Fetcher:
             with DECODE_SECONDS.time():
                 picture = self._decode(data)
             height, width = picture.shape[:2]
+            copied = self._cached.of_copy(post.picture_sha256, picture) if self._cached else None
             small = thumbnail(picture, self._limits.thumbnail_side) if self._limits.thumbnail_side else None
+            if copied:
+                return Arrival(post, None, thumbnail=small, width=width, height=height, cached=copied)
             if self._cached:
                 seconds = time.perf_counter() - start
                 self._cached.keep_picture(post, CachedResult(CachedPicture(width, height, small), seconds=seconds))

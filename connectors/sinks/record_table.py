@@ -142,8 +142,9 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
                 "cache",
                 _TEXT,
                 "How what the models say of the picture was known before: exact, from a picture of the same bytes; "
-                "source, from one that its service calls the same; null where they looked at it",
-                schema={"enum": ["exact", "source", None]},
+                "source, from one that its service calls the same; near, from one that it is a copy of; null: they "
+                "looked at it",
+                schema={"enum": ["exact", "source", "near", None]},
             ),
             _cached,
         ),

@@ -6,11 +6,13 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from connectors.caching.cached_results import PICTURE, Asked, CachedResults
 from connectors.caching.result_cache import ResultCache
-from core.records import CachedPicture, CachedResult, Failed, Message, Post, Removal
+from core.records import CachedPicture, CachedResult, Failed, Line, Message, Pixels, Post, Reading, Removal
 
 MESSAGE = Message(b"{}", "test")
 SHA = "ab" * 32
@@ -184,3 +186,48 @@ def test_what_an_edit_replaces_is_forgotten(cache: ResultCache) -> None:
     known.forget_edited(POST)
     assert known.of_picture(SHA) == {}
     assert picture_known(cache).of_picture(SHA)
+
+
+def drawn(seed: int, width: int = 96, height: int = 64) -> Pixels:
+    """A picture of some coarse fields."""
+    fields = np.random.default_rng(seed).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    return np.asarray(Image.fromarray(fields).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def with_picture(known: CachedResults, sha256: str, picture: Pixels) -> None:
+    """Look at a picture with all models."""
+    post = replace(POST, picture_sha256=sha256)
+    height, width = picture.shape[:2]
+    known.keep_picture(post, CachedResult(CachedPicture(width, height)))
+    corners = ((0.0, 0.0), (24.0, 0.0), (24.0, 32.0), (0.0, 32.0))
+    reading = Reading((Line("a line", 0.9, corners),))
+    for stage, value in (("embedding", "vector"), ("text", reading)):
+        asked = [Asked(sha256.encode(), "pixels", known.names_of(post))]
+        known.answers(stage, "model", asked, lambda items, value=value: [value] * len(items))
+
+
+def test_a_copy_has_the_results_of_its_original_and_boxes_of_its_own_size(cache: ResultCache) -> None:
+    known = CachedResults(cache, IDENTITIES, ("embedding", "text"), finds_copies=True)
+    assert known.of_copy(SHA, drawn(1)) == {}
+    with_picture(known, SHA, drawn(1))
+    found = known.of_copy("cd" * 32, drawn(1, 48, 32))
+    assert {it.kind for it in found.values()} == {"near"}
+    assert found["embedding"].value == "vector"
+    assert found["text"].value.lines[0].box == ((0.0, 0.0), (12.0, 0.0), (12.0, 16.0), (0.0, 16.0))
+    assert known.of_copy("ef" * 32, drawn(2)) == {}
+
+
+def test_a_copy_of_what_was_deleted_is_looked_at_and_is_the_original_then(cache: ResultCache) -> None:
+    known = CachedResults(cache, IDENTITIES, ("embedding", "text"), finds_copies=True)
+    known.of_copy(SHA, drawn(1))
+    with_picture(known, SHA, drawn(1))
+    known.forget_edited(POST)
+    assert known.of_copy("cd" * 32, drawn(1, 48, 32)) == {}
+    with_picture(known, "cd" * 32, drawn(1, 48, 32))
+    assert known.of_copy("ef" * 32, drawn(1, 72, 48))["embedding"].value == "vector"
+
+
+def test_copies_are_looked_for_where_that_is_asked_for(cache: ResultCache) -> None:
+    known = picture_known(cache)
+    assert known.of_copy(SHA, drawn(1)) == {}
+    assert known.of_copy("cd" * 32, drawn(1)) == {}

@@ -21,7 +21,7 @@ from core.errors import WorldError
 from core.locks import locked
 from core.telemetry import CACHE_BYTES, CACHE_ERRORS, CACHE_EVICTIONS, log
 
-_FILE: Final = "results.sqlite3"
+FILE: Final = "results.sqlite3"
 _FORM: Final = 1
 """Of the tables."""
 _PAGE: Final = 8192
@@ -38,7 +38,7 @@ _FORGET_SECONDS: Final = 3600.0
 _FRESH_SECONDS: Final = 600.0
 """The time of use is written anew when it is older than this."""
 _DIGEST: Final = 16
-_CHECK: Final = 8
+CHECK_BYTES: Final = 8
 _MOST_TOUCHED: Final = 10_000
 _AT_ONCE: Final = 500
 """Values in one statement."""
@@ -68,7 +68,7 @@ class ResultCache:
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        self._file = folder / _FILE
+        self._file = folder / FILE
         self._max_bytes = max(max_bytes, LEAST_BYTES)
         self._lock = Lock()
         self._touched: set[bytes] = set()
@@ -101,7 +101,9 @@ class ResultCache:
 
         nothing: dict[bytes, bytes] = {}
         found = self._run(read, nothing)
-        whole = {key: value[_CHECK:] for key, value in found.items() if value == _checked(key, value[_CHECK:])}
+        whole = {
+            key: value[CHECK_BYTES:] for key, value in found.items() if value == _checked(key, value[CHECK_BYTES:])
+        }
         if len(self._touched) < _MOST_TOUCHED:
             self._touched.update(whole)
         return whole
@@ -289,7 +291,7 @@ def _used_bytes(database: sqlite3.Connection) -> int:
 
 def _checked(key: bytes, value: bytes) -> bytes:
     """A value as it is kept: a broken disk gives another one."""
-    return blake2b(value, digest_size=_CHECK, key=key).digest() + value
+    return blake2b(value, digest_size=CHECK_BYTES, key=key).digest() + value
 
 
 def _in_pieces(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -115,8 +115,10 @@ def _check(store: Path, recovery: Path, wanted: tuple[str, ...], as_json: bool) 
 
 
 def _remnants(store: Path, recovery: Path, names: LookedFor) -> Iterator[Remnant]:
+    from connectors.caching.cache_remnants import in_cache
     from connectors.store.table_remnants import in_tables
     from operators.recovery_remnants import in_recovery
+    from operators.watching import CACHE
 
     yield from in_tables(store, names)
     settings = _settings(store, recovery)
@@ -129,6 +131,7 @@ def _remnants(store: Path, recovery: Path, names: LookedFor) -> Iterator[Remnant
     for file in sorted(it for it in store.iterdir() if it.is_file()):
         if names.in_file(file):
             yield Remnant(str(file), "its bytes have it", "until the next run with a new recovery folder")
+    yield from in_cache((settings and settings.cache_folder) or store / CACHE, names)
     letters = _letters(store, settings)
     for file, until in [(letters, _LETTERS_GO), *((it, _LINES_GO) for it in _outputs(settings))]:
         if file.is_file() and (lines := in_lines(file, names)):

@@ -1,0 +1,42 @@
+"""Where a cache still keeps names: in the values that it holds, and in the bytes of its files."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from connectors.caching.result_cache import CHECK_BYTES, FILE
+from connectors.remnants import LookedFor, Remnant
+from core.errors import WorldError
+
+_UNTIL: Final = "until it ages away, or the folder is deleted while no flow runs"
+
+
+def in_cache(folder: Path, names: LookedFor) -> Iterator[Remnant]:
+    """Look through what a cache holds; a result may be of another post with the same picture."""
+    file = folder / FILE
+    if not file.is_file():
+        return
+    count = 0
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            for (value,) in database.execute("SELECT value FROM results"):
+                count += names.in_value(_plain(value[CHECK_BYTES:]))
+    except sqlite3.Error as error:
+        raise WorldError(f"{file} cannot be read: {error}") from None
+    if count:
+        yield Remnant(str(file), "results that are kept have it", _UNTIL)
+        return
+    for path in sorted(folder.glob(f"{FILE}*")):
+        if names.in_file(path):
+            yield Remnant(str(path), "its bytes have it", _UNTIL)
+
+
+def _plain(value: bytes) -> object:
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value

@@ -31,14 +31,20 @@ _REST_SECONDS: Final = 5.0
 _LOOKED_AT: Final = 20
 """Lines in which an object is looked for: some that are broken are dead letters."""
 
+_TO_LINES: Final = {
+    b"[": "jq -c '.[]' FILE",
+    b"{": "jq -c . FILE, or of a listing of Reddit's with jq -c '.data.children[].data' FILE",
+}
+"""By what the first line of one value over many lines is."""
+
 
 def check_form(path: Path) -> None:
     """Raise `WorldError` where a file is an archive, or one value over many lines."""
     with _opened(path) as file:
         line = file.readline(MAX_BYTES + 1)
     told = "a ZIP archive: unpack it" if line.startswith(b"PK\x03\x04") else None
-    if line.removeprefix(BOM_UTF8).strip() in {b"[", b"{"}:
-        told = "one value over many lines: make a line of each post with jq -c '.[]' FILE"
+    if (how := _TO_LINES.get(line.removeprefix(BOM_UTF8).strip())) is not None:
+        told = f"one value over many lines: make a line of each post with {how}"
     if told is not None:
         raise WorldError(f"{path} is {told}; expected is a post a line")
 

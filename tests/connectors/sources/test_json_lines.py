@@ -288,7 +288,7 @@ def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
     ("content", "told"),
     [
         (b"PK\x03\x04 and more\n", "unpack it"),
-        (b'{\n  "global_id": "1"\n}\n', "jq -c"),
+        (b'{\n  "global_id": "1"\n}\n', r"jq -c \. FILE, or of a listing"),
     ],
 )
 def test_what_is_no_json_lines_is_told_with_what_to_do(content: bytes, told: str, path: Path) -> None:

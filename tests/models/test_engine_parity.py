@@ -136,6 +136,22 @@ def test_other_architectures_become_graphs(architecture: str, tmp_path: Path, no
         assert (one.patches is None) == (other.patches is None)
 
 
+def test_what_would_compute_on_a_card_answers_the_same_by_the_cpu_s_provider(tiny_settings: Settings) -> None:
+    weights, picture = image_weights(tiny_settings), trial_pictures()[0].pixels
+    on_card = Runtime("cuda")
+    found = VitEmbedder(weights, on_card, tiny_settings, Plan("onnx", "fp32")).one(picture)
+    np.testing.assert_allclose(found, VitEmbedder(weights, Runtime(), tiny_settings, EXACT).one(picture), atol=1e-3)
+    image, detector, recogniser = (
+        image_part(weights, tiny_settings, on_card),
+        *ocr_parts(tiny_settings, on_card),
+    )
+    assert {plan.engine for part in (image, detector, recogniser) for plan in part.others} == {"onnx", "torch"}
+    assert "int8" not in {plan.precision for plan in image.others}
+    for part, on_cpu in zip((detector, recogniser), ocr_parts(tiny_settings, Runtime()), strict=True):
+        plan = Plan("onnx", "fp32")
+        assert part.apart(part.load(plan)(), on_cpu.load(on_cpu.exact)()) <= part.tolerance
+
+
 def test_numbers_too_small_to_matter_are_zero_inside_the_block_alone() -> None:
     torch = Runtime().torch()
     tiny = torch.full((1,), 1e-39)

@@ -12,7 +12,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any, Final, Literal
 
 import orjson
@@ -33,6 +33,12 @@ Wanted = Literal["auto", "exact", "fp32", "bf16", "int8"]
 _VERSION: Final = 1
 """Of what is kept: what another version tried is not looked at."""
 _ROUNDS: Final = 3
+_MOST_ROUNDS: Final = 9
+"""Where other work disturbs the times."""
+_STEADY: Final = 1.1
+"""The two fastest times of a plan differ by this factor at most, if nothing disturbed them."""
+_AGAIN: Final = 3600.0
+"""Seconds, after which what was disturbed is tried again."""
 _HOPELESS: Final = 1.5
 _GAIN: Final = 0.95
 """EnginePart of the exact engine's time that another may take at most, to be worth a difference in its answers."""
@@ -83,6 +89,8 @@ class Choice:
     plan: Plan
     reason: str
     trials: tuple[Trial, ...] = ()
+    is_steady: bool = True
+    """Whether no other work disturbed the times; where it did, engines are tried again by a later start."""
 
 
 _CHOICE: Final = TypeAdapter(Choice)
@@ -110,13 +118,13 @@ def choose(part: EnginePart, wanted: Wanted, runtime: Runtime, cache: Path) -> C
         if known is not None:
             return known
         log.info("engines are tried, once on this machine", part=part.name, plans=[str(plan) for plan in tried])
-        found = _decided(part, wanted, try_all(part, tried, hopeless=_HOPELESS))
+        found = _decided(part, wanted, try_all(part, tried, _ROUNDS, _MOST_ROUNDS, _HOPELESS))
         _keep(file, found)
         return found
 
 
 def try_all(
-    part: EnginePart, others: Sequence[Plan], rounds: int = _ROUNDS, hopeless: float = inf
+    part: EnginePart, others: Sequence[Plan], rounds: int = _ROUNDS, most_rounds: int = 0, hopeless: float = inf
 ) -> tuple[Trial, ...]:
     """Try the exact plan, which comes first, and others.
 
@@ -124,6 +132,7 @@ def try_all(
         part: What they run.
         others: Plans.
         rounds: Times that each is timed, all taking turns.
+        most_rounds: The same where times are not steady.
         hopeless: Whoever takes so many times as long as the fastest is not timed again.
 
     Raises:
@@ -144,7 +153,9 @@ def try_all(
         told = f"differs by {apart:.2g}, and {part.tolerance:g} is tolerated"
         trials[plan] = Trial(plan, apart, "" if is_near else told)
     times: dict[Plan, list[float]] = {plan: [] for plan in loaded}
-    for _ in range(rounds):
+    for number in range(max(rounds, most_rounds)):
+        if number >= rounds and all(map(_is_steady, times.values())):
+            break
         fastest = min((took for each in times.values() for took in each), default=inf)
         for plan, answer in loaded.items():
             if times[plan] and min(times[plan]) > hopeless * fastest:
@@ -153,6 +164,12 @@ def try_all(
             answer()
             times[plan].append(round(1000 * (perf_counter() - start), 2))
     return tuple(replace(it, milliseconds=tuple(times.get(plan, ()))) for plan, it in trials.items())
+
+
+def _is_steady(milliseconds: Sequence[float]) -> bool:
+    """Whether the two fastest are alike."""
+    fastest = sorted(milliseconds)[:2]
+    return len(fastest) < 2 or fastest[1] <= _STEADY * fastest[0]
 
 
 def _candidates(part: EnginePart, wanted: Wanted) -> tuple[Plan, ...]:
@@ -165,7 +182,8 @@ def _candidates(part: EnginePart, wanted: Wanted) -> tuple[Plan, ...]:
 
 
 def _decided(part: EnginePart, wanted: Wanted, trials: tuple[Trial, ...]) -> Choice:
-    made = partial(Choice, part.name, trials=trials)
+    is_steady = all(_is_steady(it.milliseconds) for it in trials)
+    made = partial(Choice, part.name, trials=trials, is_steady=is_steady)
     exact, *others = trials
     for it in others:
         if it.refused:
@@ -175,16 +193,19 @@ def _decided(part: EnginePart, wanted: Wanted, trials: tuple[Trial, ...]) -> Cho
         return made(part.exact, "no other answers as the exact engine does")
     best = min(good, key=lambda it: it.fastest)
     told = f"{best.fastest:.0f} ms for the trial pictures, and {exact.fastest:.0f} ms by {exact.plan}"
-    if wanted == "auto" and best.fastest > _GAIN * exact.fastest:
+    # What answers as the exact one to the last bit need not gain anything.
+    if wanted == "auto" and best.fastest > (_GAIN if best.apart else 1 / _GAIN) * exact.fastest:
         return made(part.exact, f"no other is faster here: the best is {best.plan} with {told}")
     return made(best.plan, f"{told}; differs by {best.apart:.2g}, and {part.tolerance:g} is tolerated")
 
 
 def _known(file: Path) -> Choice | None:
     try:
-        return _CHOICE.validate_json(file.read_bytes())
+        found = _CHOICE.validate_json(file.read_bytes())
+        is_of_use = found.is_steady or time() - file.stat().st_mtime < _AGAIN
     except (OSError, ValidationError):
         return None
+    return found if is_of_use else None
 
 
 def _keep(file: Path, choice: Choice) -> None:

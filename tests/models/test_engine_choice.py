@@ -1,5 +1,6 @@
 """Which engine is taken: the fastest whose answers are near the exact ones, tried once; never which one that is here."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,9 @@ class Machine:
         self.fails: set[Plan] = set()
         self.loaded: list[Plan] = []
         self.now = 0.0
+        self.busy = 0.0
+        """Seconds that each answer takes longer than the one before."""
+        self._answered = 0
 
     def part(self) -> EnginePart:
         return EnginePart(
@@ -37,7 +41,8 @@ class Machine:
             raise WeightsError("no such operator\nand a long trace")
 
         def answer() -> float:
-            self.now += self.seconds[plan]
+            self._answered += 1
+            self.now += self.seconds[plan] + self.busy * self._answered
             return self.answers[plan]
 
         return answer
@@ -84,7 +89,8 @@ def test_where_all_differ_or_fail_the_exact_one_stays(machine: Machine, tmp_path
 
 
 def test_where_none_is_faster_the_exact_one_stays(machine: Machine, tmp_path: Path) -> None:
-    machine.seconds |= {INT8: 0.97, BF16: 2.0, FP32: 1.0}
+    machine.seconds |= {INT8: 0.97, BF16: 2.0, FP32: 1.1}
+    machine.answers[INT8] = 0.001
     found = chosen(machine, tmp_path)
     assert found.plan == EXACT
     assert "no other is faster here: the best is onnx int8" in found.reason
@@ -115,6 +121,30 @@ def test_another_machine_or_model_is_tried_again(
             file.write_text("{")
     choose(part, "auto", runtime, tmp_path)
     assert machine.loaded
+
+
+def test_times_that_other_work_disturbs_are_taken_more_often_and_again_later(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.busy = 0.5
+    found = chosen(machine, tmp_path)
+    assert not found.is_steady
+    assert {len(it.milliseconds) for it in found.trials if it.plan == found.plan} == {9}
+    machine.loaded.clear()
+    assert chosen(machine, tmp_path) == found
+    assert machine.loaded == []
+    now = time.time()
+    monkeypatch.setattr(engine_choice, "time", lambda: now + 4000)
+    machine.busy = 0.0
+    assert chosen(machine, tmp_path).is_steady
+    assert machine.loaded
+
+
+def test_one_that_answers_to_the_last_bit_need_not_gain(machine: Machine, tmp_path: Path) -> None:
+    machine.seconds |= {INT8: 1.0, BF16: 3.0, FP32: 3.0}
+    assert chosen(machine, tmp_path).plan == INT8
+    machine.answers[INT8] = 0.001
+    assert chosen(machine, tmp_path / "another").plan == EXACT
 
 
 def test_exact_tries_nothing(machine: Machine, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def tiny_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two are enough to tell whether an engine works at all."""
     monkeypatch.setattr("models.engine_choice._ROUNDS", 1)
+    monkeypatch.setattr("models.engine_choice._MOST_ROUNDS", 1)
     for where in ("models.vit_engines", "models.ocr.ocr_engines"):
         monkeypatch.setattr(f"{where}.trial_pictures", lambda: trial_pictures()[:2])
 

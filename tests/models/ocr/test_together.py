@@ -120,6 +120,7 @@ def test_pictures_together_are_read_as_each_alone(
     precision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.engine_choice._ROUNDS", 1)
+    monkeypatch.setattr("models.engine_choice._MOST_ROUNDS", 1)
     monkeypatch.setattr("models.ocr.ocr_engines.trial_pictures", tuple)
     settings = Settings(precision=precision, ocr_canvas=480, models_cache=tmp_path, device="cpu", threads=1)
     reader = load_ocr(settings, Runtime())

@@ -70,6 +70,35 @@ def test_idle_by_right_is_well(watched: Watched) -> None:
     assert watched.probe("/healthz") == (200, "ok")
 
 
+def test_an_epoch_that_never_ends_is_a_process_out_of_reach(watched: Watched) -> None:
+    """All that waited was read before it was cut off, so nothing else tells."""
+    for watched.now in (10.0, 20.0, 31.0):
+        watched.activity.snapshot(watched)
+        watched.look()
+    watched.now = 31.0 + STALLED - 1
+    watched.look()
+    assert watched.probe("/healthz") == (200, "ok")
+    watched.now = 31.0 + STALLED
+    watched.look()
+    status, told = watched.probe("/healthz")
+    assert (status, told.partition("while ")[2]) == (
+        503,
+        "an epoch is overdue: another process of the flow may be out of reach",
+    )
+    watched.activity.snapshot(watched)
+    watched.look()
+    assert watched.probe("/healthz") == (200, "ok")
+
+
+def test_long_epochs_are_right_where_they_always_were_long(watched: Watched) -> None:
+    for watched.now in (0.0, 50 * STALLED, 101 * STALLED):
+        watched.activity.snapshot(watched)
+        watched.look()
+    watched.now = 103 * STALLED
+    watched.look()
+    assert watched.probe("/healthz") == (200, "ok")
+
+
 @pytest.mark.parametrize(
     ("waiting", "told"),
     [({"lag": 1234}, "1,234 wait to be read"), ({"fetched": 8}, "8 fetched posts wait")],

@@ -214,11 +214,17 @@ class FlowInPods:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One such command at a time; what a pod that is gone has left is taken over."""
-        name, own = f"{self.name}-operation", os.environ.get("HOSTNAME", "")
+        name = f"{self.name}-operation"
+        own = os.environ.get("HOSTNAME", "") if "KUBERNETES_SERVICE_HOST" in os.environ else ""
         body: Object = {"metadata": {"name": name}, "data": {"pod": own}}
         if not self.api.create("configmaps", body):
             other = (self.api.find("configmaps", name) or {"data": {}})["data"].get("pod", "")
-            pod = self.api.find("pods", other) if other else None
+            if not other:  # from outside of the cluster, where nobody sees whether it has ended
+                raise BusyError(
+                    f"somebody is at work on {self.name}: wait for the end, or, if nobody is, "
+                    f"kubectl delete configmap {name}"
+                )
+            pod = self.api.find("pods", other)
             if pod is not None and pod["status"].get("phase") not in _OVER and other != own:
                 raise BusyError(f"pod {other} is at work on {self.name}: wait for its end")
             self.api.delete("configmaps", name)

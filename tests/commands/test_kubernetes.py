@@ -203,6 +203,10 @@ def test_one_at_a_time(cluster: Cluster, flow: FlowInPods) -> None:
     assert not cluster.jobs
     cluster.objects["pods", "other"]["status"]["phase"] = "Failed"
     flow.scale(2, parts=7)
+    cluster.create("configmaps", {"metadata": {"name": "memes-operation"}, "data": {"pod": ""}})
+    with pytest.raises(BusyError, match="if nobody is, kubectl delete configmap memes-operation"):
+        flow.scale(3, parts=7)
+    cluster.delete("configmaps", "memes-operation")
     assert ("configmaps", "memes-operation") not in cluster.objects
 
 

@@ -99,7 +99,7 @@ class Pod:
                 self.is_ready = False
                 if self.stopping:
                     container.stop(self.spec.get("terminationGracePeriodSeconds", 30))
-                elif self.once:
+                elif self.once and (container.code == 0 or self.spec["restartPolicy"] == "Never"):
                     self.phase = "Failed" if container.code else "Succeeded"
                     return
                 else:

@@ -183,8 +183,8 @@ def runbook(tmp_path: Path) -> Iterator[Runbook]:
     made = Runbook(tmp_path, "overlays/cpu")
     with made.cluster:
         try:
-            made.apply()
             made.broker.wait()
+            made.apply()
             yield made
         finally:
             made.broker.stop()

@@ -16,6 +16,7 @@ from connectors.store.conditions import listed, pieces
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from core.bounded import Bounded
 from core.errors import WorldError, first_line
+from core.memory import give_back_memory
 from core.merges import Merges
 from core.telemetry import log
 from search.cluster_summaries import merges_of, states_of
@@ -258,6 +259,7 @@ class StoreReader:
             start = self._now()
             with self._following:
                 self._bring_up_to_date()
+            give_back_memory()  # what was read is kept in other forms
             with self._lock:
                 self._look_at = self._now() + max(_LOOK_SECONDS, _REST * (self._now() - start))
         except WorldError as error:  # what was read before is shown until it can be read again

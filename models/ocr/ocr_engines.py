@@ -23,7 +23,7 @@ RECOGNISER: Final = "recogniser"
 DETECTOR_TOLERANCE: Final = 0.02
 """Of all pixels that either calls text, the part that the other does not, at most."""
 RECOGNISER_TOLERANCE: Final = 0.005
-"""EnginePart of the letters that differ, at most."""
+"""Part of the letters that differ, at most."""
 _OTHERS: Final = (Plan("onnx", "fp32"), Plan("openvino", "fp32"), Plan("openvino", "bf16"))
 
 

@@ -89,7 +89,7 @@ def test_where_all_differ_or_fail_the_exact_one_stays(machine: Machine, tmp_path
 
 
 def test_where_none_is_faster_the_exact_one_stays(machine: Machine, tmp_path: Path) -> None:
-    machine.seconds |= {INT8: 0.97, BF16: 2.0, FP32: 1.1}
+    machine.seconds |= {INT8: 0.97, BF16: 2.0, FP32: 1.3}
     machine.answers[INT8] = 0.001
     found = chosen(machine, tmp_path)
     assert found.plan == EXACT
@@ -141,7 +141,7 @@ def test_times_that_other_work_disturbs_are_taken_more_often_and_again_later(
 
 
 def test_one_that_answers_to_the_last_bit_need_not_gain(machine: Machine, tmp_path: Path) -> None:
-    machine.seconds |= {INT8: 1.0, BF16: 3.0, FP32: 3.0}
+    machine.seconds |= {INT8: 1.2, BF16: 3.0, FP32: 3.0}
     assert chosen(machine, tmp_path).plan == INT8
     machine.answers[INT8] = 0.001
     assert chosen(machine, tmp_path / "another").plan == EXACT

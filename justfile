@@ -100,6 +100,14 @@ similarity *args: setup
 growth *args="--posts 1000000": setup
     .venv/bin/memewax bench growth --json {{ args }}
 
+# What a hundred deletes a second cost a store of a million posts, and whether its room returns.
+deleting *args="--posts 1000000": setup
+    .venv/bin/memewax bench deletes --json {{ args }}
+
+# Deletes amid kills, many worlds by seed: `just forgetting 0 20` and `just forgetting 20 20` are two slices.
+forgetting first="0" worlds="20": setup
+    FORGETTING_WORLDS={{ first }}:{{ worlds }} {{ python }} -m pytest -n 2 -m slow tests/flows/test_removals.py
+
 # How fast the page answers 20 readers while its store is written; `just looking --posts 1000000` for a million.
 looking *args: setup
     .venv/bin/memewax bench page --json {{ args }}

@@ -8,10 +8,10 @@ from pydantic_settings import NoDecode
 
 from connectors.endpoint import Endpoint, SourceOptions
 from connectors.endpoints import DEAD_LETTERS_TO, EVENTS_TO, POSTS_FROM, RECORDS_TO
-from core.settings import LONGEST_WAIT, Group, RecoverySettings, one_or_list, split_at_commas
+from core.settings import LONGEST_WAIT, DeleteSettings, Group, RecoverySettings, one_or_list, split_at_commas
 
 
-class SourceSettings(RecoverySettings):
+class SourceSettings(RecoverySettings, DeleteSettings):
     """Where posts come from, and how they are dealt out."""
 
     source: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -58,9 +58,11 @@ class Folder(LocalPlace[FileSettings]):
 
         return self.path.is_dir() and holds_pictures(self.path) and not files_of_posts(self.path, columns)
 
-    def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[TableItem]:  # noqa: ARG002
+    def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[TableItem]:
         """A table of the store."""
         from connectors.store.posts_table import TABLE, PostsSink
         from connectors.store.stored_table import StoreSink
 
-        return (PostsSink if table.name == TABLE else StoreSink)(self.path, table, options.measured)
+        if table.name == TABLE:
+            return PostsSink(self.path, table, options.measured, settings.forget_memory_days)
+        return StoreSink(self.path, table, options.measured)

@@ -11,14 +11,14 @@ from connectors.endpoint import Endpoint, SourceOptions
 from connectors.sources.column_mapping import chosen_columns
 from connectors.sources.file_options import FileOptions
 from core.errors import WorldError
-from core.settings import RecoverySettings
+from core.settings import DeleteSettings, RecoverySettings
 
 S = TypeVar("S")
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
-class FileSettings(RecoverySettings, ColumnSettings):
+class FileSettings(RecoverySettings, DeleteSettings, ColumnSettings):
     """How files are dealt to processes."""
 
     file_parts: int = Field(

@@ -1,9 +1,12 @@
 """What was taken back last, remembered: so that a post that comes after its own delete stays away.
 
-Memory is bounded, and the oldest removals are forgotten first. Names are kept as hashes.
+Memory is bounded in number and in days, and the oldest removals are forgotten first. Names are kept as keyed hashes, so
+that nobody can look up in a snapshot whether a name is among them without its key.
 """
 
 import math
+import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from hashlib import blake2b
@@ -14,7 +17,9 @@ import numpy as np
 from core.bounded import Bounded
 from core.records import Removal
 
-REMEMBERED: Final = 16_384
+REMEMBERED: Final = 65_536
+_DAY_SECONDS: Final = 86_400.0
+_KEY_BYTES: Final = 16
 _MOST_PICTURES: Final = 20
 """Of one post; no service that is read here takes more."""
 
@@ -38,16 +43,30 @@ class Removed:
 
     Args:
         state: A snapshot.
-        most: So many are remembered.
+        most: So many are remembered,
+        days: and for so long.
+        now: Seconds since 1970.
     """
 
-    def __init__(self, state: dict[str, Any] | None = None, most: int = REMEMBERED) -> None:
-        self._times: Bounded[int, float] = Bounded(most)
-        """By hash, in seconds since 1970; infinite where whatever comes is meant."""
+    def __init__(
+        self,
+        state: dict[str, Any] | None = None,
+        most: int = REMEMBERED,
+        days: float = math.inf,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._times: Bounded[int, tuple[float, float]] = Bounded(most)
+        """By hash, in seconds since 1970: the time of the removal, infinite where whatever comes is meant, and when it
+        was read; the oldest first."""
+        self._seconds = days * _DAY_SECONDS
+        self._now = now
+        # Before there was a key, hashes had none.
+        self._key = os.urandom(_KEY_BYTES) if state is None else state.get("key", b"")
         if state is not None:
             hashes, times = np.frombuffer(state["hashes"], np.uint64), np.frombuffer(state["times"], np.float64)
-            for name, time in zip(hashes.tolist(), times.tolist(), strict=True):
-                self._times[name] = time
+            read = np.frombuffer(state["read"], np.float64) if "read" in state else np.full(len(times), now())
+            for name, *of in zip(hashes.tolist(), times.tolist(), read.tolist(), strict=True):
+                self._times[name] = of[0], of[1]
 
     def __len__(self) -> int:
         """Count the names that are remembered."""
@@ -57,9 +76,11 @@ class Removed:
         """Remember what is gone for good; of a post that has pictures left, nothing."""
         if removal.hidden is not None or removal.kept:
             return
-        time = math.inf if removal.time is None else removal.time.timestamp()
-        for name in _named(removal.global_id, removal.post_id, removal.url, removal.account):
-            self._times[name] = max(time, self._times.pop(name, -math.inf))  # as the newest
+        said, now = math.inf if removal.time is None else removal.time.timestamp(), self._now()
+        self._let_go(now)
+        for name in self._named(removal.global_id, removal.post_id, removal.url, removal.account):
+            before, _ = self._times.pop(name, (-math.inf, now))
+            self._times[name] = max(said, before), now  # as the newest
 
     def has(
         self, global_id: str, post_id: str, account: str, changed: Callable[[], datetime | None], url: str = ""
@@ -75,7 +96,9 @@ class Removed:
         """
         if not self._times:
             return False
-        found = [time for it in _named(global_id, post_id, url, account) if (time := self._times.get(it)) is not None]
+        since = self._now() - self._seconds
+        known = (self._times.get(it) for it in self._named(global_id, post_id, url, account))
+        found = [it[0] for it in known if it is not None and it[1] >= since]
         if not found:
             return False
         said = changed()
@@ -83,14 +106,23 @@ class Removed:
 
     def state(self) -> dict[str, Any]:
         """Plain values."""
+        self._let_go(self._now())
+        times = np.array(list(self._times.values()), np.float64).reshape(-1, 2)
         return {
+            "key": self._key,
             "hashes": np.fromiter(self._times.keys(), np.uint64, len(self._times)).tobytes(),
-            "times": np.fromiter(self._times.values(), np.float64, len(self._times)).tobytes(),
+            "times": times[:, 0].tobytes(),
+            "read": times[:, 1].tobytes(),
         }
 
+    def _let_go(self, now: float) -> None:
+        """Forget what was read too long ago."""
+        while self._times and self._times[first := next(iter(self._times))][1] < now - self._seconds:
+            del self._times[first]
 
-def _named(global_id: str, post_id: str, url: str, account: str) -> Iterator[int]:
-    for kind, name in (("id", global_id), ("post", post_id), ("url", url), ("account", account)):
-        if name:
-            digest = blake2b(name.encode(errors="surrogatepass"), digest_size=8, person=kind.encode()).digest()
-            yield int.from_bytes(digest, "little")
+    def _named(self, global_id: str, post_id: str, url: str, account: str) -> Iterator[int]:
+        for kind, name in (("id", global_id), ("post", post_id), ("url", url), ("account", account)):
+            if name:
+                encoded = name.encode(errors="surrogatepass")
+                digest = blake2b(encoded, digest_size=8, key=self._key, person=kind.encode()).digest()
+                yield int.from_bytes(digest, "little")

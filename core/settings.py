@@ -31,6 +31,22 @@ class RecoverySettings(Group):
     )
 
 
+class DeleteSettings(Group):
+    """What becomes of deletes that a source holds."""
+
+    deletes: Literal["follow", "ignore"] = Field(
+        "follow",
+        description="Whether what a source takes back goes, and accounts that it hides are hidden; ignore: for an archive that may keep it. `memewax forget` works either way.",
+    )
+
+    forget_memory_days: float = Field(
+        30.0,
+        ge=0,
+        le=3650,
+        description="For so long a delete is remembered, as a keyed hash, so that its post is left out if it comes after it: the last 65,536 at most.",
+    )
+
+
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from core.settings import Group
+from core.settings import DeleteSettings, Group
 from models.engines import engine_names, graph_engine_names
 
 
@@ -120,7 +120,7 @@ class ModelSettings(TextSettings, SentimentSettings, EntitySettings, OcrSettings
     """Everything that the models of a flow are loaded by."""
 
 
-class ClusterSettings(RuntimeSettings):
+class ClusterSettings(RuntimeSettings, DeleteSettings):
     """The clusterer."""
 
     clusterer: Literal[

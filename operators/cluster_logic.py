@@ -1,7 +1,9 @@
 """A clusterer as the logic of a stateful step, recovered with the flow."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Protocol, cast
@@ -45,8 +47,9 @@ def count_clusters(clusterer: Counted) -> None:
 ToLearn = Side[Vector] | Removal
 """An embedding, or what is to be learned no more."""
 
-KnownCluster = tuple[int, float, str | None, float | None]
-"""Of a post: its cluster, the distance from it, what it is a copy of, and when it was edited (seconds since 1970)."""
+KnownCluster = tuple[int, float, str | None, float | None, int | None]
+"""Of a post: its cluster, the distance from it, what it is a copy of, when it was edited (seconds since 1970), and a
+hash of its account."""
 
 
 class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
@@ -65,6 +68,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         shards: int = 1,
         dimension: int | None = None,
         log_folder: Path | None = None,
+        memory_days: float = math.inf,
     ) -> None:
         """Begin, or go on from a state.
 
@@ -74,6 +78,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
             shards: How many of these there are, each with its part of the posts.
             dimension: Numbers of the embeddings to come, where that is known.
             log_folder: Where exemplars and fingerprints are kept in files, so that snapshots stay small.
+            memory_days: So long a delete is remembered.
 
         Raises:
             WorldError: where these files are not there.
@@ -83,7 +88,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         self._shards = shards
         self._recent: Bounded[str, KnownCluster] = Bounded(REMEMBERED)
         self._duplicates = Duplicates(state.get("duplicates") if state else None, log_folder=log_folder)
-        self._removed = Removed(state.get("removed") if state else None)
+        self._removed = Removed(state.get("removed") if state else None, days=memory_days)
         if log_folder is not None:
             clusterer.keep_rows_below(log_folder)
         if state is not None:
@@ -169,8 +174,13 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
 
 
 def recent_of(state: Mapping[str, tuple[Any, ...]]) -> Bounded[str, KnownCluster]:
-    """The posts that a snapshot knows: the first version told of no copies, and those before the fourth of no edits."""
-    return Bounded(REMEMBERED, ((it, cast("KnownCluster", (*found, None, None)[:4])) for it, found in state.items()))
+    """The posts that a snapshot knows: the first version told of no copies, those before the fourth of no edits.
+
+    Accounts came later.
+    """
+    return Bounded(
+        REMEMBERED, ((it, cast("KnownCluster", (*found, None, None, None)[:5])) for it, found in state.items())
+    )
 
 
 def noted(
@@ -192,7 +202,7 @@ def noted(
 def known_of(found: Cluster, embedding: Side[Vector]) -> KnownCluster:
     """What is kept of a post that was learned."""
     edited = None if embedding.edited is None else embedding.edited.timestamp()
-    return found.id, found.distance, found.duplicate_of, edited
+    return found.id, found.distance, found.duplicate_of, edited, _hash(embedding.author)
 
 
 def known_cluster(
@@ -221,7 +231,7 @@ def forget_originals(ids: set[str], recent: dict[str, KnownCluster]) -> None:
     """Say no more of posts that they are copies of others, which were taken back."""
     for it, known in recent.items():
         if known[2] in ids:
-            dict.__setitem__(recent, it, (*known[:2], None, known[3]))
+            dict.__setitem__(recent, it, (*known[:2], None, *known[3:]))
 
 
 def forget(
@@ -237,3 +247,12 @@ def forget(
     if removal.account:
         clusterer.forget_author(removal.account)
         duplicates.forget_author(removal.account)
+        theirs = {it for it, known in recent.items() if known[4] == _hash(removal.account)}
+        for it in theirs:
+            del recent[it]
+        forget_originals(theirs, recent)
+
+
+def _hash(account: str) -> int | None:
+    """Eight bytes; None of no account."""
+    return int.from_bytes(blake2b(account.encode(errors="surrogatepass"), digest_size=8).digest()) if account else None

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from bytewax import operators as op
@@ -48,7 +47,7 @@ def cluster(
     Raises `SettingsError` where shards are asked for and cannot be.
     """
     if settings.cluster_shards == 1 or settings.models == "stand-in":
-        answers = _in_one_place(embeddings, removals, make_clusterer, dimension, settings.cluster_log, above)
+        answers = _in_one_place(embeddings, removals, settings, make_clusterer, dimension, above)
     else:
         answers = _in_shards(embeddings, removals, settings, dimension, above)
     return Clustered(
@@ -68,9 +67,9 @@ def events_in(batch: list[tuple[str, ClusterAnswer]]) -> list[ClusterEvent]:
 def _in_one_place(
     embeddings: Stream[Side[Vector]],
     removals: Stream[Removal],
+    settings: ClusterSettings,
     make_clusterer: Callable[[], Clusterer],
     dimension: int | None,
-    log_folder: Path | None,
     above: int,
 ) -> KeyedStream[ClusterAnswer]:
     gone: KeyedStream[ToLearn] = map_batch("key_removal", removals, lambda batch: [(_KEY, it) for it in batch])
@@ -78,7 +77,13 @@ def _in_one_place(
 
     def learning(state: dict[str, Any] | None) -> ClusterLogic:
         clusterer = make_clusterer()
-        logic = ClusterLogic(clusterer, state, dimension=dimension, log_folder=log_folder)
+        logic = ClusterLogic(
+            clusterer,
+            state,
+            dimension=dimension,
+            log_folder=settings.cluster_log,
+            memory_days=settings.forget_memory_days,
+        )
         clusterer.begin_above(above)  # also where it goes on: another run may have written the store meanwhile
         return logic
 
@@ -109,7 +114,9 @@ def _in_shards(
             map_batch("key_shard", embeddings, keyed),
             map_batch("key_shard_removal", removals, told_all),
         ),
-        lambda state: ShardLogic(make_shard(settings), shards, state, dimension, settings.cluster_log),
+        lambda state: ShardLogic(
+            make_shard(settings), shards, state, dimension, settings.cluster_log, settings.forget_memory_days
+        ),
         measured=STAGE,
     )
     together: KeyedStream[Told | Removal] = op.merge(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
+import orjson
 from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
@@ -24,6 +25,7 @@ from connectors.sinks.rows import (
     row_of,
 )
 from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
+from connectors.sources.removal_form import body_of_removal
 from core.records import Arrival, ClusterEvent, DeadLetter, Post, Record, Removal, Thumbnail
 from core.removals import ids_of
 from core.telemetry import observe_ages, sink_name
@@ -66,7 +68,8 @@ def write_records(
 
     What failed in the records is a dead letter, and so is a record that is too large for a topic. A store does what
     is requested of its tables, and keeps its rows right about clusters that are merged and split. What is taken back
-    goes from a store, and is a tombstone in a topic; a line of a file stays. A store keeps the thumbnails that `posts`
+    goes from a store, is a tombstone in a topic, and a line in a file, whose
+    other lines stay. A store keeps the thumbnails that `posts`
     came with: they go beside the join, whose state would weigh ten times as much with them.
     """
     sinks = Destinations.of(settings).sinks
@@ -249,9 +252,9 @@ def _keyed_thumbnails(batch: list[Arrival]) -> list[tuple[str, TableItem]]:
 
 
 def _tombstones(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, OutMessage]]:
-    """A message without a value for each record that may be there, where keys are kept."""
+    """A message without a value for each record that may be there, where keys are kept; else one that says it all."""
     if not sink.has_headers:
-        return []
+        return [(key := _name_of(it), OutMessage(key.encode(), orjson.dumps(body_of_removal(it)))) for it in batch]
     gone = [key for it in batch if it.hidden is None for key in ids_of(it)]
     return [(key, OutMessage(key.encode(), None)) for key in gone]
 

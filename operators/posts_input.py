@@ -61,6 +61,7 @@ def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fet
         wait_seconds=settings.retry_wait_seconds,
         parts=parts,
         kept=kept,
+        with_deletes=settings.deletes == "follow",
     )
     found = sort_out(read("input", flow, source))
     return PostsIn(found.oks, found.errs, found.removals, parts)

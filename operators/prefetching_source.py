@@ -55,6 +55,7 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         should_stop: Whether the source is to end where it is.
         parts: Told of the parts that this process opens.
         kept: Told how old live posts are.
+        with_deletes: Whether what takes posts back is given too, rather than left out.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         should_stop: Callable[[], bool] = drain.is_asked,
         parts: OpenParts | None = None,
         kept: KeptShare | None = None,
+        with_deletes: bool = True,
     ) -> None:
+        self._with_deletes = with_deletes
         self._parts = parts or OpenParts()
         self._kept = kept or KeptShare(1.0)
         self._source = source
@@ -89,7 +92,8 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         """Read one part."""
         worker = self._workers.mine()
         position = resume_state["position"] if resume_state else None
-        queue = PrefetchQueue(self._source.open(for_part, position), self._fetching, worker.bound)
+        reader = self._source.open(for_part, position)
+        queue = PrefetchQueue(reader, self._fetching, worker.bound, with_deletes=self._with_deletes)
         retries = Retries(self._fetching, self._tries, resume_state.get("retries") if resume_state else None)
         part = _Part(
             for_part, queue, retries, position, worker, self._should_stop, self._parts, self._wait_seconds, self._kept
@@ -115,7 +119,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self._name = name
         self._kept = kept
         self.queue = queue
-        self._retries = retries
+        self.retries = retries
         self._wait_seconds = wait_seconds
         self._wait_until: float | None = None
         self.given = 0
@@ -135,8 +139,8 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
             raise self._ended()
         queue, now = self.queue, datetime.now(UTC)
         queue.fill()
-        self._retries.begin()
-        if not queue.units and not self._retries.is_ready():
+        self.retries.begin()
+        if not queue.units and not self.retries.is_ready():
             if queue.reader.ended and not self._waits(now.timestamp()):
                 raise self._ended()
             self._awake = now + _IDLE
@@ -144,9 +148,9 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         if not self._worker.rounds.ask(self):
             self._awake = now
             return []
-        if self._retries.is_ready():
+        if self.retries.is_ready():
             self._awake = datetime.now(UTC)
-            again = [numbered(arrival, tries) for arrival, tries in self._retries.take()]
+            again = [numbered(arrival, tries) for arrival, tries in self.retries.take()]
             if again:
                 self.given = self._worker.rounds.give()
                 self._note_given(len(again))
@@ -175,7 +179,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
     def snapshot(self) -> dict[str, Any]:
         if self._position is not None:
             self.queue.reader.passed(self._position)
-        return {"version": 2, "position": self._position, "retries": self._retries.state()}
+        return {"version": 2, "position": self._position, "retries": self.retries.state()}
 
     @reported
     def close(self) -> None:
@@ -183,7 +187,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self._worker.rounds.parts.remove(self)
         self._note_given(0)
         self.queue.close()
-        self._retries.close()
+        self.retries.close()
 
     @property
     def turn(self) -> int | None:
@@ -194,13 +198,13 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
 
     def is_ready(self) -> bool:
         """Whether it has something to give."""
-        return self.queue.is_ready() or self._retries.is_ready()
+        return self.queue.is_ready() or self.retries.is_ready()
 
     def _waits(self, now: float) -> bool:
         """Whether a try is due within the time that the end of the source waits for it."""
         if self._wait_until is None:
             self._wait_until = now + self._wait_seconds
-        return self._retries.next_due() <= self._wait_until and now <= self._wait_until + _LONGEST_TRY
+        return self.retries.next_due() <= self._wait_until and now <= self._wait_until + _LONGEST_TRY
 
     def _ended(self) -> StopIteration:
         self._parts.end()
@@ -215,9 +219,10 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         """Take note of posts whose picture may have to be fetched again, and of those that are taken back."""
         for item in items:
             if isinstance(item, Arrival):
-                self._retries.note(item)
+                self.retries.note(item)
             elif isinstance(item, Removal):
-                self._retries.remove(item)
+                for part in self._worker.parts:  # the post may have been read by another
+                    part.retries.remove(item)
 
     def _count(self, items: list[ParsedItem]) -> None:
         arrivals = sum(isinstance(item, Arrival) for item in items)

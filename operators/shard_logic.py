@@ -1,5 +1,6 @@
 """Clustering by several workers: shards learn from the posts that they get, and one logic agrees on what is one."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,11 @@ class ShardLogic(StatefulBatchLogic[OfShard, Told, dict[str, Any]]):
         state: dict[str, Any] | None = None,
         dimension: int | None = None,
         log_folder: Path | None = None,
+        memory_days: float = math.inf,
     ) -> None:
-        self._logic = ClusterLogic(clusterer, state, shards=shards, dimension=dimension, log_folder=log_folder)
+        self._logic = ClusterLogic(
+            clusterer, state, shards=shards, dimension=dimension, log_folder=log_folder, memory_days=memory_days
+        )
 
     def on_batch(self, values: list[OfShard]) -> tuple[list[Told], bool]:
         """What to say of each post, in order, then of clusters."""

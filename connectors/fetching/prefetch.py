@@ -82,7 +82,8 @@ class Bound:
 class PrefetchQueue:
     """The units of one part of a source, fetched ahead."""
 
-    def __init__(self, reader: Reader, fetching: Fetching, bound: Bound) -> None:
+    def __init__(self, reader: Reader, fetching: Fetching, bound: Bound, *, with_deletes: bool = True) -> None:
+        self._with_deletes = with_deletes
         self.reader = reader
         self.units: deque[PrefetchedUnit] = deque()
         self.is_idle = False
@@ -100,7 +101,11 @@ class PrefetchQueue:
             if unit is None:
                 return
             with step(STAGE, len(unit.messages)):
-                items = without_removed([parsed(message) for message in unit.messages])
+                items = [parsed(message) for message in unit.messages]
+                if self._with_deletes:
+                    items = without_removed(items)
+                else:
+                    items = [it for it in items if not isinstance(it, Removal)]
             fetches = iter(self._fetching.start([item for item in items if isinstance(item, Post)]))
             begun = [next(fetches) if isinstance(item, Post) else item for item in items]
             self.units.append(PrefetchedUnit(begun, unit.resume, unit.turn, self.reader.lag(), unit.live, read_at))

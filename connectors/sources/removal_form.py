@@ -59,6 +59,15 @@ def removal_of(body: Mapping[str, Any], message: Message) -> Removal:
     )
 
 
+def body_of_removal(removal: Removal) -> dict[str, Any]:
+    """A message that says what a removal says, whatever it was read from."""
+    told: dict[str, Any] = {name: value for name in _NAMES if (value := getattr(removal, name))}
+    told |= {"deleted": True} if removal.hidden is None else {"hidden": removal.hidden}
+    if removal.kept:
+        told["except"] = list(removal.kept)
+    return told if removal.time is None else {**told, "time": removal.time.isoformat()}
+
+
 def delete_of_post(post_id: str, time: str, kept: Sequence[str] = ()) -> dict[str, Any]:
     """A message that deletes a post with all of its pictures, but for those that are `kept`."""
     return {"post_id": post_id, "deleted": True, "time": time, **({"except": list(kept)} if kept else {})}

@@ -1,5 +1,6 @@
 """The table of posts in a store, one row per `global_id`, each with the cluster that it is in as of now."""
 
+import math
 from collections import defaultdict
 from datetime import datetime
 from itertools import groupby
@@ -48,14 +49,19 @@ class PostRows(StoredTable):
     comes again or, where several processes mix posts in another order, does not.
     """
 
-    def __init__(self, folder: Path, table: Table, mark: Mark = None) -> None:
-        """Open or create it, and go on from a mark; raises `WorldError` as `StoredTable` does."""
+    def __init__(self, folder: Path, table: Table, mark: Mark = None, memory_days: float = math.inf) -> None:
+        """Open or create it, and go on from a mark; deletes are remembered for so long.
+
+        Raises `WorldError` as `StoredTable` does.
+        """
         super().__init__(folder, table)
         self._own = {field.name: field.type for field in self._table.schema if is_own(field)}
         self._fill(folder)
         self._table.index_words(*SEARCHED)
         self._thumbnails = Thumbnails(folder)
-        self._taken_back = TakenBack(folder, self._table, self._thumbnails, mark.get("taken_back") if mark else None)
+        self._taken_back = TakenBack(
+            folder, self._table, self._thumbnails, mark.get("taken_back") if mark else None, memory_days
+        )
         if mark is None:
             self._merges = Merges()
             return
@@ -194,8 +200,12 @@ class PostStore(PostRows):
 class PostsSink(StoreSink):
     """Upserts rows of posts, and keeps those that are there right about merges and splits."""
 
+    def __init__(self, folder: Path, table: Table, measured: str, memory_days: float) -> None:
+        super().__init__(folder, table, measured)
+        self._memory_days = memory_days
+
     def _opened(self, mark: Mark) -> StoredTable:
-        return PostRows(self._folder, self._table, mark)
+        return PostRows(self._folder, self._table, mark, self._memory_days)
 
     def _note_written(self, rows: list[Row]) -> None:
         times = [row[_INGESTED] for row in rows]

@@ -3,6 +3,7 @@
 Hidden rows lie in a table of their own, so that whoever reads posts does not have to know of them.
 """
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -55,15 +56,21 @@ class TakenBack:
         posts: The table of posts.
         thumbnails: Of posts; one goes with the last post that refers to it.
         state: A snapshot.
+        memory_days: So long a delete is remembered.
     """
 
     def __init__(
-        self, folder: Path, posts: KeyedTable, thumbnails: Thumbnails, state: dict[str, Any] | None = None
+        self,
+        folder: Path,
+        posts: KeyedTable,
+        thumbnails: Thumbnails,
+        state: dict[str, Any] | None = None,
+        memory_days: float = math.inf,
     ) -> None:
         self._folder = folder
         self._thumbnails = thumbnails
         self._posts = posts
-        self._removed = Removed(state["removed"] if state else None)
+        self._removed = Removed(state["removed"] if state else None, days=memory_days)
         self._hidden: Bounded[str, datetime | None] = Bounded(REMEMBERED, state["hidden"] if state else ())
         """Accounts that hide their posts, and since when."""
         self._shown: Bounded[str, datetime | None] = Bounded(_SHOWN, state["shown"] if state else ())
@@ -115,6 +122,11 @@ class TakenBack:
                 back += self._move(self._news(those), hidden=hidden)
         return back
 
+    def named(self, removals: Sequence[Removal]) -> list[str]:
+        """The ids of the rows that removals name, those that are hidden among them; raises `WorldError`."""
+        parts = (_Picked(list(some), self._has_old) for some in pieces(list(removals), _MOST))
+        return [row["global_id"] for it in parts for table in self._tables() for row in it.rows_of(table)]
+
     def compact(self, *, erase: bool = False) -> None:
         """Put the table of hidden rows together; `erase`: so that no file holds what was deleted."""
         if self._is_aside():
@@ -135,15 +147,7 @@ class TakenBack:
         for start in range(0, len(removals), _MOST):
             picked = _Picked(removals[start : start + _MOST], self._has_old)
             tables = self._tables()
-            found = [
-                [
-                    row
-                    for batch in table.batches(_LOOKED_AT, picked.where)
-                    for row in batch.to_pylist()
-                    if picked.has(row)
-                ]
-                for table in tables
-            ]
+            found = [picked.rows_of(table) for table in tables]
             rows = list(chain.from_iterable(found))
             note_deleted(self._folder, max((row["cluster"] for row in rows), default=-1))
             # What rows refer to goes before them: whoever dies in between finds the rows once more.
@@ -240,6 +244,11 @@ class _Picked:
         parts += [f"author IN ({listed(accounts)})"] if accounts else []
         parts += [f"(post_id IS NULL AND global_id IN ({listed(old)}))"] if old else []
         return " OR ".join(parts)
+
+    def rows_of(self, table: KeyedTable) -> list[Row]:
+        """Those of a table, as far as a delete looks at them; raises `WorldError`."""
+        batches = table.batches(_LOOKED_AT, self.where)
+        return [row for batch in batches for row in batch.to_pylist() if self.has(row)]
 
     def has(self, row: Row) -> bool:
         """Whether a row is named, and was not written or edited later."""

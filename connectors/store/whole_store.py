@@ -68,13 +68,16 @@ def forget_in(store: Path, removals: Sequence[Removal]) -> str:
 
     To be called by whoever has the writer's lock. Done twice it is as if it were done once.
     """
-    tables = _tables(store)
-    if POSTS not in tables:
-        return "no table of posts"
-    posts = KeyedTable(store, POSTS, KEYS[POSTS], tables[POSTS].schema, "revision", LOOKED_UP)
     before = _rows(store)
-    TakenBack(store, posts, Thumbnails(store)).take(removals)
+    if (there := _taken_back(store)) is not None:
+        there.take(removals)
     return f"{before - _rows(store):,} rows deleted"
+
+
+def named_in(store: Path, removals: Sequence[Removal]) -> list[str]:
+    """The ids of the posts in a store that removals name; raises `WorldError`."""
+    there = _taken_back(store)
+    return [] if there is None else there.named(removals)
 
 
 def facts_of(store: Path) -> list[TableFacts]:
@@ -86,6 +89,14 @@ def facts_of(store: Path) -> list[TableFacts]:
     if not found:
         raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store")
     return found
+
+
+def _taken_back(store: Path) -> TakenBack | None:
+    tables = _tables(store)
+    if POSTS not in tables:
+        return None
+    posts = KeyedTable(store, POSTS, KEYS[POSTS], tables[POSTS].schema, "revision", LOOKED_UP)
+    return TakenBack(store, posts, Thumbnails(store))
 
 
 def _rows(store: Path) -> int:

@@ -18,6 +18,7 @@ from core.counts import RunCounts
 from core.errors import SettingsError
 from core.extras import needs_extra
 from memewax.bench.bench_clusters import clusters
+from memewax.bench.bench_deletes import deletes
 from memewax.bench.bench_fetch import fetch
 from memewax.bench.bench_growth import growth
 from memewax.bench.bench_models import models
@@ -40,6 +41,7 @@ app.command()(ocr)
 app.command()(fetch)
 app.command()(similarity)
 app.command()(growth)
+app.command()(deletes)
 app.command()(reading)
 app.command()(page)
 app.command()(models)

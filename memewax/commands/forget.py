@@ -13,11 +13,12 @@ import typer
 
 from connectors.chosen_endpoints import Destinations
 from connectors.control.control_log import FOLDER, ControlLog
-from connectors.control.request_kinds import COMPACT, FORGET, deletes_in
+from connectors.control.request_kinds import COMPACT, FORGET, MOST_DELETES, deletes_in
 from connectors.folder import Folder
 from connectors.letters import forget_letters
 from connectors.remnants import LookedFor, Remnant, in_lines
 from connectors.sources.removal_form import delete_of_account, tombstone
+from connectors.store.conditions import pieces
 from connectors.writing import ANSWERS, all_locked, lock_files
 from core.errors import BusyError, SettingsError
 from core.status import FOLDER as STATUS
@@ -64,22 +65,25 @@ def forget(
         deletes.append(delete_of_account(author, source, datetime.now(UTC).isoformat()))
     if not deletes:
         raise SettingsError("nothing is named: say what to forget with --id, --url, or --author and --source")
-    told = _forgotten(folder, recovery_of(folder, recovery), {"deletes": deletes})
+    told = _forgotten(folder, recovery_of(folder, recovery), deletes)
     if as_json:
         write_json({"store": str(folder), "done": told})
     else:
         print(f"memewax: {folder}: {told}; `memewax forget --check` says whether anything is left", file=sys.stderr)
 
 
-def _forgotten(store: Path, recovery: Path, body: dict[str, Any]) -> str:
+def _forgotten(store: Path, recovery: Path, deletes: list[dict[str, Any]]) -> str:
     """Ask for it, and see to it that it is done; says by whom."""
     from connectors.store.quoted import compact_answers
-    from connectors.store.whole_store import facts_of
+    from connectors.store.whole_store import facts_of, named_in
     from operators.recovery_remnants import scrub
 
     facts_of(store)  # what is no store is said before anything is made in it
     log = ControlLog(store / FOLDER)
-    log.add(FORGET.name, body)
+    # Clusters know posts by their ids alone.
+    ids = [{"global_id": it, "deleted": True} for it in named_in(store, deletes_in({"deletes": deletes}))]
+    for some in pieces([*deletes, *ids], MOST_DELETES):
+        log.add(FORGET.name, {"deletes": some})
     last = log.add(COMPACT.name, {})
     settings = _settings(store, recovery)
     by = "forgotten by the flow that runs; its recovery folder keeps more until it ends"
@@ -92,7 +96,7 @@ def _forgotten(store: Path, recovery: Path, body: dict[str, Any]) -> str:
         by = "forgotten in the store; there is no recovery folder of a flow"
     with suppress(BusyError), all_locked(lock_files([Folder.at(store)], ANSWERS), wait=0):
         compact_answers(store)
-    forget_letters(_letters(store, settings), deletes_in(body))
+    forget_letters(_letters(store, settings), deletes_in({"deletes": deletes}))
     if settings is not None and by == "forgotten":
         with alone(recovery):
             scrub(recovery, settings.cluster_log or recovery / "clusters")
@@ -128,7 +132,7 @@ def _remnants(store: Path, recovery: Path, names: LookedFor) -> Iterator[Remnant
         for file in sorted((store / folder).glob("*")):
             if in_lines(file, names) or names.in_file(file):
                 yield Remnant(str(file), "a request that is not done, or a status", "until the flow has done it")
-    for file in sorted(it for it in store.iterdir() if it.is_file()):
+    for file in _others(store):
         if names.in_file(file):
             yield Remnant(str(file), "its bytes have it", "until the next run with a new recovery folder")
     yield from in_cache((settings and settings.cache_folder) or store / CACHE, names)
@@ -136,6 +140,15 @@ def _remnants(store: Path, recovery: Path, names: LookedFor) -> Iterator[Remnant
     for file, until in [(letters, _LETTERS_GO), *((it, _LINES_GO) for it in _outputs(settings))]:
         if file.is_file() and (lines := in_lines(file, names)):
             yield Remnant(str(file), f"{lines} lines have it", until)
+
+
+def _others(store: Path) -> Iterator[Path]:
+    """Files of a store besides those of its tables, control log and status: the cache, and what is noted of runs."""
+    seen = {FOLDER, STATUS}
+    for file in sorted(store.rglob("*")):
+        first = file.relative_to(store).parts[0]
+        if file.is_file() and first not in seen and not first.endswith(".lance"):
+            yield file
 
 
 def _settings(store: Path, recovery: Path) -> Settings | None:

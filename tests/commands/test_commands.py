@@ -45,7 +45,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     names = {"run", "demo", "doctor", "settings", "bench", "bench overhead", "bench fetch", "bench ocr", "ingest"}
-    names |= {"inspect", "export", "page", "forget"}
+    names |= {"inspect", "export", "page", "forget", "bench deletes"}
     names |= {
         "eval",
         "eval ocr",

@@ -72,3 +72,33 @@ def test_pictures_of_a_post_are_named_by_number() -> None:
     assert "1_1-a" in found
     assert "1_2-a" not in found
     assert ids_of(Removal(SENT, author="ann", source="a")) == []
+
+
+def test_a_removal_is_remembered_for_some_days() -> None:
+    now = [0.0]
+    known = Removed(days=2, now=lambda: now[0])
+    known.note(Removal(SENT, global_id="1"))
+    now[0] = 86_400.0
+    known.note(Removal(SENT, global_id="2"))
+    now[0] = 2.5 * 86_400.0
+    assert (has(known, "1"), has(known, "2")) == (False, True)
+    again = Removed(known.state(), days=2, now=lambda: now[0])
+    assert len(again) == 1
+    now[0] = 3.5 * 86_400.0
+    assert not has(again, "2")
+
+
+def test_hashes_of_two_memories_tell_nothing_of_each_other() -> None:
+    states = []
+    for _ in range(2):
+        known = Removed()
+        known.note(Removal(SENT, global_id="1"))
+        states.append(known.state())
+    assert states[0]["hashes"] != states[1]["hashes"]
+
+
+def test_a_snapshot_without_a_key_is_gone_on_with() -> None:
+    known = Removed({"hashes": b"", "times": b"", "read": b""})
+    known.note(Removal(SENT, global_id="1"))
+    old = {name: value for name, value in known.state().items() if name in ("hashes", "times")}
+    assert has(Removed(old), "1")

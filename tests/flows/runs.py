@@ -171,8 +171,9 @@ class Flow:
         return sum(_frontier(path) for path in self.recovery.glob("part-*.sqlite3"))
 
     def rows(self) -> dict[str, Row]:
-        """Records of the file by id; it holds whole lines, and no id twice."""
-        return unique(orjson.loads(line) for line in whole_lines(self.out))
+        """Records of the file by id, deletes left out; it holds whole lines, and no id twice."""
+        told = (orjson.loads(line) for line in whole_lines(self.out))
+        return unique(it for it in told if "deleted" not in it and "hidden" not in it)
 
     def stored(self) -> dict[str, Row]:
         """Records of the store by id; it holds no id twice."""

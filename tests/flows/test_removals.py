@@ -1,6 +1,11 @@
-"""Deletes amid posts, `kill -9` amid them: what is deleted is gone, what is hidden is aside, and all else is there."""
+"""Deletes amid posts, `kill -9` amid them: what is deleted is gone, what is hidden is aside, and all else is there.
 
+The long form kills many worlds, by seed: `just forgetting`.
+"""
+
+import os
 import random
+import time
 from pathlib import Path
 
 import lancedb
@@ -8,46 +13,59 @@ import numpy as np
 import orjson
 import pytest
 
+from connectors.remnants import LookedFor
 from connectors.sinks.record_table import HIDDEN, THUMBNAILS
 from connectors.store.posts_table import TABLE
+from connectors.store.table_remnants import in_tables
+from connectors.store.whole_store import compact_store
+from operators.recovery_remnants import in_recovery, scrub
 from tests.flows.posts import picture_of
-from tests.flows.runs import Flow, Row
+from tests.flows.runs import Flow, Row, wait_for
 
 POSTS = 60
 EARLY, LATE = "2026-07-04T10:00:00Z", "2026-07-04T12:00:00Z"
 
 
+LATE_ID = "post-that-is-late-a"
+WORLDS = "FORGETTING_WORLDS"
+"""Of the long form: the first world, and how many."""
+
+
+def name(number: int) -> str:
+    return f"post-number-{number:04d}-a"
+
+
 class World:
     """A file of posts and of what takes them back, and what is to be left."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seed: int = 5) -> None:
         folder.mkdir()
         self.path = folder / "posts.jsonl"
-        chance = random.Random(5)
-        pictures = np.random.default_rng(5)
+        chance = random.Random(seed)
+        pictures = np.random.default_rng(seed)
         self.lines: list[bytes] = []
         self.shown, self.hidden = set[str](), set[str]()
         for number in range(POSTS):
             (folder / f"{number}.png").write_bytes(picture_of(number % 6, pictures))
             self._add(self._post(number))
-            self.shown.add(f"{number}-a")
+            self.shown.add(name(number))
             if number % 4 == 3:
                 self._take_back(chance.randrange(number + 1), chance.choice(("global_id", "post_id")))
-        self._add({"post_id": "late-a", "deleted": True, "time": LATE})
-        self._add(self._post(0) | {"global_id": "late-a"})  # after its delete
+        self._add({"post_id": LATE_ID, "deleted": True, "time": LATE})
+        self._add(self._post(0) | {"global_id": LATE_ID})  # after its delete
         self._take_back(7, "global_id")
         self._add(self._post(7) | {"created_time": EARLY, "edited": "2026-07-04T13:00:00Z", "desc": "edited"})
-        self.shown.add("7-a")
+        self.shown.add(name(7))
         self._add({"author": "author 1", "source": "a", "deleted": True, "time": LATE})
         self._add({"author": "author 2", "source": "a", "hidden": True, "time": LATE})
         self._add({"author": "author 3", "source": "a", "hidden": True, "time": EARLY})
         self._add({"author": "author 3", "source": "a", "hidden": False, "time": LATE})
-        of_one = {f"{number}-a" for number in range(POSTS) if number % 10 == 1}
-        of_two = {f"{number}-a" for number in range(POSTS) if number % 10 == 2}
+        of_one = {name(number) for number in range(POSTS) if number % 10 == 1}
+        of_two = {name(number) for number in range(POSTS) if number % 10 == 2}
         self.hidden = self.shown & of_two
         self.shown -= of_one | of_two
         self._add(self._post(99) | {"url": "0.png"})  # so that something comes after them
-        self.shown.add("99-a")
+        self.shown.add(name(99))
         self.path.write_bytes(b"".join(self.lines))
 
     def _add(self, line: Row) -> None:
@@ -55,13 +73,17 @@ class World:
 
     def _post(self, number: int) -> Row:
         return {
-            "global_id": f"{number}-a", "url": f"{number}.png", "author": f"author {number % 10}", "source": "a",
+            "global_id": name(number), "url": f"{number}.png", "author": f"author {number % 10}", "source": "a",
             "created_time": EARLY,
         }  # fmt: skip
 
     def _take_back(self, number: int, by: str) -> None:
-        self._add({by: f"{number}-a", "deleted": True, "time": LATE})
-        self.shown.discard(f"{number}-a")
+        self._add({by: name(number), "deleted": True, "time": LATE})
+        self.shown.discard(name(number))
+
+    @property
+    def gone(self) -> set[str]:
+        return {LATE_ID, *map(name, range(POSTS))} - self.shown - self.hidden
 
 
 def aside(flow: Flow) -> list[str]:
@@ -86,9 +108,41 @@ def test_killed_amid_deletes_what_was_deleted_is_gone_and_nothing_else(
     for lines in (40, 58):
         run_until(lines)
     (flow.memewax(processes) if processes > 1 else flow.worker()).end()
+    check(flow, world)
+
+
+def check(flow: Flow, world: World) -> None:
     assert set(flow.stored()) == world.shown
     assert aside(flow) == sorted(world.hidden)
-    assert flow.stored()["7-a"]["description"] == "edited"
+    assert flow.stored()[name(7)]["description"] == "edited"
     tables = [lancedb.connect(flow.store).open_table(it).to_arrow() for it in (TABLE, HIDDEN, THUMBNAILS.name)]
     shown, hidden, kept = ({*it.column("picture_sha256").to_pylist()} for it in tables)
     assert kept == shown | hidden  # no more, and no fewer
+    compact_store(flow.store)
+    scrub(flow.recovery, flow.recovery / "clusters")
+    names = LookedFor(tuple(sorted(world.gone)))
+    assert [*in_tables(flow.store, names), *in_recovery(flow.recovery, names)] == []
+    assert list(in_tables(flow.store, LookedFor((name(99),))))  # which is there
+
+
+def worlds() -> range:
+    first, count = map(int, os.environ.get(WORLDS, "0:2").split(":"))
+    return range(first, first + count)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", worlds())
+def test_ten_kills_of_two_processes_amid_deletes(tmp_path: Path, seed: int) -> None:
+    world, chance = World(tmp_path / "world", seed), random.Random(seed)
+    flow = Flow(tmp_path / "flow", world.path, seconds=0.01, to_store=True)
+    for _ in range(10):
+        run = flow.memewax(2, chance.choice([0.05, 0.3]))
+        goal = flow.lines() + chance.choice([0, 1, 5, 10])
+        wait_for(flow, run, goal)
+        time.sleep(chance.expovariate(2))
+        victims = [*run.workers(), run.process]
+        chance.choice(victims).kill()
+        run.result()
+    flow.memewax(2).end()
+    check(flow, world)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from connectors.fetching.fetch import Fetching, StandInFetcher
-from connectors.fetching.prefetch import ParsedItem
+from connectors.fetching.prefetch import Bound, ParsedItem, PrefetchQueue
 from connectors.sources.file_options import FileOptions
 from connectors.sources.post_files import PostFiles
 from connectors.sources.source import Position, Reader, Source, Unit
@@ -111,6 +111,23 @@ def built(source: PrefetchingSource, states: dict[str, Any] | None = None) -> di
     parts = {part: source.build_part("step", part, (states or {}).get(part)) for part in source.list_parts()}
     _built.extend(parts.values())
     return parts
+
+
+def test_deletes_are_left_out_where_they_are_ignored_and_take_no_post_with_them() -> None:
+    class WithDelete(ListedReader):
+        def read(self) -> Unit | None:
+            unit = super().read()
+            gone = message({"global_id": "a", "deleted": True})
+            return unit and Unit([*unit.messages, gone], unit.resume)
+
+    def read(*, with_deletes: bool) -> list[str]:
+        reader = WithDelete(Listed([["a", "b"]]), "0", 0)
+        queue = PrefetchQueue(reader, StandInFetcher(), Bound(20, MANY), with_deletes=with_deletes)
+        queue.fill()
+        return [it.post.global_id if isinstance(it, Arrival) else type(it).__name__ for it in queue.units[0].result()]
+
+    assert read(with_deletes=True) == ["b", "Removal"]
+    assert read(with_deletes=False) == ["a", "b"]
 
 
 def id_of(item: ParsedItem) -> str:

@@ -1,4 +1,7 @@
-"""Posts, edits, deletes and hidden accounts in any order, with restarts: what is left is what was not taken back."""
+"""Posts, edits, deletes and hidden accounts in any order, with restarts: what is left is what was not taken back.
+
+Of what was, no row, version, file or state keeps a name or a word.
+"""
 
 import pickle
 import tempfile
@@ -10,16 +13,19 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.remnants import LookedFor
 from connectors.sinks.record_table import HIDDEN
 from connectors.store.posts_table import PostRows
+from connectors.store.table_remnants import in_tables
 from core.records import Removal
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_taken_back import ids, row
 from tests.making import message
 
 BEGIN = datetime(2026, 7, 4, tzinfo=UTC)
-PICTURES = {"1-a": "1-a", "2_1-a": "2-a", "2_2-a": "2-a", "3-a": "3-a"}
-AUTHORS = {"1-a": "ann", "2-a": "ann", "3-a": "bob"}
+PICTURES = {"first-post-a": "first-post-a", "second-post_1-a": "second-post-a", "second-post_2-a": "second-post-a"}
+PICTURES["third-post-a"] = "third-post-a"
+AUTHORS = {"first-post-a": "ann", "second-post-a": "ann", "third-post-a": "bob"}
 
 Step = tuple[str, str, int]
 """What is done, to what, and which hour it speaks of; what hides and shows speaks of the hour in which it is done."""
@@ -35,6 +41,10 @@ STEPS = st.lists(
     min_size=3,
     max_size=14,
 )
+
+
+def caption_of(picture: str) -> str:
+    return f"these are the words of {picture}"
 
 
 def hour(number: int) -> datetime:
@@ -94,6 +104,7 @@ def test_what_is_left_is_what_was_not_taken_back(steps: list[Step], twice: bool)
                     "post_id": PICTURES[of],
                     "author": AUTHORS[PICTURES[of]],
                     "created_time": hour(at).isoformat(),
+                    "description": caption_of(of),
                 }
                 table.upsert([row(of, revision=now + 1, **fields)])
             else:
@@ -102,3 +113,8 @@ def test_what_is_left_is_what_was_not_taken_back(steps: list[Step], twice: bool)
         assert ids(folder) == expected.ids(hidden=False)
         aside = ids(folder, HIDDEN) if (folder / f"{HIDDEN}.lance").is_dir() else set()
         assert aside == expected.ids(hidden=True)
+        table.compact(erase=True)
+        for picture in PICTURES.keys() - expected.rows.keys():
+            names = LookedFor((picture, caption_of(picture)))
+            assert not list(in_tables(folder, names))
+            assert not names.in_value(table.mark())

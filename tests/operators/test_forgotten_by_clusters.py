@@ -1,0 +1,86 @@
+"""What is deleted, in any order and with restarts, is in no state of the clusterer, nor in its files."""
+
+import pickle
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors.remnants import LookedFor
+from core.records import Removal, Side
+from core.row_log import blank_unwanted
+from models.clusterers.verified import VerifiedClusterer
+from models.fingerprint import fingerprint
+from operators import cluster_logic
+from operators.cluster_logic import ClusterLogic
+from tests.making import message
+
+POSTS = [f"post-number-{number:04d}-a" for number in range(6)]
+STEPS = st.lists(
+    st.tuples(st.sampled_from(("post", "post", "delete", "author", "restart")), st.integers(0, len(POSTS) - 1)),
+    min_size=3,
+    max_size=20,
+)
+
+
+def author_of(number: int) -> str:
+    return f"author-number-{number % 3}"
+
+
+def side(number: int) -> Side[np.ndarray]:
+    """An embedding; posts are copies of each other, two and two."""
+    picture = np.random.default_rng(number // 2).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    vector = np.random.default_rng(number // 2).normal(size=8).astype(np.float32)
+    return Side(
+        POSTS[number],
+        "embedding",
+        vector,
+        fingerprint=fingerprint(picture),
+        author=f"{author_of(number)}@a",
+        post_id=POSTS[number],
+    )
+
+
+def left(folder: Path, logic: ClusterLogic, gone: set[int]) -> set[int]:
+    """Posts that are gone, and that a state or a file still names."""
+    state = logic.snapshot()
+    for mark in (state["duplicates"].get("log"), state["clusterer"]["log"]):
+        if mark is not None:
+            blank_unwanted(folder, mark)
+    files = list(folder.rglob("*.rows"))
+    names = {number: LookedFor((POSTS[number],)) for number in gone}
+    return {it for it in gone if names[it].in_value(state) or any(names[it].in_file(file) for file in files)}
+
+
+def done(folder: Path, steps: list[tuple[str, int]]) -> set[int]:
+    """Do steps; gives what is left of posts that are gone."""
+    logic, gone = ClusterLogic(VerifiedClusterer(), log_folder=folder), set[int]()
+    for what, number in steps:
+        if what == "post":
+            logic.on_batch([side(number)])
+        elif what == "restart":
+            state = pickle.loads(pickle.dumps(logic.snapshot()))
+            logic = ClusterLogic(VerifiedClusterer(), state, log_folder=folder)
+        elif what == "delete":
+            logic.on_batch([Removal(message({}), post_id=POSTS[number])])
+            gone.add(number)
+        else:
+            logic.on_batch([Removal(message({}), author=author_of(number), source="a")])
+            gone |= set(range(number % 3, len(POSTS), 3))
+    return left(folder, logic, gone)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS)
+def test_no_state_and_no_file_names_what_is_gone(steps: list[tuple[str, int]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        assert done(Path(name), steps) == set()
+
+
+@pytest.mark.parametrize("leak", ["forget_originals", "forget"])
+def test_a_leak_that_is_planted_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leak: str) -> None:
+    monkeypatch.setattr(cluster_logic, leak, lambda *_: None)
+    assert done(tmp_path, [("post", 0), ("post", 1), ("delete", 0)]) == {0}

@@ -93,7 +93,7 @@ class TakenBack:
     def refuse(self, rows: Sequence[Row]) -> None:
         """Let go of the small pictures of rows that came after their delete; raises `WorldError`."""
         pictures = [key for row in rows if (key := row[PICTURE_COLUMN.column.name]) is not None]
-        self._thumbnails.drop_unused(pictures, self._tables())
+        self._thumbnails.drop_unused(pictures, self._tables(), {row["global_id"] for row in rows})
 
     def is_gone_post(self, post: Post) -> bool:
         """Whether a post whose row is still to come was taken back before."""

@@ -32,18 +32,24 @@ class Thumbnails:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._opened: KeyedTable | None = None
-        self._recent: Bounded[str, None] = Bounded(_RECENT)
+        self._recent: Bounded[str, str] = Bounded(_RECENT)
+        """Each with the post that it came with last."""
         self._unswept = 0
 
     def keep(self, thumbnails: Iterable[Thumbnail]) -> None:
         """Write those that were not written just now; raises `WorldError`."""
-        new = {it.post.picture_sha256: it for it in thumbnails if it.post.picture_sha256 not in self._recent}
+        new = {}
+        for it in thumbnails:
+            if it.post.picture_sha256 in self._recent:
+                self._recent[it.post.picture_sha256] = it.post.global_id
+            else:
+                new[it.post.picture_sha256] = it
         if not new:
             return
         rows = [{_KEY: key, "webp": it.webp, "width": it.width, "height": it.height} for key, it in new.items()]
         self._table().upsert(rows)
-        for key in new:
-            self._recent[key] = None
+        for key, it in new.items():
+            self._recent[key] = it.post.global_id
         self._unswept += len(new)
         if self._unswept >= _SWEEP_EVERY:
             self._sweep()
@@ -53,10 +59,12 @@ class Thumbnails:
     ) -> None:
         """Drop those of `keys` that no row of the tables refers to; raises `WorldError`.
 
+        One stays that came last with a post whose row is still on its way.
+
         Args:
             keys: Of small pictures.
             referring: Tables of posts.
-            going: Posts whose rows are about to be deleted.
+            going: Posts whose rows are about to be deleted, or will never come.
         """
         wanted = sorted(set(keys))
         for some in pieces(wanted, _MOST) if wanted and self._is_there() else ():
@@ -67,7 +75,14 @@ class Thumbnails:
                 for row in batch.to_pylist()
                 if row["global_id"] not in going
             }
-            self._drop([key for key in some if key not in used])
+            unused = [key for key in some if key not in used]
+            late = {key: post for key in unused if (post := self._recent.get(key, "")) and post not in going}
+            if late:
+                named = f"global_id IN ({listed(late.values())})"
+                batches = (batch for table in referring for batch in table.batches(("global_id",), named))
+                there = {it for batch in batches for it in batch.column(0).to_pylist()}
+                late = {key: post for key, post in late.items() if post not in there}
+            self._drop([key for key in unused if key not in late])
 
     def compact(self, *, erase: bool = False) -> None:
         """Drop what no post refers to, and put the table together; raises `WorldError`.

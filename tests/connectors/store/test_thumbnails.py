@@ -53,6 +53,24 @@ def test_a_picture_is_kept_once_for_all_posts_and_goes_with_the_last(tmp_path: P
     assert kept(tmp_path) == {"a": b"a"}
 
 
+def test_a_picture_stays_whose_other_post_is_still_on_its_way(tmp_path: Path) -> None:
+    table = written(tmp_path, one="a")
+    table.show([small("other-a", "a")])
+    table.remove([gone(global_id="one-a")])
+    assert kept(tmp_path) == {"a": b"a"}
+    table.upsert([row("other-a", picture_sha256=key("a"))])
+    table.remove([gone(global_id="other-a")])
+    assert kept(tmp_path) == {}
+
+
+def test_a_picture_goes_whose_other_post_was_deleted_on_its_way(tmp_path: Path) -> None:
+    table = written(tmp_path, one="a")
+    table.show([small("other-a", "a")])
+    table.remove([gone(global_id="one-a"), gone(global_id="other-a")])
+    table.upsert([row("other-a", picture_sha256=key("a"))])
+    assert kept(tmp_path) == {}
+
+
 def test_of_a_post_that_was_deleted_before_it_came_none_is_kept(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
     table.remove([gone(global_id="two-a", time=TIME)])

@@ -26,7 +26,7 @@ from models.clusterer import Clusterer
 from models.loading import Models
 from models.stages import stage_names
 from operators.clustering import cluster
-from operators.control_input import control_in
+from operators.control_input import asked_to_forget, control_in
 from operators.first_ids import FirstNumbers
 from operators.infer import embed_pictures, embed_texts, infer_texts, read_pictures
 from operators.join import join
@@ -46,7 +46,7 @@ def memes(
     flow = Dataflow("memes")
     told = watching(settings, settings, models)
     fetched = fetching(settings, told, settings.wanted_thumbnails())
-    read_in = posts_in("posts", flow, settings, fetched)
+    read_in = posts_in("posts", flow, settings, fetched, asked_to_forget(settings))
     requests = control_in("control", flow, settings, read_in.parts)
     posts = replayed("replayed", read_in.oks, read_in.errs, read_in.removals, requests, fetched)
 

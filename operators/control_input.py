@@ -15,8 +15,9 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.chosen_endpoints import Destinations
 from connectors.control.control_log import FOLDER, ControlLog, Request
-from connectors.control.request_kinds import RequestKind
+from connectors.control.request_kinds import FORGET, RequestKind, deletes_in
 from core import drain
+from core.records import Removal
 from core.telemetry import log
 from operators.operator_settings import OutputSettings
 from operators.recovered import states_of
@@ -27,6 +28,7 @@ _PART: Final = "control"
 _IDLE: Final = timedelta(milliseconds=50)
 _MOST: Final = 16
 """Requests that go through the flow together."""
+_MOST_OPEN: Final = 1000
 _DONE: Final = "done by the flow"
 
 
@@ -48,6 +50,17 @@ def mark_done(folders: Sequence[Path], recovery: Path) -> None:
 def asked(step_id: str, requests: Stream[Request], kind: RequestKind) -> Stream[Request]:
     """Pick the requests of one kind."""
     return map_batch("kind", requests, lambda batch: [it for it in batch if it.kind == kind.name])
+
+
+def asked_to_forget(settings: OutputSettings) -> Callable[[], list[Removal]]:
+    """What gives all that open requests take back: parts of a source keep posts that no request reaches by the flow."""
+    logs = [ControlLog(folder / FOLDER) for folder in Destinations.of(settings).states(settings.state_dir)]
+
+    def open_now() -> list[Removal]:
+        requests = (it for log_ in logs for it in log_.open_after(0, _MOST_OPEN))
+        return [removal for it in requests if it.kind == FORGET.name for removal in deletes_in(it.body)]
+
+    return open_now
 
 
 class ControlSource(FixedPartitionedSource[Request, dict[str, Any]]):

@@ -1,6 +1,6 @@
 """The input of a flow, as the settings say."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -45,8 +45,17 @@ class PostsIn(Sorted):
 
 
 @operator
-def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fetching) -> PostsIn:
-    """Posts from the source of the settings, with their pictures, which are fetched ahead."""
+def posts_in(
+    step_id: str,
+    flow: Dataflow,
+    settings: InputSettings,
+    fetched: Fetching,
+    forgotten: Callable[[], Sequence[Removal]] = tuple,
+) -> PostsIn:
+    """Posts from the source of the settings, with their pictures, which are fetched ahead.
+
+    `forgotten` is asked which posts are not to be tried again.
+    """
     parts = OpenParts()
     states = states_of(settings.recovery, f"{flow.flow_id}.{step_id.rpartition('.')[2]}.input")
     known = {part: read_to(state["position"]) for part, state in states.items()}
@@ -62,6 +71,7 @@ def posts_in(step_id: str, flow: Dataflow, settings: InputSettings, fetched: Fet
         parts=parts,
         kept=kept,
         with_deletes=settings.deletes == "follow",
+        forgotten=forgotten,
     )
     found = sort_out(read("input", flow, source))
     return PostsIn(found.oks, found.errs, found.removals, parts)

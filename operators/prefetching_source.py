@@ -4,7 +4,7 @@ A unit goes into the flow when all of it is there, whole and in order; the snaps
 that did, and the posts whose picture is to be fetched again. These come a second time where it is there at last.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -56,6 +56,7 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         parts: Told of the parts that this process opens.
         kept: Told how old live posts are.
         with_deletes: Whether what takes posts back is given too, rather than left out.
+        forgotten: Asked at each snapshot what is to be forgotten of the posts that wait for another try.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         parts: OpenParts | None = None,
         kept: KeptShare | None = None,
         with_deletes: bool = True,
+        forgotten: Callable[[], Sequence[Removal]] = tuple,
     ) -> None:
+        self._forgotten = forgotten
         self._with_deletes = with_deletes
         self._parts = parts or OpenParts()
         self._kept = kept or KeptShare(1.0)
@@ -96,7 +99,16 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         queue = PrefetchQueue(reader, self._fetching, worker.bound, with_deletes=self._with_deletes)
         retries = Retries(self._fetching, self._tries, resume_state.get("retries") if resume_state else None)
         part = _Part(
-            for_part, queue, retries, position, worker, self._should_stop, self._parts, self._wait_seconds, self._kept
+            for_part,
+            queue,
+            retries,
+            position,
+            worker,
+            self._should_stop,
+            self._parts,
+            self._wait_seconds,
+            self._kept,
+            self._forgotten,
         )
         worker.parts.append(part)
         worker.rounds.parts.append(part)
@@ -115,7 +127,9 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         parts: OpenParts,
         wait_seconds: float,
         kept: KeptShare,
+        forgotten: Callable[[], Sequence[Removal]],
     ) -> None:
+        self._forgotten = forgotten
         self._name = name
         self._kept = kept
         self.queue = queue
@@ -179,6 +193,9 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
     def snapshot(self) -> dict[str, Any]:
         if self._position is not None:
             self.queue.reader.passed(self._position)
+        if len(self.retries):
+            for it in self._forgotten():
+                self.retries.remove(it)
         return {"version": 2, "position": self._position, "retries": self.retries.state()}
 
     @reported

@@ -24,7 +24,7 @@ from connectors.sources.file_options import FileOptions
 from connectors.sources.post_files import PostFiles
 from connectors.sources.source import Position, Reader, Source, Unit
 from core import drain
-from core.records import Arrival, DeadLetter, Failed, Post
+from core.records import Arrival, DeadLetter, Failed, Post, Removal
 from operators.prefetching_source import PrefetchingSource
 from tests.making import message
 
@@ -128,6 +128,22 @@ def test_deletes_are_left_out_where_they_are_ignored_and_take_no_post_with_them(
 
     assert read(with_deletes=True) == ["b", "Removal"]
     assert read(with_deletes=False) == ["a", "b"]
+
+
+def test_a_post_that_is_forgotten_waits_for_no_other_try() -> None:
+    class Failing(StandInFetcher):
+        def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
+            return [Arrival(it, Failed("fetch", "FetchError", "HTTP 503", may_pass=True)) for it in posts]
+
+    asked: list[Removal] = []
+    source = PrefetchingSource(
+        Listed([["a", "b"]]), Failing(), max_posts=20, max_bytes=MANY, tries=3, forgotten=lambda: asked
+    )
+    (part,) = built(source).values()
+    part.next_batch()
+    assert [it[0] for it in part.snapshot()["retries"]] == ["a", "b"]
+    asked.append(Removal(message({}), post_id="a"))
+    assert [it[0] for it in part.snapshot()["retries"]] == ["b"]
 
 
 def id_of(item: ParsedItem) -> str:

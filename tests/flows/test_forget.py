@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
 import orjson
 import pytest
 
 from connectors.control.control_log import FOLDER, ControlLog
 from connectors.control.request_kinds import FORGET
+from connectors.store.posts_table import TABLE
 from tests.flows.posts import picture_of
 from tests.flows.runs import Flow
 from tests.folders import ROOT
@@ -68,6 +70,10 @@ def forget(flow: Flow, *words: str) -> tuple[int, str, dict[str, Any]]:
     return ended.returncode, ended.stderr, orjson.loads(ended.stdout) if ended.stdout else {}
 
 
+def ids_there(flow: Flow) -> set[str]:
+    return set(lancedb.connect(flow.store).open_table(TABLE).to_arrow().column("global_id").to_pylist())
+
+
 def left(flow: Flow, *words: str) -> list[dict[str, str]]:
     code, said, told = forget(flow, "--check", *words)
     assert code == (1 if told["left"] else 0), said
@@ -88,3 +94,27 @@ def test_what_is_forgotten_is_nowhere_and_all_else_is_there(flow: Flow) -> None:
     assert not places, "\n".join(map(str, places)) + said
     assert set(flow.stored()) == {name(number) for number in range(POSTS + 2) if number not in gone}
     assert len(flow.dead_letters()) == 1
+
+
+@pytest.mark.slow
+def test_a_flow_that_runs_forgets_and_goes_on(flow: Flow) -> None:
+    flow.settings["follow"] = "true"
+    run = flow.memewax(2, 0.2)
+    source = Path(flow.settings["source"])
+    with source.open("ab") as file:
+        file.write(orjson.dumps(post(POSTS + 2)) + b"\n")
+    run.until(lambda: name(POSTS + 2) in ids_there(flow))
+    code, said, told = forget(flow, "--author", "author2", "--source", "a", "--id", name(POSTS))
+    assert (code, told["done"][:31]) == (0, "forgotten by the flow that runs"), said
+    gone = {number for number in range(POSTS + 2) if number % 4 == 2} | {POSTS}
+    assert ids_there(flow) == {name(number) for number in range(POSTS + 3)} - set(map(name, gone)) - {name(POSTS + 2)}
+    with source.open("ab") as file:
+        file.write(orjson.dumps(post(2)) + b"\n" + orjson.dumps(post(POSTS + 3)) + b"\n")
+    run.until(lambda: name(POSTS + 3) in ids_there(flow))
+    assert name(2) not in ids_there(flow)
+    run.drain()
+    named = [word for number in gone for word in ("--id", name(number), "--text", caption(number))]
+    left_now = {it["place"].partition(",")[0] for it in left(flow, *named)}
+    assert all("recovery" in it for it in left_now), left_now
+    forget(flow, "--id", name(POSTS))
+    assert left(flow, *named) == []

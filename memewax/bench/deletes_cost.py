@@ -1,0 +1,117 @@
+"""What deletes cost a store of many posts, and a clusterer that forgets them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+
+from connectors.sinks.record_table import posts_table
+from connectors.store.posts_table import PostRows
+from core.records import Message, Removal, Side
+from memewax.bench.grown_store import DIMENSION, made_rows, size_of
+from models.clusterers.verified import VerifiedClusterer
+from operators.cluster_logic import ClusterLogic
+
+_POOL: Final = 2048
+"""Different rows; after these the first comes again, under another id."""
+_AT_ONCE: Final = 512
+"""Rows in one write, as the writer gathers them."""
+_MOST_LEARNED: Final = 5000
+"""Posts that the clusterer learned before deletes come."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletesCost:
+    """What the deletes of a second take, and what becomes of the room of rows that went."""
+
+    posts: int
+    deletes_per_second: int
+    seconds: int
+    store_ms: float
+    """Of the writer's thread for the deletes of a second, on average; those of a second are taken together."""
+    store_worst_ms: float
+    cluster_ms: float
+    """Of the clusterer for the same."""
+    snapshot_ms: float
+    """What the memory of deletes adds to a snapshot, of both."""
+    flow_percent: float
+    """Of a second, what all of that takes, with a snapshot every ten seconds."""
+    mb_before: float
+    mb_deleted: float
+    """After the last delete."""
+    mb_erased: float
+    """After what was deleted was written out of the files."""
+    erase_seconds: float
+
+
+def measure(folder: Path, posts: int, rate: int, seconds: int) -> DeletesCost:
+    """Fill a store below `folder`, delete `rate` posts a second of which half are there, and erase them."""
+    table = PostRows(folder, posts_table(DIMENSION, DIMENSION))
+    _fill(table, posts)
+    table.compact()
+    before = size_of(folder)[1]
+    logic = _learned(min(posts, _MOST_LEARNED))
+    empty = _timed(logic.snapshot) + _timed(table.mark)
+    chance = np.random.default_rng(3)
+    order = chance.permutation(posts)
+    store, cluster = [], []
+    for second in range(seconds):
+        those = _removals(order[second * rate : (second + 1) * rate].tolist(), posts)
+        store.append(_timed(partial(table.remove, those)))
+        cluster.append(_timed(partial(logic.on_batch, [*those])))
+    snapshot = max(0.0, _timed(logic.snapshot) + _timed(table.mark) - empty)
+    deleted = size_of(folder)[1]
+    erased = _timed(lambda: table.compact(erase=True))
+    mean_store, mean_cluster = float(np.mean(store)), float(np.mean(cluster))
+    return DeletesCost(
+        posts=posts,
+        deletes_per_second=rate,
+        seconds=seconds,
+        store_ms=round(mean_store * 1e3, 1),
+        store_worst_ms=round(max(store) * 1e3, 1),
+        cluster_ms=round(mean_cluster * 1e3, 1),
+        snapshot_ms=round(snapshot * 1e3, 1),
+        flow_percent=round((mean_store + mean_cluster + snapshot / 10) * 100, 2),
+        mb_before=round(before / 1e6, 1),
+        mb_deleted=round(deleted / 1e6, 1),
+        mb_erased=round(size_of(folder)[1] / 1e6, 1),
+        erase_seconds=round(erased, 1),
+    )
+
+
+def _fill(table: PostRows, posts: int) -> None:
+    pool = made_rows(min(posts, _POOL))
+    for start in range(0, posts, _AT_ONCE):
+        numbers = range(start, min(start + _AT_ONCE, posts))
+        names = [(number, _name(number)) for number in numbers]
+        table.upsert([{**pool[number % len(pool)], "global_id": it, "post_id": it} for number, it in names])
+
+
+def _learned(posts: int) -> ClusterLogic:
+    logic = ClusterLogic(VerifiedClusterer())
+    pool = made_rows(min(posts, _POOL))
+    for number in range(posts):
+        vector = pool[number % len(pool)]["embeddings"]
+        side: Side[Any] = Side(_name(number), "embedding", vector, post_id=_name(number))
+        logic.on_batch([side])
+    return logic
+
+
+def _removals(numbers: list[int], posts: int) -> list[Removal]:
+    """Deletes of which every second one is of a post that was never taken, as in a stream of all posts."""
+    names = [_name(number if place % 2 else number + posts) for place, number in enumerate(numbers)]
+    return [Removal(Message(b"{}", "bench"), post_id=it) for it in names]
+
+
+def _name(number: int) -> str:
+    return f"did:plc:z72i7hdynmk6r22z27h6tvur/{number:013d}-bluesky"
+
+
+def _timed(does: Callable[[], Any]) -> float:
+    start = perf_counter()
+    does()
+    return perf_counter() - start

@@ -238,12 +238,12 @@ def forget(
     removal: Removal, clusterer: Clusterer | Agreement, duplicates: Duplicates, recent: dict[str, KnownCluster]
 ) -> None:
     """Drop all that is kept of pictures that were taken back."""
-    if ids := ids_of(removal):
+    if ids := set(ids_of(removal)):
         clusterer.forget_posts(ids)
         duplicates.forget(ids)
         for it in ids:
             recent.pop(it, None)
-        forget_originals(set(ids), recent)
+        forget_originals(ids, recent)
     if removal.account:
         clusterer.forget_author(removal.account)
         duplicates.forget_author(removal.account)

@@ -163,7 +163,10 @@ class VerifiedClusterer(Clusterer):
     def forget_posts(self, posts: Collection[str]) -> None:
         """Drop the exemplars that posts are, so that nothing is compared with them any more."""
         if self._early is not None:
-            self._early = [[it for it in those if it not in posts] for those in self._early]
+            gone = set(posts)
+            self._early = [
+                those if gone.isdisjoint(those) else [it for it in those if it not in gone] for those in self._early
+            ]
         self._drop_where("post", posts)
 
     def forget_author(self, author: str) -> None:

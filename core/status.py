@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from core.counts import NUMBERS, RunCounts, total
 from core.errors import BadRecordError
 from core.stranger_text import one_line, shortened
+from core.times import duration_in_words
 
 FOLDER: Final = "status"
 """In a store, or in `state_dir`."""
@@ -155,7 +156,7 @@ class FlowStatus:
     @property
     def line(self) -> str:
         """The state in words."""
-        since = f"{self.silent_seconds:,.0f} s"
+        since = duration_in_words(self.silent_seconds)
         words = {
             "gone": f"not running: it ended {since} ago without a word; start it again, and it goes on",
             "ended": f"not running: it came to its end {since} ago",

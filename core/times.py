@@ -45,6 +45,14 @@ def parse_time(value: str | float | datetime) -> datetime:
         raise ValueError(f"out of range: {value!r}") from None
 
 
+def duration_in_words(seconds: float) -> str:
+    """How long something took or lasts, in the largest unit of which there are two: 110 s, 8 min, 47 h, 3 days."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:,.0f} s"
+
+
 def time_or_none(value: str | float | datetime | None) -> datetime | None:
     """The time that `value` names, as `parse_time` reads it; None where it names none."""
     if value is None or isinstance(value, bool):

@@ -294,11 +294,14 @@ class _Parquet(_RowWriter, AbstractContextManager["_Parquet"]):
 
 
 def _cell(value: Any) -> Any:
-    """A value as CSV has it: lists and objects as JSON, nothing as an empty cell."""
+    """A value as CSV has it: lists and objects as JSON, nothing as an empty cell; no text of strangers as a formula."""
     if isinstance(value, dict | list):
         return orjson.dumps(value).decode() if value else ""
-    return value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a cell begins with that spreadsheets compute, in half and in full width (OWASP, CSV injection)."""
 
 _ARROW: Final = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 

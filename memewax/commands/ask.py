@@ -83,10 +83,12 @@ def ask(
 
 
 def _ask_one(answer_to: AskFor, body: QueryBody, settings: Settings, *, as_json: bool) -> None:
-    from search.query import parse_query
+    from search.query import BadQueryError, parse_query
 
     try:
         parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
+    except BadQueryError as bad:
+        raise SettingsError(str(bad)) from None
     except TypeError:
         raise SettingsError("the sentence is not UTF-8: type it in a UTF-8 terminal") from None
     answer = answer_to(body)

@@ -8,9 +8,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from connectors.control.control_log import FOLDER, ControlLog
-from connectors.control.request_kinds import REPLAY
-from connectors.letters import LetterMarks, StoredLetter, body_of, read_letters
+from connectors.control.replays import ask_replay
+from connectors.letters import LetterMarks, StoredLetter, read_letters
 from core.causes import cause_of
 from core.endings import plural
 from core.errors import BusyError, SettingsError
@@ -23,9 +22,6 @@ from memewax.commands.stopped_flow import STATE, do_requests, recovery_of, setti
 app = typer.Typer(no_args_is_help=True, help="What could not be used: why, and how it comes again.")
 
 _SHOWN: Final = 500
-_AT_ONCE: Final = 8
-"""Letters in a request: their pictures are fetched while the flow waits."""
-_MOST_BYTES: Final = 512 * 1024
 _AGO: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SUFFIX: Final = ".dead-letters.jsonl"
 
@@ -109,12 +105,7 @@ def replay(
     A flow that runs does it. Where none runs, it is done here and now, and nothing else is read.
     """
     chosen = _Chosen(source, store, stage, reason, since, every=False)
-    log = ControlLog(chosen.state / FOLDER)
-    requests = 0
-    for part in _parts(chosen.letters):
-        log.add(REPLAY.name, {"letters": [body_of(it) for it in part]})
-        chosen.marks.add(part, "replayed")
-        requests += 1
+    requests = ask_replay(chosen.state, chosen.letters, chosen.marks)
     told = _replayed(chosen.state, recovery) if requests else f"no dead letter in {chosen.address} is open"
     if as_json:
         write_json({"replayed": len(chosen.letters), "requests": requests, "what became of them": told})
@@ -174,20 +165,6 @@ class _Chosen:
             and (reason is None or reason.lower() in f"{it.reason}\n{cause_of(it.reason).what}".lower())
             and (start is None or (it.time is not None and it.time >= start))
         ]
-
-
-def _parts(letters: list[StoredLetter]) -> list[list[StoredLetter]]:
-    """Few enough, and small enough, for a request each."""
-    parts: list[list[StoredLetter]] = []
-    size = 0
-    for it in letters:
-        own = 2 * len(it.message.value) + 1024
-        if not parts or len(parts[-1]) >= _AT_ONCE or size + own > _MOST_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(it)
-        size += own
-    return parts
 
 
 def _replayed(state: Path, recovery: Path | None) -> str:

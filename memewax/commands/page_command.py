@@ -23,6 +23,7 @@ def page(
     certificate: Annotated[Path | None, typer.Option(help="TLS: file with the chain of certificates.")] = None,
     key: Annotated[Path | None, typer.Option(help="TLS: file with the key.")] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy before it has TLS.")] = False,
+    allow_replay: Annotated[bool, typer.Option("--allow-replay", help="Let visitors replay dead letters.")] = False,
     dead_letters: Annotated[str | None, typer.Option(help="File of dead letters; by default beside the store.")] = None,
 ) -> None:
     """Show what a store holds in a browser: clusters, posts, search, dead letters, and what comes in meanwhile."""
@@ -39,6 +40,7 @@ def page(
         key,
         behind_proxy,
         dead_letters or "",
+        allow_replay,
         not no_open,
     )
     serve_page(options, settings)

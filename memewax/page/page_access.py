@@ -1,9 +1,10 @@
 """Who may see the page, how often, and what a browser may do with it."""
 
 import hmac
+import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 from urllib.parse import urlsplit
@@ -52,6 +53,10 @@ class Access:
     """That a visitor has to know; empty: none, which is for this machine alone."""
     is_secure: bool = False
     """Whether visitors come over TLS, here or at a proxy before it."""
+    may_replay: bool = False
+    """Whether visitors may ask the flow to read dead letters once more."""
+    secret: str = field(default_factory=secrets.token_urlsafe, compare=False, repr=False)
+    """That stands in forms that change something, so that no other site can send them; another one in each process."""
     hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
     """Names by which it may be asked for without a token: another page's name that leads here is refused."""
 
@@ -63,6 +68,10 @@ class Access:
     def cookie(self) -> str:
         """What a visitor who gave the token is known by; the token does not follow from it."""
         return hmac.new(self.token.encode(), b"memewax page", sha256).hexdigest()
+
+    def is_our_form(self, secret: str) -> bool:
+        """Whether a form that was sent is one that this page gave."""
+        return hmac.compare_digest(_digest(secret), _digest(self.secret))
 
     def lets_in(self, connection: HTTPConnection) -> bool:
         """Whether a request brings the token, or the cookie for it."""

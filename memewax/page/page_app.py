@@ -18,7 +18,7 @@ from core.stranger_text import safe_json
 from memewax.page.page_access import COOKIE, Access, Guard
 from memewax.page.page_api import PREFIX, api_routes
 from memewax.page.page_data import PageData
-from memewax.page.page_downloads import MEDIA, DownloadForm, clusters_file, posts_file
+from memewax.page.page_downloads import MEDIA, DownloadForm, clusters_file, network_file, posts_file
 from memewax.page.page_events import LiveEvents
 from memewax.page.page_queries import order_of, post_filter
 from memewax.page.page_uploads import Uploads
@@ -28,7 +28,7 @@ from search.store_reader import StoreReader
 _KEPT: Final = "private, max-age=31536000, immutable"
 """Of a small picture: its address says what it is."""
 _STATIC: Final = "private, max-age=300"
-_LOGIN_BYTES: Final = 4096
+_FORM_BYTES: Final = 4096
 _COOKIE_SECONDS: Final = 30 * 86_400
 _ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#8a3b12"/>'
@@ -58,7 +58,7 @@ def make_app(
         ending: Set when the server ends: those who follow what comes are let go then.
     """
     uploads = Uploads(most_upload)
-    views = PageViews(data, reader.window, uploads)
+    views = PageViews(data, reader.window, uploads, access.secret if access.may_replay else "")
 
     async def on_error(request: Request, error: Exception) -> Response:
         status, line = _told(error)
@@ -72,6 +72,7 @@ def make_app(
             *api_routes(data, uploads),
             *_Files(reader, data, views).routes(),
             *_Door(access, views).routes(),
+            Route("/dead-letters/replay", _Replays(data, access).answer, methods=["POST"]),
             Route("/events", LiveEvents(views, ending or Event()).answer),
         ],
         middleware=[Middleware(Guard, access=access)],
@@ -125,7 +126,11 @@ class _Files:
         if request.path_params["form"] not in MEDIA:
             raise HTTPException(404)
         form = cast("DownloadForm", request.path_params["form"])
-        if what == "posts":
+        if what == "network" or request.path_params["form"] == "gexf":
+            if (what, request.path_params["form"]) != ("network", "gexf"):
+                raise HTTPException(404)
+            path = network_file(self._reader, self._data.chosen_clusters(order_of(query), post_filter(query)))
+        elif what == "posts":
             path = posts_file(self._reader, self._data.chosen(post_filter(query)), form)
         elif what == "clusters":
             chosen = self._data.chosen_clusters(order_of(query), post_filter(query))
@@ -133,7 +138,36 @@ class _Files:
         else:
             raise HTTPException(404)
         gone = BackgroundTask(path.unlink, missing_ok=True)
-        return FileResponse(path, media_type=MEDIA[form], filename=f"{what}.{form}", background=gone)
+        return FileResponse(
+            path, media_type=MEDIA[request.path_params["form"]], filename=f"{what}.{form}", background=gone
+        )
+
+
+class _Replays:
+    """Asks the flow to read dead letters once more, where visitors may do so."""
+
+    def __init__(self, data: PageData, access: Access) -> None:
+        self._data, self._access = data, access
+
+    async def answer(self, request: Request) -> Response:
+        """Do what the form asks, and go back to the view; 403 where it may not be asked."""
+        if not self._access.may_replay:
+            raise HTTPException(403, "visitors may not replay: whoever starts the page allows it with --allow-replay")
+        form = await _form_of(request)
+        if not self._access.is_our_form(form.get("secret", "")):
+            raise HTTPException(403, "this form is not of this page, or is older than it: load the view again")
+        count = await run_in_threadpool(self._data.replay, form.get("stage", ""), form.get("cause", ""))
+        return RedirectResponse(f"/dead-letters?asked={count}", 303)
+
+
+async def _form_of(request: Request) -> dict[str, str]:
+    """The first value of each field of a small form; raises `HTTPException` where it is large."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _FORM_BYTES:
+            raise HTTPException(413)
+    return {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
 
 
 class _Door:
@@ -150,12 +184,7 @@ class _Door:
         return self._views.login(is_wrong=False)
 
     async def _take(self, request: Request) -> Response:
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _LOGIN_BYTES:
-                raise HTTPException(413)
-        given = parse_qs(body.decode(errors="replace")).get("token", [""])[0]
+        given = (await _form_of(request)).get("token", "")
         if not self._access.token or not self._access.is_token(given):
             return self._views.login(is_wrong=True)
         answer = RedirectResponse("/", 303)

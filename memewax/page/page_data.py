@@ -205,6 +205,10 @@ class PageData:
             ],
         }
 
+    def replay(self, stage: str, cause: str) -> int:
+        """Ask the flow to read the open dead letters of a stage and cause once more. Raises `MemewaxError`."""
+        return self._letters.replay(stage, cause)
+
     def dead_letters(self) -> Plain:
         """The dead letters that are open, by cause."""
         return asdict(self._letters.letters())

@@ -6,12 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
+from search.cluster_summaries import summaries
 from search.exporting import ExportRow, Posts, clusters_of, write_export
+from search.shared_templates import network_of, write_gexf
 from search.store_posts import PostLine
 from search.store_reader import StoreReader
 
 DownloadForm = Literal["csv", "jsonl"]
-MEDIA: Final = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
+MEDIA: Final = {
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/x-ndjson",
+    "gexf": "application/gexf+xml",
+}
 
 _ONE_AT_A_TIME: Final = threading.Lock()
 """Each reads the whole store."""
@@ -42,6 +48,17 @@ def clusters_file(reader: StoreReader, chosen: Sequence[int], form: DownloadForm
         return path
 
 
-def _new_file(form: DownloadForm) -> Path:
+def network_file(reader: StoreReader, chosen: Sequence[int]) -> Path:
+    """Write who posted these clusters, as a network in GEXF, to a new file; raises `WorldError`."""
+    wanted = set(chosen)
+    with _ONE_AT_A_TIME:
+        path = _new_file("gexf")
+        found = [it for it in summaries(reader.folder, reader.window) if it.cluster in wanted] if wanted else []
+        posts = Posts(reader.folder) if wanted else ()
+        write_gexf(network_of(posts, found, "community", at_least=2, shared=False), path)
+        return path
+
+
+def _new_file(form: str) -> Path:
     with tempfile.NamedTemporaryFile(prefix="memewax-", suffix=f".{form}", delete=False) as file:
         return Path(file.name)

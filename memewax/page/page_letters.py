@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from connectors.control.replays import ask_replay
 from connectors.letters import LetterMarks, StoredLetter, read_letters
 from core.causes import cause_of
 from core.errors import MemewaxError
@@ -21,6 +22,8 @@ _SHOWN: Final = 20
 """Of each cause, the last ones."""
 _REFRESH_SECONDS: Final = 5.0
 _MESSAGE: Final = 500
+_REPLAYED: Final = 200
+"""Letters that are asked for at a time: a flow fetches their pictures while it waits."""
 
 
 @dataclass(slots=True)
@@ -65,6 +68,25 @@ class LetterReader:
                 self._known = self._read()
                 self._until = self._now() + _REFRESH_SECONDS
             return self._known
+
+    def replay(self, stage: str, cause: str) -> int:
+        """Ask the flow to read the open letters of a stage and cause once more, some at a time; gives how many.
+
+        Raises `MemewaxError`.
+        """
+        with self._lock:
+            marks = LetterMarks(self._state)
+            found = (it for it in self._latest() if it.stage == stage and cause_of(it.reason).what == cause)
+            chosen = list(islice((it for it in found if marks.of(it) is None), _REPLAYED))
+            ask_replay(self._state, chosen, marks)
+            self._known = None
+            return len(chosen)
+
+    def _latest(self) -> list[StoredLetter]:
+        """Each letter once, as it was written last; raises `MemewaxError`."""
+        if not Path(self._address).is_file():
+            return []
+        return list({it.id: it for it in islice(read_letters(self._address, self._settings), _MOST)}.values())
 
     def _read(self) -> PageLetters:
         if not Path(self._address).is_file():

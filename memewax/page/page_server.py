@@ -45,6 +45,8 @@ class PageOptions:
     is_behind_proxy: bool = False
     dead_letters: str = ""
     """Empty: the file beside the store."""
+    may_replay: bool = False
+    """Whether visitors may ask the flow to read dead letters once more."""
     opens: bool = True
     """Whether a browser is opened."""
 
@@ -116,7 +118,7 @@ def access_of(options: PageOptions) -> Access:
             raise SettingsError(
                 "a token needs TLS: --certificate FILE --key FILE, or --behind-proxy where a proxy before it has that"
             )
-    return Access(options.token, is_secure)
+    return Access(options.token, is_secure, options.may_replay)
 
 
 def _listening(options: PageOptions) -> socket.socket:

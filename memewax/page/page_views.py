@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from core.stranger_text import harmless
 from memewax.page.page_data import ORDERS, PageData
-from memewax.page.page_queries import PageQuery, order_of, piece, post_filter, request_of
+from memewax.page.page_queries import PageQuery, number, order_of, piece, post_filter, request_of
 from memewax.page.page_uploads import Uploads
 from memewax.page.page_values import Plain
 from memewax.pages.showing import templates
@@ -32,10 +32,12 @@ _WIDTH: Final = 994
 class PageViews:
     """Renders the views."""
 
-    def __init__(self, data: PageData, window: timedelta, uploads: Uploads) -> None:
+    def __init__(self, data: PageData, window: timedelta, uploads: Uploads, secret: str = "") -> None:
+        """`secret` stands in forms that change something; empty: there are none."""
         self._data = data
         self._window = window
         self._uploads = uploads
+        self._secret = secret
         self._templates = page_templates()
 
     def routes(self) -> list[Route]:
@@ -161,8 +163,9 @@ class PageViews:
             query={**{name: query.get(name) or "" for name in _ASKED}, **_kept(query)},
         )
 
-    def _letters(self, _: Request) -> Response:
-        return self._page("letters.html", "letters", found=self._data.dead_letters())
+    def _letters(self, request: Request) -> Response:
+        asked = number(request.query_params, "asked", -1, 0, 10**6)
+        return self._page("letters.html", "letters", found=self._data.dead_letters(), secret=self._secret, asked=asked)
 
     def _about_now(self) -> Plain:
         return {"now": self._data.stats(), "newest": self._data.newest(_NEWEST)}

@@ -168,7 +168,7 @@ def test_one_that_came_to_its_end_says_when(tmp_path: Path) -> None:
     put(tmp_path / "status", said(0, 2, 4000, state="ended"), said(1, 2, 3600, state="ended"))
     flow = read(tmp_path / "status")
     assert (flow.state, flow.is_running, flow.silent_seconds) == ("ended", False, 3600)
-    assert flow.line == "memes: not running: it came to its end 3,600 s ago"
+    assert flow.line == "memes: not running: it came to its end 60 min ago"
 
 
 def test_why_it_failed_is_told_in_one_harmless_line(tmp_path: Path) -> None:

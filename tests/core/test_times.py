@@ -13,7 +13,7 @@ import pytest
 from connectors.services.pace import Gate
 from connectors.sources.parse import parse_post
 from core.records import Message
-from core.times import parse_time, seconds_to_wait, time_or_none
+from core.times import duration_in_words, parse_time, seconds_to_wait, time_or_none
 from search.cleaning import ParseCreated
 from search.cluster_summaries import summaries
 from search.corpus_columns import Draft
@@ -102,3 +102,11 @@ def test_a_service_opens_when_its_retry_after_says_so() -> None:
     gate = Gate()
     gate.note({"retry-after": "1.5"}, [], 100.0)
     assert gate.opens_at == 101.5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (119, "119 s"), (504, "8 min"), (7199, "120 min"), (7200, "2 h"), (10**6, "12 days")],
+)
+def test_a_duration_is_said_in_the_unit_that_people_count_in(seconds: float, words: str) -> None:
+    assert duration_in_words(seconds) == words

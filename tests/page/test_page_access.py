@@ -1,14 +1,16 @@
 """Who may see the page, and what a browser may do with it."""
 
+import re
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from connectors.control.control_log import FOLDER, ControlLog
 from core.errors import SettingsError
 from memewax.page.page_access import COOKIE, Access, Rates
 from memewax.page.page_server import PageOptions, access_of
-from tests.page.stores import app_of
+from tests.page.stores import app_of, filled
 
 TOKEN = "0123456789abcdef-token"
 
@@ -111,3 +113,39 @@ def test_a_network_is_let_in_with_a_token_over_tls_only(options: dict[str, objec
 def test_a_network_is_let_in_where_a_proxy_has_tls() -> None:
     access = access_of(PageOptions(Path(), "0.0.0.0", token=TOKEN, is_behind_proxy=True))
     assert access == Access(TOKEN, is_secure=True)
+
+
+def secret_in(page: str) -> str:
+    found = re.search(r'name="secret" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def test_dead_letters_are_replayed_where_that_is_allowed(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "store")
+    visitor = TestClient(app_of(folder, Access(hosts=frozenset({"testserver"}), may_replay=True)))
+    page = visitor.get("/dead-letters").text
+    form = {"secret": secret_in(page), "stage": "fetch"}
+    (group,) = (it for it in visitor.get("/api/v1/dead-letters").json()["groups"] if it["stage"] == "fetch")
+    form["cause"] = group["cause"]
+    assert "1 letter was asked for" in visitor.post("/dead-letters/replay", data=form).text
+    (request,) = ControlLog(folder / FOLDER).open_after(0, 10)
+    assert (request.kind, len(request.body["letters"])) == ("replay", 1)
+    assert {it["stage"] for it in visitor.get("/api/v1/dead-letters").json()["groups"]} == {"parse"}
+    assert "0 letters were asked for" in visitor.post("/dead-letters/replay", data=form).text
+
+
+def test_nobody_replays_in_another_s_name_or_where_it_is_not_allowed(tmp_path: Path, client: TestClient) -> None:
+    folder = filled(tmp_path / "store")
+    visitor = TestClient(app_of(folder, Access(hosts=frozenset({"testserver"}), may_replay=True)))
+    form = {"secret": secret_in(visitor.get("/dead-letters").text), "stage": "fetch", "cause": "x"}
+    for changed, headers in [
+        ({"secret": ""}, {}),
+        ({"secret": "guess"}, {}),
+        ({}, {"sec-fetch-site": "cross-site"}),
+        ({}, {"origin": "https://evil.example"}),
+    ]:
+        assert visitor.post("/dead-letters/replay", data={**form, **changed}, headers=headers).status_code == 403
+    assert "Replay" not in client.get("/dead-letters").text
+    assert client.post("/dead-letters/replay", data=form).status_code == 403
+    assert not (folder / FOLDER).exists()

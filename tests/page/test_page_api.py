@@ -183,6 +183,12 @@ def test_a_list_is_taken_away_as_it_is_shown(client: TestClient) -> None:
     assert 'filename="posts.csv"' in answer.headers["content-disposition"]
     lines = client.get("/take-away/clusters.jsonl?sort=rising").text.splitlines()
     assert [orjson.loads(line)["cluster"] for line in lines] == [5]
+    network = client.get("/take-away/network.gexf?source=imgur")
+    assert "gexf" in network.headers["content-type"]
+    assert "reddit" in network.text  # which had it too
+    assert "tumblr" not in network.text
+    assert client.get("/take-away/posts.gexf").status_code == 404
+    assert client.get("/take-away/network.csv").status_code == 404
     assert client.get("/take-away/posts.exe").status_code == 404
     assert client.get("/take-away/secrets.csv").status_code == 404
 

@@ -44,6 +44,7 @@ _MADE: Final = (
     pa.field("cluster_label", pa.string()),
     pa.field("projection_x", pa.float32()),
     pa.field("projection_y", pa.float32()),
+    pa.field("picture", pa.struct([("bytes", pa.binary())])),
 )
 _NEIGHBOURS_FIELD: Final = pa.field(
     "neighbors", pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))])
@@ -63,7 +64,8 @@ def write_atlas(posts: Posts, clusters: list[ClusterSummary], path: Path) -> Wri
     """Write the map of the posts of a store; the file is there when all of it is.
 
     Columns are those of an export, and `projection_x`, `projection_y`, `words` (what the post and its picture say),
-    `cluster_label` (the cluster with its words, or `alone`) and, of up to 50,000 posts, `neighbors`.
+    `cluster_label` (the cluster with its words, or `alone`), `picture` (the thumbnail, in the form of Hugging Face's
+    data sets) and, of up to 50,000 posts, `neighbors`.
 
     Raises:
         WorldError: where no picture has an embedding, or the file cannot be written.
@@ -85,7 +87,8 @@ def write_atlas(posts: Posts, clusters: list[ClusterSummary], path: Path) -> Wri
                 left_out += sum(number is None for number, _ in batch)
                 made = [(number, row) for number, row in batch if number is not None]
                 order += [number for number, _ in made]
-                rows = [_row(row, places[number], labels) | _near(near, number) for number, row in made]
+                small = posts.small_pictures(key for _, row in made if (key := row.get("picture_sha256")))
+                rows = [_row(row, places[number], labels, small) | _near(near, number) for number, row in made]
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 written += len(rows)
     except OSError as error:
@@ -105,7 +108,7 @@ def _in_order(posts: Posts, row_of: dict[str, int]) -> Iterator[list[tuple[int |
     yield batch
 
 
-def _row(row: ExportRow, place: FloatMatrix, labels: dict[int, str]) -> ExportRow:
+def _row(row: ExportRow, place: FloatMatrix, labels: dict[int, str], small: dict[str, bytes]) -> ExportRow:
     said = dict.fromkeys(filter(None, (row.get("description"), row.get("text_as_read"))))
     return {
         **row,
@@ -114,6 +117,7 @@ def _row(row: ExportRow, place: FloatMatrix, labels: dict[int, str]) -> ExportRo
         "cluster_label": labels.get(row["current_cluster"], "alone"),
         "projection_x": float(place[0]),
         "projection_y": float(place[1]),
+        "picture": {"bytes": small[key]} if (key := row.get("picture_sha256")) in small else None,
     }
 
 

@@ -17,8 +17,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from connectors.sinks.record_table import THUMBNAILS
 from connectors.store import posts_table as store
 from connectors.store.cluster_ids import stored_merges
+from connectors.store.conditions import listed, pieces
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
 from core.errors import SettingsError, WorldError, first_line
 from core.merges import Merges
@@ -32,6 +34,8 @@ ExportForm = Literal["csv", "jsonl", "parquet"]
 FORMS: Final[Mapping[str, ExportForm]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 """By the endings of names."""
 _BATCH: Final = 1024
+_KEYS: Final = 500
+"""In one condition."""
 _MOST_OWN: Final = 100
 """Columns of one's own; what more there is stays in `extra`."""
 _MOST_SEEN: Final = 10_000
@@ -92,6 +96,21 @@ class Posts:
         for batch in self._batches(("global_id", "embeddings")):
             vectors, there = vectors_of(batch.column("embeddings"))
             yield batch.column("global_id").filter(pa.array(there)).to_pylist(), vectors[there]
+
+    def small_pictures(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The thumbnails of some pictures, as WebP, by key; those that the store has. Raises `WorldError`."""
+        if not (self._folder / f"{THUMBNAILS.name}.lance").is_dir():
+            return {}
+        found: dict[str, bytes] = {}
+        try:
+            table = opened(self._folder).open_table(THUMBNAILS.name)
+            for some in pieces(sorted(set(keys)), _KEYS):
+                query = table.search().where(f"{THUMBNAILS.key} IN ({listed(some)})").limit(_KEYS)
+                rows = query.select([THUMBNAILS.key, "webp"]).to_arrow().to_pylist()
+                found |= {row[THUMBNAILS.key]: row["webp"] for row in rows}
+        except READ_ERRORS as error:
+            raise WorldError(f"{self._folder} cannot be read: {first_line(error)}") from None
+        return found
 
     def schema(self) -> pa.Schema:
         """Of a Parquet file of the rows."""

@@ -15,7 +15,7 @@ from search.query import By
 from search.reduction import projection_names
 from search.search_settings import SearchSettings
 
-_IMAGES = "embeddings"
+IMAGES = "embeddings"
 _BY_SIZE = IndexChoice()
 
 
@@ -68,7 +68,7 @@ class OpenCorpora:
         corpus = self._open.get(place)
         if corpus is None:
             open_table(self._store, name)  # refuses a name that is none, before it becomes part of a path
-            vectors = _IMAGES if by == "image" else None
+            vectors = IMAGES if by == "image" else None
             has_it = by == "text" and self._reduced in projection_names(beside(self._store, name))
             reduced = self._reduced if has_it else None
             corpus = self._open[place] = Corpus.open(self._store, name, vectors, self._index, reduced)

@@ -1,6 +1,7 @@
 """`memewax eval search`: whether who types some words of a picture finds it."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,16 +24,23 @@ def command(
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recall of posts by a few words of what people read in them, and whether none are found for what is not there."""
+    """Recall of posts by a few words of what people read in them, and by their pictures cropped and recompressed.
+
+    And whether none are found for what is not there.
+    """
     from memewax.evaluation import eval_search
     from memewax.evaluation.data import posts_of
+    from memewax.evaluation.eval_picture_search import found_by_looks, measure_pictures
     from search.answering import load_embedders
     from search.corpus import Corpus
     from search.corpus_layout import POSTS
+    from search.open_corpora import IMAGES
+    from search.picture_search import PictureSearch
     from search.post_search import PostSearch
 
-    texts = {it.post.global_id: str(it.truth) for it in posts_of(data, "text", limit)}
-    models = load_embedders(load_settings(), images=False)
+    posts = posts_of(data, "text", limit)
+    texts = {it.post.global_id: str(it.truth) for it in posts}
+    models = load_embedders(load_settings(), images=True)
     with tempfile.TemporaryDirectory(prefix="memewax-eval-") as name:
         folder = store or _made(data, Path(name))
         search = PostSearch.of(Corpus.open(folder, POSTS), folder, models.text)
@@ -42,6 +50,11 @@ def command(
             raise WorldError(f"{store or data}: none of its posts is in the store")
         used = {**models.names, "posts": search.corpus.model}
         report = eval_search.measure(texts, eval_search.found_by(search), used)
+        files = {it.post.global_id: it.picture for it in posts if it.post.global_id in known and it.picture.is_file()}
+        if files:
+            pictures = PictureSearch(Corpus.open(folder, POSTS, IMAGES))
+            looked = measure_pictures(files, found_by_looks(pictures, models))
+            report = replace(report, figures={**report.figures, **looked})
     show(report, data, save, history, as_json)
 
 

@@ -18,6 +18,7 @@ from search.atlas import write_atlas
 from search.cluster_summaries import summaries
 from search.exporting import Posts
 from tests.making import ANSWERS, post, sides
+from tests.page.stores import filled, webp
 
 DIMENSION = 32
 DAY = timedelta(days=1)
@@ -85,3 +86,12 @@ def test_a_store_without_embeddings_has_none(tmp_path: Path) -> None:
     with pytest.raises(WorldError, match="nothing to map"):
         write_atlas(Posts(store), [], tmp_path / "map.parquet")
     assert not (tmp_path / "map.parquet").exists()
+
+
+def test_each_post_brings_the_thumbnail_that_the_store_has(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    write_atlas(Posts(store, vectors=True), summaries(store, DAY), tmp_path / "map.parquet")
+    rows = {it["global_id"]: it for it in pq.read_table(tmp_path / "map.parquet").to_pylist()}
+    assert rows["1-reddit"]["picture"] == rows["4-imgur"]["picture"] == {"bytes": webp(40)}
+    assert rows["20-reddit"]["picture"] is None
+    assert len(rows["1-reddit"]["embeddings"]) == 8

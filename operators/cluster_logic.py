@@ -1,7 +1,7 @@
 """A clusterer as the logic of a stateful step, recovered with the flow."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -102,9 +102,14 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         """One side for each embedding, in order, then what became of clusters."""
         answers: list[ClusterAnswer] = []
         events: list[ClusterEvent] = []
-        for it in values:
+        removals: list[Removal] = []
+        for place, it in enumerate(values):
             if isinstance(it, Removal):
-                self._forget(it)
+                removals.append(it)  # those that come one after the other are done together, at the cost of one
+                if place + 1 < len(values) and isinstance(values[place + 1], Removal):
+                    continue
+                self._forget(removals)
+                removals = []
             else:
                 answers.append(self._side(it))
             new = self._clusterer.events()
@@ -132,11 +137,11 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         if self._shards == 1:  # what shards have is one only where they agree
             count_clusters(self._clusterer)
 
-    def _forget(self, removal: Removal) -> None:
-        if removal.hidden is not None:
-            return
-        self._removed.note(removal)
-        forget(removal, self._clusterer, self._duplicates, self._recent)
+    def _forget(self, removals: list[Removal]) -> None:
+        for_good = [it for it in removals if it.hidden is None]
+        for it in for_good:
+            self._removed.note(it)
+        forget(for_good, self._clusterer, self._duplicates, self._recent)
 
     def _side(self, embedding: Side[Vector]) -> Side[Cluster]:
         start = perf_counter()
@@ -235,19 +240,25 @@ def forget_originals(ids: set[str], recent: dict[str, KnownCluster]) -> None:
 
 
 def forget(
-    removal: Removal, clusterer: Clusterer | Agreement, duplicates: Duplicates, recent: dict[str, KnownCluster]
+    removals: Sequence[Removal],
+    clusterer: Clusterer | Agreement,
+    duplicates: Duplicates,
+    recent: dict[str, KnownCluster],
 ) -> None:
-    """Drop all that is kept of pictures that were taken back."""
-    if ids := set(ids_of(removal)):
+    """Drop all that is kept of pictures that were taken back for good."""
+    if ids := {name for it in removals for name in ids_of(it)}:
         clusterer.forget_posts(ids)
         duplicates.forget(ids)
         for it in ids:
             recent.pop(it, None)
         forget_originals(ids, recent)
-    if removal.account:
-        clusterer.forget_author(removal.account)
-        duplicates.forget_author(removal.account)
-        theirs = {it for it, known in recent.items() if known[4] == _hash(removal.account)}
+    accounts = sorted({it.account for it in removals if it.account})
+    for account in accounts:
+        clusterer.forget_author(account)
+        duplicates.forget_author(account)
+    if accounts:
+        hashes = {_hash(account) for account in accounts}
+        theirs = {it for it, known in recent.items() if known[4] in hashes}
         for it in theirs:
             del recent[it]
         forget_originals(theirs, recent)

@@ -92,7 +92,7 @@ class AgreeLogic(StatefulBatchLogic[Told | Removal, ClusterAnswer, dict[str, Any
         for told in values:
             if isinstance(told, Removal):
                 if told.hidden is None:
-                    forget(told, self._agreement, self._duplicates, self._recent)
+                    forget([told], self._agreement, self._duplicates, self._recent)
             elif isinstance(told.what, ClusterEvent):
                 self._agreement.hear(told.shard, told.what)
             else:

@@ -15,9 +15,9 @@ from search.post_words import PostWords
 from search.store_posts import extra_of, is_sensitive
 from search.vector_index import Mask, RowNumbers
 
-STAMPS: Final = ("joined_time", "cluster", "current_cluster")
+STAMPS: Final = ("joined_time", "cluster", "current_cluster", "duplicate_of")
 """Columns of posts of which one differs where a row has changed."""
-READ: Final = (*STAMPS, "created_time", "source", "author", "picture_sha256", "duplicate_of", "extra")
+READ: Final = (*STAMPS, "created_time", "source", "author", "picture_sha256", "extra")
 WORDS: Final = ("text", "description")
 VECTOR: Final = "embeddings"
 LATER: Final = (*WORDS, VECTOR)
@@ -105,10 +105,14 @@ class PostColumns:
         """Which rows of a batch of ids and stamps are not as they are known; notes where those lie that are."""
         rows = np.array([self.row_of.get(it, NONE) for it in batch.column("global_id").to_pylist()], np.int64)
         joined, given, current = _times(batch.column("joined_time")), _integers(batch, "cluster"), _currents(batch)
+        original = self.originals.numbers(_column(batch, "duplicate_of"))
         same = rows != NONE
         at = rows[same]
         same[same] = (
-            (self.joined[at] == joined[same]) & (self.given[at] == given[same]) & (self.current[at] == current[same])
+            (self.joined[at] == joined[same])
+            & (self.given[at] == given[same])
+            & (self.current[at] == current[same])
+            & (self.original[at] == original[same])
         )
         self.place[rows[same]] = batch.column("_rowid").to_numpy()[same].astype(np.int64)
         found: Mask = ~same

@@ -146,7 +146,11 @@ class CachedResults:
         own: dict[bytes, CachedResult | Failed] = {}
         while missing:
             mine = self._cache.claim(missing)
-            own |= self._computed(model, {key: it for key, it in missing.items() if key in mine}, compute)
+            # Who had the claim may have kept its result since it was looked for.
+            found |= (late := self._found(list(mine), "exact"))
+            self._cache.release(late)
+            to_do = {key: it for key, it in missing.items() if key in mine and key not in late}
+            own |= self._computed(model, to_do, compute)
             missing = {key: it for key, it in missing.items() if key not in mine}
             if missing:  # another process or thread is at it; it holds no claim while it waits, as this one does not
                 time.sleep(0 if mine else _TICK)

@@ -12,6 +12,7 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
+from connectors.fetching.prefetch import PrefetchedUnit
 from connectors.sinks import jsonl_sink
 from connectors.sinks.sink import OutMessage
 from connectors.store.stored_table import StoredTable
@@ -149,21 +150,28 @@ def test_a_crash_anywhere_changes_nothing(
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize(("place", "done", "step"), [(SOURCE, False, 3), (CLUSTER_SNAPSHOT, True, 5), (WRITE, None, 4)])
 def test_a_crash_over_several_sources_changes_nothing(
-    count: int, place: tuple[type, str], done: bool | None, step: int, few: Posts, tmp_path: Path
+    count: int,
+    place: tuple[type, str],
+    done: bool | None,
+    step: int,
+    few: Posts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each has every second or third message; in the second run they are named in another order.
 
-    Sources take turns as far as their pictures are there: without a cache these are there at once.
+    Sources take turns as far as their pictures are there: so they are waited for here.
     """
+    monkeypatch.setattr(PrefetchedUnit, "is_ready", lambda unit: unit.wait(60.0))
     paths = [few.path.with_name(f"{number}-of-{count}.jsonl") for number in range(count)]
     for number, path in enumerate(paths):
         path.write_bytes(b"".join(few.lines[number::count]))
-    uncrashed = Flow(tmp_path / "whole", as_variable([str(it) for it in paths]), cache="off")
+    uncrashed = Flow(tmp_path / "whole", as_variable([str(it) for it in paths]))
     run(uncrashed)
     number = 1
     crashed = True
     while crashed:
-        flow = Flow(tmp_path / str(number), as_variable([str(it) for it in paths]), cache="off")
+        flow = Flow(tmp_path / str(number), as_variable([str(it) for it in paths]))
         with crash_at(place, number, done=done) as calls, suppress(BytewaxRuntimeError, CrashError):
             run(flow)
         crashed = calls[0] >= number

@@ -388,7 +388,7 @@ def test_a_file_of_nothing_useful_does_not_become_a_large_file_of_dead_letters(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(corpus_load, "_MOST_LETTERS", 3)
-    loaded = place.load([*[1] * 50, {"text": "a"}])
+    loaded = place.load([*[{"text": 7}] * 50, {"text": "a"}])
     assert (loaded.dead_letters, loaded.embedded, len(place.reasons())) == (50, 1, 3)
 
 

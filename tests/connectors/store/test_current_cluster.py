@@ -170,7 +170,7 @@ def test_who_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_the_sink_s_snapshot_holds_what_became_of_clusters(tmp_path: Path) -> None:
-    sink = PostsSink(tmp_path, POSTS, "store")
+    sink = PostsSink(tmp_path, POSTS, "store", 30.0)
     writer = sink.open("", None)
     writer.write([row(0, 0), merge(1, 0), row(1, 1)])
     mark = writer.snapshot()

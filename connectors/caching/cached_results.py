@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from connectors.caching.packing import packed, unpacked
 from connectors.caching.result_cache import ResultCache
 from core import __version__
-from core.records import CachedPicture, CachedResult, Failed, Pixels, Post, Reading, Removal, account_of
+from core.records import CachedPicture, CachedResult, Failed, Pixels, Post, Reading, Removal
 from core.telemetry import CACHE_HITS, CACHE_MISSES, CACHE_SECONDS_SAVED
 from models.duplicates import Duplicates
 from models.fingerprint import fingerprint
@@ -122,8 +122,7 @@ class CachedResults:
     def forget(self, removal: Removal) -> None:
         """Forget what is known through posts that were taken back for good."""
         if removal.hidden is None:
-            account = account_of(removal.author, removal.source)
-            self._cache.forget(self._named(removal.global_id, removal.post_id, removal.url, account))
+            self._cache.forget(self._named(removal.global_id, removal.post_id, removal.url, removal.account))
 
     def forget_edited(self, post: Post) -> None:
         """Forget what is known through a post before it was edited."""
@@ -194,7 +193,7 @@ class CachedResults:
             return answers
         finally:
             self._cache.put(values, {key: asked[key].names for key in values})
-            self._cache.release(asked)
+            self._cache.release(key for key in asked if key not in values)
 
     def _found(self, keys: Sequence[bytes], kind: HitKind) -> dict[bytes, CachedResult]:
         found = {}

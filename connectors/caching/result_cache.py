@@ -53,6 +53,8 @@ CREATE TABLE claims (key BLOB PRIMARY KEY, owner INTEGER NOT NULL, until REAL NO
 CREATE TABLE forgotten (name BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 """
 
+_RELEASE: Final = "DELETE FROM claims WHERE key = ? AND owner = ?"
+
 Answer = TypeVar("Answer")
 
 
@@ -114,7 +116,7 @@ class ResultCache:
         What stands under a name that was forgotten lately is not kept.
         """
 
-        def write(database: sqlite3.Connection) -> None:
+        def write(database: sqlite3.Connection) -> bool:
             now = time.time()
             database.execute("DELETE FROM forgotten WHERE until < ?", (now,))
             for key, value in values.items():
@@ -128,10 +130,10 @@ class ResultCache:
                 database.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", [(name, key) for name in called])
             self._note_use(database, now)
             self._make_room(database)
+            database.executemany(_RELEASE, _claims(values))
+            return True
 
-        try:
-            self._run(lambda database: _transaction(database, write), None)
-        finally:
+        if not self._run(lambda database: _transaction(database, write), False):
             self.release(values)
 
     def claim(self, keys: Iterable[bytes]) -> set[bytes]:
@@ -154,10 +156,10 @@ class ResultCache:
 
     def release(self, keys: Iterable[bytes]) -> None:
         """Give up claims."""
-        rows = [(key, os.getpid()) for key in keys]
+        rows = _claims(keys)
 
         def write(database: sqlite3.Connection) -> None:
-            database.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", rows)
+            database.executemany(_RELEASE, rows)
 
         if rows:
             self._run(lambda database: _transaction(database, write), None)
@@ -281,6 +283,10 @@ def _transaction(database: sqlite3.Connection, call: Callable[[sqlite3.Connectio
         raise
     database.execute("COMMIT")
     return answer
+
+
+def _claims(keys: Iterable[bytes]) -> list[tuple[bytes, int]]:
+    return [(key, os.getpid()) for key in keys]
 
 
 def _used_bytes(database: sqlite3.Connection) -> int:

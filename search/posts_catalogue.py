@@ -1,5 +1,6 @@
 """The posts of a store at one moment: lists, filters and clusters, counted in columns and shown one by one."""
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -45,11 +46,13 @@ class Lazy(Sequence[T], Generic[T]):
             return self._some(self.numbers[place])
         return self._made(int(self.numbers[place]))
 
+    @abstractmethod
     def _made(self, number: int) -> T:
-        raise NotImplementedError
+        """The one of this number."""
 
+    @abstractmethod
     def _some(self, numbers: RowNumbers) -> "Lazy[T]":
-        raise NotImplementedError
+        """Those of these numbers."""
 
 
 class PostLines(Lazy[PostLine]):

@@ -14,6 +14,7 @@ class Activity:
         self.epoch_at: float | None = None
         """End of the last epoch."""
         self._busy: dict[object, float] = {}
+        self._due: dict[object, float] = {}
         self._epochs: dict[object, int] = {}
         self._ended = 0
         self._open: dict[object, None] = {}
@@ -31,6 +32,10 @@ class Activity:
         """A part has given something into the flow."""
         self._busy[part] = time.monotonic()
 
+    def due(self, part: object, at: float) -> None:
+        """A part wants to be asked again, at a time of the monotonic clock."""
+        self._due[part] = at
+
     def snapshot(self, part: object) -> None:
         """The position of a part was taken, as it is at the end of each epoch."""
         self._epochs[part] = self._epochs.get(part, 0) + 1
@@ -40,6 +45,7 @@ class Activity:
         """A part has come to its end."""
         self._open.pop(part, None)
         self._busy.pop(part, None)
+        self._due.pop(part, None)
         self._ended = max(self._ended, self._epochs.pop(part, 0))
 
     def gone(self, who: object, why: str) -> None:
@@ -63,6 +69,14 @@ class Activity:
     def epochs(self) -> int:
         """Epochs that have ended."""
         return max((self._ended, *list(self._epochs.values())))
+
+    @property
+    def unasked_since(self) -> float | None:
+        """Since when a part waits to be asked, the longest, or will; None where none is open.
+
+        Bytewax asks no part before the last epoch has ended in all processes.
+        """
+        return min(list(self._due.values()), default=None)
 
     @property
     def busy_since(self) -> float | None:

@@ -26,8 +26,6 @@ _PROGRESS: Final = (
     "requests",
 )
 """Counts that grow while a flow works."""
-_OVERDUE: Final = 3.0
-"""An epoch that goes on for so many times the longest one waits for another process."""
 
 
 class FlowHealth:
@@ -49,9 +47,6 @@ class FlowHealth:
         self._progress_at = clock()
         self._waiting = ""
         self._drains = False
-        self._epochs = 0
-        self._epoch_at: float | None = None
-        self._longest_epoch = 0.0
 
     def ready(self) -> None:
         """The models are loaded, and what is read and written has been reached."""
@@ -65,7 +60,6 @@ class FlowHealth:
         with self._lock:
             if seen != self._seen:
                 self._seen, self._progress_at = seen, self._clock()
-            self._time_epochs()
             self._drains = status.state == "draining"
             self._waiting = self._what_waits(status.lag, status.queues.get("fetch", 0))
 
@@ -90,20 +84,6 @@ class FlowHealth:
         away = self._activity.away()
         return f"away: {shortened(one_line(away), 300)}" if away else self.why_stalled()
 
-    def _time_epochs(self) -> None:
-        epochs, now = self._activity.epochs, self._clock()
-        if epochs == self._epochs:
-            return
-        if self._epoch_at is not None:
-            self._longest_epoch = max(self._longest_epoch, now - self._epoch_at)
-        self._epochs, self._epoch_at = epochs, now
-
-    def _is_overdue(self) -> bool:
-        """Whether an epoch goes on for much longer than any before, as where another process is cut off."""
-        if self._epoch_at is None or not self._longest_epoch:
-            return False
-        return self._clock() - self._epoch_at > _OVERDUE * self._longest_epoch
-
     def _what_waits(self, lag: int, fetched: int) -> str:
         activity = self._activity
         if activity.busy_since is not None:
@@ -114,7 +94,10 @@ class FlowHealth:
             return f"{fetched:,} fetched posts wait"
         if lag:
             return f"{lag:,} wait to be read"
-        return "an epoch is overdue: another process of the flow may be out of reach" if self._is_overdue() else ""
+        since = activity.unasked_since
+        if since is None or self._clock() - since < self._stalled_seconds:
+            return ""
+        return "an epoch does not end, so that nothing is read: another process of the flow may be out of reach"
 
 
 def health_pages(health: FlowHealth) -> dict[str, HttpPage]:

@@ -10,7 +10,7 @@ Every step of a flow is made here; only what takes no callable, such as `merge`,
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
@@ -219,7 +219,10 @@ class _PartOfBytewax(StatefulSourcePartition[X, Any]):
         return batch
 
     def next_awake(self) -> datetime | None:
-        return self._part.next_awake()
+        awake = self._part.next_awake()
+        wait = 0.0 if awake is None else (awake - datetime.now(UTC)).total_seconds()
+        ACTIVITY.due(self, time.monotonic() + wait)
+        return awake
 
     def snapshot(self) -> Any:
         ACTIVITY.snapshot(self)

@@ -65,7 +65,7 @@ def _blindfold() -> None:
         (steps, "taken", _untimed),
         (GatheredSum, "inc", _nothing),
         (starting, "Observers", _Nobody),
-        *((Activity, name, _nothing) for name in ("opened", "asked", "gave", "snapshot", "closed")),
+        *((Activity, name, _nothing) for name in ("opened", "asked", "gave", "due", "snapshot", "closed")),
     ):
         setattr(where, name, instead)
 

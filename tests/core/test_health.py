@@ -71,10 +71,10 @@ def test_idle_by_right_is_well(watched: Watched) -> None:
 
 
 def test_an_epoch_that_never_ends_is_a_process_out_of_reach(watched: Watched) -> None:
-    """All that waited was read before it was cut off, so nothing else tells."""
-    for watched.now in (10.0, 20.0, 31.0):
-        watched.activity.snapshot(watched)
-        watched.look()
+    """All that waited was read before it was cut off, so nothing else tells; no epoch need have ended before."""
+    watched.now = 31.0
+    watched.activity.due(watched, watched.now)
+    watched.look(posts=1)
     watched.now = 31.0 + STALLED - 1
     watched.look()
     assert watched.probe("/healthz") == (200, "ok")
@@ -83,18 +83,16 @@ def test_an_epoch_that_never_ends_is_a_process_out_of_reach(watched: Watched) ->
     status, told = watched.probe("/healthz")
     assert (status, told.partition("while ")[2]) == (
         503,
-        "an epoch is overdue: another process of the flow may be out of reach",
+        "an epoch does not end, so that nothing is read: another process of the flow may be out of reach",
     )
-    watched.activity.snapshot(watched)
+    watched.activity.due(watched, watched.now)  # it was asked, and will be again
     watched.look()
     assert watched.probe("/healthz") == (200, "ok")
 
 
-def test_long_epochs_are_right_where_they_always_were_long(watched: Watched) -> None:
-    for watched.now in (0.0, 50 * STALLED, 101 * STALLED):
-        watched.activity.snapshot(watched)
-        watched.look()
-    watched.now = 103 * STALLED
+def test_a_source_that_is_asked_once_an_hour_is_well_between(watched: Watched) -> None:
+    watched.activity.due(watched, 3600.0)
+    watched.now = 3600.0
     watched.look()
     assert watched.probe("/healthz") == (200, "ok")
 

@@ -352,6 +352,8 @@ def _handler(  # noqa: C901 - what kubectl asks for
             kind, name, rest = self._named(path)
             if not kind:
                 return self._answer(None)
+            if rest == "scale":
+                return self._answer(_scale(cluster.find(kind, name)))
             if rest == "log" and query.get("follow"):
                 return self._follow(name)
             if rest == "log":
@@ -373,8 +375,10 @@ def _handler(  # noqa: C901 - what kubectl asks for
             return self._answer(_whole(kind, cluster.put(kind, name, body)), 201)
 
         def do_PATCH(self) -> None:
-            kind, name, _ = self._named(self._asked()[0])
+            kind, name, rest = self._named(self._asked()[0])
             body = self._body()
+            if rest == "scale":
+                return self._answer(_scale(cluster.merge(kind, name, {"spec": body["spec"]})))
             if self.headers["Content-Type"] == "application/apply-patch+yaml":
                 return self._answer(_whole(kind, cluster.put(kind, name, body)))
             return self._answer(_whole(kind, cluster.merge(kind, name, body)))
@@ -440,6 +444,20 @@ def _whole(kind: str, body: Object | None) -> Object | None:
     return None if body is None else {"apiVersion": _version(kind), "kind": _kind(kind), **body}
 
 
+def _scale(body: Object | None) -> Object | None:
+    """How many of something there are, and should be: what `kubectl scale` reads and changes."""
+    if body is None:
+        return None
+    name, replicas = body["metadata"]["name"], body["spec"]["replicas"]
+    return {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"replicas": replicas},
+        "status": {"replicas": body.get("status", {}).get("replicas", replicas)},
+    }
+
+
 def _groups() -> Object:
     versions = [it.removeprefix("apis/") for it in _KINDS if it.startswith("apis/")]
     groups = [
@@ -464,5 +482,8 @@ def _resources(path: str) -> Object:
         }
         for name, kind in _KINDS[path].items()
     ]
+    if "statefulsets" in _KINDS[path]:
+        scale = {"group": "autoscaling", "version": "v1", "kind": "Scale", "verbs": ["get", "patch", "update"]}
+        resources.append({"name": "statefulsets/scale", "singularName": "", "namespaced": True, **scale})
     version = path.removeprefix("apis/").removeprefix("api/")
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}

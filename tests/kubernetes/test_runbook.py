@@ -159,7 +159,8 @@ class Runbook:
         assert {it["revision"] for it in records} == {1}
 
     def restarts(self) -> list[int]:
-        return [self.cluster.pods[f"memes-{number}"].restarts for number in range(self.processes())]
+        pods = [self.cluster.pods.get(f"memes-{number}") for number in range(self.processes())]
+        return [0 if pod is None else pod.restarts for pod in pods]
 
     def processes(self) -> int:
         hosts = self.cluster.find("configmaps", "memes-hosts") or {"data": {"hosts": ""}}
@@ -262,7 +263,7 @@ def test_a_part_that_is_missing_is_said_and_nothing_starts(runbook: Runbook) -> 
     with pytest.raises(AssertionError, match=r"lacks part-3\.sqlite3"):
         runbook.operate("scale", "3")
     runbook.kubectl("scale", "statefulset/memes", "--replicas=2")
-    until(lambda: runbook.restarts()[1] > 0, "the pod to refuse")
+    until(lambda: runbook.restarts()[1] > 0, "the pod to refuse", runbook.last_words)
     assert "lacks part-3.sqlite3" in runbook.cluster.log("memes-1")
     assert not runbook.cluster.pods["memes-0"].is_ready
     runbook.kubectl("scale", "statefulset/memes", "--replicas=0")

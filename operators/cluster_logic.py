@@ -1,12 +1,13 @@
 """A clusterer as the logic of a stateful step, recovered with the flow."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from bytewax.operators import StatefulBatchLogic
 
@@ -18,6 +19,8 @@ from models.clusterer import Beside, Clusterer
 from models.clusterers.agreement import Agreement
 from models.clusterers.resuming import check_dimension, check_same
 from models.duplicates import Duplicates, Original
+
+X = TypeVar("X")
 
 STAGE: Final = Clusterer.stage
 REMEMBERED: Final = 4096
@@ -102,14 +105,9 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         """One side for each embedding, in order, then what became of clusters."""
         answers: list[ClusterAnswer] = []
         events: list[ClusterEvent] = []
-        removals: list[Removal] = []
-        for place, it in enumerate(values):
-            if isinstance(it, Removal):
-                removals.append(it)  # those that come one after the other are done together, at the cost of one
-                if place + 1 < len(values) and isinstance(values[place + 1], Removal):
-                    continue
-                self._forget(removals)
-                removals = []
+        for it in removals_together(values):
+            if isinstance(it, list):
+                self._forget(it)
             else:
                 answers.append(self._side(it))
             new = self._clusterer.events()
@@ -176,6 +174,15 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
             STEP_ERRORS.labels(STAGE).inc()
             return Failed.of(STAGE, error)
         return noted(found, embedding, original, self._duplicates, self._recent)
+
+
+def removals_together(values: Iterable[X | Removal]) -> Iterator[X | list[Removal]]:
+    """Items in their order; removals that come one after the other are done together, at the cost of one."""
+    for are_removals, group in groupby(values, lambda it: isinstance(it, Removal)):
+        if are_removals:
+            yield cast("list[Removal]", list(group))
+        else:
+            yield from cast("Iterator[X]", group)
 
 
 def recent_of(state: Mapping[str, tuple[Any, ...]]) -> Bounded[str, KnownCluster]:

@@ -21,6 +21,7 @@ from operators.cluster_logic import (
     known_cluster,
     noted,
     recent_of,
+    removals_together,
 )
 
 OfShard = tuple[int, ToLearn]
@@ -89,10 +90,10 @@ class AgreeLogic(StatefulBatchLogic[Told | Removal, ClusterAnswer, dict[str, Any
     def on_batch(self, values: list[Told | Removal]) -> tuple[list[ClusterAnswer], bool]:
         """One side for each post, in order, then what became of clusters."""
         sides: list[ClusterAnswer] = []
-        for told in values:
-            if isinstance(told, Removal):
-                if told.hidden is None:
-                    forget([told], self._agreement, self._duplicates, self._recent)
+        for told in removals_together(values):
+            if isinstance(told, list):
+                for_good = [it for it in told if it.hidden is None]
+                forget(for_good, self._agreement, self._duplicates, self._recent)
             elif isinstance(told.what, ClusterEvent):
                 self._agreement.hear(told.shard, told.what)
             else:

@@ -9,14 +9,17 @@ from core.errors import WorldError
 _BLANK: Final = b'{"forgotten":true}'
 
 
-def blank_lines(path: Path, is_meant: Callable[[bytes], bool]) -> int:
+def blank_lines(path: Path, is_meant: Callable[[bytes], bool], last_bytes: int | None = None) -> int:
     """Write over each whole line that is meant with one of the same length that says nothing; gives how many.
 
-    Raises `WorldError`. A file that is not there has none.
+    Of the last bytes of the file, or of all of it. Raises `WorldError`. A file that is not there has none.
     """
     found = 0
     try:
         with path.open("r+b") as file:
+            if last_bytes is not None and (before := path.stat().st_size - last_bytes) > 0:
+                file.seek(before - 1)
+                file.readline()  # what is left of a line, if anything
             while line := file.readline():
                 if (
                     not line.endswith(b"\n")

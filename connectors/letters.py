@@ -20,11 +20,13 @@ from connectors.sources.parse import parsed
 from core.errors import BadRecordError, WorldError
 from core.locks import locked
 from core.records import Message, Post, Removal
-from core.removals import ids_of
+from core.removals import PostNames, Removed, ids_of
 from core.times import parse_time
 
 MARKS: Final = "dead-letters.marks.jsonl"
 """What became of letters, in the folder that has `control/`."""
+LOOKED_THROUGH: Final = 2**24
+"""Bytes at the end of a file that a flow blanks letters in; it takes a second, and `memewax forget` does the others."""
 _BATCH: Final = 512
 _NUMBER: Final = re.compile(r"[0-9]+")
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -84,6 +86,25 @@ def letter_of(message: Message) -> StoredLetter:
         return _letter(told, message_of(told))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadRecordError(f"no dead letter: {error}") from None
+
+
+def names_in(message: Message, global_id: str | None) -> PostNames:
+    """What the post of a dead letter may be taken back by, as far as the letter says."""
+    post = parsed(message) if global_id else None
+    return PostNames.of(post) if isinstance(post, Post) else PostNames(global_id or "", global_id or "")
+
+
+def forget_removed(path: Path, removed: Removed) -> int:
+    """Blank the letters at the end of a file whose posts were taken back; gives how many. Raises `WorldError`."""
+
+    def is_meant(line: bytes) -> bool:
+        try:
+            letter = letter_of(Message(line, str(path)))
+        except BadRecordError:
+            return False
+        return removed.has_post(names_in(letter.message, letter.global_id))
+
+    return blank_lines(path, is_meant, LOOKED_THROUGH)
 
 
 def forget_letters(path: Path, removals: Sequence[Removal]) -> int:

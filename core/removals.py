@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
 from core.bounded import Bounded
-from core.records import Removal
+from core.records import Post, Removal
+from core.times import time_or_none
 
 REMEMBERED: Final = 65_536
 _DAY_SECONDS: Final = 86_400.0
@@ -36,6 +37,22 @@ def ids_of(removal: Removal) -> list[str]:
     """What the pictures may be called that a removal names by their ids or by their post's."""
     ids = [removal.global_id, *(picture_ids(removal.post_id) if removal.post_id else ())]
     return [it for it in dict.fromkeys(ids) if it and it not in removal.kept]
+
+
+class PostNames(NamedTuple):
+    """What a post may be taken back by, and when it was written: little, since it goes from process to process."""
+
+    global_id: str = ""
+    post_id: str = ""
+    url: str = ""
+    account: str = ""
+    edited: datetime | None = None
+    created_time: str = ""
+
+    @classmethod
+    def of(cls, post: Post) -> Self:
+        """Those of a post."""
+        return cls(post.global_id, post.whole_id, post.url, post.account, post.edited, post.created_time)
 
 
 class Removed:
@@ -103,6 +120,14 @@ class Removed:
             return False
         said = changed()
         return said is None or said.timestamp() <= max(found)
+
+    def has_post(self, names: PostNames) -> bool:
+        """Whether a post of these names was taken back after it was written or edited last."""
+
+        def changed() -> datetime | None:
+            return names.edited or time_or_none(names.created_time)
+
+        return self.has(names.global_id, names.post_id, names.account, changed, names.url)
 
     def state(self) -> dict[str, Any]:
         """Plain values."""

@@ -31,7 +31,7 @@ def ingest(settings: Settings) -> Dataflow:
     arrivals = posts_in("posts", flow, settings, Unfetched())
     posts = op.map("post", arrivals.oks, lambda arrival: arrival.post)
     too_large = write_posts("write", posts, settings, arrivals.removals)
-    write_dead_letters("dead_letters", settings, arrivals.errs, too_large)
+    write_dead_letters("dead_letters", settings, arrivals.removals, arrivals.errs, too_large)
     return flow
 
 

@@ -7,7 +7,8 @@
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
                     └─ text_embedding ────┘
-    posts ─ cluster, write, forget (deletes, and accounts that hide their posts); write (thumbnails)
+    posts ─ cluster, join, write, dead_letters, forget (deletes, and accounts that hide their posts)
+    posts ─ write (thumbnails)
     control ─ replayed (requests of the commands ─ write, clusters; dead letters once more ─ posts)
     failures ─ dead_letters; where they are asked for, all streams ─ taps
 
@@ -71,13 +72,13 @@ def memes(
         "text_embedding": text_embedding,
     }
     assert tuple(sides) == stage_names(), "each stage of the table has its step here"
-    records = join("join", posts.oks, settings, first.revision_of, **sides)
+    records = join("join", posts.oks, posts.removals, settings, first.revision_of, **sides)
 
     failed = write_records(
         "write", records, settings, models.dimensions, posts.removals, requests, clustered.events, posts.oks
     )
     write_cluster_events("clusters", clustered.events, settings, requests)
-    write_dead_letters("dead_letters", settings, posts.errs, failed)
+    write_dead_letters("dead_letters", settings, posts.removals, posts.errs, failed)
     if settings.taps:
         write_taps("taps", posts.oks, settings, **sides)
     return flow

@@ -14,9 +14,11 @@ from connectors.control.control_log import FOLDER, Request
 from connectors.control.request_kinds import COMPACT
 from connectors.endpoint import Endpoint, SinkOptions
 from connectors.endpoints import POSTS_TO
+from connectors.letters import forget_removed, names_in
 from connectors.own_columns import with_own_columns
 from connectors.sinks.cluster_events import CLUSTERS, in_pieces, json_of_event, row_of_event, told_of
 from connectors.sinks.record_table import stored_posts
+from connectors.sinks.refusing_sink import OfPost, Refusable, RefusingSink
 from connectors.sinks.rows import (
     dead_letters_of,
     headers_of_dead_letter,
@@ -27,7 +29,7 @@ from connectors.sinks.rows import (
 from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
 from connectors.sources.removal_form import body_of_removal
 from core.records import Arrival, ClusterEvent, DeadLetter, Post, Record, Removal, Thumbnail
-from core.removals import ids_of
+from core.removals import PostNames, ids_of
 from core.telemetry import observe_ages, sink_name
 from core.traces import TRACES
 from operators import steps, told_letters
@@ -142,12 +144,22 @@ def write_cluster_events(
 
 
 @operator
-def write_dead_letters(step_id: str, settings: OutputSettings, *letters: Stream[DeadLetter]) -> None:
-    """Write dead letters to their sink, with the bytes that were read and what went wrong."""
-    options = SinkOptions("dead_letters", oversize="cut")
-    sink = Destinations.of(settings).dead_letters.message_sink(options, settings)
+def write_dead_letters(
+    step_id: str, settings: OutputSettings, removals: Stream[Removal], *letters: Stream[DeadLetter]
+) -> None:
+    """Write dead letters to their sink, with the bytes that were read and what went wrong.
+
+    Those of posts that are taken back are blanked in a file, and refused where they come later.
+    """
+    options, chosen = SinkOptions("dead_letters", oversize="cut"), Destinations.of(settings).dead_letters
+    sink, path = chosen.message_sink(options, settings), chosen.path
+    refusing = RefusingSink(
+        sink, settings.forget_memory_days, None if path is None else lambda removed: forget_removed(path, removed)
+    )
     messages = steps.map_batch("messages", op.merge("all", *letters), lambda batch: _dead_messages(batch, sink))
-    steps.write("sink", messages, sink, states_of(settings.recovery, f"{full_id(letters[0], step_id)}.sink"))
+    gone = steps.map_batch("removals", removals, lambda batch: _noted(sink, batch))
+    marks = states_of(settings.recovery, f"{full_id(letters[0], step_id)}.sink")
+    steps.write("sink", op.merge("items", messages, gone), refusing, marks)
 
 
 def _write_messages(
@@ -159,7 +171,7 @@ def _write_messages(
     settings: OutputSettings,
     body: Callable[[X], tuple[Post, bytes]],
     removals: Stream[Removal] | None,
-    taken_back: Callable[[MessageSink, list[Removal]], list[tuple[str, OutMessage]]],
+    taken_back: Callable[[MessageSink, list[Removal]], list[tuple[str, Refusable]]],
 ) -> list[Stream[DeadLetter]]:
     """Write a message for each item; gives the dead letters of those that are too large, where one can be."""
     sink = endpoint.message_sink(_FILE, settings)
@@ -171,18 +183,20 @@ def _write_messages(
         observe_ages(called, [post.ingestion_time for post, _ in made])
         return made
 
-    def write(messages: KeyedStream[OutMessage]) -> None:
+    def write(messages: KeyedStream[Refusable]) -> None:
         if removals is not None:
-            gone = steps.map_batch(f"removals_{number}", removals, lambda batch: taken_back(sink, batch))
+            gone = steps.map_batch(
+                f"removals_{number}", removals, lambda batch: [*_noted(sink, batch), *taken_back(sink, batch)]
+            )
             messages = op.merge(f"removed_{number}", messages, gone)
-        steps.write(name, messages, sink, marks)
+        steps.write(name, messages, RefusingSink(sink, settings.forget_memory_days), marks)
 
     if sink.max_bytes is None:
         write(steps.map_batch(f"messages_{number}", up, lambda batch: [_message(*it, sink) for it in bodies(batch)]))
         return []
     either = steps.map_batch(f"messages_{number}", up, lambda batch: [_fitting(*it, sink) for it in bodies(batch)])
     fit = steps.split(f"fit_{number}", either, lambda it: not isinstance(it, DeadLetter))
-    write(cast("KeyedStream[OutMessage]", fit.trues))
+    write(cast("KeyedStream[Refusable]", fit.trues))
     return [cast("Stream[DeadLetter]", fit.falses)]
 
 
@@ -200,14 +214,14 @@ def _with_orders(
     return op.merge(f"items_{number}", rows, steps.map_batch(f"orders_{number}", requests, orders))
 
 
-def _message(post: Post, value: bytes, sink: MessageSink) -> tuple[str, OutMessage]:
+def _message(post: Post, value: bytes, sink: MessageSink) -> tuple[str, OfPost]:
     headers = TRACES.sent("record", post.global_id, post.trace) if sink.has_headers else ()
-    return post.global_id, OutMessage(post.global_id.encode(), value, headers)
+    return post.global_id, OfPost(OutMessage(post.global_id.encode(), value, headers), PostNames.of(post))
 
 
-def _fitting(post: Post, value: bytes, sink: MessageSink) -> tuple[str, OutMessage] | DeadLetter:
+def _fitting(post: Post, value: bytes, sink: MessageSink) -> tuple[str, OfPost] | DeadLetter:
     keyed = _message(post, value, sink)
-    if sink.fits(keyed[1]):
+    if sink.fits(keyed[1].message):
         return keyed
     reason = f"the record has {len(value)} bytes, too many for the topic"
     return DeadLetter(post.message, STAGE, "TooLarge", reason, post.global_id, post.trace)
@@ -251,7 +265,13 @@ def _keyed_thumbnails(batch: list[Arrival]) -> list[tuple[str, TableItem]]:
     return [("", Thumbnail(it.post, it.thumbnail, it.width, it.height)) for it in batch if it.thumbnail is not None]
 
 
-def _tombstones(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, OutMessage]]:
+def _noted(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, Refusable]]:
+    """What is gone for good, for every part of a sink."""
+    keys = sink.part_keys()
+    return [(key, it) for it in batch if it.hidden is None for key in keys]
+
+
+def _tombstones(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, Refusable]]:
     """A message without a value for each record that may be there, where keys are kept; else one that says it all."""
     if not sink.has_headers:
         return [(key := _name_of(it), OutMessage(key.encode(), orjson.dumps(body_of_removal(it)))) for it in batch]
@@ -259,7 +279,7 @@ def _tombstones(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, OutM
     return [(key, OutMessage(key.encode(), None)) for key in gone]
 
 
-def _as_read(_: MessageSink, batch: list[Removal]) -> list[tuple[str, OutMessage]]:
+def _as_read(_: MessageSink, batch: list[Removal]) -> list[tuple[str, Refusable]]:
     """The messages, for who reads posts from there."""
     return [(key := _name_of(it), OutMessage(key.encode(), it.message.value)) for it in batch]
 
@@ -274,13 +294,14 @@ def _event_messages(events: list[ClusterEvent]) -> list[tuple[str, OutMessage]]:
     return [(key, OutMessage(key.encode(), json_of_event(it))) for key, it in zip(keys, pieces, strict=True)]
 
 
-def _dead_messages(letters: list[DeadLetter], sink: MessageSink) -> list[tuple[str, OutMessage]]:
+def _dead_messages(letters: list[DeadLetter], sink: MessageSink) -> list[tuple[str, Refusable]]:
     """As they were read, with what went wrong in headers; where there are none, both as JSON."""
     told_letters.tell(letters)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    if sink.has_headers:
-        return [
-            (it.message.origin, OutMessage(it.message.key, it.message.value, headers_of_dead_letter(it, now)))
-            for it in letters
-        ]
-    return [(it.message.origin, OutMessage(None, json_of_dead_letter(it, now))) for it in letters]
+
+    def message(it: DeadLetter) -> OutMessage:
+        if sink.has_headers:
+            return OutMessage(it.message.key, it.message.value, headers_of_dead_letter(it, now))
+        return OutMessage(None, json_of_dead_letter(it, now))
+
+    return [(it.message.origin, OfPost(message(it), names_in(it.message, it.global_id))) for it in letters]

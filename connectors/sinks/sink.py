@@ -7,6 +7,7 @@ A new one is a module with a `Sink`, a `Writer` and an `Endpoint`, and a line in
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from zlib import crc32
 
@@ -132,6 +133,16 @@ class Sink(ABC, Generic[Item]):
     def part_of(self, key: str) -> int:
         """The number of the part that items of `key` go to, modulo their count; the same in every process and run."""
         return crc32(key.encode())
+
+    def part_keys(self) -> list[str]:
+        """A key of each part: what is written under all of them comes to every part."""
+        parts = len(self.parts())
+        found: dict[int, str] = {}
+        for number in count():
+            found.setdefault(self.part_of(str(number)) % parts, str(number))
+            if len(found) == parts:
+                break
+        return list(found.values())
 
 
 class MessageSink(Sink[OutMessage]):

@@ -18,7 +18,9 @@ from connectors.sinks.record_table import HIDDEN, THUMBNAILS
 from connectors.store.posts_table import TABLE
 from connectors.store.table_remnants import in_tables
 from connectors.store.whole_store import compact_store
+from core.settings import as_variable
 from operators.recovery_remnants import in_recovery, scrub
+from tests.brokers import MockBroker, create_topic, read_topic
 from tests.flows.posts import picture_of
 from tests.flows.runs import Flow, Row, wait_for
 
@@ -123,6 +125,46 @@ def check(flow: Flow, world: World) -> None:
     names = LookedFor(tuple(sorted(world.gone)))
     assert [*in_tables(flow.store, names), *in_recovery(flow.recovery, names)] == []
     assert list(in_tables(flow.store, LookedFor((name(99),))))  # which is there
+
+
+def test_a_picture_that_comes_after_its_delete_from_another_process_comes_to_no_sink(
+    tmp_path: Path, folder: Path, mock_broker: MockBroker
+) -> None:
+    """Posts wait for their picture while their deletes pass, half of them in the other process."""
+    pictures, count = tmp_path / "pictures", 12
+    pictures.mkdir()
+    whole = {name(number): picture_of(number % 6, np.random.default_rng(number)) for number in range(count)}
+    lines = []
+    for number, (global_id, data) in enumerate(whole.items()):
+        (file := pictures / f"{number}.png").write_bytes(data[:60])
+        os.utime(file, (time.time() + 50,) * 2)  # as if it was being written
+        lines.append({"global_id": global_id, "url": file.name, "author": "ann", "source": "a", "desc": "x" * 300})
+    lines += [{"post_id": global_id, "deleted": True, "time": LATE, "desc": "x" * 300} for global_id in whole]
+    source = pictures / "posts.jsonl"
+    source.write_bytes(b"".join(orjson.dumps(it) + b"\n" for it in lines))
+    topic = create_topic(mock_broker)
+    flow = Flow(folder, source, to_store=True, retry_wait_seconds=60)
+    flow.settings["to"] = as_variable([str(flow.out), str(flow.store), f"kafka://{mock_broker.bootstrap}/{topic}"])
+    run = flow.memewax(2)
+
+    def deletes() -> list[Row]:
+        return [it for line in flow.out.read_bytes().splitlines() if "deleted" in (it := orjson.loads(line))]
+
+    run.until(lambda: flow.lines() >= count and len(deletes()) == count)
+    for number, data in enumerate(whole.values()):
+        (draft := pictures / "draft").write_bytes(data)
+        draft.replace(pictures / f"{number}.png")
+    run.end()
+    assert run.summary["updated"], "some came after their delete, or this shows nothing"
+    assert flow.stored() == {}
+    seen = set[str]()
+    for it in map(orjson.loads, flow.out.read_bytes().splitlines()):
+        assert it.get("global_id") not in seen, f"{it['global_id']} came after its delete"
+        seen |= {it["post_id"]} if "deleted" in it else set()
+    assert seen == set(whole)
+    last = {it.key: it.value for it in read_topic(mock_broker, topic)}
+    assert [key for key, value in last.items() if value is not None] == []
+    assert flow.dead_letters() == []
 
 
 def worlds() -> range:

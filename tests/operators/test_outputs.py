@@ -42,7 +42,7 @@ def flow(
         "write", op.input("records", made, TestingSource(records)), chosen, {"embedding": 8, "text_embedding": 8}, gone
     )
     others = op.input("letters", made, TestingSource(letters or []))
-    write_dead_letters("dead_letters", chosen, failed, others)
+    write_dead_letters("dead_letters", chosen, gone, failed, others)
     return made
 
 
@@ -77,21 +77,53 @@ def test_what_is_taken_back_goes_from_a_store_is_a_tombstone_in_a_topic_and_a_li
     tmp_path: Path, mock_broker: MockBroker
 ) -> None:
     topic = create_topic(mock_broker)
-    gone = [Removal(message({}), post_id="failed"), Removal(message({}), author="ann", source="a", hidden=True)]
+    gone = [Removal(message({}), author="ann", source="a", hidden=True), Removal(message({}), post_id="small")]
     to = ("store", "records.jsonl", f"kafka://{mock_broker.bootstrap}/{topic}")
-    run([SMALL, FAILED], removals=gone, to=to)
-    assert [row["global_id"] for row in PostStore(tmp_path / "store", 8, 8).rows()] == ["small"]
+    run([SMALL, record("other")], removals=gone, to=to)
+    assert [row["global_id"] for row in PostStore(tmp_path / "store", 8, 8).rows()] == ["other"]
     told = lines(tmp_path / "records.jsonl")
-    assert [it["global_id"] for it in told if "global_id" in it] == ["small", "failed"]
+    assert [it["global_id"] for it in told if "global_id" in it] == ["small", "other"]
     assert [it for it in told if "global_id" not in it] == [
-        {"post_id": "failed", "deleted": True},
         {"author": "ann", "source": "a", "hidden": True},
+        {"post_id": "small", "deleted": True},
     ]
     sent = read_topic(mock_broker, topic)
     empty = [it.key for it in sent if it.value is None]
-    assert sorted(key for key in empty if key)[:3] == [b"failed", b"failed_1", b"failed_10"]
+    assert sorted(key for key in empty if key)[:3] == [b"small", b"small_1", b"small_10"]
     assert len(empty) == 21
     assert sum(it.value is not None for it in sent) == 2
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        Removal(message({}), global_id="failed"),
+        Removal(message({}), post_id="failed"),
+        Removal(message({}), url="1.png"),
+        Removal(message({}), author="ann", source="a"),
+    ],
+)
+def test_a_record_or_letter_that_comes_after_its_delete_comes_to_no_sink(
+    tmp_path: Path, mock_broker: MockBroker, gone: Removal
+) -> None:
+    out, dead = create_topic(mock_broker), create_topic(mock_broker)
+    told = {"global_id": "failed", "url": "1.png", "author": "ann", "source": "a"}
+    late = replace(FAILED, post=replace(FAILED.post, author="ann", source="a", message=message(told)))
+    other = replace(SMALL, post=replace(SMALL.post, url="2.png"))
+    addresses = [f"kafka://{mock_broker.bootstrap}/{it}" for it in (out, dead)]
+    run([other, late], removals=[gone], to=("store", "records.jsonl", addresses[0]), dead_letters=addresses[1])
+    assert [row["global_id"] for row in PostStore(tmp_path / "store", 8, 8).rows()] == ["small"]
+    assert [it["global_id"] for it in lines(tmp_path / "records.jsonl") if "deleted" not in it] == ["small"]
+    assert [it.key for it in read_topic(mock_broker, out) if it.value is not None] == [b"small"]
+    assert read_topic(mock_broker, dead) == []
+
+
+def test_letters_that_were_written_in_a_file_are_blanked(tmp_path: Path) -> None:
+    told = [message({"global_id": name, "url": f"{name}.png"}) for name in ("one", "two")]
+    letters = [DeadLetter(it, "fetch", "OSError", "no", name) for it, name in zip(told, ("one", "two"), strict=True)]
+    later = [Removal(message({}), post_id="another"), Removal(message({}), post_id="one")]
+    run([], letters, later, to=("records.jsonl",), dead_letters="dead.jsonl")
+    assert [it.get("global_id") for it in lines(tmp_path / "dead.jsonl")] == [None, "two"]
 
 
 def test_what_takes_posts_back_is_passed_on_with_them(tmp_path: Path) -> None:
@@ -99,7 +131,7 @@ def test_what_takes_posts_back_is_passed_on_with_them(tmp_path: Path) -> None:
     gone = Removal(message({"post_id": "1-a", "deleted": True}), post_id="1-a")
     removals = op.input("removals", made, TestingSource([gone]))
     letters = write_posts("write", op.input("posts", made, TestingSource([SMALL.post])), settings, removals)
-    write_dead_letters("dead_letters", settings, letters)
+    write_dead_letters("dead_letters", settings, removals, letters)
     run_main(made)
     assert {"post_id": "1-a", "deleted": True} in lines(tmp_path / "posts.jsonl")
 
@@ -143,7 +175,8 @@ def test_posts_are_written_as_they_were_read_and_one_too_large_for_a_topic_is_a_
     )
     made, read = Dataflow("test"), [SMALL.post, LONG]
     letters = write_posts("write", op.input("posts", made, TestingSource(read)), settings)
-    write_dead_letters("dead_letters", settings, letters)
+    none: list[Removal] = []
+    write_dead_letters("dead_letters", settings, op.input("removals", made, TestingSource(none)), letters)
     assert [len(outputs(made)), outputs(made)[-1]] == [3, "test.dead_letters.sink"]
     run_main(made)
     assert (tmp_path / "posts.jsonl").read_bytes() == b"".join(it.message.value + b"\n" for it in read)

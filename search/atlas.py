@@ -4,8 +4,9 @@ A map of some thousand pictures is made by t-SNE, which keeps together what look
 pictures of that map that look the most like them. So the time for it does not grow with the square of the posts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,12 +22,11 @@ from core.telemetry import log
 from core.whole_file import written_whole
 from search.cluster_summaries import ClusterSummary
 from search.exporting import ExportRow, Posts
-from search.vector_index import FloatMatrix, RowNumbers, unit
+from search.picture_space import nearest_others, reduced_pictures
+from search.vector_index import FloatMatrix, RowNumbers
 
 _MAPPED: Final = 5_000
 """Pictures that t-SNE places: some 20 seconds on two cores."""
-_DIMENSIONS: Final = 50
-"""Principal components that pictures are compared by; t-SNE's authors advise so many."""
 _PERPLEXITY: Final = 30.0
 _AMONG: Final = 5
 """Pictures of the map among which another one is placed."""
@@ -39,13 +39,12 @@ _BATCH: Final = 2048
 _WORDS: Final = 4
 _SEED: Final = 1
 
-_MADE: Final = (
+_SHOWN: Final = (
     pa.field("words", pa.string()),
     pa.field("cluster_label", pa.string()),
-    pa.field("projection_x", pa.float32()),
-    pa.field("projection_y", pa.float32()),
     pa.field("picture", pa.struct([("bytes", pa.binary())])),
 )
+_PLACE: Final = (pa.field("projection_x", pa.float32()), pa.field("projection_y", pa.float32()))
 _NEIGHBOURS_FIELD: Final = pa.field(
     "neighbors", pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))])
 )
@@ -70,14 +69,14 @@ def write_atlas(posts: Posts, clusters: list[ClusterSummary], path: Path) -> Wri
     Raises:
         WorldError: where no picture has an embedding, or the file cannot be written.
     """
-    ids, points = _reduced(posts)
+    ids, points = reduced_pictures(posts)
     if not len(ids):
         raise WorldError("no post of this store has an embedding of its picture: there is nothing to map")
     places = _placed(points)
-    near = _neighbours(points) if len(ids) <= _MOST_NEIGHBOURED else None
-    labels = {it.cluster: ", ".join((str(it.cluster), *it.words[:_WORDS])) for it in clusters if it.size > 1}
+    near = nearest_others(points, _NEIGHBOURS) if len(ids) <= _MOST_NEIGHBOURED else None
+    labels = _labels(clusters)
     row_of = {it: number for number, it in enumerate(ids)}
-    schema = pa.schema([*posts.schema(), *_MADE, *([_NEIGHBOURS_FIELD] if near else [])])
+    schema = pa.schema([*posts.schema(), *_SHOWN, *_PLACE, *([_NEIGHBOURS_FIELD] if near else [])])
     written = left_out = 0
     order: list[int] = []
     try:
@@ -87,8 +86,11 @@ def write_atlas(posts: Posts, clusters: list[ClusterSummary], path: Path) -> Wri
                 left_out += sum(number is None for number, _ in batch)
                 made = [(number, row) for number, row in batch if number is not None]
                 order += [number for number, _ in made]
-                small = posts.small_pictures(key for _, row in made if (key := row.get("picture_sha256")))
-                rows = [_row(row, places[number], labels, small) | _near(near, number) for number, row in made]
+                shown = _shown(posts, [row for _, row in made], labels)
+                rows = [
+                    row | _place(places[number]) | _near(near, number)
+                    for (number, _), row in zip(made, shown, strict=True)
+                ]
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 written += len(rows)
     except OSError as error:
@@ -108,17 +110,56 @@ def _in_order(posts: Posts, row_of: dict[str, int]) -> Iterator[list[tuple[int |
     yield batch
 
 
-def _row(row: ExportRow, place: FloatMatrix, labels: dict[int, str], small: dict[str, bytes]) -> ExportRow:
-    said = dict.fromkeys(filter(None, (row.get("description"), row.get("text_as_read"))))
-    return {
-        **row,
-        "extra": orjson.dumps(row["extra"]).decode(),
-        "words": "\n".join(said),
-        "cluster_label": labels.get(row["current_cluster"], "alone"),
-        "projection_x": float(place[0]),
-        "projection_y": float(place[1]),
-        "picture": {"bytes": small[key]} if (key := row.get("picture_sha256")) in small else None,
-    }
+def write_pictures(posts: Posts, clusters: list[ClusterSummary], wanted: Collection[str], path: Path) -> int:
+    """Write some posts whose picture has an embedding; gives how many. No map is made: viewers can make one of vectors.
+
+    Columns are those of an export with vectors, and `words`, `cluster_label` and `picture` as `write_atlas` has them.
+    A few rows are in memory at a time.
+
+    Args:
+        posts: Of a store, with vectors.
+        clusters: What is known of them.
+        wanted: Ids of those that are written.
+        path: The file, which is there when all of it is.
+
+    Raises:
+        WorldError: where the store cannot be read, or the file not be written.
+    """
+    labels = _labels(clusters)
+    schema = pa.schema([*posts.schema(), *_SHOWN])
+    rows = (row for row in posts if row["global_id"] in wanted and row["embeddings"] is not None)
+    written = 0
+    try:
+        with written_whole(path) as out, pq.ParquetWriter(out, schema) as writer:
+            while some := list(islice(rows, _BATCH)):
+                writer.write_table(pa.Table.from_pylist(_shown(posts, some, labels), schema=schema))
+                written += len(some)
+    except OSError as error:
+        raise WorldError(f"{path}: {error.strerror or error}") from None
+    return written
+
+
+def _labels(clusters: list[ClusterSummary]) -> dict[int, str]:
+    return {it.cluster: ", ".join((str(it.cluster), *it.words[:_WORDS])) for it in clusters if it.size > 1}
+
+
+def _shown(posts: Posts, rows: list[ExportRow], labels: dict[int, str]) -> list[ExportRow]:
+    """Rows with what a viewer shows of each."""
+    small = posts.small_pictures(key for row in rows if (key := row.get("picture_sha256")))
+    return [
+        {
+            **row,
+            "extra": orjson.dumps(row["extra"]).decode(),
+            "words": "\n".join(dict.fromkeys(filter(None, (row.get("description"), row.get("text_as_read"))))),
+            "cluster_label": labels.get(row["current_cluster"], "alone"),
+            "picture": {"bytes": small[key]} if (key := row.get("picture_sha256")) in small else None,
+        }
+        for row in rows
+    ]
+
+
+def _place(place: FloatMatrix) -> dict[str, float]:
+    return {"projection_x": float(place[0]), "projection_y": float(place[1])}
 
 
 def _near(near: tuple[RowNumbers, FloatMatrix] | None, number: int) -> dict[str, Any]:
@@ -127,36 +168,6 @@ def _near(near: tuple[RowNumbers, FloatMatrix] | None, number: int) -> dict[str,
     rows, distances = near[0][number], near[1][number]
     there = rows >= 0
     return {"neighbors": {"ids": rows[there].tolist(), "distances": distances[there].tolist()}}
-
-
-def _reduced(posts: Posts) -> tuple[list[str], FloatMatrix]:
-    """Ids of posts whose picture has an embedding, and its principal components, as unit vectors."""
-    sample = _sample(posts)
-    if not len(sample):
-        return [], np.zeros((0, 0), np.float32)
-    centre = sample.mean(axis=0)
-    axes = np.linalg.svd(sample - centre, full_matrices=False)[2][:_DIMENSIONS].T.astype(np.float32)
-    ids: list[str] = []
-    found = [np.zeros((0, axes.shape[1]), np.float32)]
-    for names, vectors in posts.embeddings():
-        ids += names
-        found.append(unit((vectors - centre) @ axes))
-    return ids, np.concatenate(found)
-
-
-def _sample(posts: Posts) -> FloatMatrix:
-    """Some embeddings, evenly from all of them."""
-    random = np.random.default_rng(_SEED)
-    kept: list[FloatMatrix] = []
-    seen = 0
-    for _, vectors in posts.embeddings():
-        for vector in vectors:  # reservoir sampling: each has the same chance
-            seen += 1
-            if len(kept) < _MAPPED:
-                kept.append(vector)
-            elif (place := int(random.integers(seen))) < _MAPPED:
-                kept[place] = vector
-    return np.array(kept, np.float32)
 
 
 def _placed(points: FloatMatrix) -> FloatMatrix:
@@ -185,15 +196,3 @@ def _by_tsne(points: FloatMatrix) -> FloatMatrix:
     start = "pca" if min(points.shape) >= 2 else "random"
     made: FloatMatrix = TSNE(perplexity=perplexity, init=start, random_state=_SEED).fit_transform(points)
     return made.astype(np.float32)
-
-
-def _neighbours(points: FloatMatrix) -> tuple[RowNumbers, FloatMatrix]:
-    """The nearest others of each, and their cosine distances; -1 where there are no more."""
-    index = faiss.IndexFlatIP(points.shape[1])
-    index.add(points)
-    cosines, rows = index.search(points, _NEIGHBOURS + 1)
-    own = rows == np.arange(len(points))[:, None]
-    own[~own.any(axis=1), -1] = True  # among copies it may not have found itself
-    kept = ~own
-    shape = (len(points), _NEIGHBOURS)
-    return rows[kept].reshape(shape), (1 - cosines[kept]).clip(0, 2).reshape(shape)

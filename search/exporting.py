@@ -52,7 +52,7 @@ def form_of_export(path: Path, form: str | None) -> ExportForm:
     found = FORMS.get(f".{form}") if form else FORMS.get(path.suffix.lower())
     if found is None:
         raise SettingsError(
-            f"{path} is written as csv, jsonl or parquet, posts as atlas and clusters as gexf too: "
+            f"{path} is written as csv, jsonl or parquet, posts and clusters as gexf, posts as atlas too: "
             "say which with --form, or by its ending"
         )
     return found

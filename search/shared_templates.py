@@ -62,7 +62,7 @@ def network_of(
     sizes: Counter[str] = Counter()
     days: dict[tuple[int, str], tuple[str, str]] = {}
     for row in posts:
-        party = _label(PARTIES[by](row))
+        party = node_label(PARTIES[by](row))
         cluster = row["current_cluster"]
         if not party:
             continue
@@ -83,7 +83,7 @@ def network_of(
         told = known[cluster]
         graph.add_node(
             f"cluster: {cluster}",
-            label=_label(", ".join((str(cluster), *told.words[:_WORDS]))),
+            label=node_label(", ".join((str(cluster), *told.words[:_WORDS]))),
             kind="cluster",
             posts=told.size,
             first_seen=told.first_seen.isoformat(),
@@ -124,6 +124,6 @@ def write_gexf(graph: TemplateNetwork, path: Path) -> None:
         raise WorldError(f"{path}: {error.strerror or error}") from None
 
 
-def _label(text: str) -> str:
-    """What a stranger wrote, as XML can hold it."""
+def node_label(text: str) -> str:
+    """Give what a stranger wrote, as XML can hold it."""
     return shortened(one_line(text).replace("\ufffe", "").replace("\uffff", ""), _LONGEST).strip()

@@ -20,7 +20,9 @@ What = Literal["posts", "clusters", "counts"]
 _PLOTTED: Final = 10
 """Clusters in a plot."""
 _STORE: Final = typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
-_FORM: Final = "csv, jsonl or parquet; of posts atlas too, of clusters gexf; by default what the name ends in."
+_FORM: Final = (
+    "csv, jsonl or parquet; of posts and clusters gexf too, of posts atlas; by default what the name ends in."
+)
 _BY: Final = "Of a network: who posts, the community, author or source."
 
 
@@ -48,7 +50,12 @@ def export(
     if to is not None and (form == "atlas" or is_gexf):
         _check_special(what, to, "gexf" if is_gexf else "atlas", replace=replace, others=bool(partition or plot))
         folder = store_of(store)
-        counted = _network(folder, to, by, at_least, shared=shared) if is_gexf else _atlas(folder, to, vectors=vectors)
+        if not is_gexf:
+            counted = _atlas(folder, to, vectors=vectors)
+        elif what == "posts":
+            counted = _network_of_posts(folder, to)
+        else:
+            counted = _network(folder, to, by, at_least, shared=shared)
         if as_json:
             write_json({"what": what, "to": str(to), **counted})
         else:
@@ -81,9 +88,10 @@ def export(
 
 def _check_special(what: What, to: Path, form: str, *, replace: bool, others: bool) -> None:
     """Raise what is wrong with asking for a map or a network."""
-    of = "clusters" if form == "gexf" else "posts"
-    if what != of:
-        raise SettingsError(f"{form} is a form of {of}: memewax export {of} --form {form}")
+    if form == "atlas" and what != "posts":
+        raise SettingsError("atlas is a form of posts: memewax export posts --form atlas")
+    if form == "gexf" and what == "counts":
+        raise SettingsError("gexf is a form of posts and clusters: memewax export clusters --form gexf")
     if others:
         raise SettingsError(f"{form} is one file: leave out --partition and --plot")
     if to.exists() and not replace:
@@ -106,6 +114,16 @@ def _network(folder: Path, to: Path, by: "Party", at_least: int, *, shared: bool
 
     found = summaries(folder, timedelta(days=1))
     graph = network_of(Posts(folder), found, by, at_least=at_least, shared=shared)
+    write_gexf(graph, to)
+    return {"nodes": graph.number_of_nodes(), "lines": graph.number_of_edges()}
+
+
+def _network_of_posts(folder: Path, to: Path) -> dict[str, int]:
+    from search.exporting import Posts
+    from search.picture_network import network_of_posts
+    from search.shared_templates import write_gexf
+
+    graph = network_of_posts(Posts(folder))
     write_gexf(graph, to)
     return {"nodes": graph.number_of_nodes(), "lines": graph.number_of_edges()}
 

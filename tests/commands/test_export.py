@@ -143,13 +143,18 @@ def test_a_map_and_a_network_are_forms_of_posts_and_of_clusters(own: Path, tmp_p
         "what": "clusters", "to": "", "nodes": 3, "lines": 2,
     }  # fmt: skip
     assert nx.read_gexf(network).number_of_nodes() == 3
+    alike = tmp_path / "alike.gexf"
+    done = exported("posts", "--store", str(own), "--to", str(alike), "--json")
+    assert (
+        orjson.loads(done.stdout)["nodes"] == nx.read_gexf(alike).number_of_nodes() == pq.read_table(atlas).num_rows + 4
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (("clusters", "--form", "atlas"), "atlas is a form of posts"),
-        (("posts", "--form", "gexf"), "gexf is a form of clusters"),
+        (("counts", "--form", "gexf"), "gexf is a form of posts and clusters"),
         (("posts", "--form", "atlas", "--partition", "day"), "leave out --partition"),
     ],
 )

@@ -1,16 +1,15 @@
 """The page as an application: API, views, pictures, downloads and events, behind one guard."""
 
 from threading import Event
-from typing import Final, cast
+from typing import Final
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.errors import BadRecordError, WorldError
@@ -18,30 +17,15 @@ from core.stranger_text import safe_json
 from memewax.page.page_access import COOKIE, Access, Guard
 from memewax.page.page_api import PREFIX, api_routes
 from memewax.page.page_data import PageData
-from memewax.page.page_downloads import MEDIA, DownloadForm, clusters_file, network_file, posts_file
+from memewax.page.page_downloads import Downloads
 from memewax.page.page_events import LiveEvents
-from memewax.page.page_queries import order_of, post_filter
+from memewax.page.page_files import PageFiles
 from memewax.page.page_uploads import Uploads
 from memewax.page.page_views import PageViews
 from search.store_reader import StoreReader
 
-_KEPT: Final = "private, max-age=31536000, immutable"
-"""Of a small picture: its address says what it is."""
-_STATIC: Final = "private, max-age=300"
 _FORM_BYTES: Final = 4096
 _COOKIE_SECONDS: Final = 30 * 86_400
-_ICON: Final = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#8a3b12"/>'
-    '<circle cx="6" cy="6" r="2.5" fill="#ffe2a8"/><circle cx="10.5" cy="10" r="3.5" fill="#e6b422"/></svg>'
-)
-_NO_PICTURE: Final = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><rect width="320" height="240" fill="#8886"/>'
-    '<text x="160" y="125" text-anchor="middle" font-family="sans-serif" font-size="18" fill="#777">'
-    "no small picture is kept</text></svg>"
-)
-
-
-_STYLES: Final = {"page.css": "text/css", "page.js": "text/javascript"}
 _TITLES: Final = {400: "That cannot be asked", 404: "There is no such page", 503: "The store cannot be read just now"}
 
 
@@ -70,7 +54,8 @@ def make_app(
         routes=[
             *views.routes(),
             *api_routes(data, uploads),
-            *_Files(reader, data, views).routes(),
+            *PageFiles(reader, views).routes(),
+            Route("/take-away/{what}.{form}", Downloads(reader, data).answer),
             *_Door(access, views).routes(),
             Route("/dead-letters/replay", _Replays(data, access).answer, methods=["POST"]),
             Route("/events", LiveEvents(views, ending or Event()).answer),
@@ -84,63 +69,6 @@ def _told(error: Exception) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, "" if error.status_code == 404 else error.detail
     return (400 if isinstance(error, BadRecordError) else 503), str(error)
-
-
-class _Files:
-    """Answers that are no views: pictures, styles, downloads, and whether it is well."""
-
-    def __init__(self, reader: StoreReader, data: PageData, views: PageViews) -> None:
-        self._reader, self._data = reader, data
-        self._texts = {name: views.text(name) for name in _STYLES}
-
-    def routes(self) -> list[Route]:
-        """Their paths."""
-        return [
-            Route("/healthz", self._healthz),
-            Route("/static/{name}", self._static),
-            Route("/thumbnail/{key}", self._thumbnail),
-            Route("/take-away/{what}.{form}", self._take_away),
-        ]
-
-    def _healthz(self, _: Request) -> Response:
-        self._reader.versions()
-        return PlainTextResponse("ok\n")
-
-    def _static(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name == "icon.svg":
-            return Response(_ICON, media_type="image/svg+xml", headers={"Cache-Control": _STATIC})
-        if name not in _STYLES:
-            raise HTTPException(404)
-        return Response(self._texts[name], media_type=_STYLES[name], headers={"Cache-Control": _STATIC})
-
-    def _thumbnail(self, request: Request) -> Response:
-        key = request.path_params["key"]
-        found = self._reader.thumbnail(key) if len(key) == 64 and key.isalnum() and key.isascii() else None
-        if found is None:
-            return Response(_NO_PICTURE, 404, media_type="image/svg+xml")
-        return Response(found.webp, media_type="image/webp", headers={"Cache-Control": _KEPT})
-
-    def _take_away(self, request: Request) -> Response:
-        what, query = request.path_params["what"], request.query_params
-        if request.path_params["form"] not in MEDIA:
-            raise HTTPException(404)
-        form = cast("DownloadForm", request.path_params["form"])
-        if what == "network" or request.path_params["form"] == "gexf":
-            if (what, request.path_params["form"]) != ("network", "gexf"):
-                raise HTTPException(404)
-            path = network_file(self._reader, self._data.chosen_clusters(order_of(query), post_filter(query)))
-        elif what == "posts":
-            path = posts_file(self._reader, self._data.chosen(post_filter(query)), form)
-        elif what == "clusters":
-            chosen = self._data.chosen_clusters(order_of(query), post_filter(query))
-            path = clusters_file(self._reader, chosen, form)
-        else:
-            raise HTTPException(404)
-        gone = BackgroundTask(path.unlink, missing_ok=True)
-        return FileResponse(
-            path, media_type=MEDIA[request.path_params["form"]], filename=f"{what}.{form}", background=gone
-        )
 
 
 class _Replays:

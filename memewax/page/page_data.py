@@ -1,6 +1,6 @@
 """What the page knows, as plain values: the JSON API answers with them, and the views show them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from threading import Lock
@@ -212,6 +212,10 @@ class PageData:
     def dead_letters(self) -> Plain:
         """The dead letters that are open, by cause."""
         return asdict(self._letters.letters())
+
+    def each_letter(self) -> Iterator[Plain]:
+        """The dead letters that are open, one by one, as they lie in their file. Raises `MemewaxError`."""
+        return self._letters.each()
 
     def search(self, request: SearchRequest, k: int, wanted: PostFilter = _ALL) -> Plain | None:
         """The posts that fit best of those that a filter lets through, and those that might be meant.

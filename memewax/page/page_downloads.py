@@ -1,62 +1,134 @@
-"""Lists taken away: the posts or clusters that are shown, as a file."""
+"""Lists taken away: what a view shows, as a file."""
 
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, cast
 
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from core.errors import BadRecordError
+from memewax.page.page_data import PageData
+from memewax.page.page_queries import PageQuery, order_of, post_filter, request_of
+from memewax.page.page_search import MOST as MOST_HITS
+from search.atlas import write_pictures
 from search.cluster_summaries import summaries
-from search.exporting import ExportRow, Posts, clusters_of, write_export
+from search.exporting import ExportForm, ExportRow, Posts, clusters_of, write_export
+from search.picture_network import MOST_POSTS, network_of_posts
 from search.shared_templates import network_of, write_gexf
-from search.store_posts import PostLine
 from search.store_reader import StoreReader
 
-DownloadForm = Literal["csv", "jsonl"]
-MEDIA: Final = {
+_MEDIA: Final = {
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/x-ndjson",
     "gexf": "application/gexf+xml",
+    "parquet": "application/vnd.apache.parquet",
 }
+_WAIT_SECONDS: Final = 10.0
+"""For the download before."""
 
-_ONE_AT_A_TIME: Final = threading.Lock()
-"""Each reads the whole store."""
+WriteFile = Callable[[PageQuery, Path], None]
 
 
-def posts_file(reader: StoreReader, chosen: Sequence[PostLine], form: DownloadForm) -> Path:
-    """Write these posts to a new file, which whoever gets it removes; raises `WorldError`."""
-    wanted = {it.global_id for it in chosen}
+class Downloads:
+    """Writes what is asked for to a file, sends it and removes it; one at a time, since most read the whole store."""
 
-    def rows() -> Iterator[ExportRow]:
+    def __init__(self, reader: StoreReader, data: PageData) -> None:
+        self._reader, self._data = reader, data
+        self._one_at_a_time = threading.Lock()
+        self._rows: Mapping[str, Callable[[PageQuery], Iterable[ExportRow]]] = {
+            "posts": self._posts,
+            "clusters": self._clusters,
+            "hits": self._hits,
+            "dead-letters": lambda _: data.each_letter(),
+        }
+        self._others: Mapping[str, WriteFile] = {
+            "network.gexf": self._network,
+            "alike.gexf": self._alike,
+            "pictures.parquet": self._pictures,
+        }
+
+    def answer(self, request: Request) -> Response:
+        """The file that the path names; 404 where there is no such list or form, 503 where others are waiting too."""
+        what, form, query = request.path_params["what"], request.path_params["form"], request.query_params
+        name = f"{what}.{form}"
+        if not (name in self._others or (what in self._rows and form in {"csv", "jsonl"})):
+            raise HTTPException(404)
+        with self._alone():
+            path = _new_file(form)
+            try:
+                if name in self._others:
+                    self._others[name](query, path)
+                else:
+                    rows, kind = self._rows[what](query), cast("ExportForm", form)
+                    write_export(rows, path, kind, None, by_day=False, replace=True)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        gone = BackgroundTask(path.unlink, missing_ok=True)
+        return FileResponse(path, media_type=_MEDIA[form], filename=name, background=gone)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._one_at_a_time.acquire(timeout=_WAIT_SECONDS):
+            raise HTTPException(503, "others are taking lists away just now: try again in a minute")
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
+
+    def _posts(self, query: PageQuery) -> Iterator[ExportRow]:
+        wanted = set(self._data.chosen(post_filter(query)).ids)
         if wanted:
-            yield from (row for row in Posts(reader.folder) if row["global_id"] in wanted)
+            yield from (row for row in Posts(self._reader.folder) if row["global_id"] in wanted)
 
-    with _ONE_AT_A_TIME:
-        path = _new_file(form)
-        write_export(rows(), path, form, None, by_day=False, replace=True)
-        return path
+    def _clusters(self, query: PageQuery) -> Iterator[ExportRow]:
+        wanted = set(self._data.chosen_clusters(order_of(query), post_filter(query)))
+        found = clusters_of(self._reader.folder, self._reader.window.total_seconds() / 3600) if wanted else []
+        yield from (row for row in found if row["cluster"] in wanted)
 
+    def _hits(self, query: PageQuery) -> Iterator[ExportRow]:
+        """What a search by words, or for what is like a post, finds; one by a picture has no address."""
+        wanted = request_of(query)
+        found = self._data.search(wanted, MOST_HITS, post_filter(query)) if wanted else None
+        if found is None:
+            raise HTTPException(404)
+        if found["error"]:
+            raise HTTPException(503, found["error"])
+        hits = [(it, is_weak) for name, is_weak in (("hits", False), ("weak", True)) for it in found[name]]
+        rows = {row["global_id"]: row for row in self._reader.rows([it["post"]["global_id"] for it, _ in hits])}
+        for rank, (it, is_weak) in enumerate(hits, 1):
+            row = rows.get(it["post"]["global_id"])
+            if row is not None:  # else it went meanwhile
+                yield {"rank": rank, "score": it["score"], "why": it["why"], "weak": is_weak, **row}
 
-def clusters_file(reader: StoreReader, chosen: Sequence[int], form: DownloadForm) -> Path:
-    """Write these clusters to a new file, which whoever gets it removes; raises `WorldError`."""
-    wanted = set(chosen)
-    hours = reader.window.total_seconds() / 3600
-    with _ONE_AT_A_TIME:
-        path = _new_file(form)
-        found = clusters_of(reader.folder, hours) if wanted else []
-        write_export((row for row in found if row["cluster"] in wanted), path, form, None, by_day=False, replace=True)
-        return path
-
-
-def network_file(reader: StoreReader, chosen: Sequence[int]) -> Path:
-    """Write who posted these clusters, as a network in GEXF, to a new file; raises `WorldError`."""
-    wanted = set(chosen)
-    with _ONE_AT_A_TIME:
-        path = _new_file("gexf")
-        found = [it for it in summaries(reader.folder, reader.window) if it.cluster in wanted] if wanted else []
-        posts = Posts(reader.folder) if wanted else ()
+    def _network(self, query: PageQuery, path: Path) -> None:
+        """Who posted these clusters."""
+        wanted = set(self._data.chosen_clusters(order_of(query), post_filter(query)))
+        folder, window = self._reader.folder, self._reader.window
+        found = [it for it in summaries(folder, window) if it.cluster in wanted] if wanted else []
+        posts = Posts(folder) if wanted else ()
         write_gexf(network_of(posts, found, "community", at_least=2, shared=False), path)
-        return path
+
+    def _alike(self, query: PageQuery, path: Path) -> None:
+        """Which of these posts show the same picture, or nearly so."""
+        wanted = set(self._data.chosen(post_filter(query)).ids)
+        if len(wanted) > MOST_POSTS:
+            raise BadRecordError(
+                f"{len(wanted):,} posts are too many for a network: filter the list down to {MOST_POSTS:,}"
+            )
+        write_gexf(network_of_posts(Posts(self._reader.folder), wanted), path)
+
+    def _pictures(self, query: PageQuery, path: Path) -> None:
+        """These posts with their vectors and small pictures."""
+        wanted = set(self._data.chosen(post_filter(query)).ids)
+        folder = self._reader.folder
+        write_pictures(Posts(folder, vectors=True), summaries(folder, self._reader.window), wanted, path)
 
 
 def _new_file(form: str) -> Path:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -68,6 +68,14 @@ class LetterReader:
                 self._known = self._read()
                 self._until = self._now() + _REFRESH_SECONDS
             return self._known
+
+    def each(self) -> Iterator[dict[str, Any]]:
+        """Those that are open, one by one, in their order; raises `MemewaxError`."""
+        marks = LetterMarks(self._state)
+        for it in self._latest():
+            if marks.of(it) is None:
+                cause = cause_of(it.reason)
+                yield {"stage": it.stage, "cause": cause.what, "advice": cause.advice, **_told(it)}
 
     def replay(self, stage: str, cause: str) -> int:
         """Ask the flow to read the open letters of a stage and cause once more, some at a time; gives how many.

@@ -2,18 +2,20 @@
 
 import csv
 import threading
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import orjson
+import pyarrow.parquet as pq
 import pytest
 from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
 from connectors.store.posts_table import PostStore
 from memewax.page.page_api import openapi_document
+from tests.connectors.store.test_taken_back import gone
 from tests.page.stores import app_of, filled, key, row, webp
 
 API = "/api/v1"
@@ -163,11 +165,34 @@ def test_a_small_picture_is_kept_by_the_browser_and_a_missing_one_is_drawn(
 ) -> None:
     answer = client.get(f"/thumbnail/{key(3)}")
     assert (answer.content, answer.headers["content-type"]) == (webp(120), "image/webp")
-    assert "immutable" in answer.headers["cache-control"]
+    assert "max-age=86400" in answer.headers["cache-control"]
     for one, name in [(old_client, key(3)), (client, key(4)), (client, "..%2f..%2fetc"), (client, "' OR 'a'='a")]:
         answer = one.get(f"/thumbnail/{name}")
         assert answer.status_code == 404
         assert "etc" not in answer.text
+
+
+@pytest.mark.parametrize("path", [f"/thumbnail/{key(3)}", "/static/page.css", "/static/icon.svg"])
+def test_a_file_that_the_browser_has_is_not_sent_again(client: TestClient, path: str) -> None:
+    first = client.get(path)
+    tag = first.headers["etag"]
+    for known in (tag, f"W/{tag}", f'"another", {tag}', "*"):
+        again = client.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert client.get(path, headers={"If-None-Match": '"another"'}).content == first.content
+
+
+def test_a_small_picture_that_is_deleted_is_gone_though_a_browser_has_it(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "store")
+    client = TestClient(app_of(folder))
+    tag = client.get(f"/thumbnail/{key(3)}").headers["etag"]
+    PostStore(folder, 8, 8).remove([gone(global_id="3-imgur")])
+    for _ in range(100):  # what is read may be a moment old
+        answer = client.get(f"/thumbnail/{key(3)}", headers={"If-None-Match": tag})
+        if answer.status_code == 404:
+            break
+        threading.Event().wait(0.05)
+    assert answer.status_code == 404
 
 
 def test_an_old_store_shows_all_that_it_has(old_client: TestClient) -> None:
@@ -187,10 +212,49 @@ def test_a_list_is_taken_away_as_it_is_shown(client: TestClient) -> None:
     assert "gexf" in network.headers["content-type"]
     assert "reddit" in network.text  # which had it too
     assert "tumblr" not in network.text
+    alike = client.get("/take-away/alike.gexf?source=imgur")
+    assert alike.text.count("<node ") == 2
+    pictures = pq.read_table(BytesIO(client.get("/take-away/pictures.parquet?source=imgur").content)).to_pylist()
+    assert {it["global_id"]: it["picture"] for it in pictures} == {
+        "3-imgur": {"bytes": webp(120)}, "4-imgur": {"bytes": webp(40)},
+    }  # fmt: skip
     assert client.get("/take-away/posts.gexf").status_code == 404
     assert client.get("/take-away/network.csv").status_code == 404
     assert client.get("/take-away/posts.exe").status_code == 404
     assert client.get("/take-away/secrets.csv").status_code == 404
+
+
+def test_hits_and_dead_letters_are_taken_away_too(client: TestClient) -> None:
+    (hit,) = csv.DictReader(StringIO(client.get("/take-away/hits.csv?q=cat").text))
+    assert (hit["rank"], hit["global_id"], hit["why"], hit["weak"]) == ("1", "1-reddit", "0.90 alike", "False")
+    assert "embeddings" not in hit
+    letters = [orjson.loads(it) for it in client.get("/take-away/dead-letters.jsonl").text.splitlines()]
+    assert [it["stage"] for it in letters] == ["fetch", "parse"]
+    assert letters[0]["cause"]
+    assert client.get("/take-away/hits.csv").status_code == 404
+    assert client.get("/take-away/hits.jsonl?q=dog").text == ""
+
+
+def test_of_those_who_take_lists_away_at_once_one_is_served(
+    store: Path, monkeypatch: pytest.MonkeyPatch, client: TestClient
+) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> Any:
+        begun.set()
+        assert goes_on.wait(60)
+        return []
+
+    monkeypatch.setattr("memewax.page.page_downloads._WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("memewax.page.page_downloads.clusters_of", slow)
+    first = threading.Thread(target=client.get, args=("/take-away/clusters.csv",))
+    first.start()
+    assert begun.wait(60)
+    second = client.get("/take-away/posts.csv")
+    goes_on.set()
+    first.join()
+    assert (second.status_code, "try again" in second.text) == (503, True)
+    assert client.get("/take-away/posts.csv").status_code == 200
 
 
 def test_a_list_of_an_empty_store_is_taken_away_empty(empty_client: TestClient) -> None:

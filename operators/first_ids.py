@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from connectors.run_identity import identity_of
 from operators.recovery_places import has_snapshots
 
 
@@ -33,7 +34,7 @@ def first_numbers(stores: Sequence[Path], recovery: Path | None, accept: Callabl
     """
     if not stores:
         return FirstNumbers()
-    from connectors.store.cluster_ids import begin, identity_of  # late, since they bring the store
+    from connectors.store.cluster_ids import begin  # late, since they bring the store
     from connectors.store.stored_revisions import revisions_of
 
     identity, goes_on = identity_of(recovery), recovery is not None and has_snapshots(recovery)

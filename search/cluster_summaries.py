@@ -3,20 +3,20 @@
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from connectors.sinks.cluster_events import CLUSTERS
-from connectors.store import posts_table as store
+from connectors.sinks.record_table import POSTS
 from connectors.store.cluster_ids import stored_merges
-from connectors.store.store_folder import READ_ERRORS, opened, read_latest
-from core.errors import WorldError, first_line
+from connectors.store.interface import EVERY, Condition, StorePlace, Where
+from connectors.store.lance_tables import tables_of
+from core.errors import WorldError
 from core.merges import Merges
 from core.times import microseconds_of, time_at, time_or_none
 
@@ -69,21 +69,21 @@ class ClusterSummary:
     """More frequent here than elsewhere, the most telling first."""
 
 
-def merges_of(folder: Path) -> Merges:
+def merges_of(store: StorePlace) -> Merges:
     """The merges and splits that a store knows of; raises `WorldError` where there is no store."""
-    check_store(folder)
-    return stored_merges(folder)
+    check_store(store)
+    return stored_merges(store)
 
 
-def summaries(folder: Path, window: timedelta) -> list[ClusterSummary]:
+def summaries(store: StorePlace, window: timedelta) -> list[ClusterSummary]:
     """All clusters that have posts, the largest first; raises `WorldError` where there is no store."""
-    rows = store_rows(folder, store.TABLE, None, SUMMARISED)
-    return summarised(rows, states_of(folder), merges_of(folder), window)
+    rows = store_rows(store, POSTS, EVERY, SUMMARISED)
+    return summarised(rows, states_of(store), merges_of(store), window)
 
 
-def states_of(folder: Path) -> dict[int, str]:
+def states_of(store: StorePlace) -> dict[int, str]:
     """The state of each cluster that the table of clusters knows."""
-    return {row["cluster"]: row["state"] for row in store_rows(folder, CLUSTERS.name, None, ["cluster", "state"])}
+    return {row["cluster"]: row["state"] for row in store_rows(store, CLUSTERS.name, EVERY, ["cluster", "state"])}
 
 
 def current_cluster(row: Mapping[str, Any], merges: Merges) -> int:
@@ -145,12 +145,11 @@ def latest_of(times: NDArray[np.int64], window: int, now: int) -> int:
     return int(passed[np.searchsorted(passed, late + max(late - middle, 2 * window), side="right") - 1])
 
 
-def exemplars(folder: Path, clusters: Collection[int]) -> list[dict[str, Any]]:
+def exemplars(store: StorePlace, clusters: Collection[int]) -> list[dict[str, Any]]:
     """The posts nearest the centre of clusters that are one, nearest first: `global_id`, `url`, `text`."""
     columns = ["global_id", "url", "text", "embeddings"]
-    ids = ", ".join(map(str, clusters))
-    wanted = f"{'current_cluster' if is_current(folder) else 'cluster'} IN ({ids})"
-    rows = [it for it in store_rows(folder, store.TABLE, wanted, columns, _LOOKED_AT) if it["embeddings"] is not None]
+    wanted = Condition("current_cluster" if is_current(store) else "cluster", "in", tuple(clusters))
+    rows = [it for it in store_rows(store, POSTS, [wanted], columns, _LOOKED_AT) if it["embeddings"] is not None]
     if not rows:
         return []
     points = np.array([row["embeddings"] for row in rows])
@@ -158,28 +157,20 @@ def exemplars(folder: Path, clusters: Collection[int]) -> list[dict[str, Any]]:
     return [{name: rows[place][name] for name in columns[:3]} for place in nearest]
 
 
-def check_store(folder: Path) -> None:
-    """Raise `WorldError` where a folder is no store."""
-    if not (folder / f"{store.TABLE}.lance").is_dir():
-        raise WorldError(f"{folder} is no store: name the folder that memewax wrote to with --store")
+def check_store(store: StorePlace) -> None:
+    """Raise `WorldError` where there are no posts in what is named as a store."""
+    tables = tables_of(store)
+    if not tables.has(POSTS):
+        raise WorldError(f"{tables} is no store: name what memewax wrote to with --store")
 
 
-def is_current(folder: Path) -> bool:
+def is_current(store: StorePlace) -> bool:
     """Whether the rows of posts say in which cluster each is as of now: a flow of this version has opened the store."""
-    rows = (
-        store_rows(folder, store.TABLE, "current_cluster IS NULL", ["current_cluster"], 1)
-        if _has_column(folder)
-        else None
-    )
-    return rows == []
-
-
-def _has_column(folder: Path) -> bool:
-    check_store(folder)
-    try:
-        return "current_cluster" in opened(folder).open_table(store.TABLE).schema.names
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
+    check_store(store)
+    posts = tables_of(store).table(POSTS)
+    if "current_cluster" not in posts.schema.names:
+        return False
+    return not posts.whole(["current_cluster"], [Condition("current_cluster", "is null")], limit=1).num_rows
 
 
 def _summary(
@@ -239,22 +230,12 @@ def time_of(row: Mapping[str, Any]) -> datetime:
 
 
 def store_rows(
-    folder: Path, table: str, where: str | None, columns: Iterable[str], limit: int | None = None
+    store: StorePlace, table: str, where: Where, columns: Sequence[str], limit: int | None = None
 ) -> list[dict[str, Any]]:
     """Some columns of a table, those that an older store does not have as None."""
-    check_store(folder)
-    if not (folder / f"{table}.lance").is_dir():
+    check_store(store)
+    tables = tables_of(store)
+    if not tables.has(table):
         return []
-
-    def read() -> list[dict[str, Any]]:
-        found = opened(folder).open_table(table)
-        query = found.search().select([column for column in columns if column in found.schema.names])
-        query = query.where(where) if where else query
-        rows: list[dict[str, Any]] = query.limit(limit or max(1, found.count_rows())).to_arrow().to_pylist()
-        return rows
-
-    try:
-        rows = read_latest(read)
-    except READ_ERRORS as error:
-        raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
-    return [dict.fromkeys(columns) | row for row in rows]
+    found = tables.table(table).whole(columns, where, limit=limit)
+    return [dict.fromkeys(columns) | row for row in found.to_pylist()]

@@ -1,23 +1,24 @@
 """Corpora: texts with vectors and metadata in a store, searched in memory and followed as the store changes."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from connectors.store.store_folder import READ_ERRORS, read_latest
-from core.errors import WorldError, first_line
+from connectors.store.interface import PLACE, Seen, StorePlace
+from connectors.store.lance_tables import tables_of
+from connectors.store.store_folder import read_latest
+from core.errors import WorldError
 from core.records import Vector
 from models.identity import is_same
 from search.corpus_layout import layout_of, vectors_of
-from search.corpus_store import beside, identity, made_id, open_table
+from search.corpus_store import beside, made_id, open_table
 from search.index_choice import IndexChoice
 from search.reduction import Projection
 from search.row_cache import Filter, Memory
@@ -51,7 +52,7 @@ class Corpus:
     """
 
     def __init__(
-        self, store: Path, name: str, vectors: str | None, choice: IndexChoice, projection: Projection | None
+        self, store: StorePlace, name: str, vectors: str | None, choice: IndexChoice, projection: Projection | None
     ) -> None:
         """As `open`."""
         layout = layout_of(name, vectors)
@@ -59,11 +60,9 @@ class Corpus:
         self._choice = choice
         self._projection = projection
         self._store = store
-        self._identity = identity(store, name)
+        self._identity = tables_of(store).identity(name)
         self._table = open_table(store, name)
         self._layout = layout
-        self._version = 0
-        self._last_row = -1
         self.model = ""
         self._index: Nearest
         self._begin()
@@ -72,7 +71,7 @@ class Corpus:
     @classmethod
     def open(
         cls,
-        store: Path,
+        store: StorePlace,
         name: str,
         vectors: str | None = None,
         index: IndexChoice = _BY_SIZE,
@@ -81,7 +80,7 @@ class Corpus:
         """Open it and read it whole; raises `WorldError` naming the corpora that exist where it does not.
 
         Args:
-            store: Folder of the store.
+            store: The store, or its folder.
             name: Name of the corpus; `posts` are those that the flow analyses.
             vectors: For posts, the column to be searched: `text_embedding`, or `embeddings`, of the pictures.
             index: How the index is chosen.
@@ -136,8 +135,8 @@ class Corpus:
         """
         try:
             changes = read_latest(self._follow)
-        except READ_ERRORS as error:
-            raise WorldError(f"the corpus {self.name!r} cannot be read: {first_line(error)}") from error
+        except WorldError as error:
+            raise WorldError(f"the corpus {self.name!r} cannot be read: {error}") from error
         if not changes:
             return 0
         self._index = self._choice.suited(self._index)
@@ -203,13 +202,13 @@ class Corpus:
     def _begin(self) -> None:
         self._index = Exact(self.dimension if self._projection is None else self._projection.dimensions)
         self._memory = Memory()
-        self._version = 0
-        self._last_row = -1
+        self._version: Hashable = None
+        self._seen = Seen()
         self.model = ""
 
     def _follow_its_folder(self) -> None:
         """A table that was dropped and made anew under its name is read whole; its handle would not see it."""
-        found = identity(self._store, self.name)
+        found = tables_of(self._store).identity(self.name)
         if found == self._identity:
             return
         made = made_id(self._table)
@@ -220,55 +219,39 @@ class Corpus:
 
     def _follow(self) -> int:
         self._follow_its_folder()
-        self._table.checkout_latest()
-        version, last_row = self._table.version, self._last_row
+        version, seen = self._table.refresh(), self._seen.copy()
         if version == self._version:
             return 0
-        try:
-            changes = self._read_changes()
-        except BaseException:
-            self._last_row = last_row  # what was not taken in is read again
-            raise
-        self._version = version
+        changes = self._read_changes(seen)
+        self._version, self._seen = version, seen  # what was not taken in is read again
         return changes
 
-    def _read_changes(self) -> int:
-        # Rows have places that only ever grow: what is new or changed, or was moved by compaction, lies beyond the
-        # last place seen. What was moved has its old stamp. What was deleted shows in the count.
+    def _read_changes(self, seen: Seen) -> int:
         changed = 0
-        if self._last_row < 0:
-            for batch in self._scan(self._layout.all):
+        if not seen.position:
+            for batch in self._table.since(seen, self._layout.all):
                 changed += self._take_in(batch)
         else:
-            for places in self._changed_places():
-                taken = self._table.take_row_ids(places.tolist()).select(self._layout.all).to_arrow()
+            for keys, places in self._changed(seen):
+                taken = self._table.rows(keys, self._layout.all, dict(zip(keys, places, strict=True)))
                 for batch in taken.to_batches():
                     changed += self._take_in(batch)
-        if self._table.count_rows() != len(self._memory):
+        if self._table.count() != len(self._memory):
             changed += self._drop_the_gone()
         return changed
 
-    def _scan(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        query = self._table.search().with_row_id(True).select([*columns, "_rowid"])
-        if self._last_row >= 0:
-            query = query.where(f"_rowid > {self._last_row}")
-        last = self._last_row
-        for batch in query.to_batches():
-            if len(batch):
-                yield batch
-                last = max(last, int(batch.column("_rowid").to_numpy().max()))
-        self._last_row = last
-
-    def _changed_places(self) -> Iterator[np.ndarray[Any, np.dtype[np.uint64]]]:
-        """Places of rows whose stamp is not the one that is known."""
-        changed: list[int] = []
-        for batch in list(self._scan([self._layout.id, self._layout.stamp])):
-            known = self._memory.stamps(batch.column(self._layout.id).to_pylist())
+    def _changed(self, seen: Seen) -> Iterator[tuple[list[str], list[int]]]:
+        """Keys and places of rows whose stamp is not the one that is known: what was moved has its old one."""
+        changed: list[tuple[str, int]] = []
+        for batch in self._table.since(seen, [self._layout.id, self._layout.stamp]):
+            ids = batch.column(self._layout.id).to_pylist()
             stamps = batch.column(self._layout.stamp).to_pylist()
-            places = batch.column("_rowid").to_numpy()
-            changed += [place for place, old, new in zip(places, known, stamps, strict=True) if old != new]
+            places = batch.column(PLACE).to_pylist()
+            of_each = zip(ids, places, self._memory.stamps(ids), stamps, strict=True)
+            changed += [(id_, place) for id_, place, old, new in of_each if old != new]
         for start in range(0, len(changed), _TAKE):
-            yield np.array(changed[start : start + _TAKE], np.uint64)
+            some = changed[start : start + _TAKE]
+            yield [it[0] for it in some], [it[1] for it in some]
 
     def _take_in(self, batch: pa.RecordBatch) -> int:
         vectors, there = vectors_of(batch.column(self._layout.vector))
@@ -279,7 +262,7 @@ class Corpus:
 
     def _drop_the_gone(self) -> int:
         present: set[str] = set()
-        for batch in self._table.search().select([self._layout.id]).to_batches():
+        for batch in self._table.batches([self._layout.id]):
             present.update(batch.column(0).to_pylist())
         rows = self._memory.keep(present)
         self._index.remove(rows)

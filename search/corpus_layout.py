@@ -9,6 +9,7 @@ import orjson
 import pyarrow as pa
 
 from connectors.sinks.record_table import HIDDEN, THUMBNAILS
+from connectors.store.interface import TableReader
 from connectors.store.stored_models import model_of
 from core.times import time_or_none
 from search.vector_index import FloatMatrix
@@ -83,7 +84,7 @@ class Layout:
         columns |= {"id": batch.column(self.id), "stamp": batch.column(self.stamp)}
         return pa.RecordBatch.from_arrays([columns[name] for name in FORM.names], schema=FORM)
 
-    def model(self, table: Any) -> str:
+    def model(self, table: TableReader) -> str:
         """The model of the vectors, as the table tells it."""
         found: bytes = (table.schema.metadata or {}).get(MODEL_KEY.encode(), b"")
         return found.decode()
@@ -127,7 +128,7 @@ class PostsLayout(Layout):
         ]
         return pa.RecordBatch.from_pylist(shaped, schema=FORM)
 
-    def model(self, table: Any) -> str:
+    def model(self, table: TableReader) -> str:
         """The model of the vectors, as one of the rows tells it."""
         return model_of(table, self.vector, self.side)
 

@@ -1,23 +1,20 @@
 """The corpora of a store: which there are, their tables, and what lies beside them."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from connectors.store.store_folder import opened
+from connectors.store.interface import StorePlace, TableReader
+from connectors.store.lance_tables import tables_of
 from core.errors import WorldError
 from search.corpus_layout import MADE_KEY, NO_CORPORA, POSTS, layout_of
 
-_TABLES: Final = 10_000
 
-
-def corpus_names(store: Path) -> list[str]:
+def corpus_names(store: StorePlace) -> list[str]:
     """The corpora in a store."""
-    if not store.is_dir():
-        return []
-    return sorted({*opened(store).list_tables(limit=_TABLES).tables} - NO_CORPORA)
+    return sorted({*tables_of(store).names()} - NO_CORPORA)
 
 
-def usual_corpus(store: Path) -> str:
+def usual_corpus(store: StorePlace) -> str:
     """The corpus that is meant where none is named: posts, or the only one; raises `WorldError` where none is."""
     names = corpus_names(store)
     if not names:
@@ -32,16 +29,16 @@ def table_facts(store: Path, name: str) -> dict[str, Any]:
     files = (store / f"{name}.lance").rglob("*")
     return {
         "corpus": name,
-        "rows": table.count_rows(),
+        "rows": table.count(),
         "dimension": table.schema.field(layout.vector).type.list_size,
         "model": layout.model(table),
         "mb": round(sum(file.stat().st_size for file in files if file.is_file()) / 1e6, 1),
     }
 
 
-def beside(store: Path, name: str) -> Path:
+def beside(store: StorePlace, name: str) -> Path:
     """Folder of what belongs to a corpus beside its table."""
-    return store / f"{name}.corpus"
+    return tables_of(store).state / f"{name}.corpus"
 
 
 def corpus_locks(store: Path) -> dict[Path, str]:
@@ -59,7 +56,7 @@ def corpus_busy(name: str) -> str:
     return f"the corpus {name!r} is being written by another process: wait until it has ended"
 
 
-def open_table(store: Path, name: str) -> Any:
+def open_table(store: StorePlace, name: str) -> TableReader:
     """The table of a corpus; raises `WorldError` naming those that exist where it does not."""
     names = corpus_names(store)
     if name not in names:
@@ -67,19 +64,10 @@ def open_table(store: Path, name: str) -> Any:
         remedy = "memewax run fills it" if name == POSTS else "memewax corpus load makes one"
         remedy += ", --corpus asks another" if names else ""
         raise WorldError(f"no corpus {name!r} in {store}: {there}; {remedy}")
-    return opened(store).open_table(name)
+    return tables_of(store).table(name)
 
 
-def identity(store: Path, name: str) -> tuple[int, int]:
-    """Differs where the folder of a table is another one; also at times where it is not."""
-    try:
-        found = (store / f"{name}.lance").stat()
-    except FileNotFoundError:
-        return 0, 0  # opening it will tell
-    return found.st_ino, found.st_ctime_ns
-
-
-def made_id(table: Any) -> bytes | None:
+def made_id(table: TableReader) -> bytes | None:
     """Id that a corpus's table got when it was made; None for posts."""
     made: bytes | None = (table.schema.metadata or {}).get(MADE_KEY.encode())
     return made

@@ -17,12 +17,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.sinks.record_table import THUMBNAILS
-from connectors.store import posts_table as store
+from connectors.sinks.record_table import POSTS, THUMBNAILS
 from connectors.store.cluster_ids import stored_merges
-from connectors.store.conditions import listed, pieces
-from connectors.store.store_folder import READ_ERRORS, opened, read_latest
-from core.errors import SettingsError, WorldError, first_line
+from connectors.store.interface import StorePlace
+from connectors.store.lance_tables import tables_of
+from core.errors import SettingsError, WorldError
 from core.merges import Merges
 from core.times import time_or_none
 from search.cluster_summaries import check_store, summaries
@@ -34,8 +33,6 @@ ExportForm = Literal["csv", "jsonl", "parquet"]
 FORMS: Final[Mapping[str, ExportForm]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 """By the endings of names."""
 _BATCH: Final = 1024
-_KEYS: Final = 500
-"""In one condition."""
 _MOST_OWN: Final = 100
 """Columns of one's own; what more there is stays in `extra`."""
 _MOST_SEEN: Final = 10_000
@@ -62,21 +59,17 @@ class Posts:
     """The rows of posts in a store, with clusters as of now, and with fields of `extra` as columns.
 
     Args:
-        folder: Of the store.
+        store: The store, or its folder.
         vectors: Whether embeddings are among the columns.
     """
 
-    def __init__(self, folder: Path, *, vectors: bool = False) -> None:
-        check_store(folder)
-        self._folder = folder
-        self._merges: Merges = stored_merges(folder)
-        try:
-            self._table = opened(folder).open_table(store.TABLE)
-            schema = self._table.schema
-        except READ_ERRORS as error:
-            raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
+    def __init__(self, store: StorePlace, *, vectors: bool = False) -> None:
+        check_store(store)
+        self._tables = tables_of(store)
+        self._merges: Merges = stored_merges(store)
+        self._table = self._tables.table(POSTS)
         left_out = {"extra", *(() if vectors else VECTORS)}
-        self._fields = [field for field in schema if field.name not in left_out]
+        self._fields = [field for field in self._table.schema if field.name not in left_out]
 
     def __iter__(self) -> Iterator[ExportRow]:
         """The rows, a few in memory at a time; raises `WorldError` where the store cannot be read."""
@@ -99,18 +92,10 @@ class Posts:
 
     def small_pictures(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The thumbnails of some pictures, as WebP, by key; those that the store has. Raises `WorldError`."""
-        if not (self._folder / f"{THUMBNAILS.name}.lance").is_dir():
+        if not self._tables.has(THUMBNAILS.name):
             return {}
-        found: dict[str, bytes] = {}
-        try:
-            table = opened(self._folder).open_table(THUMBNAILS.name)
-            for some in pieces(sorted(set(keys)), _KEYS):
-                query = table.search().where(f"{THUMBNAILS.key} IN ({listed(some)})").limit(_KEYS)
-                rows = query.select([THUMBNAILS.key, "webp"]).to_arrow().to_pylist()
-                found |= {row[THUMBNAILS.key]: row["webp"] for row in rows}
-        except READ_ERRORS as error:
-            raise WorldError(f"{self._folder} cannot be read: {first_line(error)}") from None
-        return found
+        found = self._tables.table(THUMBNAILS.name).rows(sorted(set(keys)), ["webp"])
+        return {row[THUMBNAILS.key]: row["webp"] for row in found.to_pylist()}
 
     def schema(self) -> pa.Schema:
         """Of a Parquet file of the rows."""
@@ -126,12 +111,7 @@ class Posts:
                 yield row
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        try:
-            there = [name for name in columns if name in self._table.schema.names]
-            rows = max(1, self._table.count_rows())
-            yield from read_latest(lambda: self._table.search().select(there).limit(rows).to_batches(batch_size=_BATCH))
-        except READ_ERRORS as error:
-            raise WorldError(f"{self._folder} cannot be read: {first_line(error)}") from None
+        return self._table.batches(columns, batch=_BATCH)
 
     @cached_property
     def own(self) -> dict[str, tuple[str, str]]:
@@ -154,9 +134,9 @@ class Posts:
         return own
 
 
-def clusters_of(folder: Path, hours: float) -> list[ExportRow]:
+def clusters_of(store: StorePlace, hours: float) -> list[ExportRow]:
     """A row for each cluster that has posts; raises `WorldError` where there is no store."""
-    found = [asdict(it) for it in summaries(folder, timedelta(hours=hours))]
+    found = [asdict(it) for it in summaries(store, timedelta(hours=hours))]
     for row in found:
         row |= {name: row[name].isoformat() for name in ("first_seen", "last_seen")}
         row |= {name: list(row[name]) for name in ("merged", "words")}

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Self
 
+from connectors.store.interface import StorePlace
 from core.errors import BadRecordError, MemewaxError
 from core.telemetry import log
 from search.corpus import Corpus
@@ -24,7 +24,7 @@ class OpenCorpora:
 
     def __init__(
         self,
-        store: Path,
+        store: StorePlace,
         refresh_seconds: float,
         index: IndexChoice = _BY_SIZE,
         now: Callable[[], float] = time.monotonic,

@@ -12,12 +12,12 @@ References:
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from time import perf_counter
 from typing import Final, Literal, Self
 
 import numpy as np
 
+from connectors.store.interface import StorePlace
 from core.errors import BadRecordError
 from core.records import Failed, Vector
 from models.base import Embedder
@@ -74,12 +74,12 @@ class PostSearch:
     sure: float = field(default=_SURE)
 
     @classmethod
-    def of(cls, corpus: Corpus, store: Path, model: Embedder[str] | Failed, refresh_seconds: float = 0.0) -> Self:
+    def of(cls, corpus: Corpus, store: StorePlace, model: Embedder[str] | Failed, refresh_seconds: float = 0.0) -> Self:
         """The search of a store's posts; raises `WorldError` where there are none.
 
         Args:
             corpus: Its posts, open.
-            store: Its folder.
+            store: The store, or its folder.
             model: What embeds texts, or why there is nothing that does.
             refresh_seconds: How old its words may be.
         """

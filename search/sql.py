@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from pathlib import Path
 from threading import Timer
 from typing import Any, Final
 
@@ -13,7 +12,8 @@ import pyarrow as pa
 
 from connectors.sinks.record_table import CURRENT_COLUMN, POSTS
 from connectors.store.cluster_ids import stored_merges
-from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from connectors.store.interface import StorePlace, TableReader
+from connectors.store.lance_tables import tables_of
 from core.errors import SettingsError, WorldError, first_line
 from core.extras import needs_extra
 from search.answer import ANSWERS
@@ -51,13 +51,13 @@ class Selected:
 
 
 @contextmanager
-def selected(folder: Path, query: str, seconds: float) -> Iterator[Selected]:
+def selected(store: StorePlace, query: str, seconds: float) -> Iterator[Selected]:
     """Ask a query over the tables `posts`, `clusters` and `answers` of a store, which stays as it is.
 
     Vectors are columns of `posts` where the query names them, and `current_cluster` is right as of now.
 
     Args:
-        folder: Of the store.
+        store: The store, or its folder.
         query: One SELECT.
         seconds: That it may take, its rows included.
 
@@ -65,7 +65,7 @@ def selected(folder: Path, query: str, seconds: float) -> Iterator[Selected]:
         SettingsError: where it is no SELECT, or asks for what there is not.
         WorldError: where the store cannot be read, or the query takes too long or too much memory.
     """
-    check_store(folder)
+    check_store(store)
     with needs_extra("sql", "memewax sql"):
         import duckdb
     base = duckdb.connect(":memory:", config=CONFIG)
@@ -78,7 +78,7 @@ def selected(folder: Path, query: str, seconds: float) -> Iterator[Selected]:
                 found = ", ".join(kinds) or "nothing"
                 raise SettingsError(f"expected one SELECT, found {found}: only the flow changes a store")
             for name in _TABLES:
-                if name in query.lower() and (rows := _rows_of(folder, name, query.lower())) is not None:
+                if name in query.lower() and (rows := _rows_of(store, name, query.lower())) is not None:
                     base.register("coming", rows)
                     base.execute(f"CREATE TABLE {name} AS SELECT * FROM coming")  # noqa: S608 - a name of our own
                     base.unregister("coming")
@@ -117,18 +117,16 @@ def _rows(reader: pa.RecordBatchReader, seconds: float) -> Iterator[tuple[Any, .
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _rows_of(folder: Path, name: str, query: str) -> pa.RecordBatchReader | pa.Table | None:
+def _rows_of(store: StorePlace, name: str, query: str) -> pa.RecordBatchReader | pa.Table | None:
     """What a query may need of a table; None where the store has none yet."""
     if name == _CLUSTERS:
-        return _clusters(folder)
-    try:
-        table = opened(folder).open_table(name)
-        names = _named(table.schema.names, query)
-        return _posts(folder, table, names, query) if name == POSTS else _stored(table, names)
-    except READ_ERRORS as error:
-        if "was not found" in str(error):
-            return None
-        raise WorldError(f"{folder} cannot be read: {first_line(error)}") from None
+        return _clusters(store)
+    tables = tables_of(store)
+    if not tables.has(name):
+        return None
+    table = tables.table(name)
+    names = _named(table.schema.names, query)
+    return _posts(store, table, names, query) if name == POSTS else _stored(table, names)
 
 
 def _named(there: Sequence[str], query: str) -> list[str]:
@@ -138,21 +136,18 @@ def _named(there: Sequence[str], query: str) -> list[str]:
     return named or [there[0]]
 
 
-def _stored(table: Any, names: Sequence[str]) -> pa.RecordBatchReader:
-    rows = max(1, table.count_rows())
-    found: pa.RecordBatchReader = read_latest(
-        lambda: table.search().select(list(names)).limit(rows).to_batches(batch_size=_BATCH)
-    )
-    return found
+def _stored(table: TableReader, names: Sequence[str]) -> pa.RecordBatchReader:
+    schema = pa.schema([table.schema.field(it) for it in names])
+    return pa.RecordBatchReader.from_batches(schema, table.batches(names, batch=_BATCH))
 
 
-def _posts(folder: Path, table: Any, names: Sequence[str], query: str) -> pa.RecordBatchReader:
+def _posts(store: StorePlace, table: TableReader, names: Sequence[str], query: str) -> pa.RecordBatchReader:
     """Rows of posts; where an older version wrote them, their current cluster is what the events say."""
     there = table.schema.names
     if _CURRENT not in names and (_CURRENT in there or _CURRENT not in query):
         return _stored(table, names)
     wanted = list(dict.fromkeys([*names, *(it for it in ("global_id", "cluster", _CURRENT) if it in there)]))
-    reader, merges = _stored(table, wanted), stored_merges(folder)
+    reader, merges = _stored(table, wanted), stored_merges(store)
     fields = [field for field in reader.schema if field.name != _CURRENT]
     schema = pa.schema([*fields, pa.field(_CURRENT, pa.int64())])
 
@@ -170,7 +165,7 @@ def _posts(folder: Path, table: Any, names: Sequence[str], query: str) -> pa.Rec
     return pa.RecordBatchReader.from_batches(schema, filled())
 
 
-def _clusters(folder: Path) -> pa.Table | None:
-    rows = [asdict(it) for it in summaries(folder, timedelta(days=1))]
+def _clusters(store: StorePlace) -> pa.Table | None:
+    rows = [asdict(it) for it in summaries(store, timedelta(days=1))]
     plain = [{**row, **{name: list(row[name]) for name in ("merged", "words")}} for row in rows]
     return pa.Table.from_pylist(plain) if plain else None

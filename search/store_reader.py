@@ -2,30 +2,28 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS, THUMBNAILS
-from connectors.store.conditions import listed, pieces
-from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from connectors.store.interface import Condition, StorePlace, TableReader
+from connectors.store.lance_tables import tables_of
+from connectors.store.store_folder import read_latest
 from core.bounded import Bounded
-from core.errors import WorldError, first_line
+from core.errors import WorldError
 from core.memory import give_back_memory
 from core.merges import Merges
 from core.telemetry import log
 from search.cluster_summaries import merges_of, states_of
-from search.corpus_store import identity
 from search.followed_posts import FollowedPosts
 from search.posts_catalogue import Catalogue
 from search.store_posts import PostLine
-
-T = TypeVar("T")
 
 VECTORS: Final = ("embeddings", "text_embedding")
 """Columns that no reader looks at."""
@@ -48,8 +46,8 @@ _KEYS: Final = 500
 class _Opened:
     """A table that is open."""
 
-    identity: tuple[int, int]
-    table: Any
+    identity: Hashable
+    table: TableReader
     look_at: float
     """When it is brought to its latest version again."""
 
@@ -71,29 +69,28 @@ class StoreReader:
     neighbours are read when they are asked for.
 
     Args:
-        folder: Of the store; it need not hold any table yet.
+        store: The store, or its folder; it need not hold any table yet.
         window: What counts as recent, of clusters.
         now: A clock that never goes back, in seconds.
     """
 
     def __init__(
-        self, folder: Path, window: timedelta = timedelta(days=1), now: Callable[[], float] = time.monotonic
+        self, store: StorePlace, window: timedelta = timedelta(days=1), now: Callable[[], float] = time.monotonic
     ) -> None:
-        self.folder = folder
+        self.store = tables_of(store)
         self.window = window
         self._now = now
         self._lock = threading.Lock()
         self._following = threading.Lock()
         """Who has it changes what is followed."""
         self._catalogue: Catalogue | None = None
-        self._versions: dict[str, int] = {}
+        self._versions: dict[str, Hashable] = {}
         self._look_at = 0.0
         self._is_reading = False
-        self._posts = FollowedPosts(folder)
-        self._became: tuple[int, Merges, dict[int, str]] = (0, Merges(), {})
+        self._posts = FollowedPosts(self.store)
+        self._became: tuple[Hashable, Merges, dict[int, str]] = (None, Merges(), {})
         """The version of the table of clusters, and what it says."""
         self._exemplars: Bounded[int, tuple[tuple[str, ...], str]] = Bounded(_EXEMPLARS)
-        self._database: Any = None
         self._tables: dict[str, _Opened] = {}
         self._opening = threading.Lock()
 
@@ -123,13 +120,13 @@ class StoreReader:
             assert self._catalogue is not None
             return self._catalogue
 
-    def versions(self) -> dict[str, int]:
+    def versions(self) -> dict[str, Hashable]:
         """The version of each table that there is."""
         names = (POSTS, CLUSTERS.name, THUMBNAILS.name)
         there = [it for it in names if self._has(it)]
-        return self._reading(lambda: {it: int(self._table(it, is_latest=True).version) for it in there})
+        return {it: self._table(it).refresh() for it in there}
 
-    def catalogued(self) -> dict[str, int]:
+    def catalogued(self) -> dict[str, Hashable]:
         """The version of each table that the catalogue was read from."""
         return dict(self._versions)
 
@@ -142,26 +139,12 @@ class StoreReader:
         """Rows of posts in the order of `ids`, without vectors unless these are among `columns`; those that exist."""
         if not ids or not self._has(POSTS):
             return []
-
-        def read() -> list[dict[str, Any]]:
-            table = self._table(POSTS)
-            there = table.schema.names
-            wanted = [it for it in (columns or there) if it in there and (columns or it not in VECTORS)]
-            wanted = list(dict.fromkeys(["global_id", *wanted]))
-            # By their places as they were last seen, which takes a tenth of the time; places are never used again.
-            places = list(self._posts.columns.places(ids).values())
-            found: list[dict[str, Any]] = (
-                table.take_row_ids(places).select(wanted).to_arrow().to_pylist() if places else []
-            )
-            known = {row["global_id"] for row in found}
-            others = [it for it in ids if it not in known]
-            table = self._table(POSTS, is_latest=True) if others else table
-            for some in pieces(others, _KEYS):
-                query = table.search().where(f"global_id IN ({listed(some)})").select(wanted).limit(_KEYS)
-                found += query.to_arrow().to_pylist()
-            return found
-
-        by_id = {row["global_id"]: dict.fromkeys(columns or ()) | row for row in self._reading(read)}
+        table = self._table(POSTS)
+        there = table.schema.names
+        wanted = [it for it in (columns or there) if it in there and (columns or it not in VECTORS)]
+        # By their places as they were last seen, which takes a tenth of the time; places are never used again.
+        found = table.rows(ids, wanted, self._posts.columns.places(ids)).to_pylist()
+        by_id = {row["global_id"]: dict.fromkeys(columns or ()) | row for row in found}
         return [by_id[it] for it in dict.fromkeys(ids) if it in by_id]
 
     def places(self, ids: Sequence[str]) -> dict[str, int]:
@@ -172,15 +155,7 @@ class StoreReader:
         """The picture with this SHA-256; None where the store has none. Raises `WorldError`."""
         if not self._has(THUMBNAILS.name):
             return None
-
-        def read() -> list[dict[str, Any]]:
-            table = self._table(THUMBNAILS.name)
-            wanted = [it for it in ("webp", "width", "height") if it in table.schema.names]
-            query = table.search().where(f"{THUMBNAILS.key} = {listed([key])}").select(wanted).limit(1)
-            found: list[dict[str, Any]] = query.to_arrow().to_pylist()
-            return found
-
-        found = self._reading(read)
+        found = self._table(THUMBNAILS.name).rows([key], ["webp", "width", "height"]).to_pylist()
         row = found[0] if found else {}
         return SmallPicture(row["webp"], row.get("width"), row.get("height")) if row.get("webp") else None
 
@@ -188,7 +163,7 @@ class StoreReader:
         """The rows that were joined last, newest first, without vectors: as of now, not as the catalogue has it."""
         if self._following.acquire(blocking=False):  # else it is being brought up to date just now
             try:
-                self._reading(self._posts.step)
+                read_latest(self._posts.step)
             finally:
                 self._following.release()
         return self.rows(self._posts.columns.joined_last(count))
@@ -243,15 +218,11 @@ class StoreReader:
         """What became of a cluster, as the table of clusters has it: rows of it, merged into it, and split from it."""
         if not self._has(CLUSTERS.name):
             return []
-
-        def read() -> list[dict[str, Any]]:
-            table = self._table(CLUSTERS.name)
-            own = [it for it in ("cluster", "into", "split_from") if it in table.schema.names]
-            where = " OR ".join(f"{it} = {cluster}" for it in own)
-            found: list[dict[str, Any]] = table.search().where(where).limit(_KEYS).to_arrow().to_pylist()
-            return found
-
-        rows = [{"split_from": None, "moved": None} | row for row in self._reading(read)]
+        table = self._table(CLUSTERS.name)
+        own = [it for it in ("cluster", "into", "split_from") if it in table.schema.names]
+        told = [table.whole(table.schema.names, [Condition(it, "=", cluster)], limit=_KEYS) for it in own]
+        found = {row["cluster"]: row for some in told for row in some.to_pylist()}
+        rows = [{"split_from": None, "moved": None} | row for row in found.values()]
         return sorted(rows, key=lambda row: row["changed_time"] or "")
 
     def _follow(self) -> None:
@@ -273,47 +244,31 @@ class StoreReader:
         is_same = versions == self._versions and not self._posts.lacks_some and not self._posts.is_another
         if is_same and not is_first:
             return
-        self._reading(self._posts.step)
+        read_latest(self._posts.step)
         if not is_first:
-            self._reading(self._posts.settle)
-            self._reading(self._posts.read_later)
-        if versions.get(CLUSTERS.name, 0) != self._became[0] and POSTS in versions:
-            self._became = versions.get(CLUSTERS.name, 0), merges_of(self.folder), states_of(self.folder)
+            read_latest(self._posts.settle)
+            read_latest(self._posts.read_later)
+        if versions.get(CLUSTERS.name) != self._became[0] and POSTS in versions:
+            self._became = versions.get(CLUSTERS.name), merges_of(self.store), states_of(self.store)
         self._catalogue = Catalogue(self._posts.columns, self._became[1], self._became[2], self.window)
         self._versions = versions
 
     def _has(self, name: str) -> bool:
-        return (self.folder / f"{name}.lance").is_dir()
+        return self.store.has(name)
 
-    def _table(self, name: str, *, is_latest: bool = False) -> Any:
+    def _table(self, name: str) -> TableReader:
         """A table as it was a moment ago, or is: to open it for each answer took a tenth of what readers wait for."""
         with self._opening:
             known = self._tables.get(name)
             now = self._now()
-            if known is not None and known.identity == identity(self.folder, name):
-                if is_latest or now >= known.look_at:
-                    known.table.checkout_latest()
-                    known.look_at = now + _FRESH_SECONDS
-                return known.table
-            if self._database is None:
-                self._database = opened(self.folder)
-            found = _Opened(identity(self.folder, name), self._database.open_table(name), now + _FRESH_SECONDS)
-            self._tables[name] = found
-            return found.table
-
-    def _reading(self, read: Callable[[], T]) -> T:
-        def latest() -> T:
-            try:
-                return read()
-            except READ_ERRORS:  # its version may have gone
-                with self._opening:
-                    self._tables.clear()
-                raise
-
-        try:
-            return read_latest(latest)
-        except READ_ERRORS as error:
-            raise WorldError(f"{self.folder} cannot be read: {first_line(error)}") from None
+            identity = self.store.identity(name)
+            if known is None or known.identity != identity:
+                known = self._tables[name] = _Opened(identity, self.store.table(name), now + _FRESH_SECONDS)
+            elif now >= known.look_at:
+                with suppress(WorldError):  # what is asked of it will tell
+                    known.table.refresh()
+                known.look_at = now + _FRESH_SECONDS
+            return known.table
 
 
 def _members(catalogue: Catalogue, cluster: int) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """Follows a table of a store in steps: only rows that are new, changed or gone are read."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from connectors.store.interface import PLACE, Seen, TableReader
 
 _TAKE: Final = 4096
 """Rows that are read at once by their places."""
@@ -30,86 +32,59 @@ class Followed(Protocol):
 class TableFollower:
     """Brings what is known of a table up to date; for one thread at a time.
 
-    Rows of a LanceDB table have places that only ever grow: what is new or changed, or was moved when fragments were
-    put together, lies beyond the last place seen. What was moved has its old stamps. What was deleted shows in the
-    count.
+    What was moved when files were put together has its old stamps. What was deleted shows in the count.
 
     Args:
-        table: An open table; it is brought to its latest version by each step.
-        id_: The column of ids.
+        table: It is brought to its latest version by each step.
         stamps: Columns of which at least one differs where a row has changed.
         columns: All that is read of a row that has.
         first: What is read at the first step instead.
     """
 
     def __init__(
-        self,
-        table: Any,
-        id_: str,
-        stamps: Sequence[str],
-        columns: Sequence[str],
-        first: Sequence[str] | None = None,
+        self, table: TableReader, stamps: Sequence[str], columns: Sequence[str], first: Sequence[str] | None = None
     ) -> None:
         self.table = table
-        self.version = 0
-        there = set(table.schema.names)  # an older store has fewer
-        self._id = id_
-        self._stamps = [it for it in stamps if it in there]
-        self._columns = [it for it in columns if it in there]
-        self._first = self._columns if first is None else [it for it in first if it in there]
-        self._last_place = -1
+        self.version: Hashable = None
+        self._stamps = [table.key, *stamps]
+        self._columns = [table.key, *columns]
+        self._first = self._columns if first is None else [table.key, *first]
+        self._seen = Seen()
 
     def step(self, known: Followed) -> bool:
         """Take in what happened since the last step; whether anything did.
 
-        Where it fails amid it, the next step does it again. Raises what LanceDB raises.
+        Where it fails amid it, the next step does it again. Raises `WorldError`.
         """
-        self.table.checkout_latest()
-        version, last = int(self.table.version), self._last_place
+        version, seen = self.table.refresh(), self._seen.copy()
         if version == self.version:
             return False
-        try:
-            if last < 0:
-                for batch in self._scan([self._id, *self._first]):
+        if not seen.position:
+            for batch in self.table.since(seen, self._first):
+                known.put(batch)
+        else:
+            for keys, places in self._changed(known, seen):
+                for batch in self.table.rows(keys, [*self._columns, PLACE], places).to_batches():
                     known.put(batch)
-            else:
-                for places in self._changed(known):
-                    for batch in self._taken(places):
-                        known.put(batch)
-            if self.table.count_rows() != len(known):
-                known.keep(self._ids())
-        except BaseException:
-            self._last_place = last
-            raise
-        self.version = version
+        if self.table.count() != len(known):
+            known.keep(self._keys())
+        self.version, self._seen = version, seen
         return True
 
-    def _changed(self, known: Followed) -> Iterator[list[int]]:
-        found = [
-            batch.column("_rowid").to_numpy()[known.changed(batch)] for batch in self._scan([self._id, *self._stamps])
-        ]
-        places: list[int] = np.concatenate(found).tolist() if found else []
-        for start in range(0, len(places), _TAKE):
-            yield places[start : start + _TAKE]
+    def _changed(self, known: Followed, seen: Seen) -> Iterator[tuple[list[str], dict[str, int]]]:
+        """Keys of rows that differ, and where these lie."""
+        keys: list[str] = []
+        places: list[int] = []
+        for batch in self.table.since(seen, self._stamps):
+            differ = known.changed(batch)
+            keys += batch.column(self.table.key).filter(pa.array(differ)).to_pylist()
+            places += batch.column(PLACE).to_numpy()[differ].tolist()
+        for start in range(0, len(keys), _TAKE):
+            some = keys[start : start + _TAKE]
+            yield some, dict(zip(some, places[start : start + _TAKE], strict=True))
 
-    def _taken(self, places: list[int]) -> list[pa.RecordBatch]:
-        taken = self.table.take_row_ids(places).with_row_id().select([self._id, *self._columns]).to_arrow()
-        batches: list[pa.RecordBatch] = taken.to_batches()
-        return batches
-
-    def _scan(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        query = self.table.search().with_row_id(True).select([*dict.fromkeys(columns), "_rowid"])
-        if self._last_place >= 0:
-            query = query.where(f"_rowid > {self._last_place}")
-        last = self._last_place
-        for batch in query.to_batches():
-            if len(batch):
-                yield batch
-                last = max(last, int(batch.column("_rowid").to_numpy().max()))
-        self._last_place = last
-
-    def _ids(self) -> set[str]:
+    def _keys(self) -> set[str]:
         present: set[str] = set()
-        for batch in self.table.search().select([self._id]).to_batches():
+        for batch in self.table.batches([self.table.key]):
             present.update(batch.column(0).to_pylist())
         return present

@@ -8,24 +8,25 @@ last to begin, and begins where it began then.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 import orjson
+import pyarrow.compute as pc
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import CURRENT_COLUMN, HIDDEN, POSTS
-from connectors.store.store_folder import opened
+from connectors.store.interface import Condition, StorePlace
+from connectors.store.lance_tables import tables_of
 from connectors.store.stored_revisions import note_revisions
-from core.errors import WorldError, first_line
+from core.errors import WorldError
 from core.locks import locked
 from core.merges import Merges
 from core.records import ClusterEvent
 from core.whole_file import written_whole
 
 _FILE: Final = "cluster-ids.json"
-IDENTITY: Final = "identity"
 DELETED: Final = "cluster-ids.deleted"
 """In a store: the highest cluster of posts that were deleted, whose rows do not tell it any more."""
 _ALL: Final = ((-1, None),)
@@ -40,26 +41,11 @@ class _Begun:
     above: int
 
 
-def identity_of(recovery: Path | None) -> str:
-    """What tells a recovery folder from one that is made anew in its place; without a folder each run is its own."""
-    if recovery is None or not recovery.is_dir():
-        return uuid4().hex
-    file = recovery / IDENTITY
-    try:
-        with locked(recovery / f"{IDENTITY}.lock"):
-            if not file.exists():
-                with written_whole(file) as out:
-                    out.write(uuid4().hex.encode())
-            return file.read_text()
-    except OSError as error:
-        raise WorldError(f"{recovery}: {error.strerror}") from None
-
-
-def begin(store: Path, identity: str, *, goes_on: bool, accept: Callable[[int], None]) -> int:
+def begin(store: StorePlace, identity: str, *, goes_on: bool, accept: Callable[[int], None]) -> int:
     """Note that a run writes a store; gives the id above which its clusters begin, -1 for the first in a store.
 
     Args:
-        store: Folder of the store.
+        store: The store.
         identity: Of the run.
         goes_on: Whether it has clusters already, so that in a store of an older version those are its own.
         accept: Raises what is wrong with beginning above an id, before anything is noted.
@@ -67,10 +53,11 @@ def begin(store: Path, identity: str, *, goes_on: bool, accept: Callable[[int], 
     Raises:
         WorldError: where the store cannot be read or written.
     """
+    state = tables_of(store).state
     try:
-        store.mkdir(parents=True, exist_ok=True)
-        with locked(store / f"{_FILE}.lock"):
-            noted = _noted(store)
+        state.mkdir(parents=True, exist_ok=True)
+        with locked(state / f"{_FILE}.lock"):
+            noted = _noted(state)
             if not noted or noted[-1].by != identity:
                 is_own = goes_on and not noted
                 above = -1 if is_own else highest(store)
@@ -78,16 +65,16 @@ def begin(store: Path, identity: str, *, goes_on: bool, accept: Callable[[int], 
                 if not is_own:
                     note_revisions(store)
                 noted.append(_Begun(identity, above))
-                with written_whole(store / _FILE) as file:
+                with written_whole(state / _FILE) as file:
                     file.write(orjson.dumps([asdict(it) for it in noted]))
             return noted[-1].above
     except OSError as error:
-        raise WorldError(f"{store}: {error.strerror}") from None
+        raise WorldError(f"{state}: {error.strerror}") from None
 
 
-def spans(store: Path) -> tuple[IdRange, ...]:
-    """The ids that the run that writes a store now has given or may give."""
-    noted = _noted(store)
+def spans(state: Path) -> tuple[IdRange, ...]:
+    """The ids that the run that writes a store now has given or may give; `state` is its folder."""
+    noted = _noted(state)
     if not noted:
         return _ALL
     ends = [it.above for it in noted[1:]]
@@ -98,60 +85,55 @@ def spans(store: Path) -> tuple[IdRange, ...]:
     )
 
 
-def highest(store: Path) -> int:
+def highest(store: StorePlace) -> int:
     """The highest id of a cluster that a store knows or knew, -1 where there is none; raises `WorldError`."""
     there = {
         POSTS: ("cluster", CURRENT_COLUMN.name),
         HIDDEN: ("cluster", CURRENT_COLUMN.name),
         CLUSTERS.name: ("cluster",),
     }
-    found = highest_deleted(store)
-    try:
-        for name, columns in there.items():
-            if not (store / f"{name}.lance").is_dir():
-                continue
-            table = opened(store).open_table(name)
-            for column in (it for it in columns if it in table.schema.names):
-                for batch in table.search().where(f"{column} > {found}").select([column]).to_batches():
-                    found = max(found, max(batch.column(0).to_pylist(), default=found))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
+    tables = tables_of(store)
+    found = highest_deleted(tables.state)
+    for name, columns in there.items():
+        if not tables.has(name):
+            continue
+        table = tables.table(name)
+        for column in (it for it in columns if it in table.schema.names):
+            for batch in table.batches([column], [Condition(column, ">", found)]):
+                found = max(found, max(batch.column(0).to_pylist(), default=found))
     return found
 
 
-def highest_deleted(store: Path) -> int:
+def highest_deleted(state: Path) -> int:
     """The highest cluster of posts that were deleted, -1 where there is none; raises `WorldError`."""
     try:
-        return int((store / DELETED).read_text())
+        return int((state / DELETED).read_text())
     except FileNotFoundError:
         return -1
     except (OSError, ValueError):
-        raise WorldError(f"{store / DELETED} does not say the highest cluster of deleted posts: delete it") from None
+        raise WorldError(f"{state / DELETED} does not say the highest cluster of deleted posts: delete it") from None
 
 
-def note_deleted(store: Path, cluster: int) -> None:
+def note_deleted(state: Path, cluster: int) -> None:
     """Note the cluster of a post before its row is deleted, so that no other ever gets the id; raises `WorldError`."""
-    if cluster <= highest_deleted(store):
+    if cluster <= highest_deleted(state):
         return
     try:
-        with written_whole(store / DELETED) as file:
+        with written_whole(state / DELETED) as file:
             file.write(str(cluster).encode())
     except OSError as error:
-        raise WorldError(f"{store}: {error.strerror}") from None
+        raise WorldError(f"{state}: {error.strerror}") from None
 
 
-def stored_merges(store: Path) -> Merges:
+def stored_merges(store: StorePlace) -> Merges:
     """Merges and splits, as far as the table of clusters of a store tells them; raises `WorldError`."""
-    if not (store / f"{CLUSTERS.name}.lance").is_dir():
+    tables = tables_of(store)
+    if not tables.has(CLUSTERS.name):
         return Merges()
-    try:
-        table = opened(store).open_table(CLUSTERS.name)
-        query = table.search()
-        if "moved" in table.schema.names:
-            query = query.where("into IS NOT NULL OR moved IS NOT NULL")
-        rows = sorted(query.limit(max(1, table.count_rows())).to_list(), key=lambda row: row["changed_time"] or "")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
+    table = tables.table(CLUSTERS.name)
+    found = table.whole(["cluster", "into", "changed_time", "split_from", "moved"])
+    told = [found.column(it).is_valid() for it in ("into", "moved") if it in found.column_names]
+    rows = sorted(found.filter(reduce(pc.or_, told)).to_pylist(), key=lambda row: row["changed_time"] or "")
     return Merges(
         ClusterEvent("merge", row["cluster"], row["into"])
         if row["into"] is not None
@@ -161,10 +143,10 @@ def stored_merges(store: Path) -> Merges:
     )
 
 
-def _noted(store: Path) -> list[_Begun]:
+def _noted(state: Path) -> list[_Begun]:
     try:
-        return [_Begun(**it) for it in orjson.loads((store / _FILE).read_bytes())]
+        return [_Begun(**it) for it in orjson.loads((state / _FILE).read_bytes())]
     except FileNotFoundError:
         return []
     except (ValueError, TypeError):
-        raise WorldError(f"{store / _FILE} does not say whose clusters there are: delete it") from None
+        raise WorldError(f"{state / _FILE} does not say whose clusters there are: delete it") from None

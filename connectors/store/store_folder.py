@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from core.errors import WorldError
 from core.memory import keep_little
 
 T = TypeVar("T")
@@ -43,6 +44,6 @@ def read_latest(read: Callable[[], T]) -> T:
     for _ in range(_TRIES - 1):
         try:
             return read()
-        except READ_ERRORS:
+        except (*READ_ERRORS, WorldError):
             continue
     return read()

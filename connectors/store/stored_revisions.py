@@ -13,30 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.sinks.record_table import POSTS
-from connectors.store.store_folder import READ_ERRORS, opened
-from core.errors import WorldError, first_line
+from connectors.store.interface import StorePlace
+from connectors.store.lance_tables import tables_of
+from core.errors import WorldError
 from core.whole_file import written_whole
 
 FILE: Final = "revisions.npy"
 """In a store: hashes of ids, in order, and below them the revisions."""
 
 
-def note_revisions(store: Path) -> None:
+def note_revisions(store: StorePlace) -> None:
     """Note which revision of each post a store holds; raises `WorldError`, and `OSError` where it cannot write."""
     ids, revisions = _there(store)
     hashes = np.fromiter(map(_hash, ids), np.uint64, len(ids))
     order = np.argsort(hashes)
-    with written_whole(store / FILE) as file:
+    with written_whole(tables_of(store).state / FILE) as file:
         np.save(file, np.stack([hashes[order], revisions[order]]))
 
 
-def revisions_of(stores: Sequence[Path]) -> Callable[[str], int]:
+def revisions_of(stores: Sequence[StorePlace]) -> Callable[[str], int]:
     """What gives the highest revision of a post that was noted in any of these stores, 0 where there is none.
 
     Raises:
         WorldError: where a note cannot be read.
     """
-    noted = [it for store in stores if (it := _noted(store / FILE)) is not None]
+    noted = [it for store in stores if (it := _noted(tables_of(store).state / FILE)) is not None]
 
     def revision_of(global_id: str) -> int:
         return max((_look_up(it, _hash(global_id)) for it in noted), default=0)
@@ -44,21 +45,16 @@ def revisions_of(stores: Sequence[Path]) -> Callable[[str], int]:
     return revision_of
 
 
-def _there(store: Path) -> tuple[list[str], NDArray[np.uint64]]:
+def _there(store: StorePlace) -> tuple[list[str], NDArray[np.uint64]]:
     """Ids of the posts in a store, and their revisions; a row that an earlier version wrote has none."""
-    if not (store / f"{POSTS}.lance").is_dir():
-        return [], np.empty(0, np.uint64)
-    try:
-        table = opened(store).open_table(POSTS)
-        columns = [name for name in ("global_id", "revision") if name in table.schema.names]
-        ids: list[str] = []
-        revisions: list[NDArray[Any]] = [np.empty(0, np.uint64)]
-        for batch in table.search().select(columns).to_batches():
-            ids += batch.column("global_id").to_pylist()
-            given = batch.column("revision").fill_null(1) if "revision" in columns else np.ones(batch.num_rows)
-            revisions.append(np.asarray(given).astype(np.uint64))
-    except READ_ERRORS as error:
-        raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
+    tables = tables_of(store)
+    ids: list[str] = []
+    revisions: list[NDArray[Any]] = [np.empty(0, np.uint64)]
+    for batch in tables.table(POSTS).batches(("global_id", "revision")) if tables.has(POSTS) else ():
+        ids += batch.column("global_id").to_pylist()
+        has_some = "revision" in batch.schema.names
+        given = batch.column("revision").fill_null(1) if has_some else np.ones(batch.num_rows)
+        revisions.append(np.asarray(given).astype(np.uint64))
     return ids, np.concatenate(revisions)
 
 

@@ -33,7 +33,7 @@ class Rows:
 
 def read_rows(store: Path, name: str) -> Rows:
     """All rows of a corpus; raises `WorldError` where there is none."""
-    table = open_table(store, name).search().select(["text", "vector"]).to_arrow()
+    table = open_table(store, name).whole(["text", "vector"])
     vectors = np.array(table.column("vector").combine_chunks().flatten(), np.float32)
     return Rows(table.column("text").to_pylist(), vectors.reshape(len(table), -1))
 

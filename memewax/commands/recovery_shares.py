@@ -16,7 +16,7 @@ from typing import Final
 
 from bytewax.recovery import init_db_dir
 
-from connectors.store.cluster_ids import IDENTITY, identity_of
+from connectors.run_identity import IDENTITY, identity_of
 from core.errors import WorldError
 from core.row_log import times_opened
 from memewax.commands.recovery import alone

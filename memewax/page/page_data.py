@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 from threading import Lock
 from time import monotonic
 from typing import Any, Final
@@ -94,12 +95,12 @@ class PageData:
             until=wanted.until,
             cluster=wanted.cluster,
             is_alone=wanted.is_alone,
-            ids=ids_where(self._reader.folder, wanted.column, wanted.value) if wanted.column else None,
+            ids=ids_where(self._reader.store, wanted.column, wanted.value) if wanted.column else None,
         )
 
     def own_columns(self) -> list[str]:
         """The columns of one's own that posts can be filtered by. Raises `WorldError`."""
-        return sorted(own_columns(self._reader.folder))[:MOST]
+        return sorted(own_columns(self._reader.store))[:MOST]
 
     def post(self, global_id: str) -> Plain | None:
         """All that is known of a post; None where there is none. Raises `WorldError`."""
@@ -241,7 +242,7 @@ class PageData:
 
     def flows(self) -> Plain:
         """What the flows that write the store say of themselves."""
-        report = read_status(self._reader.folder / FOLDER)
+        report = read_status(self._reader.store.state / FOLDER)
         return {"flows": [flow_told(it) for it in report.flows], "problems": list(report.problems)}
 
     def newest(self, count: int) -> list[Plain]:
@@ -261,7 +262,7 @@ class PageData:
         there = bool(catalogue.posts)
         return {
             "version": __version__,
-            "store": self._reader.folder.name,
+            "store": PurePath(self._reader.store.address).name,
             "posts": len(catalogue.posts),
             "clusters": len(catalogue.clusters),
             "alone": len(catalogue.alone),

@@ -85,11 +85,11 @@ class Downloads:
     def _posts(self, query: PageQuery) -> Iterator[ExportRow]:
         wanted = set(self._data.chosen(post_filter(query)).ids)
         if wanted:
-            yield from (row for row in Posts(self._reader.folder) if row["global_id"] in wanted)
+            yield from (row for row in Posts(self._reader.store) if row["global_id"] in wanted)
 
     def _clusters(self, query: PageQuery) -> Iterator[ExportRow]:
         wanted = set(self._data.chosen_clusters(order_of(query), post_filter(query)))
-        found = clusters_of(self._reader.folder, self._reader.window.total_seconds() / 3600) if wanted else []
+        found = clusters_of(self._reader.store, self._reader.window.total_seconds() / 3600) if wanted else []
         yield from (row for row in found if row["cluster"] in wanted)
 
     def _hits(self, query: PageQuery) -> Iterator[ExportRow]:
@@ -110,9 +110,9 @@ class Downloads:
     def _network(self, query: PageQuery, path: Path) -> None:
         """Who posted these clusters."""
         wanted = set(self._data.chosen_clusters(order_of(query), post_filter(query)))
-        folder, window = self._reader.folder, self._reader.window
-        found = [it for it in summaries(folder, window) if it.cluster in wanted] if wanted else []
-        posts = Posts(folder) if wanted else ()
+        store, window = self._reader.store, self._reader.window
+        found = [it for it in summaries(store, window) if it.cluster in wanted] if wanted else []
+        posts = Posts(store) if wanted else ()
         write_gexf(network_of(posts, found, "community", at_least=2, shared=False), path)
 
     def _alike(self, query: PageQuery, path: Path) -> None:
@@ -122,13 +122,13 @@ class Downloads:
             raise BadRecordError(
                 f"{len(wanted):,} posts are too many for a network: filter the list down to {MOST_POSTS:,}"
             )
-        write_gexf(network_of_posts(Posts(self._reader.folder), wanted), path)
+        write_gexf(network_of_posts(Posts(self._reader.store), wanted), path)
 
     def _pictures(self, query: PageQuery, path: Path) -> None:
         """These posts with their vectors and small pictures."""
         wanted = set(self._data.chosen(post_filter(query)).ids)
-        folder = self._reader.folder
-        write_pictures(Posts(folder, vectors=True), summaries(folder, self._reader.window), wanted, path)
+        store = self._reader.store
+        write_pictures(Posts(store, vectors=True), summaries(store, self._reader.window), wanted, path)
 
 
 def _new_file(form: str) -> Path:

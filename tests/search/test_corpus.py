@@ -221,7 +221,7 @@ def test_a_reader_whose_files_are_dropped_amid_a_look_looks_again(
     posts.upsert([row(f"{number}", number) for number in range(8)])
     corpus = Corpus.open(folder, "posts")
     posts.upsert([row("new", 0), row("3", 5, now="2026-01-02")])
-    real, failures = Corpus._take_in, iter([RuntimeError("not found"), OSError("gone")])
+    real, failures = Corpus._take_in, iter([WorldError("not found"), WorldError("gone")])
 
     def dropped(self: Corpus, batch: pa.RecordBatch) -> int:
         if failure := next(failures, None):

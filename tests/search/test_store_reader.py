@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from connectors.store.posts_table import PostStore
+from core.errors import WorldError
 from search.followed_posts import FollowedPosts
 from search.store_posts import extra_of, is_sensitive
 from search.store_reader import StoreReader
@@ -24,7 +25,7 @@ def test_it_follows_in_the_background_and_keeps_what_it_saw(store: Path, monkeyp
 
     def broken(posts: FollowedPosts) -> None:
         tried.append(posts)
-        raise OSError("amid a change")
+        raise WorldError("amid a change")
 
     tried: list[FollowedPosts] = []
     with monkeypatch.context() as patched:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.run_identity import identity_of
 from connectors.sinks.cluster_events import CLUSTERS, row_of_event
 from connectors.sinks.record_table import posts_table
 from connectors.sinks.rows import row_of
-from connectors.store.cluster_ids import begin, highest, identity_of
+from connectors.store.cluster_ids import begin, highest
 from connectors.store.posts_table import TABLE, PostRows, PostsSink
 from connectors.store.stored_table import StoredTable
 from core.errors import WorldError

@@ -4,12 +4,12 @@ LanceDB looks through such rows anew for each word of a query, in as many files 
 100,000 posts that took 100 of 120 ms.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from connectors.sinks.record_table import SEARCHED
 from connectors.store.conditions import listed, pieces
 from connectors.store.store_folder import in_memory
 from connectors.store.table_upkeep import index_words
@@ -23,9 +23,15 @@ _AT_ONCE: Final = 4096
 
 
 class UnindexedWords:
-    """Rows of posts that are in no full-text index yet; perhaps some that are. For one thread at a time."""
+    """Rows of posts that are in no full-text index yet; perhaps some that are. For one thread at a time.
 
-    def __init__(self, posts: Any) -> None:
+    Args:
+        posts: The table, as LanceDB opens it.
+        columns: That are searched.
+    """
+
+    def __init__(self, posts: Any, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
         self.table: Any = None
         """Their words; None where all are in an index."""
         self._posts = posts
@@ -37,7 +43,7 @@ class UnindexedWords:
 
     def refresh(self) -> None:
         """Take in what came and went, as the table of posts is now; raises what LanceDB raises."""
-        own = [it.name for it in self._posts.list_indices() if set(it.columns) & set(SEARCHED)]
+        own = [it.name for it in self._posts.list_indices() if set(it.columns) & set(self._columns)]
         waiting = max((int(self._posts.index_stats(name).num_unindexed_rows) for name in own), default=0)
         if not waiting:
             self.table, self._from, self._known = None, None, {}
@@ -70,12 +76,12 @@ class UnindexedWords:
 
     def _add(self, places: list[int]) -> None:
         for some in pieces(places, _AT_ONCE):
-            rows = self._posts.take_row_ids(some).with_row_id().select([_ID, *SEARCHED]).to_arrow()
+            rows = self._posts.take_row_ids(some).with_row_id().select([_ID, *self._columns]).to_arrow()
             self._known.update(zip(rows.column("_rowid").to_pylist(), rows.column(_ID).to_pylist(), strict=True))
-            rows = rows.select([_ID, *SEARCHED])
+            rows = rows.select([_ID, *self._columns])
             if self.table is None:
                 self.table = in_memory().create_table(_NAME, rows)
-                index_words(self.table, *SEARCHED)
+                index_words(self.table, *self._columns)
                 self._loose = 0
             else:
                 self.table.add(rows)

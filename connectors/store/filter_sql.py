@@ -1,0 +1,24 @@
+"""Filters of readers in SQL, as LanceDB takes them."""
+
+from typing import Any
+
+from connectors.store.conditions import listed
+from connectors.store.interface import PLACE, Condition, Where
+
+
+def sql_of(where: Where) -> str:
+    """A filter as SQL, whatever strangers put into its values."""
+    return " AND ".join(_condition(it) for it in where)
+
+
+def _condition(it: Condition) -> str:
+    column = it.column if it.column == PLACE else f"`{it.column}`"
+    if it.operator in ("is null", "is not null"):
+        return f"{column} {it.operator.upper()}"
+    if it.operator == "in":
+        return f"{column} IN ({', '.join(map(_literal, it.value))})" if it.value else "FALSE"
+    return f"{column} {it.operator} {_literal(it.value)}"
+
+
+def _literal(value: Any) -> str:
+    return listed([value]) if isinstance(value, str) else repr(value)

@@ -1,0 +1,23 @@
+"""The tables of a store, and by which column their rows are told apart."""
+
+from typing import Final
+
+from connectors.sinks.cluster_events import CLUSTERS
+from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS
+
+ANSWER_TABLES: Final = {"answers": "id", "results": "id"}
+"""Tables of answers, and their keys; the first version's names no post."""
+KEYS: Final = {
+    POSTS: "global_id",
+    HIDDEN: "global_id",
+    CLUSTERS.name: CLUSTERS.key,
+    THUMBNAILS.name: THUMBNAILS.key,
+    **ANSWER_TABLES,
+}
+"""Tables that flows write, and their keys."""
+_OF_A_CORPUS: Final = "id"
+
+
+def key_of(table: str) -> str:
+    """The key of a table; one that no flow writes is a corpus."""
+    return KEYS.get(table, _OF_A_CORPUS)

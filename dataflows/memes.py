@@ -7,7 +7,7 @@
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
                     └─ text_embedding ────┘
-    posts ─ cluster, join, write, dead_letters, forget (deletes, and accounts that hide their posts)
+    posts ─ cluster, write, dead_letters, forget (deletes, and accounts that hide their posts)
     posts ─ write (thumbnails)
     control ─ replayed (requests of the commands ─ write, clusters; dead letters once more ─ posts)
     failures ─ dead_letters; where they are asked for, all streams ─ taps
@@ -72,7 +72,7 @@ def memes(
         "text_embedding": text_embedding,
     }
     assert tuple(sides) == stage_names(), "each stage of the table has its step here"
-    records = join("join", posts.oks, posts.removals, settings, first.revision_of, **sides)
+    records = join("join", posts.oks, settings, first.revision_of, **sides)
 
     failed = write_records(
         "write", records, settings, models.dimensions, posts.removals, requests, clustered.events, posts.oks

@@ -8,7 +8,7 @@ next revision, where it failed before or is newly edited.
 
 import heapq
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -24,8 +24,7 @@ from core.bounded import Bounded
 from core.gathered import GatheredSum
 from core.partitions import part_of
 from core.plain import from_plain, to_plain
-from core.records import Arrival, Failed, Record, Removal, Side
-from core.removals import ids_of
+from core.records import Arrival, Failed, Record, Side
 from core.telemetry import DUPLICATES, JOIN_PENDING, RECORDS, log
 from operators.operator_settings import JoinSettings
 from operators.steps import map_batch, stateful
@@ -37,8 +36,8 @@ _HASH_KEY_BYTES: Final = 16
 _STALE: Final = 1024
 """Alarms of finished posts that are kept at most: behind one that still waits they would pile up until its deadline."""
 
-Part = Arrival | Side[Any] | Removal
-"""What is joined: a post, its picture gone, and the sides that answer for it; and what takes posts back."""
+Part = Arrival | Side[Any]
+"""What is joined: a post, its picture gone, and the sides that answer for it."""
 _PENDING: Final = GatheredSum(JOIN_PENDING.inc)
 _KEYS: Final = tuple(f"{shard:02d}" for shard in range(SHARDS))
 
@@ -52,7 +51,6 @@ def shard_of(global_id: str) -> str:
 def join(
     step_id: str,
     posts: Stream[Arrival],
-    removals: Stream[Removal],
     settings: JoinSettings,
     revision_of: Callable[[str], int],
     **sides: Stream[Side[Any]],
@@ -62,12 +60,11 @@ def join(
     Args:
         step_id: Name of the step.
         posts: The posts; their pictures go no further.
-        removals: What takes posts back: those that still wait are let go of.
         settings: How long a post waits for its sides, and a late side for its post.
         revision_of: The last revision of a post, by its id, that went out before the flow first ran; 0: none did.
         **sides: A stream for each stage, by its name: all of them answer for every post.
     """
-    keyed = [map_batch("key_post", posts, _key_posts), map_batch("key_removal", removals, _key_removals)]
+    keyed = [map_batch("key_post", posts, _key_posts)]
     keyed += [map_batch(f"key_{stage}", stream, _key_sides) for stage, stream in sides.items()]
     expected = frozenset(sides)
     _counter_of(
@@ -90,15 +87,6 @@ def _key_posts(posts: list[Arrival]) -> list[tuple[str, Part]]:
 
 def _key_sides(sides: list[Side[Any]]) -> list[tuple[str, Part]]:
     return [(shard_of(side.global_id), _without_looks(side)) for side in sides]
-
-
-def _key_removals(removals: list[Removal]) -> list[tuple[str, Part]]:
-    return [(key, it) for it in removals if it.hidden is None for key in _shards_of(it)]
-
-
-def _shards_of(removal: Removal) -> Iterable[str]:
-    """Where posts that it names may wait."""
-    return _KEYS if removal.url or removal.account else sorted({shard_of(it) for it in ids_of(removal)})
 
 
 def _without_looks(side: Side[Any]) -> Side[Any]:
@@ -263,9 +251,6 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
 
     def _take(self, part: Part, now: float) -> Record | None:
         late: tuple[str, ...] = ()
-        if isinstance(part, Removal):
-            self._let_go(part)
-            return None
         if isinstance(part, Side):
             key = part.global_id, part.ticket
             entry = self._entries.get(key) or (None if self._is_closed(key) else self._entry(key, now))
@@ -284,12 +269,6 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         elif not entry.is_out:
             return None
         return self._record(entry, late)
-
-    def _let_go(self, removal: Removal) -> None:
-        """Drop the posts that wait and are taken back; what comes after, each sink refuses."""
-        for key, entry in list(self._entries.items()):
-            if entry.post is not None and removal.names(entry.post.post):
-                self._finish(key)
 
     def _posted(self, key: _Key, post: Arrival, now: float) -> _Entry | None:
         """The entry that waits for the sides of a post; None where the post is not wanted."""

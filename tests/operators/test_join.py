@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from core import drain
-from core.records import Arrival, Failed, Record, Removal, Side
+from core.records import Arrival, Failed, Record, Side
 from core.telemetry import DUPLICATES
 from models.stages import stage_names
 from operators import join
-from operators.join import SHARDS, Part, Shard, _key_removals, shard_of
+from operators.join import SHARDS, Part, Shard, shard_of
 from tests.core.test_plain import is_plain
-from tests.making import message, post, sides
+from tests.making import post, sides
 
 DEADLINE, LATE = 300.0, 100.0
 POST = "post"
@@ -466,31 +466,3 @@ def test_posts_are_spread_over_all_shards_and_always_the_same() -> None:
     assert {shard_of(f"{number}-reddit") for number in range(2000)} == {f"{shard:02d}" for shard in range(SHARDS)}
     assert shard_of("18fr14v-reddit") == "26"
     assert shard_of("\U0001f600") == shard_of("\U0001f600")
-
-
-@pytest.mark.parametrize(
-    "gone",
-    [
-        Removal(message({}), global_id="1-a"),
-        Removal(message({}), post_id="1-a"),
-        Removal(message({}), url="1.png"),
-        Removal(message({}), author="ann", source="a"),
-    ],
-)
-def test_a_post_that_waits_and_is_taken_back_is_let_go_of(clocked: Clocked, gone: Removal) -> None:
-    deleted = Arrival(post("1-a", author="ann", source="a"), None, 0.5)
-    others = [Arrival(post(name, url="2.png"), None, 0.5) for name in ("2-a", "3-a")]
-    assert shard_of("1-a") in dict(_key_removals([gone]))
-    clocked.give(deleted, *others, side("1-a", "text"))
-    clocked.give(gone, side("1-a", "embedding"))
-    assert clocked.waiting() == {"2-a", "3-a"}
-    clocked.restart()
-    assert {it.post.global_id for it in [*clocked.wait(DEADLINE), *clocked.end()]} == {"2-a", "3-a"}
-
-
-def test_a_hidden_account_s_posts_and_those_newer_than_the_delete_wait_on(clocked: Clocked) -> None:
-    hidden = Removal(message({}), author="ann", source="a", hidden=True)
-    assert _key_removals([hidden]) == []
-    newer = Arrival(post("1-a", created_time="2026-07-04T12:00:00Z"), None, 0.5)
-    clocked.give(newer, Removal(message({}), global_id="1-a", time=datetime(2026, 7, 4, 11, tzinfo=UTC)))
-    assert clocked.waiting() == {"1-a"}

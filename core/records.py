@@ -343,6 +343,8 @@ class Side(Generic[V]):
     """Of an embedding: what the image model says of the picture's patches; None where it says nothing."""
     author: str = ""
     """Of an embedding: who posted it, with the source."""
+    url: str = ""
+    """Of an embedding: where the picture was."""
     post_id: str = ""
     """Of an embedding: the post as a whole, of which it may be one of several pictures."""
     changed: datetime | None = None

@@ -23,6 +23,8 @@ class Beside:
     """Id of the post that shows it."""
     author: str = ""
     """Who posted it, with the source."""
+    url: str = ""
+    """Where it was."""
 
 
 NOTHING_BESIDE = Beside()
@@ -70,6 +72,9 @@ class Clusterer(ABC):
 
     def forget_author(self, author: str) -> None:  # noqa: B027
         """Drop what is kept of an author's pictures."""
+
+    def forget_urls(self, urls: Collection[str]) -> None:  # noqa: B027
+        """Drop what is kept of the pictures at addresses."""
 
     def events(self) -> list[ClusterEvent]:
         """What became of clusters since the last call, in order: each event is told once."""

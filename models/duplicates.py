@@ -55,6 +55,8 @@ class Duplicates:
         self._clusters = np.zeros(_FIRST, np.int64)
         self._authors: NDArray[np.uint64] = np.zeros(_FIRST, np.uint64)
         """Hashes of who posted them, with the source; 0 where that is not known."""
+        self._urls: NDArray[np.uint32] = np.zeros(_FIRST, np.uint32)
+        """Short hashes of where they were; 0 where that is not known."""
         self._checksums: NDArray[np.uint32] = np.zeros(_FIRST, np.uint32)
         """Of the ids of their posts, by which these are found; not kept in a snapshot."""
         self._forgotten: set[int] = set()
@@ -77,7 +79,7 @@ class Duplicates:
         found = self._nearest(fingerprint)
         return found is not None and found.post == global_id
 
-    def remember(self, global_id: str, fingerprint: bytes, cluster: int, author: str = "") -> None:
+    def remember(self, global_id: str, fingerprint: bytes, cluster: int, author: str = "", url: str = "") -> None:
         """Keep the looks of a picture that is no copy; the oldest ones go where there are too many."""
         for start in range(0, len(fingerprint), BYTES):
             place = self._count % self._remembered
@@ -86,7 +88,7 @@ class Duplicates:
             look = np.frombuffer(fingerprint[start : start + BYTES], np.uint8)
             self._rows[place] = look, start == 0, global_id.encode()[:_ID_BYTES]
             self._hashes[:, place] = look[:-GREYS].view(np.uint64)
-            self._clusters[place], self._authors[place] = cluster, _hash(author)
+            self._clusters[place], self._authors[place], self._urls[place] = cluster, _hash(author), _short(url)
             self._checksums[place] = crc32(global_id.encode()[:_ID_BYTES])
             self._forgotten.discard(place)
             self._long_ids.pop(place, None)
@@ -114,6 +116,15 @@ class Duplicates:
         for place in np.flatnonzero(self._authors[:known] == _hash(author)).tolist():
             self._forget(place)
 
+    def forget_urls(self, urls: Collection[str]) -> set[str]:
+        """Forget the looks of the pictures at addresses; gives the ids of their posts."""
+        known = min(self._count, self._remembered)
+        places = np.flatnonzero(np.isin(self._urls[:known], [_short(it) for it in urls])).tolist()
+        posts = {self._post_at(place) for place in places}
+        for place in places:
+            self._forget(place)
+        return posts
+
     def _places_of(self, posts: Collection[str]) -> list[int]:
         """Where the looks of posts are; most deletes are of posts that are not known, and there are many."""
         known = min(self._count, self._remembered)
@@ -128,14 +139,17 @@ class Duplicates:
         found = copied(fingerprint, self._hashes[:, :known], rows["print"][:, -GREYS:], rows["whole"])
         if found is None:
             return None
-        return Original(self._long_ids.get(found) or rows["post"][found].decode(), int(self._clusters[found]))
+        return Original(self._post_at(found), int(self._clusters[found]))
+
+    def _post_at(self, place: int) -> str:
+        return self._long_ids.get(place) or self._rows["post"][place].decode()
 
     def _forget(self, place: int) -> None:
         noise = np.frombuffer(np.random.default_rng(place).bytes(BYTES), np.uint8)  # which no picture looks like
         self._rows["print"][place] = noise
         self._hashes[:, place] = noise[:-GREYS].view(np.uint64)
         self._rows["whole"][place], self._rows["post"][place] = False, b""
-        self._authors[place] = self._checksums[place] = 0
+        self._authors[place] = self._urls[place] = self._checksums[place] = 0
         self._long_ids.pop(place, None)
         self._forgotten.add(place)
         number = place + (self._count - 1 - place) // self._remembered * self._remembered
@@ -150,6 +164,7 @@ class Duplicates:
             "remembered": self._remembered,
             "clusters": self._clusters[:known].copy(),
             "authors": self._authors[:known].copy(),
+            "urls": self._urls[:known].copy(),
             "forgotten": sorted(self._forgotten),
             "long_ids": dict(self._long_ids),
         }
@@ -176,18 +191,25 @@ class Duplicates:
         else:
             rows = np.frombuffer(state["rows"], _ROW)
         clusters, long_ids = state["clusters"], state["long_ids"]
-        authors = state.get("authors", np.zeros(known, np.uint64))  # versions before did not know them
+        # Versions before did not know these.
+        authors = state.get("authors", np.zeros(known, np.uint64))
+        urls = state.get("urls", np.zeros(known, np.uint32))
         forgotten = np.zeros(known, np.bool_)
         forgotten[state.get("forgotten", [])] = True
         if remembered != self._remembered:  # another number now: the last of them, from the first place on
             order = np.roll(np.arange(known), -(count % remembered) if count > remembered else 0)[-self._remembered :]
-            rows, clusters, authors, forgotten = rows[order], clusters[order], authors[order], forgotten[order]
+            rows, clusters, authors, urls, forgotten = (it[order] for it in (rows, clusters, authors, urls, forgotten))
             long_ids = {new: long_ids[old] for new, old in enumerate(order.tolist()) if old in long_ids}
             count = len(order)
         known = len(rows)
         while len(self._rows) < known:
             self._grow()
-        self._rows[:known], self._clusters[:known], self._authors[:known] = rows, clusters, authors
+        self._rows[:known], self._clusters[:known], self._authors[:known], self._urls[:known] = (
+            rows,
+            clusters,
+            authors,
+            urls,
+        )
         self._checksums[:known] = [crc32(it) for it in rows["post"].tolist()]
         self._hashes[:, :known] = np.ascontiguousarray(rows["print"][:, :-GREYS]).view(np.uint64).T
         self._long_ids, self._count = dict(long_ids), count
@@ -205,7 +227,7 @@ class Duplicates:
 
     def _grow(self) -> None:
         rows = min(2 * len(self._rows), self._remembered)
-        for name in ("_rows", "_clusters", "_authors", "_checksums"):
+        for name in ("_rows", "_clusters", "_authors", "_urls", "_checksums"):
             old = getattr(self, name)
             new = np.zeros(rows, old.dtype)
             new[: len(old)] = old
@@ -215,5 +237,11 @@ class Duplicates:
         self._hashes = hashes
 
 
-def _hash(author: str) -> np.uint64:
-    return np.uint64(int.from_bytes(blake2b(author.encode(), digest_size=8).digest()) if author else 0)
+def _hash(name: str) -> np.uint64:
+    encoded = name.encode(errors="surrogatepass")
+    return np.uint64(int.from_bytes(blake2b(encoded, digest_size=8).digest()) if name else 0)
+
+
+def _short(name: str) -> int:
+    """Four bytes: of 100,000 looks one is taken for another in one of 40,000 deletes, and is then no original."""
+    return int(_hash(name)) & 0xFFFFFFFF

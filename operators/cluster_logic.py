@@ -50,9 +50,9 @@ def count_clusters(clusterer: Counted) -> None:
 ToLearn = Side[Vector] | Removal
 """An embedding, or what is to be learned no more."""
 
-KnownCluster = tuple[int, float, str | None, float | None, int | None]
-"""Of a post: its cluster, the distance from it, what it is a copy of, when it was edited (seconds since 1970), and a
-hash of its account."""
+KnownCluster = tuple[int, float, str | None, float | None, int | None, int | None]
+"""Of a post: its cluster, the distance from it, what it is a copy of, when it was edited (seconds since 1970), and
+hashes of its account and of where its picture was."""
 
 
 class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
@@ -159,7 +159,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         global_id, vector = embedding.global_id, embedding.value
         if vector is None or isinstance(vector, Failed):
             return vector
-        if self._removed.has(global_id, embedding.post_id, embedding.author, lambda: embedding.changed):
+        if self._removed.has(global_id, embedding.post_id, embedding.author, lambda: embedding.changed, embedding.url):
             return None
         if (kept := known_cluster(embedding, self._clusterer, self._duplicates, self._recent)) is not None:
             return kept
@@ -167,7 +167,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         if looks is not None:
             original = self._duplicates.original(global_id, looks)
         known = original.cluster if original is not None and self._clusterer.joins_copies else None
-        beside = Beside(embedding.patches, global_id, embedding.author)
+        beside = Beside(embedding.patches, global_id, embedding.author, embedding.url)
         try:
             found = self._clusterer.learn(vector, beside, cluster=known if known is not None and known >= 0 else None)
         except Exception as error:
@@ -188,10 +188,10 @@ def removals_together(values: Iterable[X | Removal]) -> Iterator[X | list[Remova
 def recent_of(state: Mapping[str, tuple[Any, ...]]) -> Bounded[str, KnownCluster]:
     """The posts that a snapshot knows: the first version told of no copies, those before the fourth of no edits.
 
-    Accounts came later.
+    Accounts came later, and then addresses.
     """
     return Bounded(
-        REMEMBERED, ((it, cast("KnownCluster", (*found, None, None, None)[:5])) for it, found in state.items())
+        REMEMBERED, ((it, cast("KnownCluster", (*found, None, None, None, None)[:6])) for it, found in state.items())
     )
 
 
@@ -206,7 +206,7 @@ def noted(
     if original is not None:
         found = replace(found, duplicate_of=original.post)
     elif embedding.fingerprint is not None:
-        duplicates.remember(embedding.global_id, embedding.fingerprint, found.id, embedding.author)
+        duplicates.remember(embedding.global_id, embedding.fingerprint, found.id, embedding.author, embedding.url)
     recent[embedding.global_id] = known_of(found, embedding)
     return found
 
@@ -214,7 +214,7 @@ def noted(
 def known_of(found: Cluster, embedding: Side[Vector]) -> KnownCluster:
     """What is kept of a post that was learned."""
     edited = None if embedding.edited is None else embedding.edited.timestamp()
-    return found.id, found.distance, found.duplicate_of, edited, _hash(embedding.author)
+    return found.id, found.distance, found.duplicate_of, edited, _hash(embedding.author), _hash(embedding.url)
 
 
 def known_cluster(
@@ -263,14 +263,18 @@ def forget(
     for account in accounts:
         clusterer.forget_author(account)
         duplicates.forget_author(account)
-    if accounts:
-        hashes = {_hash(account) for account in accounts}
-        theirs = {it for it, known in recent.items() if known[4] in hashes}
-        for it in theirs:
+    urls = sorted({it.url for it in removals if it.url})
+    originals = duplicates.forget_urls(urls) if urls else set()
+    if urls:
+        clusterer.forget_urls(urls)
+    if accounts or urls:
+        theirs, there = ({_hash(name) for name in names} for names in (accounts, urls))
+        gone = {it for it, known in recent.items() if known[4] in theirs or known[5] in there}
+        for it in gone:
             del recent[it]
-        forget_originals(theirs, recent)
+        forget_originals(gone | originals, recent)
 
 
-def _hash(account: str) -> int | None:
-    """Eight bytes; None of no account."""
-    return int.from_bytes(blake2b(account.encode(errors="surrogatepass"), digest_size=8).digest()) if account else None
+def _hash(name: str) -> int | None:
+    """Eight bytes; None of nothing."""
+    return int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()) if name else None

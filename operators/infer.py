@@ -201,6 +201,7 @@ def _of_picture(side: Side[Features], it: Arrival) -> Side[Vector]:
         trace=side.trace,
         patches=found.patches,
         author=it.post.account,
+        url=it.post.url,
         post_id=it.post.whole_id,
         changed=it.post.changed,
         edited=it.post.edited,

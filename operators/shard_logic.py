@@ -116,7 +116,7 @@ class AgreeLogic(StatefulBatchLogic[Told | Removal, ClusterAnswer, dict[str, Any
             return own
         found = known_cluster(embedding, self._agreement, self._duplicates, self._recent)
         if found is None:
-            beside = Beside(embedding.patches, own.global_id, embedding.author)
+            beside = Beside(embedding.patches, own.global_id, embedding.author, embedding.url)
             found = self._agreement.learn(told.shard, own.value, embedding.value, beside)
             looks = embedding.fingerprint
             original = None if looks is None else self._duplicates.original(own.global_id, looks)

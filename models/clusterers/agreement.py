@@ -52,6 +52,11 @@ class Agreement:
         self._all.forget_author(author)
         self._hear()
 
+    def forget_urls(self, urls: Collection[str]) -> None:
+        """Drop what is kept of the pictures at addresses."""
+        self._all.forget_urls(urls)
+        self._hear()
+
     def hear(self, shard: int, event: ClusterEvent) -> None:
         """Take in what became of a shard's cluster."""
         key = shard, event.cluster

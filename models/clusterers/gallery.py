@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from hashlib import blake2b
 from typing import Any, Final
 
 import faiss
@@ -20,7 +21,7 @@ _SHORTLIST: Final = 128
 _EXACT: Final = 512
 """Among no more than these, all are compared exactly."""
 _SEED: Final = 2
-_CHANGING: Final = ("clusters", "posts", "seen", "places")
+_CHANGING: Final = ("clusters", "posts", "seen", "places", "urls")
 _AT_A_TIME: Final = 4096
 """Exemplars that are placed at a time, so that their numbers in full precision take little memory."""
 
@@ -71,6 +72,7 @@ class ExemplarGallery:
             "posts": np.zeros(most, np.int32),
             "seen": np.zeros(most, np.int64),
             "places": np.zeros(most, np.int64),
+            "urls": np.zeros(most, np.int64),
             "points": np.zeros((most, 0), np.float16),
             "sketches": np.zeros((most, _SKETCH_BYTES), np.uint8),
         }
@@ -109,15 +111,21 @@ class ExemplarGallery:
         return self._arrays["places"][: self._count]
 
     @property
+    def urls(self) -> Numbers:
+        """Hashes of where the picture of each was (`hash_of_url`); 0 where that is not known."""
+        return self._arrays["urls"][: self._count]
+
+    @property
     def points(self) -> NDArray[np.float16]:
         """Where each lies in the whitened space: shape (n, directions)."""
         return self._arrays["points"][: self._count]
 
-    def append(self, fixed: NDArray[np.void], cluster: int, now: int, probe: Probe | None) -> int:
+    def append(self, fixed: NDArray[np.void], cluster: int, now: int, probe: Probe | None, url: int) -> int:
         """Add one; gives its row."""
         row, self._count = self._count, self._count + 1
         self.fixed[row : row + 1] = fixed
         self.clusters[row], self.posts[row], self.seen[row], self.places[row] = cluster, 1, now, -1
+        self.urls[row] = url
         if probe is not None:
             self.points[row], self._sketches[row] = probe.point, probe.sketch
         return row
@@ -188,7 +196,8 @@ class ExemplarGallery:
         made._count = count
         made.fixed[:] = fixed
         for name in _CHANGING:
-            made._arrays[name][:count] = _unpacked(state[name])
+            if name in state:  # versions before did not know addresses
+                made._arrays[name][:count] = _unpacked(state[name])
         return made
 
     @property
@@ -198,6 +207,13 @@ class ExemplarGallery:
     def _sketched(self, points: Points) -> NDArray[np.uint8]:
         """Signs of random projections: shape (n, bytes)."""
         return np.packbits(points.astype(np.float64) @ self._planes > 0, axis=-1)
+
+
+def hash_of_url(url: str) -> int:
+    """Six bytes, so that differences of two are no more than 64 bits; 0 of no address."""
+    if not url:
+        return 0
+    return int.from_bytes(blake2b(url.encode(errors="surrogatepass"), digest_size=6).digest())
 
 
 def _packed(numbers: NDArray[Any]) -> tuple[int, NDArray[Any]]:

@@ -15,7 +15,7 @@ from core.records import Cluster, ClusterEvent, Patches, Vector
 from core.row_log import RowLog, check_reachable
 from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
 from models.clusterers.exemplars import Floats, Numbers, Points
-from models.clusterers.gallery import ExemplarGallery, Probe, quantised, row_type
+from models.clusterers.gallery import ExemplarGallery, Probe, hash_of_url, quantised, row_type
 from models.clusterers.one_thread import on_one_thread
 from models.clusterers.pair_scores import PairScores
 from models.clusterers.patches import PatchCoder, compared
@@ -172,6 +172,13 @@ class VerifiedClusterer(Clusterer):
     def forget_author(self, author: str) -> None:
         """Drop all exemplars of an author."""
         self._drop_where("author", (author,))
+
+    def forget_urls(self, urls: Collection[str]) -> None:
+        """Drop the exemplars that were at addresses."""
+        if self._gallery is not None:
+            dropped = np.isin(self._gallery.urls, [hash_of_url(it) for it in urls])
+            if dropped.any():
+                self._drop(dropped)
 
     def events(self) -> list[ClusterEvent]:
         """What became of clusters since the last call."""
@@ -406,7 +413,7 @@ class VerifiedClusterer(Clusterer):
         fixed["post"], fixed["author"] = _hash(seen.beside.post), _hash(seen.beside.author)
         if seen.codes is not None:
             fixed["codes"], fixed["coded"] = seen.codes, True
-        row = gallery.append(fixed, cluster, self._time, seen.probe)
+        row = gallery.append(fixed, cluster, self._time, seen.probe, hash_of_url(seen.beside.url))
         if self._early is not None:
             self._early.append([seen.beside.post])
         if seen.beside.patches is not None and self._is_coder_open:

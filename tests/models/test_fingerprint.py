@@ -187,13 +187,15 @@ def test_what_is_forgotten_stays_so_and_its_place_is_used_again(in_files: bool, 
         return Duplicates(pickle.loads(pickle.dumps(known.state())), log_folder=folder, remembered=4)
 
     for number, it in enumerate(prints[:4]):
-        known.remember(f"{number}", it, number, "ann@a" if number == 2 else "")
+        known.remember(f"{number}", it, number, "ann@a" if number == 2 else "", f"{number}.png")
     known = again(known)  # all are in files now
     assert known._places_of(["0", "unknown", "3"]) == [0, 3]
     known.forget(["0", "unknown"])
     known.forget_author("ann@a")
     known = again(again(known))
     assert [known.original("x", it) is None for it in prints[:4]] == [True, False, True, False]
+    assert known.forget_urls(["2.png", "3.png", "unknown.png"]) == {"3"}
+    assert known.original("x", prints[3]) is None
     known.remember("4", prints[4], 4)  # where the first was
     known = again(known)
     assert known.original("x", prints[4]) == Original("4", 4)
@@ -232,4 +234,4 @@ def test_a_snapshot_holds_no_fingerprints_that_are_in_files(tmp_path: Path) -> N
     random = np.random.default_rng(0)
     for number in range(1200):
         known.remember(f"{number}", random.bytes(BYTES), number)
-    assert len(pickle.dumps(known.state())) < 20_000
+    assert len(pickle.dumps(known.state())) < 21_000

@@ -231,17 +231,22 @@ class Remembering(Counting):
     def forget_author(self, author: str) -> None:
         self.forgotten.append(author)
 
+    def forget_urls(self, urls: Collection[str]) -> None:
+        self.forgotten += urls
+
 
 def gone(**named: Any) -> Removal:
     return Removal(message({}), **named)
 
 
 @pytest.mark.parametrize("with_restart", [True, False])
-@pytest.mark.parametrize("removal", [gone(post_id="p-a", time=TIME), gone(author="ann", source="a", time=TIME)])
+@pytest.mark.parametrize(
+    "removal", [gone(post_id="p-a", time=TIME), gone(author="ann", source="a", time=TIME), gone(url="p.png", time=TIME)]
+)
 def test_what_is_taken_back_is_no_original_and_is_not_learned_again(removal: Removal, with_restart: bool) -> None:
     def post(global_id: str, fingerprint: bytes | None = None, day: int = 1) -> Side[Vector]:
         side = embedded(global_id, one(), fingerprint)
-        return replace(side, author="ann@a", post_id="p-a", changed=TIME.replace(day=day))
+        return replace(side, author="ann@a", url="p.png", post_id="p-a", changed=TIME.replace(day=day))
 
     clusterer = Remembering()
     logic = ClusterLogic(clusterer)
@@ -250,6 +255,7 @@ def test_what_is_taken_back_is_no_original_and_is_not_learned_again(removal: Rem
     logic.on_batch([removal])
     assert ("p_1-a" in clusterer.forgotten) is bool(removal.post_id)
     assert ("ann@a" in clusterer.forgotten) is bool(removal.author)
+    assert ("p.png" in clusterer.forgotten) is bool(removal.url)
     if with_restart:
         logic = restarted(logic, clusterer)
     first, late, copy, new = given(

@@ -20,7 +20,7 @@ from tests.making import message
 
 POSTS = [f"post-number-{number:04d}-a" for number in range(6)]
 STEPS = st.lists(
-    st.tuples(st.sampled_from(("post", "post", "delete", "author", "restart")), st.integers(0, len(POSTS) - 1)),
+    st.tuples(st.sampled_from(("post", "post", "delete", "url", "author", "restart")), st.integers(0, len(POSTS) - 1)),
     min_size=3,
     max_size=20,
 )
@@ -28,6 +28,10 @@ STEPS = st.lists(
 
 def author_of(number: int) -> str:
     return f"author-number-{number % 3}"
+
+
+def url_of(number: int) -> str:
+    return f"https://pictures.example/{number % 4}.png"
 
 
 def side(number: int) -> Side[np.ndarray]:
@@ -40,6 +44,7 @@ def side(number: int) -> Side[np.ndarray]:
         vector,
         fingerprint=fingerprint(picture),
         author=f"{author_of(number)}@a",
+        url=url_of(number),
         post_id=POSTS[number],
     )
 
@@ -67,6 +72,9 @@ def done(folder: Path, steps: list[tuple[str, int]]) -> set[int]:
         elif what == "delete":
             logic.on_batch([Removal(message({}), post_id=POSTS[number])])
             gone.add(number)
+        elif what == "url":
+            logic.on_batch([Removal(message({}), url=url_of(number))])
+            gone |= set(range(number % 4, len(POSTS), 4))
         else:
             logic.on_batch([Removal(message({}), author=author_of(number), source="a")])
             gone |= set(range(number % 3, len(POSTS), 3))

@@ -37,7 +37,7 @@ def stream(templates: int, each: int, strangers: int, seed: int = 0, *, patches:
         embedding = grid.mean(axis=(0, 1)) * 8 + common
         embedding = (embedding / np.linalg.norm(embedding)).astype(np.float32)
         looks: Patches | None = np.clip(grid * 30, -127, 127).astype(np.int8) if patches else None
-        items.append((embedding, Beside(looks, f"{number}", f"author {number % 7}"), label))
+        items.append((embedding, Beside(looks, f"{number}", f"author {number % 7}", f"{number % 5}.png"), label))
     random.shuffle(items)  # type: ignore[arg-type]
     return items
 
@@ -249,14 +249,31 @@ def test_what_early_posts_were_wrongly_joined_by_is_split(is_known: bool) -> Non
     assert left > 500 if is_known else left <= 5
 
 
-def test_what_an_author_posted_is_forgotten() -> None:
+@pytest.mark.parametrize("by", ["author", "url"])
+def test_what_an_author_posted_or_was_at_an_address_is_forgotten_after_a_restart_too(by: str) -> None:
     clusterer = VerifiedClusterer()
     items = stream(3, 8, 60)
     fed(clusterer, items)
-    before = len(clusterer.state()["gallery"]["clusters"][1])
-    clusterer.forget_author("author 3")
-    after = len(clusterer.state()["gallery"]["clusters"][1])
-    assert 0 < before - after <= sum(beside.author == "author 3" for _, beside, _ in items)
+    before = clusterer.exemplars()
+    state = pickle.loads(pickle.dumps(clusterer.state()))
+    clusterer = VerifiedClusterer()
+    clusterer.restore(state)
+    clusterer.forget_urls(["unknown.png"])
+    assert clusterer.exemplars() == before
+    clusterer.forget_author("author 3") if by == "author" else clusterer.forget_urls(["3.png"])
+    named = sum(getattr(beside, by) in ("author 3", "3.png") for _, beside, _ in items)
+    assert 0 < before - clusterer.exemplars() <= named
+
+
+def test_a_state_that_knew_no_addresses_is_read() -> None:
+    clusterer = VerifiedClusterer()
+    fed(clusterer, stream(2, 4, 20))
+    state = clusterer.state()
+    del state["gallery"]["urls"]
+    again = VerifiedClusterer()
+    again.restore(state)
+    again.forget_urls(["3.png"])
+    assert again.exemplars() == clusterer.exemplars()
 
 
 @pytest.mark.parametrize("bad", [np.full(DIMENSION, np.nan, np.float32), np.ones(3, np.float32)])

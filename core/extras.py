@@ -23,6 +23,7 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
         "maps": {"networkx": "networkx", "sklearn": "scikit-learn"},
         "sql": {"duckdb": "duckdb"},
+        "cassandra": {"cassandra": "cassandra-driver"},
         "bench": {
             "duckdb": "duckdb",
             "jiwer": "jiwer",

@@ -6,6 +6,7 @@ that nobody can look up in a snapshot whether a name is among them without its k
 
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -23,6 +24,8 @@ _DAY_SECONDS: Final = 86_400.0
 _KEY_BYTES: Final = 16
 _MOST_PICTURES: Final = 20
 """Of one post; no service that is read here takes more."""
+_NUMBERED: Final = re.compile(r"_[0-9]+(?=(-[^-]*)?$)")
+"""What the id of one of several pictures has, and that of its post has not."""
 
 
 def picture_ids(post_id: str) -> Iterator[str]:
@@ -31,6 +34,11 @@ def picture_ids(post_id: str) -> Iterator[str]:
     name, dash, source = post_id.rpartition("-")
     for number in range(1, _MOST_PICTURES + 1):
         yield f"{name}_{number}-{source}" if dash else f"{post_id}_{number}"
+
+
+def without_number(global_id: str) -> str:
+    """What the post as a whole is called, of which an id names one of several pictures; else the id itself."""
+    return _NUMBERED.sub("", global_id)
 
 
 def ids_of(removal: Removal) -> list[str]:

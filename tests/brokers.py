@@ -68,7 +68,7 @@ class RealBroker:
     def __init__(self, folder: Path, *properties: str) -> None:
         self._folder = folder
         self._properties = (*_SOON_BACK, *properties)
-        self._port = _free_ports()
+        self._port = free_ports()
         self._process: subprocess.Popen[bytes] | None = None
         self.bootstrap = f"127.0.0.1:{self._port}"
 
@@ -258,7 +258,7 @@ def committed(broker: Broker, topic: str, group: str) -> dict[int, int]:
     return found
 
 
-def _free_ports() -> int:
+def free_ports() -> int:
     """A free port with a free one after it: Kafka's controller takes that.
 
     They are below those that systems give to whoever asks for any, which a broker that is away for a while would lose.

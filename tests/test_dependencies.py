@@ -28,6 +28,7 @@ TOOLS: Final = {"mypy", "py-spy", "pytest-timeout", "ruff", "setuptools", "types
 """Run, or found by what runs; never imported."""
 MAY_USE: Final = {
     "core": {"traces"},
+    "connectors": {"cassandra"},
     "models": {"openvino"},
     "search": {"corpus", "maps", "sql"},
     "memewax/bench": {"bench", "commands"},
@@ -38,7 +39,7 @@ MAY_USE: Final = {
     "memewax/pages": {"demo", "eval", "page"},
 }
 """Extras that modules of a folder may import from; all others need nothing but hard dependencies."""
-ONLY_LATE: Final = {"core", "models", "search"}
+ONLY_LATE: Final = {"connectors", "core", "models", "search"}
 """Folders that import from extras only inside functions: whoever has not installed them can import all modules."""
 
 

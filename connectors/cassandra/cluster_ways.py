@@ -1,0 +1,82 @@
+"""Where posts of a cluster are now: merges and splits, as the rows of a small table that readers keep in memory.
+
+Rows of posts have the cluster that each got on arrival, for ever, so that a merge of a million posts is one row.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from connectors.cassandra.cassandra_facts import WriterClock, changed
+from connectors.cassandra.cassandra_schema import WAYS
+from connectors.cassandra.cassandra_session import CassandraSession, Statement
+from core.merges import Merges
+from core.records import ClusterEvent
+
+_PUT: Final = f"INSERT INTO {WAYS} (cluster, post, goes_to) VALUES (?, ?, ?) USING TIMESTAMP ?"
+_DROP: Final = f"DELETE FROM {WAYS} USING TIMESTAMP ? WHERE cluster = ? AND post = ?"
+_ALL: Final = f"SELECT cluster, post, goes_to, WRITETIME(goes_to) AS written FROM {WAYS}"
+
+Way = tuple[int, str]
+"""A cluster, and the post that a split moved out of it; of a merge no post."""
+
+
+class ClusterWays:
+    """The writer of them: one in a flow.
+
+    Args:
+        session: With the keyspace.
+        state: Of a snapshot; None: nothing became of the clusters of this run yet.
+        spans: The ids of clusters that this run gave or may give: above the first number, up to the second. Ways of
+            other runs stay as they are.
+    """
+
+    def __init__(
+        self, session: CassandraSession, state: dict[str, Any] | None, spans: Sequence[tuple[int, int | None]]
+    ) -> None:
+        """Take back what is there and not in the snapshot: it comes again, or does not. Raises `WorldError`."""
+        self.merges = Merges() if state is None else Merges.of(state)
+        self._session = session
+        rows = list(session.rows(_ALL))
+        self._clock = WriterClock(max((row.written for row in rows), default=0))
+        self._there: dict[Way, int] = {
+            (row.cluster, row.post): row.goes_to
+            for row in rows
+            if any(above < row.cluster and (end is None or row.cluster <= end) for above, end in spans)
+        }
+        self._write()
+
+    def add(self, events: list[ClusterEvent]) -> None:
+        """Take in merges and splits, in their order; raises `WorldError`."""
+        self.merges.add(events)
+        self._write()
+
+    def _write(self) -> None:
+        wanted = ways_of(self.merges)
+        put = [Statement(_PUT, (*way, to, self._clock.next())) for way, to in (wanted.items() - self._there.items())]
+        gone = [Statement(_DROP, (self._clock.next(), *way)) for way in self._there.keys() - wanted.keys()]
+        if put or gone:
+            self._session.run(gone)
+            self._session.run(put)
+            self._session.run([changed(WAYS, self._clock)])
+        self._there = wanted
+
+
+def ways_of(merges: Merges) -> dict[Way, int]:
+    """Merges and splits as rows."""
+    state = merges.state()
+    found: dict[Way, int] = {(cluster, ""): into for cluster, into in state["into"].items()}
+    for post, ways in state["moved"].items():
+        found |= {(cluster, post): into for cluster, into in ways.items()}
+    return found
+
+
+def read_merges(session: CassandraSession) -> Merges:
+    """Merges and splits of all runs; raises `WorldError`."""
+    into: dict[int, int] = {}
+    moved: dict[str, dict[int, int]] = {}
+    for row in session.rows(_ALL):
+        if row.post:
+            moved.setdefault(row.post, {})[row.cluster] = row.goes_to
+        else:
+            into[row.cluster] = row.goes_to
+    return Merges.of({"into": into, "moved": moved})

@@ -1,7 +1,7 @@
 """How a source would be read: its first messages, looked at as a flow would, and nothing else done."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -49,11 +49,20 @@ class Inspection:
     first: list[Post] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     """Why messages are no posts: they become dead letters."""
+    not_here: dict[str, int] = field(default_factory=dict)
+    """Why pictures that should lie on this machine cannot be read."""
     skipped: dict[str, int] = field(default_factory=dict)
     """What is left out, by reason."""
 
 
-def inspect_source(source: PlacedSource, *, most: int, shown: int, seconds: float) -> Inspection:
+def inspect_source(
+    source: PlacedSource,
+    *,
+    most: int,
+    shown: int,
+    seconds: float,
+    why_not_here: Callable[[Post], str | None] = lambda _: None,
+) -> Inspection:
     """Look at the beginning of a source; raises `WorldError` as reading it does, and where no row can become a post.
 
     Args:
@@ -61,6 +70,7 @@ def inspect_source(source: PlacedSource, *, most: int, shown: int, seconds: floa
         most: Messages, at most, of all places together.
         shown: Posts that are kept.
         seconds: To wait for messages of a source that has no end.
+        why_not_here: Says why the picture of a post is not on this machine, where it should be.
     """
     places = source.places()
     for place in places:
@@ -69,7 +79,7 @@ def inspect_source(source: PlacedSource, *, most: int, shown: int, seconds: floa
     before = own_counts().skipped
     readers = [it.open(number, None, ()) for it in places for number in it.numbers(())]
     try:
-        _read(readers, found, most, shown, time.monotonic() + seconds)
+        _read(readers, found, most, shown, time.monotonic() + seconds, why_not_here)
     finally:
         for reader in readers:
             reader.close()
@@ -78,7 +88,14 @@ def inspect_source(source: PlacedSource, *, most: int, shown: int, seconds: floa
     return found
 
 
-def _read(readers: Sequence[Reader], found: Inspection, most: int, shown: int, until: float) -> None:
+def _read(
+    readers: Sequence[Reader],
+    found: Inspection,
+    most: int,
+    shown: int,
+    until: float,
+    why_not_here: Callable[[Post], str | None],
+) -> None:
     for turn in count():
         open_ones = [it for it in readers if not it.ended]
         found.is_whole = not open_ones
@@ -98,6 +115,8 @@ def _read(readers: Sequence[Reader], found: Inspection, most: int, shown: int, u
                 found.removals += 1
                 continue
             found.posts += 1
+            if (why := why_not_here(one)) is not None:
+                found.not_here[why] = found.not_here.get(why, 0) + 1
             if len(found.first) < shown:
                 found.first.append(one)
 

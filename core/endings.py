@@ -54,7 +54,7 @@ class Usage:
     def lines(self) -> list[str]:
         """The commonest reasons, a line each, with what to do."""
         ranked = sorted(self.reasons.items(), key=lambda it: (-it[1], it[0]))
-        told = [f"  {count:,} x {stage}: {kind}{_advice(kind)}" for (stage, kind), count in ranked[:_SHOWN]]
+        told = [f"  {count:,} x {stage}: {kind}{advice_on(kind)}" for (stage, kind), count in ranked[:_SHOWN]]
         if len(ranked) > _SHOWN:
             told.append(f"  and {sum(count for _, count in ranked[_SHOWN:]):,} for other reasons")
         return told
@@ -153,6 +153,7 @@ def answered(counts: RunCounts) -> str:
     return plural(counts.answers, "answer") + errors
 
 
-def _advice(kind: str) -> str:
+def advice_on(kind: str) -> str:
+    """What to do where something is left out for a reason of this kind, in brackets; empty where nothing is known."""
     cause = known_cause(kind)
     return f" ({cause.advice})" if cause else ""

@@ -18,6 +18,8 @@ _DATE_OF_MAIL: Final = re.compile(
     r"(?:[A-Z][a-z]{2}, )?[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{5,8} (?:GMT|UTC|Z|[+-][0-9]{4})"
 )
 """As RFC 1123 and feeds write it; the names of other zones are ambiguous."""
+_DATE_WITH_DOTS: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})((?:[ T,].*)?)")
+"""The day comes first wherever dates have dots; with slashes it depends on the country."""
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -28,9 +30,9 @@ def parse_time(value: str | float | datetime) -> datetime:
     """The time that `value` names, in UTC; UTC too where it names no zone.
 
     Texts are ISO 8601, with slashes in the date or without any marks (`20231211`), with ` UTC` behind it as BigQuery
-    writes it, what Java and Twitter make of a date (`Mon Dec 11 08:00:00 UTC 2023`), or what mail and feeds do
-    (`Mon, 11 Dec 2023 08:00:00 GMT`). Numbers, and texts of nine digits and more, are seconds, milliseconds or
-    microseconds since 1970.
+    writes it, dates with dots (`11.12.2023 08:00`, the day first), what Java and Twitter make of a date
+    (`Mon Dec 11 08:00:00 UTC 2023`), or what mail and feeds do (`Mon, 11 Dec 2023 08:00:00 GMT`). Numbers, and texts of
+    nine digits and more, are seconds, milliseconds or microseconds since 1970.
 
     Raises:
         ValueError: where it is no time, or one beyond the years 1 to 9999.
@@ -99,6 +101,10 @@ def _written_time(text: str) -> datetime:
         return datetime.fromisoformat(f"{year}-{_MONTHS.index(name) + 1:02d}-{int(day):02d}T{clock}{zone or ''}")
     if _DATE_OF_MAIL.fullmatch(text):
         return parsedate_to_datetime(text)
+    dotted = _DATE_WITH_DOTS.fullmatch(text)
+    if dotted is not None:
+        day, month, year, clock = dotted.groups()
+        text = f"{year}-{int(month):02d}-{int(day):02d}{clock.replace(',', '', 1).replace('  ', ' ')}"
     iso = text[:10].replace("/", "-") + text[10:].removesuffix(" UTC")  # BigQuery's
     return datetime.fromisoformat(iso)
 

@@ -140,6 +140,16 @@ class Fetcher:
         known = self._cached.of_picture(picture_sha256, "source") if picture_sha256 else None
         return _arrival_of(replace(post, picture_sha256=picture_sha256), known) if known else None
 
+    def why_not_here(self, post: Post) -> str | None:
+        """Why there is no picture on this machine where a post says that there is one; nothing is read."""
+        try:
+            path = self._path(post.url)
+            if path is not None:
+                _checked_file(path, self._folder or self._folder_of(post.message.origin))
+        except FetchError as error:
+            return str(error)
+        return None
+
     def close(self) -> None:
         """End its threads when they have done what was begun, and its connections."""
         self._turns.close()
@@ -165,45 +175,54 @@ class Fetcher:
         return None
 
     def _read(self, url: str, folder: Path | None) -> bytes:
+        path = self._path(url)
+        if path is not None:
+            return self._load(_checked_file(path, folder))
+        return (self._buckets if url.lower().startswith(("gs:", "s3:")) else self._web).get(url)
+
+    def _path(self, url: str) -> str | None:
+        """The path of a file that an address names; None where it leads to another machine."""
         parts = _split(url)
         if parts is None:
             raise FetchError(Outcome.UNSUPPORTED, "not a URL")
-        if parts.scheme in {"http", "https"}:
-            return self._web.get(url)
-        if parts.scheme in {"gs", "s3"}:
-            return self._buckets.get(url)
+        if parts.scheme in {"http", "https", "gs", "s3"}:
+            return None
         if parts.scheme == "file":
-            return self._load(unquote(parts.path), folder)
+            return unquote(parts.path)
         if parts.scheme and "://" in url:
             raise FetchError(Outcome.UNSUPPORTED, f"no way to fetch {parts.scheme}://")
         if parts.scheme in _NEVER_FILES:
             raise FetchError(Outcome.UNSUPPORTED, f"no way to fetch {parts.scheme}:")
         if url.startswith("//"):
             raise FetchError(Outcome.UNSUPPORTED, "no scheme before //: expected https://")
-        return self._load(url, folder)
+        return url
 
-    def _load(self, name: str, folder: Path | None) -> bytes:
-        if folder is None:
-            raise FetchError(
-                Outcome.REFUSED, "a local path, and no folder is set where such may lie (MEMEWAX_FETCH_FOLDER)"
-            )
-        try:
-            path = (folder / name).resolve()
-            is_file = path.is_file()
-        except (OSError, ValueError):  # a name that is too long, or none at all
-            raise FetchError(Outcome.NOT_FOUND, "no file can have such a name") from None
-        if not path.is_relative_to(folder):
-            raise FetchError(Outcome.REFUSED, "a path outside the folder of the source")
-        if not is_file:
-            is_host = _HOST.match(name) is not None
-            hint = "; an address of the web begins with https://" if is_host else ""
-            raise FetchError(Outcome.NOT_FOUND, f"no such file{hint}")
+    def _load(self, path: Path) -> bytes:
         limit = self._limits.web.bytes
         with path.open("rb") as file:
             data = file.read(limit + 1)
         if len(data) > limit:
             raise FetchError(Outcome.TOO_LARGE, f"more than {limit} bytes")
         return data
+
+
+def _checked_file(name: str, folder: Path | None) -> Path:
+    """The file of this name in a folder; raises `FetchError` where it lies outside, or there is none."""
+    if folder is None:
+        raise FetchError(
+            Outcome.REFUSED, "a local path, and no folder is set where such may lie (MEMEWAX_FETCH_FOLDER)"
+        )
+    try:
+        path = (folder / name).resolve()
+        is_file = path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or none at all
+        raise FetchError(Outcome.NOT_FOUND, "no file can have such a name") from None
+    if not path.is_relative_to(folder):
+        raise FetchError(Outcome.REFUSED, "a path outside the folder of the source")
+    if not is_file:
+        hint = "; an address of the web begins with https://" if _HOST.match(name) is not None else ""
+        raise FetchError(Outcome.NOT_FOUND, f"no such file{hint}")
+    return path
 
 
 class StandInFetcher:

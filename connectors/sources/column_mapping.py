@@ -134,7 +134,7 @@ _WHOLE: Final = re.compile(r"(-?\d+)\.0+")
 _INTEGER: Final = re.compile(r"-?(0|[1-9]\d{0,17})(\.0+)?")
 """No zero before it, which would be lost: 007 is a text."""
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?")
-_DATE: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|[A-Z][a-z]{2} \d{4}")
+_DATE: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d{1,2}\.\d{1,2}\.\d{4}|[A-Z][a-z]{2} \d{4}")
 _NOTHING: Final = frozenset({"", "nan", "none", "null", "n/a", "na", "nat", "-", "<na>"})
 """What others write into a cell that holds nothing."""
 _MOST: Final = 20

@@ -8,13 +8,14 @@ import typer
 
 from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.inspection import Inspection, as_plain, inspect_source
-from core.endings import plural
+from core.endings import advice_on, plural
 from core.errors import WorldError
 from core.stranger_text import one_line, safe_json
 from core.telemetry import configure_logging
 from dataflows.all_settings import load_settings
 from memewax.commands.corpus_shown import AsJson
 from memewax.commands.run import COLUMN
+from operators.posts_input import fetcher
 
 _ADDRESS: Final = f"{POSTS_FROM.help}."
 _LONGEST: Final = 200
@@ -34,7 +35,11 @@ def inspect(
     configure_logging(settings.log_level)
     found = endpoint(address, POSTS_FROM)
     source = found.source(settings.options_of(found), settings)
-    inspection = inspect_source(source, most=rows, shown=limit, seconds=seconds)
+    pictures = fetcher(settings)
+    try:
+        inspection = inspect_source(source, most=rows, shown=limit, seconds=seconds, why_not_here=pictures.why_not_here)
+    finally:
+        pictures.close()
     if as_json:
         report = asdict(inspection) | {"first": [as_plain(post) for post in inspection.first]}
         sys.stdout.write(safe_json({"address": address, **report}) + "\n")
@@ -43,6 +48,8 @@ def inspect(
             sys.stdout.write(one_line(line) + "\n")
     if inspection.read and not inspection.posts and not inspection.removals:
         raise WorldError(f"nothing of the first {inspection.read:,} of {address} could be used")
+    if inspection.posts and sum(inspection.not_here.values()) == inspection.posts:
+        raise WorldError(f"no picture of the first {inspection.posts:,} of {address} can be read")
 
 
 def _lines(found: Inspection) -> list[str]:
@@ -58,6 +65,10 @@ def _lines(found: Inspection) -> list[str]:
     if found.removals:
         told.append(f"  {plural(found.removals, 'delete or hidden account', 'deletes and hidden accounts')}")
     told += [f"  {number:,} x {reason}" for reason, number in sorted(found.reasons.items(), key=lambda it: -it[1])[:5]]
+    told += [
+        f"  {number:,} x no picture: {why}{advice_on(why)}"
+        for why, number in sorted(found.not_here.items(), key=lambda it: -it[1])
+    ]
     told += [f"  {number:,} skipped: {reason}" for reason, number in found.skipped.items()]
     for post in found.first:
         told.append("")

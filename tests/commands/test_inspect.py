@@ -53,6 +53,28 @@ def test_what_is_skipped_is_counted_by_reason(tmp_path: Path) -> None:
     assert "2 skipped: text" in told
 
 
+def test_pictures_that_cannot_be_there_are_said(tmp_path: Path) -> None:
+    folder = tmp_path / "posts"
+    folder.mkdir()
+    (folder / "there.png").write_bytes(b"")
+    table = folder / "table.csv"
+    table.write_text(f"id,image\n1,there.png\n2,{tmp_path}/elsewhere.png\n3,gone.png\n4,https://a/4.png\n")
+    report = orjson.loads(inspected(str(table), "--json"))
+    assert report["not_here"] == {"a path outside the folder of the source": 1, "no such file": 1}
+    assert "1 x no picture: a path outside the folder of the source (move the picture" in inspected(str(table))
+    table.write_text("id,image\n3,gone.png\n")
+    with pytest.raises(WorldError, match="no picture of the first 1 of "):
+        inspected(str(table))
+
+
+def test_dates_with_dots_are_times(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"id;image url;posted at;seen\n1;https://a/1.png;24.12.2024 18:05;1.2.2025\n")
+    (place,) = orjson.loads(inspected(str(path), "--json"))["places"]
+    assert place["columns"]["created_time"] == "posted at"
+    assert place["own"] == {"seen": "time"}
+
+
 def test_where_nothing_can_be_used_it_is_an_error_that_names_the_columns(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(b"who,what\na,b\n")
     with pytest.raises(WorldError, match="its columns are who, what"):

@@ -36,6 +36,8 @@ FORMS: dict[Any, datetime] = {
     "11 Dec 2023 10:00:00 +0200": MORNING,
     "Mon Dec 11 08:00:00 UTC 2023": MORNING,
     "Mon Dec 11 09:00:00 +0100 2023": MORNING,
+    "11.12.2023 08:00": MORNING,
+    "11.12.2023, 08:00:00": MORNING,
     "1702281600": MORNING,
     "1702281600.0": MORNING,
     "1702281600000": MORNING,
@@ -44,7 +46,21 @@ FORMS: dict[Any, datetime] = {
     1702281600000: MORNING,
     1702281600000000: MORNING,
 }
-BAD = ["", " ", "soon", "2023", "12", "Mon Dec 11 09:00:00 CET 2023", "9" * 30, "9999-12-31T23:59:59-01:00", 1e300]
+BAD = [
+    "",
+    " ",
+    "soon",
+    "2023",
+    "12",
+    "12/11/2023",
+    "31.31.2023",
+    "1.2.3",
+    "11.12.2023 late",
+    "Mon Dec 11 09:00:00 CET 2023",
+    "9" * 30,
+    "9999-12-31T23:59:59-01:00",
+    1e300,
+]
 
 
 def message(body: dict[str, Any]) -> Message:

@@ -8,12 +8,15 @@ imported only when it is made, since that may take a second.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, Self, TypeVar
 
 from connectors.sinks.sink import MessageSink, Sink, TableItem
 from connectors.sources.source import PlacedSource
 from core.columns import Table
 from core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from connectors.store.interface import Store
 
 S = TypeVar("S")
 """The group of settings that a kind needs."""
@@ -43,6 +46,8 @@ class SinkOptions:
     """Whether somebody waits for each message."""
     oversize: Literal["raise", "cut"] = "raise"
     """What becomes of a message that is too large: an error, or the part of it that fits."""
+    state: Path | None = None
+    """Folder of control/, status/ and notes of a store that is no folder itself."""
 
 
 class Endpoint(ABC, Generic[S]):
@@ -110,6 +115,15 @@ class Endpoint(ABC, Generic[S]):
     def message_sink(self, options: SinkOptions, settings: S) -> MessageSink:  # noqa: ARG002
         """What writes messages to it; raises `SettingsError` where the settings lack what it needs."""
         raise SettingsError(f"{self.address} takes no messages")
+
+    def store(self, settings: S, state: Path | None = None) -> "Store":  # noqa: ARG002
+        """The store that is there; raises `SettingsError` where the settings lack what it needs.
+
+        Args:
+            settings: Of its kind.
+            state: Folder of control/, status/ and notes, where the store is no folder itself.
+        """
+        raise SettingsError(f"{self.address} is no store")
 
     def table_sink(self, table: Table, options: SinkOptions, settings: S) -> Sink[TableItem]:  # noqa: ARG002
         """What writes rows of `table` to it; raises `SettingsError` where the settings lack what it needs."""

@@ -7,7 +7,8 @@ A new source or sink is a module with a kind, and is named here: among `KINDS`, 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from connectors.bluesky.bluesky_endpoint import Bluesky, BlueskySettings
 from connectors.endpoint import Endpoint
@@ -22,6 +23,9 @@ from connectors.services.reddit import Reddit, RedditSettings
 from connectors.services.service import Service
 from connectors.services.tumblr import Tumblr, TumblrSettings
 from core.errors import SettingsError, WorldError
+
+if TYPE_CHECKING:
+    from connectors.store.interface import Store
 
 Kind = type[Endpoint[Any]]
 
@@ -89,6 +93,7 @@ DEAD_LETTERS_TO: Final = AddressRole(
 )
 EVENTS_TO: Final = AddressRole("cluster events go to", "MEMEWAX_CLUSTER_EVENTS", lambda kind: kind.takes_messages)
 ANSWERS_TO: Final = AddressRole("answers go to", "MEMEWAX_ANSWERS (or --to)", lambda kind: kind.takes_messages)
+STORE_AT: Final = AddressRole("the store is in", "MEMEWAX_STORE (or --store)", lambda kind: kind.takes_rows)
 EMBEDDINGS_TO: Final = AddressRole(
     "sentence embeddings go to", "MEMEWAX_SENTENCE_EMBEDDINGS", lambda kind: kind.takes_messages
 )
@@ -106,6 +111,22 @@ def endpoint(address: str, role: AddressRole) -> Endpoint[Any]:
         raise SettingsError(f"{role.purpose} {role.forms()}, not {preposition} {address!r}{_hint(address, role)}")
     except OSError as error:
         raise WorldError(f"{address}: {error.strerror}") from None
+
+
+def open_store(address: str | Path, settings: EndpointSettings, state: Path | None = None) -> "Store":
+    """The store at an address, for who reads it; what has no scheme is a folder, whatever its name.
+
+    Args:
+        address: Of any kind of store.
+        settings: Of all kinds.
+        state: Folder of control/, status/ and notes of a store that is no folder itself.
+
+    Raises:
+        SettingsError: where it is no address of a store, or the settings lack what it needs.
+    """
+    is_elsewhere = isinstance(address, str) and "://" in address
+    found = endpoint(str(address), STORE_AT) if is_elsewhere else Folder.at(Path(address))
+    return found.store(settings, state)
 
 
 def _hint(address: str, role: AddressRole) -> str:

@@ -1,7 +1,7 @@
 """A folder, as an address: of files or pictures where it is read, the store where it is written."""
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from connectors.endpoint import SinkOptions, SourceOptions
 from connectors.local import FileSettings, LocalPlace, path_of
@@ -9,6 +9,9 @@ from connectors.sinks.sink import Sink, TableItem
 from connectors.sources.column_mapping import ChosenColumn
 from connectors.sources.source import PlacedSource
 from core.columns import Table
+
+if TYPE_CHECKING:
+    from connectors.store.interface import Store
 
 
 class Folder(LocalPlace[FileSettings]):
@@ -58,11 +61,14 @@ class Folder(LocalPlace[FileSettings]):
 
         return self.path.is_dir() and holds_pictures(self.path) and not files_of_posts(self.path, columns)
 
+    def store(self, settings: FileSettings, state: Path | None = None) -> "Store":  # noqa: ARG002 - it has its own
+        """The store in it."""
+        from connectors.store.lance_store import folder_store
+
+        return folder_store(self.path)
+
     def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[TableItem]:
         """A table of the store."""
-        from connectors.store.posts_table import TABLE, PostsSink
-        from connectors.store.stored_table import StoreSink
+        from connectors.store.store_sink import StoreSink
 
-        if table.name == TABLE:
-            return PostsSink(self.path, table, options.measured, settings.forget_memory_days)
-        return StoreSink(self.path, table, options.measured)
+        return StoreSink(self.store(settings), table, options.measured, settings.forget_memory_days)

@@ -221,13 +221,13 @@ class Store(Tables):
         Args:
             table: As it should be: name, key, columns.
             mark: What `WrittenTable.mark` gave before; None: begin anew.
-            part: Of `parts`.
+            part: Number of one of `part_names`.
             memory_days: For so long a delete is remembered.
 
         Raises:
             WorldError: where it cannot be, or holds columns of other types.
         """
 
-    def parts(self, table: str) -> int:  # noqa: ARG002
-        """How many writers deal the rows of a table among them, by their keys; the same in every process."""
-        return 1
+    @abstractmethod
+    def part_names(self, table: str) -> list[str]:
+        """Names of the writers that deal the rows of a table among them, as recovery folders keep them."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from connectors.store.arrow_schema import with_own
-from connectors.store.store_folder import opened
+from connectors.store.lance_tables import LanceTables, is_missing
 from connectors.store.table_upkeep import erase_deleted, has_index, index_keys, index_words, put_together
 from connectors.store.widening import check_widenable, copied, needs_copy
 from core.errors import WorldError, first_line
@@ -41,7 +41,7 @@ class KeyedTable:
 
     def __init__(
         self,
-        folder: Path,
+        store: Path | LanceTables,
         name: str,
         key: str,
         schema: pa.Schema,
@@ -51,19 +51,19 @@ class KeyedTable:
         """Open or create it; raises `WorldError` where it cannot be, or has other columns.
 
         Args:
-            folder: Of the store.
+            store: Its tables, or its folder.
             name: Of the table.
             key: The column that tells rows apart.
             schema: Its columns.
             newest: A column of numbers: no row is replaced by one that has less there.
             looked_up: Columns that get an index besides the key.
         """
-        self._folder = folder
+        self._tables = LanceTables.at(store)
         self._name, self._key, self._newest, self._looked_up = name, key, newest, looked_up
         # A row that an earlier version wrote has none.
         self._replaced = newest and f"target.{newest} IS NULL OR source.{newest} >= target.{newest}"
         try:
-            self._table = self._opened(folder, schema)
+            self._table = self._opened(schema)
             # Those of earlier processes count too: one that is often restarted would never put them together.
             statistics = self._table.stats()["fragment_stats"]
             self._writes = int(statistics["num_fragments"])
@@ -71,24 +71,26 @@ class KeyedTable:
             self._loose_rows = self._unindexed_rows = max(0, self.count() - self._firm_rows)
             self._look_at_rows()
         except (OSError, RuntimeError, ValueError) as error:
-            raise WorldError(f"{folder} cannot be opened as a store: {first_line(error)}") from None
+            raise WorldError(f"{store} cannot be opened as a store: {first_line(error)}") from None
 
-    def _opened(self, folder: Path, schema: pa.Schema) -> Any:
+    def _opened(self, schema: pa.Schema) -> Any:
         """The table in today's shape; whoever is first makes or widens it, and the others wait."""
-        database = opened(folder)
-        with _alone(folder):
+        database, name = self._tables.database(), self._tables.own_name(self._name)
+        with _alone(self._tables.state):
             try:
-                table = database.open_table(self._name)
-            except ValueError:  # it is not there
-                return self._with_key(database.create_table(self._name, schema=schema))
+                table = database.open_table(name)
+            except ValueError as error:
+                if not is_missing(error):
+                    raise
+                return self._with_key(database.create_table(name, schema=schema))
             found = table.schema
             schema = with_own(found, schema)
-            check_widenable(f"{folder} holds a table {self._name!r}", found, schema)
+            check_widenable(f"{self._tables} holds a table {self._name!r}", found, schema)
             if needs_copy(found, schema):
                 # One new version, there as a whole or not at all: who dies in the middle leaves the old one.
                 log.info("the store is widened", table=self._name, rows=table.count_rows())
                 rows = copied(table, schema)  # their vectors are of the length that was checked, or null
-                return self._with_key(database.create_table(self._name, rows, mode="overwrite", on_bad_vectors="null"))
+                return self._with_key(database.create_table(name, rows, mode="overwrite", on_bad_vectors="null"))
             missing = [column for column in schema if column.name not in found.names]
             if missing:
                 table.add_columns(missing)
@@ -137,7 +139,7 @@ class KeyedTable:
         Each process of a flow opens the table: whoever is first makes them, and the others wait.
         """
         try:
-            with _alone(self._folder):
+            with _alone(self._tables.state):
                 self._table.checkout_latest()
                 index_words(self._table, *columns)
         except _WRITE_ERRORS as error:

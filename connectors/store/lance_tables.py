@@ -33,6 +33,7 @@ T = TypeVar("T")
 _KEYS: Final = 500
 """In one condition."""
 _MOST_TABLES: Final = 10_000
+_MISSING: Final = "was not found"
 _LAST: Final = "last"
 """Of what was seen: the highest place. Places only ever grow."""
 
@@ -52,6 +53,14 @@ class LanceTables(Tables):
     def database(self) -> Any:
         """The database, opened anew with caches of its own; raises what LanceDB raises."""
         return opened(self.state)
+
+    def opened(self, table: str) -> Any:
+        """A table that is written here, as LanceDB opens it; raises what LanceDB raises."""
+        return self.database().open_table(self.own_name(table))
+
+    def own_name(self, table: str) -> str:
+        """What a table that is written here is called in the database."""
+        return table
 
     def has(self, table: str) -> bool:
         """Whether there is a table."""
@@ -76,7 +85,7 @@ class LanceTables(Tables):
     def table(self, name: str) -> "LanceTable":
         """A table; raises `WorldError` where there is none."""
         with reading(self.address):
-            return LanceTable(self.address, name, self.database().open_table(name))
+            return LanceTable(self.address, name, self.opened(name))
 
 
 class LanceTable(TableReader):
@@ -198,6 +207,11 @@ class LanceTable(TableReader):
 
         with reading(self._address):
             return read_latest(again)
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether LanceDB raised it since there is no such table."""
+    return _MISSING in str(error)
 
 
 def tables_of(place: StorePlace) -> Tables:

@@ -2,7 +2,6 @@
 
 import math
 from collections import defaultdict
-from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +15,14 @@ from connectors.sinks.sink import Mark, Row
 from connectors.store.arrow_schema import arrow_schema, is_own
 from connectors.store.cluster_ids import spans, stored_merges
 from connectors.store.conditions import listed, pieces
+from connectors.store.lance_tables import LanceTables
 from connectors.store.own_values import fitting
-from connectors.store.stored_table import StoredTable, StoreSink
+from connectors.store.stored_table import StoredTable
 from connectors.store.taken_back import ORIGINAL, TakenBack
 from connectors.store.thumbnails import Thumbnails
 from core.columns import Table
 from core.merges import Merges
 from core.records import ClusterEvent, Removal, Thumbnail
-from core.telemetry import observe_ages, sink_name
 from models.plain_text import plain_text
 
 TABLE: Final = POSTS
@@ -49,27 +48,30 @@ class PostRows(StoredTable):
     comes again or, where several processes mix posts in another order, does not.
     """
 
-    def __init__(self, folder: Path, table: Table, mark: Mark = None, memory_days: float = math.inf) -> None:
+    def __init__(
+        self, store: Path | LanceTables, table: Table, mark: Mark = None, memory_days: float = math.inf
+    ) -> None:
         """Open or create it, and go on from a mark; deletes are remembered for so long.
 
         Raises `WorldError` as `StoredTable` does.
         """
-        super().__init__(folder, table)
+        tables = LanceTables.at(store)
+        super().__init__(tables, table)
         self._own = {field.name: field.type for field in self._table.schema if is_own(field)}
-        self._fill(folder)
+        self._fill(tables)
         self._table.index_words(*SEARCHED)
-        self._thumbnails = Thumbnails(folder)
+        self._thumbnails = Thumbnails(tables)
         self._taken_back = TakenBack(
-            folder, self._table, self._thumbnails, mark.get("taken_back") if mark else None, memory_days
+            tables, self._table, self._thumbnails, mark.get("taken_back") if mark else None, memory_days
         )
         if mark is None:
             self._merges = Merges()
             return
         # Version 1 did not know it: what the store says is the best that there is.
-        self._merges = stored_merges(folder) if mark["version"] == 1 else Merges.of(mark["clusters"])
+        self._merges = stored_merges(tables) if mark["version"] == 1 else Merges.of(mark["clusters"])
         own = (
             f"({_GIVEN} > {above}" + (")" if end is None else f" AND {_GIVEN} <= {end})")
-            for above, end in spans(folder)
+            for above, end in spans(tables.state)
         )
         self._settle(f"{_GIVEN} >= 0 AND ({' OR '.join(own)})", self._merges)
 
@@ -155,14 +157,14 @@ class PostRows(StoredTable):
         for some in pieces([post for event in events for post in event.posts], _MOST):
             self._settle(f"{_KEY} IN ({listed(some)})", self._merges)
 
-    def _fill(self, folder: Path) -> None:
+    def _fill(self, tables: LanceTables) -> None:
         """Give rows of an older store their cluster as of now and words without what platforms add.
 
         Who is killed amid it goes on the next time.
         """
         unfilled = f"{_CURRENT} IS NULL"
         if self._table.has(unfilled):
-            merges = stored_merges(folder)
+            merges = stored_merges(tables)
             self._settle(unfilled, merges, only_merged=True)
             self._table.set_where(unfilled, {}, {_CURRENT: _GIVEN})
         unread = "text_clean IS NULL AND text_as_read IS NOT NULL"
@@ -195,18 +197,3 @@ class PostStore(PostRows):
     def __init__(self, folder: Path, image_dimension: int, text_dimension: int) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or holds vectors of other models."""
         super().__init__(folder, posts_table(image_dimension, text_dimension))
-
-
-class PostsSink(StoreSink):
-    """Upserts rows of posts, and keeps those that are there right about merges and splits."""
-
-    def __init__(self, folder: Path, table: Table, measured: str, memory_days: float) -> None:
-        super().__init__(folder, table, measured)
-        self._memory_days = memory_days
-
-    def _opened(self, mark: Mark) -> StoredTable:
-        return PostRows(self._folder, self._table, mark, self._memory_days)
-
-    def _note_written(self, rows: list[Row]) -> None:
-        times = [row[_INGESTED] for row in rows]
-        observe_ages(sink_name(str(self._folder)), [datetime.fromisoformat(it) for it in times if it is not None])

@@ -6,25 +6,21 @@ from typing import Any
 import orjson
 
 from connectors.control.request_kinds import COMPACT
-from connectors.part_names import is_moved, part_name
-from connectors.sinks.sink import Mark, Order, Row, Sink, TableItem, Writer
-from connectors.sinks.table_writer import TableWriter
+from connectors.sinks.sink import Mark, Order, Row
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.keyed_table import KeyedTable
+from connectors.store.lance_tables import LanceTables
 from core.columns import AnyJson, Table
 from core.records import ClusterEvent, Removal, Thumbnail
-
-_NAMED_BY_FOLDER = ("posts", "clusters")
-"""Recovery folders know the parts of these tables by their folder alone."""
 
 
 class StoredTable:
     """A table of rows with a key; what is written twice is there once."""
 
-    def __init__(self, folder: Path, table: Table) -> None:
+    def __init__(self, store: Path | LanceTables, table: Table) -> None:
         """Open or create it; raises `WorldError` where it cannot be, or holds columns of other types."""
         self._json = [column.name for column in table.columns if isinstance(column.type, AnyJson)]
-        self._table = KeyedTable(folder, table.name, table.key, arrow_schema(table), table.newest, table.looked_up)
+        self._table = KeyedTable(store, table.name, table.key, arrow_schema(table), table.newest, table.looked_up)
 
     def upsert(self, rows: list[Row]) -> None:
         """Write rows; of several with one key the newest stays. Raises `WorldError`."""
@@ -70,36 +66,3 @@ class StoredTable:
     def rows(self) -> list[dict[str, Any]]:
         """All rows, whole: for reports over small tables."""
         return [{**row, **{name: orjson.loads(row[name]) for name in self._json}} for row in self._table.rows()]
-
-
-class StoreSink(Sink[TableItem]):
-    """Upserts rows of a table; one worker writes, so that writers never conflict."""
-
-    def __init__(self, folder: Path, table: Table, measured: str) -> None:
-        self._folder = folder.resolve()
-        self._table = table
-        self._measured = measured
-
-    def check(self) -> None:
-        """Open the table once, to raise `WorldError` before anything is read."""
-        self.parts()
-        self._opened(None)
-
-    def parts(self) -> list[str]:
-        """The table, as the one part."""
-        by_folder = self._table.name in _NAMED_BY_FOLDER
-        return [part_name(self._folder if by_folder else self._folder / self._table.name)]
-
-    def was(self, name: str, part: str, mark: Mark) -> bool:  # noqa: ARG002
-        """Whether the store was moved here."""
-        return is_moved(Path(name), Path(part)) or is_moved(Path(name).parent, Path(part).parent)
-
-    def open(self, part: str, mark: Mark) -> Writer[TableItem]:  # noqa: ARG002 - there is one part
-        """Open the table; what was written after the snapshot is simply written again."""
-        return TableWriter(self._opened(mark), self._measured, written=self._note_written)
-
-    def _note_written(self, rows: list[Row]) -> None:
-        """Tell the metrics of rows that are there now."""
-
-    def _opened(self, mark: Mark) -> StoredTable:  # noqa: ARG002 - rows do not depend on what was before them
-        return StoredTable(self._folder, self._table)

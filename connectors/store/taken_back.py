@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain, groupby
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -20,6 +19,7 @@ from connectors.store.arrow_schema import is_own
 from connectors.store.cluster_ids import note_deleted
 from connectors.store.conditions import listed, pieces
 from connectors.store.keyed_table import KeyedTable
+from connectors.store.lance_tables import LanceTables
 from connectors.store.quoted import drop_quoting
 from connectors.store.thumbnails import Thumbnails
 from core.bounded import Bounded
@@ -52,7 +52,7 @@ class TakenBack:
     """What was taken back lately, and what that means for rows that are there and for those that come.
 
     Args:
-        folder: Of the store.
+        tables: Of the store.
         posts: The table of posts.
         thumbnails: Of posts; one goes with the last post that refers to it.
         state: A snapshot.
@@ -61,13 +61,13 @@ class TakenBack:
 
     def __init__(
         self,
-        folder: Path,
+        tables: LanceTables,
         posts: KeyedTable,
         thumbnails: Thumbnails,
         state: dict[str, Any] | None = None,
         memory_days: float = math.inf,
     ) -> None:
-        self._folder = folder
+        self._store = tables
         self._thumbnails = thumbnails
         self._posts = posts
         self._removed = Removed(state["removed"] if state else None, days=memory_days)
@@ -149,10 +149,10 @@ class TakenBack:
             tables = self._tables()
             found = [picked.rows_of(table) for table in tables]
             rows = list(chain.from_iterable(found))
-            note_deleted(self._folder, max((row["cluster"] for row in rows), default=-1))
+            note_deleted(self._store.state, max((row["cluster"] for row in rows), default=-1))
             # What rows refer to goes before them: whoever dies in between finds the rows once more.
             gone = [row["global_id"] for row in rows]
-            drop_quoting(self._folder, gone)
+            drop_quoting(self._store, gone)
             for some in pieces(gone, _MOST):
                 for table in tables:
                     table.set_where(f"{ORIGINAL} IN ({listed(some)})", {ORIGINAL: None})
@@ -205,13 +205,13 @@ class TakenBack:
         return [self._posts, *([self._hidden_table()] if self._is_aside() else [])]
 
     def _is_aside(self) -> bool:
-        return self._aside is not None or (self._folder / f"{HIDDEN}.lance").is_dir()
+        return self._aside is not None or self._store.has(HIDDEN)
 
     def _hidden_table(self) -> KeyedTable:
         """The table of hidden rows, made when it is first needed."""
         if self._aside is None:
             schema = pa.schema([it if is_own(it) else it.remove_metadata() for it in self._posts.schema])
-            self._aside = KeyedTable(self._folder, HIDDEN, "global_id", schema, "revision", LOOKED_UP)
+            self._aside = KeyedTable(self._store, HIDDEN, "global_id", schema, "revision", LOOKED_UP)
         return self._aside
 
 

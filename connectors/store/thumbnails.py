@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.conditions import listed, pieces
+from connectors.store.interface import Condition
 from connectors.store.keyed_table import KeyedTable
-from connectors.store.store_folder import opened
+from connectors.store.lance_tables import LanceTables
 from core.bounded import Bounded
 from core.records import Thumbnail
 
@@ -29,8 +30,8 @@ _MOST: Final = 500
 class Thumbnails:
     """The table of small pictures, made when the first one comes; what is written twice is there once."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, store: Path | LanceTables) -> None:
+        self._tables = LanceTables.at(store)
         self._opened: KeyedTable | None = None
         self._recent: Bounded[str, str] = Bounded(_RECENT)
         """Each with the post that it came with last."""
@@ -95,7 +96,7 @@ class Thumbnails:
 
     def _sweep(self) -> None:
         self._unswept = 0
-        for some in pieces([key for key in unused_in(self._folder) if key not in self._recent], _MOST):
+        for some in pieces([key for key in unused_in(self._tables) if key not in self._recent], _MOST):
             self._drop(some)
 
     def _drop(self, keys: list[str]) -> None:
@@ -105,34 +106,35 @@ class Thumbnails:
             self._recent.pop(key, None)
 
     def _is_there(self) -> bool:
-        return self._opened is not None or (self._folder / f"{THUMBNAILS.name}.lance").is_dir()
+        return self._opened is not None or self._tables.has(THUMBNAILS.name)
 
     def _table(self) -> KeyedTable:
         if self._opened is None:
-            self._opened = KeyedTable(self._folder, THUMBNAILS.name, _KEY, arrow_schema(THUMBNAILS))
+            self._opened = KeyedTable(self._tables, THUMBNAILS.name, _KEY, arrow_schema(THUMBNAILS))
         return self._opened
 
 
-def unused_in(folder: Path) -> list[str]:
-    """Keys of the small pictures of a store that no post refers to; raises what LanceDB raises."""
-    used = pa.chunked_array([column for name in _REFERRING for column in _keys_in(folder, name)], pa.string())
-    kept = pa.chunked_array(_keys_in(folder, THUMBNAILS.name), pa.string())
+def unused_in(store: Path | LanceTables) -> list[str]:
+    """Keys of the small pictures of a store that no post refers to; raises `WorldError`."""
+    tables = LanceTables.at(store)
+    used = pa.chunked_array([column for name in _REFERRING for column in _keys_in(tables, name)], pa.string())
+    kept = pa.chunked_array(_keys_in(tables, THUMBNAILS.name), pa.string())
     found: list[str] = kept.filter(pc.invert(pc.is_in(kept, used))).to_pylist()
     return found
 
 
-def drop_unused_in(folder: Path) -> None:
+def drop_unused_in(tables: LanceTables) -> None:
     """Drop the small pictures of a store that no post refers to, where no flow writes it."""
-    if (folder / f"{THUMBNAILS.name}.lance").is_dir():
-        table = opened(folder).open_table(THUMBNAILS.name)
-        for some in pieces(unused_in(folder), _MOST):
+    if tables.has(THUMBNAILS.name):
+        table = tables.opened(THUMBNAILS.name)
+        for some in pieces(unused_in(tables), _MOST):
             table.delete(f"{_KEY} IN ({listed(some)})")
 
 
-def _keys_in(folder: Path, name: str) -> list[pa.Array]:
-    if not (folder / f"{name}.lance").is_dir():
+def _keys_in(tables: LanceTables, name: str) -> list[pa.Array]:
+    if not tables.has(name):
         return []
-    table = opened(folder).open_table(name)
+    table = tables.table(name)
     if _KEY not in table.schema.names:
         return []
-    return [batch.column(0) for batch in table.search().where(f"{_KEY} IS NOT NULL").select([_KEY]).to_batches()]
+    return [batch.column(0) for batch in table.batches([_KEY], [Condition(_KEY, "is not null")])]

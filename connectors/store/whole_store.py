@@ -8,22 +8,15 @@ from typing import Any, Final
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import HIDDEN, LOOKED_UP, POSTS, SEARCHED, THUMBNAILS
 from connectors.store.keyed_table import KeyedTable
-from connectors.store.quoted import ANSWER_TABLES
+from connectors.store.lance_tables import LanceTables
 from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from connectors.store.table_keys import KEYS
 from connectors.store.table_upkeep import erase_deleted, index_words, put_together
 from connectors.store.taken_back import TakenBack
 from connectors.store.thumbnails import Thumbnails, drop_unused_in
 from core.errors import WorldError, first_line
 from core.records import Removal
 
-KEYS: Final = {
-    POSTS: "global_id",
-    HIDDEN: "global_id",
-    CLUSTERS.name: CLUSTERS.key,
-    THUMBNAILS.name: THUMBNAILS.key,
-    **ANSWER_TABLES,
-}
-"""Tables that flows write, and their keys."""
 _FLOW: Final = (POSTS, HIDDEN, CLUSTERS.name, THUMBNAILS.name)
 
 
@@ -50,7 +43,7 @@ def compact_store(store: Path) -> str:
     """
     before = _size(store)
     try:
-        drop_unused_in(store)
+        drop_unused_in(LanceTables.at(store))
         for name, table in _tables(store).items():
             if name == POSTS:
                 index_words(table, *(it for it in SEARCHED if it in table.schema.names))
@@ -96,7 +89,7 @@ def _taken_back(store: Path) -> TakenBack | None:
     if POSTS not in tables:
         return None
     posts = KeyedTable(store, POSTS, KEYS[POSTS], tables[POSTS].schema, "revision", LOOKED_UP)
-    return TakenBack(store, posts, Thumbnails(store))
+    return TakenBack(LanceTables.at(store), posts, Thumbnails(store))
 
 
 def _rows(store: Path) -> int:

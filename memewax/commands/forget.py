@@ -74,6 +74,7 @@ def forget(
 
 def _forgotten(store: Path, recovery: Path, deletes: list[dict[str, Any]]) -> str:
     """Ask for it, and see to it that it is done; says by whom."""
+    from connectors.store.lance_tables import LanceTables
     from connectors.store.quoted import compact_answers
     from connectors.store.whole_store import facts_of, named_in
     from operators.recovery_remnants import scrub
@@ -95,7 +96,7 @@ def _forgotten(store: Path, recovery: Path, deletes: list[dict[str, Any]]) -> st
     if settings is None:
         by = "forgotten in the store; there is no recovery folder of a flow"
     with suppress(BusyError), all_locked(lock_files([Folder.at(store)], ANSWERS), wait=0):
-        compact_answers(store)
+        compact_answers(LanceTables.at(store))
     forget_letters(_letters(store, settings), deletes_in({"deletes": deletes}))
     if settings is not None and by == "forgotten":
         with alone(recovery):

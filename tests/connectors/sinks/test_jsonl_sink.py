@@ -12,8 +12,9 @@ from connectors.sinks.jsonl_sink import JsonlSink
 from connectors.sinks.record_table import posts_table
 from connectors.sinks.rows import json_of_row, row_of
 from connectors.sinks.sink import OutMessage, Row, Sink
+from connectors.store.lance_store import folder_store
 from connectors.store.posts_table import PostStore
-from connectors.store.stored_table import StoreSink
+from connectors.store.store_sink import StoreSink
 from core.errors import WorldError
 from tests.making import record
 
@@ -174,7 +175,7 @@ def _stored(path: Path) -> list[str]:
 
 SINKS: dict[str, tuple[Callable[[Path], AnySink], Callable[[Row], Any], Read]] = {
     "file": (sink, lambda row: OutMessage(None, json_of_row(row)), _lines),
-    "store": (lambda path: StoreSink(path, posts_table(8, 8), "store"), lambda row: row, _stored),
+    "store": (lambda path: StoreSink(folder_store(path), posts_table(8, 8), "store"), lambda row: row, _stored),
 }
 
 

@@ -14,7 +14,9 @@ from connectors.sinks.cluster_events import CLUSTERS, row_of_event
 from connectors.sinks.record_table import posts_table
 from connectors.sinks.rows import row_of
 from connectors.store.cluster_ids import begin, highest
-from connectors.store.posts_table import TABLE, PostRows, PostsSink
+from connectors.store.lance_store import folder_store
+from connectors.store.posts_table import TABLE, PostRows
+from connectors.store.store_sink import StoreSink
 from connectors.store.stored_table import StoredTable
 from core.errors import WorldError
 from core.records import Cluster, ClusterEvent, Record
@@ -171,12 +173,12 @@ def test_who_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_the_sink_s_snapshot_holds_what_became_of_clusters(tmp_path: Path) -> None:
-    sink = PostsSink(tmp_path, POSTS, "store", 30.0)
-    writer = sink.open("", None)
+    sink = StoreSink(folder_store(tmp_path), POSTS, "store", 30.0)
+    writer = sink.open(*sink.parts(), None)
     writer.write([row(0, 0), merge(1, 0), row(1, 1)])
     mark = writer.snapshot()
     writer.close()
-    again = sink.open("", mark)
+    again = sink.open(*sink.parts(), mark)
     again.write([row(2, 1)])
     again.snapshot()
     again.close()

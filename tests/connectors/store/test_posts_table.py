@@ -15,8 +15,9 @@ from connectors.sinks.record_table import posts_table
 from connectors.sinks.rows import row_of
 from connectors.sinks.sink import Row
 from connectors.store import keyed_table as tables
+from connectors.store.lance_store import folder_store
 from connectors.store.posts_table import TABLE, PostStore, posts_schema
-from connectors.store.stored_table import StoreSink
+from connectors.store.store_sink import StoreSink
 from core.errors import WorldError
 from core.records import Failed, Reading, Record
 from models.stages import stage_names
@@ -189,7 +190,7 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path, inside: bool) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"not a folder")
     with pytest.raises(WorldError, match="cannot be opened as a store"):
-        StoreSink(file / "store" if inside else file, posts_table(8, 8), "store").check()
+        StoreSink(folder_store(file / "store" if inside else file), posts_table(8, 8), "store").check()
 
 
 def test_a_store_that_is_gone_fails_the_write(posts: PostStore, folder: Path) -> None:
@@ -216,5 +217,5 @@ def test_a_compaction_that_fails_is_told_in_a_line(
 
 def test_the_part_does_not_depend_on_the_way_a_folder_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
-    by_name, by_path = (StoreSink(it, posts_table(8, 8), "store") for it in (Path("store"), folder))
+    by_name, by_path = (StoreSink(folder_store(it), posts_table(8, 8), "store") for it in (Path("store"), folder))
     assert by_name.parts() == by_path.parts() == [os.fspath(folder)]

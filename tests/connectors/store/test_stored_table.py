@@ -10,7 +10,9 @@ import pytest
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import posts_table
 from connectors.store.arrow_schema import arrow_schema
-from connectors.store.stored_table import StoredTable, StoreSink
+from connectors.store.lance_store import folder_store
+from connectors.store.store_sink import StoreSink
+from connectors.store.stored_table import StoredTable
 from core.columns import AnyJson, Column, Integer, ListOf, Number, Struct, Table, Text, VectorOf
 from core.errors import WorldError
 from search.answer import ANSWERS, Answer, answer_row
@@ -60,7 +62,7 @@ def test_a_row_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_an_answer_written_twice_is_there_once(tmp_path: Path) -> None:
-    sink = StoreSink(tmp_path, ANSWERS, "answers")
+    sink = StoreSink(folder_store(tmp_path), ANSWERS, "answers")
     sink.check()
     for text in ("first", "second"):
         writer = sink.open(sink.parts()[0], {"version": 1})
@@ -73,11 +75,13 @@ def test_an_answer_written_twice_is_there_once(tmp_path: Path) -> None:
 
 
 def test_a_table_of_other_columns_is_refused(tmp_path: Path) -> None:
-    StoreSink(tmp_path, ANSWERS, "answers").check()
+    StoreSink(folder_store(tmp_path), ANSWERS, "answers").check()
     with pytest.raises(WorldError, match="other columns"):
-        StoreSink(tmp_path, replace(ANSWERS, columns=ANSWERS.columns[:-2] + ANSWERS.columns[-1:]), "answers").check()
+        StoreSink(
+            folder_store(tmp_path), replace(ANSWERS, columns=ANSWERS.columns[:-2] + ANSWERS.columns[-1:]), "answers"
+        ).check()
 
 
 @pytest.mark.parametrize(("table", "inside"), [(posts_table(8, 8), ""), (CLUSTERS, ""), (ANSWERS, "answers")])
 def test_parts_are_named_as_recovery_folders_know_them(table: Table, inside: str, tmp_path: Path) -> None:
-    assert StoreSink(tmp_path, table, "store").parts() == [str(tmp_path / inside)]
+    assert StoreSink(folder_store(tmp_path), table, "store").parts() == [str(tmp_path / inside)]

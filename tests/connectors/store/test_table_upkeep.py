@@ -8,6 +8,7 @@ import pytest
 
 from connectors.remnants import LookedFor
 from connectors.sinks.record_table import SEARCHED
+from connectors.store.lance_tables import LanceTables
 from connectors.store.posts_table import TABLE, PostRows
 from connectors.store.quoted import compact_answers, drop_quoting
 from connectors.store.stored_table import StoredTable
@@ -79,8 +80,8 @@ def test_answers_that_quote_it_go_and_others_stay(tmp_path: Path) -> None:
     hits = {"first": [NAME, "kept-a"], "second": ["kept-a"], "third": []}
     for name, quoted in hits.items():
         answers.upsert([answer_row(Answer(name, hits=tuple(Hit(it, CAPTION, 0.5, 0.5, {}) for it in quoted)))])
-    drop_quoting(tmp_path, {NAME})
+    drop_quoting(LanceTables(tmp_path), {NAME})
     there = lancedb.connect(tmp_path).open_table(ANSWERS_TABLE.name).to_arrow()
     assert set(there.column("id").to_pylist()) == {"second", "third"}
-    compact_answers(tmp_path)
+    compact_answers(LanceTables(tmp_path))
     assert not list(in_tables(tmp_path, LookedFor((NAME,))))

@@ -10,8 +10,10 @@ import pytest
 from connectors.sinks.record_table import stored_posts
 from connectors.sinks.rows import row_of
 from connectors.store import keyed_table
+from connectors.store.lance_store import folder_store
 from connectors.store.posts_table import TABLE, PostStore
-from connectors.store.stored_table import StoredTable, StoreSink
+from connectors.store.store_sink import StoreSink
+from connectors.store.stored_table import StoredTable
 from core.columns import Column, Integer, ListOf, Number, Struct, Table, Text
 from core.errors import WorldError
 from models.stage import Stage, StageColumn
@@ -119,7 +121,7 @@ def test_a_changed_type_is_refused_before_anything_is_read(
     PostStore(tmp_path, 8, 8).upsert([row("a")])
     version = lancedb.connect(tmp_path).open_table(TABLE).version
     with pytest.raises(WorldError, match=told) as raised:
-        StoreSink(tmp_path, changed(SEVEN, name, **fields), "store").check()
+        StoreSink(folder_store(tmp_path), changed(SEVEN, name, **fields), "store").check()
     assert raised.value.exit_code == 3
     assert "\n" not in str(raised.value)
     assert lancedb.connect(tmp_path).open_table(TABLE).version == version

@@ -1,0 +1,24 @@
+"""Writes posts into the store of an address until it is killed; says each number that is there for sure."""
+
+import sys
+from itertools import count
+from pathlib import Path
+
+from connectors.endpoints import open_store
+from dataflows.all_settings import Settings
+from tests.connectors.store.test_current_cluster import POSTS
+from tests.connectors.store.test_taken_back import row
+
+BATCH = 20
+
+
+def batch(number: int) -> list[dict[str, object]]:
+    return [row(f"{number}-{place}") for place in range(BATCH)]
+
+
+if __name__ == "__main__":
+    address, state = sys.argv[1:]
+    writer = open_store(address, Settings(), Path(state)).written(POSTS, None, 0, 30.0)
+    for number in count():
+        writer.upsert(batch(number))
+        print(number, flush=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
@@ -21,6 +21,9 @@ from connectors.endpoints import (
 from connectors.sources.several import Known, Several
 from connectors.sources.source import Source
 from core.errors import SettingsError, WorldError
+
+if TYPE_CHECKING:
+    from connectors.store.interface import Store
 
 
 class ReadSettings(EndpointSettings, SourceSettings):
@@ -79,8 +82,11 @@ def check_elsewhere(settings: WriteSettings) -> None:
     for it in sources_of(settings):
         if it.path is None:
             it.source(settings.options_of(it), settings).places()
-    for it in Destinations.of(settings).all():
-        if it.path is None:
+    destinations = Destinations.of(settings)
+    for it in destinations.all():
+        if it.path is None and it.takes_rows:
+            it.store(settings, destinations.state(settings.state_dir)).check()
+        elif it.path is None:
             it.message_sink(SinkOptions("check"), settings).check()
 
 
@@ -116,12 +122,19 @@ class Destinations:
         return beside(self.sinks, suffix)
 
     def states(self, state_dir: Path | None) -> list[Path]:
-        """The folders that hold `control/` and `status/`: the stores on this machine, or `state_dir` without any.
+        """The folders that hold `control/` and `status/`: the stores on this machine, and `state` for any other."""
+        here = [it.path for it in self.sinks if it.takes_rows and it.path is not None]
+        is_elsewhere = any(it.takes_rows and it.path is None for it in self.sinks)
+        return [*here, *([self.state(state_dir)] if is_elsewhere or not here else [])]
 
-        That is beside the first sink where it is None, as the recovery folder is.
-        """
-        stores = [it.path for it in self.sinks if it.takes_rows and it.path is not None]
-        return stores or [state_dir or self.beside("state")]
+    def state(self, state_dir: Path | None) -> Path:
+        """`state_dir`, or where it is None, a folder beside the first sink, as the recovery folder is."""
+        return state_dir or self.beside("state")
+
+    def stores(self, settings: WriteSettings) -> "list[Store]":
+        """The stores among the sinks; raises `SettingsError` where the settings lack what one needs."""
+        state = self.state(settings.state_dir)
+        return [it.store(settings, state) for it in self.sinks if it.takes_rows]
 
     def refuse_clashes(self, sources: Sequence[str]) -> None:
         """Two writers would cut each other's file, and what is written into a source would be read as posts."""

@@ -50,7 +50,7 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
 
     def built(settings: Settings, models: Models) -> Dataflow:
         clusterer = make_clusterer(settings)  # what is wrong with its parameters is said now
-        stores = [it.path for it in Destinations.of(settings).sinks if it.takes_rows and it.path is not None]
+        stores = Destinations.of(settings).stores(settings)
         recovery = Launch.of(sys.argv[1:], os.environ).recovery
         check_models(stores, recovery, models.embedders)
         for stage, model, engine in models.told():

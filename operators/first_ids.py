@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from connectors.run_identity import identity_of
 from operators.recovery_places import has_snapshots
+
+if TYPE_CHECKING:
+    from connectors.store.interface import StorePlace
 
 
 def _none_before(_: str) -> int:
@@ -21,11 +24,11 @@ class FirstNumbers(NamedTuple):
     """The revision of a post by its `global_id`; 0: it was not there."""
 
 
-def first_numbers(stores: Sequence[Path], recovery: Path | None, accept: Callable[[int], None]) -> FirstNumbers:
+def first_numbers(stores: "Sequence[StorePlace]", recovery: Path | None, accept: Callable[[int], None]) -> FirstNumbers:
     """Note in each store that a run with this recovery folder writes it; gives what was there before.
 
     Args:
-        stores: Folders.
+        stores: Those that it writes.
         recovery: Of the run; None where it takes no snapshots.
         accept: Raises what is wrong with beginning above an id.
 

@@ -7,7 +7,7 @@ recovery folder holds clusters of pictures, and names them in a file of its own,
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -17,6 +17,9 @@ from models.identity import is_same
 from models.model_settings import ModelSettings
 from models.stages import stage as stage_named
 from operators.recovery_places import has_snapshots
+
+if TYPE_CHECKING:
+    from connectors.store.interface import StorePlace
 
 FILE: Final = "models.json"
 """In a recovery folder: the model of each stage whose answers are vectors."""
@@ -42,11 +45,11 @@ def check_noted(recovery: Path | None, settings: ModelSettings) -> None:
         _compare(recovery, found, {stage: _wanted(stage, found[stage], settings) for stage in found.keys() & _SETTINGS})
 
 
-def check_models(stores: Sequence[Path], recovery: Path | None, models: Mapping[str, str]) -> None:
+def check_models(stores: "Sequence[StorePlace]", recovery: Path | None, models: Mapping[str, str]) -> None:
     """Compare the models of what is there with those of the flow, and note them in the recovery folder.
 
     Args:
-        stores: Folders.
+        stores: Those that are written.
         recovery: Of the run; None where it takes no snapshots.
         models: Their names, by stage, of each stage whose answers are vectors.
 
@@ -71,12 +74,12 @@ def check_models(stores: Sequence[Path], recovery: Path | None, models: Mapping[
         raise WorldError(f"{file}: {error.strerror}") from None
 
 
-def _compare(folder: Path, found: Mapping[str, str], now: Mapping[str, str]) -> None:
+def _compare(place: "StorePlace", found: Mapping[str, str], now: Mapping[str, str]) -> None:
     for stage, name in now.items():
         if not is_same(found.get(stage, ""), name):
             setting = PREFIX + ("models" if _STAND_IN in {found[stage], name} else _SETTINGS[stage]).upper()
             raise WorldError(
-                f"{folder} holds vectors of {found[stage]}, which cannot be compared with those of {name}: set "
+                f"{place} holds vectors of {found[stage]}, which cannot be compared with those of {name}: set "
                 f"{setting} to the model that it was made with, or name another folder to begin anew"
             )
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import orjson
@@ -26,7 +28,7 @@ from connectors.sinks.rows import (
     json_of_row,
     row_of,
 )
-from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, TableItem
+from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, Sink, TableItem
 from connectors.sources.removal_form import body_of_removal
 from core.records import Arrival, ClusterEvent, DeadLetter, Post, Record, Removal, Thumbnail
 from core.removals import PostNames, ids_of
@@ -41,9 +43,10 @@ STAGE: Final = "write"
 TABLE_KINDS: Final = frozenset({COMPACT.name})
 """Requests that the writers of tables do, in order with the rows."""
 _FILE: Final = SinkOptions("write_file")
-_STORE: Final = SinkOptions("store")
 
 X = TypeVar("X")
+ItemsOf = Callable[[list[X]], list[TableItem]]
+KeyedItemsOf = Callable[[list[X]], list[tuple[str, TableItem]]]
 
 
 class Outgoing(NamedTuple):
@@ -74,7 +77,9 @@ def write_records(
     other lines stay. A store keeps the thumbnails that `posts`
     came with: they go beside the join, whose state would weigh ten times as much with them.
     """
-    sinks = Destinations.of(settings).sinks
+    destinations = Destinations.of(settings)
+    sinks, state = destinations.sinks, destinations.state(settings.state_dir)
+    stored, log_of = _stored_at(state), partial(_log_of, state)
     with_json = not all(it.takes_rows for it in sinks)
     letters = [steps.map_batch("failures", up, _failures)]
     rows = steps.map_batch("rows", up, lambda batch: _outgoing(batch, with_json), measured="rows")
@@ -82,19 +87,20 @@ def write_records(
     named = sink_steps(f"{outer}.sink", [it.place for it in sinks], settings.recovery)
     for number, (it, name) in enumerate(zip(sinks, named, strict=True)):
         if it.takes_rows:
-            sink = it.table_sink(with_own_columns(stored_posts(dimensions), settings), _STORE, settings)
+            sink = it.table_sink(with_own_columns(stored_posts(dimensions), settings), stored, settings)
+            to_each = _to_each_part(sink)
             keyed = steps.map_batch(f"rows_{number}", rows, _keyed_rows)
             if events is not None:
-                renamings = steps.map_batch(f"events_{number}", events, _keyed_renamings)
+                renamings = steps.map_batch(f"events_{number}", events, to_each(_renamings))
                 keyed = op.merge(f"renamed_{number}", keyed, renamings)
             if removals is not None:
-                gone = steps.map_batch(f"removals_{number}", removals, _keyed_removals)
+                gone = steps.map_batch(f"removals_{number}", removals, to_each(_removals))
                 keyed = op.merge(f"removed_{number}", keyed, gone)
             if posts is not None:
                 small = steps.map_batch(f"thumbnails_{number}", posts, _keyed_thumbnails)
                 keyed = op.merge(f"shown_{number}", keyed, small)
             marks = states_of(settings.recovery, f"{outer}.{name}")
-            steps.write(name, _with_orders(number, keyed, requests, it), sink, marks)
+            steps.write(name, _with_orders(number, keyed, requests, log_of(it), to_each), sink, marks)
         else:
             letters += _write_messages(
                 number, outer, name, rows, it, settings, lambda it: (it.post, it.json), removals, _tombstones
@@ -130,13 +136,15 @@ def write_cluster_events(
     A store does what is requested of its tables.
     """
     destinations = Destinations.of(settings)
+    state = destinations.state(settings.state_dir)
     outer = full_id(up, step_id)
     stores = [it for it in destinations.sinks if it.takes_rows]
     named = sink_steps(f"{outer}.store", [it.place for it in stores], settings.recovery)
     for number, (it, name) in enumerate(zip(stores, named, strict=True)):
-        rows = _with_orders(number, steps.map_batch(f"rows_{number}", up, _keyed_events), requests, it)
-        marks = states_of(settings.recovery, f"{outer}.{name}")
-        steps.write(name, rows, it.table_sink(CLUSTERS, _STORE, settings), marks)
+        table = it.table_sink(CLUSTERS, _stored_at(state), settings)
+        keyed = steps.map_batch(f"rows_{number}", up, _keyed_events)
+        rows = _with_orders(number, keyed, requests, _log_of(state, it), _to_each_part(table))
+        steps.write(name, rows, table, states_of(settings.recovery, f"{outer}.{name}"))
     if destinations.cluster_events is not None:
         messages = steps.map_batch("messages", up, _event_messages)
         sink = destinations.cluster_events.message_sink(SinkOptions("clusters"), settings)
@@ -201,17 +209,39 @@ def _write_messages(
 
 
 def _with_orders(
-    number: int, rows: KeyedStream[TableItem], requests: Stream[Request] | None, endpoint: Endpoint[Any]
+    number: int,
+    rows: KeyedStream[TableItem],
+    requests: Stream[Request] | None,
+    log: str,
+    to_each: Callable[[ItemsOf[Request]], KeyedItemsOf[Request]],
 ) -> KeyedStream[TableItem]:
-    """Rows for a table, and among them what is requested of the store that the table is in."""
+    """Rows for a table, and among them what is requested in the log of the store that the table is in."""
     if requests is None:
         return rows
-    log = None if endpoint.path is None else str(endpoint.path.resolve() / FOLDER)
 
-    def orders(batch: list[Request]) -> list[tuple[str, TableItem]]:
-        return [("", Order(it.kind, it.body)) for it in batch if it.log == log and it.kind in TABLE_KINDS]
+    def orders(batch: list[Request]) -> list[TableItem]:
+        return [Order(it.kind, it.body) for it in batch if it.log == log and it.kind in TABLE_KINDS]
 
-    return op.merge(f"items_{number}", rows, steps.map_batch(f"orders_{number}", requests, orders))
+    return op.merge(f"items_{number}", rows, steps.map_batch(f"orders_{number}", requests, to_each(orders)))
+
+
+def _stored_at(state: Path) -> SinkOptions:
+    return SinkOptions("store", state=state)
+
+
+def _log_of(state: Path, store: Endpoint[Any]) -> str:
+    """The control log of a store."""
+    return str((store.path or state).resolve() / FOLDER)
+
+
+def _to_each_part(sink: Sink[TableItem]) -> Callable[[ItemsOf[X]], KeyedItemsOf[X]]:
+    """What gives items to each part of a sink: what concerns rows that may be in any of them."""
+    keys = sink.part_keys()
+
+    def to_each(items_of: ItemsOf[X]) -> KeyedItemsOf[X]:
+        return lambda batch: [(key, it) for it in items_of(batch) for key in keys]
+
+    return to_each
 
 
 def _message(post: Post, value: bytes, sink: MessageSink) -> tuple[str, OfPost]:
@@ -253,16 +283,21 @@ def _keyed_events(events: list[ClusterEvent]) -> list[tuple[str, TableItem]]:
     return [(str(told_of(event)), row_of_event(event)) for event in events]
 
 
-def _keyed_renamings(events: list[ClusterEvent]) -> list[tuple[str, TableItem]]:
-    return [("", event) for event in events if event.into is not None]
+def _renamings(events: list[ClusterEvent]) -> list[TableItem]:
+    return [event for event in events if event.into is not None]
 
 
-def _keyed_removals(batch: list[Removal]) -> list[tuple[str, TableItem]]:
-    return [("", it) for it in batch]
+def _removals(batch: list[Removal]) -> list[TableItem]:
+    return [*batch]
 
 
 def _keyed_thumbnails(batch: list[Arrival]) -> list[tuple[str, TableItem]]:
-    return [("", Thumbnail(it.post, it.thumbnail, it.width, it.height)) for it in batch if it.thumbnail is not None]
+    """Each goes where the row of its post does."""
+    return [
+        (it.post.global_id, Thumbnail(it.post, it.thumbnail, it.width, it.height))
+        for it in batch
+        if it.thumbnail is not None
+    ]
 
 
 def _noted(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, Refusable]]:

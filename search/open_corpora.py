@@ -41,10 +41,10 @@ class OpenCorpora:
         self._usual = ""
 
     @classmethod
-    def of(cls, settings: SearchSettings) -> Self:
-        """Those of the settings' store."""
+    def of(cls, settings: SearchSettings, store: StorePlace | None = None) -> Self:
+        """Those of a store, or where it is None, of the settings' one."""
         reduced = settings.index_reduced
-        return cls(settings.store, settings.corpus_refresh_seconds, IndexChoice.of(settings), reduced=reduced)
+        return cls(store or settings.store, settings.corpus_refresh_seconds, IndexChoice.of(settings), reduced=reduced)
 
     def open_all(self) -> dict[str, int]:
         """Read what is there already, so that the first to ask does not wait for it; rows of each corpus."""

@@ -39,4 +39,6 @@ def written_in(tables: LanceTables, table: Table, mark: Mark, memory_days: float
 
 def folder_store(folder: Path) -> LanceStore:
     """The store in a folder, by its full path, so that it stays the same wherever the process goes."""
-    return LanceStore(folder.resolve())
+    store = LanceStore(folder.resolve())
+    store.address = str(folder)
+    return store

@@ -58,4 +58,6 @@ class StoreSink(Sink[TableItem]):
         """Tell the metrics of posts that are there now."""
         if self._table.name == POSTS:
             times = [row[_INGESTED] for row in rows]
-            observe_ages(sink_name(self._store.address), [datetime.fromisoformat(it) for it in times if it is not None])
+            is_elsewhere = _ELSEWHERE in self._store.address
+            called = sink_name(self._store.address if is_elsewhere else str(self._store.state))
+            observe_ages(called, [datetime.fromisoformat(it) for it in times if it is not None])

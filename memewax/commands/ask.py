@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 import typer
@@ -19,8 +19,11 @@ from core.stranger_text import harmless, safe_json
 from core.telemetry import configure_logging
 from core.traces import TRACES
 from dataflows.all_settings import Settings, load_settings
-from memewax.commands.corpus_shown import below
+from memewax.commands.corpus_shown import ReadStore, opened_store
 from memewax.commands.hits import print_answer
+
+if TYPE_CHECKING:
+    from connectors.store.interface import Store
 
 QueryBody = dict[str, Any]
 AskFor = Callable[[QueryBody], QueryBody]
@@ -44,7 +47,7 @@ def ask(
     after: Annotated[str | None, typer.Option(help="Only from this time on: 2020-01-31.")] = None,
     before: Annotated[str | None, typer.Option(help="Only from before this time.")] = None,
     language: Annotated[str | None, typer.Option(help="Only in this language.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Folder of the corpora.")] = None,
+    store: ReadStore = None,
     brokers: Annotated[
         str | None, typer.Option(help="HOST:PORT of Kafka: ask a running `memewax serve`, not the store.")
     ] = None,
@@ -56,9 +59,7 @@ def ask(
     """Show what is nearest to a sentence or picture: from the store, or over Kafka from a running flow."""
     if image is not None and sentence is not None:
         raise SettingsError("a sentence and an image: ask for one of them")
-    overrides = {name: value for name, value in {"store": store, "corpus": corpus}.items() if value is not None}
-    settings = load_settings(**overrides)
-    settings = settings.model_copy(update={"store": below(settings.store)})
+    settings = load_settings(**({} if corpus is None else {"corpus": corpus}))
     configure_logging("error")  # who asks gets an answer or one line
     TRACES.begin(settings.traces if brokers else "")
     filters = {"source": source, "after": after, "before": before, "language": language}
@@ -70,7 +71,7 @@ def ask(
     answering = (
         _over_kafka(settings, brokers, queries_topic, answers_topic, timeout)
         if brokers
-        else _from_store(settings, images=image is not None)
+        else _from_store(settings, opened_store(store), images=image is not None)
     )
     with answering as answer_to:
         for subject in subjects:
@@ -177,7 +178,7 @@ def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, ti
 
 
 @contextmanager
-def _from_store(settings: Settings, *, images: bool) -> Iterator[AskFor]:
+def _from_store(settings: Settings, store: "Store", *, images: bool) -> Iterator[AskFor]:
     """Without a broker: the flow's own steps, here."""
     from search.answer import json_of_answer
     from search.answering import embed, load_embedders, search
@@ -187,7 +188,7 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[AskFor]:
     from search.post_search import PostSearch, answered
     from search.query import parse_query
 
-    corpora = OpenCorpora.of(settings)
+    corpora = OpenCorpora.of(settings, store)
     console = Console(file=sys.stderr)
     with console.status("loading the model …") if console.is_terminal else nullcontext():
         with suppress(MemewaxError):  # whoever asks is told
@@ -197,7 +198,7 @@ def _from_store(settings: Settings, *, images: bool) -> Iterator[AskFor]:
     def answer_to(body: QueryBody) -> QueryBody:
         query = parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
         if query.text and query.by == "text" and corpora.meant(query.corpus) == POSTS:
-            posts = PostSearch.of(corpora.get(POSTS), settings.store, models.text)
+            posts = PostSearch.of(corpora.get(POSTS), store, models.text)
             answer = answered(query, posts)
         elif isinstance(query.subject, bytes) and query.corpus == POSTS:
             (embedded,) = embed([query], models)

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -15,9 +14,10 @@ from rich.text import Text
 from core.endings import plural
 from core.errors import SettingsError
 from core.stranger_text import one_line, safe_json
-from memewax.commands.corpus_shown import AsJson, store_of
+from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store
 
 if TYPE_CHECKING:
+    from connectors.store.interface import Store
     from search.cluster_summaries import ClusterSummary
 
 _NARROW: Final = 72
@@ -25,9 +25,6 @@ _NARROW: Final = 72
 
 app = typer.Typer(no_args_is_help=True, help="Look at the clusters of a store.")
 
-ClusterStore = Annotated[
-    Path | None, typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
-]
 Window = Annotated[
     float, typer.Option("--hours", min=0.01, max=876_000, help="What counts as recent, back from the newest post.")
 ]
@@ -35,42 +32,42 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at mos
 
 
 @app.command("list")
-def list_clusters(store: ClusterStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
+def list_clusters(store: ReadStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
     """All clusters, the largest first."""
-    folder = store_of(store)
-    _report(_found(folder, hours), limit, folder, as_json, f"no cluster in {folder} yet")
+    there = opened_store(store)
+    _report(_found(there, hours), limit, there, as_json, f"no cluster in {there} yet")
 
 
 @app.command()
-def trending(store: ClusterStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
+def trending(store: ReadStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
     """Clusters that have more posts lately than before, by how little chance explains it."""
-    folder = store_of(store)
+    there = opened_store(store)
     rising = sorted(
-        (cluster for cluster in _found(folder, hours) if cluster.trend > 0),
+        (cluster for cluster in _found(there, hours) if cluster.trend > 0),
         key=lambda it: (-it.trend, -it.size, it.cluster),
     )
-    _report(rising, limit, folder, as_json, f"no cluster rises in {hours:g} hours")
+    _report(rising, limit, there, as_json, f"no cluster rises in {hours:g} hours")
 
 
 @app.command()
 def show(
     cluster: Annotated[int, typer.Argument(min=0, help="Its id, or one that was merged into it.")],
-    store: ClusterStore = None,
+    store: ReadStore = None,
     hours: Window = 24.0,
     as_json: AsJson = False,
 ) -> None:
     """One cluster."""
     from search.cluster_summaries import merges_of
 
-    folder = store_of(store)
-    now = merges_of(folder).resolve(cluster)
-    found = next((it for it in _found(folder, hours) if it.cluster == now), None)
+    there = opened_store(store)
+    now = merges_of(there).resolve(cluster)
+    found = next((it for it in _found(there, hours) if it.cluster == now), None)
     if found is None:
-        raise SettingsError(f"{folder} has no posts in cluster {cluster}: `memewax clusters list` names those it has")
+        raise SettingsError(f"{there} has no posts in cluster {cluster}: `memewax clusters list` names those it has")
     if as_json:
-        _print_json(_plain(found, folder))
+        _print_json(_plain(found, there))
         return
-    for name, value in _plain(found, folder).items():
+    for name, value in _plain(found, there).items():
         if name == "exemplars":
             for exemplar in value:
                 sys.stdout.write(one_line(f"exemplar    {exemplar['global_id']}  {exemplar['url']}") + "\n")
@@ -79,19 +76,19 @@ def show(
             sys.stdout.write(one_line(f"{name:<11} {told}") + "\n")
 
 
-def _found(store: Path, hours: float) -> list["ClusterSummary"]:
+def _found(store: "Store", hours: float) -> list["ClusterSummary"]:
     from search.cluster_summaries import summaries  # late, since it brings the store
 
     return summaries(store, timedelta(hours=hours))
 
 
-def _plain(found: "ClusterSummary", store: Path) -> dict[str, Any]:
+def _plain(found: "ClusterSummary", store: "Store") -> dict[str, Any]:
     from search.cluster_summaries import exemplars
 
     return {**asdict(found), "exemplars": exemplars(store, (found.cluster, *found.merged))}
 
 
-def _report(every: Sequence["ClusterSummary"], limit: int, store: Path, as_json: bool, none: str) -> None:
+def _report(every: Sequence["ClusterSummary"], limit: int, store: "Store", as_json: bool, none: str) -> None:
     found = every[:limit]
     if len(found) < len(every):
         print(f"memewax: {len(found):,} of {plural(len(every), 'cluster')}; -n shows more", file=sys.stderr)

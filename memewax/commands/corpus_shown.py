@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,13 +12,21 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from connectors.endpoints import open_store
 from core.stranger_text import one_line, safe_json
 from dataflows.all_settings import load_settings
+
+if TYPE_CHECKING:
+    from connectors.store.interface import Store
 
 StoreOption = Annotated[
     Path | None, typer.Option("--store", "--to", help="Folder of the store; by default MEMEWAX_STORE.")
 ]
 Name = Annotated[str, typer.Option(help="Name of the corpus.")]
+ReadStore = Annotated[
+    str | None,
+    typer.Option("--store", help="The store that memewax wrote to, a folder or an address; by default MEMEWAX_STORE."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -43,6 +51,14 @@ def bar(title: str, total: float) -> Iterator[Any]:
 def store_of(named: Path | None) -> Path:
     """The store that is named, or else that of the settings."""
     return below(load_settings().store if named is None else named)
+
+
+def opened_store(named: str | None) -> "Store":
+    """The store at an address that is named, or else that of the settings, for who reads it; raises `MemewaxError`."""
+    settings = load_settings()
+    is_elsewhere = named is not None and "://" in named
+    place = named if named is not None and is_elsewhere else below(settings.store if named is None else Path(named))
+    return open_store(place, settings, settings.state_dir)
 
 
 def below(folder: Path) -> Path:

@@ -11,15 +11,15 @@ import typer
 
 from core.errors import SettingsError, WorldError
 from core.extras import needs_extra
-from memewax.commands.corpus_shown import AsJson, store_of, write_json
+from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, write_json
 
 if TYPE_CHECKING:
+    from connectors.store.interface import Store
     from search.shared_templates import Party
 
 What = Literal["posts", "clusters", "counts"]
 _PLOTTED: Final = 10
 """Clusters in a plot."""
-_STORE: Final = typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
 _FORM: Final = (
     "csv, jsonl or parquet; of posts and clusters gexf too, of posts atlas; by default what the name ends in."
 )
@@ -29,7 +29,7 @@ _BY: Final = "Of a network: who posts, the community, author or source."
 def export(
     what: Annotated[What, typer.Argument(help="posts, clusters, or counts: posts of each cluster per day.")],
     to: Annotated[Path | None, typer.Option("--to", help="The file, or with --partition the folder.")] = None,
-    store: Annotated[Path | None, _STORE] = None,
+    store: ReadStore = None,
     form: Annotated[str | None, typer.Option(help=_FORM)] = None,
     partition: Annotated[Literal["day"] | None, typer.Option(help="Write a folder day=… for each day.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the largest clusters over time, .png or .svg.")] = None,
@@ -49,13 +49,13 @@ def export(
     is_gexf = form == "gexf" or (form is None and to is not None and to.suffix.lower() == ".gexf")
     if to is not None and (form == "atlas" or is_gexf):
         _check_special(what, to, "gexf" if is_gexf else "atlas", replace=replace, others=bool(partition or plot))
-        folder = store_of(store)
+        there = opened_store(store)
         if not is_gexf:
-            counted = _atlas(folder, to, vectors=vectors)
+            counted = _atlas(there, to, vectors=vectors)
         elif what == "posts":
-            counted = _network_of_posts(folder, to)
+            counted = _network_of_posts(there, to)
         else:
-            counted = _network(folder, to, by, at_least, shared=shared)
+            counted = _network(there, to, by, at_least, shared=shared)
         if as_json:
             write_json({"what": what, "to": str(to), **counted})
         else:
@@ -68,13 +68,13 @@ def export(
         raise SettingsError("nothing to write: say where with --to FILE, or --plot FILE")
     if partition and what == "clusters":
         raise SettingsError("clusters last for many days: --partition day is for posts and counts")
-    folder = store_of(store)
+    there = opened_store(store)
     chosen = form_of_export(to, form) if to is not None else None
-    posts = Posts(folder, vectors=vectors)
+    posts = Posts(there, vectors=vectors)
     counts = counts_of(posts) if plot is not None or what == "counts" else []
     written = 0
     if to is not None and chosen is not None:
-        rows: Any = posts if what == "posts" else counts if what == "counts" else clusters_of(folder, hours)
+        rows: Any = posts if what == "posts" else counts if what == "counts" else clusters_of(there, hours)
         schema = posts.schema() if what == "posts" else COUNTS_SCHEMA if what == "counts" else None
         written = write_export(rows, to, chosen, schema, by_day=partition is not None, replace=replace)
     if plot is not None:
@@ -98,32 +98,32 @@ def _check_special(what: What, to: Path, form: str, *, replace: bool, others: bo
         raise WorldError(f"{to} is there already: name another file, or say --replace")
 
 
-def _atlas(folder: Path, to: Path, *, vectors: bool) -> dict[str, int]:
+def _atlas(there: "Store", to: Path, *, vectors: bool) -> dict[str, int]:
     from search.atlas import write_atlas
     from search.cluster_summaries import summaries
     from search.exporting import Posts
 
-    done = write_atlas(Posts(folder, vectors=vectors), summaries(folder, timedelta(days=1)), to)
+    done = write_atlas(Posts(there, vectors=vectors), summaries(there, timedelta(days=1)), to)
     return {"posts": done.posts, "left out": done.left_out}
 
 
-def _network(folder: Path, to: Path, by: "Party", at_least: int, *, shared: bool) -> dict[str, int]:
+def _network(there: "Store", to: Path, by: "Party", at_least: int, *, shared: bool) -> dict[str, int]:
     from search.cluster_summaries import summaries
     from search.exporting import Posts
     from search.shared_templates import network_of, write_gexf
 
-    found = summaries(folder, timedelta(days=1))
-    graph = network_of(Posts(folder), found, by, at_least=at_least, shared=shared)
+    found = summaries(there, timedelta(days=1))
+    graph = network_of(Posts(there), found, by, at_least=at_least, shared=shared)
     write_gexf(graph, to)
     return {"nodes": graph.number_of_nodes(), "lines": graph.number_of_edges()}
 
 
-def _network_of_posts(folder: Path, to: Path) -> dict[str, int]:
+def _network_of_posts(there: "Store", to: Path) -> dict[str, int]:
     from search.exporting import Posts
     from search.picture_network import network_of_posts
     from search.shared_templates import write_gexf
 
-    graph = network_of_posts(Posts(folder))
+    graph = network_of_posts(Posts(there))
     write_gexf(graph, to)
     return {"nodes": graph.number_of_nodes(), "lines": graph.number_of_edges()}
 

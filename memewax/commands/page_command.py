@@ -8,14 +8,13 @@ import typer
 from core.errors import WorldError
 from core.extras import needs_extra
 from dataflows.all_settings import load_settings
-from memewax.commands.corpus_shown import store_of
+from memewax.commands.corpus_shown import ReadStore, opened_store
 
 _PORT: Final = 3080
-_STORE: Final = typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
 
 
 def page(
-    store: Annotated[Path | None, _STORE] = None,
+    store: ReadStore = None,
     port: Annotated[int, typer.Option(help="Where it listens; 0: any that is free.", min=0, max=65_535)] = _PORT,
     no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on; another one needs a token, and TLS.")] = "127.0.0.1",
@@ -32,7 +31,7 @@ def page(
 
     settings = load_settings()
     options = PageOptions(
-        store_of(store),
+        opened_store(store),
         host,
         port,
         _token(token_file),

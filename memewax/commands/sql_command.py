@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from datetime import date, time
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
@@ -15,7 +14,7 @@ import typer
 from core.endings import plural
 from core.errors import SettingsError
 from core.stranger_text import harmless, safe_json
-from memewax.commands.corpus_shown import print_rows, store_of
+from memewax.commands.corpus_shown import ReadStore, opened_store, print_rows
 
 if TYPE_CHECKING:
     from search.sql import Selected
@@ -27,9 +26,7 @@ _PLAIN: Final = (str, int, float, bool)
 
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT over posts, clusters and answers.")],
-    store: Annotated[
-        Path | None, typer.Option("--store", help="The folder that memewax wrote to; by default MEMEWAX_STORE.")
-    ] = None,
+    store: ReadStore = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout, all rows.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a row on stdout, all rows.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows of the table that is shown.")] = _SHOWN,
@@ -40,7 +37,7 @@ def sql(
 
     if as_csv and as_json:
         raise SettingsError("--csv and --json are two forms: choose one")
-    with selected(store_of(store), query, seconds) as found:
+    with selected(opened_store(store), query, seconds) as found:
         if as_json:
             for row in found.rows:
                 sys.stdout.write(safe_json(dict(zip(_unlike(found.columns), map(_jsonable, row), strict=True))) + "\n")

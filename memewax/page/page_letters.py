@@ -120,8 +120,9 @@ class LetterReader:
         return PageLetters(self._address, ordered, counts.total(), len(found) > _MOST)
 
 
-def letters_beside(store: Path) -> str:
-    """Where the dead letters of a store lie unless it is said: beside it, or in a demo's file."""
+def letters_beside(state: Path) -> str:
+    """Where the dead letters of a store lie unless it is said: beside its folder, or in a demo's file."""
+    store = state.with_name(state.name.removesuffix(".state"))
     demo = store.parent / "dead-letters.jsonl"
     usual = store.with_name(f"{store.name}.dead-letters.jsonl")
     return str(demo if demo.is_file() and not usual.is_file() else usual)

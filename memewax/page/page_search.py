@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
+from connectors.store.interface import StorePlace
 from core.errors import BadRecordError, MemewaxError, first_line
 from core.records import Failed
 from dataflows.all_settings import Settings
@@ -76,13 +76,13 @@ class PageSearch:
     picture does not keep those waiting who type.
     """
 
-    def __init__(self, settings: Settings, store: Path) -> None:
-        changed = {"store": store, "corpus": POSTS, "index_exact_rows": min(settings.index_exact_rows, _EXACT)}
+    def __init__(self, settings: Settings, store: StorePlace) -> None:
+        changed = {"corpus": POSTS, "index_exact_rows": min(settings.index_exact_rows, _EXACT)}
         # One at a time is as quick without a GPU, and to look for one takes 200 MB.
         changed |= {"device": "cpu"} if settings.device == "auto" else {}
         settings = settings.model_copy(update=changed)
-        self._words = _WordSearch(settings)
-        self._looks = _LookSearch(settings)
+        self._words = _WordSearch(settings, store)
+        self._looks = _LookSearch(settings, store)
 
     def find(self, request: SearchRequest, k: int) -> PageHits:
         """The `k` posts that fit best, and as many that might be meant."""
@@ -107,10 +107,11 @@ class PageSearch:
 class _WordSearch:
     """Finds posts by words and by meaning; one at a time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: StorePlace) -> None:
         self._settings = settings
+        self._store = store
         self._lock = threading.Lock()
-        self._corpora = OpenCorpora.of(settings)
+        self._corpora = OpenCorpora.of(settings, store)
         self._models: Embedders | None = None
         self._posts: PostSearch | None = None
 
@@ -124,7 +125,7 @@ class _WordSearch:
                 self._models = load_embedders(self._settings, images=False)
             if self._posts is None or self._posts.corpus is not corpus:
                 self._posts = PostSearch.of(
-                    corpus, self._settings.store, self._models.text, self._settings.corpus_refresh_seconds
+                    corpus, self._store, self._models.text, self._settings.corpus_refresh_seconds
                 )
             return self._posts.search(request.words[:LONGEST_QUERY], k, one)
 
@@ -132,10 +133,10 @@ class _WordSearch:
 class _LookSearch:
     """Finds posts by the looks of a picture, or of that of a post; one at a time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: StorePlace) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._corpora = OpenCorpora.of(settings)
+        self._corpora = OpenCorpora.of(settings, store)
         self._models: Embedders | None = None
 
     def find(self, request: SearchRequest, k: int, one: Filter | None) -> FoundPosts:

@@ -13,6 +13,7 @@ from typing import Final
 
 import uvicorn
 
+from connectors.store.interface import Store
 from core.errors import SettingsError, WorldError
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings
@@ -36,7 +37,7 @@ _END_SECONDS: Final = 5
 class PageOptions:
     """Where and for whom the page is served."""
 
-    store: Path
+    store: Store
     host: str = "127.0.0.1"
     port: int = 0
     token: str = ""
@@ -56,10 +57,12 @@ def serve_page(options: PageOptions, settings: Settings) -> None:
     access = access_of(options)
     configure_logging("error")
     store = options.store
-    if not store.is_dir():
+    if not (store.names() or store.state.is_dir()):
         raise WorldError(f"there is no store {store}: `memewax run --to {store}` makes one")
     reader = StoreReader(store)
-    letters = LetterReader(options.dead_letters or settings.dead_letters or letters_beside(store), store, settings)
+    letters = LetterReader(
+        options.dead_letters or settings.dead_letters or letters_beside(store.state), store.state, settings
+    )
     ending = threading.Event()
     app = make_app(
         reader, PageData(reader, letters, PageSearch(settings, store).find), access, settings.fetch_max_bytes, ending

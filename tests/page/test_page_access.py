@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from connectors.control.control_log import FOLDER, ControlLog
+from connectors.store.lance_store import folder_store
 from core.errors import SettingsError
 from memewax.page.page_access import COOKIE, Access, Rates
 from memewax.page.page_server import PageOptions, access_of
@@ -107,11 +108,11 @@ def test_a_token_cannot_be_guessed_quickly(visitor: TestClient) -> None:
 )
 def test_a_network_is_let_in_with_a_token_over_tls_only(options: dict[str, object], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
-        access_of(PageOptions(Path(), **options))  # type: ignore[arg-type]
+        access_of(PageOptions(folder_store(Path()), **options))  # type: ignore[arg-type]
 
 
 def test_a_network_is_let_in_where_a_proxy_has_tls() -> None:
-    access = access_of(PageOptions(Path(), "0.0.0.0", token=TOKEN, is_behind_proxy=True))
+    access = access_of(PageOptions(folder_store(Path()), "0.0.0.0", token=TOKEN, is_behind_proxy=True))
     assert access == Access(TOKEN, is_secure=True)
 
 

@@ -1,6 +1,8 @@
 """LogRows that never change, in files beside a recovery folder: a snapshot says how far they go, and holds none."""
 
 import os
+import re
+import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +23,8 @@ _BLANKED_AFTER: Final = 3
 _SPARSE: Final = 0.5
 """Files of which less than this share is needed are emptied, their rows appended anew."""
 
+_NAME: Final = re.compile("[0-9a-f]{32}")
+"""Of a log."""
 _OPENED: Final = "opened"
 """File of a log: how often it was gone on from."""
 
@@ -186,7 +190,7 @@ class RowLog:
 
 def is_mark(value: Any) -> bool:
     """Whether a value of a snapshot is the mark of a log."""
-    return isinstance(value, dict) and {"name", "length", "unwanted", "row_bytes"} <= value.keys()
+    return isinstance(value, dict) and {"name", "length", "doomed"} <= value.keys()
 
 
 def blank_unwanted(folder: Path, mark: dict[str, Any]) -> None:
@@ -195,6 +199,19 @@ def blank_unwanted(folder: Path, mark: dict[str, Any]) -> None:
     To be called where the snapshot that has the mark is gone on from, and no older one.
     """
     _blank(folder / mark["name"], mark.get("unwanted", ()), mark.get("row_bytes", 0))
+
+
+def drop_unknown(folder: Path, names: Collection[str]) -> None:
+    """Remove the logs below a folder that no snapshot names: whoever began one died before its first snapshot.
+
+    To be called where no flow runs that has its logs there. Raises `WorldError`.
+    """
+    try:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if _NAME.fullmatch(path.name) and path.name not in names:
+                shutil.rmtree(path)
+    except OSError as error:
+        raise WorldError(f"{folder} cannot be written: {error.strerror}") from None
 
 
 def _blank(folder: Path, places: Collection[int], row_bytes: int) -> None:

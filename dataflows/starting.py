@@ -34,6 +34,7 @@ from operators.model_check import check_models, check_noted
 from operators.recovery_check import check_recovery, check_room
 from operators.recovery_migration import migrate
 from operators.recovery_places import has_snapshots
+from operators.recovery_remnants import drop_unknown_rows
 
 Loaded = TypeVar("Loaded")
 
@@ -118,6 +119,8 @@ def started_with(
             check_recovery(folder, launch.share)
             check_room(folder)
             migrate(folder)
+            if launch.process == 0 and log_folder is not None:
+                drop_unknown_rows(folder, log_folder)
         gc.disable()  # importing and loading leave nothing behind that it could find, in half a second
         loaded = load(settings)
         _spare_the_collector()

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from connectors.remnants import LookedFor, Remnant
 from core.errors import WorldError
-from core.row_log import blank_unwanted, is_mark
+from core.row_log import blank_unwanted, drop_unknown, is_mark
+from operators.recovery_check import is_whole
 from operators.recovery_places import parts_of
 
 _SUPERSEDED: Final = """
@@ -52,11 +53,27 @@ def scrub(folder: Path, rows: Path) -> None:
                     database.execute(_SUPERSEDED, (resume,))
                 database.execute("VACUUM")
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            for _, _, change in _states(part):
-                for mark in _marks_in(None if change is None else pickle.loads(change)):  # noqa: S301
-                    blank_unwanted(rows, mark)
+        for mark in _marks_of(parts):
+            blank_unwanted(rows, mark)
+        drop_unknown_rows(folder, rows)
     except sqlite3.Error as error:
         raise WorldError(f"{folder} cannot be cleaned up: {error}") from None
+
+
+def drop_unknown_rows(folder: Path, rows: Path) -> None:
+    """Remove rows of clusters that were written before a snapshot knew of them; raises `WorldError`.
+
+    To be called where no flow runs, or before it begins. Where states are on several machines, or rows elsewhere than
+    in the recovery folder, nothing is removed, since others may need it.
+    """
+    if rows.is_dir() and any(rows.iterdir()) and rows.resolve().is_relative_to(folder.resolve()) and is_whole(folder):
+        drop_unknown(rows, {str(mark["name"]) for mark in _marks_of(parts_of(folder))})
+
+
+def _marks_of(parts: Sequence[Path]) -> list[dict[str, Any]]:
+    """The marks of logs of rows in all states, those of older versions of memewax too."""
+    changes = (change for part in parts for _, _, change in _states(part) if change is not None)
+    return [mark for change in changes for mark in _marks_in(pickle.loads(change))]  # noqa: S301
 
 
 def _resume_epoch(parts: Sequence[Path]) -> int:
@@ -75,6 +92,9 @@ def _marks_in(value: Any) -> Iterator[dict[str, Any]]:
         yield value
     elif isinstance(value, dict):
         for it in value.values():
+            yield from _marks_in(it)
+    elif isinstance(value, list | tuple):
+        for it in value:
             yield from _marks_in(it)
 
 

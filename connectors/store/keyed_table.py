@@ -221,8 +221,11 @@ class KeyedTable:
 
     def compact(self) -> None:
         """Put fragments together, drop all older versions, bring the index over keys up to date."""
+        self._put_together()
+
+    def _put_together(self, *, drop_unfinished: bool = False) -> None:
         try:
-            put_together(self._table, self._key, *self._looked_up)
+            put_together(self._table, self._key, *self._looked_up, drop_unfinished=drop_unfinished)
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes = self._loose_rows = self._unindexed_rows = 0
@@ -231,12 +234,15 @@ class KeyedTable:
         log.debug("table compacted", table=self._name, rows=self._firm_rows)
 
     def erase(self) -> None:
-        """Put the table together so that no file holds what was deleted; raises `WorldError`."""
+        """Put the table together so that no file holds what was deleted; raises `WorldError`.
+
+        To be called by its only writer.
+        """
         try:
             erase_deleted(self._table)
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
-        self.compact()
+        self._put_together(drop_unfinished=True)
 
     def _count(self) -> None:
         """Tell the metrics of a write: what the table holds is estimated, since to look costs as much as to write."""

@@ -19,19 +19,25 @@ _FRAGMENT_BITS: Final = 32
 """Of a row's id: below these it says where the row stands in its fragment."""
 
 
-def put_together(table: Any, *keys: str) -> None:
+def put_together(table: Any, *keys: str, drop_unfinished: bool = False) -> None:
     """Leave one version of a LanceDB table, in few files, with an index over its key and other columns.
 
     Whoever reads an older version meanwhile has to open the table again. Raises what LanceDB raises.
+
+    Args:
+        table: Of LanceDB.
+        keys: Columns that have an index.
+        drop_unfinished: Whether files go too that no version has, of a write that was cut off: LanceDB keeps them for
+            seven days, since they may be of another writer. Only where there is none, and none can begin.
     """
     for key in keys:
         if not has_index(table, key):
             index_keys(table, key)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there must be no other writer: nobody else has the lock
-        table.optimize(cleanup_older_than=timedelta(0))
+        table.optimize(cleanup_older_than=timedelta(0), delete_unverified=drop_unfinished)
         if len(table.list_versions()) > 1:  # it drops old versions before it brings indexes up to date
-            table.optimize(cleanup_older_than=timedelta(0))
+            table.optimize(cleanup_older_than=timedelta(0), delete_unverified=drop_unfinished)
     give_back_memory()
 
 

@@ -49,7 +49,7 @@ def compact_store(store: Path) -> str:
                 index_words(table, *(it for it in SEARCHED if it in table.schema.names))
             if name in _FLOW:
                 erase_deleted(table)
-                put_together(table, KEYS[name])
+                put_together(table, KEYS[name], drop_unfinished=True)
     except READ_ERRORS as error:
         raise WorldError(f"{store} cannot be put together: {first_line(error)}") from None
     files, size = _size(store)

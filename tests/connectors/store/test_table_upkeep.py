@@ -35,11 +35,14 @@ def store_of(folder: Path) -> PostRows:
     return table
 
 
-@pytest.mark.parametrize(
+_ERASE = pytest.mark.parametrize(
     "erase",
     [lambda folder, table: table.compact(erase=True), lambda folder, table: compact_store(folder)],
     ids=["by its writer", "by a command"],
 )
+
+
+@_ERASE
 def test_what_was_deleted_is_in_no_file(tmp_path: Path, erase: Callable[[Path, PostRows], None]) -> None:
     table = store_of(tmp_path)
     assert [it.why for it in in_tables(tmp_path, LOOKED_FOR)] == ["a row has it"]
@@ -50,6 +53,19 @@ def test_what_was_deleted_is_in_no_file(tmp_path: Path, erase: Callable[[Path, P
     there = lancedb.connect(tmp_path).open_table(TABLE)
     assert not holds_deleted(there)
     assert all(has_index(there, it) for it in ("global_id", *SEARCHED))
+    assert len(ids(tmp_path)) == 41
+
+
+@_ERASE
+def test_what_a_write_left_that_was_killed_is_in_no_file(
+    tmp_path: Path, erase: Callable[[Path, PostRows], None]
+) -> None:
+    table = store_of(tmp_path)
+    data = sorted((tmp_path / f"{TABLE}.lance" / "data").glob("*.lance"))
+    (data[0].with_name("0" * len(data[0].stem) + ".lance")).write_bytes(data[0].read_bytes())  # which no version has
+    table.remove([gone(global_id=NAME)])
+    erase(tmp_path, table)
+    assert list(in_tables(tmp_path, LOOKED_FOR)) == []
     assert len(ids(tmp_path)) == 41
 
 

@@ -51,7 +51,7 @@ def memes(
     requests = control_in("control", flow, settings, read_in.parts)
     posts = replayed("replayed", read_in.oks, read_in.errs, read_in.removals, requests, fetched)
 
-    forget_cached("forget", posts.removals, told)
+    forget_cached("forget", posts.removals, settings, told)
 
     embedding = embed_pictures("embed", posts.oks, models.image, told)
     clustered = cluster(

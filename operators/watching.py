@@ -16,8 +16,8 @@ from core.records import Removal
 from models.loading import Models
 from models.model_settings import CacheSettings
 from models.stages import MODEL_STAGES
+from operators.each_machine import tell_each_machine
 from operators.operator_settings import InputSettings, OutputSettings
-from operators.steps import map_batch
 
 _DEATHS: Final = "decoding"
 """Folder in a recovery folder."""
@@ -53,18 +53,10 @@ def deaths_of(settings: InputSettings) -> Deaths | None:
 
 
 @operator
-def forget_cached(step_id: str, removals: Stream[Removal], told: Watching) -> Stream[Removal]:
-    """Forget what is known through posts that were taken back."""
-    cached = told.cached
-    if cached is None:
-        return removals
-
-    def forget(batch: list[Removal]) -> list[Removal]:
-        for removal in batch:
-            cached.forget(removal)
-        return batch
-
-    return map_batch("forget", removals, forget)
+def forget_cached(step_id: str, removals: Stream[Removal], settings: OutputSettings, told: Watching) -> None:
+    """Forget what is known through posts that were taken back, in the cache of each machine."""
+    if told.cached is not None:
+        tell_each_machine("each_machine", removals, settings, told.cached.forget)
 
 
 def cache_folder(settings: OutputSettings) -> Path:

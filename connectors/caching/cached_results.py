@@ -6,7 +6,7 @@ besides which model answered, its settings and the version of memewax, so that w
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -119,10 +119,13 @@ class CachedResults:
         """What the results of a post are forgotten by."""
         return self._named(post.global_id, post.whole_id, post.url, post.account)
 
-    def forget(self, removal: Removal) -> None:
+    def forget(self, removals: Iterable[Removal]) -> None:
         """Forget what is known through posts that were taken back for good."""
-        if removal.hidden is None:
-            self._cache.forget(self._named(removal.global_id, removal.post_id, removal.url, removal.account))
+        for_good = [it for it in removals if it.hidden is None]
+        if for_good:
+            self._cache.forget(
+                {name for it in for_good for name in self._named(it.global_id, it.post_id, it.url, it.account)}
+            )
 
     def forget_edited(self, post: Post) -> None:
         """Forget what is known through a post before it was edited."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -183,6 +184,11 @@ class Flow:
         """The original messages of the dead letters, but for those that were forgotten."""
         told = [orjson.loads(line) for line in whole_lines(self.dead)]
         return [b64decode(it["value"]) for it in told if "value" in it]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def wait_for(flow: Flow, run: Running, lines: int) -> None:

@@ -1,7 +1,6 @@
 """SIGTERM and Ctrl-C: what is in flight is finished, the snapshot is taken, exit 0; the next run does the rest."""
 
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import orjson
 
 from tests.flows.checks import check_outputs, check_resumed, outcomes
 from tests.flows.posts import Posts
-from tests.flows.runs import Flow, Row, in_words
+from tests.flows.runs import Flow, Row, free_port, in_words
 
 NEVER = 600.0
 """Seconds between snapshots: the only one is that of the drain."""
@@ -73,7 +72,7 @@ def test_a_signal_that_comes_while_processes_start_is_not_lost(posts: Posts, fol
 def test_a_process_that_waits_for_others_ends_at_once(posts: Posts, folder: Path) -> None:
     """It is inside the engine, which hears of no signal."""
     flow = Flow(folder, posts.path)
-    run = flow.bytewax("-s", "1", "-i", "0", "-a", f"127.0.0.1:{_free_port()};127.0.0.1:{_free_port()}")
+    run = flow.bytewax("-s", "1", "-i", "0", "-a", f"127.0.0.1:{free_port()};127.0.0.1:{free_port()}")
 
     def states() -> list[str]:
         return [orjson.loads(it.read_bytes())["state"] for it in folder.glob("*/status/memes-0.json")]
@@ -82,8 +81,3 @@ def test_a_process_that_waits_for_others_ends_at_once(posts: Posts, folder: Path
     said = run.drain()
     assert in_words(said)[-1] == "memewax: asked to stop before the flow began: nothing was read"
     assert states() == ["ended"]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

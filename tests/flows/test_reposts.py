@@ -1,13 +1,16 @@
 """A picture that comes again is looked at no more, and its record says the same."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
 
+from connectors.caching.result_cache import FILE
 from tests.flows.posts import picture_of
-from tests.flows.runs import Flow, Row
+from tests.flows.runs import PATIENCE, Flow, Row, free_port
 
 PICTURES, EACH = 6, 6
 _OWN = {"global_id", "post_id", "url", "cache", "timings", "joined_time", "duplicate_of", "cluster", "cluster_distance"}
@@ -80,3 +83,27 @@ def test_it_is_known_in_the_next_run(folder: Path, tmp_path: Path) -> None:
         flow.memewax().end()
         is_second = name == "two"
         assert [row["cache"] for row in flow.rows().values()].count(None) == (0 if is_second else PICTURES)
+
+
+def test_a_delete_reaches_the_caches_of_all_machines(folder: Path, tmp_path: Path) -> None:
+    """Two processes at two addresses, as on two machines, each with a cache of its own."""
+    source = stream(tmp_path)
+    names = [orjson.loads(line)["global_id"] for line in source.read_bytes().splitlines()]
+    kept = names.pop()
+    with source.open("ab") as file:
+        file.writelines(orjson.dumps({"global_id": it, "deleted": True}) + b"\n" for it in names)
+    flow = Flow(folder, source, to_store=True)
+    addresses = ";".join(f"127.0.0.{number + 1}:{free_port()}" for number in range(2))
+    caches, running = [tmp_path / "cache-0", tmp_path / "cache-1"], []
+    for number, cache in enumerate(caches):
+        flow.settings["cache_folder"] = str(cache)
+        running.append(flow.bytewax("-s", "1", "-i", str(number), "-a", addresses).process)
+    for it in running:
+        out, said = it.communicate(timeout=PATIENCE)
+        assert it.returncode == 0, said + out  # the engine says there that it waits for its peer
+    assert set(flow.stored()) == {kept}
+    for cache in caches:
+        with closing(sqlite3.connect(cache / FILE)) as database:
+            assert database.execute("SELECT count(*) FROM forgotten").fetchone() == (len(names),)
+            posts = "SELECT count(DISTINCT name) FROM names WHERE name IN (SELECT name FROM forgotten)"
+            assert database.execute(posts).fetchone() == (0,)

@@ -171,10 +171,10 @@ def test_a_service_names_a_picture(cache: ResultCache) -> None:
 )
 def test_what_is_deleted_is_forgotten(cache: ResultCache, removal: Removal) -> None:
     known = picture_known(cache)
-    known.forget(replace(removal, hidden=True))
-    known.forget(Removal(MESSAGE, global_id="2-a"))
+    known.forget([replace(removal, hidden=True)])
+    known.forget([Removal(MESSAGE, global_id="2-a")])
     assert known.of_picture(SHA)
-    known.forget(removal)
+    known.forget([removal])
     assert known.of_picture(SHA) == {}
     compute = Counting()
     ask(known, compute, SHA)

@@ -184,6 +184,10 @@ class Corpus:
         similarities = self._index.vectors[rows] @ np.asarray(reduced[0], np.float32)
         return {hit.id: hit for hit in self._hits(rows, np.clip(similarities, -1, 1))}
 
+    def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
+        """Those of some ids that are there and that a filter lets through; raises `BadRecordError` as `search` does."""
+        return self._memory.passing(ids, self._memory.allowed(one, self._index.height, self.name))
+
     def _allowed(self, one: Filter | None) -> Mask | None:
         return None if one is None else self._memory.allowed(one, self._index.height, self.name)
 

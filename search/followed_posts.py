@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 
 from connectors.sinks.record_table import POSTS
 from connectors.store.interface import PLACE, Tables
-from search.picture_bits import PictureBits
 from search.post_columns import LATER, READ, STAMPS, UNSETTLED, PostColumns
 from search.table_follower import TableFollower
 
@@ -22,7 +21,7 @@ class FollowedPosts:
     def __init__(self, store: Tables) -> None:
         self.columns = PostColumns()
         self.lacks_some = False
-        """Whether words and looks of posts are still to be read."""
+        """Whether words, looks and meaning of posts are still to be read."""
         self._store = store
         self._follower: TableFollower | None = None
         self._identity: Hashable = None
@@ -56,14 +55,15 @@ class FollowedPosts:
             self.columns.settle(found.column(PLACE).to_numpy(), current.to_numpy())
 
     def read_later(self) -> None:
-        """Read words and looks of all posts where that was put off; raises `WorldError`."""
-        if self._follower is None or not (self.lacks_some or self.columns.looks.is_guess):
+        """Read words, looks and meaning of all posts where that was put off; raises `WorldError`."""
+        if self._follower is None:
             return
-        if self.columns.looks.is_guess:
-            self.columns.looks = PictureBits()
-        for batch in self._follower.table.batches(["global_id", *LATER]):
-            self.columns.put_later(batch)
-        self.lacks_some = False
+        if self.lacks_some:
+            for batch in self._follower.table.batches(["global_id", *LATER]):
+                self.columns.put_later(batch)
+            self.lacks_some = False
+        self.columns.looks.learn_again()
+        self.columns.meaning.learn_again()
 
     def _begun(self) -> TableFollower:
         table = self._store.table(POSTS)

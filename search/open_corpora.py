@@ -72,9 +72,10 @@ class OpenCorpora:
             has_it = by == "text" and self._reduced in projection_names(beside(self._store, name))
             reduced = self._reduced if has_it else None
             corpus = self._open[place] = Corpus.open(self._store, name, vectors, self._index, reduced)
+            self._looked[place] = self._now()
         elif self._now() - self._looked[place] >= self._refresh_seconds:
             self._refresh(place, corpus)
-        self._looked[place] = self._now()
+            self._looked[place] = self._now()
         return corpus
 
     def meant(self, name: str) -> str:

@@ -14,9 +14,10 @@ from core.errors import BadRecordError
 from core.records import Failed, Vector
 from search.answer import Answer
 from search.answering import EmbeddedQuery
-from search.corpus import Corpus, Hit
+from search.corpus import Hit
 from search.post_search import RANK, FoundPost, FoundPosts, hits_of
 from search.row_cache import Filter
+from search.searched_posts import SearchedPosts
 
 _LOOKED_AT: Final = 200
 """Nearest posts that are put in order by what is left without the mean."""
@@ -36,7 +37,7 @@ class PictureSearch:
         corpus: The posts by their pictures.
     """
 
-    corpus: Corpus
+    corpus: SearchedPosts
 
     def search(self, vector: Vector, model: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
         """The posts whose pictures look like one: strong where they show the same, weak where they are only near.

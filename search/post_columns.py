@@ -1,4 +1,4 @@
-"""What is known of the posts of a store, in columns: some 200 bytes a post, brought up to date row by row."""
+"""What is known of the posts of a store, in columns: some 1,100 bytes a post, brought up to date row by row."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from core.times import time_or_none
+from search.compact_vectors import CompactVectors
 from search.corpus_layout import vectors_of
-from search.picture_bits import PictureBits
 from search.post_words import PostWords
 from search.store_posts import extra_of, is_sensitive
 from search.vector_index import Mask, RowNumbers
@@ -19,8 +19,9 @@ STAMPS: Final = ("joined_time", "cluster", "current_cluster", "duplicate_of")
 """Columns of posts of which one differs where a row has changed."""
 READ: Final = (*STAMPS, "created_time", "source", "author", "picture_sha256", "extra")
 WORDS: Final = ("text", "description")
-VECTOR: Final = "embeddings"
-LATER: Final = (*WORDS, VECTOR)
+LOOKS: Final = "embeddings"
+MEANING: Final = "text_embedding"
+LATER: Final = (*WORDS, LOOKS, MEANING)
 """Columns that are large, and that lists do not need: they may be read after the others."""
 NO_TIME: Final = -(2**63)
 UNSETTLED: Final = -(2**62)
@@ -76,7 +77,7 @@ class PostColumns:
         self.row_of: dict[str, int] = {}
         self.sources, self.authors, self.originals = Names(), Names(), Names()
         self.words = PostWords()
-        self.looks = PictureBits()
+        self.looks, self.meaning = CompactVectors(), CompactVectors()
         self.live: Mask = np.zeros(0, np.bool_)
         self.place = _none(np.int64)
         """Where the row was in the table when it was read."""
@@ -147,16 +148,18 @@ class PostColumns:
         self.current[found[there]] = current[: len(found)][there]
 
     def put_later(self, batch: pa.RecordBatch) -> None:
-        """Take in words and looks of rows that are there; words of posts without a cluster are not counted."""
+        """Take in words, looks and meaning of rows that are there; words of posts without a cluster are not counted."""
         rows = np.array([self.row_of.get(it, NONE) for it in batch.column("global_id").to_pylist()], np.int64)
         known = rows != NONE
         counted = known & (self.given[rows] >= 0)
         texts = [_column(batch, it).filter(pa.array(counted)) for it in WORDS]
         self.words.put(rows[counted], texts)
         self.words.drop(rows[known & ~counted])
-        vectors, there = vectors_of(batch.column(VECTOR))
-        self.looks.put(rows[known & there], vectors[known & there])
-        self.looks.drop(rows[known & ~there])
+        for name, kept in ((LOOKS, self.looks), (MEANING, self.meaning)):
+            if name in batch.schema.names:
+                vectors, there = vectors_of(batch.column(name))
+                kept.put(rows[known & there], vectors[known & there])
+                kept.drop(rows[known & ~there])
 
     def keep(self, present: set[str]) -> None:
         """Forget the rows whose ids are not among these."""
@@ -165,6 +168,7 @@ class PostColumns:
         self.live[rows] = False
         self.words.drop(rows)
         self.looks.drop(rows)
+        self.meaning.drop(rows)
 
     def joined_last(self, count: int) -> list[str]:
         """The ids of the rows that were joined last, newest first."""

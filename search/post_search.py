@@ -22,9 +22,10 @@ from core.errors import BadRecordError
 from core.records import Failed, Vector
 from models.base import Embedder
 from search.answer import Answer
-from search.corpus import Corpus, Hit
+from search.corpus import Hit
 from search.query import Query
 from search.row_cache import Filter
+from search.searched_posts import SearchedPosts
 from search.words import MOST, Typed, WordIndex, WordMatches
 
 RANK: Final = 60
@@ -67,14 +68,16 @@ class PostSearch:
         sure: Cosine from which on a post is what was meant, whatever its words.
     """
 
-    corpus: Corpus
+    corpus: SearchedPosts
     words: WordIndex
     embed: Callable[[str], Vector | Failed]
     model: str
     sure: float = field(default=_SURE)
 
     @classmethod
-    def of(cls, corpus: Corpus, store: StorePlace, model: Embedder[str] | Failed, refresh_seconds: float = 0.0) -> Self:
+    def of(
+        cls, corpus: SearchedPosts, store: StorePlace, model: Embedder[str] | Failed, refresh_seconds: float = 0.0
+    ) -> Self:
         """The search of a store's posts; raises `WorldError` where there are none.
 
         Args:
@@ -109,7 +112,7 @@ class PostSearch:
             raise BadRecordError(f"what is typed cannot be embedded: {vector.reason}")
         if misfit := self.corpus.misfit(self.model, vector):
             raise BadRecordError(misfit)
-        literal = self.words.find(typed)
+        literal = self.words.find(typed, None if one is None else lambda ids: self.corpus.passing(ids, one))
         near = self._near(typed, vector, one)
         ranked = fused(literal, list(near))
         hits = near | self.corpus.compared(vector, [id_ for id_ in ranked if id_ not in near], one)
@@ -129,7 +132,7 @@ class PostSearch:
         return {it.id: it for it in hits if it.id not in never and (always is None or it.id in always)}
 
 
-def like_in_words(corpus: Corpus, global_id: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
+def like_in_words(corpus: SearchedPosts, global_id: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
     """The posts whose words mean what those of a post mean, without it; none where it has no words. No model runs."""
     vector = corpus.vector(global_id)
     if vector is None:

@@ -86,6 +86,11 @@ class Memory:
         """The numbers of these ids that are there."""
         return np.array([self._row_of[id_] for id_ in ids if id_ in self._row_of], np.int64)
 
+    def passing(self, ids: Sequence[str], flags: Mask) -> list[str]:
+        """Those of some ids whose rows a flag is set for."""
+        rows = ((it, self._row_of.get(it, len(flags))) for it in ids)
+        return [it for it, row in rows if row < len(flags) and flags[row]]
+
     def stamps(self, ids: list[str]) -> list[str | None]:
         """The stamp of each id; None where it is not known."""
         rows = [self._row_of.get(id_, -1) for id_ in ids]

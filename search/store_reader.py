@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +15,7 @@ from connectors.sinks.record_table import POSTS, THUMBNAILS
 from connectors.store.interface import Condition, StorePlace, TableReader
 from connectors.store.lance_tables import tables_of
 from connectors.store.store_folder import read_latest
+from connectors.store.stored_models import model_of
 from core.bounded import Bounded
 from core.errors import WorldError
 from core.memory import give_back_memory
@@ -22,10 +23,12 @@ from core.merges import Merges
 from core.telemetry import log
 from search.cluster_summaries import merges_of, states_of
 from search.followed_posts import FollowedPosts
+from search.followed_vectors import FollowedVectors
+from search.post_columns import LOOKS, MEANING
 from search.posts_catalogue import Catalogue
 from search.store_posts import PostLine
 
-VECTORS: Final = ("embeddings", "text_embedding")
+VECTORS: Final = (LOOKS, MEANING)
 """Columns that no reader looks at."""
 _LOOK_SECONDS: Final = 1.0
 _FRESH_SECONDS: Final = 0.2
@@ -36,8 +39,6 @@ _MEMBERS: Final = 24
 """Posts of a cluster among which its exemplar is looked for, the first that came: so it stays what it is."""
 _EXEMPLARS: Final = 20_000
 """Clusters whose exemplar is remembered."""
-_SHORTLIST: Final = 300
-"""Posts that are like another by the bits of their vectors, of which whole vectors are compared."""
 _KEYS: Final = 500
 """In one condition."""
 
@@ -88,6 +89,15 @@ class StoreReader:
         self._look_at = 0.0
         self._is_reading = False
         self._posts = FollowedPosts(self.store)
+        self.looks = FollowedVectors(
+            lambda: self._posts.columns, lambda it: it.looks, lambda: self._model(LOOKS, "embedding")
+        )
+        """Posts by their pictures."""
+        self.meaning = FollowedVectors(
+            lambda: self._posts.columns, lambda it: it.meaning, lambda: self._model(MEANING, "text_embedding")
+        )
+        """Posts by their texts."""
+        self._models: dict[str, str] = {}
         self._became: tuple[Hashable, Merges, dict[int, str]] = (None, Merges(), {})
         """The version of the table of clusters, and what it says."""
         self._exemplars: Bounded[int, tuple[tuple[str, ...], str]] = Bounded(_EXEMPLARS)
@@ -173,24 +183,19 @@ class StoreReader:
 
         Soon after the start of a large store there are none yet.
         """
-        row = self.rows([global_id], ["embeddings"])
-        vector = row[0]["embeddings"] if row else None
+        self.catalogue()
+        vector = self.looks.vector(global_id)
         if vector is None:
             return []
+        (hits,) = self.looks.search(vector[None], count + 1)
+        return [(it.id, it.similarity) for it in hits if it.id != global_id][:count]
+
+    def whole(self) -> None:
+        """Wait until words, looks and meaning of all posts were read, as a search needs them. Raises `WorldError`."""
         self.catalogue()
-        own = np.array(vector, np.float32)
-        columns = self._posts.columns
-        ids = [columns.ids[it] for it in columns.looks.nearest(own, _SHORTLIST)]
-        others = [
-            it for it in self.rows(ids, ["embeddings"]) if it["embeddings"] is not None and it["global_id"] != global_id
-        ]
-        if not others:
-            return []
-        vectors = np.array([it["embeddings"] for it in others], np.float32)
-        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(own)
-        cosines = np.divide(vectors @ own, lengths, out=np.zeros(len(others), np.float32), where=lengths > 0)
-        best = np.argsort(-cosines, kind="stable")[:count]
-        return [(others[it]["global_id"], float(cosines[it])) for it in best]
+        if self._posts.lacks_some:
+            with self._following:
+                read_latest(self._posts.read_later)
 
     def exemplars(self, clusters: Sequence[int]) -> dict[int, PostLine]:
         """Of each cluster the post that is nearest the middle of its first ones. Raises `WorldError`."""
@@ -204,15 +209,21 @@ class StoreReader:
                 found[cluster] = catalogue.by_id[known[1]]
             elif members:
                 unknown[cluster] = members
-        ids = [it for members in unknown.values() for it in members]
-        vectors = {row["global_id"]: row["embeddings"] for row in self.rows(ids, ["embeddings"])}
         for cluster, members in unknown.items():
-            best = _nearest(members, vectors)
-            with self._lock:
-                self._exemplars[cluster] = members, best
+            best = self._middlemost(members)
+            if not self._posts.lacks_some:  # else it is a guess
+                with self._lock:
+                    self._exemplars[cluster] = members, best
             if best in catalogue.by_id:
                 found[cluster] = catalogue.by_id[best]
         return found
+
+    def _middlemost(self, members: Sequence[str]) -> str:
+        vectors = {it: vector for it in members if (vector := self.looks.vector(it)) is not None}
+        if not vectors:
+            return members[0]
+        points = np.array(list(vectors.values()))
+        return list(vectors)[int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin())]
 
     def history(self, cluster: int) -> list[dict[str, Any]]:
         """What became of a cluster, as the table of clusters has it: rows of it, merged into it, and split from it."""
@@ -253,6 +264,12 @@ class StoreReader:
         self._catalogue = Catalogue(self._posts.columns, self._became[1], self._became[2], self.window)
         self._versions = versions
 
+    def _model(self, column: str, stage: str) -> str:
+        """What made a column of vectors; empty where there is none yet."""
+        if not self._models.get(column) and self._has(POSTS):
+            self._models[column] = model_of(self._table(POSTS), column, stage)
+        return self._models.get(column, "")
+
     def _has(self, name: str) -> bool:
         return self.store.has(name)
 
@@ -274,11 +291,3 @@ class StoreReader:
 def _members(catalogue: Catalogue, cluster: int) -> tuple[str, ...]:
     found = catalogue.cluster_of(cluster)
     return tuple(found.first_own(_MEMBERS)) if found is not None else ()
-
-
-def _nearest(members: Sequence[str], vectors: Mapping[str, Any]) -> str:
-    there = [it for it in members if vectors.get(it) is not None]
-    if not there:
-        return members[0]
-    points = np.array([vectors[it] for it in there])
-    return there[int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin())]

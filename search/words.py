@@ -1,8 +1,9 @@
 """Posts by their words: what is typed, as full-text queries over the captions and what was read in pictures."""
 
 import re
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ from connectors.sinks.record_table import POSTS, SEARCHED
 from connectors.store.interface import StorePlace, WordQuery, WordsWanted
 from connectors.store.lance_tables import tables_of
 from core.errors import WorldError
+from core.telemetry import log
 
 MOST: Final = 200
 """Posts of each kind of match that are looked at."""
@@ -18,8 +20,15 @@ _MOST_WORDS: Final = 32
 _SLIP: Final = range(5, 41)
 """Letters of a word of which one may be wrong: a longer word is in no index, and takes long to look for so."""
 _EXCLUDED: Final = 10_000
+_DEEPER: Final = 10
+"""So many times as many hits are looked at where a filter lets too few through."""
+_DEEPEST: Final = 200_000
+"""Hits that are looked at."""
 _PART: Final = re.compile(r'(?P<no>-?)(?:"(?P<phrase>[^"]*)"|(?P<word>\S+))')
 _WORD: Final = re.compile(r"\w+(?:['’]\w+)*")  # noqa: RUF001 - as phones write it
+
+
+Passing = Callable[[list[str]], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class WordMatches:
 
 
 class WordIndex:
-    """Full-text queries over the posts of a store; for one thread at a time.
+    """Full-text queries over the posts of a store; for any number of threads, of which one at a time looks for news.
 
     Args:
         store: The store, or its folder.
@@ -81,7 +90,9 @@ class WordIndex:
     def __init__(self, store: StorePlace, refresh_seconds: float = 0.0) -> None:
         self._refresh_seconds = refresh_seconds
         self._look_at = 0.0
-        self._has_indexes = False
+        self._looking = threading.Lock()
+        self._has_indexes: bool | None = None
+        """None: not known yet."""
         tables = tables_of(store)
         if not tables.has(POSTS):
             raise WorldError(f"{tables} holds no posts")
@@ -89,28 +100,35 @@ class WordIndex:
 
     def can_search(self) -> bool:
         """Whether there are full-text indexes: a store of an earlier version has none."""
-        if time.monotonic() >= self._look_at:
-            self._has_indexes = self._words.refresh()
-            self._look_at = time.monotonic() + self._refresh_seconds
-        return self._has_indexes
+        is_new = self._has_indexes is None
+        if time.monotonic() >= self._look_at and self._looking.acquire(blocking=is_new or not self._refresh_seconds):
+            if is_new or not self._refresh_seconds:
+                self._look()
+            else:  # whoever asks meanwhile goes on with what is known
+                threading.Thread(target=self._look_aside, name="words", daemon=True).start()
+        return bool(self._has_indexes)
 
-    def find(self, typed: Typed) -> WordMatches:
+    def find(self, typed: Typed, passing: Passing | None = None) -> WordMatches:
         """Posts that have the words; raises `WorldError` where the store cannot be read.
 
         Where `MOST` have all of the words, those that nearly have or have some are not looked for.
+
+        Args:
+            typed: The words.
+            passing: Gives those of some ids that a filter lets through; what does not pass takes nobody's place.
         """
         words = tuple(WordsWanted(it) for it in typed.words)
         phrases = tuple(WordsWanted(it, is_phrase=True) for it in typed.phrases)
         if not (words or phrases) or not self.can_search():
             return WordMatches()
         never = tuple(WordsWanted(it, is_phrase=True) for it in typed.without)
-        every = self._ids(WordQuery((*words, *phrases), never=never))
+        every = self._ids(WordQuery((*words, *phrases), never=never), MOST, passing)
         if len(every) >= MOST:
             return WordMatches(tuple(every))
         slips = tuple(WordsWanted(it, slips=1 if len(it) in _SLIP else 0) for it in typed.words)
         may_slip = any(len(it) in _SLIP for it in typed.words)
-        nearly = self._ids(WordQuery((*slips, *phrases), never=never)) if may_slip else []
-        some = self._ids(WordQuery(phrases, words, never)) if len(words) > 1 else []
+        nearly = self._ids(WordQuery((*slips, *phrases), never=never), MOST, passing) if may_slip else []
+        some = self._ids(WordQuery(phrases, words, never), MOST, passing) if len(words) > 1 else []
         return WordMatches(tuple(every), tuple(_new(nearly, every)), tuple(_new(some, every, nearly)))
 
     def having(self, without: Iterable[str]) -> set[str]:
@@ -123,8 +141,29 @@ class WordIndex:
         wanted = tuple(WordsWanted(it, is_phrase=True) for it in phrases)
         return set(self._ids(WordQuery(wanted), _EXCLUDED)) if wanted and self.can_search() else set()
 
-    def _ids(self, query: WordQuery, most: int = MOST) -> list[str]:
-        return [id_ for id_, _ in self._words.find(query, most)]
+    def _look(self) -> None:
+        """Look for news, as the one who may, unless another just did."""
+        try:
+            if time.monotonic() >= self._look_at:
+                self._has_indexes = self._words.refresh()
+                self._look_at = time.monotonic() + self._refresh_seconds
+        finally:
+            self._looking.release()
+
+    def _look_aside(self) -> None:
+        try:
+            self._look()
+        except WorldError as error:  # what is asked next will tell
+            log.warning("the words of posts cannot be brought up to date just now", error=str(error))
+
+    def _ids(self, query: WordQuery, most: int, passing: Passing | None = None) -> list[str]:
+        looked_at = most
+        while True:
+            found = [id_ for id_, _ in self._words.find(query, looked_at)]
+            passed = found if passing is None else passing(found)
+            if len(passed) >= most or len(found) < looked_at or looked_at >= _DEEPEST:
+                return passed[:most]
+            looked_at *= _DEEPER
 
 
 def _new(ids: list[str], *known: list[str]) -> list[str]:

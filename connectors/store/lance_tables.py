@@ -44,6 +44,7 @@ class LanceTables(Tables):
     def __init__(self, folder: Path) -> None:
         self.address = str(folder)
         self.state = folder
+        self._database: Any = None
 
     @classmethod
     def at(cls, place: "Path | LanceTables") -> "LanceTables":
@@ -51,8 +52,10 @@ class LanceTables(Tables):
         return cls(place) if isinstance(place, Path) else place
 
     def database(self) -> Any:
-        """The database, opened anew with caches of its own; raises what LanceDB raises."""
-        return opened(self.state)
+        """The database, with caches that all tables share; raises what LanceDB raises."""
+        if self._database is None:
+            self._database = opened(self.state)
+        return self._database
 
     def opened(self, table: str) -> Any:
         """A table that is written here, as LanceDB opens it; raises what LanceDB raises."""

@@ -44,12 +44,12 @@ class LanceWords(WordReader):
         def read() -> list[tuple[str, float]]:
             new = self._unindexed.table
             main = self._table.search(lance, query_type="fts")
-            picked = [self._key, _SCORE]
-            found = [*(main.fast_search() if new is not None else main).limit(most).select(picked).to_list()]
-            if new is not None:
-                found += new.search(lance, query_type="fts").limit(most).select(picked).to_list()
-            ordered = sorted(found, key=lambda row: (-row[_SCORE], row[self._key]))
-            best = {row[self._key]: row[_SCORE] for row in reversed(ordered)}
+            queries = [main] if new is None else [main.fast_search(), new.search(lance, query_type="fts")]
+            best: dict[str, float] = {}
+            for each in queries:
+                found = each.limit(most).select([self._key, _SCORE]).to_arrow()
+                for key, score in zip(found[self._key].to_pylist(), found[_SCORE].to_pylist(), strict=True):
+                    best[key] = max(score, best.get(key, score))
             return sorted(best.items(), key=lambda it: (-it[1], it[0]))[:most]
 
         found: list[tuple[str, float]] = self._reading(read)

@@ -16,7 +16,7 @@ from core.errors import WorldError
 from core.records import Failed, Vector
 from dataflows.all_settings import load_settings
 from memewax.bench.machine import machine
-from memewax.bench.page_readers import Looks, Taken, ask, asked, running
+from memewax.bench.page_readers import Looks, Taken, ask, asked, cpu_seconds, running
 from memewax.bench.page_store import LikePosts, made_store
 from memewax.bench.page_writing import writing
 from models.loading import load_text
@@ -66,12 +66,14 @@ def measure_page(plan: PagePlan) -> dict[str, Any]:
         for paths in looks.paths.values():  # what is done at first use is in no figure
             ask(connection, paths[0])
         connection.close()
-        begun, before = time.monotonic(), written.value
+        begun, before, used = time.monotonic(), written.value, cpu_seconds(page)
         for run in range(plan.runs):
             for many, those in found.items():
                 _say(f"run {run + 1} of {plan.runs}, readers: {many}")
                 those.append(asked(page, looks, many, plan.seconds, plan.pause))
-        rate = (written.value - before) / (time.monotonic() - begun)
+        took = time.monotonic() - begun
+        rate = (written.value - before) / took
+        cores = {name: round((now - used[name]) / took, 2) for name, now in cpu_seconds(page).items()}
     return {
         "posts": there,
         "clusters": clusters,
@@ -79,6 +81,7 @@ def measure_page(plan: PagePlan) -> dict[str, Any]:
         "first_answer_seconds": round(first, 3),
         "written_per_second": round(rate, 1),
         "most_rss_mb": round(page.most_bytes / 1e6),
+        "cores": cores,
         "readers": {str(many): _figures(those) for many, those in found.items()},
         "seconds": plan.seconds,
         "pause": plan.pause,

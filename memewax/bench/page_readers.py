@@ -75,6 +75,14 @@ def running(store: Path) -> Iterator[RunningPage]:
             process.terminate()
 
 
+def cpu_seconds(page: RunningPage) -> dict[str, float]:
+    """What each has used of a core: the page, who writes the store, and the readers, who should use little of it."""
+    own = psutil.Process()
+    writers = [it for it in own.children(recursive=True) if it.pid != page.process.pid]
+    each = {"page": [page.process], "writer": writers, "readers": [own]}
+    return {name: sum(it.cpu_times().user + it.cpu_times().system for it in those) for name, those in each.items()}
+
+
 @dataclass(slots=True)
 class Looks:
     """What is asked for: addresses by view, drawn from what the store holds."""

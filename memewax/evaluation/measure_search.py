@@ -43,12 +43,13 @@ def command(
     models = load_embedders(load_settings(), images=True)
     with tempfile.TemporaryDirectory(prefix="memewax-eval-") as name:
         folder = store or _made(data, Path(name))
-        search = PostSearch.of(Corpus.open(folder, POSTS), folder, models.text)
-        known = search.corpus.ids()
+        corpus = Corpus.open(folder, POSTS)
+        search = PostSearch.of(corpus, folder, models.text)
+        known = corpus.ids()
         texts = {id_: text for id_, text in texts.items() if id_ in known}
         if not texts:
             raise WorldError(f"{store or data}: none of its posts is in the store")
-        used = {**models.names, "posts": search.corpus.model}
+        used = {**models.names, "posts": corpus.model}
         report = eval_search.measure(texts, eval_search.found_by(search), used)
         files = {it.post.global_id: it.picture for it in posts if it.post.global_id in known and it.picture.is_file()}
         if files:

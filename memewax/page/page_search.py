@@ -1,27 +1,26 @@
 """The page's search: the one place that knows how a search is done."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from connectors.store.interface import StorePlace
 from core.errors import BadRecordError, MemewaxError, first_line
-from core.records import Failed
+from core.records import Failed, Vector
 from dataflows.all_settings import Settings
+from models.base import Embedder
 from search.answering import Embedders, load_embedders
 from search.corpus_layout import POSTS
-from search.open_corpora import OpenCorpora
 from search.picture_search import PictureSearch, with_words
 from search.post_search import FoundPost, FoundPosts, PostSearch, like_in_words
 from search.row_cache import Filter
+from search.store_reader import StoreReader
+from search.words import WordIndex
 
 MOST: Final = 100
 """Hits that one may ask for."""
 LONGEST_QUERY: Final = 500
 """Characters."""
-_EXACT: Final = 20_000
-"""Posts up to which all are compared: many readers ask beside a flow."""
 LikeBy = Literal["looks", "words"]
 LIKE_BY: Final[tuple[LikeBy, ...]] = ("looks", "words")
 _BY_BOTH: Final = "captions and what was read in pictures, by words and by meaning; not what the pictures show"
@@ -70,19 +69,18 @@ class PageHits:
 
 
 class PageSearch:
-    """Finds posts by words, meaning and looks; for any number of threads.
+    """Finds posts by words, meaning and looks, among those that a reader follows; for any number of threads.
 
-    A model is loaded when somebody first needs it. Words and pictures are looked for one at a time each, so that a
-    picture does not keep those waiting who type.
+    A model is loaded when somebody first needs it, and runs for one at a time.
     """
 
-    def __init__(self, settings: Settings, store: StorePlace) -> None:
-        changed = {"corpus": POSTS, "index_exact_rows": min(settings.index_exact_rows, _EXACT)}
+    def __init__(self, settings: Settings, reader: StoreReader) -> None:
         # One at a time is as quick without a GPU, and to look for one takes 200 MB.
-        changed |= {"device": "cpu"} if settings.device == "auto" else {}
+        changed = {"device": "cpu"} if settings.device == "auto" else {}
         settings = settings.model_copy(update=changed)
-        self._words = _WordSearch(settings, store)
-        self._looks = _LookSearch(settings, store)
+        self._reader = reader
+        self._words = _WordSearch(settings, reader)
+        self._looks = _LookSearch(settings, reader)
 
     def find(self, request: SearchRequest, k: int) -> PageHits:
         """The `k` posts that fit best, and as many that might be meant."""
@@ -90,6 +88,7 @@ class PageSearch:
         one = None if request.among is None else Filter(ids=request.among)
         by_looks = request.picture is not None or (bool(request.like) and request.by == "looks")
         try:
+            self._reader.whole()
             if request.picture is not None and request.words:
                 looks = self._looks.find(request, MOST, one)
                 found = with_words(looks, self._words.find(request, MOST, one), k)
@@ -105,46 +104,58 @@ class PageSearch:
 
 
 class _WordSearch:
-    """Finds posts by words and by meaning; one at a time."""
+    """Finds posts by words and by meaning."""
 
-    def __init__(self, settings: Settings, store: StorePlace) -> None:
+    def __init__(self, settings: Settings, reader: StoreReader) -> None:
         self._settings = settings
-        self._store = store
+        self._reader = reader
         self._lock = threading.Lock()
-        self._corpora = OpenCorpora.of(settings, store)
-        self._models: Embedders | None = None
-        self._posts: PostSearch | None = None
+        self._model: Embedder[str] | Failed | None = None
+        self._words: tuple[Hashable, WordIndex] | None = None
 
     def find(self, request: SearchRequest, k: int, one: Filter | None) -> FoundPosts:
         """Raises `MemewaxError` saying why nothing can be looked for."""
+        posts = self._reader.meaning
+        if request.like:
+            return like_in_words(posts, request.like, k, one)
         with self._lock:
-            corpus = self._corpora.get(POSTS)  # as it is now
-            if request.like:
-                return like_in_words(corpus, request.like, k, one)
-            if self._models is None:
-                self._models = load_embedders(self._settings, images=False)
-            if self._posts is None or self._posts.corpus is not corpus:
-                self._posts = PostSearch.of(
-                    corpus, self._store, self._models.text, self._settings.corpus_refresh_seconds
-                )
-            return self._posts.search(request.words[:LONGEST_QUERY], k, one)
+            words = self._index()
+            if self._model is None:
+                self._model = load_embedders(self._settings, images=False).text
+            model = self._model
+        name = "" if isinstance(model, Failed) else model.name
+        return PostSearch(posts, words, self._embed, name).search(request.words[:LONGEST_QUERY], k, one)
+
+    def _index(self) -> WordIndex:
+        """The words of the table that is there now: one that was dropped and made anew is opened again."""
+        identity = self._reader.store.identity(POSTS)
+        if self._words is None or self._words[0] != identity:
+            self._words = identity, WordIndex(self._reader.store, self._settings.corpus_refresh_seconds)
+        return self._words[1]
+
+    def _embed(self, text: str) -> Vector | Failed:
+        model = self._model
+        assert model is not None
+        if isinstance(model, Failed):
+            return model
+        with self._lock:
+            return model([text])[0]
 
 
 class _LookSearch:
-    """Finds posts by the looks of a picture, or of that of a post; one at a time."""
+    """Finds posts by the looks of a picture, or of that of a post."""
 
-    def __init__(self, settings: Settings, store: StorePlace) -> None:
+    def __init__(self, settings: Settings, reader: StoreReader) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._corpora = OpenCorpora.of(settings, store)
+        self._pictures = PictureSearch(reader.looks)
         self._models: Embedders | None = None
 
     def find(self, request: SearchRequest, k: int, one: Filter | None) -> FoundPosts:
         """Raises `MemewaxError` saying why nothing can be looked for, or what is wrong with the picture."""
+        if request.picture is None:
+            return self._pictures.like(request.like, k, one)
         with self._lock:
-            pictures = PictureSearch(self._corpora.get(POSTS, "image"))
-            if request.picture is None:
-                return pictures.like(request.like, k, one)
             if self._models is None:
                 self._models = load_embedders(self._settings, images=True, texts=False)
             model = self._models.image
@@ -155,9 +166,9 @@ class _LookSearch:
             except Exception as error:  # of many kinds, Pillow's own
                 raise BadRecordError(f"the picture cannot be used: {first_line(error)}") from None
             (vector,) = model([pixels])
-            if isinstance(vector, Failed):
-                raise BadRecordError(f"the picture cannot be embedded: {vector.reason}")
-            return pictures.search(vector, model.name, k, one)
+        if isinstance(vector, Failed):
+            raise BadRecordError(f"the picture cannot be embedded: {vector.reason}")
+        return self._pictures.search(vector, model.name, k, one)
 
 
 def _shown(posts: Sequence[FoundPost]) -> tuple[PageHit, ...]:

@@ -65,7 +65,7 @@ def serve_page(options: PageOptions, settings: Settings) -> None:
     )
     ending = threading.Event()
     app = make_app(
-        reader, PageData(reader, letters, PageSearch(settings, store).find), access, settings.fetch_max_bytes, ending
+        reader, PageData(reader, letters, PageSearch(settings, reader).find), access, settings.fetch_max_bytes, ending
     )
     with _listening(options) as listening:
         address = _address(options, listening.getsockname()[1])

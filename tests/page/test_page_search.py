@@ -8,6 +8,7 @@ from core.records import Record
 from dataflows.all_settings import load_settings
 from memewax.page.page_search import PageSearch, SearchRequest
 from models.standin import StandInText
+from search.store_reader import StoreReader
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.making import ANSWERS, post, sides
 
@@ -26,8 +27,8 @@ def rows(**captions: str) -> list[dict[str, object]]:
 
 
 def test_words_are_found_first_and_the_rest_is_weak(tmp_path: Path) -> None:
-    search = PageSearch(load_settings(models="stand-in"), tmp_path)
-    assert "no corpus 'posts'" in search.find(SearchRequest("cat"), 5).error
+    search = PageSearch(load_settings(models="stand-in"), StoreReader(tmp_path))
+    assert "holds no posts" in search.find(SearchRequest("cat"), 5).error
     PostRows(tmp_path, POSTS).upsert(rows(a="the cat", b="dogs"))
     found = search.find(SearchRequest("cat"), 5)
     assert not found.error

@@ -19,6 +19,7 @@ from memewax.page import page_uploads
 from memewax.page.page_search import PageSearch
 from memewax.page.page_uploads import Uploads
 from models.standin import StandInImage, StandInText
+from search.store_reader import StoreReader
 from tests.page.stores import MOST_UPLOAD, app_of, key, row
 
 SEARCH = "/api/v1/search"
@@ -47,7 +48,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(folder: Path) -> Any:
-    return app_of(folder, find=PageSearch(load_settings(models="stand-in", fetch_max_pixels=100_000), folder).find)
+    return app_of(
+        folder, find=PageSearch(load_settings(models="stand-in", fetch_max_pixels=100_000), StoreReader(folder)).find
+    )
 
 
 @pytest.fixture
@@ -186,7 +189,7 @@ def test_more_like_a_post(searching: TestClient) -> None:
 
 def test_a_store_of_another_model_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.standin.StandInImage.name", "another@12345678.12345678")
-    find = PageSearch(load_settings(models="stand-in"), folder).find
+    find = PageSearch(load_settings(models="stand-in"), StoreReader(folder)).find
     told = sent(TestClient(app_of(folder, find=find)), picture(3)).json()
     assert told["hits"] == []
     assert "choose the same model" in told["error"]

@@ -224,6 +224,17 @@ def test_rows_that_come_are_found_after_the_refresh(store: Path, models: Embedde
     assert ids(ask(store, models, body, corpora=corpora)[0]) == ["ffffff"]
 
 
+def test_rows_that_come_are_found_however_often_one_asks(store: Path, models: Embedders) -> None:
+    clock = Clock()
+    corpora = OpenCorpora(store, 1.0, now=clock)
+    assert ids(ask(store, models, {"text": "gggggg"}, corpora=corpora)[0]) != ["ffffff"]
+    lancedb.connect(store).open_table("tweets").add(corpus_rows(["ffffff"]))
+    for _ in range(4):
+        clock.time += 0.3
+        found = ids(ask(store, models, {"text": "gggggg"}, corpora=corpora)[0])
+    assert found == ["ffffff"]
+
+
 def test_a_corpus_that_is_gone_and_comes_back(store: Path, models: Embedders) -> None:
     corpora = OpenCorpora(store, 0)
     assert ids(ask(store, models, {"text": "a"}, corpora=corpora)[0]) == ["a"]

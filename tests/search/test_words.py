@@ -11,6 +11,7 @@ from connectors.store.posts_table import PostRows
 from connectors.store.stored_table import StoredTable
 from core.errors import WorldError
 from core.records import Line, Reading, Record
+from search import words
 from search.words import Typed, WordIndex, WordMatches
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_taken_back import gone
@@ -157,3 +158,23 @@ def test_what_comes_after_the_indexes_were_made_is_found_and_what_goes_is_not(tm
     found = words.find(Typed.of("cat")).all
     assert set(found) == {"newest", "new0", "new3", "new4", *(f"old{at}" for at in range(20) if at not in {1, 2})}
     assert len(found) == len(set(found))
+
+
+def test_a_filter_takes_no_hits_away_that_come_after_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "MOST", 3)
+    table = PostRows(tmp_path, POSTS)
+    table.upsert([row(f"{number}", f"cat {'dog ' * number}") for number in range(60)])
+    index = WordIndex(tmp_path)
+    last = set(map(str, range(50, 60)))
+    assert not last & set(index.find(Typed.of("cat")).all)
+    found = index.find(Typed.of("cat"), lambda ids: [it for it in ids if it in last]).all
+    assert len(found) == 3
+    assert set(found) < last
+    assert index.find(Typed.of("cat"), lambda _: []) == WordMatches()
+
+
+def test_many_ask_while_one_looks_for_news(store: Path) -> None:
+    index = WordIndex(store, 0.0)
+    with ThreadPoolExecutor(8) as pool:
+        each = list(pool.map(lambda _: index.find(Typed.of("cat dog")).all, range(40)))
+    assert {frozenset(it) for it in each} == {frozenset({"dog", "both"})}

@@ -1,0 +1,176 @@
+"""Vectors of many rows in a quarter of their memory: a bit and a byte for each number.
+
+Bits find among which rows the nearest are, bytes tell how near each is: of vectors of 384 numbers a cosine differs by
+less than 0.002 from that of the whole vectors.
+
+References:
+    Charikar: Similarity estimation techniques from rounding algorithms. STOC 2002.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.records import Vector
+from search.vector_index import FloatMatrix, Mask, RowNumbers, unit
+
+Cosines = NDArray[np.float32]
+
+_SEED: Final = 1
+_LEARN: Final = 4096
+"""Vectors from which the middle is known well enough."""
+_BLOCK: Final = 65_536
+_SHORTLIST: Final = 1000
+"""Rows whose cosine is looked at, at least."""
+_DEPTH: Final = 10
+"""And so many for each that is asked for."""
+_LARGEST: Final = 127
+"""Of a byte."""
+
+
+class CompactVectors:
+    """On which side of some planes through the middle of all vectors each of them lies, and its numbers as bytes.
+
+    Vectors of pictures have much in common, so that the planes have to go through their middle; it is learned from the
+    first ones. One thread changes it while others read: these may see a row that is just being changed.
+    """
+
+    def __init__(self) -> None:
+        self._middle: NDArray[np.float32] = np.zeros(0, np.float32)
+        self._turn: FloatMatrix | None = None
+        self._bits: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
+        self._bytes: NDArray[np.int8] = np.zeros((0, 0), np.int8)
+        self._scale: NDArray[np.float32] = np.zeros(0, np.float32)
+        """Of each row: so many times its bytes, and the first middle, are its vector."""
+        self._first_middle = self._middle
+        self._there: Mask = np.zeros(0, np.bool_)
+        self._sum = np.zeros(0)
+        self._learned_of = 0
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return int(np.count_nonzero(self._there))
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of a vector; 0 where there was none yet."""
+        return 0 if self._turn is None else self._turn.shape[0]
+
+    def put(self, rows: RowNumbers, vectors: FloatMatrix) -> None:
+        """Take in the vectors of rows, shape (rows, dimension); their length is not kept, and what is 0 is none."""
+        self.drop(rows)
+        is_one = np.abs(vectors).max(axis=1, initial=0) > 0
+        rows, vectors = rows[is_one], vectors[is_one]
+        if not len(rows):
+            return
+        if self.dimension != vectors.shape[1]:
+            self._learn(vectors)
+        height = int(rows.max()) + 1
+        if height > len(self._there):
+            room = max(height, len(self._there) * 9 // 8, 1024)
+            self._bits, self._bytes = _longer(self._bits, room), _longer(self._bytes, room)
+            self._scale, self._there = _longer(self._scale, room), _longer(self._there, room)
+        vectors = unit(vectors)
+        off = vectors - self._first_middle
+        self._scale[rows] = np.abs(off).max(axis=1) / _LARGEST
+        self._bytes[rows] = np.rint(off / np.maximum(self._scale[rows, None], 1e-12)).astype(np.int8)
+        self._bits[rows] = self._sides(vectors)
+        self._there[rows] = True
+        self._sum += self.vectors(rows).sum(axis=0, dtype=np.float64)
+
+    def drop(self, rows: RowNumbers) -> None:
+        """Forget rows."""
+        rows = rows[self.has(rows)]
+        if len(rows):
+            self._sum -= self.vectors(rows).sum(axis=0, dtype=np.float64)
+            self._there[rows] = False
+
+    def learn_again(self) -> None:
+        """Learn the middle anew, where there are many more vectors than those few from which it was learned."""
+        rows = np.flatnonzero(self._there)
+        if self._learned_of >= _LEARN or len(rows) < 4 * self._learned_of:
+            return
+        self._middle, self._learned_of = self.mean(), len(rows)
+        for start in range(0, len(rows), _BLOCK):
+            some = rows[start : start + _BLOCK]
+            self._bits[some] = self._sides(self.vectors(some))
+
+    def has(self, rows: RowNumbers) -> Mask:
+        """Which of some rows have a vector."""
+        there = self._there
+        found: Mask = np.zeros(len(rows), np.bool_)
+        known = rows < len(there)
+        found[known] = there[rows[known]]
+        return found
+
+    def vectors(self, rows: RowNumbers) -> FloatMatrix:
+        """The vectors of rows that have one, of length 1: shape (rows, dimension)."""
+        return unit(self._bytes[rows] * self._scale[rows, None] + self._first_middle)
+
+    def mean(self) -> Vector:
+        """The mean of all vectors."""
+        found: Vector = (self._sum / max(1, len(self))).astype(np.float32)
+        return found
+
+    def cosines(self, vector: Vector, rows: RowNumbers) -> Cosines:
+        """The cosine of a vector with those of rows that have one."""
+        found: Cosines = self.vectors(rows) @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
+        return np.clip(found, -1, 1)
+
+    def nearest(self, vector: Vector, count: int, among: Mask | None = None) -> tuple[RowNumbers, Cosines]:
+        """The rows, at most so many, whose cosine with a vector is largest, the nearest first, and these cosines.
+
+        Args:
+            vector: Of any length.
+            count: Of rows.
+            among: Which rows may be found; None: all.
+        """
+        if self.dimension != len(vector):
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        rows = self._shortlist(vector, max(_SHORTLIST, _DEPTH * count), among)
+        near = self.cosines(vector, rows)
+        best = np.lexsort((rows, -near))[:count]
+        return rows[best], near[best]
+
+    def _shortlist(self, vector: Vector, most: int, among: Mask | None) -> RowNumbers:
+        """The rows, at most so many, that lie on the same side as a vector most often."""
+        bits, allowed = self._bits, self._there
+        if among is not None:
+            allowed = allowed.copy()
+            allowed[len(among) :] = False
+            allowed[: len(among)] &= among[: len(allowed)]
+        rows = np.flatnonzero(allowed)
+        if len(rows) <= most:
+            return rows
+        own = self._sides(vector[None])[0].view(np.uint64)
+        far = np.empty(len(rows), np.uint16)
+        for start in range(0, len(rows), _BLOCK):
+            others = bits[rows[start : start + _BLOCK]].view(np.uint64)
+            far[start : start + _BLOCK] = np.bitwise_count(others ^ own).sum(axis=1, dtype=np.uint16)
+        found: RowNumbers = rows[np.argpartition(far, most)[:most]]
+        return found
+
+    def _learn(self, vectors: FloatMatrix) -> None:
+        dimension = vectors.shape[1]
+        turned, _ = np.linalg.qr(np.random.default_rng(_SEED).normal(size=(dimension, dimension)))
+        self._turn = turned.astype(np.float32)
+        self._middle = self._first_middle = unit(vectors).mean(axis=0)
+        self._learned_of = len(vectors)
+        self._bits = np.zeros((0, 8 * -(-dimension // 64)), np.uint8)
+        self._bytes = np.zeros((0, dimension), np.int8)
+        self._scale, self._there = np.zeros(0, np.float32), np.zeros(0, np.bool_)
+        self._sum = np.zeros(dimension)
+
+    def _sides(self, vectors: FloatMatrix) -> NDArray[np.uint8]:
+        assert self._turn is not None
+        sides = np.packbits((vectors - self._middle) @ self._turn > 0, axis=1)
+        made = np.zeros((len(sides), self._bits.shape[1]), np.uint8)
+        made[:, : sides.shape[1]] = sides
+        return made
+
+
+def _longer(array: NDArray[Any], room: int) -> NDArray[Any]:
+    longer = np.zeros((room, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer

@@ -1,0 +1,103 @@
+"""The vectors of the posts that a reader follows, as a search asks for them; any number of threads may search."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from core.records import Vector
+from models.identity import is_same
+from search.compact_vectors import CompactVectors
+from search.corpus import Hit
+from search.corpus_layout import POSTS
+from search.post_columns import PostColumns
+from search.row_cache import Filter
+from search.vector_index import FloatMatrix, Mask, RowNumbers
+
+
+class FollowedVectors:
+    """Posts by their looks or by their meaning.
+
+    Hits tell which posts these are and how near, and nothing else. A filter may name ids alone.
+
+    Args:
+        columns: Gives what is known of the posts now.
+        vectors: Which of their vectors.
+        model: Gives the model of the vectors; empty where there is none yet.
+    """
+
+    name = POSTS
+
+    def __init__(
+        self,
+        columns: Callable[[], PostColumns],
+        vectors: Callable[[PostColumns], CompactVectors],
+        model: Callable[[], str],
+    ) -> None:
+        self._columns, self._vectors, self._model = columns, vectors, model
+
+    def count(self) -> int:
+        """How many can be found."""
+        return len(self._vectors(self._columns()))
+
+    def misfit(self, model: str, vector: Vector) -> str:
+        """Why a vector of a model cannot be compared with those that are here; empty where it can."""
+        own, dimension = self._model(), self._vectors(self._columns()).dimension
+        if own and not is_same(model, own):
+            return f"the posts were embedded by {own}, and here is {model}: choose the same model"
+        if dimension and vector.size != dimension:
+            return f"the posts have vectors of {dimension} numbers, not {vector.size}"
+        return ""
+
+    def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
+        """The `k` nearest posts of each vector, nearest first, of those that its filter lets through."""
+        columns = self._columns()
+        compact = self._vectors(columns)
+        found = []
+        for vector, one in zip(vectors, filters or [None] * len(vectors), strict=True):
+            rows, cosines = compact.nearest(vector, k, _among(columns, one))
+            found.append(_hits(columns, rows, cosines))
+        return found
+
+    def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
+        """Some posts, by their ids, as hits of a vector; those that are not there, or do not pass, are left out."""
+        columns = self._columns()
+        compact = self._vectors(columns)
+        allowed = None if one is None else one.ids
+        known = (columns.row_of.get(it) for it in ids if allowed is None or it in allowed)
+        rows = np.array([row for row in known if row is not None], np.int64)
+        rows = rows[compact.has(rows)]
+        return {hit.id: hit for hit in _hits(columns, rows, compact.cosines(vector, rows))} if len(rows) else {}
+
+    def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
+        """Those of some ids that are there and that a filter lets through."""
+        known = self._columns().row_of
+        return [it for it in ids if it in known and (one.ids is None or it in one.ids)]
+
+    def vector(self, id_: str) -> Vector | None:
+        """The vector of a post; None where there is no such post, or it has none."""
+        columns = self._columns()
+        compact, row = self._vectors(columns), columns.row_of.get(id_)
+        rows = np.array([] if row is None else [row], np.int64)
+        found: Vector | None = compact.vectors(rows)[0] if compact.has(rows).any() else None
+        return found
+
+    def mean(self) -> Vector:
+        """The mean of all vectors."""
+        return self._vectors(self._columns()).mean()
+
+
+def _among(columns: PostColumns, one: Filter | None) -> Mask | None:
+    if one is None or one.ids is None:
+        return None
+    known = (columns.row_of.get(it) for it in one.ids)
+    found: Mask = np.zeros(columns.height, np.bool_)
+    found[[row for row in known if row is not None]] = True
+    return found
+
+
+def _hits(columns: PostColumns, rows: RowNumbers, cosines: np.ndarray[tuple[int], np.dtype[np.float32]]) -> list[Hit]:
+    return [
+        Hit(columns.ids[row], "", float(cosine), math.sqrt(max(0.0, 2.0 - 2.0 * float(cosine))), {})
+        for row, cosine in zip(rows, cosines, strict=True)
+    ]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from connectors.bluesky.bluesky_endpoint import Bluesky, BlueskySettings
+from connectors.cassandra.cassandra_endpoint import CassandraEndpoint
+from connectors.cassandra.cassandra_place import CassandraSettings
 from connectors.endpoint import Endpoint
 from connectors.folder import Folder
 from connectors.kafka.kafka_endpoint import KafkaEndpoint, KafkaSettings
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 Kind = type[Endpoint[Any]]
 
 _SERVICES: Final[tuple[Kind, ...]] = (Bluesky, Mastodon, Feed, Reddit, Imgur, Tumblr)
-KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, *_SERVICES, Folder, LinesFile, RowsFile)
+KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, CassandraEndpoint, *_SERVICES, Folder, LinesFile, RowsFile)
 """The first that knows an address has it."""
 
 
@@ -43,6 +45,7 @@ class EndpointSettings(
     RedditSettings,
     FileSettings,
     KafkaSettings,
+    CassandraSettings,
 ):
     """The settings of all kinds."""
 

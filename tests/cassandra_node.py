@@ -50,7 +50,7 @@ class CassandraNode:
                 environment = {"JDK_JAVA_OPTIONS": _SOON_THERE, **os.environ}
                 self._process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
-    def start(self, seconds: float = 120) -> None:
+    def start(self, seconds: float = 200) -> None:
         """Start it where it does not run, and wait until it answers."""
         if self.running and self._answers():
             return

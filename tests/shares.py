@@ -17,7 +17,7 @@ TOGETHER: Final = {
         "tests/commands/test_bench_similarity.py",
         "tests/commands/test_topics.py",
     ),
-    "Apache Cassandra": ("tests/connectors/cassandra/",),
+    "Apache Cassandra": ("tests/connectors/cassandra/", "tests/connectors/store/test_every_store.py"),
 }
 """What is dear to have, and who needs it: one process has it for all of them."""
 

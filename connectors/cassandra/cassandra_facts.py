@@ -7,6 +7,8 @@ from connectors.cassandra.cassandra_schema import FACTS
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 
 HIGHEST: Final = "highest cluster"
+ERASED: Final = "last delete"
+"""In seconds since 1970."""
 _CHANGED: Final = "changed "
 _NUMBERS: Final = f"SELECT name, number FROM {FACTS}"
 _RAISE: Final = f"INSERT INTO {FACTS} (name, number) VALUES (?, ?) USING TIMESTAMP ?"

@@ -106,6 +106,7 @@ class CassandraPosts:
 
         Those of posts that were taken back are left out.
         """
+        self._begin()
         unique: dict[str, Row] = {}
         for row in sorted(rows, key=lambda row: row["revision"]):
             unique[row[_KEY]] = row
@@ -127,7 +128,7 @@ class CassandraPosts:
             self._pictures.sweep()
 
     def rename(self, events: list[ClusterEvent]) -> None:
-        """Take in what became of clusters; raises `WorldError`."""
+        """Take in what became of clusters, where that is this part's; raises `WorldError`."""
         if self._ways is not None:
             self._ways.add(events)
 
@@ -146,9 +147,14 @@ class CassandraPosts:
         self._pictures.keep(it for it in thumbnails if not self._takings.is_gone_post(it.post))
 
     def mark(self) -> Mark:
-        """What became of clusters, and what was taken back."""
+        """What became of clusters, and what was taken back; raises `WorldError`."""
+        self._begin()
         state = self._ways.merges.state() if self._ways is not None else None
         return {"version": 1, "clusters": state, "taken_back": self._takings.state()}
+
+    def _begin(self) -> None:
+        if self._ways is not None:
+            self._ways.begin()
 
     def _made(self, row: Row, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """What is written of a row; None where a newer one is there, or its time is over."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.cassandra.cassandra_clusters import CassandraClusters
-from connectors.cassandra.cassandra_place import CassandraPlace, CassandraSettings
+from connectors.cassandra.cassandra_place import SCHEME, CassandraPlace, CassandraSettings
 from connectors.cassandra.cassandra_posts import CassandraPosts
 from connectors.cassandra.cassandra_reader import CassandraTable
 from connectors.cassandra.cassandra_schema import (
@@ -112,6 +112,6 @@ class CassandraStore(Store):
             return CassandraPosts(self.session, table, mark, part, self.state, memory_days, days)
         raise UnsupportedError(f"{self.address} keeps no {table.name}: a store in a folder does")
 
-    def parts(self, table: str) -> int:  # noqa: ARG002
-        """As many for every table: each worker writes."""
-        return PARTS
+    def part_names(self, table: str) -> list[str]:
+        """As many for every table, so that each worker writes; they stay the same if hosts are named otherwise."""
+        return [f"{SCHEME}{self._place.keyspace}/{table}/{part}" for part in range(PARTS)]

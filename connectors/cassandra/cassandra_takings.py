@@ -1,12 +1,14 @@
 """What was taken back, in a keyspace: rows that go, and rows that come after their own delete."""
 
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from connectors.cassandra.cassandra_facts import ERASED, raised
 from connectors.cassandra.cassandra_pictures import CassandraPictures
 from connectors.cassandra.cassandra_schema import POSTS_BY_NAME
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
@@ -118,6 +120,7 @@ class Takings:
         lookups = [(it, last_stamp(row["version"])) for row in rows for it in lookups_of(row)]
         self._session.run(dropped(it, at) for it, at in lookups)
         self._session.run(Statement(_DROP, (last_stamp(row["version"]), row["global_id"])) for row in rows)
+        self._session.run([raised(ERASED, int(time.time()))])
         REMOVED_ROWS.labels("deleted").inc(len(rows))
 
     def _forget_originals(self, removals: Iterable[Removal]) -> None:

@@ -33,24 +33,35 @@ class ClusterWays:
     def __init__(
         self, session: CassandraSession, state: dict[str, Any] | None, spans: Sequence[tuple[int, int | None]]
     ) -> None:
-        """Take back what is there and not in the snapshot: it comes again, or does not. Raises `WorldError`."""
         self.merges = Merges() if state is None else Merges.of(state)
         self._session = session
-        rows = list(session.rows(_ALL))
-        self._clock = WriterClock(max((row.written for row in rows), default=0))
-        self._there: dict[Way, int] = {
-            (row.cluster, row.post): row.goes_to
-            for row in rows
-            if any(above < row.cluster and (end is None or row.cluster <= end) for above, end in spans)
-        }
-        self._write()
+        self._spans = spans
+        self._clock = WriterClock()
+        self._there: dict[Way, int] | None = None
+
+    def begin(self) -> None:
+        """Take back what is there and not in the snapshot, once: it comes again, or does not. Raises `WorldError`.
+
+        Whoever only looks whether the table can be written does not come so far.
+        """
+        if self._there is None:
+            rows = list(self._session.rows(_ALL))
+            self._clock.last = max((row.written for row in rows), default=0)
+            self._there = {
+                (row.cluster, row.post): row.goes_to
+                for row in rows
+                if any(above < row.cluster and (end is None or row.cluster <= end) for above, end in self._spans)
+            }
+            self._write()
 
     def add(self, events: list[ClusterEvent]) -> None:
         """Take in merges and splits, in their order; raises `WorldError`."""
+        self.begin()
         self.merges.add(events)
         self._write()
 
     def _write(self) -> None:
+        assert self._there is not None
         wanted = ways_of(self.merges)
         put = [Statement(_PUT, (*way, to, self._clock.next())) for way, to in (wanted.items() - self._there.items())]
         gone = [Statement(_DROP, (self._clock.next(), *way)) for way in self._there.keys() - wanted.keys()]

@@ -17,6 +17,7 @@ import typer
 from core.counts import RunCounts
 from core.errors import SettingsError
 from core.extras import needs_extra
+from memewax.bench.bench_cassandra import cassandra
 from memewax.bench.bench_clusters import clusters
 from memewax.bench.bench_deletes import deletes
 from memewax.bench.bench_fetch import fetch
@@ -42,6 +43,7 @@ app.command()(fetch)
 app.command()(similarity)
 app.command()(growth)
 app.command()(deletes)
+app.command()(cassandra)
 app.command()(reading)
 app.command()(page)
 app.command()(models)

@@ -4,16 +4,17 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from connectors.control.control_log import FOLDER, ControlLog, Request
 from connectors.control.request_kinds import COMPACT, KINDS
+from connectors.endpoints import open_store
 from connectors.folder import Folder
 from connectors.writing import all_locked, lock_files
 from core.errors import BusyError, WorldError
-from memewax.commands.corpus_shown import AsJson, print_rows, store_of, write_json
+from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, print_rows, store_of, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Look at a store, and keep it in order.")
 
@@ -25,17 +26,20 @@ _OPEN_AT_ONCE = 1000
 
 
 @app.command()
-def check(store: WrittenStore = None, as_json: AsJson = False) -> None:
+def check(store: ReadStore = None, as_json: AsJson = False) -> None:
     """Say what is in the tables of a store, and whether any key is there twice (exit code 3)."""
+    from connectors.cassandra.cassandra_store import CassandraStore
+    from connectors.cassandra.whole_keyspace import facts_of_keyspace
     from connectors.store.whole_store import facts_of
 
-    folder = store_of(store)
+    opened = opened_store(store)
+    if isinstance(opened, CassandraStore):
+        opened.check()
+        _show(opened.address, [asdict(it) for it in facts_of_keyspace(opened.session)], as_json)
+        return
+    folder = opened.state
     found = facts_of(folder)
-    if as_json:
-        write_json({"store": str(folder), "tables": [asdict(it) for it in found]})
-    else:
-        names = list(asdict(found[0]))
-        print_rows(names, [list(asdict(it).values()) for it in found])
+    _show(str(folder), [asdict(it) for it in found], as_json)
     doubled = [f"{it.doubled:,} of {it.table}" for it in found if it.doubled]
     if doubled:
         raise WorldError(f"{folder} holds keys twice: {', '.join(doubled)}; two flows wrote it at once")
@@ -61,9 +65,16 @@ def compact(
 
 @app.command()
 def create(
-    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    store: Annotated[str, typer.Argument(help="The store: a folder, or cassandra://HOST:PORT/KEYSPACE.")],
+    copies: Annotated[
+        int | None, typer.Option(min=1, max=9, help="Of each row in Cassandra; by default 3, or one a node.")
+    ] = None,
+    vector_index: Annotated[
+        bool, typer.Option(help="Whether vectors in Cassandra get an index, so that the nearest are found.")
+    ] = True,
 ) -> None:
     """Make the tables of a store, for the models of the settings, and say so; those that are there stay."""
+    from connectors.cassandra.cassandra_store import CassandraStore
     from connectors.sinks.cluster_events import CLUSTERS
     from connectors.sinks.record_table import stored_posts
     from connectors.store.posts_table import PostRows
@@ -71,11 +82,26 @@ def create(
     from dataflows.all_settings import load_settings
     from models.loading import load_models
 
-    models = load_models(load_settings())
-    with all_locked(lock_files([Folder.at(store)])):
-        posts = PostRows(store, stored_posts(models.dimensions))
-        for name, table in (("posts", posts), (CLUSTERS.name, StoredTable(store, CLUSTERS))):
-            print(f"memewax: {store} has the table {name} of {table.count():,} rows", file=sys.stderr)
+    settings = load_settings()
+    opened = open_store(store, settings, settings.state_dir)
+    if isinstance(opened, CassandraStore):
+        opened.session  # noqa: B018 - whether it answers is said before models are loaded
+    table = stored_posts(load_models(settings).dimensions)
+    if isinstance(opened, CassandraStore):
+        made = opened.create([table, CLUSTERS], replication=copies, has_vector_indexes=vector_index)
+        print(f"memewax: {opened} has all tables, {made} copies of each row", file=sys.stderr)
+        return
+    folder = Path(store)
+    with all_locked(lock_files([Folder.at(folder)])):
+        for name, made_table in (("posts", PostRows(folder, table)), (CLUSTERS.name, StoredTable(folder, CLUSTERS))):
+            print(f"memewax: {store} has the table {name} of {made_table.count():,} rows", file=sys.stderr)
+
+
+def _show(store: str, tables: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        write_json({"store": store, "tables": tables})
+    else:
+        print_rows(list(tables[0]), [list(it.values()) for it in tables])
 
 
 def done(log: ControlLog, request: Request, store: Path) -> str:

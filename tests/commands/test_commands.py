@@ -63,7 +63,7 @@ def test_the_commands_are_these() -> None:
     names |= {"bench reading", "bench page", "bench reposts", "profile", "sql"}
     names |= {"dead-letters", "dead-letters list", "dead-letters show", "dead-letters replay", "dead-letters drop"}
     names |= {"recovery", "recovery show", "recovery check", "recovery backup", "recovery restore"}
-    names |= {"recovery create", "recovery move", "bench models", "bench pipeline"}
+    names |= {"recovery create", "recovery move", "bench models", "bench pipeline", "bench cassandra"}
     names |= {"kubernetes", "kubernetes scale", "kubernetes backup", "kubernetes restore"}
     assert COMMANDS.keys() == {"memewax"} | {f"memewax {name}" for name in names}
 

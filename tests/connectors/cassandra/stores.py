@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from connectors.cassandra.cassandra_place import CassandraPlace, CassandraSettings
+from connectors.cassandra.cassandra_schema import own_columns, quoted
 from connectors.cassandra.cassandra_store import CassandraStore
-from connectors.cassandra.lookups import PARTS, part_of
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS, posts_table
 from connectors.sinks.rows import row_of
 from connectors.sinks.sink import Mark, Row
-from core.records import Cluster, ClusterEvent, Record, Removal, Thumbnail
+from core.records import Cluster, Record
 from tests.cassandra_node import CassandraNode
-from tests.making import ANSWERS, message, post, sides
+from tests.connectors.store.dealt import Dealt
+from tests.making import ANSWERS, post, sides
 
 TABLE = posts_table(8, 8)
 JOINED = "2026-07-04T14:00:00.000+00:00"
+TIME = datetime(2026, 7, 4, 12, tzinfo=UTC)
 _addresses: dict[int, str] = {}
 
 
@@ -30,35 +32,16 @@ def made_store(node: CassandraNode, state: Path, **settings: Any) -> CassandraSt
     if node.port not in _addresses:
         store.create([TABLE, CLUSTERS])
         _addresses[node.port] = address
+    for name in own_columns(store.session):
+        store.session.define(f"ALTER TABLE {POSTS} DROP {quoted(name)}")
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda name: store.session.define(f"TRUNCATE {name}"), store.session.types()))
     return store
 
 
-class Parts:
-    """The writers of all parts of posts, dealt to as a flow does."""
-
-    def __init__(self, store: CassandraStore, marks: Sequence[Mark] = (None,) * PARTS) -> None:
-        self.all = [store.written(TABLE, mark, part, 30.0) for part, mark in enumerate(marks)]
-
-    def upsert(self, rows: list[Row]) -> None:
-        for part, writer in enumerate(self.all):
-            if own := [dict(row) for row in rows if part_of(row["global_id"]) == part]:
-                writer.upsert(own)
-
-    def remove(self, *removals: Removal) -> None:
-        for writer in self.all:
-            writer.remove(list(removals))
-
-    def rename(self, *events: ClusterEvent) -> None:
-        for writer in self.all:
-            writer.rename(list(events))
-
-    def show(self, *thumbnails: Thumbnail) -> None:
-        self.all[0].show(list(thumbnails))
-
-    def marks(self) -> list[Mark]:
-        return [writer.mark() for writer in self.all]
+def parts(store: CassandraStore, marks: Sequence[Mark] | None = None) -> Dealt:
+    """The writers of posts."""
+    return Dealt(store, TABLE, marks)
 
 
 def row(global_id: str, cluster: int = 0, revision: int = 1, joined: str = JOINED, **fields: Any) -> Row:
@@ -66,10 +49,6 @@ def row(global_id: str, cluster: int = 0, revision: int = 1, joined: str = JOINE
     made = post(global_id, **{"url": f"https://x/{global_id}.png", "author": "ann", "source": "a", **fields})
     answers = sides(global_id, **{**ANSWERS, "cluster": Cluster(cluster, 0.1)})
     return row_of(Record(made, answers, revision=revision), joined)
-
-
-def gone(**named: Any) -> Removal:
-    return Removal(message({}), **named)
 
 
 def ids(store: CassandraStore, table: str = POSTS) -> set[str]:
@@ -91,6 +70,3 @@ def current(store: CassandraStore) -> dict[str, int]:
     """The cluster of each post as of now."""
     found = store.table(POSTS).whole(["global_id", "current_cluster"]).to_pylist()
     return {it["global_id"]: it["current_cluster"] for it in found}
-
-
-TIME = datetime(2026, 7, 4, 12, tzinfo=UTC)

@@ -10,7 +10,8 @@ from connectors.cassandra.cassandra_store import CassandraStore
 from connectors.sinks.record_table import POSTS
 from core.errors import WorldError
 from tests.cassandra_node import CassandraNode
-from tests.connectors.cassandra.stores import Parts, gone, ids, lying, made_store, row
+from tests.connectors.cassandra.stores import ids, lying, made_store, parts, row
+from tests.connectors.store.test_taken_back import gone
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def store(cassandra_node: CassandraNode, tmp_path: Path) -> Iterator[CassandraSt
 def test_a_node_that_is_killed_amid_writes_and_comes_back_has_all_once(
     store: CassandraStore, cassandra_node: CassandraNode
 ) -> None:
-    parts = Parts(store)
+    writers = parts(store)
     batches = [[row(f"{batch}_{it}-a", batch) for it in range(20)] for batch in range(8)]
     some_written = threading.Event()
     failed: list[Exception] = []
@@ -31,8 +32,8 @@ def test_a_node_that_is_killed_amid_writes_and_comes_back_has_all_once(
     def write() -> None:
         try:
             for number, batch in enumerate(batches):
-                parts.upsert(batch)
-                parts.remove(gone(global_id=f"{number}_0-a"))
+                writers.upsert(batch)
+                writers.remove([gone(global_id=f"{number}_0-a")])
                 some_written.set()
         except Exception as error:
             failed.append(error)
@@ -54,14 +55,14 @@ def test_a_node_that_is_killed_amid_writes_and_comes_back_has_all_once(
 @pytest.mark.slow
 def test_a_node_that_stays_away_is_one_line(cassandra_node: CassandraNode, tmp_path: Path) -> None:
     store = made_store(cassandra_node, tmp_path, store_timeout_seconds=1)
-    parts = Parts(store)
+    writers = parts(store)
     cassandra_node.halt()
     with pytest.raises(
         WorldError, match=r"cannot be asked or written: .*; tried for 1 s \(store_timeout_seconds\)"
     ) as told:
-        parts.upsert([row("1-a")])
+        writers.upsert([row("1-a")])
     assert "\n" not in str(told.value)
     cassandra_node.go_on()
     cassandra_node.start()
-    Parts(made_store(cassandra_node, tmp_path)).upsert([row("1-a")])  # the next run goes on
+    parts(made_store(cassandra_node, tmp_path)).upsert([row("1-a")])  # the next run goes on
     assert ids(store) == {"1-a"}

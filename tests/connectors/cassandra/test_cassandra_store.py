@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,17 @@ import pytest
 
 from connectors.cassandra.cassandra_place import CassandraPlace, CassandraSettings
 from connectors.cassandra.cassandra_store import CassandraStore
-from connectors.sinks.cluster_events import CLUSTERS, row_of_event
+from connectors.cassandra.whole_keyspace import facts_of_keyspace, forget_in_keyspace, in_keyspace
+from connectors.remnants import LookedFor
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS, posts_table
 from connectors.sinks.sink import Order
-from connectors.store.interface import COSINE, PLACE, Condition, Seen, UnsupportedError
-from core.columns import Column, Integer
+from connectors.store.cluster_ids import highest_deleted
+from connectors.store.interface import COSINE, Condition, UnsupportedError
 from core.errors import WorldError
 from core.records import ClusterEvent, Thumbnail
 from tests.cassandra_node import CassandraNode
-from tests.connectors.cassandra.stores import TABLE, TIME, Parts, current, gone, ids, lying, made_store, row
+from tests.connectors.cassandra.stores import TABLE, TIME, current, ids, lying, made_store, parts, row
+from tests.connectors.store.test_taken_back import gone
 from tests.making import post
 
 
@@ -37,7 +38,7 @@ def read(store: CassandraStore, global_id: str) -> dict[str, Any]:
 
 def test_a_row_comes_back_as_it_was_written(store: CassandraStore) -> None:
     written = row("1-a", 4, created_time="2026-07-04T11:00:00Z", extra={"n": 1})
-    Parts(store).upsert([written])
+    parts(store).upsert([written])
     found = read(store, "1-a")
     for name, value in written.items():
         if name == "extra":
@@ -55,12 +56,12 @@ def test_a_row_comes_back_as_it_was_written(store: CassandraStore) -> None:
 def test_in_any_order_the_highest_revision_is_there_once(store: CassandraStore) -> None:
     chance = random.Random(7)
     revisions = [row("1-a", cluster=it, revision=it, url=f"https://x/{it}.png", author=f"a{it}") for it in (1, 2, 3)]
-    parts = Parts(store)
+    writers = parts(store)
     for _ in range(3):
         for it in chance.choices(revisions, k=5):
-            parts.upsert([it])
-        parts.upsert([revisions[2]])
-        parts.upsert([revisions[0]])
+            writers.upsert([it])
+        writers.upsert([revisions[2]])
+        writers.upsert([revisions[0]])
         assert (read(store, "1-a")["revision"], current(store)) == (3, {"1-a": 3})
         # Of the older ones nothing is left in any table.
         assert [key for _, key in store.table(POSTS).posts_of(3)] == ["1-a"]  # type: ignore[attr-defined]
@@ -92,94 +93,94 @@ REMOVALS = [
 
 def test_a_removal_takes_what_it_names_before_and_after_it_came(store: CassandraStore) -> None:
     for number, (removal, expected) in enumerate(REMOVALS):
-        parts = Parts(store)
+        writers = parts(store)
         rows = [it | {"revision": number + 1} for it in ROWS]  # what was deleted is another post by then
-        parts.upsert(rows)
+        writers.upsert(rows)
         assert ids(store) == ALL
-        parts.remove(removal)
+        writers.remove([removal])
         assert ids(store) == ALL - expected
         assert {key for _, key in lying(store)} == ALL - expected
-        again = Parts(store, parts.marks())  # after a restart
+        again = parts(store, writers.mark())  # after a restart
         again.upsert(rows)
-        again.remove(removal)
+        again.remove([removal])
         assert ids(store) == ALL - expected
 
 
 def test_what_is_deleted_stays_deleted_whatever_comes_late(store: CassandraStore) -> None:
-    parts = Parts(store)
-    parts.remove(gone(global_id="1-a"))
-    parts.upsert([row("1-a")])
+    writers = parts(store)
+    writers.remove([gone(global_id="1-a")])
+    writers.upsert([row("1-a")])
     assert ids(store) == set()
-    parts.upsert([row("2-a", revision=2)])
-    parts.remove(gone(global_id="2-a"))
+    writers.upsert([row("2-a", revision=2)])
+    writers.remove([gone(global_id="2-a")])
     for late in (row("2-a", revision=1), row("2-a", revision=2), row("2-a", joined="2026-07-05T00:00:00Z")):
-        parts.upsert([late])
+        writers.upsert([late])
     assert (ids(store), lying(store)) == (set(), [])
-    unknowing = Parts(store)  # that remembers no delete: what was written by then is below it all the same
+    unknowing = parts(store)  # that remembers no delete: what was written by then is below it all the same
     unknowing.upsert([row("2-a", revision=2)])
     assert ids(store) == set()
 
 
 def test_a_post_that_is_written_after_its_delete_comes_back(store: CassandraStore) -> None:
-    parts = Parts(store)
-    parts.upsert([row("1-a", revision=3)])
-    parts.remove(gone(global_id="1-a", time=TIME))
-    parts.upsert([row("1-a", created_time="2026-07-04T13:00:00Z")])
+    writers = parts(store)
+    writers.upsert([row("1-a", revision=3)])
+    writers.remove([gone(global_id="1-a", time=TIME)])
+    writers.upsert([row("1-a", created_time="2026-07-04T13:00:00Z")])
     assert ids(store) == {"1-a"}
     assert read(store, "1-a")["revision"] == 1
 
 
 def test_copies_forget_what_they_are_copies_of(store: CassandraStore) -> None:
-    parts = Parts(store)
+    writers = parts(store)
     copies = [row(f"copy{it}-a") | {"duplicate_of": "1-a"} for it in range(12)]
-    parts.upsert([row("1-a"), *copies])
-    parts.remove(gone(url="https://x/1-a.png"))
-    parts.upsert([row("late-a") | {"duplicate_of": "1-a"}])
-    parts.remove(gone(global_id="1-a"))
-    parts.upsert([row("later-a") | {"duplicate_of": "1-a"}])
+    writers.upsert([row("1-a"), *copies])
+    writers.remove([gone(url="https://x/1-a.png")])
+    writers.upsert([row("late-a") | {"duplicate_of": "1-a"}])
+    writers.remove([gone(global_id="1-a")])
+    writers.upsert([row("later-a") | {"duplicate_of": "1-a"}])
     found = store.table(POSTS).whole(["global_id", "duplicate_of"]).to_pylist()
     assert len(found) == 14
     assert {it["duplicate_of"] for it in found} == {None}
 
 
 def test_hidden_accounts_come_back_in_whatever_order_the_news_come(store: CassandraStore) -> None:
-    parts = Parts(store)
-    parts.upsert(ROWS)
-    parts.remove(gone(author="ann", source="a", hidden=True, time=TIME))
+    writers = parts(store)
+    writers.upsert(ROWS)
+    writers.remove([gone(author="ann", source="a", hidden=True, time=TIME)])
     assert ids(store) == {"it's-b", "5-b"}
     assert ids(store, HIDDEN) == ALL - {"it's-b", "5-b"}
     assert store.table(POSTS).count() == 2
-    parts.upsert([row("9-a")])
+    writers.upsert([row("9-a")])
     assert "9-a" in ids(store, HIDDEN)
-    parts.remove(gone(author="ann", source="a", hidden=False, time=TIME.replace(hour=13)))
-    parts.remove(gone(author="ann", source="a", hidden=True, time=TIME))
+    writers.remove([gone(author="ann", source="a", hidden=False, time=TIME.replace(hour=13))])
+    writers.remove([gone(author="ann", source="a", hidden=True, time=TIME)])
     assert ids(store) == {*ALL, "9-a"}
 
 
 def test_small_pictures_go_with_their_last_post(store: CassandraStore) -> None:
-    parts = Parts(store)
+    writers = parts(store)
     one, two = post("1-a", picture_sha256="a" * 64), post("2-a", picture_sha256="a" * 64)
-    parts.show(Thumbnail(one, b"webp", 3, 4))
-    parts.upsert([row("1-a", picture_sha256="a" * 64), row("2-a", picture_sha256="a" * 64)])
-    parts.remove(gone(global_id=one.global_id))
+    writers.show([Thumbnail(one, b"webp", 3, 4)])
+    writers.upsert([row("1-a", picture_sha256="a" * 64), row("2-a", picture_sha256="a" * 64)])
+    writers.remove([gone(global_id=one.global_id)])
     (kept,) = store.table(THUMBNAILS.name).whole(["webp", "width", "height"]).to_pylist()
     assert kept == {"webp": b"webp", "width": 3, "height": 4}
-    parts.remove(gone(global_id=two.global_id))
+    writers.remove([gone(global_id=two.global_id)])
     assert store.table(THUMBNAILS.name).count() == 0
-    parts.show(Thumbnail(one, b"webp"))  # after its delete
+    writers.show([Thumbnail(one, b"webp")])  # after its delete
     assert store.table(THUMBNAILS.name).count() == 0
-    parts.show(Thumbnail(post("3-a", picture_sha256="b" * 64), b"webp"))
-    parts.all[0].obey(Order("compact", {}))
+    writers.show([Thumbnail(post("3-a", picture_sha256="b" * 64), b"webp")])
+    writers.parts[0].obey(Order("compact", {}))
     assert store.table(THUMBNAILS.name).count() == 1  # its post is still on its way
 
 
 def test_merges_and_splits_are_known_to_readers_and_rows_stay(store: CassandraStore) -> None:
-    parts = Parts(store)
-    parts.upsert([row("1-a", 1), row("2-a", 2), row("3-a", 3), row("4-a", -1)])
-    parts.rename(ClusterEvent("merge", 2, 1), ClusterEvent("split", 1, 5, ("1-a",)))
-    mark = parts.marks()
+    writers = parts(store)
+    writers.upsert([row("1-a", 1), row("2-a", 2), row("3-a", 3), row("4-a", -1)])
+    writers.rename([ClusterEvent("merge", 2, 1), ClusterEvent("split", 1, 5, ("1-a",))])
+    mark = writers.mark()
     assert current(store) == {"1-a": 5, "2-a": 1, "3-a": 3, "4-a": -1}
-    parts.rename(ClusterEvent("merge", 3, 5))
+    writers.rename([ClusterEvent("merge", 3, 5)])
     assert current(store) == {"1-a": 5, "2-a": 1, "3-a": 5, "4-a": -1}
 
     def of(*clusters: int) -> set[str]:
@@ -187,32 +188,16 @@ def test_merges_and_splits_are_known_to_readers_and_rows_stay(store: CassandraSt
         return set(store.table(POSTS).whole(["global_id"], where).column(0).to_pylist())
 
     assert (of(5), of(1), of(2), of(1, 5)) == ({"1-a", "3-a"}, {"2-a"}, set(), {"1-a", "2-a", "3-a"})
-    Parts(store, mark)  # a crash: what was not in the snapshot is taken back
+    after = parts(store, mark)
+    assert current(store)["3-a"] == 5  # it was only opened
+    after.mark()  # after a crash what was not in the snapshot is taken back
     assert current(store) == {"1-a": 5, "2-a": 1, "3-a": 3, "4-a": -1}
-
-
-def test_clusters_are_as_the_last_event_says(store: CassandraStore) -> None:
-    writer = store.written(CLUSTERS, None, 0, 30.0)
-    for event in (ClusterEvent("birth", 1), ClusterEvent("split", 1, 2, ("x-a", "y-a")), ClusterEvent("merge", 1, 2)):
-        writer.upsert([row_of_event(event)])
-    later = store.written(CLUSTERS, writer.mark(), 0, 30.0)
-    later.upsert([row_of_event(ClusterEvent("retire", 2))])
-    found = {it["cluster"]: it for it in store.table(CLUSTERS.name).whole(CLUSTERS_COLUMNS).to_pylist()}
-    assert [(it["state"], it["into"], it["moved"]) for _, it in sorted(found.items())] == [
-        ("merged", 2, None),
-        ("retired", None, None),
-    ]
-    (only,) = store.table(CLUSTERS.name).whole(["cluster"], [Condition("cluster", "=", 2)]).to_pylist()
-    assert only == {"cluster": 2}
-
-
-CLUSTERS_COLUMNS = [it.name for it in CLUSTERS.columns]
 
 
 def test_the_nearest_are_found_by_the_index_and_filtered(store: CassandraStore) -> None:
     chance = np.random.default_rng(3)
     vectors = chance.normal(size=(60, 8)).astype(np.float32)
-    Parts(store).upsert([row(f"{it}-a", it % 3) | {"embeddings": vectors[it]} for it in range(60)])
+    parts(store).upsert([row(f"{it}-a", it % 3) | {"embeddings": vectors[it]} for it in range(60)])
     table = store.table(POSTS)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = unit @ unit[7]
@@ -230,7 +215,7 @@ def test_the_nearest_are_found_by_the_index_and_filtered(store: CassandraStore) 
 
 def test_a_vector_that_no_index_takes_is_null(store: CassandraStore) -> None:
     broken = [np.zeros(8, np.float32), np.full(8, np.nan, np.float32), np.ones(7, np.float32)]
-    Parts(store).upsert([row(f"{it}-a") | {"embeddings": vector} for it, vector in enumerate(broken)])
+    parts(store).upsert([row(f"{it}-a") | {"embeddings": vector} for it, vector in enumerate(broken)])
     assert store.table(POSTS).whole(["embeddings"]).column(0).to_pylist() == [None] * 3
 
 
@@ -238,44 +223,11 @@ def test_hostile_values_change_nothing_else(store: CassandraStore) -> None:
     hostile = "'; DROP TABLE posts; -- \x00\x1b[2J\u202e" + "x" * 70_000
     rows = [row("1-a", author=hostile, description=hostile, source=hostile, url="h" * 100_000, created_time=hostile)]
     rows += [row("2-a", created_time="9999-12-31T00:00:00Z"), row("3-a", created_time="0001-01-01T00:00:00Z")]
-    parts = Parts(store)
-    parts.upsert(rows)
+    writers = parts(store)
+    writers.upsert(rows)
     assert read(store, "1-a")["author"] == hostile
-    parts.remove(gone(author=hostile, source=hostile))
+    writers.remove([gone(author=hostile, source=hostile)])
     assert ids(store) == {"2-a", "3-a"}
-
-
-def test_followers_see_what_changed(store: CassandraStore) -> None:
-    parts = Parts(store)
-    parts.upsert([row("1-a"), row("2-a")])
-    table, seen = store.table(POSTS), Seen()
-    first = {it["global_id"]: it[PLACE] for batch in table.since(seen, ["author"]) for it in batch.to_pylist()}
-    assert first.keys() == {"1-a", "2-a"}
-    before = table.refresh()
-    assert list(table.since(seen, ["author"])) == []
-    parts.upsert([row("1-a", revision=2), row("3-a")])
-    assert table.refresh() != before
-    second = {it["global_id"]: it[PLACE] for batch in table.since(seen, ["author"]) for it in batch.to_pylist()}
-    assert second["2-a"] == first["2-a"]
-    assert second["1-a"] != first["1-a"]
-    assert table.count() == 3
-    parts.remove(gone(global_id="3-a"))
-    assert table.count() == 2
-    assert {it[PLACE] for it in table.rows(["1-a"], [PLACE]).to_pylist()} == {second["1-a"]}
-
-
-def test_own_columns_are_typed_and_stay(store: CassandraStore) -> None:
-    own = Column("year made", Integer(), "", is_own=True)
-    wide = replace(TABLE, columns=(*TABLE.columns, own))
-    for part in range(2):  # a later writer that does not name it keeps it too
-        writers = [store.written(wide if part == 0 else TABLE, None, it, 30.0) for it in range(8)]
-        for writer in writers:
-            writer.upsert(
-                [row(f"{part}-a", extra={"year made": 2020 + part, "b": 1}), row("c-a", extra={"year made": "?"})]
-            )
-    found = store.table(POSTS).whole(["global_id", "year made", "extra"]).to_pylist()
-    assert {(it["global_id"], it["year made"]) for it in found} == {("0-a", 2020), ("1-a", 2021), ("c-a", None)}
-    store.session.define('ALTER TABLE posts DROP "year made"')
 
 
 def test_retention_is_counted_from_when_a_post_was_read(cassandra_node: CassandraNode, tmp_path: Path) -> None:
@@ -284,7 +236,7 @@ def test_retention_is_counted_from_when_a_post_was_read(cassandra_node: Cassandr
     store = made_store(cassandra_node, tmp_path, store_retention_days=10)
     now = datetime.now(UTC)
     old, new = now - timedelta(days=11), now - timedelta(days=9)
-    Parts(store).upsert([row("old-a", ingestion_time=old), row("new-a", ingestion_time=new)])
+    parts(store).upsert([row("old-a", ingestion_time=old), row("new-a", ingestion_time=new)])
     assert ids(store) == {"new-a"}
     (left,) = store.session.rows("SELECT TTL(revision) AS left FROM posts WHERE global_id = ?", ("new-a",))
     assert 0 < left.left <= 86_400
@@ -304,3 +256,21 @@ def test_a_keyspace_without_tables_is_one_line_with_the_command(cassandra_node: 
 def test_vectors_of_other_models_are_refused(store: CassandraStore) -> None:
     with pytest.raises(WorldError, match="embeddings of 8 numbers and the model makes 16"):
         store.written(posts_table(16, 8), None, 0, 30.0)
+
+
+def test_what_is_forgotten_is_in_no_row_and_the_files_of_nodes_are_named(store: CassandraStore, tmp_path: Path) -> None:
+    parts(store).upsert([row("1234567-a", description="a caption"), row("7654321-a") | {"duplicate_of": "1234567-a"}])
+    names = LookedFor(("1234567-a", "a caption"))
+    assert {it.place for it in in_keyspace(store.session, names)} == {
+        "table posts", "table posts_by_cluster", "table posts_by_hour", "table posts_by_name"
+    }  # fmt: skip
+    assert forget_in_keyspace(store.session, tmp_path, [gone(global_id="1234567-a")]) == "1 rows deleted"
+    assert forget_in_keyspace(store.session, tmp_path, [gone(global_id="1234567-a")]) == "0 rows deleted"
+    (left,) = in_keyspace(store.session, names)
+    assert left.until.startswith("until compaction, 864,000 s after that")
+    assert (ids(store), highest_deleted(tmp_path)) == ({"7654321-a"}, 0)
+    facts = {it.table: (it.rows, it.unused) for it in facts_of_keyspace(store.session)}
+    assert facts == {
+        "posts": (1, 0), "clusters": (0, 0), "thumbnails": (0, 0),
+        "posts_by_cluster": (1, 0), "posts_by_hour": (1, 0), "posts_by_name": (2, 0),
+    }  # fmt: skip

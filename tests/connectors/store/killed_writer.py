@@ -6,6 +6,7 @@ from pathlib import Path
 
 from connectors.endpoints import open_store
 from dataflows.all_settings import Settings
+from tests.connectors.store.dealt import Dealt
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_taken_back import row
 
@@ -18,7 +19,7 @@ def batch(number: int) -> list[dict[str, object]]:
 
 if __name__ == "__main__":
     address, state = sys.argv[1:]
-    writer = open_store(address, Settings(), Path(state)).written(POSTS, None, 0, 30.0)
+    writer = Dealt(open_store(address, Settings(), Path(state)), POSTS)
     for number in count():
         writer.upsert(batch(number))
         print(number, flush=True)

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from connectors.cassandra.cassandra_store import CassandraStore
 from connectors.endpoints import open_store
 from connectors.sinks.cluster_events import CLUSTERS, row_of_event
 from connectors.sinks.record_table import POSTS as POSTS_NAME
 from connectors.sinks.record_table import SEARCHED, THUMBNAILS
 from connectors.sinks.sink import Order
-from connectors.sinks.table_writer import WrittenTable
 from connectors.store.arrow_schema import is_own
 from connectors.store.interface import (
     COSINE,
@@ -33,6 +33,9 @@ from connectors.store.interface import (
 from core.columns import Column, Integer, Table
 from core.records import ClusterEvent, Thumbnail
 from dataflows.all_settings import Settings
+from tests.cassandra_node import CassandraNode
+from tests.connectors.cassandra.stores import made_store
+from tests.connectors.store.dealt import Dealt
 from tests.connectors.store.killed_writer import BATCH, batch
 from tests.connectors.store.test_current_cluster import POSTS, merge
 from tests.connectors.store.test_taken_back import gone, row
@@ -44,16 +47,44 @@ def in_a_folder(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("tmp_path") / "store")
 
 
+def in_cassandra(request: pytest.FixtureRequest) -> str:
+    store = made_store(request.getfixturevalue("cassandra_node"), request.getfixturevalue("tmp_path"))
+    store.close()
+    return store.address
+
+
+def nowhere_in_cassandra(request: pytest.FixtureRequest) -> str:
+    node: CassandraNode = request.getfixturevalue("cassandra_node")
+    return node.address()
+
+
+def older_in_cassandra(request: pytest.FixtureRequest, table: Table) -> str:
+    store = opened(nowhere_in_cassandra(request), request.getfixturevalue("tmp_path"))
+    assert isinstance(store, CassandraStore)
+    store.create([table, CLUSTERS], has_vector_indexes=False)
+    store.close()
+    return store.address
+
+
 class Kind(NamedTuple):
     """A kind of store."""
 
     address: Callable[[pytest.FixtureRequest], str]
-    """Gives the address of a new one."""
+    """Gives the address of one that has no rows."""
+    new_address: Callable[[pytest.FixtureRequest], str]
+    """Gives the address of a new one, where nothing is made yet."""
     lacks: frozenset[str] = frozenset()
     """What it cannot do: words, or filters of what is nearest."""
+    older_address: Callable[[pytest.FixtureRequest, Table], str] = lambda request, _: in_a_folder(request)
+    """Gives the address of one whose table of posts has, or gets, an older shape."""
+    posts: int = 1500
+    """Many of them."""
 
 
-KINDS: dict[str, Kind] = {"folder": Kind(in_a_folder)}
+KINDS: dict[str, Kind] = {
+    "folder": Kind(in_a_folder, in_a_folder),
+    "cassandra": Kind(in_cassandra, nowhere_in_cassandra, frozenset({"words"}), older_in_cassandra, 300),
+}
 
 
 @pytest.fixture(params=KINDS)
@@ -80,9 +111,9 @@ def opened(address: str, state: Path) -> Store:
     return open_store(address, Settings(), state)
 
 
-def writer(store: Store, table: Table = POSTS, mark: dict[str, Any] | None = None) -> WrittenTable:
+def writer(store: Store, table: Table = POSTS, mark: Any = None) -> Dealt:
     store.check()
-    return store.written(table, mark, 0, 30.0)
+    return Dealt(store, table, mark)
 
 
 def reader(store: Store, table: str = POSTS_NAME) -> TableReader:
@@ -100,7 +131,8 @@ def rows_of(store: Store, *columns: str, where: Sequence[Condition] = ()) -> dic
     return {it["global_id"]: it for it in found}
 
 
-def test_there_is_nothing_in_a_new_store(store: Store) -> None:
+def test_there_is_nothing_in_a_new_store(kind: Kind, request: pytest.FixtureRequest, state: Path) -> None:
+    store = opened(kind.new_address(request), state)
     assert not store.has(POSTS_NAME)
     assert store.names() == []
 
@@ -191,9 +223,10 @@ def test_two_writers_at_once_double_nothing(address: str, state: Path) -> None:
     assert len(found) == 40
 
 
-def test_a_store_of_an_older_shape_is_widened(store: Store, address: str, state: Path) -> None:
-    new = {"cache", "picture_sha256"}
-    writer(store, replace(POSTS, columns=tuple(it for it in POSTS.columns if it.name not in new))).upsert([row("a")])
+def test_a_store_of_an_older_shape_is_widened(kind: Kind, request: pytest.FixtureRequest, state: Path) -> None:
+    older = replace(POSTS, columns=tuple(it for it in POSTS.columns if it.name != "cache"))
+    address = kind.older_address(request, older)
+    writer(opened(address, state), older).upsert([row("a")])
     again = opened(address, state)
     writer(again).upsert([{**row("b"), "cache": "exact"}])
     assert {key: it["cache"] for key, it in rows_of(again, "cache").items()} == {"a": None, "b": "exact"}
@@ -309,9 +342,9 @@ def many(count: int) -> Iterator[list[dict[str, Any]]]:
         yield [row(f"{it}", it % 97, source="abc"[it % 3]) for it in range(start, min(count, start + 500))]
 
 
-@pytest.mark.parametrize("count", [1500, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_many_posts(store: Store, count: int) -> None:
-    posts = writer(store)
+@pytest.mark.parametrize("count", [0, pytest.param(100_000, marks=pytest.mark.slow)], ids=["some", "100000"])
+def test_many_posts(store: Store, kind: Kind, count: int) -> None:
+    posts, count = writer(store), count or kind.posts
     for some in many(count):
         posts.upsert(some)
     for some in many(min(count, 1000)):

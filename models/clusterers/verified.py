@@ -1,11 +1,11 @@
 """The default clusterer: nearest neighbours that a second look verifies, for streams of which most is one of a kind."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ class VerifiedClusterer(Clusterer):
         self._learn_at = float(_FIRST)
         self._cohesions: dict[int, tuple[float, int]] = {}
         """Of each cluster that was born: the mean over joins, and how many these were."""
-        self._early: list[list[str]] | None = []
+        self._early: list[list[_EarlyPost]] | None = []
         """Posts that each exemplar stands for, as long as all are compared anew in a new space."""
         self._joined: set[int] = set()
         """Clusters of which somebody knows that they are one."""
@@ -162,21 +162,22 @@ class VerifiedClusterer(Clusterer):
 
     def forget_posts(self, posts: Collection[str]) -> None:
         """Drop the exemplars that posts are, so that nothing is compared with them any more."""
-        if self._early is not None:
-            gone = set(posts)
-            self._early = [
-                those if gone.isdisjoint(those) else [it for it in those if it not in gone] for those in self._early
-            ]
+        gone = set(posts)
+        self._forget_early(lambda it: it.post in gone)
         self._drop_where("post", posts)
 
     def forget_author(self, author: str) -> None:
         """Drop all exemplars of an author."""
+        gone = int(_hash(author))
+        self._forget_early(lambda it: it.author == gone)
         self._drop_where("author", (author,))
 
     def forget_urls(self, urls: Collection[str]) -> None:
         """Drop the exemplars that were at addresses."""
+        gone = {hash_of_url(it) for it in urls}
+        self._forget_early(lambda it: it.url in gone)
         if self._gallery is not None:
-            dropped = np.isin(self._gallery.urls, [hash_of_url(it) for it in urls])
+            dropped = np.isin(self._gallery.urls, list(gone))
             if dropped.any():
                 self._drop(dropped)
 
@@ -225,7 +226,7 @@ class VerifiedClusterer(Clusterer):
             "cohesions": dict(self._cohesions),
             "apart": sorted(self._apart),
             "joined": sorted(self._joined),
-            "early": None if self._early is None else [list(posts) for posts in self._early],
+            "early": None if self._early is None else [[tuple(it) for it in posts] for posts in self._early],
             "events": [(it.kind, it.cluster, it.into, it.posts) for it in self._events],
         }
 
@@ -237,7 +238,9 @@ class VerifiedClusterer(Clusterer):
         self._cohesions = dict(state["cohesions"])
         self._apart = {(one, other) for one, other in state["apart"]}
         self._joined = set(state["joined"])
-        self._early = None if state["early"] is None else [list(posts) for posts in state["early"]]
+        self._early = (
+            None if state["early"] is None else [[_early_post(it) for it in posts] for posts in state["early"]]
+        )
         self._events = [ClusterEvent(*event) for event in state["events"]]
         if state["gallery"] is None:
             return
@@ -306,7 +309,7 @@ class VerifiedClusterer(Clusterer):
             gallery.posts[nearest] += 1
             gallery.seen[nearest] = self._time
             if self._early is not None:
-                self._early[nearest].append(seen.beside.post)
+                self._early[nearest].append(_EarlyPost.of(seen.beside))
             return None
         members = self._rows_of(cluster, nearest)
         row = self._add(seen, cluster)
@@ -415,7 +418,7 @@ class VerifiedClusterer(Clusterer):
             fixed["codes"], fixed["coded"] = seen.codes, True
         row = gallery.append(fixed, cluster, self._time, seen.probe, hash_of_url(seen.beside.url))
         if self._early is not None:
-            self._early.append([seen.beside.post])
+            self._early.append([_EarlyPost.of(seen.beside)])
         if seen.beside.patches is not None and self._is_coder_open:
             self._first_patches.append(seen.beside.patches)
             self._first_rows.append(row)
@@ -454,7 +457,7 @@ class VerifiedClusterer(Clusterer):
             first, *others = self._parts(np.array(rows))
             self._cohesions[cluster] = self._cohesion_of(first)
             for part in others:
-                posts = [post for row in part for post in self._early[row]]
+                posts = [it.post for row in part for it in self._early[row]]
                 if all(posts):  # posts without a name cannot be told to move
                     new = self._move(cluster, part, posts)
                     if len(posts) > 1:
@@ -511,6 +514,10 @@ class VerifiedClusterer(Clusterer):
         dropped = np.zeros(len(gallery), np.bool_)
         dropped[gone] = True
         self._drop(dropped)
+
+    def _forget_early(self, is_gone: Callable[["_EarlyPost"], bool]) -> None:
+        if self._early is not None:
+            self._early = [[it for it in posts if not is_gone(it)] for posts in self._early]
 
     def _drop_where(self, field: str, names: Collection[str]) -> None:
         """Drop exemplars by what never changes of them; most names are of none."""
@@ -603,6 +610,23 @@ class _Seen:
     codes: NDArray[np.uint64] | None
     probe: Probe | None
     beside: Beside
+
+
+class _EarlyPost(NamedTuple):
+    """A post that an exemplar stands for, with hashes of what else it may be forgotten by."""
+
+    post: str
+    author: int = 0
+    url: int = 0
+
+    @classmethod
+    def of(cls, beside: Beside) -> "_EarlyPost":
+        return cls(beside.post, int(_hash(beside.author)), hash_of_url(beside.url))
+
+
+def _early_post(plain: str | tuple[str, int, int]) -> _EarlyPost:
+    """From a state; before, it knew ids alone."""
+    return _EarlyPost(plain) if isinstance(plain, str) else _EarlyPost(*plain)
 
 
 def _distance(cosine: float) -> float:

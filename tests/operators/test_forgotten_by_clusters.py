@@ -17,6 +17,7 @@ from models.fingerprint import fingerprint
 from operators import cluster_logic
 from operators.cluster_logic import ClusterLogic
 from tests.making import message
+from tests.models.clusterers.test_verified import stream
 
 POSTS = [f"post-number-{number:04d}-a" for number in range(6)]
 STEPS = st.lists(
@@ -86,6 +87,26 @@ def done(folder: Path, steps: list[tuple[str, int]]) -> set[int]:
 def test_no_state_and_no_file_names_what_is_gone(steps: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as name:
         assert done(Path(name), steps) == set()
+
+
+@pytest.mark.parametrize(
+    "gone", [Removal(message({}), author="author 3", source="a"), Removal(message({}), url="3.png")]
+)
+def test_posts_that_are_no_exemplars_are_forgotten_with_their_account_or_address(tmp_path: Path, gone: Removal) -> None:
+    logic = ClusterLogic(VerifiedClusterer(), log_folder=tmp_path)
+    items = [(vector, it.patches, it.author, it.url) for vector, it, _ in stream(3, 8, 60)]
+    items += [(*items[number][:2], f"author {number % 7}", f"{number % 5}.png") for number in range(20)]  # reposts
+    named = [(f"post-number-{number:04d}-a", *it) for number, it in enumerate(items)]
+    logic.on_batch(
+        [
+            Side(name, "embedding", vector, patches=patches, author=f"{author}@a", url=url)
+            for name, vector, patches, author, url in named
+        ]
+    )
+    theirs = LookedFor(tuple(it[0] for it in named if it[3] == gone.author or it[4] == gone.url))
+    assert theirs.in_value(logic.snapshot())
+    logic.on_batch([gone])
+    assert not theirs.in_value(logic.snapshot())
 
 
 @pytest.mark.parametrize("leak", ["forget_originals", "forget"])

@@ -64,8 +64,12 @@ class TopicCluster:
 
     def find(self, topics: Sequence[Topic]) -> dict[str, TopicState]:
         """Those of `topics` that are there, by name; raises `WorldError` where the cluster cannot be asked."""
+        return self.states([topic.name for topic in topics])
+
+    def states(self, names: Sequence[str]) -> dict[str, TopicState]:
+        """Topics of these names, those that are there; raises `WorldError` where the cluster cannot be asked."""
         there = self._metadata().topics
-        names = [topic.name for topic in topics if topic.name in there]
+        names = [name for name in names if name in there]
         if not names:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from connectors.chosen_endpoints import Destinations
+from connectors.chosen_endpoints import Destinations, sources_of
 from connectors.control.control_log import FOLDER, ControlLog
 from connectors.control.request_kinds import COMPACT, FORGET, MOST_DELETES, deletes_in
 from connectors.folder import Folder
@@ -22,13 +22,14 @@ from connectors.store.conditions import pieces
 from connectors.writing import ANSWERS, all_locked, lock_files
 from core.errors import BusyError, SettingsError
 from core.status import FOLDER as STATUS
+from core.stranger_text import one_line
 from dataflows.all_settings import Settings
 from memewax.commands.corpus_shown import AsJson, print_rows, store_of, write_json
 from memewax.commands.recovery import alone
 from memewax.commands.stopped_flow import do_requests, recovery_of, settings_of
 from memewax.commands.store_command import WrittenStore, done
 
-_NOT_SEARCHED: Final = "sources, topics and backups are not looked through: a compacted topic forgets by its tombstones"
+_NOT_SEARCHED: Final = "sources, backups, and topics but for that of dead letters are not looked through"
 _LETTERS_GO: Final = "until `memewax forget` blanks it"
 _LINES_GO: Final = "as long as the file is kept: lines of an output stay as they were written"
 
@@ -108,11 +109,15 @@ def _check(store: Path, recovery: Path, wanted: tuple[str, ...], as_json: bool) 
     if not wanted:
         raise SettingsError("nothing is named: say what to look for with --id, --url, --author or --text")
     found = list(_remnants(store, recovery, LookedFor(wanted)))
+    topics = list(_topics(_settings(store, recovery)))
     if as_json:
-        write_json({"store": str(store), "left": [asdict(it) for it in found], "not_searched": _NOT_SEARCHED})
+        left, unread = ([asdict(it) for it in those] for those in (found, topics))
+        write_json({"store": str(store), "left": left, "topics": unread, "not_searched": _NOT_SEARCHED})
     elif found:
         print_rows(["where", "why", "until"], [[it.place, it.why, it.until] for it in found])
     if not as_json:
+        for it in topics:
+            print(one_line(f"memewax: {it.place}: {it.why}; one goes {it.until}"), file=sys.stderr)
         said = f"{len(found)} places keep something" if found else "nothing is left"
         print(f"memewax: {store}: {said}; {_NOT_SEARCHED}", file=sys.stderr)
     if found:
@@ -141,6 +146,20 @@ def _remnants(store: Path, recovery: Path, names: LookedFor) -> Iterator[Remnant
     for file, until in [(letters, _LETTERS_GO), *((it, _LINES_GO) for it in _outputs(settings))]:
         if file.is_file() and (lines := in_lines(file, names)):
             yield Remnant(str(file), f"{lines} lines have it", until)
+    if settings is not None:
+        from connectors.topics.topic_remnants import in_letters
+
+        yield from in_letters(Destinations.of(settings).dead_letters, names, settings)
+
+
+def _topics(settings: Settings | None) -> Iterator[Remnant]:
+    """Topics that the flow reads and writes, but for that of its dead letters."""
+    if settings is not None:
+        from connectors.topics.topic_remnants import kept_in_topics
+
+        chosen = Destinations.of(settings)
+        events = [chosen.cluster_events] if chosen.cluster_events else []
+        yield from kept_in_topics([*sources_of(settings), *chosen.sinks, *events], settings)
 
 
 def _others(store: Path) -> Iterator[Path]:

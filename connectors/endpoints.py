@@ -18,6 +18,8 @@ from connectors.folder import Folder
 from connectors.kafka.kafka_endpoint import KafkaEndpoint, KafkaSettings
 from connectors.lines_file import LinesFile, RowsFile
 from connectors.local import FileSettings, LocalPlace, has_scheme, path_of
+from connectors.objects.object_endpoint import ObjectStorage
+from connectors.objects.object_settings import ObjectSettings
 from connectors.services.feed import Feed, FeedSettings
 from connectors.services.imgur import Imgur, ImgurSettings
 from connectors.services.mastodon import Mastodon, MastodonSettings
@@ -32,7 +34,15 @@ if TYPE_CHECKING:
 Kind = type[Endpoint[Any]]
 
 _SERVICES: Final[tuple[Kind, ...]] = (Bluesky, Mastodon, Feed, Reddit, Imgur, Tumblr)
-KINDS: Final[tuple[Kind, ...]] = (KafkaEndpoint, CassandraEndpoint, *_SERVICES, Folder, LinesFile, RowsFile)
+KINDS: Final[tuple[Kind, ...]] = (
+    KafkaEndpoint,
+    CassandraEndpoint,
+    ObjectStorage,
+    *_SERVICES,
+    Folder,
+    LinesFile,
+    RowsFile,
+)
 """The first that knows an address has it."""
 
 
@@ -44,6 +54,7 @@ class EndpointSettings(
     ImgurSettings,
     RedditSettings,
     FileSettings,
+    ObjectSettings,
     KafkaSettings,
     CassandraSettings,
 ):

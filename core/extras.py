@@ -22,6 +22,7 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "uvicorn": "uvicorn",
         },
         "maps": {"networkx": "networkx", "sklearn": "scikit-learn"},
+        "objects": {"boto3": "boto3", "botocore": "botocore"},
         "sql": {"duckdb": "duckdb"},
         "cassandra": {"cassandra": "cassandra-driver"},
         "bench": {

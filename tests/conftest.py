@@ -30,7 +30,7 @@ gc.disable()  # until all tests are found: a fifth of the time of importing ever
 settings.register_profile("memewax", deadline=None)
 settings.load_profile("memewax")
 
-pytest_plugins = ["tests.brokers", "tests.cassandra_node", "tests.shares"]
+pytest_plugins = ["tests.brokers", "tests.cassandra_node", "tests.object_server", "tests.shares"]
 
 
 def pytest_collection_finish() -> None:

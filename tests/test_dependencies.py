@@ -28,7 +28,7 @@ TOOLS: Final = {"mypy", "py-spy", "pytest-timeout", "ruff", "setuptools", "types
 """Run, or found by what runs; never imported."""
 MAY_USE: Final = {
     "core": {"traces"},
-    "connectors": {"cassandra"},
+    "connectors": {"cassandra", "objects"},
     "models": {"openvino"},
     "search": {"corpus", "maps", "sql"},
     "memewax/bench": {"bench", "commands"},

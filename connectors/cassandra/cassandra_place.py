@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr
 
+from connectors.store.remote_settings import RemoteStoreSettings
 from core.errors import SettingsError
 from core.settings import DeleteSettings
 
@@ -18,7 +19,7 @@ _KEYSPACE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,47}")
 _OPTIONS: Final = {"host", "dc"}
 
 
-class CassandraSettings(DeleteSettings):
+class CassandraSettings(DeleteSettings, RemoteStoreSettings):
     """Every client of Cassandra."""
 
     cassandra_user: str = Field("", description="Who logs in to Cassandra; empty: nobody needs to.")
@@ -35,13 +36,6 @@ class CassandraSettings(DeleteSettings):
 
     cassandra_certificate: Path | None = Field(
         None, description="File of this client's certificate and its key, where Cassandra asks for one."
-    )
-
-    store_timeout_seconds: float = Field(
-        60.0,
-        gt=0,
-        le=3600,
-        description="A store elsewhere that does not answer, or refuses to write, is tried again for so long; then the flow ends, and goes on from its snapshot.",
     )
 
     store_retention_days: float = Field(

@@ -59,11 +59,12 @@ class KeyedTable:
             looked_up: Columns that get an index besides the key.
         """
         self._tables = LanceTables.at(store)
+        self._patiently = self._tables.patiently
         self._name, self._key, self._newest, self._looked_up = name, key, newest, looked_up
         # A row that an earlier version wrote has none.
         self._replaced = newest and f"target.{newest} IS NULL OR source.{newest} >= target.{newest}"
         try:
-            self._table = self._opened(schema)
+            self._table = self._patiently(lambda: self._opened(schema))
             # Those of earlier processes count too: one that is often restarted would never put them together.
             statistics = self._table.stats()["fragment_stats"]
             self._writes = int(statistics["num_fragments"])
@@ -120,7 +121,8 @@ class KeyedTable:
             table = self._arrow(list(unique.values()))
             merge = self._table.merge_insert(self._key).when_matched_update_all(where=self._replaced)
             merge = merge.when_not_matched_insert_all()
-            merge.execute(table, on_bad_vectors="null")  # the schema fixed their lengths: only nulls are left
+            # The schema fixed the lengths of vectors: only nulls are left.
+            self._patiently(lambda: merge.execute(table, on_bad_vectors="null"))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         give_back_memory()  # a write reads whole rows, where the index lacks them
@@ -141,7 +143,7 @@ class KeyedTable:
         try:
             with _alone(self._tables.state):
                 self._table.checkout_latest()
-                index_words(self._table, *columns)
+                self._patiently(lambda: index_words(self._table, *columns))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
 
@@ -150,7 +152,7 @@ class KeyedTable:
         schema = pa.schema([self._table.schema.field(name) for name in (self._key, *columns)])
         try:
             merge = self._table.merge_insert(self._key).when_matched_update_all()
-            merge.execute(pa.Table.from_pylist(rows, schema=schema))
+            self._patiently(lambda: merge.execute(pa.Table.from_pylist(rows, schema=schema)))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes += 1
@@ -159,15 +161,17 @@ class KeyedTable:
     def has(self, where: str) -> bool:
         """Whether there is a row that a condition in SQL picks; raises `WorldError`."""
         try:
-            return bool(self._table.count_rows(where))
+            return self._patiently(lambda: bool(self._table.count_rows(where)))
         except _WRITE_ERRORS as error:
             raise WorldError(f"the store cannot be read: {first_line(error)}") from error
 
     def set_where(self, where: str, values: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> None:
         """Set columns of all rows that a condition in SQL picks, to values or to other columns; raises `WorldError`."""
         try:
-            changed = self._table.update(
-                where=where, values=dict(values) or None, values_sql=dict(columns or {}) or None
+            changed = self._patiently(
+                lambda: self._table.update(
+                    where=where, values=dict(values) or None, values_sql=dict(columns or {}) or None
+                )
             )
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
@@ -181,7 +185,7 @@ class KeyedTable:
         Raises `WorldError`.
         """
         try:
-            self._table.delete(where)
+            self._patiently(lambda: self._table.delete(where))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes += 1
@@ -189,7 +193,8 @@ class KeyedTable:
     def batches(self, columns: tuple[str, ...], where: str) -> Iterator[pa.RecordBatch]:
         """Some columns of the rows that a condition in SQL picks; raises `WorldError`."""
         try:
-            yield from self._table.search().where(where).select(list(columns)).to_batches()
+            query = self._table.search().where(where).select(list(columns))
+            yield from self._patiently(query.to_batches)
         except _WRITE_ERRORS as error:
             raise WorldError(f"the store cannot be read: {first_line(error)}") from error
 
@@ -225,7 +230,9 @@ class KeyedTable:
 
     def _put_together(self, *, drop_unfinished: bool = False) -> None:
         try:
-            put_together(self._table, self._key, *self._looked_up, drop_unfinished=drop_unfinished)
+            drop = drop_unfinished and self._tables.has_one_writer
+            keys = (self._key, *self._looked_up)
+            self._patiently(lambda: put_together(self._table, *keys, drop_unfinished=drop))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes = self._loose_rows = self._unindexed_rows = 0
@@ -239,7 +246,7 @@ class KeyedTable:
         To be called by its only writer.
         """
         try:
-            erase_deleted(self._table)
+            self._patiently(lambda: erase_deleted(self._table))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._put_together(drop_unfinished=True)
@@ -256,7 +263,7 @@ class KeyedTable:
 
     def _index(self) -> None:
         try:
-            index_keys(self._table, self._key)
+            self._patiently(lambda: index_keys(self._table, self._key))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._unindexed_rows = 0

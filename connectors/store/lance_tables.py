@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -41,6 +42,9 @@ _LAST: Final = "last"
 class LanceTables(Tables):
     """The tables in a folder, which need not be there yet."""
 
+    has_one_writer = True
+    """Whether nobody else can write them at the same time."""
+
     def __init__(self, folder: Path) -> None:
         self.address = str(folder)
         self.state = folder
@@ -56,6 +60,10 @@ class LanceTables(Tables):
         if self._database is None:
             self._database = opened(self.state)
         return self._database
+
+    def patiently(self, do: Callable[[], T]) -> T:
+        """What is done to a table or read of it; it may be done again, so it has to come to the same done twice."""
+        return do()
 
     def opened(self, table: str) -> Any:
         """A table that is written here, as LanceDB opens it; raises what LanceDB raises."""
@@ -85,25 +93,26 @@ class LanceTables(Tables):
             return 0, 0  # opening it will tell
         return found.st_ino, found.st_ctime_ns
 
-    def table(self, name: str) -> "LanceTable":
+    def table(self, name: str) -> TableReader:
         """A table; raises `WorldError` where there is none."""
         with reading(self.address):
-            return LanceTable(self.address, name, self.opened(name))
+            return LanceTable(self, name, self.patiently(lambda: self.opened(name)))
 
 
 class LanceTable(TableReader):
     """A table that is open.
 
     Args:
-        address: Of the store.
+        tables: Of the store.
         name: Of the table.
         opened: The table, as LanceDB opens it.
     """
 
-    def __init__(self, address: str, name: str, opened: Any) -> None:
+    def __init__(self, tables: LanceTables, name: str, opened: Any) -> None:
         self.name = name
         self.key = key_of(name)
-        self._address = address
+        self._address = tables.address
+        self._patiently = tables.patiently
         self._table = opened
 
     @property
@@ -114,7 +123,7 @@ class LanceTable(TableReader):
     def refresh(self) -> int:
         """Its latest version."""
         with reading(self._address):
-            self._table.checkout_latest()
+            self._patiently(self._table.checkout_latest)
             return int(self._table.version)
 
     def count(self) -> int:
@@ -126,7 +135,8 @@ class LanceTable(TableReader):
     ) -> Iterator[pa.RecordBatch]:
         """Some columns of the rows that a filter lets through; `PLACE` may be among them."""
         with reading(self._address):
-            yield from read_latest(lambda: self._query(columns, where, limit).to_batches(batch_size=batch))
+            read = partial(read_latest, lambda: self._query(columns, where, limit).to_batches(batch_size=batch))
+            yield from self._patiently(read)
 
     def whole(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
         """The same, read again where that fails since a version has gone."""
@@ -140,12 +150,13 @@ class LanceTable(TableReader):
     def rows(self, keys: Sequence[str], columns: Sequence[str], places: Mapping[str, int] | None = None) -> pa.Table:
         """By places, which takes a tenth of the time; then by keys those that are not there."""
         names = self._there((self.key, *columns))
+        known_places = [places[key] for key in dict.fromkeys(keys) if key in places] if places else []
 
         def taken() -> pa.Table:
-            query = self._table.take_row_ids(list((places or {}).values()))
+            query = self._table.take_row_ids(known_places)
             return (query.with_row_id() if PLACE in names else query).select(names).to_arrow()
 
-        found = [self._latest(taken)] if places else []
+        found = [self._latest(taken)] if known_places else []
         known = {key for table in found for key in table.column(self.key).to_pylist()}
         others = [it for it in dict.fromkeys(keys) if it not in known]
         if places is not None and others:
@@ -175,7 +186,7 @@ class LanceTable(TableReader):
         last = seen.position.get(_LAST, -1)
         query = self._query([*columns, PLACE], [Condition(PLACE, ">", last)] if last >= 0 else EVERY, None)
         with reading(self._address):
-            for batch in read_latest(query.to_batches):
+            for batch in self._patiently(partial(read_latest, query.to_batches)):
                 if len(batch):
                     yield batch
                     last = max(last, int(batch.column(PLACE).to_numpy().max()))
@@ -209,7 +220,7 @@ class LanceTable(TableReader):
                 raise
 
         with reading(self._address):
-            return read_latest(again)
+            return self._patiently(partial(read_latest, again))
 
 
 def is_missing(error: Exception) -> bool:

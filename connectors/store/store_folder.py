@@ -1,7 +1,7 @@
 """The folder of a store, opened with bounded caches, and read while its writer puts its tables together."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,15 +21,15 @@ _SCANS: Final = {"LANCE_DEFAULT_IO_BUFFER_SIZE": str(16 * 2**20), "LANCE_DEFAULT
 """What is read ahead. By default 2 GB: while tables are put together, all of a table would lie in memory."""
 
 
-def opened(folder: Path) -> Any:
-    """The database in a folder, with caches of its own."""
+def opened(place: Path | str, options: Mapping[str, str] | None = None) -> Any:
+    """The database in a folder or at an address, with caches of its own; `options` are those of object storage."""
     keep_little()  # before LanceDB starts its threads
     for name, value in _SCANS.items():
         os.environ.setdefault(name, value)
     import lancedb  # which takes a second, and many who name a store do not open it
 
     session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
-    return lancedb.connect(folder, session=session)
+    return lancedb.connect(place, session=session, storage_options=dict(options) if options else None)
 
 
 def in_memory() -> Any:

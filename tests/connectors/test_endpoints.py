@@ -77,7 +77,7 @@ def test_each_name_of_a_service_counts_once() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["s3://bucket/out", "postgresql://host/db", "kafak://h:1/t", "out.doc", "-", "s3://b/x.jsonl", "sqlite:x", " "],
+    ["ftp://bucket/out", "postgresql://host/db", "kafak://h:1/t", "out.doc", "-", "ftp://b/x.jsonl", "sqlite:x", " "],
 )
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.purpose)
 def test_what_nobody_knows_is_refused_with_what_is_known(address: str, role: AddressRole) -> None:

@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 
 from connectors.endpoints import open_store
-from dataflows.all_settings import Settings
+from dataflows.all_settings import load_settings
 from tests.connectors.store.dealt import Dealt
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_taken_back import row
@@ -19,7 +19,7 @@ def batch(number: int) -> list[dict[str, object]]:
 
 if __name__ == "__main__":
     address, state = sys.argv[1:]
-    writer = Dealt(open_store(address, Settings(), Path(state)), POSTS)
+    writer = Dealt(open_store(address, load_settings(), Path(state)), POSTS)
     for number in count():
         writer.upsert(batch(number))
         print(number, flush=True)

@@ -32,7 +32,7 @@ from connectors.store.interface import (
 )
 from core.columns import Column, Integer, Table
 from core.records import ClusterEvent, Thumbnail
-from dataflows.all_settings import Settings
+from dataflows.all_settings import load_settings
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import made_store
 from tests.connectors.store.dealt import Dealt
@@ -41,6 +41,7 @@ from tests.connectors.store.test_current_cluster import POSTS, merge
 from tests.connectors.store.test_taken_back import gone, row
 from tests.folders import ROOT
 from tests.making import post
+from tests.object_server import ObjectServer
 
 
 def in_a_folder(request: pytest.FixtureRequest) -> str:
@@ -81,8 +82,14 @@ class Kind(NamedTuple):
     """Many of them."""
 
 
+def in_a_bucket(request: pytest.FixtureRequest) -> str:
+    server: ObjectServer = request.getfixturevalue("object_server")
+    return f"s3://{server.bucket()}/store"
+
+
 KINDS: dict[str, Kind] = {
     "folder": Kind(in_a_folder, in_a_folder),
+    "s3": Kind(in_a_bucket, in_a_bucket, older_address=lambda request, _: in_a_bucket(request)),
     "cassandra": Kind(in_cassandra, nowhere_in_cassandra, frozenset({"words"}), older_in_cassandra, 300),
 }
 
@@ -108,7 +115,7 @@ def store(address: str, state: Path) -> Store:
 
 
 def opened(address: str, state: Path) -> Store:
-    return open_store(address, Settings(), state)
+    return open_store(address, load_settings(), state)
 
 
 def writer(store: Store, table: Table = POSTS, mark: Any = None) -> Dealt:

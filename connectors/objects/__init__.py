@@ -1,0 +1,1 @@
+"""Stores on object storage: tables of LanceDB in a bucket."""

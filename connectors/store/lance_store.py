@@ -6,9 +6,11 @@ from typing import Final
 from connectors.part_names import part_name
 from connectors.sinks.record_table import POSTS
 from connectors.sinks.sink import Mark
+from connectors.store.answer_rows import AnswerRows
 from connectors.store.interface import Store
 from connectors.store.lance_tables import LanceTables
 from connectors.store.posts_table import PostRows
+from connectors.store.quoted import QUOTING
 from connectors.store.stored_table import StoredTable
 from core.columns import Table
 
@@ -34,7 +36,9 @@ class LanceStore(LanceTables, Store):
 
 def written_in(tables: LanceTables, table: Table, mark: Mark, memory_days: float) -> StoredTable:
     """A table of a store, open for writing; raises `WorldError`."""
-    return PostRows(tables, table, mark, memory_days) if table.name == POSTS else StoredTable(tables, table)
+    if table.name == POSTS:
+        return PostRows(tables, table, mark, memory_days)
+    return AnswerRows(tables, table) if table.name == QUOTING else StoredTable(tables, table)
 
 
 def folder_store(folder: Path) -> LanceStore:

@@ -13,7 +13,8 @@ from connectors.store.table_keys import ANSWER_TABLES
 from connectors.store.table_upkeep import erase_deleted, put_together
 from core.errors import WorldError, first_line
 
-_QUOTING: Final = "answers"
+QUOTING: Final = "answers"
+"""The table whose rows name posts."""
 _MOST: Final = 500
 _TRIES: Final = 5
 """Against a writer that commits at the same time."""
@@ -21,13 +22,13 @@ _TRIES: Final = 5
 
 def drop_quoting(tables: LanceTables, posts: Collection[str]) -> None:
     """Delete the answers that quote posts; raises `WorldError`."""
-    if not posts or not tables.has(_QUOTING):
+    if not posts or not tables.has(QUOTING):
         return
     for tries_left in reversed(range(_TRIES)):
         try:
-            table = tables.opened(_QUOTING)
+            table = tables.opened(QUOTING)
             for some in pieces(list(_quoting(table, pa.array(sorted(posts)))), _MOST):
-                table.delete(f"{ANSWER_TABLES[_QUOTING]} IN ({listed(some)})")
+                table.delete(f"{ANSWER_TABLES[QUOTING]} IN ({listed(some)})")
         except READ_ERRORS as error:
             if not tries_left:
                 raise WorldError(f"the answers of {tables} cannot be written: {first_line(error)}") from None
@@ -51,7 +52,7 @@ def compact_answers(tables: LanceTables) -> None:
 
 
 def _quoting(table: Any, posts: pa.Array) -> Iterator[str]:
-    key = ANSWER_TABLES[_QUOTING]
+    key = ANSWER_TABLES[QUOTING]
     for batch in table.search().select([key, "hits"]).to_batches():
         hits = batch.column("hits")
         quoted = pc.is_in(pc.struct_field(pc.list_flatten(hits), "id"), posts)

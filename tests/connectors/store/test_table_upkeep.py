@@ -8,6 +8,7 @@ import pytest
 
 from connectors.remnants import LookedFor
 from connectors.sinks.record_table import SEARCHED
+from connectors.store.answer_rows import AnswerRows
 from connectors.store.lance_tables import LanceTables
 from connectors.store.posts_table import TABLE, PostRows
 from connectors.store.quoted import compact_answers, drop_quoting
@@ -101,3 +102,25 @@ def test_answers_that_quote_it_go_and_others_stay(tmp_path: Path) -> None:
     assert set(there.column("id").to_pylist()) == {"second", "third"}
     compact_answers(LanceTables(tmp_path))
     assert not list(in_tables(tmp_path, LookedFor((NAME,))))
+
+
+def test_an_answer_that_comes_after_a_delete_of_what_it_quotes_does_not_stay(tmp_path: Path) -> None:
+    table = store_of(tmp_path)
+    table.upsert([row("hidden-a", author="bob")])
+    table.remove([gone(global_id=NAME), gone(author="bob", source="a", hidden=True)])
+    answers = AnswerRows(LanceTables(tmp_path), ANSWERS_TABLE)
+    quoted = {"late": NAME, "good": "kept0001-a", "of one that may return": "hidden-a", "of another corpus": "sentence"}
+    answers.upsert(
+        [
+            answer_row(
+                Answer(
+                    it,
+                    corpus="sentences" if "corpus" in it else TABLE,
+                    hits=(Hit(name, CAPTION, 0.5, 0.5, {}), Hit("kept0002-a", "kept", 0.5, 0.5, {})),
+                )
+            )
+            for it, name in quoted.items()
+        ]
+    )
+    there = lancedb.connect(tmp_path).open_table(ANSWERS_TABLE.name).to_arrow()
+    assert set(there.column("id").to_pylist()) == quoted.keys() - {"late"}

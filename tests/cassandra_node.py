@@ -46,7 +46,8 @@ class CassandraNode:
         if not self.running:
             self._folder.mkdir(parents=True, exist_ok=True)
             with (self._folder / "output.log").open("ab") as output:
-                command = [str(START), str(self.port), str(self._folder), *self._lines]
+                tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # to the process of tests
+                command = [*tied, str(START), str(self.port), str(self._folder), *self._lines]
                 environment = {"JDK_JAVA_OPTIONS": _SOON_THERE, **os.environ}
                 self._process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 

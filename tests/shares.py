@@ -17,7 +17,11 @@ TOGETHER: Final = {
         "tests/commands/test_bench_similarity.py",
         "tests/commands/test_topics.py",
     ),
-    "Apache Cassandra": ("tests/connectors/cassandra/", "tests/connectors/store/test_every_store.py"),
+    "Apache Cassandra": (
+        "tests/connectors/cassandra/",
+        "tests/connectors/store/test_every_store.py",
+        "tests/flows/test_cassandra_flow.py",
+    ),
 }
 """What is dear to have, and who needs it: one process has it for all of them."""
 

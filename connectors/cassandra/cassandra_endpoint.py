@@ -1,7 +1,7 @@
 """A keyspace of Cassandra, as an address."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from connectors.cassandra.cassandra_place import FORM, SCHEME, CassandraPlace, CassandraSettings
 from connectors.endpoint import Endpoint, SinkOptions
@@ -10,6 +10,9 @@ from core.columns import Table
 
 if TYPE_CHECKING:
     from connectors.cassandra.cassandra_store import CassandraStore
+
+_STATE: Final = Path("memewax.state")
+"""Where a flow that writes to no folder has control/, status/ and notes, where nothing else is said."""
 
 
 class CassandraEndpoint(Endpoint[CassandraSettings]):
@@ -37,7 +40,7 @@ class CassandraEndpoint(Endpoint[CassandraSettings]):
         """The store that is there; `state`: the folder of control/, status/ and notes."""
         from connectors.cassandra.cassandra_store import CassandraStore
 
-        return CassandraStore(self.keyspace, settings, state or Path(f"{self.keyspace.keyspace}.state"))
+        return CassandraStore(self.keyspace, settings, state or _STATE)
 
     def table_sink(self, table: Table, options: SinkOptions, settings: CassandraSettings) -> Sink[TableItem]:
         """A table of the store, written by each worker."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 import typer
@@ -24,10 +24,13 @@ from core.errors import BusyError, SettingsError
 from core.status import FOLDER as STATUS
 from core.stranger_text import one_line
 from dataflows.all_settings import Settings
-from memewax.commands.corpus_shown import AsJson, print_rows, store_of, write_json
+from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, print_rows, store_of, write_json
 from memewax.commands.recovery import alone
 from memewax.commands.stopped_flow import do_requests, recovery_of, settings_of
-from memewax.commands.store_command import WrittenStore, done
+from memewax.commands.store_command import done
+
+if TYPE_CHECKING:
+    from connectors.cassandra.cassandra_store import CassandraStore
 
 _NOT_SEARCHED: Final = "sources, backups, and topics but for that of dead letters are not looked through"
 _LETTERS_GO: Final = "until `memewax forget` blanks it"
@@ -41,7 +44,7 @@ def forget(
     urls: Annotated[list[str] | None, typer.Option("--url", help="Address of a picture; may be repeated.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="With --check: words to look for too, as a caption.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing: say what keeps them; exit code 1.")] = False,
-    store: WrittenStore = None,
+    store: ReadStore = None,
     recovery: Annotated[
         Path | None, typer.Option(help="The recovery folder of the flow; by default beside the store.")
     ] = None,
@@ -51,10 +54,12 @@ def forget(
 
     A flow that runs does it. Where none runs, it is done here and now.
     """
-    folder = store_of(store)
+    elsewhere = _elsewhere(store)
+    folder = store_of(None if store is None else Path(store)) if elsewhere is None else elsewhere.state
     names = [*(ids or ()), *(urls or ())]
     if check:
-        _check(folder, recovery_of(folder, recovery), (*names, *(text or ()), *([author] if author else [])), as_json)
+        wanted = (*names, *(text or ()), *([author] if author else []))
+        _check(folder, recovery_of(folder, recovery), wanted, as_json, elsewhere)
         return
     if text:
         raise SettingsError("--text is looked for with --check; a post is forgotten by --id, --url or --author")
@@ -66,24 +71,42 @@ def forget(
         deletes.append(delete_of_account(author, source, datetime.now(UTC).isoformat()))
     if not deletes:
         raise SettingsError("nothing is named: say what to forget with --id, --url, or --author and --source")
-    told = _forgotten(folder, recovery_of(folder, recovery), deletes)
+    told = _forgotten(folder, recovery_of(folder, recovery), deletes, elsewhere)
     if as_json:
         write_json({"store": str(folder), "done": told})
     else:
         print(f"memewax: {folder}: {told}; `memewax forget --check` says whether anything is left", file=sys.stderr)
 
 
-def _forgotten(store: Path, recovery: Path, deletes: list[dict[str, Any]]) -> str:
+def _elsewhere(store: str | None) -> "CassandraStore | None":
+    """The store, where it is in Cassandra; raises `SettingsError` where it is neither there nor in a folder."""
+    from connectors.cassandra.cassandra_store import CassandraStore
+
+    if store is None or "://" not in store:
+        return None
+    opened = opened_store(store)
+    if not isinstance(opened, CassandraStore):
+        raise SettingsError(f"{opened} cannot forget by this command: name a folder or cassandra://HOST:PORT/KEYSPACE")
+    return opened
+
+
+def _forgotten(
+    store: Path, recovery: Path, deletes: list[dict[str, Any]], elsewhere: "CassandraStore | None" = None
+) -> str:
     """Ask for it, and see to it that it is done; says by whom."""
     from connectors.store.lance_tables import LanceTables
     from connectors.store.quoted import compact_answers
     from connectors.store.whole_store import facts_of, named_in
+    from memewax.commands.forget_elsewhere import done_elsewhere, named_elsewhere
     from operators.recovery_remnants import scrub
 
-    facts_of(store)  # what is no store is said before anything is made in it
+    if elsewhere is None:
+        facts_of(store)  # what is no store is said before anything is made in it
+        named = named_in(store, deletes_in({"deletes": deletes}))
+    else:
+        named = named_elsewhere(elsewhere, deletes)
     log = ControlLog(store / FOLDER)
-    # Clusters know posts by their ids alone.
-    ids = [{"global_id": it, "deleted": True} for it in named_in(store, deletes_in({"deletes": deletes}))]
+    ids = [{"global_id": it, "deleted": True} for it in named]  # clusters know posts by their ids alone
     for some in pieces([*deletes, *ids], MOST_DELETES):
         log.add(FORGET.name, {"deletes": some})
     last = log.add(COMPACT.name, {})
@@ -93,11 +116,15 @@ def _forgotten(store: Path, recovery: Path, deletes: list[dict[str, Any]]) -> st
         if settings is not None:
             do_requests(recovery, settings)
             by = "forgotten"
-    done(log, last, store)
+    if elsewhere is None:
+        done(log, last, store)
+    else:
+        done_elsewhere(elsewhere, log, last, has_flow=settings is not None)
     if settings is None:
         by = "forgotten in the store; there is no recovery folder of a flow"
-    with suppress(BusyError), all_locked(lock_files([Folder.at(store)], ANSWERS), wait=0):
-        compact_answers(LanceTables.at(store))
+    if elsewhere is None:
+        with suppress(BusyError), all_locked(lock_files([Folder.at(store)], ANSWERS), wait=0):
+            compact_answers(LanceTables.at(store))
     forget_letters(_letters(store, settings), deletes_in({"deletes": deletes}))
     if settings is not None and by == "forgotten":
         with alone(recovery):
@@ -105,10 +132,12 @@ def _forgotten(store: Path, recovery: Path, deletes: list[dict[str, Any]]) -> st
     return by
 
 
-def _check(store: Path, recovery: Path, wanted: tuple[str, ...], as_json: bool) -> None:
+def _check(
+    store: Path, recovery: Path, wanted: tuple[str, ...], as_json: bool, elsewhere: "CassandraStore | None"
+) -> None:
     if not wanted:
         raise SettingsError("nothing is named: say what to look for with --id, --url, --author or --text")
-    found = list(_remnants(store, recovery, LookedFor(wanted)))
+    found = list(_remnants(store, recovery, LookedFor(wanted), elsewhere))
     topics = list(_topics(_settings(store, recovery)))
     if as_json:
         left, unread = ([asdict(it) for it in those] for those in (found, topics))
@@ -124,13 +153,14 @@ def _check(store: Path, recovery: Path, wanted: tuple[str, ...], as_json: bool) 
         raise typer.Exit(1)
 
 
-def _remnants(store: Path, recovery: Path, names: LookedFor) -> Iterator[Remnant]:
+def _remnants(store: Path, recovery: Path, names: LookedFor, elsewhere: "CassandraStore | None") -> Iterator[Remnant]:
     from connectors.caching.cache_remnants import in_cache
+    from connectors.cassandra.whole_keyspace import in_keyspace
     from connectors.store.table_remnants import in_tables
     from operators.recovery_remnants import in_recovery
     from operators.watching import CACHE
 
-    yield from in_tables(store, names)
+    yield from in_tables(store, names) if elsewhere is None else in_keyspace(elsewhere.session, names)
     settings = _settings(store, recovery)
     if recovery.is_dir():
         yield from in_recovery(recovery, names)

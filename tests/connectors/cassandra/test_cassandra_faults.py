@@ -21,6 +21,7 @@ def store(cassandra_node: CassandraNode, tmp_path: Path) -> Iterator[CassandraSt
     made.close()
 
 
+@pytest.mark.slow
 def test_a_node_that_is_killed_amid_writes_and_comes_back_has_all_once(
     store: CassandraStore, cassandra_node: CassandraNode
 ) -> None:

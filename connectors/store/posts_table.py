@@ -110,6 +110,21 @@ class PostRows(StoredTable):
         """Keep pictures of posts, but not of those that were taken back; raises `WorldError`."""
         self._thumbnails.keep(it for it in thumbnails if not self._taken_back.is_gone_post(it.post))
 
+    def add_pictures(self, thumbnails: list[Thumbnail]) -> int:
+        """Keep pictures of posts that are there, and let their rows refer to them; gives how many. Raises `WorldError`.
+
+        Whoever reads rows by what is new does not see that these changed.
+        """
+        ids = sorted({it.post.global_id for it in thumbnails})
+        where = (f"{_KEY} IN ({listed(some)})" for some in pieces(ids, _MOST))
+        there = {key for it in where for batch in self._table.batches((_KEY,), it) for key in batch[0].to_pylist()}
+        found = [it for it in thumbnails if it.post.global_id in there]
+        self.show(found)
+        rows = [{_KEY: it.post.global_id, _PICTURE: it.post.picture_sha256} for it in found]
+        for some in pieces(rows, _MOST):
+            self._table.change(some, (_PICTURE,))
+        return len(found)
+
     def remove(self, removals: list[Removal]) -> None:
         """Take out what was taken back, keep aside what is hidden, bring back what is not; raises `WorldError`."""
         for some in pieces(self._taken_back.take(removals), _MOST):

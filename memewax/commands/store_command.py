@@ -13,7 +13,7 @@ from connectors.control.request_kinds import COMPACT, KINDS
 from connectors.endpoints import open_store
 from connectors.folder import Folder
 from connectors.writing import all_locked, lock_files
-from core.errors import BusyError, WorldError
+from core.errors import BusyError, SettingsError, WorldError
 from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, print_rows, store_of, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Look at a store, and keep it in order.")
@@ -102,6 +102,37 @@ def _show(store: str, tables: list[dict[str, Any]], as_json: bool) -> None:
         write_json({"store": store, "tables": tables})
     else:
         print_rows(list(tables[0]), [list(it.values()) for it in tables])
+
+
+@app.command()
+def thumbnails(
+    store: WrittenStore = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder that local paths of pictures lie in.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the pictures of posts that have no small one, such as those of an older store, while no flow writes it."""
+    from connectors.store.missing_pictures import AddedPictures, add_pictures
+    from dataflows.all_settings import load_settings
+    from operators.posts_input import fetcher
+
+    folder = store_of(store)
+    settings = load_settings(**({"fetch_folder": pictures} if pictures else {}))
+    if not settings.thumbnail_side:
+        raise SettingsError("MEMEWAX_THUMBNAIL_SIDE is 0: set how many pixels the longer side has")
+    so_far = AddedPictures()
+    for so_far in add_pictures(folder, fetcher(settings, thumbnail_side=settings.thumbnail_side)):
+        if not as_json:
+            print(f"memewax: {so_far.posts:,} posts looked at, {so_far.added:,} pictures added", file=sys.stderr)
+    told = {"posts": so_far.posts, "added": so_far.added, "changed": so_far.changed, "failed": dict(so_far.failed)}
+    if as_json:
+        write_json({"store": str(folder), **told})
+        return
+    failed = "".join(f"; {count:,}: {cause}" for cause, count in so_far.failed.most_common())
+    other = f"; {so_far.changed:,} are other files now" if so_far.changed else ""
+    print(
+        f"memewax: {folder}: {so_far.added:,} of {so_far.posts:,} posts have a picture now{other}{failed}",
+        file=sys.stderr,
+    )
 
 
 def done(log: ControlLog, request: Request, store: Path) -> str:

@@ -15,6 +15,7 @@ from connectors.store.whole_store import TableFacts, facts_of
 from connectors.writing import all_locked
 from memewax.commands import store_command
 from tests.commands.typed import Memewax
+from tests.page.stores import aged, webp
 
 
 @pytest.fixture
@@ -104,3 +105,18 @@ def test_a_store_is_made(tmp_path: Path, memewax: Memewax) -> None:
     for _ in range(2):
         assert "new has the table posts of 0 rows" in memewax("store", "create", "new").err
     assert tables(tmp_path / "new").keys() == {"posts", "clusters"}
+
+
+def test_pictures_that_are_missing_are_fetched(
+    tmp_path: Path, memewax: Memewax, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = aged(tmp_path / "old")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "1.png").write_bytes(webp(3))
+    lines = ("store", "thumbnails", "--store", store, "--pictures", tmp_path / "pictures")
+    found = memewax(*lines, "--json").summary()
+    assert (found["posts"], found["added"] + sum(found["failed"].values())) == (10, 10)
+    assert found["added"] > 0
+    assert "0 of" in memewax(*lines).err
+    monkeypatch.setenv("MEMEWAX_THUMBNAIL_SIDE", "0")
+    assert "MEMEWAX_THUMBNAIL_SIDE is 0" in memewax(*lines).err

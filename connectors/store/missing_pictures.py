@@ -1,0 +1,104 @@
+"""Small pictures for posts that have none, such as those of an older store: fetched again, and added to the store."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from connectors.fetching.fetch import Fetching
+from connectors.folder import Folder
+from connectors.sinks.record_table import PICTURE_COLUMN, POSTS, THUMBNAILS, posts_table
+from connectors.store.interface import Condition
+from connectors.store.lance_tables import LanceTables
+from connectors.store.posts_table import PostRows
+from connectors.writing import all_locked, lock_files
+from core.causes import cause_of
+from core.errors import WorldError
+from core.records import Failed, Message, Post, Thumbnail
+
+_AT_ONCE: Final = 32
+"""Posts whose pictures are fetched at the same time: each may be held in full."""
+_WRITTEN: Final = 256
+"""Pictures that are written at once."""
+_PICTURE: Final = PICTURE_COLUMN.column.name
+
+
+@dataclass(slots=True)
+class AddedPictures:
+    """What became of the posts that had no small picture."""
+
+    posts: int = 0
+    added: int = 0
+    changed: int = 0
+    """Their file is another one now than the one that was looked at."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """By cause."""
+
+
+def posts_without(store: Path) -> Iterator[Post]:
+    """The posts of a store that refer to no small picture that it has; raises `WorldError`."""
+    tables = LanceTables.at(store)
+    if not tables.has(POSTS):
+        raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store")
+    known: set[str] = set()
+    if tables.has(THUMBNAILS.name):
+        for batch in tables.table(THUMBNAILS.name).batches([THUMBNAILS.key]):
+            known.update(batch.column(0).to_pylist())
+    for batch in tables.table(POSTS).batches(["global_id", "url", _PICTURE], [Condition("url", "is not null")]):
+        for row in batch.to_pylist():
+            picture = row.get(_PICTURE)
+            if row["url"] and picture not in known:
+                yield Post(row["global_id"], row["url"], Message(b"", "thumbnails"), picture_sha256=picture)
+
+
+def add_pictures(store: Path, fetching: Fetching) -> Iterator[AddedPictures]:
+    """Fetch the pictures of all posts without a small one, and write these; gives how far it came after each write.
+
+    Other posts stay as they are. The store is locked for each write alone, so that a flow may begin in between: then
+    the next write fails, and what was written stays.
+
+    Raises:
+        BusyError: where a flow writes the store.
+        WorldError: where the store cannot be read or written.
+    """
+    done = AddedPictures()
+    with _writing(store):
+        pass  # who cannot write need not fetch
+    posts = posts_without(store)
+    small: list[Thumbnail] = []
+    while some := list(islice(posts, _AT_ONCE)):
+        done.posts += len(some)
+        small += _fetched(fetching, some, done)
+        if len(small) >= _WRITTEN:
+            done.added += _write(store, small)
+            small = []
+        yield done
+    if small:
+        done.added += _write(store, small)
+    yield done
+
+
+def _fetched(fetching: Fetching, posts: Sequence[Post], done: AddedPictures) -> Iterator[Thumbnail]:
+    for post, it in zip(posts, fetching.start(posts), strict=True):
+        arrival = it.result() if isinstance(it, Future) else it
+        if isinstance(arrival.picture, Failed):
+            done.failed[cause_of(arrival.picture.reason).what] += 1
+        elif post.picture_sha256 not in (None, arrival.post.picture_sha256):
+            done.changed += 1
+        elif arrival.thumbnail is not None:
+            yield Thumbnail(arrival.post, arrival.thumbnail, arrival.width, arrival.height)
+
+
+def _write(store: Path, small: list[Thumbnail]) -> int:
+    with _writing(store):
+        schema = LanceTables.at(store).table(POSTS).schema
+        image, text = (schema.field(name).type.list_size for name in ("embeddings", "text_embedding"))
+        return PostRows(store, posts_table(image, text)).add_pictures(small)
+
+
+def _writing(store: Path) -> AbstractContextManager[list[int]]:
+    return all_locked(lock_files([Folder.at(store)]))

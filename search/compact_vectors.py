@@ -144,12 +144,12 @@ class CompactVectors:
         if len(rows) <= most:
             return rows
         own = self._sides(vector[None])[0].view(np.uint64)
-        far = np.empty(len(rows), np.uint16)
-        for start in range(0, len(rows), _BLOCK):
-            others = bits[rows[start : start + _BLOCK]].view(np.uint64)
+        far = np.empty(len(allowed), np.uint16)
+        for start in range(0, len(allowed), _BLOCK):
+            others = bits[start : start + _BLOCK].view(np.uint64)
             far[start : start + _BLOCK] = np.bitwise_count(others ^ own).sum(axis=1, dtype=np.uint16)
-        found: RowNumbers = rows[np.argpartition(far, most)[:most]]
-        return found
+        far[~allowed] = np.iinfo(np.uint16).max
+        return np.argpartition(far, most)[:most]
 
     def _learn(self, vectors: FloatMatrix) -> None:
         dimension = vectors.shape[1]

@@ -1,6 +1,7 @@
 """The words of posts as numbers, so that which words tell of a cluster can be counted at once."""
 
 import threading
+import time
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,9 @@ _LONGEST_TEXT: Final = 20_000
 _LONGEST_WORD: Final = 40
 _CLUSTERS: Final = 50_000
 """Of which the words are remembered."""
+_LARGE: Final = 500
+"""Rows of a cluster from which on its words change little by some more, and take long to count."""
+_TOLD_SECONDS: Final = 10.0
 _GARBAGE: Final = 2**20
 """Numbers of words that no row has any more, from which on the others are put together."""
 
@@ -37,7 +41,7 @@ class PostWords:
         self._used = 0
         self._start = np.zeros(0, np.int64)
         self._count = np.zeros(0, np.int32)
-        self._told: Bounded[int, tuple[tuple[int, int, int], tuple[str, ...]]] = Bounded(_CLUSTERS)
+        self._told: Bounded[int, tuple[tuple[int, int, int], float, tuple[str, ...]]] = Bounded(_CLUSTERS)
         self._lock = threading.RLock()
         """Who has it reads the numbers or changes them."""
 
@@ -73,15 +77,16 @@ class PostWords:
     def telling(self, cluster: int, rows: NDArray[np.int64]) -> tuple[str, ...]:
         """The words that the rows of a cluster have more often than all do, the most telling first.
 
-        They are told anew where rows came to it, went or were written anew.
+        They are told anew where rows came to it, went or were written anew; of a large cluster after some seconds.
         """
         with self._lock:
             own = rows[rows < len(self._start)]
             state = len(rows), int(self._start[own].sum()), int(self._count[own].sum())
-        known = self._told.get(cluster)
-        if known is None or known[0] != state:
-            known = self._told[cluster] = state, self._telling(rows)
-        return known[1]
+        known, now = self._told.get(cluster), time.monotonic()
+        is_fresh = known is not None and (known[0] == state or (len(rows) > _LARGE and now < known[1]))
+        if known is None or not is_fresh:
+            known = self._told[cluster] = state, now + _TOLD_SECONDS, self._telling(rows)
+        return known[2]
 
     def _telling(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
         numbers, here = np.unique(self.of(rows), return_counts=True)

@@ -87,6 +87,7 @@ class StoreReader:
         self._catalogue: Catalogue | None = None
         self._versions: dict[str, Hashable] = {}
         self._look_at = 0.0
+        self._step_at = 0.0
         self._is_reading = False
         self._posts = FollowedPosts(self.store)
         self.looks = FollowedVectors(
@@ -170,9 +171,11 @@ class StoreReader:
         return SmallPicture(row["webp"], row.get("width"), row.get("height")) if row.get("webp") else None
 
     def newest(self, count: int) -> list[dict[str, Any]]:
-        """The rows that were joined last, newest first, without vectors: as of now, not as the catalogue has it."""
-        if self._following.acquire(blocking=False):  # else it is being brought up to date just now
+        """The rows that were joined last, newest first, without vectors: as of a second ago."""
+        # Else it was brought up to date a moment ago, or is so just now.
+        if self._now() >= self._step_at and self._following.acquire(blocking=False):
             try:
+                self._step_at = self._now() + _LOOK_SECONDS
                 read_latest(self._posts.step)
             finally:
                 self._following.release()
@@ -281,11 +284,13 @@ class StoreReader:
             identity = self.store.identity(name)
             if known is None or known.identity != identity:
                 known = self._tables[name] = _Opened(identity, self.store.table(name), now + _FRESH_SECONDS)
-            elif now >= known.look_at:
-                with suppress(WorldError):  # what is asked of it will tell
-                    known.table.refresh()
+            is_due = now >= known.look_at
+            if is_due:
                 known.look_at = now + _FRESH_SECONDS
-            return known.table
+        if is_due:  # others go on with it as it was
+            with suppress(WorldError):  # what is asked of it will tell
+                known.table.refresh()
+        return known.table
 
 
 def _members(catalogue: Catalogue, cluster: int) -> tuple[str, ...]:

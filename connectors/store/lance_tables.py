@@ -114,16 +114,21 @@ class LanceTable(TableReader):
         self._address = tables.address
         self._patiently = tables.patiently
         self._table = opened
+        self._schema: pa.Schema | None = None
 
     @property
     def schema(self) -> pa.Schema:
         """Of the table as it was last looked at."""
-        return self._table.schema
+        found = self._schema
+        if found is None:  # LanceDB asks another thread each time, for which readers wait where many are busy
+            found = self._schema = self._table.schema
+        return found
 
     def refresh(self) -> int:
         """Its latest version."""
         with reading(self._address):
             self._patiently(self._table.checkout_latest)
+            self._schema = None
             return int(self._table.version)
 
     def count(self) -> int:
@@ -161,7 +166,8 @@ class LanceTable(TableReader):
         others = [it for it in dict.fromkeys(keys) if it not in known]
         if places is not None and others:
             self.refresh()
-        found += [self.whole(names, [Condition(self.key, "in", some)]) for some in pieces(others, _KEYS)]
+        # A limit lets LanceDB stop where all are found: of one key among 95 recent writes that took 2 of 10 ms.
+        found += [self.whole(names, [Condition(self.key, "in", it)], limit=len(it)) for it in pieces(others, _KEYS)]
         return pa.concat_tables(found) if found else self._none(names)
 
     def nearest(
@@ -205,10 +211,10 @@ class LanceTable(TableReader):
 
     def _none(self, names: Sequence[str]) -> pa.Table:
         place = pa.field(PLACE, pa.uint64())
-        return pa.schema([place if it == PLACE else self._table.schema.field(it) for it in names]).empty_table()
+        return pa.schema([place if it == PLACE else self.schema.field(it) for it in names]).empty_table()
 
     def _there(self, columns: Sequence[str]) -> list[str]:
-        names = self._table.schema.names
+        names = self.schema.names
         return [it for it in dict.fromkeys(columns) if it in names or it == PLACE]
 
     def _latest(self, read: Callable[[], T]) -> T:
@@ -217,6 +223,7 @@ class LanceTable(TableReader):
                 return read()
             except READ_ERRORS:  # its version may have gone
                 self._table.checkout_latest()
+                self._schema = None
                 raise
 
         with reading(self._address):

@@ -29,6 +29,8 @@ _SHORTEST_TOKEN: Final = 16
 _CONNECTIONS: Final = 128
 _MAX_HEADERS: Final = 32 * 1024
 _IDLE_SECONDS: Final = 15
+_SWITCH_SECONDS: Final = 0.0005
+"""Python's 5 ms add up: an answer waits for LanceDB's own thread several times, while other threads compute."""
 _END_SECONDS: Final = 5
 """For answers that are being given."""
 
@@ -87,6 +89,7 @@ def serve_page(options: PageOptions, settings: Settings) -> None:
             ),
         )
         threading.Thread(target=reader.catalogue, name="first look", daemon=True).start()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         print(f"memewax: {store} is shown at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
         if options.opens:
             threading.Thread(target=_open, args=(address, server), name="browser", daemon=True).start()

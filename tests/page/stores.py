@@ -1,5 +1,6 @@
 """Small stores to look at."""
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -124,12 +125,26 @@ def aged(folder: Path) -> Path:
     return folder
 
 
+HOSTILE: Final = {
+    "markup": SCRIPT,
+    "right to left": TURNED,
+    "zalgo": ZALGO,
+    "a megabyte": LONG,
+    "a query": "' OR 1=1 --",
+    "a template": "{{ 7 * 7 }}",
+}
+
+
+def hostile_id(number: int) -> str:
+    return f"{number}'\"<b>-{SCRIPT[:40]}"
+
+
 def hostile(folder: Path) -> Path:
-    """A store of posts whose every text is against us."""
-    texts = [SCRIPT, TURNED, ZALGO, LONG, "' OR 1=1 --", "{{ 7 * 7 }}"]
+    """A store of posts whose every text is against us, and of dead letters of them."""
+    texts = list(HOSTILE.values())
     rows = [
         row(
-            f"{number}'\"<b>-{SCRIPT[:40]}",
+            hostile_id(number),
             3,
             number,
             text,
@@ -144,6 +159,11 @@ def hostile(folder: Path) -> Path:
         it["text_as_read"] = text
         it["entities"] = [{"text": text[:5], "label": SCRIPT, "start": 0, "end": 5}]
     PostStore(folder, 8, 8).upsert(rows)
+    with folder.with_name(f"{folder.name}.dead-letters.jsonl").open("wb") as file:
+        for number, text in enumerate(texts):
+            letter = {"stage": text[:100], "exception": text[:100], "reason": text, "global_id": hostile_id(number)}
+            letter |= {"origin": text[:1000], "key": None, "headers": [], "value": b64encode(text.encode()).decode()}
+            file.write(orjson.dumps(letter) + b"\n")
     return folder
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 import uvicorn
@@ -15,9 +15,10 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from connectors.store.posts_table import PostStore
 from memewax.page.page_access import Access
+from memewax.page.page_search import PageHit, PageHits, SearchRequest
 from tests.browser import CHROMIUM
 from tests.connectors.store.test_taken_back import gone
-from tests.page.stores import app_of, filled, row, webp
+from tests.page.stores import HOSTILE, SCRIPT, app_of, filled, found_first, hostile_id, row, webp
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 
@@ -39,9 +40,9 @@ VIEWS = {
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, find: Any = found_first) -> Iterator[str]:
     """The address of a page over a store."""
-    config = uvicorn.Config(app_of(folder, Access()), port=0, log_level="error", lifespan="off")
+    config = uvicorn.Config(app_of(folder, Access(), find), port=0, log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -204,20 +205,53 @@ def test_without_pictures_the_words_stand_where_they_stood(address: str, browser
             it.fulfill(status=404)
 
 
-def test_what_strangers_wrote_neither_runs_nor_breaks_a_view(hostile_store: Path, browser: Browser) -> None:
-    with served(hostile_store) as at, looking(browser, PHONE) as page:
-        for path in ["/", "/posts", "/clusters/3", "/now"]:
-            page.goto(f"{at}{path}")
-            assert page.title() != "it ran"
-            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE, path
-        page.goto(f"{at}/posts")
-        links = [it.get_attribute("href") for it in page.locator(".card .read a").all()]
-        assert len(links) == 6
-        for link in links:
-            page.goto(f"{at}{link}")
-            expect(page.locator("h1")).not_to_have_text(re.compile("No such post"))
-            assert page.title() != "it ran"
-            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE, link
+def found_hostile(request: SearchRequest, k: int) -> PageHits:
+    """The post whose text has this number, and all others as what might be meant."""
+    hits = [PageHit(hostile_id(number), 0.9, SCRIPT) for number in range(len(HOSTILE))]
+    return PageHits((hits[int(request.words)],), weak=tuple(hits[:k]), searched=SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def hostile_address(hostile_store: Path) -> Iterator[str]:
+    with served(hostile_store, found_hostile) as found:
+        yield found
+
+
+def looks_well(page: Page, path: str) -> None:
+    """That nothing in a view ran, turned around or made it wider than a small phone, or too large to be read."""
+    page.goto(path)
+    expect(page.locator("h1")).to_be_visible()
+    assert page.title() != "it ran", path
+    assert page.locator("main script, main [onerror], main a[href^=javascript]").count() == 0, path
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE, path
+    assert page.evaluate("getComputedStyle(document.querySelector('footer p')).direction") == "ltr"
+    text = page.evaluate("document.documentElement.outerHTML")
+    assert not {"\u202e", "\u2066", "\x1b"} & set(text), path
+    assert len(text) < 600_000, path
+
+
+@pytest.mark.parametrize("path", ["/", "/posts", "/clusters/3", "/now", "/dead-letters"])
+def test_a_list_of_what_strangers_wrote_looks_as_any(hostile_address: str, browser: Browser, path: str) -> None:
+    with looking(browser, PHONE) as page:
+        looks_well(page, f"{hostile_address}{path}")
+        for it in page.locator("main details").all():  # what is folded is laid out as well
+            it.evaluate("it => it.open = true")
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_a_stranger_wrote_neither_runs_nor_breaks_a_view(
+    hostile_address: str, browser: Browser, what: str
+) -> None:
+    number = list(HOSTILE).index(what)
+    with looking(browser, PHONE) as page:
+        looks_well(page, f"{hostile_address}/posts/{quote(hostile_id(number), safe='')}")
+        expect(page.locator("h1")).not_to_have_text(re.compile("No such post"))
+        looks_well(page, f"{hostile_address}/search?q={number}")
+        expect(page.locator("main .cards").first.locator(".card")).to_have_count(1)
+        looks_well(page, f"{hostile_address}/posts?{urlencode({'author': HOSTILE[what][:200]})}")
+        page.locator("main .read a").first.click()
+        expect(page.locator("h1")).not_to_have_text(re.compile("No such post"))
 
 
 def test_a_post_comes_and_one_goes_while_one_looks(tmp_path: Path, browser: Browser) -> None:

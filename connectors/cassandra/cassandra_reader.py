@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final
@@ -23,7 +24,7 @@ from connectors.cassandra.cassandra_schema import (
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.cassandra.cassandra_values import from_cql
 from connectors.cassandra.cluster_ways import read_merges
-from connectors.cassandra.lookups import account_key
+from connectors.cassandra.lookups import account_key, hour_of, source_key
 from connectors.sinks.record_table import CURRENT_COLUMN, HIDDEN, POSTS
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.interface import (
@@ -234,11 +235,24 @@ class CassandraTable(TableReader):
                 yield from rows
 
     def posts_of(self, cluster: int) -> Iterator[tuple[Any, str]]:
-        """Times and ids of the posts that got a cluster on arrival, the newest first; a table is made for it."""
+        """Times and ids of the posts that got a cluster on arrival, the newest first; a table is made for it.
+
+        Those whose account hides are among them: `rows` leaves them out.
+        """
         months = [row.month for row in self._session.rows(f"SELECT month FROM {MONTHS} WHERE cluster = ?", (cluster,))]
         cql = f"SELECT listed, global_id FROM {POSTS_BY_CLUSTER} WHERE cluster = ? AND month = ?"
         for month in sorted(months, reverse=True):
             yield from ((row.listed, row.global_id) for row in self._session.rows(cql, (cluster, month)))
+
+    def posts_on(self, day: date, source: str) -> Iterator[tuple[Any, str]]:
+        """Times and ids of the posts of a source on a day in UTC, the newest first; a table is made for it.
+
+        Those whose account hides are among them: `rows` leaves them out.
+        """
+        first = hour_of(datetime.combine(day, time(), UTC))
+        cql = f"SELECT listed, global_id FROM {POSTS_BY_HOUR} WHERE source = ? AND hour = ?"
+        for hour in reversed(range(first, first + 24)):
+            yield from ((row.listed, row.global_id) for row in self._session.rows(cql, (source_key(source), hour)))
 
     def _in_clusters(self, clusters: Sequence[int]) -> list[str]:
         """Ids of the posts that may be in clusters as of now."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from connectors.cassandra.cassandra_place import CassandraPlace, CassandraSettings
+from connectors.cassandra.cassandra_reader import CassandraTable
 from connectors.cassandra.cassandra_store import CassandraStore
 from connectors.cassandra.whole_keyspace import facts_of_keyspace, forget_in_keyspace, in_keyspace
 from connectors.remnants import LookedFor
@@ -211,6 +212,19 @@ def test_the_nearest_are_found_by_the_index_and_filtered(store: CassandraStore) 
         table.nearest("embeddings", vectors[7], 1001, [])
     with pytest.raises(UnsupportedError, match="cannot search words"):
         table.words(["text_clean"])
+
+
+def test_posts_of_a_day_and_source_and_of_a_cluster_come_newest_first(store: CassandraStore) -> None:
+    times = {"1-a": "2026-07-03T23:59:59Z", "2-a": "2026-07-04T00:00:00Z", "3-a": "2026-07-04T12:30:00Z"}
+    rows = [row(name, 7, created_time=it) for name, it in times.items()]
+    parts(store).upsert(
+        [*rows, row("4-b", 7, source="b", created_time=times["2-a"]), row("old-a", 7, created_time="2024-01-01")]
+    )
+    table = store.table(POSTS)
+    assert isinstance(table, CassandraTable)
+    assert [name for _, name in table.posts_on(TIME.date(), "a")] == ["3-a", "2-a"]
+    assert [name for _, name in table.posts_on(TIME.date(), "b")] == ["4-b"]
+    assert [name for _, name in table.posts_of(7)] == ["3-a", "2-a", "4-b", "1-a", "old-a"]
 
 
 def test_a_vector_that_no_index_takes_is_null(store: CassandraStore) -> None:

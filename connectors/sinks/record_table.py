@@ -203,8 +203,8 @@ CURRENT_COLUMN: Final = Column(
 """What a merge or a split changes. A line or a message stays as it was written, so that neither has it."""
 
 
-LOOKED_UP: Final = ("post_id", "author")
-"""What deletes name: in a large table they are found by an index."""
+LOOKED_UP: Final = ("post_id", "author", "duplicate_of")
+"""What deletes name, and what names posts that went: in a large table they are found by an index."""
 
 
 def posts_table(image_dimension: int, text_dimension: int) -> Table:

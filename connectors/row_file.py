@@ -18,6 +18,7 @@ import orjson
 from connectors.unpacked_file import PACKINGS, UNPACKING_ERRORS, is_plain, unpacked
 from core.errors import WorldError, first_line
 from core.json_array import ArraySplitter, BadArrayError, Element
+from core.json_text import json_of
 
 LINES: Final = (".jsonl", ".ndjson")
 TABLES: Final = (".csv", ".tsv", ".tab", ".parquet")
@@ -38,6 +39,7 @@ _CHAT: Final = re.compile(rb'"messages"\s*:\s*\[')
 """What an export of a chat holds: one object, and the messages in it."""
 _MOST_OF_CHAT: Final = 50
 """Fields of a chat that are kept."""
+_ADDRESS: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 _SAID: Final = re.compile(r'"?sep=(.)"?\r?\n?')
 """The first line of a CSV of Excel's, which names the delimiter."""
 
@@ -217,11 +219,13 @@ def form_of(path: Path, stream: io.BufferedReader) -> Form:
 
 
 def _is_object_a_line(begin: bytes) -> bool:
-    """Whether the first line is a whole object."""
+    """Whether the first line is a whole object, and others follow or it is a post."""
+    line, _, rest = begin.partition(b"\n")
     try:
-        return isinstance(orjson.loads(begin.partition(b"\n")[0]), dict)
+        held = json_of(line)
     except orjson.JSONDecodeError:
         return False
+    return isinstance(held, dict) and (bool(rest.strip()) or "global_id" in held)
 
 
 def _is_array_a_line(begin: bytes) -> bool:
@@ -230,7 +234,7 @@ def _is_array_a_line(begin: bytes) -> bool:
     if not end or not rest.strip():
         return False
     try:
-        return isinstance(orjson.loads(line), list)
+        return isinstance(json_of(line), list)
     except orjson.JSONDecodeError:
         return False
 
@@ -246,7 +250,7 @@ class _Json(Form):
         if element.size > _MAX_LINE:
             return FileRow(number, None, f"the {self.too_long} is longer than {_MAX_LINE} bytes", element.data[:1000])
         try:
-            row = orjson.loads(element.data)
+            row = json_of(element.data)
         except orjson.JSONDecodeError as error:
             return FileRow(number, None, f"not JSON in UTF-8: {error}", element.data)
         if isinstance(row, dict):
@@ -347,7 +351,7 @@ def _chat_row(number: int, held: Any) -> FileRow:
 
 
 class Delimited(Form):
-    """CSV: names in the first line, then cells.
+    """CSV: names in the first line, then cells; where an address stands there, names are `column_1`, `column_2` ….
 
     Args:
         delimiter: Between cells; None where the first line tells.
@@ -372,7 +376,12 @@ class Delimited(Form):
             text.detach()  # the file is not ours to close
 
     def _cells(self, reader: Any, before: int) -> Iterator[Piece]:
-        self._names = _distinct(next(reader, []))
+        first: list[str] = next(reader, [])
+        if any(_ADDRESS.match(cell) for cell in first):  # there are no names: it is a row
+            self._names = _distinct([""] * len(first))
+            yield Piece(reader.line_num + before, first, self._row)
+        else:
+            self._names = _distinct(first)
         while True:
             try:
                 cells = next(reader)

@@ -35,6 +35,8 @@ _KEPT_SECONDS: Final = 2 * OVERLAP_SECONDS
 """For so long a frame is known again."""
 _SLACK_SECONDS: Final = 5
 """A silence that is no gap: some 25 frames come each second."""
+_AHEAD_SECONDS: Final = 24 * 3600
+"""A frame that is further ahead of this machine's clock is none: it would be gone on from a time that has not come."""
 _REPLAY_SECONDS: Final = 36 * 3600
 _WAIT_SECONDS: Final = 0.25
 """Posts wait so long for others to go through the flow with."""
@@ -150,7 +152,7 @@ class Jetstream:
 
     def _take(self, data: str | bytes) -> None:
         try:
-            frame = read_frame(data, self._stream.filters, self._stream.cdn)
+            frame = self._frame(data)
         except BadFrameError as error:
             SKIPPED.labels(SERVICE, "garbage").inc()
             log.debug("a frame that is none", source=SERVICE, wrong=str(error))
@@ -169,6 +171,13 @@ class Jetstream:
             content = f"{SERVICE}:{body['cid']}" if body.get("cid") else ""
             origin = f"{SERVICE}@{frame.time_us}/{name}"
             self._messages.append(Message(orjson.dumps(body), origin, name.encode(), content=content))
+
+    def _frame(self, data: str | bytes) -> Frame:
+        """The frame in a message; raises `BadFrameError` where it is none."""
+        frame = read_frame(data, self._stream.filters, self._stream.cdn)
+        if frame.time_us > (self._clock.now() + _AHEAD_SECONDS) * _SECOND:
+            raise BadFrameError(f"its time has not come: {frame.time_us}")
+        return frame
 
     def _is_new(self, frame: Frame) -> bool:
         """Whether a frame comes for the first time, and the post that it is of was not deleted before it came."""

@@ -2,6 +2,7 @@
 
 import calendar
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, ClassVar, Final
@@ -18,6 +19,7 @@ from connectors.services.poll_settings import PollSettings
 from connectors.services.polled import Opening
 from connectors.services.service import Service
 from core.errors import SettingsError, WorldError
+from core.json_text import json_of
 from core.times import time_or_none
 
 _BETWEEN: Final = re.compile(r"\+(?=https?://)")
@@ -107,9 +109,10 @@ def entries_of(answer: ApiAnswer, url: str) -> list[_Entry]:
     """
     import feedparser
 
-    if answer.body.lstrip()[:1] == b"{":
-        return _of_json(answer.body, url)
-    parsed = feedparser.parse(answer.body, response_headers={"content-location": url, **dict(answer.headers)})
+    body = answer.body.removeprefix(BOM_UTF8)
+    if body.lstrip()[:1] == b"{":
+        return _of_json(body, url)
+    parsed = feedparser.parse(body, response_headers={"content-location": url, **dict(answer.headers)})
     if not parsed.get("version") and not parsed.entries:
         raise WorldError(f"{url} is no RSS, Atom or JSON feed: a page of the site may name its feed")
     title = str(parsed.feed.get("title") or "")
@@ -192,7 +195,7 @@ def _is_picture(it: Mapping[str, Any], name: str) -> bool:
 
 def _of_json(data: bytes, url: str) -> list[_Entry]:
     try:
-        feed = orjson.loads(data)
+        feed = json_of(data)
     except orjson.JSONDecodeError:
         raise TroubleError("a JSON feed that breaks off") from None
     items = feed.get("items")
@@ -202,10 +205,11 @@ def _of_json(data: bytes, url: str) -> list[_Entry]:
 
 
 def _of_item(item: Mapping[str, Any], title: str, url: str) -> _Entry:
-    files = [it for it in item.get("attachments") or () if isinstance(it, dict)]
-    authors = item.get("authors") or ([item["author"]] if item.get("author") else [])
+    files = [it for it in _listed(item.get("attachments")) if isinstance(it, dict)]
+    authors = _listed(item.get("authors") or item.get("author"))
     pictures = [it["url"] for it in files if _is_picture(it, "url")]
-    time = time_or_none(item.get("date_published") or item.get("date_modified"))
+    date = item.get("date_published") or item.get("date_modified")
+    time = time_or_none(date) if isinstance(date, str) else None
     return {
         "feed": url,
         "id": item.get("id"),
@@ -218,5 +222,10 @@ def _of_item(item: Mapping[str, Any], title: str, url: str) -> _Entry:
         "author": next((str(it["name"]) for it in authors if isinstance(it, dict) and it.get("name")), ""),
         "created": time.timestamp() if time else 0.0,
         "channel": title,
-        "tags": [it for it in item.get("tags") or () if isinstance(it, str)],
+        "tags": [it for it in _listed(item.get("tags")) if isinstance(it, str)],
     }
+
+
+def _listed(value: Any) -> list[Any]:
+    """The values in a list; what stands where one is expected, by itself."""
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -28,8 +28,9 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         known = dict(attrs)
         if tag == "img":
-            url = _largest(known.get("srcset") or "") or known.get("src")
-            if url:
+            url = _largest(known.get("srcset") or "") or known.get("src") or ""
+            is_counter = {known.get("width"), known.get("height")} <= {"0", "1"}
+            if url and not is_counter and not url.startswith("data:"):  # a script would put a picture in its place
                 self.content.pictures.append(url)
         elif tag in {"video", "iframe"}:
             self.content.has_video = True

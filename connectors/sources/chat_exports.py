@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from connectors.services.listing import PostBody
 from core.times import time_or_none
 
-_LEFT_OUT: Final = "(File not included"
+_LEFT_OUT: Final = ("(File not included", "(File exceeds maximum size", "(File unavailable")
 """What Telegram writes in place of the path of a file that was not exported."""
 _PICTURE: Final = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif|heic)$", re.IGNORECASE)
 _VIDEO: Final = re.compile(r"\.(mp4|mov|webm|mkv|avi|m4v)$", re.IGNORECASE)

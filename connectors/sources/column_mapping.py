@@ -129,6 +129,8 @@ OURS: Final = frozenset({*_USUAL, "post_id"})
 _ADDRESS: Final = re.compile(r"(https?|s3|gs|file)://\S+", re.IGNORECASE)
 _PICTURE: Final = re.compile(r"[^:?#\s][^:?#]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif|jp2|ppm)", re.IGNORECASE)
 _SEVERAL: Final = re.compile(r"[,;|\s]+(?=https?://)")
+_QUOTED: Final = re.compile(r"'([^']+)'")
+"""As Python and pandas write a list of texts."""
 _WHOLE: Final = re.compile(r"(-?\d+)\.0+")
 """As pandas writes an integer of a column that has gaps."""
 _INTEGER: Final = re.compile(r"-?(0|[1-9]\d{0,17})(\.0+)?")
@@ -327,7 +329,7 @@ def _addresses(value: Any) -> list[str]:
         try:
             return _addresses(orjson.loads(text))
         except orjson.JSONDecodeError:
-            return [text]
+            return _addresses(_QUOTED.findall(text)) or [text]
     return _SEVERAL.split(text)
 
 

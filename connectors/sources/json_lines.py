@@ -19,6 +19,7 @@ from connectors.sources.parse import MAX_BYTES
 from connectors.sources.picture_folder import SUFFIXES
 from connectors.sources.source import Place, Position, Reader, Unit
 from core.errors import SettingsError, WorldError
+from core.json_text import json_of
 from core.records import Message
 from core.telemetry import log
 
@@ -351,7 +352,7 @@ def _is_whole(line: bytes) -> bool:
     if len(line) > MAX_BYTES or not text.startswith((b"{", b"[")):
         return True
     try:
-        orjson.loads(text)
+        json_of(text)
     except orjson.JSONDecodeError:
         return False
     return True

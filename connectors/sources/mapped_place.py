@@ -12,6 +12,7 @@ from connectors.sources.removal_form import is_removal
 from connectors.sources.row_shapes import AsItIs, RowShape
 from connectors.sources.source import Place, PlacedSource, Position, Reader, ReaderAround, Unit
 from connectors.sources.unpack import unpacked
+from core.json_text import json_of
 from core.records import Message
 from core.telemetry import SKIPPED
 
@@ -124,7 +125,7 @@ def row_in(message: Message) -> InputRow | None:
     if len(message.value) > MAX_BYTES:
         return None
     try:
-        row = orjson.loads(message.value)
+        row = json_of(message.value)
     except orjson.JSONDecodeError:
         return None
     return row if isinstance(row, dict) else None

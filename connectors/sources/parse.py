@@ -4,7 +4,6 @@ What NiFi may make of a post is as good as the post itself: its schemas and attr
 strings into numbers, and it writes times in half a dozen forms.
 """
 
-import json
 import re
 from collections import Counter
 from dataclasses import replace
@@ -16,6 +15,7 @@ import orjson
 from connectors.sources.removal_form import is_removal, removal_of
 from core.amounts import count_of
 from core.errors import BadRecordError
+from core.json_text import json_of
 from core.records import DeadLetter, Message, Post, Removal
 from core.times import parse_time
 from core.traces import TRACES
@@ -90,26 +90,14 @@ def json_object(value: bytes, what: str) -> dict[str, Any]:
     if len(value) > MAX_BYTES:
         raise BadRecordError(f"{what} of {len(value)} bytes; at most {MAX_BYTES} are read")
     try:
-        body = orjson.loads(value)
+        body = json_of(value)
     except orjson.JSONDecodeError as error:
-        body = _with_nan(value)
-        if body is None:
-            raise BadRecordError(f"not JSON in UTF-8: {error}") from None
+        raise BadRecordError(f"not JSON in UTF-8: {error}") from None
     if not isinstance(body, dict):
         raise BadRecordError(
             f"expected a JSON object, found {_listed(body) if isinstance(body, list) else _kind(body)}"
         )
     return body
-
-
-def _with_nan(value: bytes) -> Any:
-    """A value with NaN in it, which Python writes where there is no number; None where that is not what is wrong."""
-    if b"NaN" not in value:
-        return None
-    try:
-        return json.loads(value, parse_constant={"NaN": None}.__getitem__)
-    except (ValueError, KeyError, RecursionError):
-        return None
 
 
 def _global_id(body: dict[str, Any]) -> str:

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-import orjson
-
 from connectors.sources.parse import MAX_BYTES, parsed
 from connectors.sources.source import Position, Reader, ReaderAround, Source, Unit
 from core.json_array import elements
+from core.json_text import json_of
 from core.records import DeadLetter, Message
 
 _VERSION: Final = 1
@@ -59,7 +58,7 @@ def _parts(value: bytes) -> list[bytes]:
     lines = [line.strip() for line in value.splitlines() if line.strip()]
     if not all(line.startswith(b"{") for line in lines):
         for line in lines:  # values over several lines are none for themselves
-            orjson.loads(line)
+            json_of(line)
     return lines
 
 

@@ -127,6 +127,14 @@ def test_nothing_is_lost_or_doubled_whatever_a_server_does(
     assert len(clock.waits) == len(faults)
 
 
+def test_a_time_that_has_not_come_is_not_gone_on_from(server: FakeJetstream, clock: Clock) -> None:
+    server.frames = [commit(n) for n in range(20)]
+    server.plays = [lambda kept: [*kept[:5], commit(99, seconds=1e9), {**commit(98), "time_us": 2**53}, *kept[5:9]]]
+    units = read(Jetstream(stream(server), clock, started(0)), 20)
+    assert sorted(ids(units)) == list(range(20))
+    assert int(server.asked[-1]["cursor"][0]) <= START + 20 * 1_000_000
+
+
 def test_after_any_unit_exactly_the_rest_comes(server: FakeJetstream, clock: Clock) -> None:
     server.frames = [commit(n, seconds=n / 2) for n in range(30)]
     whole = read(Jetstream(stream(server), clock), 30)

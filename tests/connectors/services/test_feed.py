@@ -219,3 +219,27 @@ def test_a_server_may_say_that_nothing_is_new(site: tuple[Site, str]) -> None:
     assert (made.asked[-1]["if-none-match"], made.asked[-1]["if-modified-since"]) == ('"1"', "day 1")
     assert made.answers == [301, 200, 301, 304]
     close()
+
+
+@pytest.mark.parametrize(
+    ("body", "url"),
+    [
+        ('<img src="data:image/gif;base64,R0"><img src="https://a/1.jpg">', "https://a/1.jpg"),
+        ('<img src="https://t/p.gif" width="1" height="1"><img src="https://a/2.jpg" width="1">', "https://a/2.jpg"),
+    ],
+)
+def test_what_stands_in_for_a_picture_or_counts_readers_is_none(body: str, url: str) -> None:
+    assert pictures(item(f"<description><![CDATA[{body}]]></description>")) == [url]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"attachments": 5}, {"authors": 5}, {"tags": 5}, {"date_published": [1]}, {"author": "x", "attachments": {}}],
+)
+def test_an_odd_item_of_json_spoils_no_feed(odd: dict[str, Any]) -> None:
+    one, two = ({"id": f"https://x.org/{n}", "image": f"https://a/{n}.jpg"} for n in (1, 2))
+    feed_of_two = {"version": "https://jsonfeed.org/version/1.1", "items": [one | odd, two]}
+    assert [it.pictures[0].url for it in found(b"\xef\xbb\xbf" + orjson.dumps(feed_of_two))] == [
+        "https://a/1.jpg",
+        "https://a/2.jpg",
+    ]

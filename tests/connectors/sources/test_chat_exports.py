@@ -39,6 +39,8 @@ TELEGRAM = {
             reactions=[{"count": 3}, {"count": 2}],
         ),
         said(4, photo="(File not included. Change data exporting settings to download.)"),
+        said(8, photo="(File exceeds maximum size. Change data exporting settings to download.)"),
+        said(9, photo="(File unavailable, please try again later)"),
         said(5, file="files/b.png", mime_type="image/png", forwarded_from="Ann", edited_unixtime="1702281700"),
         said(6, file="v.mp4", mime_type="video/mp4", media_type="video_file"),
         said(7, file="s.webp", mime_type="image/webp", media_type="sticker"),
@@ -68,7 +70,7 @@ def posts(path: Path) -> list[Json]:
     return found
 
 
-@pytest.fixture(params=["pretty", "one line"])
+@pytest.fixture(params=["pretty", "one line", "one short line"])
 def export(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     def write(content: Json) -> Path:
         path = tmp_path / "result.json"
@@ -120,7 +122,7 @@ def test_pictures_of_a_discord_channel(export: Any) -> None:
 def test_what_is_left_out_is_told_by_reason(export: Any) -> None:
     source = PostFiles(export(TELEGRAM), FileOptions(follow=False, parts=1, block_bytes=4096, batch=2))
     found = inspect_source(source, most=100, shown=1, seconds=5)
-    assert found.skipped == {"other": 1, "removed": 1, "text": 1, "video": 1}
+    assert found.skipped == {"other": 1, "removed": 3, "text": 1, "video": 1}
     assert (found.places[0].rows, found.posts) == ("messages of a chat", 3)
 
 
@@ -131,4 +133,4 @@ def test_an_export_that_breaks_off_is_told(tmp_path: Path) -> None:
         list(RowFile(tmp_path / "result.json"))
     *found, last = posts(tmp_path / "result.json")
     assert [it["global_id"] for it in found] == ["77/3-telegram", "77/5-telegram"]
-    assert "breaks off after 6 rows" in last["wrong"]
+    assert "breaks off after 8 rows" in last["wrong"]

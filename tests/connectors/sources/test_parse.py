@@ -103,8 +103,6 @@ def test_unknown_fields_are_carried_along() -> None:
         (b'"post"', "expected a JSON object, found a string"),
         (b"null", "expected a JSON object, found null"),
         (b"7", "expected a JSON object, found a number"),
-        (raw("score", b"Infinity"), "not JSON"),
-        (raw("score", b"1e999"), "not JSON"),
         (raw("desc", rb'"\ud800"'), "not JSON"),
         (raw("global_id", rb'"\udfff-reddit"'), "not JSON"),
         (raw("colour", rb'"\ud83d"'), "not JSON"),

@@ -1,6 +1,7 @@
 """Posts from files of every form."""
 
 import gzip
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from connectors.sources.parse import parse_post, parsed
 from connectors.sources.post_files import PostFiles, look_at
 from connectors.sources.several import Several
 from connectors.sources.source import Position, Unit
-from connectors.sources.unpack import Unpacked
+from connectors.sources.unpack import Unpacked, unpacked
 from core.errors import WorldError
 from core.records import DeadLetter, Message
 from core.telemetry import SKIPPED
@@ -277,3 +278,35 @@ def test_what_a_file_is_is_remembered_until_it_changes(tmp_path: Path) -> None:
     assert found.shape.fields["url"] == "image_url"
     file.write_text("id,photo\n1,https://h.example/1.jpg\n")
     assert look_at(file, ()).shape.fields["url"] == "photo"
+
+
+NO_NUMBERS = [{"id": 1, "image_url": "https://a/1.png", "ups": float("nan")}] + [
+    {"id": n, "image_url": f"https://a/{n}.png", "ups": float("inf")} for n in (2, 3)
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.jsonl", "\n".join(map(json.dumps, NO_NUMBERS))),  # the last line without an end
+        ("rows.json", json.dumps(NO_NUMBERS)),
+        ("rows.json", json.dumps(NO_NUMBERS, indent=1)),
+    ],
+    ids=["lines", "an array a line", "an array of lines"],
+)
+def test_numbers_that_python_writes_and_json_has_not_are_nothing(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    found = [parse_post(part) for it in messages(tmp_path / name) for part in unpacked(it)]
+    assert [(post.global_id, post.score) for post in found] == [("1", 0), ("2", 0), ("3", 0)]
+
+
+def test_a_table_without_names_loses_no_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("https://a/1.png,one\nhttps://a/2.png,two\n")
+    found = bodies(tmp_path / "a.csv")
+    assert [(it["url"], it["column_2"]) for it in found] == [("https://a/1.png", "one"), ("https://a/2.png", "two")]
+
+
+def test_a_list_as_python_writes_it_is_one(tmp_path: Path) -> None:
+    rows = "id,photos\n1,\"['https://a/1.png', 'https://a/2.png']\"\n2,['https://a/3.png']\n3,[]\n"
+    (tmp_path / "a.csv").write_text(rows)
+    assert [it["url"] for it in bodies(tmp_path / "a.csv")] == [*(f"https://a/{n}.png" for n in (1, 2, 3)), ""]

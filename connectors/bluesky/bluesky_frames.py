@@ -60,6 +60,8 @@ class Frame:
     """The key of the post that is deleted."""
     post: str = ""
     """The key of the post that this is of."""
+    is_edit: bool = False
+    """Whether the post was there before."""
 
 
 class BadFrameError(ValueError):
@@ -114,7 +116,7 @@ def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters,
     record = commit["record"]
     pictures = _pictures(record.get("embed")) if filters.want(record) else []
     if not pictures and operation == "update":  # what it was before may be there
-        return Frame(time_us, key, removals=[delete_of_post(name, seen)], post=post)
+        return Frame(time_us, key, removals=[delete_of_post(name, seen)], post=post, is_edit=True)
     if not pictures:
         reason = _without_pictures(record.get("embed")) if filters.want(record) else "filtered"
         return Frame(time_us, "", reason=reason, post=post)
@@ -135,7 +137,7 @@ def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters,
         if cid
     ]
     gone = [delete_of_post(name, seen, [it["global_id"] for it in posts])] if operation == "update" else []
-    return Frame(time_us, key, posts, gone, post=post)
+    return Frame(time_us, key, posts, gone, post=post, is_edit=operation == "update")
 
 
 def _seen(time_us: int) -> str:

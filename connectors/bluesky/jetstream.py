@@ -180,10 +180,13 @@ class Jetstream:
         return frame
 
     def _is_new(self, frame: Frame) -> bool:
-        """Whether a frame comes for the first time, and the post that it is of was not deleted before it came."""
+        """Whether a frame comes for the first time, and neither a delete nor an edit of its post came before it."""
         if self._knows(frame.key) or (not frame.deleted and self._knows(f"{frame.post}/deleted")):
             return False
-        for key in (frame.key, *([f"{frame.deleted}/deleted"] if frame.deleted else [])):
+        if not (frame.deleted or frame.is_edit) and self._knows(f"{frame.post}/edited"):
+            return False
+        marks = (("deleted", bool(frame.deleted)), ("edited", frame.is_edit))
+        for key in (frame.key, *(f"{frame.post}/{name}" for name, is_so in marks if is_so)):
             digest = _digest(key)
             self._seen.add(digest)
             self._order.append((frame.time_us, digest))

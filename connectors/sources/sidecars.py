@@ -7,6 +7,7 @@ Beside it: a text (`a.txt`, `a.png.txt`), JSON as gallery-dl and Google Takeout 
 import html
 import re
 import struct
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import IO, Any, Final
 import orjson
 from PIL import Image
 
+from core.json_text import json_of
 from core.times import time_or_none
 
 _MOST_BYTES: Final = 2**18
@@ -24,6 +26,9 @@ _MOST_EMBEDDED: Final = 2**16
 _MOST_PARTS: Final = 64
 _LONGEST: Final = 20_000
 """Characters of a caption."""
+_LONGEST_NAME: Final = 46
+"""Characters that Takeout leaves of a name before `.json`."""
+_NUMBERED: Final = re.compile(r"(.+)(\(\d+\))(\.\w+)")
 _DESCRIPTIONS: Final = ("title", "description", "content", "caption", "text", "desc", "body")
 _AUTHORS: Final = ("author", "artist", "uploader", "user", "username", "owner")
 _DATES: Final = ("date", "created_at", "created_time", "created_utc", "timestamp", "published_at")
@@ -60,9 +65,9 @@ def told_of(picture: Path) -> PictureFacts:
 def _tellers(picture: Path) -> Iterator[PictureFacts]:
     names = (picture.name, picture.stem)
     for name in names:
-        if text := _read(picture.with_name(f"{name}.txt")).decode(errors="replace").strip():
+        if text := _text(_read(picture.with_name(f"{name}.txt"))).strip():
             yield {"desc": text[:_LONGEST]}
-    for name in (*names, f"{picture.name}.supplemental-metadata"):
+    for name in (*names, *_names_of_takeout(picture.name)):
         if data := _read(picture.with_name(f"{name}.json")):
             yield _of_json(data, picture.name)
     for name in names:
@@ -81,9 +86,23 @@ def _read(path: Path) -> bytes:
     return data if len(data) <= _MOST_BYTES else b""
 
 
+def _names_of_takeout(name: str) -> Iterator[str]:
+    """What Takeout calls the JSON beside a picture, without the ending: a long name is cut, a number goes last."""
+    numbered = _NUMBERED.fullmatch(name)
+    picture, number = (numbered[1] + numbered[3], numbered[2]) if numbered else (name, "")
+    for written in (picture, f"{picture}.supplemental-metadata"):
+        yield written[:_LONGEST_NAME] + number
+
+
+def _text(data: bytes) -> str:
+    """What is written in a small file, in UTF-8 or, as a mark says, in UTF-16."""
+    encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    return data.decode(encoding, errors="replace")
+
+
 def _of_json(data: bytes, name: str) -> PictureFacts:
     try:
-        told = orjson.loads(data)
+        told = json_of(_text(data).encode())
     except orjson.JSONDecodeError:
         return {}
     if not isinstance(told, dict) or "global_id" in told:
@@ -115,7 +134,7 @@ def _time(*values: Any) -> str:
 
 
 def _of_xmp(data: bytes) -> PictureFacts:
-    text = data.decode(errors="replace")
+    text = _text(data)
     found = {field: html.unescape(it[1]).strip() for field, form in _XMP.items() if (it := form.search(text))}
     if "created_time" in found:
         found["created_time"] = _time(found["created_time"])

@@ -17,7 +17,7 @@ from connectors.sources.source import Position, Unit
 from core.errors import SettingsError, WorldError
 from core.telemetry import STREAM_GAP_SECONDS, STREAM_GAPS
 from dataflows.all_settings import Settings
-from tests.jetstream import START, FakeJetstream, Json, commit, jetstream
+from tests.jetstream import START, FakeJetstream, Json, commit, images, jetstream
 
 
 @dataclass
@@ -185,6 +185,15 @@ def test_a_post_whose_delete_came_first_is_not_handed_on(server: FakeJetstream, 
     bodies = [orjson.loads(message.value) for unit in units for message in unit.messages]
     assert [it["post_id"] for it in bodies if it.get("deleted")] == ["did:plc:a/p2-bluesky"]  # once, and in its place
     assert bodies[1]["deleted"]
+
+
+def test_a_post_whose_edit_came_first_is_not_handed_on(server: FakeJetstream, clock: Clock) -> None:
+    several = {"embed": images("bafk1", "bafk2")}
+    edit = [commit(1, "update", seconds=20), *(commit(n, seconds=20 + n) for n in range(2, 10))]
+    server.frames = [commit(1, **several), *edit, commit(50)]
+    server.plays = [lambda _: edit]  # the connection begins between the two, the next one overlaps
+    units = read(Jetstream(stream(server), clock), 11)
+    assert ids(units) == [*range(1, 10), 50]
 
 
 def test_deletes_do_not_make_units_of_posts_smaller(server: FakeJetstream, clock: Clock) -> None:

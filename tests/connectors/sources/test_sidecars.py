@@ -51,6 +51,9 @@ def exif() -> Image.Exif:
             {"desc": "words", "created_time": "2023-12-11T08:00:00+00:00"},
         ),
         ("two_cats.json", b'{"description": "words"}', {"desc": "words"}),
+        ("two_cats.json", b'\xef\xbb\xbf{"description": "words", "score": NaN}', {"desc": "words"}),
+        ("two_cats.txt", "K\u00e4se".encode("utf-8-sig"), {"desc": "K\u00e4se"}),
+        ("two_cats.txt", "K\u00e4se".encode("utf-16"), {"desc": "K\u00e4se"}),
         ("two_cats.xmp", XMP, OF_XMP),
         ("two_cats.json", b"[1", {}),
         ("two_cats.json", b'{"title": 7, "author": [], "date": {}, "tags": "x"}', {}),
@@ -60,6 +63,21 @@ def exif() -> Image.Exif:
 def test_what_lies_beside_a_picture_is_read(name: str, content: bytes, told: dict[str, Any], picture: Path) -> None:
     picture.with_name(name).write_bytes(content)
     assert told_of(picture) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("cat(1).png", "cat.png(1).json"),
+        ("cat(1).png", "cat.png.supplemental-metadata(1).json"),
+        ("IMG_20240101_120000_BURST.png", "IMG_20240101_120000_BURST.png.supplemental-met.json"),
+        (f"{'x' * 60}.png", f"{'x' * 46}.json"),
+    ],
+)
+def test_names_of_takeout_are_cut_and_numbered(name: str, beside: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    (tmp_path / beside).write_bytes(b'{"description": "words"}')
+    assert told_of(tmp_path / name) == {"desc": "words"}
 
 
 def test_what_is_found_first_counts_and_the_rest_fills_in(picture: Path) -> None:

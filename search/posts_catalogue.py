@@ -1,58 +1,29 @@
 """The posts of a store at one moment: lists, filters and clusters, counted in columns and shown one by one."""
 
-from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Final, Generic, Literal, TypeVar, overload
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.merges import Merges
 from core.times import microseconds_of, time_at
-from search.cluster_summaries import ClusterSummary, latest_of, trend_of
+from search.cluster_groups import Groups
+from search.cluster_summaries import ClusterSummary, trend_of
+from search.lazy import Lazy
 from search.post_columns import UNSETTLED, PostColumns
 from search.store_posts import PostLine
 from search.vector_index import Mask, RowNumbers
 
 ClusterOrder = Literal["size", "new", "rising", "rate"]
-T = TypeVar("T")
 
 _BINS: Final = 24
 """Of a sparkline."""
 _ASIDE: Final = 200
 """One post in so many at either end of the time is left aside."""
-
-
-class Lazy(Sequence[T], Generic[T]):
-    """Things by number that are made when they are looked at."""
-
-    def __init__(self, numbers: RowNumbers) -> None:
-        self.numbers = numbers
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.numbers)
-
-    @overload
-    def __getitem__(self, place: int) -> T: ...
-    @overload
-    def __getitem__(self, place: slice) -> "Lazy[T]": ...
-    def __getitem__(self, place: int | slice) -> "T | Lazy[T]":
-        """One of them, or some."""
-        if isinstance(place, slice):
-            return self._some(self.numbers[place])
-        return self._made(int(self.numbers[place]))
-
-    @abstractmethod
-    def _made(self, number: int) -> T:
-        """The one of this number."""
-
-    @abstractmethod
-    def _some(self, numbers: RowNumbers) -> "Lazy[T]":
-        """Those of these numbers."""
 
 
 class PostLines(Lazy[PostLine]):
@@ -148,48 +119,6 @@ class ClusterOfPosts:
         groups = self._catalogue.groups
         start = groups.starts[self._group]
         return groups.rows[start : start + groups.sizes[self._group]]
-
-
-class Groups:
-    """Of each cluster, also of one post, what can be counted at once.
-
-    Args:
-        rows: RowNumbers of posts.
-        clusters: Of each post.
-        times: Microseconds since 1970, of each post.
-        copies: Whether its picture is a copy.
-        sensitive: Whether it is.
-        window: Microseconds that count as recent.
-    """
-
-    def __init__(
-        self, rows: RowNumbers, clusters: RowNumbers, times: RowNumbers, copies: Mask, sensitive: Mask, window: int
-    ) -> None:
-        order = np.lexsort((times, clusters))
-        self.rows = rows[order]
-        clusters, times = clusters[order], times[order]
-        self.ids, self.starts, self.sizes = np.unique(clusters, return_index=True, return_counts=True)
-        now = latest_of(np.sort(times), window, microseconds_of(datetime.now(UTC)))
-        self.first = times[self.starts]
-        self.last = times[self.starts + self.sizes - 1]
-        self.recent = self._sums((times > now - window) & (times <= now))
-        self.before = self._sums((times > now - 2 * window) & (times <= now - window))
-        self.copies = self._sums(copies[order])
-        self.sensitive = self._sums(sensitive[order]) > 0
-        both = self.recent + self.before
-        self.trend = (self.recent - self.before) / np.sqrt(np.maximum(1, both))
-        self.rising = (self.recent > 1) & (self.trend > 0)
-
-    def place(self, cluster: int) -> int | None:
-        """Where a cluster is among these; None where it is not."""
-        found = int(np.searchsorted(self.ids, cluster))
-        return found if found < len(self.ids) and self.ids[found] == cluster else None
-
-    def _sums(self, flags: Mask) -> RowNumbers:
-        if not len(self.starts):
-            return np.zeros(0, np.int64)
-        found: RowNumbers = np.add.reduceat(flags.astype(np.int64), self.starts)
-        return found
 
 
 class _ById(Mapping[str, PostLine]):

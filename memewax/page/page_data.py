@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import PurePath
 from threading import Lock
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from core.bounded import Bounded
 from core.status import FOLDER, read_status
-from core.times import time_or_none
 from memewax import __version__
 from memewax.page.page_letters import LetterReader
+from memewax.page.page_lines import line_told, post_told, row_told
 from memewax.page.page_search import PageHits, SearchRequest
 from memewax.page.page_values import MOST, Plain, bounded, flow_told
 from search.own_filter import ids_where, own_columns
 from search.posts_catalogue import Catalogue, ClusterOfPosts, ClusterOrder, PostLines
-from search.store_posts import PostLine, extra_of, is_sensitive
+from search.store_posts import PostLine, extra_of
 from search.store_reader import StoreReader
 
 Find = Callable[[SearchRequest, int], PageHits]
@@ -27,8 +27,6 @@ ORDERS: Final[Mapping[ClusterOrder, str]] = {
     "rising": "rising",
     "rate": "fastest",
 }
-_SHORT: Final = 280
-"""Characters of a text in a list."""
 _LONG: Final = 20_000
 """And where it is alone."""
 _NEIGHBOURS: Final = 8
@@ -200,7 +198,11 @@ class PageData:
             "total": len(stacks),
             "offset": offset,
             "stacks": [
-                {"post": shown[lines[0].global_id], "copies": [_line(it) for it in lines[1:MOST]], "size": len(lines)}
+                {
+                    "post": shown[lines[0].global_id],
+                    "copies": [line_told(it) for it in lines[1:MOST]],
+                    "size": len(lines),
+                }
                 for lines in some
                 if lines[0].global_id in shown
             ],
@@ -251,7 +253,7 @@ class PageData:
             until, found = self._newest
             if monotonic() >= until or len(found) < count:
                 known = self._reader.catalogue().by_id
-                found = [_short(row, known.get(row["global_id"])) for row in self._reader.newest(count)]
+                found = [post_told(row, known.get(row["global_id"])) for row in self._reader.newest(count)]
                 self._newest = monotonic() + _SHARED_SECONDS, found
             return found[:count]
 
@@ -316,53 +318,8 @@ class PageData:
         told = {it: known[1] for it, place in places.items() if (known := self._told.get(it)) and known[0] == place}
         for row in self._reader.rows([it.global_id for it in lines if it.global_id not in told], _IN_LISTS):
             global_id = row["global_id"]
-            told[global_id] = _told(row)
+            told[global_id] = row_told(row)
             if global_id in places:
                 with self._lock:
                     self._told[global_id] = places[global_id], told[global_id]
-        return [{**_line(it), **told[it.global_id]} for it in lines if it.global_id in told]
-
-
-def _line(it: PostLine) -> Plain:
-    return {
-        "global_id": it.global_id,
-        "time": it.time.isoformat(),
-        "cluster": it.cluster,
-        "source": it.source,
-        "author": it.author,
-        "sensitive": it.is_sensitive,
-        "copy_of": it.copy_of,
-        "thumbnail": f"/thumbnail/{it.picture}" if it.picture else None,
-    }
-
-
-def _short(row: Mapping[str, Any], line: PostLine | None) -> Plain:
-    return {**(_line(line) if line else _line_of_row(row)), **_told(row)}
-
-
-def _told(row: Mapping[str, Any]) -> Plain:
-    return {
-        "description": bounded(row.get("description"), _SHORT),
-        "text_as_read": bounded(row.get("text_as_read"), _SHORT),
-        "url": bounded(row.get("url"), _SHORT),
-        "failures": len(row.get("failures") or ()),
-    }
-
-
-def _line_of_row(row: Mapping[str, Any]) -> Plain:
-    """Of a post that came after the catalogue was read."""
-    time = time_or_none(row["created_time"]) or time_or_none(row["joined_time"]) or datetime.fromtimestamp(0, UTC)
-    picture = row.get("picture_sha256")
-    now = row.get("current_cluster")
-    return _line(
-        PostLine(
-            row["global_id"],
-            time,
-            row["cluster"] if now is None else now,
-            bounded(row["source"], _SHORT) or "",
-            bounded(row["author"], _SHORT) or "",
-            picture,
-            row.get("duplicate_of"),
-            is_sensitive(extra_of(row)),
-        )
-    )
+        return [{**line_told(it), **told[it.global_id]} for it in lines if it.global_id in told]

@@ -98,12 +98,17 @@ class Removed:
         return len(self._times)
 
     def note(self, removal: Removal) -> None:
-        """Remember what is gone for good; of a post that has pictures left, nothing."""
-        if removal.hidden is not None or removal.kept:
+        """Remember what is gone for good; of a post that has pictures left, those that it may have had besides."""
+        if removal.hidden is not None:
             return
         said, now = math.inf if removal.time is None else removal.time.timestamp(), self._now()
         self._let_go(now)
-        for name in self._named(removal.global_id, removal.post_id, removal.url, removal.account):
+        gone = (
+            [name for it in ids_of(removal) for name in self._named(it, "", "", "")]
+            if removal.kept
+            else self._named(removal.global_id, removal.post_id, removal.url, removal.account)
+        )
+        for name in gone:
             before, _ = self._times.pop(name, (-math.inf, now))
             self._times[name] = max(said, before), now  # as the newest
 

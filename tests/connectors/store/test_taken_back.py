@@ -76,8 +76,7 @@ def test_a_removal_takes_what_it_names_before_and_after_it_came(
     after.remove([removal])
     after = PostRows(tmp_path / "after", POSTS, after.mark())  # also after a restart
     after.upsert(ROWS)
-    kept = expected if removal.kept else set()  # a post that has pictures left is not remembered
-    assert ids(tmp_path / "after") == ALL - expected | kept
+    assert ids(tmp_path / "after") == ALL - expected
 
 
 @pytest.mark.parametrize(

@@ -171,14 +171,14 @@ class StoreReader:
         return SmallPicture(row["webp"], row.get("width"), row.get("height")) if row.get("webp") else None
 
     def newest(self, count: int) -> list[dict[str, Any]]:
-        """The rows that were joined last, newest first, without vectors: as of a second ago."""
+        """The rows that were joined last, newest first, without vectors: as of a second or two ago."""
         # Else it was brought up to date a moment ago, or is so just now.
         if self._now() >= self._step_at and self._following.acquire(blocking=False):
-            try:
-                self._step_at = self._now() + _LOOK_SECONDS
-                read_latest(self._posts.step)
-            finally:
-                self._following.release()
+            is_first, self._step_at = not self._step_at, self._now() + _LOOK_SECONDS
+            if is_first:
+                self._step()
+            else:  # nobody waits for it
+                threading.Thread(target=self._step_aside, name="newest", daemon=True).start()
         return self.rows(self._posts.columns.joined_last(count))
 
     def neighbours(self, global_id: str, count: int) -> list[tuple[str, float]]:
@@ -238,6 +238,19 @@ class StoreReader:
         found = {row["cluster"]: row for some in told for row in some.to_pylist()}
         rows = [{"split_from": None, "moved": None} | row for row in found.values()]
         return sorted(rows, key=lambda row: row["changed_time"] or "")
+
+    def _step(self) -> None:
+        """Take in what came, as the one who may."""
+        try:
+            read_latest(self._posts.step)
+        finally:
+            self._following.release()
+
+    def _step_aside(self) -> None:
+        try:
+            self._step()
+        except WorldError as error:  # what was read before is shown until it can be read again
+            log.warning("the store cannot be read just now", error=str(error))
 
     def _follow(self) -> None:
         try:

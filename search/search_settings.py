@@ -1,9 +1,9 @@
 """Settings of search: which store and corpus, and how it is searched."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from connectors.connector_settings import FetchSettings
 from core.settings import Group
@@ -14,6 +14,13 @@ class SearchSettings(Group):
     """Which corpus is searched, and how."""
 
     store: Path = Field(Path("store"), description="Folder of corpora, in which nearest texts are looked for.")
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _no_address(cls, value: Any) -> Any:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError("it is a folder: a store elsewhere is named with --store")
+        return value
 
     corpus: str = Field(
         "", description="Corpus that is searched where a query names none; empty: posts, or the only one that there is."

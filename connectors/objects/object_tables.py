@@ -24,6 +24,9 @@ _MOST_TABLES: Final = 10_000
 _LOOK_SECONDS: Final = 1.0
 """How old may be what is known of which tables there are."""
 _LONGEST_REQUEST: Final = 30.0
+_SHORTEST_REQUEST: Final = 1.0
+_TRIES: Final = 4
+"""Requests that are waited for one after the other within the time that a server may be away."""
 _PART: Final = "."
 """In a table's name, before the number of its writer; the first one has none."""
 _AWAY: Final = re.compile(
@@ -47,7 +50,7 @@ class ObjectPlace:
 
     def options(self) -> dict[str, str]:
         """Those of LanceDB; credentials it finds in the environment."""
-        request = min(_LONGEST_REQUEST, self.timeout)
+        request = min(_LONGEST_REQUEST, max(_SHORTEST_REQUEST, self.timeout / _TRIES))
         found = {
             "timeout": f"{request:g}s",
             "connect_timeout": f"{min(5.0, request):g}s",

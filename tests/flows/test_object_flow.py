@@ -27,20 +27,21 @@ def asked(*words: str) -> str:
     return done.stdout
 
 
-def test_a_flow_of_two_processes_that_is_killed_writes_each_post_once(
-    object_server: ObjectServer, tmp_path: Path
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_flow_that_is_killed_writes_each_post_once(
+    object_server: ObjectServer, tmp_path: Path, processes: int
 ) -> None:
     posts = make_posts(tmp_path / "posts", 30)
     address = f"s3://{object_server.bucket()}/memes"
     state = tmp_path / "state"
     places = {"to": orjson.dumps([str(tmp_path / "out.jsonl"), address]).decode(), "state_dir": str(state)}
-    flow = Flow(tmp_path, posts.path, seconds=0.02, store_writers=2, **places)
-    run = flow.memewax(processes=2)
+    flow = Flow(tmp_path, posts.path, seconds=0.02, store_writers=processes, **places)
+    run = flow.memewax(processes)
     run.until(lambda: flow.lines() >= 8 or run.process.poll() is not None)
-    run.kill()  # both workers notice, and end
+    run.kill()  # the workers notice, and end
     log = ControlLog(state / CONTROL)
     request = log.add(COMPACT.name, {})
-    flow.memewax(processes=2).end()
+    flow.memewax(processes).end()
     store = open_store(address, load_settings(), state)
     rows = store.table("posts").whole(["global_id", "cluster", "current_cluster"]).to_pylist()
     assert sorted(it["global_id"] for it in rows) == sorted(posts.ids)

@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,18 @@ import pytest
 from connectors.endpoints import open_store
 from connectors.objects import object_tables
 from connectors.sinks.record_table import HIDDEN, SEARCHED, THUMBNAILS
+from connectors.store.cluster_ids import highest
 from connectors.store.interface import PLACE, Seen, Store, WordQuery, WordsWanted
+from connectors.store.stored_models import models_in
 from core.errors import SettingsError, WorldError
 from core.records import Thumbnail
 from dataflows.all_settings import load_settings
+from search.cluster_summaries import summaries
+from search.corpus import Corpus
+from search.exporting import Posts
+from search.sql import selected
 from search.store_reader import StoreReader
+from search.words import Typed, WordIndex
 from tests.connectors.store.test_current_cluster import POSTS, merge
 from tests.connectors.store.test_every_store import reader, rows_of, with_vector
 from tests.connectors.store.test_taken_back import gone, row
@@ -68,6 +76,11 @@ def test_a_server_is_named_without_more(server: str) -> None:
     with pytest.raises(SettingsError, match="MEMEWAX_S3_ENDPOINT is http://HOST:PORT") as caught:
         open_store("s3://bucket/store", load_settings(s3_endpoint=server))
     assert "secret" not in str(caught.value)
+
+
+def test_the_setting_of_corpora_is_a_folder() -> None:
+    with pytest.raises(SettingsError, match="it is a folder: a store elsewhere is named with --store"):
+        load_settings(store="s3://bucket/store")
 
 
 def test_credentials_are_those_of_a_profile(
@@ -276,3 +289,22 @@ def test_a_slow_server_is_waited_for(object_server: ObjectServer, opened: Callab
     with object_server.having(slow(0.05)):
         posts.upsert([row("a")])
         assert rows_of(opened()).keys() == {"a"}
+
+
+def test_all_readers_read_what_several_writers_wrote(opened: Callable[..., Store], tmp_path: Path) -> None:
+    store = opened(store_writers=2)
+    one, two = written(store, 0), written(store, 1)
+    one.upsert([row("a", 0), row("b", 0), row("c", 1)])
+    two.upsert([row("d", 0), row("c", 0, revision=2, description="the newest")])
+    corpus = Corpus.open(opened(), "posts")
+    assert corpus.ids() == {"a", "b", "c", "d"}
+    two.upsert([row("e", 0)])
+    assert corpus.refresh() == 1
+    assert {it.id for it in corpus.search(corpus.vector("a")[None], 9)[0]} == {"a", "b", "c", "d", "e"}  # type: ignore[index]
+    assert {it["global_id"]: it["description"] for it in Posts(opened())}["c"] == "the newest"
+    assert [(it.cluster, it.size) for it in summaries(opened(), timedelta(days=1))] == [(0, 5)]
+    with selected(opened(), "SELECT count(*), max(revision) FROM posts", 60.0) as found:
+        assert list(found.rows) == [(5, 2)]
+    assert WordIndex(opened()).find(Typed.of("newest")).all == ("c",)
+    assert models_in(opened()).keys() >= {"embedding"}
+    assert highest(opened()) == 0

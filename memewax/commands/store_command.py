@@ -30,6 +30,8 @@ def check(store: ReadStore = None, as_json: AsJson = False) -> None:
     """Say what is in the tables of a store, and whether any key is there twice (exit code 3)."""
     from connectors.cassandra.cassandra_store import CassandraStore
     from connectors.cassandra.whole_keyspace import facts_of_keyspace
+    from connectors.objects.object_store import ObjectStore
+    from connectors.objects.whole_bucket import facts_of_bucket
     from connectors.store.whole_store import facts_of
 
     opened = opened_store(store)
@@ -37,12 +39,11 @@ def check(store: ReadStore = None, as_json: AsJson = False) -> None:
         opened.check()
         _show(opened.address, [asdict(it) for it in facts_of_keyspace(opened.session)], as_json)
         return
-    folder = opened.state
-    found = facts_of(folder)
-    _show(str(folder), [asdict(it) for it in found], as_json)
+    found = facts_of_bucket(opened) if isinstance(opened, ObjectStore) else facts_of(opened.state)
+    _show(str(opened), [asdict(it) for it in found], as_json)
     doubled = [f"{it.doubled:,} of {it.table}" for it in found if it.doubled]
     if doubled:
-        raise WorldError(f"{folder} holds keys twice: {', '.join(doubled)}; two flows wrote it at once")
+        raise WorldError(f"{opened} holds keys twice: {', '.join(doubled)}; two flows wrote it at once")
 
 
 @app.command()
@@ -65,7 +66,9 @@ def compact(
 
 @app.command()
 def create(
-    store: Annotated[str, typer.Argument(help="The store: a folder, or cassandra://HOST:PORT/KEYSPACE.")],
+    store: Annotated[
+        str, typer.Argument(help="The store: a folder, s3://BUCKET/PATH or cassandra://HOST:PORT/KEYSPACE.")
+    ],
     copies: Annotated[
         int | None, typer.Option(min=1, max=9, help="Of each row in Cassandra; by default 3, or one a node.")
     ] = None,
@@ -75,6 +78,7 @@ def create(
 ) -> None:
     """Make the tables of a store, for the models of the settings, and say so; those that are there stay."""
     from connectors.cassandra.cassandra_store import CassandraStore
+    from connectors.objects.object_store import ObjectStore
     from connectors.sinks.cluster_events import CLUSTERS
     from connectors.sinks.record_table import stored_posts
     from connectors.store.posts_table import PostRows
@@ -91,10 +95,17 @@ def create(
         made = opened.create([table, CLUSTERS], replication=copies, has_vector_indexes=vector_index)
         print(f"memewax: {opened} has all tables, {made} copies of each row", file=sys.stderr)
         return
+    if isinstance(opened, ObjectStore):
+        opened.check()
+        for made_table in (table, CLUSTERS):
+            for part, _ in enumerate(opened.part_names(made_table.name)):
+                opened.written(made_table, None, part, settings.forget_memory_days)
+        print(f"memewax: {opened} has the tables {table.name} and {CLUSTERS.name}", file=sys.stderr)
+        return
     folder = Path(store)
     with all_locked(lock_files([Folder.at(folder)])):
-        for name, made_table in (("posts", PostRows(folder, table)), (CLUSTERS.name, StoredTable(folder, CLUSTERS))):
-            print(f"memewax: {store} has the table {name} of {made_table.count():,} rows", file=sys.stderr)
+        for name, there in (("posts", PostRows(folder, table)), (CLUSTERS.name, StoredTable(folder, CLUSTERS))):
+            print(f"memewax: {store} has the table {name} of {there.count():,} rows", file=sys.stderr)
 
 
 def _show(store: str, tables: list[dict[str, Any]], as_json: bool) -> None:

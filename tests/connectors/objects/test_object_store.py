@@ -9,7 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from typer.testing import CliRunner
 
 from connectors.endpoints import open_store
 from connectors.objects import object_tables
@@ -20,6 +22,7 @@ from connectors.store.stored_models import models_in
 from core.errors import SettingsError, WorldError
 from core.records import Thumbnail
 from dataflows.all_settings import load_settings
+from memewax.commands.app import app
 from search.cluster_summaries import summaries
 from search.corpus import Corpus
 from search.exporting import Posts
@@ -308,3 +311,26 @@ def test_all_readers_read_what_several_writers_wrote(opened: Callable[..., Store
     assert WordIndex(opened()).find(Typed.of("newest")).all == ("c",)
     assert models_in(opened()).keys() >= {"embedding"}
     assert highest(opened()) == 0
+
+
+def test_a_store_in_a_bucket_is_made_and_looked_at(
+    opened: Callable[..., Store], address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = CliRunner().invoke(app, ["store", "check", "--store", address])
+    assert isinstance(nothing.exception, WorldError)
+    assert str(nothing.exception) == f"{address} is no store: name what memewax wrote to with --store"
+    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setenv("MEMEWAX_STATE_DIR", str(tmp_path / "state"))
+    made = CliRunner().invoke(app, ["store", "create", address])
+    assert made.stderr == f"memewax: {address} has the tables posts and clusters\n"
+    store = opened(store_writers=2)
+    written(store, 0).upsert([row("a"), row("b")])
+    written(store, 1).upsert([row("b", revision=2)])
+    done = CliRunner().invoke(app, ["store", "check", "--store", address, "--json"])
+    assert orjson.loads(done.stdout) == {
+        "store": address,
+        "tables": [
+            {"table": "clusters", "writers": 1, "rows": 0, "doubled": 0},
+            {"table": "posts", "writers": 2, "rows": 2, "doubled": 0},
+        ],
+    }

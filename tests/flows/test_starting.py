@@ -23,7 +23,7 @@ def no_model(*_: object, **__: object) -> None:
         ({}, "posts come from nowhere: set MEMEWAX_SOURCE"),
         ({"SOURCE": "kafak://h:1/t"}, "not from 'kafak://h:1/t'"),
         ({"SOURCE": "posts.jsonl"}, "no sink: set MEMEWAX_TO"),
-        ({"SOURCE": "posts.jsonl", "TO": "s3://bucket/out"}, "not to 's3://bucket/out'"),
+        ({"SOURCE": "posts.jsonl", "TO": "abfs://bucket/out"}, "not to 'abfs://bucket/out'"),
         ({"SOURCE": "posts.jsonl", "TO": '["out.jsonl", "kafka:/h/x"]'}, "is not kafka://HOST:PORT/TOPIC"),
         ({"SOURCE": "posts.jsonl", "TO": "out.jsonl", "CLUSTER_EVENTS": "x.csv"}, "cluster events go to"),
     ],

@@ -8,8 +8,8 @@ from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.cassandra.cassandra_values import to_cql
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.sink import Mark, Order, Row
+from connectors.sinks.table_writer import WrittenTable
 from core.columns import Table
-from core.records import ClusterEvent, Removal, Thumbnail
 from core.telemetry import STORE_WRITES
 
 _PUT: Final = (
@@ -18,7 +18,7 @@ _PUT: Final = (
 )
 
 
-class CassandraClusters:
+class CassandraClusters(WrittenTable):
     """The rows of clusters of one part: of two of one cluster the later one stays."""
 
     def __init__(self, session: CassandraSession, table: Table, mark: Mark, part: int) -> None:
@@ -40,18 +40,6 @@ class CassandraClusters:
 
     def obey(self, order: Order) -> None:
         """Do nothing: Cassandra puts tables together by itself."""
-
-    def rename(self, events: list[ClusterEvent]) -> None:
-        """Take in what became of clusters."""
-        raise AssertionError(f"no row of this table is in a cluster: {len(events)} events")
-
-    def remove(self, removals: list[Removal]) -> None:
-        """Take out what was taken back."""
-        raise AssertionError(f"no row of this table is a post's: {len(removals)} removals")
-
-    def show(self, thumbnails: list[Thumbnail]) -> None:
-        """Keep pictures of posts."""
-        raise AssertionError(f"no row of this table has a picture: {len(thumbnails)} thumbnails")
 
     def mark(self) -> Mark:
         """The time of the last write: later ones have a later time, whatever a machine's clock does."""

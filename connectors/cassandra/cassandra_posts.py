@@ -41,9 +41,10 @@ from connectors.cassandra.lookups import (
 from connectors.control.request_kinds import COMPACT
 from connectors.sinks.record_table import POSTS, THUMBNAILS
 from connectors.sinks.sink import Mark, Order, Row
+from connectors.sinks.table_writer import WrittenTable
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.cluster_ids import spans
-from connectors.store.own_values import fitting
+from connectors.store.own_values import with_own_values
 from core.bounded import Bounded
 from core.columns import Table
 from core.records import ClusterEvent, Removal, Thumbnail
@@ -57,7 +58,7 @@ _MOST_MONTHS: Final = 100_000
 _DAY_SECONDS: Final = 86_400
 
 
-class CassandraPosts:
+class CassandraPosts(WrittenTable):
     """The rows of posts of one part.
 
     Args:
@@ -171,7 +172,7 @@ class CassandraPosts:
         original = row["duplicate_of"]
         if original and self._takings.is_gone_original(original):
             row = {**row, "duplicate_of": None}
-        row = self._with_own(row)
+        row = with_own_values(row, self._own)
         return {"row": row, "version": version, "listed": listed, "at": stamp(version, joined), "seconds": seconds}
 
     def _seconds_left(self, row: Row, joined: datetime) -> int | None:
@@ -181,14 +182,6 @@ class CassandraPosts:
         age = (datetime.now(UTC) - (time_or_none(row["ingestion_time"]) or joined)).total_seconds()
         left = math.ceil(self._retention - max(0.0, age))
         return left if left > 0 else None
-
-    def _with_own(self, row: Row) -> Row:
-        """A row with those fields of `extra` in columns that a user added; one that does not fit is null."""
-        if not self._own:
-            return row
-        extra = dict(row["extra"])
-        own = {name: fitting(name, extra.pop(name, None), type_) for name, type_ in self._own.items()}
-        return {**row, **own, "extra": extra}
 
     def _write(self, wanted: list[dict[str, Any]], before: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Write rows: first goes what no longer follows from them, then what does comes, the rows themselves last."""

@@ -19,7 +19,10 @@ _MOST_ROWS: Final = 4 * _GATHER_ROWS
 
 
 class WrittenTable(Protocol):
-    """A table; whatever is done twice to it is as if it were done once. Each method raises `WorldError`."""
+    """A table; whatever is done twice to it is as if it were done once. Each method raises `WorldError`.
+
+    What is of posts alone no other table is asked for.
+    """
 
     def upsert(self, rows: list[Row]) -> None:
         """Write rows."""
@@ -29,12 +32,15 @@ class WrittenTable(Protocol):
 
     def rename(self, events: list[ClusterEvent]) -> None:
         """Take in what became of clusters."""
+        raise AssertionError(f"no row of this table is in a cluster: {len(events)} events")
 
     def remove(self, removals: list[Removal]) -> None:
         """Take out what was taken back."""
+        raise AssertionError(f"no row of this table is a post's: {len(removals)} removals")
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
         """Keep pictures of posts whose rows are there or come."""
+        raise AssertionError(f"no row of this table has a picture: {len(thumbnails)} thumbnails")
 
     def mark(self) -> Mark:
         """What a snapshot keeps, once all is written."""

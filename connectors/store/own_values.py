@@ -1,13 +1,24 @@
 """Values of columns that a user added, as their type wants them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
+from connectors.sinks.sink import Row
 from core.telemetry import MISFITS
 
 _SMALLEST, _LARGEST = -(2**63), 2**63
+
+
+def with_own_values(row: Row, own: Mapping[str, pa.DataType]) -> Row:
+    """A row with those fields of its `extra` in columns that a user added; one that does not fit is null."""
+    if not own:
+        return row
+    extra = dict(row["extra"])
+    values = {name: fitting(name, extra.pop(name, None), type_) for name, type_ in own.items()}
+    return {**row, **values, "extra": extra}
 
 
 def fitting(column: str, value: Any, type_: pa.DataType) -> Any:

@@ -16,7 +16,7 @@ from connectors.store.arrow_schema import arrow_schema, is_own
 from connectors.store.cluster_ids import spans, stored_merges
 from connectors.store.conditions import listed, pieces
 from connectors.store.lance_tables import LanceTables
-from connectors.store.own_values import fitting
+from connectors.store.own_values import with_own_values
 from connectors.store.stored_table import StoredTable
 from connectors.store.taken_back import ORIGINAL, TakenBack
 from connectors.store.thumbnails import Thumbnails
@@ -87,7 +87,7 @@ class PostRows(StoredTable):
         for row in there:
             if row[ORIGINAL] and self._taken_back.is_gone_original(row[ORIGINAL]):
                 row[ORIGINAL] = None
-        made = [{**self._with_own(row), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in there]
+        made = [{**with_own_values(row, self._own), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in there]
         aside = [self._as_stored(row) for row in made if self._taken_back.is_hidden(row)]
         if aside:
             self._taken_back.keep_aside(aside)
@@ -129,14 +129,6 @@ class PostRows(StoredTable):
         """Take out what was taken back, keep aside what is hidden, bring back what is not; raises `WorldError`."""
         for some in pieces(self._taken_back.take(removals), _MOST):
             self._settle(f"{_KEY} IN ({listed(some)})", self._merges)
-
-    def _with_own(self, row: Row) -> Row:
-        """A row with those fields of `extra` in columns that a user added; one that does not fit is null."""
-        if not self._own:
-            return row
-        extra = dict(row["extra"])
-        own = {name: fitting(name, extra.pop(name, None), type_) for name, type_ in self._own.items()}
-        return {**row, **own, "extra": extra}
 
     def rename(self, events: list[ClusterEvent]) -> None:
         """Bring rows up to date with merges and splits, in their order; raises `WorldError`."""

@@ -7,14 +7,14 @@ import orjson
 
 from connectors.control.request_kinds import COMPACT
 from connectors.sinks.sink import Mark, Order, Row
+from connectors.sinks.table_writer import WrittenTable
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.lance_tables import LanceTables
 from core.columns import AnyJson, Table
-from core.records import ClusterEvent, Removal, Thumbnail
 
 
-class StoredTable:
+class StoredTable(WrittenTable):
     """A table of rows with a key; what is written twice is there once."""
 
     def __init__(self, store: Path | LanceTables, table: Table) -> None:
@@ -35,18 +35,6 @@ class StoredTable:
             self.compact(erase=True)
         else:
             raise AssertionError(f"no table can {order.kind}")
-
-    def rename(self, events: list[ClusterEvent]) -> None:
-        """Take in what became of clusters; raises `WorldError`."""
-        raise AssertionError(f"no row of this table is in a cluster: {len(events)} events")
-
-    def remove(self, removals: list[Removal]) -> None:
-        """Take out what was taken back; raises `WorldError`."""
-        raise AssertionError(f"no row of this table is a post's: {len(removals)} removals")
-
-    def show(self, thumbnails: list[Thumbnail]) -> None:
-        """Keep pictures of posts; raises `WorldError`."""
-        raise AssertionError(f"no row of this table has a picture: {len(thumbnails)} thumbnails")
 
     def mark(self) -> Mark:
         """What is to be known of the rows that are there when more come after a crash."""

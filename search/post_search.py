@@ -53,7 +53,7 @@ class FoundPosts:
     weak: tuple[FoundPost, ...] = ()
     """What might be meant: to be folded below a line."""
     by_words: bool = True
-    """Whether words were looked for: a store of an earlier version has no index of them."""
+    """Whether words were looked for: a store of an earlier version, or in Cassandra, has no index of them."""
 
 
 @dataclass(slots=True)

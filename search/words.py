@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.sinks.record_table import POSTS, SEARCHED
-from connectors.store.interface import StorePlace, WordQuery, WordsWanted
+from connectors.store.interface import StorePlace, UnsupportedError, WordQuery, WordReader, WordsWanted
 from connectors.store.lance_tables import tables_of
 from core.errors import WorldError
 from core.telemetry import log
@@ -84,7 +84,6 @@ class WordIndex:
 
     Raises:
         WorldError: where there is no table of posts.
-        UnsupportedError: where the store has no full-text search.
     """
 
     def __init__(self, store: StorePlace, refresh_seconds: float = 0.0) -> None:
@@ -96,10 +95,13 @@ class WordIndex:
         tables = tables_of(store)
         if not tables.has(POSTS):
             raise WorldError(f"{tables} holds no posts")
-        self._words = tables.table(POSTS).words(SEARCHED)
+        try:
+            self._words: WordReader = tables.table(POSTS).words(SEARCHED)
+        except UnsupportedError:  # what is meant can still be found
+            self._words = _NoWords()
 
     def can_search(self) -> bool:
-        """Whether there are full-text indexes: a store of an earlier version has none."""
+        """Whether there are full-text indexes: a store of an earlier version has none, and some kinds never have."""
         is_new = self._has_indexes is None
         if time.monotonic() >= self._look_at and self._looking.acquire(blocking=is_new or not self._refresh_seconds):
             if is_new or not self._refresh_seconds:
@@ -164,6 +166,18 @@ class WordIndex:
             if len(passed) >= most or len(found) < looked_at or looked_at >= _DEEPEST:
                 return passed[:most]
             looked_at *= _DEEPER
+
+
+class _NoWords(WordReader):
+    """Of a store that has no full-text search."""
+
+    def refresh(self) -> bool:
+        """There are no indexes."""
+        return False
+
+    def find(self, query: WordQuery, most: int) -> list[tuple[str, float]]:  # noqa: ARG002
+        """Nothing."""
+        return []
 
 
 def _new(ids: list[str], *known: list[str]) -> list[str]:

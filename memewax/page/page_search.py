@@ -25,7 +25,7 @@ LikeBy = Literal["looks", "words"]
 LIKE_BY: Final[tuple[LikeBy, ...]] = ("looks", "words")
 _BY_BOTH: Final = "captions and what was read in pictures, by words and by meaning; not what the pictures show"
 _BY_MEANING: Final = "captions and what was read in pictures, by meaning alone; not what the pictures show"
-"""In a store of an earlier version, which has no index of words."""
+"""In a store that has no index of words: one of an earlier version, or in Cassandra."""
 _BY_LOOKS: Final = "what the pictures look like; not their words"
 _BY_LOOKS_AND_WORDS: Final = "what the pictures look like, and captions and what was read in them"
 

@@ -7,6 +7,8 @@ import lancedb
 import pytest
 
 from connectors.sinks.rows import row_of
+from connectors.store.interface import UnsupportedError
+from connectors.store.lance_tables import LanceTable
 from connectors.store.posts_table import PostRows
 from connectors.store.stored_table import StoredTable
 from core.errors import WorldError
@@ -131,6 +133,21 @@ def test_processes_that_open_a_new_store_at_once_do_not_hinder_each_other(tmp_pa
             opened = [pool.submit(PostRows, folder, POSTS) for _ in range(4)]
         assert [it.exception() for it in opened] == [None] * 4
         assert WordIndex(folder).can_search()
+
+
+def test_a_kind_of_store_without_full_text_search_finds_by_meaning_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PostRows(tmp_path, POSTS).upsert(ROWS)
+
+    def refuse(*_: object) -> None:
+        raise UnsupportedError("this store cannot search words")
+
+    monkeypatch.setattr(LanceTable, "words", refuse)
+    words = WordIndex(tmp_path)
+    assert not words.can_search()
+    assert words.find(Typed.of("cat")) == WordMatches()
+    assert words.having(["dog"]) == words.having_all(["the cat"]) == set()
 
 
 def test_a_folder_without_posts_is_said(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pydantic_settings import NoDecode
 
 from connectors.endpoint import Endpoint, SourceOptions
 from connectors.endpoints import DEAD_LETTERS_TO, EVENTS_TO, POSTS_FROM, RECORDS_TO
-from core.settings import LONGEST_WAIT, DeleteSettings, Group, RecoverySettings, one_or_list, split_at_commas
+from connectors.fetching.allow_settings import AllowSettings
+from core.settings import LONGEST_WAIT, DeleteSettings, Group, RecoverySettings, one_or_list
 
 
 class SourceSettings(RecoverySettings, DeleteSettings):
@@ -99,7 +100,7 @@ class ResultCacheSettings(Group):
     )
 
 
-class FetchSettings(Group):
+class FetchSettings(AllowSettings):
     """How pictures are fetched, and what is refused."""
 
     fetch_folder: Path | None = Field(
@@ -110,11 +111,6 @@ class FetchSettings(Group):
 
     fetch_per_host: int = Field(
         8, ge=1, le=1024, description="Of those, from one host: a slow one does not take them all, nor is it overrun."
-    )
-
-    fetch_allow: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="What posts may name besides the public web: networks (10.0.0.0/8), hosts (images.internal), and buckets to read with this machine's credentials (gs://pictures).",
     )
 
     fetch_ahead_posts: int = Field(
@@ -175,5 +171,3 @@ class FetchSettings(Group):
         ge=32,
         description="Larger pictures are scaled down to this: no model here looks closer, and memory stays bounded.",
     )
-
-    _split_fetch_allow = field_validator("fetch_allow", mode="before")(split_at_commas)

@@ -1,7 +1,8 @@
 """Asking web servers, within bounds of time and size.
 
 What fetches the pictures of strangers gives the client a transport that guards where it connects to. Who asks a server
-that the settings name goes without, by httpx's own transport, which takes the proxies of the environment.
+that the settings name goes without, by httpx's own transport, which takes the proxies of the environment; only where
+that server's redirects lead elsewhere, which a stranger may have chosen, is the way guarded.
 """
 
 import zlib
@@ -13,9 +14,12 @@ from typing import Any, Final
 import httpx
 
 from connectors.deadlines import Deadlines
+from connectors.fetching.outcomes import FetchError, Outcome
 from core.telemetry import quieten_libraries
 
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_SHOWN: Final = 100
+"""Characters of a host."""
 _SPARE_BYTES: Final = 65_536
 """A redirect's body of at most so many bytes is read, so that its connection can be used again."""
 
@@ -33,7 +37,7 @@ class PackingError(AnswerError):
 
 
 class RedirectError(AnswerError):
-    """A redirect that leads away from the web."""
+    """A redirect that leads away from the web, or to where none may lead."""
 
 
 class HttpClient:
@@ -51,6 +55,7 @@ class HttpClient:
         redirects: int = 0,
         deadlines: Deadlines | None = None,
         transport: httpx.BaseTransport | None = None,
+        elsewhere: httpx.BaseTransport | None = None,
     ) -> None:
         """Make a client; nothing is connected yet.
 
@@ -61,19 +66,14 @@ class HttpClient:
             redirects: Most that are followed, each through the same transport.
             deadlines: Those that the transport keeps to, where it knows any.
             transport: Makes the connections.
+            elsewhere: Makes those of redirects that lead to another server; None: `transport` does.
         """
         quieten_libraries()  # httpx logs whole URLs and headers, keys among them
         self._max_bytes = max_bytes
         self._redirects = redirects
         self._deadlines = deadlines or Deadlines()
-        self._client = httpx.Client(
-            headers=headers,
-            timeout=timeout,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            transport=transport,
-            trust_env=transport is None,
-            event_hooks={"response": [_take_location]},
-        )
+        self._client = _client(headers, timeout, transport)
+        self._elsewhere = None if elsewhere is None else _client(headers, timeout, elsewhere)
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """What this thread asks in the block has so many seconds in all; then `httpx.TimeoutException` is raised."""
@@ -86,15 +86,18 @@ class HttpClient:
     @contextmanager
     def ask(self, method: str, url: str, **options: Any) -> Iterator[httpx.Response]:
         """Send a request, as `httpx.Client.stream` does; the answer, whose body is still to be read."""
-        target = httpx.URL(url)
+        asked = target = httpx.URL(url)
+        client = self._client
         for _ in range(1 + self._redirects):
-            with self._client.stream(method, target, **options) as response:
+            with _told_where(target, client is self._elsewhere), client.stream(method, target, **options) as response:
                 moved = response.extensions.get("location")
                 if not self._redirects or response.status_code not in _MOVED or not moved:
                     yield response
                     return
                 target = _joined(target, moved)
                 _drain(response)
+            if self._elsewhere is not None and not _is_same_server(asked, target):
+                client = self._elsewhere  # from here on: a stranger may lead back too
         raise AnswerError(f"more than {self._redirects} redirects")
 
     def read(self, response: httpx.Response) -> bytes:
@@ -113,6 +116,8 @@ class HttpClient:
     def close(self) -> None:
         """End its connections."""
         self._client.close()
+        if self._elsewhere is not None:
+            self._elsewhere.close()
 
     def _bounded(self, response: httpx.Response) -> Iterator[bytes]:
         read = 0
@@ -126,6 +131,38 @@ class HttpClient:
 
     def _too_large(self) -> TooLargeError:
         return TooLargeError(f"more than {self._max_bytes} bytes")
+
+
+def _client(headers: Mapping[str, str], timeout: httpx.Timeout, transport: httpx.BaseTransport | None) -> httpx.Client:
+    return httpx.Client(
+        headers=headers,
+        timeout=timeout,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        transport=transport,
+        trust_env=transport is None,
+        event_hooks={"response": [_take_location]},
+    )
+
+
+def _is_same_server(asked: httpx.URL, target: httpx.URL) -> bool:
+    """Whether a redirect stays on its server: the same host and port, or from http to https on their usual ports."""
+    if asked.host != target.host:
+        return False
+    of_both = (asked.scheme, asked.port, target.scheme, target.port)
+    return (asked.scheme, asked.port) == (target.scheme, target.port) or of_both == ("http", None, "https", None)
+
+
+@contextmanager
+def _told_where(target: httpx.URL, is_elsewhere: bool) -> Iterator[None]:
+    """Raise `RedirectError`, with the host, where a redirect leads to what may not be reached."""
+    try:
+        yield
+    except FetchError as error:
+        if not is_elsewhere:
+            raise
+        if error.outcome is Outcome.REFUSED:
+            raise RedirectError(f"a redirect to {target.host[:_SHOWN]!r}: {error}") from None
+        raise httpx.ConnectError(f"of a redirect's host: {error}") from None
 
 
 def _take_location(response: httpx.Response) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import orjson
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection, reconnect
 
 from connectors.bluesky.bluesky_frames import COLLECTION, BadFrameError, Filters, Frame, read_frame
 from connectors.services.clock import Clock
@@ -266,8 +266,15 @@ class Jetstream:
         self._clock.sleep(seconds)
 
 
+class _Connect(reconnect):
+    """Follows no redirect: the servers are those that the user named."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 def _opened(url: str, seconds: float) -> ClientConnection:
-    return connect(
+    connecting = _Connect(
         url,
         open_timeout=seconds,
         close_timeout=1,
@@ -276,6 +283,7 @@ def _opened(url: str, seconds: float) -> ClientConnection:
         max_size=_MOST_BYTES,
         user_agent_header=f"memewax/{__version__}",
     )
+    return connecting.connect()
 
 
 def _digest(key: str) -> bytes:

@@ -8,10 +8,11 @@ import orjson
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_never
 from tenacity.wait import wait_exponential_jitter
 
+from connectors.http_client import RedirectError
 from connectors.services.api_web import ApiAnswer, ApiWeb, TroubleError
 from connectors.services.clock import Clock
 from connectors.services.pace import Gate, Quota
-from connectors.services.refusals import reason_in, refused
+from connectors.services.refusals import MissingError, reason_in, refused
 from core.errors import WorldError
 from core.telemetry import SERVICE_REQUESTS, SERVICE_WAIT, log
 
@@ -154,6 +155,9 @@ class ApiClient:
             except TroubleError:
                 self._count("failed")
                 raise
+            except RedirectError as error:
+                self._count("refused")
+                raise MissingError(f"{path} is not read: {error}") from None
             self._gate.note(answer.headers, self._quotas, self._clock.now())
             return answer
 

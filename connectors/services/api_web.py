@@ -5,9 +5,14 @@ from typing import Any, Final
 
 import httpx
 
-from connectors.http_client import AnswerError, HttpClient, TooLargeError
+from connectors.deadlines import Deadlines
+from connectors.fetching.allowed import Allowed
+from connectors.fetching.connecting import Connecting
+from connectors.fetching.guarded_transport import GuardedTransport
+from connectors.http_client import AnswerError, HttpClient, RedirectError, TooLargeError
 
 _MAX_BYTES: Final = 32 * 2**20
+_PUBLIC: Final = Allowed()
 
 
 class TroubleError(Exception):
@@ -24,15 +29,31 @@ class ApiAnswer:
 
 
 class ApiWeb:
-    """A client of one server, which the settings name."""
+    """A client of one server, which the settings name.
 
-    def __init__(self, seconds: float, user_agent: str, redirects: int = 0) -> None:
+    Args:
+        seconds: For one request.
+        user_agent: Who asks.
+        redirects: Most that are followed.
+        allowed: Where those to other servers may lead; the server's own address may be any.
+    """
+
+    def __init__(self, seconds: float, user_agent: str, redirects: int = 0, allowed: Allowed = _PUBLIC) -> None:
         self._seconds = seconds
-        headers = {"user-agent": user_agent, "accept-encoding": "gzip"}
-        self._http = HttpClient(headers, httpx.Timeout(seconds), max_bytes=_MAX_BYTES, redirects=redirects)
+        deadlines = Deadlines()
+        self._http = HttpClient(
+            {"user-agent": user_agent, "accept-encoding": "gzip"},
+            httpx.Timeout(seconds),
+            max_bytes=_MAX_BYTES,
+            redirects=redirects,
+            deadlines=deadlines,
+            elsewhere=GuardedTransport(Connecting(allowed, deadlines), connections=1) if redirects else None,
+        )
 
     def ask(self, method: str, url: str, **options: Any) -> ApiAnswer:
         """Send a request; raises `TroubleError` where there is no whole answer in time.
+
+        Raises `RedirectError` where a redirect leads to where it may not.
 
         The time of all of it is looked at after each read, so a body that trickles in has twice the time at most.
         """
@@ -47,6 +68,8 @@ class ApiWeb:
                 raise TroubleError(f"{type(error).__name__}: {error}") from None
             except TooLargeError as error:
                 raise TroubleError(f"an answer of {error}") from None
+            except RedirectError:  # which asking again would not change
+                raise
             except AnswerError as error:
                 raise TroubleError(f"an answer that cannot be used: {error}") from None
 

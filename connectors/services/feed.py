@@ -11,6 +11,8 @@ from urllib.parse import urljoin, urlsplit
 import orjson
 from pydantic import Field
 
+from connectors.fetching.allow_settings import AllowSettings
+from connectors.fetching.allowed import Allowed
 from connectors.services.api_client import ApiClient
 from connectors.services.api_web import ApiAnswer, ApiWeb, TroubleError
 from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
@@ -28,7 +30,7 @@ _LONGEST_ID: Final = 400
 _Entry = dict[str, Any]
 
 
-class FeedSettings(PollSettings):
+class FeedSettings(PollSettings, AllowSettings):
     """How feeds are polled."""
 
     feed_interval_seconds: float = Field(
@@ -59,9 +61,9 @@ class Feed(Service[FeedSettings]):
         """Seconds between two looks at one feed."""
         return max(settings.feed_interval_seconds, settings.poll_interval_seconds)
 
-    def opening(self, settings: FeedSettings) -> Opening:  # noqa: ARG002 - there are no keys
-        """Opens feeds."""
-        return self.opened_by(FeedListing, "", Anybody())
+    def opening(self, settings: FeedSettings) -> Opening:
+        """Opens feeds; raises `SettingsError` where the setting of what is allowed cannot be read."""
+        return self.opened_by(FeedListing, "", Anybody(), allowed=Allowed.of(settings.fetch_allow))
 
 
 class Anybody:

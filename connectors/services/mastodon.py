@@ -5,7 +5,7 @@ Nothing comes twice and nothing is replayed: what is posted while nobody is conn
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl
@@ -14,7 +14,13 @@ import httpx
 import orjson
 from pydantic import BeforeValidator, Field, SecretStr
 
+from connectors.deadlines import Deadlines
 from connectors.endpoint import Endpoint, SourceOptions
+from connectors.fetching.allow_settings import AllowSettings
+from connectors.fetching.allowed import Allowed
+from connectors.fetching.connecting import Connecting
+from connectors.fetching.guarded_transport import GuardedTransport
+from connectors.fetching.outcomes import FetchError, Outcome
 from connectors.services.clock import Clock
 from connectors.services.listing import PostBody
 from connectors.services.markup import read_html
@@ -50,7 +56,7 @@ def _object(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-class MastodonSettings(PollSettings):
+class MastodonSettings(PollSettings, AllowSettings):
     """Who asks servers of Mastodon."""
 
     mastodon_tokens: Annotated[dict[str, SecretStr], BeforeValidator(_object)] = Field(
@@ -104,6 +110,7 @@ class Mastodon(Endpoint[MastodonSettings]):
             attempts=0 if options.follow else settings.poll_attempts,
             backoff=settings.poll_backoff_seconds,
             timeout=settings.poll_timeout_seconds,
+            allowed=Allowed.of(settings.fetch_allow),
         )
         return LiveStream(
             f"{SERVICE}:{self._server}/{self._path}",
@@ -121,6 +128,8 @@ class _Stream:
     attempts: int
     backoff: float
     timeout: float
+    allowed: Allowed = field(default_factory=Allowed)
+    """Where the server may say that its streaming API is, besides the public web."""
 
 
 class MastodonStream:
@@ -141,16 +150,26 @@ class MastodonStream:
         """Posts, as they come; raises `WorldError` where the server refuses, or fails too often."""
         timeout = httpx.Timeout(self._stream.timeout, read=_HEARTBEAT_SECONDS)
         headers = {"user-agent": f"memewax/{__version__}", "authorization": f"Bearer {self._stream.token}"}
-        with httpx.Client(headers=headers, timeout=timeout) as client:
+        guard = GuardedTransport(Connecting(self._stream.allowed, Deadlines()), connections=1)
+        with (
+            httpx.Client(headers=headers, timeout=timeout) as client,
+            httpx.Client(headers=headers, timeout=timeout, transport=guard) as elsewhere,
+        ):
             while True:
                 wait = 0.0
                 try:
-                    with client.stream("GET", self._address(client)) as response:
+                    address = self._address(client)
+                    asked = client if self._is_of_the_user(address) else elsewhere
+                    with asked.stream("GET", address) as response:
                         self._check(response)
                         yield from self._read(response)
                     trouble = "the server hung up"
                 except _BusyError as error:
                     trouble, wait = str(error), error.seconds
+                except FetchError as error:
+                    trouble = f"where it says that its stream is: {error}"
+                    if error.outcome is Outcome.REFUSED:
+                        raise WorldError(f"{self._stream.server}: {trouble}") from None
                 except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                     trouble = f"{type(error).__name__}: {error}"
                 self._wait(trouble, wait)
@@ -165,6 +184,10 @@ class MastodonStream:
             base = str(urls.get("streaming") or base).replace("wss://", "https://", 1).rstrip("/")
         joint = "&" if "?" in self._stream.path else "?"
         return f"{base}/api/v1/streaming/{self._stream.path}{joint}only_media=true"
+
+    def _is_of_the_user(self, address: str) -> bool:
+        """Whether the user named the server at an address; if not, its own server did."""
+        return bool(self._stream.url) or httpx.URL(address).netloc.decode() == self._stream.server
 
     def _check(self, response: httpx.Response) -> None:
         """Raise where an answer is no stream."""

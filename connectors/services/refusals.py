@@ -12,7 +12,7 @@ _REASONS: Final = (("reason",), ("message",), ("data", "error"), ("meta", "msg")
 
 
 class MissingError(WorldError):
-    """A service has no such thing, or has it no more."""
+    """A service has no such thing, has it no more, or leads to where it may not be looked for."""
 
 
 def refused(answer: ApiAnswer, service: str, path: str, variables: str) -> WorldError:

@@ -6,11 +6,12 @@ line in `connectors.endpoints`.
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 from pydantic import SecretStr
 
 from connectors.endpoint import Endpoint, SourceOptions
+from connectors.fetching.allowed import Allowed
 from connectors.services.api_client import ApiClient, Authority, Manners
 from connectors.services.api_web import ApiWeb
 from connectors.services.clock import Clock
@@ -24,6 +25,7 @@ from core import __version__
 from core.errors import SettingsError
 
 S = TypeVar("S", bound=PollSettings)
+_PUBLIC: Final = Allowed()
 Make = Callable[[ApiClient, str], Listing]
 
 
@@ -89,14 +91,23 @@ class Service(Endpoint[S]):
         """What opens a listing; raises `SettingsError` where the keys are not set."""
 
     def opened_by(
-        self, make: Make, base: str, authority: Authority, quotas: Sequence[Quota] = (), user_agent: str = ""
+        self,
+        make: Make,
+        base: str,
+        authority: Authority,
+        quotas: Sequence[Quota] = (),
+        user_agent: str = "",
+        allowed: Allowed = _PUBLIC,
     ) -> Opening:
-        """What opens listings by a client of the service's API, all of them behind one gate."""
+        """What opens listings by a client of the service's API, all of them behind one gate.
+
+        Redirects to other servers lead to the public web, or to what is `allowed` besides.
+        """
         gate = Gate()
         agent = user_agent or f"python:memewax:v{__version__}"
 
         def opening(name: str, clock: Clock, manners: Manners) -> tuple[Listing, Callable[[], None]]:
-            web = ApiWeb(manners.seconds, agent, self.redirects)
+            web = ApiWeb(manners.seconds, agent, self.redirects, allowed)
             client = ApiClient(self.name, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
             return make(client, name), web.close
 

@@ -4,13 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import orjson
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from connectors.bluesky.bluesky_frames import Filters
-from connectors.bluesky.jetstream import Jetstream, Stream
+from connectors.bluesky.jetstream import Jetstream, Stream, _opened
 from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.services.clock import StoppedError
 from connectors.sources.source import Position, Unit
@@ -277,3 +279,25 @@ def test_a_message_says_what_bluesky_calls_the_picture(server: FakeJetstream, cl
     server.frames = [commit(n) for n in range(3)]
     (unit,) = read(Jetstream(stream(server), clock, started(0)), 3)
     assert [it.content for it in unit.messages] == [f"bluesky:{orjson.loads(it.value)['cid']}" for it in unit.messages]
+
+
+def test_a_server_leads_to_no_other(server: FakeJetstream) -> None:
+    """That the user did not name."""
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", server.url)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as http:
+        threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
+        with pytest.raises(InvalidStatus, match="302"):
+            _opened(f"ws://127.0.0.1:{http.server_port}/subscribe", 2.0)
+        http.shutdown()

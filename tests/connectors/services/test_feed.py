@@ -1,10 +1,11 @@
 """Feeds: their forms, and how they are polled."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -12,9 +13,11 @@ import pytest
 
 from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.services import feed
+from connectors.services.api_client import Manners
 from connectors.services.api_web import ApiAnswer
+from connectors.services.clock import WallClock
 from connectors.services.feed import Feed, entries_of
-from connectors.services.listing import ServicePost
+from connectors.services.listing import Listing, ServicePost
 from connectors.sources.parse import parse_post
 from core.errors import SettingsError, WorldError
 from core.records import Message
@@ -137,12 +140,16 @@ class Site:
     entries: list[int] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path in site.moved:
+                    self._send(302, b"", {"Location": site.moved[self.path]})
+                    return
                 if self.path == "/old":
                     self._send(301, b"", {"Location": "/feed.xml"})
                     return
@@ -210,14 +217,63 @@ def test_a_server_may_say_that_nothing_is_new(site: tuple[Site, str]) -> None:
     found = endpoint(settings.source[0], POSTS_FROM)
     assert isinstance(found, Feed)
     assert found.interval(settings) == 60
-    from connectors.services.api_client import Manners
-    from connectors.services.clock import WallClock
-
     listing, close = found.opening(settings)(url, WallClock(threading.Event()), Manners(5, 1, 0.1, 1))
     assert listing.page(None) is not None
     assert listing.page(None) is None
     assert (made.asked[-1]["if-none-match"], made.asked[-1]["if-modified-since"]) == ('"1"', "day 1")
     assert made.answers == [301, 200, 301, 304]
+    close()
+
+
+def opened(url: str, **more: Any) -> tuple[Listing, Callable[[], None]]:
+    """A feed's listing, as the settings open it, and what closes it."""
+    settings = Settings(source=(f"feed:{url}",), **more)
+    found = endpoint(settings.source[0], POSTS_FROM)
+    assert isinstance(found, Feed)
+    return found.opening(settings)(url, WallClock(threading.Event()), Manners(5, 1, 0.1, 1))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://10.0.0.1/feed.xml",
+        "http://[::ffff:127.0.0.1]:{port}/feed.xml",
+        "http://localhost:{port}/feed.xml",
+        "//localhost:{port}/feed.xml",
+        "http://127.0.0.1:{other}/feed.xml",
+        "http://0x7f.1:{port}/feed.xml",
+    ],
+)
+def test_a_redirect_leads_to_no_private_address(target: str, site: tuple[Site, str]) -> None:
+    made, url = site
+    port = urlsplit(url).port
+    assert port is not None
+    made.moved = {"/out": target.format(port=port, other=port - 1)}
+    listing, close = opened(url.replace("/old", "/out"))
+    with pytest.raises(WorldError, match=r"/out is not read: a redirect to .*MEMEWAX_FETCH_ALLOW"):
+        listing.page(None)
+    close()
+    assert made.asked == []
+
+
+def test_a_redirect_that_leads_back_is_a_strangers_too(site: tuple[Site, str]) -> None:
+    made, url = site
+    port = urlsplit(url).port
+    made.moved = {"/out": f"http://localhost:{port}/back", "/back": f"http://127.0.0.1:{port}/feed.xml"}
+    listing, close = opened(url.replace("/old", "/out"), fetch_allow=("localhost",))
+    with pytest.raises(WorldError, match=r"a redirect to '127\.0\.0\.1'"):
+        listing.page(None)
+    close()
+    assert made.asked == []
+
+
+def test_a_redirect_leads_to_what_is_allowed(site: tuple[Site, str]) -> None:
+    made, url = site
+    made.entries = [1]
+    made.moved = {"/out": f"http://localhost:{urlsplit(url).port}/feed.xml"}
+    listing, close = opened(url.replace("/old", "/out"), fetch_allow=("localhost",))
+    assert listing.page(None) is not None
     close()
 
 

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from connectors.endpoints import POSTS_FROM, endpoint
-from connectors.services.mastodon import posts_of_status
+from connectors.services.mastodon import MastodonStream, posts_of_status
 from connectors.sources.parse import parse_post, parsed
 from connectors.sources.source import Reader
 from core.errors import SettingsError, WorldError
@@ -179,6 +179,27 @@ def test_a_server_that_keeps_failing_ends_a_run_that_does_not_follow(server: tup
     with pytest.raises(WorldError, match=r"does not answer \(HTTP 502\)"):
         read(opened(url, follow=False, poll_attempts=3), 1)
     assert len(made.asked) == 3
+
+
+def test_a_server_cannot_send_who_asks_into_their_network(
+    server: tuple[Server, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, url = server
+    made.answers = [(200, events(("update", status(1))))]
+    monkeypatch.setattr(MastodonStream, "_address", lambda *_: f"{url}/api/v1/streaming/public")
+
+    def reader(**more: Any) -> Reader:
+        settings = Settings(source=("mastodon:m.example",), mastodon_tokens='{"m.example": "secret"}', **more)
+        found = endpoint(settings.source[0], POSTS_FROM)
+        source = found.source(settings.options_of(found), settings)
+        return source.open(source.parts()[0], None)
+
+    with pytest.raises(WorldError, match=r"m\.example: where it says that its stream is: .*MEMEWAX_FETCH_ALLOW"):
+        read(reader(), 1)
+    assert made.asked == []
+    allowed = reader(fetch_allow=("127.0.0.1",))
+    assert read(allowed, 1) == ["https://m/s/1-mastodon"]
+    allowed.close()
 
 
 def test_addresses_and_tokens() -> None:

@@ -23,6 +23,8 @@ _LONGEST_WAIT: Final = 120.0
 _TOLD_SECONDS: Final = 5.0
 """Shorter waits are not worth a line in the log."""
 _MARKS: Final = {"etag": "if-none-match", "last-modified": "if-modified-since"}
+_LONGEST_MARK: Final = 1024
+"""They are kept in each snapshot."""
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 
 
@@ -81,6 +83,14 @@ class ApiClient:
         self._manners = manners
         self._marks: dict[str, dict[str, str]] = {}
         """By path, what is sent to be told that nothing has changed."""
+
+    def marks(self, path: str) -> Mapping[str, str]:
+        """The headers that say which version of `path` is known; none where it was never watched."""
+        return self._marks.get(path, {})
+
+    def remember(self, path: str, marks: Mapping[str, str]) -> None:
+        """Take the version of `path` that `marks` name for known."""
+        self._marks[path] = dict(marks)
 
     def get(
         self,
@@ -141,7 +151,7 @@ class ApiClient:
         self._count("ok")
         if watch:
             known = {name: answer.headers.get(said) for said, name in _MARKS.items()}
-            self._marks[path] = {name: value for name, value in known.items() if value}
+            self._marks[path] = {name: value for name, value in known.items() if value and len(value) <= _LONGEST_MARK}
         return found
 
     def _ask(self, path: str, params: Mapping[str, str | int], watch: bool) -> ApiAnswer:

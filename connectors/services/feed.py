@@ -17,10 +17,12 @@ from connectors.services.api_client import ApiClient
 from connectors.services.api_web import ApiAnswer, ApiWeb, TroubleError
 from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
 from connectors.services.markup import read_html
+from connectors.services.pace import Gate, gate_of_host
 from connectors.services.poll_settings import PollSettings
 from connectors.services.polled import Opening
+from connectors.services.refusals import MissingError
 from connectors.services.service import Service
-from core.errors import SettingsError, WorldError
+from core.errors import SettingsError
 from core.json_text import json_of
 from core.times import time_or_none
 
@@ -61,6 +63,10 @@ class Feed(Service[FeedSettings]):
         """Seconds between two looks at one feed."""
         return max(settings.feed_interval_seconds, settings.poll_interval_seconds)
 
+    def gate(self, name: str) -> Gate:
+        """That of the feed's host: one that is slow, or asks for patience, holds up no other."""
+        return gate_of_host(urlsplit(name).netloc.rpartition("@")[2])
+
     def opening(self, settings: FeedSettings) -> Opening:
         """Opens feeds; raises `SettingsError` where the setting of what is allowed cannot be read."""
         return self.opened_by(FeedListing, "", Anybody(), allowed=Allowed.of(settings.fetch_allow))
@@ -69,7 +75,7 @@ class Feed(Service[FeedSettings]):
 class Anybody:
     """Who asks without a key."""
 
-    variables = "a key, which feeds do not take,"
+    variables = ""
 
     def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
         """What is preferred."""
@@ -92,6 +98,15 @@ class FeedListing(Listing):
     def __init__(self, client: ApiClient, url: str) -> None:
         self._client = client
         self._url = url
+
+    @property
+    def marks(self) -> Mapping[str, str]:
+        """The ETag and the time of the feed, as its server is asked for news."""
+        return self._client.marks(self._url)
+
+    def remember(self, marks: Mapping[str, str]) -> None:
+        """Ask for what is new since then."""
+        self._client.remember(self._url, marks)
 
     def page(self, cursor: Cursor | None) -> Page | None:  # noqa: ARG002 - there is one page
         """The feed; None where it has not changed. Raises `WorldError` where there is none."""
@@ -116,7 +131,7 @@ def entries_of(answer: ApiAnswer, url: str) -> list[_Entry]:
         return _of_json(body, url)
     parsed = feedparser.parse(body, response_headers={"content-location": url, **dict(answer.headers)})
     if not parsed.get("version") and not parsed.entries:
-        raise WorldError(f"{url} is no RSS, Atom or JSON feed: a page of the site may name its feed")
+        raise MissingError(f"{url} is no RSS, Atom or JSON feed: a page of the site may name its feed")
     title = str(parsed.feed.get("title") or "")
     return [_of_xml(entry, title, url) for entry in parsed.entries]
 
@@ -202,7 +217,7 @@ def _of_json(data: bytes, url: str) -> list[_Entry]:
         raise TroubleError("a JSON feed that breaks off") from None
     items = feed.get("items")
     if "jsonfeed.org" not in str(feed.get("version")) or not isinstance(items, list):
-        raise WorldError(f"{url} is JSON, and no JSON feed: its version is no address at jsonfeed.org")
+        raise MissingError(f"{url} is JSON, and no JSON feed: its version is no address at jsonfeed.org")
     return [_of_item(it, str(feed.get("title") or ""), url) for it in items if isinstance(it, dict)]
 
 

@@ -81,6 +81,14 @@ class Listing(ABC):
     shifts: bool = False
     """Whether pages are counted from the newest item, so that items move between them while one reads."""
 
+    @property
+    def marks(self) -> Mapping[str, str]:
+        """Headers by which its server tells whether its newest page is as it was; kept from run to run."""
+        return {}
+
+    def remember(self, marks: Mapping[str, str]) -> None:  # noqa: B027 - most servers have none
+        """Take `marks` for those of the newest page that was read."""
+
     @abstractmethod
     def page(self, cursor: Cursor | None) -> Page | None:
         """Ask for a page, the newest one where `cursor` is None: then None says that it is as it was.

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakValueDictionary
 
 from core.times import seconds_to_wait
 
@@ -21,9 +22,9 @@ class Quota:
     reset: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Gate:
-    """What all who ask one service share: one request at a time, and none before the service allows it."""
+    """What all who ask one service, or of feeds one host, share: one request at a time, and none before the service allows it."""
 
     opens_at: float = 0.0
     """Seconds since 1970."""
@@ -35,6 +36,14 @@ class Gate:
         ends = [now + _UNSAID_SECONDS if it is None else it if it >= _EPOCH else now + it for it in waits]
         asked = seconds_to_wait(headers.get("retry-after"), now)
         self.opens_at = max([self.opens_at, *ends, *([] if asked is None else [now + asked])])
+
+
+_GATES: Final[WeakValueDictionary[str, Gate]] = WeakValueDictionary()
+
+
+def gate_of_host(host: str) -> Gate:
+    """The gate of a host: one for all in this process who ask it."""
+    return _GATES.setdefault(host, Gate())
 
 
 def _is_used_up(remaining: str | None) -> bool:

@@ -3,16 +3,18 @@
 import math
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from queue import Empty, Queue
 from typing import Final, Self
 
 from connectors.services.api_client import Manners
 from connectors.services.clock import Clock, StoppedError, WallClock
 from connectors.services.listing import Listing
+from connectors.services.refusals import MissingError
 from connectors.services.rounds import Polling, Rounds
 from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit, check_version
 from core.partitions import part_of
+from core.telemetry import log
 
 _VERSION: Final = 1
 _PARTS: Final = 8
@@ -42,6 +44,12 @@ class Polled(PlacedSource):
         self._polling = polling
         self._manners = replace(manners, attempts=0, patience=math.inf) if polling.follow else manners
         self._opening = opening
+        self._tally = Tally(frozenset(self._names))
+
+    @property
+    def listings(self) -> frozenset[str]:
+        """By service and name."""
+        return frozenset(self._names)
 
     def parts(self) -> list[str]:
         """The same for all services and names; nothing is asked yet."""
@@ -54,7 +62,7 @@ class Polled(PlacedSource):
     def open(self, part: str, resume: Position | None) -> "PartReader":
         """Poll the listings of a part, each after what `resume` has seen of it."""
         readers = self.readers(int(part.rpartition("#")[2]), resume)
-        return PartReader(readers, resume["listings"] if resume else {})
+        return PartReader(readers, resume["listings"] if resume else {}, self._tally)
 
     def readers(self, number: int, resume: Position | None) -> "dict[str, PollReader]":
         """Readers of the listings of a part, by service and name, each after what `resume` has seen of it."""
@@ -78,6 +86,7 @@ class ServicesPlace(Place):
 
     def __init__(self, polled: "Sequence[Polled]") -> None:
         self._polled = polled
+        self._tally = Tally(frozenset().union(*(it.listings for it in polled)))
 
     def knows(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
         """Always so: there is no other."""
@@ -94,25 +103,48 @@ class ServicesPlace(Place):
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:  # noqa: ARG002
         """Poll the listings of a part, each after what `resume` has seen of it."""
         opened = {name: reader for it in self._polled for name, reader in it.readers(number, resume).items()}
-        return PartReader(opened, resume["listings"] if resume else {})
+        return PartReader(opened, resume["listings"] if resume else {}, self._tally)
 
     def joined(self, other: Self) -> Place:
         """The listings of both."""
         return ServicesPlace([*self._polled, *other._polled])
 
 
-class PartReader(Reader):
-    """Hands out what several listings give, in turns; remembers those too that are not polled now."""
+@dataclass(slots=True)
+class Tally:
+    """What a process knows of all listings that are polled."""
 
-    def __init__(self, readers: dict[str, "PollReader"], seen: dict[str, Position]) -> None:
+    listings: frozenset[str]
+    gone: set[str] = field(default_factory=set)
+
+    def miss(self, name: str) -> bool:
+        """Note that a listing is gone; whether others are left, here or in other processes."""
+        self.gone.add(name)
+        return self.listings != self.gone
+
+
+class PartReader(Reader):
+    """Hands out what several listings give, in turns; remembers those too that are not polled now.
+
+    Where one of several is gone, that is told and the others go on.
+    """
+
+    def __init__(self, readers: dict[str, "PollReader"], seen: dict[str, Position], tally: Tally) -> None:
         self._readers = readers
+        self._tally = tally
         self._seen = dict(seen)
         self._turns = list(readers)
 
     def read(self) -> Unit | None:
-        """The next unit that has come from any; raises what ended one of them."""
+        """The next unit that has come from any; raises what ended one of them, but for one that is gone of several."""
         for name in list(self._turns):
-            unit = self._readers[name].read()
+            try:
+                unit = self._readers[name].read()
+            except MissingError as error:
+                if not self._tally.miss(name):
+                    raise
+                log.warning("a source is left out, and the others are read", source=name, reason=str(error))
+                continue
             if unit is not None:
                 self._turns.remove(name)
                 self._turns.append(name)

@@ -16,7 +16,16 @@ class MissingError(WorldError):
 
 
 def refused(answer: ApiAnswer, service: str, path: str, variables: str) -> WorldError:
-    """Why there is no answer for `path`, as an error to be raised; `variables` hold the key that was shown."""
+    """Why there is no answer for `path`, as an error to be raised.
+
+    Args:
+        answer: What the server said.
+        service: Its name.
+        path: What was asked for; of a feed its URL.
+        variables: The settings with the key that was shown; empty for feeds, which take none.
+    """
+    if not variables:
+        return _no_feed(answer.status, path)
     reason = reason_in(answer)
     said = f"HTTP {answer.status}" + (f", {reason}" if reason else "")
     if answer.status == 401:
@@ -30,6 +39,16 @@ def refused(answer: ApiAnswer, service: str, path: str, variables: str) -> World
     if answer.status == 410:
         return MissingError(f"{service} has ended {path} ({said})")
     return WorldError(f"{service} refuses to answer for {path} ({said})")
+
+
+def _no_feed(status: int, url: str) -> MissingError:
+    if status == 410:
+        return MissingError(f"the feed {url} is gone (410)")
+    if status == 404:
+        return MissingError(f"there is no feed {url} (404): check its address")
+    if status in {401, 403}:
+        return MissingError(f"the feed {url} is not open to everybody ({status})")
+    return MissingError(f"the feed {url} cannot be read: its server answers with HTTP {status}")
 
 
 def reason_in(answer: ApiAnswer) -> str:

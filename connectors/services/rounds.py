@@ -58,6 +58,8 @@ class Rounds:
         self._loose: tuple[str, ...] = ()
         self._floor: float | None = None
         self._round: Round | None = None
+        self._marks: dict[str, str] = {}
+        """Of the last round that is over: those of one on its way would make its rest seem to be known."""
         if resume is not None:
             self._go_on(resume)
         self._known: set[str] = set(self._seen)
@@ -177,6 +179,7 @@ class Rounds:
     def _learn(self, this: Round) -> None:
         """What a round has listed is known from now on; the newest are remembered."""
         self._round = None
+        self._marks = dict(self._listing.marks)
         self._seen = tuple(dict.fromkeys([*this.listed, *self._seen]))[: self._polling.seen]
         self._known = set(self._seen)
         met_on_the_way_down = {*this.listed}.difference(this.loose)
@@ -197,10 +200,13 @@ class Rounds:
             "seen": self._seen,
             "loose": self._loose,
             "floor": self._floor,
+            "marks": self._marks,
             "round": None if this is None else this.as_plain(),
         }
 
     def _go_on(self, resume: Position) -> None:
         check_version(resume, _VERSION, f"seen of {self._name}")
         self._seen, self._loose, self._floor = resume["seen"], resume["loose"], resume["floor"]
+        self._marks = dict(resume.get("marks", {}))
+        self._listing.remember(self._marks)
         self._round = None if resume["round"] is None else Round.of_plain(resume["round"])

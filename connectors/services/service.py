@@ -47,6 +47,7 @@ class Service(Endpoint[S]):
     def __init__(self, address: str, names: tuple[str, ...]) -> None:
         super().__init__(address)
         self.names = names
+        self._gate = Gate()
 
     @classmethod
     def of(cls, address: str) -> Self | None:
@@ -86,6 +87,10 @@ class Service(Endpoint[S]):
         """Seconds between two rounds of one listing."""
         return settings.poll_interval_seconds
 
+    def gate(self, name: str) -> Gate:  # noqa: ARG002 - all are on one server
+        """What is shared by those who ask the server of a listing."""
+        return self._gate
+
     @abstractmethod
     def opening(self, settings: S) -> Opening:
         """What opens a listing; raises `SettingsError` where the keys are not set."""
@@ -99,15 +104,15 @@ class Service(Endpoint[S]):
         user_agent: str = "",
         allowed: Allowed = _PUBLIC,
     ) -> Opening:
-        """What opens listings by a client of the service's API, all of them behind one gate.
+        """What opens listings by a client of the service's API, those of a server behind one gate.
 
         Redirects to other servers lead to the public web, or to what is `allowed` besides.
         """
-        gate = Gate()
         agent = user_agent or f"python:memewax:v{__version__}"
 
         def opening(name: str, clock: Clock, manners: Manners) -> tuple[Listing, Callable[[], None]]:
             web = ApiWeb(manners.seconds, agent, self.redirects, allowed)
+            gate = self.gate(name)
             client = ApiClient(self.name, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
             return make(client, name), web.close
 

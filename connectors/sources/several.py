@@ -7,7 +7,8 @@ they end at once, and keep their position for the day on which the place is back
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-from connectors.sources.source import Place, PlacedSource, Position, Reader, Source, Unit
+from connectors.services.refusals import MissingError
+from connectors.sources.source import Place, PlacedSource, Position, Reader, ReaderAround, Source, Unit
 from core.telemetry import log
 
 Known = Mapping[str, Position | None]
@@ -52,7 +53,8 @@ class Several(Source):
         name = _place_of(part)
         positions = _positions(self._known.get(name, {}))
         if name in named and _number(part) in named[name].numbers(positions):
-            return named[name].open(_number(part), resume, positions)
+            reader = named[name].open(_number(part), resume, positions)
+            return reader if len(named) == 1 else _OneOfSeveral(reader, name)
         return _Gone()
 
     def _named_places(self) -> dict[str, Place]:
@@ -84,6 +86,21 @@ class Several(Source):
             log.warning("a source holds something else than it did, and is read from its start", source=place.name)
         names = (place.name if number == 1 else f"{place.name}~{number}" for number in count(1))
         return next(name for name in names if name not in self._known and name not in named)
+
+
+class _OneOfSeveral(ReaderAround):
+    """A reader that ends, and says so, where what it reads is gone: the other places are read on."""
+
+    def __init__(self, reader: Reader, name: str) -> None:
+        super().__init__(reader)
+        self._name = name
+
+    def read(self) -> Unit | None:
+        try:
+            return self._inner.read()
+        except MissingError as error:
+            log.warning("a source is left out, and the others are read", source=self._name, reason=str(error))
+            return None
 
 
 class _Gone(Reader):

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import httpx
 import orjson
 import pytest
 
+from connectors.chosen_endpoints import source_of
 from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.services import feed
 from connectors.services.api_client import Manners
@@ -18,10 +20,14 @@ from connectors.services.api_web import ApiAnswer
 from connectors.services.clock import WallClock
 from connectors.services.feed import Feed, entries_of
 from connectors.services.listing import Listing, ServicePost
+from connectors.services.pace import Gate
+from connectors.services.polled import Polled
 from connectors.sources.parse import parse_post
+from connectors.sources.several import Several
 from core.errors import SettingsError, WorldError
 from core.records import Message
 from dataflows.all_settings import Settings
+from tests.services import polled
 
 URL = "https://x.org/feeds/a.xml"
 RSS = """<?xml version="1.0"?><rss version="2.0" xmlns:media="http://search.yahoo.com/mrss/"
@@ -140,6 +146,7 @@ class Site:
     entries: list[int] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    gone: int = 410
     moved: dict[str, str] = field(default_factory=dict)
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
@@ -147,6 +154,9 @@ class Site:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path.startswith("/gone"):
+                    self._send(site.gone, b"", {})
+                    return
                 if self.path in site.moved:
                     self._send(302, b"", {"Location": site.moved[self.path]})
                     return
@@ -205,9 +215,67 @@ def test_a_feed_is_polled_for_what_is_new(site: tuple[Site, str]) -> None:
     made.entries = [1, 2]
     assert run() == ["https://x/1-feed", "https://x/2-feed"]
     assert run() == []
+    assert (made.asked[-1]["if-none-match"], made.asked[-1]["if-modified-since"]) == ('"2"', "day 2")
+    assert made.answers == [301, 200, 301, 304]
     made.entries = [1, 2, 3]
     assert run() == ["https://x/3-feed"]
     assert all("memewax" in it["user-agent"] for it in made.asked)
+
+
+def ids(source: Polled | Several, known: dict[str, Any], most: int = 1000) -> list[str]:
+    """What a run gives that ends after so many units; it goes on from `known`, and leaves its position there."""
+    found: list[str] = []
+    for part in source.parts():
+        reader = source.open(part, known.get(part))
+        while not reader.ended and most:
+            if (unit := reader.read()) is not None:
+                known[part], most = unit.resume, most - 1
+                found += [parse_post(Message(it.value, "")).global_id for it in unit.messages]
+        reader.close()
+    return found
+
+
+def test_a_run_that_was_stopped_amid_a_feed_has_the_rest_later(site: tuple[Site, str]) -> None:
+    made, url = site
+    made.entries = [1, 2, 3]
+    settings = Settings(read_batch=1)
+    known: dict[str, Any] = {}
+    assert ids(polled(f"feed:{url}", settings), known, most=1) == ["https://x/1-feed"]
+    assert ids(polled(f"feed:{url}", settings), known) == ["https://x/2-feed", "https://x/3-feed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(410, r"^the feed \S+/gone is gone \(410\)$"), (404, r"^there is no feed \S+/gone \(404\): check its address$")],
+)
+def test_a_feed_that_is_gone_ends_a_run_that_reads_nothing_else(
+    status: int, told: str, site: tuple[Site, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, url = site
+    made.entries, made.gone = [1], status
+    gone = url.replace("/old", "/gone")
+    with pytest.raises(WorldError, match=told):
+        ids(polled(f"feed:{gone}", Settings()), {})
+    with pytest.raises(WorldError, match="/gone"):
+        ids(polled(f"feed:{gone}+{gone}?again", Settings()), {})
+    assert ids(polled(f"feed:{gone}+{url}", Settings()), {}) == ["https://x/1-feed"]
+    (tmp_path / "posts.jsonl").write_bytes(b'{"global_id": "mine", "url": "a.png"}\n')
+    several = source_of(Settings(source=(f"feed:{gone}", str(tmp_path / "posts.jsonl"))))
+    assert isinstance(several, Several)
+    assert ids(several, {}) == ["mine"]
+    assert capsys.readouterr().out.count("a source is left out") == 3
+
+
+def test_hosts_of_feeds_are_asked_apart_and_feeds_of_a_host_together() -> None:
+    def gate(url: str) -> Gate:
+        found = endpoint(f"feed:{url}", POSTS_FROM)
+        assert isinstance(found, Feed)
+        return found.gate(url)
+
+    one = gate("https://a.example/x.xml")
+    one.note({"retry-after": "600"}, (), 1000.0)
+    assert gate("https://me:word@a.example/y.xml") is one
+    assert gate("https://b.example/x.xml").opens_at == 0
 
 
 def test_a_server_may_say_that_nothing_is_new(site: tuple[Site, str]) -> None:

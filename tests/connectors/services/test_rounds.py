@@ -285,7 +285,7 @@ def test_stopped_anywhere_nothing_is_lost_and_nothing_doubled(
     data: st.DataObject, counted: bool, size: int, batch: int
 ) -> None:
     """Runs that are killed after any unit, while posts come and go, between runs and between pages; then a whole run."""
-    polling = replace(ONCE, batch=batch, pages=3)
+    polling = replace(ONCE, batch=batch, pages=3, most_pages=1000)  # more than ever come
     feed = Feed(newest_first(30), size, counted)
     came, position = run(feed, polling=polling)
     first, high = 30 - 3 * size, 30

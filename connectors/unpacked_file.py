@@ -59,10 +59,10 @@ def unpacked(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int]]
     """
     opener = _opener(_beginning(path))
     with _opened(path) as file:
-        stream = io.BufferedReader(file if opener is None else opener(file), _CHUNK)
+        stream = _Stream(file if opener is None else _Unpacking(opener(file)), _CHUNK)
         encoding, mark = _encoding(stream.peek(4)[:4])
         stream.read(mark)
-        yield stream if encoding == "utf-8" else io.BufferedReader(_Recoded(stream, encoding), _CHUNK), file.tell
+        yield stream if encoding == "utf-8" else _Stream(_Recoded(stream, encoding), _CHUNK), file.tell
 
 
 def _opened(path: Path) -> io.FileIO:
@@ -88,6 +88,42 @@ def _encoding(begin: bytes) -> tuple[str, int]:
             return encoding, len(mark)
     zeros = tuple(not byte for byte in begin[:4])
     return _ZEROS.get(zeros, "utf-8"), 0
+
+
+class _Stream(io.BufferedReader):
+    """Gives what there is: one that waits for more loses it where the packing breaks off."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size) if size is None or size < 0 else super().read1(size)
+
+
+class _Unpacking(io.RawIOBase):
+    """What is unpacked, up to where the packing breaks off: that is raised after it."""
+
+    def __init__(self, packed: Any) -> None:
+        self._packed = packed
+        self._error: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._error is not None:
+            raise self._error
+        size = 0
+        while size < len(buffer):
+            try:
+                chunk = self._packed.read1(len(buffer) - size)
+            except UNPACKING_ERRORS as error:
+                if not size:
+                    raise
+                self._error = error
+                break
+            if not chunk:
+                break
+            buffer[size : size + len(chunk)] = chunk
+            size += len(chunk)
+        return size
 
 
 class _Recoded(io.RawIOBase):

@@ -62,11 +62,15 @@ def telegram_text(text: Any) -> str:
 
 
 def discord_posts(row: ChatRow) -> Sequence[PostBody] | str:
-    """The posts in a message of Discord's, one for each attachment that is a picture; or why there is none."""
+    """The posts in a message of Discord's, one for each picture attached or embedded; or why there is none."""
     files = _dicts(row.get("attachments"))
     pictures = [(number, str(it.get("url") or "")) for number, it in enumerate(files, 1) if _is_picture(it)]
+    attached = {url for _, url in pictures}
+    embedded = dict.fromkeys(url for it in _dicts(row.get("embeds")) for url in _embedded(it) if url not in attached)
+    pictures += enumerate(embedded, len(files) + 1)
     if not pictures:
-        return "video" if any(_VIDEO.search(str(it.get("fileName"))) for it in files) else "text"
+        has_film = any(_VIDEO.search(str(it.get("fileName"))) for it in files)
+        return "video" if has_film or any(it.get("video") for it in _dicts(row.get("embeds"))) else "text"
     chat, author = row["chat"], row.get("author")
     author = author if isinstance(author, dict) else {}
     found = {
@@ -82,7 +86,7 @@ def discord_posts(row: ChatRow) -> Sequence[PostBody] | str:
     if row.get("timestampEdited"):
         found["edited"] = _time(row["timestampEdited"])
     common = {name: value for name, value in found.items() if value not in (None, "")}
-    alone = len(files) == 1
+    alone = len(files) + len(embedded) == 1
     return [
         {
             "global_id": f"{row.get('id')}-discord" if alone else f"{row.get('id')}_{number}-discord",
@@ -92,6 +96,14 @@ def discord_posts(row: ChatRow) -> Sequence[PostBody] | str:
         }
         for number, url in pictures
     ]
+
+
+def _embedded(embed: ChatRow) -> list[str]:
+    """The pictures of an embed; its thumbnail where that is all there is: of a link to a picture, not to a page."""
+    found = _dicts(embed.get("images")) or _dicts([embed.get("image")])
+    if not found and not any(embed.get(name) for name in ("title", "description", "video")):
+        found = _dicts([embed.get("thumbnail")])
+    return [url for it in found if isinstance(url := it.get("url"), str) and url]
 
 
 def _is_picture(file: ChatRow) -> bool:

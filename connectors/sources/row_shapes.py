@@ -51,8 +51,10 @@ class Mapped(RowShape):
 
     name = "rows by the names of their columns"
 
-    def __init__(self, mapping: ColumnMapping) -> None:
+    def __init__(self, mapping: ColumnMapping, rows: Sequence[InputRow] = ()) -> None:
+        """Make it of a mapping; where some of `rows` have a picture, a row without one is a text."""
         self.mapping = mapping
+        self._has_pictures = any(body["url"] for row in rows for body in mapping.posts(row))
 
     @property
     def fields(self) -> dict[str, str]:
@@ -64,9 +66,10 @@ class Mapped(RowShape):
         """As they were chosen, and of a table its other columns."""
         return self.mapping.own
 
-    def posts(self, row: InputRow) -> Sequence[PostBody]:
-        """One for each picture."""
-        return self.mapping.posts(row)
+    def posts(self, row: InputRow) -> Sequence[PostBody] | str:
+        """One for each picture; what has none says so."""
+        found = self.mapping.posts(row)
+        return found if found[0]["url"] or not self._has_pictures else "text"
 
 
 class RedditDump(RowShape):
@@ -143,7 +146,7 @@ def shape_of(rows: Sequence[InputRow], columns: Sequence[ChosenColumn], *, is_ta
         return Collected()
     mapping = ColumnMapping(rows, columns, is_table=is_table)
     if columns or is_table:
-        return Mapped(mapping)
+        return Mapped(mapping, rows)
     if any("global_id" in row for row in rows) or "url" not in mapping.fields:
         return AsItIs()
-    return Mapped(mapping)
+    return Mapped(mapping, rows)

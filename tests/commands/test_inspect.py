@@ -30,14 +30,15 @@ def test_a_table_is_shown_as_it_would_be_read(tmp_path: Path) -> None:
             "own": {"feeling": "text"},
         }
     ]
-    assert (report["read"], report["posts"], report["is_whole"]) == (3, 1, True)
+    assert (report["read"], report["posts"], report["is_whole"]) == (2, 1, True)
     assert report["first"] == [
         {"global_id": "1", "url": "https://a/1.png", "desc": "Hi", "score": 0, "feeling": "glad"}
     ]
-    assert {reason.partition(":")[0] for reason in report["reasons"]} == {"url is missing", "an entry of no known form"}
+    assert {reason.partition(":")[0] for reason in report["reasons"]} == {"an entry of no known form"}
+    assert report["skipped"] == {"text": 1}
     told = inspected(str(path))
     assert "url = Image URL" in told
-    assert "1 post, 2 dead letters" in told
+    assert "1 post, 1 dead letter" in told
 
 
 def test_what_is_skipped_is_counted_by_reason(tmp_path: Path) -> None:

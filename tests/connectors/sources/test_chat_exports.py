@@ -119,6 +119,28 @@ def test_pictures_of_a_discord_channel(export: Any) -> None:
     assert (found[0]["author"], found[0]["channel"], found[0]["guild"], found[0]["score"]) == ("bob", "memes", "G", 4)
 
 
+def test_pictures_embedded_in_a_message_of_discord_s(export: Any) -> None:
+    said = {"timestamp": "2023-12-11T08:00:00+00:00", "content": "x", "author": {"name": "bob"}, "attachments": []}
+    embeds: dict[str, list[Json]] = {
+        "20": [{"title": "t", "image": {"url": "https://a/1.png"}, "thumbnail": {"url": "https://a/t.png"}}],
+        "21": [{"images": [{"url": "https://a/2"}, {"url": "https://a/3"}]}, {"thumbnail": {"url": "m_Files/4.jpg"}}],
+        "22": [{"title": "an article", "thumbnail": {"url": "https://a/5.png"}}],
+        "23": [{"video": {"url": "https://a/f.mp4"}, "thumbnail": {"url": "https://a/6.png"}}],
+        "24": [{"image": {"url": "u.png"}}, {"image": {"url": "https://a/7.png"}}, {"image": 5}],
+    }
+    messages = [said | {"id": number, "embeds": found} for number, found in embeds.items()]
+    messages[-1]["attachments"] = [{"url": "u.png", "fileName": "u.png"}]
+    found = posts(export(DISCORD | {"messages": messages}))
+    assert [(it["global_id"], it["url"]) for it in found] == [
+        ("20-discord", "https://a/1.png"),
+        ("21_1-discord", "https://a/2"),
+        ("21_2-discord", "https://a/3"),
+        ("21_3-discord", "m_Files/4.jpg"),
+        ("24_1-discord", "u.png"),
+        ("24_2-discord", "https://a/7.png"),
+    ]
+
+
 def test_what_is_left_out_is_told_by_reason(export: Any) -> None:
     source = PostFiles(export(TELEGRAM), FileOptions(follow=False, parts=1, block_bytes=4096, batch=2))
     found = inspect_source(source, most=100, shown=1, seconds=5)

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import lzma
+import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -309,4 +311,37 @@ def test_a_table_without_names_loses_no_row(tmp_path: Path) -> None:
 def test_a_list_as_python_writes_it_is_one(tmp_path: Path) -> None:
     rows = "id,photos\n1,\"['https://a/1.png', 'https://a/2.png']\"\n2,['https://a/3.png']\n3,[]\n"
     (tmp_path / "a.csv").write_text(rows)
-    assert [it["url"] for it in bodies(tmp_path / "a.csv")] == [*(f"https://a/{n}.png" for n in (1, 2, 3)), ""]
+    assert [it["url"] for it in bodies(tmp_path / "a.csv")] == [f"https://a/{n}.png" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("form", ["lines", "array", "csv", "utf-16"])
+@pytest.mark.parametrize("packing", [".gz", ".xz", ".zst"])
+def test_a_small_packed_file_that_breaks_off_gives_what_is_there(packing: str, form: str, tmp_path: Path) -> None:
+    """Also where it does within what is looked at to tell its form."""
+    count = 6000 if packing == ".zst" else 300  # whose blocks are large
+    rows = [{"id": f"{random.getrandbits(160):x}", "image_url": f"https://a/{n}.png"} for n in range(count)]
+    made = {"lines": as_lines, "array": orjson.dumps, "csv": as_csv, "utf-16": as_csv}[form](rows)
+    made = made.decode().encode("utf-16") if form == "utf-16" else made
+    packed = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstd.compress}[packing](made)
+    path = tmp_path / f"rows.{'csv' if form in {'csv', 'utf-16'} else 'json'}{packing}"
+    path.write_bytes(packed[: len(packed) * 3 // 4])
+    *found, last = [parsed(it) for it in messages(path)]
+    ids = [it.global_id for it in found if not isinstance(it, DeadLetter)]
+    assert ids == [row["id"] for row in rows[: len(ids)]]
+    assert len(ids) > count // 4
+    assert isinstance(last, DeadLetter)
+    assert "get it once more" in last.reason
+
+
+def test_rows_without_a_picture_are_skipped_where_others_have_one(tmp_path: Path) -> None:
+    path = tmp_path / "thread.csv"
+    path.write_text("id,body,image_url\n1,a,\n2,b,https://a/2.png\n3,c,\n")
+    before = SKIPPED.labels("files", "text")._value.get()
+    assert [it["global_id"] for it in bodies(path)] == ["2"]
+    assert SKIPPED.labels("files", "text")._value.get() == before + 2
+    lines = tmp_path / "thread.jsonl"
+    lines.write_text('{"id": 1, "image_url": null}\n{"id": 2, "image_url": "https://a/2.png"}\n{"id": 3}\n')
+    assert [it["global_id"] for it in bodies(lines)] == ["2"]
+    path.write_text("id,body,image_url\n1,a,\n2,b,\n")
+    with pytest.raises(WorldError, match="no column of pictures"):
+        bodies(path)

@@ -3,18 +3,18 @@
 import re
 from typing import Any, Final
 
-_COUNT: Final = re.compile(r"([+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?) ?([kKmM]?)")
+_COUNT: Final = re.compile(r"([+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE]\+?[0-9]{1,2})?) ?([kKmM]?)")
 _THOUSANDS: Final = re.compile(r"(?<=[0-9])[,'_\u00a0\u202f ](?=[0-9]{3}(?![0-9]))")
 _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
 def count_of(value: Any) -> int | None:
-    """The whole number in `1.2k`, `3M`, `1,234` or `17.0`, rounded; None where there is none."""
+    """The whole number in `1.2k`, `3M`, `1,234`, `1e3` or `17.0`, rounded; None where there is none."""
     found = _COUNT.fullmatch(without_thousands(str(value)))
     if isinstance(value, bool) or found is None:
         return None
     unit = _UNITS[found[2].lower()]
-    return round(float(found[1]) * unit) if "." in found[1] else int(found[1]) * unit
+    return int(found[1]) * unit if found[1].lstrip("+-").isdecimal() else round(float(found[1]) * unit)
 
 
 def without_thousands(text: str) -> str:

@@ -10,6 +10,8 @@ from core.settings import LONGEST_WAIT
 
 _EPOCH: Final = re.compile(r"-?[0-9]{9,}(?:\.[0-9]*)?")
 """Fewer digits are an ISO 8601 date: 20231211."""
+_EPOCH_OF_FLOAT: Final = re.compile(r"[0-9](?:\.[0-9]+)?[eE]\+?(?:0?[89]|1[0-5])")
+"""1.7e9, as programs write the same number."""
 _DATE_OF_WORDS: Final = re.compile(
     r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9:]{8}) (?:UTC|GMT|Z|([+-][0-9]{4})) ([0-9]{4})"
 )
@@ -32,7 +34,7 @@ def parse_time(value: str | float | datetime) -> datetime:
     Texts are ISO 8601, with slashes in the date or without any marks (`20231211`), with ` UTC` behind it as BigQuery
     writes it, dates with dots (`11.12.2023 08:00`, the day first), what Java and Twitter make of a date
     (`Mon Dec 11 08:00:00 UTC 2023`), or what mail and feeds do (`Mon, 11 Dec 2023 08:00:00 GMT`). Numbers, and texts of
-    nine digits and more, are seconds, milliseconds or microseconds since 1970.
+    nine digits and more (`1702281600`, `1.7022816e9`), are seconds, milliseconds or microseconds since 1970.
 
     Raises:
         ValueError: where it is no time, or one beyond the years 1 to 9999.
@@ -95,6 +97,8 @@ def seconds_to_wait(retry_after: str | None, now: float) -> float | None:
 def _written_time(text: str) -> datetime:
     if _EPOCH.fullmatch(text):
         return _epoch_time(float(text) if "." in text else int(text))
+    if _EPOCH_OF_FLOAT.fullmatch(text):
+        return _epoch_time(float(text))
     words = _DATE_OF_WORDS.fullmatch(text)
     if words is not None:
         name, day, clock, zone, year = words.groups()

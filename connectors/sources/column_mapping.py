@@ -9,123 +9,13 @@ from typing import Any, Final
 
 import orjson
 
+from connectors.sources.usual_names import USUAL_NAMES
 from core.amounts import count_of, without_thousands
 from core.errors import SettingsError
 from core.telemetry import MISFITS
 from core.times import time_or_none
 
-_USUAL: Final[dict[str, tuple[str, ...]]] = {
-    "url": (
-        "image_url",
-        "img_url",
-        "picture_url",
-        "photo_url",
-        "media_url",
-        "image_urls",
-        "media_urls",
-        "imageurl",
-        "url_overridden_by_dest",
-        "image_link",
-        "image",
-        "images",
-        "img",
-        "picture",
-        "pictures",
-        "photo",
-        "photos",
-        "media",
-        "url",
-        "link",
-        "src",
-        "file_url",
-        "filename",
-        "file_name",
-        "file",
-        "path",
-        "image_path",
-        "filepath",
-    ),
-    "global_id": (
-        "global_id",
-        "id",
-        "id_str",
-        "post_id",
-        "item_id",
-        "tweet_id",
-        "status_id",
-        "message_id",
-        "guid",
-        "uuid",
-        "uid",
-        "shortcode",
-        "key",
-    ),
-    "desc": (
-        "desc",
-        "title",
-        "caption",
-        "description",
-        "headline",
-        "text",
-        "body",
-        "full_text",
-        "content",
-        "message",
-        "selftext",
-        "tweet",
-        "alt_text",
-        "alt",
-    ),
-    "author": (
-        "author",
-        "user",
-        "username",
-        "user_name",
-        "screen_name",
-        "author_name",
-        "account",
-        "creator",
-        "poster",
-        "owner",
-        "handle",
-        "from",
-    ),
-    "created_time": (
-        "created_time",
-        "created_at",
-        "created_utc",
-        "created",
-        "createdat",
-        "timestamp",
-        "date",
-        "datetime",
-        "posted_at",
-        "published_at",
-        "published",
-        "pubdate",
-        "time",
-        "date_utc",
-        "taken_at",
-    ),
-    "score": (
-        "score",
-        "likes",
-        "like_count",
-        "upvotes",
-        "ups",
-        "points",
-        "favorites",
-        "favorite_count",
-        "favourites",
-        "reactions",
-        "notes",
-    ),
-    "source": ("source", "platform", "site", "service", "network"),
-    "ingestion_time": ("ingestion_time",),
-    "edited": ("edited",),
-}
-"""Names that others give to our fields, the plainest first; those of a picture before those of any address."""
-OURS: Final = frozenset({*_USUAL, "post_id"})
+OURS: Final = frozenset({*USUAL_NAMES, "post_id"})
 _ADDRESS: Final = re.compile(r"(https?|s3|gs|file)://\S+", re.IGNORECASE)
 _PICTURE: Final = re.compile(r"[^:?#\s][^:?#]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif|jp2|ppm)", re.IGNORECASE)
 _SEVERAL: Final = re.compile(r"[,;|\s]+(?=https?://)")
@@ -135,6 +25,8 @@ _WHOLE: Final = re.compile(r"(-?\d+)\.0+")
 """As pandas writes an integer of a column that has gaps."""
 _INTEGER: Final = re.compile(r"-?(0|[1-9]\d{0,17})(\.0+)?")
 """No zero before it, which would be lost: 007 is a text."""
+_WITH_DOTS: Final = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
+"""1.234 as much of Europe writes a whole number; 0.123 is none."""
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?")
 _DATE: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d{1,2}\.\d{1,2}\.\d{4}|[A-Z][a-z]{2} \d{4}")
 _NOTHING: Final = frozenset({"", "nan", "none", "null", "n/a", "na", "nat", "-", "<na>"})
@@ -203,7 +95,7 @@ class ColumnMapping:
         self.fields = {it.name: it.field for it in chosen}
         """Names of the input's fields, by those of a post and of own columns."""
         self._kinds = {it.name: it.kind for it in chosen if it.kind}
-        for ours, usual in _USUAL.items():
+        for ours, usual in USUAL_NAMES.items():
             if ours not in self.fields and (found := self._found(ours, usual, rows)) is not None:
                 self.fields[ours] = found
         self._own = {it.name: it.field for it in chosen if it.name not in OURS}
@@ -215,6 +107,9 @@ class ColumnMapping:
             self._own.setdefault(name, name)
             self._kinds.setdefault(name, _kind_of([row.get(name) for row in rows]))
         self._taken |= {*left}
+        counts = [self.fields["score"]] if "score" in self.fields else []
+        counts += [field for name, field in self._own.items() if self._kinds[name] == "int"]
+        self._dotted = {it for it in counts if _has_thousands_with_dots(_value(row, it) for row in rows)}
 
     @property
     def own(self) -> dict[str, str]:
@@ -235,12 +130,12 @@ class ColumnMapping:
         for name, field in self._own.items():
             value = _value(row, field)
             if value is not _ABSENT and not _is_nothing(value):
-                made[name] = self._typed(name, value)
+                made[name] = self._typed(name, self._without_dots(field, value))
         for name in ("desc", "author", "created_time", "score", "source", "ingestion_time", "edited", "post_id"):
             value = _value(row, self.fields[name]) if name in self.fields else _ABSENT
             if value is not _ABSENT and not _is_nothing(value):
                 read: Callable[[Any], Any] = _READ.get(name, _as_text)
-                made[name] = read(value)
+                made[name] = read(self._without_dots(self.fields[name], value))
         found = _value(row, self.fields["url"]) if "url" in self.fields else None
         pictures = _addresses(found)[:_MOST]
         name = _id_of(row, self.fields.get("global_id"), pictures)
@@ -254,7 +149,9 @@ class ColumnMapping:
     def _found(self, ours: str, usual: Sequence[str], rows: Sequence[InputRow]) -> str | None:
         """The input's field for one of ours; of a picture and of a time the one that holds the most of these."""
         by_name = {_plain(it): it for it in reversed(self.columns)}
-        there = [by_name[name] for name in usual if name in by_name and by_name[name] not in self.fields.values()]
+        loosely = {_without_joints(name): it for name, it in by_name.items()}
+        found = [*map(by_name.get, usual), *(loosely.get(_without_joints(name)) for name in usual)]
+        there = [it for it in dict.fromkeys(found) if it is not None and it not in self.fields.values()]
         fits = _FITS.get(ours)
         if fits is None:
             return next((it for it in there if any(not _is_nothing(row.get(it)) for row in rows)), None)
@@ -262,6 +159,11 @@ class ColumnMapping:
             there = [it for it in self.columns if _share(rows, it, _is_picture) >= 0.5]
         ranked = sorted(there, key=lambda it: -min(_share(rows, it, fits), 0.5))
         return ranked[0] if ranked and _share(rows, ranked[0], fits) else None
+
+    def _without_dots(self, field: str, value: Any) -> Any:
+        """A count of a column in which dots stand between thousands, without them."""
+        is_dotted = field in self._dotted and isinstance(value, str) and _WITH_DOTS.fullmatch(value.strip())
+        return value.replace(".", "") if is_dotted else value
 
     def _typed(self, name: str, value: Any) -> Any:
         typed = KINDS[self._kinds[name]](value)
@@ -301,7 +203,19 @@ def _kind_of(values: Iterable[Any]) -> str:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s./-]+", "_", name.strip().lower())
+    return re.sub(r"[\s./()#:-]+", " ", name.lower()).strip().replace(" ", "_")
+
+
+def _without_joints(name: str) -> str:
+    """`created_at` as `createdAt` is written."""
+    return name.replace("_", "")
+
+
+def _has_thousands_with_dots(values: Iterable[Any]) -> bool:
+    """Whether dots stand between thousands: all values are whole numbers then, with dots or short, some with dots."""
+    texts = [str(it).strip() for it in values if it is not _ABSENT and not _is_nothing(it)]
+    dotted = [it for it in texts if _WITH_DOTS.fullmatch(it)]
+    return bool(dotted) and all(_WITH_DOTS.fullmatch(it) or it.isdecimal() for it in texts)
 
 
 def _is_nothing(value: Any) -> bool:

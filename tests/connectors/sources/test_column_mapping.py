@@ -7,6 +7,7 @@ import pytest
 from connectors.sources.column_mapping import ColumnMapping, InputRow, chosen_columns
 from core.amounts import count_of
 from core.errors import SettingsError
+from core.times import time_or_none
 
 
 def mapped(*rows: InputRow, columns: tuple[str, ...] = ()) -> list[dict[str, Any]]:
@@ -134,6 +135,7 @@ def test_what_is_no_column_is_told(column: str) -> None:
 @pytest.mark.parametrize(
     ("shown", "count"),
     [("1.2k", 1200), ("3M", 3_000_000), ("1,234", 1234), ("1 234 567", 1_234_567), (17.0, 17), ("-4", -4), (5, 5)]
+    + [("1e3", 1000), ("1.5E+03", 1500), ("1e-3", None), ("2e2k", 200_000)]
     + [(it, None) for it in ("", "many", "nan", True, "1,23", "0x10", "9" * 30, [1])],
 )
 def test_a_number_is_read_as_pages_show_it(shown: Any, count: int | None) -> None:
@@ -157,3 +159,52 @@ def test_a_number_is_read_as_pages_show_it(shown: Any, count: int | None) -> Non
 def test_the_type_of_a_column_is_that_of_all_its_values(values: list[Any], kind: str) -> None:
     rows = [{"url": "a.png", "mine": value} for value in values] or [{"url": "a.png", "mine": None}]
     assert ColumnMapping(rows, (), is_table=True).own == {"mine": kind}
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("Picture Link", "Posted", "Num Likes", "Text", "_id"), {"url": "Picture Link", "created_time": "Posted", "score": "Num Likes"}),
+        (("display_url", "taken_at_timestamp", "num_likes"), {"created_time": "taken_at_timestamp", "score": "num_likes"}),
+        (("Bild-URL", "Datum", "Gefällt mir", "Titel", "Kennung", "Autor", "Quelle"),
+         {"url": "Bild-URL", "created_time": "Datum", "score": "Gefällt mir", "desc": "Titel", "author": "Autor", "source": "Quelle"}),
+        (("Bild", "Zeitstempel", "Punkte", "Beschreibung"), {"url": "Bild", "desc": "Beschreibung"}),
+        (("imageUrl", "createdAt", "likeCount", "fullText"), {"created_time": "createdAt", "score": "likeCount", "desc": "fullText"}),
+        (("image", "Date (UTC)", "# Likes", "title"), {"created_time": "Date (UTC)", "score": "# Likes"}),
+        (("image_url", "created_at", "likes", "title", "id", "Posted", "Titel", "_id", "imageUrl", "bild"),  # as before
+         {"url": "image_url", "created_time": "created_at", "score": "likes", "desc": "title", "global_id": "id"}),
+    ],
+)  # fmt: skip
+def test_more_names_are_known(names: tuple[str, ...], found: dict[str, str]) -> None:
+    values: dict[int, Any] = {0: "https://a/1.png", 1: "1.7e9", 2: "7"}
+    late = {"Posted": "1.6e9", "imageUrl": "https://a/2.png", "bild": "https://a/3.png"}
+    row = {name: late[name] if n > 2 and name in late else values.get(n, f"v{n}") for n, name in enumerate(names)}
+    mapping = ColumnMapping([row], ())
+    assert {name: mapping.fields.get(name) for name in found} == found
+    assert mapping.fields["url"] == names[0]
+    (post,) = mapping.posts(row)
+    assert (post["created_time"], post["score"]) == ("2023-11-14T22:13:20+00:00", 7)
+
+
+@pytest.mark.parametrize(
+    ("values", "scores"),
+    [
+        (["1.234", "17", "1.234.567", ""], [1234, 17, 1_234_567, None]),
+        (["1.234", "17.5"], [1, 18]),
+        (["1.234", "2.5k"], [1, 2500]),
+        (["0.123", "1.234"], [0, 1]),
+        (["17.0", "3"], [17, 3]),
+        ([1.234, 5], [1, 5]),
+    ],
+)
+def test_dots_between_thousands_are_told_by_all_values_of_a_column(values: list[Any], scores: list[int | None]) -> None:
+    rows = [{"id": str(n), "url": "a.png", "likes": value, "mine": value} for n, value in enumerate(values)]
+    found = mapped(*rows, columns=("mine=mine:int",))
+    assert [it.get("score") for it in found] == scores
+    assert [it.get("mine") for it in found] == scores
+
+
+def test_a_time_in_a_row_of_a_program_s_floats_is_one() -> None:
+    assert ColumnMapping([{"url": "a.png", "timestamp": "1.7022816E+09"}], ()).fields["created_time"] == "timestamp"
+    assert time_or_none("1.7e9") == time_or_none(1_700_000_000)
+    assert time_or_none("1.7e5") is time_or_none("1.7e40") is None

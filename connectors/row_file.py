@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import orjson
 
 from connectors.unpacked_file import PACKINGS, UNPACKING_ERRORS, is_plain, unpacked
+from connectors.wrapped_array import elements_in, wrapped_in
 from core.errors import WorldError, first_line
 from core.json_array import ArraySplitter, BadArrayError, Element
 from core.json_text import json_of
@@ -152,7 +153,7 @@ def ending_of(path: Path) -> str:
 
 def is_json(path: Path) -> bool:
     """Whether a file holds JSON, so that numbers are numbers; raises `WorldError` where it cannot be read."""
-    return not _is_parquet(path) and isinstance(_form(path), Lines | Array | Chats)
+    return not _is_parquet(path) and isinstance(_form(path), Lines | Array | Chats | Wrapped)
 
 
 def is_lines(path: Path) -> bool:
@@ -172,6 +173,7 @@ def form_name(path: Path) -> str:
     form = _form(path)
     name = "JSON Lines" if isinstance(form, Lines) else "a JSON array" if isinstance(form, Array) else "CSV"
     name = "an export of chats" if isinstance(form, Chats) else name
+    name = "a JSON array in an object" if isinstance(form, Wrapped) else name
     return name if is_plain(path) else f"{name}, packed or in another encoding"
 
 
@@ -206,8 +208,8 @@ def form_of(path: Path, stream: io.BufferedReader) -> Form:
         return Lines()
     if first == b"[" and not _is_array_a_line(begin):
         return Array()
-    if first == b"{" and _CHAT.search(begin) and not _is_object_a_line(begin):
-        return Chats()
+    if first == b"{" and not _is_object_a_line(begin) and (form := _form_of_object(begin, ending)) is not None:
+        return form
     if first in {b"{", b"["} or not first:
         return Lines()
     if ending == ".json":
@@ -216,6 +218,14 @@ def form_of(path: Path, stream: io.BufferedReader) -> Form:
     if first != b"<" and (any(it in line for it in _DELIMITERS) or _SAID.fullmatch(line)):
         return Delimited()
     raise WorldError(f"{path}: expected JSON, or a table with names in its first line ({', '.join(FORMATS)})")
+
+
+def _form_of_object(begin: bytes, ending: str) -> Form | None:
+    """The form of a text that is one object; None where its rows are not inside it."""
+    if _CHAT.search(begin):
+        return Chats()
+    name = "" if ending in LINES else wrapped_in(begin)
+    return Wrapped(name) if name else None
 
 
 def _is_object_a_line(begin: bytes) -> bool:
@@ -344,6 +354,32 @@ class Chats(Form):
         except ijson.JSONError as error:
             if not whole:
                 raise BadArrayError(first_line(error)) from None
+
+
+class Wrapped(Form):
+    """One object with an array of objects in it: each of these is a row.
+
+    Args:
+        name: Of the array.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
+        """The elements; raises `BadArrayError` where the text breaks off, unless that is expected."""
+        try:
+            for number, it in enumerate(elements_in(stream, self._name), 1):
+                yield Piece(number, it, _wrapped_row)
+        except ValueError as error:
+            if not whole:
+                raise BadArrayError(first_line(error)) from None
+
+
+def _wrapped_row(number: int, held: Any) -> FileRow:
+    if isinstance(held, dict):
+        return FileRow(number, held)
+    return FileRow(number, None, "expected an object of columns", repr(held)[:1000].encode(errors="replace"))
 
 
 def _chat_row(number: int, held: Any) -> FileRow:

@@ -345,3 +345,53 @@ def test_rows_without_a_picture_are_skipped_where_others_have_one(tmp_path: Path
     path.write_text("id,body,image_url\n1,a,\n2,b,\n")
     with pytest.raises(WorldError, match="no column of pictures"):
         bodies(path)
+
+
+@pytest.mark.parametrize("name", ["data", "items", "posts", "results", "children", "data.children", "response.items"])
+@pytest.mark.parametrize("form", ["one line", "lines", "packed"])
+def test_an_object_that_wraps_one_array_is_read_as_that_array(name: str, form: str, tmp_path: Path) -> None:
+    found: Any = ROWS
+    for part in reversed(name.split(".")):
+        found = {"count": 10, "tags": ["a"], part: found, "next": None}
+    made = orjson.dumps(found, option=orjson.OPT_INDENT_2 if form == "lines" else None)
+    path = tmp_path / "answer.json"
+    path.write_bytes(gzip.compress(made) if form == "packed" else made)
+    assert bodies(path) == POSTS
+    for place, unit in enumerate(whole := units(path)):
+        assert [it for one in units(path, unit.resume) for it in one.messages] == [
+            it for one in whole[place + 1 :] for it in one.messages
+        ]
+    path.write_bytes(made[: made.index(b"No 7")])
+    *read, last = messages(path)
+    assert [orjson.loads(it.value) for it in read] == POSTS[:7]
+    assert b"get it once more" in last.value
+
+
+def test_a_listing_of_reddit_s_is_read(tmp_path: Path) -> None:
+    post = {
+        "id": "a",
+        "subreddit": "memes",
+        "permalink": "/x",
+        "created_utc": 1,
+        "title": "t",
+        "url": "https://i.redd.it/a.png",
+    }
+    path = tmp_path / "new.json"
+    path.write_bytes(
+        orjson.dumps({"kind": "Listing", "data": {"after": None, "children": [{"kind": "t3", "data": post}]}})
+    )
+    assert [it["global_id"] for it in bodies(path)] == ["a-reddit"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"global_id": "1", "url": "a.png", "data": [{"x": 1}]},
+        {"id": "1", "url": "https://a/1.png", "children": [{"x": 1}]},
+        {"id": "1", "images": [{"url": "https://a/1.png"}]},
+    ],
+)
+def test_a_post_that_holds_an_array_is_a_post(row: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    path.write_bytes(orjson.dumps(row))
+    assert [it["global_id"] for it in bodies(path)] == ["1"]

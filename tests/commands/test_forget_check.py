@@ -196,7 +196,7 @@ def left(world: World, capsys: pytest.CaptureFixture[str]) -> list[str]:
     capsys.readouterr()
     code = 0
     try:
-        forget(ids=[NAME], check=True, store=world.store, recovery=world.recovery, as_json=True)
+        forget(ids=[NAME], check=True, store=str(world.store), recovery=world.recovery, as_json=True)
     except typer.Exit as ended:
         code = ended.exit_code
     found = orjson.loads(capsys.readouterr().out)["left"]

@@ -306,10 +306,10 @@ def test_the_age_of_a_record_is_measured_at_each_sink(tmp_path: Path) -> None:
         assert 5 <= (REGISTRY.get_sample_value("memewax_sink_age_seconds_sum", labels) or 0) < 60
 
 
-def test_a_thumbnail_tells_the_size_of_the_picture_that_was_read() -> None:
+def test_a_thumbnail_goes_where_its_post_does_and_tells_the_size_of_what_was_read() -> None:
     read = replace(arrival("1"), thumbnail=b"webp", width=40, height=30)
     (told,) = _keyed_thumbnails([arrival("none was asked for"), read])
-    assert told == ("", Thumbnail(read.post, b"webp", 40, 30))
+    assert told == ("1", Thumbnail(read.post, b"webp", 40, 30))
 
 
 def test_writes_to_a_store_are_counted() -> None:

@@ -52,5 +52,5 @@ def call_within(seconds: float | None, call: Callable[[], T]) -> T:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=run, name="fetch-call", daemon=True).start()
+    threading.Thread(target=run, name="call", daemon=True).start()
     return future.result(seconds)

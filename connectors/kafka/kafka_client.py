@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from connectors.deadlines import call_within
 from core.activity import ACTIVITY
 from core.errors import SettingsError, WorldError
 from core.telemetry import log
@@ -68,6 +69,17 @@ def base_config(brokers: str, config: Mapping[str, str], timeout: float) -> dict
         **config,
         "bootstrap.servers": brokers,
     }
+
+
+def close_consumer(consumer: Consumer, timeout: float) -> None:
+    """Close a consumer; where no broker answers, it is left to itself after `timeout` seconds.
+
+    librdkafka waits for what was committed, now and then without an end where the broker went away amid it.
+    """
+    try:
+        call_within(timeout, consumer.close)
+    except TimeoutError:
+        log.warning("no broker takes the last commits: its connections are left as they are")
 
 
 def bad_config(exception: KafkaException) -> SettingsError:

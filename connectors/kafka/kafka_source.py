@@ -6,7 +6,7 @@ from dataclasses import replace
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connectors.kafka.group_offsets import GroupOffsets
-from connectors.kafka.kafka_client import Health, ask, bad_config, base_config
+from connectors.kafka.kafka_client import Health, ask, bad_config, base_config, close_consumer
 from connectors.kafka.topic_reader import KafkaReader
 from connectors.sources.source import Place, PlacedSource, Position, Reader, ReaderAround, Unit
 from core.telemetry import log
@@ -83,7 +83,7 @@ class KafkaTopic(PlacedSource):
         try:
             return ask(consumer, health, f"looking up topic {self._topic}", found, self._timeout)
         finally:
-            consumer.close()
+            close_consumer(consumer, self._timeout)
 
     def open(self, part: str, resume: Position | None) -> KafkaReader:
         """Read a partition from its start, or from where `resume` says.

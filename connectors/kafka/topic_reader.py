@@ -7,7 +7,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Received
 
 from connectors.kafka.group_offsets import GroupOffsets
-from connectors.kafka.kafka_client import END_OF_PARTITION, OFFSET_LOST, TRANSIENT, Health, ask, world_error
+from connectors.kafka.kafka_client import (
+    END_OF_PARTITION,
+    OFFSET_LOST,
+    TRANSIENT,
+    Health,
+    ask,
+    close_consumer,
+    world_error,
+)
 from connectors.sources.removal_form import tombstone
 from connectors.sources.source import Live, Position, Reader, Unit
 from core.errors import WorldError
@@ -108,9 +116,9 @@ class KafkaReader(Reader):
             self._offsets.commit(self._consumer, _offset(position))
 
     def close(self) -> None:
-        """Close the connections; what was committed is sent before."""
+        """Close the connections; what was committed is sent before, where a broker takes it in time."""
         self._closed = True
-        self._consumer.close()
+        close_consumer(self._consumer, self._timeout)
 
     def _take_note(self, error: KafkaError, at: Received) -> None:
         code = error.code()

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from connectors.kafka.kafka_client import TRANSIENT, Health, bad_config, base_config, world_error
+from connectors.kafka.kafka_client import TRANSIENT, Health, bad_config, base_config, close_consumer, world_error
 from connectors.kafka.kafka_client import ask as ask_broker
 from core.errors import WorldError
 from core.traces import TRACES
@@ -34,7 +34,7 @@ class Asker:
         """
         health = Health(brokers)
         own = {**base_config(brokers, {"socket.nagle.disable": "true", **config}, timeout), "error_cb": health}
-        self._brokers, self._queries = brokers, queries
+        self._brokers, self._queries, self._timeout = brokers, queries, timeout
         try:
             self._producer = Producer({**own, "linger.ms": 0, "acks": "all"})
             self._consumer = Consumer({**own, "group.id": "memewax-ask", "enable.auto.commit": False})
@@ -49,12 +49,12 @@ class Asker:
         try:
             self._consumer.assign(ask_broker(self._consumer, health, doing, ends, timeout))
         except BaseException:
-            self._consumer.close()
+            close_consumer(self._consumer, timeout)
             raise
 
     def close(self) -> None:
         """Close the connections."""
-        self._consumer.close()
+        close_consumer(self._consumer, self._timeout)
 
     def send(self, body: Mapping[str, Any]) -> None:
         """Send a query, which has an `id`."""

@@ -16,6 +16,7 @@ from connectors.sinks.record_table import POSTS
 from connectors.store.cluster_ids import stored_merges
 from connectors.store.interface import EVERY, Condition, StorePlace, Where
 from connectors.store.lance_tables import tables_of
+from connectors.store.store_folder import store_nearby
 from core.errors import WorldError
 from core.merges import Merges
 from core.times import microseconds_of, time_at, time_or_none
@@ -161,7 +162,7 @@ def check_store(store: StorePlace) -> None:
     """Raise `WorldError` where there are no posts in what is named as a store."""
     tables = tables_of(store)
     if not tables.has(POSTS):
-        raise WorldError(f"{tables} is no store: name what memewax wrote to with --store")
+        raise WorldError(f"{tables} is no store: name what memewax wrote to with --store{store_nearby()}")
 
 
 def is_current(store: StorePlace) -> bool:

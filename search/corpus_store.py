@@ -5,6 +5,7 @@ from typing import Any
 
 from connectors.store.interface import StorePlace, TableReader
 from connectors.store.lance_tables import tables_of
+from connectors.store.store_folder import store_nearby
 from core.errors import WorldError
 from search.corpus_layout import MADE_KEY, NO_CORPORA, POSTS, layout_of
 
@@ -18,7 +19,9 @@ def usual_corpus(store: StorePlace) -> str:
     """The corpus that is meant where none is named: posts, or the only one; raises `WorldError` where none is."""
     names = corpus_names(store)
     if not names:
-        raise WorldError(f"no corpus in {store}: memewax run fills one with posts, memewax corpus load makes one")
+        raise WorldError(
+            f"no corpus in {store}: memewax run fills one with posts, memewax corpus load makes one{store_nearby()}"
+        )
     return names[0] if len(names) == 1 else POSTS
 
 

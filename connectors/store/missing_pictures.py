@@ -15,6 +15,7 @@ from connectors.sinks.record_table import PICTURE_COLUMN, POSTS, THUMBNAILS, pos
 from connectors.store.interface import Condition
 from connectors.store.lance_tables import LanceTables
 from connectors.store.posts_table import PostRows
+from connectors.store.store_folder import store_nearby
 from connectors.writing import all_locked, lock_files
 from core.causes import cause_of
 from core.errors import WorldError
@@ -43,7 +44,7 @@ def posts_without(store: Path) -> Iterator[Post]:
     """The posts of a store that refer to no small picture that it has; raises `WorldError`."""
     tables = LanceTables.at(store)
     if not tables.has(POSTS):
-        raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store")
+        raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store{store_nearby()}")
     known: set[str] = set()
     if tables.has(THUMBNAILS.name):
         for batch in tables.table(THUMBNAILS.name).batches([THUMBNAILS.key]):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -10,6 +11,8 @@ from core.memory import keep_little
 
 T = TypeVar("T")
 
+_NEARBY: Final = ("*/posts.lance", "*/*/posts.lance")
+_LOOKED_AT: Final = 100
 READ_ERRORS: Final = (OSError, RuntimeError, ValueError)
 """What LanceDB raises where it cannot read."""
 _TRIES: Final = 3
@@ -30,6 +33,12 @@ def opened(place: Path | str, options: Mapping[str, str] | None = None) -> Any:
 
     session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
     return lancedb.connect(place, session=session, storage_options=dict(options) if options else None)
+
+
+def store_nearby() -> str:
+    """What a message adds where a store is not there and a folder below the current one holds one; else nothing."""
+    found = sorted({it.parent for pattern in _NEARBY for it in islice(Path().glob(pattern), _LOOKED_AT)})
+    return f"; there is one in {found[0]}: --store {found[0]}" if found else ""
 
 
 def in_memory() -> Any:

@@ -9,7 +9,7 @@ from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import HIDDEN, LOOKED_UP, POSTS, SEARCHED, THUMBNAILS
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.lance_tables import LanceTables
-from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from connectors.store.store_folder import READ_ERRORS, opened, read_latest, store_nearby
 from connectors.store.table_keys import KEYS
 from connectors.store.table_upkeep import erase_deleted, index_words, put_together
 from connectors.store.taken_back import TakenBack
@@ -80,7 +80,7 @@ def facts_of(store: Path) -> list[TableFacts]:
     except READ_ERRORS as error:
         raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
     if not found:
-        raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store")
+        raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store{store_nearby()}")
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import uvicorn
 
 from connectors.store.interface import Store
+from connectors.store.store_folder import store_nearby
 from core.errors import SettingsError, WorldError
 from core.telemetry import configure_logging
 from dataflows.all_settings import Settings
@@ -60,7 +61,7 @@ def serve_page(options: PageOptions, settings: Settings) -> None:
     configure_logging("error")
     store = options.store
     if not (store.names() or store.state.is_dir()):
-        raise WorldError(f"there is no store {store}: `memewax run --to {store}` makes one")
+        raise WorldError(f"there is no store {store}: `memewax run --to {store}` makes one{store_nearby()}")
     reader = StoreReader(store)
     letters = LetterReader(
         options.dead_letters or settings.dead_letters or letters_beside(store.state), store.state, settings

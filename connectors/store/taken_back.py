@@ -4,7 +4,6 @@ Hidden rows lie in a table of their own, so that whoever reads posts does not ha
 """
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain, groupby
@@ -24,7 +23,7 @@ from connectors.store.quoted import drop_quoting
 from connectors.store.thumbnails import Thumbnails
 from core.bounded import Bounded
 from core.records import Post, Removal, account_of, is_later
-from core.removals import REMEMBERED, Removed, ids_of
+from core.removals import REMEMBERED, Removed, ids_of, without_number
 from core.telemetry import REMOVED_ROWS
 from core.times import time_or_none
 
@@ -33,8 +32,6 @@ _MOST: Final = 500
 _SHOWN: Final = 4096
 ORIGINAL: Final = "duplicate_of"
 """What a post is a copy of: it names that post."""
-_NUMBERED: Final = re.compile(r"_[0-9]+(?=(-[^-]*)?$)")
-"""What the id of one of several pictures has, and that of its post has not."""
 _LOOKED_AT: Final = (
     "cluster",
     "global_id",
@@ -88,7 +85,7 @@ class TakenBack:
 
     def is_gone_original(self, global_id: str) -> bool:
         """Whether a post that a row is a copy of was taken back by its id."""
-        return self._removed.has(global_id, _NUMBERED.sub("", global_id), "", lambda: None)
+        return self._removed.has(global_id, without_number(global_id), "", lambda: None)
 
     def refuse(self, rows: Sequence[Row]) -> None:
         """Let go of the small pictures of rows that came after their delete; raises `WorldError`."""

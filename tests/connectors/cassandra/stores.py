@@ -11,12 +11,10 @@ from connectors.cassandra.cassandra_schema import own_columns, quoted
 from connectors.cassandra.cassandra_store import CassandraStore
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS, posts_table
-from connectors.sinks.rows import row_of
 from connectors.sinks.sink import Mark, Row
-from core.records import Cluster, Record
 from tests.cassandra_node import CassandraNode
+from tests.connectors.store import test_taken_back as taken_back
 from tests.connectors.store.dealt import Dealt
-from tests.making import ANSWERS, post, sides
 
 TABLE = posts_table(8, 8)
 JOINED = "2026-07-04T14:00:00.000+00:00"
@@ -46,9 +44,10 @@ def parts(store: CassandraStore, marks: Sequence[Mark] | None = None) -> Dealt:
 
 def row(global_id: str, cluster: int = 0, revision: int = 1, joined: str = JOINED, **fields: Any) -> Row:
     """A row of posts, as a flow makes it."""
-    made = post(global_id, **{"url": f"https://x/{global_id}.png", "author": "ann", "source": "a", **fields})
-    answers = sides(global_id, **{**ANSWERS, "cluster": Cluster(cluster, 0.1)})
-    return row_of(Record(made, answers, revision=revision), joined)
+    return taken_back.row(global_id, cluster, revision, **fields) | {"joined_time": joined}
+
+
+ROWS = [it | {"joined_time": JOINED} for it in taken_back.ROWS]
 
 
 def ids(store: CassandraStore, table: str = POSTS) -> set[str]:

@@ -20,8 +20,8 @@ from connectors.store.interface import COSINE, Condition, UnsupportedError
 from core.errors import WorldError
 from core.records import ClusterEvent, Thumbnail
 from tests.cassandra_node import CassandraNode
-from tests.connectors.cassandra.stores import TABLE, TIME, current, ids, lying, made_store, parts, row
-from tests.connectors.store.test_taken_back import gone
+from tests.connectors.cassandra.stores import ROWS, TABLE, TIME, current, ids, lying, made_store, parts, row
+from tests.connectors.store.test_taken_back import ALL, gone
 from tests.making import post
 
 
@@ -68,17 +68,6 @@ def test_in_any_order_the_highest_revision_is_there_once(store: CassandraStore) 
         assert [key for _, key in store.table(POSTS).posts_of(3)] == ["1-a"]  # type: ignore[attr-defined]
         assert [name for name, _ in lying(store)].count("posts_by_cluster") == 1
         assert [name for name, _ in lying(store)].count("posts_by_name") == 2  # its URL and its author
-
-
-ROWS = [
-    row("1-a"),
-    row("2_1-a", post_id="2-a"),
-    row("2_2-a", post_id="2-a"),
-    row("it's-b", author="bob"),
-    row("5-b", source="b"),
-    row("new-a", created_time="2026-07-04T13:00:00Z"),
-]
-ALL = {it["global_id"] for it in ROWS}
 
 
 REMOVALS = [

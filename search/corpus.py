@@ -104,13 +104,13 @@ class Corpus:
         """How many rows can be found: those that have a vector."""
         return len(self._index)
 
+    def holds(self, least: int) -> bool:
+        """Whether so many rows can be found."""
+        return self.count() >= least
+
     def misfit(self, model: str, vector: Vector) -> str:
         """Why a vector of a model cannot be compared with those that are here; empty where it can."""
-        if not is_same(model, self.model):
-            return f"corpus {self.name!r} was embedded by {self.model}, and here is {model}: choose the same model"
-        if vector.size != self.dimension:
-            return f"corpus {self.name!r} holds vectors of {self.dimension} numbers, not {vector.size}"
-        return ""
+        return misfit_of(self.name, self.model, self.dimension, model, vector)
 
     def ids(self) -> set[str]:
         """The ids of all rows."""
@@ -192,16 +192,8 @@ class Corpus:
         return None if one is None else self._memory.allowed(one, self._index.height, self.name)
 
     def _hits(self, rows: np.ndarray[Any, np.dtype[np.int64]], similarities: FloatMatrix) -> list[Hit]:
-        return [
-            Hit(
-                id=row["id"],
-                text=row["text"] or "",
-                similarity=float(similarity),
-                distance=math.sqrt(max(0.0, 2.0 - 2.0 * float(similarity))),
-                metadata=_metadata(row),
-            )
-            for row, similarity in zip(self._memory.rows(rows), similarities, strict=True)
-        ]
+        found = zip(self._memory.rows(rows), similarities, strict=True)
+        return [hit_of(row, float(similarity)) for row, similarity in found]
 
     def _begin(self) -> None:
         self._index = Exact(self.dimension if self._projection is None else self._projection.dimensions)
@@ -271,6 +263,28 @@ class Corpus:
         rows = self._memory.keep(present)
         self._index.remove(rows)
         return len(rows)
+
+
+def misfit_of(corpus: str, own: str, dimension: int, model: str, vector: Vector) -> str:
+    """Why a vector of a model cannot be compared with those of a corpus; empty where it can.
+
+    Args:
+        corpus: Its name.
+        own: The model of its vectors.
+        dimension: Of its vectors.
+        model: That made the vector.
+        vector: Shape (any length,).
+    """
+    if not is_same(model, own):
+        return f"corpus {corpus!r} was embedded by {own}, and here is {model}: choose the same model"
+    if vector.size != dimension:
+        return f"corpus {corpus!r} holds vectors of {dimension} numbers, not {vector.size}"
+    return ""
+
+
+def hit_of(row: dict[str, Any], cosine: float) -> Hit:
+    """A row of the form `FORM` as a hit of a vector."""
+    return Hit(row["id"], row["text"] or "", cosine, math.sqrt(max(0.0, 2.0 - 2.0 * cosine)), _metadata(row))
 
 
 def _metadata(row: dict[str, Any]) -> dict[str, Any]:

@@ -36,9 +36,9 @@ class FollowedVectors:
     ) -> None:
         self._columns, self._vectors, self._model = columns, vectors, model
 
-    def count(self) -> int:
-        """How many can be found."""
-        return len(self._vectors(self._columns()))
+    def holds(self, least: int) -> bool:
+        """Whether so many can be found."""
+        return len(self._vectors(self._columns())) >= least
 
     def misfit(self, model: str, vector: Vector) -> str:
         """Why a vector of a model cannot be compared with those that are here; empty where it can."""

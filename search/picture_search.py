@@ -55,7 +55,7 @@ class PictureSearch:
             raise BadRecordError(misfit)
         (hits,) = self.corpus.search(np.ascontiguousarray(vector[None], np.float32), max(k, _LOOKED_AT), [one])
         scores = self._scores(vector, hits)
-        sure = _SURE if self.corpus.count() >= _ENOUGH else _SURE_OF_FEW
+        sure = _SURE if self.corpus.holds(_ENOUGH) else _SURE_OF_FEW
         ranked = sorted(zip(hits, scores, strict=True), key=lambda it: (-it[1], it[0].id))
         strong = [FoundPost(hit, "looks") for hit, score in ranked if score >= sure]
         weak = [FoundPost(hit, "looks") for hit, score in ranked if score < sure]
@@ -71,7 +71,7 @@ class PictureSearch:
         return FoundPosts(tuple(strong[:k]), tuple(weak[:k]))
 
     def _scores(self, vector: Vector, hits: list[Hit]) -> list[float]:
-        if self.corpus.count() < _ENOUGH:
+        if not self.corpus.holds(_ENOUGH):
             return [it.similarity for it in hits]
         mean = self.corpus.mean()
         own = vector - mean

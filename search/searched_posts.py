@@ -14,8 +14,8 @@ class SearchedPosts(Protocol):
 
     name: str
 
-    def count(self) -> int:
-        """How many can be found."""
+    def holds(self, least: int) -> bool:
+        """Whether so many can be found."""
 
     def misfit(self, model: str, vector: Vector) -> str:
         """Why a vector of a model cannot be compared with those that are here; empty where it can."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS, THUMBNAILS
-from connectors.store.interface import Condition, StorePlace, TableReader
+from connectors.store.interface import COSINE, Condition, StorePlace, TableReader, UnsupportedError
 from connectors.store.lance_tables import tables_of
 from connectors.store.store_folder import read_latest
 from connectors.store.stored_models import model_of
@@ -184,14 +184,26 @@ class StoreReader:
     def neighbours(self, global_id: str, count: int) -> list[tuple[str, float]]:
         """The posts whose pictures look the most like that of a post, with their cosine: the nearest first.
 
-        Soon after the start of a large store there are none yet.
+        Soon after the start of a large store its vectors are not here yet: the store itself is asked.
         """
         self.catalogue()
-        vector = self.looks.vector(global_id)
-        if vector is None:
+        if self._posts.lacks_some:
+            found = self._neighbours_there(global_id, count + 1)
+        else:
+            vector = self.looks.vector(global_id)
+            (hits,) = [[]] if vector is None else self.looks.search(vector[None], count + 1)
+            found = [(it.id, it.similarity) for it in hits]
+        return [it for it in found if it[0] != global_id][:count]
+
+    def _neighbours_there(self, global_id: str, count: int) -> list[tuple[str, float]]:
+        (row,) = self.rows([global_id], [LOOKS]) or [{}]
+        if row.get(LOOKS) is None:
             return []
-        (hits,) = self.looks.search(vector[None], count + 1)
-        return [(it.id, it.similarity) for it in hits if it.id != global_id][:count]
+        try:
+            found = self._table(POSTS).nearest(LOOKS, np.array(row[LOOKS], np.float32), count, [])
+        except UnsupportedError:  # a keyspace without an index: its vectors are here a moment later
+            return []
+        return [(it["global_id"], it[COSINE]) for it in found]
 
     def whole(self) -> None:
         """Wait until words, looks and meaning of all posts were read, as a search needs them. Raises `WorldError`."""

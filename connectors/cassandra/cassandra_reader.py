@@ -69,6 +69,7 @@ class CassandraTable(TableReader):
         self._types = {it.name: it.type for it in table.columns}
         self._schema = arrow_schema(table)
         self._lock = threading.Lock()
+        self._indexes: set[str] = set()
         self._state: Hashable = None
         self._counted: tuple[Hashable, int] | None = None
         self._settled: Hashable = None
@@ -131,6 +132,12 @@ class CassandraTable(TableReader):
         found = self._placed_rows(wanted, where) if placed else self._rows(wanted, where)
         return pa.Table.from_batches(_batches_of(found, schema, _BATCH), schema)
 
+    def has_index(self, column: str) -> bool:
+        """Whether `store create` made one; it is looked for until there is one."""
+        if index_of(self._stored, column) not in self._indexes:
+            self._indexes = self._session.indexed()
+        return index_of(self._stored, column) in self._indexes
+
     def nearest(
         self, column: str, vector: NDArray[np.float32], count: int, columns: Sequence[str], where: Where = EVERY
     ) -> list[dict[str, Any]]:
@@ -140,7 +147,7 @@ class CassandraTable(TableReader):
         as many as are asked for, and where there is no index.
         """
         place = self._session.place
-        if index_of(self._stored, column) not in self._session.indexed():
+        if not self.has_index(column):
             raise UnsupportedError(
                 f"{place} has no index over {column}, so that nothing near can be found: make it with "
                 f"`memewax store create '{place}' --vector-index`"

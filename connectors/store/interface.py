@@ -140,6 +140,10 @@ class TableReader(ABC):
         """
 
     @abstractmethod
+    def has_index(self, column: str) -> bool:
+        """Whether `nearest` finds rows by an index over a column of vectors; else it looks at all of them."""
+
+    @abstractmethod
     def nearest(
         self, column: str, vector: NDArray[np.float32], count: int, columns: Sequence[str], where: Where = EVERY
     ) -> list[dict[str, Any]]:
@@ -153,7 +157,7 @@ class TableReader(ABC):
             where: What rows have to be.
 
         Raises:
-            UnsupportedError: where the store cannot filter so, or not find so many.
+            UnsupportedError: where the store cannot filter so, or not find so many, or would need an index.
         """
 
     @abstractmethod

@@ -170,6 +170,10 @@ class LanceTable(TableReader):
         found += [self.whole(names, [Condition(self.key, "in", it)], limit=len(it)) for it in pieces(others, _KEYS)]
         return pa.concat_tables(found) if found else self._none(names)
 
+    def has_index(self, column: str) -> bool:  # noqa: ARG002
+        """None is made: a reader that asks often holds vectors in memory."""
+        return False
+
     def nearest(
         self, column: str, vector: NDArray[np.float32], count: int, columns: Sequence[str], where: Where = EVERY
     ) -> list[dict[str, Any]]:

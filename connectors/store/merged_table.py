@@ -89,6 +89,10 @@ class MergedTable(TableReader):
             return pa.concat_tables([pa.Table.from_batches(found, schema), self.rows(others, columns)])
         return pa.Table.from_batches(found, schema)
 
+    def has_index(self, column: str) -> bool:
+        """Whether each of them has."""
+        return all(it.has_index(column) for it in self._tables)
+
     def nearest(
         self, column: str, vector: NDArray[np.float32], count: int, columns: Sequence[str], where: Where = EVERY
     ) -> list[dict[str, Any]]:

@@ -183,26 +183,30 @@ def _from_store(settings: Settings, store: "Store", *, images: bool) -> Iterator
     from search.answer import json_of_answer
     from search.answering import embed, load_embedders, search
     from search.corpus_layout import POSTS
+    from search.indexed_posts import indexed_posts
     from search.open_corpora import OpenCorpora
     from search.picture_search import PictureSearch, answered_by_looks
     from search.post_search import PostSearch, answered
-    from search.query import parse_query
+    from search.query import By, parse_query
 
     corpora = OpenCorpora.of(settings, store)
+    by: By = "image" if images else "text"
+    indexed = indexed_posts(store, by, lambda: corpora.get(POSTS, by))
     console = Console(file=sys.stderr)
     with console.status("loading the model …") if console.is_terminal else nullcontext():
         with suppress(MemewaxError):  # whoever asks is told
-            corpora.get(settings.corpus, "image" if images else "text")  # read now, so that a search is timed alone
+            if indexed is None or corpora.meant(settings.corpus) != POSTS:
+                corpora.get(settings.corpus, by)  # read now, so that a search is timed alone
         models = load_embedders(settings, images=images)
 
     def answer_to(body: QueryBody) -> QueryBody:
         query = parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
         if query.text and query.by == "text" and corpora.meant(query.corpus) == POSTS:
-            posts = PostSearch.of(corpora.get(POSTS), store, models.text)
+            posts = PostSearch.of(indexed or corpora.get(POSTS), store, models.text)
             answer = answered(query, posts)
         elif isinstance(query.subject, bytes) and query.corpus == POSTS:
             (embedded,) = embed([query], models)
-            answer = answered_by_looks(embedded, PictureSearch(corpora.get(POSTS, "image")))
+            answer = answered_by_looks(embedded, PictureSearch(indexed or corpora.get(POSTS, by)))
         else:
             (answer,) = search(embed([query], models), corpora)
         shown: QueryBody = orjson.loads(json_of_answer(answer))

@@ -1,0 +1,151 @@
+"""The posts of a store that has an index over their vectors, as a search asks for them: none is held in memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from connectors.store.interface import COSINE, EVERY, Condition, StorePlace, TableReader, UnsupportedError, Where
+from connectors.store.lance_tables import tables_of
+from core.records import Vector
+from search.corpus import Hit, hit_of, misfit_of
+from search.corpus_layout import POSTS, Layout, layout_of, vectors_of
+from search.query import By
+from search.row_cache import Filter
+from search.searched_posts import SearchedPosts
+from search.vector_index import FloatMatrix, unit
+
+_SAMPLE: Final = 2000
+"""Posts that the mean is taken of: the mean of all differs from theirs by about a forty-fifth of their spread."""
+_ANY: Final = Filter()
+
+
+class IndexedPosts:
+    """Posts whose nearest the store finds by itself; for one thread.
+
+    Args:
+        table: Of posts, with an index over the column of vectors.
+        layout: Which columns these are.
+        otherwise: Gives what is searched where the store cannot filter as it is asked to.
+    """
+
+    name = POSTS
+
+    def __init__(self, table: TableReader, layout: Layout, otherwise: Callable[[], SearchedPosts]) -> None:
+        self._table = table
+        self._layout = layout
+        self._otherwise = otherwise
+        self._vectors: dict[str, Vector] = {}
+        """Of the posts that were found last."""
+
+    def holds(self, least: int) -> bool:
+        """Whether so many can be found."""
+        if least <= _SAMPLE:
+            return len(self._sample) >= least
+        return self._table.count() >= least
+
+    def misfit(self, model: str, vector: Vector) -> str:
+        """Why a vector of a model cannot be compared with those that are here; empty where it can."""
+        return misfit_of(self.name, self._model, self._dimension, model, vector)
+
+    def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
+        """The `k` nearest posts of each vector, nearest first, of those that its filter lets through."""
+        self._vectors = {}
+        return [
+            self._search(vector, k, one) for vector, one in zip(vectors, filters or [None] * len(vectors), strict=True)
+        ]
+
+    def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
+        """Some posts, by their ids, as hits of a vector; those that are not there, or do not pass, are left out."""
+        where = _where(one)
+        if where is None:
+            return self._otherwise().compared(vector, ids, one)
+        found = self._table.rows(ids, self._layout.all).to_pylist() if ids else []
+        kept = [row for row in found if all(row[it.column] == it.value for it in where) and row[self._layout.vector]]
+        own = vector / max(float(np.linalg.norm(vector)), 1e-12)
+        cosines = [float(unit(np.array([row[self._layout.vector]], np.float32))[0] @ own) for row in kept]
+        hits = self._hits([{**row, COSINE: cosine} for row, cosine in zip(kept, cosines, strict=True)])
+        return {it.id: it for it in hits}
+
+    def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
+        """Those of some ids that are there and that a filter lets through."""
+        where = _where(one)
+        if where is None:
+            return self._otherwise().passing(ids, one)
+        found = self._table.rows(ids, [it.column for it in where]).to_pylist() if ids else []
+        kept = {row[self._layout.id] for row in found if all(row[it.column] == it.value for it in where)}
+        return [it for it in ids if it in kept]
+
+    def vector(self, id_: str) -> Vector | None:
+        """The vector of a post; None where there is no such post, or it has none."""
+        if (known := self._vectors.get(id_)) is not None:
+            return known
+        rows = self._table.rows([id_], [self._layout.vector]).to_pylist()
+        made = rows[0][self._layout.vector] if rows else None
+        return None if made is None else _unit_of(made)
+
+    def mean(self) -> Vector:
+        """The mean of the vectors of some posts; which these are, their content has no part in."""
+        found: Vector = self._sample.mean(axis=0) if len(self._sample) else np.zeros(self._dimension, np.float32)
+        return found
+
+    def _search(self, vector: Vector, k: int, one: Filter | None) -> list[Hit]:
+        where = _where(one)
+        if where is not None:
+            try:
+                found = self._table.nearest(self._layout.vector, vector, k, self._layout.all, where)
+            except UnsupportedError:  # too few of the nearest are as the filter wants
+                if not where:
+                    raise
+            else:
+                self._vectors |= {row[self._layout.id]: _unit_of(row[self._layout.vector]) for row in found}
+                return self._hits(found)
+        (hits,) = self._otherwise().search(vector[None], k, [one])
+        return hits
+
+    def _hits(self, rows: Sequence[dict[str, Any]]) -> list[Hit]:
+        if not rows:
+            return []
+        there = self._table.schema
+        schema = pa.schema([there.field(it) for it in dict.fromkeys(self._layout.all)])
+        formed = self._layout.form(pa.RecordBatch.from_pylist(list(rows), schema=schema)).to_pylist()
+        return [hit_of(it, row[COSINE]) for it, row in zip(formed, rows, strict=True)]
+
+    @property
+    def _dimension(self) -> int:
+        return int(self._table.schema.field(self._layout.vector).type.list_size)
+
+    @cached_property
+    def _model(self) -> str:
+        return self._layout.model(self._table)
+
+    @cached_property
+    def _sample(self) -> FloatMatrix:
+        column = self._layout.vector
+        found = self._table.whole([column], [Condition(column, "is not null")], limit=_SAMPLE)
+        vectors, there = vectors_of(found.column(column).combine_chunks())
+        return unit(vectors[there])
+
+
+def indexed_posts(store: StorePlace, by: By, otherwise: Callable[[], SearchedPosts]) -> IndexedPosts | None:
+    """The posts of a store by their texts or pictures; None where it has no index over these, or no posts."""
+    tables, layout = tables_of(store), layout_of(POSTS, "embeddings" if by == "image" else None)
+    if not tables.has(POSTS):
+        return None
+    table = tables.table(POSTS)
+    return IndexedPosts(table, layout, otherwise) if table.has_index(layout.vector) else None
+
+
+def _where(one: Filter | None) -> Where | None:
+    """A filter as conditions; None where it asks for what no column of posts says as it stands, such as a time."""
+    if one is None or one == _ANY:
+        return EVERY
+    return [Condition("source", "=", one.source)] if one == replace(_ANY, source=one.source) else None
+
+
+def _unit_of(numbers: Sequence[float]) -> Vector:
+    found: Vector = unit(np.array([numbers], np.float32))[0]
+    return found

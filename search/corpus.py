@@ -22,7 +22,7 @@ from search.corpus_store import beside, made_id, open_table
 from search.index_choice import IndexChoice
 from search.reduction import Projection
 from search.row_cache import Filter, Memory
-from search.vector_index import NONE, Exact, FloatMatrix, Mask, Nearest
+from search.vector_index import NONE, Exact, FloatMatrix, Mask, Nearest, RowNumbers
 
 _TAKE: Final = 4096
 """Rows that are read at once by their places."""
@@ -232,8 +232,10 @@ class Corpus:
                 taken = self._table.rows(keys, self._layout.all, dict(zip(keys, places, strict=True)))
                 for batch in taken.to_batches():
                     changed += self._take_in(batch)
-        if self._table.count() != len(self._memory):
-            changed += self._drop_the_gone()
+        if seen.gone is not None:
+            changed += self._drop(self._memory.drop(seen.gone))
+        elif self._table.count() != len(self._memory):
+            changed += self._drop(self._memory.keep(self._present()))
         return changed
 
     def _changed(self, seen: Seen) -> Iterator[tuple[list[str], list[int]]]:
@@ -256,11 +258,13 @@ class Corpus:
         self._index.put(rows[there], vectors[there] if self._projection is None else self._projection(vectors[there]))
         return len(rows)
 
-    def _drop_the_gone(self) -> int:
+    def _present(self) -> set[str]:
         present: set[str] = set()
         for batch in self._table.batches([self._layout.id]):
             present.update(batch.column(0).to_pylist())
-        rows = self._memory.keep(present)
+        return present
+
+    def _drop(self, rows: RowNumbers) -> int:
         self._index.remove(rows)
         return len(rows)
 

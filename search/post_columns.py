@@ -1,6 +1,6 @@
 """What is known of the posts of a store, in columns: some 1,100 bytes a post, brought up to date row by row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -163,8 +163,11 @@ class PostColumns:
 
     def keep(self, present: set[str]) -> None:
         """Forget the rows whose ids are not among these."""
-        gone = [it for it in self.row_of if it not in present]
-        rows = np.array([self.row_of.pop(it) for it in gone], np.int64)
+        self.drop([it for it in self.row_of if it not in present])
+
+    def drop(self, gone: Iterable[str]) -> None:
+        """Forget rows by their ids, those that are known."""
+        rows = np.array([self.row_of.pop(it) for it in gone if it in self.row_of], np.int64)
         self.live[rows] = False
         self.words.drop(rows)
         self.looks.drop(rows)

@@ -1,6 +1,6 @@
 """The rows of a corpus in memory, without their vectors: texts and metadata as Arrow, found by row number."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -60,8 +60,11 @@ class Memory:
 
     def keep(self, present: set[str]) -> RowNumbers:
         """Keep the rows whose ids are `present`; returns the numbers of the others."""
-        gone = [id_ for id_ in self._row_of if id_ not in present]
-        rows = [self._row_of.pop(id_) for id_ in gone]
+        return self.drop([id_ for id_ in self._row_of if id_ not in present])
+
+    def drop(self, gone: Iterable[str]) -> RowNumbers:
+        """Forget rows by their ids; returns the numbers of those that were known."""
+        rows = [self._row_of.pop(id_) for id_ in gone if id_ in self._row_of]
         self._free += rows
         return np.array(rows, np.int64)
 

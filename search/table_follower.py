@@ -1,6 +1,6 @@
 """Follows a table of a store in steps: only rows that are new, changed or gone are read."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -28,11 +28,15 @@ class Followed(Protocol):
     def keep(self, present: set[str]) -> None:
         """Forget the rows whose ids are not among these."""
 
+    def drop(self, gone: Iterable[str]) -> None:
+        """Forget rows by their ids, those that are known."""
+
 
 class TableFollower:
     """Brings what is known of a table up to date; for one thread at a time.
 
-    What was moved when files were put together has its old stamps. What was deleted shows in the count.
+    What was moved when files were put together has its old stamps. What was deleted shows in the count, where the store
+    does not tell.
 
     Args:
         table: It is brought to its latest version by each step.
@@ -66,7 +70,9 @@ class TableFollower:
             for keys, places in self._changed(known, seen):
                 for batch in self.table.rows(keys, [*self._columns, PLACE], places).to_batches():
                     known.put(batch)
-        if self.table.count() != len(known):
+        if seen.gone is not None:
+            known.drop(seen.gone)
+        elif self.table.count() != len(known):
             known.keep(self._keys())
         self.version, self._seen = version, seen
         return True

@@ -1,6 +1,7 @@
 """Numbers about a keyspace, a row each: the highest cluster, and when writers changed something last."""
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from connectors.cassandra.cassandra_schema import FACTS
@@ -41,7 +42,6 @@ def numbers(session: CassandraSession) -> dict[str, int]:
     return {row.name: row.number for row in session.rows(_NUMBERS) if row.number is not None}
 
 
-def changes(session: CassandraSession, table: str) -> tuple[tuple[str, int], ...]:
-    """What differs where any writer of a table changed something."""
-    begins = _CHANGED + table
-    return tuple(sorted(it for it in numbers(session).items() if it[0].startswith(begins)))
+def changes_in(numbers: Mapping[str, int], table: str) -> tuple[tuple[str, int], ...]:
+    """Of all numbers those that differ where any writer of a table changed something."""
+    return tuple(sorted(it for it in numbers.items() if it[0].startswith(_CHANGED + table)))

@@ -4,9 +4,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from connectors.cassandra.cassandra_facts import WriterClock, changed
-from connectors.cassandra.cassandra_schema import POSTS_BY_NAME
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
-from connectors.cassandra.lookups import PARTS, name_of
+from connectors.cassandra.lookups import REFERRING, name_of
 from connectors.sinks.record_table import POSTS, THUMBNAILS
 from core.bounded import Bounded
 from core.records import Thumbnail
@@ -20,9 +19,6 @@ _DROP: Final = f"DELETE FROM {_NAME} USING TIMESTAMP ? WHERE {_KEY} = ?"
 _ONE: Final = f"SELECT came_with, WRITETIME(webp) AS written FROM {_NAME} WHERE {_KEY} = ?"
 _UNNAME: Final = f"DELETE came_with FROM {_NAME} USING TIMESTAMP ? WHERE {_KEY} = ?"
 _KEYS: Final = f"SELECT {_KEY} FROM {_NAME}"
-_REFERRING: Final = (
-    f"SELECT global_id FROM {POSTS_BY_NAME} WHERE name = ? AND shard IN ({', '.join(map(str, range(PARTS)))})"
-)
 _IS_THERE: Final = f"SELECT global_id FROM {POSTS} WHERE global_id = ?"
 _RECENT: Final = 4096
 _AT_ONCE: Final = 500
@@ -65,7 +61,7 @@ class CassandraPictures:
         wanted = sorted(set(keys))
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
-            referring = self._session.run(Statement(_REFERRING, (name_of("picture", key),)) for key in some)
+            referring = self._session.run(Statement(REFERRING, (name_of("picture", key),)) for key in some)
             unused = {
                 key for key, rows in zip(some, referring, strict=True) if all(row.global_id in going for row in rows)
             }

@@ -11,7 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from connectors.cassandra.cassandra_facts import HIGHEST, WriterClock, changed, raised
+from connectors.cassandra.cassandra_changes import PostChanges
+from connectors.cassandra.cassandra_facts import HIGHEST, changed, raised
 from connectors.cassandra.cassandra_pictures import CassandraPictures
 from connectors.cassandra.cassandra_schema import (
     HIDING,
@@ -28,6 +29,7 @@ from connectors.cassandra.cassandra_values import to_cql
 from connectors.cassandra.cluster_ways import ClusterWays
 from connectors.cassandra.lookups import (
     LOOKED_AT,
+    REFERRING,
     Lookup,
     account_key,
     dropped,
@@ -91,11 +93,12 @@ class CassandraPosts(WrittenTable):
         self._columns = [it for it in stored_columns(table) if it.name not in names] + own
         self._own = {it.name: it.type for it in arrow_schema(Table(POSTS, _KEY, tuple(own)))}
         self._pictures = CassandraPictures(session, part, round(self._retention))
-        self._takings = Takings(session, self._pictures, part, notes, mark["taken_back"] if mark else None, memory_days)
+        self._changes = PostChanges(session, part)
+        state = mark["taken_back"] if mark else None
+        self._takings = Takings(session, self._pictures, self._changes, part, notes, state, memory_days)
         self._ways: ClusterWays | None = None
         if part == _FIRST_PART:
             self._ways = ClusterWays(session, mark["clusters"] if mark else None, spans(notes))
-        self._clock = WriterClock()
         self._highest = -1
         self._months: Bounded[tuple[int, int], None] = Bounded(_MOST_MONTHS)
         marks = ", ".join("?" * (len(self._columns) + 2))
@@ -141,7 +144,7 @@ class CassandraPosts(WrittenTable):
                 self._takings.delete(those)
             elif self._part == _FIRST_PART:
                 self._hide(those)
-        self._session.run([changed(f"{POSTS}.{self._part}", self._clock)])
+        self._changes.done()
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
         """Keep pictures of posts, but not of those that were taken back; raises `WorldError`."""
@@ -202,12 +205,12 @@ class CassandraPosts(WrittenTable):
         if highest > self._highest:  # before the rows, so that no other cluster ever gets the id
             self._session.run([raised(HIGHEST, highest)])
             self._highest = highest
-        self._session.run(gone)
+        self._session.run([*gone, *self._changes.noted(it["row"][_KEY] for it in wanted)])
         self._session.run(come)
         self._session.run(self._put_post(it, before[it["row"][_KEY]]) for it in wanted)
         STORE_WRITES.labels(POSTS).inc()
         self._pictures.drop_unused(pictures)
-        self._session.run([changed(f"{POSTS}.{self._part}", self._clock)])
+        self._changes.done()
 
     def _put_post(self, it: Mapping[str, Any], before: Mapping[str, Any] | None) -> Statement:
         row = it["row"]
@@ -233,4 +236,7 @@ class CassandraPosts(WrittenTable):
             said = round((it.time or datetime.now(UTC)).timestamp() * 1e6)
             account = account_key(it.author, it.source)
             self._session.run([Statement(hidden, (account, said)) if it.hidden else Statement(shown, (said, account))])
-        self._session.run([changed(HIDING, self._clock)])
+        self._session.run([changed(HIDING, self._changes.clock)])
+        accounts = {account_key(it.author, it.source) for it in removals}
+        found = self._session.run(Statement(REFERRING, (it,)) for it in accounts)
+        self._session.run(self._changes.noted(row.global_id for rows in found for row in rows))

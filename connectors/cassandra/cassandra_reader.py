@@ -1,8 +1,9 @@
 """Reads the tables of a keyspace: posts with the cluster that each is in as of now, without those that are hidden."""
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final
@@ -11,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from connectors.cassandra.cassandra_facts import HIGHEST, changes, numbers
+from connectors.cassandra.cassandra_changes import changed_since, told_of
+from connectors.cassandra.cassandra_facts import HIGHEST, changes_in, numbers
 from connectors.cassandra.cassandra_schema import (
     HIDING,
     MONTHS,
@@ -23,7 +25,7 @@ from connectors.cassandra.cassandra_schema import (
 )
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.cassandra.cassandra_values import from_cql
-from connectors.cassandra.cluster_ways import read_merges
+from connectors.cassandra.cluster_ways import moved_between, read_merges
 from connectors.cassandra.lookups import account_key, hour_of, source_key
 from connectors.sinks.record_table import CURRENT_COLUMN, HIDDEN, POSTS
 from connectors.store.arrow_schema import arrow_schema
@@ -49,6 +51,9 @@ _CURRENT: Final = CURRENT_COLUMN.name
 _NEEDED: Final = ("author", "source", "cluster")
 """Columns that tell whether a post is hidden, and in which cluster it is."""
 _WRITTEN: Final = "written"
+_COUNTED: Final = "counted"
+"""Of what was seen: when rows were counted last, in seconds since 1970."""
+_COUNT_SECONDS: Final = 3600
 _PLACE_FIELD: Final = pa.field(PLACE, pa.uint64())
 
 
@@ -70,9 +75,11 @@ class CassandraTable(TableReader):
         self._schema = arrow_schema(table)
         self._lock = threading.Lock()
         self._indexes: set[str] = set()
-        self._state: Hashable = None
+        self._ways_state: Hashable = None
+        self._hiding_state: Hashable = None
+        self._told: dict[str, int] = {}
         self._counted: tuple[Hashable, int] | None = None
-        self._settled: Hashable = None
+        self._settled: Merges | None = None
         self._merges = Merges()
         self._hiding: frozenset[bytes] = frozenset()
         self.refresh()
@@ -84,15 +91,19 @@ class CassandraTable(TableReader):
 
     def refresh(self) -> Hashable:
         """Look at what the writers say that they changed; merges, splits and hidden accounts are read anew then."""
-        state = changes(self._session, self._stored)
+        told = numbers(self._session)
+        state = changes_in(told, self._stored)
         if self._are_posts:
-            state = (*state, *changes(self._session, WAYS), *changes(self._session, HIDING))
-        with self._lock:
-            if self._are_posts and state != self._state:
-                self._merges = read_merges(self._session)
-                cql = f"SELECT account, is_hidden FROM {HIDING}"
-                self._hiding = frozenset(row.account for row in self._session.rows(cql) if row.is_hidden)
-            self._state = state
+            ways, hiding = changes_in(told, WAYS), changes_in(told, HIDING)
+            state = (*state, *ways, *hiding)
+            with self._lock:
+                if ways != self._ways_state:
+                    self._merges, self._ways_state = read_merges(self._session), ways
+                if hiding != self._hiding_state:
+                    cql = f"SELECT account, is_hidden FROM {HIDING}"
+                    self._hiding = frozenset(row.account for row in self._session.rows(cql) if row.is_hidden)
+                    self._hiding_state = hiding
+                self._told = told_of(told)
         return state
 
     def count(self) -> int:
@@ -186,27 +197,52 @@ class CassandraTable(TableReader):
         )
 
     def since(self, seen: Seen, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """All rows, with `PLACE`, which tells those that changed, where anything changed since they were seen."""
-        state = int.from_bytes(blake2b(repr(self.refresh()).encode(), digest_size=7).digest(), "little")
-        if seen.position.get(self.name) == state:
-            return
+        """Posts that their writers say they changed, those of other tables all; with `PLACE`, which tells what changed.
+
+        Who follows posts for the first time, or was away for a day, reads all of them.
+        """
+        state = self.refresh()
         wanted = [it for it in dict.fromkeys((self.key, *columns)) if it in self._types]
-        yield from self._placed(wanted)
-        seen.position[self.name] = state
+        if not self._are_posts:
+            position = int.from_bytes(blake2b(repr(state).encode(), digest_size=7).digest(), "little")
+            if seen.position.get(self.name) != position:
+                yield from self._placed(wanted)
+            seen.position[self.name] = position
+            return
+        told, merges, now = self._told, self._merges, int(time.time())
+        counted = seen.position.get(_COUNTED, 0)
+        ids = changed_since(self._session, seen.position, told) if seen.position else None
+        if ids is None:
+            yield from self._placed(wanted)
+            self._settled, counted = merges, now
+        else:
+            found: set[str] = set()
+            for batch in self._placed(wanted, [Condition(self.key, "in", ids)]) if ids else ():
+                found.update(batch.column(self.key).to_pylist())
+                yield batch
+            # What was kept as long as it should be goes without a word: posts are counted from time to time.
+            is_known = now - counted < _COUNT_SECONDS
+            seen.gone = frozenset(ids) - found if is_known else None
+            counted = counted if is_known else now
+        seen.position = {**told, _COUNTED: counted}
 
     def changed_in_place(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The cluster as of now of all posts, with `PLACE`, where any was merged or split since the last time."""
+        """The cluster as of now, with `PLACE`, of posts of clusters that were merged or split since the last time."""
         if not self._are_posts or _CURRENT not in columns:
             return
-        state = changes(self._session, WAYS)
-        if state != self._settled:
-            self.refresh()
+        self.refresh()
+        before, now = self._settled, self._merges
+        if before is None:
             yield from self._placed([_CURRENT])
-            self._settled = state
+        elif before is not now:
+            clusters, moved = moved_between(before, now)
+            ids = [*(post for it in clusters for _, post in self.posts_of(it)), *moved]
+            yield from self._placed([_CURRENT], [Condition(self.key, "in", ids)])
+        self._settled = now
 
-    def _placed(self, wanted: list[str]) -> Iterator[pa.RecordBatch]:
+    def _placed(self, wanted: list[str], where: Where = EVERY) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([*(self._schema.field(it) for it in wanted), _PLACE_FIELD])
-        yield from _batches_of(self._placed_rows(wanted, EVERY), schema, _BATCH)
+        yield from _batches_of(self._placed_rows(wanted, where), schema, _BATCH)
 
     def _placed_rows(self, wanted: Sequence[str], where: Where) -> Iterator[dict[str, Any]]:
         read = list(dict.fromkeys((self.key, *wanted)))
@@ -256,7 +292,7 @@ class CassandraTable(TableReader):
 
         Those whose account hides are among them: `rows` leaves them out.
         """
-        first = hour_of(datetime.combine(day, time(), UTC))
+        first = hour_of(datetime(day.year, day.month, day.day, tzinfo=UTC))
         cql = f"SELECT listed, global_id FROM {POSTS_BY_HOUR} WHERE source = ? AND hour = ?"
         for hour in reversed(range(first, first + 24)):
             yield from ((row.listed, row.global_id) for row in self._session.rows(cql, (source_key(source), hour)))

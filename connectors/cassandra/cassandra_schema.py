@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
+from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import CURRENT_COLUMN, POSTS, THUMBNAILS
 from core.columns import Binary, Column, Flag, Integer, ListOf, Number, Table, Text, Type, VectorOf
 from core.errors import WorldError
@@ -20,6 +21,7 @@ MONTHS: Final = "cluster_months"
 WAYS: Final = "cluster_ways"
 HIDING: Final = "hiding_accounts"
 FACTS: Final = "facts"
+CHANGES: Final = "changes_by_hour"
 
 _LOOKUPS: Final[Mapping[str, str]] = {
     POSTS_BY_CLUSTER: (
@@ -33,6 +35,7 @@ _LOOKUPS: Final[Mapping[str, str]] = {
     WAYS: "cluster bigint, post text, goes_to bigint, PRIMARY KEY ((cluster, post))",
     HIDING: "account blob PRIMARY KEY, is_hidden boolean",
     FACTS: "name text PRIMARY KEY, number bigint, said text",
+    CHANGES: "part int, hour bigint, at bigint, follows bigint, ids frozen<list<text>>, PRIMARY KEY ((part, hour), at)",
 }
 """Tables besides those of rows. Months are years * 12 + month, hours are counted since 1970."""
 _MORE: Final[Mapping[str, Mapping[str, str]]] = {
@@ -68,9 +71,13 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def keyspace_missing(place: object) -> WorldError:
-    """What is said where there is no schema."""
-    return WorldError(f"{place} holds no tables of memewax: make them with `memewax store create '{place}'`")
+def check_tables(place: object, there: Iterable[str]) -> None:
+    """Raise `WorldError` where a keyspace has no tables, or an earlier version made them, and not all of them."""
+    names = set(there)
+    lacking = sorted({*_LOOKUPS, POSTS, CLUSTERS.name, THUMBNAILS.name} - names)
+    if lacking:
+        told = f"lacks the tables {', '.join(lacking)}" if POSTS in names else "holds no tables of memewax"
+        raise WorldError(f"{place} {told}: make them with `memewax store create '{place}'`")
 
 
 def create_keyspace(session: CassandraSession, replication: int | None) -> int:
@@ -122,12 +129,9 @@ def widen(session: CassandraSession, tables: Iterable[Table]) -> None:
     """
     place = session.place
     there = session.types()
-    if not _LOOKUPS.keys() <= there.keys():
-        raise keyspace_missing(place)
+    check_tables(place, there)
     own = own_columns(session)
     for table in tables:
-        if table.name not in there:
-            raise keyspace_missing(place)
         found = there[table.name]
         wanted = _types_of(table)
         for name, type_ in wanted.items():

@@ -10,9 +10,9 @@ from connectors.cassandra.cassandra_place import SCHEME, CassandraPlace, Cassand
 from connectors.cassandra.cassandra_posts import CassandraPosts
 from connectors.cassandra.cassandra_reader import CassandraTable
 from connectors.cassandra.cassandra_schema import (
+    check_tables,
     create_keyspace,
     create_tables,
-    keyspace_missing,
     own_as_columns,
 )
 from connectors.cassandra.cassandra_session import CassandraSession
@@ -66,8 +66,7 @@ class CassandraStore(Store):
 
     def check(self) -> None:
         """Raise `WorldError` where the tables are not there."""
-        if not (self.has(POSTS) and self.has(CLUSTERS.name) and self.has(THUMBNAILS.name)):
-            raise keyspace_missing(self._place)
+        check_tables(self._place, self.session.types())
 
     def names(self) -> list[str]:
         """The tables that there are; raises `WorldError`."""
@@ -90,6 +89,7 @@ class CassandraStore(Store):
         there = self.session.types()
         if stored is None or stored not in there:
             raise WorldError(f"{self.address} has no table {name}")
+        check_tables(self._place, there)
         columns = there[stored]
         if stored == POSTS:
             sizes = [int(columns[it].removeprefix("vector<float,").removesuffix(">")) for it in _VECTORS]

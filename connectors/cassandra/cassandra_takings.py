@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from connectors.cassandra.cassandra_changes import PostChanges
 from connectors.cassandra.cassandra_facts import ERASED, raised
 from connectors.cassandra.cassandra_pictures import CassandraPictures
 from connectors.cassandra.cassandra_schema import POSTS_BY_NAME
@@ -37,6 +38,7 @@ class Takings:
     Args:
         session: With the keyspace.
         pictures: Small ones, which go with their last post.
+        changes: What readers are told of.
         part: Its number.
         notes: Folder on this machine of what is noted of the store.
         state: Of a snapshot.
@@ -47,6 +49,7 @@ class Takings:
         self,
         session: CassandraSession,
         pictures: CassandraPictures,
+        changes: PostChanges,
         part: int,
         notes: Path,
         state: Mapping[str, Any] | None,
@@ -54,6 +57,7 @@ class Takings:
     ) -> None:
         self._session = session
         self._pictures = pictures
+        self._changes = changes
         self._part = part
         self._notes = notes
         self._removed = Removed(state["removed"] if state else None, days=memory_days)
@@ -109,6 +113,7 @@ class Takings:
             note_deleted(self._notes, max(row["cluster"] for row in rows))
         for row in rows:
             self._versions[name_of("id", row["global_id"])] = row["version"]
+        self._session.run(self._changes.noted(going))
         # What refers to a row goes before it: whoever dies in between finds the row once more.
         names = [
             Statement(_NAMED, (name_of("original", without_number(post)), shard))
@@ -136,6 +141,7 @@ class Takings:
             for row in known_rows(self._session, list(copies), LOOKED_AT).values()
             if row["duplicate_of"] and is_gone(row["duplicate_of"])
         ]
+        self._session.run(self._changes.noted(row["global_id"] for row in rows))
         self._session.run(Statement(_FORGET_ORIGINAL, (last_stamp(row["version"]), row["global_id"])) for row in rows)
         self._session.run(
             dropped(it, last_stamp(row["version"]))

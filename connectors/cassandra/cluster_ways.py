@@ -81,6 +81,16 @@ def ways_of(merges: Merges) -> dict[Way, int]:
     return found
 
 
+def moved_between(before: Merges, now: Merges) -> tuple[list[int], list[str]]:
+    """What goes by another id than before: posts of which clusters, and which that a split moved."""
+    ways = ways_of(before).keys() | ways_of(now).keys()
+    clusters = {cluster for cluster, post in ways if not post}
+    return (
+        sorted(it for it in clusters if before.resolve(it) != now.resolve(it)),
+        sorted({post for it, post in ways if post and before.current(post, it) != now.current(post, it)}),
+    )
+
+
 def read_merges(session: CassandraSession) -> Merges:
     """Merges and splits of all runs; raises `WorldError`."""
     into: dict[int, int] = {}

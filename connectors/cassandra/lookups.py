@@ -20,6 +20,10 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     POSTS_BY_HOUR: ("source", "hour", "listed", "global_id"),
     POSTS_BY_NAME: ("name", "shard", "global_id"),
 }
+REFERRING: Final = (
+    f"SELECT global_id FROM {POSTS_BY_NAME} WHERE name = ? AND shard IN ({', '.join(map(str, range(PARTS)))})"
+)
+"""The posts of all parts that have a name."""
 LOOKED_AT: Final = (
     "global_id", "post_id", "url", "author", "source", "picture_sha256", "duplicate_of", "cluster", "revision",
     "version", "listed",

@@ -7,13 +7,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from connectors.cassandra.cassandra_changes import KEPT_HOURS, PostChanges
 from connectors.cassandra.cassandra_facts import ERASED, numbers
 from connectors.cassandra.cassandra_pictures import CassandraPictures
 from connectors.cassandra.cassandra_schema import (
+    CHANGES,
     POSTS_BY_CLUSTER,
     POSTS_BY_HOUR,
     POSTS_BY_NAME,
-    keyspace_missing,
+    check_tables,
     quoted,
 )
 from connectors.cassandra.cassandra_session import CassandraSession
@@ -43,8 +45,7 @@ class KeyspaceFacts:
 
 def facts_of_keyspace(session: CassandraSession) -> list[KeyspaceFacts]:
     """Read the keys of each table; raises `WorldError` where there is none, or one cannot be read."""
-    if not _COUNTED.keys() <= session.types().keys():
-        raise keyspace_missing(session.place)
+    check_tables(session.place, session.types())
     indexes = session.indexed()
     found = [
         KeyspaceFacts(
@@ -73,7 +74,9 @@ def forget_in_keyspace(session: CassandraSession, notes: Path, removals: Sequenc
     """
     before = len(named_rows(session, removals, range(PARTS)))
     for part in range(PARTS):
-        Takings(session, CassandraPictures(session, part, 0), part, notes, None).delete(removals)
+        changes = PostChanges(session, part)
+        Takings(session, CassandraPictures(session, part, 0), changes, part, notes, None).delete(removals)
+        changes.done()
     CassandraPictures(session, 0, 0).sweep()
     return f"{before:,} rows deleted"
 
@@ -86,7 +89,10 @@ def in_keyspace(session: CassandraSession, names: LookedFor) -> Iterator[Remnant
             continue
         rows = session.rows(f"SELECT {', '.join(map(quoted, texts))} FROM {table}")
         if any(names.in_value(list(row)) for row in rows):
-            yield Remnant(f"table {table}", "a row has it", "until it is deleted: `memewax forget`")
+            if table == CHANGES:
+                yield Remnant(f"table {table}", "it tells readers what was changed", f"{KEPT_HOURS} hours after that")
+            else:
+                yield Remnant(f"table {table}", "a row has it", "until it is deleted: `memewax forget`")
     erased = numbers(session).get(ERASED)
     if erased is not None:
         cql = "SELECT gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?"

@@ -81,6 +81,8 @@ class Seen:
     """How far a table was followed; what is in it is the store's own affair."""
 
     position: dict[str, int] = field(default_factory=dict)
+    gone: frozenset[str] | None = None
+    """Keys that a store knows to be gone since; None: it does not tell, and rows are to be counted."""
 
     def copy(self) -> "Seen":
         """One that goes on by itself."""
@@ -168,12 +170,16 @@ class TableReader(ABC):
     def since(self, seen: Seen, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Rows that may be new or changed since they were seen, all of them at first, with `PLACE`; for one thread.
 
-        `seen` goes on with what is given. What was deleted shows in `count`, and in the keys that are left.
+        `seen` goes on with what is given, and tells at the end what is gone, where the store knows that; else it shows
+        in `count`, and in the keys that are left.
         """
 
     @abstractmethod
     def changed_in_place(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns of rows, with `PLACE`, that may have changed without another place; of none where that shows."""
+        """Some columns of rows, with `PLACE`, that may have changed without another place; of none where that shows.
+
+        For one thread, which calls `since` too.
+        """
 
 
 class Tables(ABC):

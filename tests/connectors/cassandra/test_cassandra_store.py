@@ -265,11 +265,12 @@ def test_what_is_forgotten_is_in_no_row_and_the_files_of_nodes_are_named(store: 
     parts(store).upsert([row("1234567-a", description="a caption"), row("7654321-a") | {"duplicate_of": "1234567-a"}])
     names = LookedFor(("1234567-a", "a caption"))
     assert {it.place for it in in_keyspace(store.session, names)} == {
-        "table posts", "table posts_by_cluster", "table posts_by_hour", "table posts_by_name"
+        "table changes_by_hour", "table posts", "table posts_by_cluster", "table posts_by_hour", "table posts_by_name"
     }  # fmt: skip
     assert forget_in_keyspace(store.session, tmp_path, [gone(global_id="1234567-a")]) == "1 rows deleted"
     assert forget_in_keyspace(store.session, tmp_path, [gone(global_id="1234567-a")]) == "0 rows deleted"
-    (left,) = in_keyspace(store.session, names)
+    told, left = in_keyspace(store.session, names)
+    assert (told.place, told.until) == ("table changes_by_hour", "3 hours after that")
     assert left.until.startswith("until compaction, 864,000 s after that")
     assert (ids(store), highest_deleted(tmp_path)) == ({"7654321-a"}, 0)
     facts = {it.table: (it.rows, it.unused) for it in facts_of_keyspace(store.session)}

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -23,7 +24,9 @@ _BEGIN_SECONDS: Final = 2.0
 """A flow that has not begun so long after a signal will not, or need not."""
 _asked = threading.Event()
 _heard: Final[list[socket.socket]] = []
-_unbegun: Final[list[Callable[[], None]]] = []
+_before_end: Final[list[Callable[[], None]]] = []
+_alone: Final[list[float]] = []
+_TICK: Final = 0.1
 
 
 def is_asked() -> bool:
@@ -61,18 +64,38 @@ def on_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
-def when_unbegun(call: Callable[[], None]) -> None:
-    """Call this before a process ends whose flow has not begun."""
-    _unbegun.append(call)
+def before_end(call: Callable[[], None]) -> None:
+    """Call this before a signal ends a process that waits for others of its flow."""
+    _before_end.append(call)
+
+
+def end_alone_after(seconds: float) -> None:
+    """End a process that was asked to stop so many seconds after it has read to its end, though others read on.
+
+    For one of several processes that nobody watches over, as a pod that is moved: the others were not asked, and never
+    end by themselves. They end as this one does, and all go on from the last snapshot.
+    """
+    _alone[:] = [seconds]
 
 
 def _hear() -> None:
     while told := _heard[1].recv(16):
-        if not set(SIGNALS).isdisjoint(told) and not ACTIVITY.begun.wait(_BEGIN_SECONDS):
-            for call in _unbegun:
-                call()
-            print("memewax: asked to stop before the flow began: nothing was read", file=sys.stderr, flush=True)
-            os._exit(0)
+        if set(SIGNALS).isdisjoint(told):
+            continue
+        if not ACTIVITY.begun.wait(_BEGIN_SECONDS):
+            _end("asked to stop before the flow began: nothing was read")
+        if _alone:
+            while ACTIVITY.has_open_parts:
+                time.sleep(_TICK)
+            time.sleep(_alone[0])
+            _end("asked to stop, and other processes of the flow read on: they end too, and go on when all are there")
+
+
+def _end(why: str) -> None:
+    for call in _before_end:
+        call()
+    print(f"memewax: {why}", file=sys.stderr, flush=True)
+    os._exit(0)
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:

@@ -90,6 +90,13 @@ class HealthSettings(Group):
         description="Without a record, a reading and an epoch for so long while input waits, /healthz says that the flow is stalled.",
     )
 
+    drain_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=LONGEST_WAIT,
+        description="One of several processes that is asked to stop ends so long after its last reading, though the others were not asked; not with `memewax run`, which asks all.",
+    )
+
 
 def one_or_list(value: Any) -> Any:
     """Addresses, of one or of a JSON list in one text; never split at commas, which addresses may contain."""

@@ -13,7 +13,7 @@ from bytewax.dataflow import Dataflow
 
 from connectors.chosen_endpoints import Destinations, check_addresses, check_elsewhere, check_source
 from connectors.control.flow_note import note_flow
-from connectors.writing import keep_locked, lock_files
+from connectors.writing import HANDED_ON, keep_locked, lock_files
 from core import __version__, drain
 from core.endings import run_ending
 from core.errors import MemewaxError
@@ -114,7 +114,9 @@ def started_with(
         keep_locked(writes(settings), launch, os.environ)
         observers = Observers(facts(settings), launch, settings)
         observers.start()
-        drain.when_unbegun(observers.end)
+        drain.before_end(observers.end)
+        if launch.processes > 1 and HANDED_ON not in os.environ:  # `memewax run` asks all of them
+            drain.end_alone_after(settings.drain_seconds)
         if folder is not None:
             check_recovery(folder, launch.share)
             check_room(folder)

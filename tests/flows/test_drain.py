@@ -59,6 +59,23 @@ def test_two_processes_drain_on_ctrl_c(posts: Posts, folder: Path) -> None:
     check_outputs(flow, posts)
 
 
+def test_one_process_that_is_asked_alone_ends_and_the_others_with_it(posts: Posts, folder: Path) -> None:
+    """As a pod that is moved: the others read on for ever. When all are there again, they go on."""
+    flow = Flow(folder, posts.path, follow=True, drain_seconds=0.5)
+    addresses = ";".join(f"127.0.0.{number + 1}:{free_port()}" for number in range(2))
+    running = [flow.bytewax("-s", "1", "-i", str(number), "-a", addresses) for number in range(2)]
+    running[0].until(lambda: flow.lines() >= 20)
+    running[1].process.send_signal(signal.SIGTERM)
+    code, said = running[1].result()
+    assert code == 0, said
+    assert "other processes of the flow read on" in said
+    assert running[0].result()[0] != 0
+    flow.settings["follow"] = "false"
+    for it in [flow.bytewax("-s", "1", "-i", str(number), "-a", addresses) for number in range(2)]:
+        it.end()
+    check_outputs(flow, posts)
+
+
 def test_a_signal_that_comes_while_processes_start_is_not_lost(posts: Posts, folder: Path) -> None:
     flow = Flow(folder, posts.path, seconds=1)
     run = flow.memewax(processes=2)

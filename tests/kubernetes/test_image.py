@@ -48,7 +48,9 @@ def test_pods_have_the_image_s_version_and_leave_its_entry_point() -> None:
             assert "command" not in container
 
 
-@pytest.mark.parametrize("script", ["build", "check", "install", "../operate"])
+@pytest.mark.parametrize(
+    "script", ["build", "check", "install", "entrypoint.sh", "entrypoint-recovery.sh", "../operate"]
+)
 def test_scripts_are_well_formed(script: str) -> None:
     file = FOLDER / script
     assert file.stat().st_mode & 0o111

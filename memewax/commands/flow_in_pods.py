@@ -23,8 +23,14 @@ _STORE: Final = "store"
 _FOLDER: Final = "recovery"
 _VOLUME: Final = "data"
 _HOUR: Final = 3600
+_COPY_SECONDS: Final = 6.0 * _HOUR
+"""That a backup or its way back may take: a store of a terabyte takes hours."""
+_LATE: Final = 60.0
+"""Seconds within which Kubernetes ends a Job that has taken too long."""
 _TICK: Final = 1.0
 _OVER: Final = {"Succeeded", "Failed"}
+_LABELS: Final = {"app.kubernetes.io/name": "memewax", "app.kubernetes.io/component": "recovery"}
+"""Of Jobs, and their pods."""
 
 
 def _tell(line: str) -> None:
@@ -67,11 +73,15 @@ class FlowInPods:
             self._scale(to, parts)
 
     def scale_by(self, by: int, least: int, most: int, quiet_seconds: float, parts: int) -> None:
-        """Add processes, or take some away, within bounds; does nothing soon after the last time."""
+        """Add processes, or take some away, within bounds; nothing soon after the last time or while it is stopped."""
         with self._alone():
             now, found = self.processes(), self.api.find("configmaps", self._hosts)
             to = max(least, min(most, now + by))
             rested = time.time() - float((found or {}).get("data", {}).get("changed", "0"))
+            is_stopped = self.api.get("statefulsets", self.name)["spec"].get("replicas", 1) == 0
+            if is_stopped:  # by somebody who upgrades it, say
+                self.tell(f"{self.name} is stopped, and stays so")
+                return
             if found is None or to == now or rested < quiet_seconds:
                 self.tell(f"{self.name} stays at {now} processes")
                 return
@@ -84,7 +94,8 @@ class FlowInPods:
             was_running = self._stop()
             try:
                 folders = self._folders(count)
-                self._job("backup", ["backup", *folders, "--to", f"/{BACKUPS}/{to}", *self._store_options()], count)
+                words = ["backup", *folders, "--to", f"/{BACKUPS}/{to}", *self._store_options()]
+                self._job("backup", words, count, _COPY_SECONDS)
             finally:
                 if was_running:
                     self._start(count)
@@ -96,7 +107,7 @@ class FlowInPods:
             self._stop()
             folders = [word for folder in self._folders(count) for word in ("--recovery", folder)]
             options = [*folders, *self._store_options(), "--aside"]
-            self._job("restore", ["restore", f"/{BACKUPS}/{backed_up}", *options], count)
+            self._job("restore", ["restore", f"/{BACKUPS}/{backed_up}", *options], count, _COPY_SECONDS)
             self._start(count)
 
     def _scale(self, to: int, parts: int) -> None:
@@ -152,8 +163,10 @@ class FlowInPods:
         self.api.merge("statefulsets", self.name, {"spec": {"replicas": count}})
 
         def are_ready() -> bool:
-            status = self.api.get("statefulsets", self.name).get("status", {})
-            return bool(status.get("readyReplicas", 0) == count)
+            states = self.api.get("statefulsets", self.name)
+            status = states.get("status", {})
+            is_of_now = status.get("observedGeneration", 0) >= states["metadata"].get("generation", 0)
+            return bool(is_of_now and status.get("readyReplicas", 0) == count)
 
         self._until(are_ready, f"{count} pods of {self.name} to be ready")
         self.tell(f"{self.name} runs in {count} processes")
@@ -182,8 +195,11 @@ class FlowInPods:
     def _store_options(self) -> list[str]:
         return ["--store", f"/{_STORE}/{_STORE}"] if self._store_claim() else []
 
-    def _job(self, what: str, words: list[str], volumes: int) -> None:
-        """Run `memewax recovery` in a pod that has the volumes of all of them; raises `WorldError` where it fails."""
+    def _job(self, what: str, words: list[str], volumes: int, seconds: float | None = None) -> None:
+        """Run `memewax recovery` in a pod that has the volumes of all of them; raises `WorldError` where it fails.
+
+        Kubernetes ends it when its time is over: it shall not begin, or go on, when nobody waits for it any more.
+        """
         pod = self.api.get("statefulsets", self.name)["spec"]["template"]["spec"]
         claims = {f"pods/{number}": self._claim_of(number) for number in range(volumes)}
         if (store := self._store_claim()) is not None:
@@ -191,25 +207,26 @@ class FlowInPods:
         if what in {"backup", "restore"}:
             claims[BACKUPS] = f"{self.name}-{BACKUPS}"
         name = f"{self.name}-{what}-{uuid4().hex[:8]}"
-        self.api.create("jobs", _job(name, pod, ["memewax", "recovery", *words], claims))
-
-        def has_ended() -> bool:
-            status = self.api.get("jobs", name).get("status", {})
-            return bool(status.get("succeeded") or status.get("failed"))
-
-        self._until(has_ended, f"job {name}")
+        longest = max(seconds or 0.0, self.seconds)
+        self.api.create("jobs", recovery_job(name, pod, ["memewax", "recovery", *words], claims, longest))
+        self._until(lambda: _has_ended(self.api.get("jobs", name)), f"job {name}", longest + _LATE)
         pods = self.api.list("pods", {"job-name": name})
         said = self.api.last_line(pods[-1]["metadata"]["name"]) if pods else ""
         if not self.api.get("jobs", name)["status"].get("succeeded"):
             raise WorldError(f"job {name} failed, and {self.name} stays stopped: {said or 'it said nothing'}")
         self.tell(said or f"job {name} has ended")
 
-    def _until(self, is_so: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + self.seconds
+    def _until(self, is_so: Callable[[], bool], what: str, seconds: float | None = None) -> None:
+        seconds = seconds or self.seconds
+        deadline = time.monotonic() + seconds
         while not is_so():
             if time.monotonic() > deadline:
-                raise WorldError(f"waited {self.seconds:,.0f} s for {what}; the same command goes on")
+                raise WorldError(f"waited {seconds:,.0f} s for {what}; the same command goes on")
             time.sleep(self.tick)
+
+    def _no_job_runs(self) -> bool:
+        jobs = [it for it in self.api.list("jobs", _LABELS) if it["metadata"]["name"].startswith(f"{self.name}-")]
+        return all(map(_has_ended, jobs))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -231,30 +248,45 @@ class FlowInPods:
             if not self.api.create("configmaps", body):
                 raise BusyError(f"another command is at work on {self.name}: wait for its end")
         try:
+            self._until(self._no_job_runs, "the Jobs of a command that was cut off")
             yield
         finally:
             self.api.delete("configmaps", name)
 
 
-def _job(name: str, pod: Object, words: list[str], claims: dict[str, str]) -> Object:
-    """A Job that runs a command once, with the image and the rights of a pod, and volumes by their paths."""
+def _has_ended(job: Object) -> bool:
+    status = job.get("status", {})
+    said = {it["type"] for it in status.get("conditions", []) if it["status"] == "True"}
+    return bool(status.get("succeeded") or status.get("failed") or said & {"Complete", "Failed"})
+
+
+def recovery_job(name: str, pod: Object, words: list[str], claims: dict[str, str], seconds: float) -> Object:
+    """A Job that runs a command once, with the image, the rights and the node of a pod, and volumes by their paths.
+
+    Args:
+        name: Of the Job.
+        pod: Specification of the pod that it is like.
+        words: Arguments of its container.
+        claims: By path in it, without the first slash.
+        seconds: That it may take.
+    """
     container = pod["containers"][0]
-    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
+    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {"sizeLimit": "128Mi"}}]
     mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - of the pod
     for path, claim in claims.items():
         volume = path.replace("/", "-")
         volumes.append({"name": volume, "persistentVolumeClaim": {"claimName": claim}})
         mounts.append({"name": volume, "mountPath": f"/{path}"})
-    labels = {"app.kubernetes.io/name": "memewax", "app.kubernetes.io/component": "recovery"}
-    taken = ("imagePullSecrets", "nodeSelector", "securityContext", "tolerations")
+    # With the affinity: a volume that another pod has is on that pod's node.
+    taken = ("affinity", "imagePullSecrets", "nodeSelector", "securityContext", "tolerations")
     return {
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": name, "labels": _LABELS},
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": _HOUR,
+            "activeDeadlineSeconds": int(seconds),
             "ttlSecondsAfterFinished": 24 * _HOUR,
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": _LABELS},
                 "spec": {
                     **{key: pod[key] for key in taken if key in pod},
                     "restartPolicy": "Never",
@@ -267,7 +299,10 @@ def _job(name: str, pod: Object, words: list[str], claims: dict[str, str]) -> Ob
                             "imagePullPolicy": container.get("imagePullPolicy", "IfNotPresent"),
                             "args": words,
                             "securityContext": container["securityContext"],
-                            "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
+                            "resources": {
+                                "requests": {"cpu": "500m", "memory": "512Mi", "ephemeral-storage": "64Mi"},
+                                "limits": {"cpu": "2", "memory": "2Gi", "ephemeral-storage": "256Mi"},
+                            },
                             "volumeMounts": mounts,
                         }
                     ],

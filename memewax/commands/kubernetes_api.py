@@ -16,6 +16,8 @@ _SECONDS: Final = 30.0
 _MERGE: Final = "application/merge-patch+json"
 _CORE: Final = "api/v1"
 _GROUPS: Final = {"statefulsets": "apis/apps/v1", "jobs": "apis/batch/v1"}
+_MADE: Final = {"configmaps": "ConfigMap", "jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim"}
+"""What objects that are made here call their kind."""
 
 Object = dict[str, Any]
 """An object of Kubernetes, as JSON."""
@@ -71,7 +73,9 @@ class KubernetesApi:
 
     def create(self, kind: str, body: Object) -> bool:
         """Make an object; whether there was none of its name."""
-        answer = self._call("POST", kind, "", json=body, taken=True)
+        version = _GROUPS.get(kind, _CORE).removeprefix("apis/").removeprefix("api/")
+        whole = {"apiVersion": version, "kind": _MADE[kind], **body}
+        answer = self._call("POST", kind, "", json=whole, taken=True)
         return answer is not None
 
     def merge(self, kind: str, name: str, change: Object) -> None:

@@ -3,17 +3,19 @@
 import time
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import typer.testing
 
 from core.errors import BusyError, SettingsError, WorldError
-from memewax.commands.flow_in_pods import FlowInPods
+from memewax.commands.flow_in_pods import FlowInPods, recovery_job
 from memewax.commands.kubernetes_api import KubernetesApi, Object
 from memewax.commands.kubernetes_command import app
 from tests.kubernetes.small_cluster import merged
 
-POD = {
+POD: Object = {
     "securityContext": {"runAsUser": 65532},
+    "affinity": {"podAffinity": {}},
     "containers": [
         {
             "image": "memewax:7",
@@ -55,6 +57,8 @@ class Cluster(KubernetesApi):
         return found
 
     def list(self, kind: str, labels: dict[str, str]) -> list[Object]:
+        if kind == "jobs":
+            return [body for (it, _), body in self.objects.items() if it == "jobs"]
         return [{"metadata": {"name": "pod"}}] if "job-name" in labels else []
 
     def create(self, kind: str, body: Object) -> bool:
@@ -193,6 +197,44 @@ def test_by_one_within_bounds_and_not_too_often(cluster: Cluster, flow: FlowInPo
     assert len(cluster.hosts) == 3
     flow.scale_by(-5, 1, 3, 0.0, parts=7)
     assert len(cluster.hosts) == 1
+
+
+def test_what_somebody_has_stopped_is_not_started(cluster: Cluster, flow: FlowInPods) -> None:
+    """As KEDA would, in the middle of an upgrade."""
+    flow.scale(2, parts=7)
+    flow.scale(0, parts=7)
+    flow.scale_by(1, 1, 3, 0.0, parts=7)
+    assert (cluster.replicas, len(cluster.jobs)) == (0, 1)
+
+
+def test_a_job_that_still_runs_is_waited_for(cluster: Cluster) -> None:
+    """Of a command whose pod was killed: two would deal the same parts."""
+    FlowInPods(cluster, tick=0.0).scale(2, parts=7)
+    job = next(body for (kind, _), body in cluster.objects.items() if kind == "jobs")
+    for status in ({}, {"active": 1}):
+        job["status"] = status
+        with pytest.raises(WorldError, match="waited 0 s for the Jobs of a command that was cut off"):
+            FlowInPods(cluster, tick=0.0, seconds=0.01).scale(3, parts=7)
+    for status in ({"succeeded": 1}, {"conditions": [{"type": "Failed", "status": "True"}]}):
+        job["status"] = status
+        FlowInPods(cluster, tick=0.0).scale(3, parts=7)
+    assert ("configmaps", "memes-operation") not in cluster.objects
+
+
+def test_pods_of_before_are_not_taken_for_those_that_are_waited_for(cluster: Cluster, flow: FlowInPods) -> None:
+    flow.scale(2, parts=7)
+    states = cluster.objects["statefulsets", "memes"]
+    states["metadata"]["generation"] = 3
+    with pytest.raises(WorldError, match="for 2 pods of memes to be ready"):
+        FlowInPods(cluster, tick=0.0, seconds=0.01).scale(2, parts=7)
+
+
+@pytest.mark.parametrize("version", ["1.31", "1.34", "1.37"])
+def test_its_jobs_are_as_the_schemas_of_kubernetes_say(version: str) -> None:
+    job = recovery_job("memes-move-1", POD, ["memewax"], {"pods/0": "data-memes-0", "store": "memes-store"}, 900.0)
+    assert job["spec"]["activeDeadlineSeconds"] == 900
+    assert job["spec"]["template"]["spec"]["affinity"] == POD["affinity"]
+    kubernetes_validate.validate({"apiVersion": "batch/v1", "kind": "Job", **job}, version, strict=True)
 
 
 def test_one_at_a_time(cluster: Cluster, flow: FlowInPods) -> None:

@@ -8,6 +8,7 @@ import json
 import shutil
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from copy import deepcopy
@@ -126,7 +127,7 @@ class Pod:
                 continue
             self.is_ready = self._probe(probes["readinessProbe"])
             failures = 0 if self._probe(probes["livenessProbe"]) else failures + 1
-            if failures >= probes["livenessProbe"]["failureThreshold"]:
+            if failures >= probes["livenessProbe"].get("failureThreshold", 3):
                 self.why.append("liveness")
                 container.stop(5)
 
@@ -152,6 +153,8 @@ class SmallCluster:
         self._environment = environment
         self._objects: dict[tuple[str, str], Object] = {}
         self.pods: dict[str, Pod] = {}
+        self.replaces_at_once = True
+        """As Kubernetes 1.35 does, where a StatefulSet says so; before, one pod after another, the last one first."""
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._server = ThreadingHTTPServer((self.network.gateway, 0), _handler(self))
@@ -214,11 +217,23 @@ class SmallCluster:
 
     def drop(self, kind: str, name: str) -> bool:
         with self._lock:
+            if kind == "pods" and name in self.pods:
+                self.pods[name].stopping = True
+                return True
             return self._objects.pop((kind, name), None) is not None
 
     def log(self, pod: str) -> str:
         container = self.pods[pod].container if pod in self.pods else None
         return container.log.read_text(errors="replace") if container is not None and container.log.exists() else ""
+
+    def may(self, verb: str, group: str, resource: str, name: str) -> bool:
+        """Whether the account of `k8s/operate` may do something."""
+
+        def allows(rule: Object) -> bool:
+            is_named = name in rule["resourceNames"] if "resourceNames" in rule else True
+            return verb in rule["verbs"] and group in rule["apiGroups"] and resource in rule["resources"] and is_named
+
+        return any(map(allows, self._objects["roles", "memes-operate"]["rules"]))
 
     # What controllers do
 
@@ -239,8 +254,8 @@ class SmallCluster:
             pod_name = f"{name}-{number}"
             if pod_name not in own:
                 self._start_pod(name, pod_name, body)
-            elif own[pod_name].spec["_template"] != wanted:
-                own[pod_name].stopping = True
+        for pod in self._to_replace([own.get(f"{name}-{it}") for it in range(spec["replicas"])], wanted, spec):
+            pod.stopping = True
         for pod in own.values():
             if int(pod.name.rpartition("-")[2]) >= spec["replicas"]:
                 pod.stopping = True
@@ -248,6 +263,16 @@ class SmallCluster:
                 del self.pods[pod.name]
         ready = sum(pod.is_ready for pod in own.values() if not pod.stopping)
         body["status"] = {"replicas": len(own), "readyReplicas": ready}
+
+    def _to_replace(self, own: list[Pod | None], wanted: str, spec: Object) -> Iterator[Pod]:
+        """The pods whose template is another one, of which one has its turn when all after it are ready."""
+        all_at_once = spec.get("updateStrategy", {}).get("rollingUpdate", {}).get("maxUnavailable") == "100%"
+        for pod in reversed(own):
+            is_old = pod is not None and pod.spec["_template"] != wanted
+            if pod is not None and is_old:
+                yield pod
+            if not (all_at_once and self.replaces_at_once) and (pod is None or is_old or not pod.is_ready):
+                return
 
     def _start_pod(self, owner: str, name: str, body: Object) -> None:
         template = deepcopy(body["spec"]["template"])
@@ -294,7 +319,7 @@ class SmallCluster:
             kind, key = ("configmaps", "configMapRef") if "configMapRef" in source else ("secrets", "secretRef")
             variables |= (self.find(kind, source[key]["name"]) or {}).get("data", {})
         for it in container.get("env", []):
-            variables[it["name"]] = it.get("value", pod.name)  # the only field that is asked for
+            variables[it["name"]] = pod.name if "valueFrom" in it else it.get("value", "")  # the only field asked for
         words = [*container.get("command", []), *container.get("args", [])]
         if words[:2] == ["memewax", "kubernetes"]:  # this API has no TLS, and asks for no account
             words += ["--api", self.address]
@@ -315,6 +340,9 @@ class SmallCluster:
         if "configMap" in volume:
             for name, text in (self.find("configmaps", volume["configMap"]["name"]) or {"data": {}})["data"].items():
                 (place / name).write_text(text)
+        elif "secret" in volume:
+            for name, coded in (self.find("secrets", volume["secret"]["secretName"]) or {"data": {}})["data"].items():
+                (place / name).write_bytes(b64decode(coded))
         else:
             place.chmod(0o777)
         return place
@@ -324,6 +352,8 @@ def _named(spec: Object) -> Iterator[tuple[str, str]]:
     for volume in spec.get("volumes", []):
         if "configMap" in volume:
             yield "configmaps", volume["configMap"]["name"]
+        elif "secret" in volume:
+            yield "secrets", volume["secret"]["secretName"]
         elif "persistentVolumeClaim" in volume:
             yield "persistentvolumeclaims", volume["persistentVolumeClaim"]["claimName"]
     for source in spec["containers"][0].get("envFrom", []):
@@ -340,6 +370,23 @@ def _handler(  # noqa: C901 - what kubectl asks for
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_: Any) -> None: ...
+
+        def parse_request(self) -> bool:
+            """Refuse what the account of a pod may not do; who has kubectl may do all."""
+            if not super().parse_request():
+                return False
+            if not self.headers["User-Agent"].startswith("python-httpx") or self._is_allowed():
+                return True
+            self._body()
+            self._answer({"kind": "Status", "status": "Failure", "reason": "Forbidden"}, 403)
+            return False
+
+        def _is_allowed(self) -> bool:
+            path, _ = self._asked()
+            kind, name, rest = self._named(path)
+            verb = {"GET": "get" if name else "list", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
+            group = "" if path.startswith("api/") else path.split("/")[1]
+            return cluster.may(verb[self.command], group, f"{kind}/{rest}" if rest else kind, name)
 
         def do_GET(self) -> None:
             path, query = self._asked()

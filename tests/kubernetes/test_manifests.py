@@ -4,24 +4,25 @@ import ipaddress
 import json
 import os
 import re
-import shlex
 from itertools import pairwise
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
-import yaml
 
+from connectors.fetching.allowed import _V4_SPECIAL
 from connectors.topics.declared import ANSWERING, FLOW
 from core.activity import Activity
 from core.health import FlowHealth, health_pages
-from dataflows.all_settings import Settings
-from memewax.commands.flow_in_pods import BACKUPS
-from tests.folders import ROOT
+from core.settings import PREFIX
+from dataflows.all_settings import Settings, load_settings
+from memewax.commands.flow_in_pods import BACKUPS, recovery_job
 from tests.kubernetes.manifests import FOLDER, OVERLAYS, Object, needs_kubectl, of_kind, overlay, pods, rendered
 from tests.test_docs import parse
 
 VERSIONS = ("1.31", "1.34", "1.37")
+_DOCUMENTATION = [*map(ipaddress.IPv4Network, ("192.0.2.0/24", "192.88.99.0/24", "198.51.100.0/24", "203.0.113.0/24"))]
+"""Networks that nobody has."""
 OF_OTHERS = {"monitoring.coreos.com/v1", "keda.sh/v1alpha1"}
 """Whose schemas Kubernetes does not have."""
 
@@ -100,7 +101,48 @@ def test_the_flow_is_as_bytewax_and_health_want_it(name: str) -> None:
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         assert endpoint["path"] in pages
         assert endpoint["port"] in ports
-    assert states["template"]["spec"]["terminationGracePeriodSeconds"] > 60
+    drain = Settings.model_fields["drain_seconds"].default
+    assert states["template"]["spec"]["terminationGracePeriodSeconds"] >= 2 * drain + 60
+
+
+@each
+def test_what_they_set_are_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = next(it["data"] for it in of_kind(overlay(name), "ConfigMap").values())
+    of_stores = {"similarity", "page"} if "memes-store" in of_kind(overlay(name), "PersistentVolumeClaim") else set()
+    with_them = set()
+    for owner, pod in pods(overlay(name)).items():
+        container = pod["spec"]["containers"][0]
+        if not any("configMapRef" in it for it in container.get("envFrom", [])):
+            continue
+        with_them.add(owner.partition("/")[2])
+        own = {it["name"]: it["value"] for it in container.get("env", []) if "value" in it}
+        whole = {key: value for key, value in (settings | own).items() if not key.startswith("BYTEWAX_")}
+        known = {f"{PREFIX}{it.upper()}" for it in Settings.model_fields}
+        assert whole.keys() <= known | {"OMP_NUM_THREADS"}
+        with monkeypatch.context() as patched:
+            for key, value in whole.items():
+                patched.setenv(key, value)
+            threads = load_settings().threads
+        # No more threads than the pod has processors, however many its node has.
+        assert str(threads) == whole["OMP_NUM_THREADS"]
+        assert threads <= float(container["resources"]["limits"]["cpu"])
+    assert with_them == {"memes", *of_stores}, "whose models have to be the same"
+
+
+@each
+def test_jobs_with_the_store_go_where_it_is(name: str) -> None:
+    """A volume that one node has mounted cannot be mounted by another; and the first of all may go anywhere."""
+    flow = of_kind(overlay(name), "StatefulSet")["memes"]["spec"]["template"]["spec"]
+    if not any(it["name"] == "store" for it in flow["volumes"]):
+        return
+    job = recovery_job("memes-move-1", flow, [], {}, 900.0)["spec"]["template"]
+    for pod in (job, *(it for owner, it in pods(overlay(name)).items() if owner.startswith("StatefulSet"))):
+        if pod["metadata"]["labels"].get("app") == "kafka":
+            assert "affinity" not in pod["spec"]
+            continue
+        (term,) = pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        (expression,) = term["labelSelector"]["matchExpressions"]
+        assert pod["metadata"]["labels"]["app.kubernetes.io/component"] in expression["values"]
 
 
 @each
@@ -156,7 +198,8 @@ def test_the_network_is_closed_but_for_what_is_needed(name: str) -> None:
         "127.0.0.1",
         "fd00:ec2::254",
     )
-    for address in refused:
+    special = [str(it.broadcast_address) for it in _V4_SPECIAL if it not in _DOCUMENTATION]
+    for address in (*refused, *special):
         assert not any(lets_out(it, address) for it in blocks), address
     for address in ("1.1.1.1", "2606:4700::1111"):
         assert any(lets_out(it, address) for it in blocks), address
@@ -181,7 +224,9 @@ def test_a_changed_setting_starts_pods_anew(tmp_path: Path) -> None:
             "kind": "Kustomization",
             "resources": [os.path.relpath(FOLDER / "overlays/cpu", tmp_path)],
             "namespace": "memewax",
-            "configMapGenerator": [{"name": "memes", "behavior": "merge", "literals": [f"MEMEWAX_THREADS={threads}"]}],
+            "configMapGenerator": [
+                {"name": "memes-settings", "behavior": "merge", "literals": [f"MEMEWAX_THREADS={threads}"]}
+            ],
         }
         (tmp_path / "kustomization.yaml").write_text(json.dumps(changed))
         found: Object = of_kind(rendered(tmp_path), "StatefulSet")["memes"]["spec"]["template"]
@@ -196,6 +241,8 @@ def test_who_rescales_may_do_what_it_does_and_no_more() -> None:
     for rule in role["rules"]:
         assert "*" not in [*rule["resources"], *rule["verbs"], *rule["apiGroups"]]
         assert "secrets" not in rule["resources"]
+        made = {f"memes-{it}" for it in ("hosts", "operation")} if rule["resources"] == ["configmaps"] else {"memes"}
+        assert set(rule.get("resourceNames", made)) == made, "kustomize renames what is named as a ConfigMap of its own"
     binding = of_kind(overlay("cpu"), "RoleBinding")["memes-operate"]
     assert [it["name"] for it in binding["subjects"]] == ["memes-operate"]
     assert f"memes-{BACKUPS}" in of_kind(overlay("cpu"), "PersistentVolumeClaim")
@@ -211,19 +258,3 @@ def test_keda_only_starts_the_job() -> None:
         assert container["image"] == image["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"]
         assert container["args"][:3] == ["memewax", "kubernetes", "scale"]
         assert container["args"][3].startswith("--by=")
-
-
-OF_WAXCTL = {"-N", "-n", "-p", "-w", "-f", "-i", "-t", "-e", "-V"} | {
-    f"--recovery{it}" for it in ("", "-parts", "-size", "-snapshot-interval", "-single-volume")
-}
-OF_ITS_CHART = {"image", "env", "resources", "configuration", "securityContext", "podSecurityContext", "nodeSelector"}
-
-
-def test_waxctl_s_command_and_values_are_those_of_its_chart() -> None:
-    text = (FOLDER / "README.md").read_text().replace("\\\n", " ")
-    command = next(it for it in text.splitlines() if it.startswith("waxctl df deploy"))
-    words = shlex.split(command)[3:]
-    assert (ROOT / words[0]).is_file()
-    assert {it for it in words[1:] if it.startswith("-")} <= OF_WAXCTL
-    values = words[words.index("-V") + 1]
-    assert yaml.safe_load((ROOT / values).read_text()).keys() <= OF_ITS_CHART

@@ -43,6 +43,8 @@ class CompactVectors:
         self._bytes: NDArray[np.int8] = np.zeros((0, 0), np.int8)
         self._scale: NDArray[np.float32] = np.zeros(0, np.float32)
         """Of each row: so many times its bytes, and the first middle, are its vector."""
+        self._length: NDArray[np.float32] = np.zeros(0, np.float32)
+        """Of each row, of what its bytes say."""
         self._first_middle = self._middle
         self._there: Mask = np.zeros(0, np.bool_)
         self._sum = np.zeros(0)
@@ -70,11 +72,13 @@ class CompactVectors:
         if height > len(self._there):
             room = max(height, len(self._there) * 9 // 8, 1024)
             self._bits, self._bytes = _longer(self._bits, room), _longer(self._bytes, room)
-            self._scale, self._there = _longer(self._scale, room), _longer(self._there, room)
+            self._scale, self._length = _longer(self._scale, room), _longer(self._length, room)
+            self._there = _longer(self._there, room)
         vectors = unit(vectors)
         off = vectors - self._first_middle
         self._scale[rows] = np.abs(off).max(axis=1) / _LARGEST
         self._bytes[rows] = np.rint(off / np.maximum(self._scale[rows, None], 1e-12)).astype(np.int8)
+        self._length[rows] = np.linalg.norm(self._told(rows), axis=1)
         self._bits[rows] = self._sides(vectors)
         self._there[rows] = True
         self._sum += self.vectors(rows).sum(axis=0, dtype=np.float64)
@@ -106,7 +110,7 @@ class CompactVectors:
 
     def vectors(self, rows: RowNumbers) -> FloatMatrix:
         """The vectors of rows that have one, of length 1: shape (rows, dimension)."""
-        return unit(self._bytes[rows] * self._scale[rows, None] + self._first_middle)
+        return unit(self._told(rows))
 
     def mean(self) -> Vector:
         """The mean of all vectors."""
@@ -115,8 +119,10 @@ class CompactVectors:
 
     def cosines(self, vector: Vector, rows: RowNumbers) -> Cosines:
         """The cosine of a vector with those of rows that have one."""
-        found: Cosines = self.vectors(rows) @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
-        return np.clip(found, -1, 1)
+        own = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
+        # The vectors themselves are not made: of 2,000 rows that took 6 of 8 ms.
+        found: Cosines = self._scale[rows] * (self._bytes[rows].astype(np.float32) @ own) + self._first_middle @ own
+        return np.clip(found / np.maximum(self._length[rows], 1e-12), -1, 1)
 
     def nearest(self, vector: Vector, count: int, among: Mask | None = None) -> tuple[RowNumbers, Cosines]:
         """The rows, at most so many, whose cosine with a vector is largest, the nearest first, and these cosines.
@@ -159,8 +165,13 @@ class CompactVectors:
         self._learned_of = len(vectors)
         self._bits = np.zeros((0, 8 * -(-dimension // 64)), np.uint8)
         self._bytes = np.zeros((0, dimension), np.int8)
-        self._scale, self._there = np.zeros(0, np.float32), np.zeros(0, np.bool_)
+        self._scale, self._length = np.zeros(0, np.float32), np.zeros(0, np.float32)
+        self._there = np.zeros(0, np.bool_)
         self._sum = np.zeros(dimension)
+
+    def _told(self, rows: RowNumbers) -> FloatMatrix:
+        """What the bytes of rows say; about of length 1."""
+        return self._bytes[rows] * self._scale[rows, None] + self._first_middle
 
     def _sides(self, vectors: FloatMatrix) -> NDArray[np.uint8]:
         assert self._turn is not None

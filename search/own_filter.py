@@ -4,10 +4,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from connectors.sinks.record_table import POSTS
 from connectors.store.arrow_schema import is_own
-from connectors.store.interface import Condition, StorePlace
-from connectors.store.lance_tables import tables_of
+from connectors.store.interface import Condition, TableReader
 from core.errors import BadRecordError
 
 _LONGEST: Final = 500
@@ -15,27 +13,34 @@ _LONGEST: Final = 500
 _YES: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def own_columns(store: StorePlace) -> dict[str, str]:
-    """The columns of one's own that the posts of a store have, with their types as Arrow calls them."""
-    tables = tables_of(store)
-    if not tables.has(POSTS):
-        return {}
-    return {it.name: str(it.type) for it in tables.table(POSTS).schema if is_own(it) and _is_plain(it.type)}
+def own_columns(posts: TableReader | None) -> dict[str, str]:
+    """The columns of one's own that the posts of a store have, with their types as Arrow calls them.
+
+    Args:
+        posts: The table of posts; None: there is none yet.
+    """
+    schema = posts.schema if posts is not None else ()
+    return {it.name: str(it.type) for it in schema if is_own(it) and _is_plain(it.type)}
 
 
-def ids_where(store: StorePlace, column: str, value: str) -> frozenset[str]:
+def ids_where(posts: TableReader | None, column: str, value: str) -> frozenset[str]:
     """Ids of posts whose own column has a value.
+
+    Args:
+        posts: The table of posts; None: there is none yet.
+        column: Its name.
+        value: As somebody typed it.
 
     Raises:
         BadRecordError: where there is no such column, or the value is none of its type.
         WorldError: where the store cannot be read.
     """
-    own = own_columns(store)
-    if column not in own:
+    own = own_columns(posts)
+    if posts is None or column not in own:
         there = ", ".join(own) or "none"
         raise BadRecordError(f"no column of one's own is called {column[:60]!r}; there are: {there}")
     wanted = Condition(column, "=", _value(column, value[:_LONGEST], own[column]))
-    return frozenset(tables_of(store).table(POSTS).whole(["global_id"], [wanted]).column(0).to_pylist())
+    return frozenset(posts.whole(["global_id"], [wanted]).column(0).to_pylist())
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -112,7 +112,7 @@ class PostSearch:
             raise BadRecordError(f"what is typed cannot be embedded: {vector.reason}")
         if misfit := self.corpus.misfit(self.model, vector):
             raise BadRecordError(misfit)
-        literal = self.words.find(typed, None if one is None else lambda ids: self.corpus.passing(ids, one))
+        literal = self.words.find(typed, None if one is None else lambda ids: self.corpus.passing(ids, one), k)
         near = self._near(typed, vector, one)
         ranked = fused(literal, list(near))
         hits = near | self.corpus.compared(vector, [id_ for id_ in ranked if id_ not in near], one)

@@ -24,6 +24,7 @@ from core.telemetry import log
 from search.cluster_summaries import merges_of, states_of
 from search.followed_posts import FollowedPosts
 from search.followed_vectors import FollowedVectors
+from search.own_filter import ids_where, own_columns
 from search.post_columns import LOOKS, MEANING
 from search.posts_catalogue import Catalogue
 from search.store_posts import PostLine
@@ -157,6 +158,14 @@ class StoreReader:
         found = table.rows(ids, wanted, self._posts.columns.places(ids)).to_pylist()
         by_id = {row["global_id"]: dict.fromkeys(columns or ()) | row for row in found}
         return [by_id[it] for it in dict.fromkeys(ids) if it in by_id]
+
+    def own_columns(self) -> dict[str, str]:
+        """The columns of one's own that posts have, with their types as Arrow calls them. Raises `WorldError`."""
+        return own_columns(self._posts_table())
+
+    def ids_where(self, column: str, value: str) -> frozenset[str]:
+        """Ids of posts whose own column has a value; raises as `search.own_filter.ids_where` does."""
+        return ids_where(self._posts_table(), column, value)
 
     def places(self, ids: Sequence[str]) -> dict[str, int]:
         """Where each of some posts was when the catalogue last looked: a row that is written anew has another place."""
@@ -297,6 +306,9 @@ class StoreReader:
         if not self._models.get(column) and self._has(POSTS):
             self._models[column] = model_of(self._table(POSTS), column, stage)
         return self._models.get(column, "")
+
+    def _posts_table(self) -> TableReader | None:
+        return self._table(POSTS) if self._has(POSTS) else None
 
     def _has(self, name: str) -> bool:
         return self.store.has(name)

@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -110,38 +110,46 @@ class WordIndex:
                 threading.Thread(target=self._look_aside, name="words", daemon=True).start()
         return bool(self._has_indexes)
 
-    def find(self, typed: Typed, passing: Passing | None = None) -> WordMatches:
+    def find(self, typed: Typed, passing: Passing | None = None, enough: int = MOST) -> WordMatches:
         """Posts that have the words; raises `WorldError` where the store cannot be read.
-
-        Where `MOST` have all of the words, those that nearly have or have some are not looked for.
 
         Args:
             typed: The words.
             passing: Gives those of some ids that a filter lets through; what does not pass takes nobody's place.
+            enough: Where so many have all of the words, those that nearly have or have some are not looked for.
         """
         words = tuple(WordsWanted(it) for it in typed.words)
         phrases = tuple(WordsWanted(it, is_phrase=True) for it in typed.phrases)
         if not (words or phrases) or not self.can_search():
             return WordMatches()
         never = tuple(WordsWanted(it, is_phrase=True) for it in typed.without)
-        every = self._ids(WordQuery((*words, *phrases), never=never), MOST, passing)
-        if len(every) >= MOST:
+        (every,) = self._ids([WordQuery((*words, *phrases), never=never)], MOST, passing)
+        if len(every) >= min(enough, MOST):
             return WordMatches(tuple(every))
         slips = tuple(WordsWanted(it, slips=1 if len(it) in _SLIP else 0) for it in typed.words)
         may_slip = any(len(it) in _SLIP for it in typed.words)
-        nearly = self._ids(WordQuery((*slips, *phrases), never=never), MOST, passing) if may_slip else []
-        some = self._ids(WordQuery(phrases, words, never), MOST, passing) if len(words) > 1 else []
+        weaker = [
+            *([WordQuery((*slips, *phrases), never=never)] if may_slip else ()),
+            *([WordQuery(phrases, words, never)] if len(words) > 1 else ()),
+        ]
+        found = self._ids(weaker, MOST, passing)
+        nearly = found.pop(0) if may_slip else []
+        some = found.pop(0) if found else []
         return WordMatches(tuple(every), tuple(_new(nearly, every)), tuple(_new(some, every, nearly)))
 
     def having(self, without: Iterable[str]) -> set[str]:
         """Ids of posts that have any of some words and phrases, as far as these are no more than some thousands."""
         never = tuple(WordsWanted(it, is_phrase=True) for it in without)
-        return set(self._ids(WordQuery(should=never), _EXCLUDED)) if never and self.can_search() else set()
+        return self._having(WordQuery(should=never)) if never and self.can_search() else set()
 
     def having_all(self, phrases: Iterable[str]) -> set[str]:
         """Ids of posts that have all of some phrases."""
         wanted = tuple(WordsWanted(it, is_phrase=True) for it in phrases)
-        return set(self._ids(WordQuery(wanted), _EXCLUDED)) if wanted and self.can_search() else set()
+        return self._having(WordQuery(wanted)) if wanted and self.can_search() else set()
+
+    def _having(self, query: WordQuery) -> set[str]:
+        (found,) = self._ids([query], _EXCLUDED)
+        return set(found)
 
     def _look(self) -> None:
         """Look for news, as the one who may, unless another just did."""
@@ -158,14 +166,28 @@ class WordIndex:
         except WorldError as error:  # what is asked next will tell
             log.warning("the words of posts cannot be brought up to date just now", error=str(error))
 
-    def _ids(self, query: WordQuery, most: int, passing: Passing | None = None) -> list[str]:
+    def _ids(self, queries: Sequence[WordQuery], most: int, passing: Passing | None = None) -> list[list[str]]:
+        """For each query ids, the best first."""
+        passed: list[list[str]] = [[] for _ in queries]
+        left = list(range(len(queries)))
         looked_at = most
-        while True:
-            found = [id_ for id_, _ in self._words.find(query, looked_at)]
-            passed = found if passing is None else passing(found)
-            if len(passed) >= most or len(found) < looked_at or looked_at >= _DEEPEST:
-                return passed[:most]
+        while left:
+            found = self._words.find([queries[at] for at in left], looked_at)
+            for at, some in zip(left, found, strict=True):
+                ids = [id_ for id_, _ in some]
+                passed[at] = (ids if passing is None else passing(ids))[:most]
+            is_last = looked_at >= _DEEPEST
+            left = (
+                []
+                if is_last
+                else [
+                    at
+                    for at, some in zip(left, found, strict=True)
+                    if len(passed[at]) < most and len(some) == looked_at
+                ]
+            )
             looked_at *= _DEEPER
+        return passed
 
 
 class _NoWords(WordReader):
@@ -175,9 +197,9 @@ class _NoWords(WordReader):
         """There are no indexes."""
         return False
 
-    def find(self, query: WordQuery, most: int) -> list[tuple[str, float]]:  # noqa: ARG002
+    def find(self, queries: Sequence[WordQuery], most: int) -> list[list[tuple[str, float]]]:  # noqa: ARG002
         """Nothing."""
-        return []
+        return [[] for _ in queries]
 
 
 def _new(ids: list[str], *known: list[str]) -> list[str]:

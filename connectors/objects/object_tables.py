@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,7 +14,7 @@ from tenacity.wait import wait_random_exponential
 from connectors.store.interface import TableReader
 from connectors.store.lance_tables import LanceTable, LanceTables, reading
 from connectors.store.merged_table import MergedTable
-from connectors.store.store_folder import READ_ERRORS, opened
+from connectors.store.store_folder import READ_ERRORS, caches, opened, opened_async
 from core.errors import first_line
 from core.stranger_text import shortened
 from core.telemetry import log
@@ -104,8 +105,12 @@ class ObjectTables(LanceTables):
         """A table of all writers as one, or that of this one; raises `WorldError` where there is none."""
         with reading(self.address):
             names = self._tables_of(name) or [self.own_name(name)]
-            database = self.patiently(self.database)
-            tables = [LanceTable(self, name, self.patiently(lambda it=it: database.open_table(it))) for it in names]  # type: ignore[misc]
+            place, options, session = self._place.address, self._place.options(), caches()
+            database = self.patiently(lambda: opened(place, options, session))
+            tables = []
+            for own in names:
+                table = self.patiently(partial(database.open_table, own))
+                tables.append(LanceTable(self, name, table, partial(opened_async, place, own, options, session)))
         return tables[0] if len(tables) == 1 else MergedTable(tables)
 
     def patiently(self, do: Callable[[], T]) -> T:

@@ -72,8 +72,8 @@ class WordReader(ABC):
         """Take in what came and went; whether there are full-text indexes at all. Raises `WorldError`."""
 
     @abstractmethod
-    def find(self, query: WordQuery, most: int) -> list[tuple[str, float]]:
-        """Keys of rows and their scores by BM25, the best first; raises `WorldError`."""
+    def find(self, queries: Sequence[WordQuery], most: int) -> list[list[tuple[str, float]]]:
+        """For each query keys of rows and their scores by BM25, the best first; raises `WorldError`."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The tables of LanceDB in a folder, as their readers see them."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from connectors.store.interface import (
     WordReader,
 )
 from connectors.store.lance_words import LanceWords
-from connectors.store.store_folder import READ_ERRORS, opened, read_latest
+from connectors.store.store_folder import READ_ERRORS, caches, opened, opened_async, read_latest
 from connectors.store.table_keys import key_of
 from core.errors import WorldError, first_line
 
@@ -49,6 +49,7 @@ class LanceTables(Tables):
         self.address = str(folder)
         self.state = folder
         self._database: Any = None
+        self._caches: Any = None
 
     @classmethod
     def at(cls, place: "Path | LanceTables") -> "LanceTables":
@@ -58,7 +59,8 @@ class LanceTables(Tables):
     def database(self) -> Any:
         """The database, with caches that all tables share; raises what LanceDB raises."""
         if self._database is None:
-            self._database = opened(self.state)
+            self._caches = caches()
+            self._database = opened(self.state, session=self._caches)
         return self._database
 
     def patiently(self, do: Callable[[], T]) -> T:
@@ -96,7 +98,8 @@ class LanceTables(Tables):
     def table(self, name: str) -> TableReader:
         """A table; raises `WorldError` where there is none."""
         with reading(self.address):
-            return LanceTable(self, name, self.patiently(lambda: self.opened(name)))
+            table = self.patiently(lambda: self.opened(name))
+            return LanceTable(self, name, table, partial(opened_async, self.state, table.name, None, self._caches))
 
 
 class LanceTable(TableReader):
@@ -106,14 +109,16 @@ class LanceTable(TableReader):
         tables: Of the store.
         name: Of the table.
         opened: The table, as LanceDB opens it.
+        open_async: Opens it once more, as LanceDB's asynchronous interface has it.
     """
 
-    def __init__(self, tables: LanceTables, name: str, opened: Any) -> None:
+    def __init__(self, tables: LanceTables, name: str, opened: Any, open_async: Callable[[], Awaitable[Any]]) -> None:
         self.name = name
         self.key = key_of(name)
         self._address = tables.address
         self._patiently = tables.patiently
         self._table = opened
+        self._open_async = open_async
         self._schema: pa.Schema | None = None
 
     @property
@@ -189,7 +194,7 @@ class LanceTable(TableReader):
 
     def words(self, columns: Sequence[str]) -> WordReader:
         """Full-text search by indexes, and in memory for what is in none yet."""
-        return LanceWords(self._address, self.key, self._table, columns)
+        return LanceWords(self._address, self.key, self._open_async, columns)
 
     def since(self, seen: Seen, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """What is new or changed, or was moved when files were put together, lies beyond the last place seen."""

@@ -1,14 +1,20 @@
-"""Full-text search over a table of LanceDB, by its indexes and over what is in none of them yet."""
+"""Full-text search over a table of LanceDB, by its indexes and over what is in none of them yet.
 
-from collections.abc import Callable, Sequence
+All queries of a search are asked at once through LanceDB's asynchronous interface. Its other one hands each question to
+a thread of its own, several times a query: in a page with 20 readers these hand-overs took longer than the search.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from connectors.store.interface import WordQuery, WordReader, WordsWanted
 from connectors.store.store_folder import READ_ERRORS, read_latest
-from connectors.store.table_upkeep import has_index
 from connectors.store.unindexed_words import UnindexedWords
 from core.errors import WorldError, first_line
+
+T = TypeVar("T")
 
 _SCORE: Final = "_score"
 
@@ -19,16 +25,19 @@ class LanceWords(WordReader):
     Args:
         address: Of the store.
         key: Column of the table's keys.
-        table: As LanceDB opens it.
+        open_table: Opens the table, as LanceDB's asynchronous interface has it.
         columns: That are searched.
     """
 
-    def __init__(self, address: str, key: str, table: Any, columns: Sequence[str]) -> None:
+    def __init__(
+        self, address: str, key: str, open_table: Callable[[], Awaitable[Any]], columns: Sequence[str]
+    ) -> None:
         self._address = address
         self._key = key
-        self._table = table
+        self._open_table = open_table
         self._columns = tuple(columns)
-        self._unindexed = UnindexedWords(table, columns)
+        self._table: Any = None
+        self._unindexed = UnindexedWords(columns)
         self._has_indexes = False
         self._version = 0
 
@@ -37,45 +46,60 @@ class LanceWords(WordReader):
         self._reading(self._refresh)
         return self._has_indexes
 
-    def find(self, query: WordQuery, most: int) -> list[tuple[str, float]]:
+    def find(self, queries: Sequence[WordQuery], most: int) -> list[list[tuple[str, float]]]:
         """In the indexes, and in memory what is in none; a row that is in both counts once."""
-        lance = self._lance(query)
+        wanted = [self._lance(it) for it in queries]
+        return self._reading(lambda: self._find(wanted, most))
 
-        def read() -> list[tuple[str, float]]:
-            new = self._unindexed.table
-            main = self._table.search(lance, query_type="fts")
-            queries = [main] if new is None else [main.fast_search(), new.search(lance, query_type="fts")]
-            best: dict[str, float] = {}
-            for each in queries:
-                found = each.limit(most).select([self._key, _SCORE]).to_arrow()
-                for key, score in zip(found[self._key].to_pylist(), found[_SCORE].to_pylist(), strict=True):
-                    best[key] = max(score, best.get(key, score))
-            return sorted(best.items(), key=lambda it: (-it[1], it[0]))[:most]
+    async def _find(self, wanted: Sequence[Any], most: int) -> list[list[tuple[str, float]]]:
+        new, main = self._unindexed.table, await self._opened()
+        found = await asyncio.gather(
+            *(self._hits(main, it, most, indexed=new is not None) for it in wanted),
+            *(self._hits(new, it, most) for it in wanted if new is not None),
+        )
+        count = len(wanted)
+        best = [{**first} for first in found[:count]]
+        for at, more in enumerate(found[count:]):
+            for key, score in more.items():
+                best[at][key] = max(score, best[at].get(key, score))
+        return [sorted(it.items(), key=lambda hit: (-hit[1], hit[0]))[:most] for it in best]
 
-        found: list[tuple[str, float]] = self._reading(read)
-        return found
+    async def _hits(self, table: Any, wanted: Any, most: int, *, indexed: bool = False) -> dict[str, float]:
+        """The scores of the best rows, by key; `indexed`: of those that are in the indexes."""
+        query = await table.search(wanted, query_type="fts")
+        query = query.fast_search() if indexed else query
+        found = await query.limit(most).select([self._key, _SCORE]).to_arrow()
+        return dict(zip(found[self._key].to_pylist(), found[_SCORE].to_pylist(), strict=True))
 
-    def _refresh(self) -> None:
-        self._table.checkout_latest()
-        if self._table.version != self._version:
-            self._has_indexes = all(has_index(self._table, it) for it in self._columns)
+    async def _opened(self) -> Any:
+        if self._table is None:
+            self._table = await self._open_table()
+        return self._table
+
+    async def _refresh(self) -> None:
+        table = await self._opened()
+        await table.checkout_latest()
+        version = await table.version()
+        if version != self._version:
+            indexed = {column for it in await table.list_indices() for column in it.columns}
+            self._has_indexes = indexed.issuperset(self._columns)
             if self._has_indexes:
-                self._unindexed.refresh()
-            self._version = self._table.version
+                await self._unindexed.refresh(table)
+            self._version = version
 
-    def _reading(self, read: Callable[[], Any]) -> Any:
-        def again() -> Any:
+    def _reading(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async def again() -> T:
             try:
-                return read()
+                return await read()
             except READ_ERRORS:  # its version may have gone
                 self._version = 0
-                self._refresh()
+                await self._refresh()
                 raise
 
         try:
-            return read_latest(again)
+            return read_latest(lambda: asyncio.run(again()))
         except READ_ERRORS as error:
-            self._unindexed = UnindexedWords(self._table, self._columns)
+            self._unindexed = UnindexedWords(self._columns)
             self._version = 0
             raise WorldError(f"{self._address} cannot be searched: {first_line(error)}") from None
 

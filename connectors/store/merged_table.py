@@ -182,15 +182,13 @@ class _MergedWords(WordReader):
         have_indexes = [it.refresh() for it in self._words]  # each of them, whatever the others say
         return all(have_indexes)
 
-    def find(self, query: WordQuery, most: int) -> list[tuple[str, float]]:
+    def find(self, queries: Sequence[WordQuery], most: int) -> list[list[tuple[str, float]]]:
         """The best of each."""
-        found = [
-            (key, score)
-            for words, gone in zip(self._words, self._table.beaten(), strict=True)
-            for key, score in words.find(query, most)
-            if key not in gone
-        ]
-        return sorted(found, key=lambda it: (-it[1], it[0]))[:most]
+        found: list[list[tuple[str, float]]] = [[] for _ in queries]
+        for words, gone in zip(self._words, self._table.beaten(), strict=True):
+            for those, some in zip(found, words.find(queries, most), strict=True):
+                those += [it for it in some if it[0] not in gone]
+        return [sorted(those, key=lambda it: (-it[1], it[0]))[:most] for those in found]
 
 
 def _fitted(found: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

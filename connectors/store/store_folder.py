@@ -24,15 +24,36 @@ _SCANS: Final = {"LANCE_DEFAULT_IO_BUFFER_SIZE": str(16 * 2**20), "LANCE_DEFAULT
 """What is read ahead. By default 2 GB: while tables are put together, all of a table would lie in memory."""
 
 
-def opened(place: Path | str, options: Mapping[str, str] | None = None) -> Any:
-    """The database in a folder or at an address, with caches of its own; `options` are those of object storage."""
+def caches() -> Any:
+    """Bounded caches, which those who open the same database may share."""
     keep_little()  # before LanceDB starts its threads
     for name, value in _SCANS.items():
         os.environ.setdefault(name, value)
     import lancedb  # which takes a second, and many who name a store do not open it
 
-    session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
+    return lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
+
+
+def opened(place: Path | str, options: Mapping[str, str] | None = None, session: Any = None) -> Any:
+    """The database in a folder or at an address.
+
+    Args:
+        place: Where it lies.
+        options: Those of object storage.
+        session: Its `caches`; None: its own.
+    """
+    session = session or caches()
+    import lancedb
+
     return lancedb.connect(place, session=session, storage_options=dict(options) if options else None)
+
+
+async def opened_async(place: Path | str, table: str, options: Mapping[str, str] | None, session: Any) -> Any:
+    """A table of a database as LanceDB's asynchronous interface has it; otherwise as `opened`."""
+    from lancedb import connect_async
+
+    database = await connect_async(place, session=session, storage_options=dict(options) if options else None)
+    return await database.open_table(table)
 
 
 def store_nearby() -> str:
@@ -41,11 +62,11 @@ def store_nearby() -> str:
     return f"; there is one in {found[0]}: --store {found[0]}" if found else ""
 
 
-def in_memory() -> Any:
-    """A database of its own in memory."""
-    import lancedb
+async def in_memory_async() -> Any:
+    """A database of its own in memory, for LanceDB's asynchronous interface."""
+    from lancedb import connect_async
 
-    return lancedb.connect("memory://")
+    return await connect_async("memory://")
 
 
 def read_latest(read: Callable[[], T]) -> T:

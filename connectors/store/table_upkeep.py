@@ -49,15 +49,23 @@ def has_index(table: Any, column: str) -> bool:
 def index_words(table: Any, *columns: str, anew: bool = False) -> None:
     """Make full-text indexes of columns of a LanceDB table that lack one, or of all; raises what LanceDB raises.
 
+    What is written later is found too, more slowly, until tables are put together.
+    """
+    for column in columns:
+        if anew or not has_index(table, column):
+            table.create_index(column, config=word_index(), replace=True)
+            give_back_memory()
+
+
+def word_index() -> Any:
+    """The configuration of a full-text index.
+
     All words count, those that are in every text too: people look for "me at 3 am". Where they stand is kept, for
-    phrases. What is written later is found too, more slowly, until tables are put together.
+    phrases.
     """
     from lancedb.index import FTS
 
-    for column in columns:
-        if anew or not has_index(table, column):
-            table.create_index(column, config=FTS(with_position=True, remove_stop_words=False), replace=True)
-            give_back_memory()
+    return FTS(with_position=True, remove_stop_words=False)
 
 
 def index_keys(table: Any, key: str) -> None:

@@ -15,7 +15,6 @@ from memewax.page.page_letters import LetterReader
 from memewax.page.page_lines import line_told, post_told, row_told
 from memewax.page.page_search import PageHits, SearchRequest
 from memewax.page.page_values import MOST, Plain, bounded, flow_told
-from search.own_filter import ids_where, own_columns
 from search.posts_catalogue import Catalogue, ClusterOfPosts, ClusterOrder, PostLines
 from search.store_posts import PostLine, extra_of
 from search.store_reader import StoreReader
@@ -93,12 +92,12 @@ class PageData:
             until=wanted.until,
             cluster=wanted.cluster,
             is_alone=wanted.is_alone,
-            ids=ids_where(self._reader.store, wanted.column, wanted.value) if wanted.column else None,
+            ids=self._reader.ids_where(wanted.column, wanted.value) if wanted.column else None,
         )
 
     def own_columns(self) -> list[str]:
         """The columns of one's own that posts can be filtered by. Raises `WorldError`."""
-        return sorted(own_columns(self._reader.store))[:MOST]
+        return sorted(self._reader.own_columns())[:MOST]
 
     def post(self, global_id: str) -> Plain | None:
         """All that is known of a post; None where there is none. Raises `WorldError`."""

@@ -280,12 +280,12 @@ def test_words_are_found_or_it_is_said_that_they_cannot_be(store: Store, kind: K
         return
     words = reader(store).words(SEARCHED)
     assert words.refresh()
-    assert [key for key, _ in words.find(WordQuery((WordsWanted("cats"),)), 10)] == ["cat"]
+    assert [key for key, _ in words.find([WordQuery((WordsWanted("cats"),))], 10)[0]] == ["cat"]
     posts.upsert([row("late", description="a cat at last")])
     assert words.refresh()
-    assert {key for key, _ in words.find(WordQuery((WordsWanted("cat"),)), 10)} == {"cat", "late"}
+    assert {key for key, _ in words.find([WordQuery((WordsWanted("cat"),))], 10)[0]} == {"cat", "late"}
     query = WordQuery((WordsWanted("the"),), never=(WordsWanted("cat is", is_phrase=True),))
-    assert [key for key, _ in words.find(query, 10)] == ["dog"]
+    assert [key for key, _ in words.find([query], 10)[0]] == ["dog"]
 
 
 def seen_ids(posts: TableReader, seen: Seen) -> set[str]:

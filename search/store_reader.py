@@ -18,7 +18,7 @@ from connectors.store.store_folder import read_latest
 from connectors.store.stored_models import model_of
 from core.bounded import Bounded
 from core.errors import WorldError
-from core.memory import give_back_memory
+from core.memory import give_back_memory, resident_bytes
 from core.merges import Merges
 from core.telemetry import log
 from search.cluster_summaries import merges_of, states_of
@@ -40,6 +40,8 @@ _MEMBERS: Final = 24
 """Posts of a cluster among which its exemplar is looked for, the first that came: so it stays what it is."""
 _EXEMPLARS: Final = 20_000
 """Clusters whose exemplar is remembered."""
+_MUCH: Final = 64 * 2**20
+"""Bytes that came since memory was last given back."""
 _KEYS: Final = 500
 """In one condition."""
 
@@ -105,6 +107,8 @@ class StoreReader:
         self._exemplars: Bounded[int, tuple[tuple[str, ...], str]] = Bounded(_EXEMPLARS)
         self._tables: dict[str, _Opened] = {}
         self._opening = threading.Lock()
+        self._resident = 0
+        """Bytes that the process had when memory was last given back."""
 
     def catalogue(self) -> Catalogue:
         """The posts as they were a moment ago; the first to ask waits. Raises `WorldError` where it cannot be read."""
@@ -278,13 +282,22 @@ class StoreReader:
             start = self._now()
             with self._following:
                 self._bring_up_to_date()
-            give_back_memory()  # what was read is kept in other forms
+            self._give_back()
             with self._lock:
                 self._look_at = self._now() + max(_LOOK_SECONDS, _REST * (self._now() - start))
         except WorldError as error:  # what was read before is shown until it can be read again
             log.warning("the store cannot be read just now", error=str(error))
         finally:
             self._is_reading = False
+
+    def _give_back(self) -> None:
+        """Give back memory where much was read, which is kept in other forms.
+
+        Whoever needs memory meanwhile waits: done after each step, that was half of what slow answers took.
+        """
+        if resident_bytes() > self._resident + _MUCH:
+            give_back_memory()
+            self._resident = resident_bytes()
 
     def _bring_up_to_date(self) -> None:
         versions = self.versions()

@@ -16,10 +16,10 @@ from core.errors import WorldError
 from core.records import Failed, Vector
 from dataflows.all_settings import load_settings
 from memewax.bench.machine import machine
-from memewax.bench.page_readers import Looks, Taken, ask, asked, cpu_seconds, running
+from memewax.bench.page_readers import Looks, Taken, ask, asked, cpu_seconds, running, searched_by_pictures
 from memewax.bench.page_store import LikePosts, made_store
 from memewax.bench.page_writing import writing
-from models.loading import load_text
+from models.loading import load_image, load_text
 from models.runtime import Runtime
 
 _POSTS_A_CLUSTER: Final = 30
@@ -49,14 +49,18 @@ class PagePlan:
 def measure_page(plan: PagePlan) -> dict[str, Any]:
     """The figures: of each view, of the start, and the memory; raises `WorldError` where the page gives an error."""
     settings = load_settings()
-    model = load_text(settings, Runtime.of(settings))
+    runtime = Runtime.of(settings)
+    model, image = load_text(settings, runtime), load_image(settings, runtime)
     clusters = max(2, plan.posts // _POSTS_A_CLUSTER)
-    like = LikePosts.of(clusters, plan.captions, lambda texts: _vectors(model(texts)), model.name)
+    like = LikePosts.of(
+        clusters, plan.captions, lambda texts: _vectors(model(texts)), model.name, image.name, image.dimension
+    )
     if not (plan.folder / f"{POSTS}.lance").is_dir():
         _say(f"a store of {plan.posts:,} posts is made")
         made_store(plan.folder, plan.posts, plan.thumbnails, like)
     there = int(opened(plan.folder).open_table(POSTS).count_rows())
     found: dict[int, list[Taken]] = {1: [], plan.readers: []}
+    by_picture: list[Taken] = []
     with writing(plan.folder, there, plan.a_second, like) as written, running(plan.folder) as page:
         connection = page.connected()
         start = time.perf_counter()
@@ -71,6 +75,8 @@ def measure_page(plan: PagePlan) -> dict[str, Any]:
             for many, those in found.items():
                 _say(f"run {run + 1} of {plan.runs}, readers: {many}")
                 those.append(asked(page, looks, many, plan.seconds, plan.pause))
+            _say(f"run {run + 1} of {plan.runs}, searches by a picture, one at a time")
+            by_picture.append({"picture": searched_by_pictures(page, plan.seconds)})
         took = time.monotonic() - begun
         rate = (written.value - before) / took
         cores = {name: round((now - used[name]) / took, 2) for name, now in cpu_seconds(page).items()}
@@ -83,6 +89,7 @@ def measure_page(plan: PagePlan) -> dict[str, Any]:
         "most_rss_mb": round(page.most_bytes / 1e6),
         "cores": cores,
         "readers": {str(many): _figures(those) for many, those in found.items()},
+        "by_picture": _figures(by_picture)["picture"],
         "seconds": plan.seconds,
         "pause": plan.pause,
         "runs": plan.runs,

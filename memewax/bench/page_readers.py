@@ -1,6 +1,7 @@
 """A page that runs, and readers who look at its views, one at a time or many at once."""
 
 import http.client
+import io
 import re
 import subprocess
 import sys
@@ -17,13 +18,20 @@ from urllib.parse import quote, urlencode
 import numpy as np
 import orjson
 import psutil
+from PIL import Image
 
 from core.errors import WorldError
+from core.records import Pixels
+from models.trial_pictures import trial_pictures
 
 _ADDRESS: Final = re.compile(r"is shown at http://([\d.]+):(\d+)/")
 _LOOK_SECONDS: Final = 0.25
 _PATIENCE_SECONDS: Final = 120
 _SAMPLE: Final = 60
+_BY_PICTURE: Final = "/api/v1/search?k=40"
+_PICTURE_SIDE: Final = 1080
+_PICTURE_SECONDS: Final = 1.0
+"""A client may search by a picture so often."""
 
 Taken = dict[str, list[float]]
 """Milliseconds of each answer, by view."""
@@ -114,14 +122,44 @@ class Looks:
         return cls({view: those for view, those in paths.items() if those})
 
 
+def searched_by_pictures(page: RunningPage, seconds: float) -> list[float]:
+    """Milliseconds of each search by a picture, while one reader asks for so long, but for the first.
+
+    Raises `WorldError` where one is refused.
+    """
+    pictures = [_jpeg(it.pixels) for it in trial_pictures()]
+    connection = page.connected()
+    taken: list[float] = []
+    end = time.monotonic() + seconds
+    while len(taken) < 2 or time.monotonic() < end:
+        start = time.perf_counter()
+        found = ask(connection, _BY_PICTURE, pictures[len(taken) % len(pictures)])
+        taken.append(1000 * (time.perf_counter() - start))
+        if error := orjson.loads(found)["error"]:
+            raise WorldError(f"a search by a picture was answered with: {error}")
+        time.sleep(max(0.0, _PICTURE_SECONDS - taken[-1] / 1000))
+    connection.close()
+    return taken[1:]
+
+
+def _jpeg(pixels: Pixels) -> bytes:
+    """A picture as large as those that people post."""
+    picture = Image.fromarray(pixels)
+    scale = _PICTURE_SIDE / max(picture.size)
+    out = io.BytesIO()
+    picture.resize((round(scale * picture.width), round(scale * picture.height))).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
 def answer(connection: http.client.HTTPConnection, path: str) -> Any:
     """The JSON that a path answers with."""
     return orjson.loads(ask(connection, path))
 
 
-def ask(connection: http.client.HTTPConnection, path: str) -> bytes:
-    """What a path answers with; raises `WorldError` where that is an error."""
-    connection.request("GET", path)
+def ask(connection: http.client.HTTPConnection, path: str, sent: bytes | None = None) -> bytes:
+    """What a path answers with, or what it answers to a picture; raises `WorldError` where that is an error."""
+    headers = {"Content-Type": "image/jpeg"} if sent else {}
+    connection.request("POST" if sent else "GET", path, sent, headers)
     got = connection.getresponse()
     body = got.read()
     if got.status != http.client.OK:

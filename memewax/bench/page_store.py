@@ -21,7 +21,7 @@ from connectors.store.posts_table import PostStore, posts_schema
 from connectors.store.store_folder import opened
 from connectors.store.stored_table import StoredTable
 from core.records import ClusterEvent, Vector
-from memewax.bench.grown_store import DIMENSION, made_rows
+from memewax.bench.grown_store import DIMENSION
 from search.vector_index import FloatMatrix, unit
 
 _POOL: Final = 4096
@@ -32,6 +32,8 @@ _SIDE: Final = 320
 _AT_ONCE: Final = 16_384
 _DAYS: Final = 90
 """Over which the posts are spread."""
+_BASIS: Final = 40
+"""Vectors of which those of clusters are mixed."""
 _NOISE: Final = 0.35
 """Of a picture beside its cluster's middle."""
 _COPIES: Final = 0.1
@@ -49,6 +51,7 @@ class LikePosts:
     captions: list[str]
     text_vectors: FloatMatrix
     text_model: str
+    image_model: str
     centres: FloatMatrix
     """Of clusters, the largest first."""
     pictures: list[bytes]
@@ -56,7 +59,15 @@ class LikePosts:
     now: datetime
 
     @classmethod
-    def of(cls, clusters: int, captions: list[str], embed: EmbedTexts, text_model: str) -> "LikePosts":
+    def of(
+        cls,
+        clusters: int,
+        captions: list[str],
+        embed: EmbedTexts,
+        text_model: str,
+        image_model: str = "made-up",
+        dimension: int = DIMENSION,
+    ) -> "LikePosts":
         """Draw captions, clusters and pictures.
 
         Args:
@@ -64,15 +75,22 @@ class LikePosts:
             captions: Lines that people wrote, of which halves are put together; none: words that are made up.
             embed: Gives a vector for each text.
             text_model: The name of what does.
+            image_model: The name of what made the vectors of pictures, as it is to be said.
+            dimension: Numbers of these vectors.
         """
         random = np.random.default_rng(11)
         texts = _mixed_captions(captions, random) if captions else _made_captions(random)
         vectors = np.array(embed(texts), np.float32)
-        basis = np.array([row["embeddings"] for row in made_rows(256)], np.float32)
+        basis = unit(random.normal(size=(_BASIS, dimension)).astype(np.float32))
         shares = random.dirichlet(np.ones(3), clusters).astype(np.float32)
         places = random.integers(0, len(basis), (clusters, 3))
         centres = unit(np.einsum("ck,ckd->cd", shares, basis[places]))
-        return cls(texts, vectors, text_model, centres, _small_pictures(random), datetime.now(UTC))
+        return cls(texts, vectors, text_model, image_model, centres, _small_pictures(random), datetime.now(UTC))
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of the vector of a picture."""
+        return int(self.centres.shape[1])
 
     def table(self, start: int, count: int, *, thumbnails: int, is_new: bool = False) -> pa.Table:
         """Rows of posts from a number on, as the table of posts holds them.
@@ -89,7 +107,7 @@ class LikePosts:
         clusters = np.floor(len(self.centres) ** random.random(count)).astype(np.int64) - 1
         alone = random.random(count) < 0.2
         captions = random.integers(0, len(self.captions), count)
-        noise = random.normal(size=(count, DIMENSION)).astype(np.float32) / np.sqrt(DIMENSION)
+        noise = random.normal(size=(count, self.dimension)).astype(np.float32) / np.sqrt(self.dimension)
         vectors = unit(self.centres[clusters] + _NOISE * noise)
         clusters = np.where(alone, 10**7 + numbers, clusters)
         ids = [f"{number:08d}-{_SOURCES[number % len(_SOURCES)]}" for number in numbers]
@@ -123,10 +141,10 @@ class LikePosts:
             "missing": [[]] * count,
             "failures": [[]] * count,
             "timings": [{"fetch": 0.1}] * count,
-            "models": [{"embedding": "made-up", "text_embedding": self.text_model}] * count,
+            "models": [{"embedding": self.image_model, "text_embedding": self.text_model}] * count,
             "extra": [f'{{"permalink": "https://example.org/{it}"}}' for it in numbers],
         }
-        schema = posts_schema(DIMENSION, self.text_vectors.shape[1])
+        schema = posts_schema(self.dimension, self.text_vectors.shape[1])
         arrays = [_array(columns.get(field.name), field.type, count) for field in schema]
         return pa.Table.from_arrays(arrays, schema=schema)
 
@@ -145,8 +163,7 @@ _BOX: Final = [[10.0, 10.0], [300.0, 10.0], [300.0, 50.0], [10.0, 50.0]]
 
 def made_store(folder: Path, posts: int, thumbnails: int, like: LikePosts) -> None:
     """Fill a folder with a store of so many posts, the first ones with small pictures; raises `WorldError`."""
-    dimensions = DIMENSION, like.text_vectors.shape[1]
-    store = PostStore(folder, *dimensions)
+    store = PostStore(folder, like.dimension, like.text_vectors.shape[1])
     table = opened(folder).open_table(POSTS)
     for start in range(0, posts, _AT_ONCE):
         table.add(like.table(start, min(_AT_ONCE, posts - start), thumbnails=thumbnails))

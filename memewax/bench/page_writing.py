@@ -10,7 +10,6 @@ from typing import Any
 from connectors.store.posts_table import PostStore
 from core.records import Message, Post, Thumbnail
 from core.telemetry import configure_logging
-from memewax.bench.grown_store import DIMENSION
 from memewax.bench.page_store import LikePosts, key_of
 
 _SIDE = 640
@@ -34,7 +33,7 @@ def writing(folder: Path, start: int, a_second: int, like: LikePosts) -> Iterato
 
 def _write(folder: Path, start: int, a_second: int, like: LikePosts, done: Any, ends: Any) -> None:
     configure_logging("error")
-    store = PostStore(folder, DIMENSION, like.text_vectors.shape[1])
+    store = PostStore(folder, like.dimension, like.text_vectors.shape[1])
     begun = time.monotonic()
     while not ends.is_set():
         begin = start + done.value

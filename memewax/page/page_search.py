@@ -1,5 +1,6 @@
 """The page's search: the one place that knows how a search is done."""
 
+import gc
 import threading
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ class _WordSearch:
             words = self._index()
             if self._model is None:
                 self._model = load_embedders(self._settings, images=False).text
+                gc.freeze()  # what is never garbage is no longer looked through, which stopped everybody for 0.2 s
             model = self._model
         name = "" if isinstance(model, Failed) else model.name
         return PostSearch(posts, words, self._embed, name).search(request.words[:LONGEST_QUERY], k, one)
@@ -158,6 +160,7 @@ class _LookSearch:
         with self._lock:
             if self._models is None:
                 self._models = load_embedders(self._settings, images=True, texts=False)
+                gc.freeze()
             model = self._models.image
             if isinstance(model, Failed):
                 raise BadRecordError(f"the model of the pictures cannot be loaded: {model.reason}")

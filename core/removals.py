@@ -71,6 +71,7 @@ class Removed:
         most: So many are remembered,
         days: and for so long.
         now: Seconds since 1970.
+        key: Of the hashes of names, where others are to know them too; by default one that nobody else has.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Removed:
         most: int = REMEMBERED,
         days: float = math.inf,
         now: Callable[[], float] = time.time,
+        key: bytes = b"",
     ) -> None:
         self._times: Bounded[int, tuple[float, float]] = Bounded(most)
         """By hash, in seconds since 1970: the time of the removal, infinite where whatever comes is meant, and when it
@@ -86,7 +88,7 @@ class Removed:
         self._seconds = days * _DAY_SECONDS
         self._now = now
         # Before there was a key, hashes had none.
-        self._key = os.urandom(_KEY_BYTES) if state is None else state.get("key", b"")
+        self._key = (key or os.urandom(_KEY_BYTES)) if state is None else state.get("key", b"")
         if state is not None:
             hashes, times = np.frombuffer(state["hashes"], np.uint64), np.frombuffer(state["times"], np.float64)
             read = np.frombuffer(state["read"], np.float64) if "read" in state else np.full(len(times), now())
@@ -97,10 +99,13 @@ class Removed:
         """Count the names that are remembered."""
         return len(self._times)
 
-    def note(self, removal: Removal) -> None:
-        """Remember what is gone for good; of a post that has pictures left, those that it may have had besides."""
+    def note(self, removal: Removal) -> list[tuple[int, float]]:
+        """Remember what is gone for good; of a post that has pictures left, those that it may have had besides.
+
+        Gives the hashes of their names, each with what `take` needs besides to remember the same.
+        """
         if removal.hidden is not None:
-            return
+            return []
         said, now = math.inf if removal.time is None else removal.time.timestamp(), self._now()
         self._let_go(now)
         gone = (
@@ -108,14 +113,32 @@ class Removed:
             if removal.kept
             else self._named(removal.global_id, removal.post_id, removal.url, removal.account)
         )
-        for name in gone:
-            before, _ = self._times.pop(name, (-math.inf, now))
-            self._times[name] = max(said, before), now  # as the newest
+        names = list(gone)
+        for name in names:
+            self.take(name, said, now)
+        return [(name, said) for name in names]
+
+    def take(self, name: int, said: float, read: float) -> None:
+        """Remember what another noted, whose hashes have the same key.
+
+        Args:
+            name: The hash.
+            said: The time of the removal, in seconds since 1970; infinite where it says none.
+            read: When the other read it.
+        """
+        before, _ = self._times.pop(name, (-math.inf, read))
+        self._times[name] = max(said, before), read  # as the newest
 
     def has(
         self, global_id: str, post_id: str, account: str, changed: Callable[[], datetime | None], url: str = ""
     ) -> bool:
-        """Whether a post was taken back after it was written or edited last.
+        """Whether a post was taken back after it was written or edited last; as `removed_at`."""
+        return self.removed_at(global_id, post_id, account, changed, url) is not None
+
+    def removed_at(
+        self, global_id: str, post_id: str, account: str, changed: Callable[[], datetime | None], url: str = ""
+    ) -> float | None:
+        """The time of the last removal of a post, where that came after it was written or edited last; else None.
 
         Args:
             global_id: Of one picture.
@@ -125,14 +148,14 @@ class Removed:
             url: Of the picture.
         """
         if not self._times:
-            return False
+            return None
         since = self._now() - self._seconds
         known = (self._times.get(it) for it in self._named(global_id, post_id, url, account))
         found = [it[0] for it in known if it is not None and it[1] >= since]
         if not found:
-            return False
-        said = changed()
-        return said is None or said.timestamp() <= max(found)
+            return None
+        said, last = changed(), max(found)
+        return last if said is None or said.timestamp() <= last else None
 
     def has_post(self, names: PostNames) -> bool:
         """Whether a post of these names was taken back after it was written or edited last."""

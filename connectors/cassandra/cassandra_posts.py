@@ -14,6 +14,7 @@ from typing import Any, Final
 from connectors.cassandra.cassandra_changes import PostChanges
 from connectors.cassandra.cassandra_facts import HIGHEST, changed, raised
 from connectors.cassandra.cassandra_pictures import CassandraPictures
+from connectors.cassandra.cassandra_removals import CassandraRemovals
 from connectors.cassandra.cassandra_schema import (
     HIDING,
     MONTHS,
@@ -96,10 +97,12 @@ class CassandraPosts(WrittenTable):
         self._changes = PostChanges(session, part)
         state = mark["taken_back"] if mark else None
         self._takings = Takings(session, self._pictures, self._changes, part, notes, state, memory_days)
+        self._removals = CassandraRemovals(session, part, self._changes.clock, memory_days)
         self._ways: ClusterWays | None = None
         if part == _FIRST_PART:
             self._ways = ClusterWays(session, mark["clusters"] if mark else None, spans(notes))
         self._highest = -1
+        self._has_to_look = True
         self._months: Bounded[tuple[int, int], None] = Bounded(_MOST_MONTHS)
         marks = ", ".join("?" * (len(self._columns) + 2))
         listed = ", ".join(quoted(it.name) for it in self._columns)
@@ -108,9 +111,30 @@ class CassandraPosts(WrittenTable):
     def upsert(self, rows: list[Row]) -> None:
         """Write rows; of several with one key the newest stays, or the last one. Raises `WorldError`.
 
-        Those of posts that were taken back are left out.
+        Those of posts that were taken back are left out; what another flow deletes at the same time goes again.
         """
         self._begin()
+        self._take_out(rows)
+        written = self._upsert(rows)
+        if self._removals.look():
+            names = self._take_out(rows)
+            # A delete that was there before its row hides that, so that it would not be known what is to go with it.
+            left = [it for it in written if it["row"][_KEY] in names]
+            self._session.run(
+                dropped(lookup, last_stamp(it["version"]))
+                for it in left
+                for lookup in lookups_of({**it["row"], "listed": it["listed"]})
+            )
+
+    def _take_out(self, rows: list[Row]) -> set[str]:
+        """Delete the rows that another flow deleted, or will; gives their ids."""
+        if gone := self._removals.gone(rows):
+            self._takings.delete(gone)
+            self._changes.done()
+        return {it.global_id for it in gone}
+
+    def _upsert(self, rows: list[Row]) -> list[dict[str, Any]]:
+        """Write rows but those that were taken back; gives what was made of those that were written."""
         unique: dict[str, Row] = {}
         for row in sorted(rows, key=lambda row: row["revision"]):
             unique[row[_KEY]] = row
@@ -123,6 +147,7 @@ class CassandraPosts(WrittenTable):
         wanted = [made for row in there if (made := self._made(row, before.get(row[_KEY]))) is not None]
         if wanted:
             self._write(wanted, {it["row"][_KEY]: before.get(it["row"][_KEY]) for it in wanted})
+        return wanted
 
     def obey(self, order: Order) -> None:
         """Drop small pictures of no post; Cassandra puts its tables together by itself. Raises `WorldError`."""
@@ -137,7 +162,11 @@ class CassandraPosts(WrittenTable):
             self._ways.add(events)
 
     def remove(self, removals: list[Removal]) -> None:
-        """Take out what was taken back, and note which accounts hide; raises `WorldError`."""
+        """Take out what was taken back, and note which accounts hide; raises `WorldError`.
+
+        First every other flow that writes the keyspace is told.
+        """
+        self._removals.tell(removals)
         for hidden, group in groupby(removals, lambda it: it.hidden):
             those = list(group)
             if hidden is None:
@@ -159,6 +188,9 @@ class CassandraPosts(WrittenTable):
     def _begin(self) -> None:
         if self._ways is not None:
             self._ways.begin()
+        if self._has_to_look:  # whoever only looks whether the table can be written does not come so far
+            self._removals.look()
+            self._has_to_look = False
 
     def _made(self, row: Row, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """What is written of a row; None where a newer one is there, or its time is over."""

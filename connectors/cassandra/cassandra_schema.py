@@ -22,6 +22,7 @@ WAYS: Final = "cluster_ways"
 HIDING: Final = "hiding_accounts"
 FACTS: Final = "facts"
 CHANGES: Final = "changes_by_hour"
+REMOVALS: Final = "removals_by_day"
 
 _LOOKUPS: Final[Mapping[str, str]] = {
     POSTS_BY_CLUSTER: (
@@ -36,6 +37,10 @@ _LOOKUPS: Final[Mapping[str, str]] = {
     HIDING: "account blob PRIMARY KEY, is_hidden boolean",
     FACTS: "name text PRIMARY KEY, number bigint, said text",
     CHANGES: "part int, hour bigint, at bigint, follows bigint, ids frozen<list<text>>, PRIMARY KEY ((part, hour), at)",
+    REMOVALS: (
+        "part int, day bigint, at bigint, flow bigint, names frozen<list<bigint>>, times frozen<list<double>>, "
+        "PRIMARY KEY ((part, day), at, flow)"
+    ),
 }
 """Tables besides those of rows. Months are years * 12 + month, hours are counted since 1970."""
 _MORE: Final[Mapping[str, Mapping[str, str]]] = {

@@ -10,6 +10,7 @@ from typing import Final
 from connectors.cassandra.cassandra_changes import KEPT_HOURS, PostChanges
 from connectors.cassandra.cassandra_facts import ERASED, numbers
 from connectors.cassandra.cassandra_pictures import CassandraPictures
+from connectors.cassandra.cassandra_removals import CassandraRemovals
 from connectors.cassandra.cassandra_schema import (
     CHANGES,
     POSTS_BY_CLUSTER,
@@ -75,6 +76,7 @@ def forget_in_keyspace(session: CassandraSession, notes: Path, removals: Sequenc
     before = len(named_rows(session, removals, range(PARTS)))
     for part in range(PARTS):
         changes = PostChanges(session, part)
+        CassandraRemovals(session, part, changes.clock).tell(removals)
         Takings(session, CassandraPictures(session, part, 0), changes, part, notes, None).delete(removals)
         changes.done()
     CassandraPictures(session, 0, 0).sweep()

@@ -1,8 +1,11 @@
 """A store on object storage: each writer of posts has tables of its own, and commits never overwrite each other."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from connectors.control.request_kinds import COMPACT
+from connectors.objects.bucket_removals import BucketRemovals
 from connectors.objects.conditional_writes import check_conditional
 from connectors.objects.object_tables import ObjectPlace, ObjectTables
 from connectors.sinks.record_table import POSTS
@@ -48,23 +51,63 @@ class ObjectStore(ObjectTables, Store):
             return written_in(own, table, marks.get(str(number)), memory_days)
 
         count = len(self.part_names(table.name))
-        left = [it for it in self.writers_of(table.name) if it >= count and it % count == part]
-        return _WriterTables({number: opened(number) for number in (part, *left)})
+
+        def ours() -> list[int]:
+            there = self.writers_of(table.name)
+            return [part, *(it for it in there if it >= count and it % count == part)]
+
+        if table.name not in _DEALT:
+            return _WriterTables(opened, ours)
+        return _WriterTables(opened, ours, BucketRemovals(self._place, self.state, memory_days))
 
 
 class _WriterTables(WrittenTable):
-    """Tables that one writer keeps right; new rows go to the first."""
+    """Tables that one writer keeps right; new rows go to the first.
 
-    def __init__(self, tables: dict[int, StoredTable]) -> None:
-        self._tables = tables
-        self._first = next(iter(tables.values()))
+    Args:
+        opened: Opens the table of a number.
+        ours: Gives the numbers of those that there are, the first of them the writer's own.
+        removals: What all who write the bucket delete; None: nothing is ever deleted from such tables.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[int], StoredTable],
+        ours: Callable[[], list[int]],
+        removals: BucketRemovals | None = None,
+    ) -> None:
+        self._opened, self._ours = opened, ours
+        self._removals = removals
+        self._tables: dict[int, StoredTable] = {}
+        self._open()
+        self._first = next(iter(self._tables.values()))
+        if removals is not None:
+            removals.look()
 
     def upsert(self, rows: list[Row]) -> None:
-        """Write rows; what an older table has of them is older, and readers leave it out."""
+        """Write rows; what an older table has of them is older, and readers leave it out.
+
+        What another flow deleted is left out, and goes again where it was deleted at the same time.
+        """
+        self._take_out(rows)
         self._first.upsert(rows)
+        if self._removals is not None and self._removals.look():
+            self._take_out(rows)
+
+    def _take_out(self, rows: list[Row]) -> None:
+        if self._removals is not None and (gone := self._removals.gone(rows)):
+            self._first.remove(gone)
+
+    def _open(self) -> None:
+        """Open those that are new, such as those of another flow with more writers."""
+        for number in self._ours():
+            if number not in self._tables:
+                self._tables[number] = self._opened(number)
 
     def obey(self, order: Order) -> None:
         """Do what an order says, with all."""
+        if self._removals is not None and order.kind == COMPACT.name:
+            self._removals.compact()
         for it in self._tables.values():
             it.obey(order)
 
@@ -74,7 +117,10 @@ class _WriterTables(WrittenTable):
             it.rename(events)
 
     def remove(self, removals: list[Removal]) -> None:
-        """Take out what was taken back, from all."""
+        """Take out what was taken back, from all; first every other flow that writes the bucket is told."""
+        if self._removals is not None:
+            self._removals.tell(removals)
+            self._open()
         for it in self._tables.values():
             it.remove(removals)
 

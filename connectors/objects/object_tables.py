@@ -28,6 +28,8 @@ _LONGEST_REQUEST: Final = 30.0
 _SHORTEST_REQUEST: Final = 1.0
 _TRIES: Final = 4
 """Requests that are waited for one after the other within the time that a server may be away."""
+REMOVED: Final = "removed"
+"""Table of what was deleted, by which writers tell each other: it holds nothing for readers."""
 _PART: Final = "."
 """In a table's name, before the number of its writer; the first one has none."""
 _AWAY: Final = re.compile(
@@ -91,7 +93,7 @@ class ObjectTables(LanceTables):
 
     def names(self) -> list[str]:
         """The tables that there are, each once."""
-        return sorted({it.partition(_PART)[0] for it in self._found()})
+        return sorted({it.partition(_PART)[0] for it in self._found()} - {REMOVED})
 
     def has(self, table: str) -> bool:
         """Whether there is a table, of any writer or of this one."""

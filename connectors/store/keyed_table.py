@@ -1,10 +1,10 @@
 """Tables of a store whose rows have a key: what is written twice is there once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
@@ -17,6 +17,8 @@ from core.locks import locked
 from core.memory import give_back_memory
 from core.stranger_text import shortened
 from core.telemetry import STORE_BYTES, STORE_FRAGMENTS, STORE_ROWS, STORE_WRITES, log
+
+T = TypeVar("T")
 
 _LOOSE_SHARE: Final = 0.25
 """What was written since tables were put together, in rows to those before: putting together copies all of them."""
@@ -59,12 +61,11 @@ class KeyedTable:
             looked_up: Columns that get an index besides the key.
         """
         self._tables = LanceTables.at(store)
-        self._patiently = self._tables.patiently
         self._name, self._key, self._newest, self._looked_up = name, key, newest, looked_up
         # A row that an earlier version wrote has none.
         self._replaced = newest and f"target.{newest} IS NULL OR source.{newest} >= target.{newest}"
         try:
-            self._table = self._patiently(lambda: self._opened(schema))
+            self._table = self._tables.patiently(lambda: self._opened(schema))
             # Those of earlier processes count too: one that is often restarted would never put them together.
             statistics = self._table.stats()["fragment_stats"]
             self._writes = int(statistics["num_fragments"])
@@ -122,7 +123,7 @@ class KeyedTable:
             merge = self._table.merge_insert(self._key).when_matched_update_all(where=self._replaced)
             merge = merge.when_not_matched_insert_all()
             # The schema fixed the lengths of vectors: only nulls are left.
-            self._patiently(lambda: merge.execute(table, on_bad_vectors="null"))
+            self._again(lambda: merge.execute(table, on_bad_vectors="null"))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         give_back_memory()  # a write reads whole rows, where the index lacks them
@@ -143,7 +144,7 @@ class KeyedTable:
         try:
             with _alone(self._tables.state):
                 self._table.checkout_latest()
-                self._patiently(lambda: index_words(self._table, *columns))
+                self._again(lambda: index_words(self._table, *columns))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
 
@@ -152,7 +153,7 @@ class KeyedTable:
         schema = pa.schema([self._table.schema.field(name) for name in (self._key, *columns)])
         try:
             merge = self._table.merge_insert(self._key).when_matched_update_all()
-            self._patiently(lambda: merge.execute(pa.Table.from_pylist(rows, schema=schema)))
+            self._again(lambda: merge.execute(pa.Table.from_pylist(rows, schema=schema)))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes += 1
@@ -161,14 +162,14 @@ class KeyedTable:
     def has(self, where: str) -> bool:
         """Whether there is a row that a condition in SQL picks; raises `WorldError`."""
         try:
-            return self._patiently(lambda: bool(self._table.count_rows(where)))
+            return self._again(lambda: bool(self._table.count_rows(where)))
         except _WRITE_ERRORS as error:
             raise WorldError(f"the store cannot be read: {first_line(error)}") from error
 
     def set_where(self, where: str, values: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> None:
         """Set columns of all rows that a condition in SQL picks, to values or to other columns; raises `WorldError`."""
         try:
-            changed = self._patiently(
+            changed = self._again(
                 lambda: self._table.update(
                     where=where, values=dict(values) or None, values_sql=dict(columns or {}) or None
                 )
@@ -185,7 +186,7 @@ class KeyedTable:
         Raises `WorldError`.
         """
         try:
-            self._patiently(lambda: self._table.delete(where))
+            self._again(lambda: self._table.delete(where))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes += 1
@@ -193,10 +194,27 @@ class KeyedTable:
     def batches(self, columns: tuple[str, ...], where: str) -> Iterator[pa.RecordBatch]:
         """Some columns of the rows that a condition in SQL picks; raises `WorldError`."""
         try:
-            query = self._table.search().where(where).select(list(columns))
-            yield from self._patiently(query.to_batches)
+            yield from self._again(lambda: self._rows_now(columns, where))
         except _WRITE_ERRORS as error:
             raise WorldError(f"the store cannot be read: {first_line(error)}") from error
+
+    def _rows_now(self, columns: tuple[str, ...], where: str) -> list[pa.RecordBatch]:
+        if not self._tables.has_one_writer:  # another flow may have written it
+            self._table.checkout_latest()
+        return list(self._table.search().where(where).select(list(columns)).to_batches())
+
+    def _again(self, do: Callable[[], T]) -> T:
+        """What is done to the table, patiently: with its latest version where another flow wrote or compacted it."""
+        tries = 0
+
+        def once() -> T:
+            nonlocal tries
+            tries += 1
+            if tries > 1:
+                self._table.checkout_latest()
+            return do()
+
+        return self._tables.patiently(once)
 
     def _arrow(self, rows: list[dict[str, Any]]) -> pa.Table:
         """The rows as the columns hold them; a value that its column cannot hold is null, and the log says so."""
@@ -232,7 +250,7 @@ class KeyedTable:
         try:
             drop = drop_unfinished and self._tables.has_one_writer
             keys = (self._key, *self._looked_up)
-            self._patiently(lambda: put_together(self._table, *keys, drop_unfinished=drop))
+            self._again(lambda: put_together(self._table, *keys, drop_unfinished=drop))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes = self._loose_rows = self._unindexed_rows = 0
@@ -246,7 +264,7 @@ class KeyedTable:
         To be called by its only writer.
         """
         try:
-            self._patiently(lambda: erase_deleted(self._table))
+            self._again(lambda: erase_deleted(self._table))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._put_together(drop_unfinished=True)
@@ -263,7 +281,7 @@ class KeyedTable:
 
     def _index(self) -> None:
         try:
-            self._patiently(lambda: index_keys(self._table, self._key))
+            self._again(lambda: index_keys(self._table, self._key))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._unindexed_rows = 0

@@ -83,6 +83,7 @@ REMOVALS = [
 
 def test_a_removal_takes_what_it_names_before_and_after_it_came(store: CassandraStore) -> None:
     for number, (removal, expected) in enumerate(REMOVALS):
+        forget_deletes(store)
         writers = parts(store)
         rows = [it | {"revision": number + 1} for it in ROWS]  # what was deleted is another post by then
         writers.upsert(rows)
@@ -96,6 +97,11 @@ def test_a_removal_takes_what_it_names_before_and_after_it_came(store: Cassandra
         assert ids(store) == ALL - expected
 
 
+def forget_deletes(store: CassandraStore) -> None:
+    """As if they had been longer ago than they are remembered."""
+    store.session.define("TRUNCATE removals_by_day")
+
+
 def test_what_is_deleted_stays_deleted_whatever_comes_late(store: CassandraStore) -> None:
     writers = parts(store)
     writers.remove([gone(global_id="1-a")])
@@ -106,6 +112,7 @@ def test_what_is_deleted_stays_deleted_whatever_comes_late(store: CassandraStore
     for late in (row("2-a", revision=1), row("2-a", revision=2), row("2-a", joined="2026-07-05T00:00:00Z")):
         writers.upsert([late])
     assert (ids(store), lying(store)) == (set(), [])
+    forget_deletes(store)
     unknowing = parts(store)  # that remembers no delete: what was written by then is below it all the same
     unknowing.upsert([row("2-a", revision=2)])
     assert ids(store) == set()

@@ -1,11 +1,13 @@
 """A keyspace of Cassandra as a store."""
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
 from connectors.cassandra.cassandra_clusters import CassandraClusters
+from connectors.cassandra.cassandra_pictures import CassandraPictures
 from connectors.cassandra.cassandra_place import SCHEME, CassandraPlace, CassandraSettings
 from connectors.cassandra.cassandra_posts import CassandraPosts
 from connectors.cassandra.cassandra_reader import CassandraTable
@@ -16,14 +18,18 @@ from connectors.cassandra.cassandra_schema import (
     own_as_columns,
 )
 from connectors.cassandra.cassandra_session import CassandraSession
+from connectors.cassandra.cassandra_takings import named_rows
 from connectors.cassandra.lookups import PARTS
+from connectors.cassandra.whole_keyspace import facts_of_keyspace, forget_in_keyspace, in_keyspace
+from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS, posts_table
 from connectors.sinks.sink import Mark
 from connectors.sinks.table_writer import WrittenTable
-from connectors.store.interface import Store, TableReader, UnsupportedError
+from connectors.store.interface import Store, TableFacts, TableReader, UnsupportedError
 from core.columns import Table
 from core.errors import WorldError
+from core.records import Removal
 
 _STORED: Final = {POSTS: POSTS, HIDDEN: POSTS, CLUSTERS.name: CLUSTERS.name, THUMBNAILS.name: THUMBNAILS.name}
 """Tables that readers know, and where they lie."""
@@ -57,12 +63,39 @@ class CassandraStore(Store):
                 self._connected = None
 
     def create(
-        self, tables: Sequence[Table], *, replication: int | None = None, has_vector_indexes: bool = True
-    ) -> int:
-        """Make the keyspace and the tables that are not there; gives the copies of each row. Raises `WorldError`."""
-        copies = create_keyspace(self.session, replication)
-        create_tables(self.session, [*tables, THUMBNAILS], has_vector_indexes=has_vector_indexes)
-        return copies
+        self, tables: Sequence[Table], *, copies: int | None = None, has_vector_indexes: bool | None = None
+    ) -> str:
+        """Make the keyspace and the tables that are not there; by itself vectors get an index."""
+        made = create_keyspace(self.session, copies)
+        create_tables(self.session, [*tables, THUMBNAILS], has_vector_indexes=has_vector_indexes is not False)
+        return f"has all tables, {made} copies of each row"
+
+    def facts(self) -> Sequence[TableFacts]:
+        """With how many indexes there are, and how many rows of lookup tables have no post."""
+        return facts_of_keyspace(self.session)
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Nothing locks a keyspace: what is done twice is as if it were done once."""
+        return nullcontext()
+
+    def compact(self) -> str:
+        """Drop small pictures of no post: tables Cassandra puts together by itself."""
+        self.check()
+        CassandraPictures(self.session, 0, 0).sweep()
+        return f"small pictures of no post went; tables are Cassandra's: `nodetool compact {self._place.keyspace}`"
+
+    def named(self, removals: Sequence[Removal]) -> list[str]:
+        """Those that are hidden too."""
+        self.check()
+        return [row["global_id"] for row in named_rows(self.session, removals, range(PARTS))]
+
+    def forget(self, removals: Sequence[Removal]) -> str:
+        """From all tables; flows that write now are told."""
+        return forget_in_keyspace(self.session, self.state, removals)
+
+    def remnants(self, names: LookedFor) -> Iterator[Remnant]:
+        """In rows; whether files of the nodes may hold any is said, and not looked at."""
+        return in_keyspace(self.session, names)
 
     def check(self) -> None:
         """Raise `WorldError` where the tables are not there."""

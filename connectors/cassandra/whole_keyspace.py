@@ -25,6 +25,7 @@ from connectors.cassandra.lookups import PARTS, known_rows
 from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS, THUMBNAILS
+from connectors.store.interface import TableFacts
 from core.records import Removal
 
 _COUNTED: Final = {POSTS: "global_id", CLUSTERS.name: CLUSTERS.key, THUMBNAILS.name: THUMBNAILS.key}
@@ -34,11 +35,9 @@ _HOLD_TEXT: Final = ("text", "frozen<list<text>>")
 
 
 @dataclass(frozen=True, slots=True)
-class KeyspaceFacts:
-    """What a table of a keyspace is like."""
+class KeyspaceFacts(TableFacts):
+    """What a table of a keyspace is like, in which no key can be twice."""
 
-    table: str
-    rows: int
     unused: int
     """Rows of a lookup table whose post is not there, as a flow that is killed leaves some until it goes on."""
     indexes: int
@@ -53,6 +52,7 @@ def facts_of_keyspace(session: CassandraSession) -> list[KeyspaceFacts]:
             table,
             sum(1 for _ in session.rows(f"SELECT {key} FROM {table}")),
             0,
+            0,
             sum(it.startswith(f"{table}_") for it in indexes),
         )
         for table, key in _COUNTED.items()
@@ -64,7 +64,7 @@ def facts_of_keyspace(session: CassandraSession) -> list[KeyspaceFacts]:
             there = known_rows(session, some, ("global_id",))
             rows += len(some)
             unused += sum(it not in there for it in some)
-        found.append(KeyspaceFacts(table, rows, unused, 0))
+        found.append(KeyspaceFacts(table, rows, 0, unused, 0))
     return found
 
 

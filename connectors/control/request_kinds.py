@@ -8,14 +8,16 @@ twice must be as if it were done once.
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from connectors.sources.removal_form import removal_of
 from core.errors import BadRecordError
 from core.records import Message, Removal
+
+if TYPE_CHECKING:
+    from connectors.store.interface import Store
 
 Body = Mapping[str, Any]
 """What a request says besides its kind: plain values, as JSON has them."""
@@ -30,8 +32,8 @@ class RequestKind:
     """In words, to follow "asks the flow to"."""
     check: Callable[[Body], None]
     """Raises `BadRecordError` saying what is wrong with the body of such a request."""
-    alone: Callable[[Path, Body], str] | None = None
-    """Does it to the store in a folder where no flow runs, and says what was done; None: it waits for a flow."""
+    alone: "Callable[[Store, Body], str] | None" = None
+    """Does it to a store where no flow runs, and says what was done; None: it waits for a flow."""
 
 
 def _compact_check(body: Body) -> None:
@@ -39,10 +41,8 @@ def _compact_check(body: Body) -> None:
         raise BadRecordError(f"compact takes nothing more, found {', '.join(map(repr, body))[:80]}")
 
 
-def _compact_alone(store: Path, body: Body) -> str:  # noqa: ARG001
-    from connectors.store.whole_store import compact_store
-
-    return compact_store(store)
+def _compact_alone(store: "Store", body: Body) -> str:  # noqa: ARG001
+    return store.compact()
 
 
 COMPACT: Final = RequestKind(
@@ -88,10 +88,8 @@ def _forget_check(body: Body) -> None:
     deletes_in(body)
 
 
-def _forget_alone(store: Path, body: Body) -> str:
-    from connectors.store.whole_store import forget_in
-
-    return forget_in(store, deletes_in(body))
+def _forget_alone(store: "Store", body: Body) -> str:
+    return store.forget(deletes_in(body))
 
 
 FORGET: Final = RequestKind("forget", "let go of posts", _forget_check, _forget_alone)

@@ -1,6 +1,8 @@
 """A store on object storage: each writer of posts has tables of its own, and commits never overwrite each other."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -8,11 +10,19 @@ from connectors.control.request_kinds import COMPACT
 from connectors.objects.bucket_removals import BucketRemovals
 from connectors.objects.conditional_writes import check_conditional
 from connectors.objects.object_tables import ObjectPlace, ObjectTables
+from connectors.objects.whole_bucket import (
+    compact_bucket,
+    facts_of_bucket,
+    forget_in_bucket,
+    in_bucket,
+    named_in_bucket,
+)
+from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.record_table import POSTS
 from connectors.sinks.sink import Mark, Order, Row
 from connectors.sinks.table_writer import WrittenTable
-from connectors.store.interface import Store
-from connectors.store.lance_store import written_in
+from connectors.store.interface import Store, TableFacts
+from connectors.store.lance_store import refuse_options, written_in
 from connectors.store.stored_table import StoredTable
 from core.columns import Table
 from core.records import ClusterEvent, Removal, Thumbnail
@@ -37,6 +47,45 @@ class ObjectStore(ObjectTables, Store):
     def check(self) -> None:
         """Raise `WorldError` where the bucket cannot be written, or the server lets commits overwrite each other."""
         check_conditional(self._place)
+
+    def create(
+        self, tables: Sequence[Table], *, copies: int | None = None, has_vector_indexes: bool | None = None
+    ) -> str:
+        """Make the tables of each writer."""
+        refuse_options(self, copies, has_vector_indexes)
+        self.check()
+        for table in tables:
+            for part, _ in enumerate(self.part_names(table.name)):
+                self.written(table, None, part, math.inf)
+        return f"has {' and '.join(f'the table {it.name}' for it in tables)}"
+
+    def facts(self) -> Sequence[TableFacts]:
+        """With how many writers have it."""
+        return facts_of_bucket(self)
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Nothing locks a bucket: what is done twice is as if it were done once, and no commit overwrites another."""
+        return nullcontext()
+
+    def compact(self) -> str:
+        """The tables of all writers."""
+        return compact_bucket(self._of_writers())
+
+    def named(self, removals: Sequence[Removal]) -> list[str]:
+        """In the tables of all writers."""
+        return named_in_bucket(self._of_writers(), removals)
+
+    def forget(self, removals: Sequence[Removal]) -> str:
+        """From the tables of all writers; those that write now are told."""
+        BucketRemovals(self._place, self.state).tell(removals)
+        return forget_in_bucket(self._of_writers(), removals)
+
+    def remnants(self, names: LookedFor) -> Iterator[Remnant]:
+        """In rows; whether older versions and files may hold any is said, and not looked at."""
+        return in_bucket(self, self._of_writers(), names)
+
+    def _of_writers(self) -> list[ObjectTables]:
+        return [ObjectTables(self._place, self.state, it) for it in self.writers_of(POSTS) or [0]]
 
     def part_names(self, table: str) -> list[str]:
         """One for each writer."""

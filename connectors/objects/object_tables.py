@@ -93,7 +93,7 @@ class ObjectTables(LanceTables):
 
     def names(self) -> list[str]:
         """The tables that there are, each once."""
-        return sorted({it.partition(_PART)[0] for it in self._found()} - {REMOVED})
+        return sorted({it.partition(_PART)[0] for it in self._found(is_new=True)} - {REMOVED})
 
     def has(self, table: str) -> bool:
         """Whether there is a table, of any writer or of this one."""

@@ -6,18 +6,21 @@ which says so by name.
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.sink import Mark
 from connectors.sinks.table_writer import WrittenTable
 from core.columns import Table
 from core.errors import WorldError
+from core.records import Removal
 
 PLACE: Final = "_rowid"
 """Column (uint64) of where a row lies, which only some reads give: a row that is written anew has another place."""
@@ -215,8 +218,75 @@ StorePlace = Path | Tables
 """A store to be read: one in a folder may be named by that alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What a table is like; each kind of store knows more of its own."""
+
+    table: str
+    rows: int
+    doubled: int
+    """Rows whose key another row has too, of the same writer."""
+
+
 class Store(Tables):
-    """Tables with a key: rows that are written twice are there once, and the highest revision stays."""
+    """Tables with a key: rows that are written twice are there once, and the highest revision stays.
+
+    What a kind of store cannot do at all raises `UnsupportedError`, before anything is done.
+    """
+
+    has_lock: ClassVar[bool] = False
+    """Whether a lock shows that a flow writes it."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it is; raises `UnsupportedError` where it is elsewhere."""
+        raise UnsupportedError(f"{self} is no folder: name a store in a folder, since this is done nowhere else")
+
+    @abstractmethod
+    def create(
+        self, tables: Sequence[Table], *, copies: int | None = None, has_vector_indexes: bool | None = None
+    ) -> str:
+        """Make the tables that are not there; says what is there then.
+
+        Args:
+            tables: As they should be.
+            copies: Of each row, where a store keeps several; None: as many as it does by itself.
+            has_vector_indexes: Whether vectors get an index, where a store makes some; None: as it does by itself.
+
+        Raises:
+            UnsupportedError: where it cannot do what is said.
+            WorldError: where they cannot be made.
+        """
+
+    @abstractmethod
+    def facts(self) -> Sequence[TableFacts]:
+        """Look at each table, reading its keys; raises `WorldError` where there is none, or one cannot be read."""
+
+    @abstractmethod
+    def alone(self) -> AbstractContextManager[object]:
+        """Write it in the block where no flow does; raises `BusyError` where one does, as far as the store knows."""
+
+    @abstractmethod
+    def compact(self) -> str:
+        """Put tables together so that no file holds what was deleted, as far as the store lets others do that.
+
+        To be called within `alone`; says what was done. Raises `WorldError`.
+        """
+
+    @abstractmethod
+    def named(self, removals: Sequence[Removal]) -> list[str]:
+        """The ids of the posts that removals name; raises `WorldError`."""
+
+    @abstractmethod
+    def forget(self, removals: Sequence[Removal]) -> str:
+        """Delete what is taken back; says what went. Done twice it is as if it were done once.
+
+        To be called within `alone`. Raises `WorldError`.
+        """
+
+    @abstractmethod
+    def remnants(self, names: LookedFor) -> Iterator[Remnant]:
+        """Look where tables still keep names: in rows, and in what is left of older ones. Raises `WorldError`."""
 
     @abstractmethod
     def check(self) -> None:

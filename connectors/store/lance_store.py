@@ -1,18 +1,26 @@
 """A store of LanceDB: its tables, and what writes them."""
 
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 from connectors.part_names import part_name
+from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.record_table import POSTS
 from connectors.sinks.sink import Mark
 from connectors.store.answer_rows import AnswerRows
-from connectors.store.interface import Store
+from connectors.store.interface import Store, TableFacts, UnsupportedError
 from connectors.store.lance_tables import LanceTables
 from connectors.store.posts_table import PostRows
 from connectors.store.quoted import QUOTING
 from connectors.store.stored_table import StoredTable
+from connectors.store.table_remnants import in_tables
+from connectors.store.whole_store import compact_store, facts_of, forget_in, named_in
+from connectors.writing import RECORDS, all_locked
 from core.columns import Table
+from core.records import Removal
 
 _NAMED_BY_FOLDER: Final = ("posts", "clusters")
 """Recovery folders know the parts of these tables by their folder alone."""
@@ -20,6 +28,50 @@ _NAMED_BY_FOLDER: Final = ("posts", "clusters")
 
 class LanceStore(LanceTables, Store):
     """A store in a folder, with one writer."""
+
+    has_lock = True
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self.state
+
+    def create(
+        self, tables: Sequence[Table], *, copies: int | None = None, has_vector_indexes: bool | None = None
+    ) -> str:
+        """Make the tables, as its writer."""
+        refuse_options(self, copies, has_vector_indexes)
+        with all_locked(self._locks()):
+            made = [(it.name, written_in(self, it, None, math.inf).count()) for it in tables]
+        return f"has {' and '.join(f'the table {name} of {rows:,} rows' for name, rows in made)}"
+
+    def facts(self) -> Sequence[TableFacts]:
+        """With files, versions and fragments."""
+        return facts_of(self.state)
+
+    def alone(self) -> AbstractContextManager[object]:
+        """The lock of its writer."""
+        return all_locked(self._locks(), wait=0)
+
+    def compact(self) -> str:
+        """All tables that `memewax run` writes."""
+        return compact_store(self.state)
+
+    def named(self, removals: Sequence[Removal]) -> list[str]:
+        """Those that are hidden too."""
+        return named_in(self, removals)
+
+    def forget(self, removals: Sequence[Removal]) -> str:
+        """From all tables that `memewax run` writes, and answers that quote them."""
+        return forget_in(self, removals)
+
+    def remnants(self, names: LookedFor) -> Iterator[Remnant]:
+        """In rows, older versions, and the bytes of all files."""
+        return in_tables(self.state, names)
+
+    def _locks(self) -> dict[Path, str]:
+        busy = f"{self} is being written by another run: wait for its end, or name another place"
+        return {self.state / f"{RECORDS}.lock": busy}
 
     def check(self) -> None:
         """Nothing but its tables could be wrong, and they are looked at when they are opened."""
@@ -32,6 +84,14 @@ class LanceStore(LanceTables, Store):
         """The table, as the one part."""
         folder = self.state.resolve()
         return [part_name(folder if table in _NAMED_BY_FOLDER else folder / table)]
+
+
+def refuse_options(store: Store, copies: int | None, has_vector_indexes: bool | None) -> None:
+    """Raise `UnsupportedError` where a store of LanceDB is to keep copies, or to index vectors."""
+    if copies is not None:
+        raise UnsupportedError(f"{store} keeps no copies of rows: --copies is for Cassandra")
+    if has_vector_indexes:
+        raise UnsupportedError(f"{store} keeps no index over vectors: --vector-index is for Cassandra")
 
 
 def written_in(tables: LanceTables, table: Table, mark: Mark, memory_days: float) -> StoredTable:

@@ -8,31 +8,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.remnants import LookedFor, Remnant
-from connectors.store.store_folder import READ_ERRORS, opened
+from connectors.store.interface import Tables
+from connectors.store.lance_tables import LanceTables
+from connectors.store.store_folder import READ_ERRORS
 from connectors.store.thumbnails import unused_in
 
-_COMPACTED: Final = "until tables are put together: `memewax store compact`"
+COMPACTED: Final = "until tables are put together: `memewax store compact`"
 _ENDING: Final = ".lance"
 
 
 def in_tables(store: Path, names: LookedFor) -> Iterator[Remnant]:
     """Look through all tables of a store, their older versions and the bytes of their files."""
     folders = sorted(store.glob(f"*{_ENDING}"))
-    database = opened(store) if folders else None
+    tables = LanceTables.at(store)
     for folder in folders:
         name = folder.name.removesuffix(_ENDING)
-        assert database is not None
-        table = database.open_table(name)
+        table = tables.opened(name)
         has_rows = _has(table, names)
         if has_rows:
-            yield Remnant(f"table {name}", "a row has it", "until it is deleted: `memewax forget`")
+            yield _in_row(name)
         versions = [it["version"] for it in table.list_versions()]
         if any(_has_version(table, it, names) for it in versions[:-1]):
-            yield Remnant(f"table {name}", "an older version has a row of it", _COMPACTED)
+            yield Remnant(f"table {name}", "an older version has a row of it", COMPACTED)
         elif not has_rows and any(names.in_file(it) for it in _files(folder)):
-            yield Remnant(f"table {name}", "its files hold what was deleted", _COMPACTED)
-    if folders and (unused := len(unused_in(store))):
-        yield Remnant("table thumbnails", f"{unused} small pictures of no post that is there", _COMPACTED)
+            yield Remnant(f"table {name}", "its files hold what was deleted", COMPACTED)
+    if folders and (unused := len(unused_in(tables))):
+        yield Remnant("table thumbnails", f"{unused} small pictures of no post that is there", COMPACTED)
+
+
+def in_rows(tables: Tables, names: LookedFor) -> Iterator[Remnant]:
+    """Look through the rows of all tables of a store alone, wherever it is."""
+    for name in tables.names():
+        table = tables.table(name)
+        columns = [it.name for it in table.schema if _may_hold_text(it.type)]
+        if any(_has_column(column, names) for batch in table.batches(columns) for column in batch.columns):
+            yield _in_row(name)
+
+
+def _in_row(table: str) -> Remnant:
+    return Remnant(f"table {table}", "a row has it", "until it is deleted: `memewax forget`")
 
 
 def _has_version(table: Any, version: int, names: LookedFor) -> bool:

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import HIDDEN, LOOKED_UP, POSTS, SEARCHED, THUMBNAILS
+from connectors.store.interface import TableFacts
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.lance_tables import LanceTables
-from connectors.store.store_folder import READ_ERRORS, opened, read_latest, store_nearby
+from connectors.store.store_folder import READ_ERRORS, read_latest, store_nearby
 from connectors.store.table_keys import KEYS
 from connectors.store.table_upkeep import erase_deleted, index_words, put_together
 from connectors.store.taken_back import TakenBack
@@ -21,13 +22,9 @@ _FLOW: Final = (POSTS, HIDDEN, CLUSTERS.name, THUMBNAILS.name)
 
 
 @dataclass(frozen=True, slots=True)
-class TableFacts:
-    """What a table is like, without reading more than its keys."""
+class FolderFacts(TableFacts):
+    """What a table in a folder is like, without reading more than its keys."""
 
-    table: str
-    rows: int
-    doubled: int
-    """Rows whose key another row has too."""
     files: int
     mb: float
     versions: int
@@ -42,41 +39,51 @@ def compact_store(store: Path) -> str:
     To be called by whoever has the writer's lock.
     """
     before = _size(store)
-    try:
-        drop_unused_in(LanceTables.at(store))
-        for name, table in _tables(store).items():
-            if name == POSTS:
-                index_words(table, *(it for it in SEARCHED if it in table.schema.names))
-            if name in _FLOW:
-                erase_deleted(table)
-                put_together(table, KEYS[name], drop_unfinished=True)
-    except READ_ERRORS as error:
-        raise WorldError(f"{store} cannot be put together: {first_line(error)}") from None
+    compact_tables(LanceTables.at(store))
     files, size = _size(store)
     return f"from {before[1] / 1e6:,.1f} MB in {before[0]:,} files to {size / 1e6:,.1f} MB in {files:,}"
 
 
-def forget_in(store: Path, removals: Sequence[Removal]) -> str:
+def compact_tables(tables: LanceTables) -> None:
+    """The same to the tables of one writer, wherever they lie."""
+    try:
+        tables.patiently(lambda: drop_unused_in(tables))
+        for name in (it for it in _FLOW if tables.has(it)):
+            tables.patiently(lambda name=name: _compact(tables, name))  # type: ignore[misc]
+    except READ_ERRORS as error:
+        raise WorldError(f"{tables} cannot be put together: {first_line(error)}") from None
+
+
+def _compact(tables: LanceTables, name: str) -> None:
+    table = tables.opened(name)
+    if name == POSTS:
+        index_words(table, *(it for it in SEARCHED if it in table.schema.names))
+    erase_deleted(table)
+    put_together(table, KEYS[name], drop_unfinished=tables.has_one_writer)
+
+
+def forget_in(store: Path | LanceTables, removals: Sequence[Removal]) -> str:
     """Delete from the tables that `memewax run` writes what is taken back; says what went. Raises `WorldError`.
 
     To be called by whoever has the writer's lock. Done twice it is as if it were done once.
     """
-    before = _rows(store)
-    if (there := _taken_back(store)) is not None:
+    tables = LanceTables.at(store)
+    before = _rows(tables)
+    if (there := _taken_back(tables)) is not None:
         there.take(removals)
-    return f"{before - _rows(store):,} rows deleted"
+    return f"{before - _rows(tables):,} rows deleted"
 
 
-def named_in(store: Path, removals: Sequence[Removal]) -> list[str]:
+def named_in(store: Path | LanceTables, removals: Sequence[Removal]) -> list[str]:
     """The ids of the posts in a store that removals name; raises `WorldError`."""
-    there = _taken_back(store)
+    there = _taken_back(LanceTables.at(store))
     return [] if there is None else there.named(removals)
 
 
-def facts_of(store: Path) -> list[TableFacts]:
+def facts_of(store: Path) -> list[FolderFacts]:
     """Look at each table of flows, reading its keys; raises `WorldError` where there is none or one cannot be read."""
     try:
-        found = read_latest(lambda: [_facts(store, name, table) for name, table in _tables(store).items()])
+        found = read_latest(lambda: [_facts(store, name, table) for name, table in _opened(store).items()])
     except READ_ERRORS as error:
         raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
     if not found:
@@ -84,34 +91,30 @@ def facts_of(store: Path) -> list[TableFacts]:
     return found
 
 
-def _taken_back(store: Path) -> TakenBack | None:
-    tables = _tables(store)
-    if POSTS not in tables:
+def _taken_back(tables: LanceTables) -> TakenBack | None:
+    if not tables.has(POSTS):
         return None
-    posts = KeyedTable(store, POSTS, KEYS[POSTS], tables[POSTS].schema, "revision", LOOKED_UP)
-    return TakenBack(LanceTables.at(store), posts, Thumbnails(store))
+    posts = KeyedTable(tables, POSTS, KEYS[POSTS], tables.table(POSTS).schema, "revision", LOOKED_UP)
+    return TakenBack(tables, posts, Thumbnails(tables))
 
 
-def _rows(store: Path) -> int:
-    return sum(table.count_rows() for name, table in _tables(store).items() if name in (POSTS, HIDDEN))
+def _rows(tables: LanceTables) -> int:
+    return sum(tables.table(name).count() for name in (POSTS, HIDDEN) if tables.has(name))
 
 
-def _tables(store: Path) -> dict[str, Any]:
-    there = [name for name in KEYS if (store / f"{name}.lance").is_dir()]
-    if not there:
-        return {}
-    database = opened(store)
-    return {name: database.open_table(name) for name in there}
+def _opened(store: Path) -> dict[str, Any]:
+    tables = LanceTables.at(store)
+    return {name: tables.opened(name) for name in KEYS if tables.has(name)}
 
 
-def _facts(store: Path, name: str, table: Any) -> TableFacts:
+def _facts(store: Path, name: str, table: Any) -> FolderFacts:
     seen: set[Any] = set()
     rows = 0
     for batch in table.search().select([KEYS[name]]).to_batches():
         rows += len(batch)
         seen.update(batch.column(0).to_pylist())
     files, size = _size(store / f"{name}.lance")
-    return TableFacts(
+    return FolderFacts(
         table=name,
         rows=rows,
         doubled=rows - len(seen),

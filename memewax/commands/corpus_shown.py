@@ -13,14 +13,24 @@ from rich.table import Table
 from rich.text import Text
 
 from connectors.endpoints import open_store
+from core.errors import SettingsError
 from core.stranger_text import one_line, safe_json
 from dataflows.all_settings import load_settings
 
 if TYPE_CHECKING:
     from connectors.store.interface import Store
 
+
+def folder_named(text: str) -> Path:
+    """The folder that is named by a text; raises `SettingsError` where that is an address of a store elsewhere."""
+    if "://" in text:
+        raise SettingsError(f"{text!r} is no folder: name a store in a folder, since this is done nowhere else")
+    return Path(text)
+
+
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", "--to", help="Folder of the store; by default MEMEWAX_STORE.")
+    Path | None,
+    typer.Option("--store", "--to", help="Folder of the store; by default MEMEWAX_STORE.", parser=folder_named),
 ]
 Name = Annotated[str, typer.Option(help="Name of the corpus.")]
 ReadStore = Annotated[

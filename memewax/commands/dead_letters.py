@@ -15,7 +15,7 @@ from core.endings import plural
 from core.errors import BusyError, SettingsError
 from core.times import parse_time
 from dataflows.all_settings import load_settings
-from memewax.commands.corpus_shown import AsJson, print_rows, write_json
+from memewax.commands.corpus_shown import AsJson, folder_named, print_rows, write_json
 from memewax.commands.flow_run import summary_of
 from memewax.commands.stopped_flow import STATE, do_requests, recovery_of, settings_of
 
@@ -32,7 +32,9 @@ From = Annotated[
 ]
 LetterStore = Annotated[
     Path | None,
-    typer.Option("--store", help="The store, or the file or folder of state, of the flow that wrote them."),
+    typer.Option(
+        "--store", help="The store, or the file or folder of state, of the flow that wrote them.", parser=folder_named
+    ),
 ]
 StageName = Annotated[str | None, typer.Option("--stage", help="Those of one stage: parse, fetch, text, …")]
 InReason = Annotated[str | None, typer.Option("--reason", help="Those whose reason, or its cause, has these words.")]

@@ -17,6 +17,7 @@ from connectors.control.request_kinds import COMPACT, FORGET, MOST_DELETES, dele
 from connectors.folder import Folder
 from connectors.letters import forget_letters
 from connectors.remnants import LookedFor, Remnant, in_lines
+from connectors.sinks.record_table import POSTS
 from connectors.sources.removal_form import delete_of_account, tombstone
 from connectors.store.conditions import pieces
 from connectors.writing import ANSWERS, all_locked, lock_files
@@ -24,13 +25,13 @@ from core.errors import BusyError, SettingsError
 from core.status import FOLDER as STATUS
 from core.stranger_text import one_line
 from dataflows.all_settings import Settings
-from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, print_rows, store_of, write_json
+from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, print_rows, write_json
 from memewax.commands.recovery import alone
 from memewax.commands.stopped_flow import do_requests, recovery_of, settings_of
 from memewax.commands.store_command import done
 
 if TYPE_CHECKING:
-    from connectors.cassandra.cassandra_store import CassandraStore
+    from connectors.store.interface import Store
 
 _NOT_SEARCHED: Final = "sources, backups, and topics but for that of dead letters are not looked through"
 _LETTERS_GO: Final = "until `memewax forget` blanks it"
@@ -54,12 +55,12 @@ def forget(
 
     A flow that runs does it. Where none runs, it is done here and now.
     """
-    elsewhere = _elsewhere(store)
-    folder = store_of(None if store is None else Path(store)) if elsewhere is None else elsewhere.state
+    opened = opened_store(store)
+    folder = opened.state
     names = [*(ids or ()), *(urls or ())]
     if check:
         wanted = (*names, *(text or ()), *([author] if author else []))
-        _check(folder, recovery_of(folder, recovery), wanted, as_json, elsewhere)
+        _check(opened, recovery_of(folder, recovery), wanted, as_json)
         return
     if text:
         raise SettingsError("--text is looked for with --check; a post is forgotten by --id, --url or --author")
@@ -71,40 +72,22 @@ def forget(
         deletes.append(delete_of_account(author, source, datetime.now(UTC).isoformat()))
     if not deletes:
         raise SettingsError("nothing is named: say what to forget with --id, --url, or --author and --source")
-    told = _forgotten(folder, recovery_of(folder, recovery), deletes, elsewhere)
+    told = _forgotten(opened, recovery_of(folder, recovery), deletes)
     if as_json:
-        write_json({"store": str(folder), "done": told})
+        write_json({"store": str(opened), "done": told})
     else:
-        print(f"memewax: {folder}: {told}; `memewax forget --check` says whether anything is left", file=sys.stderr)
+        print(f"memewax: {opened}: {told}; `memewax forget --check` says whether anything is left", file=sys.stderr)
 
 
-def _elsewhere(store: str | None) -> "CassandraStore | None":
-    """The store, where it is in Cassandra; raises `SettingsError` where it is neither there nor in a folder."""
-    from connectors.cassandra.cassandra_store import CassandraStore
-
-    if store is None or "://" not in store:
-        return None
-    opened = opened_store(store)
-    if not isinstance(opened, CassandraStore):
-        raise SettingsError(f"{opened} cannot forget by this command: name a folder or cassandra://HOST:PORT/KEYSPACE")
-    return opened
-
-
-def _forgotten(
-    store: Path, recovery: Path, deletes: list[dict[str, Any]], elsewhere: "CassandraStore | None" = None
-) -> str:
+def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -> str:
     """Ask for it, and see to it that it is done; says by whom."""
     from connectors.store.lance_tables import LanceTables
     from connectors.store.quoted import compact_answers
-    from connectors.store.whole_store import facts_of, named_in
-    from memewax.commands.forget_elsewhere import done_elsewhere, named_elsewhere
     from operators.recovery_remnants import scrub
 
-    if elsewhere is None:
-        facts_of(store)  # what is no store is said before anything is made in it
-        named = named_in(store, deletes_in({"deletes": deletes}))
-    else:
-        named = named_elsewhere(elsewhere, deletes)
+    store = opened.state
+    opened.has(POSTS) or opened.facts()  # what is no store is said before anything is made for it
+    named = opened.named(deletes_in({"deletes": deletes}))
     log = ControlLog(store / FOLDER)
     ids = [{"global_id": it, "deleted": True} for it in named]  # clusters know posts by their ids alone
     for some in pieces([*deletes, *ids], MOST_DELETES):
@@ -116,13 +99,10 @@ def _forgotten(
         if settings is not None:
             do_requests(recovery, settings)
             by = "forgotten"
-    if elsewhere is None:
-        done(log, last, store)
-    else:
-        done_elsewhere(elsewhere, log, last, has_flow=settings is not None)
+    done(log, last, opened, by_flow=settings is not None and not opened.has_lock)
     if settings is None:
         by = "forgotten in the store; there is no recovery folder of a flow"
-    if elsewhere is None:
+    if opened.has_lock:
         with suppress(BusyError), all_locked(lock_files([Folder.at(store)], ANSWERS), wait=0):
             compact_answers(LanceTables.at(store))
     forget_letters(_letters(store, settings), deletes_in({"deletes": deletes}))
@@ -132,35 +112,33 @@ def _forgotten(
     return by
 
 
-def _check(
-    store: Path, recovery: Path, wanted: tuple[str, ...], as_json: bool, elsewhere: "CassandraStore | None"
-) -> None:
+def _check(opened: "Store", recovery: Path, wanted: tuple[str, ...], as_json: bool) -> None:
     if not wanted:
         raise SettingsError("nothing is named: say what to look for with --id, --url, --author or --text")
-    found = list(_remnants(store, recovery, LookedFor(wanted), elsewhere))
+    store = opened.state
+    found = list(_remnants(opened, recovery, LookedFor(wanted)))
     topics = list(_topics(_settings(store, recovery)))
     if as_json:
         left, unread = ([asdict(it) for it in those] for those in (found, topics))
-        write_json({"store": str(store), "left": left, "topics": unread, "not_searched": _NOT_SEARCHED})
+        write_json({"store": str(opened), "left": left, "topics": unread, "not_searched": _NOT_SEARCHED})
     elif found:
         print_rows(["where", "why", "until"], [[it.place, it.why, it.until] for it in found])
     if not as_json:
         for it in topics:
             print(one_line(f"memewax: {it.place}: {it.why}; one goes {it.until}"), file=sys.stderr)
         said = f"{len(found)} places keep something" if found else "nothing is left"
-        print(f"memewax: {store}: {said}; {_NOT_SEARCHED}", file=sys.stderr)
+        print(f"memewax: {opened}: {said}; {_NOT_SEARCHED}", file=sys.stderr)
     if found:
         raise typer.Exit(1)
 
 
-def _remnants(store: Path, recovery: Path, names: LookedFor, elsewhere: "CassandraStore | None") -> Iterator[Remnant]:
+def _remnants(opened: "Store", recovery: Path, names: LookedFor) -> Iterator[Remnant]:
     from connectors.caching.cache_remnants import in_cache
-    from connectors.cassandra.whole_keyspace import in_keyspace
-    from connectors.store.table_remnants import in_tables
     from operators.recovery_remnants import in_recovery
     from operators.watching import CACHE
 
-    yield from in_tables(store, names) if elsewhere is None else in_keyspace(elsewhere.session, names)
+    store = opened.state
+    yield from opened.remnants(names)
     settings = _settings(store, recovery)
     if recovery.is_dir():
         yield from in_recovery(recovery, names)

@@ -16,6 +16,7 @@ from core.counts import RunCounts
 from core.endings import answered, answers_ending
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
+from memewax.commands.corpus_shown import folder_named
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import is_known, prepare_recovery
 from memewax.commands.supervise import Job, run_job
@@ -42,7 +43,9 @@ class QueryProgress(Progress):
 def serve(
     queries: Annotated[str | None, typer.Option("--from", help=f"{QUERIES_FROM.help}.")] = None,
     answers: Annotated[str | None, typer.Option("--to", help=f"{ANSWERS_TO.help}, beside the table.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Folder of the corpora, and of the table of answers.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of the corpora, and of the table of answers.", parser=folder_named)
+    ] = None,
     corpus: Annotated[str | None, typer.Option(help="Corpus for queries that name none.")] = None,
     recovery: Annotated[Path | None, typer.Option(help="Folder of snapshots; by default beside the store.")] = None,
     snapshot_interval: Annotated[float, typer.Option(help="Seconds between snapshots.", min=0.1)] = SNAPSHOT_SECONDS,

@@ -322,7 +322,7 @@ def test_a_store_in_a_bucket_is_made_and_looked_at(
     monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
     monkeypatch.setenv("MEMEWAX_STATE_DIR", str(tmp_path / "state"))
     made = CliRunner().invoke(app, ["store", "create", address])
-    assert made.stderr == f"memewax: {address} has the tables posts and clusters\n"
+    assert made.stderr == f"memewax: {address} has the table posts and the table clusters\n"
     store = opened(store_writers=2)
     written(store, 0).upsert([row("a"), row("b")])
     written(store, 1).upsert([row("b", revision=2)])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.engine import Device, EngineOptions, GraphEngine, Session
-from models.torch_runtime import tiny_numbers_as_zero
+from models.tiny_numbers import tiny_numbers_as_zero
 
 _PROVIDERS: Final = {"cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"), "cpu": ("CPUExecutionProvider",)}
 

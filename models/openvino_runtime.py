@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.extras import needs_extra
 from models.engine import Device, EngineOptions, GraphEngine, Session
-from models.torch_runtime import tiny_numbers_as_zero
+from models.tiny_numbers import tiny_numbers_as_zero
 
 _HINT: Final = {"bf16": "bf16"}
 """Its names of precisions; all others are float32."""

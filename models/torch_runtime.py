@@ -69,17 +69,6 @@ def loaded_torch(options: EngineOptions) -> ModuleType:
 
 
 @contextmanager
-def tiny_numbers_as_zero() -> Iterator[None]:
-    """Let the thread that calls take numbers below 1e-38 for zero inside the block; others do as before."""
-    torch = imported_torch()
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-@contextmanager
 def torch_with_torchvision(options: EngineOptions) -> Iterator[ModuleType]:
     """The module torch, with torchvision importable, for one thread at a time; raises `WorldError` if that cannot be.
 

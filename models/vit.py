@@ -1,13 +1,13 @@
 """Any Hugging Face image model as an embedder: DINOv2, ViT, MobileViT, convolutional ones."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import WeightsError
@@ -21,14 +21,8 @@ from models.validation import check_pixels
 from models.vit_network import network
 from models.weights import Weights, image_weights
 
-if TYPE_CHECKING:
-    import torch
-
-
 EXACT: Final = Plan(Torch.name, "exact")
 """What every other plan is compared with."""
-GRID: Final = 8
-"""Patches along each side of the grid that clusters are verified by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +87,12 @@ class VitEmbedder(ImageEmbedder):
         self.name = weights.label
         self.engine, self.precision = plan.engine, plan.precision
         self.batch_size = settings.vit_batch
-        self._torch = torch = runtime.torch()
         self._preprocessing = Preprocessing.of(weights.path)
         size = self._preprocessing.size
         self._network = network(weights, size, settings, runtime, plan)
-        self._mean = torch.tensor(self._preprocessing.mean).view(1, 3, 1, 1)
-        self._std = torch.tensor(self._preprocessing.std).view(1, 3, 1, 1)
-        with torch.inference_mode():
-            self.dimension = self._network(torch.zeros((1, 3, size, size)))[1].shape[1]
+        self._mean = np.array(self._preprocessing.mean, np.float32)
+        self._std = np.array(self._preprocessing.std, np.float32)
+        self.dimension = self._network(np.zeros((1, 3, size, size), np.float32))[1].shape[1]
 
     @classmethod
     def load(cls, settings: ImageSettings, runtime: Runtime) -> Self:
@@ -116,27 +108,18 @@ class VitEmbedder(ImageEmbedder):
 
         Patches are pooled to a grid of 8 x 8 and scaled to 8 bits, each picture by its largest number.
         """
-        torch = self._torch
         pixels = np.stack([self._preprocessing(check_pixels(picture)) for picture in batch])
-        with torch.inference_mode():
-            scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-            hidden, vectors = self._network((scaled - self._mean) / self._std)
-            norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-            if not bool((norms.isfinite() & (norms > 0)).all()):
-                raise ValueError("the model's answer is not a finite vector other than zero")
-            embeddings = (vectors / norms).cpu().numpy()
-            grids = self._grids(hidden)
-            patches = [None] * len(batch) if grids is None else grids.cpu().numpy()
-        return [Features(embedding, it) for embedding, it in zip(embeddings, patches, strict=True)]
+        scaled = (pixels.astype(np.float32) / 255 - self._mean) / self._std
+        patches, vectors = self._network(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not (np.isfinite(norms) & (norms > 0)).all():
+            raise ValueError("the model's answer is not a finite vector other than zero")
+        grids = [None] * len(batch) if patches is None else _in_bytes(patches)
+        return [Features(embedding, it) for embedding, it in zip(vectors / norms, grids, strict=True)]
 
-    def _grids(self, hidden: "torch.Tensor") -> "torch.Tensor | None":
-        """The patches of each picture as int8, shape (batch, 8, 8, dimension); None where they are no square."""
-        if hidden.ndim == 3:  # tokens, of which the first ones are no patches
-            side = math.isqrt(hidden.shape[1])
-            hidden = hidden[:, hidden.shape[1] - side * side :].transpose(1, 2).reshape(len(hidden), -1, side, side)
-        if min(hidden.shape[2:]) < GRID:
-            return None
-        pooled = self._torch.nn.functional.adaptive_avg_pool2d(hidden, GRID).permute(0, 2, 3, 1)
-        largest = pooled.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
-        grids: torch.Tensor = (pooled / largest * 127).round().to(self._torch.int8)
-        return grids
+
+def _in_bytes(patches: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Patches of pictures, those of each scaled by their largest number."""
+    largest = np.maximum(np.abs(patches).max(axis=(1, 2, 3), keepdims=True), 1e-12)
+    found: NDArray[np.int8] = np.rint(patches / largest * 127).astype(np.int8)
+    return found

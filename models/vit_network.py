@@ -1,14 +1,18 @@
-"""The network of an image model, run by torch or as an ONNX graph: from pixels to the last hidden state and a vector.
+"""The network of an image model, run by torch or as an ONNX graph: from pixels to a grid of patches and a vector.
 
 transformers makes it, and takes seconds to import. So on a CPU what torch traced of it is kept: the same operations in
-the same order, of which each number is the same. Whoever has that needs torch alone.
+the same order, of which each number is the same. Whoever has that needs torch alone, and who has the graph not even it.
 """
 
+import math
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.errors import WeightsError
 from core.telemetry import log
@@ -21,9 +25,10 @@ from models.torch_runtime import Torch
 from models.vit_module import has_cls, made, pooled
 from models.weights import Weights
 
-if TYPE_CHECKING:
-    import torch
+Singles = NDArray[np.float32]
 
+GRID: Final = 8
+"""Patches along each side of the grid that clusters are verified by."""
 _TRACE: Final = "model.pt"
 _VERSION: Final = 1
 """Of the traces that are kept: those of another are not looked at."""
@@ -35,8 +40,11 @@ _TRIED: Final = (1, 2, 3)
 class VitNetwork(Protocol):
     """What an image model computes."""
 
-    def __call__(self, pixels: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-        """Of pixels of shape (n, 3, size, size) the last hidden state, and a vector for each picture; float32."""
+    def __call__(self, pixels: Singles) -> tuple[Singles | None, Singles]:
+        """Of pixels of shape (n, 3, size, size) the patches, shape (n, 8, 8, dimension), and vectors; all float32.
+
+        Patches are pooled to that grid; None where the model has fewer.
+        """
 
 
 def network(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime, plan: Plan) -> VitNetwork:
@@ -47,7 +55,7 @@ def network(weights: Weights, size: int, settings: CacheSettings, runtime: Runti
     if plan.engine == Torch.name:
         return _TorchNetwork(_module(weights, size, settings, runtime), runtime, plan)
     graph = image_graph(weights, size, settings, runtime, plan.precision)
-    return _GraphNetwork(runtime.by(plan).session(graph), runtime)
+    return _GraphNetwork(runtime.by(plan).session(graph))
 
 
 class _TorchNetwork:
@@ -58,26 +66,53 @@ class _TorchNetwork:
         self._device = runtime.device
         self._is_bf16 = plan.precision == "bf16"
 
-    def __call__(self, pixels: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+    def __call__(self, pixels: Singles) -> tuple[Singles | None, Singles]:
         torch = self._torch
         precision: AbstractContextManager[Any] = (
             torch.autocast(self._device, torch.bfloat16) if self._is_bf16 else nullcontext()
         )
-        # A trace would do its first passes otherwise than later ones.
-        with torch.jit.optimized_execution(False), precision:
-            hidden = self._module(pixels.to(self._device, non_blocking=True)).float()
-        return hidden, pooled(hidden, by_cls=self._has_cls)
+        with torch.inference_mode():
+            # A trace would do its first passes otherwise than later ones.
+            with torch.jit.optimized_execution(False), precision:
+                hidden = self._module(torch.from_numpy(pixels).to(self._device, non_blocking=True)).float()
+            vectors = pooled(hidden, by_cls=self._has_cls).cpu().numpy()
+            shown = _as_map(hidden)
+            if min(shown.shape[2:]) < GRID:
+                return None, vectors
+            grid = torch.nn.functional.adaptive_avg_pool2d(shown, GRID).permute(0, 2, 3, 1)
+            return grid.cpu().numpy(), vectors
 
 
 class _GraphNetwork:
-    def __init__(self, session: Session, runtime: Runtime) -> None:
-        self._torch = runtime.torch()
+    def __init__(self, session: Session) -> None:
         self._session = session
         (self._input,) = session.inputs
 
-    def __call__(self, pixels: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-        hidden, vectors = self._session.run({self._input: pixels.numpy()})
-        return self._torch.from_numpy(hidden), self._torch.from_numpy(vectors)
+    def __call__(self, pixels: Singles) -> tuple[Singles | None, Singles]:
+        hidden, vectors = self._session.run({self._input: pixels})
+        shown = _as_map(hidden)
+        if min(shown.shape[2:]) < GRID:
+            return None, vectors
+        rows, columns = (_averages(it) for it in shown.shape[2:])
+        return np.einsum("gh,nchw,kw->ngkc", rows, shown, columns, optimize=True), vectors
+
+
+def _as_map(hidden: Any) -> Any:
+    """The patches of each picture as a map: (n, dimension, height, width)."""
+    if hidden.ndim == 4:
+        return hidden
+    side = math.isqrt(hidden.shape[1])  # tokens, of which the first ones are no patches
+    patches = hidden[:, hidden.shape[1] - side * side :]
+    return patches.swapaxes(1, 2).reshape(len(hidden), -1, side, side)
+
+
+def _averages(side: int) -> Singles:
+    """What averages a side to `GRID` parts, as torch's adaptive pooling does: parts of another side overlap."""
+    found = np.zeros((GRID, side), np.float32)
+    for part in range(GRID):
+        begin, end = part * side // GRID, -(-(part + 1) * side // GRID)
+        found[part, begin:end] = 1 / (end - begin)
+    return found
 
 
 def _module(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime) -> Any:

@@ -40,7 +40,7 @@ _MEMBERS: Final = 24
 """Posts of a cluster among which its exemplar is looked for, the first that came: so it stays what it is."""
 _EXEMPLARS: Final = 20_000
 """Clusters whose exemplar is remembered."""
-_MUCH: Final = 64 * 2**20
+_MUCH: Final = 24 * 2**20
 """Bytes that came since memory was last given back."""
 _KEYS: Final = 500
 """In one condition."""

@@ -1,5 +1,6 @@
 """Every plan that can run a part here answers as the exact one does, within what is tolerated."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from core.errors import WeightsError
 from core.extras import needs_extra
 from dataflows.all_settings import Settings
+from models import tiny_numbers
 from models.engine import Plan
 from models.engine_choice import EnginePart, try_all
 from models.engines import plans
@@ -18,7 +20,7 @@ from models.ocr.ocr_engines import ocr_parts
 from models.processor import has_instructions_for, processor
 from models.real_models import real_image, real_ocr
 from models.runtime import Runtime
-from models.torch_runtime import tiny_numbers_as_zero
+from models.tiny_numbers import tiny_numbers_as_zero
 from models.trial_pictures import trial_pictures
 from models.vit import EXACT, VitEmbedder
 from models.vit_engines import image_part
@@ -153,13 +155,23 @@ def test_what_would_compute_on_a_card_answers_the_same_by_the_cpu_s_provider(tin
         assert part.apart(part.load(plan)(), on_cpu.load(on_cpu.exact)()) <= part.tolerance
 
 
-def test_numbers_too_small_to_matter_are_zero_inside_the_block_alone() -> None:
-    torch = Runtime().torch()
-    tiny = torch.full((1,), 1e-39)
-    with tiny_numbers_as_zero():
-        inside = float((tiny * 1).sum())
-    assert float((tiny * 1).sum()) > 0
-    assert inside in {0.0, float(tiny[0])}  # a processor that cannot computes as ever
+@pytest.mark.parametrize("by_torch", [False, True])
+def test_numbers_too_small_to_matter_are_zero_inside_the_block_alone(
+    by_torch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by_torch:  # on other systems
+        monkeypatch.setattr(tiny_numbers, "_maths", lambda: None)
+    tiny = np.full(1, 1e-39, np.float32)
+
+    def doubled() -> float:
+        return float((tiny * 2).sum())
+
+    with ThreadPoolExecutor(1) as pool:
+        expected = pool.submit(doubled).result()  # by a thread that is there before: new ones compute as the old one
+        with tiny_numbers_as_zero():
+            inside, beside = doubled(), pool.submit(doubled).result()
+    assert (beside, doubled()) == (expected, expected)
+    assert inside in {0.0, expected}  # a processor that cannot computes as ever
 
 
 def test_the_pictures_are_always_the_same_and_hold_lines() -> None:

@@ -10,11 +10,12 @@ from skimage import data
 
 from core.errors import WeightsError
 from dataflows.all_settings import Settings
+from models.engine import Plan
 from models.loading import Models
 from models.runtime import Runtime
 from models.vit import EXACT, Preprocessing, VitEmbedder
 from models.vit_module import made
-from models.vit_network import network
+from models.vit_network import GRID, network
 from models.weights import image_weights
 from tests.folders import ROOT
 
@@ -84,10 +85,15 @@ def test_the_trace_gives_the_numbers_of_transformers(
     weights, runtime = image_weights(settings), Runtime(threads=1)
     size = Preprocessing.of(weights.path).size
     trace, whole = network(weights, size, settings, runtime, EXACT), made(weights, runtime)
+    pixels = noise.normal(size=(5, 3, size, size)).astype(np.float32)
     torch = runtime.torch()
-    pixels = torch.from_numpy(noise.normal(size=(5, 3, size, size)).astype(np.float32))
     with torch.inference_mode():
-        assert torch.equal(trace(pixels)[0], whole(pixels))
+        hidden = whole(torch.from_numpy(pixels))
+    patches, vectors = trace(pixels)
+    assert np.array_equal(vectors, hidden[:, 0].numpy())
+    cells = hidden[:, 1:].numpy().reshape(5, GRID, size // 14 // GRID, GRID, size // 14 // GRID, -1)
+    assert patches is not None
+    np.testing.assert_allclose(patches, cells.mean(axis=(2, 4)), atol=1e-5)
 
 
 def test_a_model_that_cannot_be_traced_is_used_all_the_same(
@@ -111,6 +117,25 @@ from models.runtime import Runtime
 settings = Settings(models_cache=sys.argv[1], device="cpu", threads=1, precision="exact")
 load_image(settings, Runtime())
 print({"transformers", "torchvision", "torch._dynamo"} & set(sys.modules))
+"""
+    command = [sys.executable, "-c", looked, str(settings.models_cache)]
+    assert subprocess.run(command, check=True, cwd=ROOT, capture_output=True).stdout.strip() == b"set()"
+
+
+def test_a_graph_that_is_there_needs_no_torch(real: Models, settings: Settings) -> None:
+    VitEmbedder(image_weights(settings), Runtime(threads=1), settings, Plan("onnx", "fp32"))  # which makes it
+    looked = """
+import sys
+import numpy as np
+from dataflows.all_settings import Settings
+from models.engine import Plan
+from models.runtime import Runtime
+from models.vit import VitEmbedder
+from models.weights import image_weights
+settings = Settings(models_cache=sys.argv[1], device="cpu", threads=1)
+model = VitEmbedder(image_weights(settings), Runtime(threads=1), settings, Plan("onnx", "fp32"))
+model.one(np.zeros((20, 30, 3), np.uint8))
+print({"torch", "transformers"} & set(sys.modules))
 """
     command = [sys.executable, "-c", looked, str(settings.models_cache)]
     assert subprocess.run(command, check=True, cwd=ROOT, capture_output=True).stdout.strip() == b"set()"

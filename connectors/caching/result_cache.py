@@ -17,12 +17,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, TypeVar
 
+from connectors.caching.claim_owner import ClaimOwner
 from core.errors import WorldError
 from core.locks import locked
 from core.telemetry import CACHE_BYTES, CACHE_ERRORS, CACHE_EVICTIONS, log
 
 FILE: Final = "results.sqlite3"
-_FORM: Final = 1
+_FORM: Final = 2
 """Of the tables."""
 _PAGE: Final = 8192
 LEAST_BYTES: Final = 64 * _PAGE
@@ -49,7 +50,7 @@ CREATE TABLE results (key BLOB PRIMARY KEY, value BLOB NOT NULL, used REAL NOT N
 CREATE INDEX by_use ON results (used);
 CREATE TABLE names (name BLOB, key BLOB, PRIMARY KEY (name, key)) WITHOUT ROWID;
 CREATE INDEX by_key ON names (key);
-CREATE TABLE claims (key BLOB PRIMARY KEY, owner INTEGER NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE forgotten (name BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 """
 
@@ -77,6 +78,7 @@ class ResultCache:
         self._has_failed = False
         self._secret = bytes(_DIGEST)
         self._database: sqlite3.Connection | None = None
+        self._owner: ClaimOwner | None = None
         with suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_owner(folder)
@@ -130,7 +132,7 @@ class ResultCache:
                 database.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", [(name, key) for name in called])
             self._note_use(database, now)
             self._make_room(database)
-            database.executemany(_RELEASE, _claims(values))
+            database.executemany(_RELEASE, [(key, self._own().name) for key in values])
             return True
 
         if not self._run(lambda database: _transaction(database, write), False):
@@ -141,13 +143,13 @@ class ResultCache:
         asked = list(keys)
 
         def write(database: sqlite3.Connection) -> set[bytes]:
-            now = time.time()
+            now, owner = time.time(), self._own()
             database.execute("DELETE FROM claims WHERE until < ?", (now,))
             mine = set()
             for key in asked:
                 held = database.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
-                if held is None or not _lives(held[0]):
-                    row = (key, os.getpid(), now + _CLAIM_SECONDS)
+                if held is None or not owner.lives(held[0]):
+                    row = (key, owner.name, now + _CLAIM_SECONDS)
                     database.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", row)
                     mine.add(key)
             return mine
@@ -156,12 +158,12 @@ class ResultCache:
 
     def release(self, keys: Iterable[bytes]) -> None:
         """Give up claims."""
-        rows = _claims(keys)
+        held = list(keys)
 
         def write(database: sqlite3.Connection) -> None:
-            database.executemany(_RELEASE, rows)
+            database.executemany(_RELEASE, [(key, self._own().name) for key in held])
 
-        if rows:
+        if held:
             self._run(lambda database: _transaction(database, write), None)
 
     def forget(self, names: Iterable[bytes], *, for_good: bool = True) -> None:
@@ -198,6 +200,13 @@ class ResultCache:
                 self._guarded(self._ended, None)
                 self._database.close()
                 self._database = None
+            if self._owner is not None:
+                self._owner.close()
+                self._owner = None
+
+    def _own(self) -> ClaimOwner:
+        assert self._owner is not None, "it is made before the file is opened"
+        return self._owner
 
     def _ended(self) -> None:
         assert self._database is not None
@@ -239,6 +248,7 @@ class ResultCache:
 
     def _open(self) -> None:
         with locked(self._file.parent):  # one process makes the tables
+            self._owner = self._owner or ClaimOwner(self._file.parent)
             database = sqlite3.connect(self._file, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             database.execute(f"PRAGMA page_size = {_PAGE}")
             database.execute("PRAGMA journal_mode = WAL")
@@ -285,10 +295,6 @@ def _transaction(database: sqlite3.Connection, call: Callable[[sqlite3.Connectio
     return answer
 
 
-def _claims(keys: Iterable[bytes]) -> list[tuple[bytes, int]]:
-    return [(key, os.getpid()) for key in keys]
-
-
 def _used_bytes(database: sqlite3.Connection) -> int:
     (pages,) = database.execute("PRAGMA page_count").fetchone()
     (free,) = database.execute("PRAGMA freelist_count").fetchone()
@@ -302,16 +308,6 @@ def _checked(key: bytes, value: bytes) -> bytes:
 
 def _in_pieces(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     return (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def _check_owner(folder: Path) -> None:

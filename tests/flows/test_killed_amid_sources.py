@@ -1,12 +1,9 @@
 """`kill -9` amid each kind of source, then the same command: nothing lost, nothing doubled."""
 
 import csv
-import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +13,7 @@ import pytest
 from backports import zstd
 
 from tests.connectors.services.test_mastodon import events, status
+from tests.flows.picture_server import Pictures, served
 from tests.flows.posts import picture_of
 from tests.flows.runs import Flow
 from tests.jetstream import commit, jetstream
@@ -24,44 +22,11 @@ POSTS: Final = 48
 LOCAL: Final = {"fetch_allow": "127.0.0.0/8", "poll_backoff_seconds": 0.01, "fetch_per_host": 64}
 
 
-@dataclass
-class Pictures:
-    """A web server: a picture for each number in an address, and whatever pages it is given."""
-
-    url: str = ""
-    pages: dict[str, bytes] = field(default_factory=dict)
-    pictures: list[bytes] = field(default_factory=list)
-
-    def body(self, path: str) -> bytes:
-        for beginning, page in self.pages.items():
-            if path.startswith(beginning):
-                return page
-        return self.pictures[int(re.findall(r"(\d+)", path.rpartition("/")[2])[0])]
-
-
 @pytest.fixture(scope="module")
 def web() -> Iterator[Pictures]:
     random = np.random.default_rng(3)
-    made = Pictures(pictures=[picture_of(number % 6, random) for number in range(POSTS)])
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = made.body(self.path)
-            self.send_response(200)
-            kind = "image/png" if body.startswith(b"\x89PNG") else "application/xml"
-            self.send_header("content-type", kind)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        made.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with served([picture_of(number % 6, random) for number in range(POSTS)]) as made:
         yield made
-        server.shutdown()
 
 
 @dataclass

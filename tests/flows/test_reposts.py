@@ -9,8 +9,10 @@ import orjson
 import pytest
 
 from connectors.caching.result_cache import FILE
+from tests.flows.picture_server import served
 from tests.flows.posts import picture_of
 from tests.flows.runs import PATIENCE, Flow, Row, free_port
+from tests.jetstream import commit, images, jetstream
 
 PICTURES, EACH = 6, 6
 _OWN = {"global_id", "post_id", "url", "cache", "timings", "joined_time", "duplicate_of", "cluster", "cluster_distance"}
@@ -107,3 +109,38 @@ def test_a_delete_reaches_the_caches_of_all_machines(folder: Path, tmp_path: Pat
             assert database.execute("SELECT count(*) FROM forgotten").fetchone() == (len(names),)
             posts = "SELECT count(DISTINCT name) FROM names WHERE name IN (SELECT name FROM forgotten)"
             assert database.execute(posts).fetchone() == (0,)
+
+
+def test_what_bluesky_calls_known_is_not_fetched(folder: Path, tmp_path: Path) -> None:
+    """Over a real connection; a field of a post says the same of itself in vain."""
+    random = np.random.default_rng(5)
+    with jetstream() as server, served([picture_of(number, random) for number in range(3)]) as web:
+        address, cache = f"bluesky:?url={server.url}&cdn={web.url}", tmp_path / "cache"
+        flow = Flow(folder, address, follow=True, cache_folder=cache)
+        server.frames = [commit(number, embed=images(f"bafk{number}")) for number in range(2)]
+        run = flow.memewax()
+        run.until(lambda: flow.lines() == 2)
+        own = sorted(web.asked)
+        assert own == [f"/img/feed_fullsize/plain/did:plc:a/bafk{number}@jpeg" for number in range(2)]
+        server.frames += [commit(2 + it, did="did:plc:b", embed=images(f"bafk{it % 2}")) for it in range(6)]
+        run.until(lambda: flow.lines() == 8)
+        assert sorted(web.asked) == own
+        run.drain()
+        rows = flow.rows()
+        for number in range(6):
+            first, repost = rows[f"did:plc:a/p{number % 2}-bluesky"], rows[f"did:plc:b/p{2 + number}-bluesky"]
+            assert (first["cache"], repost["cache"]) == (None, "source")
+            assert all(repost[name] == first[name] for name in ("embeddings", "text", "picture_sha256"))
+        claimed = {
+            "global_id": "1-a",
+            "url": f"{web.url}/2.png",
+            "source": "bluesky",
+            "cid": "bafk0",
+            "content": "bluesky:bafk0",
+        }
+        (tmp_path / "posts.jsonl").write_bytes(orjson.dumps(claimed) + b"\n")
+        other = Flow(folder / "other", tmp_path / "posts.jsonl", cache_folder=cache, fetch_allow="127.0.0.0/8")
+        other.memewax().end()
+        assert web.asked[len(own) :] == ["/2.png"]
+        assert other.rows()["1-a"]["cache"] is None
+        assert other.rows()["1-a"]["picture_sha256"] not in {row["picture_sha256"] for row in rows.values()}

@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -125,6 +127,51 @@ def test_a_process_that_is_killed_leaves_no_claim(cache: ResultCache, tmp_path: 
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert cache.claim([A]) == {A}
+
+
+def test_a_process_with_the_same_number_elsewhere_is_another_one(tmp_path: Path) -> None:
+    """As in two containers, both of which call their first process 1."""
+    one, other = (ResultCache(tmp_path / "cache", 2**24) for _ in range(2))
+    assert one.claim([A]) == {A}
+    other.release([A])
+    assert other.claim([A]) == set()
+    one.close()
+    assert other.claim([A]) == {A}
+    other.close()
+    assert {it.name for it in (tmp_path / "cache").iterdir()} == {"results.sqlite3"}
+
+
+def _put_on_a_full_disk(folder: Path, told: Connection) -> None:
+    cache = ResultCache(folder, 2**26)
+    cache.put({A: b"before"}, {})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, resource.RLIM_INFINITY))
+    for number in range(100):
+        cache.put({number.to_bytes(16, "big"): number.to_bytes(10_000, "big")}, {})
+        cache.claim([B])
+        cache.release([B])
+    found = cache.get([A, *(number.to_bytes(16, "big") for number in range(100))])
+    cache.forget([POST])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    cache.put({B: b"after"}, {})
+    told.send((found, cache.get([B])))
+    cache.close()
+
+
+def test_a_file_that_cannot_grow_stops_nothing_and_is_whole(tmp_path: Path) -> None:
+    """The system refuses each write beyond some size, as a full disk does."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_put_on_a_full_disk, args=(tmp_path, there))
+    process.start()
+    there.close()
+    found, after = here.recv()
+    process.join()
+    assert found.pop(A, b"before") == b"before"
+    assert len(found) < 100
+    assert all(value == int.from_bytes(key, "big").to_bytes(10_000, "big") for key, value in found.items())
+    assert after == {B: b"after"}
+    with closing(sqlite3.connect(tmp_path / "results.sqlite3")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def _put_until_killed(folder: Path, told: Connection) -> None:

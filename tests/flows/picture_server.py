@@ -1,0 +1,50 @@
+"""A web server on this machine: pictures by the number in an address, and a list of what was asked for."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Pictures:
+    """What the server has: a picture for each number in an address, and whatever pages it is given."""
+
+    url: str = ""
+    pages: dict[str, bytes] = field(default_factory=dict)
+    pictures: list[bytes] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def body(self, path: str) -> bytes:
+        for beginning, page in self.pages.items():
+            if path.startswith(beginning):
+                return page
+        return self.pictures[int(re.findall(r"(\d+)", path.rpartition("/")[2])[0])]
+
+
+@contextmanager
+def served(pictures: list[bytes]) -> Iterator[Pictures]:
+    """A server for as long as the block lasts."""
+    made = Pictures(pictures=pictures)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(self.path)
+            body = made.body(self.path)
+            self.send_response(200)
+            kind = "image/png" if body.startswith(b"\x89PNG") else "application/xml"
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        made.url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield made
+        server.shutdown()

@@ -116,6 +116,10 @@ looking *args: setup
 reposts *args: setup
     .venv/bin/memewax bench reposts --json {{ args }}
 
+# What a hit of the cache takes among 20,000 pictures, and what a cache weighs while a million keys come.
+caching *args="--keys 1000000 --pictures 20000": setup
+    .venv/bin/memewax bench cache --json {{ args }}
+
 # Build the wheel, install it into an empty environment outside the checkout, and run the demo there.
 wheel folder="/tmp/memewax-wheel": setup
     rm -rf {{ folder }} && mkdir -p {{ folder }}/source

@@ -17,6 +17,7 @@ import typer
 from core.counts import RunCounts
 from core.errors import SettingsError
 from core.extras import needs_extra
+from memewax.bench.bench_cache import cache
 from memewax.bench.bench_cassandra import cassandra
 from memewax.bench.bench_clusters import clusters
 from memewax.bench.bench_deletes import deletes
@@ -48,6 +49,7 @@ app.command()(reading)
 app.command()(page)
 app.command()(models)
 app.command()(reposts)
+app.command()(cache)
 app.command()(pipeline)
 
 _SNAPSHOT_SECONDS: Final = 10.0

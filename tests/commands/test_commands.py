@@ -60,7 +60,7 @@ def test_the_commands_are_these() -> None:
     names |= {"clusters", "clusters list", "clusters show", "clusters trending", "bench clusters"}
     names |= {"topics", "topics create", "topics check", "topics describe", "topics asyncapi"}
     names |= {"bench similarity", "bench growth", "store", "store check", "store compact", "store create"}
-    names |= {"bench reading", "bench page", "bench reposts", "profile", "sql", "store thumbnails"}
+    names |= {"bench reading", "bench page", "bench reposts", "bench cache", "profile", "sql", "store thumbnails"}
     names |= {"dead-letters", "dead-letters list", "dead-letters show", "dead-letters replay", "dead-letters drop"}
     names |= {"recovery", "recovery show", "recovery check", "recovery backup", "recovery restore"}
     names |= {"recovery create", "recovery move", "bench models", "bench pipeline", "bench cassandra"}

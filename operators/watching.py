@@ -23,6 +23,8 @@ _DEATHS: Final = "decoding"
 """Folder in a recovery folder."""
 CACHE: Final = "cache"
 """Folder in a store, or in what holds `control/` where there is none."""
+_ANSWER_ALIKE: Final = frozenset({"vit_batch", "text_batch", "text_engine", "ocr_weights"})
+"""Settings of models that change no answer: how fast it is there, and where weights lie, whose hash is in the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def _cached_of(reading: InputSettings, writing: OutputSettings, models: Models) 
 
 
 def _values(settings: Any, group: type[Any]) -> str:
-    """What the settings of a model say, but for where its weights lie, which its name tells better."""
-    names = sorted(set(group.model_fields) - set(CacheSettings.model_fields))
+    """What the settings of a model say that its answers depend on, besides its name."""
+    names = sorted(set(group.model_fields) - set(CacheSettings.model_fields) - _ANSWER_ALIKE)
     values: Mapping[str, Any] = {name: getattr(settings, name) for name in names}
     return orjson.dumps(values, default=str).decode()

@@ -45,7 +45,7 @@ def keys(folder: Path, **changed: Any) -> dict[str, bytes]:
         ({"vit_batch": 3, "text_batch": 3, "text_engine": "onnx", "models_cache": Path("elsewhere")}, set()),
         ({"cache_bytes": 10**7, "read_batch": 3, "fetch_concurrency": 3}, set()),
     ],
-    ids=str,
+    ids=lambda it: ",".join(sorted(it)) or "nothing",
 )
 def test_what_a_result_depends_on(tmp_path: Path, changed: dict[str, Any], stages: set[str]) -> None:
     before, after = keys(tmp_path), keys(tmp_path, **changed)

@@ -4,10 +4,12 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,8 +28,10 @@ _SOON_THERE = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 class CassandraNode:
     """A node as a process, on one port and folder for its whole life: it may be killed and started again."""
 
-    def __init__(self, folder: Path, *lines: str) -> None:
+    def __init__(self, folder: Path, *lines: str, settings: Mapping[str, Any] | None = None) -> None:
+        """`lines` are of its cassandra.yaml, `settings` those by which it lets clients in."""
         self._folder = folder
+        self._settings = {"store_timeout_seconds": 1, **(settings or {})}
         self._lines = lines
         self.port = free_ports()
         self._process: subprocess.Popen[bytes] | None = None
@@ -44,6 +48,8 @@ class CassandraNode:
     def begin(self) -> None:
         """Start the process where it does not run; it answers some seconds later."""
         if not self.running:
+            # It is tied to the thread that starts it, and would go with that.
+            assert threading.current_thread() is threading.main_thread()
             self._folder.mkdir(parents=True, exist_ok=True)
             with (self._folder / "output.log").open("ab") as output:
                 tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # to the process of tests
@@ -81,7 +87,7 @@ class CassandraNode:
     def _answers(self) -> bool:
         try:
             place = CassandraPlace.of(self.address("system"))
-            CassandraSession(place, CassandraSettings(store_timeout_seconds=1), has_keyspace=False).close()
+            CassandraSession(place, CassandraSettings(**self._settings), has_keyspace=False).close()
         except WorldError:
             return False
         return True

@@ -4,17 +4,24 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import orjson
 import typer
 
-from core.errors import SettingsError
+from core.errors import SettingsError, WorldError
 from core.extras import needs_extra
 from core.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connectors.cassandra.cassandra_store import CassandraStore
+    from core.columns import Table
 
 _BATCH: Final = 2000
 _POSTS_A_CLUSTER: Final = 30
@@ -22,11 +29,22 @@ _K: Final = 10
 _ASKED: Final = 200
 
 
+class IndexedWhen(StrEnum):
+    """When vectors get their indexes."""
+
+    FIRST = "first"
+    LAST = "last"
+    NEVER = "never"
+
+
 @needs_extra("bench", "memewax bench cassandra")
 def cassandra(
     at: Annotated[str, typer.Argument(help="cassandra://HOST:PORT/KEYSPACE: made, and to be dropped by you.")],
     posts: Annotated[int, typer.Option("--posts", "-n", min=1000, help="Posts that are written.")] = 40_000,
-    index: Annotated[bool, typer.Option("--index/--no-index", help="Whether vectors have an index.")] = True,
+    index: Annotated[IndexedWhen, typer.Option(help="When vectors get their indexes.")] = IndexedWhen.FIRST,
+    most_seconds: Annotated[
+        float, typer.Option("--seconds", min=1, help="Of writing: what was written by then is asked.")
+    ] = 600.0,
 ) -> None:
     """Write posts as eight workers do, and ask for the nearest of some of them."""
     from connectors.cassandra.cassandra_place import CassandraPlace  # late, since they bring the store
@@ -53,11 +71,12 @@ def cassandra(
         store = CassandraStore(CassandraPlace.of(at), load_settings(), Path(name))
         if store.session.is_there:
             raise SettingsError(f"{at} is there already: name a keyspace that is not")
-        store.create([table, CLUSTERS], has_vector_indexes=index)
+        store.create([table, CLUSTERS], has_vector_indexes=index == IndexedWhen.FIRST)
         writers = [store.written(table, None, part, 30.0) for part in range(PARTS)]
-        seconds = 0.0
-        for start in range(0, posts, _BATCH):
-            rows = like.rows(start, min(_BATCH, posts - start), thumbnails=0)
+        seconds, written = 0.0, 0
+        while written < posts and seconds < most_seconds:
+            rows = like.rows(written, min(_BATCH, posts - written), thumbnails=0)
+            start, written = written, written + len(rows)
             vectors[start : start + len(rows)] = [row["embeddings"] for row in rows]
             dealt = [[row for row in rows if part_of(row["global_id"]) == part] for part in range(PARTS)]
             begun = time.perf_counter()
@@ -65,18 +84,34 @@ def cassandra(
             seconds += time.perf_counter() - begun
         report: dict[str, Any] = {
             **machine(),
-            "posts": posts,
+            "posts": written,
             "dimension": DIMENSION,
-            "vector_indexes": 2 if index else 0,
-            "posts_per_second": round(posts / seconds, 1),
+            "vector_indexes": index,
+            "posts_per_second": round(written / seconds, 1),
         }
+        if index == IndexedWhen.LAST:
+            report["index_seconds"] = _indexed(store, [table, CLUSTERS], vectors[0])
         begun = time.perf_counter()
         reader = store.table(POSTS)
         report |= {"counted": reader.count(), "count_seconds": round(time.perf_counter() - begun, 1)}
-        if index:
-            report |= _nearest(reader, vectors)
+        if index != IndexedWhen.NEVER:
+            report |= _nearest(reader, vectors[:written])
         store.close()
     sys.stdout.write(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def _indexed(store: "CassandraStore", tables: "Sequence[Table]", vector: Any) -> float:
+    """Make the indexes, and wait until they answer; gives seconds."""
+    begun = time.perf_counter()
+    store.create(tables, has_vector_indexes=True)
+    while True:
+        try:
+            for column in ("embeddings", "text_embedding"):
+                store.table("posts").nearest(column, vector, 1, [])
+        except WorldError:  # they are still being built
+            time.sleep(1)
+        else:
+            return round(time.perf_counter() - begun, 1)
 
 
 def _nearest(reader: Any, vectors: Any) -> dict[str, float]:

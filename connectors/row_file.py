@@ -163,7 +163,7 @@ def is_lines(path: Path) -> bool:
     with unpacked(path) as (stream, _):
         line, end, rest = stream.peek(_LOOKED_AT).partition(b"\n")
         is_one_line = not rest.strip() and (bool(end) or len(line) < _LOOKED_AT)
-    return isinstance(_form(path), Lines) or (line[:1] == b"[" and is_one_line)
+    return isinstance(_form(path), Lines) or (line[:1] == b"[" and is_one_line and _is_json(line))
 
 
 def form_name(path: Path) -> str:
@@ -241,12 +241,16 @@ def _is_object_a_line(begin: bytes) -> bool:
 def _is_array_a_line(begin: bytes) -> bool:
     """Whether the first line is an array that is whole, and others follow."""
     line, end, rest = begin.partition(b"\n")
-    if not end or not rest.strip():
-        return False
+    return bool(end and rest.strip()) and line.lstrip()[:1] == b"[" and _is_json(line)
+
+
+def _is_json(line: bytes) -> bool:
+    """Whether a line is a value that is whole."""
     try:
-        return isinstance(json_of(line), list)
+        json_of(line)
     except orjson.JSONDecodeError:
         return False
+    return True
 
 
 class _Json(Form):
@@ -473,5 +477,31 @@ class _Rows:
     def row(self, number: int, place: int) -> FileRow:
         """The row at a place of the batch."""
         if self._rows is None:
-            self._rows = self._batch.to_pylist()
+            names, columns = self._batch.schema.names, map(_values, self._batch.columns)
+            self._rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
         return FileRow(number, self._rows[place])
+
+
+def _values(column: "pa.Array") -> list[Any]:
+    """The values of a column; one that Python has no form for, as a year beyond 9999, as text or None."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":  # Python's times end at microseconds
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        return [_value(it) for it in column]
+
+
+def _value(scalar: "pa.Scalar") -> Any:
+    import pyarrow as pa
+
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return scalar.cast(pa.string()).as_py()
+    except (pa.ArrowException, ValueError):  # it lies inside of something
+        return None

@@ -4,11 +4,11 @@ Nothing comes twice and nothing is replayed: what is posted while nobody is conn
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
 import orjson
@@ -47,6 +47,9 @@ SERVICE: Final = "mastodon"
 _HEARTBEAT_SECONDS: Final = 60.0
 """A server sends something every 15 seconds; one that is silent for longer is gone."""
 _MOST_LINE: Final = 2**20
+"""Bytes; of what is longer, the rest is passed over."""
+_MARK_SECONDS: Final = 30.0
+"""Where nothing but heartbeats come, the position moves on so often: a quiet hour is no gap."""
 _REFUSED: Final = frozenset({401, 403})
 _SEEN: Final = 5000
 """Posts that are known when they come again, and when they are deleted."""
@@ -91,7 +94,7 @@ class Mastodon(Endpoint[MastodonSettings]):
             raise SettingsError(
                 f"{address!r} is not mastodon:SERVER, mastodon:SERVER/local or mastodon:SERVER/tag/NAME"
             )
-        path = f"hashtag?tag={tag}" if tag else "public/local" if what else "public"
+        path = f"hashtag?tag={quote(unquote(tag), safe='')}" if tag else "public/local" if what else "public"
         return cls(address, server.lower(), path, options.get("url", "").rstrip("/"))
 
     def source(self, options: SourceOptions, settings: MastodonSettings) -> PlacedSource:
@@ -179,9 +182,10 @@ class MastodonStream:
         if not base:
             base = f"https://{self._stream.server}"
             answer = client.get(f"{base}/api/v2/instance")
-            told = answer.json() if answer.status_code == 200 else {}
-            urls = told.get("configuration", {}).get("urls", {}) if isinstance(told, dict) else {}
-            base = str(urls.get("streaming") or base).replace("wss://", "https://", 1).rstrip("/")
+            told: Any = answer.json() if answer.status_code == 200 else {}
+            for name in ("configuration", "urls", "streaming"):
+                told = told.get(name) if isinstance(told, dict) else None
+            base = str(told or base).replace("wss://", "https://", 1).rstrip("/")
         joint = "&" if "?" in self._stream.path else "?"
         return f"{base}/api/v1/streaming/{self._stream.path}{joint}only_media=true"
 
@@ -203,10 +207,12 @@ class MastodonStream:
     def _read(self, response: httpx.Response) -> Iterator[Unit]:
         """What comes over one connection."""
         event, data = "", ""
-        for line in response.iter_lines():
+        marked = self._clock.now()
+        for line in lines_of(response.iter_bytes()):
             self._clock.sleep(0)  # ends here where the flow does
             self._tell_gap()
             self._failed = 0
+            messages: list[Message] = []
             name, _, value = line.partition(":")
             if name == "event":
                 event = value.strip()
@@ -215,8 +221,10 @@ class MastodonStream:
             elif not line:
                 messages = self._messages(event, data)
                 event, data = "", ""
-                if messages:
-                    yield Unit(messages, self._position(), live=Live(SERVICE, self._clock.now()))
+            now = self._clock.now()
+            if messages or now - marked > _MARK_SECONDS:
+                marked = now
+                yield Unit(messages, self._position(), live=Live(SERVICE, now))
 
     def _position(self) -> Position:
         names = tuple(self._names.items())
@@ -229,10 +237,11 @@ class MastodonStream:
             return []
         try:
             status = orjson.loads(data)
-            found = posts_of_status(status, edited=event == "status.update")
+            found = posts_of_status(status, self._stream.server)
             name = f"{status['uri']}-mastodon"
-            self._names[str(status["id"])] = name
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            if not isinstance(found, str):  # what has no picture is in no store
+                self._names[str(status["id"])] = name
+        except (KeyError, TypeError, AttributeError, ValueError):
             SKIPPED.labels(SERVICE, "garbage").inc()
             return []
         if isinstance(found, str) and event == "update":
@@ -244,7 +253,7 @@ class MastodonStream:
             return []
         self._seen[key] = None
         gone = []
-        if event == "status.update":
+        if event == "status.update" or status.get("edited_at"):
             gone = [delete_of_post(name, self._said_now(status.get("edited_at")), [it["global_id"] for it in posts])]
         return [self._message(it, name) for it in (*gone, *posts)]
 
@@ -292,8 +301,28 @@ class _BusyError(Exception):
         self.seconds = seconds
 
 
-def posts_of_status(status: Mapping[str, Any], *, edited: bool) -> list[PostBody] | str:
-    """A post for each picture of a status, or why there is none; raises where it is no status."""
+def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a text in UTF-8 that comes in pieces; of one that is too long, its beginning.
+
+    `httpx` would end lines also where a text holds U+0085 or U+2028, and keep one that never ends.
+    """
+    held = bytearray()
+    for chunk in chunks:
+        *whole, rest = chunk.split(b"\n")
+        for piece in whole:
+            held += piece[: _MOST_LINE - len(held)]
+            yield held.decode(errors="replace").removesuffix("\r")
+            held.clear()
+        held += rest[: _MOST_LINE - len(held)]
+
+
+def posts_of_status(status: Mapping[str, Any], server: str) -> list[PostBody] | str:
+    """A post for each picture of a status, or why there is none; raises where it is no status.
+
+    Args:
+        status: As a server shows it.
+        server: That shows it: accounts of its own have no name of a server behind theirs.
+    """
     if status.get("reblog"):
         return "other"  # it comes by itself
     media = status["media_attachments"]
@@ -301,10 +330,11 @@ def posts_of_status(status: Mapping[str, Any], *, edited: bool) -> list[PostBody
     if not pictures:
         return "video" if media else "text"
     name = status["uri"]
+    account = str(status["account"]["acct"])
     text = "\n".join(filter(None, (status.get("spoiler_text"), read_html(status.get("content") or "").text)))
     created = time_or_none(status.get("created_at"))
     common = {
-        "author": status["account"]["acct"],
+        "author": account if "@" in account else f"{account}@{server}",
         "created_time": created.isoformat() if created else "",
         "score": int(status.get("favourites_count") or 0),
         "source": SERVICE,
@@ -313,7 +343,7 @@ def posts_of_status(status: Mapping[str, Any], *, edited: bool) -> list[PostBody
         "nsfw": bool(status.get("sensitive")),
         "langs": [status["language"]] if status.get("language") else [],
         "tags": [it["name"] for it in status.get("tags") or ()],
-        **({"edited": status.get("edited_at")} if edited else {}),
+        **({"edited": status["edited_at"]} if status.get("edited_at") else {}),
     }
     alone = len(media) == 1
     return [

@@ -141,6 +141,8 @@ def _digest(data: bytes) -> str:
 
 def _holds(file: BinaryIO, position: Position) -> bool | None:
     """Whether a file holds what was read of it; None where the position does not say, and it is long enough."""
+    if "read_to" not in position:  # of what is no file of lines
+        return False
     if position["read_to"] > os.fstat(file.fileno()).st_size:
         return False
     pieces = [position[name] for name in ("head", "last") if name in position]

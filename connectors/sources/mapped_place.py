@@ -105,7 +105,8 @@ def mapped(message: Message, shape: RowShape) -> list[Message]:
     """The posts in a message of one row or of several; what is no row stays as it is."""
     made = []
     row = row_in(message)
-    parts = [(message, row)] if row is not None else [(part, row_in(part)) for part in unpacked(message)]
+    rows = [message] if row is not None else unpacked(message, is_bad=lambda part: row_in(part) is None)
+    parts = [(message, row)] if row is not None else [(part, row_in(part)) for part in rows]
     for part, row in parts:
         if row is None or "wrong" in row or is_removal(row):
             made.append(part)

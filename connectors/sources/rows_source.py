@@ -160,10 +160,10 @@ def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def _holds(path: Path, position: Position) -> bool | None:
-    """Whether a file begins as one did of which so much was read; None where positions are of another kind."""
+def _holds(path: Path, position: Position) -> bool:
+    """Whether a file begins as one did of which so much was read; a position of another kind is of another file."""
     if "rows" not in position or "head" not in position:
-        return None
+        return False
     length, digest = position["head"]
     try:
         with path.open("rb") as file:

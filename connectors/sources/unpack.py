@@ -6,7 +6,7 @@ many posts of it are done. Messages that hold one post, the usual case, pass as 
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,12 +23,20 @@ _LINES: Final = re.compile(rb"\}[ \t\r]*\n\s*\{")
 """Between two objects. Within one it cannot occur: values have a comma between them, and strings no line ends."""
 
 
-def unpacked(message: Message) -> list[Message]:
+def _is_no_post(message: Message) -> bool:
+    return isinstance(parsed(message), DeadLetter)
+
+
+def unpacked(message: Message, is_bad: Callable[[Message], bool] = _is_no_post) -> list[Message]:
     """A message for each post; where it holds one, or cannot be taken apart, the message itself.
 
     An array becomes a message for each element, none where it is empty, and so do lines; their bytes are those that
     were read. One that is no post spoils no other. Where many are none, they stay together in one message, so that they
     become one dead letter.
+
+    Args:
+        message: Of a source.
+        is_bad: Whether a part of it is no post, nor becomes one.
     """
     try:
         parts = _parts(message.value)
@@ -39,7 +47,7 @@ def unpacked(message: Message) -> list[Message]:
     split = [replace(message, value=part, origin=f"{message.origin}[{number}]") for number, part in enumerate(parts)]
     if len(split) <= _MOST_BAD:
         return split
-    bad = {number for number, part in enumerate(split) if isinstance(parsed(part), DeadLetter)}
+    bad = {number for number, part in enumerate(split) if is_bad(part)}
     if len(bad) <= _MOST_BAD:
         return split
     rest = b"[" + b",".join(part for number, part in enumerate(parts) if number in bad) + b"]"

@@ -64,6 +64,19 @@ def read(path: Path, content: bytes) -> list[FileRow]:
     return list(RowFile(path))
 
 
+def test_a_time_that_python_has_no_form_for_spoils_no_table(tmp_path: Path) -> None:
+    odd = pa.array([1_700_000_000_000_000_001, None], pa.timestamp("ns", tz="Asia/Kolkata"))
+    far = pa.array([2**60, 0], pa.timestamp("us"))
+    table = {"id": ["a", "b"], "odd": odd, "far": far, "within": [{"time": it} for it in (2**60, 0)]}
+    table["within"] = pa.array(table["within"], pa.struct([("time", pa.timestamp("us"))]))
+    table["short"] = pa.array([1, 1000], pa.duration("ns"))
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    first, second = (it.row or {} for it in RowFile(tmp_path / "a.parquet"))
+    assert (first["id"], first["odd"].isoformat()) == ("a", "2023-11-15T03:43:20+05:30")
+    assert first["within"] is None
+    assert (second["id"], second["odd"], second["far"].year, second["within"]["time"].year) == ("b", None, 1970, 1970)
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_format_gives_the_same_rows_each_time(name: str, tmp_path: Path) -> None:
     WRITERS[name](tmp_path / name)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
 from connectors.endpoints import POSTS_FROM, endpoint
-from connectors.services.mastodon import MastodonStream, posts_of_status
+from connectors.services import mastodon
+from connectors.services.mastodon import MastodonStream, lines_of, posts_of_status
 from connectors.sources.parse import parse_post, parsed
 from connectors.sources.source import Reader
 from core.errors import SettingsError, WorldError
@@ -35,7 +37,7 @@ def status(number: int, *kinds: str, **fields: Any) -> dict[str, Any]:
 
 
 def test_a_status_is_a_post_for_each_picture() -> None:
-    (found,) = posts_of_status(status(1), edited=False)
+    (found,) = posts_of_status(status(1), "m.example")
     post = parse_post(Message(orjson.dumps(found), ""))
     assert (post.global_id, post.url, post.description, post.author) == (
         "https://m/s/1-mastodon",
@@ -44,10 +46,15 @@ def test_a_status_is_a_post_for_each_picture() -> None:
         "a@m",
     )
     assert post.extra["nsfw"] is True
-    found = posts_of_status(status(1, "image", "gifv", "image"), edited=False)
+    found = posts_of_status(status(1, "image", "gifv", "image"), "m.example")
     assert [it["global_id"] for it in found] == ["https://m/s/1_1-mastodon", "https://m/s/1_3-mastodon"]
-    edit = posts_of_status(status(1, edited_at="2023-12-12T08:00:00.000Z"), edited=True)[0]
+    edit = posts_of_status(status(1, edited_at="2023-12-12T08:00:00.000Z"), "m.example")[0]
     assert parse_post(Message(orjson.dumps(edit), "")).edited is not None
+
+
+def test_an_account_has_the_same_name_on_every_server() -> None:
+    of = [posts_of_status(status(1, account={"acct": it}), "m.example")[0]["author"] for it in ("a", "a@b.example")]
+    assert of == ["a@m.example", "a@b.example"]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +62,7 @@ def test_a_status_is_a_post_for_each_picture() -> None:
     [(status(1, reblog=status(2)), "other"), (status(1, "video"), "video"), (status(1, media_attachments=[]), "text")],
 )
 def test_what_is_no_picture_is_told(body: Any, reason: str) -> None:
-    assert posts_of_status(body, edited=False) == reason
+    assert posts_of_status(body, "m.example") == reason
 
 
 @dataclass
@@ -162,6 +169,80 @@ def test_a_delete_names_a_post_that_came_also_after_a_restart(server: tuple[Serv
     again = opened(url, resume=pickle.loads(pickle.dumps(unit.resume)))
     assert read(again, 2) == [f"{two} is gone", f"{one} is gone"]
     again.close()
+
+
+def test_what_is_odd_in_a_status_spoils_neither_the_next_one_nor_the_connection(server: tuple[Server, str]) -> None:
+    made, url = server
+    odd = [{"favourites_count": "many"}, {"tags": ["x"]}, {"account": None}, {"media_attachments": {}}]
+    first = [("update", status(1, **it)) for it in odd]
+    made.answers = [(200, events(*first, ("update", status(2, content="one\u0085two\u2028three")))), (200, "")]
+    reader = opened(url)
+    assert read(reader, 1) == ["https://m/s/2-mastodon"]
+    reader.close()
+
+
+def test_a_post_that_was_edited_before_it_came_is_an_edit(server: tuple[Server, str]) -> None:
+    made, url = server
+    edited = status(1, edited_at="2023-12-12T08:00:00Z")
+    made.answers = [(200, events(("update", edited), ("status.update", edited), ("update", status(2)))), (200, "")]
+    reader = opened(url)
+    one, two = "https://m/s/1-mastodon", "https://m/s/2-mastodon"
+    assert read(reader, 3) == [f"{one} is gone but for {one}", one, two]
+    reader.close()
+
+
+def test_texts_do_not_take_the_places_of_posts_that_may_be_deleted(
+    server: tuple[Server, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mastodon, "_SEEN", 2)
+    made, url = server
+    texts = [("update", status(number, media_attachments=[])) for number in range(2, 7)]
+    made.answers = [(200, events(("update", status(1)), *texts, ("delete", "1"))), (200, "")]
+    reader = opened(url)
+    assert read(reader, 2) == ["https://m/s/1-mastodon", "https://m/s/1-mastodon is gone"]
+    reader.close()
+
+
+def test_a_quiet_stream_moves_on_by_its_heartbeats(server: tuple[Server, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mastodon, "_MARK_SECONDS", 0.0)
+    made, url = server
+    made.answers = [(200, ":thump\n" * 100)]
+    reader = opened(url)
+    until = time.monotonic() + 10
+    while (unit := reader.read()) is None and time.monotonic() < until:
+        time.sleep(0.005)
+    reader.close()
+    assert unit is not None
+    assert unit.messages == []
+    assert unit.resume["last"] > 0
+
+
+def test_lines_end_at_line_feeds_alone_and_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a\u0085b\u2028c\r\n\nlönger\n".encode()
+    assert list(lines_of(text[at : at + 1] for at in range(len(text)))) == ["a\u0085b\u2028c", "", "lönger"]
+    monkeypatch.setattr(mastodon, "_MOST_LINE", 4)
+    assert list(lines_of([b"12", b"345", b"6\nab\n", b"never"])) == ["1234", "ab"]
+
+
+@pytest.mark.parametrize("told", ["null", '{"configuration": null}', '{"configuration": {"urls": []}}', "[]"])
+def test_a_server_that_does_not_say_where_its_streams_are_has_them_itself(
+    told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, text=told if len(asked) == 1 else events(("update", status(1))))
+
+    client = httpx.Client
+    monkeypatch.setattr(httpx, "Client", lambda **it: client(**it | {"transport": httpx.MockTransport(answer)}))
+    settings = Settings(source=("mastodon:m.example/tag/c++",), mastodon_tokens='{"m.example": "secret"}')
+    found = endpoint(settings.source[0], POSTS_FROM)
+    source = found.source(settings.options_of(found), settings)
+    reader = source.open(source.parts()[0], None)
+    assert read(reader, 1) == ["https://m/s/1-mastodon"]
+    reader.close()
+    assert asked[1] == "https://m.example/api/v1/streaming/hashtag?tag=c%2B%2B&only_media=true"
 
 
 @pytest.mark.parametrize(("code", "told"), [(401, "refuses the token"), (404, "has no such stream")])

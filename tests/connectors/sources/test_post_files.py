@@ -164,6 +164,38 @@ def test_a_packed_file_that_breaks_off_gives_what_is_there_and_says_so(tmp_path:
     assert len(posts) > 18_500
 
 
+def test_an_array_in_one_line_that_breaks_off_gives_what_is_there_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes(orjson.dumps(ROWS)[:-20])
+    *found, letter = bodies(path)
+    assert found == POSTS[:-1]
+    assert letter["wrong"] == "the file breaks off after 9 rows: get it once more"
+
+
+def test_a_file_that_has_another_form_than_before_is_read_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    known: dict[str, Position | None] = {}
+    for content in (as_lines(ROWS), json.dumps(ROWS, indent=1).encode(), orjson.dumps(ROWS)):
+        path.write_bytes(content)
+        source = Several([PostFiles(path, options())], known)
+        found = []
+        for part in source.parts():
+            reader = source.open(part, known.get(part))
+            while not reader.ended:
+                if (unit := reader.read()) is not None:
+                    known[part] = unit.resume
+                    found += [orjson.loads(it.value) for it in unit.messages]
+            reader.close()
+        assert sorted(found, key=lambda it: it["global_id"]) == POSTS
+
+
+def test_a_file_takes_the_place_of_a_source_of_another_kind(path: Path) -> None:
+    known = {"bluesky:#0": {"version": 1, "time_us": 5, "seen": b""}}
+    source = Several([PostFiles(path, options())], known)
+    assert {part.rpartition("#")[0] for part in source.parts()} == {"bluesky:", str(path.resolve())}
+    assert source.open("bluesky:#0", known["bluesky:#0"]).ended
+
+
 def test_a_table_whose_last_line_has_no_end_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_bytes(b"id,image\n1,a.png")
     assert bodies(tmp_path / "rows.csv") == [{"global_id": "1", "url": "a.png"}]
@@ -331,6 +363,19 @@ def test_a_small_packed_file_that_breaks_off_gives_what_is_there(packing: str, f
     assert len(ids) > count // 4
     assert isinstance(last, DeadLetter)
     assert "get it once more" in last.reason
+
+
+@pytest.mark.parametrize("lines", [1, 2], ids=["an array", "an array a line"])
+def test_many_rows_in_one_line_are_read(lines: int, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    rows = [{"id": n, "image_url": f"https://a/{n}.png"} for n in range(200)]
+    size = len(rows) // lines
+    path.write_bytes(b"\n".join(orjson.dumps(rows[size * n : size * (n + 1)]) for n in range(lines)))
+    assert sorted(int(it["global_id"]) for it in bodies(path)) == list(range(200))
+    path.write_bytes(orjson.dumps([*rows, *range(1000)]))
+    *found, odd = messages(path)
+    assert len(found) == 200
+    assert isinstance(parsed(odd), DeadLetter)
 
 
 def test_rows_without_a_picture_are_skipped_where_others_have_one(tmp_path: Path) -> None:

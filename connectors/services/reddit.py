@@ -111,7 +111,8 @@ class _Source(BaseModel):
 
 
 class _Media(BaseModel):
-    status: str = ""
+    status: str = "valid"
+    """Some dumps leave it out."""
     e: str = ""
     s: _Source = _Source()
 
@@ -222,7 +223,12 @@ def _pictures(post: _Post) -> list[ServicePicture | Reason] | Reason:
             return [_of_gallery(entry, it.media_metadata) for entry in it.gallery_data.items] or "removed"
     if post.is_gallery:
         return "removed"  # a gallery whose pictures are gone
-    found = _picture_at(html.unescape(post.url_overridden_by_dest or post.url), post)
+    # the address of a crosspost may be that of its parent's page
+    looks = [
+        _picture_at(html.unescape(it.url_overridden_by_dest or it.url), it)
+        for it in (post, *(post.crosspost_parent_list or ()))
+    ]
+    found = next((it for it in looks if isinstance(it, tuple)), looks[-1])
     return [ServicePicture(found[0])] if isinstance(found, tuple) else found
 
 

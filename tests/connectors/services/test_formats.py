@@ -122,6 +122,22 @@ def test_a_crosspost_of_a_gallery_has_its_pictures() -> None:
     assert [(post["global_id"], post["url"]) for post in posts("reddit", body)] == [("p2-reddit", "https://x/1.png")]
 
 
+def test_a_gallery_of_a_dump_that_does_not_tell_the_state_of_its_pictures_has_them() -> None:
+    body = reddit_gallery(1, ["https://x/1.png"])
+    del body["data"]["media_metadata"]["m0"]["status"]
+    assert [post["url"] for post in posts("reddit", body)] == ["https://x/1.png"]
+
+
+def test_a_crosspost_that_leads_to_a_page_has_the_picture_of_its_parent() -> None:
+    parent = reddit_post(1, "https://i.redd.it/a.png")["data"]
+    body = reddit_post(2, "/r/x/comments/p1/post/", crosspost_parent_list=[parent])
+    assert [(post["global_id"], post["url"]) for post in posts("reddit", body)] == [
+        ("p2-reddit", "https://i.redd.it/a.png")
+    ]
+    parent["is_video"] = True
+    assert reason("reddit", body) == "video"
+
+
 @pytest.mark.parametrize(
     ("url", "others", "taken"),
     [

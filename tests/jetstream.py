@@ -29,7 +29,7 @@ def commit(
 ) -> Json:
     """A frame of the post with that number; without more, one with a picture."""
     found: Json = {
-        "rev": f"r{number}{operation}",
+        "rev": f"r{number:04}{('create', 'update', 'delete').index(operation)}",
         "operation": operation,
         "collection": "app.bsky.feed.post",
         "rkey": f"p{number}",

@@ -62,6 +62,8 @@ class Frame:
     """The key of the post that this is of."""
     is_edit: bool = False
     """Whether the post was there before."""
+    revision: str = ""
+    """Of all that the author wrote, as all servers tell it: what was written later has a greater one."""
 
 
 class BadFrameError(ValueError):
@@ -105,18 +107,20 @@ def labels_of(record: Mapping[str, Any]) -> list[str]:
 
 
 def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters, cdn: str) -> Frame:
-    operation, rkey = commit["operation"], commit["rkey"]
     if commit["collection"] != COLLECTION or (filters.dids and did not in filters.dids):
         return Frame(time_us, "")
+    operation, rkey, revision = commit["operation"], commit["rkey"], commit["rev"]
+    if not isinstance(rkey, str) or not isinstance(revision, str):
+        raise TypeError("rkey and rev are texts")
     post = f"{did}/{rkey}"
-    key = f"{post}/{operation}/{commit.get('cid') or commit.get('rev')}"
+    key = f"{post}/{operation}/{revision}"  # not its hash: an edit may bring back what was there before
     name, seen = f"{post}-bluesky", _seen(time_us)
     if operation == "delete":
-        return Frame(time_us, key, removals=[delete_of_post(name, seen)], deleted=post, post=post)
+        return Frame(time_us, key, removals=[delete_of_post(name, seen)], deleted=post, post=post, revision=revision)
     record = commit["record"]
     pictures = _pictures(record.get("embed")) if filters.want(record) else []
     if not pictures and operation == "update":  # what it was before may be there
-        return Frame(time_us, key, removals=[delete_of_post(name, seen)], post=post, is_edit=True)
+        return Frame(time_us, key, removals=[delete_of_post(name, seen)], post=post, is_edit=True, revision=revision)
     if not pictures:
         reason = _without_pictures(record.get("embed")) if filters.want(record) else "filtered"
         return Frame(time_us, "", reason=reason, post=post)
@@ -137,7 +141,7 @@ def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters,
         if cid
     ]
     gone = [delete_of_post(name, seen, [it["global_id"] for it in posts])] if operation == "update" else []
-    return Frame(time_us, key, posts, gone, post=post, is_edit=operation == "update")
+    return Frame(time_us, key, posts, gone, post=post, is_edit=operation == "update", revision=revision)
 
 
 def _seen(time_us: int) -> str:

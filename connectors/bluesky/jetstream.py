@@ -95,6 +95,8 @@ class Jetstream:
         self._newest = 0
         self._seen: set[bytes] = set()
         self._order: deque[tuple[int, bytes]] = deque()
+        self._changed: dict[bytes, tuple[int, str]] = {}
+        """Of posts that were deleted or edited: when, and the revision."""
         if resume is not None:
             self._go_on(resume)
         self._messages: list[Message] = []
@@ -180,18 +182,25 @@ class Jetstream:
         return frame
 
     def _is_new(self, frame: Frame) -> bool:
-        """Whether a frame comes for the first time, and neither a delete nor an edit of its post came before it."""
-        if self._knows(frame.key) or (not frame.deleted and self._knows(f"{frame.post}/deleted")):
+        """Whether a frame comes for the first time, and no later delete or edit of its post came before it."""
+        if self._knows(frame.key):
             return False
-        if not (frame.deleted or frame.is_edit) and self._knows(f"{frame.post}/edited"):
+        post = _digest(frame.post)
+        _, changed = self._changed.get(post, (0, ""))
+        if not frame.deleted and frame.revision < changed:
             return False
-        marks = (("deleted", bool(frame.deleted)), ("edited", frame.is_edit))
-        for key in (frame.key, *(f"{frame.post}/{name}" for name, is_so in marks if is_so)):
-            digest = _digest(key)
+        digests = [_digest(frame.key)]
+        if frame.deleted or frame.is_edit:
+            self._changed[post] = frame.time_us, max(frame.revision, changed)
+            digests.append(post)
+        for digest in digests:
             self._seen.add(digest)
             self._order.append((frame.time_us, digest))
         while self._order and self._order[0][0] < self._newest - _KEPT_SECONDS * _SECOND:
-            self._seen.discard(self._order.popleft()[1])
+            time_us, digest = self._order.popleft()
+            self._seen.discard(digest)
+            if self._changed.get(digest, (time_us + 1, ""))[0] <= time_us:
+                del self._changed[digest]
         return True
 
     def _knows(self, key: str) -> bool:
@@ -223,12 +232,13 @@ class Jetstream:
 
     def _position(self) -> Position:
         seen = b"".join(time.to_bytes(_KEY, "big", signed=True) + digest for time, digest in self._order)
-        return {"version": _VERSION, "time_us": self._newest, "seen": seen}
+        return {"version": _VERSION, "time_us": self._newest, "seen": seen, "changed": dict(self._changed)}
 
     def _go_on(self, resume: Position) -> None:
         check_version(resume, _VERSION, f"read of {SERVICE}")
         self._newest = resume["time_us"]
         seen: bytes = resume["seen"]
+        self._changed = dict(resume.get("changed", {}))
         for at in range(0, len(seen), _ENTRY):
             digest = seen[at + _KEY : at + _ENTRY]
             self._order.append((int.from_bytes(seen[at : at + _KEY], "big", signed=True), digest))

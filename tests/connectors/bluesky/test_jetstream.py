@@ -198,6 +198,41 @@ def test_a_post_whose_edit_came_first_is_not_handed_on(server: FakeJetstream, cl
     assert ids(units) == [*range(1, 10), 50]
 
 
+def revised(frame: dict[str, Any], revision: str) -> dict[str, Any]:
+    return frame | {"commit": frame["commit"] | {"rev": revision}}
+
+
+def pictures(units: list[Unit]) -> list[str]:
+    return [orjson.loads(it.value).get("cid", "gone") for unit in units for it in unit.messages]
+
+
+def test_of_edits_in_the_wrong_order_the_later_one_stays_also_after_a_restart(
+    server: FakeJetstream, clock: Clock
+) -> None:
+    first, second, third = (
+        revised(commit(1, "update", seconds=20 - n, embed=images(f"bafk{n}")), f"r{n}") for n in range(3)
+    )
+    server.frames = [third, second]
+    units = read(Jetstream(stream(server), clock), 1)
+    assert pictures(units) == ["gone", "bafk2"]
+    server.frames = [first, commit(30)]
+    assert pictures(read(Jetstream(stream(server), clock, units[-1].resume), 1)) == ["bafk30"]
+
+
+def test_an_edit_that_brings_back_what_was_there_is_an_edit(server: FakeJetstream, clock: Clock) -> None:
+    made = [commit(1, "update" if n else "create", seconds=n, embed=images(f"bafk{n % 2}")) for n in range(5)]
+    for n, frame in enumerate(made):
+        frame["commit"] |= {"rev": f"r{n}", "cid": f"c{n % 2}"}
+    server.frames = made
+    found = pictures(read(Jetstream(stream(server), clock), 5))
+    assert [it for it in found if it != "gone"] == ["bafk0", "bafk1", "bafk0", "bafk1", "bafk0"]
+
+
+def test_a_post_that_is_written_anew_after_its_delete_comes(server: FakeJetstream, clock: Clock) -> None:
+    server.frames = [commit(1), revised(commit(1, "delete", seconds=2), "r2"), revised(commit(1, seconds=3), "r3")]
+    assert pictures(read(Jetstream(stream(server), clock), 2)) == ["bafk1", "gone", "bafk1"]
+
+
 def test_deletes_do_not_make_units_of_posts_smaller(server: FakeJetstream, clock: Clock) -> None:
     server.frames = [commit(n, *(["delete"] if n % 3 else [])) for n in range(60)]
     units = read(Jetstream(stream(server), clock, started(0)), 60)

@@ -116,10 +116,6 @@ class ColumnMapping:
         """Type of each column of one's own, by its name."""
         return {name: self._kinds[name] for name in self._own}
 
-    def missing(self, rows: Sequence[InputRow]) -> list[str]:
-        """Chosen fields that no row has."""
-        return [field for field in self.fields.values() if not any(_value(row, field) is not _ABSENT for row in rows)]
-
     def posts(self, row: InputRow) -> list[dict[str, Any]]:
         """The posts of a row: one, or of several pictures one for each, numbered from 1; without a picture one too."""
         made: dict[str, Any] = {
@@ -173,6 +169,11 @@ class ColumnMapping:
 
 
 _ABSENT: Final = object()
+
+
+def missing(rows: Sequence[InputRow], chosen: Iterable[ChosenColumn]) -> list[str]:
+    """Chosen fields that none of some rows has; none where there are no rows."""
+    return [it.field for it in chosen if rows and all(_value(row, it.field) is _ABSENT for row in rows)]
 
 
 def _value(row: InputRow, field: str) -> Any:

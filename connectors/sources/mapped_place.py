@@ -104,10 +104,7 @@ class _MappedReader(ReaderAround):
 def mapped(message: Message, shape: RowShape) -> list[Message]:
     """The posts in a message of one row or of several; what is no row stays as it is."""
     made = []
-    row = row_in(message)
-    rows = [message] if row is not None else unpacked(message, is_bad=lambda part: row_in(part) is None)
-    parts = [(message, row)] if row is not None else [(part, row_in(part)) for part in rows]
-    for part, row in parts:
+    for part, row in rows_in(message):
         if row is None or "wrong" in row or is_removal(row):
             made.append(part)
             continue
@@ -119,6 +116,13 @@ def mapped(message: Message, shape: RowShape) -> list[Message]:
             names = [part.origin] if len(values) == 1 else [f"{part.origin}[{n}]" for n in range(len(values))]
             made += [Message(value, name, part.key, part.headers) for value, name in zip(values, names, strict=True)]
     return made
+
+
+def rows_in(message: Message) -> list[tuple[Message, InputRow | None]]:
+    """The rows in a message, each as a message of its own; None for what is no row."""
+    row = row_in(message)
+    parts = [message] if row is not None else unpacked(message, is_bad=lambda part: row_in(part) is None)
+    return [(part, row if part is message else row_in(part)) for part in parts]
 
 
 def row_in(message: Message) -> InputRow | None:

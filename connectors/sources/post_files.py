@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Final
 
 from connectors.row_file import FORMATS, LINES, ending_of, is_json, is_lines
-from connectors.sources.column_mapping import ChosenColumn
+from connectors.sources.column_mapping import ChosenColumn, missing
 from connectors.sources.file_options import FileOptions
 from connectors.sources.json_lines import LinesPlace, check_form, is_sidecar
-from connectors.sources.mapped_place import MappedPlace, row_in, why_no_pictures
+from connectors.sources.mapped_place import MappedPlace, rows_in, why_no_pictures
 from connectors.sources.removal_form import is_removal
 from connectors.sources.row_shapes import AsItIs, RowShape, shape_of
 from connectors.sources.rows_source import RowsPlace, RowsReader
 from connectors.sources.source import Place, PlacedSource, Position, Reader
 from core.errors import WorldError
+from core.telemetry import log
 
 SAMPLE: Final = 1000
 """Rows by which columns are told."""
+_MOST_NAMED: Final = 40
+"""Columns."""
 _REMEMBERED: Final = 4096
 """Files of which it is remembered what they are."""
 
@@ -120,7 +123,10 @@ def _looked(path: Path, version: tuple[int, ...], columns: tuple[ChosenColumn, .
         unit = reader.read()
     finally:
         reader.close()
-    rows = [row for it in (unit.messages if unit else ()) if (row := row_in(it)) is not None and "wrong" not in row]
+    found = (row for it in (unit.messages if unit else ()) for _, row in rows_in(it))
+    rows = [row for row in found if row is not None and "wrong" not in row]
     shape = shape_of(rows, columns, is_table=not is_json(path))
+    if absent := missing(rows, columns):
+        log.warning("a column that no row has", file=str(path), columns=absent, there=list(rows[0])[:_MOST_NAMED])
     has_ids = any("global_id" in row or is_removal(row) for row in rows)
     return FileLook(shape, why_no_pictures(str(path), rows, shape), has_ids, len(rows) > 1)

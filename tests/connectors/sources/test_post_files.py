@@ -378,6 +378,15 @@ def test_many_rows_in_one_line_are_read(lines: int, tmp_path: Path) -> None:
     assert isinstance(parsed(odd), DeadLetter)
 
 
+def test_a_chosen_column_that_no_row_has_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.csv").write_bytes(as_csv(ROWS))
+    assert "desc" not in bodies(tmp_path / "rows.csv", "desc=words", "global_id=id")[0]
+    told = capsys.readouterr().out
+    assert "a column that no row has" in told
+    assert "words" in told
+    assert "'title'" in told
+
+
 def test_rows_without_a_picture_are_skipped_where_others_have_one(tmp_path: Path) -> None:
     path = tmp_path / "thread.csv"
     path.write_text("id,body,image_url\n1,a,\n2,b,https://a/2.png\n3,c,\n")

@@ -23,7 +23,7 @@ _QUOTED: Final = re.compile(r"'([^']+)'")
 """As Python and pandas write a list of texts."""
 _WHOLE: Final = re.compile(r"(-?\d+)\.0+")
 """As pandas writes an integer of a column that has gaps."""
-_INTEGER: Final = re.compile(r"-?(0|[1-9]\d{0,17})(\.0+)?")
+_INTEGER: Final = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 """No zero before it, which would be lost: 007 is a text."""
 _WITH_DOTS: Final = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 """1.234 as much of Europe writes a whole number; 0.123 is none."""
@@ -196,8 +196,8 @@ def _kind_of(values: Iterable[Any]) -> str:
     texts = [str(it).strip() for it in there]
     if all(isinstance(it, bool) or text.lower() in {"true", "false"} for it, text in zip(there, texts, strict=True)):
         return "bool"
-    if all(_INTEGER.fullmatch(it) for it in texts):
-        return "int"
+    if all(_INTEGER.fullmatch(it) for it in texts):  # as a float an id of 19 digits would lose its last ones
+        return "int" if all(_integer(it) is not None for it in texts) else "text"
     if all(_NUMBER.fullmatch(it) for it in texts):
         return "float"
     return "time" if all(_DATE.search(text) and _is_time(it) for it, text in zip(there, texts, strict=True)) else "text"

@@ -46,6 +46,8 @@ def inspect(
     else:
         for line in _lines(inspection):
             sys.stdout.write(one_line(line) + "\n")
+    if inspection.is_whole and not inspection.read and not inspection.skipped:
+        raise WorldError(f"{address} holds no rows")
     if inspection.read and not inspection.posts and not inspection.removals:
         raise WorldError(f"nothing of the first {inspection.read:,} of {address} could be used")
     if inspection.posts and sum(inspection.not_here.values()) == inspection.posts:

@@ -85,6 +85,13 @@ def test_where_nothing_can_be_used_it_is_an_error_that_names_the_columns(tmp_pat
         inspected(str(tmp_path / "posts.jsonl"))
 
 
+@pytest.mark.parametrize("content", ["", "id,image_url,title\n"])
+def test_a_file_without_rows_is_an_error(content: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(content)
+    with pytest.raises(WorldError, match="holds no rows"):
+        inspected(str(tmp_path / "rows.csv"))
+
+
 def test_a_folder_of_pictures_is_inspected(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     assert "global_id: a.png-" in inspected(str(tmp_path))

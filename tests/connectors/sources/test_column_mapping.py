@@ -148,6 +148,8 @@ def test_a_number_is_read_as_pages_show_it(shown: Any, count: int | None) -> Non
         (["1", "2.0", ""], "int"),
         (["007", "8"], "text"),
         (["1", "2.5", "-1e3"], "float"),
+        (["1780000000000000001", "9223372036854775807", "-1.0"], "int"),
+        (["1", "9223372036854775808"], "text"),
         (["true", "False"], "bool"),
         (["2023-12-11", "2024-01-01 08:00:00"], "time"),
         (["1702281600"], "int"),
@@ -158,7 +160,12 @@ def test_a_number_is_read_as_pages_show_it(shown: Any, count: int | None) -> Non
 )
 def test_the_type_of_a_column_is_that_of_all_its_values(values: list[Any], kind: str) -> None:
     rows = [{"url": "a.png", "mine": value} for value in values] or [{"url": "a.png", "mine": None}]
-    assert ColumnMapping(rows, (), is_table=True).own == {"mine": kind}
+    mapping = ColumnMapping(rows, (), is_table=True)
+    assert mapping.own == {"mine": kind}
+    if kind == "int":
+        assert [it.get("mine", "") for row in rows for it in mapping.posts(row)] == [
+            it and int(it.partition(".")[0]) for it in values
+        ]
 
 
 @pytest.mark.parametrize(

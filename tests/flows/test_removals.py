@@ -38,17 +38,25 @@ def name(number: int) -> str:
 
 
 class World:
-    """A file of posts and of what takes them back, and what is to be left."""
+    """A file of posts and of what takes them back, and what is to be left.
 
-    def __init__(self, folder: Path, seed: int = 5) -> None:
+    Args:
+        folder: Of the file and its pictures.
+        seed: Which world.
+        late: Share of the pictures that are being written for as long as `complete` does not end that: until then
+            their posts are tried again and again, also after their deletes.
+    """
+
+    def __init__(self, folder: Path, seed: int = 5, late: float = 0.0) -> None:
         folder.mkdir()
+        self.late: dict[Path, bytes] = {}
         self.path = folder / "posts.jsonl"
         chance = random.Random(seed)
         pictures = np.random.default_rng(seed)
         self.lines: list[bytes] = []
         self.shown, self.hidden = set[str](), set[str]()
         for number in range(POSTS):
-            (folder / f"{number}.png").write_bytes(picture_of(number % 6, pictures))
+            self._draw(folder / f"{number}.png", picture_of(number % 6, pictures), is_late=late > chance.random())
             self._add(self._post(number))
             self.shown.add(name(number))
             if number % 4 == 3:
@@ -69,6 +77,22 @@ class World:
         self._add(self._post(99) | {"url": "0.png"})  # so that something comes after them
         self.shown.add(name(99))
         self.path.write_bytes(b"".join(self.lines))
+
+    def still_writing(self) -> None:
+        """Let files that are being written look so for the next minute and a half."""
+        for path in self.late:
+            os.utime(path, (time.time() + 50,) * 2)
+
+    def complete(self, count: int) -> None:
+        """Let so many of the pictures be written to their end that are being written."""
+        for path in list(self.late)[:count]:
+            (draft := path.with_suffix(".draft")).write_bytes(self.late.pop(path))
+            draft.replace(path)
+
+    def _draw(self, path: Path, data: bytes, *, is_late: bool) -> None:
+        path.write_bytes(data[:60] if is_late else data)
+        if is_late:
+            self.late[path] = data
 
     def _add(self, line: Row) -> None:
         self.lines.append(orjson.dumps(line) + b"\n")
@@ -175,10 +199,11 @@ def worlds() -> range:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", worlds())
-def test_ten_kills_of_two_processes_amid_deletes(tmp_path: Path, seed: int) -> None:
-    world, chance = World(tmp_path / "world", seed), random.Random(seed)
-    flow = Flow(tmp_path / "flow", world.path, seconds=0.01, to_store=True)
+def test_ten_kills_of_two_processes_amid_deletes_and_retries(tmp_path: Path, seed: int) -> None:
+    world, chance = World(tmp_path / "world", seed, late=0.3), random.Random(seed)
+    flow = Flow(tmp_path / "flow", world.path, seconds=0.01, to_store=True, retry_wait_seconds=3)
     for _ in range(10):
+        world.still_writing()
         run = flow.memewax(2, chance.choice([0.05, 0.3]))
         goal = flow.lines() + chance.choice([0, 1, 5, 10])
         wait_for(flow, run, goal)
@@ -186,5 +211,8 @@ def test_ten_kills_of_two_processes_amid_deletes(tmp_path: Path, seed: int) -> N
         victims = [*run.workers(), run.process]
         chance.choice(victims).kill()
         run.result()
+        world.complete(chance.choice([0, 1, 3]))
+    world.complete(POSTS)
+    flow.settings["retry_wait_seconds"] = 90
     flow.memewax(2).end()
     check(flow, world)

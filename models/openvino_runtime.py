@@ -13,7 +13,7 @@ from models.engine import Device, EngineOptions, GraphEngine, Session
 from models.tiny_numbers import tiny_numbers_as_zero
 
 _HINT: Final = {"bf16": "bf16"}
-"""Its names of precisions; all others are float32."""
+"""Its names of precisions; all others are float32, and so is what lies between products of 8 bits."""
 
 
 class OpenVino(GraphEngine):
@@ -21,7 +21,7 @@ class OpenVino(GraphEngine):
 
     name = "openvino"
     package = "openvino"
-    precisions = ("exact", "fp32", "bf16")
+    precisions = ("exact", "fp32", "bf16", "int8")
 
     def device(self, options: EngineOptions) -> Device:  # noqa: ARG002
         """The CPU."""

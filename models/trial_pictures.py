@@ -38,7 +38,8 @@ _HEIGHTS: Final = (44, 26)
 """Pixels of the letters of the two lines."""
 _MARGIN: Final = 6
 _STROKE: Final = 2
-_SIDE: Final = 512
+SIDE: Final = 512
+"""Pixels of the longest side of each at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ def _photographs() -> Iterator[Image.Image]:
                 found = image.convert("RGB")
         except OSError:
             noise = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-            found = Image.fromarray(noise).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-        found.thumbnail((_SIDE, _SIDE))
+            found = Image.fromarray(noise).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        found.thumbnail((SIDE, SIDE))
         yield found
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from models.engine import Plan
 from models.model_settings import ModelSettings
-from models.ocr.ocr_engines import DETECTOR, RECOGNISER, ocr_choices
+from models.ocr.ocr_engines import DETECTOR, RECOGNISER, ocr_choices, open_detector
 from models.ocr.parts import Detector, Recogniser
 from models.ocr.reader import OcrReader
 from models.runtime import Runtime
@@ -41,10 +41,7 @@ def _detector(weights: Weights, settings: ModelSettings, runtime: Runtime, plan:
         from models.ocr.easyocr import CraftDetector
 
         return CraftDetector(weights.path, runtime, settings.ocr_canvas)
-    from models.ocr.db import DbDetector
-
-    looks_twice = settings.precision != "exact"
-    return DbDetector(weights.path, runtime.by(plan), settings.ocr_canvas, looks_twice=looks_twice)
+    return open_detector(weights, settings, runtime, plan, looks_twice=settings.precision != "exact")
 
 
 def _recogniser(weights: Weights, settings: ModelSettings, runtime: Runtime, plan: Plan) -> Recogniser:

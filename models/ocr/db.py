@@ -13,7 +13,7 @@ from models.ocr.onnx import Network, normalised
 from models.ocr.parts import Detector, Quad
 from models.runtime import Runtime
 
-_FILE: Final = "PP-OCRv6_det_small.onnx"
+DETECTOR_FILE: Final = "PP-OCRv6_det_small.onnx"
 _STRIDE: Final = 32
 """Sides of what the network sees are multiples of this."""
 _TEXT: Final = 0.3
@@ -33,17 +33,17 @@ _LEAST_SIDE: Final = 3
 class DbDetector(Detector):
     """Lines of text; a line falls apart where its words are far from each other."""
 
-    def __init__(self, folder: Path, runtime: Runtime, canvas: int, *, looks_twice: bool = False) -> None:
-        """Open the network in `folder`.
+    def __init__(self, graph: Path, runtime: Runtime, canvas: int, *, looks_twice: bool = False) -> None:
+        """Open the network in `graph`.
 
         Args:
-            folder: Where its file lies.
+            graph: Its file.
             runtime: What it computes on.
             canvas: Longest side, in pixels, that the network sees; its time grows with the square.
             looks_twice: Look at two thirds of the canvas first, and at all of it only where that finds small letters or
                 none.
         """
-        self._network = Network(folder / _FILE, runtime)
+        self._network = Network(graph, runtime)
         self._canvas = canvas
         self._first = round(_FIRST * canvas) if looks_twice else canvas
 
@@ -66,12 +66,16 @@ class DbDetector(Detector):
         return [quad * back for quad in boxes_of(heat)]
 
     def _heat(self, picture: Pixels, canvas: int) -> NDArray[np.float32]:
-        height, width, _ = picture.shape
-        scale = min(1.0, canvas / max(height, width))
-        rows, columns = (max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in (height, width))
-        seen = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
-        heat: NDArray[np.float32] = self._network(normalised(seen))[0, 0]
+        heat: NDArray[np.float32] = self._network(seen_on(picture, canvas))[0, 0]
         return heat
+
+
+def seen_on(picture: Pixels, canvas: int) -> NDArray[np.float32]:
+    """What the network sees of a picture whose longest side is at most `canvas` pixels."""
+    height, width, _ = picture.shape
+    scale = min(1.0, canvas / max(height, width))
+    rows, columns = (max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in (height, width))
+    return normalised(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 def _height(quad: Quad) -> float:

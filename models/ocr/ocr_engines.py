@@ -12,9 +12,10 @@ from models.engine_choice import Choice, EnginePart, choose
 from models.model_cache import cache_of
 from models.model_settings import ModelSettings
 from models.ocr.ctc import CtcRecogniser
-from models.ocr.db import DbDetector
+from models.ocr.db import DETECTOR_FILE, DbDetector, seen_on
+from models.ocr.eight_bits import in_8_bits
 from models.runtime import Runtime
-from models.trial_pictures import trial_pictures
+from models.trial_pictures import SIDE, trial_pictures
 from models.weights import Weights, ocr_engines, ocr_weights
 
 DETECTOR: Final = "detector"
@@ -25,6 +26,8 @@ DETECTOR_TOLERANCE: Final = 0.02
 RECOGNISER_TOLERANCE: Final = 0.005
 """Part of the letters that differ, at most."""
 _OTHERS: Final = (Plan("onnx", "fp32"), Plan("openvino", "fp32"), Plan("openvino", "bf16"))
+_DETECTS: Final = (*_OTHERS, Plan("openvino", "int8"), Plan("onnx", "int8"))
+"""A recogniser of 8 bits behind a detector of 8 bits loses words."""
 
 
 def ocr_choices(settings: ModelSettings, runtime: Runtime) -> tuple[Choice, ...]:
@@ -45,13 +48,23 @@ def ocr_parts(settings: ModelSettings, runtime: Runtime) -> list[EnginePart]:
 
 def _detector(weights: Weights, settings: ModelSettings, runtime: Runtime) -> EnginePart:
     def load(plan: Plan) -> Callable[[], list[NDArray[np.bool_]]]:
-        detector = DbDetector(weights.path, runtime.by(plan), settings.ocr_canvas)
+        detector = open_detector(weights, settings, runtime, plan)
         pictures = [it.pixels for it in trial_pictures()]
         return lambda: [detector.text_of(picture) for picture in pictures]
 
     return EnginePart(
-        DETECTOR, weights.label, exact(runtime), _others(runtime), load, _pixels_apart, DETECTOR_TOLERANCE
+        DETECTOR, weights.label, exact(runtime), _others(_DETECTS, runtime), load, _pixels_apart, DETECTOR_TOLERANCE
     )
+
+
+def open_detector(
+    weights: Weights, settings: ModelSettings, runtime: Runtime, plan: Plan, *, looks_twice: bool = False
+) -> DbDetector:
+    """The detector, computing as the plan says; raises `WeightsError`, and what the engine raises."""
+    graph = weights.path / DETECTOR_FILE
+    if plan.precision == "int8":
+        graph = in_8_bits(graph, weights, settings, lambda: (seen_on(it.pixels, SIDE) for it in trial_pictures()))
+    return DbDetector(graph, runtime.by(plan), settings.ocr_canvas, looks_twice=looks_twice)
 
 
 def _recogniser(weights: Weights, runtime: Runtime) -> EnginePart:
@@ -61,7 +74,7 @@ def _recogniser(weights: Weights, runtime: Runtime) -> EnginePart:
         return lambda: [it.text for it in recogniser.recognise(lines)]
 
     return EnginePart(
-        RECOGNISER, weights.label, exact(runtime), _others(runtime), load, _letters_apart, RECOGNISER_TOLERANCE
+        RECOGNISER, weights.label, exact(runtime), _others(_OTHERS, runtime), load, _letters_apart, RECOGNISER_TOLERANCE
     )
 
 
@@ -70,8 +83,11 @@ def exact(runtime: Runtime) -> Plan:
     return Plan(runtime.provider, "exact")
 
 
-def _others(runtime: Runtime) -> tuple[Plan, ...]:
-    return _OTHERS if runtime.device == "cpu" else tuple(it for it in _OTHERS if it.engine != "openvino")
+def _others(plans: tuple[Plan, ...], runtime: Runtime) -> tuple[Plan, ...]:
+    """What computes where the runtime does: 8 bits are for processors, and OpenVINO knows the CPU alone."""
+    if runtime.device == "cpu":
+        return plans
+    return tuple(it for it in plans if it.engine != "openvino" and it.precision != "int8")
 
 
 def _pixels_apart(found: Any, expected: Any) -> float:

@@ -1,12 +1,15 @@
 """Networks of PP-OCR: a picture in, numbers out."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.runtime import Runtime
+
+INPUT: Final = "x"
+"""Name of the only input of both networks."""
 
 
 class Network:

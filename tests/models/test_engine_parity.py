@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from core.errors import WeightsError
@@ -16,7 +17,8 @@ from models.engine_choice import EnginePart, try_all
 from models.engines import plans
 from models.identity import is_same
 from models.image_graph import image_graph
-from models.ocr.ocr_engines import ocr_parts
+from models.ocr.eight_bits import in_8_bits
+from models.ocr.ocr_engines import ocr_parts, open_detector
 from models.processor import has_instructions_for, processor
 from models.real_models import real_image, real_ocr
 from models.runtime import Runtime
@@ -24,7 +26,7 @@ from models.tiny_numbers import tiny_numbers_as_zero
 from models.trial_pictures import trial_pictures
 from models.vit import EXACT, VitEmbedder
 from models.vit_engines import image_part
-from models.weights import image_weights
+from models.weights import image_weights, ocr_weights
 from tests.models.test_vit import ARCHITECTURES, tiny_vit
 
 pytestmark = pytest.mark.real
@@ -105,6 +107,28 @@ def test_ocr_reads_the_same_by_any_engine(tiny_settings: Settings) -> None:
         assert is_same(reader.recorded_name, reader.name)
 
 
+def test_a_detector_of_8_bits_is_made_once(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, picture = ocr_weights(tiny_settings, "ppocr"), trial_pictures()[0].pixels
+
+    def text_by(plan: Plan) -> NDArray[np.bool_]:
+        return open_detector(weights, tiny_settings, Runtime(), plan).text_of(picture)
+
+    found, expected = text_by(Plan("onnx", "int8")), text_by(Plan("onnx", "exact"))
+    assert expected.any()
+    assert (found ^ expected).sum() <= 0.1 * (found | expected).sum()
+    monkeypatch.setattr("models.ocr.eight_bits._quantise", lambda *_: pytest.fail("made twice"))
+    assert (text_by(Plan("onnx", "int8")) == found).all()
+
+
+def test_what_is_no_network_is_not_written_in_8_bits(tiny_settings: Settings, tmp_path: Path) -> None:
+    settings = tiny_settings.model_copy(update={"models_cache": tmp_path / "cache"})
+    (file := tmp_path / "some.onnx").write_bytes(b"no graph\n")
+    with pytest.raises(WeightsError, match=r"some\.onnx cannot be written in 8 bits") as caught:
+        in_8_bits(file, ocr_weights(settings, "ppocr"), settings, tuple)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "cache").iterdir())
+
+
 def test_a_graph_that_gives_other_numbers_is_refused(
     tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +173,7 @@ def test_what_would_compute_on_a_card_answers_the_same_by_the_cpu_s_provider(tin
         *ocr_parts(tiny_settings, on_card),
     )
     assert {plan.engine for part in (image, detector, recogniser) for plan in part.others} == {"onnx", "torch"}
-    assert "int8" not in {plan.precision for plan in image.others}
+    assert "int8" not in {plan.precision for part in (image, detector, recogniser) for plan in part.others}
     for part, on_cpu in zip((detector, recogniser), ocr_parts(tiny_settings, Runtime()), strict=True):
         plan = Plan("onnx", "fp32")
         assert part.apart(part.load(plan)(), on_cpu.load(on_cpu.exact)()) <= part.tolerance

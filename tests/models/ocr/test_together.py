@@ -14,7 +14,7 @@ from dataflows.all_settings import Settings
 from models.loading import load_ocr
 from models.ocr import db
 from models.ocr.ctc import CtcRecogniser
-from models.ocr.db import DbDetector
+from models.ocr.db import DETECTOR_FILE, DbDetector
 from models.ocr.onnx import Network
 from models.runtime import Runtime
 from models.weights import ocr_weights
@@ -96,18 +96,18 @@ def card(*lines: tuple[str, int]) -> Pixels:
 def test_a_second_look_is_for_small_letters(
     lines: list[tuple[str, int]], looks: int, folder: Path, shapes: list[tuple[int, ...]]
 ) -> None:
-    detector = DbDetector(folder, Runtime(), 480, looks_twice=True)
+    detector = DbDetector(folder / DETECTOR_FILE, Runtime(), 480, looks_twice=True)
     picture = card(*lines)
     quads = detector.detect(picture)
     assert len(shapes) == looks
     assert shapes[0][3] == 320
-    whole = DbDetector(folder, Runtime(), 480).detect(picture)
+    whole = DbDetector(folder / DETECTOR_FILE, Runtime(), 480).detect(picture)
     assert len(quads) == len(whole) == len(lines)
     assert shapes[-1][3] == 480
 
 
 def test_a_picture_that_a_first_look_shows_whole_has_one(folder: Path, shapes: list[tuple[int, ...]]) -> None:
-    DbDetector(folder, Runtime(), 960, looks_twice=True).detect(card(("tiny", 12)))
+    DbDetector(folder / DETECTOR_FILE, Runtime(), 960, looks_twice=True).detect(card(("tiny", 12)))
     assert len(shapes) == 1
 
 

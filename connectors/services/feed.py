@@ -16,7 +16,7 @@ from connectors.fetching.allowed import Allowed
 from connectors.services.api_client import ApiClient
 from connectors.services.api_web import ApiAnswer, ApiWeb, TroubleError
 from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
-from connectors.services.markup import read_html
+from connectors.services.markup import PICTURE_ENDING, read_html
 from connectors.services.pace import Gate, gate_of_host
 from connectors.services.poll_settings import PollSettings
 from connectors.services.polled import Opening
@@ -27,7 +27,6 @@ from core.json_text import json_of
 from core.times import time_or_none
 
 _BETWEEN: Final = re.compile(r"\+(?=https?://)")
-_PICTURE: Final = re.compile(r"\.(jpe?g|png|gif|webp|avif|bmp|tiff?)$", re.IGNORECASE)
 _LONGEST_ID: Final = 400
 _Entry = dict[str, Any]
 
@@ -206,7 +205,7 @@ def _of_media(media: Sequence[Mapping[str, Any]]) -> list[str]:
 def _is_picture(it: Mapping[str, Any], name: str) -> bool:
     url, kind = it.get(name), str(it.get("type") or it.get("medium") or it.get("mime_type") or "")
     return bool(url) and (
-        kind.startswith("image") or (not kind and _PICTURE.search(urlsplit(str(url)).path) is not None)
+        kind.startswith("image") or (not kind and PICTURE_ENDING.search(urlsplit(str(url)).path) is not None)
     )
 
 

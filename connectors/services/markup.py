@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Final
 
+PICTURE_ENDING: Final = re.compile(r"\.(jpe?g|png|gif|webp|avif|bmp|tiff?)$", re.IGNORECASE)
+"""Of the path of an address."""
 _BREAKS: Final = frozenset({"p", "br", "div", "li", "blockquote", "figure", "h1", "h2", "h3", "ul", "ol"})
 _HIDDEN: Final = frozenset({"script", "style"})
 

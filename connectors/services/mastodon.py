@@ -23,7 +23,7 @@ from connectors.fetching.guarded_transport import GuardedTransport
 from connectors.fetching.outcomes import FetchError, Outcome
 from connectors.services.clock import Clock
 from connectors.services.listing import PostBody
-from connectors.services.markup import read_html
+from connectors.services.markup import PICTURE_ENDING, read_html
 from connectors.services.poll_settings import PollSettings
 from connectors.sources.live_stream import LiveStream, seconds_to_reconnect
 from connectors.sources.removal_form import delete_of_post
@@ -301,6 +301,13 @@ class _BusyError(Exception):
         self.seconds = seconds
 
 
+def _is_picture(media: Mapping[str, Any]) -> bool:
+    """Whether it is one, or one that the server did not fetch from where it was posted, and so does not know."""
+    if media.get("type") != "unknown":
+        return bool(media.get("type") == "image")
+    return PICTURE_ENDING.search(str(media.get("remote_url") or "").partition("?")[0]) is not None
+
+
 def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
     """The lines of a text in UTF-8 that comes in pieces; of one that is too long, its beginning.
 
@@ -326,7 +333,7 @@ def posts_of_status(status: Mapping[str, Any], server: str) -> list[PostBody] | 
     if status.get("reblog"):
         return "other"  # it comes by itself
     media = status["media_attachments"]
-    pictures = [(number, it) for number, it in enumerate(media, 1) if it.get("type") == "image"]
+    pictures = [(number, it) for number, it in enumerate(media, 1) if _is_picture(it)]
     if not pictures:
         return "video" if media else "text"
     name = status["uri"]

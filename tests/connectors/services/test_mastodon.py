@@ -52,6 +52,15 @@ def test_a_status_is_a_post_for_each_picture() -> None:
     assert parse_post(Message(orjson.dumps(edit), "")).edited is not None
 
 
+def test_a_picture_that_a_server_did_not_fetch_is_read_from_where_it_was_posted() -> None:
+    media = [
+        {"type": "unknown", "url": None, "remote_url": f"https://b/{name}"} for name in ("a.PNG?x=1", "b.mp4", "c")
+    ]
+    found = posts_of_status(status(1, media_attachments=media), "m.example")
+    assert [(it["global_id"], it["url"]) for it in found] == [("https://m/s/1_1-mastodon", "https://b/a.PNG?x=1")]
+    assert posts_of_status(status(1, media_attachments=media[1:]), "m.example") == "video"
+
+
 def test_an_account_has_the_same_name_on_every_server() -> None:
     of = [posts_of_status(status(1, account={"acct": it}), "m.example")[0]["author"] for it in ("a", "a@b.example")]
     assert of == ["a@m.example", "a@b.example"]

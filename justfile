@@ -49,6 +49,10 @@ format: setup
 soak: setup
     {{ python }} -m pytest -m slow tests/flows
 
+# Stores with their servers: 100,000 posts in each kind, faults of a node, TLS. Needs the servers that their tests start.
+stores: setup
+    {{ python }} -m pytest -m slow tests/connectors
+
 # Fire each alert once, by a fault that is provoked: the long form of the tests of monitoring.
 alerts: setup
     {{ python }} -m pytest -m slow tests/monitoring

@@ -23,6 +23,9 @@ _LEAST_TOGETHER: Final = 96
 """The same where lines go together: what is grey is computed as letters are, and nothing is read worse without."""
 _STEP: Final = 16
 """Lines go together that are as wide, once they are filled up to a multiple of this."""
+_PARTS: Final = 8
+"""Longer ones are filled up by an eighth of their width at most. Engines compile for each new shape, which takes as
+long as a line or two: so there are few widths, and few counts of lines, the powers of two."""
 _MOST_TOGETHER: Final = 8
 _MOST_COLUMNS: Final = 8 * 320
 """Of all lines that go together, so that memory stays bounded."""
@@ -51,14 +54,16 @@ class CtcRecogniser(Recogniser):
         """A text for each crop."""
         if not self._reads_together:
             return [text_of(self._network(_tensor(crop, _LEAST_WIDTH))[0], self._letters) for crop in crops]
-        tensors = [_tensor(crop, _LEAST_TOGETHER, _STEP) for crop in crops]
+        tensors = [_tensor(crop, _LEAST_TOGETHER, grows=True) for crop in crops]
         by_width: dict[int, list[int]] = {}
         for place, tensor in enumerate(tensors):
             by_width.setdefault(tensor.shape[3], []).append(place)
         found: dict[int, RecognisedText] = {}
         for width, places in by_width.items():
-            most = max(1, min(_MOST_TOGETHER, _MOST_COLUMNS // width))
-            for some in (places[start : start + most] for start in range(0, len(places), most)):
+            left = places
+            while left:
+                some = left[: _power_of_two(min(len(left), _MOST_TOGETHER, max(1, _MOST_COLUMNS // width)))]
+                left = left[len(some) :]
                 answers = self._network(np.concatenate([tensors[place] for place in some]))
                 found.update((place, text_of(it, self._letters)) for place, it in zip(some, answers, strict=True))
         return [found[place] for place in range(len(crops))]
@@ -81,10 +86,21 @@ def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> Re
     return RecognisedText(text, round(float(probabilities[kept, best[kept]].mean()), 4) if text else 0.0)
 
 
-def _tensor(crop: Pixels, least_width: int, step: int = 1) -> NDArray[np.float32]:
-    """A line as the network wants it, filled up to `least_width` and to a multiple of `step`."""
+def _tensor(crop: Pixels, least_width: int, *, grows: bool = False) -> NDArray[np.float32]:
+    """A line as the network wants it, filled up to `least_width`; `grows`: and to one of a few widths."""
     height, width, _ = crop.shape
     columns = min(_MOST_WIDTH, max(1, round(_HEIGHT * width / height)))
     line = normalised(cv2.resize(crop, (columns, _HEIGHT)))
-    room = max(least_width, -(-columns // step) * step) - columns
+    room = max(least_width, filled_up(columns) if grows else columns) - columns
     return np.pad(line, ((0, 0), (0, 0), (0, 0), (0, room)))
+
+
+def filled_up(columns: int) -> int:
+    """The width to which a line of so many columns is filled up: at most an eighth more, or to a multiple of 16."""
+    step = max(_STEP, _power_of_two(max(1, columns - 1)) // _PARTS)
+    return -(-columns // step) * step
+
+
+def _power_of_two(number: int) -> int:
+    """The largest one that is no larger; of 1 and more."""
+    return 1 << (number.bit_length() - 1)

@@ -8,9 +8,11 @@ from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 
-from connectors.sinks.record_table import posts_table
+from connectors.sinks.record_table import POSTS, posts_table
 from connectors.store.posts_table import PostRows
+from connectors.store.store_folder import opened
 from core.records import Message, Removal, Side
 from memewax.bench.grown_store import DIMENSION, made_rows, size_of
 from models.clusterers.verified import VerifiedClusterer
@@ -18,8 +20,9 @@ from operators.cluster_logic import ClusterLogic
 
 _POOL: Final = 2048
 """Different rows; after these the first comes again, under another id."""
-_AT_ONCE: Final = 512
-"""Rows in one write, as the writer gathers them."""
+_AT_ONCE: Final = 16_384
+"""Rows in one write."""
+_NAMES: Final = ("global_id", "post_id")
 _MOST_LEARNED: Final = 5000
 """Posts that the clusterer learned before deletes come."""
 
@@ -51,7 +54,7 @@ class DeletesCost:
 def measure(folder: Path, posts: int, rate: int, seconds: int) -> DeletesCost:
     """Fill a store below `folder`, delete `rate` posts a second of which half are there, and erase them."""
     table = PostRows(folder, posts_table(DIMENSION, DIMENSION))
-    _fill(table, posts)
+    _fill(folder, table, posts)
     table.compact()
     before = size_of(folder)[1]
     logic = _learned(min(posts, _MOST_LEARNED))
@@ -83,12 +86,21 @@ def measure(folder: Path, posts: int, rate: int, seconds: int) -> DeletesCost:
     )
 
 
-def _fill(table: PostRows, posts: int) -> None:
+def _fill(folder: Path, table: PostRows, posts: int) -> None:
+    """The first rows as a flow writes them, the others as copies: to look for each key took longer and longer."""
+    names = [_name(number) for number in range(posts)]
     pool = made_rows(min(posts, _POOL))
-    for start in range(0, posts, _AT_ONCE):
-        numbers = range(start, min(start + _AT_ONCE, posts))
-        names = [(number, _name(number)) for number in numbers]
-        table.upsert([{**pool[number % len(pool)], "global_id": it, "post_id": it} for number, it in names])
+    table.upsert([{**row, **dict.fromkeys(_NAMES, name)} for row, name in zip(pool, names, strict=False)])
+    added = opened(folder).open_table(POSTS)
+    rows = added.to_arrow()
+    copies = pa.concat_tables([rows] * max(1, _AT_ONCE // len(rows)))
+    for start in range(len(rows), posts, len(copies)):
+        ids = pa.array(names[start : start + len(copies)])
+        some = copies.slice(0, len(ids))
+        for column in _NAMES:
+            at = some.schema.get_field_index(column)
+            some = some.set_column(at, some.schema.field(at), ids)
+        added.add(some)
 
 
 def _learned(posts: int) -> ClusterLogic:

@@ -70,7 +70,8 @@ class Running:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
-        self.summary = orjson.loads(out) if out else {}
+        # A process that starts before another one of its flow says so on its stdout.
+        self.summary = orjson.loads(out) if out.startswith("{") else {}
         return self.process.returncode, said
 
     def workers(self) -> list[psutil.Process]:

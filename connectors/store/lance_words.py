@@ -6,6 +6,7 @@ a thread of its own, several times a query: in a page with 20 readers these hand
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any, Final, TypeVar
 
@@ -97,7 +98,7 @@ class LanceWords(WordReader):
                 raise
 
         try:
-            return read_latest(lambda: asyncio.run(again()))
+            return read_latest(lambda: _run(again()))
         except READ_ERRORS as error:
             self._unindexed = UnindexedWords(self._columns)
             self._version = 0
@@ -118,6 +119,16 @@ class LanceWords(WordReader):
             for column in self._columns
         ]
         return fts.BooleanQuery([(fts.Occur.SHOULD, part) for part in parts])
+
+
+def _run(asked: Coroutine[Any, Any, T]) -> T:
+    """Wait for an answer, also where the thread that asks runs a loop of its own, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(asked)
+    with ThreadPoolExecutor(1, "words") as pool:
+        return pool.submit(asyncio.run, asked).result()
 
 
 def _fts() -> Any:

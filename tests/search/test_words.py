@@ -1,5 +1,6 @@
 """What is typed finds the posts that have the words, and nothing that is typed breaks the search."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -67,6 +68,13 @@ def found(store: Path, text: str) -> WordMatches:
 )
 def test_all_words_are_found(store: Path, text: str, expected: set[str]) -> None:
     assert set(found(store, text).all) == expected
+
+
+def test_words_are_found_from_inside_an_event_loop(store: Path) -> None:
+    async def ask() -> WordMatches:
+        return found(store, "cat")
+
+    assert set(asyncio.run(ask()).all) == {"cat", "dog", "both"}
 
 
 def test_posts_that_have_some_words_or_slips_come_after(store: Path) -> None:

@@ -29,12 +29,16 @@ def tiny_numbers_as_zero() -> Iterator[None]:
     """
     maths = _maths()
     if maths is not None:
-        before = _mode(maths).mxcsr
-        _set(maths, before | _AS_ZERO)
+        mode = _Mode()
+        maths.fegetenv(ctypes.byref(mode))
+        before = mode.mxcsr
+        mode.mxcsr = before | _AS_ZERO
+        maths.fesetenv(ctypes.byref(mode))
         try:
             yield
         finally:
-            _set(maths, before)
+            mode.mxcsr = before
+            maths.fesetenv(ctypes.byref(mode))
         return
     torch = imported_torch()
     torch.set_flush_denormal(True)
@@ -51,15 +55,3 @@ def _maths() -> ctypes.PyDLL | None:
     with suppress(OSError):
         return ctypes.PyDLL(_MATHS)
     return None
-
-
-def _mode(maths: ctypes.PyDLL) -> _Mode:
-    found = _Mode()
-    maths.fegetenv(ctypes.byref(found))
-    return found
-
-
-def _set(maths: ctypes.PyDLL, mxcsr: int) -> None:
-    changed = _mode(maths)
-    changed.mxcsr = mxcsr
-    maths.fesetenv(ctypes.byref(changed))

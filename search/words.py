@@ -128,14 +128,14 @@ class WordIndex:
             return WordMatches(tuple(every))
         slips = tuple(WordsWanted(it, slips=1 if len(it) in _SLIP else 0) for it in typed.words)
         may_slip = any(len(it) in _SLIP for it in typed.words)
-        weaker = [
-            *([WordQuery((*slips, *phrases), never=never)] if may_slip else ()),
-            *([WordQuery(phrases, words, never)] if len(words) > 1 else ()),
-        ]
-        found = self._ids(weaker, MOST, passing)
-        nearly = found.pop(0) if may_slip else []
-        some = found.pop(0) if found else []
-        return WordMatches(tuple(every), tuple(_new(nearly, every)), tuple(_new(some, every, nearly)))
+        weaker: dict[str, WordQuery] = {}
+        if may_slip:
+            weaker["nearly"] = WordQuery((*slips, *phrases), never=never)
+        if len(words) > 1:
+            weaker["some"] = WordQuery(phrases, words, never)
+        found = dict(zip(weaker, self._ids(list(weaker.values()), MOST, passing), strict=True))
+        nearly = found.get("nearly", [])
+        return WordMatches(tuple(every), tuple(_new(nearly, every)), tuple(_new(found.get("some", []), every, nearly)))
 
     def having(self, without: Iterable[str]) -> set[str]:
         """Ids of posts that have any of some words and phrases, as far as these are no more than some thousands."""
@@ -176,16 +176,10 @@ class WordIndex:
             for at, some in zip(left, found, strict=True):
                 ids = [id_ for id_, _ in some]
                 passed[at] = (ids if passing is None else passing(ids))[:most]
-            is_last = looked_at >= _DEEPEST
-            left = (
-                []
-                if is_last
-                else [
-                    at
-                    for at, some in zip(left, found, strict=True)
-                    if len(passed[at]) < most and len(some) == looked_at
-                ]
-            )
+            if looked_at >= _DEEPEST:
+                break
+            may_find_more = {at for at, some in zip(left, found, strict=True) if len(some) >= looked_at}
+            left = [at for at in left if at in may_find_more and len(passed[at]) < most]
             looked_at *= _DEEPER
         return passed
 

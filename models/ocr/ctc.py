@@ -91,11 +91,11 @@ def _tensor(crop: Pixels, least_width: int, *, grows: bool = False) -> NDArray[n
     height, width, _ = crop.shape
     columns = min(_MOST_WIDTH, max(1, round(_HEIGHT * width / height)))
     line = normalised(cv2.resize(crop, (columns, _HEIGHT)))
-    room = max(least_width, filled_up(columns) if grows else columns) - columns
+    room = max(least_width, _filled_up(columns) if grows else columns) - columns
     return np.pad(line, ((0, 0), (0, 0), (0, 0), (0, room)))
 
 
-def filled_up(columns: int) -> int:
+def _filled_up(columns: int) -> int:
     """The width to which a line of so many columns is filled up: at most an eighth more, or to a multiple of 16."""
     step = max(_STEP, _power_of_two(max(1, columns - 1)) // _PARTS)
     return -(-columns // step) * step

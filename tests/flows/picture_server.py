@@ -1,11 +1,12 @@
 """A web server on this machine: pictures by the number in an address, and a list of what was asked for."""
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.web_server import serving
 
 
 @dataclass
@@ -43,8 +44,5 @@ def served(pictures: list[bytes]) -> Iterator[Pictures]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        made.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with serving(Handler) as made.url:
         yield made
-        server.shutdown()

@@ -3,9 +3,8 @@
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from operators.posts_input import fetching
 from tests.connectors.fetching.zoo import Fails, Works, animals
 from tests.folders import ROOT
 from tests.making import post
+from tests.web_server import serving
 
 ANIMALS = {it.name: it for it in animals()}
 MOST_MB = 300
@@ -57,12 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Keeper)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(Keeper) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,16 @@
 """What a service's server may send at most, and for how long."""
 
 import gzip
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from connectors.services import api_web
 from connectors.services.api_web import ApiWeb, TroubleError
+from tests.web_server import serving
 
 
 class _Site(BaseHTTPRequestHandler):
@@ -43,11 +43,8 @@ class _Site(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Site)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(_Site) as address:
+        yield address
 
 
 @contextmanager

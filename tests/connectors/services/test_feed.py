@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from core.errors import SettingsError, WorldError
 from core.records import Message
 from dataflows.all_settings import Settings
 from tests.services import polled
+from tests.web_server import serving
 
 URL = "https://x.org/feeds/a.xml"
 RSS = """<?xml version="1.0"?><rss version="2.0" xmlns:media="http://search.yahoo.com/mrss/"
@@ -189,10 +190,8 @@ class Site:
 @pytest.fixture
 def site() -> Iterator[tuple[Site, str]]:
     made = Site()
-    with ThreadingHTTPServer(("127.0.0.1", 0), made.handler()) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield made, f"http://127.0.0.1:{server.server_address[1]}/old"
-        server.shutdown()
+    with serving(made.handler()) as address:
+        yield made, f"{address}/old"
 
 
 def test_a_feed_is_polled_for_what_is_new(site: tuple[Site, str]) -> None:

@@ -1,11 +1,10 @@
 """Mastodon's stream."""
 
 import pickle
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
@@ -21,6 +20,7 @@ from core.errors import SettingsError, WorldError
 from core.records import Message, Post, Removal
 from core.telemetry import SKIPPED
 from dataflows.all_settings import Settings, is_secret
+from tests.web_server import serving
 
 
 def status(number: int, *kinds: str, **fields: Any) -> dict[str, Any]:
@@ -101,10 +101,8 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[tuple[Server, str]]:
     made = Server()
-    with ThreadingHTTPServer(("127.0.0.1", 0), made.handler()) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield made, f"http://127.0.0.1:{http.server_address[1]}"
-        http.shutdown()
+    with serving(made.handler()) as address:
+        yield made, address
 
 
 def events(*found: tuple[str, Any]) -> str:

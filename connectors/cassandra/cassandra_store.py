@@ -70,6 +70,10 @@ class CassandraStore(Store):
         create_tables(self.session, [*tables, THUMBNAILS], has_vector_indexes=has_vector_indexes is not False)
         return f"has all tables, {made} copies of each row"
 
+    def check_there(self) -> None:
+        """A keyspace that has all tables is a store."""
+        self.check()
+
     def facts(self) -> Sequence[TableFacts]:
         """With how many indexes there are, and how many rows of lookup tables have no post."""
         return facts_of_keyspace(self.session)

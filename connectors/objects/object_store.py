@@ -11,6 +11,7 @@ from connectors.objects.bucket_removals import BucketRemovals
 from connectors.objects.conditional_writes import check_conditional
 from connectors.objects.object_tables import ObjectPlace, ObjectTables
 from connectors.objects.whole_bucket import (
+    check_there_in_bucket,
     compact_bucket,
     facts_of_bucket,
     forget_in_bucket,
@@ -58,6 +59,10 @@ class ObjectStore(ObjectTables, Store):
             for part, _ in enumerate(self.part_names(table.name)):
                 self.written(table, None, part, math.inf)
         return f"has {' and '.join(f'the table {it.name}' for it in tables)}"
+
+    def check_there(self) -> None:
+        """A path in a bucket that has a table is a store."""
+        check_there_in_bucket(self)
 
     def facts(self) -> Sequence[TableFacts]:
         """With how many writers have it."""

@@ -21,8 +21,15 @@ class BucketFacts(TableFacts):
     writers: int
 
 
+def check_there_in_bucket(store: ObjectTables) -> None:
+    """Raise `WorldError` where there is no table, or the bucket cannot be read."""
+    if not store.names():
+        raise WorldError(f"{store} is no store: name what memewax wrote to with --store")
+
+
 def facts_of_bucket(store: ObjectTables) -> list[BucketFacts]:
     """Look at each table, reading its keys; raises `WorldError` where there is none, or one cannot be read."""
+    check_there_in_bucket(store)
     found = []
     for name in store.names():
         table = store.table(name)
@@ -32,8 +39,6 @@ def facts_of_bucket(store: ObjectTables) -> list[BucketFacts]:
             rows += len(batch)
             seen.update(batch.column(0).to_pylist())
         found.append(BucketFacts(name, rows, rows - len(seen), len(store.writers_of(name))))
-    if not found:
-        raise WorldError(f"{store} is no store: name what memewax wrote to with --store")
     return found
 
 

@@ -259,6 +259,10 @@ class Store(Tables):
         """
 
     @abstractmethod
+    def check_there(self) -> None:
+        """Raise `WorldError` where it is no store, since no flow has written to it: before anything is made for it."""
+
+    @abstractmethod
     def facts(self) -> Sequence[TableFacts]:
         """Look at each table, reading its keys; raises `WorldError` where there is none, or one cannot be read."""
 

@@ -17,7 +17,7 @@ from connectors.store.posts_table import PostRows
 from connectors.store.quoted import QUOTING
 from connectors.store.stored_table import StoredTable
 from connectors.store.table_remnants import in_tables
-from connectors.store.whole_store import compact_store, facts_of, forget_in, named_in
+from connectors.store.whole_store import check_there_in, compact_store, facts_of, forget_in, named_in
 from connectors.writing import RECORDS, all_locked
 from core.columns import Table
 from core.records import Removal
@@ -44,6 +44,10 @@ class LanceStore(LanceTables, Store):
         with all_locked(self._locks()):
             made = [(it.name, written_in(self, it, None, math.inf).count()) for it in tables]
         return f"has {' and '.join(f'the table {name} of {rows:,} rows' for name, rows in made)}"
+
+    def check_there(self) -> None:
+        """A folder that has a table of flows is a store."""
+        check_there_in(self)
 
     def facts(self) -> Sequence[TableFacts]:
         """With files, versions and fragments."""

@@ -80,15 +80,19 @@ def named_in(store: Path | LanceTables, removals: Sequence[Removal]) -> list[str
     return [] if there is None else there.named(removals)
 
 
+def check_there_in(tables: LanceTables) -> None:
+    """Raise `WorldError` where there is no table that flows write."""
+    if not any(tables.has(name) for name in KEYS):
+        raise WorldError(f"{tables} is no store: name the folder that memewax wrote to with --store{store_nearby()}")
+
+
 def facts_of(store: Path) -> list[FolderFacts]:
     """Look at each table of flows, reading its keys; raises `WorldError` where there is none or one cannot be read."""
+    check_there_in(LanceTables.at(store))
     try:
-        found = read_latest(lambda: [_facts(store, name, table) for name, table in _opened(store).items()])
+        return read_latest(lambda: [_facts(store, name, table) for name, table in _opened(store).items()])
     except READ_ERRORS as error:
         raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
-    if not found:
-        raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store{store_nearby()}")
-    return found
 
 
 def _taken_back(tables: LanceTables) -> TakenBack | None:

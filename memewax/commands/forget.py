@@ -17,7 +17,6 @@ from connectors.control.request_kinds import COMPACT, FORGET, MOST_DELETES, dele
 from connectors.folder import Folder
 from connectors.letters import forget_letters
 from connectors.remnants import LookedFor, Remnant, in_lines
-from connectors.sinks.record_table import POSTS
 from connectors.sources.removal_form import delete_of_account, tombstone
 from connectors.store.conditions import pieces
 from connectors.writing import ANSWERS, all_locked, lock_files
@@ -86,7 +85,7 @@ def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -
     from operators.recovery_remnants import scrub
 
     store = opened.state
-    opened.has(POSTS) or opened.facts()  # what is no store is said before anything is made for it
+    opened.check_there()
     named = opened.named(deletes_in({"deletes": deletes}))
     log = ControlLog(store / FOLDER)
     ids = [{"global_id": it, "deleted": True} for it in named]  # clusters know posts by their ids alone

@@ -11,7 +11,6 @@ import typer
 from connectors.control.control_log import FOLDER, ControlLog, Request
 from connectors.control.request_kinds import COMPACT, KINDS
 from connectors.endpoints import open_store
-from connectors.sinks.record_table import POSTS
 from core.errors import BusyError, SettingsError, WorldError
 from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, print_rows, write_json
 
@@ -42,7 +41,7 @@ def compact(
 ) -> None:
     """Put the tables of a store together and drop their old versions; a flow that runs does it itself."""
     opened = opened_store(store)
-    opened.has(POSTS) or opened.facts()  # what is no store is said before anything is made for it
+    opened.check_there()
     log = ControlLog(opened.state / FOLDER)
     request = log.add(COMPACT.name, {})
     if wait:

@@ -31,6 +31,7 @@ from connectors.store.interface import (
     WordsWanted,
 )
 from core.columns import Column, Integer, Table
+from core.errors import WorldError
 from core.records import ClusterEvent, Thumbnail
 from dataflows.all_settings import load_settings
 from tests.cassandra_node import CassandraNode
@@ -142,6 +143,9 @@ def test_there_is_nothing_in_a_new_store(kind: Kind, request: pytest.FixtureRequ
     store = opened(kind.new_address(request), state)
     assert not store.has(POSTS_NAME)
     assert store.names() == []
+    with pytest.raises(WorldError, match=re.escape(store.address)):
+        store.check_there()
+    assert not state.exists()
 
 
 def test_what_is_written_twice_is_there_once(store: Store) -> None:
@@ -149,6 +153,7 @@ def test_what_is_written_twice_is_there_once(store: Store) -> None:
     posts.upsert([row("a"), row("b")])
     posts.upsert([row("b", description="again"), row("it's \\ \n'; --")])
     assert rows_of(store).keys() == {"a", "b", "it's \\ \n'; --"}
+    store.check_there()
     assert store.has(POSTS_NAME)
     assert POSTS_NAME in store.names()
 

@@ -83,6 +83,7 @@ def selected(store: StorePlace, query: str, seconds: float) -> Iterator[Selected
                     base.execute(f"CREATE TABLE {name} AS SELECT * FROM coming")  # noqa: S608 - a name of our own
                     base.unregister("coming")
             base.execute("SET lock_configuration = true")
+            base.execute("BEGIN TRANSACTION READ ONLY")  # a SELECT may have a DELETE within
             timer.start()
             reader = base.sql(query).to_arrow_reader(_BATCH)
         yield Selected(tuple(reader.schema.names), _rows(reader, seconds))
@@ -101,6 +102,8 @@ def _in_our_words(seconds: float) -> Iterator[None]:
         told = first_line(error)
         if isinstance(error, duckdb.PermissionException):
             raise SettingsError(f"a query reaches no file, no network and no setting: {_THERE_ARE}") from None
+        if isinstance(error, duckdb.TransactionException):
+            raise SettingsError(f"a query changes nothing, as only the flow changes a store: {_THERE_ARE}") from None
         if "Interrupted" in told:
             raise WorldError(f"the query took more than {seconds:g} s: --seconds allows more") from None
         if "Out of Memory" in told:

@@ -100,6 +100,7 @@ HOSTILE = [
     "CREATE SECRET (TYPE s3)",
     "DROP TABLE posts",
     "DELETE FROM posts",
+    "WITH gone AS (DELETE FROM posts RETURNING *) SELECT * FROM gone",
     "UPDATE posts SET text = ''",
     "INSTALL httpfs",
     "LOAD httpfs",
@@ -155,7 +156,7 @@ def everything(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_a_query_may_change_is_its_copy(store: Path) -> None:
+def test_a_query_may_have_parts_with_names(store: Path) -> None:
     before = everything(store)
     with selected(store, "WITH x AS (SELECT 1) SELECT count(*) FROM posts", 60) as found:
         assert list(found.rows) == [(42,)]

@@ -21,8 +21,8 @@ from tests.folders import SHARED
 
 START = SHARED / "cassandra" / "start"
 """Apache Cassandra for tests, beside the repository; not part of it."""
-_SOON_THERE = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""For a short life, as Kafka's."""
+_SOON_THERE = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dcassandra.skip_sync=true"
+"""For a short life, as Kafka's; what is written survives a kill of the process, though not one of the machine."""
 
 
 class CassandraNode:

@@ -11,6 +11,7 @@ TOGETHER: Final = {
     "Apache Kafka": (
         "tests/connectors/kafka/",
         "tests/connectors/topics/test_admin.py",
+        "tests/connectors/topics/test_topic_remnants.py",
         "tests/flows/test_kafka_flow.py",
         "tests/flows/test_taps.py",
         "tests/flows/test_similarity_flow.py",
@@ -20,7 +21,10 @@ TOGETHER: Final = {
     "Apache Cassandra": (
         "tests/connectors/cassandra/",
         "tests/connectors/store/test_every_store.py",
+        "tests/connectors/store/test_two_flows.py",
+        "tests/connectors/store/test_whole_stores.py",
         "tests/flows/test_cassandra_flow.py",
+        "tests/search/test_indexed_posts.py",
     ),
 }
 """What is dear to have, and who needs it: one process has it for all of them."""

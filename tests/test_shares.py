@@ -21,12 +21,17 @@ def test_every_path_is_there() -> None:
 
 
 def test_who_needs_what_is_dear_is_named(request: pytest.FixtureRequest) -> None:
-    needed = {"real models": set[str](), "Apache Kafka": set[str]()}
+    needed = {"real models": set[str](), "Apache Kafka": set[str](), "Apache Cassandra": set[str]()}
     for item in request.session.items:
         if item.get_closest_marker("slow"):
             continue  # `just soak` runs in one process
         if item.get_closest_marker("real"):
             needed["real models"].add(item.nodeid)
-        if isinstance(item, pytest.Function) and {"real_broker", "broker"} & set(item.fixturenames):
+        if not isinstance(item, pytest.Function):
+            continue
+        if {"real_broker", "best_broker", "broker"} & set(item.fixturenames):
             needed["Apache Kafka"].add(item.nodeid)
+        kinds = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if "cassandra_node" in item.fixturenames or "cassandra" in kinds:
+            needed["Apache Cassandra"].add(item.nodeid)
     assert not [nodeid for name, nodeids in needed.items() for nodeid in nodeids if share(nodeid) != name]

@@ -33,15 +33,17 @@ def stored(store: CassandraStore) -> dict[str, Row]:
     return unique(table.whole(table.schema.names).to_pylist())
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("processes", "kills"), [(1, 1), *(pytest.param(it, 2, marks=pytest.mark.slow) for it in (1, 2))]
+)
 def test_killed_with_its_node_killed_too_nothing_is_lost_or_doubled(
-    posts: Posts, uninterrupted: dict[str, Row], folder: Path, cassandra_node: CassandraNode, processes: int
+    posts: Posts, uninterrupted: dict[str, Row], folder: Path, cassandra_node: CassandraNode, processes: int, kills: int
 ) -> None:
     address = cassandra_node.address()
     store = CassandraStore(CassandraPlace.of(address), CassandraSettings(), folder / "state")
     store.create([posts_table(GRID * GRID * 3, 8), CLUSTERS], has_vector_indexes=False)
     flow = into(folder, posts, address, store_timeout_seconds=90, state_dir=folder / "state")
-    for lines in (1, len(posts.ids) // 3):
+    for lines in (1, len(posts.ids) // 3)[2 - kills :]:
         run = flow.worker() if processes == 1 else flow.memewax(processes)
         run.until(lambda lines=lines: flow.lines() >= lines)  # type: ignore[misc]
         for worker in run.workers():

@@ -10,14 +10,16 @@ from connectors.cassandra.cassandra_store import CassandraStore
 from connectors.sinks.record_table import POSTS
 from core.errors import WorldError
 from tests.cassandra_node import CassandraNode
-from tests.connectors.cassandra.stores import ids, lying, made_store, parts, row
+from tests.connectors.cassandra.stores import ids, keep_over_kills, lying, made_store, parts, row
 from tests.connectors.store.test_taken_back import gone
 
 
 @pytest.fixture
 def store(cassandra_node: CassandraNode, tmp_path: Path) -> Iterator[CassandraStore]:
     made = made_store(cassandra_node, tmp_path, store_timeout_seconds=90)
+    keep_over_kills(made, durable=True)
     yield made
+    keep_over_kills(made, durable=False)
     made.close()
 
 

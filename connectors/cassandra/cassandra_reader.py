@@ -47,6 +47,8 @@ _BATCH: Final = 1000
 _KEYS_AT_ONCE: Final = 32
 _MOST_NEAREST: Final = 1000
 """What the server allows."""
+_LEAST_NEAREST: Final = 100
+"""Asked of the server where fewer are wanted: for ten it looks at so few that it misses two, and is no sooner done."""
 _CURRENT: Final = CURRENT_COLUMN.name
 _NEEDED: Final = ("author", "source", "cluster")
 """Columns that tell whether a post is hidden, and in which cluster it is."""
@@ -168,7 +170,7 @@ class CassandraTable(TableReader):
                 f"{place} finds the {_MOST_NEAREST:,} nearest rows at most, and {count:,} are wanted"
             )
         is_whole = not where and not self._hiding
-        most = count if is_whole else _MOST_NEAREST
+        most = min(_MOST_NEAREST, max(count, _LEAST_NEAREST)) if is_whole else _MOST_NEAREST
         wanted = [it for it in dict.fromkeys((self.key, *columns)) if it in self._types]
         read = self._read_columns(wanted, where)
         cql = (

@@ -251,6 +251,8 @@ class KeyedTable:
             drop = drop_unfinished and self._tables.has_one_writer
             keys = (self._key, *self._looked_up)
             self._again(lambda: put_together(self._table, *keys, drop_unfinished=drop))
+            if drop:
+                self._tables.drop_drafts(self._name)
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes = self._loose_rows = self._unindexed_rows = 0

@@ -1,7 +1,8 @@
 """The tables of LanceDB in a folder, as their readers see them."""
 
+import time
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -70,6 +71,17 @@ class LanceTables(Tables):
     def opened(self, table: str) -> Any:
         """A table that is written here, as LanceDB opens it; raises what LanceDB raises."""
         return self.database().open_table(self.own_name(table))
+
+    def drop_drafts(self, table: str, unchanged_seconds: float = 0.0) -> None:
+        """Delete what a process left that was killed amid writing a file of a table: LanceDB looks at none of that.
+
+        To be called where nobody writes the table, or for drafts that nobody writes any more. Raises `OSError`.
+        """
+        latest = time.time() - unchanged_seconds
+        for draft in (self.state / f"{table}.lance").rglob(".tmp*"):
+            with suppress(FileNotFoundError):  # it has its name by now
+                if draft.stat().st_mtime <= latest:
+                    draft.unlink()
 
     def own_name(self, table: str) -> str:
         """What a table that is written here is called in the database."""

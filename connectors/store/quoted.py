@@ -15,6 +15,8 @@ from core.errors import WorldError, first_line
 
 QUOTING: Final = "answers"
 """The table whose rows name posts."""
+_DRAFT_SECONDS: Final = 3600.0
+"""A flow may delete answers meanwhile: so long nobody leaves a file half written."""
 _MOST: Final = 500
 _TRIES: Final = 5
 """Against a writer that commits at the same time."""
@@ -47,6 +49,7 @@ def compact_answers(tables: LanceTables) -> None:
                 table = tables.opened(name)
                 erase_deleted(table)
                 put_together(table, key)
+                tables.drop_drafts(name, _DRAFT_SECONDS)
     except READ_ERRORS as error:
         raise WorldError(f"the answers of {tables} cannot be put together: {first_line(error)}") from None
 

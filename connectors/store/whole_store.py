@@ -60,6 +60,8 @@ def _compact(tables: LanceTables, name: str) -> None:
         index_words(table, *(it for it in SEARCHED if it in table.schema.names))
     erase_deleted(table)
     put_together(table, KEYS[name], drop_unfinished=tables.has_one_writer)
+    if tables.has_one_writer:
+        tables.drop_drafts(name)
 
 
 def forget_in(store: Path | LanceTables, removals: Sequence[Removal]) -> str:

@@ -1,5 +1,6 @@
 """What was deleted from a table is in no file of it, once that was erased; answers that quoted it are gone too."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,12 +59,13 @@ def test_what_was_deleted_is_in_no_file(tmp_path: Path, erase: Callable[[Path, P
 
 
 @_ERASE
+@pytest.mark.parametrize("name", [f"{'0' * 50}.lance", ".tmpftDXmI"], ids=["whole", "a draft"])
 def test_what_a_write_left_that_was_killed_is_in_no_file(
-    tmp_path: Path, erase: Callable[[Path, PostRows], None]
+    tmp_path: Path, erase: Callable[[Path, PostRows], None], name: str
 ) -> None:
     table = store_of(tmp_path)
     data = sorted((tmp_path / f"{TABLE}.lance" / "data").glob("*.lance"))
-    (data[0].with_name("0" * len(data[0].stem) + ".lance")).write_bytes(data[0].read_bytes())  # which no version has
+    data[0].with_name(name).write_bytes(data[0].read_bytes())  # which no version has
     table.remove([gone(global_id=NAME)])
     erase(tmp_path, table)
     assert list(in_tables(tmp_path, LOOKED_FOR)) == []
@@ -102,6 +104,18 @@ def test_answers_that_quote_it_go_and_others_stay(tmp_path: Path) -> None:
     assert set(there.column("id").to_pylist()) == {"second", "third"}
     compact_answers(LanceTables(tmp_path))
     assert not list(in_tables(tmp_path, LookedFor((NAME,))))
+
+
+def test_drafts_of_answers_go_once_nobody_writes_them(tmp_path: Path) -> None:
+    StoredTable(tmp_path, ANSWERS_TABLE).upsert([answer_row(Answer("a question"))])
+    (data,) = (tmp_path / f"{ANSWERS_TABLE.name}.lance" / "data").glob("*.lance")
+    left, written = data.with_name(".tmpleft"), data.with_name(".tmpwritten")
+    for draft in (left, written):
+        draft.write_text(NAME)
+    os.utime(left, (0, 0))
+    compact_answers(LanceTables.at(tmp_path))
+    assert not left.exists()
+    assert written.exists()
 
 
 def test_an_answer_that_comes_after_a_delete_of_what_it_quotes_does_not_stay(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from operators.recovery_check import check_recovery, check_room
 from operators.recovery_migration import migrate
 from operators.recovery_places import has_snapshots
 from operators.recovery_remnants import drop_unknown_rows
+from operators.taps import tap_addresses
 
 Loaded = TypeVar("Loaded")
 
@@ -59,7 +60,7 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
         MODEL_INFO.labels(Clusterer.stage, clusterer.name, "none").set(1)
         first = first_numbers(stores, recovery, clusterer.begin_above)
         if recovery is not None and not settings.requests_only:
-            note_flow(recovery, settings)
+            note_flow(recovery, settings, tap_addresses(settings))
         return build(settings, models, partial(make_clusterer, settings), first)
 
     def facts(settings: Settings) -> FlowFacts:

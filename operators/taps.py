@@ -84,6 +84,11 @@ def chosen_taps(settings: TapSettings) -> list[str]:
     return chosen
 
 
+def tap_addresses(settings: TapSettings) -> list[str]:
+    """The topics that taps write, each with its cluster; raises `SettingsError` as `chosen_taps` does."""
+    return [f"{settings.taps.removesuffix('/')}/{topic}" for topic in chosen_taps(settings)] if settings.taps else []
+
+
 def messages(
     batch: Sequence[X],
     fields: Callable[[X, str], Fields | None],

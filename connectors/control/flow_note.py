@@ -4,6 +4,7 @@ Paths beside the recovery folder are relative to its parent, since a project may
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -19,8 +20,14 @@ _FILE: Final = "flow.json"
 _HERE: Final = f".{os.sep}"
 
 
-def note_flow(recovery: Path, settings: WriteSettings) -> None:
-    """Note which flow a recovery folder belongs to; raises `WorldError`."""
+def note_flow(recovery: Path, settings: WriteSettings, taps: Collection[str] = ()) -> None:
+    """Note which flow a recovery folder belongs to; raises `WorldError`.
+
+    Args:
+        recovery: Its folder.
+        settings: Of the flow.
+        taps: Topics that its taps write, which are noted besides those of earlier runs: these may still be there.
+    """
     base = recovery.resolve().parent
     chosen = Destinations.of(settings)
     told = {
@@ -30,6 +37,7 @@ def note_flow(recovery: Path, settings: WriteSettings) -> None:
         "dead_letters": _kept(chosen.dead_letters, base),
         "cluster_events": "" if chosen.cluster_events is None else _kept(chosen.cluster_events, base),
         "state_dir": None if settings.state_dir is None else _kept_path(settings.state_dir.resolve(), base),
+        "taps": sorted({*noted_taps(recovery), *taps}),
     }
     draft = recovery / f"{_FILE}.{uuid4().hex}"
     try:
@@ -42,17 +50,42 @@ def note_flow(recovery: Path, settings: WriteSettings) -> None:
 def noted_flow(recovery: Path) -> dict[str, Any] | None:
     """The settings of the flow that a recovery folder belongs to; None where it does not say. Raises `WorldError`."""
     base = recovery.resolve().parent
+    told = _told(recovery)
+    if told is None:
+        return None
     try:
-        told = orjson.loads((recovery / _FILE).read_bytes())
         return {
             **{name: tuple(_found(it, base) for it in told[name]) for name in ("source", "to")},
             **{name: _found(told[name], base) for name in ("dead_letters", "cluster_events")},
             "state_dir": None if told["state_dir"] is None else Path(_found(told["state_dir"], base)),
         }
+    except (KeyError, TypeError) as error:
+        raise _unreadable(recovery, error) from None
+
+
+def noted_taps(recovery: Path) -> list[str]:
+    """The topics that taps of the flow ever wrote, as addresses; raises `WorldError`."""
+    told = _told(recovery)
+    taps = [] if told is None else told.get("taps", [])  # an earlier version did not note them
+    if not isinstance(taps, list) or not all(isinstance(it, str) for it in taps):
+        raise _unreadable(recovery, "its taps are no list of addresses")
+    return taps
+
+
+def _told(recovery: Path) -> dict[str, Any] | None:
+    try:
+        told = orjson.loads((recovery / _FILE).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorldError(f"{recovery / _FILE} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(recovery, error) from None
+    if not isinstance(told, dict):
+        raise _unreadable(recovery, "it is no object")
+    return told
+
+
+def _unreadable(recovery: Path, why: object) -> WorldError:
+    return WorldError(f"{recovery / _FILE} cannot be read: {why}")
 
 
 def _kept(it: Endpoint[Any], base: Path) -> str:

@@ -24,6 +24,14 @@ def kept_in_topics(endpoints: Collection[Any], settings: ReadSettings) -> Iterat
             yield Remnant(it.address, "messages of the past are not looked through", _until(it, settings))
 
 
+def kept_in_taps(addresses: Collection[str], settings: ReadSettings) -> Iterator[Remnant]:
+    """Say the same of topics that taps write, by their addresses; no tombstone comes to them."""
+    for address in addresses:
+        found = KafkaEndpoint.of(address)
+        if found is not None:
+            yield Remnant(address, "a tap: it is not looked through, and gets no tombstones", _until(found, settings))
+
+
 def in_letters(endpoint: Any, names: LookedFor, settings: ReadSettings) -> Iterator[Remnant]:
     """Look through the first 100,000 dead letters of a topic; a broker that does not answer is said."""
     if not isinstance(endpoint, KafkaEndpoint):

@@ -13,6 +13,7 @@ import typer
 
 from connectors.chosen_endpoints import Destinations, sources_of
 from connectors.control.control_log import FOLDER, ControlLog
+from connectors.control.flow_note import noted_taps
 from connectors.control.request_kinds import COMPACT, FORGET, MOST_DELETES, deletes_in
 from connectors.folder import Folder
 from connectors.letters import forget_letters
@@ -116,7 +117,7 @@ def _check(opened: "Store", recovery: Path, wanted: tuple[str, ...], as_json: bo
         raise SettingsError("nothing is named: say what to look for with --id, --url, --author or --text")
     store = opened.state
     found = list(_remnants(opened, recovery, LookedFor(wanted)))
-    topics = list(_topics(_settings(store, recovery)))
+    topics = list(_topics(_settings(store, recovery), noted_taps(recovery)))
     if as_json:
         left, unread = ([asdict(it) for it in those] for those in (found, topics))
         write_json({"store": str(opened), "left": left, "topics": unread, "not_searched": _NOT_SEARCHED})
@@ -159,14 +160,15 @@ def _remnants(opened: "Store", recovery: Path, names: LookedFor) -> Iterator[Rem
         yield from in_letters(Destinations.of(settings).dead_letters, names, settings)
 
 
-def _topics(settings: Settings | None) -> Iterator[Remnant]:
-    """Topics that the flow reads and writes, but for that of its dead letters."""
+def _topics(settings: Settings | None, taps: list[str]) -> Iterator[Remnant]:
+    """Topics that the flow reads and writes, its taps among them, but for that of its dead letters."""
     if settings is not None:
-        from connectors.topics.topic_remnants import kept_in_topics
+        from connectors.topics.topic_remnants import kept_in_taps, kept_in_topics
 
         chosen = Destinations.of(settings)
         events = [chosen.cluster_events] if chosen.cluster_events else []
         yield from kept_in_topics([*sources_of(settings), *chosen.sinks, *events], settings)
+        yield from kept_in_taps(taps, settings)
 
 
 def _others(store: Path) -> Iterator[Path]:

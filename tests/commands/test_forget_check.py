@@ -29,9 +29,11 @@ from core.status import FOLDER as STATUS
 from dataflows.all_settings import load_settings
 from memewax.commands.forget import forget
 from operators.recovery_places import parts_of
+from operators.taps import tap_addresses
 from operators.watching import CACHE
 from search.answer import ANSWERS, Answer, answer_row
 from search.corpus import Hit
+from tests.brokers import MockBroker
 from tests.connectors.store.test_taken_back import gone, row
 from tests.making import post
 
@@ -51,13 +53,13 @@ class World:
         self.recovery.mkdir()
         init_db_dir(self.recovery, 1)  # type: ignore[no-untyped-call]
         self.snapshot("kept-a")
-        settings = load_settings(
+        self.settings = load_settings(
             source=("posts.jsonl",),
             to=(str(self.store), str(self.out)),
             dead_letters=str(self.letters),
             cluster_events=str(self.events),
         )
-        note_flow(self.recovery, settings)
+        note_flow(self.recovery, self.settings)
 
     def snapshot(self, *values: str) -> None:
         """Take a snapshot after each value, of that value."""
@@ -215,3 +217,16 @@ def test_a_leak_that_is_planted_is_found(
 ) -> None:
     expected = plant(world)
     assert [it for it in left(world, capsys) if expected in it]
+
+
+def test_topics_that_taps_wrote_are_named_also_where_a_later_run_has_none(
+    world: World, capsys: pytest.CaptureFixture[str], mock_broker: MockBroker
+) -> None:
+    taps = f"kafka://{mock_broker.bootstrap}"
+    tapped = load_settings(**world.settings.model_dump(include={"source", "to"}), taps=taps, taps_only=("vit2cluster",))
+    note_flow(world.recovery, world.settings, tap_addresses(tapped))
+    note_flow(world.recovery, world.settings, tap_addresses(world.settings))
+    forget(ids=[NAME], check=True, store=str(world.store), recovery=world.recovery, as_json=True)
+    (told,) = orjson.loads(capsys.readouterr().out)["topics"]
+    assert told["place"] == f"{taps}/vit2cluster"
+    assert told["why"].startswith("a tap")

@@ -28,5 +28,9 @@ def deletes(
 
     configure_logging("error")
     with tempfile.TemporaryDirectory(prefix="memewax-deletes-") as name:
-        report = asdict(measure(Path(name), posts, rate, seconds))
+        report = asdict(measure(Path(name), posts, rate, seconds, _say))
     sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def _say(line: str) -> None:
+    print(f"memewax: {line}", file=sys.stderr, flush=True)

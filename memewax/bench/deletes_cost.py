@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +24,8 @@ _POOL: Final = 2048
 _AT_ONCE: Final = 16_384
 """Rows in one write."""
 _NAMES: Final = ("global_id", "post_id")
+_TIME: Final = datetime(2026, 7, 4, tzinfo=UTC)
+"""Of the deletes, as streams say it: so it has to be looked at when a row was written or edited."""
 _MOST_LEARNED: Final = 5000
 """Posts that the clusterer learned before deletes come."""
 
@@ -51,13 +54,19 @@ class DeletesCost:
     erase_seconds: float
 
 
-def measure(folder: Path, posts: int, rate: int, seconds: int) -> DeletesCost:
-    """Fill a store below `folder`, delete `rate` posts a second of which half are there, and erase them."""
+def measure(folder: Path, posts: int, rate: int, seconds: int, say: Callable[[str], object] = str) -> DeletesCost:
+    """Fill a store below `folder`, delete `rate` posts a second of which half are there, and erase them.
+
+    What was measured is said before they are erased, which takes longest.
+    """
     table = PostRows(folder, posts_table(DIMENSION, DIMENSION))
-    _fill(folder, table, posts)
-    table.compact()
+    filled = _timed(lambda: _fill(folder, table, posts))
+    together = _timed(table.compact)
     before = size_of(folder)[1]
-    logic = _learned(min(posts, _MOST_LEARNED))
+    say(f"{posts:,} posts are there, {before / 1e6:,.0f} MB: {filled:.0f} s, and {together:.0f} s to put them together")
+    learned = min(posts, _MOST_LEARNED)
+    say(f"the clusterer learns {learned:,} of them")
+    logic = _learned(learned)
     empty = _timed(logic.snapshot) + _timed(table.mark)
     chance = np.random.default_rng(3)
     order = chance.permutation(posts)
@@ -67,9 +76,13 @@ def measure(folder: Path, posts: int, rate: int, seconds: int) -> DeletesCost:
         store.append(_timed(partial(table.remove, those)))
         cluster.append(_timed(partial(logic.on_batch, [*those])))
     snapshot = max(0.0, _timed(logic.snapshot) + _timed(table.mark) - empty)
-    deleted = size_of(folder)[1]
-    erased = _timed(lambda: table.compact(erase=True))
     mean_store, mean_cluster = float(np.mean(store)), float(np.mean(cluster))
+    deleted = size_of(folder)[1]
+    say(
+        f"{rate} deletes a second, {seconds} seconds of them: {mean_store * 1e3:.1f} ms of a second in the store,"
+        f" {max(store) * 1e3:.1f} at most, {mean_cluster * 1e3:.1f} ms in the clusterer; what they deleted is erased"
+    )
+    erased = _timed(lambda: table.compact(erase=True))
     return DeletesCost(
         posts=posts,
         deletes_per_second=rate,
@@ -90,7 +103,8 @@ def _fill(folder: Path, table: PostRows, posts: int) -> None:
     """The first rows as a flow writes them, the others as copies: to look for each key took longer and longer."""
     names = [_name(number) for number in range(posts)]
     pool = made_rows(min(posts, _POOL))
-    table.upsert([{**row, **dict.fromkeys(_NAMES, name)} for row, name in zip(pool, names, strict=False)])
+    as_flows_write = ({**row, "text_clean": row["text"]} for row in pool)
+    table.upsert([{**row, **dict.fromkeys(_NAMES, name)} for row, name in zip(as_flows_write, names, strict=False)])
     added = opened(folder).open_table(POSTS)
     rows = added.to_arrow()
     copies = pa.concat_tables([rows] * max(1, _AT_ONCE // len(rows)))
@@ -116,7 +130,7 @@ def _learned(posts: int) -> ClusterLogic:
 def _removals(numbers: list[int], posts: int) -> list[Removal]:
     """Deletes of which every second one is of a post that was never taken, as in a stream of all posts."""
     names = [_name(number if place % 2 else number + posts) for place, number in enumerate(numbers)]
-    return [Removal(Message(b"{}", "bench"), post_id=it) for it in names]
+    return [Removal(Message(b"{}", "bench"), post_id=it, time=_TIME) for it in names]
 
 
 def _name(number: int) -> str:

@@ -251,7 +251,7 @@ class _Picked:
 
     def has(self, row: Row) -> bool:
         """Whether a row is named, and was not written or edited later."""
-        names = [(column, row[column]) for column in ("global_id", "post_id", "url") if column in row]
+        names: list[tuple[str, str]] = [(it, row[it]) for it in ("global_id", "post_id", "url") if it in row]
         if "author" in row:
             names.append(("account", account_of(row["author"], row["source"])))
         if "post_id" in row and row["post_id"] is None:

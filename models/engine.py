@@ -1,13 +1,16 @@
 """What every engine that runs models answers to, and what it is told."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from numpy.typing import NDArray
+
+Read = TypeVar("Read")
+"""What is made of a graph's outputs."""
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["exact", "fp32", "bf16", "int8"]
@@ -45,6 +48,9 @@ class Session(Protocol):
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The graph's outputs, in its order, for a tensor of any allowed shape for each input."""
+
+    def read(self, tensors: Mapping[str, NDArray[Any]], reader: Callable[[list[NDArray[Any]]], Read]) -> Read:
+        """What `reader` makes of the outputs, which may be gone afterwards: large ones need not be copied."""
 
 
 class Engine(ABC):

@@ -1,6 +1,6 @@
 """ONNX Runtime beside other models: threads that sleep while they wait, memory that is given back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.engine import Device, EngineOptions, GraphEngine, Session
+from models.engine import Device, EngineOptions, GraphEngine, Read, Session
 from models.tiny_numbers import tiny_numbers_as_zero
 
 _PROVIDERS: Final = {"cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"), "cpu": ("CPUExecutionProvider",)}
@@ -59,6 +59,9 @@ class _OnnxSession:
         mode: AbstractContextManager[None] = nullcontext() if self._is_exact else tiny_numbers_as_zero()
         with mode:
             return [np.asarray(output) for output in self._session.run(None, dict(tensors))]
+
+    def read(self, tensors: Mapping[str, NDArray[Any]], reader: Callable[[list[NDArray[Any]]], Read]) -> Read:
+        return reader(self.run(tensors))
 
 
 def providers(device: Device) -> list[str]:

@@ -1,15 +1,15 @@
 """OpenVINO, Intel's engine, of the extra `openvino`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from core.extras import needs_extra
-from models.engine import Device, EngineOptions, GraphEngine, Session
+from models.engine import Device, EngineOptions, GraphEngine, Read, Session
 from models.tiny_numbers import tiny_numbers_as_zero
 
 _HINT: Final = {"bf16": "bf16"}
@@ -52,11 +52,16 @@ class _OpenVinoSession:
     def __init__(self, compiled: Any, *, is_exact: bool) -> None:
         self._compiled = compiled
         self._is_exact = is_exact
+        self._one_at_a_time = Lock()
         self.inputs = [each.get_any_name() for each in compiled.inputs]
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        return self.read(tensors, lambda outputs: [output.copy() for output in outputs])
+
+    def read(self, tensors: Mapping[str, NDArray[Any]], reader: Callable[[list[NDArray[Any]]], Read]) -> Read:
         # The thread that calls computes too, and is seldom the one that compiled.
         mode: AbstractContextManager[None] = nullcontext() if self._is_exact else tiny_numbers_as_zero()
-        with mode:
-            # Copied: its outputs are overwritten by the next run.
-            return [np.array(output) for output in self._compiled(dict(tensors)).values()]
+        with self._one_at_a_time:  # its outputs are overwritten by the next run
+            with mode:
+                outputs = self._compiled(dict(tensors), share_outputs=True)
+            return reader(list(outputs.values()))

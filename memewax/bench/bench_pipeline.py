@@ -192,6 +192,7 @@ class _Bench:
             "precision": precision,
             "device": self._settings.device,
             "fetch_folder": self._folder,
+            "state_dir": place,  # of a topic too: in a cache of an earlier run lie all answers
             "health_port": 0,
             "log_level": "warning",
         }

@@ -84,7 +84,7 @@ class Topics:
             consumer.assign([place])
             seen = 0
             while seen < end:
-                messages = consumer.consume(1000, timeout=_SECONDS)
+                messages = consumer.consume(min(1000, end - seen), timeout=_SECONDS)  # waits for so many
                 if not messages:
                     raise WorldError(f"the broker at {self.brokers} gave nothing for {_SECONDS:g} s")
                 for message in messages:

@@ -19,9 +19,9 @@ _HEIGHT: Final = 48
 """Pixels to which a line is scaled, as in training."""
 _LEAST_WIDTH: Final = 320
 """Shorter lines are filled up with grey to this, as in training, where lines go singly."""
-_LEAST_TOGETHER: Final = 96
+_LEAST_TOGETHER: Final = 128
 """The same where lines go together: what is grey is computed as letters are, and nothing is read worse without."""
-_STEP: Final = 16
+_STEP: Final = 64
 """Lines go together that are as wide, once they are filled up to a multiple of this."""
 _PARTS: Final = 8
 """Longer ones are filled up by an eighth of their width at most. Engines compile for each new shape, which takes as
@@ -53,7 +53,7 @@ class CtcRecogniser(Recogniser):
     def recognise(self, crops: Sequence[Pixels]) -> list[RecognisedText]:
         """A text for each crop."""
         if not self._reads_together:
-            return [text_of(self._network(_tensor(crop, _LEAST_WIDTH))[0], self._letters) for crop in crops]
+            return [text for crop in crops for text in self._texts_in(_tensor(crop, _LEAST_WIDTH))]
         tensors = [_tensor(crop, _LEAST_TOGETHER, grows=True) for crop in crops]
         by_width: dict[int, list[int]] = {}
         for place, tensor in enumerate(tensors):
@@ -64,9 +64,12 @@ class CtcRecogniser(Recogniser):
             while left:
                 some = left[: _power_of_two(min(len(left), _MOST_TOGETHER, max(1, _MOST_COLUMNS // width)))]
                 left = left[len(some) :]
-                answers = self._network(np.concatenate([tensors[place] for place in some]))
-                found.update((place, text_of(it, self._letters)) for place, it in zip(some, answers, strict=True))
+                texts = self._texts_in(np.concatenate([tensors[place] for place in some]))
+                found.update(zip(some, texts, strict=True))
         return [found[place] for place in range(len(crops))]
+
+    def _texts_in(self, lines: NDArray[np.float32]) -> list[RecognisedText]:
+        return self._network.read(lines, lambda answers: [text_of(it, self._letters) for it in answers])
 
 
 def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> RecognisedText:
@@ -96,7 +99,7 @@ def _tensor(crop: Pixels, least_width: int, *, grows: bool = False) -> NDArray[n
 
 
 def _filled_up(columns: int) -> int:
-    """The width to which a line of so many columns is filled up: at most an eighth more, or to a multiple of 16."""
+    """The width to which a line of so many columns is filled up: at most an eighth more, or to a multiple of 64."""
     step = max(_STEP, _power_of_two(max(1, columns - 1)) // _PARTS)
     return -(-columns // step) * step
 

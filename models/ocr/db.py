@@ -16,6 +16,8 @@ from models.runtime import Runtime
 DETECTOR_FILE: Final = "PP-OCRv6_det_small.onnx"
 _STRIDE: Final = 32
 """Sides of what the network sees are multiples of this."""
+_COARSE: Final = 64
+"""The same where it looks twice: engines compile for each new shape, and so there are fewer."""
 _TEXT: Final = 0.3
 """A pixel of the map above this is text; this and the next two are the model's own settings."""
 _BOX: Final = 0.5
@@ -41,11 +43,12 @@ class DbDetector(Detector):
             runtime: What it computes on.
             canvas: Longest side, in pixels, that the network sees; its time grows with the square.
             looks_twice: Look at two thirds of the canvas first, and at all of it only where that finds small letters or
-                none.
+                none; pictures are squeezed to fewer shapes.
         """
         self._network = Network(graph, runtime)
         self._canvas = canvas
         self._first = round(_FIRST * canvas) if looks_twice else canvas
+        self._stride = _COARSE if looks_twice else _STRIDE
 
     def detect(self, picture: Pixels) -> list[Quad]:
         """Boxes in no order."""
@@ -66,15 +69,15 @@ class DbDetector(Detector):
         return [quad * back for quad in boxes_of(heat)]
 
     def _heat(self, picture: Pixels, canvas: int) -> NDArray[np.float32]:
-        heat: NDArray[np.float32] = self._network(seen_on(picture, canvas))[0, 0]
+        heat: NDArray[np.float32] = self._network(seen_on(picture, canvas, self._stride))[0, 0]
         return heat
 
 
-def seen_on(picture: Pixels, canvas: int) -> NDArray[np.float32]:
-    """What the network sees of a picture whose longest side is at most `canvas` pixels."""
+def seen_on(picture: Pixels, canvas: int, stride: int = _STRIDE) -> NDArray[np.float32]:
+    """What the network sees of a picture: some `canvas` pixels a side at most, multiples of `stride`."""
     height, width, _ = picture.shape
     scale = min(1.0, canvas / max(height, width))
-    rows, columns = (max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in (height, width))
+    rows, columns = (max(stride, round(side * scale / stride) * stride) for side in (height, width))
     return normalised(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA))
 
 

@@ -1,11 +1,14 @@
 """Networks of PP-OCR: a picture in, numbers out."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.engine import Read
 from models.runtime import Runtime
 
 INPUT: Final = "x"
@@ -22,8 +25,11 @@ class Network:
 
     def __call__(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's answer."""
-        (answer,) = self._session.run({self._input: tensor})
-        return np.asarray(answer, np.float32)
+        return self.read(tensor, lambda answer: np.array(answer, np.float32))
+
+    def read(self, tensor: NDArray[np.float32], reader: Callable[[NDArray[np.float32]], Read]) -> Read:
+        """What `reader` makes of the network's answer, which is not copied and gone afterwards."""
+        return self._session.read({self._input: tensor}, lambda answers: reader(answers[0]))
 
 
 def metadata_of(file: Path) -> dict[str, str]:
@@ -35,5 +41,8 @@ def metadata_of(file: Path) -> dict[str, str]:
 
 def normalised(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """RGB of shape (height, width, 3) as PP-OCR wants it: BGR, -1 to 1, shape (1, 3, height, width)."""
-    scaled = pixels[:, :, ::-1].astype(np.float32) / np.float32(127.5) - np.float32(1)
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
+    tensor = np.empty((1, 3, *pixels.shape[:2]), np.float32)
+    for plane, colour in zip(tensor[0], reversed(cv2.split(pixels)), strict=True):
+        np.divide(colour, np.float32(127.5), out=plane)
+        np.subtract(plane, np.float32(1), out=plane)
+    return tensor

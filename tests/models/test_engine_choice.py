@@ -11,6 +11,7 @@ from core.errors import WeightsError
 from models import engine_choice
 from models.engine import Plan
 from models.engine_choice import Choice, EnginePart, Wanted, choose, try_all
+from models.engines import plans
 from models.runtime import Runtime
 
 EXACT = Plan("torch", "exact")
@@ -169,6 +170,23 @@ def test_a_precision_that_nothing_computes_in_here_means_float32(
     assert chosen(machine, tmp_path, "bf16").plan == FP32
     monkeypatch.setattr(engine_choice, "plans", lambda: ())
     assert chosen(machine, tmp_path, "int8").plan == EXACT
+
+
+@pytest.mark.parametrize(
+    ("flags", "tried"),
+    [("avx2 fma", [FP32]), ("avx512f avx512_vnni", [INT8, FP32]), ("avx512_bf16 avx512_vnni", [INT8, BF16, FP32])],
+)
+@pytest.mark.parametrize("seconds", [0.75, 1.3])
+def test_a_processor_tries_what_it_has_instructions_for_and_is_never_slower(
+    seconds: float, flags: str, tried: list[Plan], machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.processor._facts", lambda: {"model name": "Another", "flags": flags})
+    monkeypatch.setattr(engine_choice, "plans", plans)
+    machine.seconds |= dict.fromkeys((INT8, BF16, FP32), seconds)
+    machine.answers |= dict.fromkeys((INT8, BF16, FP32), 0.001)
+    assert chosen(machine, tmp_path).plan == (tried[0] if seconds < 1 else EXACT)
+    assert machine.loaded == [EXACT, *tried]
+    assert chosen(machine, tmp_path, "bf16").plan == (BF16 if BF16 in tried else FP32)
 
 
 def test_where_nothing_can_be_kept_it_is_tried_each_time(machine: Machine, tmp_path: Path) -> None:

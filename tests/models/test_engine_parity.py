@@ -17,6 +17,7 @@ from models.engine_choice import EnginePart, try_all
 from models.engines import plans
 from models.identity import is_same
 from models.image_graph import image_graph
+from models.ocr.db import DETECTOR_FILE
 from models.ocr.eight_bits import in_8_bits
 from models.ocr.ocr_engines import ocr_parts, open_detector
 from models.processor import has_instructions_for, processor
@@ -105,6 +106,22 @@ def test_ocr_reads_the_same_by_any_engine(tiny_settings: Settings) -> None:
         reader = real_ocr(tiny_settings.model_copy(update={"precision": precision}), Runtime())
         assert reader.one(pixels).as_read == "HOLIDAY PLANS\nnone so far"
         assert is_same(reader.recorded_name, reader.name)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_what_an_engine_answered_stays_and_is_shown_without_a_copy(engine: str, tiny_settings: Settings) -> None:
+    file = ocr_weights(tiny_settings, "ppocr").path / DETECTOR_FILE
+    session = Runtime().by(Plan(engine, "fp32")).session(file)
+    dark, light = (np.full((1, 3, 64, 64), value, np.float32) for value in (-1, 1))
+    (first,) = session.run({"x": dark})
+    before = first.copy()
+    (second,) = session.run({"x": light})
+    np.testing.assert_array_equal(first, before)
+    assert not np.array_equal(first, second)
+    with ThreadPoolExecutor(4) as pool:  # each is read before the next one is computed
+        seen = list(pool.map(lambda it: session.read({"x": it}, lambda found: found[0].copy()), [dark, light] * 8))
+    for number, answer in enumerate(seen):
+        np.testing.assert_allclose(answer, (first, second)[number % 2], atol=1e-6)
 
 
 def test_a_detector_of_8_bits_is_made_once(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +235,12 @@ def test_the_processor_is_named_and_has_float32() -> None:
     assert processor()
     assert has_instructions_for("fp32")
     assert has_instructions_for("exact")
+
+
+def test_a_processor_without_short_numbers_has_bf16_and_int8_by_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.processor._facts", lambda: {"model name": "An older one", "flags": "sse4_2 avx2 fma"})
+    assert {plan.precision for plan in plans()} == {"exact", "fp32"}
+    assert processor() == "An older one"
 
 
 def test_an_engine_of_an_extra_is_named_with_it() -> None:

@@ -6,7 +6,7 @@ import os
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from core.errors import SettingsError, WorldError
 from dataflows.all_settings import Settings
 from models import engines
 from models.base import Model
-from models.engine import EngineOptions, GraphEngine, Session
+from models.engine import EngineOptions, GraphEngine, Read, Session
 from models.engines import engine_names, graph_engine
 from models.loading import Models, load_ocr, load_text
 from models.ocr.parts import Detector, Recogniser
@@ -203,6 +203,9 @@ class Recording(GraphEngine):
             def run(self, tensors: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
                 engine.runs += 1
                 return opened.run(tensors)
+
+            def read(self, tensors: Mapping[str, NDArray[Any]], reader: Callable[[list[NDArray[Any]]], Read]) -> Read:
+                return reader(self.run(tensors))
 
         return Counting()
 

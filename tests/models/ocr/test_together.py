@@ -1,6 +1,6 @@
 """Lines and pictures that are read together are read as they are alone, and small letters are looked for again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from core.records import Pixels
 from dataflows.all_settings import Settings
+from models.engine import Read
 from models.loading import load_ocr
 from models.ocr import db
 from models.ocr.ctc import CtcRecogniser
@@ -42,13 +43,13 @@ def folder() -> Path:
 def shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Shapes of what networks are given, in order."""
     seen: list[tuple[int, ...]] = []
-    call = Network.__call__
+    read = Network.read
 
-    def noted(self: Network, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    def noted(self: Network, tensor: NDArray[np.float32], reader: Callable[[NDArray[np.float32]], Read]) -> Read:
         seen.append(tensor.shape)
-        return call(self, tensor)
+        return read(self, tensor, reader)
 
-    monkeypatch.setattr(Network, "__call__", noted)
+    monkeypatch.setattr(Network, "read", noted)
     return seen
 
 
@@ -104,6 +105,14 @@ def test_a_second_look_is_for_small_letters(
     whole = DbDetector(folder / DETECTOR_FILE, Runtime(), 480).detect(picture)
     assert len(quads) == len(whole) == len(lines)
     assert shapes[-1][3] == 480
+
+
+def test_pictures_of_many_sizes_are_seen_in_few(folder: Path, shapes: list[tuple[int, ...]]) -> None:
+    detector = DbDetector(folder / DETECTOR_FILE, Runtime(), 240, looks_twice=True)
+    for height in range(100, 150, 5):
+        detector.detect(np.full((height, 150, 3), 90, np.uint8))
+    assert len(shapes) == 10
+    assert {shape[2:] for shape in shapes} == {(128, 128)}
 
 
 def test_a_picture_that_a_first_look_shows_whole_has_one(folder: Path, shapes: list[tuple[int, ...]]) -> None:

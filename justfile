@@ -88,7 +88,7 @@ ocr *args: setup
 clustering *args: setup
     .venv/bin/memewax bench clusters --json {{ args }}
 
-# What fetching many pictures at a time gains, from a server that takes 50 ms for each.
+# What fetching many images at a time gains, from a server that takes 50 ms for each.
 fetching *args: setup
     .venv/bin/memewax bench fetch --json {{ args }}
 
@@ -116,12 +116,12 @@ forgetting first="0" worlds="20": setup
 looking *args: setup
     .venv/bin/memewax bench page --json {{ args }}
 
-# What the cache saves where posts show pictures that came before; `just reposts --data FOLDER` for your own.
+# What the cache saves where posts show images that came before; `just reposts --data FOLDER` for your own.
 reposts *args: setup
     .venv/bin/memewax bench reposts --json {{ args }}
 
-# What a hit of the cache takes among 20,000 pictures, and what a cache weighs while a million keys come.
-caching *args="--keys 1000000 --pictures 20000": setup
+# What a hit of the cache takes among 20,000 images, and what a cache weighs while a million keys come.
+caching *args="--keys 1000000 --images 20000": setup
     .venv/bin/memewax bench cache --json {{ args }}
 
 # Build the wheel, install it into an empty environment outside the checkout, and run the demo there.

@@ -1,1 +1,1 @@
-"""Where data comes from and goes: sources, sinks, stores, Kafka, services, and fetching of pictures."""
+"""Where data comes from and goes: sources, sinks, stores, Kafka, services, and fetching of images."""

@@ -34,7 +34,7 @@ class SourceSettings(RecoverySettings, DeleteSettings):
         1.0,
         gt=0,
         le=1,
-        description="Share of the posts that is read, chosen by what their pictures are (CID, or else URL): all posts of one picture, or none.",
+        description="Share of the posts that is read, chosen by what their images are (CID, or else URL): all posts of one image, or none.",
     )
 
     overload: Literal["lag", "sample"] = Field(
@@ -84,11 +84,11 @@ class SinkSettings(Group):
 
 
 class ResultCacheSettings(Group):
-    """What is kept of pictures and texts that come again."""
+    """What is kept of images and texts that come again."""
 
     cache: Literal["exact", "near", "off"] = Field(
         "exact",
-        description="exact: a picture or text that is the same, to the byte, as one before is looked at no more; near: nor is a picture that is a copy of one, scaled or recompressed for instance, at a small risk; off: all are.",
+        description="exact: an image or text that is the same, to the byte, as one before is looked at no more; near: nor is an image that is a copy of one, scaled or recompressed for instance, at a small risk; off: all are.",
     )
 
     cache_bytes: int = Field(
@@ -101,13 +101,13 @@ class ResultCacheSettings(Group):
 
 
 class FetchSettings(AllowSettings):
-    """How pictures are fetched, and what is refused."""
+    """How images are fetched, and what is refused."""
 
     fetch_folder: Path | None = Field(
         None, description="Relative and file: URLs must lie in this folder; by default the folder of the source."
     )
 
-    fetch_concurrency: int = Field(16, ge=1, le=1024, description="Pictures fetched at the same time by each process.")
+    fetch_concurrency: int = Field(16, ge=1, le=1024, description="Images fetched at the same time by each process.")
 
     fetch_per_host: int = Field(
         8, ge=1, le=1024, description="Of those, from one host: a slow one does not take them all, nor is it overrun."
@@ -117,39 +117,37 @@ class FetchSettings(AllowSettings):
         64, ge=1, le=100_000, description="Posts fetched while the models are busy, at most."
     )
 
-    fetch_ahead_bytes: int = Field(
-        256 * 2**20, ge=2**20, description="Decoded pictures waiting for the models, at most."
-    )
+    fetch_ahead_bytes: int = Field(256 * 2**20, ge=2**20, description="Decoded images waiting for the models, at most.")
 
     fetch_max_bytes: int = Field(
-        32 * 2**20, ge=1024, description="A larger picture file is refused, whatever its header says."
+        32 * 2**20, ge=1024, description="A larger image file is refused, whatever its header says."
     )
 
     fetch_timeout_seconds: float = Field(
         20.0,
         gt=0,
         le=600,
-        description="For one picture in all, from finding its host to the last byte of the last try.",
+        description="For one image in all, from finding its host to the last byte of the last try.",
     )
 
     fetch_connect_seconds: float = Field(
         5.0, gt=0, le=600, description="To find a host, and to connect to it; one that is there answers sooner."
     )
 
-    fetch_read_seconds: float = Field(10.0, gt=0, le=600, description="Between two bytes of a picture, at most.")
+    fetch_read_seconds: float = Field(10.0, gt=0, le=600, description="Between two bytes of an image, at most.")
 
     fetch_tries: int = Field(
         3,
         ge=1,
         le=20,
-        description="Requests for one picture where one fails that may succeed later: a busy server, a broken connection.",
+        description="Requests for one image where one fails that may succeed later: a busy server, a broken connection.",
     )
 
     retry_tries: int = Field(
         12,
         ge=0,
         le=100,
-        description="Further tries, later and later, for a picture that could not be fetched and may yet be there: after 2 s, 4 s, 8 s and so on, at most an hour; 0: none.",
+        description="Further tries, later and later, for an image that could not be fetched and may yet be there: after 2 s, 4 s, 8 s and so on, at most an hour; 0: none.",
     )
 
     retry_wait_seconds: float = Field(
@@ -163,11 +161,11 @@ class FetchSettings(AllowSettings):
         64_000_000,
         ge=1,
         le=178_000_000,
-        description="A picture of more pixels is refused before it is decoded; nor are more decoded at the same time.",
+        description="An image of more pixels is refused before it is decoded; nor are more decoded at the same time.",
     )
 
     fetch_max_side: int = Field(
         2560,
         ge=32,
-        description="Larger pictures are scaled down to this: no model here looks closer, and memory stays bounded.",
+        description="Larger images are scaled down to this: no model here looks closer, and memory stays bounded.",
     )

@@ -88,8 +88,8 @@ class Endpoint(ABC, Generic[S]):
         return self.path
 
     @property
-    def picture_hosts(self) -> tuple[str, ...]:
-        """Hosts that whoever wrote the address says pictures come from, wherever these are."""
+    def image_hosts(self) -> tuple[str, ...]:
+        """Hosts that whoever wrote the address says images come from, wherever these are."""
         return ()
 
     def lock_file(self, writer: str) -> Path | None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""A folder, as an address: of files or pictures where it is read, the store where it is written."""
+"""A folder, as an address: of files or images where it is read, the store where it is written."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 class Folder(LocalPlace[FileSettings]):
     """A folder: one that is there, one whose address ends with a slash, or a new one whose name has no ending."""
 
-    reads = "a folder of files of posts or of pictures"
+    reads = "a folder of files of posts or of images"
     takes_rows = "a folder (the store)"
 
     @property
     def lag_unit(self) -> str:  # type: ignore[override]
         """What is left to be read is counted in this."""
-        return "pictures" if self._holds_pictures() else "bytes"
+        return "images" if self._holds_images() else "bytes"
 
     @classmethod
     def of(cls, address: str) -> Self | None:
@@ -46,20 +46,20 @@ class Folder(LocalPlace[FileSettings]):
         return self.path / f"{writer}.lock"
 
     def source(self, options: SourceOptions, settings: FileSettings) -> PlacedSource:
-        """The rows of its files of posts, or where it holds none, its pictures."""
-        from connectors.sources.picture_folder import Pictures
+        """The rows of its files of posts, or where it holds none, its images."""
+        from connectors.sources.image_folder import Images
         from connectors.sources.post_files import PostFiles
 
         files = settings.file_options(options)
-        if self._holds_pictures(files.columns):
-            return Pictures(self.path, follow=options.follow, parts=settings.file_parts, batch=options.batch)
+        if self._holds_images(files.columns):
+            return Images(self.path, follow=options.follow, parts=settings.file_parts, batch=options.batch)
         return PostFiles(self.path, files)
 
-    def _holds_pictures(self, columns: tuple[ChosenColumn, ...] = ()) -> bool:
-        from connectors.sources.picture_folder import holds_pictures
+    def _holds_images(self, columns: tuple[ChosenColumn, ...] = ()) -> bool:
+        from connectors.sources.image_folder import holds_images
         from connectors.sources.post_files import files_of_posts
 
-        return self.path.is_dir() and holds_pictures(self.path) and not files_of_posts(self.path, columns)
+        return self.path.is_dir() and holds_images(self.path) and not files_of_posts(self.path, columns)
 
     def store(self, settings: FileSettings, state: Path | None = None) -> "Store":  # noqa: ARG002 - it has its own
         """The store in it."""

@@ -1,6 +1,6 @@
 """Asking web servers, within bounds of time and size.
 
-What fetches the pictures of strangers gives the client a transport that guards where it connects to. Who asks a server
+What fetches the images of strangers gives the client a transport that guards where it connects to. Who asks a server
 that the settings name goes without, by httpx's own transport, which takes the proxies of the environment; only where
 that server's redirects lead elsewhere, which a stranger may have chosen, is the way guarded.
 """

@@ -11,7 +11,7 @@ from connectors.row_file import form_name
 from connectors.sources.mapped_place import MappedPlace
 from connectors.sources.parse import parsed
 from connectors.sources.source import Place, PlacedSource, Reader
-from connectors.sources.unpack import unpacked
+from connectors.sources.split_messages import unpacked
 from core.counts import own_counts
 from core.records import DeadLetter, Post, Removal
 
@@ -21,16 +21,16 @@ _MOST_PLACES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class InspectedPlace:
-    """A file, a folder of pictures, a topic."""
+    """A file, a folder of images, a topic."""
 
     name: str
     form: str
     rows: str
     """What its rows are."""
     columns: dict[str, str]
-    """Its fields, by those of a post and of own columns; empty where names do not matter."""
+    """Its fields, by those of a post and of custom columns; empty where names do not matter."""
     own: dict[str, str]
-    """Types of own columns, which a store has as columns, by name."""
+    """Types of custom columns, which a store has as columns, by name."""
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Inspection:
     reasons: dict[str, int] = field(default_factory=dict)
     """Why messages are no posts: they become dead letters."""
     not_here: dict[str, int] = field(default_factory=dict)
-    """Why pictures that should lie on this machine cannot be read."""
+    """Why images that should lie on this machine cannot be read."""
     skipped: dict[str, int] = field(default_factory=dict)
     """What is left out, by reason."""
 
@@ -70,7 +70,7 @@ def inspect_source(
         most: Messages, at most, of all places together.
         shown: Posts that are kept.
         seconds: To wait for messages of a source that has no end.
-        why_not_here: Says why the picture of a post is not on this machine, where it should be.
+        why_not_here: Says why the image of a post is not on this machine, where it should be.
     """
     places = source.places()
     for place in places:

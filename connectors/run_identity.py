@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from core.atomic_file import atomic_write
 from core.errors import WorldError
 from core.locks import locked
-from core.whole_file import written_whole
 
 IDENTITY: Final = "identity"
 """File in a recovery folder."""
@@ -20,7 +20,7 @@ def identity_of(recovery: Path | None) -> str:
     try:
         with locked(recovery / f"{IDENTITY}.lock"):
             if not file.exists():
-                with written_whole(file) as out:
+                with atomic_write(file) as out:
                     out.write(uuid4().hex.encode())
             return file.read_text()
     except OSError as error:

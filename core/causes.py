@@ -20,7 +20,7 @@ _CAUSES: Final = tuple(
         (
             "not_there",
             r"^no such (file|object)",
-            "the picture is not where the post says",
+            "the image is not where the post says",
             "a path counts from the folder of the source, or from MEMEWAX_FETCH_FOLDER: put it there, then replay",
         ),
         (
@@ -33,16 +33,16 @@ _CAUSES: Final = tuple(
             "no_folder",
             r"^a local path",
             "a local path without a folder it may lie in",
-            "set MEMEWAX_FETCH_FOLDER to the folder of the pictures, then replay",
+            "set MEMEWAX_FETCH_FOLDER to the folder of the images, then replay",
         ),
         (
             "outside_folder",
             r"outside the folder",
             "a path that leaves the source's folder",
-            "move the picture into the folder, or name another one with MEMEWAX_FETCH_FOLDER, then replay",
+            "move the image into the folder, or name another one with MEMEWAX_FETCH_FOLDER, then replay",
         ),
         ("not_allowed", r"^HTTP (401|403|407)", "the server wants to know who asks", "nothing here helps: drop it"),
-        ("gone", r"^HTTP (404|410)", "the server has no such picture any more", "nothing here helps: drop it"),
+        ("gone", r"^HTTP (404|410)", "the server has no such image any more", "nothing here helps: drop it"),
         ("server_busy", r"^HTTP (429|5[0-9][0-9])", "the server was too busy or broken", _BUSY),
         ("timeout", r"not there after|in time$", "the server did not answer in time", _BUSY),
         (
@@ -66,20 +66,20 @@ _CAUSES: Final = tuple(
         (
             "too_large",
             r"^more than [0-9N]+ bytes|pixels in all|too many pixels|scans|of more than",
-            "the picture is too large",
+            "the image is too large",
             "raise the limit in docs/fetching.md, then replay",
         ),
         (
-            "broken_picture",
+            "broken_image",
             r"^a broken",
-            "the file is no whole picture",
+            "the file is no whole image",
             "mend the file, or wait until it is whole, then replay",
         ),
         (
-            "no_picture",
-            r"^no picture|^SVG|^a web page|^no bytes|which is not read",
-            "what is there is no picture",
-            "put a picture there, then replay",
+            "no_image",
+            r"^no image|^SVG|^a web page|^no bytes|which is not read",
+            "what is there is no image",
+            "put an image there, then replay",
         ),
         (
             "not_json",

@@ -72,7 +72,7 @@ class Column:
     nullable: bool = True
     schema: Mapping[str, Any] = field(default_factory=dict)
     """Further keywords of JSON Schema, as `minimum`, that the type does not say; None takes one away."""
-    is_own: bool = False
+    is_custom: bool = False
     """Whether a user added it: its values come from a field of `extra`, and a table keeps it when nobody names it."""
 
 

@@ -29,7 +29,7 @@ class RunCounts:
     updated: int = 0
     duplicates: int = 0
     retry_waiting: int = 0
-    """Posts whose picture will be fetched again."""
+    """Posts whose image will be fetched again."""
     dead_letters: int = 0
     clusters: int = 0
     lag: int = 0
@@ -37,8 +37,8 @@ class RunCounts:
     answers: int = 0
     """To queries, those that say why there is none included."""
     answer_errors: int = 0
-    pictures: int = 0
-    failed_pictures: int = 0
+    images: int = 0
+    failed_images: int = 0
     reasons: dict[tuple[str, str], int] = field(default_factory=dict)
     """Of dead letters, by stage and kind."""
     ready: int = 0
@@ -112,7 +112,7 @@ def counts_in(metrics: Iterable[Metric]) -> RunCounts:
     answers: dict[str, float] = defaultdict(float)
     steps: dict[str, float] = defaultdict(float)
     skipped: dict[str, int] = defaultdict(int)
-    pictures: dict[bool, float] = defaultdict(float)
+    images: dict[bool, float] = defaultdict(float)
     reasons: dict[tuple[str, str], int] = defaultdict(int)
     metrics = list(metrics)
     for metric in metrics:
@@ -123,7 +123,7 @@ def counts_in(metrics: Iterable[Metric]) -> RunCounts:
             elif sample.name == "memewax_answers_total":
                 answers[sample.labels["outcome"]] += sample.value
             elif sample.name == "memewax_fetches_total":
-                pictures[sample.labels["outcome"] == "ok"] += sample.value
+                images[sample.labels["outcome"] == "ok"] += sample.value
             elif sample.name == "memewax_reasons_total":
                 reasons[sample.labels["stage"], sample.labels["kind"]] += int(sample.value)
             elif sample.name == "memewax_skipped_total":
@@ -143,8 +143,8 @@ def counts_in(metrics: Iterable[Metric]) -> RunCounts:
         queries=int(sums["memewax_queries_total"]),
         answers=int(sum(answers.values())),
         answer_errors=int(answers["error"]),
-        pictures=int(pictures[True]),
-        failed_pictures=int(pictures[False]),
+        images=int(images[True]),
+        failed_images=int(images[False]),
         reasons=dict(reasons),
         ready=int(sums["memewax_ready"]),
         requests=int(sums["memewax_service_requests_total"]),

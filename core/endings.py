@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from core.causes import known_cause
 from core.counts import RunCounts
-from core.stranger_text import one_line
+from core.untrusted_text import one_line
 
 USELESS: Final = "nothing of what was read could be used: `memewax dead-letters list` says why"
 _MOST_KINDS: Final = 50
@@ -25,9 +25,9 @@ class Usage:
     posts: int
     """Valid ones, each once."""
     dead_letters: int
-    pictures: int
+    images: int
     """That were fetched and decoded."""
-    failed_pictures: int
+    failed_images: int
     duplicates: int = 0
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """How often by stage and kind."""
@@ -38,8 +38,8 @@ class Usage:
         return cls(
             counts.posts,
             counts.dead_letters,
-            counts.pictures,
-            counts.failed_pictures,
+            counts.images,
+            counts.failed_images,
             counts.duplicates,
             counts.reasons,
         )
@@ -49,7 +49,7 @@ class Usage:
         """Whether something was read and nothing at all could be used."""
         if not self.posts:
             return self.dead_letters > 0 and not self.duplicates
-        return not self.pictures and self.failed_pictures >= self.posts
+        return not self.images and self.failed_images >= self.posts
 
     def lines(self) -> list[str]:
         """The commonest reasons, a line each, with what to do."""
@@ -121,7 +121,7 @@ def run_ending(counts: RunCounts, seconds: float, recovery: Path | None, is_firs
         told.append(f"nothing new since the last run; delete {recovery} to begin anew")
     if counts.retry_waiting:
         told.append(
-            f"of {plural(counts.retry_waiting, 'post')} the picture may yet be there: "
+            f"of {plural(counts.retry_waiting, 'post')} the image may yet be there: "
             "run the same command later, and it is fetched again"
         )
     return Ending(told, usage.is_useless and not drained)

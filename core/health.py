@@ -12,7 +12,7 @@ from core.activity import Activity
 from core.http_pages import HttpPage, PageAnswer, PageRequest
 from core.sections import SECTIONS
 from core.status import ProcessStatus
-from core.stranger_text import one_line, shortened
+from core.untrusted_text import one_line, shortened
 
 _PROGRESS: Final = (
     "posts",

@@ -8,7 +8,7 @@ from traceback import TracebackException
 from typing import Any, Final
 
 from core.sections import SECTIONS
-from core.stranger_text import harmless, one_line, shortened
+from core.untrusted_text import one_line, sanitized, shortened
 
 LogFields = MutableMapping[str, Any]
 
@@ -53,10 +53,10 @@ def with_exception(_logger: object, _method: str, fields: LogFields) -> LogField
     return fields
 
 
-def without_strangers(_logger: object, _method: str, fields: LogFields) -> LogFields:
+def without_untrusted(_logger: object, _method: str, fields: LogFields) -> LogFields:
     """The same line, each name and value of it on one line, bounded, and without what a terminal would act upon."""
     return {
-        one_line(str(name)): harmless(value) if name == "exception" else told(value) for name, value in fields.items()
+        one_line(str(name)): sanitized(value) if name == "exception" else told(value) for name, value in fields.items()
     }
 
 
@@ -79,7 +79,7 @@ def traceback_of(error: BaseException) -> str:
         message = one_line(shortened("".join(caused.format_exception_only()).strip()))
         lines = [*(line.rstrip("\n") for line in caused.stack.format()), message, *lines]
         caused = caused.__cause__ or (None if caused.__suppress_context__ else caused.__context__)
-    return harmless("\n".join(lines))
+    return sanitized("\n".join(lines))
 
 
 class Ration:

@@ -6,12 +6,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
+from core.atomic_file import atomic_write
 from core.counts import counts_in, metrics_here
 from core.http_pages import HttpPage, PageAnswer, PageRequest
 from core.profiled import ProcessProfile, profiled
 from core.sampler import Sampler
 from core.telemetry import log
-from core.whole_file import written_whole
 
 PROFILES: Final = "_MEMEWAX_PROFILES"
 """Variable with a folder that whoever started the process wants its profile in, of all the time that its flow runs."""
@@ -56,7 +56,7 @@ class Profiler:
             seen = self.profile(None)
             if seen is not None:
                 try:
-                    with written_whole(Path(folder) / f"{seen.process}.json") as file:
+                    with atomic_write(Path(folder) / f"{seen.process}.json") as file:
                         file.write(seen.model_dump_json().encode())
                 except OSError as error:
                     log.warning("the profile cannot be written", folder=folder, error=error.strerror)

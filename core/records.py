@@ -1,6 +1,6 @@
 """What flows: frozen records, from the raw message to the joined record.
 
-A failure is a value here. Each side of the fork answers for every post exactly once, with a result or with `Failed`,
+A failure is a value here. Each side of the fork answers for every post exactly once, with a result or with `Failure`,
 so that the join completes for every post and a dead letter is a second output rather than a hole.
 """
 
@@ -12,22 +12,22 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.stranger_text import LONGEST_REASON, shortened
 from core.times import time_or_none
+from core.untrusted_text import LONGEST_REASON, shortened
 
 Pixels = NDArray[np.uint8]
-"""A decoded picture: shape (height, width, 3), RGB, upright."""
+"""A decoded image: shape (height, width, 3), RGB, upright."""
 
 Vector = NDArray[np.float32]
 """An embedding: shape (dimension,), L2-normalised."""
 
 Patches = NDArray[np.int8]
-"""What an image model says of the patches of a picture: shape (8, 8, dimension), one number for all to be scaled by."""
+"""What an image model says of the patches of an image: shape (8, 8, dimension), one number for all to be scaled by."""
 
 V = TypeVar("V")
 
 NO_EMBEDDING: Final = -1
-"""Cluster of a post whose picture has no embedding (as in the first version of this system)."""
+"""Cluster of a post whose image has no embedding (as in the first version of this system)."""
 CLUSTER_FAILED: Final = -2
 """Cluster of a post on which the clusterer failed."""
 
@@ -42,7 +42,7 @@ class Message:
     key: bytes | None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()
     content: str = ""
-    """What a service itself calls the content of the post's picture, a hash of it; said by its own source alone."""
+    """What a service itself calls the content of the post's image, a hash of it; said by its own source alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,15 @@ class Post:
     edited: datetime | None = None
     """When it was edited last (UTC, aware); None where the message does not say."""
     post_id: str = ""
-    """Of a post with several pictures, each of which is a `Post`: what it is called as a whole; empty: `global_id`."""
+    """Of a post with several images, each of which is a `Post`: what it is called as a whole; empty: `global_id`."""
     trace: str = ""
     """The W3C context of its trace; empty where traces are off."""
     picture_sha256: str = ""
-    """Of the file that its picture was fetched as, in hexadecimal; empty before that, and where there is none."""
+    """Of the file that its image was fetched as, in hexadecimal; empty before that, and where there is none."""
 
     @property
     def whole_id(self) -> str:
-        """The id of the post as a whole, whichever of its pictures this is."""
+        """The id of the post as a whole, whichever of its images this is."""
         return self.post_id or self.global_id
 
     @property
@@ -95,11 +95,11 @@ class Removal:
 
     message: Message
     global_id: str = ""
-    """Of one picture."""
+    """Of one image."""
     post_id: str = ""
-    """Of a post with all of its pictures."""
+    """Of a post with all of its images."""
     url: str = ""
-    """Of pictures."""
+    """Of images."""
     author: str = ""
     """With `source`: an account, and so all of its posts."""
     source: str = ""
@@ -136,7 +136,7 @@ def is_later(changed: datetime | None, time: datetime | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failure:
     """Why a stage has no result for a post."""
 
     stage: str
@@ -152,7 +152,7 @@ class Failed:
             object.__setattr__(self, "reason", shortened(self.reason))
 
     @classmethod
-    def of(cls, stage: str, error: BaseException) -> "Failed":
+    def of(cls, stage: str, error: BaseException) -> "Failure":
         """Describe `error`, raised in `stage`."""
         name = type(error).__name__
         # What is not UTF-8, a file's name for instance, could be written nowhere.
@@ -161,24 +161,24 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What an image model says of a picture."""
+    """What an image model says of an image."""
 
     embedding: Vector
     patches: Patches | None = None
     """None where the model has no patches, or too few."""
     fingerprint: bytes | None = None
-    """What the picture looks like from afar, for the search for copies; None where nobody asked, or it is too small."""
+    """What the image looks like from afar, for the search for copies; None where nobody asked, or it is too small."""
 
 
 @dataclass(frozen=True, slots=True)
-class CachedPicture:
-    """What is known of a picture without any model."""
+class CachedImage:
+    """What is known of an image without any model."""
 
     width: int
     """Pixels, as the models saw it."""
     height: int
     thumbnail: bytes | None = None
-    """The picture made small, as WebP."""
+    """The image made small, as WebP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,34 +198,34 @@ class CachedResult:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A post with its picture, or with the reason why there is none."""
+    """A post with its image, or with the reason why there is none."""
 
     post: Post
-    picture: Pixels | Failed | None
+    image: Pixels | Failure | None
     """None where the models have looked at it and only the post goes on."""
     seconds: float = 0.0
-    """Time to fetch and decode the picture."""
+    """Time to fetch and decode the image."""
     ticket: int = 0
     """Tells one coming of a post from its others: its sides have the same."""
     tries: int = 0
-    """How often it came before in this reading of its message: 0 unless its picture was fetched again."""
+    """How often it came before in this reading of its message: 0 unless its image was fetched again."""
     thumbnail: bytes | None = None
-    """The picture made small, as WebP; None where none was asked for."""
+    """The image made small, as WebP; None where none was asked for."""
     width: int = 0
-    """Pixels of the picture; 0 where there is none."""
+    """Pixels of the image; 0 where there is none."""
     height: int = 0
     cached: Mapping[str, CachedResult] = field(default_factory=dict)
-    """By stage what was found out of the same picture before; then `picture` is None, since nobody need look at it."""
+    """By stage what was found out of the same image before; then `image` is None, since nobody need look at it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """The picture of a post, made small."""
+    """The image of a post, made small."""
 
     post: Post
     webp: bytes
     width: int = 0
-    """Pixels of the picture that the models saw; the boxes of what was read are within these. 0: not known."""
+    """Pixels of the image that the models saw; the boxes of what was read are within these. 0: not known."""
     height: int = 0
 
 
@@ -249,18 +249,18 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of text in a picture."""
+    """One line of text in an image."""
 
     text: str
     confidence: float
     """0 to 1."""
     box: tuple[tuple[float, float], ...]
-    """Four corners (x, y) in pixels of the decoded picture, clockwise from the top left."""
+    """Four corners (x, y) in pixels of the decoded image, clockwise from the top left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What OCR read in a picture; no lines is a result, not an error."""
+    """What OCR read in an image; no lines is a result, not an error."""
 
     lines: tuple[Line, ...] = ()
     unread: str = ""
@@ -299,12 +299,12 @@ class Sentiment:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The cluster that a picture fell into and its distance from the centre (0: at the centre)."""
+    """The cluster that an image fell into and its distance from the centre (0: at the centre)."""
 
     id: int
     distance: float
     duplicate_of: str | None = None
-    """The post whose picture this one is a copy of, where it is one."""
+    """The post whose image this one is a copy of, where it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,34 +323,34 @@ class ClusterEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Side(Generic[V]):
+class StageResult(Generic[V]):
     """One stage's answer for one post."""
 
     global_id: str
     stage: str
-    value: V | Failed | None
+    value: V | Failure | None
     """None where there was nothing to answer, which is no failure."""
     seconds: float = 0.0
     """The post's share of the time that its batch took."""
     model: str = ""
     fingerprint: bytes | None = None
-    """Of an embedding: what the picture looks like from afar, for the search for copies; None where there is none."""
+    """Of an embedding: what the image looks like from afar, for the search for copies; None where there is none."""
     caption: str = ""
-    """Of a text: what stands beside the picture, for the sentence embedding."""
+    """Of a text: what stands beside the image, for the sentence embedding."""
     ticket: int = 0
     """Of the arrival that it answers for."""
     patches: Patches | None = None
-    """Of an embedding: what the image model says of the picture's patches; None where it says nothing."""
+    """Of an embedding: what the image model says of the image's patches; None where it says nothing."""
     author: str = ""
     """Of an embedding: who posted it, with the source."""
     url: str = ""
-    """Of an embedding: where the picture was."""
+    """Of an embedding: where the image was."""
     post_id: str = ""
-    """Of an embedding: the post as a whole, of which it may be one of several pictures."""
+    """Of an embedding: the post as a whole, of which it may be one of several images."""
     changed: datetime | None = None
     """Of an embedding: when its post was written or edited last."""
     edited: datetime | None = None
-    """Of an embedding: when its post was edited last, so that its picture may be another one."""
+    """Of an embedding: when its post was edited last, so that its image may be another one."""
     trace: str = ""
     """Of the post; empty where traces are off."""
     cached: str = ""
@@ -364,7 +364,7 @@ class Record:
     """A joined post: what each side answered, and which sides did not (`missing`, empty when complete)."""
 
     post: Post
-    sides: Mapping[str, Side[Any]]
+    sides: Mapping[str, StageResult[Any]]
     missing: tuple[str, ...] = ()
     fetch_seconds: float = 0.0
     late: tuple[str, ...] = ()

@@ -15,35 +15,35 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
-from core.bounded import Bounded
+from core.bounded_dict import BoundedDict
 from core.records import Post, Removal
 from core.times import time_or_none
 
 REMEMBERED: Final = 65_536
 _DAY_SECONDS: Final = 86_400.0
 _KEY_BYTES: Final = 16
-_MOST_PICTURES: Final = 20
+_MOST_IMAGES: Final = 20
 """Of one post; no service that is read here takes more."""
 _NUMBERED: Final = re.compile(r"_[0-9]+(?=(-[^-]*)?$)")
-"""What the id of one of several pictures has, and that of its post has not."""
+"""What the id of one of several images has, and that of its post has not."""
 
 
-def picture_ids(post_id: str) -> Iterator[str]:
-    """What the pictures of a post may be called: as the post where there is one, else by number from 1 to 20."""
+def image_ids(post_id: str) -> Iterator[str]:
+    """What the images of a post may be called: as the post where there is one, else by number from 1 to 20."""
     yield post_id
     name, dash, source = post_id.rpartition("-")
-    for number in range(1, _MOST_PICTURES + 1):
+    for number in range(1, _MOST_IMAGES + 1):
         yield f"{name}_{number}-{source}" if dash else f"{post_id}_{number}"
 
 
 def without_number(global_id: str) -> str:
-    """What the post as a whole is called, of which an id names one of several pictures; else the id itself."""
+    """What the post as a whole is called, of which an id names one of several images; else the id itself."""
     return _NUMBERED.sub("", global_id)
 
 
 def ids_of(removal: Removal) -> list[str]:
-    """What the pictures may be called that a removal names by their ids or by their post's."""
-    ids = [removal.global_id, *(picture_ids(removal.post_id) if removal.post_id else ())]
+    """What the images may be called that a removal names by their ids or by their post's."""
+    ids = [removal.global_id, *(image_ids(removal.post_id) if removal.post_id else ())]
     return [it for it in dict.fromkeys(ids) if it and it not in removal.kept]
 
 
@@ -82,7 +82,7 @@ class Removed:
         now: Callable[[], float] = time.time,
         key: bytes = b"",
     ) -> None:
-        self._times: Bounded[int, tuple[float, float]] = Bounded(most)
+        self._times: BoundedDict[int, tuple[float, float]] = BoundedDict(most)
         """By hash, in seconds since 1970: the time of the removal, infinite where whatever comes is meant, and when it
         was read; the oldest first."""
         self._seconds = days * _DAY_SECONDS
@@ -100,7 +100,7 @@ class Removed:
         return len(self._times)
 
     def note(self, removal: Removal) -> list[tuple[int, float]]:
-        """Remember what is gone for good; of a post that has pictures left, those that it may have had besides.
+        """Remember what is gone for good; of a post that has images left, those that it may have had besides.
 
         Gives the hashes of their names, each with what `take` needs besides to remember the same.
         """
@@ -141,11 +141,11 @@ class Removed:
         """The time of the last removal of a post, where that came after it was written or edited last; else None.
 
         Args:
-            global_id: Of one picture.
+            global_id: Of one image.
             post_id: Of the post as a whole.
             account: Who posted it, with the source.
             changed: Tells when it was written or edited last; asked where the answer depends on it.
-            url: Of the picture.
+            url: Of the image.
         """
         if not self._times:
             return None

@@ -11,8 +11,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from core.atomic_file import atomic_write
 from core.errors import WorldError
-from core.whole_file import written_whole
 
 SEGMENT: Final = 4096
 """LogRows of a file; of one that is full only rows that are wanted no more are written over."""
@@ -179,7 +179,7 @@ class RowLog:
             return
         count = times_opened(self._folder) + 1
         try:
-            with written_whole(self._folder / _OPENED) as file:
+            with atomic_write(self._folder / _OPENED) as file:
                 file.write(str(count).encode())
         except OSError as error:
             raise WorldError(f"{self._folder} cannot be written: {error.strerror}") from None

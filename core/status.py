@@ -17,8 +17,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from core.counts import NUMBERS, RunCounts, total
 from core.errors import BadRecordError
-from core.stranger_text import one_line, shortened
 from core.times import duration_in_words
+from core.untrusted_text import one_line, shortened
 
 FOLDER: Final = "status"
 """In a store, or in `state_dir`."""

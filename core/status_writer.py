@@ -20,13 +20,13 @@ from prometheus_client import Metric
 
 from core import __version__, drain
 from core.activity import ACTIVITY
+from core.atomic_file import atomic_write
 from core.counts import NUMBERS, RunCounts, counts_in, metrics_here
 from core.errors import first_line
 from core.memory import resident_bytes
 from core.status import EpochStatus, FailureCount, ProcessState, ProcessStatus, StreamStatus
-from core.stranger_text import shortened
 from core.telemetry import log
-from core.whole_file import written_whole
+from core.untrusted_text import shortened
 
 ALSO_TO: Final = "_MEMEWAX_STATUS"
 """Variable with a folder that whoever started the process wants its status in too."""
@@ -126,7 +126,7 @@ class StatusWriter:
             for folder in self._folders:
                 try:
                     folder.mkdir(parents=True, exist_ok=True)
-                    with written_whole(folder / status.file_name) as file:
+                    with atomic_write(folder / status.file_name) as file:
                         file.write(data)
                 except OSError as error:
                     self._complain(folder=str(folder), error=error.strerror)

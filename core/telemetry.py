@@ -18,8 +18,8 @@ from typing import Any, Self
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from core.gathered import Gathered, observe_all
-from core.log_lines import with_exception, with_place, without_strangers
+from core.batched_metrics import BatchedHistograms, observe_all
+from core.log_lines import with_exception, with_place, without_untrusted
 from core.sections import SECTIONS
 from core.traces import TRACES
 
@@ -80,12 +80,12 @@ SINK_AGE = Histogram(
     ["sink"],
     buckets=_AGES,
 )
-FETCHES = Counter("memewax_fetches", "Pictures fetched and decoded, or why not", ["outcome"])
-FETCH_SECONDS = Histogram("memewax_fetch_seconds", "Time until a picture's bytes were there, or not", buckets=_SECONDS)
+FETCHES = Counter("memewax_fetches", "Images fetched and decoded, or why not", ["outcome"])
+FETCH_SECONDS = Histogram("memewax_fetch_seconds", "Time until an image's bytes were there, or not", buckets=_SECONDS)
 SKIPPED = Counter("memewax_skipped", "What a service lists and is no post, and why", ["service", "reason"])
 REMOVALS = Counter("memewax_removals", "Deletes, and accounts that hide their posts or show them, as read", ["kind"])
 REMOVED_ROWS = Counter("memewax_removed_rows", "Rows of stores that were deleted, hidden or shown again", ["kind"])
-MISFITS = Counter("memewax_misfits", "Values of own columns that are none of their type, and so null", ["column"])
+MISFITS = Counter("memewax_misfits", "Values of custom columns that are none of their type, and so null", ["column"])
 SERVICE_REQUESTS = Counter("memewax_service_requests", "Requests to a service", ["service", "outcome"])
 STREAM_GAPS = Counter("memewax_stream_gaps", "Gaps in a live stream, after which it went on", ["service"])
 STREAM_GAP_SECONDS = Counter("memewax_stream_gap_seconds", "What those gaps were long, in all", ["service"])
@@ -105,11 +105,11 @@ STREAM_BEHIND = Gauge(
 )
 STREAM_RECONNECTS = Counter("memewax_stream_reconnects", "Connections of a live stream that broke", ["service"])
 SERVICE_WAIT = Counter("memewax_service_wait_seconds", "Waited as a service asks, or to ask again", ["service"])
-FETCH_BYTES = Counter("memewax_fetch_bytes", "Bytes of pictures fetched")
-FETCH_RETRIES = Counter("memewax_fetch_retries", "Further tries to fetch a picture")
-RETRIES = Counter("memewax_retries", "Pictures fetched again later, by what came of it", ["outcome"])
-RETRY_WAITING = Gauge("memewax_retry_waiting", "Posts whose picture will be fetched again", multiprocess_mode="livesum")
-FETCH_CONNECTIONS = Counter("memewax_fetch_connections", "Connections made to fetch pictures")
+FETCH_BYTES = Counter("memewax_fetch_bytes", "Bytes of images fetched")
+FETCH_RETRIES = Counter("memewax_fetch_retries", "Further tries to fetch an image")
+RETRIES = Counter("memewax_retries", "Images fetched again later, by what came of it", ["outcome"])
+RETRY_WAITING = Gauge("memewax_retry_waiting", "Posts whose image will be fetched again", multiprocess_mode="livesum")
+FETCH_CONNECTIONS = Counter("memewax_fetch_connections", "Connections made to fetch images")
 CACHE_HITS = Counter(
     "memewax_cache_hits", "Results that were known, by stage and how they were found", ["stage", "kind"]
 )
@@ -118,12 +118,12 @@ CACHE_EVICTIONS = Counter("memewax_cache_evictions", "Results dropped from the c
 CACHE_ERRORS = Counter("memewax_cache_errors", "Times that the cache could not be used")
 CACHE_BYTES = Gauge("memewax_cache_bytes", "Bytes of the cache in use", multiprocess_mode="mostrecent")
 CACHE_SECONDS_SAVED = Counter("memewax_cache_seconds_saved", "What known results took to be computed")
-DECODE_SECONDS = Histogram("memewax_decode_seconds", "Time to decode one picture", buckets=_SECONDS)
+DECODE_SECONDS = Histogram("memewax_decode_seconds", "Time to decode one image", buckets=_SECONDS)
 FETCH_WAITING = Gauge("memewax_fetch_waiting", "Posts being fetched ahead", multiprocess_mode="livesum")
 JOIN_PENDING = Gauge("memewax_join_pending", "Posts waiting in the join", multiprocess_mode="livesum")
 CLUSTERS = Gauge("memewax_clusters", "Live clusters", multiprocess_mode="max")
 SINGLETONS = Gauge(
-    "memewax_cluster_singletons", "Pictures that are alone, where the clusterer tells", multiprocess_mode="max"
+    "memewax_cluster_singletons", "Images that are alone, where the clusterer tells", multiprocess_mode="max"
 )
 CLUSTER_EVENTS = Counter(
     "memewax_cluster_events", "What became of clusters: birth, merge, split, retire or revive", ["kind"]
@@ -229,9 +229,9 @@ class step:  # noqa: N801 - reads as a statement: `with step("join", len(batch))
 
 
 @cache
-def _of_step(name: str) -> Gathered:
+def _of_step(name: str) -> BatchedHistograms:
     """A step's own metrics, looked up once."""
-    return Gathered(STEP_SECONDS.labels(name), STEP_ITEMS.labels(name))
+    return BatchedHistograms(STEP_SECONDS.labels(name), STEP_ITEMS.labels(name))
 
 
 def quieten_libraries() -> None:
@@ -260,7 +260,7 @@ def configure_logging(level: str = "info", worker: int = 0) -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             with_place(None if is_seen else worker),
             with_exception,
-            without_strangers,
+            without_untrusted,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

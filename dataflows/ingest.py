@@ -16,7 +16,7 @@ from bytewax.dataflow import Dataflow
 
 from connectors.chosen_endpoints import Destinations
 from connectors.endpoints import POSTS_TO
-from connectors.writing import lock_files
+from connectors.writer_locks import lock_files
 from core.endings import ingest_ending
 from core.status_writer import FlowFacts
 from dataflows.all_settings import Settings

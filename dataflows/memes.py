@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from bytewax.dataflow import Dataflow, Stream
 
-from core.records import Side
+from core.records import StageResult
 from dataflows.all_settings import Settings
 from dataflows.starting import started
 from models.clusterer import Clusterer
@@ -29,7 +29,7 @@ from models.stages import stage_names
 from operators.clustering import cluster
 from operators.control_input import asked_to_forget, control_in
 from operators.first_ids import FirstNumbers
-from operators.infer import embed_pictures, embed_texts, infer_texts, read_pictures
+from operators.infer import embed_images, embed_texts, infer_texts, read_images
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
 from operators.posts_input import fetching, posts_in
@@ -53,17 +53,17 @@ def memes(
 
     forget_cached("forget", posts.removals, settings, told)
 
-    embedding = embed_pictures("embed", posts.oks, models.image, told)
+    embedding = embed_images("embed", posts.oks, models.image, told)
     clustered = cluster(
         "cluster", embedding, posts.removals, settings, make_clusterer, models.image_dimension, first.above
     )
 
-    read = read_pictures("read", posts.oks, models.ocr, told)
+    read = read_images("read", posts.oks, models.ocr, told)
     entities = infer_texts("entities", read, models.entities, told)
     sentiment = infer_texts("sentiment", read, models.sentiment, told)
     text_embedding = embed_texts("text_embedding", read, models.text, told)
 
-    sides: dict[str, Stream[Side[Any]]] = {
+    sides: dict[str, Stream[StageResult[Any]]] = {
         "embedding": embedding,
         "cluster": clustered.sides,
         "text": read,

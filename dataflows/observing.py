@@ -13,8 +13,8 @@ from core.launch import Launch
 from core.profiler import PROFILES, Profiler, profile_page
 from core.settings import HealthSettings
 from core.status_writer import FlowFacts, StatusWriter
-from core.stranger_text import one_line
 from core.telemetry import log
+from core.untrusted_text import one_line
 from operators.steps import FAILURES
 
 _BYTEWAX_PORT: Final = "BYTEWAX_DATAFLOW_API_PORT"
@@ -82,7 +82,7 @@ def _move_bytewax(port: int) -> None:
 _OF_THIS_PROCESS: list[Observers] = []
 
 
-def tell_end(error: BaseException) -> None:
+def report_end(error: BaseException) -> None:
     """Say that the flow of this process has failed: for who ends it at once."""
     for it in _OF_THIS_PROCESS:
         it.end(error)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bytewax.dataflow import Dataflow
 
-from connectors.writing import ANSWERS, lock_files
+from connectors.writer_locks import ANSWERS, lock_files
 from core.endings import answers_ending
 from core.status import FOLDER
 from core.status_writer import FlowFacts, shown

@@ -13,19 +13,19 @@ from bytewax.dataflow import Dataflow
 
 from connectors.chosen_endpoints import Destinations, check_addresses, check_elsewhere, check_source
 from connectors.control.flow_note import note_flow
-from connectors.writing import HANDED_ON, keep_locked, lock_files
+from connectors.writer_locks import HANDED_ON, keep_locked, lock_files
 from core import __version__, drain
 from core.endings import run_ending
 from core.errors import MemewaxError
 from core.launch import Launch
 from core.status import FOLDER
 from core.status_writer import FlowFacts, shown
-from core.stranger_text import one_line
 from core.telemetry import BUILD_INFO, MODEL_INFO, READY, STARTED, configure_logging, take_in_libraries
 from core.traces import TRACES
+from core.untrusted_text import one_line
 from dataflows.all_settings import Settings, load_settings
+from dataflows.exit_report import End, report_exit
 from dataflows.observing import Observers, names_of
-from dataflows.told_at_end import End, tell_at_end
 from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
@@ -140,7 +140,7 @@ def started_with(
         sys.exit(error.exit_code)
     finally:
         gc.enable()
-    tell_at_end(end, folder, is_first=is_first)
+    report_exit(end, folder, is_first=is_first)
     observers.ready(names_of(loaded))  # after the line above, since what is registered last is called first
     return flow
 

@@ -4,7 +4,7 @@ import sys
 
 from core.errors import MemewaxError
 from core.extras import needs_extra
-from core.stranger_text import harmless
+from core.untrusted_text import sanitized
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except MemewaxError as error:
-        print(harmless(f"memewax: {error}"), file=sys.stderr)
+        print(sanitized(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     run()
 

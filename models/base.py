@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Final, Generic, TypeVar
 
-from core.records import Failed, Features, Pixels, Vector
+from core.records import Failure, Features, Pixels, Vector
 from models.fingerprint import fingerprint
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 _SMALLEST: Final = 16
-"""Pixels: a smaller picture has no looks to compare."""
+"""Pixels: a smaller image has no looks to compare."""
 
 
 class Model(ABC, Generic[In, Out]):
     """A model of one stage.
 
-    Calling it answers for every item, in order; an item it cannot handle gets `Failed` and its neighbours do not
+    Calling it answers for every item, in order; an item it cannot handle gets `Failure` and its neighbours do not
     notice. Subclasses write `infer` alone.
     """
 
@@ -42,9 +42,9 @@ class Model(ABC, Generic[In, Out]):
     def infer(self, batch: Sequence[In]) -> list[Out]:
         """One result for each of 1 to `batch_size` items, in order; raises if any of them is bad."""
 
-    def __call__(self, items: Sequence[In]) -> list[Out | Failed]:
+    def __call__(self, items: Sequence[In]) -> list[Out | Failure]:
         """One result or failure for each item, in order; an empty sequence gives an empty list."""
-        answers: list[Out | Failed] = []
+        answers: list[Out | Failure] = []
         for start in range(0, len(items), self.batch_size):
             batch = items[start : start + self.batch_size]
             try:
@@ -59,11 +59,11 @@ class Model(ABC, Generic[In, Out]):
         """The single case; raises where the item is bad."""
         return self.infer([item])[0]
 
-    def _alone(self, item: In) -> Out | Failed:
+    def _alone(self, item: In) -> Out | Failure:
         try:
             return self.one(item)
         except Exception as error:
-            return Failed.of(self.stage, error)
+            return Failure.of(self.stage, error)
 
 
 class Embedder(Model[In, Vector]):
@@ -74,15 +74,15 @@ class Embedder(Model[In, Vector]):
 
 
 class ImageEmbedder(Embedder[Pixels]):
-    """An embedder of pictures, which may say something of their patches too."""
+    """An embedder of images, which may say something of their patches too."""
 
     def describe(self, batch: Sequence[Pixels]) -> list[Features]:
-        """Describe 1 to `batch_size` pictures, in order; raises if any of them is bad."""
+        """Describe 1 to `batch_size` images, in order; raises if any of them is bad."""
         return [Features(it) for it in self.infer(batch)]
 
 
 class Describer(Model[Pixels, Features]):
-    """An image model that is asked for all that it says of a picture, and its fingerprint besides."""
+    """An image model that is asked for all that it says of an image, and its fingerprint besides."""
 
     stage = "embedding"
 
@@ -92,8 +92,8 @@ class Describer(Model[Pixels, Features]):
         self.engine, self.precision = model.engine, model.precision
 
     def infer(self, batch: Sequence[Pixels]) -> list[Features]:
-        """The features of each picture; raises if one is bad."""
+        """The features of each image; raises if one is bad."""
         return [
-            replace(it, fingerprint=fingerprint(picture) if min(picture.shape[:2]) >= _SMALLEST else None)
-            for picture, it in zip(batch, self._model.describe(batch), strict=True)
+            replace(it, fingerprint=fingerprint(image) if min(image.shape[:2]) >= _SMALLEST else None)
+            for image, it in zip(batch, self._model.describe(batch), strict=True)
         ]

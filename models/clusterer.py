@@ -14,8 +14,8 @@ State = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What is known of a picture beside its embedding; a clusterer may look at it or not."""
+class ImageContext:
+    """What is known of an image beside its embedding; a clusterer may look at it or not."""
 
     patches: Patches | None = None
     """What the image model says of its patches."""
@@ -27,7 +27,7 @@ class Beside:
     """Where it was."""
 
 
-NOTHING_BESIDE = Beside()
+NO_CONTEXT = ImageContext()
 
 
 class Clusterer(ABC):
@@ -35,17 +35,17 @@ class Clusterer(ABC):
 
     stage: ClassVar[str] = "cluster"
     joins_copies: ClassVar[bool] = False
-    """Whether a picture that is a copy goes where the picture is that it is a copy of."""
+    """Whether an image that is a copy goes where the image is that it is a copy of."""
     name: str
 
     @abstractmethod
-    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:
+    def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:
         """Take in one embedding of shape (dimension,); its cluster has an id for life.
 
         Args:
-            embedding: Of the picture.
-            beside: What else is known of it.
-            cluster: That it belongs to, where somebody knows: it is a copy of a picture in that cluster.
+            embedding: Of the image.
+            context: What else is known of it.
+            cluster: That it belongs to, where somebody knows: it is a copy of an image in that cluster.
         """
 
     def keep_rows_below(self, folder: Path) -> None:  # noqa: B027 - for those whose state is large
@@ -68,13 +68,13 @@ class Clusterer(ABC):
         raise BadRecordError(f"the clusterer {self.name} takes no corrections: {len(posts)} posts stay")
 
     def forget_posts(self, posts: Collection[str]) -> None:  # noqa: B027 - who keeps no posts has nothing to forget
-        """Drop what is kept of the pictures of posts, those that are not known among them."""
+        """Drop what is kept of the images of posts, those that are not known among them."""
 
     def forget_author(self, author: str) -> None:  # noqa: B027
-        """Drop what is kept of an author's pictures."""
+        """Drop what is kept of an author's images."""
 
     def forget_urls(self, urls: Collection[str]) -> None:  # noqa: B027
-        """Drop what is kept of the pictures at addresses."""
+        """Drop what is kept of the images at addresses."""
 
     def events(self) -> list[ClusterEvent]:
         """What became of clusters since the last call, in order: each event is told once."""
@@ -85,7 +85,7 @@ class Clusterer(ABC):
         """Clusters that are alive."""
 
     def singletons(self) -> int | None:
-        """Pictures that are kept and are like no other; None where that is not told apart from clusters."""
+        """Images that are kept and are like no other; None where that is not told apart from clusters."""
         return None
 
     @property
@@ -102,13 +102,13 @@ class Clusterer(ABC):
         """Go on from a state."""
 
 
-class StandInClusterer(Clusterer):
+class FakeClusterer(Clusterer):
     """One cluster for all, at once: to measure the flow itself."""
 
     def __init__(self) -> None:
-        self.name = "stand-in"
+        self.name = "fake"
 
-    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
+    def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
         """The one cluster."""
         return Cluster(0, 0.0)
 

@@ -1,4 +1,4 @@
-"""Which picture is a copy of one that came before: posted again, recompressed, scaled, with a watermark or a bar."""
+"""Which image is a copy of one that came before: posted again, recompressed, scaled, with a watermark or a bar."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from core.row_log import RowLog, check_reachable
 from models.fingerprint import BYTES, GREYS, HASH_WORDS, copied
 
 _REMEMBERED: Final = 100_000
-"""Looks of pictures: one for each, and one more for each bar."""
+"""Looks of images: one for each, and one more for each bar."""
 _FIRST: Final = 1024
 _ID_BYTES: Final = 96
 """Ids that have more bytes are kept apart."""
@@ -25,7 +25,7 @@ _ROW: Final[np.dtype[np.void]] = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A picture that came before."""
+    """An image that came before."""
 
     post: str
     """Id of the post that showed it."""
@@ -33,7 +33,7 @@ class Original:
 
 
 class Duplicates:
-    """Fingerprints of the last pictures that were no copies."""
+    """Fingerprints of the last images that were no copies."""
 
     def __init__(
         self, state: dict[str, Any] | None = None, *, log_folder: Path | None = None, remembered: int = _REMEMBERED
@@ -70,17 +70,17 @@ class Duplicates:
             self._restore(state, log_folder)
 
     def original(self, global_id: str, fingerprint: bytes) -> Original | None:
-        """What the picture is a copy of; a post that comes again is no copy of itself."""
+        """What the image is a copy of; a post that comes again is no copy of itself."""
         found = self._nearest(fingerprint)
         return None if found is None or found.post == global_id else found
 
     def shows_the_same(self, global_id: str, fingerprint: bytes) -> bool:
-        """Whether a post that comes again has the picture that it had."""
+        """Whether a post that comes again has the image that it had."""
         found = self._nearest(fingerprint)
         return found is not None and found.post == global_id
 
     def remember(self, global_id: str, fingerprint: bytes, cluster: int, author: str = "", url: str = "") -> None:
-        """Keep the looks of a picture that is no copy; the oldest ones go where there are too many."""
+        """Keep the looks of an image that is no copy; the oldest ones go where there are too many."""
         for start in range(0, len(fingerprint), BYTES):
             place = self._count % self._remembered
             if place >= len(self._rows):
@@ -106,18 +106,18 @@ class Duplicates:
             self._clusters[place] = into
 
     def forget(self, global_ids: Collection[str]) -> None:
-        """Forget the looks of the pictures of posts, those that are not known among them."""
+        """Forget the looks of the images of posts, those that are not known among them."""
         for place in self._places_of(global_ids):
             self._forget(place)
 
     def forget_author(self, author: str) -> None:
-        """Forget the looks of an author's pictures."""
+        """Forget the looks of an author's images."""
         known = min(self._count, self._remembered)
         for place in np.flatnonzero(self._authors[:known] == _hash(author)).tolist():
             self._forget(place)
 
     def forget_urls(self, urls: Collection[str]) -> set[str]:
-        """Forget the looks of the pictures at addresses; gives the ids of their posts."""
+        """Forget the looks of the images at addresses; gives the ids of their posts."""
         known = min(self._count, self._remembered)
         places = np.flatnonzero(np.isin(self._urls[:known], [_short(it) for it in urls])).tolist()
         posts = {self._post_at(place) for place in places}
@@ -145,7 +145,7 @@ class Duplicates:
         return self._long_ids.get(place) or self._rows["post"][place].decode()
 
     def _forget(self, place: int) -> None:
-        noise = np.frombuffer(np.random.default_rng(place).bytes(BYTES), np.uint8)  # which no picture looks like
+        noise = np.frombuffer(np.random.default_rng(place).bytes(BYTES), np.uint8)  # which no image looks like
         self._rows["print"][place] = noise
         self._hashes[:, place] = noise[:-GREYS].view(np.uint64)
         self._rows["whole"][place], self._rows["post"][place] = False, b""

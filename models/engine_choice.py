@@ -1,6 +1,6 @@
 """Which engine runs a part of a model, in which precision: tried once on this machine, and kept.
 
-Each plan answers for the same pictures as the exact one. Those whose answers differ by more than is tolerated are out;
+Each plan answers for the same images as the exact one. Those whose answers differ by more than is tolerated are out;
 of the others the fastest is taken. What was found is kept by weights, processor, threads and versions of the engines.
 """
 
@@ -18,10 +18,10 @@ from typing import Any, Final, Literal
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from core.atomic_file import atomic_write
 from core.errors import WorldError, first_line
 from core.locks import locked
 from core.telemetry import log
-from core.whole_file import written_whole
 from models.engine import Plan
 from models.engines import plans
 from models.processor import processor
@@ -43,7 +43,7 @@ _HOPELESS: Final = 1.5
 _GAIN: Final = 0.95
 """Part of the exact engine's time that another may take at most, to be worth a difference in its answers."""
 _ALIKE: Final = 1.25
-"""The same of one that answers to the last bit alike: other work disturbs times, and pictures of a stream make more of
+"""The same of one that answers to the last bit alike: other work disturbs times, and images of a stream make more of
 the small numbers that are slow than those of the trial."""
 _PACKAGES: Final = ("onnxruntime", "openvino", "torch")
 
@@ -59,7 +59,7 @@ class EnginePart:
     others: tuple[Plan, ...]
     """What else could run it anywhere, the preferred first."""
     load: Callable[[Plan], Callable[[], Any]]
-    """Load it; what is given answers for the trial pictures. Raises what the engine raises."""
+    """Load it; what is given answers for the trial images. Raises what the engine raises."""
     apart: Callable[[Any, Any], float]
     """How far an answer is from the exact one."""
     tolerance: float
@@ -76,7 +76,7 @@ class Trial:
     refused: str = ""
     """Why it is not taken, whatever its time."""
     milliseconds: tuple[float, ...] = ()
-    """What it took for the trial pictures, each time."""
+    """What it took for the trial images, each time."""
 
     @property
     def fastest(self) -> float:
@@ -198,10 +198,10 @@ def _decided(part: EnginePart, wanted: Wanted, trials: tuple[Trial, ...]) -> Cho
     if wanted == "auto":
         worth = [it for it in good if it.fastest <= (_GAIN if it.apart else _ALIKE) * exact.fastest]
         if not worth:
-            told = f"{best.fastest:.0f} ms for the trial pictures, and {exact.fastest:.0f} ms by {exact.plan}"
+            told = f"{best.fastest:.0f} ms for the trial images, and {exact.fastest:.0f} ms by {exact.plan}"
             return made(part.exact, f"no other is faster here: the best is {best.plan} with {told}")
         best = min(worth, key=lambda it: it.fastest)
-    told = f"{best.fastest:.0f} ms for the trial pictures, and {exact.fastest:.0f} ms by {exact.plan}"
+    told = f"{best.fastest:.0f} ms for the trial images, and {exact.fastest:.0f} ms by {exact.plan}"
     return made(best.plan, f"{told}; differs by {best.apart:.2g}, and {part.tolerance:g} is tolerated")
 
 
@@ -216,7 +216,7 @@ def _known(file: Path) -> Choice | None:
 
 def _keep(file: Path, choice: Choice) -> None:
     try:
-        with written_whole(file) as out:
+        with atomic_write(file) as out:
             out.write(orjson.dumps(asdict(choice)))
     except OSError as error:
         log.info("what was tried cannot be kept", file=str(file), reason=error.strerror or str(error))

@@ -23,7 +23,7 @@ _NEEDED = ("tok2vec", _ON_TRANSFORMERS, "ner")
 class EntityFinder(Model[str, tuple[Entity, ...]]):
     """Entities in the order of the text, with the model's own labels and the words as they were read.
 
-    The model sees lines of a picture as one text, since they break in the middle of sentences and of names, and
+    The model sees lines of an image as one text, since they break in the middle of sentences and of names, and
     capitals as `truecase` has them; both leave every letter in its place.
     """
 

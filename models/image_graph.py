@@ -24,7 +24,7 @@ _GRAPH: Final = "model.onnx"
 _VERSION: Final = 1
 """Of the graphs that are kept: those of another are not looked at."""
 _TRIED: Final = (1, 2, 3)
-"""Pictures at once by which a graph is compared."""
+"""Images at once by which a graph is compared."""
 _APART: Final = 1e-3
 """Largest difference, as a part of the largest number, of the same sums in another order."""
 _OPSET: Final = 18
@@ -35,7 +35,7 @@ _OUTPUTS: Final = ("hidden", "vectors")
 def image_graph(
     weights: Weights, size: int, settings: CacheSettings, runtime: Runtime, precision: Precision = "fp32"
 ) -> Path:
-    """The graph of `weights` for pictures of `size` pixels a side, made if it is not there yet.
+    """The graph of `weights` for images of `size` pixels a side, made if it is not there yet.
 
     In `int8` the matrices of its products are of 8 bits, a scale for each column, and what is multiplied with them is
     scaled as it comes. Raises `WeightsError` where it cannot be made or kept, or is damaged.
@@ -89,7 +89,7 @@ def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
                 file,
                 input_names=[_INPUT],
                 output_names=list(_OUTPUTS),
-                dynamic_axes={name: {0: "pictures"} for name in (_INPUT, *_OUTPUTS)},
+                dynamic_axes={name: {0: "images"} for name in (_INPUT, *_OUTPUTS)},
                 opset_version=_OPSET,
                 dynamo=False,
             )
@@ -99,7 +99,7 @@ def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
                 for pixels in tried
                 for found, expected in zip(session.run({_INPUT: pixels.numpy()}), whole(pixels), strict=True)
             )
-    except Exception as error:  # the exporter raises many kinds, and so does a graph that knows one number of pictures
+    except Exception as error:  # the exporter raises many kinds, and so does a graph that knows one number of images
         raise WeightsError(f"{weights.id} cannot be written as a graph: {first_line(error)}") from error
     if not apart <= _APART:
         raise WeightsError(f"{weights.id} as a graph gives other numbers, by up to {apart:.2g} of the largest")

@@ -27,13 +27,13 @@ class Models:
 
     @property
     def image(self) -> ImageEmbedder:
-        """What embeds pictures."""
+        """What embeds images."""
         model: ImageEmbedder = self.of("embedding")
         return model
 
     @property
     def ocr(self) -> Model[Pixels, Reading]:
-        """What reads pictures."""
+        """What reads images."""
         model: Model[Pixels, Reading] = self.of("text")
         return model
 
@@ -57,7 +57,7 @@ class Models:
 
     @property
     def image_dimension(self) -> int:
-        """Length of a picture's vector."""
+        """Length of an image's vector."""
         return self.image.dimension
 
     @property
@@ -101,7 +101,7 @@ def load_image(settings: ModelSettings, runtime: Runtime) -> ImageEmbedder:
 
 
 def load_ocr(settings: ModelSettings, runtime: Runtime) -> Model[Pixels, Reading]:
-    """The reader of text in pictures."""
+    """The reader of text in images."""
     model: Model[Pixels, Reading] = stage("text").load(settings, runtime)
     return model
 

@@ -40,8 +40,8 @@ class RuntimeSettings(Group):
 
     threads: int = Field(0, ge=0, le=1024, description="Threads of a model on the CPU; 0: cores divided by processes.")
 
-    models: Literal["real", "stand-in"] = Field(
-        "real", description="stand-in: answers at once without looking, to measure the flow itself."
+    models: Literal["real", "fake"] = Field(
+        "real", description="fake: answers at once without looking, to measure the flow itself."
     )
 
     provider: AnyGraphEngine = Field(
@@ -64,14 +64,14 @@ class ImageSettings(CacheSettings):
 
     vit: str = Field("dinov2-small", description="Image model: dinov2-small, a folder, or a Hugging Face id.")
 
-    vit_batch: int = Field(8, ge=1, le=1024, description="Pictures a pass; a CPU gains nothing from more, a GPU does.")
+    vit_batch: int = Field(8, ge=1, le=1024, description="Images a pass; a CPU gains nothing from more, a GPU does.")
 
 
 class OcrSettings(Group):
-    """What reads pictures."""
+    """What reads images."""
 
     ocr: Literal["ppocr", "easyocr", "ppocr+easyocr", "easyocr+ppocr"] = Field(
-        "ppocr", description="What reads pictures; of two names the first finds the text and the second reads it."
+        "ppocr", description="What reads images; of two names the first finds the text and the second reads it."
     )
 
     ocr_weights: str = Field("", description="Folder with the weights of the OCR chosen; empty: look for them.")
@@ -133,7 +133,7 @@ class ClusterSettings(RuntimeSettings, DeleteSettings):
         "river-kmeans",
         "river-streamkmeans",
     ] = Field(
-        "verified", description="How pictures are clustered; verified measures best, the others are to compare with."
+        "verified", description="How images are clustered; verified measures best, the others are to compare with."
     )
 
     clusterer_parameters: dict[str, int | float] = Field(

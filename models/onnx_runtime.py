@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.denormals import flush_denormals
 from models.engine import Device, EngineOptions, GraphEngine, Read, Session
-from models.tiny_numbers import tiny_numbers_as_zero
 
 _PROVIDERS: Final = {"cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"), "cpu": ("CPUExecutionProvider",)}
 
@@ -56,7 +56,7 @@ class _OnnxSession:
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         # Its own threads were told when they were made; the one that calls computes too.
-        mode: AbstractContextManager[None] = nullcontext() if self._is_exact else tiny_numbers_as_zero()
+        mode: AbstractContextManager[None] = nullcontext() if self._is_exact else flush_denormals()
         with mode:
             return [np.asarray(output) for output in self._session.run(None, dict(tensors))]
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from core.extras import needs_extra
+from models.denormals import flush_denormals
 from models.engine import Device, EngineOptions, GraphEngine, Read, Session
-from models.tiny_numbers import tiny_numbers_as_zero
 
 _HINT: Final = {"bf16": "bf16"}
 """Its names of precisions; all others are float32, and so is what lies between products of 8 bits."""
@@ -43,7 +43,7 @@ class OpenVino(GraphEngine):
         }
         is_exact = options.precision == "exact"
         # Compiling tells the thread that calls how to take tiny numbers, and leaves it so.
-        with nullcontext() if is_exact else tiny_numbers_as_zero():
+        with nullcontext() if is_exact else flush_denormals():
             compiled = core.compile_model(core.read_model(str(file)), "CPU", given)
         return _OpenVinoSession(compiled, is_exact=is_exact)
 
@@ -60,7 +60,7 @@ class _OpenVinoSession:
 
     def read(self, tensors: Mapping[str, NDArray[Any]], reader: Callable[[list[NDArray[Any]]], Read]) -> Read:
         # The thread that calls computes too, and is seldom the one that compiled.
-        mode: AbstractContextManager[None] = nullcontext() if self._is_exact else tiny_numbers_as_zero()
+        mode: AbstractContextManager[None] = nullcontext() if self._is_exact else flush_denormals()
         with self._one_at_a_time:  # its outputs are overwritten by the next run
             with mode:
                 outputs = self._compiled(dict(tensors), share_outputs=True)

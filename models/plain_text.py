@@ -1,4 +1,4 @@
-"""What was read in a picture without what platforms write around it: names of accounts, clocks, counters, marks."""
+"""What was read in an image without what platforms write around it: names of accounts, clocks, counters, marks."""
 
 import re
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ _SURE: Final = _pieces(
 )
 """What platforms write, each alone enough to know a line by that has nothing else."""
 _UNSURE: Final = _pieces(_BUTTONS, r"\d[\d.,]{0,11}", r"\d{1,3}\s?%")
-"""What a picture may say as well: two of these are needed."""
+"""What an image may say as well: two of these are needed."""
 _ANY: Final = re.compile("|".join(it.pattern for it in (*_SURE, *_UNSURE)), re.IGNORECASE)
 """Any of them, to see at once that a line of words is none."""
 _BETWEEN: Final = re.compile(r"[\s·•.|,\-]*")
@@ -53,7 +53,7 @@ def plain_text(lines: Iterable[str]) -> str:
     """The lines without what platforms add, one a line; a line that is all of that is left out.
 
     Names of accounts, addresses and marks of sites go wherever they stand. A line goes as a whole where clocks, dates,
-    counters and buttons are all that it has. What might be a picture's own word stays.
+    counters and buttons are all that it has. What might be an image's own word stays.
     """
     return "\n".join(filter(None, map(_plain, lines)))
 

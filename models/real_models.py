@@ -23,7 +23,7 @@ def real_image(settings: ModelSettings, runtime: Runtime) -> ImageEmbedder:
 
 
 def real_ocr(settings: ModelSettings, runtime: Runtime) -> Model[Pixels, Reading]:
-    """The reader of text in pictures."""
+    """The reader of text in images."""
     from models.ocr.arrangement import load_reader
 
     return load_reader(settings, runtime)

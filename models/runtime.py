@@ -39,10 +39,10 @@ class Runtime(EngineOptions):
     def of(cls, settings: RuntimeSettings) -> Self:
         """The runtime of the settings.
 
-        Imports torch to look for CUDA, except where the device is `cpu` or models are stand-ins. Raises `WorldError` if
+        Imports torch to look for CUDA, except where the device is `cpu` or models are fakes. Raises `WorldError` if
         the device or the provider of the settings is not there.
         """
-        device: Device = "cpu" if settings.models == "stand-in" else _device(settings.device)
+        device: Device = "cpu" if settings.models == "fake" else _device(settings.device)
         runtime = cls(device, settings.threads_per_model)
         return runtime if settings.provider == "auto" else runtime.on(settings.provider)
 

@@ -35,11 +35,11 @@ class StageModel:
     """The model of a stage."""
 
     settings: type[Group]
-    subject: Literal["picture", "text"]
-    """What it is shown: the post's picture, or the text that was read in it."""
+    subject: Literal["image", "text"]
+    """What it is shown: the post's image, or the text that was read in it."""
     load: Callable[[Any, Runtime], Model[Any, Any]]
     """Load the real one by settings that have the group's fields; raises `WeightsError`."""
-    stand_in: Callable[[], Model[Any, Any]]
+    fake: Callable[[], Model[Any, Any]]
     """One that answers at once without looking."""
     evaluation: str = ""
     """The command of `memewax eval` that measures it, `command` of `memewax.evaluation.measure_<evaluation>`."""
@@ -63,6 +63,6 @@ class Stage:
     """The command of `memewax eval` that measures a stage without a model."""
 
     def load(self, settings: Any, runtime: Runtime) -> Any:
-        """Its model, or the stand-in where the settings say so; raises `WeightsError`."""
+        """Its model, or the fake where the settings say so; raises `WeightsError`."""
         assert self.model is not None, f"{self.name} has no model"
-        return self.model.stand_in() if settings.models == "stand-in" else self.model.load(settings, runtime)
+        return self.model.fake() if settings.models == "fake" else self.model.load(settings, runtime)

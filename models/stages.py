@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from core.columns import Column, Integer, ListOf, Number, Struct, Text, VectorOf
 from core.records import CLUSTER_FAILED, NO_EMBEDDING, Entity, Line, Reading, Sentiment
-from models import real_models, standin, weights
+from models import fake_models, real_models, weights
 from models.model_settings import (
     ClusterSettings,
     EntitySettings,
@@ -68,7 +68,7 @@ EMBEDDING: Final = Stage(
             Column(
                 "embeddings",
                 VectorOf(OF_MODEL),
-                "Of the picture; its Euclidean norm is 1. Null where there is none",
+                "Of the image; its Euclidean norm is 1. Null where there is none",
                 schema=_VECTOR,
             ),
             _itself,
@@ -77,9 +77,9 @@ EMBEDDING: Final = Stage(
     ),
     StageModel(
         ImageSettings,
-        "picture",
+        "image",
         real_models.real_image,
-        standin.StandInImage,
+        fake_models.FakeImage,
         evaluation="clusters",
         weights=lambda settings: (partial(weights.image_weights, settings),),
     ),
@@ -92,7 +92,7 @@ CLUSTER: Final = Stage(
             Column(
                 "cluster",
                 Integer(),
-                "-1: the picture has no embedding; -2: clustering failed",
+                "-1: the image has no embedding; -2: clustering failed",
                 nullable=False,
                 schema={"minimum": NO_EMBEDDING - 1},
             ),
@@ -105,7 +105,7 @@ CLUSTER: Final = Stage(
             attrgetter("distance"),
         ),
         StageColumn(
-            Column("duplicate_of", _TEXT, "`global_id` of the post whose picture this one is a copy of"),
+            Column("duplicate_of", _TEXT, "`global_id` of the post whose image this one is a copy of"),
             attrgetter("duplicate_of"),
         ),
     ),
@@ -120,13 +120,13 @@ TEXT: Final = Stage(
             Column(
                 "text",
                 _TEXT,
-                "Lines in the picture, lower-cased, each ending in `. `; empty where there is no text, null where it "
+                "Lines in the image, lower-cased, each ending in `. `; empty where there is no text, null where it "
                 "could not be read",
             ),
             attrgetter("text"),
             in_first_version=True,
         ),
-        StageColumn(Column("text_as_read", _TEXT, "Lines in the picture as they were read"), attrgetter("as_read")),
+        StageColumn(Column("text_as_read", _TEXT, "Lines in the image as they were read"), attrgetter("as_read")),
         StageColumn(
             Column(
                 "text_clean",
@@ -139,7 +139,7 @@ TEXT: Final = Stage(
             Column(
                 "text_unread",
                 _TEXT,
-                "Why writing in the picture was not read, or not all; null where all was. Read are Latin letters of "
+                "Why writing in the image was not read, or not all; null where all was. Read are Latin letters of "
                 "western Europe (English best), Chinese and Japanese; Latin letters with other marks in part; no other "
                 "script",
             ),
@@ -149,7 +149,7 @@ TEXT: Final = Stage(
             Column(
                 "lines",
                 ListOf(Struct({"text": _TEXT, "confidence": _NUMBER, "box": ListOf(ListOf(_NUMBER))})),
-                "Where in the picture they were read; a box has its corners (x, y) in pixels, clockwise from the top "
+                "Where in the image they were read; a box has its corners (x, y) in pixels, clockwise from the top "
                 "left",
                 schema={
                     "items": {
@@ -170,9 +170,9 @@ TEXT: Final = Stage(
     ),
     StageModel(
         OcrSettings,
-        "picture",
+        "image",
         real_models.real_ocr,
-        standin.StandInOcr,
+        fake_models.FakeOcr,
         evaluation="ocr",
         weights=lambda settings: tuple(
             partial(weights.ocr_weights, settings, engine) for engine in weights.ocr_engines(settings)
@@ -207,7 +207,7 @@ ENTITIES: Final = Stage(
         EntitySettings,
         "text",
         real_models.real_entities,
-        standin.StandInEntities,
+        fake_models.FakeEntities,
         evaluation="entities",
         weights=lambda settings: (partial(weights.entity_weights, settings),),
     ),
@@ -231,7 +231,7 @@ SENTIMENT: Final = Stage(
         SentimentSettings,
         "text",
         real_models.real_sentiment,
-        standin.StandInSentiment,
+        fake_models.FakeSentiment,
         evaluation="sentiment",
         weights=lambda settings: (partial(weights.sentiment_weights, settings),),
     ),
@@ -254,7 +254,7 @@ TEXT_EMBEDDING: Final = Stage(
         TextSettings,
         "text",
         real_models.real_text,
-        standin.StandInText,
+        fake_models.FakeText,
         evaluation="similarity",
         weights=lambda settings: (partial(weights.text_weights, settings),),
     ),

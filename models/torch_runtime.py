@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # Two habits of torch on a CPU that a stream does not bear. Both are read once, when torch loads.
 _READ_AT_IMPORT: Final = {
     # Its threads spin while they wait for each other. Where a broker or another process wants the same cores, one
-    # picture took 2 s instead of 0.15 s; asleep they cost nothing measurable.
+    # image took 2 s instead of 0.15 s; asleep they cost nothing measurable.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # It keeps 1024 compiled kernels, some thirty for every shape of picture: OCR of 60 pictures grew by 2 GB and went
+    # It keeps 1024 compiled kernels, some thirty for every shape of image: OCR of 60 images grew by 2 GB and went
     # on. With 64 it stays where it was, at the same speed.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
 }

@@ -8,13 +8,13 @@ import numpy as np
 from core.records import Pixels
 
 
-def check_pixels(picture: Any) -> Pixels:
-    """The picture itself: uint8, shape (height, width, 3), both sides at least 1; raises `ValueError` otherwise."""
-    if not isinstance(picture, np.ndarray):
-        raise ValueError(f"a picture is an array of pixels, not {type(picture).__name__}")  # noqa: TRY004
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        raise ValueError(f"a picture is uint8 of shape (height, width, 3), not {picture.dtype} of {picture.shape}")
-    return picture
+def check_pixels(image: Any) -> Pixels:
+    """The image itself: uint8, shape (height, width, 3), both sides at least 1; raises `ValueError` otherwise."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"an image is an array of pixels, not {type(image).__name__}")  # noqa: TRY004
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"an image is uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}")
+    return image
 
 
 def check_texts(texts: Sequence[Any]) -> list[str]:

@@ -27,12 +27,12 @@ EXACT: Final = Plan(Torch.name, "exact")
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a model wants its pictures, as its `preprocessor_config.json` says."""
+    """How a model wants its images, as its `preprocessor_config.json` says."""
 
     size: int
     """Height and width of what the model sees."""
     kept: float | None
-    """Share of the shorter side that the square in the centre spans, 0 to 1; None: the whole picture, squeezed."""
+    """Share of the shorter side that the square in the centre spans, 0 to 1; None: the whole image, squeezed."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     bgr: bool
@@ -58,15 +58,15 @@ class Preprocessing:
             resample=Image.Resampling(config.get("resample", Image.Resampling.BICUBIC)),
         )
 
-    def __call__(self, picture: Pixels) -> Pixels:
-        """A picture of any size, cropped and scaled: uint8, shape (size, size, 3)."""
-        height, width, _ = picture.shape
+    def __call__(self, image: Pixels) -> Pixels:
+        """An image of any size, cropped and scaled: uint8, shape (size, size, 3)."""
+        height, width, _ = image.shape
         box = (0.0, 0.0, float(width), float(height))
-        if self.kept is not None:  # crop and scale in one step: no picture is ever enlarged beyond `size`
+        if self.kept is not None:  # crop and scale in one step: no image is ever enlarged beyond `size`
             side = self.kept * min(height, width)
             left, top = (width - side) / 2, (height - side) / 2
             box = (left, top, left + side, top + side)
-        scaled = Image.fromarray(picture).resize((self.size, self.size), self.resample, box=box, reducing_gap=3.0)
+        scaled = Image.fromarray(image).resize((self.size, self.size), self.resample, box=box, reducing_gap=3.0)
         pixels = np.asarray(scaled)
         return pixels[..., ::-1] if self.bgr else pixels
 
@@ -100,15 +100,15 @@ class VitEmbedder(ImageEmbedder):
         return cls(image_weights(settings), runtime, settings)
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
-        """A vector for each picture of any size from 1 x 1; raises `ValueError` if one is no picture."""
+        """A vector for each image of any size from 1 x 1; raises `ValueError` if one is no image."""
         return [it.embedding for it in self.describe(batch)]
 
     def describe(self, batch: Sequence[Pixels]) -> list[Features]:
-        """A vector for each picture of any size from 1 x 1, and its patches; raises `ValueError` if one is no picture.
+        """A vector for each image of any size from 1 x 1, and its patches; raises `ValueError` if one is no image.
 
-        Patches are pooled to a grid of 8 x 8 and scaled to 8 bits, each picture by its largest number.
+        Patches are pooled to a grid of 8 x 8 and scaled to 8 bits, each image by its largest number.
         """
-        pixels = np.stack([self._preprocessing(check_pixels(picture)) for picture in batch])
+        pixels = np.stack([self._preprocessing(check_pixels(image)) for image in batch])
         scaled = (pixels.astype(np.float32) / 255 - self._mean) / self._std
         patches, vectors = self._network(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -119,7 +119,7 @@ class VitEmbedder(ImageEmbedder):
 
 
 def _in_bytes(patches: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Patches of pictures, those of each scaled by their largest number."""
+    """Patches of images, those of each scaled by their largest number."""
     largest = np.maximum(np.abs(patches).max(axis=(1, 2, 3), keepdims=True), 1e-12)
     found: NDArray[np.int8] = np.rint(patches / largest * 127).astype(np.int8)
     return found

@@ -11,12 +11,12 @@ from models.engine_choice import Choice, EnginePart, choose
 from models.model_cache import cache_of
 from models.model_settings import ModelSettings
 from models.runtime import Runtime
-from models.trial_pictures import trial_pictures
+from models.trial_images import trial_images
 from models.vit import EXACT, VitEmbedder
 from models.weights import Weights
 
 TOLERANCE: Final = 0.01
-"""One minus the cosine of a picture's vector and its exact one, at most."""
+"""One minus the cosine of an image's vector and its exact one, at most."""
 _OTHERS: Final = (
     Plan("onnx", "int8"),
     Plan("openvino", "bf16"),
@@ -36,8 +36,8 @@ def image_part(weights: Weights, settings: ModelSettings, runtime: Runtime) -> E
 
     def load(plan: Plan) -> Callable[[], list[Vector]]:
         model = VitEmbedder(weights, runtime, settings, plan)
-        pictures = [it.pixels for it in trial_pictures()]
-        return lambda: model.infer(pictures)
+        images = [it.pixels for it in trial_images()]
+        return lambda: model.infer(images)
 
     return EnginePart("image model", weights.label, EXACT, _on(runtime), load, _apart, TOLERANCE)
 

@@ -23,7 +23,7 @@ def made(weights: Weights, runtime: Runtime) -> Any:
     class Network(torch.nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.model = getattr(model, "vision_model", model)  # of a pair for pictures and texts
+            self.model = getattr(model, "vision_model", model)  # of a pair for images and texts
 
         def forward(self, pixels: Any) -> Any:
             return self.model(pixel_values=pixels).last_hidden_state
@@ -32,12 +32,12 @@ def made(weights: Weights, runtime: Runtime) -> Any:
 
 
 def has_cls(network: Any) -> bool:
-    """Whether the first token of the hidden state stands for the whole picture."""
+    """Whether the first token of the hidden state stands for the whole image."""
     return any(name.endswith(("cls_token", "class_embedding")) for name, _ in network.named_parameters())
 
 
 def pooled(hidden: "torch.Tensor", *, by_cls: bool) -> "torch.Tensor":
-    """One vector for each picture: its first token, or the mean of its tokens or of its map of features."""
+    """One vector for each image: its first token, or the mean of its tokens or of its map of features."""
     if hidden.ndim == 4:  # a feature map: batch, channels, height, width
         return hidden.mean(dim=(2, 3))
     return hidden[:, 0] if by_cls else hidden.mean(dim=1)

@@ -34,7 +34,7 @@ _VERSION: Final = 1
 """Of the traces that are kept: those of another are not looked at."""
 _TRACED: Final = 2
 _TRIED: Final = (1, 2, 3)
-"""Pictures at once by which a trace is compared."""
+"""Images at once by which a trace is compared."""
 
 
 class VitNetwork(Protocol):
@@ -48,7 +48,7 @@ class VitNetwork(Protocol):
 
 
 def network(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime, plan: Plan) -> VitNetwork:
-    """The network of `weights` for pictures of `size` pixels a side, run as the plan says.
+    """The network of `weights` for images of `size` pixels a side, run as the plan says.
 
     Raises `WeightsError` where they have none or it cannot be made into what the plan needs.
     """
@@ -98,7 +98,7 @@ class _GraphNetwork:
 
 
 def _as_map(hidden: Any) -> Any:
-    """The patches of each picture as a map: (n, dimension, height, width)."""
+    """The patches of each image as a map: (n, dimension, height, width)."""
     if hidden.ndim == 4:
         return hidden
     side = math.isqrt(hidden.shape[1])  # tokens, of which the first ones are no patches

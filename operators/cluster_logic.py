@@ -11,13 +11,13 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from bytewax.operators import StatefulBatchLogic
 
-from core.bounded import Bounded
-from core.records import Cluster, ClusterEvent, Failed, Removal, Side, Vector
+from core.bounded_dict import BoundedDict
+from core.records import Cluster, ClusterEvent, Failure, Removal, StageResult, Vector
 from core.removals import Removed, ids_of
 from core.telemetry import CLUSTERS, SINGLETONS, STEP_ERRORS
-from models.clusterer import Beside, Clusterer
-from models.clusterers.agreement import Agreement
-from models.clusterers.resuming import check_dimension, check_same
+from models.clusterer import Clusterer, ImageContext
+from models.clusterers.shard_merger import ShardMerger
+from models.clusterers.snapshot_compatibility import check_dimension, check_same
 from models.duplicates import Duplicates, Original
 
 X = TypeVar("X")
@@ -26,7 +26,7 @@ STAGE: Final = Clusterer.stage
 REMEMBERED: Final = 4096
 """Posts whose cluster is known should they come again."""
 
-ClusterAnswer = Side[Cluster] | ClusterEvent
+ClusterAnswer = StageResult[Cluster] | ClusterEvent
 """Of a post, the cluster that it falls into; or what became of a cluster."""
 
 
@@ -37,7 +37,7 @@ class Counted(Protocol):
         """Clusters that are alive."""
 
     def singletons(self) -> int | None:
-        """Pictures that are like no other; None where that is not told."""
+        """Images that are like no other; None where that is not told."""
 
 
 def count_clusters(clusterer: Counted) -> None:
@@ -47,18 +47,18 @@ def count_clusters(clusterer: Counted) -> None:
         SINGLETONS.set(alone)
 
 
-ToLearn = Side[Vector] | Removal
+ToLearn = StageResult[Vector] | Removal
 """An embedding, or what is to be learned no more."""
 
 KnownCluster = tuple[int, float, str | None, float | None, int | None, int | None]
 """Of a post: its cluster, the distance from it, what it is a copy of, when it was edited (seconds since 1970), and
-hashes of its account and of where its picture was."""
+hashes of its account and of where its image was."""
 
 
 class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
     """A clusterer, and the posts it saw last: one that comes again keeps its cluster and is not learned again.
 
-    One of these that was edited and shows another picture is learned anew, and the picture that it had is forgotten.
+    One of these that was edited and shows another image is learned anew, and the image that it had is forgotten.
 
     What is taken back for good is forgotten, and not learned where it comes after its delete.
     """
@@ -89,7 +89,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         """
         self._clusterer = clusterer
         self._shards = shards
-        self._recent: Bounded[str, KnownCluster] = Bounded(REMEMBERED)
+        self._recent: BoundedDict[str, KnownCluster] = BoundedDict(REMEMBERED)
         self._duplicates = Duplicates(state.get("duplicates") if state else None, log_folder=log_folder)
         self._removed = Removed(state.get("removed") if state else None, days=memory_days)
         if log_folder is not None:
@@ -141,11 +141,11 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
             self._removed.note(it)
         forget(for_good, self._clusterer, self._duplicates, self._recent)
 
-    def _side(self, embedding: Side[Vector]) -> Side[Cluster]:
+    def _side(self, embedding: StageResult[Vector]) -> StageResult[Cluster]:
         start = perf_counter()
         value = self._cluster(embedding)
         seconds = perf_counter() - start
-        return Side(
+        return StageResult(
             embedding.global_id,
             STAGE,
             value,
@@ -155,9 +155,9 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
             trace=embedding.trace,
         )
 
-    def _cluster(self, embedding: Side[Vector]) -> Cluster | Failed | None:
+    def _cluster(self, embedding: StageResult[Vector]) -> Cluster | Failure | None:
         global_id, vector = embedding.global_id, embedding.value
-        if vector is None or isinstance(vector, Failed):
+        if vector is None or isinstance(vector, Failure):
             return vector
         if self._removed.has(global_id, embedding.post_id, embedding.author, lambda: embedding.changed, embedding.url):
             return None
@@ -167,12 +167,12 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         if looks is not None:
             original = self._duplicates.original(global_id, looks)
         known = original.cluster if original is not None and self._clusterer.joins_copies else None
-        beside = Beside(embedding.patches, global_id, embedding.author, embedding.url)
+        context = ImageContext(embedding.patches, global_id, embedding.author, embedding.url)
         try:
-            found = self._clusterer.learn(vector, beside, cluster=known if known is not None and known >= 0 else None)
+            found = self._clusterer.learn(vector, context, cluster=known if known is not None and known >= 0 else None)
         except Exception as error:
             STEP_ERRORS.labels(STAGE).inc()
-            return Failed.of(STAGE, error)
+            return Failure.of(STAGE, error)
         return noted(found, embedding, original, self._duplicates, self._recent)
 
 
@@ -185,19 +185,19 @@ def removals_together(values: Iterable[X | Removal]) -> Iterator[X | list[Remova
             yield from cast("Iterator[X]", group)
 
 
-def recent_of(state: Mapping[str, tuple[Any, ...]]) -> Bounded[str, KnownCluster]:
+def recent_of(state: Mapping[str, tuple[Any, ...]]) -> BoundedDict[str, KnownCluster]:
     """The posts that a snapshot knows: the first version told of no copies, those before the fourth of no edits.
 
     Accounts came later, and then addresses.
     """
-    return Bounded(
+    return BoundedDict(
         REMEMBERED, ((it, cast("KnownCluster", (*found, None, None, None, None)[:6])) for it, found in state.items())
     )
 
 
 def noted(
     found: Cluster,
-    embedding: Side[Vector],
+    embedding: StageResult[Vector],
     original: Original | None,
     duplicates: Duplicates,
     recent: dict[str, KnownCluster],
@@ -211,18 +211,21 @@ def noted(
     return found
 
 
-def known_of(found: Cluster, embedding: Side[Vector]) -> KnownCluster:
+def known_of(found: Cluster, embedding: StageResult[Vector]) -> KnownCluster:
     """What is kept of a post that was learned."""
     edited = None if embedding.edited is None else embedding.edited.timestamp()
     return found.id, found.distance, found.duplicate_of, edited, _hash(embedding.author), _hash(embedding.url)
 
 
 def known_cluster(
-    embedding: Side[Vector], clusterer: Clusterer | Agreement, duplicates: Duplicates, recent: dict[str, KnownCluster]
+    embedding: StageResult[Vector],
+    clusterer: Clusterer | ShardMerger,
+    duplicates: Duplicates,
+    recent: dict[str, KnownCluster],
 ) -> Cluster | None:
-    """The cluster of a post that comes again; None of one that is new, or edited to another picture.
+    """The cluster of a post that comes again; None of one that is new, or edited to another image.
 
-    The picture that such a post had is forgotten.
+    The image that such a post had is forgotten.
     """
     global_id, looks, edited = embedding.global_id, embedding.fingerprint, embedding.edited
     known = recent.get(global_id)
@@ -248,11 +251,11 @@ def forget_originals(ids: set[str], recent: dict[str, KnownCluster]) -> None:
 
 def forget(
     removals: Sequence[Removal],
-    clusterer: Clusterer | Agreement,
+    clusterer: Clusterer | ShardMerger,
     duplicates: Duplicates,
     recent: dict[str, KnownCluster],
 ) -> None:
-    """Drop all that is kept of pictures that were taken back for good."""
+    """Drop all that is kept of images that were taken back for good."""
     if ids := {name for it in removals for name in ids_of(it)}:
         clusterer.forget_posts(ids)
         duplicates.forget(ids)

@@ -9,13 +9,13 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
 from core.partitions import part_of
-from core.records import Cluster, ClusterEvent, Removal, Side, Vector
+from core.records import Cluster, ClusterEvent, Removal, StageResult, Vector
 from core.telemetry import CLUSTER_EVENTS
 from models.clusterer import Clusterer
-from models.clusterers.choice import make_agreement, make_shard
+from models.clusterers.choice import make_shard, make_shard_merger
 from models.model_settings import ClusterSettings
 from operators.cluster_logic import STAGE, ClusterAnswer, ClusterLogic, ToLearn
-from operators.shard_logic import AgreeLogic, OfShard, ShardLogic, Told
+from operators.shard_logic import OfShard, ShardLogic, ShardMergerLogic, ShardUpdate
 from operators.steps import map_batch, stateful
 
 _KEY: Final = "all"
@@ -25,7 +25,7 @@ _KEY: Final = "all"
 class Clustered:
     """What clustering gives."""
 
-    sides: Stream[Side[Cluster]]
+    sides: Stream[StageResult[Cluster]]
     events: Stream[ClusterEvent]
     """Births, merges and retirements of clusters, in order."""
 
@@ -33,7 +33,7 @@ class Clustered:
 @operator
 def cluster(
     step_id: str,
-    embeddings: Stream[Side[Vector]],
+    embeddings: Stream[StageResult[Vector]],
     removals: Stream[Removal],
     settings: ClusterSettings,
     make_clusterer: Callable[[], Clusterer],
@@ -46,12 +46,12 @@ def cluster(
 
     Raises `SettingsError` where shards are asked for and cannot be.
     """
-    if settings.cluster_shards == 1 or settings.models == "stand-in":
+    if settings.cluster_shards == 1 or settings.models == "fake":
         answers = _in_one_place(embeddings, removals, settings, make_clusterer, dimension, above)
     else:
         answers = _in_shards(embeddings, removals, settings, dimension, above)
     return Clustered(
-        map_batch("sides", answers, lambda batch: [it for _, it in batch if isinstance(it, Side)]),
+        map_batch("sides", answers, lambda batch: [it for _, it in batch if isinstance(it, StageResult)]),
         map_batch("events", answers, events_in),
     )
 
@@ -65,7 +65,7 @@ def events_in(batch: list[tuple[str, ClusterAnswer]]) -> list[ClusterEvent]:
 
 
 def _in_one_place(
-    embeddings: Stream[Side[Vector]],
+    embeddings: Stream[StageResult[Vector]],
     removals: Stream[Removal],
     settings: ClusterSettings,
     make_clusterer: Callable[[], Clusterer],
@@ -91,23 +91,23 @@ def _in_one_place(
 
 
 def _in_shards(
-    embeddings: Stream[Side[Vector]],
+    embeddings: Stream[StageResult[Vector]],
     removals: Stream[Removal],
     settings: ClusterSettings,
     dimension: int | None,
     above: int,
 ) -> KeyedStream[ClusterAnswer]:
     shards = settings.cluster_shards
-    make_agreement(settings)  # what is wrong is said now
+    make_shard_merger(settings)  # what is wrong is said now
 
-    def keyed(batch: list[Side[Vector]]) -> list[tuple[str, OfShard]]:
+    def keyed(batch: list[StageResult[Vector]]) -> list[tuple[str, OfShard]]:
         numbered = [(part_of(it.global_id, shards), it) for it in batch]
         return [(str(item[0]), item) for item in numbered]
 
     def told_all(batch: list[Removal]) -> list[tuple[str, OfShard]]:
         return [(str(shard), (shard, it)) for it in batch for shard in range(shards)]
 
-    told: KeyedStream[Told] = stateful(
+    updates: KeyedStream[ShardUpdate] = stateful(
         "learn",  # as in one place, so that a recovery folder of another number of shards is noticed
         op.merge(
             "all_shards",
@@ -119,16 +119,16 @@ def _in_shards(
         ),
         measured=STAGE,
     )
-    together: KeyedStream[Told | Removal] = op.merge(
+    together: KeyedStream[ShardUpdate | Removal] = op.merge(
         "all",
-        map_batch("key_all", told, lambda batch: [(_KEY, it) for _, it in batch]),
+        map_batch("key_all", updates, lambda batch: [(_KEY, it) for _, it in batch]),
         map_batch("key_removal", removals, lambda batch: [(_KEY, it) for it in batch]),
     )
 
-    def agreeing(state: dict[str, Any] | None) -> AgreeLogic:
-        agreement = make_agreement(settings)
-        logic = AgreeLogic(agreement, state, settings.cluster_log)
-        agreement.begin_above(above)
+    def agreeing(state: dict[str, Any] | None) -> ShardMergerLogic:
+        merger = make_shard_merger(settings)
+        logic = ShardMergerLogic(merger, state, settings.cluster_log)
+        merger.begin_above(above)
         return logic
 
     return stateful("agree", together, agreeing, measured=STAGE)

@@ -20,11 +20,11 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from core import drain
-from core.bounded import Bounded
-from core.gathered import GatheredSum
+from core.batched_metrics import BatchedSum
+from core.bounded_dict import BoundedDict
 from core.partitions import part_of
-from core.plain import from_plain, to_plain
-from core.records import Arrival, Failed, Record, Side
+from core.records import Arrival, Failure, Record, StageResult
+from core.snapshot_values import from_builtins, to_builtins
 from core.telemetry import DUPLICATES, JOIN_PENDING, RECORDS, log
 from operators.operator_settings import JoinSettings
 from operators.steps import map_batch, stateful
@@ -36,9 +36,9 @@ _HASH_KEY_BYTES: Final = 16
 _STALE: Final = 1024
 """Alarms of finished posts that are kept at most: behind one that still waits they would pile up until its deadline."""
 
-Part = Arrival | Side[Any]
-"""What is joined: a post, its picture gone, and the sides that answer for it."""
-_PENDING: Final = GatheredSum(JOIN_PENDING.inc)
+Part = Arrival | StageResult[Any]
+"""What is joined: a post, its image gone, and the sides that answer for it."""
+_PENDING: Final = BatchedSum(JOIN_PENDING.inc)
 _KEYS: Final = tuple(f"{shard:02d}" for shard in range(SHARDS))
 
 
@@ -53,13 +53,13 @@ def join(
     posts: Stream[Arrival],
     settings: JoinSettings,
     revision_of: Callable[[str], int],
-    **sides: Stream[Side[Any]],
+    **sides: Stream[StageResult[Any]],
 ) -> Stream[Record]:
     """Join posts with the sides that answer for them.
 
     Args:
         step_id: Name of the step.
-        posts: The posts; their pictures go no further.
+        posts: The posts; their images go no further.
         settings: How long a post waits for its sides, and a late side for its post.
         revision_of: The last revision of a post, by its id, that went out before the flow first ran; 0: none did.
         **sides: A stream for each stage, by its name: all of them answer for every post.
@@ -85,11 +85,11 @@ def _key_posts(posts: list[Arrival]) -> list[tuple[str, Part]]:
     return [(shard_of(it.post.global_id), Arrival(it.post, None, it.seconds, it.ticket, it.tries)) for it in posts]
 
 
-def _key_sides(sides: list[Side[Any]]) -> list[tuple[str, Part]]:
+def _key_sides(sides: list[StageResult[Any]]) -> list[tuple[str, Part]]:
     return [(shard_of(side.global_id), _without_looks(side)) for side in sides]
 
 
-def _without_looks(side: Side[Any]) -> Side[Any]:
+def _without_looks(side: StageResult[Any]) -> StageResult[Any]:
     """A side without what only the clusterer looks at, which would weigh a hundred times as much in a snapshot."""
     return side if side.patches is None else replace(side, patches=None, fingerprint=None)
 
@@ -122,7 +122,7 @@ class _Entry:
     revision: int = 0
     """The last one that went out."""
     post: Arrival | None = None
-    sides: dict[str, Side[Any]] = field(default_factory=dict)
+    sides: dict[str, StageResult[Any]] = field(default_factory=dict)
     is_out: bool = False
     """Whether a partial record of it is out already."""
 
@@ -161,11 +161,11 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         self._entries: dict[_Key, _Entry] = {}
         self._hash_key = os.urandom(_HASH_KEY_BYTES)
         """Of hashes of ids: what is kept of posts that went out does not name them, since they may be deleted."""
-        self._known: Bounded[int, _Known] = Bounded(_REMEMBERED)
+        self._known: BoundedDict[int, _Known] = BoundedDict(_REMEMBERED)
         """Posts that have gone out once, without a failure, or are on their way for the first time, by hash."""
-        self._marked: Bounded[int, _Known] = Bounded(_REMEMBERED)
+        self._marked: BoundedDict[int, _Known] = BoundedDict(_REMEMBERED)
         """The others: there are fewer, and so they are known for longer."""
-        self._closed: Bounded[_Closed, None] = Bounded(_REMEMBERED)
+        self._closed: BoundedDict[_Closed, None] = BoundedDict(_REMEMBERED)
         """Arrivals that are finished or not wanted: what else comes for them is dropped."""
         self._alarms: list[tuple[float, _Key]] = []
         self._outcomes: dict[tuple[str, bool], int] = {}
@@ -223,7 +223,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
     def snapshot(self) -> dict[str, Any]:
         """Plain values; few, since nothing waits when an epoch ends unless sides come from elsewhere."""
         entries = [
-            (key, entry.deadline, entry.is_out, entry.revision, to_plain(entry.post), to_plain(entry.sides))
+            (key, entry.deadline, entry.is_out, entry.revision, to_builtins(entry.post), to_builtins(entry.sides))
             for key, entry in self._entries.items()
         ]
         known, marked = ([(key, *it) for key, it in kept.items()] for kept in (self._known, self._marked))
@@ -245,13 +245,13 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         for key in state["closed"]:
             self._closed[key] = None
         for key, deadline, is_out, revision, post, sides in state["entries"]:
-            entry = self._entries[key] = _Entry(deadline, revision, from_plain(post), from_plain(sides), is_out)
+            entry = self._entries[key] = _Entry(deadline, revision, from_builtins(post), from_builtins(sides), is_out)
             self._set_alarm(key, entry, deadline)
         _PENDING.inc(len(self._entries))
 
     def _take(self, part: Part, now: float) -> Record | None:
         late: tuple[str, ...] = ()
-        if isinstance(part, Side):
+        if isinstance(part, StageResult):
             key = part.global_id, part.ticket
             entry = self._entries.get(key) or (None if self._is_closed(key) else self._entry(key, now))
             if entry is None or part.stage in entry.sides:
@@ -327,7 +327,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         missing = () if len(sides) == len(self._expected) else tuple(sorted(self._expected - sides.keys()))
         known = self._of(post.global_id)
         entry.revision = max(entry.revision, known.revision if known else 0) + 1
-        is_failed = bool(missing) or any(type(it.value) is Failed for it in sides.values())
+        is_failed = bool(missing) or any(type(it.value) is Failure for it in sides.values())
         self._note(post.global_id, _Known(entry.revision, is_failed, known.edited if known else post.edited))
         outcome = "partial" if is_partial else "updated" if entry.revision > 1 else "joined"
         self._outcomes[outcome, is_failed] = self._outcomes.get((outcome, is_failed), 0) + 1
@@ -361,9 +361,9 @@ def _is_wanted(post: Arrival, known: _Known | None) -> bool:
 
 
 @cache
-def _counter_of(outcome: str, *, is_failed: bool) -> GatheredSum:
+def _counter_of(outcome: str, *, is_failed: bool) -> BatchedSum:
     """Look up the counter of an outcome once."""
-    return GatheredSum(RECORDS.labels(outcome, "yes" if is_failed else "no").inc)
+    return BatchedSum(RECORDS.labels(outcome, "yes" if is_failed else "no").inc)
 
 
 def _of_version_2(state: dict[str, Any]) -> dict[str, Any]:
@@ -382,4 +382,4 @@ def _parts_of_version_1(sides: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     post = rest.pop("post", None)
     if post is None:
         return None, rest
-    return to_plain(Arrival(from_plain(post["value"]), None, post["seconds"])), rest
+    return to_builtins(Arrival(from_builtins(post["value"]), None, post["seconds"])), rest

@@ -1,7 +1,7 @@
 """Whether the vectors of a store and of a recovery folder are of the models that the flow would use now.
 
 Vectors of two models cannot be compared, also where they are of one length. Rows of a store name their models. A
-recovery folder holds clusters of pictures, and names them in a file of its own, from the first start on.
+recovery folder holds clusters of images, and names them in a file of its own, from the first start on.
 """
 
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FILE: Final = "models.json"
 """In a recovery folder: the model of each stage whose answers are vectors."""
-_STAND_IN: Final = "stand-in"
+_STAND_IN: Final = "fake"
 _SETTINGS: Final = {"embedding": "vit", "text_embedding": "text_model"}
 
 
@@ -86,7 +86,7 @@ def _compare(place: "StorePlace", found: Mapping[str, str], now: Mapping[str, st
 
 def _wanted(stage: str, found: str, settings: ModelSettings) -> str:
     """The name of the model of the settings, or the one that was found where it is called the same."""
-    if settings.models == "stand-in":
+    if settings.models == "fake":
         return _STAND_IN
     if found.partition("@")[0] == getattr(settings, _SETTINGS[stage]):
         return found

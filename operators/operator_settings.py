@@ -26,7 +26,7 @@ class OutputSettings(WriteSettings, ResultCacheSettings):
         320,
         ge=0,
         le=1024,
-        description="Pixels of the longer side of the small pictures that a store keeps, as WebP; 0: none.",
+        description="Pixels of the longer side of the small images that a store keeps, as WebP; 0: none.",
     )
 
     def wanted_thumbnails(self) -> int:

@@ -14,11 +14,10 @@ from bytewax.operators import KeyedStream
 from connectors.chosen_endpoints import Destinations
 from connectors.control.control_log import FOLDER, Request
 from connectors.control.request_kinds import COMPACT
+from connectors.custom_columns import with_custom_columns
 from connectors.endpoint import Endpoint, SinkOptions
 from connectors.endpoints import POSTS_TO
-from connectors.letters import forget_removed, names_in
-from connectors.own_columns import with_own_columns
-from connectors.sinks.cluster_events import CLUSTERS, in_pieces, json_of_event, row_of_event, told_of
+from connectors.sinks.cluster_events import CLUSTERS, event_row, in_pieces, json_of_event, row_of_event
 from connectors.sinks.record_table import stored_posts
 from connectors.sinks.refusing_sink import OfPost, Refusable, RefusingSink
 from connectors.sinks.rows import (
@@ -30,11 +29,12 @@ from connectors.sinks.rows import (
 )
 from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, Sink, TableItem
 from connectors.sources.removal_form import body_of_removal
+from connectors.stored_dead_letters import forget_removed, names_in
 from core.records import Arrival, ClusterEvent, DeadLetter, Post, Record, Removal, Thumbnail
 from core.removals import PostNames, ids_of
 from core.telemetry import observe_ages, sink_name
 from core.traces import TRACES
-from operators import steps, told_letters
+from operators import dead_letter_log, steps
 from operators.operator_settings import OutputSettings
 from operators.recovered import full_id, sink_steps, states_of
 
@@ -81,13 +81,13 @@ def write_records(
     sinks, state = destinations.sinks, destinations.state(settings.state_dir)
     stored, log_of = _stored_at(state), partial(_log_of, state)
     with_json = not all(it.takes_rows for it in sinks)
-    letters = [steps.map_batch("failures", up, _failures)]
+    dead_letters = [steps.map_batch("failures", up, _failures)]
     rows = steps.map_batch("rows", up, lambda batch: _outgoing(batch, with_json), measured="rows")
     outer = full_id(up, step_id)
     named = sink_steps(f"{outer}.sink", [it.place for it in sinks], settings.recovery)
     for number, (it, name) in enumerate(zip(sinks, named, strict=True)):
         if it.takes_rows:
-            sink = it.table_sink(with_own_columns(stored_posts(dimensions), settings), stored, settings)
+            sink = it.table_sink(with_custom_columns(stored_posts(dimensions), settings), stored, settings)
             to_each = _to_each_part(sink)
             keyed = steps.map_batch(f"rows_{number}", rows, _keyed_rows)
             if events is not None:
@@ -102,10 +102,10 @@ def write_records(
             marks = states_of(settings.recovery, f"{outer}.{name}")
             steps.write(name, _with_orders(number, keyed, requests, log_of(it), to_each), sink, marks)
         else:
-            letters += _write_messages(
+            dead_letters += _write_messages(
                 number, outer, name, rows, it, settings, lambda it: (it.post, it.json), removals, _tombstones
             )
-    return op.merge("letters", *letters)
+    return op.merge("letters", *dead_letters)
 
 
 @operator
@@ -116,15 +116,15 @@ def write_posts(
 
     A post that is too large for a topic is a dead letter.
     """
-    letters = [steps.map_batch("none", up, _no_letters)]
+    dead_letters = [steps.map_batch("none", up, _no_letters)]
     sinks = Destinations.of(settings, POSTS_TO).sinks
     outer = full_id(up, step_id)
     named = sink_steps(f"{outer}.sink", [it.place for it in sinks], settings.recovery)
     for number, (it, name) in enumerate(zip(sinks, named, strict=True)):
-        letters += _write_messages(
+        dead_letters += _write_messages(
             number, outer, name, up, it, settings, lambda post: (post, post.message.value), removals, _as_read
         )
-    return op.merge("letters", *letters)
+    return op.merge("letters", *dead_letters)
 
 
 @operator
@@ -153,7 +153,7 @@ def write_cluster_events(
 
 @operator
 def write_dead_letters(
-    step_id: str, settings: OutputSettings, removals: Stream[Removal], *letters: Stream[DeadLetter]
+    step_id: str, settings: OutputSettings, removals: Stream[Removal], *dead_letters: Stream[DeadLetter]
 ) -> None:
     """Write dead letters to their sink, with the bytes that were read and what went wrong.
 
@@ -164,9 +164,9 @@ def write_dead_letters(
     refusing = RefusingSink(
         sink, settings.forget_memory_days, None if path is None else lambda removed: forget_removed(path, removed)
     )
-    messages = steps.map_batch("messages", op.merge("all", *letters), lambda batch: _dead_messages(batch, sink))
+    messages = steps.map_batch("messages", op.merge("all", *dead_letters), lambda batch: _dead_messages(batch, sink))
     gone = steps.map_batch("removals", removals, lambda batch: _noted(sink, batch))
-    marks = states_of(settings.recovery, f"{full_id(letters[0], step_id)}.sink")
+    marks = states_of(settings.recovery, f"{full_id(dead_letters[0], step_id)}.sink")
     steps.write("sink", op.merge("items", messages, gone), refusing, marks)
 
 
@@ -280,7 +280,7 @@ def _keyed_rows(batch: list[Outgoing]) -> list[tuple[str, TableItem]]:
 
 
 def _keyed_events(events: list[ClusterEvent]) -> list[tuple[str, TableItem]]:
-    return [(str(told_of(event)), row_of_event(event)) for event in events]
+    return [(str(event_row(event)), row_of_event(event)) for event in events]
 
 
 def _renamings(events: list[ClusterEvent]) -> list[TableItem]:
@@ -325,13 +325,13 @@ def _name_of(it: Removal) -> str:
 
 def _event_messages(events: list[ClusterEvent]) -> list[tuple[str, OutMessage]]:
     pieces = [piece for event in events for piece in in_pieces(event)]
-    keys = [str(told_of(piece)) for piece in pieces]
+    keys = [str(event_row(piece)) for piece in pieces]
     return [(key, OutMessage(key.encode(), json_of_event(it))) for key, it in zip(keys, pieces, strict=True)]
 
 
-def _dead_messages(letters: list[DeadLetter], sink: MessageSink) -> list[tuple[str, Refusable]]:
+def _dead_messages(dead_letters: list[DeadLetter], sink: MessageSink) -> list[tuple[str, Refusable]]:
     """As they were read, with what went wrong in headers; where there are none, both as JSON."""
-    told_letters.tell(letters)
+    dead_letter_log.log_dead_letters(dead_letters)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def message(it: DeadLetter) -> OutMessage:
@@ -339,4 +339,4 @@ def _dead_messages(letters: list[DeadLetter], sink: MessageSink) -> list[tuple[s
             return OutMessage(it.message.key, it.message.value, headers_of_dead_letter(it, now))
         return OutMessage(None, json_of_dead_letter(it, now))
 
-    return [(it.message.origin, OfPost(message(it), names_in(it.message, it.global_id))) for it in letters]
+    return [(it.message.origin, OfPost(message(it), names_in(it.message, it.global_id))) for it in dead_letters]

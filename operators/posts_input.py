@@ -7,15 +7,15 @@ from typing import Final, cast
 from bytewax.dataflow import Dataflow, Stream, operator
 
 from connectors.chosen_endpoints import folders_of, source_of, sources_of
-from connectors.fetching.allowed import Allowed
-from connectors.fetching.fetch import Fetcher, Fetching, Limits, StandInFetcher
+from connectors.fetching.address_policy import AddressPolicy
+from connectors.fetching.fetch import FakeFetcher, Fetcher, Fetching, Limits
 from connectors.fetching.prefetch import ParsedItem
 from connectors.fetching.web import WebLimits
-from connectors.sources.kept_share import KeptShare
+from connectors.sources.load_shedding import LoadShedder
 from connectors.sources.sampled import Sampled
 from connectors.sources.source import Source
-from connectors.sources.unpack import Unpacked, read_to
-from core.records import Arrival, DeadLetter, Failed, Post, Removal
+from connectors.sources.split_messages import SplitMessages, read_to
+from core.records import Arrival, DeadLetter, Failure, Post, Removal
 from operators.operator_settings import InputSettings
 from operators.prefetching_source import PrefetchingSource
 from operators.recovered import states_of
@@ -29,7 +29,7 @@ class Sorted:
     """What messages are."""
 
     oks: Stream[Arrival]
-    """Valid posts, with their pictures or the reason why there is none."""
+    """Valid posts, with their images or the reason why there is none."""
     errs: Stream[DeadLetter]
     """Messages that are no posts."""
     removals: Stream[Removal]
@@ -52,15 +52,15 @@ def posts_in(
     fetched: Fetching,
     forgotten: Callable[[], Sequence[Removal]] = tuple,
 ) -> PostsIn:
-    """Posts from the source of the settings, with their pictures, which are fetched ahead.
+    """Posts from the source of the settings, with their images, which are fetched ahead.
 
     `forgotten` is asked which posts are not to be tried again.
     """
     parts = OpenParts()
     states = states_of(settings.recovery, f"{flow.flow_id}.{step_id.rpartition('.')[2]}.input")
     known = {part: read_to(state["position"]) for part, state in states.items()}
-    posts: Source = Unpacked(source_of(settings, known), settings.read_batch)
-    kept = KeptShare(settings.sample, settings.max_lag_seconds if settings.overload == "sample" else None)
+    posts: Source = SplitMessages(source_of(settings, known), settings.read_batch)
+    kept = LoadShedder(settings.sample, settings.max_lag_seconds if settings.overload == "sample" else None)
     source = PrefetchingSource(
         Sampled(posts, kept) if settings.sample < 1 or settings.overload == "sample" else posts,
         fetched,
@@ -89,9 +89,9 @@ def sort_out(items: Stream[ParsedItem]) -> Sorted:
 
 
 class Unfetched:
-    """No pictures, for flows that only pass posts on."""
+    """No images, for flows that only pass posts on."""
 
-    _NONE: Final = Failed("fetch", "NotAsked", "this flow fetches no pictures")
+    _NONE: Final = Failure("fetch", "NotAsked", "this flow fetches no images")
 
     def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
         """All of them, as they are."""
@@ -99,8 +99,8 @@ class Unfetched:
 
 
 def fetching(settings: InputSettings, told: Watching = NOTHING, thumbnail_side: int = 0) -> Fetching:
-    """How pictures are fetched; raises `SettingsError` where that is not as it must be."""
-    return StandInFetcher() if settings.models == "stand-in" else fetcher(settings, told, thumbnail_side)
+    """How images are fetched; raises `SettingsError` where that is not as it must be."""
+    return FakeFetcher() if settings.models == "fake" else fetcher(settings, told, thumbnail_side)
 
 
 def fetcher(settings: InputSettings, told: Watching = NOTHING, thumbnail_side: int = 0) -> Fetcher:
@@ -121,6 +121,6 @@ def fetcher(settings: InputSettings, told: Watching = NOTHING, thumbnail_side: i
         thumbnail_side=thumbnail_side,
     )
     sources = sources_of(settings) if settings.source else ()
-    named = [host for it in sources for host in it.picture_hosts]
-    allowed = Allowed.of((*settings.fetch_allow, *named))
+    named = [host for it in sources for host in it.image_hosts]
+    allowed = AddressPolicy.of((*settings.fetch_allow, *named))
     return Fetcher(limits, settings.fetch_folder, allowed, folders_of(settings.source), told.deaths, told.cached)

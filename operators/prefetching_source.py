@@ -1,7 +1,7 @@
-"""The input of a flow: posts with their pictures, fetched ahead while the models are busy.
+"""The input of a flow: posts with their images, fetched ahead while the models are busy.
 
 A unit goes into the flow when all of it is there, whole and in order; the snapshot is the position after the last one
-that did, and the posts whose picture is to be fetched again. These come a second time where it is there at last.
+that did, and the posts whose image is to be fetched again. These come a second time where it is there at last.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from connectors.fetching.fetch import Fetching
 from connectors.fetching.prefetch import Bound, ParsedItem, PrefetchQueue
 from connectors.fetching.retries import Retries
-from connectors.sources.kept_share import KeptShare
+from connectors.sources.load_shedding import LoadShedder
 from connectors.sources.parse import STAGE
 from connectors.sources.source import Position, Source
 from core import drain
@@ -47,10 +47,10 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
 
     Args:
         source: What is read.
-        fetching: How pictures are fetched.
+        fetching: How images are fetched.
         max_posts: Posts of one worker that may be fetched ahead, beyond one unit a part.
-        max_bytes: Bytes of their pictures that may wait.
-        tries: To make later for a picture that may yet be there.
+        max_bytes: Bytes of their images that may wait.
+        tries: To make later for an image that may yet be there.
         wait_seconds: To wait for these at the end of the source.
         should_stop: Whether the source is to end where it is.
         parts: Told of the parts that this process opens.
@@ -70,14 +70,14 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         wait_seconds: float = 0.0,
         should_stop: Callable[[], bool] = drain.is_asked,
         parts: OpenParts | None = None,
-        kept: KeptShare | None = None,
+        kept: LoadShedder | None = None,
         with_deletes: bool = True,
         forgotten: Callable[[], Sequence[Removal]] = tuple,
     ) -> None:
         self._forgotten = forgotten
         self._with_deletes = with_deletes
         self._parts = parts or OpenParts()
-        self._kept = kept or KeptShare(1.0)
+        self._kept = kept or LoadShedder(1.0)
         self._source = source
         self._fetching = fetching
         self._should_stop = should_stop
@@ -126,7 +126,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         should_stop: Callable[[], bool],
         parts: OpenParts,
         wait_seconds: float,
-        kept: KeptShare,
+        kept: LoadShedder,
         forgotten: Callable[[], Sequence[Removal]],
     ) -> None:
         self._forgotten = forgotten
@@ -170,7 +170,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
                 self._note_given(len(again))
             return again
         unit = queue.units[0]
-        # Parts in order: the first one waits for all of its pictures. Without an order nobody waits for another.
+        # Parts in order: the first one waits for all of its images. Without an order nobody waits for another.
         if not unit.is_ready() and not (unit.turn is not None and unit.wait(_IDLE.total_seconds())):
             self._awake = datetime.now(UTC) + _SOON
             return []
@@ -233,7 +233,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
             self._in_flight = arrivals
 
     def _note(self, items: list[ParsedItem]) -> None:
-        """Take note of posts whose picture may have to be fetched again, and of those that are taken back."""
+        """Take note of posts whose image may have to be fetched again, and of those that are taken back."""
         for item in items:
             if isinstance(item, Arrival):
                 self.retries.note(item)

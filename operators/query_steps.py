@@ -14,7 +14,7 @@ from connectors.folder import Folder
 from connectors.sinks.sink import MessageSink, OutMessage, TableItem
 from connectors.sources.several import Several
 from connectors.sources.source import PlacedSource
-from core.records import Failed, Message
+from core.records import Failure, Message
 from core.telemetry import ANSWERS, QUERIES, log
 from core.traces import TRACES
 from operators import steps
@@ -70,7 +70,7 @@ def read_queries(step_id: str, messages: Stream[Message], settings: QuerySetting
             query = parse(message, settings.corpus)
         except BadQueryError as error:
             trace = TRACES.received("query", error.id, message.headers)
-            return Answer(error.id, error=Failed.of(PARSE, error), trace=trace)
+            return Answer(error.id, error=Failure.of(PARSE, error), trace=trace)
         if not TRACES.is_on:
             return query
         return replace(query, trace=TRACES.received("query", query.id, message.headers))
@@ -108,7 +108,7 @@ def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: Quer
     def bodies(batch: list[EmbeddedQuery]) -> list[tuple[str, OutMessage]]:
         made = []
         for it in batch:
-            if it.query.text and not isinstance(it.vector, Failed):
+            if it.query.text and not isinstance(it.vector, Failure):
                 message = OutMessage(it.query.id.encode(), json_of_sentence_embedding(it.query.text, it.vector))
                 if sink.fits(message):
                     made.append((it.query.id, message))
@@ -152,7 +152,7 @@ def _messages(step_id: str, answers: Stream[Answer], sink: MessageSink) -> Keyed
         if sink.fits(made):
             return answer.id, made
         reason = f"the answer has {made.size} bytes, too many for the topic: ask for fewer than {answer.k} hits"
-        short = Answer(answer.id, "", answer.corpus, answer.k, answer.model, error=Failed(STAGE, "TooLarge", reason))
+        short = Answer(answer.id, "", answer.corpus, answer.k, answer.model, error=Failure(STAGE, "TooLarge", reason))
         return answer.id, made._replace(value=json_of_answer(short))
 
     return steps.map_each(step_id, answers, message)

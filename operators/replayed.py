@@ -10,8 +10,8 @@ from connectors.control.control_log import Request
 from connectors.control.request_kinds import FORGET, REPLAY, deletes_in
 from connectors.fetching.fetch import Fetching
 from connectors.fetching.prefetch import ParsedItem
-from connectors.letters import message_of
 from connectors.sources.parse import parsed
+from connectors.stored_dead_letters import message_of
 from core.records import Arrival, DeadLetter, Post, Removal
 from core.telemetry import REMOVALS
 from operators.control_input import asked
@@ -24,7 +24,7 @@ from operators.steps import map_batch
 def replayed(
     step_id: str,
     posts: Stream[Arrival],
-    letters: Stream[DeadLetter],
+    dead_letters: Stream[DeadLetter],
     taken_back: Stream[Removal],
     requests: Stream[Request],
     fetched: Fetching,
@@ -35,7 +35,7 @@ def replayed(
     forgotten = map_batch("forget", asked("asked_to_forget", requests, FORGET), deletes_of)
     return Sorted(
         op.merge("posts", posts, found.oks),
-        op.merge("letters", letters, found.errs),
+        op.merge("letters", dead_letters, found.errs),
         op.merge("removals", taken_back, found.removals, forgotten),
     )
 
@@ -48,7 +48,7 @@ def deletes_of(requests: list[Request]) -> list[Removal]:
 
 
 def again_in(requests: list[Request], fetched: Fetching) -> Iterator[ParsedItem]:
-    """What becomes of the messages in requests, as the source would have it; waits for their pictures."""
+    """What becomes of the messages in requests, as the source would have it; waits for their images."""
     for request in requests:
         items = [parsed(message_of(told)) for told in request.body["letters"]]
         fetches = iter(fetched.start([it for it in items if isinstance(it, Post)]))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from bytewax.operators import StatefulBatchLogic
 
-from core.records import Cluster, ClusterEvent, Removal, Side, Vector
-from models.clusterer import Beside, Clusterer
-from models.clusterers.agreement import Agreement
+from core.records import Cluster, ClusterEvent, Removal, StageResult, Vector
+from models.clusterer import Clusterer, ImageContext
+from models.clusterers.shard_merger import ShardMerger
 from models.duplicates import Duplicates
 from operators.cluster_logic import (
     ClusterAnswer,
@@ -29,16 +29,16 @@ OfShard = tuple[int, ToLearn]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ShardUpdate:
     """What a shard says: of a post, the cluster that it has there; or what became of a cluster of its own."""
 
     shard: int
     what: ClusterAnswer
-    embedding: Side[Vector] | None = None
+    embedding: StageResult[Vector] | None = None
     """Of a post."""
 
 
-class ShardLogic(StatefulBatchLogic[OfShard, Told, dict[str, Any]]):
+class ShardLogic(StatefulBatchLogic[OfShard, ShardUpdate, dict[str, Any]]):
     """One shard; copies are looked for by all together."""
 
     def __init__(
@@ -54,16 +54,16 @@ class ShardLogic(StatefulBatchLogic[OfShard, Told, dict[str, Any]]):
             clusterer, state, shards=shards, dimension=dimension, log_folder=log_folder, memory_days=memory_days
         )
 
-    def on_batch(self, values: list[OfShard]) -> tuple[list[Told], bool]:
+    def on_batch(self, values: list[OfShard]) -> tuple[list[ShardUpdate], bool]:
         """What to say of each post, in order, then of clusters."""
         given = [it for _, it in values]
-        embeddings = [it for it in given if isinstance(it, Side)]
+        embeddings = [it for it in given if isinstance(it, StageResult)]
         answers, discard = self._logic.on_batch(
-            [replace(it, fingerprint=None) if isinstance(it, Side) else it for it in given]
+            [replace(it, fingerprint=None) if isinstance(it, StageResult) else it for it in given]
         )
         shard = values[0][0]
         told = [
-            Told(shard, answer, embeddings[place] if place < len(embeddings) else None)
+            ShardUpdate(shard, answer, embeddings[place] if place < len(embeddings) else None)
             for place, answer in enumerate(answers)
         ]
         return told, discard
@@ -73,51 +73,51 @@ class ShardLogic(StatefulBatchLogic[OfShard, Told, dict[str, Any]]):
         return self._logic.snapshot()
 
 
-class AgreeLogic(StatefulBatchLogic[Told | Removal, ClusterAnswer, dict[str, Any]]):
+class ShardMergerLogic(StatefulBatchLogic[ShardUpdate | Removal, ClusterAnswer, dict[str, Any]]):
     """From the clusters of shards to those of all."""
 
     def __init__(
-        self, agreement: Agreement, state: dict[str, Any] | None = None, log_folder: Path | None = None
+        self, merger: ShardMerger, state: dict[str, Any] | None = None, log_folder: Path | None = None
     ) -> None:
-        self._agreement = agreement
+        self._merger = merger
         self._duplicates = Duplicates(state["duplicates"] if state else None, log_folder=log_folder)
         if log_folder is not None:
-            agreement.keep_rows_below(log_folder)
+            merger.keep_rows_below(log_folder)
         self._recent = recent_of(state["recent"] if state else {})
         if state is not None:
-            self._agreement.restore(state["agreement"])
+            self._merger.restore(state["agreement"])
 
-    def on_batch(self, values: list[Told | Removal]) -> tuple[list[ClusterAnswer], bool]:
+    def on_batch(self, values: list[ShardUpdate | Removal]) -> tuple[list[ClusterAnswer], bool]:
         """One side for each post, in order, then what became of clusters."""
         sides: list[ClusterAnswer] = []
         for told in removals_together(values):
             if isinstance(told, list):
                 for_good = [it for it in told if it.hidden is None]
-                forget(for_good, self._agreement, self._duplicates, self._recent)
+                forget(for_good, self._merger, self._duplicates, self._recent)
             elif isinstance(told.what, ClusterEvent):
-                self._agreement.hear(told.shard, told.what)
+                self._merger.apply(told.shard, told.what)
             else:
                 sides.append(self._side(told, told.what))
-        count_clusters(self._agreement)
-        return [*sides, *self._agreement.events()], StatefulBatchLogic.RETAIN
+        count_clusters(self._merger)
+        return [*sides, *self._merger.events()], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "version": 1,
-            "agreement": self._agreement.state(),
+            "agreement": self._merger.state(),
             "recent": dict(self._recent),
             "duplicates": self._duplicates.state(),
         }
 
-    def _side(self, told: Told, own: Side[Cluster]) -> Side[Cluster]:
+    def _side(self, told: ShardUpdate, own: StageResult[Cluster]) -> StageResult[Cluster]:
         embedding = told.embedding
         if not isinstance(own.value, Cluster) or embedding is None or not isinstance(embedding.value, np.ndarray):
             return own
-        found = known_cluster(embedding, self._agreement, self._duplicates, self._recent)
+        found = known_cluster(embedding, self._merger, self._duplicates, self._recent)
         if found is None:
-            beside = Beside(embedding.patches, own.global_id, embedding.author, embedding.url)
-            found = self._agreement.learn(told.shard, own.value, embedding.value, beside)
+            context = ImageContext(embedding.patches, own.global_id, embedding.author, embedding.url)
+            found = self._merger.learn(told.shard, own.value, embedding.value, context)
             looks = embedding.fingerprint
             original = None if looks is None else self._duplicates.original(own.global_id, looks)
             found = noted(found, embedding, original, self._duplicates, self._recent)

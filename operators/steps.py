@@ -24,8 +24,8 @@ from connectors.sinks.sink import Mark, Sink, Writer
 from core.activity import ACTIVITY
 from core.errors import MemewaxError
 from core.sections import FLOW, INPUT, SECTIONS, SNAPSHOT
-from core.stranger_text import one_line
 from core.telemetry import log, step
+from core.untrusted_text import one_line
 from operators.measured_snapshot import taken
 
 Marks = Mapping[str, Mark]

@@ -26,11 +26,11 @@ from core.records import (
     Arrival,
     Cluster,
     Entity,
-    Failed,
+    Failure,
     Post,
     Reading,
     Sentiment,
-    Side,
+    StageResult,
     Vector,
 )
 from core.telemetry import STEP_ERRORS, log, step
@@ -45,7 +45,7 @@ Fields = dict[str, Any]
 
 
 @operator
-def write_taps(step_id: str, posts: Stream[Arrival], settings: TapSettings, **sides: Stream[Side[Any]]) -> None:
+def write_taps(step_id: str, posts: Stream[Arrival], settings: TapSettings, **sides: Stream[StageResult[Any]]) -> None:
     """Write posts, and the sides of stages by their names, to their topics at `settings.taps`.
 
     A stage that the first version did not have is not tapped.
@@ -135,26 +135,26 @@ def post_fields(arrival: Arrival, time: str) -> Fields:
     }
 
 
-def embedding_fields(side: Side[Vector], time: str) -> Fields | None:
+def embedding_fields(side: StageResult[Vector], time: str) -> Fields | None:
     """`embeddings`: a list of numbers, as JSON in a string."""
-    if side.value is None or isinstance(side.value, Failed):
+    if side.value is None or isinstance(side.value, Failure):
         return None
     numbers = orjson.dumps(np.ascontiguousarray(side.value), option=orjson.OPT_SERIALIZE_NUMPY)
     return {"global_id": side.global_id, "embeddings": numbers.decode(), "timestamp": time}
 
 
-def cluster_fields(side: Side[Cluster], time: str) -> Fields:
+def cluster_fields(side: StageResult[Cluster], time: str) -> Fields:
     """`cluster`: its id, -1 without an embedding, -2 where clustering failed."""
     value = side.value
     if isinstance(value, Cluster):
         cluster = int(value.id)
     else:
-        failed = isinstance(value, Failed) and value.stage == CLUSTER_STAGE
+        failed = isinstance(value, Failure) and value.stage == CLUSTER_STAGE
         cluster = CLUSTER_FAILED if failed else NO_EMBEDDING
     return {"global_id": side.global_id, "cluster": cluster, "timestamp": time}
 
 
-def text_fields(side: Side[Reading], time: str) -> Fields | None:
+def text_fields(side: StageResult[Reading], time: str) -> Fields | None:
     """`text`: lower-cased lines, each ending in `. `."""
     value = side.value
     if not isinstance(value, Reading):
@@ -162,17 +162,17 @@ def text_fields(side: Side[Reading], time: str) -> Fields | None:
     return {"global_id": side.global_id, "text": value.text, "timestamp": time}
 
 
-def entities_fields(side: Side[tuple[Entity, ...]], time: str) -> Fields | None:
+def entities_fields(side: StageResult[tuple[Entity, ...]], time: str) -> Fields | None:
     """`entities`: a list of objects, as JSON in a string."""
-    if side.value is None or isinstance(side.value, Failed):
+    if side.value is None or isinstance(side.value, Failure):
         return None
     found = orjson.dumps([asdict(entity) for entity in side.value])
     return {"global_id": side.global_id, "entities": found.decode(), "timestamp": time}
 
 
-def sentiment_fields(side: Side[Sentiment], time: str) -> Fields | None:
+def sentiment_fields(side: StageResult[Sentiment], time: str) -> Fields | None:
     """`sentiments`: shares and compound score, as JSON in a string."""
-    if side.value is None or isinstance(side.value, Failed):
+    if side.value is None or isinstance(side.value, Failure):
         return None
     scores = orjson.dumps(asdict(side.value))
     return {"global_id": side.global_id, "sentiments": scores.decode(), "timestamp": time}
@@ -182,7 +182,7 @@ def _utc() -> datetime:
     return datetime.now(UTC)
 
 
-_TAPPED: Final[dict[str, tuple[str, Callable[[Side[Any], str], Fields | None]]]] = {
+_TAPPED: Final[dict[str, tuple[str, Callable[[StageResult[Any], str], Fields | None]]]] = {
     "embedding": ("vit", embedding_fields),
     "cluster": ("cluster", cluster_fields),
     "text": ("ocr", text_fields),

@@ -5,28 +5,28 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from connectors.fetching.deaths import DeadlyError, Deaths, key_of
-from core.records import Failed
+from connectors.fetching.poison_items import PoisonError, PoisonMarks, key_of
+from core.records import Failure
 from models.base import Model
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 _LOOKS: Final = 128
-"""So many rows and columns tell one picture from another: all pixels would cost some milliseconds."""
+"""So many rows and columns tell one image from another: all pixels would cost some milliseconds."""
 
 
-def watched(model: Model[In, Out], deaths: Deaths | None) -> Model[In, Out]:
+def watched(model: Model[In, Out], deaths: PoisonMarks | None) -> Model[In, Out]:
     """The model, looking alone at each item that a process has ended at, and no more at one that ended three.
 
     Args:
-        model: Of pictures or texts.
+        model: Of images or texts.
         deaths: None: it is not known what processes ended at.
     """
     return model if deaths is None else _Watched(model, deaths)
 
 
 class _Watched(Model[In, Out]):
-    def __init__(self, model: Model[In, Out], deaths: Deaths) -> None:
+    def __init__(self, model: Model[In, Out], deaths: PoisonMarks) -> None:
         self._model = model
         self._deaths = deaths
         self.stage = model.stage  # type: ignore[misc]
@@ -36,11 +36,11 @@ class _Watched(Model[In, Out]):
     def infer(self, batch: Sequence[In]) -> list[Out]:
         return self._model.infer(batch)
 
-    def __call__(self, items: Sequence[In]) -> list[Out | Failed]:
+    def __call__(self, items: Sequence[In]) -> list[Out | Failure]:
         keys = [_key(self.stage, item) for item in items]
         suspects = [place for place, key in enumerate(keys) if self._deaths.is_suspect(key)]
         others = [place for place in range(len(items)) if place not in suspects]
-        answers: dict[int, Out | Failed] = {}
+        answers: dict[int, Out | Failure] = {}
         if others:
             with self._deaths.noted([keys[place] for place in others]):
                 answers.update(zip(others, self._model([items[place] for place in others]), strict=True))
@@ -48,8 +48,8 @@ class _Watched(Model[In, Out]):
             try:
                 with self._deaths.noted([keys[place]]):
                     answers[place] = self._model([items[place]])[0]
-            except DeadlyError as error:
-                answers[place] = Failed.of(self.stage, error)
+            except PoisonError as error:
+                answers[place] = Failure.of(self.stage, error)
         return [answers[place] for place in range(len(items))]
 
 

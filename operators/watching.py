@@ -1,4 +1,4 @@
-"""What fetching and the models are told of the pictures and texts that they look at."""
+"""What fetching and the models are told of the images and texts that they look at."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from typing import Any, Final
 import orjson
 from bytewax.dataflow import Stream, operator
 
-from connectors.caching.cached_results import PICTURE, CachedResults
+from connectors.caching.cached_results import IMAGE, CachedResults
 from connectors.caching.result_cache import ResultCache
 from connectors.chosen_endpoints import Destinations
-from connectors.fetching.deaths import Deaths
+from connectors.fetching.poison_items import PoisonMarks
 from core.records import Removal
 from models.loading import Models
 from models.model_settings import CacheSettings
 from models.stages import MODEL_STAGES
-from operators.each_machine import tell_each_machine
+from operators.broadcast import broadcast_to_machines
 from operators.operator_settings import InputSettings, OutputSettings
 
 _DEATHS: Final = "decoding"
@@ -29,9 +29,9 @@ _ANSWER_ALIKE: Final = frozenset({"vit_batch", "text_batch", "text_engine", "ocr
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What is known of pictures and texts before they are looked at."""
+    """What is known of images and texts before they are looked at."""
 
-    deaths: Deaths | None = None
+    deaths: PoisonMarks | None = None
     """At which of them processes ended."""
     cached: CachedResults | None = None
     """What was found out about them before."""
@@ -42,23 +42,23 @@ NOTHING: Final = Watching()
 
 def watching(reading: InputSettings, writing: OutputSettings, models: Models) -> Watching:
     """What is known, as the settings say; raises `WorldError` where it cannot be read."""
-    return Watching(deaths_of(reading), _cached_of(reading, writing, models))
+    return Watching(poison_marks_of(reading), _cached_of(reading, writing, models))
 
 
-def deaths_of(settings: InputSettings) -> Deaths | None:
-    """What is known of pictures that ended processes; raises `WorldError` where that cannot be read.
+def poison_marks_of(settings: InputSettings) -> PoisonMarks | None:
+    """What is known of images that ended processes; raises `WorldError` where that cannot be read.
 
-    None where nothing is gone on from, so that the same command begins anew and ends where it did, and for stand-ins.
+    None where nothing is gone on from, so that the same command begins anew and ends where it did, and for fakes.
     """
-    is_kept = settings.models != "stand-in" and settings.recovery is not None and settings.recovery.is_dir()
-    return Deaths(settings.recovery / _DEATHS) if is_kept and settings.recovery else None
+    is_kept = settings.models != "fake" and settings.recovery is not None and settings.recovery.is_dir()
+    return PoisonMarks(settings.recovery / _DEATHS) if is_kept and settings.recovery else None
 
 
 @operator
 def forget_cached(step_id: str, removals: Stream[Removal], settings: OutputSettings, told: Watching) -> None:
     """Forget what is known through posts that were taken back, in the cache of each machine."""
     if told.cached is not None:
-        tell_each_machine("each_machine", removals, settings, told.cached.forget)
+        broadcast_to_machines("each_machine", removals, settings, told.cached.forget)
 
 
 def cache_folder(settings: OutputSettings) -> Path:
@@ -67,20 +67,20 @@ def cache_folder(settings: OutputSettings) -> Path:
 
 
 def _cached_of(reading: InputSettings, writing: OutputSettings, models: Models) -> CachedResults | None:
-    if writing.cache == "off" or reading.models == "stand-in":
+    if writing.cache == "off" or reading.models == "fake":
         return None
-    picture = f"{reading.fetch_max_pixels} {reading.fetch_max_side}"
-    identities = {PICTURE: f"{picture} {writing.wanted_thumbnails()}"}
-    of_pictures = []
+    image = f"{reading.fetch_max_pixels} {reading.fetch_max_side}"
+    identities = {IMAGE: f"{image} {writing.wanted_thumbnails()}"}
+    of_images = []
     for stage in MODEL_STAGES:
         assert stage.model is not None
         own = _values(reading, stage.model.settings)
-        is_of_picture = stage.model.subject == "picture"
-        identities[stage.name] = f"{models.of(stage.name).name} {own}{f' {picture}' if is_of_picture else ''}"
-        if is_of_picture:
-            of_pictures.append(stage.name)
+        is_of_image = stage.model.subject == "image"
+        identities[stage.name] = f"{models.of(stage.name).name} {own}{f' {image}' if is_of_image else ''}"
+        if is_of_image:
+            of_images.append(stage.name)
     cache = ResultCache(cache_folder(writing), writing.cache_bytes)
-    return CachedResults(cache, identities, of_pictures, finds_copies=writing.cache == "near")
+    return CachedResults(cache, identities, of_images, finds_copies=writing.cache == "near")
 
 
 def _values(settings: Any, group: type[Any]) -> str:

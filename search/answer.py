@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from core.columns import Column, Integer, ListOf, Number, Struct, Table, Text, Type
-from core.records import Failed, Vector
+from core.records import Failure, Vector
 from search.corpus import Hit
 
 _COUNT: Final = re.compile("[0-9]{1,18}")
@@ -67,7 +67,7 @@ class Answer:
     """That made the query's vector; empty where the query brought it."""
     hits: tuple[Hit, ...] = ()
     """At most `k`, nearest first."""
-    error: Failed | None = None
+    error: Failure | None = None
     timing: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage; those of the batch that the query was in."""
     trace: str = ""

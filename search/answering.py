@@ -10,7 +10,7 @@ import numpy as np
 
 from connectors.fetching.decode import decode
 from core.errors import BadRecordError, WeightsError
-from core.records import Failed, Pixels, Vector
+from core.records import Failure, Pixels, Vector
 from core.telemetry import STEP_ERRORS, log, step
 from models.base import Embedder
 from models.loading import load_image, load_text
@@ -31,15 +31,15 @@ Subject = TypeVar("Subject")
 class Embedders:
     """What makes vectors of queries, or why it is missing."""
 
-    text: Embedder[str] | Failed
-    image: Embedder[Pixels] | Failed
+    text: Embedder[str] | Failure
+    image: Embedder[Pixels] | Failure
     decode: Callable[[bytes], Pixels]
 
     @property
     def names(self) -> dict[str, str]:
         """Name of the model of each kind of query."""
         both = {"text": self.text, "image": self.image}
-        return {kind: model.name for kind, model in both.items() if not isinstance(model, Failed)}
+        return {kind: model.name for kind, model in both.items() if not isinstance(model, Failure)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class EmbeddedQuery:
     """A query with its vector."""
 
     query: Query
-    vector: Vector | Failed
+    vector: Vector | Failure
     model: str
     """That made it; empty where the query brought it."""
     seconds: float
@@ -58,15 +58,15 @@ def load_embedders(settings: EmbedderSettings, *, images: bool, texts: bool = Tr
     """The models of the settings; one whose weights are missing is a reason that its queries get for an answer."""
     runtime = Runtime.of(settings)
 
-    def loaded(load: Callable[[EmbedderSettings, Runtime], Embedder[Subject]]) -> Embedder[Subject] | Failed:
+    def loaded(load: Callable[[EmbedderSettings, Runtime], Embedder[Subject]]) -> Embedder[Subject] | Failure:
         try:
             return load(settings, runtime)
         except WeightsError as error:
             log.error("queries will be answered with this error", error=str(error))
-            return Failed.of(EMBED, error)
+            return Failure.of(EMBED, error)
 
-    unwanted = Failed(EMBED, "NotLoaded", "queries by image are switched off: set MEMEWAX_ANSWER_IMAGES to true")
-    no_text = Failed(EMBED, "NotLoaded", "no model of texts was loaded")
+    unwanted = Failure(EMBED, "NotLoaded", "queries by image are switched off: set MEMEWAX_ANSWER_IMAGES to true")
+    no_text = Failure(EMBED, "NotLoaded", "no model of texts was loaded")
     return Embedders(
         loaded(load_text) if texts else no_text,
         loaded(load_image) if images else unwanted,
@@ -75,12 +75,12 @@ def load_embedders(settings: EmbedderSettings, *, images: bool, texts: bool = Tr
 
 
 def embed(queries: Sequence[Query], models: Embedders) -> list[EmbeddedQuery]:
-    """The vector of each query, in order; texts and pictures go through their models together."""
+    """The vector of each query, in order; texts and images go through their models together."""
     start = perf_counter()
     with step(EMBED, len(queries), queries):
         texts = iter(_infer(models.text, [it.subject for it in queries if isinstance(it.subject, str)]))
-        pictures = [_decoded(it.subject, models) for it in queries if isinstance(it.subject, bytes)]
-        images = iter(_infer_those(models.image, pictures))
+        decoded = [_decoded(it.subject, models) for it in queries if isinstance(it.subject, bytes)]
+        images = iter(_infer_those(models.image, decoded))
     seconds = perf_counter() - start
     embedded = []
     for query in queries:
@@ -98,7 +98,7 @@ def search(embedded: Sequence[EmbeddedQuery], corpora: OpenCorpora) -> list[Answ
     answers: dict[int, Answer] = {}
     groups: defaultdict[tuple[str, By], list[int]] = defaultdict(list)
     for place, it in enumerate(embedded):
-        if isinstance(it.vector, Failed):
+        if isinstance(it.vector, Failure):
             answers[place] = _failed(it, it.vector)
         else:
             groups[it.query.corpus, it.query.by].append(place)
@@ -112,27 +112,27 @@ def search(embedded: Sequence[EmbeddedQuery], corpora: OpenCorpora) -> list[Answ
     return [answers[place] for place in range(len(embedded))]
 
 
-def _infer(model: Embedder[Subject] | Failed, subjects: list[Subject]) -> list[Vector | Failed]:
-    return [model] * len(subjects) if isinstance(model, Failed) else model(subjects)
+def _infer(model: Embedder[Subject] | Failure, subjects: list[Subject]) -> list[Vector | Failure]:
+    return [model] * len(subjects) if isinstance(model, Failure) else model(subjects)
 
 
-def _infer_those(model: Embedder[Subject] | Failed, subjects: list[Subject | Failed]) -> list[Vector | Failed]:
-    good = iter(_infer(model, [it for it in subjects if not isinstance(it, Failed)]))
-    return [it if isinstance(it, Failed) else next(good) for it in subjects]
+def _infer_those(model: Embedder[Subject] | Failure, subjects: list[Subject | Failure]) -> list[Vector | Failure]:
+    good = iter(_infer(model, [it for it in subjects if not isinstance(it, Failure)]))
+    return [it if isinstance(it, Failure) else next(good) for it in subjects]
 
 
-def _decoded(data: bytes, models: Embedders) -> Pixels | Failed:
+def _decoded(data: bytes, models: Embedders) -> Pixels | Failure:
     try:
         return models.decode(data)
     except Exception as error:  # Pillow raises many kinds
-        return Failed.of(EMBED, error)
+        return Failure.of(EMBED, error)
 
 
-def _name(model: Embedder[Subject] | Failed) -> str:
-    return "" if isinstance(model, Failed) else model.name
+def _name(model: Embedder[Subject] | Failure) -> str:
+    return "" if isinstance(model, Failure) else model.name
 
 
-def _failed(it: EmbeddedQuery, failure: Failed) -> Answer:
+def _failed(it: EmbeddedQuery, failure: Failure) -> Answer:
     query = it.query
     return Answer(
         query.id,
@@ -151,7 +151,7 @@ def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorp
     try:
         corpus = corpora.get(name, by)
     except Exception as error:
-        return [_failed(it, Failed.of(SEARCH, error)) for it in group]
+        return [_failed(it, Failure.of(SEARCH, error)) for it in group]
     misfits = [_misfit(it, corpus) for it in group]
     fit = [it for it, misfit in zip(group, misfits, strict=True) if misfit is None]
     found = iter(_hits(fit, corpus))
@@ -159,7 +159,7 @@ def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorp
     answers = []
     for it, misfit in zip(group, misfits, strict=True):
         hits = misfit or next(found)
-        if isinstance(hits, Failed):
+        if isinstance(hits, Failure):
             answers.append(_failed(it, hits))
             continue
         query, timing = it.query, {EMBED: it.seconds, SEARCH: seconds}
@@ -178,23 +178,23 @@ def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorp
     return answers
 
 
-def _misfit(it: EmbeddedQuery, corpus: Corpus) -> Failed | None:
-    if isinstance(it.vector, Failed):
+def _misfit(it: EmbeddedQuery, corpus: Corpus) -> Failure | None:
+    if isinstance(it.vector, Failure):
         return None
     reason = corpus.misfit(it.model, it.vector)
-    return Failed(SEARCH, BadRecordError.__name__, reason) if reason else None
+    return Failure(SEARCH, BadRecordError.__name__, reason) if reason else None
 
 
-def _hits(group: list[EmbeddedQuery], corpus: Corpus) -> list[list[Hit] | Failed]:
+def _hits(group: list[EmbeddedQuery], corpus: Corpus) -> list[list[Hit] | Failure]:
     if not group:
         return []
     try:
-        vectors = np.stack([it.vector for it in group if not isinstance(it.vector, Failed)])
+        vectors = np.stack([it.vector for it in group if not isinstance(it.vector, Failure)])
         most = max(it.query.k for it in group)
         return list(corpus.search(vectors, most, [it.query.filter for it in group]))
     except Exception as error:
         if len(group) == 1:
-            return [Failed.of(SEARCH, error)]
+            return [Failure.of(SEARCH, error)]
         return [
             hits for it in group for hits in _hits([it], corpus)
         ]  # one of them is to blame: the others do not notice

@@ -1,7 +1,7 @@
-"""Posts as a map: a Parquet file with a place for each picture, as viewers of embeddings (embedding-atlas) read it.
+"""Posts as a map: a Parquet file with a place for each image, as viewers of embeddings (embedding-atlas) read it.
 
-A map of some thousand pictures is made by t-SNE, which keeps together what looks alike. All others are placed among the
-pictures of that map that look the most like them. So the time for it does not grow with the square of the posts.
+A map of some thousand images is made by t-SNE, which keeps together what looks alike. All others are placed among the
+images of that map that look the most like them. So the time for it does not grow with the square of the posts.
 """
 
 from collections.abc import Collection, Iterator
@@ -16,20 +16,20 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.atomic_file import atomic_write
 from core.errors import WorldError
 from core.extras import needs_extra
 from core.telemetry import log
-from core.whole_file import written_whole
 from search.cluster_summaries import ClusterSummary
 from search.exporting import ExportRow, Posts
-from search.picture_space import nearest_others, reduced_pictures
+from search.image_space import nearest_others, reduced_images
 from search.vector_index import FloatMatrix, RowNumbers
 
 _MAPPED: Final = 5_000
-"""Pictures that t-SNE places: some 20 seconds on two cores."""
+"""Images that t-SNE places: some 20 seconds on two cores."""
 _PERPLEXITY: Final = 30.0
 _AMONG: Final = 5
-"""Pictures of the map among which another one is placed."""
+"""Images of the map among which another one is placed."""
 _NEIGHBOURS: Final = 15
 _MOST_NEIGHBOURED: Final = 50_000
 """Posts up to which each is told which ones look the most like it."""
@@ -42,7 +42,7 @@ _SEED: Final = 1
 _SHOWN: Final = (
     pa.field("words", pa.string()),
     pa.field("cluster_label", pa.string()),
-    pa.field("picture", pa.struct([("bytes", pa.binary())])),
+    pa.field("image", pa.struct([("bytes", pa.binary())])),
 )
 _PLACE: Final = (pa.field("projection_x", pa.float32()), pa.field("projection_y", pa.float32()))
 _NEIGHBOURS_FIELD: Final = pa.field(
@@ -56,22 +56,22 @@ class WrittenAtlas:
 
     posts: int
     left_out: int
-    """Posts whose picture has no embedding, or a row that came while the map was made."""
+    """Posts whose image has no embedding, or a row that came while the map was made."""
 
 
 def write_atlas(posts: Posts, clusters: list[ClusterSummary], path: Path) -> WrittenAtlas:
     """Write the map of the posts of a store; the file is there when all of it is.
 
-    Columns are those of an export, and `projection_x`, `projection_y`, `words` (what the post and its picture say),
-    `cluster_label` (the cluster with its words, or `alone`), `picture` (the thumbnail, in the form of Hugging Face's
+    Columns are those of an export, and `projection_x`, `projection_y`, `words` (what the post and its image say),
+    `cluster_label` (the cluster with its words, or `alone`), `image` (the thumbnail, in the form of Hugging Face's
     data sets) and, of up to 50,000 posts, `neighbors`.
 
     Raises:
-        WorldError: where no picture has an embedding, or the file cannot be written.
+        WorldError: where no image has an embedding, or the file cannot be written.
     """
-    ids, points = reduced_pictures(posts)
+    ids, points = reduced_images(posts)
     if not len(ids):
-        raise WorldError("no post of this store has an embedding of its picture: there is nothing to map")
+        raise WorldError("no post of this store has an embedding of its image: there is nothing to map")
     places = _placed(points)
     near = nearest_others(points, _NEIGHBOURS) if len(ids) <= _MOST_NEIGHBOURED else None
     labels = _labels(clusters)
@@ -81,7 +81,7 @@ def write_atlas(posts: Posts, clusters: list[ClusterSummary], path: Path) -> Wri
     order: list[int] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as out, pq.ParquetWriter(out, schema) as writer:
+        with atomic_write(path) as out, pq.ParquetWriter(out, schema) as writer:
             for batch in _in_order(posts, row_of):
                 left_out += sum(number is None for number, _ in batch)
                 made = [(number, row) for number, row in batch if number is not None]
@@ -110,10 +110,10 @@ def _in_order(posts: Posts, row_of: dict[str, int]) -> Iterator[list[tuple[int |
     yield batch
 
 
-def write_pictures(posts: Posts, clusters: list[ClusterSummary], wanted: Collection[str], path: Path) -> int:
-    """Write some posts whose picture has an embedding; gives how many. No map is made: viewers can make one of vectors.
+def write_images(posts: Posts, clusters: list[ClusterSummary], wanted: Collection[str], path: Path) -> int:
+    """Write some posts whose image has an embedding; gives how many. No map is made: viewers can make one of vectors.
 
-    Columns are those of an export with vectors, and `words`, `cluster_label` and `picture` as `write_atlas` has them.
+    Columns are those of an export with vectors, and `words`, `cluster_label` and `image` as `write_atlas` has them.
     A few rows are in memory at a time.
 
     Args:
@@ -130,7 +130,7 @@ def write_pictures(posts: Posts, clusters: list[ClusterSummary], wanted: Collect
     rows = (row for row in posts if row["global_id"] in wanted and row["embeddings"] is not None)
     written = 0
     try:
-        with written_whole(path) as out, pq.ParquetWriter(out, schema) as writer:
+        with atomic_write(path) as out, pq.ParquetWriter(out, schema) as writer:
             while some := list(islice(rows, _BATCH)):
                 writer.write_table(pa.Table.from_pylist(_shown(posts, some, labels), schema=schema))
                 written += len(some)
@@ -145,14 +145,14 @@ def _labels(clusters: list[ClusterSummary]) -> dict[int, str]:
 
 def _shown(posts: Posts, rows: list[ExportRow], labels: dict[int, str]) -> list[ExportRow]:
     """Rows with what a viewer shows of each."""
-    small = posts.small_pictures(key for row in rows if (key := row.get("picture_sha256")))
+    small = posts.small_images(key for row in rows if (key := row.get("picture_sha256")))
     return [
         {
             **row,
             "extra": orjson.dumps(row["extra"]).decode(),
             "words": "\n".join(dict.fromkeys(filter(None, (row.get("description"), row.get("text_as_read"))))),
             "cluster_label": labels.get(row["current_cluster"], "alone"),
-            "picture": {"bytes": small[key]} if (key := row.get("picture_sha256")) in small else None,
+            "image": {"bytes": small[key]} if (key := row.get("picture_sha256")) in small else None,
         }
         for row in rows
     ]

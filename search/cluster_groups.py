@@ -16,7 +16,7 @@ class Groups:
         rows: RowNumbers of posts.
         clusters: Of each post.
         times: Microseconds since 1970, of each post.
-        copies: Whether its picture is a copy.
+        copies: Whether its image is a copy.
         sensitive: Whether it is.
         window: Microseconds that count as recent.
     """

@@ -55,7 +55,7 @@ class ClusterSummary:
     """Ids that lead here now."""
     size: int
     duplicates: int
-    """Posts whose picture is a copy of an earlier one."""
+    """Posts whose image is a copy of an earlier one."""
     first_seen: datetime
     last_seen: datetime
     recent: int

@@ -32,7 +32,7 @@ _LARGEST: Final = 127
 class CompactVectors:
     """On which side of some planes through the middle of all vectors each of them lies, and its numbers as bytes.
 
-    Vectors of pictures have much in common, so that the planes have to go through their middle; it is learned from the
+    Vectors of images have much in common, so that the planes have to go through their middle; it is learned from the
     first ones. One thread changes it while others read: these may see a row that is just being changed.
     """
 

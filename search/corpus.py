@@ -21,8 +21,8 @@ from search.corpus_layout import layout_of, vectors_of
 from search.corpus_store import beside, made_id, open_table
 from search.index_choice import IndexChoice
 from search.reduction import Projection
-from search.row_cache import Filter, Memory
-from search.vector_index import NONE, Exact, FloatMatrix, Mask, Nearest, RowNumbers
+from search.row_cache import Filter, RowCache
+from search.vector_index import NONE, FlatIndex, FloatMatrix, Mask, RowNumbers, VectorIndex
 
 _TAKE: Final = 4096
 """Rows that are read at once by their places."""
@@ -64,7 +64,7 @@ class Corpus:
         self._table = open_table(store, name)
         self._layout = layout
         self.model = ""
-        self._index: Nearest
+        self._index: VectorIndex
         self._begin()
         self.refresh()
 
@@ -82,7 +82,7 @@ class Corpus:
         Args:
             store: The store, or its folder.
             name: Name of the corpus; `posts` are those that the flow analyses.
-            vectors: For posts, the column to be searched: `text_embedding`, or `embeddings`, of the pictures.
+            vectors: For posts, the column to be searched: `text_embedding`, or `embeddings`, of the images.
             index: How the index is chosen.
             reduced: Name of a reduction, `trained-150`: cosines are then those of the shorter vectors. Raises
                 `WorldError` where there is none of that name, or it was made for another model.
@@ -96,7 +96,7 @@ class Corpus:
         return int(self._table.schema.field(self._layout.vector).type.list_size)
 
     @property
-    def index(self) -> Nearest:
+    def index(self) -> VectorIndex:
         """What searches, and holds the vectors."""
         return self._index
 
@@ -196,8 +196,8 @@ class Corpus:
         return [hit_of(row, float(similarity)) for row, similarity in found]
 
     def _begin(self) -> None:
-        self._index = Exact(self.dimension if self._projection is None else self._projection.dimensions)
-        self._memory = Memory()
+        self._index = FlatIndex(self.dimension if self._projection is None else self._projection.dimensions)
+        self._memory = RowCache()
         self._version: Hashable = None
         self._seen = Seen()
         self.model = ""

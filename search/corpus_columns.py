@@ -11,7 +11,7 @@ import orjson
 from connectors.row_file import RawRow
 from connectors.sources.parse import MAX_ID_BYTES
 from core.errors import BadRecordError, SettingsError
-from core.stranger_text import shortened
+from core.untrusted_text import shortened
 
 MAX_TEXT: Final = 100_000
 """Characters; models read far fewer, and a longer text is a file rather than a row."""

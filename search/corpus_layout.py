@@ -1,4 +1,4 @@
-"""How the tables of a store become one form of rows: a corpus of texts, or the posts by their texts or pictures."""
+"""How the tables of a store become one form of rows: a corpus of texts, or the posts by their texts or images."""
 
 import uuid
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ POSTS: Final = "posts"
 """The corpus of what the flow analyses: the store's own table."""
 
 NO_CORPORA: Final = frozenset({"answers", "clusters", "results", HIDDEN, THUMBNAILS.name})
-"""Tables of a store that hold what was answered, what became of clusters, what is hidden, and small pictures."""
+"""Tables of a store that hold what was answered, what became of clusters, what is hidden, and small images."""
 
 MODEL_KEY: Final = "memewax.model"
 """In a table's schema metadata: the model of its vectors."""
@@ -92,7 +92,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class PostsLayout(Layout):
-    """The table of posts; its text is the caption and what was read in the picture."""
+    """The table of posts; its text is the caption and what was read in the image."""
 
     id: str = "global_id"
     stamp: str = "joined_time"

@@ -12,7 +12,7 @@ import orjson
 from connectors.row_file import FileRow, RowFile
 from connectors.sinks.rows import json_of_dead_letter
 from core.errors import BadRecordError
-from core.records import DeadLetter, Failed, Message, Vector
+from core.records import DeadLetter, Failure, Message, Vector
 from models.base import Embedder
 from search.cleaning import Step, as_time
 from search.corpus_columns import Columns, Draft, blake, row_hash
@@ -125,7 +125,7 @@ class Loader:
         changed = [(read, row) for read, row in chunk if known.get(row.id, nothing).row != row.row_hash]
         self.loaded.unchanged += len(chunk) - len(changed)
         kept = [row.id for _, row in changed if known.get(row.id, nothing).text == row.text_hash]
-        vectors: dict[str, Vector | Failed] = dict(self._table.vectors(kept))
+        vectors: dict[str, Vector | Failure] = dict(self._table.vectors(kept))
         self.loaded.described += len(vectors)
         fresh = [row for _, row in changed if row.id not in vectors]
         vectors |= self._embedded(fresh)
@@ -133,7 +133,7 @@ class Loader:
         found: list[dict[str, Any]] = []
         for read, row in changed:
             vector = vectors[row.id]
-            if isinstance(vector, Failed):
+            if isinstance(vector, Failure):
                 self._lay_aside(dead_letters, read, vector.stage, vector.exception, vector.reason)
                 continue
             rows.append(row)
@@ -143,7 +143,7 @@ class Loader:
             self._written = True
             known |= {row.id: Hashes(row.text_hash, row.row_hash) for row in rows}
 
-    def _embedded(self, rows: list[CorpusRow]) -> dict[str, Vector | Failed]:
+    def _embedded(self, rows: list[CorpusRow]) -> dict[str, Vector | Failure]:
         """Vectors by id; texts of one length go together, since a batch is as slow as its longest."""
         ordered = sorted(rows, key=lambda row: len(row.text))
         answers = self._model([row.text for row in ordered])

@@ -13,7 +13,7 @@ import numpy as np
 
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.store_folder import opened
-from connectors.writing import all_locked
+from connectors.writer_locks import all_locked
 from core.errors import SettingsError, WorldError
 from core.locks import locked
 from core.records import Vector

@@ -34,7 +34,7 @@ FORMS: Final[Mapping[str, ExportForm]] = {".csv": "csv", ".jsonl": "jsonl", ".nd
 """By the endings of names."""
 _BATCH: Final = 1024
 _MOST_OWN: Final = 100
-"""Columns of one's own; what more there is stays in `extra`."""
+"""Custom columns; what more there is stays in `extra`."""
 _MOST_SEEN: Final = 10_000
 """Names of fields that are counted to find these: strangers may write any."""
 VECTORS: Final = ("embeddings", "text_embedding")
@@ -85,13 +85,13 @@ class Posts:
         return self._rows(_COUNTED)
 
     def embeddings(self) -> Iterator[tuple[list[str], FloatMatrix]]:
-        """Ids of posts whose picture has an embedding, and these, of length 1: some at a time."""
+        """Ids of posts whose image has an embedding, and these, of length 1: some at a time."""
         for batch in self._batches(("global_id", "embeddings")):
             vectors, there = vectors_of(batch.column("embeddings"))
             yield batch.column("global_id").filter(pa.array(there)).to_pylist(), vectors[there]
 
-    def small_pictures(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """The thumbnails of some pictures, as WebP, by key; those that the store has. Raises `WorldError`."""
+    def small_images(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The thumbnails of some images, as WebP, by key; those that the store has. Raises `WorldError`."""
         if not self._tables.has(THUMBNAILS.name):
             return {}
         found = self._tables.table(THUMBNAILS.name).rows(sorted(set(keys)), ["webp"])

@@ -6,7 +6,7 @@ from typing import Literal, Self
 import numpy as np
 
 from search.search_settings import SearchSettings
-from search.vector_index import Exact, Nearest
+from search.vector_index import FlatIndex, VectorIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class IndexChoice:
         """As the settings say."""
         return cls(settings.index, settings.index_exact_rows, settings.index_shortlist)
 
-    def suited(self, index: Nearest) -> Nearest:
+    def suited(self, index: VectorIndex) -> VectorIndex:
         """The index itself, or one of another kind that holds the same rows."""
         if index.name == self._kind_for(index):
             return index
@@ -33,18 +33,18 @@ class IndexChoice:
         other.put(rows, index.vectors[rows])
         return other
 
-    def _kind_for(self, index: Nearest) -> str:
+    def _kind_for(self, index: VectorIndex) -> str:
         if self.kind != "auto":
             return self.kind
-        from search.onebit import LEAST_DIMENSION
+        from search.binary_index import LEAST_DIMENSION
 
         # once it has grown it stays, lest a corpus at the threshold change to and fro
         many = len(index) > self.exact_rows or index.name == "onebit"
         return "onebit" if many and index.dimension >= LEAST_DIMENSION else "exact"
 
-    def _made(self, kind: str, dimension: int) -> Nearest:
+    def _made(self, kind: str, dimension: int) -> VectorIndex:
         if kind == "exact":
-            return Exact(dimension)
-        from search.onebit import OneBit  # faiss takes a while to import
+            return FlatIndex(dimension)
+        from search.binary_index import BinaryIndex  # faiss takes a while to import
 
-        return OneBit(dimension, self.shortlist)
+        return BinaryIndex(dimension, self.shortlist)

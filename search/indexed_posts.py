@@ -131,7 +131,7 @@ class IndexedPosts:
 
 
 def indexed_posts(store: StorePlace, by: By, otherwise: Callable[[], SearchedPosts]) -> IndexedPosts | None:
-    """The posts of a store by their texts or pictures; None where it has no index over these, or no posts."""
+    """The posts of a store by their texts or images; None where it has no index over these, or no posts."""
     tables, layout = tables_of(store), layout_of(POSTS, "embeddings" if by == "image" else None)
     if not tables.has(POSTS):
         return None

@@ -89,8 +89,8 @@ class PostColumns:
         self.source = _none(np.int32)
         self.author = _none(np.int32)
         self.original = _none(np.int32)
-        """The post whose picture this one's is a copy of, by its number among `originals`; -1: it is no copy."""
-        self.picture: NDArray[np.bytes_] = np.zeros(0, f"S{_KEY}")
+        """The post whose image this one's is a copy of, by its number among `originals`; -1: it is no copy."""
+        self.image: NDArray[np.bytes_] = np.zeros(0, f"S{_KEY}")
         self.sensitive: Mask = np.zeros(0, np.bool_)
 
     def __len__(self) -> int:
@@ -130,7 +130,7 @@ class PostColumns:
         self.author[rows] = self.authors.numbers(_short(_column(batch, "author")))
         self.original[rows] = self.originals.numbers(_column(batch, "duplicate_of"))
         keys = pc.fill_null(_column(batch, "picture_sha256"), "").to_pylist()
-        self.picture[rows] = [it.encode() if len(it) == _KEY and it.isascii() else b"" for it in keys]
+        self.image[rows] = [it.encode() if len(it) == _KEY and it.isascii() else b"" for it in keys]
         self.sensitive[rows] = _sensitive(_column(batch, "extra"))
         self.place[rows] = batch.column("_rowid").to_numpy().astype(np.int64)
         self.live[rows] = True

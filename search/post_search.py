@@ -19,7 +19,7 @@ import numpy as np
 
 from connectors.store.interface import StorePlace
 from core.errors import BadRecordError
-from core.records import Failed, Vector
+from core.records import Failure, Vector
 from models.base import Embedder
 from search.answer import Answer
 from search.corpus import Hit
@@ -70,13 +70,13 @@ class PostSearch:
 
     corpus: SearchedPosts
     words: WordIndex
-    embed: Callable[[str], Vector | Failed]
+    embed: Callable[[str], Vector | Failure]
     model: str
     sure: float = field(default=_SURE)
 
     @classmethod
     def of(
-        cls, corpus: SearchedPosts, store: StorePlace, model: Embedder[str] | Failed, refresh_seconds: float = 0.0
+        cls, corpus: SearchedPosts, store: StorePlace, model: Embedder[str] | Failure, refresh_seconds: float = 0.0
     ) -> Self:
         """The search of a store's posts; raises `WorldError` where there are none.
 
@@ -87,10 +87,10 @@ class PostSearch:
             refresh_seconds: How old its words may be.
         """
 
-        def embed(text: str) -> Vector | Failed:
-            return model if isinstance(model, Failed) else model([text])[0]
+        def embed(text: str) -> Vector | Failure:
+            return model if isinstance(model, Failure) else model([text])[0]
 
-        return cls(corpus, WordIndex(store, refresh_seconds), embed, "" if isinstance(model, Failed) else model.name)
+        return cls(corpus, WordIndex(store, refresh_seconds), embed, "" if isinstance(model, Failure) else model.name)
 
     def search(self, text: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
         """The posts that fit what is typed: words, `"exact phrases"`, and `-words` that are not wanted.
@@ -108,7 +108,7 @@ class PostSearch:
         if not typed.meaning:
             return FoundPosts()
         vector = self.embed(typed.meaning)
-        if isinstance(vector, Failed):
+        if isinstance(vector, Failure):
             raise BadRecordError(f"what is typed cannot be embedded: {vector.reason}")
         if misfit := self.corpus.misfit(self.model, vector):
             raise BadRecordError(misfit)
@@ -174,7 +174,7 @@ def answered(query: Query, posts: PostSearch) -> Answer:
     try:
         found = posts.search(query.text, query.k, query.filter)
     except Exception as error:
-        return replace(answer, error=Failed.of("search", error))
+        return replace(answer, error=Failure.of("search", error))
     return replace(answer, hits=hits_of(found)[: query.k], timing={"search": perf_counter() - start})
 
 

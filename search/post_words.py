@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from core.bounded import Bounded
+from core.bounded_dict import BoundedDict
 from search.cluster_summaries import telling
 
 _NO_LETTERS: Final = r"[^\p{L}]+"
@@ -41,7 +41,7 @@ class PostWords:
         self._used = 0
         self._start = np.zeros(0, np.int64)
         self._count = np.zeros(0, np.int32)
-        self._told: Bounded[int, tuple[tuple[int, int, int], float, tuple[str, ...]]] = Bounded(_CLUSTERS)
+        self._told: BoundedDict[int, tuple[tuple[int, int, int], float, tuple[str, ...]]] = BoundedDict(_CLUSTERS)
         self._lock = threading.RLock()
         """Who has it reads the numbers or changes them."""
 

@@ -13,7 +13,7 @@ from core.merges import Merges
 from core.times import microseconds_of, time_at
 from search.cluster_groups import Groups
 from search.cluster_summaries import ClusterSummary, trend_of
-from search.lazy import Lazy
+from search.lazy_list import LazyList
 from search.post_columns import UNSETTLED, PostColumns
 from search.store_posts import PostLine
 from search.vector_index import Mask, RowNumbers
@@ -26,7 +26,7 @@ _ASIDE: Final = 200
 """One post in so many at either end of the time is left aside."""
 
 
-class PostLines(Lazy[PostLine]):
+class PostLines(LazyList[PostLine]):
     """Posts of a catalogue."""
 
     def __init__(self, catalogue: "Catalogue", rows: RowNumbers) -> None:
@@ -45,7 +45,7 @@ class PostLines(Lazy[PostLine]):
         return PostLines(self._catalogue, numbers)
 
 
-class PostClusters(Lazy["ClusterOfPosts"]):
+class PostClusters(LazyList["ClusterOfPosts"]):
     """PostClusters of a catalogue."""
 
     def __init__(self, catalogue: "Catalogue", groups: RowNumbers) -> None:
@@ -221,7 +221,7 @@ class Catalogue:
         return self.cluster_at(group) if group is not None and self.groups.sizes[group] > 1 else None
 
     def copies(self, global_id: str) -> PostLines:
-        """The posts whose picture is a copy of this one's, newest first."""
+        """The posts whose image is a copy of this one's, newest first."""
         original = self._columns.originals.number(global_id)
         return PostLines(self, self._order[self._columns.original[self._order] == original])
 
@@ -293,7 +293,7 @@ class Catalogue:
             int(self.clusters_of_posts[row]),
             it.sources.names[it.source[row]],
             it.authors.names[it.author[row]],
-            it.picture[row].decode() or None,
+            it.image[row].decode() or None,
             it.originals.names[original] if original >= 0 else None,
             bool(self._sensitive[row]),
         )

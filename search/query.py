@@ -44,7 +44,7 @@ class Query:
     id: str
     """Of the asker's choice; the answer carries it."""
     subject: str | bytes | Vector
-    """A text, the bytes of a picture, or a vector of any length but 0."""
+    """A text, the bytes of an image, or a vector of any length but 0."""
     corpus: str
     k: int = 1
     by: By = "text"
@@ -144,7 +144,7 @@ def _image(value: Any, name: str) -> bytes:
     try:
         return b64decode(value, validate=True)
     except (Base64Error, ValueError, TypeError):
-        raise BadRecordError(f"{name} must be a picture's bytes in base64") from None
+        raise BadRecordError(f"{name} must be an image's bytes in base64") from None
 
 
 def _vector(value: Any, name: str) -> Vector:

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from search.vector_index import FloatMatrix, Nearest, Neighbours, RowNumbers, exact
+from search.vector_index import FloatMatrix, Neighbours, RowNumbers, VectorIndex, exact
 
 _EQUAL: Final = 1e-6
 """Rows whose cosines differ by less are equally near, and either is right."""
@@ -20,13 +20,13 @@ class Recall:
     queries: int
 
 
-def measure_recall(index: Nearest, queries: FloatMatrix) -> Recall:
+def measure_recall(index: VectorIndex, queries: FloatMatrix) -> Recall:
     """Recall of an index against comparing all its rows; raises `ValueError` where there are no queries."""
     right = exact(queries, 10, index.vectors, index.live)
     return recall_of(index.search(queries, 10), right)
 
 
-def recall_of_neighbours(index: Nearest, rows: RowNumbers) -> Recall:
+def recall_of_neighbours(index: VectorIndex, rows: RowNumbers) -> Recall:
     """As `measure_recall`, for the neighbours of rows of the index: that each finds itself is not counted."""
     queries = index.vectors[rows]
     right = exact(queries, 11, index.vectors, index.live)

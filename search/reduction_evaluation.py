@@ -9,7 +9,7 @@ from core.extras import needs_extra
 from search.recall import Recall
 from search.reduction import Projection
 from search.reduction_training import reduced_recall
-from search.vector_index import Exact, FloatMatrix
+from search.vector_index import FlatIndex, FloatMatrix
 
 _HELD_OUT: Final = 1000
 """Vectors to choose by, and as many to report; of a small corpus a tenth each."""
@@ -35,7 +35,7 @@ class Split:
 
     def recall(self, projection: Projection) -> Recall:
         """Share of the neighbours of the test vectors in full space that are found in reduced space."""
-        right = Exact.of(self.train).search(self.test, 10)
+        right = FlatIndex.of(self.train).search(self.test, 10)
         return reduced_recall(projection, self.train, self.test, right)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from models.runtime import Runtime
 from search.recall import Recall, others, recall_of
 from search.reduction import Projection, pca
-from search.vector_index import Exact, FloatMatrix, RowNumbers
+from search.vector_index import FlatIndex, FloatMatrix, RowNumbers
 
 ANCHORS: Final = 20_000
 """Rows whose neighbours are learned from; finding them is a comparison of each with all."""
@@ -78,7 +78,7 @@ def trained(
     start = pca(vectors, dimensions, model)
     random = np.random.default_rng(_SEED)
     anchors: RowNumbers = np.sort(random.permutation(len(vectors))[:ANCHORS])
-    full = Exact.of(vectors)
+    full = FlatIndex.of(vectors)
     near = _neighbours(full, anchors, plan.neighbours)
     right = full.search(held_out, 10)
 
@@ -132,12 +132,12 @@ def trained(
 
 def reduced_recall(projection: Projection, vectors: FloatMatrix, queries: FloatMatrix, right: Any) -> Recall:
     """Share of the exact answer `right` (of `queries` among `vectors`) that search in reduced space finds."""
-    found = Exact.of(projection(vectors)).search(projection(queries), 10)
+    found = FlatIndex.of(projection(vectors)).search(projection(queries), 10)
     full = np.einsum("qd,qkd->qk", queries, vectors[np.maximum(found.rows, 0)])
     return recall_of(type(found)(found.rows, full), right)
 
 
-def _neighbours(full: Exact, anchors: RowNumbers, count: int) -> RowNumbers:
+def _neighbours(full: FlatIndex, anchors: RowNumbers, count: int) -> RowNumbers:
     """The nearest rows of each anchor, itself left out; shape (anchors, count)."""
     count = min(count, len(full) - 1)
     near = np.empty((len(anchors), count), np.int64)

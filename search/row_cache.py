@@ -31,7 +31,7 @@ class Filter:
     """Only these."""
 
 
-class Memory:
+class RowCache:
     """Rows by number; the number of an id stays while the row is there, and is given away when it is gone."""
 
     def __init__(self) -> None:

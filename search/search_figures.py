@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from search.recall import recall_of_neighbours
-from search.vector_index import Nearest
+from search.vector_index import VectorIndex
 
 _SEED: Final = 0
 _LONE: Final = 50
@@ -29,7 +29,7 @@ class SearchFigures:
     queries: int
 
 
-def search_figures(index: Nearest, queries: int) -> SearchFigures:
+def search_figures(index: VectorIndex, queries: int) -> SearchFigures:
     """Measure with up to `queries` rows, the same each time."""
     live = np.flatnonzero(index.live)
     rows = np.random.default_rng(_SEED).permutation(live)[:queries]

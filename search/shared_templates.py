@@ -10,11 +10,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from core.atomic_file import atomic_write
 from core.errors import SettingsError, WorldError
 from core.extras import needs_extra
 from core.records import account_of
-from core.stranger_text import one_line, shortened
-from core.whole_file import written_whole
+from core.untrusted_text import one_line, shortened
 from search.cluster_summaries import ClusterSummary
 from search.exporting import ExportRow, day_of
 
@@ -118,7 +118,7 @@ def write_gexf(graph: TemplateNetwork, path: Path) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as out:
+        with atomic_write(path) as out:
             nx.write_gexf(graph, out)
     except OSError as error:
         raise WorldError(f"{path}: {error.strerror or error}") from None

@@ -22,10 +22,10 @@ class PostLine:
     """As of now; negative: in none."""
     source: str
     author: str
-    picture: str | None
+    image: str | None
     """Key of its thumbnail."""
     copy_of: str | None
-    """The post whose picture this one is a copy of."""
+    """The post whose image this one is a copy of."""
     is_sensitive: bool
     """Its source or its labels say so."""
 

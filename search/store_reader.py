@@ -1,4 +1,4 @@
-"""A store as its readers see it while it is written: posts, clusters and small pictures, without a model or a lock."""
+"""A store as its readers see it while it is written: posts, clusters and small images, without a model or a lock."""
 
 import threading
 import time
@@ -16,15 +16,15 @@ from connectors.store.interface import COSINE, Condition, StorePlace, TableReade
 from connectors.store.lance_tables import tables_of
 from connectors.store.store_folder import read_latest
 from connectors.store.stored_models import model_of
-from core.bounded import Bounded
+from core.bounded_dict import BoundedDict
 from core.errors import WorldError
 from core.memory import give_back_memory, resident_bytes
 from core.merges import Merges
 from core.telemetry import log
 from search.cluster_summaries import merges_of, states_of
+from search.custom_filter import custom_columns, ids_where
 from search.followed_posts import FollowedPosts
 from search.followed_vectors import FollowedVectors
-from search.own_filter import ids_where, own_columns
 from search.post_columns import LOOKS, MEANING
 from search.posts_catalogue import Catalogue
 from search.store_posts import PostLine
@@ -57,19 +57,19 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class SmallPicture:
-    """A picture made small."""
+class SmallImage:
+    """An image made small."""
 
     webp: bytes
     width: int | None
-    """Pixels of the picture that was read, within which the boxes of its lines are; None where that was not kept."""
+    """Pixels of the image that was read, within which the boxes of its lines are; None where that was not kept."""
     height: int | None
 
 
 class StoreReader:
     """Reads a store that others write; for any number of threads.
 
-    Lists come from a catalogue in memory, which follows the store in the background; a post, its picture and its
+    Lists come from a catalogue in memory, which follows the store in the background; a post, its image and its
     neighbours are read when they are asked for.
 
     Args:
@@ -96,7 +96,7 @@ class StoreReader:
         self.looks = FollowedVectors(
             lambda: self._posts.columns, lambda it: it.looks, lambda: self._model(LOOKS, "embedding")
         )
-        """Posts by their pictures."""
+        """Posts by their images."""
         self.meaning = FollowedVectors(
             lambda: self._posts.columns, lambda it: it.meaning, lambda: self._model(MEANING, "text_embedding")
         )
@@ -104,7 +104,7 @@ class StoreReader:
         self._models: dict[str, str] = {}
         self._became: tuple[Hashable, Merges, dict[int, str]] = (None, Merges(), {})
         """The version of the table of clusters, and what it says."""
-        self._exemplars: Bounded[int, tuple[tuple[str, ...], str]] = Bounded(_EXEMPLARS)
+        self._exemplars: BoundedDict[int, tuple[tuple[str, ...], str]] = BoundedDict(_EXEMPLARS)
         self._tables: dict[str, _Opened] = {}
         self._opening = threading.Lock()
         self._resident = 0
@@ -163,25 +163,25 @@ class StoreReader:
         by_id = {row["global_id"]: dict.fromkeys(columns or ()) | row for row in found}
         return [by_id[it] for it in dict.fromkeys(ids) if it in by_id]
 
-    def own_columns(self) -> dict[str, str]:
-        """The columns of one's own that posts have, with their types as Arrow calls them. Raises `WorldError`."""
-        return own_columns(self._posts_table())
+    def custom_columns(self) -> dict[str, str]:
+        """The custom columns that posts have, with their types as Arrow calls them. Raises `WorldError`."""
+        return custom_columns(self._posts_table())
 
     def ids_where(self, column: str, value: str) -> frozenset[str]:
-        """Ids of posts whose own column has a value; raises as `search.own_filter.ids_where` does."""
+        """Ids of posts whose custom column has a value; raises as `search.custom_filter.ids_where` does."""
         return ids_where(self._posts_table(), column, value)
 
     def places(self, ids: Sequence[str]) -> dict[str, int]:
         """Where each of some posts was when the catalogue last looked: a row that is written anew has another place."""
         return self._posts.columns.places(ids)
 
-    def thumbnail(self, key: str) -> SmallPicture | None:
-        """The picture with this SHA-256; None where the store has none. Raises `WorldError`."""
+    def thumbnail(self, key: str) -> SmallImage | None:
+        """The image with this SHA-256; None where the store has none. Raises `WorldError`."""
         if not self._has(THUMBNAILS.name):
             return None
         found = self._table(THUMBNAILS.name).rows([key], ["webp", "width", "height"]).to_pylist()
         row = found[0] if found else {}
-        return SmallPicture(row["webp"], row.get("width"), row.get("height")) if row.get("webp") else None
+        return SmallImage(row["webp"], row.get("width"), row.get("height")) if row.get("webp") else None
 
     def newest(self, count: int) -> list[dict[str, Any]]:
         """The rows that were joined last, newest first, without vectors: as of a second or two ago."""
@@ -195,7 +195,7 @@ class StoreReader:
         return self.rows(self._posts.columns.joined_last(count))
 
     def neighbours(self, global_id: str, count: int) -> list[tuple[str, float]]:
-        """The posts whose pictures look the most like that of a post, with their cosine: the nearest first.
+        """The posts whose images look the most like that of a post, with their cosine: the nearest first.
 
         Soon after the start of a large store its vectors are not here yet: the store itself is asked.
         """

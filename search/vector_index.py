@@ -17,7 +17,7 @@ FloatMatrix = NDArray[np.float32]
 """Vectors, one a row: shape (n, dimension), L2-normalised."""
 RowNumbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-"""One flag for each row that was ever written: shape (`Nearest.height`,)."""
+"""One flag for each row that was ever written: shape (`VectorIndex.height`,)."""
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -41,7 +41,7 @@ class Neighbours:
     """Cosines, shape (queries, k), -1 to 1; minus infinity where there are no more."""
 
 
-class Nearest(ABC):
+class VectorIndex(ABC):
     """Unit vectors in numbered rows, to be searched; one thread at a time."""
 
     name: ClassVar[str]
@@ -123,7 +123,7 @@ class Nearest(ABC):
         self.height = max(self.height, height)
 
 
-class Exact(Nearest):
+class FlatIndex(VectorIndex):
     """Every row is compared."""
 
     name = "exact"
@@ -134,7 +134,7 @@ class Exact(Nearest):
 
 def exact(queries: FloatMatrix, k: int, vectors: FloatMatrix, allowed: Mask) -> Neighbours:
     """The `k` nearest of the allowed rows for each query, by comparing all of them."""
-    best = Best(len(queries), k)
+    best = TopK(len(queries), k)
     if np.count_nonzero(allowed) * _FEW <= len(allowed):
         rows = np.flatnonzero(allowed)
         for start in range(0, len(rows), _BLOCK):
@@ -166,7 +166,7 @@ def cosines(queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
     return found
 
 
-class Best:
+class TopK:
     """The best `k` of what was seen so far, for each query.
 
     A block of scores is only compared with the worst that still counts; partitioning a million of them for each query

@@ -1,4 +1,4 @@
-"""Posts by their words: what is typed, as full-text queries over the captions and what was read in pictures."""
+"""Posts by their words: what is typed, as full-text queries over the captions and what was read in images."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""Small corpora for tests, in vectors of the stand-in model."""
+"""Small corpora for tests, in vectors of the fake model."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,14 +9,14 @@ import lancedb
 import orjson
 import pyarrow as pa
 
-from models.standin import StandInText
+from models.fake_models import FakeText
 from search.corpus_layout import corpus_schema
 
-MODEL = StandInText()
+MODEL = FakeText()
 
 
 def corpus_rows(texts: Sequence[str], **brought: Any) -> pa.Table:
-    """Rows whose ids are their texts; the stand-in tells texts apart by their length."""
+    """Rows whose ids are their texts; the fake tells texts apart by their length."""
     columns = {
         "id": texts,
         "text": texts,

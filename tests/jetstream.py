@@ -27,7 +27,7 @@ def images(*cids: str) -> Json:
 def commit(
     number: int, operation: str = "create", seconds: float | None = None, did: str = "did:plc:a", **record: Any
 ) -> Json:
-    """A frame of the post with that number; without more, one with a picture."""
+    """A frame of the post with that number; without more, one with an image."""
     found: Json = {
         "rev": f"r{number:04}{('create', 'update', 'delete').index(operation)}",
         "operation": operation,

@@ -10,20 +10,20 @@ from core.records import (
     Arrival,
     Cluster,
     Entity,
-    Failed,
+    Failure,
     Line,
     Message,
     Post,
     Reading,
     Record,
     Sentiment,
-    Side,
+    StageResult,
     Vector,
 )
 from models.stage import Stage
 from models.stages import STAGES
 
-Value = Vector | Cluster | Reading | Sentiment | tuple[Entity, ...] | Failed | None
+Value = Vector | Cluster | Reading | Sentiment | tuple[Entity, ...] | Failure | None
 
 
 def message(body: Mapping[str, Any] | bytes, origin: str = "file:/posts.jsonl@0") -> Message:
@@ -54,21 +54,21 @@ _SOME: Mapping[str, Value] = {
 
 
 def answer(stage: Stage) -> Any:
-    """What this stage may answer: where nothing is said above, what its stand-in does."""
+    """What this stage may answer: where nothing is said above, what its fake does."""
     if stage.name in _SOME or stage.model is None:
         return _SOME[stage.name]
-    picture = np.zeros((2, 3, 3), np.uint8)
-    return stage.model.stand_in().one(picture if stage.model.subject == "picture" else "Hello Paris")
+    image = np.zeros((2, 3, 3), np.uint8)
+    return stage.model.fake().one(image if stage.model.subject == "image" else "Hello Paris")
 
 
 ANSWERS: Mapping[str, Any] = {stage.name: answer(stage) for stage in STAGES}
 """What each side may answer."""
 
 
-def sides(global_id: str = "1-reddit", **answers: Value) -> dict[str, Side[Any]]:
+def sides(global_id: str = "1-reddit", **answers: Value) -> dict[str, StageResult[Any]]:
     """All sides; `answers` are those that differ."""
     given = {**ANSWERS, **answers}
-    return {stage: Side(global_id, stage, given[stage], 0.125, f"a {stage} model") for stage in ANSWERS}
+    return {stage: StageResult(global_id, stage, given[stage], 0.125, f"a {stage} model") for stage in ANSWERS}
 
 
 def record(global_id: str = "1-reddit", **answers: Value) -> Record:

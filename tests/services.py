@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import orjson
 
 from connectors.endpoints import POSTS_FROM, endpoint
-from connectors.services.polled import Polled
+from connectors.services.polling_source import PollingSource
 from dataflows.all_settings import Settings
 
 CLIENT_ID: Final = "id-of-tests"
@@ -25,11 +25,11 @@ ETAG_SERVICE: Final = "imgur"
 Body = dict[str, Any]
 
 
-def polled(address: str, settings: Settings) -> Polled:
+def polled(address: str, settings: Settings) -> PollingSource:
     """The source of an address, as a flow makes it."""
     found = endpoint(address, POSTS_FROM)
     source = found.source(settings.options_of(found), settings)
-    assert isinstance(source, Polled)
+    assert isinstance(source, PollingSource)
     return source
 
 
@@ -66,9 +66,9 @@ class Services:
     albums: dict[str, list[Body]] = field(default_factory=dict)
     tumblr: dict[str, list[Body]] = field(default_factory=dict)
     """Posts of each blog or tag, newest first."""
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
     faults: deque[Fault] = field(default_factory=deque)
-    """Of the next requests of the services, pictures and tokens not counted."""
+    """Of the next requests of the services, images and tokens not counted."""
     page: int = 3
     headers: dict[str, str] = field(default_factory=dict)
     """Of each answer of a service."""
@@ -161,8 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         services, parts = self.server.services, urlsplit(self.path)
-        if parts.path.startswith("/pictures/"):
-            found = services.pictures.get(parts.path)
+        if parts.path.startswith("/images/"):
+            found = services.images.get(parts.path)
             self.send(404 if found is None else 200, found or b"")
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -264,7 +264,7 @@ def reddit_post(number: int, url: str = "https://i.redd.it/x.png", **others: Any
 
 
 def reddit_gallery(number: int, urls: list[str | None], **others: Any) -> Body:
-    """A gallery; None stands for a picture that could not be processed."""
+    """A gallery; None stands for an image that could not be processed."""
     return reddit_post(
         number,
         f"https://www.reddit.com/gallery/p{number}",
@@ -279,7 +279,7 @@ def reddit_gallery(number: int, urls: list[str | None], **others: Any) -> Body:
 
 
 def imgur_image(number: int, link: str = "https://i.imgur.com/x.png", **others: Any) -> Body:
-    """As Imgur lists a picture alone."""
+    """As Imgur lists an image alone."""
     return {
         "id": f"i{number}",
         "title": f"Image {number}",
@@ -302,7 +302,7 @@ def imgur_image(number: int, link: str = "https://i.imgur.com/x.png", **others: 
 
 
 def imgur_album(number: int, links: list[str], shown: int = 3, **others: Any) -> Body:
-    """As Imgur lists an album: with its first pictures."""
+    """As Imgur lists an album: with its first images."""
     album = imgur_image(number, f"https://imgur.com/a/i{number}", is_album=True, **others)
     del album["type"]
     return {**album, "images_count": len(links), "images": album_images(number, links)[:shown]}

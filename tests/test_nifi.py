@@ -239,7 +239,7 @@ def test_a_post_seen_before_is_not_published_again() -> None:
     assert [out.key for out in outs] == ["18fr14v-reddit", "2-reddit"]
 
 
-def picture(**fields: Any) -> dict[str, Any]:
+def image(**fields: Any) -> dict[str, Any]:
     return {
         "id": "UfDit3n",
         "link": "https://i.imgur.com/UfDit3n.jpg",
@@ -251,9 +251,9 @@ def picture(**fields: Any) -> dict[str, Any]:
 
 def test_an_image_and_an_album_on_imgur_become_a_post_for_each_image() -> None:
     common = {"account_url": "someone", "title": "a caption", "score": -4, "datetime": 1702281600}
-    single = {**common, **picture(), "is_album": False}
-    moving = picture(id="m", type="video/mp4", animated=True)
-    album = {**common, "id": "album", "is_album": True, "images": [picture(id="a"), moving, picture(id="b")]}
+    single = {**common, **image(), "is_album": False}
+    moving = image(id="m", type="video/mp4", animated=True)
+    album = {**common, "id": "album", "is_album": True, "images": [image(id="a"), moving, image(id="b")]}
     outs = played("Ask Imgur", {"data": [single, album, {**single, **moving}], "success": True, "status": 200})
     posts = [parse_post(message(out.value)) for out in outs]
     assert [post.global_id for post in posts] == ["UfDit3n-imgur", "a-imgur", "b-imgur"]

@@ -43,7 +43,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(installed: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Python in a folder of its own, where our packages come from the wheel alone."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MEMEWAX_"))}
-    env |= {"PYTHONPATH": str(installed), "MEMEWAX_MODELS": "stand-in"}
+    env |= {"PYTHONPATH": str(installed), "MEMEWAX_MODELS": "fake"}
     return subprocess.run(
         [sys.executable, "-P", *words], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=120
     )
@@ -68,7 +68,7 @@ def test_a_flow_runs_outside_the_checkout(installed: Path, tmp_path: Path) -> No
     found = run(installed, tmp_path, "-c", where)
     assert {Path(line).parent for line in found.stdout.splitlines()} == {installed}
 
-    posts = [{"global_id": f"{number}-x", "url": f"https://pictures.example/{number}.png"} for number in range(3)]
+    posts = [{"global_id": f"{number}-x", "url": f"https://images.example/{number}.png"} for number in range(3)]
     (tmp_path / "posts.jsonl").write_text("".join(json.dumps(post) + "\n" for post in posts))
     done = run(
         installed, tmp_path, "-m", "memewax", "run", "--from", "posts.jsonl", "--to", "out.jsonl", "--to", "store"

@@ -21,7 +21,7 @@ _MOST_DIDS: Final = 10_000
 
 
 class BlueskySettings(PollSettings):
-    """Where Bluesky's stream and its pictures are."""
+    """Where Bluesky's stream and its images are."""
 
     bluesky_urls: Annotated[tuple[str, ...], NoDecode] = Field(
         tuple(f"wss://jetstream{n}.us-{side}.bsky.network/subscribe" for side in ("east", "west") for n in (1, 2)),
@@ -30,7 +30,7 @@ class BlueskySettings(PollSettings):
     )
 
     bluesky_cdn: str = Field(
-        "https://cdn.bsky.app", pattern="^https?://.", description="Where the pictures of Bluesky are."
+        "https://cdn.bsky.app", pattern="^https?://.", description="Where the images of Bluesky are."
     )
 
     _listed_bluesky_urls = field_validator("bluesky_urls", mode="before")(one_or_list)
@@ -67,14 +67,14 @@ class Bluesky(Endpoint[BlueskySettings]):
             if option == "url" and urlsplit(value).scheme not in {"ws", "wss"}:
                 raise SettingsError(f"{address!r}: a server is ws://… or wss://…, not {value!r}")
             if option == "cdn" and urlsplit(value).scheme not in {"http", "https"}:
-                raise SettingsError(f"{address!r}: pictures are at http://… or https://…, not at {value!r}")
+                raise SettingsError(f"{address!r}: images are at http://… or https://…, not at {value!r}")
         if len([option for option, _ in options if option == "did"]) > _MOST_DIDS:
             raise SettingsError(f"bluesky: takes {_MOST_DIDS:,} accounts at most")
         return cls(address, options)
 
     @property
-    def picture_hosts(self) -> tuple[str, ...]:
-        """Hosts that the address itself says pictures come from."""
+    def image_hosts(self) -> tuple[str, ...]:
+        """Hosts that the address itself says images come from."""
         return tuple(host for cdn in self._all("cdn") if (host := urlsplit(cdn).hostname))
 
     def source(self, options: SourceOptions, settings: BlueskySettings) -> PlacedSource:

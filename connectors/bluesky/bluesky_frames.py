@@ -1,4 +1,4 @@
-"""What a frame of Jetstream says: posts with pictures, deletes, accounts that come and go, and all the rest.
+"""What a frame of Jetstream says: posts with images, deletes, accounts that come and go, and all the rest.
 
 A frame is JSON: `{"did", "time_us", "kind": "commit|identity|account", "commit": {…}}`. `time_us` is when the server
 saw it; what an author says of the time is carried along and not trusted.
@@ -76,7 +76,7 @@ def read_frame(data: str | bytes, filters: Filters, cdn: str) -> Frame:
     Args:
         data: The message.
         filters: Which posts are wanted.
-        cdn: Where pictures are, without a slash at the end.
+        cdn: Where images are, without a slash at the end.
     """
     try:
         frame = orjson.loads(data)
@@ -118,16 +118,16 @@ def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters,
     if operation == "delete":
         return Frame(time_us, key, removals=[delete_of_post(name, seen)], deleted=post, post=post, revision=revision)
     record = commit["record"]
-    pictures = _pictures(record.get("embed")) if filters.want(record) else []
-    if not pictures and operation == "update":  # what it was before may be there
+    images = _images(record.get("embed")) if filters.want(record) else []
+    if not images and operation == "update":  # what it was before may be there
         return Frame(time_us, key, removals=[delete_of_post(name, seen)], post=post, is_edit=True, revision=revision)
-    if not pictures:
-        reason = _without_pictures(record.get("embed")) if filters.want(record) else "filtered"
+    if not images:
+        reason = _without_images(record.get("embed")) if filters.want(record) else "filtered"
         return Frame(time_us, "", reason=reason, post=post)
     common = _common(did, rkey, time_us, record)
     if operation == "update":
         common["edited"] = common["created_time"]
-    alone = len(pictures) == 1
+    alone = len(images) == 1
     posts = [
         {
             "global_id": f"{post}-bluesky" if alone else f"{post}_{number}-bluesky",
@@ -137,7 +137,7 @@ def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters,
             "cid": cid,
             **({"alt": alt} if alt else {}),
         }
-        for number, (cid, alt) in enumerate(pictures, 1)
+        for number, (cid, alt) in enumerate(images, 1)
         if cid
     ]
     gone = [delete_of_post(name, seen, [it["global_id"] for it in posts])] if operation == "update" else []
@@ -188,13 +188,13 @@ def _account(did: str, time_us: int, account: Mapping[str, Any], filters: Filter
     return Frame(time_us, key, removals=[removal])
 
 
-def _pictures(embed: Any) -> list[tuple[str, str]]:
-    """CID and alt text of each picture; a picture without one keeps its number."""
+def _images(embed: Any) -> list[tuple[str, str]]:
+    """CID and alt text of each image; an image without one keeps its number."""
     if not isinstance(embed, dict):
         return []
     kind = str(embed.get("$type", "")).removeprefix(_EMBEDS)
     if kind == "recordWithMedia":
-        return _pictures(embed.get("media"))
+        return _images(embed.get("media"))
     if kind not in {"images", "gallery"}:
         return []
     items = _dicts(embed.get("images") or embed.get("items"))
@@ -210,7 +210,7 @@ def _cid(blob: Any) -> str:
     return cid if isinstance(cid, str) and cid.isalnum() else ""
 
 
-def _without_pictures(embed: Any) -> FrameReason:
+def _without_images(embed: Any) -> FrameReason:
     kind = str(embed.get("$type", "")) if isinstance(embed, dict) else ""
     media = embed.get("media") if isinstance(embed, dict) else None
     if kind.endswith("recordWithMedia") and isinstance(media, dict):

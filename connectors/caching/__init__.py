@@ -1,1 +1,1 @@
-"""Results of models, kept so that a picture or text that was seen before is looked at no more."""
+"""Results of models, kept so that an image or text that was seen before is looked at no more."""

@@ -16,7 +16,7 @@ _UNTIL: Final = "until it ages away, or the folder is deleted while no flow runs
 
 
 def in_cache(folder: Path, names: LookedFor) -> Iterator[Remnant]:
-    """Look through what a cache holds; a result may be of another post with the same picture."""
+    """Look through what a cache holds; a result may be of another post with the same image."""
     file = folder / FILE
     if not file.is_file():
         return

@@ -1,7 +1,7 @@
-"""What models said of a picture or a text before: looked up by what it is, and computed once where nothing is known.
+"""What models said of an image or a text before: looked up by what it is, and computed once where nothing is known.
 
-A picture is named by the SHA-256 of the bytes that were fetched, or by what a service itself calls its content; a text
-by itself. No field of a post names either, or a stranger could borrow the results of another picture. A key holds
+An image is named by the SHA-256 of the bytes that were fetched, or by what a service itself calls its content; a text
+by itself. No field of a post names either, or a stranger could borrow the results of another image. A key holds
 besides which model answered, its settings and the version of memewax, so that what is found is what would be computed.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, Final, Literal
 from connectors.caching.packing import packed, unpacked
 from connectors.caching.result_cache import ResultCache
 from core import __version__
-from core.records import CachedPicture, CachedResult, Failed, Pixels, Post, Reading, Removal
+from core.records import CachedImage, CachedResult, Failure, Pixels, Post, Reading, Removal
 from core.telemetry import CACHE_HITS, CACHE_MISSES, CACHE_SECONDS_SAVED
 from models.duplicates import Duplicates
 from models.fingerprint import fingerprint
 
-PICTURE: Final = "picture"
-"""The stage of what is known of a picture itself: its size and its thumbnail."""
+IMAGE: Final = "picture"
+"""The stage of what is known of an image itself: its size and its thumbnail."""
 _CONTENT: Final = "content"
 """The stage that tells which bytes a service's name stands for."""
 _TICK: Final = 0.01
@@ -32,10 +32,10 @@ HitKind = Literal["exact", "source", "near"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A picture or text that a model is to look at."""
+    """An image or text that a model is to look at."""
 
     subject: bytes
-    """The picture's SHA-256, or the text."""
+    """The image's SHA-256, or the text."""
     item: Any
     """What the model is shown."""
     names: tuple[bytes, ...]
@@ -48,28 +48,28 @@ class CachedResults:
     Args:
         cache: Where they are kept.
         identities: Of each stage what its results depend on besides the subject.
-        of_pictures: The stages whose model looks at pictures: a picture is known when all of them have answered.
-        finds_copies: Whether a copy of a picture has its results: of the last 100,000 that this process has fetched.
+        of_images: The stages whose model looks at images: an image is known when all of them have answered.
+        finds_copies: Whether a copy of an image has its results: of the last 100,000 that this process has fetched.
     """
 
     def __init__(
         self,
         cache: ResultCache,
         identities: Mapping[str, str],
-        of_pictures: Sequence[str],
+        of_images: Sequence[str],
         *,
         finds_copies: bool = False,
     ) -> None:
         self._cache = cache
         self._looks = Duplicates() if finds_copies else None
         self._lock = Lock()
-        named = {PICTURE: "", _CONTENT: "", **identities}
+        named = {IMAGE: "", _CONTENT: "", **identities}
         self._identities = {stage: f"{__version__} {it}".encode() for stage, it in named.items()}
-        self._of_pictures = (PICTURE, *of_pictures)
+        self._of_images = (IMAGE, *of_images)
 
-    def of_picture(self, sha256: str, kind: HitKind = "exact") -> Mapping[str, CachedResult]:
-        """What each stage said of a picture that all of them have seen, by stage; else empty."""
-        keys = {stage: self._key(stage, sha256.encode()) for stage in self._of_pictures}
+    def of_image(self, sha256: str, kind: HitKind = "exact") -> Mapping[str, CachedResult]:
+        """What each stage said of an image that all of them have seen, by stage; else empty."""
+        keys = {stage: self._key(stage, sha256.encode()) for stage in self._of_images}
         found = self._found(list(keys.values()), kind)
         if len(found) < len(keys):
             return {}
@@ -78,28 +78,28 @@ class CachedResults:
             _count_hit(stage, it)
         return known
 
-    def of_copy(self, sha256: str, picture: Pixels) -> Mapping[str, CachedResult]:
-        """What is known of a picture that this one is a copy of; else empty, and this one is remembered.
+    def of_copy(self, sha256: str, image: Pixels) -> Mapping[str, CachedResult]:
+        """What is known of an image that this one is a copy of; else empty, and this one is remembered.
 
-        The boxes of lines are those of a picture of this one's size.
+        The boxes of lines are those of an image of this one's size.
 
         Args:
             sha256: Of the bytes that it was fetched as.
-            picture: uint8 array of shape (height, width, 3).
+            image: uint8 array of shape (height, width, 3).
         """
-        looks = None if self._looks is None else fingerprint(picture)
+        looks = None if self._looks is None else fingerprint(image)
         if self._looks is None or looks is None:
             return {}
         with self._lock:
             original = self._looks.original("", looks)
-            known = {} if original is None else self.of_picture(original.post, "near")
+            known = {} if original is None else self.of_image(original.post, "near")
             if not known:
                 if original is not None:  # evicted or deleted, or not looked at yet
                     self._looks.forget([original.post])
                 self._looks.remember(sha256, looks, 0)
                 return {}
-        height, width = picture.shape[:2]
-        facts: CachedPicture = known[PICTURE].value
+        height, width = image.shape[:2]
+        facts: CachedImage = known[IMAGE].value
         by = (width / facts.width, height / facts.height)
         return {stage: replace(it, value=_scaled(it.value, by)) for stage, it in known.items()}
 
@@ -108,9 +108,9 @@ class CachedResults:
         found = self._found([key := self._key(_CONTENT, content.encode())], "source")
         return str(found[key].value) if found else ""
 
-    def keep_picture(self, post: Post, known: CachedResult) -> None:
-        """Keep what is known of the picture of a post that was fetched, and what its service calls the content."""
-        values = {self._key(PICTURE, post.picture_sha256.encode()): packed(known)}
+    def keep_image(self, post: Post, known: CachedResult) -> None:
+        """Keep what is known of the image of a post that was fetched, and what its service calls the content."""
+        values = {self._key(IMAGE, post.picture_sha256.encode()): packed(known)}
         if post.message.content:
             values[self._key(_CONTENT, post.message.content.encode())] = packed(CachedResult(post.picture_sha256))
         self._cache.put(values, dict.fromkeys(values, self.names_of(post)))
@@ -133,19 +133,19 @@ class CachedResults:
 
     def answers(
         self, stage: str, model: str, asked: Sequence[Asked], compute: Callable[[list[Any]], list[Any]]
-    ) -> list[CachedResult | Failed]:
+    ) -> list[CachedResult | Failure]:
         """What is known of each of `asked`, or is computed now: of equal ones once, whichever process does it.
 
         Args:
             stage: Whose results these are.
             model: Its model's name.
             asked: In order.
-            compute: Gives a result or `Failed` for each item of a list.
+            compute: Gives a result or `Failure` for each item of a list.
         """
         keys = [self._key(stage, it.subject) for it in asked]
         found = self._found(keys, "exact")
         missing = {key: it for key, it in zip(keys, asked, strict=True) if key not in found}
-        own: dict[bytes, CachedResult | Failed] = {}
+        own: dict[bytes, CachedResult | Failure] = {}
         while missing:
             mine = self._cache.claim(missing)
             # Who had the claim may have kept its result since it was looked for.
@@ -159,7 +159,7 @@ class CachedResults:
                 found |= self._found(list(missing), "exact")
                 missing = {key: it for key, it in missing.items() if key not in found}
         CACHE_MISSES.labels(stage).inc(len(own))
-        answers: list[CachedResult | Failed] = []
+        answers: list[CachedResult | Failure] = []
         for key in keys:
             answer = own[key] if key in own else found[key]
             answers.append(answer)
@@ -176,7 +176,7 @@ class CachedResults:
 
     def _computed(
         self, model: str, asked: Mapping[bytes, Asked], compute: Callable[[list[Any]], list[Any]]
-    ) -> dict[bytes, CachedResult | Failed]:
+    ) -> dict[bytes, CachedResult | Failure]:
         """Compute what was claimed, and keep what did not fail."""
         if not asked:
             return {}
@@ -186,7 +186,7 @@ class CachedResults:
             made = compute([it.item for it in asked.values()])
             seconds = (time.perf_counter() - start) / len(asked)
             answers = {
-                key: it if isinstance(it, Failed) else CachedResult(it, model, seconds)
+                key: it if isinstance(it, Failure) else CachedResult(it, model, seconds)
                 for key, it in zip(asked, made, strict=True)
             }
             for key, it in answers.items():
@@ -215,7 +215,7 @@ class CachedResults:
 
 
 def _scaled(value: Any, by: tuple[float, float]) -> Any:
-    """A reading of a picture that is so many times as wide and as high; what is none stays as it is."""
+    """A reading of an image that is so many times as wide and as high; what is none stays as it is."""
     if not isinstance(value, Reading):
         return value
     lines = (replace(it, box=tuple((x * by[0], y * by[1]) for x, y in it.box)) for it in value.lines)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from core.plain import from_plain, to_plain
+from core.snapshot_values import from_builtins, to_builtins
 
 _ARRAY: Final = "~array"
 _BYTES: Final = "~bytes"
@@ -14,7 +14,7 @@ _BYTES: Final = "~bytes"
 
 def packed(value: Any) -> bytes:
     """A record, or plain values with records, arrays and bytes in them; raises `TypeError` for anything else."""
-    return orjson.dumps(to_plain(value), default=_told, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+    return orjson.dumps(to_builtins(value), default=_told, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
 def unpacked(data: bytes) -> Any:
@@ -22,7 +22,7 @@ def unpacked(data: bytes) -> Any:
 
     Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for other bytes.
     """
-    return from_plain(_made(orjson.loads(data)))
+    return from_builtins(_made(orjson.loads(data)))
 
 
 def _told(value: Any) -> Any:

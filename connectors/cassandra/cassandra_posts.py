@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from connectors.cassandra.cassandra_changes import PostChanges
 from connectors.cassandra.cassandra_facts import HIGHEST, changed, raised
-from connectors.cassandra.cassandra_pictures import CassandraPictures
+from connectors.cassandra.cassandra_images import CassandraImages
 from connectors.cassandra.cassandra_removals import CassandraRemovals
 from connectors.cassandra.cassandra_schema import (
     HIDING,
     MONTHS,
     POSTS_BY_CLUSTER,
-    own_as_columns,
+    custom_as_columns,
     quoted,
     stored_columns,
     widen,
@@ -27,7 +27,7 @@ from connectors.cassandra.cassandra_schema import (
 from connectors.cassandra.cassandra_session import CassandraSession, Statement, unset
 from connectors.cassandra.cassandra_takings import Takings
 from connectors.cassandra.cassandra_values import to_cql
-from connectors.cassandra.cluster_ways import ClusterWays
+from connectors.cassandra.cluster_redirects import ClusterRedirects
 from connectors.cassandra.lookups import (
     LOOKED_AT,
     REFERRING,
@@ -47,8 +47,8 @@ from connectors.sinks.sink import Mark, Order, Row
 from connectors.sinks.table_writer import WrittenTable
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.cluster_ids import spans
-from connectors.store.own_values import with_own_values
-from core.bounded import Bounded
+from connectors.store.custom_values import with_own_values
+from core.bounded_dict import BoundedDict
 from core.columns import Table
 from core.records import ClusterEvent, Removal, Thumbnail
 from core.telemetry import STORE_WRITES
@@ -89,21 +89,21 @@ class CassandraPosts(WrittenTable):
         self._session = session
         self._part = part
         self._retention = retention_days * _DAY_SECONDS
-        own = own_as_columns(session)
+        own = custom_as_columns(session)
         names = {it.name for it in own}
         self._columns = [it for it in stored_columns(table) if it.name not in names] + own
         self._own = {it.name: it.type for it in arrow_schema(Table(POSTS, _KEY, tuple(own)))}
-        self._pictures = CassandraPictures(session, part, round(self._retention))
+        self._images = CassandraImages(session, part, round(self._retention))
         self._changes = PostChanges(session, part)
         state = mark["taken_back"] if mark else None
-        self._takings = Takings(session, self._pictures, self._changes, part, notes, state, memory_days)
+        self._takings = Takings(session, self._images, self._changes, part, notes, state, memory_days)
         self._removals = CassandraRemovals(session, part, self._changes.clock, memory_days)
-        self._ways: ClusterWays | None = None
+        self._ways: ClusterRedirects | None = None
         if part == _FIRST_PART:
-            self._ways = ClusterWays(session, mark["clusters"] if mark else None, spans(notes))
+            self._ways = ClusterRedirects(session, mark["clusters"] if mark else None, spans(notes))
         self._highest = -1
         self._has_to_look = True
-        self._months: Bounded[tuple[int, int], None] = Bounded(_MOST_MONTHS)
+        self._months: BoundedDict[tuple[int, int], None] = BoundedDict(_MOST_MONTHS)
         marks = ", ".join("?" * (len(self._columns) + 2))
         listed = ", ".join(quoted(it.name) for it in self._columns)
         self._put = f"INSERT INTO {POSTS} ({listed}, version, listed) VALUES ({marks}) USING TIMESTAMP ? AND TTL ?"
@@ -150,11 +150,11 @@ class CassandraPosts(WrittenTable):
         return wanted
 
     def obey(self, order: Order) -> None:
-        """Drop small pictures of no post; Cassandra puts its tables together by itself. Raises `WorldError`."""
+        """Drop small images of no post; Cassandra puts its tables together by itself. Raises `WorldError`."""
         if order.kind != COMPACT.name:
             raise AssertionError(f"no table can {order.kind}")
         if self._part == _FIRST_PART:
-            self._pictures.sweep()
+            self._images.sweep()
 
     def rename(self, events: list[ClusterEvent]) -> None:
         """Take in what became of clusters, where that is this part's; raises `WorldError`."""
@@ -166,7 +166,7 @@ class CassandraPosts(WrittenTable):
 
         First every other flow that writes the keyspace is told.
         """
-        self._removals.tell(removals)
+        self._removals.publish(removals)
         for hidden, group in groupby(removals, lambda it: it.hidden):
             those = list(group)
             if hidden is None:
@@ -176,8 +176,8 @@ class CassandraPosts(WrittenTable):
         self._changes.done()
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
-        """Keep pictures of posts, but not of those that were taken back; raises `WorldError`."""
-        self._pictures.keep(it for it in thumbnails if not self._takings.is_gone_post(it.post))
+        """Keep images of posts, but not of those that were taken back; raises `WorldError`."""
+        self._images.keep(it for it in thumbnails if not self._takings.is_gone_post(it.post))
 
     def mark(self) -> Mark:
         """What became of clusters, and what was taken back; raises `WorldError`."""
@@ -222,7 +222,7 @@ class CassandraPosts(WrittenTable):
         """Write rows: first goes what no longer follows from them, then what does comes, the rows themselves last."""
         gone: list[Statement] = []
         come: list[Statement] = []
-        pictures = set()
+        images = set()
         for it in wanted:
             row, known = it["row"], before[it["row"][_KEY]]
             new = lookups_of({**row, "listed": it["listed"]})
@@ -230,7 +230,7 @@ class CassandraPosts(WrittenTable):
             if known is not None:
                 gone += [dropped(lookup, last_stamp(known["version"])) for lookup in old - new]
                 if known["picture_sha256"] not in (None, row["picture_sha256"]):
-                    pictures.add(known["picture_sha256"])
+                    images.add(known["picture_sha256"])
             come += [put(lookup, it["at"], it["seconds"]) for lookup in new]
             come += self._month(new)
         highest = max(it["row"]["cluster"] for it in wanted)
@@ -241,7 +241,7 @@ class CassandraPosts(WrittenTable):
         self._session.run(come)
         self._session.run(self._put_post(it, before[it["row"][_KEY]]) for it in wanted)
         STORE_WRITES.labels(POSTS).inc()
-        self._pictures.drop_unused(pictures)
+        self._images.drop_unused(images)
         self._changes.done()
 
     def _put_post(self, it: Mapping[str, Any], before: Mapping[str, Any] | None) -> Statement:

@@ -25,7 +25,7 @@ from connectors.cassandra.cassandra_schema import (
 )
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.cassandra.cassandra_values import from_cql
-from connectors.cassandra.cluster_ways import moved_between, read_merges
+from connectors.cassandra.cluster_redirects import moved_between, read_merges
 from connectors.cassandra.lookups import account_key, hour_of, source_key
 from connectors.sinks.record_table import CURRENT_COLUMN, HIDDEN, POSTS
 from connectors.store.arrow_schema import arrow_schema

@@ -10,7 +10,7 @@ from connectors.cassandra.cassandra_facts import WriterClock
 from connectors.cassandra.cassandra_schema import REMOVALS
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.store.conditions import pieces
-from connectors.store.shared_removals import SharedRemovals, ToldRemoval
+from connectors.store.shared_removals import SharedRemoval, SharedRemovals
 from core.removals import REMEMBERED
 
 _PUT: Final = f"INSERT INTO {REMOVALS} (part, day, at, flow, names, times) VALUES (?, ?, ?, ?, ?, ?) USING TTL ?"
@@ -51,7 +51,7 @@ class CassandraRemovals(SharedRemovals):
         self._taken: set[tuple[int, int]] = set()
         """What was taken in of the overlap."""
 
-    def _write(self, told: Sequence[ToldRemoval]) -> None:
+    def _write(self, told: Sequence[SharedRemoval]) -> None:
         kept = max(1, self._days * _DAY_SECONDS)
         statements = []
         for some in pieces(list(told), _NAMES):
@@ -60,7 +60,7 @@ class CassandraRemovals(SharedRemovals):
             statements.append(Statement(_PUT, (self._part, at // _DAY, at, self._flow, names, times, kept)))
         self._session.run(statements)
 
-    def _news(self) -> Iterable[tuple[ToldRemoval, float]]:
+    def _news(self) -> Iterable[tuple[SharedRemoval, float]]:
         now = time.time_ns() // 1000
         if not self._last:
             rows = self._all(now // _DAY)
@@ -74,7 +74,7 @@ class CassandraRemovals(SharedRemovals):
         self._taken |= {(row.at, row.flow) for row in rows if row.at > self._last - _OVERLAP}
         self._last = max([self._last, *(row.at for row in rows if row.flow != self._flow)])
         return [
-            (ToldRemoval(name % 2**64, said), row.at / _SECOND)
+            (SharedRemoval(name % 2**64, said), row.at / _SECOND)
             for row in rows
             if row.flow != self._flow
             for name, said in zip(row.names, row.times, strict=True)

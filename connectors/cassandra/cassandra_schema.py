@@ -50,11 +50,11 @@ _MORE: Final[Mapping[str, Mapping[str, str]]] = {
 """Columns that tables have besides those that the declared rows have."""
 _OWN: Final = re.compile(r"\w[\w -]{0,99}")
 _PLAIN: Final = {Number: "double", Flag: "boolean", Binary: "blob"}
-_OWN_FACT: Final = "own column "
+_OWN_FACT: Final = "custom column "
 OWN_TYPES: Final[Mapping[str, type[Text | Integer | Number | Flag]]] = {
     it.__name__: it for it in (Text, Integer, Number, Flag)
 }
-"""What a user's own columns are of, by name."""
+"""What a user's custom columns are of, by name."""
 
 
 def cql_type(type_: Type) -> str:
@@ -115,7 +115,7 @@ def create_tables(session: CassandraSession, tables: Sequence[Table], *, has_vec
         if table.name not in there:
             body = ", ".join(f"{quoted(name)} {type_}" for name, type_ in _types_of(table).items())
             session.define(f"CREATE TABLE IF NOT EXISTS {table.name} ({body}, PRIMARY KEY ({quoted(table.key)}))")
-            note_own(session, table.columns)
+            note_custom(session, table.columns)
     widen(session, tables)
     for table in tables if has_vector_indexes else ():
         for column in table.columns:
@@ -135,7 +135,7 @@ def widen(session: CassandraSession, tables: Iterable[Table]) -> None:
     place = session.place
     there = session.types()
     check_tables(place, there)
-    own = own_columns(session)
+    own = custom_columns(session)
     for table in tables:
         found = there[table.name]
         wanted = _types_of(table)
@@ -146,25 +146,25 @@ def widen(session: CassandraSession, tables: Iterable[Table]) -> None:
         lacking = {name: type_ for name, type_ in wanted.items() if name not in found}
         for name, type_ in lacking.items():
             session.define(f"ALTER TABLE {table.name} ADD IF NOT EXISTS {quoted(name)} {type_}")
-        note_own(session, [it for it in table.columns if it.name in lacking])
+        note_custom(session, [it for it in table.columns if it.name in lacking])
 
 
-def own_columns(session: CassandraSession) -> dict[str, str]:
+def custom_columns(session: CassandraSession) -> dict[str, str]:
     """The columns that users added, with the names of their types."""
     cql = f"SELECT name, said FROM {FACTS}"
     return {row.name.removeprefix(_OWN_FACT): row.said for row in session.rows(cql) if row.name.startswith(_OWN_FACT)}
 
 
-def own_as_columns(session: CassandraSession) -> list[Column]:
+def custom_as_columns(session: CassandraSession) -> list[Column]:
     """The columns that users added."""
     return [
-        Column(name, OWN_TYPES[it](), "A column of one's own", is_own=True) for name, it in own_columns(session).items()
+        Column(name, OWN_TYPES[it](), "A custom column", is_custom=True) for name, it in custom_columns(session).items()
     ]
 
 
-def note_own(session: CassandraSession, columns: Iterable[Column]) -> None:
+def note_custom(session: CassandraSession, columns: Iterable[Column]) -> None:
     """Note which of some columns are users' own."""
-    noted = [(_OWN_FACT + it.name, type(it.type).__name__) for it in columns if it.is_own]
+    noted = [(_OWN_FACT + it.name, type(it.type).__name__) for it in columns if it.is_custom]
     session.run([Statement(f"INSERT INTO {FACTS} (name, said) VALUES (?, ?)", it) for it in noted])
 
 

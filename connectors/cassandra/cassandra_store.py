@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.cassandra.cassandra_clusters import CassandraClusters
-from connectors.cassandra.cassandra_pictures import CassandraPictures
+from connectors.cassandra.cassandra_images import CassandraImages
 from connectors.cassandra.cassandra_place import SCHEME, CassandraPlace, CassandraSettings
 from connectors.cassandra.cassandra_posts import CassandraPosts
 from connectors.cassandra.cassandra_reader import CassandraTable
@@ -15,12 +15,12 @@ from connectors.cassandra.cassandra_schema import (
     check_tables,
     create_keyspace,
     create_tables,
-    own_as_columns,
+    custom_as_columns,
 )
 from connectors.cassandra.cassandra_session import CassandraSession
 from connectors.cassandra.cassandra_takings import named_rows
+from connectors.cassandra.keyspace_maintenance import facts_of_keyspace, forget_in_keyspace, in_keyspace
 from connectors.cassandra.lookups import PARTS
-from connectors.cassandra.whole_keyspace import facts_of_keyspace, forget_in_keyspace, in_keyspace
 from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS, posts_table
@@ -83,10 +83,10 @@ class CassandraStore(Store):
         return nullcontext()
 
     def compact(self) -> str:
-        """Drop small pictures of no post: tables Cassandra puts together by itself."""
+        """Drop small images of no post: tables Cassandra puts together by itself."""
         self.check()
-        CassandraPictures(self.session, 0, 0).sweep()
-        return f"small pictures of no post went; tables are Cassandra's: `nodetool compact {self._place.keyspace}`"
+        CassandraImages(self.session, 0, 0).sweep()
+        return f"small images of no post went; tables are Cassandra's: `nodetool compact {self._place.keyspace}`"
 
     def named(self, removals: Sequence[Removal]) -> list[str]:
         """Those that are hidden too."""
@@ -131,7 +131,7 @@ class CassandraStore(Store):
         if stored == POSTS:
             sizes = [int(columns[it].removeprefix("vector<float,").removesuffix(">")) for it in _VECTORS]
             declared = posts_table(*sizes)
-            own = own_as_columns(self.session)
+            own = custom_as_columns(self.session)
             names = {it.name for it in own}
             current = [it for it in declared.columns if it.name in columns or it.name == "current_cluster"]
             kept = (*(it for it in current if it.name not in names), *own)

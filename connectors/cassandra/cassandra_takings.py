@@ -10,15 +10,15 @@ import orjson
 
 from connectors.cassandra.cassandra_changes import PostChanges
 from connectors.cassandra.cassandra_facts import ERASED, raised
-from connectors.cassandra.cassandra_pictures import CassandraPictures
+from connectors.cassandra.cassandra_images import CassandraImages
 from connectors.cassandra.cassandra_schema import POSTS_BY_NAME
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.cassandra.lookups import LOOKED_AT, PARTS, dropped, known_rows, last_stamp, lookups_of, name_of, part_of
 from connectors.sinks.record_table import POSTS
 from connectors.sinks.sink import Row
 from connectors.store.cluster_ids import DELETED, note_deleted
-from connectors.store.taken_back import changed
-from core.bounded import Bounded
+from connectors.store.removed_posts import changed
+from core.bounded_dict import BoundedDict
 from core.locks import locked
 from core.records import Message, Post, Removal, account_of
 from core.removals import REMEMBERED, Removed, without_number
@@ -37,7 +37,7 @@ class Takings:
 
     Args:
         session: With the keyspace.
-        pictures: Small ones, which go with their last post.
+        images: Small ones, which go with their last post.
         changes: What readers are told of.
         part: Its number.
         notes: Folder on this machine of what is noted of the store.
@@ -48,7 +48,7 @@ class Takings:
     def __init__(
         self,
         session: CassandraSession,
-        pictures: CassandraPictures,
+        images: CassandraImages,
         changes: PostChanges,
         part: int,
         notes: Path,
@@ -56,12 +56,12 @@ class Takings:
         memory_days: float = math.inf,
     ) -> None:
         self._session = session
-        self._pictures = pictures
+        self._images = images
         self._changes = changes
         self._part = part
         self._notes = notes
         self._removed = Removed(state["removed"] if state else None, days=memory_days)
-        self._versions: Bounded[bytes, int] = Bounded(REMEMBERED, state["versions"] if state else ())
+        self._versions: BoundedDict[bytes, int] = BoundedDict(REMEMBERED, state["versions"] if state else ())
         """Of rows that were deleted, by their ids: one that is another post, and comes later, has to be above."""
 
     def state(self) -> dict[str, Any]:
@@ -90,9 +90,9 @@ class Takings:
         return self._versions.get(name_of("id", row["global_id"]), 0) if self._versions else 0
 
     def refuse(self, rows: Sequence[Row]) -> None:
-        """Let go of the small pictures of rows that came after their delete; raises `WorldError`."""
-        pictures = [key for row in rows if (key := row["picture_sha256"]) is not None]
-        self._pictures.drop_unused(pictures, {row["global_id"] for row in rows})
+        """Let go of the small images of rows that came after their delete; raises `WorldError`."""
+        images = [key for row in rows if (key := row["picture_sha256"]) is not None]
+        self._images.drop_unused(images, {row["global_id"] for row in rows})
 
     def delete(self, removals: Sequence[Removal]) -> None:
         """Delete the rows of this part that removals name; done twice it is as if it were done once.
@@ -121,7 +121,7 @@ class Takings:
             for shard in range(PARTS)
         ]
         self._unlink((row.global_id for found in self._session.run(names) for row in found), going.__contains__)
-        self._pictures.drop_unused([key for row in rows if (key := row["picture_sha256"])], going)
+        self._images.drop_unused([key for row in rows if (key := row["picture_sha256"])], going)
         lookups = [(it, last_stamp(row["version"])) for row in rows for it in lookups_of(row)]
         self._session.run(dropped(it, at) for it, at in lookups)
         self._session.run(Statement(_DROP, (last_stamp(row["version"]), row["global_id"])) for row in rows)

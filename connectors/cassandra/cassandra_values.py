@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 
 from core.columns import AnyJson, Binary, Flag, Integer, ListOf, Number, Text, Type, VectorOf
-from core.stranger_text import shortened
 from core.telemetry import log
+from core.untrusted_text import shortened
 
 _TEXTS: Final = ListOf(Text())
 _LEAST_LENGTH: Final = 1e-6

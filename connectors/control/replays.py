@@ -6,31 +6,31 @@ from typing import Final
 
 from connectors.control.control_log import FOLDER, ControlLog
 from connectors.control.request_kinds import REPLAY
-from connectors.letters import LetterMarks, StoredLetter, body_of
+from connectors.stored_dead_letters import DeadLetterMarks, StoredDeadLetter, body_of
 
 _AT_ONCE: Final = 8
-"""Letters in a request: their pictures are fetched while the flow waits."""
+"""Letters in a request: their images are fetched while the flow waits."""
 _MOST_BYTES: Final = 512 * 1024
 
 
-def ask_replay(state: Path, letters: Sequence[StoredLetter], marks: LetterMarks) -> int:
+def ask_replay(state: Path, dead_letters: Sequence[StoredDeadLetter], marks: DeadLetterMarks) -> int:
     """Ask the flow that writes to `state` to read letters once more, and mark these; gives the number of requests.
 
     Raises `WorldError` where the log cannot be written.
     """
     log = ControlLog(state / FOLDER)
-    parts = _parts(letters)
+    parts = _parts(dead_letters)
     for part in parts:
         log.add(REPLAY.name, {"letters": [body_of(it) for it in part]})
         marks.add(part, "replayed")
     return len(parts)
 
 
-def _parts(letters: Sequence[StoredLetter]) -> list[list[StoredLetter]]:
+def _parts(dead_letters: Sequence[StoredDeadLetter]) -> list[list[StoredDeadLetter]]:
     """Few enough, and small enough, for a request each."""
-    parts: list[list[StoredLetter]] = []
+    parts: list[list[StoredDeadLetter]] = []
     size = 0
-    for it in letters:
+    for it in dead_letters:
         own = 2 * len(it.message.value) + 1024
         if not parts or len(parts[-1]) >= _AT_ONCE or size + own > _MOST_BYTES:
             parts.append([])

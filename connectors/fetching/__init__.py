@@ -1,1 +1,1 @@
-"""Pictures by the URLs of strangers: what may be reached, at what cost, and what comes of it."""
+"""Images by the URLs of strangers: what may be reached, at what cost, and what comes of it."""

@@ -13,7 +13,7 @@ class AllowSettings(Group):
 
     fetch_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="What posts, and redirects of feeds, may name besides the public web: networks (10.0.0.0/8), hosts (images.internal), and buckets to read with this machine's credentials (gs://pictures).",
+        description="What posts, and redirects of feeds, may name besides the public web: networks (10.0.0.0/8), hosts (images.internal), and buckets to read with this machine's credentials (gs://images).",
     )
 
     _split_fetch_allow = field_validator("fetch_allow", mode="before")(split_at_commas)

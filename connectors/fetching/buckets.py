@@ -14,7 +14,7 @@ from typing import Any, Final
 import fsspec
 
 from connectors.deadlines import call_within
-from connectors.fetching.allowed import Allowed
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.outcomes import FetchError, Outcome
 
 _URL: Final = re.compile(
@@ -38,7 +38,7 @@ SCHEMES: Final = frozenset(_DRIVERS)
 class Buckets:
     """Reads objects within limits; its methods may be called by many threads."""
 
-    def __init__(self, allowed: Allowed, *, max_bytes: int, seconds: float) -> None:
+    def __init__(self, allowed: AddressPolicy, *, max_bytes: int, seconds: float) -> None:
         self._allowed = allowed
         self._max_bytes = max_bytes
         self._seconds = seconds

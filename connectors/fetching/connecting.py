@@ -13,7 +13,7 @@ from typing import Any
 import httpcore
 
 from connectors.deadlines import Deadlines, call_within
-from connectors.fetching.allowed import Allowed
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.outcomes import FetchError, Outcome
 from core.telemetry import FETCH_CONNECTIONS
 
@@ -29,7 +29,7 @@ def resolve(host: str, port: int) -> list[str]:
 class Connecting(httpcore.NetworkBackend):
     """Makes the connections of a pool."""
 
-    def __init__(self, allowed: Allowed, deadlines: Deadlines, find: Resolve = resolve) -> None:
+    def __init__(self, allowed: AddressPolicy, deadlines: Deadlines, find: Resolve = resolve) -> None:
         self._allowed = allowed
         self._deadlines = deadlines
         self._find = find
@@ -64,7 +64,7 @@ class Connecting(httpcore.NetworkBackend):
         except (OSError, UnicodeError) as error:
             again = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
             raise FetchError(Outcome.UNREACHABLE, "its host has no address", again=again) from error
-        permitted = [address for address in found if self._allowed.permits(host, address, port)]
+        permitted = [address for address in found if self._allowed.allows(host, address, port)]
         if not permitted:
             raise FetchError(
                 Outcome.REFUSED,

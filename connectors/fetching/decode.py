@@ -1,4 +1,4 @@
-"""From a picture file's bytes to pixels, at a bounded cost."""
+"""From an image file's bytes to pixels, at a bounded cost."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from connectors.fetching.ground import over_ground
+from connectors.fetching.image_metadata import BoundedFile, ImageMetadataError, Stripped, orientation_of, strip_metadata
 from connectors.fetching.kinds import kind_of
 from connectors.fetching.outcomes import FetchError, Outcome
-from connectors.fetching.side_data import Bare, BoundedFile, SideDataError, bare, orientation_of
+from connectors.fetching.transparency import flattened
 from core.errors import first_line
 from core.records import Pixels
 from core.telemetry import log
@@ -33,7 +33,7 @@ _TURNS: Final[Mapping[int, Image.Transpose]] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
-"""What makes a picture upright, by EXIF's orientation."""
+"""What makes an image upright, by EXIF's orientation."""
 _SLOW: Final = (b"P1", b"P2", b"P3", b"BM")
 """Kinds that Pillow may decode in Python: numbers in words, and runs of a BMP."""
 _MOST_SLOW_BYTES: Final = 4 * 2**20
@@ -47,10 +47,10 @@ _MOST_EMPTY: Final = 8
 _EVEN: Final = 16
 """Of 255: where no colour differs by more, a frame shows nothing."""
 _ENOUGH: Final = 0.75
-"""A file that is cut is still a picture where so much of its height is there, as viewers show it."""
+"""A file that is cut is still an image where so much of its height is there, as viewers show it."""
 
 _LONG: Final = 3
-"""A picture so many times as long as wide is a long one."""
+"""An image so many times as long as wide is a long one."""
 _LEAST_SHORT: Final = 64
 """Pixels: in what is thinner there are no letters."""
 
@@ -59,24 +59,24 @@ TakeRoom = Callable[[int], AbstractContextManager[object]]
 
 
 def decode(data: bytes, *, max_pixels: int, max_side: int, room: TakeRoom = nullcontext) -> Pixels:
-    """Decode a picture: the first frame that shows something, upright, RGB, at most `max_side` a side.
+    """Decode an image: the first frame that shows something, upright, RGB, at most `max_side` a side.
 
-    Clear ground becomes white, or what the picture is seen on best (`over_ground`). What else the file holds neither
+    Clear ground becomes white, or what the image is seen on best (`flattened`). What else the file holds neither
     costs nor matters.
 
     Returns:
         uint8 array of shape (height, width, 3).
 
     Raises:
-        FetchError: where the bytes are no picture, a broken one, or one too large.
+        FetchError: where the bytes are no image, a broken one, or one too large.
     """
     if not data:
         raise FetchError(Outcome.NOT_AN_IMAGE, "no bytes")
     if data.startswith(_SLOW) and len(data) > _MOST_SLOW_BYTES and _is_decoded_slowly(data):
         raise FetchError(Outcome.TOO_LARGE, f"more than {_MOST_SLOW_BYTES} bytes in a form that takes long to decode")
     try:
-        alone = bare(data)
-    except SideDataError as error:
+        alone = strip_metadata(data)
+    except ImageMetadataError as error:
         raise FetchError(Outcome.TOO_LARGE, str(error)) from None
     with _opened(alone.data) as image:
         width, height = alone.canvas or image.size
@@ -92,12 +92,12 @@ def decode(data: bytes, *, max_pixels: int, max_side: int, room: TakeRoom = null
             except FetchError:
                 raise
             except Exception as error:  # of many kinds, Pillow's own
-                reason = f"a broken {image.format} picture: {str(error) or type(error).__name__}"
+                reason = f"a broken {image.format} image: {str(error) or type(error).__name__}"
                 raise FetchError(Outcome.BROKEN_IMAGE, reason) from error
 
 
 def most_side(width: int, height: int, max_side: int) -> int:
-    """Longest side that is kept: that of a picture that is long, a chat's or a comic's, may be longer.
+    """Longest side that is kept: that of an image that is long, a chat's or a comic's, may be longer.
 
     Its letters have the size of its shorter side. It takes no more pixels than a square of `max_side`.
     """
@@ -121,14 +121,14 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
         if kind.is_read:
             raise FetchError(Outcome.BROKEN_IMAGE, f"a broken {kind.name}: its head cannot be read") from None
         raise FetchError(Outcome.NOT_AN_IMAGE, kind.name) from None
-    except (Image.DecompressionBombError, SideDataError) as error:
-        told = error if isinstance(error, SideDataError) else "far too many pixels to be decoded"
+    except (Image.DecompressionBombError, ImageMetadataError) as error:
+        told = error if isinstance(error, ImageMetadataError) else "far too many pixels to be decoded"
         raise FetchError(Outcome.TOO_LARGE, str(told)) from None
     except Exception as error:
-        raise FetchError(Outcome.BROKEN_IMAGE, f"a broken picture: {str(error) or type(error).__name__}") from error
+        raise FetchError(Outcome.BROKEN_IMAGE, f"a broken image: {str(error) or type(error).__name__}") from error
 
 
-def _pixels(image: ImageFile.ImageFile, alone: Bare, max_side: int) -> Pixels:
+def _pixels(image: ImageFile.ImageFile, alone: Stripped, max_side: int) -> Pixels:
     loaded = _scalable(_loaded(image, alone.data, max_side))
     if alone.canvas is not None and (loaded.size != alone.canvas or any(alone.at)):
         loaded = _on_canvas(loaded, alone.canvas, alone.at)
@@ -137,7 +137,7 @@ def _pixels(image: ImageFile.ImageFile, alone: Bare, max_side: int) -> Pixels:
     return _scaled(loaded.transpose(_TURNS[up]) if up in _TURNS else loaded, max_side)
 
 
-def _shown(image: ImageFile.ImageFile, alone: Bare, data: bytes, max_pixels: int, max_side: int) -> Pixels:
+def _shown(image: ImageFile.ImageFile, alone: Stripped, data: bytes, max_pixels: int, max_side: int) -> Pixels:
     first = _pixels(image, alone, max_side)
     return _later_frame(data, max_pixels, max_side, first) if image.format in _MOVING and _is_empty(first) else first
 
@@ -145,11 +145,11 @@ def _shown(image: ImageFile.ImageFile, alone: Bare, data: bytes, max_pixels: int
 def _scaled(upright: Image.Image, max_side: int) -> Pixels:
     most = most_side(*upright.size, max_side)
     upright.thumbnail((most, most), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return np.asarray(over_ground(upright))
+    return np.asarray(flattened(upright))
 
 
 def _is_empty(pixels: Pixels) -> bool:
-    """Whether all is of one colour; some of the pixels tell of nearly all pictures that it is not."""
+    """Whether all is of one colour; some of the pixels tell of nearly all images that it is not."""
     return all(bool((np.ptp(it, axis=(0, 1)) <= _EVEN).all()) for it in (pixels[::8, ::8], pixels))
 
 
@@ -171,7 +171,7 @@ def _later_frame(data: bytes, max_pixels: int, max_side: int, first: Pixels) -> 
 
 
 def _loaded(image: ImageFile.ImageFile, data: bytes, max_side: int) -> Image.Image:
-    """The picture with its pixels; of a file that is cut, as much as there is."""
+    """The image with its pixels; of a file that is cut, as much as there is."""
     image.draft("RGB", (max_side, max_side))  # lets a JPEG be decoded at a half or less
     try:
         image.load()
@@ -181,7 +181,7 @@ def _loaded(image: ImageFile.ImageFile, data: bytes, max_side: int) -> Image.Ima
         is_jpeg = image.format == "JPEG"
         is_seen_whole = is_jpeg and not there and data.count(b"\xff\xda") > 1  # progressive: coarse, but all of it
         if there < _ENOUGH and not is_seen_whole:
-            reason = f"a broken {image.format} picture: {error}; {there:.0%} of it is there"
+            reason = f"a broken {image.format} image: {error}; {there:.0%} of it is there"
             raise FetchError(Outcome.BROKEN_IMAGE, reason) from error
         if is_jpeg:
             ended = _opened(data + b"\xff\xd9")

@@ -1,4 +1,4 @@
-"""Pictures: fetched once, decoded once, before the fork."""
+"""Images: fetched once, decoded once, before the fork."""
 
 import re
 import time
@@ -14,17 +14,17 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import numpy as np
 
-from connectors.caching.cached_results import PICTURE, CachedResults
-from connectors.fetching.allowed import Allowed
+from connectors.caching.cached_results import IMAGE, CachedResults
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.buckets import Buckets
-from connectors.fetching.deaths import Deaths, key_of
 from connectors.fetching.decode import decode
+from connectors.fetching.host_executor import PerHostExecutor
 from connectors.fetching.outcomes import FetchError, Outcome, outcome_of
-from connectors.fetching.room import Room
+from connectors.fetching.poison_items import PoisonMarks, key_of
 from connectors.fetching.thumbnail import thumbnail
-from connectors.fetching.turns import Turns
 from connectors.fetching.web import WebFetcher, WebLimits
-from core.records import Arrival, CachedPicture, CachedResult, Failed, Pixels, Post
+from connectors.fetching.weighted_semaphore import WeightedSemaphore
+from core.records import Arrival, CachedImage, CachedResult, Failure, Pixels, Post
 from core.telemetry import DECODE_SECONDS, FETCH_BYTES, FETCH_SECONDS, FETCHES
 
 STAGE: Final = "fetch"
@@ -40,7 +40,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.(?!png|jpe?g|gif|we
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a picture may cost."""
+    """What an image may cost."""
 
     web: WebLimits
     per_host: int
@@ -48,28 +48,28 @@ class Limits:
     pixels: int
     """Most pixels a file may claim to hold, and most that are decoded at the same time."""
     side: int
-    """Larger pictures are scaled down to this many pixels a side."""
+    """Larger images are scaled down to this many pixels a side."""
     thumbnail_side: int = 0
-    """Of the small picture that comes with it, in pixels; 0: none does."""
+    """Of the small image that comes with it, in pixels; 0: none does."""
 
 
 class Fetching(Protocol):
-    """Gets posts their pictures."""
+    """Gets posts their images."""
 
     def start(self, posts: Sequence[Post]) -> Sequence[Arrival | Future[Arrival]]:
         """Begin to fetch for each of `posts`; an arrival says what went wrong rather than raise."""
 
 
 class Fetcher:
-    """Fetches and decodes many pictures at a time, from the web, from buckets and from below some folders.
+    """Fetches and decodes many images at a time, from the web, from buckets and from below some folders.
 
     Args:
-        limits: What a picture may cost.
+        limits: What an image may cost.
         folder: The one that all local paths lie in.
         allowed: What may be fetched besides the public web.
         folders: Where there is no such one: by the files and folders that posts come from, what their paths lie in.
-        deaths: Knows the pictures that processes ended at.
-        cached: What was found out about pictures before; one that all models know is neither decoded nor, where its
+        deaths: Knows the images that processes ended at.
+        cached: What was found out about images before; one that all models know is neither decoded nor, where its
             service names its content, fetched.
     """
 
@@ -77,17 +77,17 @@ class Fetcher:
         self,
         limits: Limits,
         folder: Path | None,
-        allowed: Allowed,
+        allowed: AddressPolicy,
         folders: Mapping[Path, Path] | None = None,
-        deaths: Deaths | None = None,
+        deaths: PoisonMarks | None = None,
         cached: CachedResults | None = None,
     ) -> None:
         self._cached = cached
         self._limits = limits
         self._folder = folder.resolve() if folder else None
         self._folders = sorted((folders or {}).items(), key=lambda it: len(str(it[0])), reverse=True)
-        self._turns: Turns[Arrival] = Turns(limits.web.concurrency, limits.per_host)
-        self._room = Room(limits.pixels)
+        self._turns: PerHostExecutor[Arrival] = PerHostExecutor(limits.web.concurrency, limits.per_host)
+        self._room = WeightedSemaphore(limits.pixels)
         self._deaths = deaths
         self._web = WebFetcher(limits.web, allowed)
         self._buckets = Buckets(allowed, max_bytes=limits.web.bytes, seconds=limits.web.seconds)
@@ -97,7 +97,7 @@ class Fetcher:
         return [self._turns.submit(_host(post.url), partial(self.fetch, post)) for post in posts]
 
     def fetch(self, post: Post) -> Arrival:
-        """The post with its picture, with what is known of it, or with the reason why there is neither."""
+        """The post with its image, with what is known of it, or with the reason why there is neither."""
         start = time.perf_counter()
         arrival = self._cached_by_source(post) or self._fetched(post)
         return replace(arrival, seconds=time.perf_counter() - start)
@@ -110,38 +110,38 @@ class Fetcher:
                 data = self._read(post.url, self._folder or self._folder_of(post.message.origin))
             FETCH_BYTES.inc(len(data))
             post = replace(post, picture_sha256=sha256(data).hexdigest())
-            known = self._cached.of_picture(post.picture_sha256) if self._cached else None
+            known = self._cached.of_image(post.picture_sha256) if self._cached else None
             if known:
                 return _arrival_of(post, known)
             with DECODE_SECONDS.time():
-                picture = self._decode(data)
-            height, width = picture.shape[:2]
-            copied = self._cached.of_copy(post.picture_sha256, picture) if self._cached else None
-            small = thumbnail(picture, self._limits.thumbnail_side) if self._limits.thumbnail_side else None
+                image = self._decode(data)
+            height, width = image.shape[:2]
+            copied = self._cached.of_copy(post.picture_sha256, image) if self._cached else None
+            small = thumbnail(image, self._limits.thumbnail_side) if self._limits.thumbnail_side else None
             if copied:
                 return Arrival(post, None, thumbnail=small, width=width, height=height, cached=copied)
             if self._cached:
                 seconds = time.perf_counter() - start
-                self._cached.keep_picture(post, CachedResult(CachedPicture(width, height, small), seconds=seconds))
-            return Arrival(post, picture, thumbnail=small, width=width, height=height)
+                self._cached.keep_image(post, CachedResult(CachedImage(width, height, small), seconds=seconds))
+            return Arrival(post, image, thumbnail=small, width=width, height=height)
         except Exception as error:
             outcome = outcome_of(error)
-            return Arrival(post, replace(Failed.of(STAGE, error), may_pass=self._may_pass(post, error)))
+            return Arrival(post, replace(Failure.of(STAGE, error), may_pass=self._may_pass(post, error)))
         finally:
             FETCHES.labels(outcome).inc()
 
     def _cached_by_source(self, post: Post) -> Arrival | None:
-        """The post with what is known of its picture, where its service says which one it is."""
+        """The post with what is known of its image, where its service says which one it is."""
         if self._cached is None:
             return None
         if post.edited:
             self._cached.forget_edited(post)
         picture_sha256 = self._cached.sha256_of(post.message.content) if post.message.content else ""
-        known = self._cached.of_picture(picture_sha256, "source") if picture_sha256 else None
+        known = self._cached.of_image(picture_sha256, "source") if picture_sha256 else None
         return _arrival_of(replace(post, picture_sha256=picture_sha256), known) if known else None
 
     def why_not_here(self, post: Post) -> str | None:
-        """Why there is no picture on this machine where a post says that there is one; nothing is read."""
+        """Why there is no image on this machine where a post says that there is one; nothing is read."""
         try:
             path = self._path(post.url)
             if path is not None:
@@ -165,7 +165,7 @@ class Fetcher:
     def _decode(self, data: bytes) -> Pixels:
         pixels, side = self._limits.pixels, self._limits.side
         with self._deaths.noted([key_of(data)]) if self._deaths else nullcontext():
-            return decode(data, max_pixels=pixels, max_side=side, room=self._room.of)
+            return decode(data, max_pixels=pixels, max_side=side, room=self._room.acquire)
 
     def _folder_of(self, origin: str) -> Path | None:
         """The folder of the source that a message is of, the innermost where they are nested."""
@@ -225,18 +225,18 @@ def _checked_file(name: str, folder: Path | None) -> Path:
     return path
 
 
-class StandInFetcher:
+class FakeFetcher:
     """One black pixel for every post, at once: to measure the flow itself."""
 
-    _PICTURE: Final = np.zeros((1, 1, 3), np.uint8)
+    _IMAGE: Final = np.zeros((1, 1, 3), np.uint8)
 
     def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
         """All of them, done."""
-        return [Arrival(post, self._PICTURE) for post in posts]
+        return [Arrival(post, self._IMAGE) for post in posts]
 
 
 def _arrival_of(post: Post, known: Mapping[str, CachedResult]) -> Arrival:
-    facts: CachedPicture = known[PICTURE].value
+    facts: CachedImage = known[IMAGE].value
     return Arrival(post, None, thumbnail=facts.thumbnail, width=facts.width, height=facts.height, cached=known)
 
 

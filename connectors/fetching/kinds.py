@@ -1,4 +1,4 @@
-"""What a file is that is no picture which can be read, by how it begins; never by what it says."""
+"""What a file is that is no image which can be read, by how it begins; never by what it says."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,15 +6,15 @@ from typing import Final
 _SNIFFED: Final = 512
 _MARKUP: Final = (b"<svg", b"<html", b"<!doctype", b"<?xml")
 _READ: Final = (
-    (b"\x89PNG", "PNG picture"),
-    (b"\xff\xd8\xff", "JPEG picture"),
-    (b"GIF8", "GIF picture"),
-    (b"II*\0", "TIFF picture"),
-    (b"MM\0*", "TIFF picture"),
+    (b"\x89PNG", "PNG image"),
+    (b"\xff\xd8\xff", "JPEG image"),
+    (b"GIF8", "GIF image"),
+    (b"II*\0", "TIFF image"),
+    (b"MM\0*", "TIFF image"),
 )
 _OTHERS: Final = (
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript program"),
     (b"\x1a\x45\xdf\xa3", "a WebM or Matroska video"),
@@ -23,7 +23,7 @@ _OTHERS: Final = (
     (b"ID3", "a sound"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
-    (b"8BPS", "a Photoshop picture"),
+    (b"8BPS", "a Photoshop image"),
     (b"\0\0\1\0", "an icon"),
     (b"{", "JSON or other text"),
     (b"[", "JSON or other text"),
@@ -48,7 +48,7 @@ def kind_of(data: bytes) -> FileKind:
     if data.startswith(b"RIFF"):
         form = data[8:12]
         return (
-            FileKind("WEBP picture", is_read=True)
+            FileKind("WEBP image", is_read=True)
             if form in {b"", b"WEBP"}
             else FileKind("a video or sound (AVI or WAV)")
         )
@@ -57,12 +57,12 @@ def kind_of(data: bytes) -> FileKind:
     start = data[:_SNIFFED].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(_MARKUP):
         return FileKind(
-            "SVG, which has no pixels" if b"<svg" in start else "a web page or other markup instead of a picture"
+            "SVG, which has no pixels" if b"<svg" in start else "a web page or other markup instead of an image"
         )
     for signature, name in _OTHERS:
         if data.startswith(signature):
             return FileKind(f"{name}, which is not read: {_WANTED}")
-    return FileKind(f"no picture that can be read: {_WANTED}")
+    return FileKind(f"no image that can be read: {_WANTED}")
 
 
 _WANTED: Final = "expected PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM"
@@ -70,6 +70,6 @@ _WANTED: Final = "expected PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or P
 
 def _of_boxes(brand: bytes) -> FileKind:
     if brand == b"avif":
-        return FileKind("AVIF picture", is_read=True)
-    name = "a HEIC picture" if brand in _HEIC_BRANDS else "a video (MP4 or MOV)"
+        return FileKind("AVIF image", is_read=True)
+    name = "a HEIC image" if brand in _HEIC_BRANDS else "a video (MP4 or MOV)"
     return FileKind(f"{name}, which is not read: {_WANTED}")

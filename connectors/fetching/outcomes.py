@@ -19,12 +19,12 @@ class Outcome(StrEnum):
     """No such host, no connection, or one that broke off."""
     TIMEOUT = "timeout"
     HTTP_ERROR = "http_error"
-    """The server answered, and not with a picture's bytes."""
+    """The server answered, and not with an image's bytes."""
     TOO_LARGE = "too_large"
     """Too many bytes or pixels."""
     NOT_AN_IMAGE = "not_an_image"
     BROKEN_IMAGE = "broken_image"
-    """It begins as a picture and cannot be decoded."""
+    """It begins as an image and cannot be decoded."""
     FATAL = "fatal"
     """The process ended when it was worked on, more than once."""
     FAILED = "failed"
@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 
 class FetchError(BadRecordError):
-    """Why there is no picture."""
+    """Why there is no image."""
 
     def __init__(self, outcome: Outcome, reason: str, *, again: bool = False, after: float | None = None) -> None:
         super().__init__(reason)

@@ -1,6 +1,6 @@
 """Prefetching: units of a source are read, parsed and fetched ahead of who handles them, in order.
 
-While a batch of models computes, a worker does nothing else. So the pictures of the next posts are fetched meanwhile,
+While a batch of models computes, a worker does nothing else. So the images of the next posts are fetched meanwhile,
 in a pool. A unit is handed out when all of it is there, whole; what was only read ahead is read again after a crash.
 """
 
@@ -19,7 +19,7 @@ from core.records import Arrival, DeadLetter, Post, Removal
 from core.telemetry import step
 
 ParsedItem = Arrival | Removal | DeadLetter
-"""What becomes of a message: a post with its picture or why there is none, what is taken back, or neither."""
+"""What becomes of a message: a post with its image or why there is none, what is taken back, or neither."""
 
 _Fetched = ParsedItem | Future[Arrival]
 
@@ -56,7 +56,7 @@ class PrefetchedUnit:
         return [item.result() if isinstance(item, Future) else item for item in self.items]
 
     def bytes(self) -> int:
-        """Bytes of the pictures that are there already."""
+        """Bytes of the images that are there already."""
         return sum(_bytes(item) for item in self.items)
 
 
@@ -140,4 +140,4 @@ def _bytes(item: _Fetched) -> int:
         if not item.done():
             return 0
         item = item.result()
-    return item.picture.nbytes if isinstance(item, Arrival) and isinstance(item.picture, np.ndarray) else 0
+    return item.image.nbytes if isinstance(item, Arrival) and isinstance(item.image, np.ndarray) else 0

@@ -1,4 +1,4 @@
-"""Posts whose picture may yet be there: fetched again, later and later, until it is or there were tries enough.
+"""Posts whose image may yet be there: fetched again, later and later, until it is or there were tries enough.
 
 A part of a source keeps them beside its position, in the same snapshot. So a crash at any moment neither loses a try
 nor makes one that was done already.
@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from connectors.fetching.fetch import Fetching
 from connectors.sources.parse import parsed
-from core.plain import from_plain, to_plain
-from core.records import Arrival, Failed, Message, Post, Removal
+from core.records import Arrival, Failure, Message, Post, Removal
+from core.snapshot_values import from_builtins, to_builtins
 from core.telemetry import RETRIES, RETRY_WAITING
 
 MOST_POSTS: Final = 500
@@ -27,7 +27,7 @@ _LONGEST_SECONDS: Final = 3600.0
 
 @dataclass(slots=True)
 class _Waiting:
-    """A post whose picture is fetched again."""
+    """A post whose image is fetched again."""
 
     message: Message
     tries: int
@@ -48,7 +48,7 @@ class Retries:
     """The posts of one part of a source that are fetched again.
 
     Args:
-        fetching: How pictures are fetched.
+        fetching: How images are fetched.
         tries: To make for a post after its first; 0: none.
         state: A snapshot.
         now: Seconds since 1970.
@@ -67,7 +67,7 @@ class Retries:
         self._waiting: dict[str, _Waiting] = {}
         self._bytes = 0
         for global_id, message, failed, due in state or ():
-            self._keep(global_id, _Waiting(from_plain(message), failed, due))
+            self._keep(global_id, _Waiting(from_builtins(message), failed, due))
 
     def __len__(self) -> int:
         """Count those that wait."""
@@ -112,14 +112,14 @@ class Retries:
         return any(it.arrived() is not None for it in self._waiting.values())
 
     def take(self) -> list[tuple[Arrival, int]]:
-        """Posts whose picture is there now, each with the number of tries that failed; others wait for longer."""
+        """Posts whose image is there now, each with the number of tries that failed; others wait for longer."""
         found = []
         for global_id, waiting in list(self._waiting.items()):
             arrival = waiting.arrived()
             if arrival is None:
                 continue
             self._forget(global_id)
-            if not isinstance(arrival.picture, Failed):
+            if not isinstance(arrival.image, Failure):
                 RETRIES.labels("succeeded").inc()
                 found.append((arrival, waiting.tries))
             else:
@@ -128,7 +128,7 @@ class Retries:
 
     def state(self) -> list[Any]:
         """Plain values; a try that runs is made again after a crash."""
-        return [(key, to_plain(it.message), it.tries, it.due) for key, it in self._waiting.items()]
+        return [(key, to_builtins(it.message), it.tries, it.due) for key, it in self._waiting.items()]
 
     def close(self) -> None:
         """Begin no further try."""
@@ -137,8 +137,8 @@ class Retries:
                 waiting.fetch.cancel()
 
     def _note(self, arrival: Arrival, tries: int) -> None:
-        failure = arrival.picture
-        if not isinstance(failure, Failed) or not failure.may_pass or not self._tries:
+        failure = arrival.image
+        if not isinstance(failure, Failure) or not failure.may_pass or not self._tries:
             return
         size = len(arrival.post.message.value)
         if tries > self._tries or len(self._waiting) >= MOST_POSTS or self._bytes + size > MOST_BYTES:

@@ -12,7 +12,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from tenacity.wait import wait_random_exponential
 
 from connectors.deadlines import Deadlines
-from connectors.fetching.allowed import Allowed
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.connecting import Connecting, Resolve, resolve
 from connectors.fetching.guarded_transport import GuardedTransport
 from connectors.fetching.outcomes import FetchError, Outcome
@@ -62,7 +62,7 @@ class WebFetcher:
     def __init__(
         self,
         limits: WebLimits,
-        allowed: Allowed,
+        allowed: AddressPolicy,
         *,
         find: Resolve = resolve,
         sleep: Callable[[float], None] = time.sleep,

@@ -11,7 +11,7 @@ import pyarrow as pa
 from connectors.objects.object_tables import REMOVED, ObjectPlace, ObjectTables
 from connectors.store.interface import Seen
 from connectors.store.keyed_table import KeyedTable
-from connectors.store.shared_removals import SharedRemovals, ToldRemoval
+from connectors.store.shared_removals import SharedRemoval, SharedRemovals
 from connectors.store.table_keys import key_of
 
 _KEY: Final = key_of(REMOVED)
@@ -42,12 +42,12 @@ class BucketRemovals(SharedRemovals):
         """Put its files together; raises `WorldError`."""
         self._table.compact()
 
-    def _write(self, told: Sequence[ToldRemoval]) -> None:
+    def _write(self, told: Sequence[SharedRemoval]) -> None:
         now = time.time()
         self._table.upsert([{_KEY: f"{it.name:016x}", "said": it.said, "told": now} for it in told])
 
-    def _news(self) -> Iterable[tuple[ToldRemoval, float]]:
+    def _news(self) -> Iterable[tuple[SharedRemoval, float]]:
         self._reader.refresh()
         rows = [row for it in self._reader.since(self._seen, list(_SCHEMA.names)) for row in it.to_pylist()]
         rows.sort(key=lambda row: row["told"])
-        return [(ToldRemoval(int(row[_KEY], 16), row["said"]), row["told"]) for row in rows]
+        return [(SharedRemoval(int(row[_KEY], 16), row["said"]), row["told"]) for row in rows]

@@ -6,7 +6,7 @@ from uuid import uuid4
 from connectors.objects.object_tables import ObjectPlace
 from core.errors import WorldError, first_line
 from core.extras import needs_extra
-from core.stranger_text import shortened
+from core.untrusted_text import shortened
 
 _REFUSED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _SECONDS: Final = 10.0

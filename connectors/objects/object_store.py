@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.control.request_kinds import COMPACT
-from connectors.objects.bucket_removals import BucketRemovals
-from connectors.objects.conditional_writes import check_conditional
-from connectors.objects.object_tables import ObjectPlace, ObjectTables
-from connectors.objects.whole_bucket import (
+from connectors.objects.bucket_maintenance import (
     check_there_in_bucket,
     compact_bucket,
     facts_of_bucket,
@@ -18,6 +15,9 @@ from connectors.objects.whole_bucket import (
     in_bucket,
     named_in_bucket,
 )
+from connectors.objects.bucket_removals import BucketRemovals
+from connectors.objects.conditional_writes import check_conditional
+from connectors.objects.object_tables import ObjectPlace, ObjectTables
 from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.record_table import POSTS
 from connectors.sinks.sink import Mark, Order, Row
@@ -82,7 +82,7 @@ class ObjectStore(ObjectTables, Store):
 
     def forget(self, removals: Sequence[Removal]) -> str:
         """From the tables of all writers; those that write now are told."""
-        BucketRemovals(self._place, self.state).tell(removals)
+        BucketRemovals(self._place, self.state).publish(removals)
         return forget_in_bucket(self._of_writers(), removals)
 
     def remnants(self, names: LookedFor) -> Iterator[Remnant]:
@@ -173,13 +173,13 @@ class _WriterTables(WrittenTable):
     def remove(self, removals: list[Removal]) -> None:
         """Take out what was taken back, from all; first every other flow that writes the bucket is told."""
         if self._removals is not None:
-            self._removals.tell(removals)
+            self._removals.publish(removals)
             self._open()
         for it in self._tables.values():
             it.remove(removals)
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
-        """Keep pictures of posts."""
+        """Keep images of posts."""
         self._first.show(thumbnails)
 
     def mark(self) -> Mark:

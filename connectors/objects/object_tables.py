@@ -16,8 +16,8 @@ from connectors.store.lance_tables import LanceTable, LanceTables, reading
 from connectors.store.merged_table import MergedTable
 from connectors.store.store_folder import READ_ERRORS, caches, opened, opened_async
 from core.errors import first_line
-from core.stranger_text import shortened
 from core.telemetry import log
+from core.untrusted_text import shortened
 
 T = TypeVar("T")
 

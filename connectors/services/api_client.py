@@ -9,9 +9,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from tenacity.wait import wait_exponential_jitter
 
 from connectors.http_client import RedirectError
-from connectors.services.api_web import ApiAnswer, ApiWeb, TroubleError
+from connectors.services.api_web import ApiAnswer, ApiWeb, TransientError
 from connectors.services.clock import Clock
-from connectors.services.pace import Gate, Quota
+from connectors.services.rate_limit import Quota, RateLimiter
 from connectors.services.refusals import MissingError, reason_in, refused
 from core.errors import WorldError
 from core.telemetry import SERVICE_REQUESTS, SERVICE_WAIT, log
@@ -29,7 +29,7 @@ _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class RetryPolicy:
     """How patiently a service is asked."""
 
     seconds: float
@@ -42,7 +42,7 @@ class Manners:
     """Longest wait that a service may ask for."""
 
 
-class Authority(Protocol):
+class Credentials(Protocol):
     """What a service wants to see before it answers."""
 
     variables: str
@@ -59,28 +59,28 @@ class Authority(Protocol):
 
 
 class ApiClient:
-    """Asks one service for one reader; those of a service share its gate and its authority."""
+    """Asks one service for one reader; those of a service share its rate limiter and its credentials."""
 
     def __init__(
         self,
         service: str,
         base: str,
-        authority: Authority,
+        credentials: Credentials,
         quotas: Sequence[Quota],
         *,
-        gate: Gate,
+        rate_limiter: RateLimiter,
         web: ApiWeb,
         clock: Clock,
-        manners: Manners,
+        retry_policy: RetryPolicy,
     ) -> None:
         self._service = service
         self._base = base.rstrip("/")
-        self._authority = authority
+        self._credentials = credentials
         self._quotas = quotas
-        self._gate = gate
+        self._rate_limiter = rate_limiter
         self._web = web
         self._clock = clock
-        self._manners = manners
+        self._manners = retry_policy
         self._marks: dict[str, dict[str, str]] = {}
         """By path, what is sent to be told that nothing has changed."""
 
@@ -106,16 +106,16 @@ class ApiClient:
         Args:
             path: Below the base, or a whole URL where there is none; it appears in errors.
             params: The query.
-            read: Raises `TroubleError` where that is not what was asked for.
+            read: Raises `TransientError` where that is not what was asked for.
             watch: Answer with None where nothing has changed since the last such question (ETag, Last-Modified).
-            decode: Raises `TroubleError` where the answer is of another form.
+            decode: Raises `TransientError` where the answer is of another form.
 
         Raises:
             WorldError: where the service refuses, does not know the path, or keeps failing.
         """
         backoff = self._manners.backoff
         retrying = Retrying(
-            retry=retry_if_exception_type(TroubleError),
+            retry=retry_if_exception_type(TransientError),
             wait=wait_exponential_jitter(backoff, _LONGEST_WAIT, jitter=2 * backoff),
             stop=stop_after_attempt(self._manners.attempts) if self._manners.attempts else stop_never,
             sleep=self._sleep,
@@ -124,7 +124,7 @@ class ApiClient:
         )
         try:
             return retrying(self._get, path, params, lambda it: read((decode or _json)(it)), watch)
-        except TroubleError as trouble:
+        except TransientError as trouble:
             raise WorldError(
                 f"{self._service} does not answer as it should, {self._manners.attempts} times in a row: {trouble}; "
                 "run the same command again later and it goes on"
@@ -132,20 +132,20 @@ class ApiClient:
 
     def _get(self, path: str, params: Mapping[str, str | int], read: Callable[[ApiAnswer], T], watch: bool) -> T | None:
         answer = self._ask(path, params, watch)
-        if answer.status == 401 and self._authority.renew():
+        if answer.status == 401 and self._credentials.renew():
             answer = self._ask(path, params, watch)
         if answer.status == 304:
             self._count("unchanged")
             return None
         if answer.status in _PASSING:
             self._count("limited" if answer.status == 429 else "failed")
-            raise TroubleError(f"HTTP {answer.status}")
+            raise TransientError(f"HTTP {answer.status}")
         if answer.status != 200:
             self._count("refused")
-            raise refused(answer, self._service, path, self._authority.variables)
+            raise refused(answer, self._service, path, self._credentials.variables)
         try:
             found = read(answer)
-        except TroubleError:
+        except TransientError:
             self._count("failed")
             raise
         self._count("ok")
@@ -155,24 +155,24 @@ class ApiClient:
         return found
 
     def _ask(self, path: str, params: Mapping[str, str | int], watch: bool) -> ApiAnswer:
-        with self._gate.lock:
+        with self._rate_limiter.lock:
             self._wait_at_gate()
             try:
-                headers = {**self._authority.headers(self._web), **(self._marks.get(path, {}) if watch else {})}
-                query = {**params, **self._authority.params()}
+                headers = {**self._credentials.headers(self._web), **(self._marks.get(path, {}) if watch else {})}
+                query = {**params, **self._credentials.params()}
                 url = f"{self._base}/{path}" if self._base else path
                 answer = self._web.ask("GET", url, headers=headers, params=query)
-            except TroubleError:
+            except TransientError:
                 self._count("failed")
                 raise
             except RedirectError as error:
                 self._count("refused")
                 raise MissingError(f"{path} is not read: {error}") from None
-            self._gate.note(answer.headers, self._quotas, self._clock.now())
+            self._rate_limiter.note(answer.headers, self._quotas, self._clock.now())
             return answer
 
     def _wait_at_gate(self) -> None:
-        seconds = self._gate.opens_at - self._clock.now()
+        seconds = self._rate_limiter.opens_at - self._clock.now()
         if seconds <= 0:
             return
         if seconds > self._manners.patience:
@@ -201,7 +201,7 @@ def _json(answer: ApiAnswer) -> Any:
     try:
         body = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        raise TroubleError("an answer that is not JSON") from None
+        raise TransientError("an answer that is not JSON") from None
     if isinstance(body, dict) and body.get("success") is False:  # as Imgur says it, with status 200
-        raise TroubleError(f"no success: {reason_in(answer) or 'no reason given'}")
+        raise TransientError(f"no success: {reason_in(answer) or 'no reason given'}")
     return body

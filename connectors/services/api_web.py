@@ -6,16 +6,16 @@ from typing import Any, Final
 import httpx
 
 from connectors.deadlines import Deadlines
-from connectors.fetching.allowed import Allowed
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.connecting import Connecting
 from connectors.fetching.guarded_transport import GuardedTransport
 from connectors.http_client import AnswerError, HttpClient, RedirectError, TooLargeError
 
 _MAX_BYTES: Final = 32 * 2**20
-_PUBLIC: Final = Allowed()
+_PUBLIC: Final = AddressPolicy()
 
 
-class TroubleError(Exception):
+class TransientError(Exception):
     """What passes by itself: worth asking again."""
 
 
@@ -38,7 +38,7 @@ class ApiWeb:
         allowed: Where those to other servers may lead; the server's own address may be any.
     """
 
-    def __init__(self, seconds: float, user_agent: str, redirects: int = 0, allowed: Allowed = _PUBLIC) -> None:
+    def __init__(self, seconds: float, user_agent: str, redirects: int = 0, allowed: AddressPolicy = _PUBLIC) -> None:
         self._seconds = seconds
         deadlines = Deadlines()
         self._http = HttpClient(
@@ -51,7 +51,7 @@ class ApiWeb:
         )
 
     def ask(self, method: str, url: str, **options: Any) -> ApiAnswer:
-        """Send a request; raises `TroubleError` where there is no whole answer in time.
+        """Send a request; raises `TransientError` where there is no whole answer in time.
 
         Raises `RedirectError` where a redirect leads to where it may not.
 
@@ -63,15 +63,15 @@ class ApiWeb:
                     return ApiAnswer(response.status_code, response.headers, self._http.read(response))
             except httpx.TimeoutException:
                 answer = "whole answer" if self._http.is_over() else "answer"
-                raise TroubleError(f"no {answer} within {self._seconds:g} s") from None
+                raise TransientError(f"no {answer} within {self._seconds:g} s") from None
             except httpx.TransportError as error:
-                raise TroubleError(f"{type(error).__name__}: {error}") from None
+                raise TransientError(f"{type(error).__name__}: {error}") from None
             except TooLargeError as error:
-                raise TroubleError(f"an answer of {error}") from None
+                raise TransientError(f"an answer of {error}") from None
             except RedirectError:  # which asking again would not change
                 raise
             except AnswerError as error:
-                raise TroubleError(f"an answer that cannot be used: {error}") from None
+                raise TransientError(f"an answer that cannot be used: {error}") from None
 
     def close(self) -> None:
         """Close the connections."""

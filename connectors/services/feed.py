@@ -11,15 +11,15 @@ from urllib.parse import urljoin, urlsplit
 import orjson
 from pydantic import Field
 
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.allow_settings import AllowSettings
-from connectors.fetching.allowed import Allowed
 from connectors.services.api_client import ApiClient
-from connectors.services.api_web import ApiAnswer, ApiWeb, TroubleError
-from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
-from connectors.services.markup import PICTURE_ENDING, read_html
-from connectors.services.pace import Gate, gate_of_host
+from connectors.services.api_web import ApiAnswer, ApiWeb, TransientError
+from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServiceImage, ServicePost, item_of
+from connectors.services.markup import IMAGE_ENDING, read_html
 from connectors.services.poll_settings import PollSettings
-from connectors.services.polled import Opening
+from connectors.services.polling_source import Opening
+from connectors.services.rate_limit import RateLimiter, rate_limiter_of_host
 from connectors.services.refusals import MissingError
 from connectors.services.service import Service
 from core.errors import SettingsError
@@ -62,16 +62,16 @@ class Feed(Service[FeedSettings]):
         """Seconds between two looks at one feed."""
         return max(settings.feed_interval_seconds, settings.poll_interval_seconds)
 
-    def gate(self, name: str) -> Gate:
+    def rate_limiter(self, name: str) -> RateLimiter:
         """That of the feed's host: one that is slow, or asks for patience, holds up no other."""
-        return gate_of_host(urlsplit(name).netloc.rpartition("@")[2])
+        return rate_limiter_of_host(urlsplit(name).netloc.rpartition("@")[2])
 
     def opening(self, settings: FeedSettings) -> Opening:
         """Opens feeds; raises `SettingsError` where the setting of what is allowed cannot be read."""
-        return self.opened_by(FeedListing, "", Anybody(), allowed=Allowed.of(settings.fetch_allow))
+        return self.opened_by(FeedListing, "", NoCredentials(), allowed=AddressPolicy.of(settings.fetch_allow))
 
 
-class Anybody:
+class NoCredentials:
     """Who asks without a key."""
 
     variables = ""
@@ -141,8 +141,8 @@ def look(item: ListingItem) -> ServicePost | Reason:
     if not isinstance(entry, dict) or not item.id:
         raise ValueError("an entry without an id or a link")
     content = read_html(entry["html"])
-    pictures: Sequence[str] = entry["pictures"] or content.pictures[:1] or entry["thumbnails"][:1]
-    if not pictures:
+    images: Sequence[str] = entry["images"] or content.images[:1] or entry["thumbnails"][:1]
+    if not images:
         return "video" if entry["has_video"] or content.has_video else "text"
     title = read_html(entry["title"]).text
     return ServicePost(
@@ -151,7 +151,7 @@ def look(item: ListingItem) -> ServicePost | Reason:
         created=item.created,
         title=title or content.text[:2000],
         score=0,
-        pictures=[ServicePicture(urljoin(entry["link"] or entry["feed"], it)) for it in dict.fromkeys(pictures)],
+        images=[ServiceImage(urljoin(entry["link"] or entry["feed"], it)) for it in dict.fromkeys(images)],
         permalink=entry["link"],
         channel=entry["channel"],
         extra={"tags": entry["tags"]},
@@ -183,7 +183,7 @@ def _of_xml(entry: Any, title: str, url: str) -> _Entry:
         "link": entry.get("link") or "",
         "title": entry.get("title") or "",
         "html": next(filter(None, [*bodies, entry.get("summary") or "", entry.get("media_description") or ""]), ""),
-        "pictures": [it["href"] for it in files if _is_picture(it, "href")] or _of_media(media),
+        "images": [it["href"] for it in files if _is_image(it, "href")] or _of_media(media),
         "thumbnails": [it["url"] for it in entry.get("media_thumbnail") or () if it.get("url")],
         "has_video": any(str(it.get("type") or it.get("medium")).startswith("video") for it in (*files, *media)),
         "author": entry.get("author") or "",
@@ -194,18 +194,18 @@ def _of_xml(entry: Any, title: str, url: str) -> _Entry:
 
 
 def _of_media(media: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Pictures of Media RSS: all of them, or of one in several sizes the widest."""
-    found = [it for it in media if _is_picture(it, "url")]
+    """Images of Media RSS: all of them, or of one in several sizes the widest."""
+    found = [it for it in media if _is_image(it, "url")]
     widths = [int(it["width"]) for it in found if str(it.get("width")).isdecimal()]
     if len(found) > 1 and len(widths) == len(found) and len(set(widths)) > 1:
         found = [max(found, key=lambda it: int(it["width"]))]
     return [it["url"] for it in found]
 
 
-def _is_picture(it: Mapping[str, Any], name: str) -> bool:
+def _is_image(it: Mapping[str, Any], name: str) -> bool:
     url, kind = it.get(name), str(it.get("type") or it.get("medium") or it.get("mime_type") or "")
     return bool(url) and (
-        kind.startswith("image") or (not kind and PICTURE_ENDING.search(urlsplit(str(url)).path) is not None)
+        kind.startswith("image") or (not kind and IMAGE_ENDING.search(urlsplit(str(url)).path) is not None)
     )
 
 
@@ -213,7 +213,7 @@ def _of_json(data: bytes, url: str) -> list[_Entry]:
     try:
         feed = json_of(data)
     except orjson.JSONDecodeError:
-        raise TroubleError("a JSON feed that breaks off") from None
+        raise TransientError("a JSON feed that breaks off") from None
     items = feed.get("items")
     if "jsonfeed.org" not in str(feed.get("version")) or not isinstance(items, list):
         raise MissingError(f"{url} is JSON, and no JSON feed: its version is no address at jsonfeed.org")
@@ -223,7 +223,7 @@ def _of_json(data: bytes, url: str) -> list[_Entry]:
 def _of_item(item: Mapping[str, Any], title: str, url: str) -> _Entry:
     files = [it for it in _listed(item.get("attachments")) if isinstance(it, dict)]
     authors = _listed(item.get("authors") or item.get("author"))
-    pictures = [it["url"] for it in files if _is_picture(it, "url")]
+    images = [it["url"] for it in files if _is_image(it, "url")]
     date = item.get("date_published") or item.get("date_modified")
     time = time_or_none(date) if isinstance(date, str) else None
     return {
@@ -232,7 +232,7 @@ def _of_item(item: Mapping[str, Any], title: str, url: str) -> _Entry:
         "link": item.get("url") or item.get("external_url") or "",
         "title": item.get("title") or "",
         "html": item.get("content_html") or item.get("content_text") or item.get("summary") or "",
-        "pictures": [*([item["image"]] if item.get("image") else []), *pictures],
+        "images": [*([item["image"]] if item.get("image") else []), *images],
         "thumbnails": [item["banner_image"]] if item.get("banner_image") else [],
         "has_video": any(str(it.get("mime_type")).startswith("video") for it in files),
         "author": next((str(it["name"]) for it in authors if isinstance(it, dict) and it.get("name")), ""),

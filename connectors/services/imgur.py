@@ -8,11 +8,11 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, SecretStr
 
 from connectors.services.api_client import ApiClient
-from connectors.services.api_web import ApiWeb, TroubleError
-from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
-from connectors.services.pace import Quota
+from connectors.services.api_web import ApiWeb, TransientError
+from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServiceImage, ServicePost, item_of
 from connectors.services.poll_settings import PollSettings
-from connectors.services.polled import Opening
+from connectors.services.polling_source import Opening
+from connectors.services.rate_limit import Quota
 from connectors.services.refusals import MissingError
 from connectors.services.service import Service
 from core.errors import SettingsError
@@ -55,7 +55,7 @@ class Imgur(Service[ImgurSettings]):
 
 
 class ClientId:
-    """The id of an application, which is all that Imgur asks for where nobody's own pictures are meant."""
+    """The id of an application, which is all that Imgur asks for where nobody's own images are meant."""
 
     variables = "MEMEWAX_IMGUR_CLIENT_ID"
 
@@ -94,7 +94,7 @@ class Gallery(Listing):
         return self._client.get(path, params, lambda body: page_of(body, number), watch=cursor is None)
 
     def look(self, item: ListingItem) -> ServicePost | Reason:
-        """The picture or the album in an item; the pictures that a listing leaves out of an album are asked for."""
+        """The image or the album in an item; the images that a listing leaves out of an album are asked for."""
         entry = _Entry.model_validate(item.body)
         if entry.images is not None and len(entry.images) < (entry.images_count or 0):
             try:
@@ -106,7 +106,7 @@ class Gallery(Listing):
 
 
 class _Image(BaseModel):
-    """What is read of a picture."""
+    """What is read of an image."""
 
     id: str
     title: str | None = None
@@ -116,7 +116,7 @@ class _Image(BaseModel):
 
 
 class _Entry(_Image):
-    """What is read of an entry of a gallery: a picture, or an album with some of its pictures."""
+    """What is read of an entry of a gallery: an image, or an album with some of its images."""
 
     datetime: float = 0.0
     account_url: str | None = None
@@ -144,13 +144,13 @@ def path_of(name: str) -> str:
 
 
 def page_of(body: Any, number: int = 0) -> Page:
-    """The page in an answer: a list, the items of a tag, or one thing alone; raises `TroubleError` where it is none."""
+    """The page in an answer: a list, the items of a tag, or one thing alone; raises `TransientError` where it is none."""
     entries = _list(body)
     return Page([_item(entry) for entry in entries], number + 1 if entries else None)
 
 
 def look(item: ListingItem) -> ServicePost | Reason:
-    """The picture or the album in an item, as it is; raises `ValueError` where it has not the form that is known."""
+    """The image or the album in an item, as it is; raises `ValueError` where it has not the form that is known."""
     return found_in(_Entry.model_validate(item.body), "")
 
 
@@ -162,16 +162,16 @@ def found_in(entry: _Entry, channel: str) -> ServicePost | Reason:
     images = (entry.images or []) if is_album else [entry]
     if not images:
         return "removed"
-    pictures = [_picture(image, captioned=is_album) for image in images]
-    if all(isinstance(picture, str) for picture in pictures) and len(pictures) == 1:
-        return pictures[0] if isinstance(pictures[0], str) else "other"
+    found = [_image(it, captioned=is_album) for it in images]
+    if all(isinstance(it, str) for it in found) and len(found) == 1:
+        return found[0] if isinstance(found[0], str) else "other"
     return ServicePost(
         id=entry.id,
         author=entry.account_url or "",
         created=entry.datetime,
         title=html.unescape(entry.title or ""),
         score=_score(entry),
-        pictures=pictures,
+        images=found,
         permalink=f"https://imgur.com/{'a/' if is_album else ''}{entry.id}",
         channel=entry.section or channel,
         nsfw=bool(entry.nsfw),
@@ -185,7 +185,7 @@ def _list(body: Any) -> list[Any]:
     if isinstance(data, dict) and "id" in data:
         data = [data]
     if not isinstance(data, list):
-        raise TroubleError("an answer without data")
+        raise TransientError("an answer without data")
     return data
 
 
@@ -195,7 +195,7 @@ def _item(entry: Any) -> ListingItem:
     return item_of(entry, str(name) if name else None, known.get("datetime"))
 
 
-def _picture(image: _Image, *, captioned: bool) -> ServicePicture | Reason:
+def _image(image: _Image, *, captioned: bool) -> ServiceImage | Reason:
     kind = image.type or ""
     if kind.startswith("video/"):
         return "video"
@@ -203,11 +203,11 @@ def _picture(image: _Image, *, captioned: bool) -> ServicePicture | Reason:
     if not url.startswith(("http://", "https://")):
         return "removed"
     texts = (image.title, image.description) if captioned else (image.description,)
-    return ServicePicture(url, html.unescape("\n".join(filter(None, texts))))
+    return ServiceImage(url, html.unescape("\n".join(filter(None, texts))))
 
 
 def _score(entry: _Entry) -> int:
-    """Ups less downs, as people see it; of a picture that never was in the gallery what Imgur makes of it."""
+    """Ups less downs, as people see it; of an image that never was in the gallery what Imgur makes of it."""
     if entry.points is not None:
         return entry.points
     if entry.ups is not None:

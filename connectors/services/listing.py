@@ -47,8 +47,8 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class ServicePicture:
-    """One picture of an item."""
+class ServiceImage:
+    """One image of an item."""
 
     url: str
     caption: str = ""
@@ -63,8 +63,8 @@ class ServicePost:
     created: float
     title: str
     score: int
-    pictures: Sequence[ServicePicture | Reason]
-    """In a gallery, an entry that is no picture keeps its number and says what it is."""
+    images: Sequence[ServiceImage | Reason]
+    """In a gallery, an entry that is no image keeps its number and says what it is."""
     permalink: str
     channel: str
     """Subreddit, section or blog."""
@@ -102,7 +102,7 @@ class Listing(ABC):
 
 
 def posts_of(found: ServicePost, service: str, now: datetime) -> list[PostBody]:
-    """The posts of an item: one, or of a gallery one for each picture, numbered from 1 by its place there."""
+    """The posts of an item: one, or of a gallery one for each image, numbered from 1 by its place there."""
     common = {
         "author": found.author,
         "created_time": datetime.fromtimestamp(found.created, UTC).isoformat() if found.created else "",
@@ -115,17 +115,17 @@ def posts_of(found: ServicePost, service: str, now: datetime) -> list[PostBody]:
         "channel": found.channel,
         **found.extra,
     }
-    alone = len(found.pictures) == 1
+    alone = len(found.images) == 1
     return [
         {
             "global_id": f"{found.id}-{service}" if alone else f"{found.id}_{number}-{service}",
-            "url": picture.url,
-            "desc": "\n".join(filter(None, (found.title, picture.caption))),
+            "url": image.url,
+            "desc": "\n".join(filter(None, (found.title, image.caption))),
             **common,
             **({} if alone else {"post_id": f"{found.id}-{service}"}),
         }
-        for number, picture in enumerate(found.pictures, 1)
-        if isinstance(picture, ServicePicture)
+        for number, image in enumerate(found.images, 1)
+        if isinstance(image, ServiceImage)
     ]
 
 

@@ -1,11 +1,11 @@
-"""Pictures and text in the HTML of a post."""
+"""Images and text in the HTML of a post."""
 
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Final
 
-PICTURE_ENDING: Final = re.compile(r"\.(jpe?g|png|gif|webp|avif|bmp|tiff?)$", re.IGNORECASE)
+IMAGE_ENDING: Final = re.compile(r"\.(jpe?g|png|gif|webp|avif|bmp|tiff?)$", re.IGNORECASE)
 """Of the path of an address."""
 _BREAKS: Final = frozenset({"p", "br", "div", "li", "blockquote", "figure", "h1", "h2", "h3", "ul", "ol"})
 _HIDDEN: Final = frozenset({"script", "style"})
@@ -15,7 +15,7 @@ _HIDDEN: Final = frozenset({"script", "style"})
 class Content:
     """What a post shows."""
 
-    pictures: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
     """The largest form of each."""
     has_video: bool = False
     text: str = ""
@@ -32,8 +32,8 @@ class _Reader(HTMLParser):
         if tag == "img":
             url = _largest(known.get("srcset") or "") or known.get("src") or ""
             is_counter = {known.get("width"), known.get("height")} <= {"0", "1"}
-            if url and not is_counter and not url.startswith("data:"):  # a script would put a picture in its place
-                self.content.pictures.append(url)
+            if url and not is_counter and not url.startswith("data:"):  # a script would put an image in its place
+                self.content.images.append(url)
         elif tag in {"video", "iframe"}:
             self.content.has_video = True
         if tag in _BREAKS:
@@ -51,7 +51,7 @@ class _Reader(HTMLParser):
 
 
 def read_html(source: str) -> Content:
-    """Pictures and text in `source`, which need not be well-formed."""
+    """Images and text in `source`, which need not be well-formed."""
     reader = _Reader()
     reader.feed(source)
     reader.close()
@@ -61,6 +61,6 @@ def read_html(source: str) -> Content:
 
 
 def _largest(srcset: str) -> str | None:
-    """The widest picture of a `srcset`; of two of one width the later one, which is the finer."""
+    """The widest image of a `srcset`; of two of one width the later one, which is the finer."""
     found = re.findall(r"(\S+)\s+(\d+)w(?:,|$)", srcset)
     return max(reversed(found), key=lambda it: int(it[1]))[0] if found else None

@@ -16,20 +16,20 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from connectors.deadlines import Deadlines
 from connectors.endpoint import Endpoint, SourceOptions
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.allow_settings import AllowSettings
-from connectors.fetching.allowed import Allowed
 from connectors.fetching.connecting import Connecting
 from connectors.fetching.guarded_transport import GuardedTransport
 from connectors.fetching.outcomes import FetchError, Outcome
 from connectors.services.clock import Clock
 from connectors.services.listing import PostBody
-from connectors.services.markup import PICTURE_ENDING, read_html
+from connectors.services.markup import IMAGE_ENDING, read_html
 from connectors.services.poll_settings import PollSettings
 from connectors.sources.live_stream import LiveStream, seconds_to_reconnect
 from connectors.sources.removal_form import delete_of_post
 from connectors.sources.source import Live, PlacedSource, Position, Unit
 from core import __version__
-from core.bounded import Bounded
+from core.bounded_dict import BoundedDict
 from core.errors import SettingsError, WorldError
 from core.records import Message
 from core.telemetry import (
@@ -113,7 +113,7 @@ class Mastodon(Endpoint[MastodonSettings]):
             attempts=0 if options.follow else settings.poll_attempts,
             backoff=settings.poll_backoff_seconds,
             timeout=settings.poll_timeout_seconds,
-            allowed=Allowed.of(settings.fetch_allow),
+            allowed=AddressPolicy.of(settings.fetch_allow),
         )
         return LiveStream(
             f"{SERVICE}:{self._server}/{self._path}",
@@ -131,7 +131,7 @@ class _Stream:
     attempts: int
     backoff: float
     timeout: float
-    allowed: Allowed = field(default_factory=Allowed)
+    allowed: AddressPolicy = field(default_factory=AddressPolicy)
     """Where the server may say that its streaming API is, besides the public web."""
 
 
@@ -144,8 +144,8 @@ class MastodonStream:
         self._stream = stream
         self._clock = clock
         self._last: float | None = resume["last"] if resume else None
-        self._seen: Bounded[str, None] = Bounded(_SEEN, ((it, None) for it in resume["seen"]) if resume else ())
-        self._names: Bounded[str, str] = Bounded(_SEEN, resume.get("names", ()) if resume else ())
+        self._seen: BoundedDict[str, None] = BoundedDict(_SEEN, ((it, None) for it in resume["seen"]) if resume else ())
+        self._names: BoundedDict[str, str] = BoundedDict(_SEEN, resume.get("names", ()) if resume else ())
         """Of posts that came, by their number on this server, by which a delete names them."""
         self._failed = 0
 
@@ -239,7 +239,7 @@ class MastodonStream:
             status = orjson.loads(data)
             found = posts_of_status(status, self._stream.server)
             name = f"{status['uri']}-mastodon"
-            if not isinstance(found, str):  # what has no picture is in no store
+            if not isinstance(found, str):  # what has no image is in no store
                 self._names[str(status["id"])] = name
         except (KeyError, TypeError, AttributeError, ValueError):
             SKIPPED.labels(SERVICE, "garbage").inc()
@@ -301,11 +301,11 @@ class _BusyError(Exception):
         self.seconds = seconds
 
 
-def _is_picture(media: Mapping[str, Any]) -> bool:
+def _is_image(media: Mapping[str, Any]) -> bool:
     """Whether it is one, or one that the server did not fetch from where it was posted, and so does not know."""
     if media.get("type") != "unknown":
         return bool(media.get("type") == "image")
-    return PICTURE_ENDING.search(str(media.get("remote_url") or "").partition("?")[0]) is not None
+    return IMAGE_ENDING.search(str(media.get("remote_url") or "").partition("?")[0]) is not None
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
@@ -324,7 +324,7 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def posts_of_status(status: Mapping[str, Any], server: str) -> list[PostBody] | str:
-    """A post for each picture of a status, or why there is none; raises where it is no status.
+    """A post for each image of a status, or why there is none; raises where it is no status.
 
     Args:
         status: As a server shows it.
@@ -333,8 +333,8 @@ def posts_of_status(status: Mapping[str, Any], server: str) -> list[PostBody] | 
     if status.get("reblog"):
         return "other"  # it comes by itself
     media = status["media_attachments"]
-    pictures = [(number, it) for number, it in enumerate(media, 1) if _is_picture(it)]
-    if not pictures:
+    images = [(number, it) for number, it in enumerate(media, 1) if _is_image(it)]
+    if not images:
         return "video" if media else "text"
     name = status["uri"]
     account = str(status["account"]["acct"])
@@ -361,5 +361,5 @@ def posts_of_status(status: Mapping[str, Any], server: str) -> list[PostBody] | 
             **common,
             **({"alt": it["description"]} if it.get("description") else {}),
         }
-        for number, it in pictures
+        for number, it in images
     ]

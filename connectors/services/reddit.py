@@ -10,25 +10,25 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, SecretStr
 
 from connectors.services.api_client import ApiClient
-from connectors.services.api_web import TroubleError
+from connectors.services.api_web import TransientError
 from connectors.services.clock import WallClock
-from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
-from connectors.services.pace import Quota
+from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServiceImage, ServicePost, item_of
 from connectors.services.poll_settings import PollSettings
-from connectors.services.polled import Opening
+from connectors.services.polling_source import Opening
+from connectors.services.rate_limit import Quota
 from connectors.services.reddit_token import Token
 from connectors.services.service import Service
 
 QUOTAS: Final = (Quota("x-ratelimit-remaining", "x-ratelimit-reset"),)
 _PAGE: Final = 100
-_PICTURE_HOSTS: Final = frozenset({"i.redd.it", "i.reddituploads.com"})
+_IMAGE_HOSTS: Final = frozenset({"i.redd.it", "i.reddituploads.com"})
 _VIDEO_HOSTS: Final = frozenset({"v.redd.it", "youtube.com", "youtu.be", "m.youtube.com", "vimeo.com", "gfycat.com"})
 _HTTP: Final = re.compile(r"https?://([^/?#\[\]]+)([^?#]*)", re.IGNORECASE)
 """Host, with user and port, and path."""
-_PICTURE: Final = re.compile(r"\.(jpe?g|png|gif|webp|bmp|avif)$", re.IGNORECASE)
+_IMAGE: Final = re.compile(r"\.(jpe?g|png|gif|webp|bmp|avif)$", re.IGNORECASE)
 _VIDEO: Final = re.compile(r"\.(gifv|mp4|webm|mov)$", re.IGNORECASE)
 _IMGUR_PAGE: Final = re.compile(r"/(\w{5,8})$")
-"""A page with one picture, whose file has the same name."""
+"""A page with one image, whose file has the same name."""
 
 
 class RedditSettings(PollSettings):
@@ -100,7 +100,7 @@ class Subreddit(Listing):
         return self._client.get(self._path, params, page_of, watch=cursor is None)
 
     def look(self, item: ListingItem) -> ServicePost | Reason:
-        """The post in an item, with its picture or its gallery."""
+        """The post in an item, with its image or its gallery."""
         return look(item)
 
 
@@ -163,11 +163,11 @@ class _Thing(BaseModel):
 
 
 def page_of(body: Any) -> Page:
-    """The page in a listing; raises `TroubleError` where it is none."""
+    """The page in a listing; raises `TransientError` where it is none."""
     data = body.get("data") if isinstance(body, dict) else None
     children = data.get("children") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(children, list):
-        raise TroubleError("a listing without children")
+        raise TransientError("a listing without children")
     return Page([_item(child) for child in children], data.get("after") or None)
 
 
@@ -186,16 +186,16 @@ def look_at_post(fields: Any) -> ServicePost | Reason:
         return "removed"
     if post.promoted:
         return "other"
-    pictures = _pictures(post)
-    if isinstance(pictures, str):
-        return pictures
+    images = _images(post)
+    if isinstance(images, str):
+        return images
     return ServicePost(
         id=post.id,
         author=post.author or "",
         created=post.created_utc,
         title=html.unescape(post.title),
         score=post.score,
-        pictures=pictures,
+        images=images,
         permalink=f"https://www.reddit.com{post.permalink}",
         channel=post.subreddit,
         nsfw=post.over_18,
@@ -215,34 +215,34 @@ def _item(child: Any) -> ListingItem:
     )
 
 
-def _pictures(post: _Post) -> list[ServicePicture | Reason] | Reason:
+def _images(post: _Post) -> list[ServiceImage | Reason] | Reason:
     if post.is_self:
         return "text"
     for it in (post, *(post.crosspost_parent_list or ())):  # a crosspost of a gallery has it in its parent
         if it.gallery_data is not None and it.media_metadata:
             return [_of_gallery(entry, it.media_metadata) for entry in it.gallery_data.items] or "removed"
     if post.is_gallery:
-        return "removed"  # a gallery whose pictures are gone
+        return "removed"  # a gallery whose images are gone
     # the address of a crosspost may be that of its parent's page
     looks = [
-        _picture_at(html.unescape(it.url_overridden_by_dest or it.url), it)
+        _image_at(html.unescape(it.url_overridden_by_dest or it.url), it)
         for it in (post, *(post.crosspost_parent_list or ()))
     ]
     found = next((it for it in looks if isinstance(it, tuple)), looks[-1])
-    return [ServicePicture(found[0])] if isinstance(found, tuple) else found
+    return [ServiceImage(found[0])] if isinstance(found, tuple) else found
 
 
-def _of_gallery(entry: _Entry, media: Mapping[str, _Media]) -> ServicePicture | Reason:
+def _of_gallery(entry: _Entry, media: Mapping[str, _Media]) -> ServiceImage | Reason:
     one = media.get(entry.media_id)
     if one is None or one.status != "valid":
         return "removed"
     url = one.s.u or one.s.gif
     if url is None:
         return "video" if one.s.mp4 or one.e == "RedditVideo" else "other"
-    return ServicePicture(html.unescape(url), html.unescape(entry.caption or ""))
+    return ServiceImage(html.unescape(url), html.unescape(entry.caption or ""))
 
 
-def _picture_at(url: str, post: _Post) -> tuple[str] | Reason:
+def _image_at(url: str, post: _Post) -> tuple[str] | Reason:
     parts = _HTTP.match(url)  # a quarter of the time of urlsplit, and dumps have millions
     host, path = (parts[1].rpartition("@")[2].partition(":")[0].lower(), parts[2]) if parts else ("", url)
     host = host.removeprefix("www.")
@@ -251,7 +251,7 @@ def _picture_at(url: str, post: _Post) -> tuple[str] | Reason:
         return "video"
     if not host:
         return "other"
-    if hint == "image" or host in _PICTURE_HOSTS or _PICTURE.search(path):
+    if hint == "image" or host in _IMAGE_HOSTS or _IMAGE.search(path):
         return (url,)
     page = _IMGUR_PAGE.fullmatch(path) if host in {"imgur.com", "m.imgur.com"} else None
     return (f"https://i.imgur.com/{page[1]}.jpg",) if page else "link"

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 from pydantic import SecretStr
 
-from connectors.services.api_web import ApiWeb, TroubleError
+from connectors.services.api_web import ApiWeb, TransientError
 from connectors.services.clock import Clock
 from core.errors import WorldError
 
@@ -53,14 +53,14 @@ class Token:
         key = (self._client_id.get_secret_value(), self._secret.get_secret_value())
         answer = web.ask("POST", self._url, data={"grant_type": "client_credentials"}, auth=key)
         if answer.status == 429 or answer.status >= 500:
-            raise TroubleError(f"HTTP {answer.status} for a token")
+            raise TransientError(f"HTTP {answer.status} for a token")
         if answer.status != 200:
             raise WorldError(f"reddit gives no token (HTTP {answer.status}): check {self.variables}")
         try:
             body = orjson.loads(answer.body)
             token, seconds = body["access_token"], float(body["expires_in"])
         except (orjson.JSONDecodeError, TypeError, ValueError):
-            raise TroubleError("no token in the answer") from None
+            raise TransientError("no token in the answer") from None
         except KeyError:  # {"error": …} comes with status 200
             raise WorldError(f"reddit gives no token: check {self.variables}") from None
         self._token = SecretStr(str(token))

@@ -11,21 +11,21 @@ from typing import ClassVar, Final, Self, TypeVar
 from pydantic import SecretStr
 
 from connectors.endpoint import Endpoint, SourceOptions
-from connectors.fetching.allowed import Allowed
-from connectors.services.api_client import ApiClient, Authority, Manners
+from connectors.fetching.address_policy import AddressPolicy
+from connectors.services.api_client import ApiClient, Credentials, RetryPolicy
 from connectors.services.api_web import ApiWeb
 from connectors.services.clock import Clock
 from connectors.services.listing import Listing
-from connectors.services.pace import Gate, Quota
 from connectors.services.poll_settings import PollSettings
-from connectors.services.polled import Opening, Polled
-from connectors.services.rounds import Polling
+from connectors.services.polling_cycles import PollingOptions
+from connectors.services.polling_source import Opening, PollingSource
+from connectors.services.rate_limit import Quota, RateLimiter
 from connectors.sources.source import PlacedSource
 from core import __version__
 from core.errors import SettingsError
 
 S = TypeVar("S", bound=PollSettings)
-_PUBLIC: Final = Allowed()
+_PUBLIC: Final = AddressPolicy()
 Make = Callable[[ApiClient, str], Listing]
 
 
@@ -47,7 +47,7 @@ class Service(Endpoint[S]):
     def __init__(self, address: str, names: tuple[str, ...]) -> None:
         super().__init__(address)
         self.names = names
-        self._gate = Gate()
+        self._rate_limiter = RateLimiter()
 
     @classmethod
     def of(cls, address: str) -> Self | None:
@@ -67,7 +67,7 @@ class Service(Endpoint[S]):
 
     def source(self, options: SourceOptions, settings: S) -> PlacedSource:
         """New posts of the listings; raises `SettingsError` where the service's keys are not set."""
-        polling = Polling(
+        polling = PollingOptions(
             batch=options.batch,
             pages=settings.poll_pages,
             most_pages=settings.poll_most_pages,
@@ -75,21 +75,21 @@ class Service(Endpoint[S]):
             follow=options.follow,
             interval=self.interval(settings),
         )
-        manners = Manners(
+        retry_policy = RetryPolicy(
             seconds=settings.poll_timeout_seconds,
             attempts=settings.poll_attempts,
             backoff=settings.poll_backoff_seconds,
             patience=settings.poll_patience_seconds,
         )
-        return Polled(self.name, self.names, polling, manners, self.opening(settings))
+        return PollingSource(self.name, self.names, polling, retry_policy, self.opening(settings))
 
     def interval(self, settings: S) -> float:
         """Seconds between two rounds of one listing."""
         return settings.poll_interval_seconds
 
-    def gate(self, name: str) -> Gate:  # noqa: ARG002 - all are on one server
+    def rate_limiter(self, name: str) -> RateLimiter:  # noqa: ARG002 - all are on one server
         """What is shared by those who ask the server of a listing."""
-        return self._gate
+        return self._rate_limiter
 
     @abstractmethod
     def opening(self, settings: S) -> Opening:
@@ -99,21 +99,30 @@ class Service(Endpoint[S]):
         self,
         make: Make,
         base: str,
-        authority: Authority,
+        credentials: Credentials,
         quotas: Sequence[Quota] = (),
         user_agent: str = "",
-        allowed: Allowed = _PUBLIC,
+        allowed: AddressPolicy = _PUBLIC,
     ) -> Opening:
-        """What opens listings by a client of the service's API, those of a server behind one gate.
+        """What opens listings by a client of the service's API, those of a server behind one rate limiter.
 
         Redirects to other servers lead to the public web, or to what is `allowed` besides.
         """
         agent = user_agent or f"python:memewax:v{__version__}"
 
-        def opening(name: str, clock: Clock, manners: Manners) -> tuple[Listing, Callable[[], None]]:
-            web = ApiWeb(manners.seconds, agent, self.redirects, allowed)
-            gate = self.gate(name)
-            client = ApiClient(self.name, base, authority, quotas, gate=gate, web=web, clock=clock, manners=manners)
+        def opening(name: str, clock: Clock, retry_policy: RetryPolicy) -> tuple[Listing, Callable[[], None]]:
+            web = ApiWeb(retry_policy.seconds, agent, self.redirects, allowed)
+            rate_limiter = self.rate_limiter(name)
+            client = ApiClient(
+                self.name,
+                base,
+                credentials,
+                quotas,
+                rate_limiter=rate_limiter,
+                web=web,
+                clock=clock,
+                retry_policy=retry_policy,
+            )
             return make(client, name), web.close
 
         return opening

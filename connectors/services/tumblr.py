@@ -12,12 +12,12 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, SecretStr
 
 from connectors.services.api_client import ApiClient
-from connectors.services.api_web import ApiWeb, TroubleError
-from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServicePicture, ServicePost, item_of
+from connectors.services.api_web import ApiWeb, TransientError
+from connectors.services.listing import Cursor, Listing, ListingItem, Page, Reason, ServiceImage, ServicePost, item_of
 from connectors.services.markup import read_html
-from connectors.services.pace import Quota
 from connectors.services.poll_settings import PollSettings
-from connectors.services.polled import Opening
+from connectors.services.polling_source import Opening
+from connectors.services.rate_limit import Quota
 from connectors.services.service import Service
 
 QUOTAS: Final = (
@@ -92,7 +92,7 @@ class Blog(Listing):
         return self._client.get(self._path, params, lambda body: page_of(body, cursor), watch=cursor is None)
 
     def look(self, item: ListingItem) -> ServicePost | Reason:
-        """The post in an item, with its pictures."""
+        """The post in an item, with its images."""
         return look(item)
 
 
@@ -143,11 +143,11 @@ class _Post(BaseModel):
 
 
 def page_of(body: Any, cursor: Cursor | None = None) -> Page:
-    """The page in an answer; raises `TroubleError` where it is none."""
+    """The page in an answer; raises `TransientError` where it is none."""
     response = body.get("response") if isinstance(body, dict) else None
     posts = response.get("posts") if isinstance(response, dict) else response
     if not isinstance(posts, list):
-        raise TroubleError("an answer without posts")
+        raise TransientError("an answer without posts")
     items = [_item(post) for post in posts]
     return Page(items, _before(posts, cursor))
 
@@ -157,8 +157,8 @@ def look(item: ListingItem) -> ServicePost | Reason:
     post = _Post.model_validate(item.body)
     if post.state not in {None, "published"}:
         return "removed"
-    title, pictures, has_video = _blocks(post) if post.content is not None else _legacy(post)
-    if not pictures:
+    title, images, has_video = _blocks(post) if post.content is not None else _legacy(post)
+    if not images:
         return "video" if has_video or post.type == "video" else "link" if post.type == "link" else "text"
     return ServicePost(
         id=post.id_string or str(post.id),
@@ -166,7 +166,7 @@ def look(item: ListingItem) -> ServicePost | Reason:
         created=post.timestamp,
         title=title,
         score=post.note_count or 0,
-        pictures=pictures,
+        images=images,
         permalink=post.post_url,
         channel=post.blog_name,
         nsfw=bool(post.is_nsfw) or post.classification in {"nsfw", "explicit", "adult"},
@@ -194,35 +194,35 @@ def _before(posts: list[Any], cursor: Cursor | None) -> int | None:
     return last if last < int(cursor) else None
 
 
-def _legacy(post: _Post) -> tuple[str, list[ServicePicture | Reason], bool]:
-    """Title, pictures, and whether there is a video, of a post by type."""
+def _legacy(post: _Post) -> tuple[str, list[ServiceImage | Reason], bool]:
+    """Title, images, and whether there is a video, of a post by type."""
     content = read_html(post.caption or post.body or "")
     title = "\n".join(filter(None, (html.unescape(post.title or ""), content.text))) or post.summary or ""
     if post.photos is not None:
         return title, [_photo(photo) for photo in post.photos], False
-    return title, [ServicePicture(url) for url in content.pictures], content.has_video
+    return title, [ServiceImage(url) for url in content.images], content.has_video
 
 
-def _photo(photo: _Photo) -> ServicePicture | Reason:
+def _photo(photo: _Photo) -> ServiceImage | Reason:
     sizes = [it for it in (photo.original_size, *photo.alt_sizes) if it is not None and it.url]
     if not sizes:
         return "removed"
     best = max(sizes, key=lambda it: it.width * it.height)
-    return ServicePicture(html.unescape(best.url), read_html(photo.caption or "").text)
+    return ServiceImage(html.unescape(best.url), read_html(photo.caption or "").text)
 
 
-def _blocks(post: _Post) -> tuple[str, list[ServicePicture | Reason], bool]:
+def _blocks(post: _Post) -> tuple[str, list[ServiceImage | Reason], bool]:
     """The same of a post of blocks; one that only passes on another's has nothing but what it passes on."""
     blocks = post.content or []
     if not any(block.type == "image" for block in blocks):
         passed_on = [it.content for it in post.trail or [] if isinstance(it.content, list)]
         blocks = [*blocks, *(_Block.model_validate(it) for content in passed_on for it in content)]
     texts = [block.text for block in blocks if block.type == "text" and block.text]
-    pictures = [_block_picture(block) for block in blocks if block.type == "image"]
-    return "\n".join(texts) or post.summary or "", pictures, any(block.type == "video" for block in blocks)
+    images = [_block_image(block) for block in blocks if block.type == "image"]
+    return "\n".join(texts) or post.summary or "", images, any(block.type == "video" for block in blocks)
 
 
-def _block_picture(block: _Block) -> ServicePicture | Reason:
+def _block_image(block: _Block) -> ServiceImage | Reason:
     sizes = [_Media.model_validate(it) for it in (block.media if isinstance(block.media, list) else [block.media])]
     best = max(sizes, key=lambda it: it.width * it.height, default=_Media())
-    return ServicePicture(html.unescape(best.url)) if best.url else "removed"
+    return ServiceImage(html.unescape(best.url)) if best.url else "removed"

@@ -27,7 +27,7 @@ _MOST_POSTS: Final = 1000
 """Ids in one message, which has to fit into a topic; an id has 512 characters at most."""
 
 
-def told_of(event: ClusterEvent) -> int:
+def event_row(event: ClusterEvent) -> int:
     """The cluster whose news it is: of a split the new one, since nothing becomes of the old one."""
     return event.into if event.kind == "split" and event.into is not None else event.cluster
 
@@ -42,7 +42,7 @@ def row_of_event(event: ClusterEvent) -> dict[str, Any]:
     """The cluster as it is after the event: live, merged `into` another, or retired."""
     is_split = event.kind == "split"
     return {
-        "cluster": told_of(event),
+        "cluster": event_row(event),
         "state": _STATES[event.kind],
         "into": event.into if event.kind == "merge" else None,
         "changed_time": _now(),
@@ -53,7 +53,7 @@ def row_of_event(event: ClusterEvent) -> dict[str, Any]:
 
 def json_of_event(event: ClusterEvent) -> bytes:
     """The event as a message; a merge and a split say `from` and `into`, a split also the posts that move."""
-    told: dict[str, Any] = {"event": event.kind, "cluster": told_of(event), "time": _now()}
+    told: dict[str, Any] = {"event": event.kind, "cluster": event_row(event), "time": _now()}
     if event.into is not None:
         told |= {"from": event.cluster, "into": event.into}
     if event.kind == "split":

@@ -1,6 +1,6 @@
 """Lines into a file, each exactly once: after a crash the file is cut back to where the snapshot was taken.
 
-Only what the recovery folder wrote is ever cut: it keeps a list of the files that it began (`Begun`).
+Only what the recovery folder wrote is ever cut: it keeps a list of the files that it began (`OwnedFiles`).
 """
 
 import os
@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from connectors.part_names import is_moved, part_name
-from connectors.sinks.begun_files import Begun
+from connectors.sinks.owned_files import OwnedFiles
 from connectors.sinks.sink import Mark, MessageSink, OutMessage, Writer
 from core.errors import WorldError
 from core.telemetry import step
@@ -26,7 +26,7 @@ class JsonlSink(MessageSink):
     def __init__(self, path: Path, name: str, recovery: Path | None = None) -> None:
         self._path = path.resolve()
         self._name = name
-        self._begun = Begun(recovery)
+        self._begun = OwnedFiles(recovery)
 
     def check(self) -> None:
         """Raise `WorldError` where the file cannot be written: the part is opened only at the first line."""
@@ -54,7 +54,7 @@ class JsonlSink(MessageSink):
 class LineWriter(Writer[OutMessage]):
     """Writes lines into a file."""
 
-    def __init__(self, path: Path, name: str, offset: int, begun: Begun) -> None:
+    def __init__(self, path: Path, name: str, offset: int, begun: OwnedFiles) -> None:
         self._path = path
         self._name = name
         self._begun = begun

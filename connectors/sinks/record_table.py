@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from core.columns import AnyJson, Binary, Column, Integer, ListOf, Number, Struct, Table, Text, VectorOf
-from core.records import Failed, Record
+from core.records import Failure, Record
 from models.stage import Stage, StageColumn
 from models.stages import MODEL_STAGES, STAGES
 
@@ -14,9 +14,9 @@ POSTS: Final = "posts"
 HIDDEN: Final = "hidden"
 """Rows of posts that their authors hide, kept aside until they are shown again."""
 SEARCHED: Final = ("text_clean", "description")
-"""Columns of posts whose words are looked for: what was read in the picture, and the caption."""
+"""Columns of posts whose words are looked for: what was read in the image, and the caption."""
 _TEXT, _NUMBER = Text(), Number()
-_OF_PICTURES: Final = [it.name for it in MODEL_STAGES if it.model is not None and it.model.subject == "picture"]
+_OF_IMAGES: Final = [it.name for it in MODEL_STAGES if it.model is not None and it.model.subject == "image"]
 _BY_STAGE: Final = {"properties": None, "required": None}
 """A struct of the stages is a mapping in JSON: a record tells of those that answered."""
 
@@ -47,7 +47,7 @@ POST_COLUMNS: Final = (
     RecordColumn(_text("created_time", "When it was posted, as the source says"), attrgetter("post.created_time")),
     RecordColumn(_text("description", "The post's `desc`"), attrgetter("post.description")),
     RecordColumn(Column("score", Integer(), "How well it is liked", nullable=False), attrgetter("post.score")),
-    RecordColumn(_text("url", "Where its picture is", minLength=1), attrgetter("post.url")),
+    RecordColumn(_text("url", "Where its image is", minLength=1), attrgetter("post.url")),
     RecordColumn(_text("source", "Where it was posted"), attrgetter("post.source")),
 )
 """What the post says, as in the first version."""
@@ -58,13 +58,13 @@ def _ingestion_time(record: Record) -> str | None:
     return None if time is None else time.isoformat()
 
 
-def failures_of(record: Record) -> list[Failed]:
+def failures_of(record: Record) -> list[Failure]:
     """What failed, each failure once though several sides may pass it on, by stage."""
-    failures = [value for side in record.sides.values() if type(value := side.value) is Failed]
+    failures = [value for side in record.sides.values() if type(value := side.value) is Failure]
     return sorted(set(failures), key=astuple) if failures else []
 
 
-def _failure(failure: Failed) -> dict[str, str]:
+def _failure(failure: Failure) -> dict[str, str]:
     return {"stage": failure.stage, "exception": failure.exception, "reason": failure.reason}
 
 
@@ -75,7 +75,7 @@ def _timings(record: Record) -> dict[str, float]:
 
 
 def _cached(record: Record) -> str | None:
-    kinds = [side.cached for stage in _OF_PICTURES if (side := record.sides.get(stage)) is not None]
+    kinds = [side.cached for stage in _OF_IMAGES if (side := record.sides.get(stage)) is not None]
     return kinds[0] if kinds and all(kinds) else None
 
 
@@ -90,15 +90,15 @@ POST_ID_COLUMN: Final = RecordColumn(
     Column(
         "post_id",
         _TEXT,
-        "The post as a whole, of which this may be one of several pictures; else the same as `global_id`",
+        "The post as a whole, of which this may be one of several images; else the same as `global_id`",
     ),
     attrgetter("post.whole_id"),
 )
-PICTURE_COLUMN: Final = RecordColumn(
+IMAGE_COLUMN: Final = RecordColumn(
     Column(
         "picture_sha256",
         _TEXT,
-        "SHA-256 of the file that the picture was fetched as, in hexadecimal; null where there is none. In a store the "
+        "SHA-256 of the file that the image was fetched as, in hexadecimal; null where there is none. In a store the "
         "key of its thumbnail",
         schema={"pattern": "^[0-9a-f]{64}$"},
     ),
@@ -108,9 +108,9 @@ THUMBNAILS: Final = Table(
     "thumbnails",
     "picture_sha256",
     (
-        Column("picture_sha256", Text(), "SHA-256 of the file that the picture was fetched as, in hexadecimal"),
-        Column("webp", Binary(), "The picture made small, as WebP"),
-        Column("width", Integer(32), "Pixels of the picture as it was read: boxes of lines are within these"),
+        Column("picture_sha256", Text(), "SHA-256 of the file that the image was fetched as, in hexadecimal"),
+        Column("webp", Binary(), "The image made small, as WebP"),
+        Column("width", Integer(32), "Pixels of the image as it was read: boxes of lines are within these"),
         Column("height", Integer(32), "The same"),
     ),
 )
@@ -125,7 +125,7 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
     failure = Struct(dict.fromkeys(("stage", "exception", "reason"), _TEXT))
     return (
         POST_ID_COLUMN,
-        PICTURE_COLUMN,
+        IMAGE_COLUMN,
         RecordColumn(
             Column(
                 "revision",
@@ -141,7 +141,7 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
             Column(
                 "cache",
                 _TEXT,
-                "How what the models say of the picture was known before: exact, from a picture of the same bytes; "
+                "How what the models say of the image was known before: exact, from an image of the same bytes; "
                 "source, from one that its service calls the same; near, from one that it is a copy of; null: they "
                 "looked at it",
                 schema={"enum": ["exact", "source", "near", None]},

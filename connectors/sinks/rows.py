@@ -16,7 +16,7 @@ from connectors.sinks.record_table import (
     record_table,
 )
 from connectors.sinks.sink import Row
-from core.records import DeadLetter, Failed, Record
+from core.records import DeadLetter, Failure, Record
 from models.stage import Values
 from models.stages import STAGES
 
@@ -38,8 +38,8 @@ def row_of(record: Record, now: str) -> Row:
     """Make a row of the record: the twelve columns that the first version had, then what is known besides."""
     sides = record.sides
     known: Values = {stage: side.value for stage, side in sides.items()}
-    if Failed in map(type, known.values()):
-        known = {stage: None if isinstance(value, Failed) else value for stage, value in known.items()}
+    if Failure in map(type, known.values()):
+        known = {stage: None if isinstance(value, Failure) else value for stage, value in known.items()}
     row = _EMPTY.copy()
     for stage, columns, without in _STAGES:
         value = known.get(stage)

@@ -39,8 +39,8 @@ class WrittenTable(Protocol):
         raise AssertionError(f"no row of this table is a post's: {len(removals)} removals")
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
-        """Keep pictures of posts whose rows are there or come."""
-        raise AssertionError(f"no row of this table has a picture: {len(thumbnails)} thumbnails")
+        """Keep images of posts whose rows are there or come."""
+        raise AssertionError(f"no row of this table has an image: {len(thumbnails)} thumbnails")
 
     def mark(self) -> Mark:
         """What a snapshot keeps, once all is written."""

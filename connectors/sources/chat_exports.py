@@ -1,6 +1,6 @@
 """Messages of chats, as Telegram Desktop and DiscordChatExporter write them, as posts.
 
-A row is a message with `chat`, what is told of its chat. Paths of pictures are relative to the export's folder.
+A row is a message with `chat`, what is told of its chat. Paths of images are relative to the export's folder.
 """
 
 import re
@@ -13,7 +13,7 @@ from core.times import time_or_none
 
 _LEFT_OUT: Final = ("(File not included", "(File exceeds maximum size", "(File unavailable")
 """What Telegram writes in place of the path of a file that was not exported."""
-_PICTURE: Final = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif|heic)$", re.IGNORECASE)
+_IMAGE: Final = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif|heic)$", re.IGNORECASE)
 _VIDEO: Final = re.compile(r"\.(mp4|mov|webm|mkv|avi|m4v)$", re.IGNORECASE)
 _FILMS: Final = frozenset({"video_file", "video_message", "animation"})
 
@@ -32,7 +32,7 @@ def telegram_posts(row: ChatRow) -> Sequence[PostBody] | str:
     if path.startswith(_LEFT_OUT):
         return "removed"
     chat = row["chat"]
-    if row.get("media_type") == "sticker" and not _PICTURE.search(path):
+    if row.get("media_type") == "sticker" and not _IMAGE.search(path):
         return "video"  # one that moves
     found = {
         "global_id": f"{chat.get('id', chat.get('name', 'chat'))}/{row.get('id')}-telegram",
@@ -62,13 +62,13 @@ def telegram_text(text: Any) -> str:
 
 
 def discord_posts(row: ChatRow) -> Sequence[PostBody] | str:
-    """The posts in a message of Discord's, one for each picture attached or embedded; or why there is none."""
+    """The posts in a message of Discord's, one for each image attached or embedded; or why there is none."""
     files = _dicts(row.get("attachments"))
-    pictures = [(number, str(it.get("url") or "")) for number, it in enumerate(files, 1) if _is_picture(it)]
-    attached = {url for _, url in pictures}
+    images = [(number, str(it.get("url") or "")) for number, it in enumerate(files, 1) if _is_image(it)]
+    attached = {url for _, url in images}
     embedded = dict.fromkeys(url for it in _dicts(row.get("embeds")) for url in _embedded(it) if url not in attached)
-    pictures += enumerate(embedded, len(files) + 1)
-    if not pictures:
+    images += enumerate(embedded, len(files) + 1)
+    if not images:
         has_film = any(_VIDEO.search(str(it.get("fileName"))) for it in files)
         return "video" if has_film or any(it.get("video") for it in _dicts(row.get("embeds"))) else "text"
     chat, author = row["chat"], row.get("author")
@@ -94,21 +94,21 @@ def discord_posts(row: ChatRow) -> Sequence[PostBody] | str:
             **common,
             **({} if alone else {"post_id": f"{row.get('id')}-discord"}),
         }
-        for number, url in pictures
+        for number, url in images
     ]
 
 
 def _embedded(embed: ChatRow) -> list[str]:
-    """The pictures of an embed; its thumbnail where that is all there is: of a link to a picture, not to a page."""
+    """The images of an embed; its thumbnail where that is all there is: of a link to an image, not to a page."""
     found = _dicts(embed.get("images")) or _dicts([embed.get("image")])
     if not found and not any(embed.get(name) for name in ("title", "description", "video")):
         found = _dicts([embed.get("thumbnail")])
     return [url for it in found if isinstance(url := it.get("url"), str) and url]
 
 
-def _is_picture(file: ChatRow) -> bool:
+def _is_image(file: ChatRow) -> bool:
     name = str(file.get("fileName") or "") or urlsplit(str(file.get("url") or "")).path
-    return bool(file.get("url")) and _PICTURE.search(name) is not None
+    return bool(file.get("url")) and _IMAGE.search(name) is not None
 
 
 def _count(reaction: ChatRow) -> int:

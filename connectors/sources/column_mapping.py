@@ -17,7 +17,7 @@ from core.times import time_or_none
 
 OURS: Final = frozenset({*USUAL_NAMES, "post_id"})
 _ADDRESS: Final = re.compile(r"(https?|s3|gs|file)://\S+", re.IGNORECASE)
-_PICTURE: Final = re.compile(r"[^:?#\s][^:?#]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif|jp2|ppm)", re.IGNORECASE)
+_IMAGE: Final = re.compile(r"[^:?#\s][^:?#]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif|jp2|ppm)", re.IGNORECASE)
 _SEVERAL: Final = re.compile(r"[,;|\s]+(?=https?://)")
 _QUOTED: Final = re.compile(r"'([^']+)'")
 """As Python and pandas write a list of texts."""
@@ -32,7 +32,7 @@ _DATE: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d{1,2}\.\d{1,2}\.\d{4}|[A-Z][
 _NOTHING: Final = frozenset({"", "nan", "none", "null", "n/a", "na", "nat", "-", "<na>"})
 """What others write into a cell that holds nothing."""
 _MOST: Final = 20
-"""Pictures of one row."""
+"""Images of one row."""
 
 InputRow = Mapping[str, Any]
 
@@ -86,14 +86,14 @@ class ColumnMapping:
     Args:
         rows: Some of them, by which names are found.
         chosen: What the settings say.
-        is_table: Whether names come from a header, not from whoever wrote a row: then all are columns of one's own.
+        is_table: Whether names come from a header, not from whoever wrote a row: then all are custom columns.
     """
 
     def __init__(self, rows: Sequence[InputRow], chosen: Sequence[ChosenColumn], *, is_table: bool = False) -> None:
         self.columns = list(dict.fromkeys(name for row in rows for name in row))
-        """Names of the rows' own columns."""
+        """Names of the rows' custom columns."""
         self.fields = {it.name: it.field for it in chosen}
-        """Names of the input's fields, by those of a post and of own columns."""
+        """Names of the input's fields, by those of a post and of custom columns."""
         self._kinds = {it.name: it.kind for it in chosen if it.kind}
         for ours, usual in USUAL_NAMES.items():
             if ours not in self.fields and (found := self._found(ours, usual, rows)) is not None:
@@ -113,11 +113,11 @@ class ColumnMapping:
 
     @property
     def own(self) -> dict[str, str]:
-        """Type of each column of one's own, by its name."""
+        """Type of each custom column, by its name."""
         return {name: self._kinds[name] for name in self._own}
 
     def posts(self, row: InputRow) -> list[dict[str, Any]]:
-        """The posts of a row: one, or of several pictures one for each, numbered from 1; without a picture one too."""
+        """The posts of a row: one, or of several images one for each, numbered from 1; without an image one too."""
         made: dict[str, Any] = {
             name if name not in OURS else f"input_{name}": value
             for name, value in row.items()
@@ -133,17 +133,16 @@ class ColumnMapping:
                 read: Callable[[Any], Any] = _READ.get(name, _as_text)
                 made[name] = read(self._without_dots(self.fields[name], value))
         found = _value(row, self.fields["url"]) if "url" in self.fields else None
-        pictures = _addresses(found)[:_MOST]
-        name = _id_of(row, self.fields.get("global_id"), pictures)
-        if len(pictures) < 2:
-            return [{"global_id": name, "url": pictures[0] if pictures else "", **made}]
+        images = _addresses(found)[:_MOST]
+        name = _id_of(row, self.fields.get("global_id"), images)
+        if len(images) < 2:
+            return [{"global_id": name, "url": images[0] if images else "", **made}]
         return [
-            {"global_id": f"{name}_{place}", "post_id": name, "url": url, **made}
-            for place, url in enumerate(pictures, 1)
+            {"global_id": f"{name}_{place}", "post_id": name, "url": url, **made} for place, url in enumerate(images, 1)
         ]
 
     def _found(self, ours: str, usual: Sequence[str], rows: Sequence[InputRow]) -> str | None:
-        """The input's field for one of ours; of a picture and of a time the one that holds the most of these."""
+        """The input's field for one of ours; of an image and of a time the one that holds the most of these."""
         by_name = {_plain(it): it for it in reversed(self.columns)}
         loosely = {_without_joints(name): it for name, it in by_name.items()}
         found = [*map(by_name.get, usual), *(loosely.get(_without_joints(name)) for name in usual)]
@@ -152,7 +151,7 @@ class ColumnMapping:
         if fits is None:
             return next((it for it in there if any(not _is_nothing(row.get(it)) for row in rows)), None)
         if ours == "url" and not any(_share(rows, it, fits) for it in there):
-            there = [it for it in self.columns if _share(rows, it, _is_picture) >= 0.5]
+            there = [it for it in self.columns if _share(rows, it, _is_image) >= 0.5]
         ranked = sorted(there, key=lambda it: -min(_share(rows, it, fits), 0.5))
         return ranked[0] if ranked and _share(rows, ranked[0], fits) else None
 
@@ -250,25 +249,25 @@ def _addresses(value: Any) -> list[str]:
 
 def _is_address(value: Any) -> bool:
     found = _addresses(value)
-    return bool(found) and all(_ADDRESS.fullmatch(it) or _PICTURE.fullmatch(it) for it in found)
+    return bool(found) and all(_ADDRESS.fullmatch(it) or _IMAGE.fullmatch(it) for it in found)
 
 
-def _is_picture(value: Any) -> bool:
+def _is_image(value: Any) -> bool:
     found = _addresses(value)
-    return bool(found) and all(_PICTURE.search(it.partition("?")[0]) for it in found)
+    return bool(found) and all(_IMAGE.search(it.partition("?")[0]) for it in found)
 
 
 def _is_time(value: Any) -> bool:
     return time_or_none(value) is not None if isinstance(value, str | int | float) else hasattr(value, "isoformat")
 
 
-def _id_of(row: InputRow, field: str | None, pictures: Sequence[str]) -> str:
+def _id_of(row: InputRow, field: str | None, images: Sequence[str]) -> str:
     """The id of a row; where it has none, a hash of what it holds."""
     value = _value(row, field) if field is not None else None
     if value is not _ABSENT and not _is_nothing(value):
         return _as_text(value)
     held = orjson.dumps(row, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
-    return blake2b(held or "".join(pictures).encode(), digest_size=10).hexdigest()
+    return blake2b(held or "".join(images).encode(), digest_size=10).hexdigest()
 
 
 def _as_text(value: Any) -> str:

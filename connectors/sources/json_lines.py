@@ -15,8 +15,8 @@ from typing import BinaryIO, Final
 import orjson
 
 from connectors.part_names import is_moved, part_name
+from connectors.sources.image_folder import SUFFIXES
 from connectors.sources.parse import MAX_BYTES
-from connectors.sources.picture_folder import SUFFIXES
 from connectors.sources.source import Place, Position, Reader, Unit
 from core.errors import SettingsError, WorldError
 from core.json_text import json_of
@@ -63,14 +63,14 @@ def check_lines(path: Path) -> None:
 
 
 def is_sidecar(path: Path) -> bool:
-    """Whether a JSON file tells of a picture beside it, as download tools write them, and is no post."""
+    """Whether a JSON file tells of an image beside it, as download tools write them, and is no post."""
     if path.suffix != ".json" or not path.is_file():
         return False
     pieces = path.name.split(".")
     names = [".".join(pieces[:length]) for length in range(2, len(pieces))]
-    pictures = [path.with_name(it) for it in names if Path(it).suffix.lower() in SUFFIXES]
-    pictures += [path.with_suffix(suffix) for suffix in SUFFIXES]
-    if not any(it.is_file() for it in pictures):
+    images = [path.with_name(it) for it in names if Path(it).suffix.lower() in SUFFIXES]
+    images += [path.with_suffix(suffix) for suffix in SUFFIXES]
+    if not any(it.is_file() for it in images):
         return False
     with _opened(path) as file:
         return b'"global_id"' not in file.read(2**16)

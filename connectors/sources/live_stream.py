@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from connectors.services.clock import Clock, WallClock
-from connectors.services.polled import PollReader
+from connectors.services.polling_source import PollReader
 from connectors.sources.source import Place, PlacedSource, Position, Reader, Unit
 
 Read = Callable[[Clock, Position | None], Iterator[Unit]]

@@ -11,7 +11,7 @@ from connectors.sources.parse import MAX_BYTES
 from connectors.sources.removal_form import is_removal
 from connectors.sources.row_shapes import AsItIs, RowShape
 from connectors.sources.source import Place, PlacedSource, Position, Reader, ReaderAround, Unit
-from connectors.sources.unpack import unpacked
+from connectors.sources.split_messages import unpacked
 from core.json_text import json_of
 from core.records import Message
 from core.telemetry import SKIPPED
@@ -136,8 +136,8 @@ def row_in(message: Message) -> InputRow | None:
     return row if isinstance(row, dict) else None
 
 
-def why_no_pictures(what: str, rows: Sequence[InputRow], shape: RowShape) -> str:
-    """Why not one of some rows becomes a post with a picture, with the names of the columns; empty where one does."""
+def why_no_images(what: str, rows: Sequence[InputRow], shape: RowShape) -> str:
+    """Why not one of some rows becomes a post with an image, with the names of the columns; empty where one does."""
     if not rows or isinstance(shape, AsItIs):
         return ""
     for row in rows:
@@ -149,6 +149,6 @@ def why_no_pictures(what: str, rows: Sequence[InputRow], shape: RowShape) -> str
     columns = ", ".join(list(dict.fromkeys(name for row in rows for name in row))[:40])
     used = ", ".join(f"{name}={field}" for name, field in shape.fields.items()) or "none"
     return (
-        f"{what} has no column of pictures that is known: its columns are {columns}; used are {used}. "
-        "Say which one holds addresses of pictures: --column url=COLUMN"
+        f"{what} has no column of images that is known: its columns are {columns}; used are {used}. "
+        "Say which one holds addresses of images: --column url=COLUMN"
     )

@@ -10,7 +10,7 @@ from connectors.row_file import FORMATS, LINES, ending_of, is_json, is_lines
 from connectors.sources.column_mapping import ChosenColumn, missing
 from connectors.sources.file_options import FileOptions
 from connectors.sources.json_lines import LinesPlace, check_form, is_sidecar
-from connectors.sources.mapped_place import MappedPlace, rows_in, why_no_pictures
+from connectors.sources.mapped_place import MappedPlace, rows_in, why_no_images
 from connectors.sources.removal_form import is_removal
 from connectors.sources.row_shapes import AsItIs, RowShape, shape_of
 from connectors.sources.rows_source import RowsPlace, RowsReader
@@ -45,7 +45,7 @@ class PostFiles(PlacedSource):
             return [self._place(self._path, self._options.parts)]
         files = files_of_posts(self._path, self._options.columns) or files_in(self._path)
         if not files:
-            raise WorldError(f"no {', '.join(FORMATS)} file and no picture in {self._path}")
+            raise WorldError(f"no {', '.join(FORMATS)} file and no image in {self._path}")
         return [self._place(path, 1) for path in files]
 
     def open(self, part: str, resume: Position | None) -> Reader:
@@ -71,7 +71,7 @@ class PostFiles(PlacedSource):
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of rows below a folder, in order; those that tell of a picture beside them are none."""
+    """The files of rows below a folder, in order; those that tell of an image beside them are none."""
     found = (path for path in folder.rglob("*") if ending_of(path) and path.is_file())
     return sorted(path for path in found if not is_sidecar(path))
 
@@ -98,7 +98,7 @@ class FileLook:
 
     shape: RowShape
     refusal: str
-    """Why no row becomes a post with a picture; empty where one does."""
+    """Why no row becomes a post with an image; empty where one does."""
     has_ids: bool
     """Whether a row has the id of a post."""
     are_several: bool
@@ -129,4 +129,4 @@ def _looked(path: Path, version: tuple[int, ...], columns: tuple[ChosenColumn, .
     if absent := missing(rows, columns):
         log.warning("a column that no row has", file=str(path), columns=absent, there=list(rows[0])[:_MOST_NAMED])
     has_ids = any("global_id" in row or is_removal(row) for row in rows)
-    return FileLook(shape, why_no_pictures(str(path), rows, shape), has_ids, len(rows) > 1)
+    return FileLook(shape, why_no_images(str(path), rows, shape), has_ids, len(rows) > 1)

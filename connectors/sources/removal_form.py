@@ -69,7 +69,7 @@ def body_of_removal(removal: Removal) -> dict[str, Any]:
 
 
 def delete_of_post(post_id: str, time: str, kept: Sequence[str] = ()) -> dict[str, Any]:
-    """A message that deletes a post with all of its pictures, but for those that are `kept`."""
+    """A message that deletes a post with all of its images, but for those that are `kept`."""
     return {"post_id": post_id, "deleted": True, "time": time, **({"except": list(kept)} if kept else {})}
 
 
@@ -84,7 +84,7 @@ def hiding_of_account(author: str, source: str, time: str, *, hidden: bool) -> d
 
 
 def tombstone(key: bytes, milliseconds: int | None) -> bytes:
-    """A message that deletes what has a key of Kafka's: the post, or the picture, of that name."""
+    """A message that deletes what has a key of Kafka's: the post, or the image, of that name."""
     told = {"post_id": key.decode(errors="replace"), "deleted": True, "tombstone": True}
     if milliseconds is not None:
         told["time"] = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()

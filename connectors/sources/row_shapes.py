@@ -28,7 +28,7 @@ class RowShape(ABC):
 
     @property
     def own(self) -> dict[str, str]:
-        """Type of each column of one's own, by its name."""
+        """Type of each custom column, by its name."""
         return {}
 
     @abstractmethod
@@ -52,9 +52,9 @@ class Mapped(RowShape):
     name = "rows by the names of their columns"
 
     def __init__(self, mapping: ColumnMapping, rows: Sequence[InputRow] = ()) -> None:
-        """Make it of a mapping; where some of `rows` have a picture, a row without one is a text."""
+        """Make it of a mapping; where some of `rows` have an image, a row without one is a text."""
         self.mapping = mapping
-        self._has_pictures = any(body["url"] for row in rows for body in mapping.posts(row))
+        self._has_images = any(body["url"] for row in rows for body in mapping.posts(row))
 
     @property
     def fields(self) -> dict[str, str]:
@@ -67,9 +67,9 @@ class Mapped(RowShape):
         return self.mapping.own
 
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
-        """One for each picture; what has none says so."""
+        """One for each image; what has none says so."""
         found = self.mapping.posts(row)
-        return found if found[0]["url"] or not self._has_pictures else "text"
+        return found if found[0]["url"] or not self._has_images else "text"
 
 
 class RedditDump(RowShape):
@@ -78,7 +78,7 @@ class RedditDump(RowShape):
     name = "a dump of Reddit"
 
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
-        """One for each picture; what is none says so."""
+        """One for each image; what is none says so."""
         if not row.get("id") or "title" not in row:
             return "other"  # a comment
         try:
@@ -106,7 +106,7 @@ class ChatExport(RowShape):
     name = "messages of a chat"
 
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
-        """One for each picture; what is none says so."""
+        """One for each image; what is none says so."""
         return discord_posts(row) if "attachments" in row else telegram_posts(row)
 
 
@@ -116,7 +116,7 @@ class Collected(RowShape):
     name = f"items of Zeeschuimer, from {', '.join(PLATFORMS)}"
 
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
-        """One for each picture; what is none says so."""
+        """One for each image; what is none says so."""
         if not is_collected(row):
             return "other"
         try:

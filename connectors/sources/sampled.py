@@ -1,4 +1,4 @@
-"""A share of the posts of a source, by what their pictures are: of one picture all posts are kept, or none.
+"""A share of the posts of a source, by what their images are: of one image all posts are kept, or none.
 
 A lower share is a part of a higher one. What is no post is kept, so that it becomes a dead letter.
 """
@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final
 
-from connectors.sources.kept_share import KeptShare
+from connectors.sources.load_shedding import LoadShedder
 from connectors.sources.mapped_place import row_in
 from connectors.sources.removal_form import is_removal
 from connectors.sources.source import Position, Reader, ReaderAround, Source, Unit
@@ -20,7 +20,7 @@ _ALL: Final = 2**64
 class Sampled(Source):
     """A share of `inner`, whose messages hold one post each."""
 
-    def __init__(self, inner: Source, kept: KeptShare) -> None:
+    def __init__(self, inner: Source, kept: LoadShedder) -> None:
         self._inner = inner
         self._kept = kept
 
@@ -34,7 +34,7 @@ class Sampled(Source):
 
 
 class _SampledReader(ReaderAround):
-    def __init__(self, reader: Reader, kept: KeptShare) -> None:
+    def __init__(self, reader: Reader, kept: LoadShedder) -> None:
         super().__init__(reader)
         self._kept = kept
 
@@ -62,7 +62,7 @@ def _count(reason: str, messages: int) -> None:
 
 
 def place_of(message: Message) -> float | None:
-    """Where the post in a message lies between 0 and 1, by its picture's CID, or else its URL: a share is all below it.
+    """Where the post in a message lies between 0 and 1, by its image's CID, or else its URL: a share is all below it.
 
     None for what is always read: what is no post, and what takes posts back.
     """

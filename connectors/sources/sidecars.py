@@ -1,4 +1,4 @@
-"""What is told of a picture beside it and inside it: captions, authors and dates.
+"""What is told of an image beside it and inside it: captions, authors and dates.
 
 Beside it: a text (`a.txt`, `a.png.txt`), JSON as gallery-dl and Google Takeout write it (`a.png.json`, `a.json`,
 `a.png.supplemental-metadata.json`), XMP (`a.xmp`, `a.png.xmp`). Inside it: XMP and EXIF. What is found first counts.
@@ -20,9 +20,9 @@ from core.json_text import json_of
 from core.times import time_or_none
 
 _MOST_BYTES: Final = 2**18
-"""Of a file beside a picture."""
+"""Of a file beside an image."""
 _MOST_EMBEDDED: Final = 2**16
-"""Of a part inside a picture."""
+"""Of a part inside an image."""
 _MOST_PARTS: Final = 64
 _LONGEST: Final = 20_000
 """Characters of a caption."""
@@ -50,31 +50,31 @@ _EXIF_HEAD: Final = b"Exif\0\0"
 _XMP_HEAD: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_CHUNK: Final = b"XML:com.adobe.xmp\0\0\0\0\0"
 
-PictureFacts = dict[str, Any]
+ImageFacts = dict[str, Any]
 """Fields of a post."""
 
 
-def told_of(picture: Path) -> PictureFacts:
-    """What is told of a picture: some of `desc`, `author`, `created_time`, `permalink`, `tags`; never raises."""
-    found: PictureFacts = {}
-    for told in _tellers(picture):
+def sidecar_of(image: Path) -> ImageFacts:
+    """What is told of an image: some of `desc`, `author`, `created_time`, `permalink`, `tags`; never raises."""
+    found: ImageFacts = {}
+    for told in _tellers(image):
         found = {**told, **found}
     return found
 
 
-def _tellers(picture: Path) -> Iterator[PictureFacts]:
-    names = (picture.name, picture.stem)
+def _tellers(image: Path) -> Iterator[ImageFacts]:
+    names = (image.name, image.stem)
     for name in names:
-        if text := _text(_read(picture.with_name(f"{name}.txt"))).strip():
+        if text := _text(_read(image.with_name(f"{name}.txt"))).strip():
             yield {"desc": text[:_LONGEST]}
-    for name in (*names, *_names_of_takeout(picture.name)):
-        if data := _read(picture.with_name(f"{name}.json")):
-            yield _of_json(data, picture.name)
+    for name in (*names, *_names_of_takeout(image.name)):
+        if data := _read(image.with_name(f"{name}.json")):
+            yield _of_json(data, image.name)
     for name in names:
-        if data := _read(picture.with_name(f"{name}.xmp")):
+        if data := _read(image.with_name(f"{name}.xmp")):
             yield _of_xmp(data)
     with suppress(OSError, ValueError, struct.error, SyntaxError):
-        yield from _embedded(picture)
+        yield from _embedded(image)
 
 
 def _read(path: Path) -> bytes:
@@ -87,10 +87,10 @@ def _read(path: Path) -> bytes:
 
 
 def _names_of_takeout(name: str) -> Iterator[str]:
-    """What Takeout calls the JSON beside a picture, without the ending: a long name is cut, a number goes last."""
+    """What Takeout calls the JSON beside an image, without the ending: a long name is cut, a number goes last."""
     numbered = _NUMBERED.fullmatch(name)
-    picture, number = (numbered[1] + numbered[3], numbered[2]) if numbered else (name, "")
-    for written in (picture, f"{picture}.supplemental-metadata"):
+    image, number = (numbered[1] + numbered[3], numbered[2]) if numbered else (name, "")
+    for written in (image, f"{image}.supplemental-metadata"):
         yield written[:_LONGEST_NAME] + number
 
 
@@ -100,7 +100,7 @@ def _text(data: bytes) -> str:
     return data.decode(encoding, errors="replace")
 
 
-def _of_json(data: bytes, name: str) -> PictureFacts:
+def _of_json(data: bytes, name: str) -> ImageFacts:
     try:
         told = json_of(_text(data).encode())
     except orjson.JSONDecodeError:
@@ -133,7 +133,7 @@ def _time(*values: Any) -> str:
     return next((time.isoformat() for time in times if time is not None), "")
 
 
-def _of_xmp(data: bytes) -> PictureFacts:
+def _of_xmp(data: bytes) -> ImageFacts:
     text = _text(data)
     found = {field: html.unescape(it[1]).strip() for field, form in _XMP.items() if (it := form.search(text))}
     if "created_time" in found:
@@ -141,8 +141,8 @@ def _of_xmp(data: bytes) -> PictureFacts:
     return {field: value[:_LONGEST] for field, value in found.items() if value}
 
 
-def _embedded(picture: Path) -> Iterator[PictureFacts]:
-    with picture.open("rb") as file:
+def _embedded(image: Path) -> Iterator[ImageFacts]:
+    with image.open("rb") as file:
         head = file.read(12)
         if head.startswith(b"\xff\xd8"):
             file.seek(2)
@@ -192,7 +192,7 @@ def _chunks(file: IO[bytes], head: str, checksum: int) -> Iterator[bytes]:
             file.seek(padded + checksum, 1)
 
 
-def _of_exif(data: bytes) -> PictureFacts:
+def _of_exif(data: bytes) -> ImageFacts:
     exif = Image.Exif()
     exif.load(data)
     detail = exif.get_ifd(_EXIF_IFD)

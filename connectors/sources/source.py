@@ -134,7 +134,7 @@ class PlacedSource(Source):
 
 
 class Place(ABC):
-    """A file, a folder of pictures, a topic: what positions belong to, wherever it lies.
+    """A file, a folder of images, a topic: what positions belong to, wherever it lies.
 
     Positions are kept under a name. It is the place's own when it is read first, and stays when the place has moved.
     """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from connectors.services.listing import PostBody, Reason, ServicePicture, ServicePost, posts_of
+from connectors.services.listing import PostBody, Reason, ServiceImage, ServicePost, posts_of
 from connectors.services.markup import read_html
 from core.times import parse_time
 
@@ -33,8 +33,8 @@ def collected_posts(row: Item) -> Sequence[PostBody] | str:
     found = look(row["data"])
     if isinstance(found, str):
         return found
-    if not any(isinstance(it, ServicePicture) for it in found.pictures):
-        return next((it for it in found.pictures if isinstance(it, str)), "text")
+    if not any(isinstance(it, ServiceImage) for it in found.images):
+        return next((it for it in found.images if isinstance(it, str)), "text")
     seen = row.get("timestamp_collected") or found.created
     return posts_of(found, source, parse_time(seen) if seen else datetime.now(UTC))
 
@@ -52,18 +52,18 @@ def _instagram(data: Item) -> ServicePost | Reason:
         created=float(data.get("taken_at") or 0),
         title=str(caption.get("text") or ""),
         score=max(0, int(data.get("like_count") or 0)),
-        pictures=[_instagram_picture(it) for it in (data["carousel_media"] if many else [data])],
+        images=[_instagram_image(it) for it in (data["carousel_media"] if many else [data])],
         permalink=f"https://www.instagram.com/p/{data['code']}",
         channel="",
     )
 
 
-def _instagram_picture(media: Item) -> ServicePicture | Reason:
+def _instagram_image(media: Item) -> ServiceImage | Reason:
     candidates = (media.get("image_versions2") or {}).get("candidates") or []
     if media.get("media_type") == _FILM or media.get("video_versions"):
         return "video"
     alt = str(media.get("accessibility_caption") or "")
-    return ServicePicture(str(candidates[0]["url"]), alt) if candidates else "text"
+    return ServiceImage(str(candidates[0]["url"]), alt) if candidates else "text"
 
 
 def _instagram_graph(data: Item) -> ServicePost:
@@ -78,8 +78,8 @@ def _instagram_graph(data: Item) -> ServicePost:
         created=float(data.get("taken_at_timestamp") or 0),
         title=str(captions[0]["node"]["text"]) if captions else "",
         score=max(0, int(likes.get("count") or 0)),
-        pictures=[
-            "video" if it.get("is_video") or "Video" in str(it.get("__typename")) else ServicePicture(it["display_url"])
+        images=[
+            "video" if it.get("is_video") or "Video" in str(it.get("__typename")) else ServiceImage(it["display_url"])
             for it in media
         ],
         permalink=f"https://www.instagram.com/p/{data['shortcode']}",
@@ -96,7 +96,7 @@ def _threads(data: Item) -> ServicePost:
         created=float(data.get("taken_at") or 0),
         title=str(caption.get("text") or ""),
         score=int(data.get("like_count") or 0),
-        pictures=[_instagram_picture(it) for it in media],
+        images=[_instagram_image(it) for it in media],
         permalink=f"https://www.threads.com/@{user.get('username')}/post/{data['code']}",
         channel="",
     )
@@ -114,7 +114,7 @@ def _tiktok(data: Item) -> ServicePost | Reason:
         created=float(data.get("createTime") or 0),
         title=str(data.get("desc") or ""),
         score=int((data.get("stats") or {}).get("diggCount") or 0),
-        pictures=[ServicePicture(str(it["imageURL"]["urlList"][0])) for it in images],
+        images=[ServiceImage(str(it["imageURL"]["urlList"][0])) for it in images],
         permalink=f"https://www.tiktok.com/@{name}/photo/{data['id']}",
         channel="",
     )
@@ -135,8 +135,8 @@ def _twitter(data: Item) -> ServicePost | Reason:
         created=parse_time(said["created_at"]).timestamp(),
         title=str(said.get("full_text") or ""),
         score=int(said.get("favorite_count") or 0),
-        pictures=[
-            ServicePicture(str(it["media_url_https"]), str(it.get("ext_alt_text") or ""))
+        images=[
+            ServiceImage(str(it["media_url_https"]), str(it.get("ext_alt_text") or ""))
             if it.get("type") == "photo"
             else "video"
             for it in media
@@ -162,7 +162,7 @@ def _ninegag(data: Item) -> ServicePost | Reason:
         created=float(data.get("creationTs") or 0),
         title="\n".join(filter(None, (data.get("title"), data.get("description")))),
         score=int(data.get("upVoteCount") or 0) - int(data.get("downVoteCount") or 0),
-        pictures=[ServicePicture(str(largest["url"]))],
+        images=[ServiceImage(str(largest["url"]))],
         permalink=str(data.get("url") or ""),
         channel=str(section.get("name") or ""),
         nsfw=bool(data.get("nsfw")),
@@ -180,7 +180,7 @@ def _imgur(data: Item) -> ServicePost | Reason:
         created=parse_time(data["created_at"]).timestamp(),
         title="\n".join(filter(None, (data.get("title"), data.get("description")))),
         score=int(data.get("point_count") or 0),
-        pictures=[ServicePicture(str(cover["url"])) if cover.get("type") == "image" else "video"],
+        images=[ServiceImage(str(cover["url"])) if cover.get("type") == "image" else "video"],
         permalink=str(data.get("url") or ""),
         channel="",
         nsfw=bool(data.get("is_mature")),
@@ -192,9 +192,9 @@ def _pinterest(data: Item) -> ServicePost | Reason:
         return "video"
     number = str(data.get("entityId") or data["id"])
     if data.get("_zs-origin") == "html":  # of the page, which tells less
-        picture = data["image"]
+        image = data["image"]
     else:
-        picture = (data.get("imageSpec_orig") or data["images"]["orig"])["url"]
+        image = (data.get("imageSpec_orig") or data["images"]["orig"])["url"]
     created = data.get("created_at") or data.get("createdAt")
     texts = (data.get("title"), data.get("description") or data.get("body"), data.get("auto_alt_text"))
     return ServicePost(
@@ -203,7 +203,7 @@ def _pinterest(data: Item) -> ServicePost | Reason:
         created=parse_time(created).timestamp() if created else 0.0,
         title="\n".join(it.strip() for it in texts if isinstance(it, str) and it.strip()),
         score=0,
-        pictures=[ServicePicture(str(picture))],
+        images=[ServiceImage(str(image))],
         permalink=f"https://www.pinterest.com/pin/{number}",
         channel=str((data.get("board") or {}).get("name") or ""),
     )
@@ -218,8 +218,8 @@ def _truth_social(data: Item) -> ServicePost | Reason:
         created=parse_time(data["created_at"]).timestamp(),
         title=read_html(data.get("content") or "").text,
         score=int(data.get("favourites_count") or 0),
-        pictures=[
-            ServicePicture(str(it["url"]), str(it.get("description") or "")) if it.get("type") == "image" else "video"
+        images=[
+            ServiceImage(str(it["url"]), str(it.get("description") or "")) if it.get("type") == "image" else "video"
             for it in data.get("media_attachments") or ()
         ],
         permalink=str(data.get("url") or ""),

@@ -7,7 +7,7 @@ from connectors.sinks.record_table import HIDDEN, POSTS
 from connectors.sinks.sink import Row
 from connectors.store.conditions import listed, pieces
 from connectors.store.lance_tables import LanceTables
-from connectors.store.quoted import drop_quoting
+from connectors.store.quoting_answers import drop_quoting
 from connectors.store.store_folder import READ_ERRORS
 from connectors.store.stored_table import StoredTable
 from core.columns import Table

@@ -14,21 +14,23 @@ def arrow_schema(table: Table) -> pa.Schema:
     """The columns of `table`; vectors are float32 of a fixed length, and JSON of any kind is text."""
     return pa.schema(
         [
-            pa.field(column.name, _arrow(column.type), metadata=_OWN if column.is_own else None)
+            pa.field(column.name, _arrow(column.type), metadata=_OWN if column.is_custom else None)
             for column in table.columns
         ]
     )
 
 
-def is_own(field: pa.Field) -> bool:
+def is_custom(field: pa.Field) -> bool:
     """Whether a user added a column of a table that is there."""
     return bool(field.metadata) and _OWN.items() <= field.metadata.items()
 
 
-def with_own(found: pa.Schema, wanted: pa.Schema) -> pa.Schema:
+def with_custom(found: pa.Schema, wanted: pa.Schema) -> pa.Schema:
     """The columns that are wanted, and the own ones of a table that is there, as they are there."""
-    kept = {field.name: field for field in found if is_own(field)}
-    return pa.schema([*(kept.pop(field.name, field) if is_own(field) else field for field in wanted), *kept.values()])
+    kept = {field.name: field for field in found if is_custom(field)}
+    return pa.schema(
+        [*(kept.pop(field.name, field) if is_custom(field) else field for field in wanted), *kept.values()]
+    )
 
 
 _PLAIN: Final = {Text: pa.string(), AnyJson: pa.string(), Number: pa.float64(), Flag: pa.bool_(), Binary: pa.binary()}

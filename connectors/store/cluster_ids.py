@@ -20,11 +20,11 @@ from connectors.sinks.record_table import CURRENT_COLUMN, HIDDEN, POSTS
 from connectors.store.interface import Condition, StorePlace
 from connectors.store.lance_tables import tables_of
 from connectors.store.stored_revisions import note_revisions
+from core.atomic_file import atomic_write
 from core.errors import WorldError
 from core.locks import locked
 from core.merges import Merges
 from core.records import ClusterEvent
-from core.whole_file import written_whole
 
 _FILE: Final = "cluster-ids.json"
 DELETED: Final = "cluster-ids.deleted"
@@ -59,13 +59,13 @@ def begin(store: StorePlace, identity: str, *, goes_on: bool, accept: Callable[[
         with locked(state / f"{_FILE}.lock"):
             noted = _noted(state)
             if not noted or noted[-1].by != identity:
-                is_own = goes_on and not noted
-                above = -1 if is_own else highest(store)
+                is_custom = goes_on and not noted
+                above = -1 if is_custom else highest(store)
                 accept(above)
-                if not is_own:
+                if not is_custom:
                     note_revisions(store)
                 noted.append(_Begun(identity, above))
-                with written_whole(state / _FILE) as file:
+                with atomic_write(state / _FILE) as file:
                     file.write(orjson.dumps([asdict(it) for it in noted]))
             return noted[-1].above
     except OSError as error:
@@ -119,7 +119,7 @@ def note_deleted(state: Path, cluster: int) -> None:
     if cluster <= highest_deleted(state):
         return
     try:
-        with written_whole(state / DELETED) as file:
+        with atomic_write(state / DELETED) as file:
             file.write(str(cluster).encode())
     except OSError as error:
         raise WorldError(f"{state}: {error.strerror}") from None

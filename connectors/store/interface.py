@@ -105,7 +105,7 @@ class TableReader(ABC):
     @property
     @abstractmethod
     def schema(self) -> pa.Schema:
-        """Columns that there are; of an older store fewer. `arrow_schema.is_own` tells those that a user added."""
+        """Columns that there are; of an older store fewer. `arrow_schema.is_custom` tells those that a user added."""
 
     @abstractmethod
     def refresh(self) -> Hashable:

@@ -8,15 +8,15 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
-from connectors.store.arrow_schema import with_own
+from connectors.store.arrow_schema import with_custom
 from connectors.store.lance_tables import LanceTables, is_missing
-from connectors.store.table_upkeep import erase_deleted, has_index, index_keys, index_words, put_together
+from connectors.store.table_maintenance import compact_files, erase_deleted, has_index, index_keys, index_words
 from connectors.store.widening import check_widenable, copied, needs_copy
 from core.errors import WorldError, first_line
 from core.locks import locked
 from core.memory import give_back_memory
-from core.stranger_text import shortened
 from core.telemetry import STORE_BYTES, STORE_FRAGMENTS, STORE_ROWS, STORE_WRITES, log
+from core.untrusted_text import shortened
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class KeyedTable:
                     raise
                 return self._with_key(database.create_table(name, schema=schema))
             found = table.schema
-            schema = with_own(found, schema)
+            schema = with_custom(found, schema)
             check_widenable(f"{self._tables} holds a table {self._name!r}", found, schema)
             if needs_copy(found, schema):
                 # One new version, there as a whole or not at all: who dies in the middle leaves the old one.
@@ -250,7 +250,7 @@ class KeyedTable:
         try:
             drop = drop_unfinished and self._tables.has_one_writer
             keys = (self._key, *self._looked_up)
-            self._again(lambda: put_together(self._table, *keys, drop_unfinished=drop))
+            self._again(lambda: compact_files(self._table, *keys, drop_unfinished=drop))
             if drop:
                 self._tables.drop_drafts(self._name)
         except _WRITE_ERRORS as error:

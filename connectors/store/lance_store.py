@@ -14,11 +14,11 @@ from connectors.store.answer_rows import AnswerRows
 from connectors.store.interface import Store, TableFacts, UnsupportedError
 from connectors.store.lance_tables import LanceTables
 from connectors.store.posts_table import PostRows
-from connectors.store.quoted import QUOTING
+from connectors.store.quoting_answers import QUOTING
+from connectors.store.store_maintenance import check_there_in, compact_store, facts_of, forget_in, named_in
 from connectors.store.stored_table import StoredTable
 from connectors.store.table_remnants import in_tables
-from connectors.store.whole_store import check_there_in, compact_store, facts_of, forget_in, named_in
-from connectors.writing import RECORDS, all_locked
+from connectors.writer_locks import RECORDS, all_locked
 from core.columns import Table
 from core.records import Removal
 

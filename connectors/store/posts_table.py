@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.sinks.record_table import CURRENT_COLUMN, INGESTION_COLUMN, PICTURE_COLUMN, POSTS, SEARCHED, posts_table
+from connectors.sinks.record_table import CURRENT_COLUMN, IMAGE_COLUMN, INGESTION_COLUMN, POSTS, SEARCHED, posts_table
 from connectors.sinks.sink import Mark, Row
-from connectors.store.arrow_schema import arrow_schema, is_own
+from connectors.store.arrow_schema import arrow_schema, is_custom
 from connectors.store.cluster_ids import spans, stored_merges
 from connectors.store.conditions import listed, pieces
+from connectors.store.custom_values import with_own_values
 from connectors.store.lance_tables import LanceTables
-from connectors.store.own_values import with_own_values
+from connectors.store.removed_posts import ORIGINAL, RemovedPosts
 from connectors.store.stored_table import StoredTable
-from connectors.store.taken_back import ORIGINAL, TakenBack
 from connectors.store.thumbnails import Thumbnails
 from core.columns import Table
 from core.merges import Merges
@@ -29,7 +29,7 @@ TABLE: Final = POSTS
 _KEY: Final = "global_id"
 _GIVEN: Final = "cluster"
 _CURRENT: Final = CURRENT_COLUMN.name
-_PICTURE: Final = PICTURE_COLUMN.column.name
+_IMAGE: Final = IMAGE_COLUMN.column.name
 _INGESTED: Final = INGESTION_COLUMN.column.name
 _MOST: Final = 1000
 """Values in one condition, and rows that are changed at once."""
@@ -57,11 +57,11 @@ class PostRows(StoredTable):
         """
         tables = LanceTables.at(store)
         super().__init__(tables, table)
-        self._own = {field.name: field.type for field in self._table.schema if is_own(field)}
+        self._own = {field.name: field.type for field in self._table.schema if is_custom(field)}
         self._fill(tables)
         self._table.index_words(*SEARCHED)
         self._thumbnails = Thumbnails(tables)
-        self._taken_back = TakenBack(
+        self._taken_back = RemovedPosts(
             tables, self._table, self._thumbnails, mark.get("taken_back") if mark else None, memory_days
         )
         if mark is None:
@@ -94,24 +94,24 @@ class PostRows(StoredTable):
             made = [row for row in made if not self._taken_back.is_hidden(row)]
         if made:
             again = {row[_KEY] for row in made if row["revision"] > 1}
-            before = self._pictures_of(sorted(again))
+            before = self._images_of(sorted(again))
             # Both revisions may come together, so that the first is never written.
-            before |= {row[_PICTURE] for row in made if row[_KEY] in again and row[_PICTURE] is not None}
+            before |= {row[_IMAGE] for row in made if row[_KEY] in again and row[_IMAGE] is not None}
             super().upsert(made)
             self._thumbnails.drop_unused(before, [self._table])
 
-    def _pictures_of(self, ids: list[str]) -> set[str]:
-        """What small pictures rows refer to that will be written anew: an edit may take the picture away."""
+    def _images_of(self, ids: list[str]) -> set[str]:
+        """What small images rows refer to that will be written anew: an edit may take the image away."""
         where = [f"{_KEY} IN ({listed(some)})" for some in pieces(ids, _MOST)]
-        batches = (batch for it in where for batch in self._table.batches((_PICTURE,), it))
+        batches = (batch for it in where for batch in self._table.batches((_IMAGE,), it))
         return {key for batch in batches for key in batch.column(0).to_pylist() if key is not None}
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
-        """Keep pictures of posts, but not of those that were taken back; raises `WorldError`."""
+        """Keep images of posts, but not of those that were taken back; raises `WorldError`."""
         self._thumbnails.keep(it for it in thumbnails if not self._taken_back.is_gone_post(it.post))
 
-    def add_pictures(self, thumbnails: list[Thumbnail]) -> int:
-        """Keep pictures of posts that are there, and let their rows refer to them; gives how many. Raises `WorldError`.
+    def add_images(self, thumbnails: list[Thumbnail]) -> int:
+        """Keep images of posts that are there, and let their rows refer to them; gives how many. Raises `WorldError`.
 
         Whoever reads rows by what is new does not see that these changed.
         """
@@ -120,9 +120,9 @@ class PostRows(StoredTable):
         there = {key for it in where for batch in self._table.batches((_KEY,), it) for key in batch[0].to_pylist()}
         found = [it for it in thumbnails if it.post.global_id in there]
         self.show(found)
-        rows = [{_KEY: it.post.global_id, _PICTURE: it.post.picture_sha256} for it in found]
+        rows = [{_KEY: it.post.global_id, _IMAGE: it.post.picture_sha256} for it in found]
         for some in pieces(rows, _MOST):
-            self._table.change(some, (_PICTURE,))
+            self._table.change(some, (_IMAGE,))
         return len(found)
 
     def remove(self, removals: list[Removal]) -> None:
@@ -139,7 +139,7 @@ class PostRows(StoredTable):
                 self._merge(list(group))
 
     def compact(self, *, erase: bool = False) -> None:
-        """Put fragments together, drop old versions, of what is kept aside and of small pictures too."""
+        """Put fragments together, drop old versions, of what is kept aside and of small images too."""
         super().compact(erase=erase)
         self._taken_back.compact(erase=erase)
         self._thumbnails.compact(erase=erase)

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from connectors.sinks.sink import Row
-from connectors.store.taken_back import changed
+from connectors.store.removed_posts import changed
 from core.records import Message, Removal, account_of
 from core.removals import Removed
 
@@ -21,7 +21,7 @@ _FOR_GOOD: Final = 0.0
 """Where a delete names no time, since not every store knows an infinite number."""
 
 
-class ToldRemoval(NamedTuple):
+class SharedRemoval(NamedTuple):
     """A name that was deleted, as stores keep it."""
 
     name: int
@@ -43,18 +43,18 @@ class SharedRemovals(ABC):
         self._removed = Removed(days=memory_days, key=key)
 
     @abstractmethod
-    def _write(self, told: Sequence[ToldRemoval]) -> None:
+    def _write(self, told: Sequence[SharedRemoval]) -> None:
         """Tell the others; raises `WorldError`."""
 
     @abstractmethod
-    def _news(self) -> Iterable[tuple[ToldRemoval, float]]:
+    def _news(self) -> Iterable[tuple[SharedRemoval, float]]:
         """What was told since the last time, at first all of it, the oldest first, and when; raises `WorldError`."""
 
-    def tell(self, removals: Iterable[Removal]) -> None:
+    def publish(self, removals: Iterable[Removal]) -> None:
         """Say what is about to be deleted, to who writes now or later; raises `WorldError`."""
         told = {name: said for it in removals for name, said in self._removed.note(it)}
         if told:
-            self._write([ToldRemoval(it, _FOR_GOOD if math.isinf(said) else said) for it, said in told.items()])
+            self._write([SharedRemoval(it, _FOR_GOOD if math.isinf(said) else said) for it, said in told.items()])
 
     def look(self) -> bool:
         """Take in what others said; whether they said anything. Raises `WorldError`."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from connectors.sinks.record_table import POSTS
 from connectors.store.interface import StorePlace
 from connectors.store.lance_tables import tables_of
+from core.atomic_file import atomic_write
 from core.errors import WorldError
-from core.whole_file import written_whole
 
 FILE: Final = "revisions.npy"
 """In a store: hashes of ids, in order, and below them the revisions."""
@@ -27,7 +27,7 @@ def note_revisions(store: StorePlace) -> None:
     ids, revisions = _there(store)
     hashes = np.fromiter(map(_hash, ids), np.uint64, len(ids))
     order = np.argsort(hashes)
-    with written_whole(tables_of(store).state / FILE) as file:
+    with atomic_write(tables_of(store).state / FILE) as file:
         np.save(file, np.stack([hashes[order], revisions[order]]))
 
 

@@ -33,7 +33,7 @@ def in_tables(store: Path, names: LookedFor) -> Iterator[Remnant]:
         elif not has_rows and any(names.in_file(it) for it in _files(folder)):
             yield Remnant(f"table {name}", "its files hold what was deleted", COMPACTED)
     if folders and (unused := len(unused_in(tables))):
-        yield Remnant("table thumbnails", f"{unused} small pictures of no post that is there", COMPACTED)
+        yield Remnant("table thumbnails", f"{unused} small images of no post that is there", COMPACTED)
 
 
 def in_rows(tables: Tables, names: LookedFor) -> Iterator[Remnant]:

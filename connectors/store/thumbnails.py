@@ -1,4 +1,4 @@
-"""The small pictures of a store: one for each file that a picture was fetched as, however many posts show it."""
+"""The small images of a store: one for each file that an image was fetched as, however many posts show it."""
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -13,27 +13,27 @@ from connectors.store.conditions import listed, pieces
 from connectors.store.interface import Condition
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.lance_tables import LanceTables
-from core.bounded import Bounded
+from core.bounded_dict import BoundedDict
 from core.records import Thumbnail
 
 _KEY: Final = THUMBNAILS.key
 _REFERRING: Final = (POSTS, HIDDEN)
-"""Tables whose rows refer to small pictures."""
+"""Tables whose rows refer to small images."""
 _RECENT: Final = 4096
-"""Pictures that came last: the rows that refer to them may still be on their way."""
+"""Images that came last: the rows that refer to them may still be on their way."""
 _SWEEP_EVERY: Final = 50_000
-"""Small pictures, after which those that no post refers to any more are looked for: edits and repeats leave some."""
+"""Small images, after which those that no post refers to any more are looked for: edits and repeats leave some."""
 _MOST: Final = 500
 """Keys in one condition."""
 
 
 class Thumbnails:
-    """The table of small pictures, made when the first one comes; what is written twice is there once."""
+    """The table of small images, made when the first one comes; what is written twice is there once."""
 
     def __init__(self, store: Path | LanceTables) -> None:
         self._tables = LanceTables.at(store)
         self._opened: KeyedTable | None = None
-        self._recent: Bounded[str, str] = Bounded(_RECENT)
+        self._recent: BoundedDict[str, str] = BoundedDict(_RECENT)
         """Each with the post that it came with last."""
         self._unswept = 0
 
@@ -63,7 +63,7 @@ class Thumbnails:
         One stays that came last with a post whose row is still on its way.
 
         Args:
-            keys: Of small pictures.
+            keys: Of small images.
             referring: Tables of posts.
             going: Posts whose rows are about to be deleted, or will never come.
         """
@@ -115,7 +115,7 @@ class Thumbnails:
 
 
 def unused_in(store: Path | LanceTables) -> list[str]:
-    """Keys of the small pictures of a store that no post refers to; raises `WorldError`."""
+    """Keys of the small images of a store that no post refers to; raises `WorldError`."""
     tables = LanceTables.at(store)
     used = pa.chunked_array([column for name in _REFERRING for column in _keys_in(tables, name)], pa.string())
     kept = pa.chunked_array(_keys_in(tables, THUMBNAILS.name), pa.string())
@@ -124,7 +124,7 @@ def unused_in(store: Path | LanceTables) -> list[str]:
 
 
 def drop_unused_in(tables: LanceTables) -> None:
-    """Drop the small pictures of a store that no post refers to, where no flow writes it."""
+    """Drop the small images of a store that no post refers to, where no flow writes it."""
     if tables.has(THUMBNAILS.name):
         table = tables.opened(THUMBNAILS.name)
         for some in pieces(unused_in(tables), _MOST):

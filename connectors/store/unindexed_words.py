@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from connectors.store.conditions import listed, pieces
 from connectors.store.store_folder import in_memory_async
-from connectors.store.table_upkeep import word_index
+from connectors.store.table_maintenance import word_index
 
 _ID: Final = "global_id"
 _PLACE: Final = "_rowid"

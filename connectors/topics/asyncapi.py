@@ -26,7 +26,7 @@ def asyncapi_document() -> dict[str, Any]:
             "title": "memewax",
             "version": __version__,
             "description": (
-                "Posts with a picture come in; one joined, analysed record per post comes out. Topics whose tag is "
+                "Posts with an image come in; one joined, analysed record per post comes out. Topics whose tag is "
                 "`tap` are written only where a setting asks for them. Delivery is at least once."
             ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},

@@ -32,7 +32,7 @@ refused before anything is read.
 
 ## A new stage
 
-1. a module below `models/` with the model, its stand-in, its settings (a `Group`) and what loads it;
+1. a module below `models/` with the model, its fake, its settings (a `Group`) and what loads it;
 2. a `Stage` in [models/stages.py](../models/stages.py): its name, its columns and how a value becomes them, its model;
    and its settings as a base of `StageSettings`;
 3. its step, and its place in the diagram, in [dataflows/memes.py](../dataflows/memes.py);

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from connectors.chosen_endpoints import ReadSettings
 from connectors.kafka.kafka_endpoint import KafkaEndpoint
-from connectors.letters import read_letters
 from connectors.remnants import LookedFor, Remnant
+from connectors.stored_dead_letters import read_dead_letters
 from core.errors import WorldError
 
 _MOST_LETTERS: Final = 100_000
@@ -32,14 +32,14 @@ def kept_in_taps(addresses: Collection[str], settings: ReadSettings) -> Iterator
             yield Remnant(address, "a tap: it is not looked through, and gets no tombstones", _until(found, settings))
 
 
-def in_letters(endpoint: Any, names: LookedFor, settings: ReadSettings) -> Iterator[Remnant]:
+def in_dead_letters(endpoint: Any, names: LookedFor, settings: ReadSettings) -> Iterator[Remnant]:
     """Look through the first 100,000 dead letters of a topic; a broker that does not answer is said."""
     if not isinstance(endpoint, KafkaEndpoint):
         return
     until = _until(endpoint, settings)
     try:
-        letters = islice(read_letters(endpoint.address, settings), _MOST_LETTERS)
-        found = sum(names.in_value((it.global_id, it.message)) for it in letters)
+        dead_letters = islice(read_dead_letters(endpoint.address, settings), _MOST_LETTERS)
+        found = sum(names.in_value((it.global_id, it.message)) for it in dead_letters)
     except WorldError as error:
         yield Remnant(endpoint.address, f"it cannot be looked through: {error}", until)
         return

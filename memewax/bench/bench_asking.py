@@ -16,7 +16,7 @@ from core.errors import MemewaxError, WorldError
 from core.settings import PREFIX
 from dataflows.all_settings import Settings
 from memewax.bench.bench_topics import Topics
-from memewax.commands.asker import Asker
+from memewax.commands.query_client import QueryClient
 
 _START_SECONDS: Final = 600.0
 _PATIENCE_SECONDS: Final = 60.0
@@ -42,8 +42,8 @@ class Load:
 class Questions:
     """Asks one corpus the same sentences over and over, ten hits each, every time with a new id."""
 
-    def __init__(self, asker: Asker, corpus: str, texts: list[str]) -> None:
-        self._asker = asker
+    def __init__(self, query_client: QueryClient, corpus: str, texts: list[str]) -> None:
+        self._asker = query_client
         self._corpus = corpus
         self._texts = cycle(texts)
         self._numbers = count()
@@ -117,23 +117,23 @@ def served(topics: Topics, settings: Settings, corpus: str, texts: list[str], pr
     environment = {**os.environ, f"{PREFIX}ANSWER_IMAGES": "false", f"{PREFIX}LOG_LEVEL": "error"}
     recovery = tempfile.TemporaryDirectory(prefix="memewax-bench-")  # of these topics alone
     command += ["--recovery", recovery.name]
-    asker = Asker(topics.brokers, queries, answers, settings.kafka)
+    query_client = QueryClient(topics.brokers, queries, answers, settings.kafka)
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     try:
         for number in range(8):  # one for each partition and process, most likely
-            _ready(asker, process, {"id": f"ready-{number}", "text": texts[0], "corpus": corpus})
-        yield Questions(asker, corpus, texts)
+            _ready(query_client, process, {"id": f"ready-{number}", "text": texts[0], "corpus": corpus})
+        yield Questions(query_client, corpus, texts)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
-        asker.close()
+        query_client.close()
         recovery.cleanup()
 
 
-def _ready(asker: Asker, process: "subprocess.Popen[bytes]", body: dict[str, str]) -> None:
+def _ready(query_client: QueryClient, process: "subprocess.Popen[bytes]", body: dict[str, str]) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    asker.send(body)
-    while not any(answer["id"] == body["id"] for answer in asker.arrived(0.2)):
+    query_client.send(body)
+    while not any(answer["id"] == body["id"] for answer in query_client.arrived(0.2)):
         if process.poll() is not None:
             raise MemewaxError("the flow has ended before it answered; it has said why")
         if time.monotonic() > deadline:

@@ -13,10 +13,10 @@ import numpy as np
 import orjson
 import typer
 
-from connectors.caching.cached_results import PICTURE, Asked, CachedResults
+from connectors.caching.cached_results import IMAGE, Asked, CachedResults
 from connectors.caching.result_cache import ResultCache
 from core.extras import needs_extra
-from core.records import CachedPicture, CachedResult, Features, Line, Message, Post, Reading
+from core.records import CachedImage, CachedResult, Features, Line, Message, Post, Reading
 from core.telemetry import configure_logging
 from memewax.bench.machine import machine
 
@@ -37,38 +37,36 @@ _LOOKS: Final = 200
 def cache(
     keys: Annotated[int, typer.Option(min=1000, help="Small results that come, one after another.")] = 100_000,
     megabytes: Annotated[int, typer.Option(min=1, help="Bound of the cache that they come into.")] = 100,
-    pictures: Annotated[
-        int, typer.Option(min=100, help="Pictures in the cache in which known ones are looked up.")
-    ] = 2000,
+    images: Annotated[int, typer.Option(min=100, help="Images in the cache in which known ones are looked up.")] = 2000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Time of a hit and of keeping a picture's results; size of files and process while many keys come."""
+    """Time of a hit and of keeping an image's results; size of files and process while many keys come."""
     configure_logging("error")
     with tempfile.TemporaryDirectory(prefix="memewax-cache-") as name:
         report = {
-            "hits": looked_up(Path(name, "pictures"), pictures),
+            "hits": looked_up(Path(name, "images"), images),
             "many": grown(Path(name, "many"), keys, megabytes * 10**6),
             "machine": machine(),
         }
     sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")
 
 
-def looked_up(folder: Path, pictures: int) -> dict[str, Any]:
-    """Keep results as real models give them for so many pictures, and look them all up in another order."""
+def looked_up(folder: Path, images: int) -> dict[str, Any]:
+    """Keep results as real models give them for so many images, and look them all up in another order."""
     held = ResultCache(folder, 2**40)
-    known = CachedResults(held, {PICTURE: "", **dict.fromkeys(_STAGES, "model")}, _STAGES)
+    known = CachedResults(held, {IMAGE: "", **dict.fromkeys(_STAGES, "model")}, _STAGES)
     random = np.random.default_rng(7)
-    names = [sha256(str(number).encode()).hexdigest() for number in range(pictures)]
+    names = [sha256(str(number).encode()).hexdigest() for number in range(images)]
     kept = [_timed(lambda name=name: _keep(known, name, random)) for name in names]  # type: ignore[misc]
-    order = random.permutation(pictures)
+    order = random.permutation(images)
     found = [_timed(lambda name=names[it]: _look(known, name)) for it in order]  # type: ignore[misc]
     size = held.bytes()
     known.close()
     return {
-        "pictures": pictures,
+        "images": images,
         "hit_ms": _spread(found),
         "keep_ms": _spread(kept),
-        "kb": round(size / pictures / 1e3, 1),
+        "kb": round(size / images / 1e3, 1),
     }
 
 
@@ -100,7 +98,7 @@ def grown(folder: Path, keys: int, bound: int) -> dict[str, Any]:
 
 def _keep(known: CachedResults, name: str, random: np.random.Generator) -> None:
     post = Post(f"{name[:12]}-a", f"https://a.example/{name}.png", Message(b"", "bench"), picture_sha256=name)
-    known.keep_picture(post, CachedResult(CachedPicture(740, 780, random.bytes(_THUMBNAIL)), seconds=0.01))
+    known.keep_image(post, CachedResult(CachedImage(740, 780, random.bytes(_THUMBNAIL)), seconds=0.01))
     vector = random.normal(size=_DIMENSION).astype(np.float32)
     features = Features(vector, random.integers(-127, 128, _PATCHES, np.int8), random.bytes(32))
     box = ((1.5, 2.5), (300.5, 2.5), (300.5, 40.5), (1.5, 40.5))
@@ -111,7 +109,7 @@ def _keep(known: CachedResults, name: str, random: np.random.Generator) -> None:
 
 
 def _look(known: CachedResults, name: str) -> None:
-    assert len(known.of_picture(name)) == 1 + len(_STAGES)
+    assert len(known.of_image(name)) == 1 + len(_STAGES)
 
 
 def _timed(call: Callable[[], None]) -> float:

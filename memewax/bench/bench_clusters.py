@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 _DIMENSION: Final = 384
 _DIRECTIONS: Final = 16
-"""In which members of every cluster differ, as captions make pictures of every template differ."""
+"""In which members of every cluster differ, as captions make images of every template differ."""
 
 _SLOW: Final = 50
 """Embeddings at least for river's own, which takes some tens of milliseconds each."""
@@ -53,7 +53,7 @@ def clusters(
 def _speeds(live: int, number: int) -> Iterator[tuple[str, Speed]]:
     from river.cluster import DBSTREAM
 
-    from models.clusterers.relevant import RelevantClusterer
+    from models.clusterers.rca_clusterer import RcaClusterer
     from models.clusterers.vector_dbstream import VectorDBSTREAM
 
     first, rest = _embeddings(live, live), _embeddings(live, number)
@@ -64,7 +64,7 @@ def _speeds(live: int, number: int) -> Iterator[tuple[str, Speed]]:
     yield "river_dbstream", _timed(river.learn_one, points[:live], points[live:], lambda: len(river.micro_clusters))
     arrays = VectorDBSTREAM(**parameters)
     yield "dbstream", _timed(arrays.learn, centred[:live], centred[live:], lambda: len(arrays.keys))
-    relevant = RelevantClusterer()
+    relevant = RcaClusterer()
     yield (
         "relevant",
         _timed(relevant.learn, list(first), list(rest), relevant.count, lambda: len(pickle.dumps(relevant.state()))),

@@ -1,4 +1,4 @@
-"""`memewax bench fetch`: what fetching many pictures at a time gains, from a server that takes its time."""
+"""`memewax bench fetch`: what fetching many images at a time gains, from a server that takes its time."""
 
 import http.client
 import statistics
@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from core.errors import WorldError
-from core.records import Failed, Message, Post
+from core.records import Failure, Message, Post
 from dataflows.all_settings import Settings
 from memewax.bench.machine import machine
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRun:
-    """All pictures fetched and decoded once, by a fetcher that begins without connections."""
+    """All images fetched and decoded once, by a fetcher that begins without connections."""
 
     seconds: float
     cpu_seconds: float
@@ -34,7 +34,7 @@ class FetchRun:
 
 
 def fetch(
-    images: Annotated[int, typer.Option("--images", "-n", min=1, help="Pictures a run.")] = 500,
+    images: Annotated[int, typer.Option("--images", "-n", min=1, help="Images a run.")] = 500,
     latency_ms: Annotated[float, typer.Option(min=0, help="The server waits so long before each answer.")] = 50.0,
     concurrency: Annotated[
         list[int] | None, typer.Option(min=1, help="Fetches at a time; may be given again. By default 1, 4, 16 and 64.")
@@ -42,7 +42,7 @@ def fetch(
     runs: Annotated[int, typer.Option(min=1, help="Runs of each, taking turns; the median counts.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Fetch pictures from a slow server on this machine, one at a time and many at a time."""
+    """Fetch images from a slow server on this machine, one at a time and many at a time."""
     each = concurrency or [1, 4, 16, 64]
     measured: dict[int, list[FetchRun]] = {number: [] for number in each}
     with _serving(latency_ms / 1000) as port:
@@ -64,7 +64,7 @@ def _serving(latency: float) -> Iterator[int]:
     command = [sys.executable, "-m", "memewax.bench.image_server", str(latency)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         if server.stdin is None or server.stdout is None or not (line := server.stdout.readline()):
-            raise WorldError("the server of pictures did not start; the lines above say why")
+            raise WorldError("the server of images did not start; the lines above say why")
         yield int(line)
         server.stdin.close()
 
@@ -80,8 +80,8 @@ def _measure(port: int, *, images: int, concurrency: int) -> FetchRun:
     with closing(fetcher(settings)) as fetching:
         connections, start, cpu = _connections(), perf_counter(), process_time()
         for arriving in fetching.start(posts):
-            if isinstance(failed := arriving.result().picture, Failed):
-                raise WorldError(f"a picture was not fetched, so this is no measurement: {failed.reason}")
+            if isinstance(failed := arriving.result().image, Failure):
+                raise WorldError(f"an image was not fetched, so this is no measurement: {failed.reason}")
         return FetchRun(
             seconds=perf_counter() - start,
             cpu_seconds=process_time() - cpu,
@@ -91,7 +91,7 @@ def _measure(port: int, *, images: int, concurrency: int) -> FetchRun:
 
 
 def _connections() -> int:
-    """Connections that this process has made to fetch pictures."""
+    """Connections that this process has made to fetch images."""
     return int(REGISTRY.get_sample_value("memewax_fetch_connections_total") or 0)
 
 
@@ -130,7 +130,7 @@ def _figures(runs: Sequence[FetchRun], images: int, of_least: float) -> dict[str
 
 
 def _table(report: Mapping[str, Any]) -> Table:
-    caption = f"{report['n']} pictures a run, {report['latency_ms']:g} ms before each answer"
+    caption = f"{report['n']} images a run, {report['latency_ms']:g} ms before each answer"
     table = Table(caption=caption, caption_justify="left")
     for column in ("at a time", "seconds", "fastest", "slowest", "images/s", "times faster", "CPU s", "connections"):
         table.add_column(column, justify="right")

@@ -18,13 +18,13 @@ from models.engine_choice import EnginePart, Trial, try_all
 from models.engines import plans
 from models.ocr.ocr_engines import ocr_parts
 from models.runtime import Runtime
-from models.trial_pictures import trial_pictures
+from models.trial_images import trial_images
 from models.vit_engines import image_part
 from models.weights import image_weights
 
 _NOTE: Final = (
-    "ms a picture: median, and the fastest and slowest time. What differs is, of the image model, 1 - cosine of the "
-    "worst picture; of the detector, the part of pixels of text; of the recogniser, the part of letters."
+    "ms an image: median, and the fastest and slowest time. What differs is, of the image model, 1 - cosine of the "
+    "worst image; of the detector, the part of pixels of text; of the recogniser, the part of letters."
 )
 
 
@@ -40,7 +40,7 @@ def models(
     measured = {part.name: (part, _measured(part, runs)) for part in parts}
     if as_json:
         found = {name: [_figures(it) for it in trials] for name, (_, trials) in measured.items()}
-        report = {"parts": found, "pictures": len(trial_pictures()), "n": runs, "machine": machine()}
+        report = {"parts": found, "images": len(trial_images()), "n": runs, "machine": machine()}
         sys.stdout.write(orjson.dumps(report).decode() + "\n")
     else:
         Console().print(_table(measured))
@@ -52,7 +52,7 @@ def _measured(part: EnginePart, runs: int) -> tuple[Trial, ...]:
 
 
 def _figures(trial: Trial) -> dict[str, Any]:
-    each = [took / len(trial_pictures()) for took in trial.milliseconds]
+    each = [took / len(trial_images()) for took in trial.milliseconds]
     return {
         **asdict(trial.plan),
         "milliseconds": round(statistics.median(each), 2) if each else None,

@@ -1,4 +1,4 @@
-"""`memewax bench ocr`: the arrangements of OCR beside EasyOCR as it comes, picture by picture, in one process."""
+"""`memewax bench ocr`: the arrangements of OCR beside EasyOCR as it comes, image by image, in one process."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ from rich.table import Table
 
 from core.errors import SettingsError
 from core.extras import needs_extra
-from core.records import Failed, Pixels, Reading
+from core.records import Failure, Pixels, Reading
 from dataflows.all_settings import Settings, load_settings
 from models.base import Model
 
@@ -32,15 +32,15 @@ _PACKAGES: Final = ("easyocr", "jiwer", "onnxruntime", "opencv-python-headless",
 
 @dataclass(frozen=True, slots=True)
 class OcrSample:
-    """A picture and what is written on it."""
+    """An image and what is written on it."""
 
-    picture: Pixels
+    image: Pixels
     expected: str
 
 
 @dataclass(frozen=True, slots=True)
 class OcrAnswer:
-    """What one reader read in one picture; nothing where it failed."""
+    """What one reader read in one image; nothing where it failed."""
 
     text: str
     seconds: float
@@ -58,7 +58,7 @@ def ocr(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Error rates and time of every arrangement of OCR, and of EasyOCR as it comes, taking turns at each picture."""
+    """Error rates and time of every arrangement of OCR, and of EasyOCR as it comes, taking turns at each image."""
     # What these need is missed before anything is measured, not after.
     from memewax.evaluation.progress_bar import Steps
     from memewax.evaluation.texts import count, rates
@@ -83,33 +83,33 @@ def ocr(
 def measure(
     readers: Mapping[str, Model[Pixels, Reading]], samples: Sequence[OcrSample]
 ) -> Iterator[dict[str, OcrAnswer]]:
-    """For each picture what each reader read, another reader beginning each time.
+    """For each image what each reader read, another reader beginning each time.
 
-    A machine that is slower for a while is so for all of them. Every reader reads the first picture once before, so
+    A machine that is slower for a while is so for all of them. Every reader reads the first image once before, so
     that what happens at first use is in no figure.
     """
     for reader in readers.values():
-        reader([samples[0].picture])
+        reader([samples[0].image])
     names = list(readers)
     for number, sample in enumerate(samples):
         first = number % len(names)
-        turn = {name: _read(readers[name], sample.picture) for name in names[first:] + names[:first]}
+        turn = {name: _read(readers[name], sample.image) for name in names[first:] + names[:first]}
         yield {name: turn[name] for name in names}
 
 
-def _read(reader: Model[Pixels, Reading], picture: Pixels) -> OcrAnswer:
+def _read(reader: Model[Pixels, Reading], image: Pixels) -> OcrAnswer:
     began = perf_counter()
-    (found,) = reader([picture])
+    (found,) = reader([image])
     seconds = perf_counter() - began
-    return OcrAnswer("" if isinstance(found, Failed) else found.as_read, seconds)
+    return OcrAnswer("" if isinstance(found, Failure) else found.as_read, seconds)
 
 
 def _samples(data: Path, limit: int | None, settings: Settings) -> list[OcrSample]:
     # Late, since the measures bring more than other commands need.
-    from memewax.evaluation.data import picture_of, posts_of
+    from memewax.evaluation.data import image_of, posts_of
 
-    pictures = ((picture_of(known, settings), str(known.truth)) for known in posts_of(data, "text"))
-    good = (OcrSample(picture, truth) for picture, truth in pictures if not isinstance(picture, Failed))
+    images = ((image_of(known, settings), str(known.truth)) for known in posts_of(data, "text"))
+    good = (OcrSample(image, truth) for image, truth in images if not isinstance(image, Failure))
     return list(islice(good, limit))
 
 
@@ -165,7 +165,7 @@ def _machine(settings: Settings) -> dict[str, Any]:
 
 
 def _table(figures: Mapping[str, Mapping[str, Any]], n: int) -> Table:
-    table = Table(caption=f"{n} pictures; case and punctuation do not count", caption_justify="left")
+    table = Table(caption=f"{n} images; case and punctuation do not count", caption_justify="left")
     for column in ("", "CER", "WER", "word F1", "s an image", "median", "WER of stock", "time of stock"):
         table.add_column(column, justify="right" if column else "left")
     for name, found in figures.items():

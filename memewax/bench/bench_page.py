@@ -23,7 +23,7 @@ def page(
     captions: Annotated[
         Path | None, typer.Option(help="File of captions, one a line, to mix texts from; by default they are made up.")
     ] = None,
-    thumbnails: Annotated[int, typer.Option(min=0, help="So many posts have small pictures.")] = 100_000,
+    thumbnails: Annotated[int, typer.Option(min=0, help="So many posts have small images.")] = 100_000,
     a_second: Annotated[int, typer.Option("--rate", min=0, help="Posts that are written a second meanwhile.")] = 50,
     readers: Annotated[int, typer.Option(min=2, help="How many look at it at once, after one alone.")] = 20,
     seconds: Annotated[float, typer.Option(min=0.1, help="Of each run.")] = 30,

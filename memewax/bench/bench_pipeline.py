@@ -1,4 +1,4 @@
-"""`memewax bench pipeline`: the whole flow over pictures, beside the exact engines and beside a bare loop of models."""
+"""`memewax bench pipeline`: the whole flow over images, beside the exact engines and beside a bare loop of models."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def pipeline(
     processes: Annotated[list[int] | None, typer.Option(min=1, help="Processes to measure by.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Posts a second of the whole flow over real pictures, against `precision = exact` and against a bare loop."""
+    """Posts a second of the whole flow over real images, against `precision = exact` and against a bare loop."""
     settings = load_settings(**({"device": device} if device else {}))
     posts = posts_of(data, "text", limit)
     if len(posts) < _LEAST:
@@ -124,10 +124,10 @@ class _Bench:
         return [it for it, _ in pairs], [it for _, it in pairs]
 
     def _copied(self, posts: Sequence[LabelledPost]) -> Iterable[bytes]:
-        """Posts whose pictures lie beside each other, below a folder of our own: a flow reads no others."""
+        """Posts whose images lie beside each other, below a folder of our own: a flow reads no others."""
         for number, it in enumerate(posts):
-            name = f"{number}{it.picture.suffix}"
-            shutil.copyfile(it.picture, self._folder / name)
+            name = f"{number}{it.image.suffix}"
+            shutil.copyfile(it.image, self._folder / name)
             yield orjson.dumps(
                 {
                     "global_id": f"{number}-bench",

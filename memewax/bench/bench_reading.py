@@ -25,7 +25,7 @@ def reading(
     with_flow: Annotated[bool, typer.Option("--flow/--no-flow", help="Run the whole flow on it too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make a dump as of Reddit, packed; read and map it, pass over it, and run the flow on it with stand-in models."""
+    """Make a dump as of Reddit, packed; read and map it, pass over it, and run the flow on it with fake models."""
     with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
         dump = Path(name) / "RS_2026-01.zst"
         unpacked = make_dump(dump, rows)
@@ -67,7 +67,7 @@ def make_dump(path: Path, rows: int) -> int:
 
 
 def made_rows(count: int) -> Iterator[dict[str, Any]]:
-    """Posts of Reddit: of ten, six with pictures, the others texts, films, links and removed ones."""
+    """Posts of Reddit: of ten, six with images, the others texts, films, links and removed ones."""
     chance = random.Random(_SEED)  # noqa: S311
     flags = dict.fromkeys(
         (
@@ -168,13 +168,13 @@ class DumpRead:
 
     rows: int
     posts: int
-    """One for each picture."""
+    """One for each image."""
     seconds: float
     cpu_seconds: float
 
 
 def read_dump(path: Path, *, parse: bool) -> DumpRead:
-    """Read all of a dump and map it to posts; parse them too, up to where a flow would fetch their pictures."""
+    """Read all of a dump and map it to posts; parse them too, up to where a flow would fetch their images."""
     from connectors.sources.parse import parsed
 
     reader = _opened(path, None)
@@ -220,13 +220,13 @@ def _opened(path: Path, resume: Any) -> Any:
 
 
 def _through_the_flow(dump: Path, folder: Path) -> float:
-    """Records a second that the flow writes with stand-in models, from the first to the last."""
+    """Records a second that the flow writes with fake models, from the first to the last."""
     from memewax.commands.recovery import prepare_recovery
     from memewax.commands.supervise import Job, run_job
 
     out = folder / "records.jsonl"
     settings = {
-        "models": "stand-in", "log_level": "error", "source": str(dump), "to": str(out), "follow": False,
+        "models": "fake", "log_level": "error", "source": str(dump), "to": str(out), "follow": False,
         "dead_letters": str(folder / "dead.jsonl"), "read_batch": _BATCH,
     }  # fmt: skip
     prepare_recovery(folder / "recovery")

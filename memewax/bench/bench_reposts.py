@@ -1,4 +1,4 @@
-"""`memewax bench reposts`: what the cache saves on a stream of which some posts show pictures that came before."""
+"""`memewax bench reposts`: what the cache saves on a stream of which some posts show images that came before."""
 
 import sys
 import tempfile
@@ -24,7 +24,7 @@ from memewax.commands.supervise import Job, run_job
 _FLOW: Final = "memes"
 _SHARES: Final = (0.0, 0.5, 0.9)
 _WARM: Final = 8
-"""Posts before those that are timed, each with a picture of its own: models are slower at first."""
+"""Posts before those that are timed, each with an image of its own: models are slower at first."""
 _SNAPSHOT_SECONDS: Final = 10.0
 _ENDINGS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
 
@@ -36,19 +36,19 @@ class RepostsRun:
     seconds: float
     """From the last of the first posts to the last of all."""
     known: int
-    """Records of which all that models say of the picture was known."""
+    """Records of which all that models say of the image was known."""
 
 
 @needs_extra("bench", "memewax bench reposts")
 def reposts(
     data: Annotated[
-        Path | None, typer.Option("--data", help="A folder of pictures; by default the demo's memes are drawn.")
+        Path | None, typer.Option("--data", help="A folder of images; by default the demo's memes are drawn.")
     ] = None,
     posts: Annotated[int, typer.Option(min=10, help="Posts that are timed in each run.")] = 60,
     runs: Annotated[int, typer.Option(min=1, help="Runs with the cache and as many without it, in turns.")] = 2,
     share: Annotated[
         list[float] | None,
-        typer.Option(min=0.0, max=0.99, help="Share of posts with a picture that was there before; may be repeated."),
+        typer.Option(min=0.0, max=0.99, help="Share of posts with an image that was there before; may be repeated."),
     ] = None,
     precision: Annotated[
         list[str] | None, typer.Option(help="Precision of the models; may be repeated. By default exact and auto.")
@@ -58,14 +58,14 @@ def reposts(
     """Speed of the whole flow with the cache against without it, by the share of reposts."""
     shares = share or list(_SHARES)
     chosen = precision or ["exact", "auto"]
-    if load_settings().models == "stand-in":
-        raise SettingsError("MEMEWAX_MODELS is stand-in: what the cache saves is measured with real models")
+    if load_settings().models == "fake":
+        raise SettingsError("MEMEWAX_MODELS is fake: what the cache saves is measured with real models")
     with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
         bench = _Bench(Path(name), posts, runs)
-        pictures = _pictures(data) if data else _drawn(Path(name), posts + _WARM)
-        if len(pictures) < posts + _WARM:
-            raise SettingsError(f"{len(pictures)} pictures, and {posts} posts need {posts + _WARM}: give less --posts")
-        measured = {it: {str(part): bench.measured(pictures, part, it) for part in shares} for it in chosen}
+        images = _images(data) if data else _drawn(Path(name), posts + _WARM)
+        if len(images) < posts + _WARM:
+            raise SettingsError(f"{len(images)} images, and {posts} posts need {posts + _WARM}: give less --posts")
+        measured = {it: {str(part): bench.measured(images, part, it) for part in shares} for it in chosen}
     first = measured[chosen[0]]
     report = {
         "speedup": {part: found["speedup"] for part, found in first.items()},
@@ -84,9 +84,9 @@ class _Bench:
         self._runs = runs
         self._numbers = count()
 
-    def measured(self, pictures: Sequence[Path], share: float, precision: str) -> dict[str, Any]:
+    def measured(self, images: Sequence[Path], share: float, precision: str) -> dict[str, Any]:
         """Runs with the cache and without it in turns: a machine that is slow for a while is so for both."""
-        source = self._stream(pictures, share)
+        source = self._stream(images, share)
         turns = [
             (self._run(source, "exact", precision), self._run(source, "off", precision)) for _ in range(self._runs)
         ]
@@ -99,20 +99,20 @@ class _Bench:
             "known": [it.known for it, _ in turns],
         }
 
-    def _stream(self, pictures: Sequence[Path], share: float) -> Path:
-        """A file of posts, the first of which show each a picture of their own; reposts come in a random order."""
+    def _stream(self, images: Sequence[Path], share: float) -> Path:
+        """A file of posts, the first of which show each an image of their own; reposts come in a random order."""
         own = max(1, round(self._posts * (1 - share)))
-        shown = [*pictures[_WARM : _WARM + own], *(pictures[_WARM + it % own] for it in range(self._posts - own))]
+        shown = [*images[_WARM : _WARM + own], *(images[_WARM + it % own] for it in range(self._posts - own))]
         Random(0).shuffle(shown)  # noqa: S311 - an order, not a secret
         lines = [
             {
                 "global_id": f"{number}-bench",
                 "author": f"user{number % 97}",
                 "created_time": "2026-11-22T10:00:00+00:00",
-                "url": str(picture),
+                "url": str(image),
                 "source": "bench",
             }
-            for number, picture in enumerate([*pictures[:_WARM], *shown])
+            for number, image in enumerate([*images[:_WARM], *shown])
         ]
         path = self._folder / f"posts-{share}.jsonl"
         path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
@@ -145,7 +145,7 @@ class _Bench:
         return RepostsRun(seconds, sum(row["cache"] is not None for row in rows))
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     found = sorted(it.resolve() for it in folder.rglob("*") if it.suffix.lower() in _ENDINGS)
     Random(0).shuffle(found)  # noqa: S311 - an order, not a secret
     return found
@@ -164,7 +164,7 @@ def _drawn(folder: Path, least: int) -> list[Path]:
         made = folder / f"drawn-{seed}"
         make_posts(made, seed=seed)
         whole = load_truth(made).posts
-        found += [it for it in _pictures(made / "pictures") if it.name.partition(".")[0] in whole]
+        found += [it for it in _images(made / "images") if it.name.partition(".")[0] in whole]
     raise AssertionError("there is always another seed")
 
 

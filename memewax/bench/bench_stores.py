@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.extras import needs_extra
-from search.vector_index import Exact, FloatMatrix, unit
+from search.vector_index import FlatIndex, FloatMatrix, unit
 
 DIMENSIONS: Final = (32, 64, 150, 256)
 """Below the full length, which comes last."""
@@ -49,7 +49,7 @@ def by_dimensions(vectors: FloatMatrix, asked: FloatMatrix) -> list[Point]:
 
 
 def _point(rows: FloatMatrix, queries: FloatMatrix) -> Point:
-    index = Exact.of(rows)
+    index = FlatIndex.of(rows)
     with tempfile.TemporaryDirectory(prefix="memewax-bench-") as folder:
         return Point(
             dimensions=rows.shape[1],

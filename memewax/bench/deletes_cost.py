@@ -14,7 +14,7 @@ import pyarrow as pa
 from connectors.sinks.record_table import POSTS, posts_table
 from connectors.store.posts_table import PostRows
 from connectors.store.store_folder import opened
-from core.records import Message, Removal, Side
+from core.records import Message, Removal, StageResult
 from memewax.bench.grown_store import DIMENSION, made_rows, size_of
 from models.clusterers.verified import VerifiedClusterer
 from operators.cluster_logic import ClusterLogic
@@ -122,7 +122,7 @@ def _learned(posts: int) -> ClusterLogic:
     pool = made_rows(min(posts, _POOL))
     for number in range(posts):
         vector = pool[number % len(pool)]["embeddings"]
-        side: Side[Any] = Side(_name(number), "embedding", vector, post_id=_name(number))
+        side: StageResult[Any] = StageResult(_name(number), "embedding", vector, post_id=_name(number))
         logic.on_batch([side])
     return logic
 

@@ -12,29 +12,29 @@ from typing import Final
 import numpy as np
 
 from core.records import Patches, Vector
-from models.clusterer import Beside
+from models.clusterer import ImageContext
 from models.clusterers.patches import SIDE
 from models.clusterers.verified import VerifiedClusterer
 
 _DIMENSION: Final = 384
 _EPOCH: Final = 1000
-"""Pictures between two snapshots."""
+"""Images between two snapshots."""
 _TEMPLATES: Final = 50
 _OF_A_TEMPLATE: Final = 0.1
-"""Share of pictures that are made from a template."""
+"""Share of images that are made from a template."""
 
 
 @dataclass(frozen=True, slots=True)
 class FullSpeed:
-    """What a picture, a snapshot and going on from one cost."""
+    """What an image, a snapshot and going on from one cost."""
 
-    pictures_per_second: float
+    images_per_second: float
     exemplars: int
     clusters: int
     n: int
-    """Pictures that were timed."""
+    """Images that were timed."""
     snapshot_ms: float
-    """Median over epochs of 1,000 pictures."""
+    """Median over epochs of 1,000 images."""
     snapshot_ms_at_most: float
     snapshot_mb: float
     """At most, with what the files grew by."""
@@ -44,7 +44,7 @@ class FullSpeed:
 
 
 def time_full(exemplars: int, number: int) -> FullSpeed:
-    """Fill a clusterer with exemplars, then time `number` pictures with their snapshots."""
+    """Fill a clusterer with exemplars, then time `number` images with their snapshots."""
     import psutil
 
     memory = psutil.Process().memory_info
@@ -56,9 +56,9 @@ def time_full(exemplars: int, number: int) -> FullSpeed:
         seconds = 0.0
         snapshots: list[tuple[float, float]] = []  # milliseconds and megabytes of each
         state = b""
-        for place, (embedding, patches) in enumerate(_pictures(exemplars + number)):
+        for place, (embedding, patches) in enumerate(_images(exemplars + number)):
             start = time.perf_counter()
-            clusterer.learn(embedding, Beside(patches, str(place), f"author {place % 1000}"))
+            clusterer.learn(embedding, ImageContext(patches, str(place), f"author {place % 1000}"))
             seconds += time.perf_counter() - start
             if place == exemplars // 100:
                 few = memory().rss
@@ -89,7 +89,7 @@ def time_full(exemplars: int, number: int) -> FullSpeed:
     )
 
 
-def _pictures(count: int) -> Iterator[tuple[Vector, Patches]]:
+def _images(count: int) -> Iterator[tuple[Vector, Patches]]:
     """Embeddings around a large common mean, with patches, a tenth of them of fifty templates."""
     random = np.random.default_rng(0)
     mean = 40 * np.eye(_DIMENSION)[0]

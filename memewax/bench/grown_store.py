@@ -8,7 +8,7 @@ import numpy as np
 
 from connectors.sinks.record_table import posts_table
 from connectors.sinks.sink import Row
-from models.standin import StandInImage
+from models.fake_models import FakeImage
 
 DIMENSION: Final = 384
 """Numbers of both embeddings."""
@@ -78,7 +78,7 @@ def _row(names: list[str], templates: np.ndarray[Any, Any], random: np.random.Ge
         "missing": [],
         "failures": [],
         "timings": {"fetch": 0.1},
-        "models": {"embedding": StandInImage.name},
+        "models": {"embedding": FakeImage.name},
         "extra": {},
     }
     return {name: told.get(name) for name in names}

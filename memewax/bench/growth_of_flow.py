@@ -78,7 +78,7 @@ def grown(folder: Path, posts: int, steps: int) -> FlowGrowth:
 
 def _job(folder: Path, source: Path, follow: bool) -> Job:
     settings: dict[str, Any] = {
-        "models": "stand-in",
+        "models": "fake",
         "log_level": "error",
         "source": str(source),
         "to": str(folder / "store"),

@@ -1,7 +1,7 @@
-"""A server of one picture that takes its time, as a process of its own: `python -m memewax.bench.image_server 0.05`.
+"""A server of one image that takes its time, as a process of its own: `python -m memewax.bench.image_server 0.05`.
 
 It prints its port, and ends when its input does. `/most` says how many requests it has held at once since it was last
-asked; every other path is the picture.
+asked; every other path is the image.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class Server:
 
     def __init__(self, latency: float) -> None:
         self._latency = latency
-        self._picture = picture()
+        self._image = image()
         self._now = self._most = 0
 
     async def run(self) -> None:
@@ -45,14 +45,14 @@ class Server:
         self._most = max(self._most, self._now)
         await asyncio.sleep(self._latency)
         self._now -= 1
-        return self._picture
+        return self._image
 
     def _take_most(self) -> bytes:
         most, self._most = self._most, 0
         return b"%d" % most
 
 
-def picture() -> bytes:
+def image() -> bytes:
     """A JPEG with as much in it as a photograph: smooth noise, the same each time."""
     noise = np.random.default_rng(1).integers(0, 256, (_SIDE // 8, _SIDE // 8, 3), dtype=np.uint8)
     out = BytesIO()

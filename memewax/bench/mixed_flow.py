@@ -1,7 +1,7 @@
 """The flow over models that cost nothing and answer as real ones do in size: vectors of 384 numbers, captions of words.
 
-`memewax.bench.mixed_flow` is run as the flow of `memewax.commands.worker`, with the settings of stand-in models: so
-pictures are not fetched, and all are of one cluster.
+`memewax.bench.mixed_flow` is run as the flow of `memewax.commands.worker`, with the settings of fake models: so
+images are not fetched, and all are of one cluster.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +15,8 @@ from dataflows.memes import memes
 from dataflows.starting import started
 from memewax.bench.grown_store import DIMENSION, made_rows
 from models.clusterer import Clusterer
+from models.fake_models import FakeEntities, FakeImage, FakeOcr, FakeSentiment, FakeText
 from models.loading import Models
-from models.standin import StandInEntities, StandInImage, StandInOcr, StandInSentiment, StandInText
 from models.validation import check_pixels, check_texts
 from operators.first_ids import FirstNumbers
 
@@ -24,8 +24,8 @@ _POOL = 2048
 """Different answers; after these the first comes again."""
 
 
-class MixedImage(StandInImage):
-    """A mixed vector for each picture, whatever it shows."""
+class MixedImage(FakeImage):
+    """A mixed vector for each image, whatever it shows."""
 
     dimension = DIMENSION
 
@@ -33,23 +33,23 @@ class MixedImage(StandInImage):
         self._next = vectors
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
-        """A unit vector for each picture; raises `ValueError` if one is no picture."""
-        return [next(self._next) for picture in batch if check_pixels(picture) is not None]
+        """A unit vector for each image; raises `ValueError` if one is no image."""
+        return [next(self._next) for image in batch if check_pixels(image) is not None]
 
 
-class MixedOcr(StandInOcr):
-    """A caption for each picture, whatever it shows."""
+class MixedOcr(FakeOcr):
+    """A caption for each image, whatever it shows."""
 
     def __init__(self, captions: Iterator[str]) -> None:
         self._next = captions
 
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
-        """The reading for each picture; raises `ValueError` if one is no picture."""
+        """The reading for each image; raises `ValueError` if one is no image."""
         box = ((0.0, 0.0), (300.0, 0.0), (300.0, 40.0), (0.0, 40.0))
-        return [Reading((Line(next(self._next), 0.9, box),)) for picture in batch if check_pixels(picture) is not None]
+        return [Reading((Line(next(self._next), 0.9, box),)) for image in batch if check_pixels(image) is not None]
 
 
-class MixedText(StandInText):
+class MixedText(FakeText):
     """A mixed vector for each text, whatever it says."""
 
     dimension = DIMENSION
@@ -65,10 +65,10 @@ class MixedText(StandInText):
 def mixed_models() -> Models:
     """Models whose answers are as large as those of real ones."""
     rows = made_rows(_POOL)
-    pictures = cycle([row["embeddings"] for row in rows])
+    images = cycle([row["embeddings"] for row in rows])
     texts = cycle([row["text_embedding"] for row in rows])
     captions = cycle([row["text"] for row in rows])
-    return Models(MixedImage(pictures), MixedOcr(captions), StandInEntities(), StandInSentiment(), MixedText(texts))
+    return Models(MixedImage(images), MixedOcr(captions), FakeEntities(), FakeSentiment(), MixedText(texts))
 
 
 def flow() -> Dataflow:

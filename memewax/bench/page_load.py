@@ -13,10 +13,10 @@ import numpy as np
 from connectors.sinks.record_table import POSTS
 from connectors.store.store_folder import opened
 from core.errors import WorldError
-from core.records import Failed, Vector
+from core.records import Failure, Vector
 from dataflows.all_settings import load_settings
 from memewax.bench.machine import machine
-from memewax.bench.page_readers import Looks, Taken, ask, asked, cpu_seconds, running, searched_by_pictures
+from memewax.bench.page_readers import Looks, Taken, ask, asked, cpu_seconds, running, searched_by_images
 from memewax.bench.page_store import LikePosts, made_store
 from memewax.bench.page_writing import writing
 from models.loading import load_image, load_text
@@ -60,7 +60,7 @@ def measure_page(plan: PagePlan) -> dict[str, Any]:
         made_store(plan.folder, plan.posts, plan.thumbnails, like)
     there = int(opened(plan.folder).open_table(POSTS).count_rows())
     found: dict[int, list[Taken]] = {1: [], plan.readers: []}
-    by_picture: list[Taken] = []
+    by_image: list[Taken] = []
     with writing(plan.folder, there, plan.a_second, like) as written, running(plan.folder) as page:
         connection = page.connected()
         start = time.perf_counter()
@@ -75,8 +75,8 @@ def measure_page(plan: PagePlan) -> dict[str, Any]:
             for many, those in found.items():
                 _say(f"run {run + 1} of {plan.runs}, readers: {many}")
                 those.append(asked(page, looks, many, plan.seconds, plan.pause))
-            _say(f"run {run + 1} of {plan.runs}, searches by a picture, one at a time")
-            by_picture.append({"picture": searched_by_pictures(page, plan.seconds)})
+            _say(f"run {run + 1} of {plan.runs}, searches by an image, one at a time")
+            by_image.append({"image": searched_by_images(page, plan.seconds)})
         took = time.monotonic() - begun
         rate = (written.value - before) / took
         cores = {name: round((now - used[name]) / took, 2) for name, now in cpu_seconds(page).items()}
@@ -89,7 +89,7 @@ def measure_page(plan: PagePlan) -> dict[str, Any]:
         "most_rss_mb": round(page.most_bytes / 1e6),
         "cores": cores,
         "readers": {str(many): _figures(those) for many, those in found.items()},
-        "by_picture": _figures(by_picture)["picture"],
+        "by_image": _figures(by_image)["image"],
         "seconds": plan.seconds,
         "pause": plan.pause,
         "runs": plan.runs,
@@ -112,10 +112,10 @@ def _view(runs: Sequence[list[float]]) -> dict[str, Any]:
     return found | {"most_ms": round(max(map(max, runs)), 1)}
 
 
-def _vectors(made: Sequence[Vector | Failed]) -> list[Vector]:
-    if failed := next((it for it in made if isinstance(it, Failed)), None):
+def _vectors(made: Sequence[Vector | Failure]) -> list[Vector]:
+    if failed := next((it for it in made if isinstance(it, Failure)), None):
         raise WorldError(f"a made-up caption cannot be embedded: {failed.reason}")
-    return [it for it in made if not isinstance(it, Failed)]
+    return [it for it in made if not isinstance(it, Failure)]
 
 
 def _say(text: str) -> None:

@@ -22,16 +22,16 @@ from PIL import Image
 
 from core.errors import WorldError
 from core.records import Pixels
-from models.trial_pictures import trial_pictures
+from models.trial_images import trial_images
 
 _ADDRESS: Final = re.compile(r"is shown at http://([\d.]+):(\d+)/")
 _LOOK_SECONDS: Final = 0.25
 _PATIENCE_SECONDS: Final = 120
 _SAMPLE: Final = 60
-_BY_PICTURE: Final = "/api/v1/search?k=40"
-_PICTURE_SIDE: Final = 1080
-_PICTURE_SECONDS: Final = 1.0
-"""A client may search by a picture so often."""
+_BY_IMAGE: Final = "/api/v1/search?k=40"
+_IMAGE_SIDE: Final = 1080
+_IMAGE_SECONDS: Final = 1.0
+"""A client may search by an image so often."""
 
 Taken = dict[str, list[float]]
 """Milliseconds of each answer, by view."""
@@ -99,7 +99,7 @@ class Looks:
 
     @classmethod
     def of(cls, page: RunningPage, captions: Sequence[str], seed: int) -> "Looks":
-        """Draw clusters, posts, pictures and words."""
+        """Draw clusters, posts, images and words."""
         random = np.random.default_rng(seed)
         connection = page.connected()
         clusters = answer(connection, f"/api/v1/clusters?limit={_SAMPLE}")["clusters"]
@@ -122,32 +122,32 @@ class Looks:
         return cls({view: those for view, those in paths.items() if those})
 
 
-def searched_by_pictures(page: RunningPage, seconds: float) -> list[float]:
-    """Milliseconds of each search by a picture, while one reader asks for so long, but for the first.
+def searched_by_images(page: RunningPage, seconds: float) -> list[float]:
+    """Milliseconds of each search by an image, while one reader asks for so long, but for the first.
 
     Raises `WorldError` where one is refused.
     """
-    pictures = [_jpeg(it.pixels) for it in trial_pictures()]
+    images = [_jpeg(it.pixels) for it in trial_images()]
     connection = page.connected()
     taken: list[float] = []
     end = time.monotonic() + seconds
     while len(taken) < 2 or time.monotonic() < end:
         start = time.perf_counter()
-        found = ask(connection, _BY_PICTURE, pictures[len(taken) % len(pictures)])
+        found = ask(connection, _BY_IMAGE, images[len(taken) % len(images)])
         taken.append(1000 * (time.perf_counter() - start))
         if error := orjson.loads(found)["error"]:
-            raise WorldError(f"a search by a picture was answered with: {error}")
-        time.sleep(max(0.0, _PICTURE_SECONDS - taken[-1] / 1000))
+            raise WorldError(f"a search by an image was answered with: {error}")
+        time.sleep(max(0.0, _IMAGE_SECONDS - taken[-1] / 1000))
     connection.close()
     return taken[1:]
 
 
 def _jpeg(pixels: Pixels) -> bytes:
-    """A picture as large as those that people post."""
-    picture = Image.fromarray(pixels)
-    scale = _PICTURE_SIDE / max(picture.size)
+    """An image as large as those that people post."""
+    image = Image.fromarray(pixels)
+    scale = _IMAGE_SIDE / max(image.size)
     out = io.BytesIO()
-    picture.resize((round(scale * picture.width), round(scale * picture.height))).save(out, "JPEG", quality=90)
+    image.resize((round(scale * image.width), round(scale * image.height))).save(out, "JPEG", quality=90)
     return out.getvalue()
 
 
@@ -157,7 +157,7 @@ def answer(connection: http.client.HTTPConnection, path: str) -> Any:
 
 
 def ask(connection: http.client.HTTPConnection, path: str, sent: bytes | None = None) -> bytes:
-    """What a path answers with, or what it answers to a picture; raises `WorldError` where that is an error."""
+    """What a path answers with, or what it answers to an image; raises `WorldError` where that is an error."""
     headers = {"Content-Type": "image/jpeg"} if sent else {}
     connection.request("POST" if sent else "GET", path, sent, headers)
     got = connection.getresponse()

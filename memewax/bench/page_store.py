@@ -1,4 +1,4 @@
-"""A store like a real one to look at: mixed vectors, captions, clusters of all sizes, copies, small pictures."""
+"""A store like a real one to look at: mixed vectors, captions, clusters of all sizes, copies, small images."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -26,8 +26,8 @@ from search.vector_index import FloatMatrix, unit
 
 _POOL: Final = 4096
 """Different captions."""
-_PICTURES: Final = 256
-"""Different small pictures; each post has its own row of them."""
+_IMAGES: Final = 256
+"""Different small images; each post has its own row of them."""
 _SIDE: Final = 320
 _AT_ONCE: Final = 16_384
 _DAYS: Final = 90
@@ -35,7 +35,7 @@ _DAYS: Final = 90
 _BASIS: Final = 40
 """Vectors of which those of clusters are mixed."""
 _NOISE: Final = 0.35
-"""Of a picture beside its cluster's middle."""
+"""Of an image beside its cluster's middle."""
 _COPIES: Final = 0.1
 _SOURCES: Final = ("reddit", "bluesky", "mastodon", "tumblr", "imgur", "telegram")
 _VOCABULARY: Final = 20_000
@@ -54,7 +54,7 @@ class LikePosts:
     image_model: str
     centres: FloatMatrix
     """Of clusters, the largest first."""
-    pictures: list[bytes]
+    images: list[bytes]
     """Small ones, as WebP."""
     now: datetime
 
@@ -68,14 +68,14 @@ class LikePosts:
         image_model: str = "made-up",
         dimension: int = DIMENSION,
     ) -> "LikePosts":
-        """Draw captions, clusters and pictures.
+        """Draw captions, clusters and images.
 
         Args:
             clusters: How many; their sizes fall as those of words do.
             captions: Lines that people wrote, of which halves are put together; none: words that are made up.
             embed: Gives a vector for each text.
             text_model: The name of what does.
-            image_model: The name of what made the vectors of pictures, as it is to be said.
+            image_model: The name of what made the vectors of images, as it is to be said.
             dimension: Numbers of these vectors.
         """
         random = np.random.default_rng(11)
@@ -85,11 +85,11 @@ class LikePosts:
         shares = random.dirichlet(np.ones(3), clusters).astype(np.float32)
         places = random.integers(0, len(basis), (clusters, 3))
         centres = unit(np.einsum("ck,ckd->cd", shares, basis[places]))
-        return cls(texts, vectors, text_model, image_model, centres, _small_pictures(random), datetime.now(UTC))
+        return cls(texts, vectors, text_model, image_model, centres, _small_images(random), datetime.now(UTC))
 
     @property
     def dimension(self) -> int:
-        """Numbers of the vector of a picture."""
+        """Numbers of the vector of an image."""
         return int(self.centres.shape[1])
 
     def table(self, start: int, count: int, *, thumbnails: int, is_new: bool = False) -> pa.Table:
@@ -98,7 +98,7 @@ class LikePosts:
         Args:
             start: Number of the first.
             count: How many.
-            thumbnails: Posts below this number have a small picture.
+            thumbnails: Posts below this number have a small image.
             is_new: Whether they were posted just now, and not over the last days.
         """
         random = np.random.default_rng([13, start])
@@ -123,7 +123,7 @@ class LikePosts:
             "created_time": times,
             "description": [" ".join(text.split()[:5]) for text in texts],
             "score": numbers,
-            "url": [f"https://pictures.example.org/{number}.jpg" for number in numbers],
+            "url": [f"https://images.example.org/{number}.jpg" for number in numbers],
             "source": [_SOURCES[number % len(_SOURCES)] for number in numbers],
             "joined_time": times,
             "cluster": clusters,
@@ -153,16 +153,16 @@ class LikePosts:
         made = self.table(start, count, thumbnails=thumbnails, is_new=True).to_pylist()
         return [{**row, "extra": {}} for row in made]
 
-    def picture(self, number: int) -> bytes:
-        """The small picture of a post."""
-        return self.pictures[number % len(self.pictures)]
+    def image(self, number: int) -> bytes:
+        """The small image of a post."""
+        return self.images[number % len(self.images)]
 
 
 _BOX: Final = [[10.0, 10.0], [300.0, 10.0], [300.0, 50.0], [10.0, 50.0]]
 
 
 def made_store(folder: Path, posts: int, thumbnails: int, like: LikePosts) -> None:
-    """Fill a folder with a store of so many posts, the first ones with small pictures; raises `WorldError`."""
+    """Fill a folder with a store of so many posts, the first ones with small images; raises `WorldError`."""
     store = PostStore(folder, like.dimension, like.text_vectors.shape[1])
     table = opened(folder).open_table(POSTS)
     for start in range(0, posts, _AT_ONCE):
@@ -179,14 +179,14 @@ def _show(folder: Path, count: int, like: LikePosts) -> None:
     sizes = [2 * _SIDE] * _AT_ONCE
     for start in range(0, count, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, count))
-        columns = [[key_of(it) for it in numbers], [like.picture(it) for it in numbers]]
+        columns = [[key_of(it) for it in numbers], [like.image(it) for it in numbers]]
         columns += [sizes[: len(numbers)], sizes[: len(numbers)]]
         arrays = [pa.array(it, field.type) for it, field in zip(columns, table.schema, strict=True)]
         table.add(pa.Table.from_arrays(arrays, schema=table.schema))
 
 
 def key_of(number: int) -> str:
-    """The key of the small picture of a post."""
+    """The key of the small image of a post."""
     return sha256(str(number).encode()).hexdigest()
 
 
@@ -215,9 +215,9 @@ def _made_captions(random: np.random.Generator) -> list[str]:
     return [" ".join(words[int(it)] for it in np.floor(_VOCABULARY ** random.random(length)) - 1) for length in lengths]
 
 
-def _small_pictures(random: np.random.Generator) -> list[bytes]:
+def _small_images(random: np.random.Generator) -> list[bytes]:
     """As large as those of photographs: smooth, with some grain."""
-    return [_webp(random) for _ in range(_PICTURES)]
+    return [_webp(random) for _ in range(_IMAGES)]
 
 
 def _webp(random: np.random.Generator) -> bytes:

@@ -17,7 +17,7 @@ _SIDE = 640
 
 @contextmanager
 def writing(folder: Path, start: int, a_second: int, like: LikePosts) -> Iterator[Any]:
-    """New posts, from a number on, with their small pictures; gives the count of those that are written."""
+    """New posts, from a number on, with their small images; gives the count of those that are written."""
     context = multiprocessing.get_context("spawn")
     done, ends = context.Value("q", 0), context.Event()
     process = context.Process(target=_write, args=(folder, start, a_second, like, done, ends), daemon=True)
@@ -38,7 +38,7 @@ def _write(folder: Path, start: int, a_second: int, like: LikePosts, done: Any, 
     while not ends.is_set():
         begin = start + done.value
         numbers = range(begin, begin + a_second)
-        store.show([Thumbnail(_post(it), like.picture(it), _SIDE, _SIDE) for it in numbers])
+        store.show([Thumbnail(_post(it), like.image(it), _SIDE, _SIDE) for it in numbers])
         store.upsert(like.rows(begin, a_second, thumbnails=begin + a_second))
         done.value += a_second
         ends.wait(max(0.0, begun + done.value / a_second - time.monotonic()))

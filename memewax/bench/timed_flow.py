@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from connectors.store import posts_table
 from core import telemetry
 from core.activity import Activity
-from core.gathered import GatheredSum
+from core.batched_metrics import BatchedSum
 from dataflows import memes, starting
 from memewax.bench.bench_observing import CPU, UNOBSERVED
 from operators import outputs, steps
@@ -63,7 +63,7 @@ def _blindfold() -> None:
         (outputs, "observe_ages", _nothing),
         (posts_table, "observe_ages", _nothing),
         (steps, "taken", _untimed),
-        (GatheredSum, "inc", _nothing),
+        (BatchedSum, "inc", _nothing),
         (starting, "Observers", _Nobody),
         *((Activity, name, _nothing) for name in ("opened", "asked", "gave", "due", "snapshot", "closed")),
     ):

@@ -7,8 +7,8 @@ from io import TextIOWrapper
 import typer
 
 from core.errors import MemewaxError, SettingsError, WorldError
-from core.stranger_text import harmless
 from core.telemetry import quieten_libraries
+from core.untrusted_text import sanitized
 from memewax import __version__
 from memewax.commands import bench, clusters, dead_letters, topics
 from memewax.commands import corpus_command as corpus
@@ -21,6 +21,7 @@ from memewax.commands.demo import demo
 from memewax.commands.doctor import doctor
 from memewax.commands.export import export
 from memewax.commands.forget import forget
+from memewax.commands.full_help import FullHelp
 from memewax.commands.ingest_command import ingest
 from memewax.commands.inspect_command import inspect
 from memewax.commands.page_command import page
@@ -29,10 +30,9 @@ from memewax.commands.run import run
 from memewax.commands.serve import serve
 from memewax.commands.settings_command import settings
 from memewax.commands.sql_command import sql
-from memewax.commands.whole_help import WholeHelp
 
 app = typer.Typer(
-    cls=WholeHelp,
+    cls=FullHelp,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,15 +50,15 @@ app.command()(export)
 app.command()(sql)
 app.command()(page)
 app.command()(forget)
-app.add_typer(bench.app, name="bench", cls=WholeHelp)
-app.add_typer(clusters.app, name="clusters", cls=WholeHelp)
-app.add_typer(corpus.app, name="corpus", cls=WholeHelp)
-app.add_typer(dead_letters.app, name="dead-letters", cls=WholeHelp)
-app.add_typer(evaluate.app, name="eval", cls=WholeHelp)
-app.add_typer(kubernetes.app, name="kubernetes", cls=WholeHelp)
-app.add_typer(recovery.app, name="recovery", cls=WholeHelp)
-app.add_typer(store.app, name="store", cls=WholeHelp)
-app.add_typer(topics.app, name="topics", cls=WholeHelp)
+app.add_typer(bench.app, name="bench", cls=FullHelp)
+app.add_typer(clusters.app, name="clusters", cls=FullHelp)
+app.add_typer(corpus.app, name="corpus", cls=FullHelp)
+app.add_typer(dead_letters.app, name="dead-letters", cls=FullHelp)
+app.add_typer(evaluate.app, name="eval", cls=FullHelp)
+app.add_typer(kubernetes.app, name="kubernetes", cls=FullHelp)
+app.add_typer(recovery.app, name="recovery", cls=FullHelp)
+app.add_typer(store.app, name="store", cls=FullHelp)
+app.add_typer(topics.app, name="topics", cls=FullHelp)
 app.command()(doctor)
 app.command()(profile)
 app.command()(settings)
@@ -93,7 +93,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # what cannot be written is said here, not on the way out
     except MemewaxError as error:
-        print(harmless(f"memewax: {error}"), file=sys.stderr)
+        print(sanitized(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

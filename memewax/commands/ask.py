@@ -1,4 +1,4 @@
-"""`memewax ask`: the nearest texts to a sentence, or the nearest memes to a picture."""
+"""`memewax ask`: the nearest texts to a sentence, or the nearest memes to an image."""
 
 import sys
 import uuid
@@ -15,12 +15,12 @@ from rich.console import Console
 from core.errors import MemewaxError, SettingsError, WorldError
 from core.extras import needs_extra
 from core.records import Message, Pixels
-from core.stranger_text import harmless, safe_json
 from core.telemetry import configure_logging
 from core.traces import TRACES
+from core.untrusted_text import safe_json, sanitized
 from dataflows.all_settings import Settings, load_settings
-from memewax.commands.corpus_shown import ReadStore, opened_store
-from memewax.commands.hits import print_answer
+from memewax.commands.answer_view import print_answer
+from memewax.commands.corpus_output import ReadStore, opened_store
 
 if TYPE_CHECKING:
     from connectors.store.interface import Store
@@ -32,7 +32,7 @@ AskFor = Callable[[QueryBody], QueryBody]
 _LARGEST_IMAGE: Final = 700_000
 """In base64 it fits a message of Kafka's default size."""
 _SIDES: Final = (1024, 768, 512)
-"""Larger pictures are scaled down to one of these before they are sent; no image model here looks closer."""
+"""Larger images are scaled down to one of these before they are sent; no image model here looks closer."""
 
 
 def ask(
@@ -40,7 +40,7 @@ def ask(
         str | None,
         typer.Argument(help="What to look for; without it, a prompt. One that begins with - stands after --."),
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="A picture instead: the most similar memes.")] = None,
+    image: Annotated[Path | None, typer.Option(help="An image instead: the most similar memes.")] = None,
     corpus: Annotated[str | None, typer.Option(help="Where to look; posts is what `memewax run` analysed.")] = None,
     count: Annotated[int, typer.Option("-k", min=1, max=100, help="How many of the nearest.")] = 1,
     source: Annotated[str | None, typer.Option(help="Only from this source.")] = None,
@@ -56,7 +56,7 @@ def ask(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer over Kafka.", min=0.1)] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object an answer.")] = False,
 ) -> None:
-    """Show what is nearest to a sentence or picture: from the store, or over Kafka from a running flow."""
+    """Show what is nearest to a sentence or image: from the store, or over Kafka from a running flow."""
     if image is not None and sentence is not None:
         raise SettingsError("a sentence and an image: ask for one of them")
     settings = load_settings(**({} if corpus is None else {"corpus": corpus}))
@@ -80,7 +80,7 @@ def ask(
             except MemewaxError as error:
                 if not is_typed:
                     raise
-                print(harmless(f"memewax: {error}"), file=sys.stderr)
+                print(sanitized(f"memewax: {error}"), file=sys.stderr)
 
 
 def _ask_one(answer_to: AskFor, body: QueryBody, settings: Settings, *, as_json: bool) -> None:
@@ -103,7 +103,7 @@ def _ask_one(answer_to: AskFor, body: QueryBody, settings: Settings, *, as_json:
 
 def _subjects(sentence: str | None, image: Path | None, settings: Settings, *, small: bool) -> Iterator[QueryBody]:
     if image is not None:
-        yield {"image": b64encode(_picture(image, settings, small=small)).decode()}
+        yield {"image": b64encode(_image(image, settings, small=small)).decode()}
     elif sentence is not None:
         yield {"text": sentence}
     elif sys.stdin.isatty():
@@ -133,8 +133,8 @@ def _typed() -> Iterator[str]:
             yield line
 
 
-def _picture(path: Path, settings: Settings, *, small: bool) -> bytes:
-    """The file's bytes, or where it is to be small, a picture of what the flow sees of it."""
+def _image(path: Path, settings: Settings, *, small: bool) -> bytes:
+    """The file's bytes, or where it is to be small, an image of what the flow sees of it."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -148,7 +148,7 @@ def _picture(path: Path, settings: Settings, *, small: bool) -> bytes:
         try:
             pixels = decode(data, max_pixels=settings.fetch_max_pixels, max_side=side)
         except FetchError as error:
-            raise WorldError(f"{path} is no picture that can be read: {error}") from None
+            raise WorldError(f"{path} is no image that can be read: {error}") from None
         packed = _packed(pixels)
         if len(packed) <= _LARGEST_IMAGE:
             break
@@ -156,7 +156,7 @@ def _picture(path: Path, settings: Settings, *, small: bool) -> bytes:
 
 
 def _packed(pixels: Pixels) -> bytes:
-    """A JPEG whose embedding differs from the picture's own by less than 0.0001."""
+    """A JPEG whose embedding differs from the image's own by less than 0.0001."""
     from io import BytesIO
 
     from PIL import Image
@@ -168,13 +168,13 @@ def _packed(pixels: Pixels) -> bytes:
 
 @contextmanager
 def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, timeout: float) -> Iterator[AskFor]:
-    from memewax.commands.asker import Asker
+    from memewax.commands.query_client import QueryClient
 
-    asker = Asker(brokers, queries, answers, settings.kafka, timeout)
+    query_client = QueryClient(brokers, queries, answers, settings.kafka, timeout)
     try:
-        yield lambda body: asker.ask(body, timeout)
+        yield lambda body: query_client.ask(body, timeout)
     finally:
-        asker.close()
+        query_client.close()
 
 
 @contextmanager
@@ -183,9 +183,9 @@ def _from_store(settings: Settings, store: "Store", *, images: bool) -> Iterator
     from search.answer import json_of_answer
     from search.answering import embed, load_embedders, search
     from search.corpus_layout import POSTS
+    from search.image_search import ImageSearch, answered_by_looks
     from search.indexed_posts import indexed_posts
     from search.open_corpora import OpenCorpora
-    from search.picture_search import PictureSearch, answered_by_looks
     from search.post_search import PostSearch, answered
     from search.query import By, parse_query
 
@@ -206,7 +206,7 @@ def _from_store(settings: Settings, store: "Store", *, images: bool) -> Iterator
             answer = answered(query, posts)
         elif isinstance(query.subject, bytes) and query.corpus == POSTS:
             (embedded,) = embed([query], models)
-            answer = answered_by_looks(embedded, PictureSearch(indexed or corpora.get(POSTS, by)))
+            answer = answered_by_looks(embedded, ImageSearch(indexed or corpora.get(POSTS, by)))
         else:
             (answer,) = search(embed([query], models), corpora)
         shown: QueryBody = orjson.loads(json_of_answer(answer))

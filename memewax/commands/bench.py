@@ -53,12 +53,12 @@ app.command()(cache)
 app.command()(pipeline)
 
 _SNAPSHOT_SECONDS: Final = 10.0
-_STAND_INS: Final = {"models": "stand-in", "log_level": "error"}
+_STAND_INS: Final = {"models": "fake", "log_level": "error"}
 
 
 @dataclass(frozen=True, slots=True)
 class BenchRun:
-    """One run of the flow with stand-in models."""
+    """One run of the flow with fake models."""
 
     posts_per_second: float
     """From the first record to the last; the start of the process is not in it."""

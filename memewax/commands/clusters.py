@@ -13,8 +13,8 @@ from rich.text import Text
 
 from core.endings import plural
 from core.errors import SettingsError
-from core.stranger_text import one_line, safe_json
-from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store
+from core.untrusted_text import one_line, safe_json
+from memewax.commands.corpus_output import AsJson, ReadStore, opened_store
 
 if TYPE_CHECKING:
     from connectors.store.interface import Store

@@ -13,8 +13,8 @@ from core.endings import plural
 from core.errors import WorldError
 from core.telemetry import configure_logging
 from dataflows.all_settings import load_settings
+from memewax.commands.corpus_output import AsJson, Name, StoreOption, bar, console, print_rows, store_of, write_json
 from memewax.commands.corpus_reduce import reduce
-from memewax.commands.corpus_shown import AsJson, Name, StoreOption, bar, console, print_rows, store_of, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Texts with vectors and metadata, to find the nearest of.")
 

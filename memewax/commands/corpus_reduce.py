@@ -12,7 +12,7 @@ import typer
 
 from core.errors import SettingsError, WorldError
 from dataflows.all_settings import Settings, load_settings
-from memewax.commands.corpus_shown import AsJson, Name, StoreOption, bar, print_rows, store_of, write_json
+from memewax.commands.corpus_output import AsJson, Name, StoreOption, bar, print_rows, store_of, write_json
 
 
 class ReductionMethod(StrEnum):

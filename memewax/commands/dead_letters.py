@@ -9,13 +9,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from connectors.control.replays import ask_replay
-from connectors.letters import LetterMarks, StoredLetter, read_letters
+from connectors.stored_dead_letters import DeadLetterMarks, StoredDeadLetter, read_dead_letters
 from core.causes import cause_of
 from core.endings import plural
 from core.errors import BusyError, SettingsError
 from core.times import parse_time
 from dataflows.all_settings import load_settings
-from memewax.commands.corpus_shown import AsJson, folder_named, print_rows, write_json
+from memewax.commands.corpus_output import AsJson, folder_named, print_rows, write_json
 from memewax.commands.flow_run import summary_of
 from memewax.commands.stopped_flow import STATE, do_requests, recovery_of, settings_of
 
@@ -46,7 +46,7 @@ All = Annotated[bool, typer.Option("--all", help="Those that were replayed or dr
 
 
 @app.command("list")
-def list_letters(
+def list_dead_letters(
     source: From = None,
     store: LetterStore = None,
     stage: StageName = None,
@@ -57,16 +57,18 @@ def list_letters(
 ) -> None:
     """Count them by reason, the commonest first, with the cause and what to do."""
     chosen = _Chosen(source, store, stage, reason, since, every)
-    groups: dict[tuple[str, str], list[StoredLetter]] = defaultdict(list)
-    for it in chosen.letters:
+    groups: dict[tuple[str, str], list[StoredDeadLetter]] = defaultdict(list)
+    for it in chosen.dead_letters:
         groups[it.stage, it.kind].append(it)
     rows = []
-    for (of_stage, kind), letters in sorted(groups.items(), key=lambda it: -len(it[1])):
-        cause = cause_of(letters[0].reason)
-        rows.append([len(letters), of_stage, cause.what, cause.advice, kind, letters[0].id])
+    for (of_stage, kind), dead_letters in sorted(groups.items(), key=lambda it: -len(it[1])):
+        cause = cause_of(dead_letters[0].reason)
+        rows.append([len(dead_letters), of_stage, cause.what, cause.advice, kind, dead_letters[0].id])
     names = ["letters", "stage", "cause", "what to do", "reason", "for example"]
     if as_json:
-        write_json({"letters": len(chosen.letters), "groups": [dict(zip(names, row, strict=True)) for row in rows]})
+        write_json(
+            {"letters": len(chosen.dead_letters), "groups": [dict(zip(names, row, strict=True)) for row in rows]}
+        )
     elif rows:
         print_rows(names, rows)
     else:
@@ -82,7 +84,7 @@ def show(
 ) -> None:
     """Show letters, with the message as it was read."""
     chosen = _Chosen(source, store, None, None, None, every=True)
-    found = [it for it in chosen.letters if it.id in letter or it.global_id in letter]
+    found = [it for it in chosen.dead_letters if it.id in letter or it.global_id in letter]
     if not found:
         raise SettingsError(f"{chosen.address} has no letter {', '.join(letter)}: `memewax dead-letters list` has ids")
     told = [_told(it, chosen.marks) for it in found]
@@ -107,13 +109,13 @@ def replay(
     A flow that runs does it. Where none runs, it is done here and now, and nothing else is read.
     """
     chosen = _Chosen(source, store, stage, reason, since, every=False)
-    requests = ask_replay(chosen.state, chosen.letters, chosen.marks)
+    requests = ask_replay(chosen.state, chosen.dead_letters, chosen.marks)
     told = _replayed(chosen.state, recovery) if requests else f"no dead letter in {chosen.address} is open"
     if as_json:
-        write_json({"replayed": len(chosen.letters), "requests": requests, "what became of them": told})
+        write_json({"replayed": len(chosen.dead_letters), "requests": requests, "what became of them": told})
     else:
-        letters = f"{plural(len(chosen.letters), 'letter')} replayed: " if requests else ""
-        print(f"memewax: {letters}{told}", file=sys.stderr)
+        dead_letters = f"{plural(len(chosen.dead_letters), 'letter')} replayed: " if requests else ""
+        print(f"memewax: {dead_letters}{told}", file=sys.stderr)
 
 
 @app.command()
@@ -127,11 +129,11 @@ def drop(
 ) -> None:
     """Mark open letters as done with: no list has them, and no replay brings them; they stay in their file or topic."""
     chosen = _Chosen(source, store, stage, reason, since, every=False)
-    chosen.marks.add(chosen.letters, "dropped")
+    chosen.marks.add(chosen.dead_letters, "dropped")
     if as_json:
-        write_json({"dropped": len(chosen.letters)})
+        write_json({"dropped": len(chosen.dead_letters)})
     else:
-        print(f"memewax: {len(chosen.letters):,} letters dropped", file=sys.stderr)
+        print(f"memewax: {len(chosen.dead_letters):,} letters dropped", file=sys.stderr)
 
 
 class _Chosen:
@@ -153,13 +155,13 @@ class _Chosen:
             store = stem if stem.is_dir() else stem.with_name(f"{stem.name}{STATE}")
         self.state = store or settings.store
         self.address = named or f"{str(self.state).removesuffix(STATE)}{_SUFFIX}"
-        self.marks = LetterMarks(self.state)
+        self.marks = DeadLetterMarks(self.state)
         start = None if since is None else _time(since)
-        found: dict[str, StoredLetter] = {}
-        for it in read_letters(self.address, settings):
+        found: dict[str, StoredDeadLetter] = {}
+        for it in read_dead_letters(self.address, settings):
             if it.id not in found or it.time is None or it.time > (found[it.id].time or it.time):
                 found[it.id] = it
-        self.letters = [
+        self.dead_letters = [
             it
             for it in found.values()
             if (every or self.marks.of(it) is None)
@@ -194,7 +196,7 @@ def _time(since: str) -> datetime:
         raise SettingsError(f"--since {since!r} is no time: expected 2026-01-31T12:00, or 30m, 6h, 2d") from None
 
 
-def _told(it: StoredLetter, marks: LetterMarks) -> dict[str, Any]:
+def _told(it: StoredDeadLetter, marks: DeadLetterMarks) -> dict[str, Any]:
     cause = cause_of(it.reason)
     return {
         "id": it.id,

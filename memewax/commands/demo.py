@@ -17,7 +17,7 @@ from memewax.commands.flow_run import run_flow, summary_of
 
 _MADE: Final = (
     "posts.jsonl",
-    "pictures",
+    "images",
     "truth.json",
     "records.jsonl",
     "dead-letters.jsonl",
@@ -41,7 +41,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Make some sixty posts, understand them, and show what was found beside the truth. Takes a minute or two."""
-    # Late, since these bring measures and pictures that no other command needs.
+    # Late, since these bring measures and images that no other command needs.
     from memewax.demo import load_truth, make_posts, summarise, tables, write_page
     from search.cluster_summaries import merges_of
 
@@ -52,7 +52,7 @@ def demo(
     _take_note(to)
     records, letters = to / "records.jsonl", to / "dead-letters.jsonl"
     overrides: dict[str, Any] = {
-        "retry_wait_seconds": 0.0,  # its broken pictures stay so
+        "retry_wait_seconds": 0.0,  # its broken images stay so
         "source": str(posts),
         "to": (str(to / "store"), str(records)),
         "dead_letters": str(letters),
@@ -75,7 +75,7 @@ def demo(
     out = Console()
     for table in tables(summary):
         out.print(table)
-    out.print(f"\nThe pictures by cluster: [bold]{page.resolve()}[/bold]", soft_wrap=True)
+    out.print(f"\nThe images by cluster: [bold]{page.resolve()}[/bold]", soft_wrap=True)
     out.print(f"The store, for any reader of LanceDB: [bold]{(to / 'store').resolve()}[/bold]", soft_wrap=True)
     out.print("\nWhat to try next:")
     for command in next_commands(to):
@@ -88,7 +88,7 @@ def next_commands(folder: Path) -> tuple[str, ...]:
     return (
         f"memewax clusters list --store {store}",
         f'memewax ask "something about space" --corpus posts --store {store}',
-        f"memewax run --from {quote(str(folder / 'pictures'))} --to {again}",
+        f"memewax run --from {quote(str(folder / 'images'))} --to {again}",
     )
 
 

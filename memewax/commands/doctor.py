@@ -16,7 +16,7 @@ from rich.text import Text
 
 from core.errors import MemewaxError, WorldError
 from dataflows.all_settings import Settings, load_settings
-from memewax.commands.flow_status import tell_status
+from memewax.commands.flow_status import print_status
 from models.engine_choice import Choice, Trial
 from models.engines import ENGINES
 from models.loading import load_text
@@ -111,7 +111,7 @@ def doctor(
     its first flow. With --store, says instead how the flows of a store are, and ends with 3 if one is not as it should.
     """
     if store is not None:
-        tell_status(store, as_json=json_output)
+        print_status(store, as_json=json_output)
         return
     found = diagnose(load_settings())
     if json_output:
@@ -151,7 +151,7 @@ def _chosen(
     settings: Settings, weights: Sequence[Weights], runtime: Runtime | None
 ) -> list[Callable[[], tuple[Choice, ...]]]:
     """What finds the choices of engines, where there are weights and a runtime."""
-    if runtime is None or settings.models == "stand-in":
+    if runtime is None or settings.models == "fake":
         return []
     of_image = [it for it in weights if it.stage == EMBEDDING.name]
     found: list[Callable[[], tuple[Choice, ...]]] = [

@@ -11,7 +11,7 @@ import typer
 
 from core.errors import SettingsError, WorldError
 from core.extras import needs_extra
-from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, write_json
+from memewax.commands.corpus_output import AsJson, ReadStore, opened_store, write_json
 
 if TYPE_CHECKING:
     from connectors.store.interface import Store
@@ -120,7 +120,7 @@ def _network(there: "Store", to: Path, by: "Party", at_least: int, *, shared: bo
 
 def _network_of_posts(there: "Store", to: Path) -> dict[str, int]:
     from search.exporting import Posts
-    from search.picture_network import network_of_posts
+    from search.image_network import network_of_posts
     from search.shared_templates import write_gexf
 
     graph = network_of_posts(Posts(there))

@@ -14,7 +14,7 @@ from connectors.control.flow_note import noted_flow
 from connectors.endpoint import Endpoint
 from connectors.endpoints import POSTS_TO, RECORDS_TO
 from connectors.part_names import is_moved
-from connectors.writing import all_locked, lock_files
+from connectors.writer_locks import all_locked, lock_files
 from core.errors import MemewaxError, SettingsError
 from dataflows.all_settings import load_settings
 from memewax.commands.leftovers import Leftovers
@@ -38,7 +38,7 @@ class RunSummary:
     updated: int
     """Records that went out again, as a later revision."""
     retry_waiting: int
-    """Posts whose picture the next run fetches again."""
+    """Posts whose image the next run fetches again."""
     dead_letters: int
     clusters: int
     """Clusters alive at the end."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import WorldError
 from core.status import FOLDER, ProcessStatus, StatusReport, read_status
-from memewax.commands.corpus_shown import below, print_rows, write_json
+from memewax.commands.corpus_output import below, print_rows, write_json
 
 
 def status_in(named: Path) -> StatusReport:
@@ -20,7 +20,7 @@ def status_in(named: Path) -> StatusReport:
     return read_status(found)
 
 
-def tell_status(named: Path, *, as_json: bool) -> None:
+def print_status(named: Path, *, as_json: bool) -> None:
     """Print what the flows of a store say.
 
     Raises:

@@ -16,16 +16,16 @@ from connectors.control.control_log import FOLDER, ControlLog
 from connectors.control.flow_note import noted_taps
 from connectors.control.request_kinds import COMPACT, FORGET, MOST_DELETES, deletes_in
 from connectors.folder import Folder
-from connectors.letters import forget_letters
 from connectors.remnants import LookedFor, Remnant, in_lines
 from connectors.sources.removal_form import delete_of_account, tombstone
 from connectors.store.conditions import pieces
-from connectors.writing import ANSWERS, all_locked, lock_files
+from connectors.stored_dead_letters import forget_dead_letters
+from connectors.writer_locks import ANSWERS, all_locked, lock_files
 from core.errors import BusyError, SettingsError
 from core.status import FOLDER as STATUS
-from core.stranger_text import one_line
+from core.untrusted_text import one_line
 from dataflows.all_settings import Settings
-from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, print_rows, write_json
+from memewax.commands.corpus_output import AsJson, ReadStore, opened_store, print_rows, write_json
 from memewax.commands.recovery import alone
 from memewax.commands.stopped_flow import do_requests, recovery_of, settings_of
 from memewax.commands.store_command import done
@@ -39,10 +39,10 @@ _LINES_GO: Final = "as long as the file is kept: lines of an output stay as they
 
 
 def forget(
-    ids: Annotated[list[str] | None, typer.Option("--id", help="Id of a picture or a post; may be repeated.")] = None,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Id of an image or a post; may be repeated.")] = None,
     author: Annotated[str | None, typer.Option(help="Name of an account, with --source: all of its posts.")] = None,
     source: Annotated[str | None, typer.Option(help="Where the account is: bluesky, reddit, …")] = None,
-    urls: Annotated[list[str] | None, typer.Option("--url", help="Address of a picture; may be repeated.")] = None,
+    urls: Annotated[list[str] | None, typer.Option("--url", help="Address of an image; may be repeated.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="With --check: words to look for too, as a caption.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing: say what keeps them; exit code 1.")] = False,
     store: ReadStore = None,
@@ -51,7 +51,7 @@ def forget(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let go of posts: rows, vectors, small pictures, clusters, answers, retries, dead letters, old versions.
+    """Let go of posts: rows, vectors, small images, clusters, answers, retries, dead letters, old versions.
 
     A flow that runs does it. Where none runs, it is done here and now.
     """
@@ -82,7 +82,7 @@ def forget(
 def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -> str:
     """Ask for it, and see to it that it is done; says by whom."""
     from connectors.store.lance_tables import LanceTables
-    from connectors.store.quoted import compact_answers
+    from connectors.store.quoting_answers import compact_answers
     from operators.recovery_remnants import scrub
 
     store = opened.state
@@ -105,7 +105,7 @@ def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -
     if opened.has_lock:
         with suppress(BusyError), all_locked(lock_files([Folder.at(store)], ANSWERS), wait=0):
             compact_answers(LanceTables.at(store))
-    forget_letters(_letters(store, settings), deletes_in({"deletes": deletes}))
+    forget_dead_letters(_dead_letters(store, settings), deletes_in({"deletes": deletes}))
     if settings is not None and by == "forgotten":
         with alone(recovery):
             scrub(recovery, settings.cluster_log or recovery / "clusters")
@@ -150,14 +150,14 @@ def _remnants(opened: "Store", recovery: Path, names: LookedFor) -> Iterator[Rem
         if names.in_file(file):
             yield Remnant(str(file), "its bytes have it", "until the next run with a new recovery folder")
     yield from in_cache((settings and settings.cache_folder) or store / CACHE, names)
-    letters = _letters(store, settings)
-    for file, until in [(letters, _LETTERS_GO), *((it, _LINES_GO) for it in _outputs(settings))]:
+    dead_letters = _dead_letters(store, settings)
+    for file, until in [(dead_letters, _LETTERS_GO), *((it, _LINES_GO) for it in _outputs(settings))]:
         if file.is_file() and (lines := in_lines(file, names)):
             yield Remnant(str(file), f"{lines} lines have it", until)
     if settings is not None:
-        from connectors.topics.topic_remnants import in_letters
+        from connectors.topics.topic_remnants import in_dead_letters
 
-        yield from in_letters(Destinations.of(settings).dead_letters, names, settings)
+        yield from in_dead_letters(Destinations.of(settings).dead_letters, names, settings)
 
 
 def _topics(settings: Settings | None, taps: list[str]) -> Iterator[Remnant]:
@@ -185,7 +185,7 @@ def _settings(store: Path, recovery: Path) -> Settings | None:
     return settings_of(store, recovery) if recovery.is_dir() else None
 
 
-def _letters(store: Path, settings: Settings | None) -> Path:
+def _dead_letters(store: Path, settings: Settings | None) -> Path:
     beside = store.with_name(f"{store.name}.dead-letters.jsonl")
     found = None if settings is None else Destinations.of(settings).dead_letters.path
     return found or beside

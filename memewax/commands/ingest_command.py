@@ -12,7 +12,7 @@ from connectors.chosen_endpoints import source_of
 from connectors.endpoints import DEAD_LETTERS_TO, POSTS_TO, SERVICES, endpoint
 from core.counts import RunCounts
 from core.endings import ingest_ending, plural
-from core.stranger_text import one_line, safe_json
+from core.untrusted_text import one_line, safe_json
 from dataflows.all_settings import load_settings
 from memewax.commands.flow_run import run_flow
 from memewax.commands.progress import Progress

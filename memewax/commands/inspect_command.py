@@ -10,10 +10,10 @@ from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.inspection import Inspection, as_plain, inspect_source
 from core.endings import advice_on, plural
 from core.errors import WorldError
-from core.stranger_text import one_line, safe_json
 from core.telemetry import configure_logging
+from core.untrusted_text import one_line, safe_json
 from dataflows.all_settings import load_settings
-from memewax.commands.corpus_shown import AsJson
+from memewax.commands.corpus_output import AsJson
 from memewax.commands.run import COLUMN
 from operators.posts_input import fetcher
 
@@ -35,11 +35,11 @@ def inspect(
     configure_logging(settings.log_level)
     found = endpoint(address, POSTS_FROM)
     source = found.source(settings.options_of(found), settings)
-    pictures = fetcher(settings)
+    images = fetcher(settings)
     try:
-        inspection = inspect_source(source, most=rows, shown=limit, seconds=seconds, why_not_here=pictures.why_not_here)
+        inspection = inspect_source(source, most=rows, shown=limit, seconds=seconds, why_not_here=images.why_not_here)
     finally:
-        pictures.close()
+        images.close()
     if as_json:
         report = asdict(inspection) | {"first": [as_plain(post) for post in inspection.first]}
         sys.stdout.write(safe_json({"address": address, **report}) + "\n")
@@ -51,7 +51,7 @@ def inspect(
     if inspection.read and not inspection.posts and not inspection.removals:
         raise WorldError(f"nothing of the first {inspection.read:,} of {address} could be used")
     if inspection.posts and sum(inspection.not_here.values()) == inspection.posts:
-        raise WorldError(f"no picture of the first {inspection.posts:,} of {address} can be read")
+        raise WorldError(f"no image of the first {inspection.posts:,} of {address} can be read")
 
 
 def _lines(found: Inspection) -> list[str]:
@@ -68,7 +68,7 @@ def _lines(found: Inspection) -> list[str]:
         told.append(f"  {plural(found.removals, 'delete or hidden account', 'deletes and hidden accounts')}")
     told += [f"  {number:,} x {reason}" for reason, number in sorted(found.reasons.items(), key=lambda it: -it[1])[:5]]
     told += [
-        f"  {number:,} x no picture: {why}{advice_on(why)}"
+        f"  {number:,} x no image: {why}{advice_on(why)}"
         for why, number in sorted(found.not_here.items(), key=lambda it: -it[1])
     ]
     told += [f"  {number:,} skipped: {reason}" for reason, number in found.skipped.items()]

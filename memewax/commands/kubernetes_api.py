@@ -9,7 +9,7 @@ import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from core.errors import WorldError
-from core.stranger_text import one_line, shortened
+from core.untrusted_text import one_line, shortened
 
 _ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _SECONDS: Final = 30.0

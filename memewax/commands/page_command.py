@@ -8,7 +8,7 @@ import typer
 from core.errors import WorldError
 from core.extras import needs_extra
 from dataflows.all_settings import load_settings
-from memewax.commands.corpus_shown import ReadStore, opened_store
+from memewax.commands.corpus_output import ReadStore, opened_store
 
 _PORT: Final = 3080
 

@@ -17,12 +17,12 @@ import typer
 from pydantic import ValidationError
 
 from connectors.endpoints import POSTS_FROM
+from core.atomic_file import atomic_write
 from core.errors import SettingsError, WorldError
 from core.profiled import ProcessProfile
 from core.profiler import PROFILES
-from core.stranger_text import one_line, shortened
-from core.whole_file import written_whole
-from memewax.commands.corpus_shown import AsJson, print_rows, write_json
+from core.untrusted_text import one_line, shortened
+from memewax.commands.corpus_output import AsJson, print_rows, write_json
 from memewax.commands.flow_run import run_flow
 from memewax.commands.flow_status import status_in
 from memewax.commands.run import COLUMN
@@ -152,7 +152,7 @@ def _draw(found: Sequence[ProcessProfile], file: Path) -> None:
         for stack, seconds in it.stacks.items():
             stacks[f"process {it.process};{stack}"] = stacks.get(f"process {it.process};{stack}", 0.0) + seconds
     try:
-        with written_whole(file) as out:
+        with atomic_write(file) as out:
             out.write(
                 flame_graph(
                     stacks, f"{found[0].flow}: seconds of workers by the clock, of other threads on a processor"

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from core.counts import RunCounts
 from core.endings import plural
-from core.stranger_text import one_line
+from core.untrusted_text import one_line
 
 _PLAIN_SECONDS: Final = 30.0
 

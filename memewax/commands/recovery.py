@@ -11,8 +11,8 @@ from bytewax.recovery import init_db_dir
 
 from connectors.endpoint import Endpoint
 from connectors.part_names import is_moved
-from connectors.sinks.begun_files import Begun
-from connectors.writing import PATIENCE, RECOVERY_LOCK, recovery_busy
+from connectors.sinks.owned_files import OwnedFiles
+from connectors.writer_locks import PATIENCE, RECOVERY_LOCK, recovery_busy
 from core.errors import WorldError
 from core.locks import locked
 from operators.recovered import keys_of, steps_in
@@ -30,7 +30,7 @@ def is_prepared(folder: Path) -> bool:
 
 def is_known(folder: Path, place: Endpoint[Any]) -> bool:
     """Whether a recovery folder has written to a place; one on another machine, or a store, is always taken to be."""
-    if place.path is None or place.takes_rows or Begun(folder).has(place.path):
+    if place.path is None or place.takes_rows or OwnedFiles(folder).has(place.path):
         return True
     path = place.path.resolve()
     keys = {Path(key) for step_id in steps_in(folder) for key in keys_of(folder, step_id)}

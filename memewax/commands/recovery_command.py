@@ -13,8 +13,8 @@ from typing import Annotated, Final
 import typer
 
 from connectors.folder import Folder
-from connectors.sources.unpack import read_to
-from connectors.writing import ANSWERS, all_locked, lock_files
+from connectors.sources.split_messages import read_to
+from connectors.writer_locks import ANSWERS, all_locked, lock_files
 from core.errors import WorldError
 from memewax.commands.recovery import alone
 from memewax.commands.recovery_shares import check_shares, gather, move

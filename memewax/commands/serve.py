@@ -10,13 +10,13 @@ import typer
 
 from connectors.endpoint import Endpoint
 from connectors.endpoints import ANSWERS_TO, QUERIES_FROM
-from connectors.sinks.begun_files import Begun
-from connectors.writing import ANSWERS, all_locked, lock_files
+from connectors.sinks.owned_files import OwnedFiles
+from connectors.writer_locks import ANSWERS, all_locked, lock_files
 from core.counts import RunCounts
 from core.endings import answered, answers_ending
 from core.errors import SettingsError
 from dataflows.all_settings import load_settings
-from memewax.commands.corpus_shown import folder_named
+from memewax.commands.corpus_output import folder_named
 from memewax.commands.progress import Progress
 from memewax.commands.recovery import is_known, prepare_recovery
 from memewax.commands.supervise import Job, run_job
@@ -95,4 +95,4 @@ def serve(
 def _check_own(place: Endpoint[Any], recovery: Path) -> None:
     """Say before models are loaded what the sink would: that a file is somebody else's."""
     if place.path is not None and place.path.is_file() and not is_known(recovery, place):
-        Begun(recovery).check(place.path, place.path.stat().st_size, 0)
+        OwnedFiles(recovery).check(place.path, place.path.stat().st_size, 0)

@@ -13,8 +13,8 @@ import typer
 
 from core.endings import plural
 from core.errors import SettingsError
-from core.stranger_text import harmless, safe_json
-from memewax.commands.corpus_shown import ReadStore, opened_store, print_rows
+from core.untrusted_text import safe_json, sanitized
+from memewax.commands.corpus_output import ReadStore, opened_store, print_rows
 
 if TYPE_CHECKING:
     from search.sql import Selected
@@ -58,7 +58,7 @@ def _write_csv(found: "Selected") -> None:
     is_seen = sys.stdout.isatty()
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for row in _with_head(found):
-        writer.writerow([harmless(it) if is_seen and isinstance(it, str) else it for it in row])
+        writer.writerow([sanitized(it) if is_seen and isinstance(it, str) else it for it in row])
 
 
 def _with_head(found: "Selected") -> Iterator[list[Any]]:

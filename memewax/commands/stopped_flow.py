@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from connectors.chosen_endpoints import Destinations
 from connectors.control.flow_note import noted_flow
-from connectors.writing import all_locked, lock_files
+from connectors.writer_locks import all_locked, lock_files
 from core.errors import SettingsError
 from dataflows.all_settings import Settings, load_settings
 from memewax.commands.flow_run import run_flow

@@ -12,7 +12,7 @@ from connectors.control.control_log import FOLDER, ControlLog, Request
 from connectors.control.request_kinds import COMPACT, KINDS
 from connectors.endpoints import open_store
 from core.errors import BusyError, SettingsError, WorldError
-from memewax.commands.corpus_shown import AsJson, ReadStore, opened_store, print_rows, write_json
+from memewax.commands.corpus_output import AsJson, ReadStore, opened_store, print_rows, write_json
 
 if TYPE_CHECKING:
     from connectors.store.interface import Store
@@ -89,23 +89,23 @@ def _show(store: str, tables: list[dict[str, Any]], as_json: bool) -> None:
 @app.command()
 def thumbnails(
     store: ReadStore = None,
-    pictures: Annotated[Path | None, typer.Option(help="Folder that local paths of pictures lie in.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder that local paths of images lie in.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the pictures of posts that have no small one, such as those of an older store, while no flow writes it."""
-    from connectors.store.missing_pictures import AddedPictures, add_pictures
+    """Fetch the images of posts that have no small one, such as those of an older store, while no flow writes it."""
+    from connectors.store.missing_images import AddedImages, add_images
     from dataflows.all_settings import load_settings
     from operators.posts_input import fetcher
 
     opened = opened_store(store)
     folder = opened.folder
-    settings = load_settings(**({"fetch_folder": pictures} if pictures else {}))
+    settings = load_settings(**({"fetch_folder": images} if images else {}))
     if not settings.thumbnail_side:
         raise SettingsError("MEMEWAX_THUMBNAIL_SIDE is 0: set how many pixels the longer side has")
-    so_far = AddedPictures()
-    for so_far in add_pictures(folder, fetcher(settings, thumbnail_side=settings.thumbnail_side)):
+    so_far = AddedImages()
+    for so_far in add_images(folder, fetcher(settings, thumbnail_side=settings.thumbnail_side)):
         if not as_json:
-            print(f"memewax: {so_far.posts:,} posts looked at, {so_far.added:,} pictures added", file=sys.stderr)
+            print(f"memewax: {so_far.posts:,} posts looked at, {so_far.added:,} images added", file=sys.stderr)
     told = {"posts": so_far.posts, "added": so_far.added, "changed": so_far.changed, "failed": dict(so_far.failed)}
     if as_json:
         write_json({"store": str(opened), **told})
@@ -113,7 +113,7 @@ def thumbnails(
     failed = "".join(f"; {count:,}: {cause}" for cause, count in so_far.failed.most_common())
     other = f"; {so_far.changed:,} are other files now" if so_far.changed else ""
     print(
-        f"memewax: {opened}: {so_far.added:,} of {so_far.posts:,} posts have a picture now{other}{failed}",
+        f"memewax: {opened}: {so_far.added:,} of {so_far.posts:,} posts have an image now{other}{failed}",
         file=sys.stderr,
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from connectors.writing import HANDED_ON
+from connectors.writer_locks import HANDED_ON
 from core.counts import RunCounts, total
 from core.errors import MemewaxError
 from core.settings import PREFIX, as_variable

@@ -18,12 +18,12 @@ from typing import Any
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
-from connectors.fetching.deaths import forget_what_is_decoded
+from connectors.fetching.poison_items import forget_what_is_decoded
 from core import drain
 from core.errors import MemewaxError, WorldError
-from core.stranger_text import one_line
 from core.telemetry import log
-from dataflows.observing import tell_end
+from core.untrusted_text import one_line
+from dataflows.observing import report_end
 from memewax.commands.processes import PEER_GONE
 from operators.recovery_check import check_recovery, check_room
 from operators.steps import FAILURES
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
             **cluster,
         )
     except BaseException as error:  # Bytewax raises what is no Exception where a peer is gone
-        tell_end(error)
+        report_end(error)
         return _told(error, Path(recovery))
     return 0
 

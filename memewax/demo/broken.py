@@ -17,22 +17,20 @@ class BrokenPost:
     line: bytes | None = None
 
 
-_HTML: Final = b"<!doctype html>\n<title>404</title>\n<h1>This picture has moved</h1>\n"
+_HTML: Final = b"<!doctype html>\n<title>404</title>\n<h1>This image has moved</h1>\n"
 
 BROKEN_POSTS: Final = (
-    BrokenPost("not JSON", line=b'{"global_id": "1f9k2ab-reddit", "author": "mallow", "url": "pictures/1f9k2'),
-    BrokenPost(
-        "not UTF-8", line=b'{"global_id": "1f9k2ac-reddit", "author": "Ren\xe9e", "url": "pictures/caf\xe9.jpg"}'
-    ),
-    BrokenPost("not an object", line=b'"pictures/1f9k2ad-reddit.jpg"'),
+    BrokenPost("not JSON", line=b'{"global_id": "1f9k2ab-reddit", "author": "mallow", "url": "images/1f9k2'),
+    BrokenPost("not UTF-8", line=b'{"global_id": "1f9k2ac-reddit", "author": "Ren\xe9e", "url": "images/caf\xe9.jpg"}'),
+    BrokenPost("not an object", line=b'"images/1f9k2ad-reddit.jpg"'),
     BrokenPost("no url", {"url": None}),
     BrokenPost("no global_id", {"global_id": None}),
     BrokenPost("score is a word", {"score": "many"}),
 )
 """Lines that are no posts."""
 
-BROKEN_PICTURES: Final = ("truncated", "HTML named .jpg", "missing", "0 bytes", "3.6 gigapixels by its header")
-"""Good posts whose picture is none."""
+BROKEN_IMAGES: Final = ("truncated", "HTML named .jpg", "missing", "0 bytes", "3.6 gigapixels by its header")
+"""Good posts whose image is none."""
 
 
 def broken_line(broken: BrokenPost, post: dict[str, Any]) -> bytes:
@@ -43,8 +41,8 @@ def broken_line(broken: BrokenPost, post: dict[str, Any]) -> bytes:
     return orjson.dumps({name: value for name, value in body.items() if value is not None})
 
 
-def broken_picture(kind: str, good: bytes) -> bytes | None:
-    """What lies where the picture should be, made of a good one's bytes where it needs any; None: nothing at all."""
+def broken_image(kind: str, good: bytes) -> bytes | None:
+    """What lies where the image should be, made of a good one's bytes where it needs any; None: nothing at all."""
     contents = {
         "truncated": good[: len(good) // 3],
         "HTML named .jpg": _HTML,

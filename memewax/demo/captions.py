@@ -1,4 +1,4 @@
-"""What is written on the demo's pictures, with what a careful reader would say of it."""
+"""What is written on the demo's images, with what a careful reader would say of it."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -29,7 +29,7 @@ CAPTIONS: Final = (
     Caption("astronaut", "Eileen Collins flew to space in 1995", "What a proud and happy day", "positive",
             "A pilot worth knowing", (("Eileen Collins", "PERSON"), ("1995", "DATE"))),
     Caption("astronaut", "THE HELMET IS TOO SMALL", "THE GLOVES ARE HORRIBLE", "negative", "One star, would not orbit"),
-    Caption("photographer", "One more picture of Boston", "Then we can go home", "neutral",
+    Caption("photographer", "One more image of Boston", "Then we can go home", "neutral",
             "He said that an hour ago", (("Boston", "GPE"),)),
     Caption("photographer", "LENS CAP ON ALL DAY", "I AM SO SAD ABOUT IT", "negative", "Three rolls of film"),
     Caption("photographer", "Waiting for the pigeon to smile", "Since last Tuesday", "neutral",
@@ -91,7 +91,7 @@ TEXTLESS: Final = (
     ("dahlia", "In bloom"),
     ("photographer", "Self portrait by a friend"),
 )
-"""Pictures that nothing is written on: template and the post's caption."""
+"""Images that nothing is written on: template and the post's caption."""
 
 REPOSTS: Final = (1, 12, 15, 22, 37)
-"""Places in `CAPTIONS` of the pictures that come a second time, smaller and recompressed."""
+"""Places in `CAPTIONS` of the images that come a second time, smaller and recompressed."""

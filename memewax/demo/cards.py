@@ -31,8 +31,8 @@ class Card:
 
     row: ReportRow
     truth: PostTruth | None
-    picture: str | None
-    """A data URI; None where there is no picture that could be shown."""
+    image: str | None
+    """A data URI; None where there is no image that could be shown."""
     alt: str
     lines: tuple[tuple[Word, ...], ...]
     """As read, judged by what was drawn."""
@@ -95,7 +95,7 @@ def _card(row: ReportRow, truth: PostTruth | None, sample: Sample | None, folder
     return Card(
         row=row,
         truth=truth,
-        picture=_picture(folder, row["url"]),
+        image=_image(folder, row["url"]),
         alt=alt[:1].upper() + alt[1:],
         lines=compared(sample.drawn if sample else read, read),
         drawn=compared(read, sample.drawn) if sample else (),
@@ -105,7 +105,7 @@ def _card(row: ReportRow, truth: PostTruth | None, sample: Sample | None, folder
     )
 
 
-def _picture(folder: Path, url: str) -> str | None:
+def _image(folder: Path, url: str) -> str | None:
     """Posts may name any path; only what lies in `folder` goes into the page."""
     path = (folder / url).resolve()
     return thumbnail(path) if path.is_relative_to(folder.resolve()) else None

@@ -24,7 +24,7 @@ class Ocr:
     """How well captions were read, case and punctuation folded."""
 
     posts: int
-    """Pictures with a caption."""
+    """Images with a caption."""
     characters: int
     character_error_rate: float
     word_error_rate: float
@@ -32,7 +32,7 @@ class Ocr:
     """Captions without one wrong character."""
     textless: int
     textless_empty: int
-    """Pictures with nothing written on them in which nothing was read."""
+    """Images with nothing written on them in which nothing was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def overview(summary: DemoSummary) -> list[tuple[str, str, str]]:
             f"{posts.joined} joined, {posts.complete} complete",
         ),
         ("text", f"{ocr.characters} characters in {ocr.posts} captions", read),
-        ("no text", f"{ocr.textless} pictures", f"{ocr.textless_empty} read as empty"),
+        ("no text", f"{ocr.textless} images", f"{ocr.textless_empty} read as empty"),
         (
             "clusters",
             f"{len(clusters.templates)} templates",
@@ -96,7 +96,7 @@ def _moods(moods: Moods) -> Table:
 
 
 def _samples(samples: tuple[Sample, ...]) -> Table:
-    """The worst three and the best three; texts come from pictures, so they are no markup."""
+    """The worst three and the best three; texts come from images, so they are no markup."""
     shown = samples if len(samples) <= _SAMPLES else samples[: _SAMPLES // 2] + samples[-(_SAMPLES // 2) :]
     table = _table("Captions, the worst and the best read", "template", "drawn", "read", "wrong", numbers=("wrong",))
     for sample in shown:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 SIDES: Final = (440, 480, 512)
-"""Longest side of a picture in pixels: small, since the text detector's time grows with the area."""
+"""Longest side of an image in pixels: small, since the text detector's time grows with the area."""
 _GAP: Final = "  "
 """Between words, two spaces: the outline of the letters takes one."""
 _SMALLEST: Final = 18
@@ -19,7 +19,7 @@ _SMALLEST: Final = 18
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture with what was written on it, line by line from the top."""
+    """An image with what was written on it, line by line from the top."""
 
     image: Image.Image
     lines: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def overlay(image: Image.Image, top: str, bottom: str) -> Drawn:
 
 
 def banner(image: Image.Image, top: str, bottom: str) -> Drawn:
-    """Both phrases in black in a white bar above the picture."""
+    """Both phrases in black in a white bar above the image."""
     font, lines = _fit(f"{top}. {bottom}.", image.width)
     bar = _height(lines, font) + 24
     whole = Image.new("RGB", (image.width, image.height + bar), "white")
@@ -64,7 +64,7 @@ def banner(image: Image.Image, top: str, bottom: str) -> Drawn:
 
 
 def repost(image: Image.Image, random: Random) -> Image.Image:
-    """The same picture as others post it again: edges cut, smaller, and a poor JPEG."""
+    """The same image as others post it again: edges cut, smaller, and a poor JPEG."""
     cut = random.uniform(0.005, 0.02)
     width, height = image.size
     image = image.crop((round(cut * width), round(cut * height), round((1 - cut) * width), round((1 - cut) * height)))

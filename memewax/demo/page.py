@@ -1,4 +1,4 @@
-"""The summary as one page of HTML that needs nothing else: pictures, styles and texts are all inside it."""
+"""The summary as one page of HTML that needs nothing else: images, styles and texts are all inside it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

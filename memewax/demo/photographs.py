@@ -90,7 +90,7 @@ PHOTOGRAPHS: Final = (
 def licences() -> str:
     """Who made each photograph and under which licence it is here, as Markdown."""
     head = (
-        "# Where these pictures come from\n\n"
+        "# Where these images come from\n\n"
         "The captions were written for memewax. The photographs below them were cropped, scaled, brightened or "
         "darkened, captioned and saved again; each comes out of an installed Python package.\n\n"
         "| template | photograph | author | licence | source | package |\n|---|---|---|---|---|---|\n"

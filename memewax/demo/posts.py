@@ -13,7 +13,7 @@ import orjson
 from PIL import Image
 
 from memewax.demo import drawing
-from memewax.demo.broken import BROKEN_PICTURES, BROKEN_POSTS, broken_line, broken_picture
+from memewax.demo.broken import BROKEN_IMAGES, BROKEN_POSTS, broken_image, broken_line
 from memewax.demo.captions import CAPTIONS, REPOSTS, TEXTLESS
 from memewax.demo.photographs import PHOTOGRAPHS, licences
 from memewax.demo.truth import Broken, PostTruth, Truth, save_truth
@@ -21,7 +21,7 @@ from memewax.demo.truth import Broken, PostTruth, Truth, save_truth
 _SOURCES: Final = ("reddit", "imgur", "tumblr")
 _AUTHORS: Final = ("mallow", "oat_milk_olga", "tinytuba", "gravel.gus", "pixel-pia", "Søren", "bean", "dr_dahlia")
 _KINDS: Final = ("jpg", "jpg", "png", "jpg", "webp", "grey.jpg", "jpg", "gif", "turned.jpg", "alpha.png", "cmyk.jpg")
-"""Ways to store a picture; every one of them must be read."""
+"""Ways to store an image; every one of them must be read."""
 _ORIENTATION: Final = 0x0112
 _START: Final = datetime(2026, 3, 1, 8, tzinfo=UTC)
 _HOSTILE: Final = "<script>alert('a caption, not a program')</script>"
@@ -30,7 +30,7 @@ _HOSTILE: Final = "<script>alert('a caption, not a program')</script>"
 def make_posts(folder: Path, *, seed: int = 0) -> Path:
     """Write some sixty posts into `folder` and return their file, `posts.jsonl`.
 
-    Beside it: `pictures/`, their origins in `pictures/LICENCES.md`, and `truth.json` (see `load_truth`). The same seed
+    Beside it: `images/`, their origins in `images/LICENCES.md`, and `truth.json` (see `load_truth`). The same seed
     gives the same files, byte for byte, with the same versions of Pillow and of the packages with the photographs.
     Raises `WorldError` where one of these packages lacks its photograph.
     """
@@ -40,14 +40,14 @@ def make_posts(folder: Path, *, seed: int = 0) -> Path:
 class _Maker:
     def __init__(self, folder: Path, random: Random) -> None:
         self._folder = folder
-        self._pictures = folder / "pictures"
+        self._images = folder / "images"
         self._random = random
         self._photographs = {photograph.template: photograph for photograph in PHOTOGRAPHS}
         self._made = 0
 
     def make(self) -> Path:
-        self._pictures.mkdir(parents=True, exist_ok=True)
-        (self._pictures / "LICENCES.md").write_text(licences(), encoding="utf-8")
+        self._images.mkdir(parents=True, exist_ok=True)
+        (self._images / "LICENCES.md").write_text(licences(), encoding="utf-8")
         posts = [*self._captioned(), *self._textless()]
         lines = [orjson.dumps(post) for post, _ in posts]
         lines.append(lines[0])  # one post twice
@@ -84,14 +84,14 @@ class _Maker:
     def _broken(self) -> Iterator[Broken]:
         for broken in BROKEN_POSTS:
             post = self._post("A post with a fault")
-            post["url"] = f"pictures/{post['global_id']}.jpg"
+            post["url"] = f"images/{post['global_id']}.jpg"
             yield Broken(broken.kind, broken_line(broken, post))
         buffer = BytesIO()
         drawing.vary(self._photographs["coffee"].load(), self._random).save(buffer, "JPEG")
-        for kind in BROKEN_PICTURES:
-            post = self._post(_HOSTILE if kind == "truncated" else f"A picture with a fault: {kind}")
-            post["url"] = f"pictures/{post['global_id']}.jpg"
-            contents = broken_picture(kind, buffer.getvalue())
+        for kind in BROKEN_IMAGES:
+            post = self._post(_HOSTILE if kind == "truncated" else f"An image with a fault: {kind}")
+            post["url"] = f"images/{post['global_id']}.jpg"
+            contents = broken_image(kind, buffer.getvalue())
             if contents is not None:
                 (self._folder / post["url"]).write_bytes(contents)
             yield Broken(kind, orjson.dumps(post), post["global_id"])
@@ -134,6 +134,6 @@ class _Maker:
             image, options["exif"] = image.transpose(Image.Transpose.ROTATE_90), exif
         elif suffix == "gif":
             image = image.quantize(128)
-        url = f"pictures/{global_id}.{suffix}"
+        url = f"images/{global_id}.{suffix}"
         image.save(self._folder / url, **options)
         return url

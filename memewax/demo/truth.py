@@ -11,7 +11,7 @@ FILE: Final = "truth.json"
 
 @dataclass(frozen=True, slots=True)
 class PostTruth:
-    """What a careful reader would say of one post's picture."""
+    """What a careful reader would say of one post's image."""
 
     template: str
     text: str = ""
@@ -31,7 +31,7 @@ class Broken:
     value: bytes
     """The whole line, as it is in the file, without its newline."""
     global_id: str | None = None
-    """The post that still comes out, joined, where only its picture is bad."""
+    """The post that still comes out, joined, where only its image is bad."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import orjson
 from connectors.fetching.decode import decode
 from connectors.sources.parse import parse_post
 from core.errors import BadRecordError, WorldError
-from core.records import Failed, Message, Pixels, Post
+from core.records import Failure, Message, Pixels, Post
 from dataflows.all_settings import Settings
 
 POSTS: Final = "posts.jsonl"
@@ -20,7 +20,7 @@ POSTS: Final = "posts.jsonl"
 _DEMO_TRUTH: Final = "truth.json"
 """Where the demo keeps the truth of its posts."""
 _MAY_BE_EMPTY: Final = ("text", "template")
-"""A picture without text has a truth: nothing is to be read in it; and so has one that is of no template."""
+"""An image without text has a truth: nothing is to be read in it; and so has one that is of no template."""
 _FILE_URL: Final = re.compile("file://[^/]*(?=/)", re.IGNORECASE)
 
 
@@ -34,8 +34,8 @@ class LabelledPost:
     """What its url is relative to."""
 
     @property
-    def picture(self) -> Path:
-        """Where its picture lies: its url is a path or `file:///…`; who names the data trusts what it names."""
+    def image(self) -> Path:
+        """Where its image lies: its url is a path or `file:///…`; who names the data trusts what it names."""
         path, is_url = _FILE_URL.subn("", self.post.url, count=1)
         return Path(unquote(path)) if is_url else self.folder / path
 
@@ -83,15 +83,15 @@ def number(line: dict[str, Any], field: str) -> float:
     return float(value)
 
 
-def picture_of(known: LabelledPost, settings: Settings) -> Pixels | Failed:
-    """The post's picture, decoded as the flow does, or why there is none."""
+def image_of(known: LabelledPost, settings: Settings) -> Pixels | Failure:
+    """The post's image, decoded as the flow does, or why there is none."""
     if "://" in known.post.url and not _FILE_URL.match(known.post.url):
-        return Failed("fetch", "WorldError", f"{known.post.url} is no file, and pictures to measure by are not fetched")
+        return Failure("fetch", "WorldError", f"{known.post.url} is no file, and images to measure by are not fetched")
     try:
-        data = known.picture.read_bytes()
+        data = known.image.read_bytes()
         return decode(data, max_pixels=settings.fetch_max_pixels, max_side=settings.fetch_max_side)
-    except Exception as error:  # a broken picture raises anything
-        return Failed.of("fetch", error)
+    except Exception as error:  # a broken image raises anything
+        return Failure.of("fetch", error)
 
 
 def _files(path: Path) -> list[Path]:

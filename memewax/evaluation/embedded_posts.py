@@ -1,4 +1,4 @@
-"""Pictures as a clusterer gets them, embedded here or read from a file of vectors; and pairs that are no errors."""
+"""Images as a clusterer gets them, embedded here or read from a file of vectors; and pairs that are no errors."""
 
 import zipfile
 from collections.abc import Collection, Sequence
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import WorldError, first_line
-from core.records import Failed, Features, Patches
+from core.records import Failure, Features, Patches
 from dataflows.all_settings import Settings
-from memewax.evaluation.data import LabelledPost, picture_of
+from memewax.evaluation.data import LabelledPost, image_of
 from memewax.evaluation.progress_bar import Steps
 from models.base import Describer, ImageEmbedder
 
-_EMBEDDINGS: Final = "e: n x d floats, and label: n strings, empty for a picture of no template"
+_EMBEDDINGS: Final = "e: n x d floats, and label: n strings, empty for an image of no template"
 
 Pair = tuple[str, str]
 """Ids of two posts, the smaller first."""
@@ -24,7 +24,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPosts:
-    """Posts whose picture has an embedding, in order of arrival."""
+    """Posts whose image has an embedding, in order of arrival."""
 
     ids: tuple[str, ...]
     templates: tuple[str, ...]
@@ -32,7 +32,7 @@ class EmbeddedPosts:
     vectors: NDArray[np.float32]
     """Shape (posts, dimension); rows have length 1."""
     patches: tuple[Patches | None, ...]
-    pictures: tuple[Path | None, ...]
+    images: tuple[Path | None, ...]
     """Where each lies, None where only its vector is known."""
     failures: tuple[str, ...] = ()
 
@@ -43,37 +43,37 @@ class EmbeddedPosts:
             templates=tuple(self.templates[it] for it in places),
             vectors=self.vectors[list(places)],
             patches=tuple(self.patches[it] for it in places),
-            pictures=tuple(self.pictures[it] for it in places),
+            images=tuple(self.images[it] for it in places),
             failures=self.failures,
         )
 
 
 def embed(posts: Sequence[LabelledPost], model: ImageEmbedder, settings: Settings, steps: Steps) -> EmbeddedPosts:
-    """Embed every picture, with its patches where the model gives them; raises `WorldError` where none can be."""
+    """Embed every image, with its patches where the model gives them; raises `WorldError` where none can be."""
     describer = Describer(model)
     kept: list[LabelledPost] = []
     found: list[Features] = []
     failures: list[str] = []
     for start in range(0, len(posts), describer.batch_size):
         batch = posts[start : start + describer.batch_size]
-        pictures = [picture_of(known, settings) for known in batch]
-        answers = iter(describer([picture for picture in pictures if not isinstance(picture, Failed)]))
-        for known, picture in zip(batch, pictures, strict=True):
-            answer = picture if isinstance(picture, Failed) else next(answers)
-            if isinstance(answer, Failed):
+        images = [image_of(known, settings) for known in batch]
+        answers = iter(describer([image for image in images if not isinstance(image, Failure)]))
+        for known, image in zip(batch, images, strict=True):
+            answer = image if isinstance(image, Failure) else next(answers)
+            if isinstance(answer, Failure):
                 failures.append(answer.reason)
             else:
                 kept.append(known)
                 found.append(answer)
         steps.advance(len(batch))
     if not kept:
-        raise WorldError(f"none of {len(posts)} pictures could be embedded: {'; '.join(failures[:3])}")
+        raise WorldError(f"none of {len(posts)} images could be embedded: {'; '.join(failures[:3])}")
     return EmbeddedPosts(
         ids=tuple(known.post.global_id for known in kept),
         templates=tuple(str(known.truth) for known in kept),
         vectors=np.stack([it.embedding for it in found]).astype(np.float32),
         patches=tuple(it.patches for it in found),
-        pictures=tuple(known.picture for known in kept),
+        images=tuple(known.image for known in kept),
         failures=tuple(failures),
     )
 
@@ -82,7 +82,7 @@ def read_embeddings(path: Path, limit: int | None = None) -> EmbeddedPosts:
     """Read the first `limit` vectors of an .npz file and what they are of.
 
     It holds `e`, floats of shape (n, d) in order of arrival, which are scaled to length 1, and `label`, n strings,
-    empty for a picture of no template. `ids`, n strings, may stand beside them; without it a post goes by its place,
+    empty for an image of no template. `ids`, n strings, may stand beside them; without it a post goes by its place,
     from 0. Raises `WorldError` where the file is not so.
     """
     try:
@@ -115,7 +115,7 @@ def read_embeddings(path: Path, limit: int | None = None) -> EmbeddedPosts:
         templates=tuple(labels[:limit].tolist()),
         vectors=(vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32),
         patches=(None,) * len(vectors),
-        pictures=(None,) * len(vectors),
+        images=(None,) * len(vectors),
     )
 
 

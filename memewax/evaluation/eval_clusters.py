@@ -1,4 +1,4 @@
-"""`eval clusters`: pictures by cluster beside their templates, online and offline, from the same embeddings."""
+"""`eval clusters`: images by cluster beside their templates, online and offline, from the same embeddings."""
 
 import math
 import warnings
@@ -16,7 +16,7 @@ from core.merges import Merges
 from memewax.evaluation.embedded_posts import EmbeddedPosts, Pair, places_of
 from memewax.evaluation.measures import BOOTSTRAP, Figure, Indices, Report, with_intervals
 from memewax.evaluation.one_of_a_kind import Labels, PostMeans, TrueGroups, post_values, stream_order
-from models.clusterer import Beside, Clusterer
+from models.clusterer import Clusterer, ImageContext
 
 _PACKAGES = ("river", "scikit-learn", "torch", "transformers")
 _BIRCH_CLUSTERS = 40
@@ -31,7 +31,7 @@ def online(embedded: EmbeddedPosts, clusterer: Clusterer) -> tuple[Labels, Label
     merges = Merges()
     arrival = []
     for name, vector, patches in zip(embedded.ids, embedded.vectors, embedded.patches, strict=True):
-        arrival.append(clusterer.learn(vector, Beside(patches, name)).id)
+        arrival.append(clusterer.learn(vector, ImageContext(patches, name)).id)
         merges.add(clusterer.events())
     final = [merges.current(name, label) for name, label in zip(embedded.ids, arrival, strict=True)]
     return np.array(arrival), np.array(final)

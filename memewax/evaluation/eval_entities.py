@@ -7,7 +7,7 @@ import numpy as np
 from spacy.scorer import PRFScore
 
 from core.errors import WorldError
-from core.records import Entity, Failed
+from core.records import Entity, Failure
 from memewax.evaluation.measures import Figure, Indices, Report, with_intervals
 from memewax.evaluation.progress_bar import answers
 from models.base import Model
@@ -57,7 +57,7 @@ def measure(
     scores = {"span": np.zeros((len(lines), 3)), "name": np.zeros((len(lines), 3)), "typed": np.zeros((len(lines), 3))}
     for row, (line, answer) in enumerate(zip(lines, given, strict=True)):
         expected = _expected(line)
-        found = [] if isinstance(answer, Failed) else [(it.start, it.end, it.label) for it in answer]
+        found = [] if isinstance(answer, Failure) else [(it.start, it.end, it.label) for it in answer]
         names = [it for it in found if it[2].lower() in _KINDS]
         scores["span"][row] = _counts({it[:2] for it in found}, {it[:2] for it in expected})
         scores["name"][row] = _counts({it[:2] for it in names}, {it[:2] for it in expected})
@@ -69,7 +69,7 @@ def measure(
         return found | {"precision": _share(hits, extra), "recall": _share(hits, missed)}
 
     options = {"casing": casing, "line_width": width}
-    failures = tuple(answer.reason for answer in given if isinstance(answer, Failed))
+    failures = tuple(answer.reason for answer in given if isinstance(answer, Failure))
     measured: dict[str, Figure] = with_intervals(len(lines), figures)
     return Report("entities", len(lines), measured, {"entities": model.name}, _PACKAGES, options, failures)
 

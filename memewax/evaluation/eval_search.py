@@ -1,6 +1,6 @@
-"""`eval search`: whether who types some words of a picture finds it, and is told where there is nothing to find.
+"""`eval search`: whether who types some words of an image finds it, and is told where there is nothing to find.
 
-Queries are words that follow each other in what people wrote down of a picture. A hit is any post that was searched and
+Queries are words that follow each other in what people wrote down of an image. A hit is any post that was searched and
 whose text, as people wrote it down, holds the words. A quarter of the posts is left out of what is searched, so that
 their words ask for what is not there.
 """

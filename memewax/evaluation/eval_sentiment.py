@@ -9,7 +9,7 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import recall_score
 
 from core.errors import WorldError
-from core.records import Failed, Sentiment
+from core.records import Failure, Sentiment
 from memewax.evaluation.data import lines_of, number
 from memewax.evaluation.measures import Figure, Indices, Report, with_intervals
 from memewax.evaluation.moods import MOODS, mood_of_compound, mood_of_shares, mood_of_valence
@@ -37,7 +37,7 @@ def measure(
     texts = [str(line["text"]) for line in lines]
     seen = noisy(texts, noise) if noise else texts
     given = answers("judging tone", model, seen)
-    found = [_NEUTRAL if isinstance(answer, Failed) else answer for answer in given]
+    found = [_NEUTRAL if isinstance(answer, Failure) else answer for answer in given]
     mood = np.array([mood_of_compound(it.compound) if by_compound else mood_of_shares(it) for it in found])
     compound = np.array([it.compound for it in found])
     rated = np.array([_is_rated(line) for line in lines])
@@ -59,7 +59,7 @@ def measure(
         return measured
 
     options = {"mood_by": "compound score" if by_compound else "largest share", "noise": noise}
-    failures = tuple(answer.reason for answer in given if isinstance(answer, Failed))
+    failures = tuple(answer.reason for answer in given if isinstance(answer, Failure))
     measured = with_intervals(len(lines), figures)
     if noise:
         measured["noise_cer"] = Figure(rates(count(texts, seen, fold_nothing))["cer"])

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 from core.errors import MemewaxError
-from core.records import Failed, Vector
+from core.records import Failure, Vector
 from memewax.evaluation.data import number
 from memewax.evaluation.measures import Indices, Report, with_intervals
 from memewax.evaluation.progress_bar import answers
@@ -39,7 +39,7 @@ def measure(lines: Sequence[dict[str, Any]], model: Embedder[str]) -> Report:
 def _vectors(texts: list[str], model: Embedder[str]) -> list[Vector]:
     vectors = []
     for vector in answers("embedding", model, texts):
-        if isinstance(vector, Failed):
+        if isinstance(vector, Failure):
             raise MemewaxError(f"{model.name} failed on a sentence: {vector.reason}")
         vectors.append(vector)
     return vectors

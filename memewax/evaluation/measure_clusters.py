@@ -1,4 +1,4 @@
-"""`memewax eval clusters`: how well pictures are clustered."""
+"""`memewax eval clusters`: how well images are clustered."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

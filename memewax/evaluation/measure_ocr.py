@@ -1,4 +1,4 @@
-"""`memewax eval ocr`: how well pictures are read."""
+"""`memewax eval ocr`: how well images are read."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`memewax eval search`: whether who types some words of a picture finds it."""
+"""`memewax eval search`: whether who types some words of an image finds it."""
 
 import tempfile
 from dataclasses import replace
@@ -24,18 +24,18 @@ def command(
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recall of posts by a few words of what people read in them, and by their pictures cropped and recompressed.
+    """Recall of posts by a few words of what people read in them, and by their images cropped and recompressed.
 
     And whether none are found for what is not there.
     """
     from memewax.evaluation import eval_search
     from memewax.evaluation.data import posts_of
-    from memewax.evaluation.eval_picture_search import found_by_looks, measure_pictures
+    from memewax.evaluation.eval_image_search import found_by_looks, measure_images
     from search.answering import load_embedders
     from search.corpus import Corpus
     from search.corpus_layout import POSTS
+    from search.image_search import ImageSearch
     from search.open_corpora import IMAGES
-    from search.picture_search import PictureSearch
     from search.post_search import PostSearch
 
     posts = posts_of(data, "text", limit)
@@ -51,10 +51,10 @@ def command(
             raise WorldError(f"{store or data}: none of its posts is in the store")
         used = {**models.names, "posts": corpus.model}
         report = eval_search.measure(texts, eval_search.found_by(search), used)
-        files = {it.post.global_id: it.picture for it in posts if it.post.global_id in known and it.picture.is_file()}
+        files = {it.post.global_id: it.image for it in posts if it.post.global_id in known and it.image.is_file()}
         if files:
-            pictures = PictureSearch(Corpus.open(folder, POSTS, IMAGES))
-            looked = measure_pictures(files, found_by_looks(pictures, models))
+            images = ImageSearch(Corpus.open(folder, POSTS, IMAGES))
+            looked = measure_images(files, found_by_looks(images, models))
             report = replace(report, figures={**report.figures, **looked})
     show(report, data, save, history, as_json)
 

@@ -1,4 +1,4 @@
-"""Texts as a poor reader of pictures would give them: letters mistaken, lost and put in."""
+"""Texts as a poor reader of images would give them: letters mistaken, lost and put in."""
 
 from collections.abc import Sequence
 from random import Random

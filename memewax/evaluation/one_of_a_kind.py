@@ -1,4 +1,4 @@
-"""Figures for streams in which most pictures are one of a kind: of templates' posts and of the others apart."""
+"""Figures for streams in which most images are one of a kind: of templates' posts and of the others apart."""
 
 from collections import Counter
 from collections.abc import Sequence

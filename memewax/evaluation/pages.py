@@ -18,14 +18,14 @@ _WORST: Final = 40
 _OTHER_CLUSTERS: Final = 100
 """Of clusters with no stranger, so many are on the page."""
 _SHOWN: Final = 60
-"""Pictures of one cluster or template on the page."""
+"""Images of one cluster or template on the page."""
 _SMALL: Final = 160
-"""Pixels a side of a picture on the contact sheet."""
+"""Pixels a side of an image on the contact sheet."""
 
 
 @dataclass(frozen=True, slots=True)
-class SheetPicture:
-    """A picture on a sheet; `stranger`: it is not of what the sheet is of, and `told` says of what it is."""
+class SheetImage:
+    """An image on a sheet; `stranger`: it is not of what the sheet is of, and `told` says of what it is."""
 
     source: str | None
     told: str
@@ -35,38 +35,38 @@ class SheetPicture:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A cluster: its most frequent template, how many of that template's pictures it holds, and its pictures."""
+    """A cluster: its most frequent template, how many of that template's images it holds, and its images."""
 
     cluster: int
     template: str
     members: int
     all_members: int
     size: int
-    pictures: tuple[SheetPicture, ...]
+    images: tuple[SheetImage, ...]
     """The first of them, strangers first."""
 
     @property
     def strangers(self) -> int:
-        """Pictures of other templates."""
+        """Images of other templates."""
         return self.size - self.members
 
 
 @dataclass(frozen=True, slots=True)
 class SplitTemplate:
-    """A template in several clusters: those of its pictures that are not in the cluster that holds most of them."""
+    """A template in several clusters: those of its images that are not in the cluster that holds most of them."""
 
     template: str
     cluster: int
     members: int
     outside: int
     clusters: int
-    pictures: tuple[SheetPicture, ...]
+    images: tuple[SheetImage, ...]
     """One that is where it belongs, then the first of those outside, each with its cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misread:
-    """A picture whose text was read with mistakes: both texts, word by word."""
+    """An image whose text was read with mistakes: both texts, word by word."""
 
     source: str | None
     name: str
@@ -111,7 +111,7 @@ def others(embedded: EmbeddedPosts, labels: Labels) -> list[Sheet]:
 
 
 def split_templates(embedded: EmbeddedPosts, labels: Labels) -> list[SplitTemplate]:
-    """Templates in several clusters, those with most pictures outside their main one first; at most forty."""
+    """Templates in several clusters, those with most images outside their main one first; at most forty."""
     by_group: dict[int, list[int]] = defaultdict(list)
     for place, group in enumerate(TrueGroups.of(embedded.templates).groups.tolist()):
         by_group[group].append(place)
@@ -126,10 +126,10 @@ def split_templates(embedded: EmbeddedPosts, labels: Labels) -> list[SplitTempla
     for outside, main, clusters, places in found[:_WORST]:
         belongs = next(it for it in places if labels[it] == main)
         away = sorted((it for it in places if labels[it] != main), key=lambda it: (int(labels[it]), it))
-        pictures = [_picture(embedded, belongs, "", stranger=False)]
-        pictures += [_picture(embedded, it, f"cluster {labels[it]}", stranger=True) for it in away[: _SHOWN - 1]]
+        images = [_image(embedded, belongs, "", stranger=False)]
+        images += [_image(embedded, it, f"cluster {labels[it]}", stranger=True) for it in away[: _SHOWN - 1]]
         template = embedded.templates[belongs]
-        sheets.append(SplitTemplate(template, main, len(places), outside, clusters, tuple(pictures)))
+        sheets.append(SplitTemplate(template, main, len(places), outside, clusters, tuple(images)))
     return sheets
 
 
@@ -151,27 +151,25 @@ def _clusters(groups: Labels, labels: Labels) -> list[tuple[list[int], tuple[int
 def _sheet(embedded: EmbeddedPosts, groups: Labels, labels: Labels, places: list[int], main: tuple[int, int]) -> Sheet:
     group, members = main
     ordered = sorted(places, key=lambda it: (groups[it] == group, _told(embedded, it), embedded.ids[it]))
-    pictures = [
-        _picture(embedded, it, _told(embedded, it), stranger=bool(groups[it] != group)) for it in ordered[:_SHOWN]
-    ]
+    images = [_image(embedded, it, _told(embedded, it), stranger=bool(groups[it] != group)) for it in ordered[:_SHOWN]]
     template = _told(embedded, next(it for it in places if groups[it] == group))
     all_members = int((groups == group).sum())
-    return Sheet(int(labels[places[0]]), template, members, all_members, len(places), tuple(pictures))
+    return Sheet(int(labels[places[0]]), template, members, all_members, len(places), tuple(images))
 
 
 def _told(embedded: EmbeddedPosts, place: int) -> str:
     return embedded.templates[place] or "no template"
 
 
-def _picture(embedded: EmbeddedPosts, place: int, told: str, *, stranger: bool) -> SheetPicture:
-    path = embedded.pictures[place]
-    return SheetPicture(thumbnail(path, _SMALL) if path else None, told, embedded.ids[place], stranger)
+def _image(embedded: EmbeddedPosts, place: int, told: str, *, stranger: bool) -> SheetImage:
+    path = embedded.images[place]
+    return SheetImage(thumbnail(path, _SMALL) if path else None, told, embedded.ids[place], stranger)
 
 
 def _misread(rate: float, case: Case) -> Misread:
     post = case.known.post
     return Misread(
-        source=thumbnail(case.known.picture),
+        source=thumbnail(case.known.image),
         name=post.global_id,
         error_rate=rate,
         expected=compared(case.read, case.expected),

@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from core.records import Failed
+from core.records import Failure
 from models.base import In, Model, Out
 
 
@@ -35,9 +35,9 @@ class Steps:
         self._progress.advance(self._task, count)
 
 
-def answers(what: str, model: Model[In, Out], items: Sequence[In]) -> list[Out | Failed]:
+def answers(what: str, model: Model[In, Out], items: Sequence[In]) -> list[Out | Failure]:
     """The model's answer to each item, with a bar."""
-    found: list[Out | Failed] = []
+    found: list[Out | Failure] = []
     with Steps(what, len(items)) as steps:
         for start in range(0, len(items), model.batch_size):
             batch = items[start : start + model.batch_size]

@@ -18,19 +18,19 @@ addEventListener("keydown", (event) => {
     box.focus();
   }
 });
-// A picture that is chosen, dropped or pasted is sent with the words that stand in the box.
-const byPicture = document.querySelector("[data-by-picture]");
-if (byPicture) {
-  const chosen = document.getElementById("picture");
+// An image that is chosen, dropped or pasted is sent with the words that stand in the box.
+const byImage = document.querySelector("[data-by-image]");
+if (byImage) {
+  const chosen = document.getElementById("image");
   const send = () => {
-    byPicture.elements.q.value = document.getElementById("q").value;
-    byPicture.requestSubmit();
+    byImage.elements.q.value = document.getElementById("q").value;
+    byImage.requestSubmit();
   };
   const take = (files) => {
-    const picture = [...(files ?? [])].find((file) => file.type.startsWith("image/"));
-    if (!picture) return false;
+    const image = [...(files ?? [])].find((file) => file.type.startsWith("image/"));
+    if (!image) return false;
     const held = new DataTransfer();
-    held.items.add(picture);
+    held.items.add(image);
     chosen.files = held.files;
     send();
     return true;

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.bounded import Bounded
+from core.bounded_dict import BoundedDict
 
 COOKIE: Final = "memewax"
 _SENT: Final = frozenset({"/login", "/search", "/api/v1/search", "/dead-letters/replay"})
@@ -23,12 +23,12 @@ _OPEN: Final = ("/healthz", "/login", "/static/")
 """What nobody needs a token for: whether it is there, and how it is asked for one."""
 _REQUESTS_A_SECOND: Final = 50.0
 _BURST: Final = 400.0
-"""Requests: a wall has a hundred pictures."""
+"""Requests: a wall has a hundred images."""
 _LOGINS_A_SECOND: Final = 0.2
 _LOGIN_BURST: Final = 10.0
 _SENT_A_SECOND: Final = 1.0
 _SENT_BURST: Final = 20.0
-"""What costs more than looking: searches by a picture, and requests to the flow."""
+"""What costs more than looking: searches by an image, and requests to the flow."""
 _CLIENTS: Final = 10_000
 """That are remembered."""
 _POLICY: Final = (
@@ -88,7 +88,7 @@ class Rates:
 
     def __init__(self, a_second: float, burst: float, now: Callable[[], float] = time.monotonic) -> None:
         self._a_second, self._burst, self._now = a_second, burst, now
-        self._left: Bounded[str, tuple[float, float]] = Bounded(_CLIENTS)
+        self._left: BoundedDict[str, tuple[float, float]] = BoundedDict(_CLIENTS)
 
     def takes(self, client: str) -> bool:
         """Whether a client may ask once more now."""

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from core.errors import BadRecordError
-from core.stranger_text import safe_json
+from core.untrusted_text import safe_json
 from memewax import __version__
 from memewax.page.page_data import ORDERS, PageData
 from memewax.page.page_queries import PageQuery, number, only, order_of, piece, post_filter, request_of
@@ -36,7 +36,7 @@ def api_routes(data: PageData, uploads: Uploads) -> list[Route]:
     }
     return [
         *(Route(f"{PREFIX}{path}", _checked(f"{PREFIX}{path}", it), methods=["GET"]) for path, it in paths.items()),
-        Route(f"{PREFIX}/search", answers.found_by_picture, methods=["POST"]),
+        Route(f"{PREFIX}/search", answers.found_by_image, methods=["POST"]),
         Route(f"{PREFIX}/{{path:path}}", _nothing, methods=["GET"]),
     ]
 
@@ -58,19 +58,19 @@ class _Answers:
     def cluster(self, request: Request) -> Response:
         return _json_or_404(self._data.cluster(request.path_params["id"]), "cluster of two posts or more")
 
-    def found(self, query: PageQuery, picture: bytes | None) -> Response:
-        wanted = request_of(query, picture)
+    def found(self, query: PageQuery, image: bytes | None) -> Response:
+        wanted = request_of(query, image)
         if wanted is None:
-            raise BadRecordError("nothing is looked for: give words as q, a post as like, or send a picture")
+            raise BadRecordError("nothing is looked for: give words as q, a post as like, or send an image")
         k = number(query, "k", 20, 1, MOST_HITS)
         return _json_or_404(self._data.search(wanted, k, post_filter(query)), "post")
 
-    async def found_by_picture(self, request: Request) -> Response:
+    async def found_by_image(self, request: Request) -> Response:
         _check(f"{PREFIX}/search", request)
         async with self._uploads.taken(request) as upload:
-            if not upload.picture:
-                raise BadRecordError("no picture was sent: send one as image/…, or as the field picture of a form")
-            return await run_in_threadpool(self.found, {**request.query_params, **upload.fields}, upload.picture)
+            if not upload.image:
+                raise BadRecordError("no image was sent: send one as image/…, or as the field image of a form")
+            return await run_in_threadpool(self.found, {**request.query_params, **upload.fields}, upload.image)
 
 
 def _nothing(_: Request) -> Response:
@@ -109,7 +109,7 @@ _FILTER: Final = [
     _parameter("author", "Only of this author.", _TEXT),
     _parameter("since", "Only from this time on.", _TIME),
     _parameter("until", "Only from before this time.", _TIME),
-    _parameter("column", "Only with a value in this column of one's own …", _TEXT),
+    _parameter("column", "Only with a value in this custom column …", _TEXT),
     _parameter("value", "… which is this one.", _TEXT),
     _parameter("cluster", "Only of this cluster, by any id that leads to it.", {"type": "integer"}),
     _parameter("alone", "1: only posts that are alone in their cluster.", {"enum": ["1"]}),
@@ -177,14 +177,14 @@ def openapi_document() -> Plain:
 
 
 def _posted() -> Plain:
-    """Search by a picture."""
+    """Search by an image."""
     made: Plain = _get(
-        "Posts that look like a picture, which is not kept; with words, those that have them too", [*_WORDS, *_FILTER]
+        "Posts that look like an image, which is not kept; with words, those that have them too", [*_WORDS, *_FILTER]
     )["get"]
     binary: Plain = {"schema": {"type": "string", "format": "binary"}}
-    form = {"type": "object", "required": ["picture"], "properties": {"picture": binary["schema"], "q": _TEXT}}
+    form = {"type": "object", "required": ["image"], "properties": {"image": binary["schema"], "q": _TEXT}}
     body = {"required": True, "content": {"image/*": binary, "multipart/form-data": {"schema": form}}}
-    more = {"408": "It did not arrive in time.", "413": "It is too large.", "415": "It is no picture."}
+    more = {"408": "It did not arrive in time.", "413": "It is too large.", "415": "It is no image."}
     responses = {**made["responses"], **{status: {"description": told} for status, told in more.items()}}
     return {**made, "requestBody": body, "responses": responses}
 

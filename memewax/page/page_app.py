@@ -1,4 +1,4 @@
-"""The page as an application: API, views, pictures, downloads and events, behind one guard."""
+"""The page as an application: API, views, images, downloads and events, behind one guard."""
 
 from threading import Event
 from typing import Final
@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.errors import BadRecordError, WorldError
-from core.stranger_text import safe_json
+from core.untrusted_text import safe_json
 from memewax.page.page_access import COOKIE, Access, Guard
 from memewax.page.page_api import PREFIX, api_routes
 from memewax.page.page_data import PageData
@@ -38,7 +38,7 @@ def make_app(
         reader: Of the store.
         data: What is known of it.
         access: Who may see it.
-        most_upload: Bytes of a picture that a visitor sends.
+        most_upload: Bytes of an image that a visitor sends.
         ending: Set when the server ends: those who follow what comes are let go then.
     """
     uploads = Uploads(most_upload)

@@ -8,13 +8,13 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
-from core.bounded import Bounded
+from core.bounded_dict import BoundedDict
 from core.status import FOLDER, read_status
 from memewax import __version__
-from memewax.page.page_letters import LetterReader
-from memewax.page.page_lines import line_told, post_told, row_told
+from memewax.page.page_dead_letters import DeadLetterReader
+from memewax.page.page_lines import line_json, post_json, row_json
 from memewax.page.page_search import PageHits, SearchRequest
-from memewax.page.page_values import MOST, Plain, bounded, flow_told
+from memewax.page.page_values import MOST, Plain, bounded, flow_json
 from search.posts_catalogue import Catalogue, ClusterOfPosts, ClusterOrder, PostLines
 from search.store_posts import PostLine, extra_of
 from search.store_reader import StoreReader
@@ -36,7 +36,7 @@ _SHARED_SECONDS: Final = 0.5
 _ON_TIMELINE: Final = 2000
 """Posts of a cluster that are drawn."""
 _IN_LISTS: Final = ("description", "text_as_read", "url", "failures", "missing")
-_SENTINELS: Final = {-1: "its picture has no embedding", -2: "clustering failed on it"}
+_SENTINELS: Final = {-1: "its image has no embedding", -2: "clustering failed on it"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class PostFilter:
     is_alone: bool = False
     """Only those that are the only post of their cluster."""
     column: str | None = None
-    """A column of one's own."""
+    """A custom column."""
     value: str = ""
     """That it has."""
 
@@ -62,12 +62,12 @@ _ALL: Final = PostFilter()
 class PageData:
     """What is known of a store and its flow."""
 
-    def __init__(self, reader: StoreReader, letters: LetterReader, find: Find) -> None:
+    def __init__(self, reader: StoreReader, dead_letters: DeadLetterReader, find: Find) -> None:
         self._reader = reader
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._find = find
         self._lock, self._looking = Lock(), Lock()
-        self._told: Bounded[str, tuple[int, Plain]] = Bounded(_TOLD)
+        self._told: BoundedDict[str, tuple[int, Plain]] = BoundedDict(_TOLD)
         """What lists tell of a post besides its line, and where its row was then."""
         self._newest: tuple[float, list[Plain]] = (0.0, [])
 
@@ -95,9 +95,9 @@ class PageData:
             ids=self._reader.ids_where(wanted.column, wanted.value) if wanted.column else None,
         )
 
-    def own_columns(self) -> list[str]:
-        """The columns of one's own that posts can be filtered by. Raises `WorldError`."""
-        return sorted(self._reader.own_columns())[:MOST]
+    def custom_columns(self) -> list[str]:
+        """The custom columns that posts can be filtered by. Raises `WorldError`."""
+        return sorted(self._reader.custom_columns())[:MOST]
 
     def post(self, global_id: str) -> Plain | None:
         """All that is known of a post; None where there is none. Raises `WorldError`."""
@@ -108,8 +108,8 @@ class PageData:
         line = catalogue.by_id.get(global_id)
         extra = extra_of(row)
         cluster = line.cluster if line is not None else row["cluster"]
-        picture = row.get("picture_sha256")
-        small = self._reader.thumbnail(picture) if picture else None
+        image = row.get("picture_sha256")
+        small = self._reader.thumbnail(image) if image else None
         own = catalogue.copies(row.get("duplicate_of") or global_id)
         copies = [it for it in own if it.global_id != global_id]
         near = self._reader.neighbours(global_id, _NEIGHBOURS)
@@ -122,8 +122,8 @@ class PageData:
             "why_no_cluster": _SENTINELS.get(cluster, ""),
             "time": line.time.isoformat() if line is not None else row["created_time"],
             "sensitive": line is not None and line.is_sensitive,
-            "thumbnail": f"/thumbnail/{picture}" if small else None,
-            "picture": small and {"width": small.width, "height": small.height},
+            "thumbnail": f"/thumbnail/{image}" if small else None,
+            "image": small and {"width": small.width, "height": small.height},
             "copies": self._shown(copies[:MOST]),
             "copies_in_all": len(copies),
             "original": self._shown_ids([row["duplicate_of"]])[0] if self._is_there(row.get("duplicate_of")) else None,
@@ -185,7 +185,7 @@ class PageData:
         }
 
     def stacks(self, cluster: int, offset: int, limit: int) -> Plain:
-        """The posts of a cluster, oldest first, those with copies of one picture together. Raises `WorldError`."""
+        """The posts of a cluster, oldest first, those with copies of one image together. Raises `WorldError`."""
         catalogue = self._reader.catalogue()
         found = catalogue.cluster_of(cluster)
         stacks: dict[str, list[PostLine]] = {}
@@ -199,7 +199,7 @@ class PageData:
             "stacks": [
                 {
                     "post": shown[lines[0].global_id],
-                    "copies": [line_told(it) for it in lines[1:MOST]],
+                    "copies": [line_json(it) for it in lines[1:MOST]],
                     "size": len(lines),
                 }
                 for lines in some
@@ -209,15 +209,15 @@ class PageData:
 
     def replay(self, stage: str, cause: str) -> int:
         """Ask the flow to read the open dead letters of a stage and cause once more. Raises `MemewaxError`."""
-        return self._letters.replay(stage, cause)
+        return self._dead_letters.replay(stage, cause)
 
     def dead_letters(self) -> Plain:
         """The dead letters that are open, by cause."""
-        return asdict(self._letters.letters())
+        return asdict(self._dead_letters.dead_letters())
 
     def each_letter(self) -> Iterator[Plain]:
         """The dead letters that are open, one by one, as they lie in their file. Raises `MemewaxError`."""
-        return self._letters.each()
+        return self._dead_letters.each()
 
     def search(self, request: SearchRequest, k: int, wanted: PostFilter = _ALL) -> Plain | None:
         """The posts that fit best of those that a filter lets through, and those that might be meant.
@@ -244,7 +244,7 @@ class PageData:
     def flows(self) -> Plain:
         """What the flows that write the store say of themselves."""
         report = read_status(self._reader.store.state / FOLDER)
-        return {"flows": [flow_told(it) for it in report.flows], "problems": list(report.problems)}
+        return {"flows": [flow_json(it) for it in report.flows], "problems": list(report.problems)}
 
     def newest(self, count: int) -> list[Plain]:
         """The posts that were joined last. Raises `WorldError`."""
@@ -252,7 +252,7 @@ class PageData:
             until, found = self._newest
             if monotonic() >= until or len(found) < count:
                 known = self._reader.catalogue().by_id
-                found = [post_told(row, known.get(row["global_id"])) for row in self._reader.newest(count)]
+                found = [post_json(row, known.get(row["global_id"])) for row in self._reader.newest(count)]
                 self._newest = monotonic() + _SHARED_SECONDS, found
             return found[:count]
 
@@ -271,7 +271,7 @@ class PageData:
             "first": begin.isoformat() if there else None,
             "last": end.isoformat() if there else None,
             "tables": self._reader.catalogued(),
-            "dead_letters": self._letters.letters().total,
+            "dead_letters": self._dead_letters.dead_letters().total,
             **self.flows(),
         }
 
@@ -317,8 +317,8 @@ class PageData:
         told = {it: known[1] for it, place in places.items() if (known := self._told.get(it)) and known[0] == place}
         for row in self._reader.rows([it.global_id for it in lines if it.global_id not in told], _IN_LISTS):
             global_id = row["global_id"]
-            told[global_id] = row_told(row)
+            told[global_id] = row_json(row)
             if global_id in places:
                 with self._lock:
                     self._told[global_id] = places[global_id], told[global_id]
-        return [{**line_told(it), **told[it.global_id]} for it in lines if it.global_id in told]
+        return [{**line_json(it), **told[it.global_id]} for it in lines if it.global_id in told]

@@ -16,10 +16,10 @@ from core.errors import BadRecordError
 from memewax.page.page_data import PageData
 from memewax.page.page_queries import PageQuery, order_of, post_filter, request_of
 from memewax.page.page_search import MOST as MOST_HITS
-from search.atlas import write_pictures
+from search.atlas import write_images
 from search.cluster_summaries import summaries
 from search.exporting import ExportForm, ExportRow, Posts, clusters_of, write_export
-from search.picture_network import MOST_POSTS, network_of_posts
+from search.image_network import MOST_POSTS, network_of_posts
 from search.shared_templates import network_of, write_gexf
 from search.store_reader import StoreReader
 
@@ -50,7 +50,7 @@ class Downloads:
         self._others: Mapping[str, WriteFile] = {
             "network.gexf": self._network,
             "alike.gexf": self._alike,
-            "pictures.parquet": self._pictures,
+            "images.parquet": self._images,
         }
 
     def answer(self, request: Request) -> Response:
@@ -93,7 +93,7 @@ class Downloads:
         yield from (row for row in found if row["cluster"] in wanted)
 
     def _hits(self, query: PageQuery) -> Iterator[ExportRow]:
-        """What a search by words, or for what is like a post, finds; one by a picture has no address."""
+        """What a search by words, or for what is like a post, finds; one by an image has no address."""
         wanted = request_of(query)
         found = self._data.search(wanted, MOST_HITS, post_filter(query)) if wanted else None
         if found is None:
@@ -116,7 +116,7 @@ class Downloads:
         write_gexf(network_of(posts, found, "community", at_least=2, shared=False), path)
 
     def _alike(self, query: PageQuery, path: Path) -> None:
-        """Which of these posts show the same picture, or nearly so."""
+        """Which of these posts show the same image, or nearly so."""
         wanted = set(self._data.chosen(post_filter(query)).ids)
         if len(wanted) > MOST_POSTS:
             raise BadRecordError(
@@ -124,11 +124,11 @@ class Downloads:
             )
         write_gexf(network_of_posts(Posts(self._reader.store), wanted), path)
 
-    def _pictures(self, query: PageQuery, path: Path) -> None:
-        """These posts with their vectors and small pictures."""
+    def _images(self, query: PageQuery, path: Path) -> None:
+        """These posts with their vectors and small images."""
         wanted = set(self._data.chosen(post_filter(query)).ids)
         store = self._reader.store
-        write_pictures(Posts(store, vectors=True), summaries(store, self._reader.window), wanted, path)
+        write_images(Posts(store, vectors=True), summaries(store, self._reader.window), wanted, path)
 
 
 def _new_file(form: str) -> Path:

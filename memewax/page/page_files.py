@@ -1,4 +1,4 @@
-"""Answers of the page that are no views: small pictures, styles, and whether it is well."""
+"""Answers of the page that are no views: small images, styles, and whether it is well."""
 
 from hashlib import sha256
 from typing import Final
@@ -12,16 +12,16 @@ from memewax.page.page_views import PageViews
 from search.store_reader import StoreReader
 
 _KEPT: Final = "private, max-age=86400"
-"""Of a small picture. A day: one that is deleted is not kept by browsers for ever."""
+"""Of a small image. A day: one that is deleted is not kept by browsers for ever."""
 _STATIC: Final = "private, max-age=300"
 _ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#8a3b12"/>'
     '<circle cx="6" cy="6" r="2.5" fill="#ffe2a8"/><circle cx="10.5" cy="10" r="3.5" fill="#e6b422"/></svg>'
 )
-_NO_PICTURE: Final = (
+_NO_IMAGE: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><rect width="320" height="240" fill="#8886"/>'
     '<text x="160" y="125" text-anchor="middle" font-family="sans-serif" font-size="18" fill="#777">'
-    "no small picture is kept</text></svg>"
+    "no small image is kept</text></svg>"
 )
 _STYLES: Final = {"page.css": "text/css", "page.js": "text/javascript"}
 
@@ -55,7 +55,7 @@ class PageFiles:
         key = request.path_params["key"]
         found = self._reader.thumbnail(key) if len(key) == 64 and key.isalnum() and key.isascii() else None
         if found is None:
-            return Response(_NO_PICTURE, 404, media_type="image/svg+xml")
+            return Response(_NO_IMAGE, 404, media_type="image/svg+xml")
         return _sent(request, found.webp, "image/webp", _KEPT)
 
 

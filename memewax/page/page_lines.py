@@ -12,7 +12,7 @@ SHORT: Final = 280
 """Characters of a text."""
 
 
-def line_told(it: PostLine) -> Plain:
+def line_json(it: PostLine) -> Plain:
     """What the catalogue tells of a post."""
     return {
         "global_id": it.global_id,
@@ -22,16 +22,16 @@ def line_told(it: PostLine) -> Plain:
         "author": it.author,
         "sensitive": it.is_sensitive,
         "copy_of": it.copy_of,
-        "thumbnail": f"/thumbnail/{it.picture}" if it.picture else None,
+        "thumbnail": f"/thumbnail/{it.image}" if it.image else None,
     }
 
 
-def post_told(row: Mapping[str, Any], line: PostLine | None) -> Plain:
+def post_json(row: Mapping[str, Any], line: PostLine | None) -> Plain:
     """What lists tell of a post; None in place of its line where it came after the catalogue was read."""
-    return {**(line_told(line) if line else _line_of_row(row)), **row_told(row)}
+    return {**(line_json(line) if line else _line_of_row(row)), **row_json(row)}
 
 
-def row_told(row: Mapping[str, Any]) -> Plain:
+def row_json(row: Mapping[str, Any]) -> Plain:
     """What lists tell of a row besides."""
     return {
         "description": bounded(row.get("description"), SHORT),
@@ -44,16 +44,16 @@ def row_told(row: Mapping[str, Any]) -> Plain:
 def _line_of_row(row: Mapping[str, Any]) -> Plain:
     """Of a post that came after the catalogue was read."""
     time = time_or_none(row["created_time"]) or time_or_none(row["joined_time"]) or datetime.fromtimestamp(0, UTC)
-    picture = row.get("picture_sha256")
+    image = row.get("picture_sha256")
     now = row.get("current_cluster")
-    return line_told(
+    return line_json(
         PostLine(
             row["global_id"],
             time,
             row["cluster"] if now is None else now,
             bounded(row["source"], SHORT) or "",
             bounded(row["author"], SHORT) or "",
-            picture,
+            image,
             row.get("duplicate_of"),
             is_sensitive(extra_of(row)),
         )

@@ -60,16 +60,16 @@ def number(query: PageQuery, name: str, usual: int, least: int, most: int) -> in
     return int(text)
 
 
-def request_of(query: PageQuery, picture: bytes | None = None) -> SearchRequest | None:
+def request_of(query: PageQuery, image: bytes | None = None) -> SearchRequest | None:
     """What is looked for; None where nothing is. Raises `BadRecordError`."""
     words, like, by = _words(query), query.get("like", ""), query.get("by") or "looks"
     if by not in LIKE_BY:
         raise BadRecordError(f"by is one of {', '.join(LIKE_BY)}")
-    if like and (words or picture):
-        raise BadRecordError("like stands alone: look for what is like a post, or for words and a picture")
-    if not (words or like or picture):
+    if like and (words or image):
+        raise BadRecordError("like stands alone: look for what is like a post, or for words and an image")
+    if not (words or like or image):
         return None
-    return SearchRequest(words, picture or None, like, by)
+    return SearchRequest(words, image or None, like, by)
 
 
 def only(query: PageQuery, known: Collection[str]) -> None:

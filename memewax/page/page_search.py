@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from core.errors import BadRecordError, MemewaxError, first_line
-from core.records import Failed, Vector
+from core.records import Failure, Vector
 from dataflows.all_settings import Settings
 from models.base import Embedder
 from search.answering import Embedders, load_embedders
 from search.corpus_layout import POSTS
-from search.picture_search import PictureSearch, with_words
+from search.image_search import ImageSearch, with_words
 from search.post_search import FoundPost, FoundPosts, PostSearch, like_in_words
 from search.row_cache import Filter
 from search.store_reader import StoreReader
@@ -24,19 +24,19 @@ LONGEST_QUERY: Final = 500
 """Characters."""
 LikeBy = Literal["looks", "words"]
 LIKE_BY: Final[tuple[LikeBy, ...]] = ("looks", "words")
-_BY_BOTH: Final = "captions and what was read in pictures, by words and by meaning; not what the pictures show"
-_BY_MEANING: Final = "captions and what was read in pictures, by meaning alone; not what the pictures show"
+_BY_BOTH: Final = "captions and what was read in images, by words and by meaning; not what the images show"
+_BY_MEANING: Final = "captions and what was read in images, by meaning alone; not what the images show"
 """In a store that has no index of words: one of an earlier version, or in Cassandra."""
-_BY_LOOKS: Final = "what the pictures look like; not their words"
-_BY_LOOKS_AND_WORDS: Final = "what the pictures look like, and captions and what was read in them"
+_BY_LOOKS: Final = "what the images look like; not their words"
+_BY_LOOKS_AND_WORDS: Final = "what the images look like, and captions and what was read in them"
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What is looked for: words, a picture, both of them, or what is like a post."""
+    """What is looked for: words, an image, both of them, or what is like a post."""
 
     words: str = ""
-    picture: bytes | None = None
+    image: bytes | None = None
     """A file."""
     like: str = ""
     """The `global_id` of a post; empty: of none."""
@@ -87,10 +87,10 @@ class PageSearch:
         """The `k` posts that fit best, and as many that might be meant."""
         k = min(k, MOST)
         one = None if request.among is None else Filter(ids=request.among)
-        by_looks = request.picture is not None or (bool(request.like) and request.by == "looks")
+        by_looks = request.image is not None or (bool(request.like) and request.by == "looks")
         try:
             self._reader.whole()
-            if request.picture is not None and request.words:
+            if request.image is not None and request.words:
                 looks = self._looks.find(request, MOST, one)
                 found = with_words(looks, self._words.find(request, MOST, one), k)
                 searched = _BY_LOOKS_AND_WORDS
@@ -111,7 +111,7 @@ class _WordSearch:
         self._settings = settings
         self._reader = reader
         self._lock = threading.Lock()
-        self._model: Embedder[str] | Failed | None = None
+        self._model: Embedder[str] | Failure | None = None
         self._words: tuple[Hashable, WordIndex] | None = None
 
     def find(self, request: SearchRequest, k: int, one: Filter | None) -> FoundPosts:
@@ -125,7 +125,7 @@ class _WordSearch:
                 self._model = load_embedders(self._settings, images=False).text
                 gc.freeze()  # what is never garbage is no longer looked through, which stopped everybody for 0.2 s
             model = self._model
-        name = "" if isinstance(model, Failed) else model.name
+        name = "" if isinstance(model, Failure) else model.name
         return PostSearch(posts, words, self._embed, name).search(request.words[:LONGEST_QUERY], k, one)
 
     def _index(self) -> WordIndex:
@@ -135,43 +135,43 @@ class _WordSearch:
             self._words = identity, WordIndex(self._reader.store, self._settings.corpus_refresh_seconds)
         return self._words[1]
 
-    def _embed(self, text: str) -> Vector | Failed:
+    def _embed(self, text: str) -> Vector | Failure:
         model = self._model
         assert model is not None
-        if isinstance(model, Failed):
+        if isinstance(model, Failure):
             return model
         with self._lock:
             return model([text])[0]
 
 
 class _LookSearch:
-    """Finds posts by the looks of a picture, or of that of a post."""
+    """Finds posts by the looks of an image, or of that of a post."""
 
     def __init__(self, settings: Settings, reader: StoreReader) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._pictures = PictureSearch(reader.looks)
+        self._images = ImageSearch(reader.looks)
         self._models: Embedders | None = None
 
     def find(self, request: SearchRequest, k: int, one: Filter | None) -> FoundPosts:
-        """Raises `MemewaxError` saying why nothing can be looked for, or what is wrong with the picture."""
-        if request.picture is None:
-            return self._pictures.like(request.like, k, one)
+        """Raises `MemewaxError` saying why nothing can be looked for, or what is wrong with the image."""
+        if request.image is None:
+            return self._images.like(request.like, k, one)
         with self._lock:
             if self._models is None:
                 self._models = load_embedders(self._settings, images=True, texts=False)
                 gc.freeze()
             model = self._models.image
-            if isinstance(model, Failed):
-                raise BadRecordError(f"the model of the pictures cannot be loaded: {model.reason}")
+            if isinstance(model, Failure):
+                raise BadRecordError(f"the model of the images cannot be loaded: {model.reason}")
             try:
-                pixels = self._models.decode(request.picture)
+                pixels = self._models.decode(request.image)
             except Exception as error:  # of many kinds, Pillow's own
-                raise BadRecordError(f"the picture cannot be used: {first_line(error)}") from None
+                raise BadRecordError(f"the image cannot be used: {first_line(error)}") from None
             (vector,) = model([pixels])
-        if isinstance(vector, Failed):
-            raise BadRecordError(f"the picture cannot be embedded: {vector.reason}")
-        return self._pictures.search(vector, model.name, k, one)
+        if isinstance(vector, Failure):
+            raise BadRecordError(f"the image cannot be embedded: {vector.reason}")
+        return self._images.search(vector, model.name, k, one)
 
 
 def _shown(posts: Sequence[FoundPost]) -> tuple[PageHit, ...]:

@@ -21,7 +21,7 @@ from dataflows.all_settings import Settings
 from memewax.page.page_access import Access
 from memewax.page.page_app import make_app
 from memewax.page.page_data import PageData
-from memewax.page.page_letters import LetterReader, letters_beside
+from memewax.page.page_dead_letters import DeadLetterReader, dead_letters_beside
 from memewax.page.page_search import PageSearch
 from search.store_reader import StoreReader
 
@@ -63,12 +63,16 @@ def serve_page(options: PageOptions, settings: Settings) -> None:
     if not (store.names() or store.state.is_dir()):
         raise WorldError(f"there is no store {store}: `memewax run --to {store}` makes one{store_nearby()}")
     reader = StoreReader(store)
-    letters = LetterReader(
-        options.dead_letters or settings.dead_letters or letters_beside(store.state), store.state, settings
+    dead_letters = DeadLetterReader(
+        options.dead_letters or settings.dead_letters or dead_letters_beside(store.state), store.state, settings
     )
     ending = threading.Event()
     app = make_app(
-        reader, PageData(reader, letters, PageSearch(settings, reader).find), access, settings.fetch_max_bytes, ending
+        reader,
+        PageData(reader, dead_letters, PageSearch(settings, reader).find),
+        access,
+        settings.fetch_max_bytes,
+        ending,
     )
     with _listening(options) as listening:
         address = _address(options, listening.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Pictures that visitors send: read within bounds, held in memory alone, and kept nowhere."""
+"""Images that visitors send: read within bounds, held in memory alone, and kept nowhere."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 _AT_ONCE: Final = 2
-"""Pictures that are held at the same time."""
+"""Images that are held at the same time."""
 _SECONDS: Final = 30.0
 """For one to arrive."""
 _WAIT_SECONDS: Final = 10.0
 """For those before it. What waits is not read yet."""
 _FORM_BYTES: Final = 16 * 1024
-"""What a form may have besides its picture."""
+"""What a form may have besides its image."""
 _PARTS: Final = 16
-_PICTURE: Final = "picture"
+_IMAGE: Final = "picture"
 """Name of the field of a form."""
 
 
@@ -31,17 +31,17 @@ _PICTURE: Final = "picture"
 class Upload:
     """What a visitor sent."""
 
-    picture: bytes
+    image: bytes
     """A file, not looked at yet; empty where none was chosen."""
     fields: Mapping[str, str]
     """What else the form said."""
 
 
 class Uploads:
-    """Takes pictures, some at a time.
+    """Takes images, some at a time.
 
     Args:
-        most_bytes: Of a picture.
+        most_bytes: Of an image.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -50,20 +50,20 @@ class Uploads:
 
     @asynccontextmanager
     async def taken(self, request: Request) -> AsyncIterator[Upload]:
-        """Take the picture in a request, for as long as it is needed; raises `HTTPException` saying what is wrong."""
+        """Take the image in a request, for as long as it is needed; raises `HTTPException` saying what is wrong."""
         kind, options = parse_options_header(request.headers.get("content-type"))
         is_form = kind == b"multipart/form-data"
         if not is_form and not kind.startswith(b"image/") and kind != b"application/octet-stream":
-            raise HTTPException(415, "expected a picture, as image/… or as the field picture of multipart/form-data")
+            raise HTTPException(415, "expected an image, as image/… or as the field image of multipart/form-data")
         try:
             await asyncio.wait_for(self._room.acquire(), _WAIT_SECONDS)
         except TimeoutError:
-            raise HTTPException(503, "others are searching by pictures just now: try again in a second") from None
+            raise HTTPException(503, "others are searching by images just now: try again in a second") from None
         try:
             try:
                 body = await asyncio.wait_for(self._body(request, self._most + is_form * _FORM_BYTES), _SECONDS)
             except TimeoutError:
-                raise HTTPException(408, f"the picture did not arrive within {_SECONDS:g} seconds") from None
+                raise HTTPException(408, f"the image did not arrive within {_SECONDS:g} seconds") from None
             if is_form:
                 yield await asyncio.to_thread(_form, body, options.get(b"boundary", b""))
             else:
@@ -72,7 +72,7 @@ class Uploads:
             self._room.release()
 
     async def _body(self, request: Request, most: int) -> bytes:
-        told = f"a picture has {self._most:,} bytes at most"
+        told = f"an image has {self._most:,} bytes at most"
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length[:20]) > most:
             raise HTTPException(413, told)
@@ -85,7 +85,7 @@ class Uploads:
 
 
 def _form(body: bytes, boundary: bytes) -> Upload:
-    """The picture and the fields of a form; raises `HTTPException` where it is none."""
+    """The image and the fields of a form; raises `HTTPException` where it is none."""
     parts: list[tuple[str, bytearray]] = []
     headers: dict[bytes, bytes] = {}
     header = [b"", b""]
@@ -126,6 +126,6 @@ def _form(body: bytes, boundary: bytes) -> Upload:
         parser.finalize()
     except (FormParserError, ValueError):
         raise HTTPException(400, "the form cannot be read: expected multipart/form-data") from None
-    picture = next((bytes(data) for name, data in parts if name == _PICTURE), b"")
-    fields = {name: data.decode(errors="replace") for name, data in parts if name != _PICTURE}
-    return Upload(picture, fields)
+    image = next((bytes(data) for name, data in parts if name == _IMAGE), b"")
+    fields = {name: data.decode(errors="replace") for name, data in parts if name != _IMAGE}
+    return Upload(image, fields)

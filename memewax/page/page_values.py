@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from core.status import FlowStatus
-from core.stranger_text import shortened
+from core.untrusted_text import shortened
 
 Plain = dict[str, Any]
 
@@ -30,7 +30,7 @@ def bounded(value: Any, most: int) -> Any:
     return value
 
 
-def flow_told(it: FlowStatus) -> Plain:
+def flow_json(it: FlowStatus) -> Plain:
     """What a flow says of itself, in sums over its processes."""
     counts = it.counts
     return {

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from core.stranger_text import harmless
+from core.untrusted_text import sanitized
 from memewax.page.page_data import ORDERS, PageData
 from memewax.page.page_queries import PageQuery, number, order_of, piece, post_filter, request_of
 from memewax.page.page_uploads import Uploads
@@ -50,10 +50,10 @@ class PageViews:
             "/posts/{id:path}": self._post,
             "/now": self._now,
             "/search": self._search,
-            "/dead-letters": self._letters,
+            "/dead-letters": self._dead_letters,
         }
-        by_picture = Route("/search", self._search_by_picture, methods=["POST"])
-        return [by_picture, *(Route(path, view, methods=["GET"]) for path, view in paths.items())]
+        by_image = Route("/search", self._search_by_image, methods=["POST"])
+        return [by_image, *(Route(path, view, methods=["GET"]) for path, view in paths.items())]
 
     def told(self, status: int, title: str, line: str, place: str = "told") -> Response:
         """A page of one line, such as what is wrong."""
@@ -66,7 +66,7 @@ class PageViews:
     def live(self) -> dict[str, str]:
         """The parts of the view of now, by name; raises `WorldError`."""
         about = self._about_now()
-        names = ("figures", "pictures")
+        names = ("figures", "images")
         return {name: self._templates.get_template(f"now_{name}.html").render(**about) for name in names}
 
     def text(self, name: str) -> str:
@@ -82,7 +82,7 @@ class PageViews:
             "clusters",
             found=self._data.clusters(order, post_filter(query), offset, _SIZE),
             stats=self._data.stats(),
-            columns=self._data.own_columns(),
+            columns=self._data.custom_columns(),
             orders=ORDERS,
             order=order,
             query={"sort": order, **_kept(query)},
@@ -114,7 +114,7 @@ class PageViews:
             "posts",
             found=found,
             stats=self._data.stats(),
-            columns=self._data.own_columns(),
+            columns=self._data.custom_columns(),
             query=_kept(query),
             size=_SIZE,
         )
@@ -131,7 +131,7 @@ class PageViews:
             boxes=_boxes(it),
             marked=marked(it.get("text_as_read") or "", it.get("entities") or []),
             permalink=web_address(extra.get("permalink") or extra.get("post_url")),
-            picture_link=web_address(it["url"]),
+            image_link=web_address(it["url"]),
             alt=next((extra[it] for it in ("alt", "alt_text") if isinstance(extra.get(it), str)), ""),
         )
 
@@ -141,12 +141,12 @@ class PageViews:
     def _search(self, request: Request) -> Response:
         return self._found(request.query_params, None)
 
-    async def _search_by_picture(self, request: Request) -> Response:
+    async def _search_by_image(self, request: Request) -> Response:
         async with self._uploads.taken(request) as upload:
-            return await run_in_threadpool(self._found, upload.fields, upload.picture)
+            return await run_in_threadpool(self._found, upload.fields, upload.image)
 
-    def _found(self, query: PageQuery, picture: bytes | None) -> Response:
-        wanted = request_of(query, picture)
+    def _found(self, query: PageQuery, image: bytes | None) -> Response:
+        wanted = request_of(query, image)
         found = None if wanted is None else self._data.search(wanted, _HITS, post_filter(query))
         if wanted is not None and found is None:
             return self.told(404, "No such post", "What is to be like it cannot be looked for.", "search")
@@ -156,14 +156,14 @@ class PageViews:
             words=wanted.words if wanted else "",
             like=wanted.like if wanted else "",
             by=wanted.by if wanted else "",
-            by_picture=picture is not None,
+            by_image=image is not None,
             found=found,
             stats=self._data.stats(),
-            columns=self._data.own_columns(),
+            columns=self._data.custom_columns(),
             query={**{name: query.get(name) or "" for name in _ASKED}, **_kept(query)},
         )
 
-    def _letters(self, request: Request) -> Response:
+    def _dead_letters(self, request: Request) -> Response:
         asked = number(request.query_params, "asked", -1, 0, 10**6)
         return self._page("letters.html", "letters", found=self._data.dead_letters(), secret=self._secret, asked=asked)
 
@@ -191,7 +191,7 @@ def page_templates() -> Environment:
 
 def _shown(value: Any) -> Any:
     """What is put into a page: of texts nothing that turns around what stands beside them."""
-    return harmless(value) if type(value) is str else value
+    return sanitized(value) if type(value) is str else value
 
 
 def marked(text: str, entities: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -223,8 +223,8 @@ def _with_query(address: str, query: Mapping[str, Any], **changed: Any) -> str:
 
 
 def _boxes(it: Plain) -> list[Plain]:
-    """What is drawn over a picture whose size is known: corners of lines of text, as SVG has them."""
-    size = it["picture"]
+    """What is drawn over an image whose size is known: corners of lines of text, as SVG has them."""
+    size = it["image"]
     if not size or not size["width"] or not size["height"]:
         return []
     return [

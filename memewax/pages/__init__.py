@@ -1,1 +1,1 @@
-"""Pages of HTML: the shell, style and pictures that every page shares."""
+"""Pages of HTML: the shell, style and images that every page shares."""

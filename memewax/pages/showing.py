@@ -1,4 +1,4 @@
-"""What pages show: pictures made small within the page itself, and texts judged word by word."""
+"""What pages show: images made small within the page itself, and texts judged word by word."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def compared(other: str, text: str) -> tuple[tuple[Word, ...], ...]:
 
 
 def thumbnail(path: Path, side: int = _THUMBNAIL) -> str | None:
-    """The picture at `path`, of at most `side` pixels, as a data URI; None where there is none."""
+    """The image at `path`, of at most `side` pixels, as a data URI; None where there is none."""
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")

@@ -85,7 +85,7 @@ def _by_input(profiles: Sequence[ProcessProfile], shares: Shares) -> str:
     told = f"The flow is bounded by its input: workers waited for it for {shares.waiting:.0%} of the time. "
     if any(it.left for it in profiles):
         return told + (
-            "There is more to read, so pictures come too slowly: try more MEMEWAX_FETCH_CONCURRENCY and "
+            "There is more to read, so images come too slowly: try more MEMEWAX_FETCH_CONCURRENCY and "
             "MEMEWAX_FETCH_PER_HOST, or more MEMEWAX_FETCH_AHEAD_POSTS."
         )
     return told + "All that there is has been read, so it keeps up, and no setting is needed."

@@ -6,7 +6,7 @@ from html import escape
 from typing import Final
 from zlib import crc32
 
-from core.stranger_text import one_line
+from core.untrusted_text import one_line
 
 _WIDTH: Final = 1400
 _ROW: Final = 18

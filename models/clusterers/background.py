@@ -1,4 +1,4 @@
-"""How alike pictures are by chance, measured on the stream itself."""
+"""How alike images are by chance, measured on the stream itself."""
 
 from typing import Any, Final
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Vector
-from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
+from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
 from models.clusterers.vector_dbstream import FloatArray, VectorDBSTREAM
 
 _RADIUS: Final = 0.9
@@ -41,7 +41,7 @@ class DbstreamClusterer(Clusterer):
         self._next_id = 0
         self._events: list[ClusterEvent] = []
 
-    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
+    def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
         """Take in one embedding; the distance is Euclidean between centred unit vectors, 0 to 2.
 
         Raises:

@@ -66,15 +66,15 @@ class Exemplars:
         self.sizes[slot] += 1
         self._count += 1
 
-    def place(self, row: int, point: Points) -> None:
+    def set_point(self, row: int, point: Points) -> None:
         """Say where a row lies."""
         self._points[row] = point
 
-    def place_all(self, points: Points) -> None:
+    def set_points(self, points: Points) -> None:
         """Say where all lie."""
         self._points[: self._count] = points
 
-    def touch(self, row: int, weight: float, now: int) -> None:
+    def reinforce(self, row: int, weight: float, now: int) -> None:
         """One more stands behind a row."""
         self._weights[row], self._seen[row] = weight + 1.0, now
 
@@ -90,7 +90,7 @@ class Exemplars:
         self._slots[: self._count][self.slots == before] = after
         self._index(self.ids[self.slots])
 
-    def keep(self, kept: NDArray[np.bool_]) -> list[int]:
+    def retain(self, kept: NDArray[np.bool_]) -> list[int]:
         """Drop all other rows; returns the clusters that have none left."""
         n, rows = self._count, int(kept.sum())
         before, clusters = self.ids, self.ids[self.slots[kept]]

@@ -1,4 +1,4 @@
-"""The exemplars of a stream in arrays of bounded length, and the search for those that look like a picture."""
+"""The exemplars of a stream in arrays of bounded length, and the search for those that look like an image."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.records import Vector
 from models.clusterers.exemplars import Floats, Numbers, Points
 from models.clusterers.patches import CELLS, WORDS, Codes
-from models.clusterers.space import Space
+from models.clusterers.whitening_transform import WhiteningTransform
 
 _SKETCH_BITS: Final = 256
 _SKETCH_BYTES: Final = _SKETCH_BITS // 8
@@ -28,7 +28,7 @@ _AT_A_TIME: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A picture that is compared with the exemplars."""
+    """An image that is compared with the exemplars."""
 
     point: NDArray[np.float16]
     """In the whitened space."""
@@ -77,10 +77,10 @@ class ExemplarGallery:
             "sketches": np.zeros((most, _SKETCH_BYTES), np.uint8),
         }
         self._planes: Floats = np.zeros((0, _SKETCH_BITS))
-        self.space: Space | None = None
+        self.space: WhiteningTransform | None = None
         """In which the exemplars are compared, None before there are some."""
         self.distinct = 0
-        """Clusters that the exemplars are of, those of one picture alone included."""
+        """Clusters that the exemplars are of, those of one image alone included."""
 
     def __len__(self) -> int:
         return self._count
@@ -112,7 +112,7 @@ class ExemplarGallery:
 
     @property
     def urls(self) -> Numbers:
-        """Hashes of where the picture of each was (`hash_of_url`); 0 where that is not known."""
+        """Hashes of where the image of each was (`hash_of_url`); 0 where that is not known."""
         return self._arrays["urls"][: self._count]
 
     @property
@@ -131,7 +131,7 @@ class ExemplarGallery:
         return row
 
     def probe(self, numbers: NDArray[np.int8], scale: np.float32, codes: Codes | None) -> Probe | None:
-        """Prepare the comparison of a picture with the exemplars; None where there is no space yet."""
+        """Prepare the comparison of an image with the exemplars; None where there is no space yet."""
         if self.space is None:
             return None
         point = self.space.points(numbers * scale)
@@ -142,7 +142,7 @@ class ExemplarGallery:
         codes = self.fixed["codes"][row] if self.fixed["coded"][row] else None
         return Probe(self.points[row], self._sketches[row], codes)
 
-    def place_all(self, space: Space) -> None:
+    def place_all(self, space: WhiteningTransform) -> None:
         """Place all exemplars in a space."""
         self.space = space
         directions = space.transform.shape[1]
@@ -156,7 +156,7 @@ class ExemplarGallery:
             self._sketches[start : start + len(rows)] = self._sketched(points)
 
     def cosines(self, probe: Probe, rows: Numbers) -> Points:
-        """Similarity of a picture and some exemplars in the whitened space: shape (rows,)."""
+        """Similarity of an image and some exemplars in the whitened space: shape (rows,)."""
         return self.points[rows].astype(np.float32) @ probe.point.astype(np.float32)
 
     def nearest(self, probe: Probe, most: int) -> tuple[Numbers, Points]:
@@ -164,7 +164,7 @@ class ExemplarGallery:
         if self._count <= _EXACT:
             rows = np.arange(self._count)
         else:
-            faiss.omp_set_num_threads(1)  # of this thread: for one picture, others would only wait for each other
+            faiss.omp_set_num_threads(1)  # of this thread: for one image, others would only wait for each other
             rows = faiss.knn_hamming(probe.sketch[None], self._sketches, _SHORTLIST)[1][0]
         cosines = self.cosines(probe, rows)
         first = np.argsort(-cosines, kind="stable")[:most]

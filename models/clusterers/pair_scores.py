@@ -1,4 +1,4 @@
-"""How alike a picture and exemplars are, how unusual that is, and what is asked of two of one cluster."""
+"""How alike an image and exemplars are, how unusual that is, and what is asked of two of one cluster."""
 
 import math
 from typing import Any, Final
@@ -27,14 +27,14 @@ class PairScores:
         self._verified, self._plain = Background(0.11, 0.045), Background(0.0, 0.08)
 
     def unusual(self, probe: Probe, rows: Numbers, cosines: Points | None = None) -> Floats:
-        """How far above chance the similarity of a picture and exemplars is, in deviations: shape (rows,)."""
+        """How far above chance the similarity of an image and exemplars is, in deviations: shape (rows,)."""
         if cosines is None:
             cosines = self._gallery.cosines(probe, rows)
         alike, coded = self._similar(probe, rows, cosines)
         return np.where(coded, self._verified.unusual(alike), self._plain.unusual(alike))
 
     def limits(self, probe: Probe, rows: Numbers) -> Floats:
-        """What the score of a picture and exemplars must be above for them to be of one cluster: shape (rows,)."""
+        """What the score of an image and exemplars must be above for them to be of one cluster: shape (rows,)."""
         crowd = self._is.crowd * math.log(min(max(1, self._gallery.distinct), self._is.crowded))
         if probe.codes is None:
             return np.full(len(rows), self._is.join_plain + crowd)
@@ -59,7 +59,7 @@ class PairScores:
         self._plain.restore(state["plain"])
 
     def _similar(self, probe: Probe, rows: Numbers, cosines: Points) -> tuple[Floats, NDArray[np.bool_]]:
-        """The similarity of a picture and exemplars, and for which of them a second look was possible."""
+        """The similarity of an image and exemplars, and for which of them a second look was possible."""
         gallery, alike = self._gallery, cosines.astype(np.float64)
         coded = gallery.fixed["coded"][rows] if probe.codes is not None else np.zeros(len(rows), np.bool_)
         if probe.codes is not None and coded.any():

@@ -1,4 +1,4 @@
-"""A second look at two pictures: whether their patches look alike in the same places."""
+"""A second look at two images: whether their patches look alike in the same places."""
 
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ _SHRINK: Final = 0.05
 _SEED: Final = 1
 
 Codes = NDArray[np.uint64]
-"""Sign codes of a picture's patches: shape (`CELLS`, `WORDS`)."""
+"""Sign codes of an image's patches: shape (`CELLS`, `WORDS`)."""
 Tokens = NDArray[Any]
 """Numbers of patches, whatever their type."""
 
@@ -46,7 +46,7 @@ class PatchCoder:
     """Makes sign codes of patches: whitened by the covariance of all patches that it was fitted on, then rotated.
 
     A bit says on which side of a random plane a patch lies, so that the share of bits in which two differ is the angle
-    between them. 1 KiB a picture tells templates apart as well as the numbers themselves do, at a quarter of the bytes.
+    between them. 1 KiB an image tells templates apart as well as the numbers themselves do, at a quarter of the bytes.
 
     References:
         Charikar: Similarity estimation techniques from rounding algorithms. STOC 2002.
@@ -61,7 +61,7 @@ class PatchCoder:
 
     @classmethod
     def fitted(cls, patches: Tokens) -> "PatchCoder":
-        """Fit one on the patches of some pictures: shape (pictures, `SIDE`, `SIDE`, dimension)."""
+        """Fit one on the patches of some images: shape (images, `SIDE`, `SIDE`, dimension)."""
         tokens = patches.reshape(-1, patches.shape[-1]).astype(np.float64)
         mean = tokens.mean(axis=0)
         centred = tokens - mean
@@ -74,7 +74,7 @@ class PatchCoder:
         return cls(mean, ((vectors / scale) @ directions).astype(np.float32))
 
     def codes(self, patches: Tokens) -> Codes:
-        """Code the patches of one picture or of several: (…, `SIDE`, `SIDE`, dimension) to (…, `CELLS`, `WORDS`)."""
+        """Code the patches of one image or of several: (…, `SIDE`, `SIDE`, dimension) to (…, `CELLS`, `WORDS`)."""
         tokens = patches.reshape(*patches.shape[:-3], CELLS, patches.shape[-1])
         signs = tokens.astype(np.float32) @ self._basis > self._limits
         return np.packbits(signs, axis=-1).view(np.uint64)
@@ -90,14 +90,14 @@ class PatchCoder:
 
 
 def compared(codes: Codes, others: Codes) -> Floats:
-    """How alike the patches of a picture are to those of each of others, at the best of nine alignments.
+    """How alike the patches of an image are to those of each of others, at the best of nine alignments.
 
     Args:
-        codes: Of the picture.
+        codes: Of the image.
         others: Of the others, shape (n, `CELLS`, `WORDS`).
 
     Returns:
-        Shape (n,), -1 to 1: about 0.1 for strangers, 1 for the same picture.
+        Shape (n,), -1 to 1: about 0.1 for strangers, 1 for the same image.
     """
     differ = np.bitwise_count(codes[_FROM][None] ^ others[:, None])
     far = differ[..., 0] + differ[..., 1]

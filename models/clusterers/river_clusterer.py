@@ -9,7 +9,7 @@ import numpy as np
 
 from core.errors import BadRecordError, SettingsError
 from core.records import Cluster, Vector
-from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
+from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
 
 KINDS: Final = ("CluStream", "DBSTREAM", "DenStream", "KMeans", "STREAMKMeans")
 
@@ -33,7 +33,7 @@ class RiverClusterer(Clusterer):
         self._seen = 0
         self._labels: set[int] = set()
 
-    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
+    def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
         """Take in one embedding; the distance is to the nearest of river's centres, 0 where it tells none.
 
         Raises:

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Patches, Vector
 from core.row_log import RowLog, check_reachable
-from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, State
+from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
 from models.clusterers.exemplars import Floats, Numbers, Points
 from models.clusterers.gallery import ExemplarGallery, Probe, hash_of_url, quantised, row_type
 from models.clusterers.one_thread import on_one_thread
 from models.clusterers.pair_scores import PairScores
 from models.clusterers.patches import PatchCoder, compared
-from models.clusterers.space import Space
 from models.clusterers.verified_parameters import VerifiedParameters
 from models.clusterers.whitening import RunningCovariance
+from models.clusterers.whitening_transform import WhiteningTransform
 
 _FIRST: Final = 3
 """Exemplars before there is a space: around the mean of two, these two are opposites."""
@@ -37,7 +37,7 @@ _EARLY_POSTS: Final = 16_384
 _HOLD: Final = 0.85
 """Share of the limit above which two that were judged in a poor space stay linked."""
 _CODED: Final = 96
-"""Pictures whose patches the coder is fitted on."""
+"""Images whose patches the coder is fitted on."""
 _CANDIDATES: Final = 8
 _FLOOR: Final = 0.15
 """Cosine below which a candidate gets no second look."""
@@ -59,7 +59,7 @@ class VerifiedClusterer(Clusterer):
     """Clusters of exemplars whose nearest neighbours are verified by their patches.
 
     A post's nearest exemplars are found in the whitened space. Each is looked at a second time, patch by patch. How
-    alike two pictures are by chance is measured on the stream itself, and a post joins a cluster only where it is far
+    alike two images are by chance is measured on the stream itself, and a post joins a cluster only where it is far
     above that: with its nearest exemplar, and on average with the cluster. A post that links two clusters merges them
     on the same terms; the older id stays. A post that is like none keeps an id of its own: a cluster is born with its
     second.
@@ -96,8 +96,8 @@ class VerifiedClusterer(Clusterer):
         self._log: RowLog | None = None
         self._events: list[ClusterEvent] = []
 
-    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:
-        """Take in one embedding, with the picture's patches where the model gives them.
+    def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:
+        """Take in one embedding, with the image's patches where the model gives them.
 
         The distance is that to the nearest exemplar of the cluster, as unit vectors in the whitened space: 0 for the
         first of a cluster, at most 2.
@@ -118,8 +118,8 @@ class VerifiedClusterer(Clusterer):
         self._time += 1
         told = len(self._events)
         numbers, scale = quantised(embedding)
-        codes = None if self._coder is None or beside.patches is None else self._coder.codes(beside.patches)
-        seen = _Seen(numbers, scale, codes, self._gallery.probe(numbers, scale, codes), beside)
+        codes = None if self._coder is None or context.patches is None else self._coder.codes(context.patches)
+        seen = _Seen(numbers, scale, codes, self._gallery.probe(numbers, scale, codes), context)
         cluster, distance = self._placed(seen) if cluster is None else self._placed_in(cluster, seen)
         if self._time > _EARLY_POSTS:
             self._early = None
@@ -128,7 +128,7 @@ class VerifiedClusterer(Clusterer):
                 self._learn_space()
         if len(self._gallery) > self._is.capacity:
             self._forget_some()
-        return Cluster(self._now_called(cluster, beside.post, told), distance)
+        return Cluster(self._now_called(cluster, context.post, told), distance)
 
     def keep_rows_below(self, folder: Path) -> None:
         """Keep exemplars in files below a folder, once there are some hundreds of them."""
@@ -187,11 +187,11 @@ class VerifiedClusterer(Clusterer):
         return events
 
     def count(self) -> int:
-        """Clusters that are alive: those that were born, which one picture alone is not."""
+        """Clusters that are alive: those that were born, which one image alone is not."""
         return len(self._cohesions)
 
     def singletons(self) -> int:
-        """Pictures that are kept and have no second yet."""
+        """Images that are kept and have no second yet."""
         return 0 if self._gallery is None else self._gallery.distinct - len(self._cohesions)
 
     def exemplars(self) -> int:
@@ -255,11 +255,11 @@ class VerifiedClusterer(Clusterer):
         self._scores = PairScores(self._is, self._gallery)
         self._scores.restore(state["scores"])
         if state["space"] is not None:
-            self._gallery.place_all(Space.of(*state["space"]))
+            self._gallery.place_all(WhiteningTransform.of(*state["space"]))
         self._index()
 
     def _placed(self, seen: "_Seen") -> tuple[int, float]:
-        """The cluster that a picture falls into, and its distance from the nearest exemplar there."""
+        """The cluster that an image falls into, and its distance from the nearest exemplar there."""
         probe = seen.probe
         if probe is None or not len(self._here()):
             return self._found_one(seen), 0.0
@@ -302,14 +302,14 @@ class VerifiedClusterer(Clusterer):
         return cluster, _distance(float(cosines[nearest]))
 
     def _join(self, seen: "_Seen", cluster: int, nearest: int, cosine: float) -> int | None:
-        """Add a picture to a cluster; gives its row, None where the nearest exemplar there stands for it."""
+        """Add an image to a cluster; gives its row, None where the nearest exemplar there stands for it."""
         assert seen.probe is not None
         if self._is_stood_for(seen.probe, cluster, nearest, cosine):
             gallery = self._here()
             gallery.posts[nearest] += 1
             gallery.seen[nearest] = self._time
             if self._early is not None:
-                self._early[nearest].append(_EarlyPost.of(seen.beside))
+                self._early[nearest].append(_EarlyPost.of(seen.context))
             return None
         members = self._rows_of(cluster, nearest)
         row = self._add(seen, cluster)
@@ -324,7 +324,7 @@ class VerifiedClusterer(Clusterer):
         return rows, cosines, self._scores_here().unusual(probe, rows, cosines)
 
     def _cluster_of(self, probe: Probe, rows: Numbers, scores: Floats) -> tuple[int, int, float] | None:
-        """The cluster that a picture belongs to, the nearest exemplar in it, and its mean similarity with it."""
+        """The cluster that an image belongs to, the nearest exemplar in it, and its mean similarity with it."""
         clusters, margins = self._here().clusters[rows], scores - self._scores_here().limits(probe, rows)
         tried: set[int] = set()
         for place in np.argsort(-margins, kind="stable"):
@@ -413,14 +413,14 @@ class VerifiedClusterer(Clusterer):
         gallery = self._here()
         fixed = np.zeros(1, row_type(gallery.dimension))
         fixed["numbers"], fixed["scale"] = seen.numbers, seen.scale
-        fixed["post"], fixed["author"] = _hash(seen.beside.post), _hash(seen.beside.author)
+        fixed["post"], fixed["author"] = _hash(seen.context.post), _hash(seen.context.author)
         if seen.codes is not None:
             fixed["codes"], fixed["coded"] = seen.codes, True
-        row = gallery.append(fixed, cluster, self._time, seen.probe, hash_of_url(seen.beside.url))
+        row = gallery.append(fixed, cluster, self._time, seen.probe, hash_of_url(seen.context.url))
         if self._early is not None:
-            self._early.append([_EarlyPost.of(seen.beside)])
-        if seen.beside.patches is not None and self._is_coder_open:
-            self._first_patches.append(seen.beside.patches)
+            self._early.append([_EarlyPost.of(seen.context)])
+        if seen.context.patches is not None and self._is_coder_open:
+            self._first_patches.append(seen.context.patches)
             self._first_rows.append(row)
         self._covariance_here().add(seen.numbers * seen.scale)
         return row
@@ -603,13 +603,13 @@ class VerifiedClusterer(Clusterer):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A picture as it arrives."""
+    """An image as it arrives."""
 
     numbers: NDArray[np.int8]
     scale: np.float32
     codes: NDArray[np.uint64] | None
     probe: Probe | None
-    beside: Beside
+    context: ImageContext
 
 
 class _EarlyPost(NamedTuple):
@@ -620,8 +620,8 @@ class _EarlyPost(NamedTuple):
     url: int = 0
 
     @classmethod
-    def of(cls, beside: Beside) -> "_EarlyPost":
-        return cls(beside.post, int(_hash(beside.author)), hash_of_url(beside.url))
+    def of(cls, context: ImageContext) -> "_EarlyPost":
+        return cls(context.post, int(_hash(context.author)), hash_of_url(context.url))
 
 
 def _early_post(plain: str | tuple[str, int, int]) -> _EarlyPost:

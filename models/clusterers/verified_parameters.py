@@ -12,7 +12,7 @@ class VerifiedParameters:
     join_plain: float = 0.6
     """or this where there is no second look,"""
     crowd: float = 0.9
-    """plus so much for each e-fold of clusters, pictures that are alone included: among more, the nearest stranger is
+    """plus so much for each e-fold of clusters, images that are alone included: among more, the nearest stranger is
     nearer. Where most exemplars are of few templates there are few strangers, however many exemplars there are;"""
     crowded: int = 1500
     """up to so many clusters."""

@@ -6,15 +6,15 @@ import numpy as np
 
 from core.records import Vector
 from models.clusterers.exemplars import Floats
-from models.clusterers.space import Space
+from models.clusterers.whitening_transform import WhiteningTransform
 
 DIRECTIONS: Final = 128
 _PRIOR: Final = 100.0
-"""Pictures that the assumption counts for, that embeddings differ alike in all directions."""
+"""Images that the assumption counts for, that embeddings differ alike in all directions."""
 _SHRINK: Final = 0.1
 """Share of the mean variance of the directions that is added to each, so that weak ones are not blown up."""
 _LEAST: Final = 1e-12
-"""Variance that is added to each, below any that embeddings have: where all are the same picture there is none."""
+"""Variance that is added to each, below any that embeddings have: where all are the same image there is none."""
 _GATHER: Final = 64
 """Embeddings that are taken in together: a product of matrices is faster than as many of vectors."""
 
@@ -35,10 +35,10 @@ class RunningCovariance:
         if len(self._waiting) == _GATHER:
             self._gather()
 
-    def whitening(self) -> Space:
+    def whitening(self) -> WhiteningTransform:
         """Make the space of what was seen so far; needs two embeddings.
 
-        What most pictures differ by counts little there, and strangers have a cosine of about 0. It is learned from all
+        What most images differ by counts little there, and strangers have a cosine of about 0. It is learned from all
         that comes, most of which is one of a kind: so no cluster teaches it, and a wrong cluster cannot confirm itself.
 
         References:
@@ -52,7 +52,7 @@ class RunningCovariance:
         values, vectors = np.linalg.eigh((covariance * self.count + even * _PRIOR) / (self.count + _PRIOR))
         values, vectors = values[::-1][:DIRECTIONS], vectors[:, ::-1][:, :DIRECTIONS]
         scale = np.sqrt(values.clip(0) + _SHRINK * values.mean() + _LEAST)
-        return Space.of(mean, (vectors / scale).astype(np.float32), self.count / (self.count + _PRIOR))
+        return WhiteningTransform.of(mean, (vectors / scale).astype(np.float32), self.count / (self.count + _PRIOR))
 
     def _gather(self) -> None:
         if self._waiting:

@@ -12,7 +12,7 @@ from models.torch_runtime import Torch
 from models.weights import Weights, ocr_engines, ocr_weights
 
 _TOGETHER: Final = 8
-"""Pictures whose lines are read together."""
+"""Images whose lines are read together."""
 _BY_TORCH: Final = Plan(Torch.name, "exact")
 """What runs EasyOCR."""
 

@@ -1,4 +1,4 @@
-"""Cutting quadrilaterals out of a picture, upright."""
+"""Cutting quadrilaterals out of an image, upright."""
 
 from typing import Any, Final
 
@@ -33,13 +33,13 @@ def _size(quad: Quad) -> tuple[float, float]:
     return float(across), float(down)
 
 
-def cut(picture: Pixels, quad: Quad) -> Pixels:
+def cut(image: Pixels, quad: Quad) -> Pixels:
     """What is in `quad`, straightened, at least 1 x 1; turned by a quarter where it is much taller than wide."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     quad = np.clip(quad, 0, (width, height)).astype(np.float32)
     across, down = _size(quad)
     size = max(1, round(across)), max(1, round(down))
     target = np.array([[0, 0], [size[0], 0], size, [0, size[1]]], np.float32)
     turn = cv2.getPerspectiveTransform(quad, target)
-    crop = cv2.warpPerspective(picture, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    crop = cv2.warpPerspective(image, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.ascontiguousarray(np.rot90(crop) if is_upended(quad) else crop, np.uint8)

@@ -27,7 +27,7 @@ _GROW: Final = 1.6
 _FIRST: Final = 2 / 3
 """Of the canvas, what a first look is at."""
 _SMALL: Final = 16.0
-"""Pixels of a first look: where a line is lower, others may have been missed, and the picture is looked at again."""
+"""Pixels of a first look: where a line is lower, others may have been missed, and the image is looked at again."""
 _LEAST_SIDE: Final = 3
 """Pixels of the map, below which a region is dropped."""
 
@@ -43,42 +43,42 @@ class DbDetector(Detector):
             runtime: What it computes on.
             canvas: Longest side, in pixels, that the network sees; its time grows with the square.
             looks_twice: Look at two thirds of the canvas first, and at all of it only where that finds small letters or
-                none; pictures are squeezed to fewer shapes.
+                none; images are squeezed to fewer shapes.
         """
         self._network = Network(graph, runtime)
         self._canvas = canvas
         self._first = round(_FIRST * canvas) if looks_twice else canvas
         self._stride = _COARSE if looks_twice else _STRIDE
 
-    def detect(self, picture: Pixels) -> list[Quad]:
+    def detect(self, image: Pixels) -> list[Quad]:
         """Boxes in no order."""
-        longest = max(picture.shape[:2])
-        quads = self._look(picture, self._first)
+        longest = max(image.shape[:2])
+        quads = self._look(image, self._first)
         if longest <= self._first or self._first == self._canvas:
             return quads
         lowest = min((_height(quad) for quad in quads), default=0.0) * self._first / longest
-        return quads if lowest >= _SMALL else self._look(picture, self._canvas)
+        return quads if lowest >= _SMALL else self._look(image, self._canvas)
 
-    def text_of(self, picture: Pixels) -> NDArray[np.bool_]:
+    def text_of(self, image: Pixels) -> NDArray[np.bool_]:
         """Which pixels of what the network sees are text."""
-        return self._heat(picture, self._canvas) > _TEXT
+        return self._heat(image, self._canvas) > _TEXT
 
-    def _look(self, picture: Pixels, canvas: int) -> list[Quad]:
-        heat = self._heat(picture, canvas)
-        back = np.array([picture.shape[1] / heat.shape[1], picture.shape[0] / heat.shape[0]], np.float32)
+    def _look(self, image: Pixels, canvas: int) -> list[Quad]:
+        heat = self._heat(image, canvas)
+        back = np.array([image.shape[1] / heat.shape[1], image.shape[0] / heat.shape[0]], np.float32)
         return [quad * back for quad in boxes_of(heat)]
 
-    def _heat(self, picture: Pixels, canvas: int) -> NDArray[np.float32]:
-        heat: NDArray[np.float32] = self._network(seen_on(picture, canvas, self._stride))[0, 0]
+    def _heat(self, image: Pixels, canvas: int) -> NDArray[np.float32]:
+        heat: NDArray[np.float32] = self._network(seen_on(image, canvas, self._stride))[0, 0]
         return heat
 
 
-def seen_on(picture: Pixels, canvas: int, stride: int = _STRIDE) -> NDArray[np.float32]:
-    """What the network sees of a picture: some `canvas` pixels a side at most, multiples of `stride`."""
-    height, width, _ = picture.shape
+def seen_on(image: Pixels, canvas: int, stride: int = _STRIDE) -> NDArray[np.float32]:
+    """What the network sees of an image: some `canvas` pixels a side at most, multiples of `stride`."""
+    height, width, _ = image.shape
     scale = min(1.0, canvas / max(height, width))
     rows, columns = (max(stride, round(side * scale / stride) * stride) for side in (height, width))
-    return normalised(cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA))
+    return normalised(cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 def _height(quad: Quad) -> float:

@@ -49,13 +49,13 @@ class CraftDetector(Detector):
         self._reader = reader_of(folder, runtime, recognizer=False)
         self._canvas = canvas
 
-    def detect(self, picture: Pixels) -> list[Quad]:
+    def detect(self, image: Pixels) -> list[Quad]:
         """A box for each row of words that are close to each other."""
-        height, width, _ = picture.shape
+        height, width, _ = image.shape
         if min(height, width) * min(1.0, self._canvas / max(height, width)) < _LEAST_SIDE:
             return []
         with self._torch.inference_mode():
-            level, slanted = self._reader.detect(picture, canvas_size=self._canvas, reformat=False)
+            level, slanted = self._reader.detect(image, canvas_size=self._canvas, reformat=False)
         upright = [
             [(left, top), (right, top), (right, bottom), (left, bottom)] for left, right, top, bottom in level[0]
         ]

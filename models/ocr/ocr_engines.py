@@ -13,9 +13,9 @@ from models.model_cache import cache_of
 from models.model_settings import ModelSettings
 from models.ocr.ctc import CtcRecogniser
 from models.ocr.db import DETECTOR_FILE, DbDetector, seen_on
-from models.ocr.eight_bits import in_8_bits
+from models.ocr.quantization import quantized
 from models.runtime import Runtime
-from models.trial_pictures import SIDE, trial_pictures
+from models.trial_images import SIDE, trial_images
 from models.weights import Weights, ocr_engines, ocr_weights
 
 DETECTOR: Final = "detector"
@@ -49,8 +49,8 @@ def ocr_parts(settings: ModelSettings, runtime: Runtime) -> list[EnginePart]:
 def _detector(weights: Weights, settings: ModelSettings, runtime: Runtime) -> EnginePart:
     def load(plan: Plan) -> Callable[[], list[NDArray[np.bool_]]]:
         detector = open_detector(weights, settings, runtime, plan)
-        pictures = [it.pixels for it in trial_pictures()]
-        return lambda: [detector.text_of(picture) for picture in pictures]
+        images = [it.pixels for it in trial_images()]
+        return lambda: [detector.text_of(image) for image in images]
 
     return EnginePart(
         DETECTOR, weights.label, exact(runtime), _others(_DETECTS, runtime), load, _pixels_apart, DETECTOR_TOLERANCE
@@ -63,14 +63,14 @@ def open_detector(
     """The detector, computing as the plan says; raises `WeightsError`, and what the engine raises."""
     graph = weights.path / DETECTOR_FILE
     if plan.precision == "int8":
-        graph = in_8_bits(graph, weights, settings, lambda: (seen_on(it.pixels, SIDE) for it in trial_pictures()))
+        graph = quantized(graph, weights, settings, lambda: (seen_on(it.pixels, SIDE) for it in trial_images()))
     return DbDetector(graph, runtime.by(plan), settings.ocr_canvas, looks_twice=looks_twice)
 
 
 def _recogniser(weights: Weights, runtime: Runtime) -> EnginePart:
     def load(plan: Plan) -> Callable[[], list[str]]:
         recogniser = CtcRecogniser(weights.path, runtime.by(plan), reads_together=plan.precision != "exact")
-        lines = [line for it in trial_pictures() for line in it.lines]
+        lines = [line for it in trial_images() for line in it.lines]
         return lambda: [it.text for it in recogniser.recognise(lines)]
 
     return EnginePart(

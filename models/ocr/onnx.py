@@ -1,4 +1,4 @@
-"""Networks of PP-OCR: a picture in, numbers out."""
+"""Networks of PP-OCR: an image in, numbers out."""
 
 from collections.abc import Callable
 from pathlib import Path

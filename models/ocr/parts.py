@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.records import Pixels
 
 Quad = NDArray[np.float32]
-"""Four corners (x, y) in pixels of the picture, clockwise from the top left: shape (4, 2)."""
+"""Four corners (x, y) in pixels of the image, clockwise from the top left: shape (4, 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Detector(ABC):
     """Finds text."""
 
     @abstractmethod
-    def detect(self, picture: Pixels) -> list[Quad]:
-        """A box for each line of text or part of one, in any order; the picture may have any size from 1 x 1."""
+    def detect(self, image: Pixels) -> list[Quad]:
+        """A box for each line of text or part of one, in any order; the image may have any size from 1 x 1."""
 
 
 class Recogniser(ABC):

@@ -10,19 +10,19 @@ import numpy as np
 from core.records import Line, Pixels, Reading
 from models.base import Model
 from models.ocr.crops import cut, is_upended
+from models.ocr.line_orientation import Turn, in_order
 from models.ocr.parts import Detector, Quad, RecognisedText, Recogniser
 from models.ocr.tiles import detect_in_tiles
-from models.ocr.turned_lines import Turn, in_order
 from models.validation import check_pixels
 
 _MOST_LINES: Final = 200
-"""Boxes that are read of one picture, the largest; a page of a book has fifty lines."""
+"""Boxes that are read of one image, the largest; a page of a book has fifty lines."""
 _MOST_TURNED: Final = 50
 """Boxes that are read a second time, upside down."""
 _LINE: Final = 2.5
 """A box so many times as long as high holds a line of writing; what is rounder may be a face or a wheel."""
 _LETTERS: Final = 3
-"""A higher box than this part of the picture's shorter side holds no letters that nobody can read."""
+"""A higher box than this part of the image's shorter side holds no letters that nobody can read."""
 _GREEK: Final = ("\u0370", "\u03ff")
 _MARKED: Final = re.compile("[\u0100-\u024f\u1e00-\u1eff]")
 _WESTERN: Final = frozenset("\u0152\u0153\u0178\u1e9e")
@@ -37,7 +37,7 @@ _UNKNOWN: Final = (
 
 
 class OcrReader(Model[Pixels, Reading]):
-    """Lines of text in a picture, in the order in which people read them, whichever way they run."""
+    """Lines of text in an image, in the order in which people read them, whichever way they run."""
 
     stage = "text"
 
@@ -50,7 +50,7 @@ class OcrReader(Model[Pixels, Reading]):
         precision: str = "",
         batch_size: int = 1,
     ) -> None:
-        """Put both halves together; `batch_size` is of pictures whose lines are read together."""
+        """Put both halves together; `batch_size` is of images whose lines are read together."""
         self.name = name
         self.batch_size = batch_size
         self.engine, self.precision = engine, precision
@@ -58,31 +58,31 @@ class OcrReader(Model[Pixels, Reading]):
         self._recogniser = recogniser
 
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
-        """A reading for each picture of any size from 1 x 1, without lines if there is no text.
+        """A reading for each image of any size from 1 x 1, without lines if there is no text.
 
-        Raises `ValueError` if one is no picture.
+        Raises `ValueError` if one is no image.
         """
-        pictures = [check_pixels(picture) for picture in batch]
-        found = [self._found(picture) for picture in pictures]
-        crops = [cut(picture, quad) for picture, (quads, _) in zip(pictures, found, strict=True) for quad in quads]
+        images = [check_pixels(image) for image in batch]
+        found = [self._found(image) for image in images]
+        crops = [cut(image, quad) for image, (quads, _) in zip(images, found, strict=True) for quad in quads]
         texts = iter(self._recogniser.recognise(crops))
         return [
-            self._read(picture, quads, list(islice(texts, len(quads))), reasons)
-            for picture, (quads, reasons) in zip(pictures, found, strict=True)
+            self._read(image, quads, list(islice(texts, len(quads))), reasons)
+            for image, (quads, reasons) in zip(images, found, strict=True)
         ]
 
-    def _found(self, picture: Pixels) -> tuple[list[Quad], list[str]]:
+    def _found(self, image: Pixels) -> tuple[list[Quad], list[str]]:
         """Boxes that are read, and reasons why others are not."""
-        quads, reasons = detect_in_tiles(self._detector, picture)
+        quads, reasons = detect_in_tiles(self._detector, image)
         if len(quads) > _MOST_LINES:
             reasons.append(f"{len(quads)} lines were found, and the {_MOST_LINES} largest were read")
             quads = sorted(quads, key=_area, reverse=True)[:_MOST_LINES]
         return quads, reasons
 
     def _read(
-        self, picture: Pixels, quads: Sequence[Quad], texts: Sequence[RecognisedText], reasons: list[str]
+        self, image: Pixels, quads: Sequence[Quad], texts: Sequence[RecognisedText], reasons: list[str]
     ) -> Reading:
-        turned = self._turned(picture, quads, texts)
+        turned = self._turned(image, quads, texts)
         least = self._recogniser.least_confidence
         lines: list[tuple[Line, Turn]] = []
         is_unknown = False
@@ -92,7 +92,7 @@ class OcrReader(Model[Pixels, Reading]):
                 lines.append((_line(quad, seen), _turn(quad, is_turned=place in turned)))
                 is_unknown |= any(_GREEK[0] <= letter <= _GREEK[1] for letter in seen.text)
             elif not seen.text:
-                is_unknown |= _is_writing(quad, picture)
+                is_unknown |= _is_writing(quad, image)
         if is_unknown:
             reasons.append(_UNKNOWN)
         if any(set(_MARKED.findall(line.text)) - _WESTERN for line, _ in lines):
@@ -100,14 +100,14 @@ class OcrReader(Model[Pixels, Reading]):
         return Reading(tuple(in_order(lines)), "; ".join(reasons))
 
     def _turned(
-        self, picture: Pixels, quads: Sequence[Quad], texts: Sequence[RecognisedText]
+        self, image: Pixels, quads: Sequence[Quad], texts: Sequence[RecognisedText]
     ) -> dict[int, RecognisedText]:
-        """What is read better upside down, by its place: tried where a line, or most of a picture, is read badly."""
+        """What is read better upside down, by its place: tried where a line, or most of an image, is read badly."""
         sure = self._recogniser.sure
         doubtful = [place for place, text in enumerate(texts) if text.text and text.confidence < sure]
         is_most = sum(_area(quads[it]) for it in doubtful) > 0.5 * sum(_area(quad) for quad in quads)
         tried = [it for it in doubtful if is_most or is_upended(quads[it])][:_MOST_TURNED]
-        again = self._recogniser.recognise([np.ascontiguousarray(np.rot90(cut(picture, quads[it]), 2)) for it in tried])
+        again = self._recogniser.recognise([np.ascontiguousarray(np.rot90(cut(image, quads[it]), 2)) for it in tried])
         pairs = zip(tried, again, strict=True)
         return {place: text for place, text in pairs if text.text and text.confidence > texts[place].confidence}
 
@@ -132,7 +132,7 @@ def _area(quad: Quad) -> float:
     return length * height
 
 
-def _is_writing(quad: Quad, picture: Pixels) -> bool:
+def _is_writing(quad: Quad, image: Pixels) -> bool:
     """Whether a box in which no letter was known has the form of a line of letters."""
     length, height = _sides(quad)
-    return length >= _LINE * height and height * _LETTERS <= max(1, min(picture.shape[:2]))
+    return length >= _LINE * height and height * _LETTERS <= max(1, min(image.shape[:2]))

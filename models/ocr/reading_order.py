@@ -1,6 +1,6 @@
 """From boxes to text as people would write it down: blocks, columns, rows.
 
-A recursive XY cut (Nagy and Seth 1984): a picture falls apart at its widest empty bands first. Captions and panels one
+A recursive XY cut (Nagy and Seth 1984): an image falls apart at its widest empty bands first. Captions and panels one
 above the other come before columns, and columns before rows: a list is read to its end before the list beside it.
 """
 

@@ -12,7 +12,7 @@ from models.weights import ocr_weights
 
 
 class StockEasyOcr(Model[Pixels, Reading]):
-    """`easyocr.Reader(["en"]).readtext(picture)`, its lines in its own order."""
+    """`easyocr.Reader(["en"]).readtext(image)`, its lines in its own order."""
 
     stage = "text"
     name = "stock easyocr"
@@ -24,10 +24,10 @@ class StockEasyOcr(Model[Pixels, Reading]):
         self._reader = reader_of(ocr_weights(settings, "easyocr").path, runtime)
 
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
-        """What it reads in each picture; raises where EasyOCR does, as it does on pictures of some pixels."""
+        """What it reads in each image; raises where EasyOCR does, as it does on images of some pixels."""
         with self._torch.inference_mode():
-            return [Reading(tuple(self._lines(check_pixels(picture)))) for picture in batch]
+            return [Reading(tuple(self._lines(check_pixels(image)))) for image in batch]
 
-    def _lines(self, picture: Pixels) -> list[Line]:
-        found = self._reader.readtext(picture)
+    def _lines(self, image: Pixels) -> list[Line]:
+        found = self._reader.readtext(image)
         return [Line(text, float(sure), tuple((float(x), float(y)) for x, y in box)) for box, text, sure in found]

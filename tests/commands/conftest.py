@@ -13,7 +13,7 @@ from tests.commands.typed import Done, Memewax
 def memewax(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Memewax:
     """The command, typed in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setenv("MEMEWAX_MODELS", "fake")
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words: object) -> Done:

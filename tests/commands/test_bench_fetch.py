@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from connectors.fetching.decode import decode
 from memewax.bench.bench_fetch import FetchRun, _report
-from memewax.bench.image_server import picture
+from memewax.bench.image_server import image
 from memewax.commands.app import app
 
 
@@ -36,6 +36,6 @@ def test_a_figure_is_the_median_of_its_runs() -> None:
     assert (four["images_per_second"], four["times_faster"]) == (40, 4)
 
 
-def test_its_picture_is_one() -> None:
-    assert decode(picture(), max_pixels=10**6, max_side=2560).shape == (320, 320, 3)
-    assert 5_000 < len(picture()) < 100_000
+def test_its_image_is_one() -> None:
+    assert decode(image(), max_pixels=10**6, max_side=2560).shape == (320, 320, 3)
+    assert 5_000 < len(image()) < 100_000

@@ -1,4 +1,4 @@
-"""`memewax bench ocr`: the measures and the turns, and a short form on pictures of our own."""
+"""`memewax bench ocr`: the measures and the turns, and a short form on images of our own."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Watched(Model[Pixels, Reading]):
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
         self._asked.append(self.name)
         if self.name == "broken":
-            raise ValueError("no picture")
+            raise ValueError("no image")
         return [Reading((LINE,))] * len(batch)
 
 
@@ -59,7 +59,7 @@ def test_what_is_no_arrangement_is_said(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore")  # of EasyOCR as it comes
-def test_on_pictures_of_our_own(tmp_path: Path) -> None:
+def test_on_images_of_our_own(tmp_path: Path) -> None:
     grey = Image.fromarray(np.tile(np.linspace(60, 160, 200, dtype=np.uint8)[:, None, None], (1, 440, 3)))
     drawn = [
         overlay(grey, "NOBODY ASKED THE CAT", "AND YET HERE WE ARE"),

@@ -15,8 +15,8 @@ def test_each_view_is_measured_alone_and_with_many_readers(memewax: Memewax, tmp
     assert report["most_rss_mb"] > 0
     assert report["readers"].keys() == {"1", "2"}
     views = {"clusters", "cluster", "posts", "post", "now", "words", "thumbnail", "stats"}
-    by_picture = report["by_picture"]
-    assert by_picture["n"] > 0 < by_picture["p50_ms"]
+    by_image = report["by_image"]
+    assert by_image["n"] > 0 < by_image["p50_ms"]
     for found in report["readers"].values():
         assert found.keys() == views
         assert all(it["n"] > 0 and 0 < it["p50_ms"] <= it["p95_ms"] <= it["most_ms"] for it in found.values())

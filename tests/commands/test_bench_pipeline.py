@@ -1,4 +1,4 @@
-"""`memewax bench pipeline`: a short form, over pictures of our own and models that answer at once."""
+"""`memewax bench pipeline`: a short form, over images of our own and models that answer at once."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ POSTS = 48
 
 @pytest.fixture
 def posts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setenv("MEMEWAX_MODELS", "fake")
     lines = []
     for number in range(POSTS):
         pixels = np.random.default_rng(number).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -41,7 +41,7 @@ def test_one_process_file_to_file(posts: Path) -> None:
     assert list(report["efficiency"]) == ["1"]
     assert report["efficiency"]["1"] > 0
     assert {"text", "embedding", "join"} <= set(report["stages"])
-    assert (report["n"], report["runs"], report["models"]) == (POSTS, 1, "stand-in")
+    assert (report["n"], report["runs"], report["models"]) == (POSTS, 1, "fake")
     assert {"flow", "flow_exact_1", "flow_1", "bare_1"} == set(report["rates"])
     assert "efficiency_kafka" not in report
 

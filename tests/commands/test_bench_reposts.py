@@ -40,7 +40,7 @@ def test_reposts_are_known_and_the_others_are_not(memewax: Memewax, monkeypatch:
     assert (report["posts"], report["runs"]) == (20, 1)
 
 
-def test_too_few_pictures_are_said(memewax: Memewax, tmp_path: Path) -> None:
+def test_too_few_images_are_said(memewax: Memewax, tmp_path: Path) -> None:
     told = memewax("bench", "reposts", "--data", str(tmp_path))
     assert told.code == 2
-    assert "0 pictures, and 60 posts need 68: give less --posts" in told.err
+    assert "0 images, and 60 posts need 68: give less --posts" in told.err

@@ -13,7 +13,7 @@ from memewax.bench import bench_topics
 from memewax.bench.bench_asking import Questions
 from memewax.bench.bench_corpus import Rows, questions, read_rows, write_synthetic
 from memewax.bench.bench_stores import by_dimensions, plot
-from memewax.commands.asker import Asker
+from memewax.commands.query_client import QueryClient
 from search.corpus import Corpus
 from search.vector_index import unit
 from tests.brokers import Broker, MockBroker, create_topic
@@ -85,7 +85,7 @@ def test_each_engine_is_timed_at_each_size(tmp_path: Path) -> None:
     assert "300 rows" in (tmp_path / "plot.svg").read_text()
 
 
-class Echo(Asker):
+class Echo(QueryClient):
     """Answers at once, or with an error; no Kafka."""
 
     def __init__(self, error: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The `memewax` command: help, exit codes, and runs with stand-in models."""
+"""The `memewax` command: help, exit codes, and runs with fake models."""
 
 import os
 import re
@@ -224,7 +224,7 @@ def test_a_run_that_cannot_begin_leaves_nothing_behind(memewax: Memewax, tmp_pat
     """Else the next one would go on after it, and miss outputs that it was not told of."""
     (tmp_path / "empty").mkdir()
     done = memewax("run", "--from", "empty", "--to", "store")
-    assert (done.code, "no picture in" in done.err) == (3, True)
+    assert (done.code, "no image in" in done.err) == (3, True)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
@@ -445,7 +445,7 @@ def test_times_without_an_end_are_refused(memewax: Memewax) -> None:
 
 def test_a_demo_deletes_nothing_that_it_did_not_make(memewax: Memewax, tmp_path: Path) -> None:
     mine = tmp_path / "mydata"
-    (mine / "pictures").mkdir(parents=True)
+    (mine / "images").mkdir(parents=True)
     (mine / "posts.jsonl").write_text("mine")
     done = memewax("demo", "--to", "mydata")
     assert (done.code, (mine / "posts.jsonl").read_text()) == (3, "mine")

@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from connectors.letters import MARKS, letter_of
 from connectors.sinks.rows import headers_of_dead_letter, json_of_dead_letter
+from connectors.stored_dead_letters import MARKS, dead_letter_of
 from core.causes import cause_of
 from core.errors import BadRecordError
 from core.locks import locked
@@ -29,7 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [GOOD, b'{"global_id": "a"}', b'{"global_id": "b"}', b"{"]
     (folder / "posts.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     command = [sys.executable, "-m", "memewax", "run", "--from", "posts.jsonl", "--to", "store"]
-    subprocess.run(command, cwd=folder, env={**os.environ, "MEMEWAX_MODELS": "stand-in"}, check=True)
+    subprocess.run(command, cwd=folder, env={**os.environ, "MEMEWAX_MODELS": "fake"}, check=True)
     return folder.rename(folder.with_name("moved"))
 
 
@@ -62,7 +62,7 @@ def test_they_are_counted_by_reason_with_what_to_do(memewax: Memewax) -> None:
     [
         (("--stage", "parse"), 3),
         (("--reason", "URL is"), 2),
-        (("--reason", "no such picture"), 1),
+        (("--reason", "no such image"), 1),
         (("--since", "1d"), 3),
         (("--since", "2025-12-31"), 4),
         (("--stage", "fetch", "--since", "1h"), 0),
@@ -132,23 +132,23 @@ def test_where_the_flow_is_not_known_or_runs_the_letters_wait_for_it(letters: Pa
 def test_a_letter_is_read_back_from_a_line_and_from_headers() -> None:
     message = Message(b"\xff{", "kafka:posts/0@17", b"key", (("own", b"1"), ("empty", None)))
     letter = DeadLetter(message, "parse", "BadRecordError", "not JSON", None)
-    line = letter_of(Message(json_of_dead_letter(letter, OLD), "file:x@0"))
-    sent = letter_of(Message(message.value, "kafka:dead/0@1", message.key, headers_of_dead_letter(letter, OLD)))
+    line = dead_letter_of(Message(json_of_dead_letter(letter, OLD), "file:x@0"))
+    sent = dead_letter_of(Message(message.value, "kafka:dead/0@1", message.key, headers_of_dead_letter(letter, OLD)))
     assert line == sent
     assert line.message == message
     assert line.time is not None
     for broken in (b"{}", b"[]", b"x", orjson.dumps({"stage": 1, "value": "?"})):
         with pytest.raises(BadRecordError):
-            letter_of(Message(broken, "file:x@0"))
+            dead_letter_of(Message(broken, "file:x@0"))
 
 
 @pytest.mark.parametrize(
     ("reason", "what"),
     [
         ("HTTP 503", "the server was too busy or broken"),
-        ("HTTP 404", "the server has no such picture any more"),
-        ("no such file", "the picture is not where the post says"),
-        ("a broken PNG picture: image file is truncated", "the file is no whole picture"),
+        ("HTTP 404", "the server has no such image any more"),
+        ("no such file", "the image is not where the post says"),
+        ("a broken PNG image: image file is truncated", "the file is no whole image"),
         ("global_id is missing", "a field is not as a post has it"),
         ("whatever", "a stage failed on it"),
     ],

@@ -34,7 +34,7 @@ from operators.watching import CACHE
 from search.answer import ANSWERS, Answer, answer_row
 from search.corpus import Hit
 from tests.brokers import MockBroker
-from tests.connectors.store.test_taken_back import gone, row
+from tests.connectors.store.test_removed_posts import gone, row
 from tests.making import post
 
 NAME = "forgettable0003-a"
@@ -99,9 +99,9 @@ def in_an_answer(world: World) -> str:
     return "table answers: a row has it"
 
 
-def in_a_small_picture(world: World) -> str:
+def in_a_small_image(world: World) -> str:
     world.posts.show([Thumbnail(post(NAME, picture_sha256="0" * 64), b"webp", 4, 3)])
-    return "table thumbnails: 1 small pictures of no post"
+    return "table thumbnails: 1 small images of no post"
 
 
 def in_a_request(world: World) -> str:
@@ -174,7 +174,7 @@ LEAKS: list[Callable[[World], str]] = [
     in_another_row,
     in_a_hidden_row,
     in_an_answer,
-    in_a_small_picture,
+    in_a_small_image,
     in_a_request,
     in_a_status,
     in_another_file_of_the_store,

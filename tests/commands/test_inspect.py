@@ -54,7 +54,7 @@ def test_what_is_skipped_is_counted_by_reason(tmp_path: Path) -> None:
     assert "2 skipped: text" in told
 
 
-def test_pictures_that_cannot_be_there_are_said(tmp_path: Path) -> None:
+def test_images_that_cannot_be_there_are_said(tmp_path: Path) -> None:
     folder = tmp_path / "posts"
     folder.mkdir()
     (folder / "there.png").write_bytes(b"")
@@ -62,9 +62,9 @@ def test_pictures_that_cannot_be_there_are_said(tmp_path: Path) -> None:
     table.write_text(f"id,image\n1,there.png\n2,{tmp_path}/elsewhere.png\n3,gone.png\n4,https://a/4.png\n")
     report = orjson.loads(inspected(str(table), "--json"))
     assert report["not_here"] == {"a path outside the folder of the source": 1, "no such file": 1}
-    assert "1 x no picture: a path outside the folder of the source (move the picture" in inspected(str(table))
+    assert "1 x no image: a path outside the folder of the source (move the image" in inspected(str(table))
     table.write_text("id,image\n3,gone.png\n")
-    with pytest.raises(WorldError, match="no picture of the first 1 of "):
+    with pytest.raises(WorldError, match="no image of the first 1 of "):
         inspected(str(table))
 
 
@@ -92,6 +92,6 @@ def test_a_file_without_rows_is_an_error(content: str, tmp_path: Path) -> None:
         inspected(str(tmp_path / "rows.csv"))
 
 
-def test_a_folder_of_pictures_is_inspected(tmp_path: Path) -> None:
+def test_a_folder_of_images_is_inspected(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     assert "global_id: a.png-" in inspected(str(tmp_path))

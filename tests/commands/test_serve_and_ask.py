@@ -15,9 +15,9 @@ from prompt_toolkit.output import DummyOutput
 
 from connectors.fetching.decode import decode
 from connectors.store.posts_table import PostStore
-from core.stranger_text import harmless, safe_json
+from core.untrusted_text import safe_json, sanitized
 from dataflows.all_settings import load_settings
-from memewax.commands.ask import _picture
+from memewax.commands.ask import _image
 from tests.commands.typed import Done, Memewax
 from tests.corpora import make_corpus
 from tests.search.test_corpus import row
@@ -105,8 +105,8 @@ def test_an_image_finds_the_most_similar_memes(ask: Ask, memewax: Memewax, tmp_p
     shown = memewax("ask", "--image", tmp_path / "x.png").out
     assert "Such Wow" in shown
     assert "│ meme" in shown  # which post it is
-    (tmp_path / "x.png").write_text("no picture")
-    check_error(memewax("ask", "--image", tmp_path / "x.png"), 1, "no picture")
+    (tmp_path / "x.png").write_text("no image")
+    check_error(memewax("ask", "--image", tmp_path / "x.png"), 1, "no image")
 
 
 def test_hostile_text_is_shown_and_does_nothing(memewax: Memewax, tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_hostile_text_is_shown_and_does_nothing(memewax: Memewax, tmp_path: Path
 
 
 def test_what_is_harmless_stays() -> None:
-    assert harmless("👩‍🚀 日本語 שלום\n\ttab") == "👩‍🚀 日本語 שלום\n\ttab"
-    assert harmless("\x1b]0;title\x07\r\x7f\u2066") == "�]0;title����"
+    assert sanitized("👩‍🚀 日本語 שלום\n\ttab") == "👩‍🚀 日本語 שלום\n\ttab"
+    assert sanitized("\x1b]0;title\x07\r\x7f\u2066") == "�]0;title����"
     assert orjson.loads(safe_json({"a": "\x7f\x9b\u202e"})) == {"a": "\x7f\x9b\u202e"}
 
 
@@ -186,14 +186,14 @@ def test_an_error_does_not_end_a_session(
     assert done.err.count("no corpus 'nowhere'") == 2
 
 
-def test_a_picture_that_is_made_small_is_what_the_flow_sees_of_it(tmp_path: Path) -> None:
+def test_an_image_that_is_made_small_is_what_the_flow_sees_of_it(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6
     noise = np.random.default_rng(5).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
     noise[:, :300] = 0  # lies above once it is upright
     Image.fromarray(noise).save(tmp_path / "turned.png", exif=exif)
     file = tmp_path / "turned.png"
-    small = _picture(file, load_settings(), small=True)
+    small = _image(file, load_settings(), small=True)
     assert len(small) < 700_000 < file.stat().st_size
     seen = decode(small, max_pixels=10**8, max_side=400).astype(int)
     expected = decode(file.read_bytes(), max_pixels=10**8, max_side=400).astype(int)

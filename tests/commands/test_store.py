@@ -11,8 +11,8 @@ import pytest
 from connectors.control import control_log
 from connectors.control.control_log import ControlLog
 from connectors.control.request_kinds import KINDS, RequestKind
-from connectors.store.whole_store import TableFacts, facts_of
-from connectors.writing import all_locked
+from connectors.store.store_maintenance import TableFacts, facts_of
+from connectors.writer_locks import all_locked
 from memewax.commands import store_command
 from tests.commands.typed import Memewax
 from tests.page.stores import aged, webp
@@ -107,13 +107,11 @@ def test_a_store_is_made(tmp_path: Path, memewax: Memewax) -> None:
     assert tables(tmp_path / "new").keys() == {"posts", "clusters"}
 
 
-def test_pictures_that_are_missing_are_fetched(
-    tmp_path: Path, memewax: Memewax, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_that_are_missing_are_fetched(tmp_path: Path, memewax: Memewax, monkeypatch: pytest.MonkeyPatch) -> None:
     store = aged(tmp_path / "old")
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "1.png").write_bytes(webp(3))
-    lines = ("store", "thumbnails", "--store", store, "--pictures", tmp_path / "pictures")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").write_bytes(webp(3))
+    lines = ("store", "thumbnails", "--store", store, "--images", tmp_path / "images")
     found = memewax(*lines, "--json").summary()
     assert (found["posts"], found["added"] + sum(found["failed"].values())) == (10, 10)
     assert found["added"] > 0

@@ -75,17 +75,17 @@ def test_posts_go_only_where_messages_go() -> None:
         Destinations.of(Settings(to=("store",)), POSTS_TO)
 
 
-def test_a_store_may_lie_in_a_folder_of_pictures(here: Path) -> None:
-    (here / "pictures").mkdir()
-    given = Settings(source="pictures", to=("pictures/store",), dead_letters="dead.jsonl")
-    assert Destinations.of(given).sinks[0].address == "pictures/store"
+def test_a_store_may_lie_in_a_folder_of_images(here: Path) -> None:
+    (here / "images").mkdir()
+    given = Settings(source="images", to=("images/store",), dead_letters="dead.jsonl")
+    assert Destinations.of(given).sinks[0].address == "images/store"
 
 
 def test_relative_urls_lie_in_the_folder_of_the_source(here: Path) -> None:
-    (here / "pictures").mkdir()
-    assert folders_of(("a/posts.jsonl", "pictures", "kafka://h:1/t", "reddit:memes")) == {
+    (here / "images").mkdir()
+    assert folders_of(("a/posts.jsonl", "images", "kafka://h:1/t", "reddit:memes")) == {
         here / "a" / "posts.jsonl": here / "a",
-        here / "pictures": here / "pictures",
+        here / "images": here / "images",
     }
 
 

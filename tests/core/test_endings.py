@@ -5,8 +5,8 @@ import pytest
 from core.endings import Kinds, Usage, last_line, plural
 
 
-def usage(posts: int = 0, letters: int = 0, pictures: int = 0, failed: int = 0, duplicates: int = 0) -> Usage:
-    return Usage(posts, letters, pictures, failed, duplicates, {})
+def usage(posts: int = 0, letters: int = 0, images: int = 0, failed: int = 0, duplicates: int = 0) -> Usage:
+    return Usage(posts, letters, images, failed, duplicates, {})
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ def usage(posts: int = 0, letters: int = 0, pictures: int = 0, failed: int = 0, 
         (usage(letters=301), True),
         (usage(letters=1, duplicates=5), False),
         (usage(posts=60, letters=60, failed=60), True),
-        (usage(posts=60, letters=59, pictures=1, failed=59), False),
-        (usage(posts=60, letters=241, pictures=60), False),
+        (usage(posts=60, letters=59, images=1, failed=59), False),
+        (usage(posts=60, letters=241, images=60), False),
         (usage(posts=60), False),
     ],
 )

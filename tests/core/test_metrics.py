@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from core import telemetry
+from core.batched_metrics import BatchedHistograms, BatchedSum, observe_all
 from core.causes import cause_names
 from core.counts import own_counts
-from core.gathered import Gathered, GatheredSum, observe_all
 from core.telemetry import UNEXPOSED, observe_ages, sink_name, step
 from tests.folders import ROOT
 
@@ -120,7 +120,7 @@ def test_what_was_gathered_is_there_for_whoever_looks() -> None:
 def test_threads_that_gather_at_once_lose_nothing() -> None:
     registry = CollectorRegistry()
     one, other = (Histogram(name, "", registry=registry, buckets=BUCKETS) for name in ("one", "other"))
-    gathered = Gathered(one, other)
+    gathered = BatchedHistograms(one, other)
 
     def add() -> None:
         for _ in range(5000):
@@ -138,7 +138,7 @@ def test_threads_that_gather_at_once_lose_nothing() -> None:
 
 def test_threads_that_add_to_a_sum_at_once_lose_nothing() -> None:
     gauge = Gauge("a_sum", "", registry=CollectorRegistry())
-    gathered = GatheredSum(gauge.inc)
+    gathered = BatchedSum(gauge.inc)
 
     def add() -> None:
         for _ in range(5000):
@@ -155,7 +155,7 @@ def test_threads_that_add_to_a_sum_at_once_lose_nothing() -> None:
 
 
 def test_a_sum_that_was_gathered_is_there_for_whoever_looks() -> None:
-    gathered = GatheredSum(telemetry.SKIPPED.labels("gathered", "test").inc)
+    gathered = BatchedSum(telemetry.SKIPPED.labels("gathered", "test").inc)
     gathered.inc(2)
     gathered.inc(3)
     labels = {"service": "gathered", "reason": "test"}

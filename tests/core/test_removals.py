@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.records import Removal
-from core.removals import Removed, ids_of, picture_ids
-from tests.core.test_plain import is_plain
+from core.removals import Removed, ids_of, image_ids
+from tests.core.test_snapshot_values import is_plain
 from tests.making import message
 
 TIME = datetime(2026, 7, 4, tzinfo=UTC)
@@ -62,13 +62,13 @@ def test_the_oldest_is_forgotten_first() -> None:
     assert len(known) == 2
 
 
-def test_pictures_of_a_post_are_named_by_number() -> None:
-    assert list(picture_ids("did:plc:a/p1-bluesky"))[:3] == [
+def test_images_of_a_post_are_named_by_number() -> None:
+    assert list(image_ids("did:plc:a/p1-bluesky"))[:3] == [
         "did:plc:a/p1-bluesky",
         "did:plc:a/p1_1-bluesky",
         "did:plc:a/p1_2-bluesky",
     ]
-    assert list(picture_ids("row"))[1] == "row_1"
+    assert list(image_ids("row"))[1] == "row_1"
     found = ids_of(Removal(SENT, post_id="1-a", kept=("1_2-a",)))
     assert "1_1-a" in found
     assert "1_2-a" not in found

@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from connectors.services.pace import Gate
+from connectors.services.rate_limit import RateLimiter
 from connectors.sources.parse import parse_post
 from core.records import Message
 from core.times import duration_in_words, parse_time, seconds_to_wait, time_or_none
@@ -115,7 +115,7 @@ def test_nobody_waits_for_ever_because_a_server_says_so() -> None:
 
 
 def test_a_service_opens_when_its_retry_after_says_so() -> None:
-    gate = Gate()
+    gate = RateLimiter()
     gate.note({"retry-after": "1.5"}, [], 100.0)
     assert gate.opens_at == 101.5
 

@@ -55,7 +55,7 @@ def right_rows(folder: Path, truth: Truth) -> Rows:
         )
     for broken in truth.broken:
         if broken.global_id:
-            failure = {"stage": "fetch", "exception": "BadRecordError", "reason": f"not a picture: {broken.kind}"}
+            failure = {"stage": "fetch", "exception": "BadRecordError", "reason": f"not an image: {broken.kind}"}
             made[broken.global_id] = row(orjson.loads(broken.value), failures=[failure])
     return list(made.values())
 
@@ -75,7 +75,7 @@ def letters(truth: Truth) -> Rows:
 
 
 def row(post: dict[str, Any], **columns: Any) -> dict[str, Any]:
-    """A record of `post`; what is not given is as for a picture that could not be read."""
+    """A record of `post`; what is not given is as for an image that could not be read."""
     empty = {
         "cluster": -1,
         "text_as_read": None,

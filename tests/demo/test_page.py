@@ -70,10 +70,10 @@ def test_nothing_is_fetched_from_anywhere(page: Path, tags: Tags) -> None:
     assert not re.search(r"url\(|@import", page.read_text())
 
 
-def test_every_picture_is_there_with_words_for_it(tags: Tags, truth: Truth) -> None:
-    pictures = [attributes for tag, attributes in tags if tag == "img"]
-    assert len(pictures) == len(truth.posts)
-    assert all(len(attributes["alt"] or "") > 10 for attributes in pictures)
+def test_every_image_is_there_with_words_for_it(tags: Tags, truth: Truth) -> None:
+    images = [attributes for tag, attributes in tags if tag == "img"]
+    assert len(images) == len(truth.posts)
+    assert all(len(attributes["alt"] or "") > 10 for attributes in images)
 
 
 def test_the_credits_are_sentences(page: Path) -> None:
@@ -93,10 +93,10 @@ def test_posts_are_grouped_by_cluster_and_those_without_come_last(tags: Tags, ro
     assert sections[-1] == "cluster--1"
 
 
-def test_a_picture_outside_the_folder_is_not_shown(tmp_path: Path, rows: Rows, truth: Truth, folder: Path) -> None:
+def test_an_image_outside_the_folder_is_not_shown(tmp_path: Path, rows: Rows, truth: Truth, folder: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "secret.png")
     rows[0]["url"] = str(tmp_path / "secret.png")
-    rows[1]["url"] = "https://example.org/picture.jpg"
+    rows[1]["url"] = "https://example.org/image.jpg"
     summary = summarise(rows, [], truth)
     page = write_page(tmp_path / "page.html", summary, rows=rows, dead_letters=[], truth=truth, folder=folder)
     assert page.read_text().count("<img") == len(truth.posts) - 2
@@ -121,7 +121,7 @@ class TestInABrowser:
         assert dom.count('<article class="card">') == page.read_text().count('<article class="card">')
 
     @pytest.mark.parametrize("width", [390, 1280])
-    def test_pictures_are_painted_and_nothing_leaves_the_screen(self, page: Path, tmp_path: Path, width: int) -> None:
+    def test_images_are_painted_and_nothing_leaves_the_screen(self, page: Path, tmp_path: Path, width: int) -> None:
         shot = tmp_path / "shot.png"
         options = (
             f"--screenshot={shot}",

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from connectors.sources.parse import parse_post
-from connectors.sources.unpack import unpacked
+from connectors.sources.split_messages import unpacked
 from core.errors import BadRecordError, WorldError
 from core.records import Message
 from memewax.demo import Truth, load_truth, make_posts
-from memewax.demo.broken import BROKEN_PICTURES, BROKEN_POSTS
+from memewax.demo.broken import BROKEN_IMAGES, BROKEN_POSTS
 from memewax.demo.captions import CAPTIONS, REPOSTS, TEXTLESS
 from memewax.demo.photographs import PHOTOGRAPHS, Photograph, licences
 
@@ -74,7 +74,7 @@ def test_every_template_has_several_captions() -> None:
     assert min(counts.values()) >= 3
 
 
-def test_good_pictures_open_at_a_moderate_size_in_many_forms(folder: Path, truth: Truth) -> None:
+def test_good_images_open_at_a_moderate_size_in_many_forms(folder: Path, truth: Truth) -> None:
     forms = set()
     for post in good(folder, truth).values():
         with Image.open(folder / post["url"]) as image:
@@ -85,7 +85,7 @@ def test_good_pictures_open_at_a_moderate_size_in_many_forms(folder: Path, truth
     assert {("PNG", "RGBA", False), ("PNG", "RGB", False), ("WEBP", "RGB", False)} <= forms
 
 
-def test_a_repost_is_the_same_picture_with_another_id(folder: Path, truth: Truth) -> None:
+def test_a_repost_is_the_same_image_with_another_id(folder: Path, truth: Truth) -> None:
     posts = good(folder, truth)
     reposts = {global_id: post for global_id, post in truth.posts.items() if post.repost_of}
     assert len(reposts) == len(REPOSTS)
@@ -103,7 +103,7 @@ def test_one_post_comes_twice(folder: Path, truth: Truth) -> None:
 
 
 def test_every_broken_kind_is_in(folder: Path, truth: Truth) -> None:
-    assert [one.kind for one in truth.broken] == [*(post.kind for post in BROKEN_POSTS), *BROKEN_PICTURES]
+    assert [one.kind for one in truth.broken] == [*(post.kind for post in BROKEN_POSTS), *BROKEN_IMAGES]
     assert {one.value for one in truth.broken} <= set(lines(folder))
 
 
@@ -123,9 +123,9 @@ def test_a_broken_line_is_one_message_with_its_own_bytes(folder: Path, truth: Tr
         assert [message.value for message in unpacked(Message(one.value, "test"))] == [one.value]
 
 
-@pytest.mark.parametrize("kind", BROKEN_PICTURES)
+@pytest.mark.parametrize("kind", BROKEN_IMAGES)
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_broken_pictures_do_not_open(kind: str, folder: Path, truth: Truth) -> None:
+def test_broken_images_do_not_open(kind: str, folder: Path, truth: Truth) -> None:
     (broken,) = (one for one in truth.broken if one.kind == kind)
     with (
         pytest.raises((OSError, Image.DecompressionBombError)),
@@ -134,8 +134,8 @@ def test_broken_pictures_do_not_open(kind: str, folder: Path, truth: Truth) -> N
         image.load()
 
 
-def test_every_photograph_is_attributed_next_to_the_pictures(folder: Path) -> None:
-    text = (folder / "pictures" / "LICENCES.md").read_text()
+def test_every_photograph_is_attributed_next_to_the_images(folder: Path) -> None:
+    text = (folder / "images" / "LICENCES.md").read_text()
     assert text == licences()
     for photograph in PHOTOGRAPHS:
         assert photograph.author in text

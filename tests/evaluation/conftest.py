@@ -19,7 +19,7 @@ def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> Path:
 
 
 def write_posts(folder: Path, truths: Iterable[Mapping[str, Any]]) -> Path:
-    """A post for each truth, with a small picture of its own."""
+    """A post for each truth, with a small image of its own."""
     posts = []
     for number, truth in enumerate(truths):
         pixels = np.full((8, 8, 3), number, np.uint8)

@@ -12,8 +12,8 @@ from memewax.evaluation.data import posts_of
 from memewax.evaluation.embedded_posts import EmbeddedPosts, embed
 from memewax.evaluation.eval_clusters import agreement, birch, online, oracle, report
 from memewax.evaluation.progress_bar import Steps
-from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, StandInClusterer
-from models.standin import StandInImage
+from models.clusterer import NO_CONTEXT, Clusterer, FakeClusterer, ImageContext
+from models.fake_models import FakeImage
 from tests.evaluation.conftest import write_posts
 
 SIZES = (30, 20, 12)
@@ -69,11 +69,11 @@ class Regretful(Clusterer):
 
     def __init__(self) -> None:
         self._seen = 0
-        self.beside: list[Beside] = []
+        self.context: list[ImageContext] = []
 
-    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:
+    def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:
         self._seen += 1
-        self.beside.append(beside)
+        self.context.append(context)
         return Cluster(self._seen, 0.0)
 
     def events(self) -> list[ClusterEvent]:
@@ -105,8 +105,8 @@ def test_labels_on_arrival_and_after_merges() -> None:
     arrival, final = online(posts_with(np.zeros((4, 2), np.float32), "abcd", patches), clusterer)
     assert arrival.tolist() == [1, 2, 3, 4]
     assert final.tolist() == [1, 1, 1, 4]
-    assert [it.post for it in clusterer.beside] == ["0", "1", "2", "3"]
-    assert all(it.patches is not None for it in clusterer.beside)
+    assert [it.post for it in clusterer.context] == ["0", "1", "2", "3"]
+    assert all(it.patches is not None for it in clusterer.context)
 
 
 def test_an_item_drawn_twice_makes_no_pair_with_itself() -> None:
@@ -131,20 +131,20 @@ def test_several_orders_give_means_and_what_they_lie_between(monkeypatch: pytest
     assert again.figures == found.figures
 
 
-def test_a_picture_without_embedding_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_without_embedding_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("memewax.evaluation.measures.RESAMPLES", 10)
     file = write_posts(tmp_path, [{"template": name} for name in ("cat", "cat", "dog", "dog")])
-    (tmp_path / "1.png").write_bytes(b"no picture")
+    (tmp_path / "1.png").write_bytes(b"no image")
     posts = posts_of(file, "template")
     with Steps("embedding", len(posts)) as steps:
-        embedded = embed(posts, StandInImage(), Settings(), steps)
+        embedded = embed(posts, FakeImage(), Settings(), steps)
         assert embedded.templates == ("cat", "dog", "dog")
-        found, shown = report(embedded, "stand-in", StandInClusterer)
+        found, shown = report(embedded, "fake", FakeClusterer)
         assert found.n == 3
         assert len(found.failures) == 1
         assert found.figures["oracle.clusters"].value == 2
         assert shown.labels.tolist() == [0, 0, 0]
         for name in ("0.png", "2.png", "3.png"):
             (tmp_path / name).unlink()
-        with pytest.raises(WorldError, match="none of 4 pictures could be embedded"):
-            embed(posts, StandInImage(), Settings(), steps)
+        with pytest.raises(WorldError, match="none of 4 images could be embedded"):
+            embed(posts, FakeImage(), Settings(), steps)

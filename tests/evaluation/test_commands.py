@@ -23,7 +23,7 @@ Evaluate = Callable[..., Any]
 def evaluate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path) -> Evaluate:
     """`memewax eval` with `--json`, typed in the folder of the data."""
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setenv("MEMEWAX_MODELS", "fake")
     monkeypatch.setattr("memewax.evaluation.measures.RESAMPLES", 40)
 
     def run(*words: object) -> Any:
@@ -37,7 +37,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 def test_ocr(evaluate: Evaluate, folder: Path) -> None:
     write_posts(folder, [{"text": "hello paris"}, {"text": "HELLO, Paris!"}, {"text": "hello rome"}, {"text": "x"}])
-    (folder / "2.png").write_bytes(b"no picture")
+    (folder / "2.png").write_bytes(b"no image")
     found = evaluate("ocr", "--data", ".", "--limit", 3)["ocr"]
     assert found["n"] == 3
     assert found["wer"] == pytest.approx(2 / 6)
@@ -49,12 +49,12 @@ def test_ocr(evaluate: Evaluate, folder: Path) -> None:
     low, high = found["intervals"]["wer"]
     assert 0 <= low < found["wer"] < high <= 1
     assert found["seconds_per_image"] > 0
-    assert found["models"] == {"text": "stand-in"}
+    assert found["models"] == {"text": "fake"}
     assert "jiwer" in found["versions"]
 
 
 def test_entities(evaluate: Evaluate, folder: Path) -> None:
-    """The stand-in names the first word of every text, and says MISC."""
+    """The fake names the first word of every text, and says MISC."""
     spans = [
         [{"start": 0, "end": 5, "label": "product"}],
         [{"start": 0, "end": 4, "label": "person"}, {"start": 9, "end": 14, "label": "person"}],
@@ -73,7 +73,7 @@ def test_entities(evaluate: Evaluate, folder: Path) -> None:
 
 
 def test_sentiment_of_labels(evaluate: Evaluate, folder: Path) -> None:
-    """The stand-in calls everything neutral, which is worth a third."""
+    """The fake calls everything neutral, which is worth a third."""
     labels = ("positive", "neutral", "neutral", "negative")
     write_lines(folder / "a.jsonl", ({"text": "so", "label": label} for label in labels))
     found = evaluate("sentiment", "--data", "a.jsonl")["sentiment"]
@@ -97,7 +97,7 @@ def test_sentiment_of_ratings_and_noise(evaluate: Evaluate, folder: Path, monkey
 
 
 def test_similarity(evaluate: Evaluate, folder: Path) -> None:
-    """The stand-in's vectors are the same for texts of the same length, and orthogonal otherwise."""
+    """The fake's vectors are the same for texts of the same length, and orthogonal otherwise."""
     pairs = [("ab", "cd", 5.0), ("ab", "abc", 1.0), ("a", "b", 4.5), ("a", "abcd", 0.5)]
     write_lines(folder / "a.jsonl", ({"a": a, "b": b, "score": score} for a, b, score in pairs))
     found = evaluate("similarity", "--data", "a.jsonl")["similarity"]
@@ -107,7 +107,7 @@ def test_similarity(evaluate: Evaluate, folder: Path) -> None:
 
 
 def test_clusters(evaluate: Evaluate, folder: Path) -> None:
-    """The stand-in embeds each picture by its number, and puts all of them into one cluster."""
+    """The fake embeds each image by its number, and puts all of them into one cluster."""
     write_posts(folder, [{"template": "cat"}, {"template": "dog"}, {"text": "no template"}, {"template": "cat"}])
     found = evaluate("clusters", "--data", ".", "--page", "page.html")["clusters"]
     assert found["n"] == 3
@@ -125,19 +125,19 @@ def test_clusters(evaluate: Evaluate, folder: Path) -> None:
     assert found["singletons"] == 1
     assert found["intervals"]["birch"].keys() == {"v_measure", "ari", "nmi", "purity"}
     assert found["intervals"]["final"].keys() == found["final"].keys() - {"clusters"}
-    assert found["models"] == {"embedding": "stand-in", "cluster": "stand-in"}
+    assert found["models"] == {"embedding": "fake", "cluster": "fake"}
     assert (folder / "page.html").read_text().count("<img") == 3
 
 
 def test_clusters_of_vectors_alone(evaluate: Evaluate, folder: Path) -> None:
-    """The stand-in puts all of them into one cluster."""
+    """The fake puts all of them into one cluster."""
     labels = np.array(["cat", "cat", "", "dog", ""])
     np.savez(folder / "a.npz", e=np.eye(5), label=labels, ids=np.array(list("abcde")))
     words = ("clusters", "--embeddings", "a.npz", "--page", "page.html")
     found = evaluate(*words)["clusters"]
     assert (found["n"], found["templates"], found["singletons"]) == (5, 4, 3)
     assert (found["final"]["bcubed_precision"], found["final"]["singletons_joined"]) == (pytest.approx(2 / 5), 1)
-    assert "no picture" in (folder / "page.html").read_text()
+    assert "no image" in (folder / "page.html").read_text()
     (folder / "pairs").write_text("a\tc\nc\tb\nc\td\ne\tc\n\ngone\te\n")
     found = evaluate(*words, "--leave-out", "pairs")["clusters"]
     assert found["final"]["bcubed_precision"] == pytest.approx(2 / 4)
@@ -174,7 +174,7 @@ def test_what_cannot_be_measured_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setenv("MEMEWAX_MODELS", "fake")
     Path("text").write_text("neither\n")
     two = np.array(["a", "a"])
     np.save("one.npy", np.eye(2))
@@ -223,7 +223,7 @@ def test_history_is_in_the_user_s_folder_unless_told(
 def test_a_line_that_is_broken_is_said(
     kind: str, line: dict[str, Any], told: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setenv("MEMEWAX_MODELS", "fake")
     write_lines(folder / "a.jsonl", [line])
     monkeypatch.setattr(sys, "argv", ["memewax", "eval", kind, "--data", str(folder)])
     with pytest.raises(SystemExit) as ended:
@@ -235,7 +235,7 @@ def test_a_line_that_is_broken_is_said(
 def test_what_was_not_answered_is_said_beside_the_figures(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setenv("MEMEWAX_MODELS", "fake")
     write_posts(folder, [{"text": "hello"}])
     (folder / "0.png").unlink()
     monkeypatch.setattr(sys, "argv", ["memewax", "eval", "ocr", "--data", str(folder)])
@@ -276,7 +276,7 @@ def test_one_item_can_be_measured(evaluate: Evaluate, folder: Path) -> None:
     assert evaluate("entities", "--data", "text.jsonl")["entities"]["span_f1"] == 0
 
 
-def test_a_picture_without_text_counts_where_something_is_read_in_it(evaluate: Evaluate, folder: Path) -> None:
+def test_an_image_without_text_counts_where_something_is_read_in_it(evaluate: Evaluate, folder: Path) -> None:
     write_posts(folder, [{"text": ""}, {"text": "hello paris"}])
     found = evaluate("ocr", "--data", ".", "--page", "page.html")["ocr"]
     assert (found["n"], found["wer"]) == (2, pytest.approx(2 / 2))

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from core.errors import WorldError
-from core.records import Failed
+from core.records import Failure
 from dataflows.all_settings import Settings
 from memewax.demo import load_truth, make_posts
-from memewax.evaluation.data import POSTS, lines_of, picture_of, posts_of
+from memewax.evaluation.data import POSTS, image_of, lines_of, posts_of
 from tests.evaluation.conftest import write_lines, write_posts
 
 
@@ -19,11 +19,11 @@ def test_posts_with_the_truth_asked_for_from_the_file_or_its_folder(folder: Path
     assert [known.truth for known in posts_of(folder, "text", limit=1)] == ["a"]
 
 
-def test_a_picture_lies_beside_its_post(folder: Path) -> None:
+def test_an_image_lies_beside_its_post(folder: Path) -> None:
     write_posts(folder, [{"text": "a"}, {"text": "b"}])
     (folder / "0.png").unlink()
-    gone, there = (picture_of(known, Settings()) for known in posts_of(folder, "text"))
-    assert isinstance(gone, Failed)
+    gone, there = (image_of(known, Settings()) for known in posts_of(folder, "text"))
+    assert isinstance(gone, Failure)
     assert isinstance(there, np.ndarray)
     assert (there == 1).all()
 
@@ -31,23 +31,23 @@ def test_a_picture_lies_beside_its_post(folder: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["{}/1%20a.png", "file://{}/1%2520a.png", "FILE://localhost{}/1%2520a.png", "../1%20a.png"]
 )
-def test_a_picture_may_lie_anywhere(url: str, tmp_path: Path) -> None:
+def test_an_image_may_lie_anywhere(url: str, tmp_path: Path) -> None:
     Image.new("RGB", (3, 3), (1, 1, 1)).save(tmp_path / "1%20a.png")
     (tmp_path / "data").mkdir()
     write_lines(
         tmp_path / "data" / "x.jsonl", [{"global_id": "1", "url": url.format(tmp_path), "truth": {"text": "a"}}]
     )
     (known,) = posts_of(tmp_path / "data" / "x.jsonl", "text")
-    picture = picture_of(known, Settings())
-    assert isinstance(picture, np.ndarray)
-    assert (picture == 1).all()
+    image = image_of(known, Settings())
+    assert isinstance(image, np.ndarray)
+    assert (image == 1).all()
 
 
-def test_pictures_of_the_web_are_not_fetched_to_measure_by(folder: Path) -> None:
+def test_images_of_the_web_are_not_fetched_to_measure_by(folder: Path) -> None:
     write_lines(folder / POSTS, [{"global_id": "1", "url": "https://a.org/1.png", "truth": {"text": "a"}}])
     (known,) = posts_of(folder, "text")
-    found = picture_of(known, Settings())
-    assert isinstance(found, Failed)
+    found = image_of(known, Settings())
+    assert isinstance(found, Failure)
     assert "not fetched" in found.reason
 
 

@@ -11,8 +11,8 @@ from memewax.evaluation.embedded_posts import EmbeddedPosts, embed
 from memewax.evaluation.eval_clusters import report
 from memewax.evaluation.pages import mixed, others, split_templates, worst, write_clusters, write_ocr
 from memewax.evaluation.progress_bar import Steps
-from models.clusterer import StandInClusterer
-from models.standin import StandInImage, StandInOcr
+from models.clusterer import FakeClusterer
+from models.fake_models import FakeImage, FakeOcr
 from tests.browser import CHROMIUM, browse, widths
 from tests.evaluation.conftest import write_lines, write_posts
 
@@ -26,28 +26,28 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ocr_page(tmp_path: Path) -> Path:
-    """The stand-in reads "Hello Paris" everywhere."""
-    file = write_posts(tmp_path, [{"text": it} for it in ("hello paris", "Hello\nRome", HOSTILE, "no picture")])
+    """The fake reads "Hello Paris" everywhere."""
+    file = write_posts(tmp_path, [{"text": it} for it in ("hello paris", "Hello\nRome", HOSTILE, "no image")])
     (tmp_path / "3.png").unlink()
     posts = posts_of(file, "text")
     with Steps("reading", len(posts)) as steps:
-        cases = ocr.read(posts, StandInOcr(), Settings(), steps)
+        cases = ocr.read(posts, FakeOcr(), Settings(), steps)
     assert [case.name for case in worst(cases)] == ["3-made", "2-made", "1-made"]
-    write_ocr(tmp_path / "page.html", ocr.report(cases, "stand-in"), cases)
+    write_ocr(tmp_path / "page.html", ocr.report(cases, "fake"), cases)
     return tmp_path / "page.html"
 
 
 @pytest.fixture
 def clusters_page(tmp_path: Path) -> Path:
-    """Five pictures in one cluster."""
+    """Five images in one cluster."""
     file = write_posts(tmp_path, [{"template": it} for it in ("cat", "dog", "cat", HOSTILE, "cat")])
     posts = posts_of(file, "template")
     with Steps("embedding", len(posts)) as steps:
-        embedded = embed(posts, StandInImage(), Settings(), steps)
-    found, shown = report(embedded, "stand-in", StandInClusterer)
+        embedded = embed(posts, FakeImage(), Settings(), steps)
+    found, shown = report(embedded, "fake", FakeClusterer)
     (sheet,) = mixed(embedded, shown.labels)
     assert (sheet.template, sheet.members, sheet.all_members) == ("cat", 3, 3)
-    assert [picture.stranger for picture in sheet.pictures] == [True] * 2 + [False] * 3
+    assert [image.stranger for image in sheet.images] == [True] * 2 + [False] * 3
     write_clusters(tmp_path / "page.html", found, embedded, shown.labels)
     return tmp_path / "page.html"
 
@@ -58,14 +58,14 @@ def test_the_worst_clusters_and_the_most_split_templates_come_first() -> None:
     posts = EmbeddedPosts(tuple("0123456789"), templates, np.zeros((10, 2), np.float32), (None,) * 10, (None,) * 10)
     (sheet,) = mixed(posts, labels)
     assert (sheet.cluster, sheet.template, sheet.members, sheet.all_members, sheet.strangers) == (3, "b", 2, 3, 2)
-    assert [(it.name, it.told) for it in sheet.pictures if it.stranger] == [("7", "no template"), ("8", "no template")]
+    assert [(it.name, it.told) for it in sheet.images if it.stranger] == [("7", "no template"), ("8", "no template")]
     assert [it.cluster for it in others(posts, labels)] == [1, 2, 4, 5, 9]
     split = split_templates(posts, labels)
     assert [(it.template, it.cluster, it.outside, it.members, it.clusters) for it in split] == [
         ("a", 1, 2, 4, 3),
         ("b", 3, 1, 3, 2),
     ]
-    assert [(it.name, it.told) for it in split[0].pictures] == [("0", ""), ("2", "cluster 2"), ("3", "cluster 9")]
+    assert [(it.name, it.told) for it in split[0].images] == [("0", ""), ("2", "cluster 2"), ("3", "cluster 9")]
 
 
 def test_both_texts_stand_side_by_side(ocr_page: Path) -> None:
@@ -80,16 +80,16 @@ def test_a_cluster_says_how_much_of_its_template_it_holds(clusters_page: Path) -
     assert "All 3 of cat, 2 of others" in clusters_page.read_text()
 
 
-def test_pictures_beside_the_data_are_shown(tmp_path: Path) -> None:
+def test_images_beside_the_data_are_shown(tmp_path: Path) -> None:
     file = write_posts(tmp_path, [{"template": "cat"}])
     url = f"file://{tmp_path}/0.png"
     (tmp_path / "data").mkdir()
     moved = write_lines(tmp_path / "data" / "x.jsonl", [{"global_id": "1", "url": url, "truth": {"template": "cat"}}])
     file.unlink()
     with Steps("embedding", 1) as steps:
-        embedded = embed(posts_of(moved, "template"), StandInImage(), Settings(), steps)
+        embedded = embed(posts_of(moved, "template"), FakeImage(), Settings(), steps)
     (sheet,) = others(embedded, np.array([0]))
-    assert sheet.pictures[0].source
+    assert sheet.images[0].source
 
 
 @pytest.mark.parametrize("page", ["ocr_page", "clusters_page"])

@@ -10,7 +10,7 @@ from tests.flows.posts import TEMPLATES, Posts
 from tests.flows.runs import Flow, Row, Running
 
 _LEARNING: Final = 20
-"""Posts at the start that do not tell: the mean of few pictures is mostly those few."""
+"""Posts at the start that do not tell: the mean of few images is mostly those few."""
 
 
 def check_outputs(flow: Flow, posts: Posts) -> None:

@@ -12,7 +12,7 @@ from tests.flows.runs import Flow, Row
 @pytest.fixture(scope="session")
 def posts(tmp_path_factory: pytest.TempPathFactory) -> Posts:
     """Some 150 messages."""
-    return make_posts(tmp_path_factory.mktemp("posts") / "pictures", 120)
+    return make_posts(tmp_path_factory.mktemp("posts") / "images", 120)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The real flow over pictures that stand for items of a made stream: their colour is the number of the item.
+"""The real flow over images that stand for items of a made stream: their colour is the number of the item.
 
 So the clusterer sees embeddings and patches among which clusters are born, merged and split.
 """
@@ -23,7 +23,7 @@ _COLOURS: Final = 256
 
 @cache
 def items(seed: int) -> list[Item]:
-    """Templates, each with some pictures, among strangers."""
+    """Templates, each with some images, among strangers."""
     return stream(8, 8, 80, seed)
 
 
@@ -42,19 +42,17 @@ class Described(ImageEmbedder):
         return [it.embedding for it in self.describe(batch)]
 
     def describe(self, batch: Sequence[Pixels]) -> list[Features]:
-        numbers = [int(picture[0, 0, 0]) * _COLOURS + int(picture[0, 0, 1]) for picture in batch]
+        numbers = [int(image[0, 0, 0]) * _COLOURS + int(image[0, 0, 1]) for image in batch]
         return [Features(self._items[it][0], self._items[it][1].patches) for it in numbers]
 
 
 def described_models(seed: int) -> Models:
-    """Described pictures, stand-ins for the other stages."""
-    return Models(
-        Described(seed), *(it.model.stand_in() for it in MODEL_STAGES if it.model and it.name != Described.stage)
-    )
+    """Described images, fakes for the other stages."""
+    return Models(Described(seed), *(it.model.fake() for it in MODEL_STAGES if it.model and it.name != Described.stage))
 
 
 def described_posts(folder: Path, seed: int) -> Path:
-    """A file of a post for each item, beside its picture."""
+    """A file of a post for each item, beside its image."""
     folder.mkdir(parents=True)
     lines = []
     for number, (_, beside, _) in enumerate(items(seed)):

@@ -1,8 +1,8 @@
 """The real flow with models that look at pixels and cost nothing, to be run as a process of its own.
 
 `python -m bytewax.run tests.flows.pixels_flow`, or `tests.flows.pixels_flow` as the flow of `memewax.commands.worker`.
-`PIXELS_SECONDS` is how long each picture takes, so that a signal lands amid the work, and `PIXELS_FIELDS` how many
-fields the model sees on a side, 4 where it is not set. A picture that holds `PIXELS_DEADLY` kills the process when it is
+`PIXELS_SECONDS` is how long each image takes, so that a signal lands amid the work, and `PIXELS_FIELDS` how many
+fields the model sees on a side, 4 where it is not set. An image that holds `PIXELS_DEADLY` kills the process when it is
 decoded.
 """
 
@@ -32,12 +32,12 @@ from operators.first_ids import FirstNumbers
 SECONDS: Final = "PIXELS_SECONDS"
 FIELDS: Final = "PIXELS_FIELDS"
 DEADLY: Final = "PIXELS_DEADLY"
-"""What ends the process: `decoder` at a file that holds `MARK`, `model` at a white picture."""
+"""What ends the process: `decoder` at a file that holds `MARK`, `model` at a white image."""
 MARK: Final = b"deadly"
 _WHITE: Final = 255
 GRID: Final = int(os.environ.get(FIELDS, "4"))
 _OFFSET: Final = 1.0
-"""Larger than what pictures differ by: real embeddings share a large mean too."""
+"""Larger than what images differ by: real embeddings share a large mean too."""
 
 
 class PixelGrid(ImageEmbedder):
@@ -53,11 +53,11 @@ class PixelGrid(ImageEmbedder):
 
     def describe(self, batch: Sequence[Pixels]) -> list[Features]:
         time.sleep(float(os.environ.get(SECONDS, "0")) * len(batch))
-        return [Features(_embedding(check_pixels(picture)), _patches(picture)) for picture in batch]
+        return [Features(_embedding(check_pixels(image)), _patches(image)) for image in batch]
 
 
 class PixelReader(Model[Pixels, Reading]):
-    """Two words that say how bright a picture is."""
+    """Two words that say how bright an image is."""
 
     stage = "text"
     name = "pixel-reader"
@@ -70,24 +70,24 @@ class PixelReader(Model[Pixels, Reading]):
         return [Reading((Line(f"Tone {check_pixels(it).mean():.2f}", 1.0, corners),)) for it in batch]
 
 
-def _embedding(picture: Pixels) -> Vector:
-    height, width, _ = picture.shape
-    cut = picture[: height // GRID * GRID, : width // GRID * GRID].astype(np.float32) / 255
+def _embedding(image: Pixels) -> Vector:
+    height, width, _ = image.shape
+    cut = image[: height // GRID * GRID, : width // GRID * GRID].astype(np.float32) / 255
     means = cut.reshape(GRID, height // GRID, GRID, width // GRID, 3).mean((1, 3)).ravel() + _OFFSET
     vector: Vector = means / np.linalg.norm(means)
     return vector
 
 
-def _patches(picture: Pixels) -> Patches:
+def _patches(image: Pixels) -> Patches:
     """Colours of a grid of 8 x 8 fields, around grey."""
-    small = Image.fromarray(picture).resize((8, 8), Image.Resampling.BOX)
+    small = Image.fromarray(image).resize((8, 8), Image.Resampling.BOX)
     return (np.asarray(small, np.int16) - 128).clip(-127, 127).astype(np.int8)
 
 
 def pixel_models() -> Models:
-    """Models of pixels for embedding and reading, stand-ins for the other stages."""
+    """Models of pixels for embedding and reading, fakes for the other stages."""
     own: dict[str, Model[Pixels, Any]] = {model.stage: model for model in (PixelGrid(), PixelReader())}
-    return Models(*(own.get(it.name) or it.model.stand_in() for it in MODEL_STAGES if it.model))
+    return Models(*(own.get(it.name) or it.model.fake() for it in MODEL_STAGES if it.model))
 
 
 def _decode_or_die(data: bytes, **bounds: Any) -> Pixels:
@@ -107,7 +107,7 @@ def flow() -> Dataflow:
     def build(settings: Settings, _models: Models, make: Callable[[], Clusterer], first: FirstNumbers) -> Dataflow:
         return memes(settings, pixel_models(), make, first)
 
-    # Settings say `real`, so that pictures are fetched; those models are not loaded.
+    # Settings say `real`, so that images are fetched; those models are not loaded.
     if os.environ.get(DEADLY) == "decoder":
         fetch.decode = _decode_or_die  # type: ignore[assignment]
     starting.load_models = lambda _settings: pixel_models()

@@ -1,4 +1,4 @@
-"""Posts for tests of the flow: small pictures of a few templates, reposts and broken posts among them."""
+"""Posts for tests of the flow: small images of a few templates, reposts and broken posts among them."""
 
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -23,9 +23,9 @@ class Posts:
     lines: list[bytes] = field(default_factory=list)
     """Messages in their order, each with its end."""
     template: dict[str, int] = field(default_factory=dict)
-    """Of each post that has a picture; its keys with those of `broken` are all ids, each to come out once."""
+    """Of each post that has an image; its keys with those of `broken` are all ids, each to come out once."""
     broken: dict[str, bytes] = field(default_factory=dict)
-    """Posts whose picture is broken: their message."""
+    """Posts whose image is broken: their message."""
     garbage: list[bytes] = field(default_factory=list)
     """Messages that are no posts."""
     reposts: int = 0
@@ -50,14 +50,14 @@ def make_posts(folder: Path, count: int, seed: int = 7) -> Posts:
         global_id, name = f"{number:05d}-reddit", f"{number:05d}.png"
         template = int(random.integers(TEMPLATES))
         line = _line(global_id, name, template)
-        picture = _picture(templates[template], random)
+        image = _image(templates[template], random)
         if number % 23 == 11:
             posts.broken[global_id] = line  # its file is missing
         elif number % 23 == 17:
-            (folder / name).write_bytes(picture[:60])
+            (folder / name).write_bytes(image[:60])
             posts.broken[global_id] = line
         else:
-            (folder / name).write_bytes(picture)
+            (folder / name).write_bytes(image)
             posts.template[global_id] = template
         posts.lines.append(line)
         if number % 13 == 5:
@@ -82,13 +82,13 @@ def _line(global_id: str, url: str, template: int) -> bytes:
     return orjson.dumps(post) + b"\n"
 
 
-def _picture(template: np.ndarray, random: np.random.Generator) -> bytes:
+def _image(template: np.ndarray, random: np.random.Generator) -> bytes:
     pixels = template.repeat(_SIDE // GRID, 0).repeat(_SIDE // GRID, 1) + random.integers(-9, 10, (_SIDE, _SIDE, 3))
     file = BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "png", compress_level=1)
     return file.getvalue()
 
 
-def picture_of(template: int, random: np.random.Generator) -> bytes:
-    """A picture of a template of its own, with noise."""
-    return _picture(np.random.default_rng(template).integers(0, 256, (GRID, GRID, 3)), random)
+def image_of(template: int, random: np.random.Generator) -> bytes:
+    """An image of a template of its own, with noise."""
+    return _image(np.random.default_rng(template).integers(0, 256, (GRID, GRID, 3)), random)

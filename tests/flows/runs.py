@@ -107,7 +107,7 @@ class Flow:
         Args:
             folder: Where all that the flow writes lies.
             source: What it reads.
-            seconds: What each picture takes.
+            seconds: What each image takes.
             to_store: Whether to write a store too.
             settings: Of memewax.
         """

@@ -20,7 +20,7 @@ from core.settings import as_variable
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
-from models.clusterers.relevant import RelevantClusterer
+from models.clusterers.rca_clusterer import RcaClusterer
 from operators import prefetching_source
 from operators.cluster_logic import ClusterLogic
 from operators.join import Shard
@@ -38,7 +38,7 @@ class CrashError(Exception):
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Posts:
-    return make_posts(tmp_path_factory.mktemp("few") / "pictures", 20)
+    return make_posts(tmp_path_factory.mktemp("few") / "images", 20)
 
 
 def run(flow: Flow) -> None:
@@ -46,7 +46,7 @@ def run(flow: Flow) -> None:
     prepare_recovery(flow.recovery)
     settings = Settings(**{**flow.settings, "follow": False})
     run_main(
-        memes(settings, pixel_models(), RelevantClusterer),
+        memes(settings, pixel_models(), RcaClusterer),
         epoch_interval=timedelta(0),
         recovery_config=RecoveryConfig(flow.recovery, timedelta(0)),
     )
@@ -160,7 +160,7 @@ def test_a_crash_over_several_sources_changes_nothing(
 ) -> None:
     """Each has every second or third message; in the second run they are named in another order.
 
-    Sources take turns as far as their pictures are there: so they are waited for here.
+    Sources take turns as far as their images are there: so they are waited for here.
     """
     monkeypatch.setattr(PrefetchedUnit, "is_ready", lambda unit: unit.wait(60.0))
     paths = [few.path.with_name(f"{number}-of-{count}.jsonl") for number in range(count)]

@@ -9,7 +9,7 @@ from bytewax.dataflow import Dataflow
 import dataflows.memes
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
-from models.clusterer import StandInClusterer
+from models.clusterer import FakeClusterer
 from models.loading import load_models
 from tests.brokers import MockBroker
 
@@ -22,12 +22,12 @@ BOXES = set(re.findall(r"[a-z_]+", re.sub(r"\(.*\)|where they .*|failures", "", 
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "posts.jsonl").touch()
-    return {"source": "posts.jsonl", "to": "store", "models": "stand-in"}
+    return {"source": "posts.jsonl", "to": "store", "models": "fake"}
 
 
 def built(settings: dict[str, str]) -> Dataflow:
     given = Settings(**settings)  # type: ignore[arg-type]
-    return memes(given, load_models(given), StandInClusterer)
+    return memes(given, load_models(given), FakeClusterer)
 
 
 def boxes(flow: Dataflow) -> list[str]:

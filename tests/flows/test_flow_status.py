@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import WorldError
 from core.status import FOLDER, STALE_SECONDS, FlowStatus, StatusReport, read_status
-from memewax.commands.flow_status import status_in, tell_status
+from memewax.commands.flow_status import print_status, status_in
 from tests.flows.posts import Posts
 from tests.flows.runs import Flow
 
@@ -31,7 +31,7 @@ def test_each_process_has_a_file_and_one_that_is_killed_is_gone(
     assert {it.pid for it in running.processes} == {it.pid for it in run.workers()}
     assert running.processes[0].models["embedding"] == "pixel-grid"
     assert all(it.sources == (str(posts.path),) for it in running.processes)
-    tell_status(flow.store, as_json=False)
+    print_status(flow.store, as_json=False)
     assert capsys.readouterr().out.startswith("memes: running\n")
     for worker in run.workers():
         worker.kill()
@@ -58,7 +58,7 @@ def test_a_flow_without_a_store_that_fails_says_why(posts: Posts, folder: Path) 
     (status,) = of(read_status(folder / "out.state" / FOLDER)).processes
     assert (status.state, "out.jsonl" in status.why) == ("failed", True)
     with pytest.raises(WorldError, match="memes: not running: it failed"):
-        tell_status(folder / "out.state", as_json=True)
+        print_status(folder / "out.state", as_json=True)
 
 
 def test_where_no_flow_has_run_is_one_line(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from connectors.control.control_log import FOLDER, ControlLog
 from connectors.control.request_kinds import FORGET
 from connectors.store.posts_table import TABLE
-from tests.flows.posts import picture_of
+from tests.flows.posts import image_of
 from tests.flows.runs import Flow
 from tests.folders import ROOT
 
@@ -31,7 +31,7 @@ def caption(number: int) -> str:
 def post(number: int, **fields: Any) -> dict[str, Any]:
     return {
         "global_id": name(number),
-        "url": f"picture{number % 3}.png",
+        "url": f"image{number % 3}.png",
         "author": f"author{number % 4}",
         "source": "a",
         "desc": caption(number),
@@ -42,12 +42,12 @@ def post(number: int, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def flow(tmp_path: Path) -> Flow:
-    """A flow that has read posts, of which some have no picture."""
+    """A flow that has read posts, of which some have no image."""
     world = tmp_path / "world"
     world.mkdir()
     chance = np.random.default_rng(5)
     for number in range(3):
-        (world / f"picture{number}.png").write_bytes(picture_of(number, chance))
+        (world / f"image{number}.png").write_bytes(image_of(number, chance))
     lines = [post(number) for number in range(POSTS)]
     lines += [post(POSTS, url="missing.png"), post(POSTS + 1, url="missing.png")]
     (world / "posts.jsonl").write_bytes(b"".join(orjson.dumps(it) + b"\n" for it in lines))

@@ -1,6 +1,6 @@
 """Reddit, Imgur and Tumblr, played here with faults → `memewax ingest` → a topic → the flow → the store.
 
-Every picture that can be fetched is a record without a failure; one that cannot is a record that says so, and a dead
+Every image that can be fetched is a record without a failure; one that cannot is a record that says so, and a dead
 letter; nothing else comes out, and nothing twice.
 """
 
@@ -26,7 +26,7 @@ from core.status import FOLDER, read_status
 from dataflows.ingest import ingest
 from memewax.commands.recovery import prepare_recovery
 from tests.brokers import Broker, MockBroker, RealBroker, create_topic, read_topic
-from tests.flows.posts import picture_of
+from tests.flows.posts import image_of
 from tests.flows.runs import Flow, Running, whole_lines
 from tests.flows.test_crash import SOURCE, CrashError, crash_at
 from tests.folders import ROOT
@@ -100,7 +100,7 @@ def ids_in(path: Path) -> list[str]:
 
 
 class World:
-    """What the three services show: what of it is a post, and which pictures can be fetched."""
+    """What the three services show: what of it is a post, and which images can be fetched."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -112,24 +112,24 @@ class World:
         self._imgur()
         self._tumblr()
 
-    def picture(self, global_id: str, number: int) -> str:
-        """A picture that can be fetched; every seventh is missing, is half a picture, or is a page."""
-        path = f"/pictures/{global_id}.png"
-        data = picture_of(number % 5, self._random)
+    def image(self, global_id: str, number: int) -> str:
+        """An image that can be fetched; every seventh is missing, is half an image, or is a page."""
+        path = f"/images/{global_id}.png"
+        data = image_of(number % 5, self._random)
         if number % 7 == 3:
             self.broken.add(global_id)
             spoilt = {0: None, 1: data[:60], 2: b"<html>sorry</html>"}[number % 3]
             if spoilt is not None:
-                self._services.pictures[path] = spoilt
+                self._services.images[path] = spoilt
         else:
             self.fetchable.add(global_id)
-            self._services.pictures[path] = data
+            self._services.images[path] = data
         return f"{self._services.url}{path}"
 
     def _reddit(self) -> None:
         for name, start in (("memes", 100), ("dankmemes", 200)):
-            posts = [reddit_post(n, self.picture(f"p{n}-reddit", n) + "?a=1&amp;b=2") for n in range(start, start + 18)]
-            links = [self.picture(f"p{start + 18}_{n}-reddit", n) for n in range(1, 12)]
+            posts = [reddit_post(n, self.image(f"p{n}-reddit", n) + "?a=1&amp;b=2") for n in range(start, start + 18)]
+            links = [self.image(f"p{start + 18}_{n}-reddit", n) for n in range(1, 12)]
             posts.append(reddit_gallery(start + 18, [*links, None]))
             posts.append(reddit_post(start + 19, "https://v.redd.it/x"))
             posts.append(reddit_post(start + 20, is_self=True))
@@ -138,8 +138,8 @@ class World:
             self._services.reddit[name] = posts[::-1]
 
     def _imgur(self) -> None:
-        entries = [imgur_image(n, self.picture(f"i{n}-imgur", n)) for n in range(20)]
-        links = [self.picture(f"i20_{n}-imgur", n) for n in range(1, 8)]
+        entries = [imgur_image(n, self.image(f"i{n}-imgur", n)) for n in range(20)]
+        links = [self.image(f"i20_{n}-imgur", n) for n in range(1, 8)]
         entries.append(imgur_album(20, links))
         self._services.albums["i20"] = album_images(20, links)
         entries.append(imgur_image(21, type="video/mp4"))
@@ -149,7 +149,7 @@ class World:
     def _tumblr(self) -> None:
         for name, start in (("someblog", 300), ("tag/memes", 400)):
             ids = range(start, start + 12)
-            posts = [tumblr_post(n, [self.picture(f"{7_000_000 + n}-tumblr", n)]) for n in ids]
+            posts = [tumblr_post(n, [self.image(f"{7_000_000 + n}-tumblr", n)]) for n in ids]
             posts.append(tumblr_post(start + 12, []))
             self.skipped += Counter(text=1)
             self._services.tumblr[name] = posts[::-1]

@@ -13,8 +13,8 @@ import pytest
 from backports import zstd
 
 from tests.connectors.services.test_mastodon import events, status
-from tests.flows.picture_server import Pictures, served
-from tests.flows.posts import picture_of
+from tests.flows.image_server import Images, served
+from tests.flows.posts import image_of
 from tests.flows.runs import Flow
 from tests.jetstream import commit, jetstream
 
@@ -23,9 +23,9 @@ LOCAL: Final = {"fetch_allow": "127.0.0.0/8", "poll_backoff_seconds": 0.01, "fet
 
 
 @pytest.fixture(scope="module")
-def web() -> Iterator[Pictures]:
+def web() -> Iterator[Images]:
     random = np.random.default_rng(3)
-    with served([picture_of(number % 6, random) for number in range(POSTS)]) as made:
+    with served([image_of(number % 6, random) for number in range(POSTS)]) as made:
         yield made
 
 
@@ -40,7 +40,7 @@ class Played:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def dump(folder: Path, web: Pictures) -> Played:
+def dump(folder: Path, web: Images) -> Played:
     path = folder / "RS_2026-01.zst"
     rows = [
         {
@@ -54,7 +54,7 @@ def dump(folder: Path, web: Pictures) -> Played:
     return Played(str(path), {f"p{n}-reddit" for n in range(POSTS)})
 
 
-def table(folder: Path, web: Pictures) -> Played:
+def table(folder: Path, web: Images) -> Played:
     path = folder / "memes.csv"
     with path.open("w", newline="") as out:
         writer = csv.writer(out, delimiter=";")
@@ -63,7 +63,7 @@ def table(folder: Path, web: Pictures) -> Played:
     return Played(str(path), {f"{n}" for n in range(POSTS)})
 
 
-def feed(folder: Path, web: Pictures) -> Played:
+def feed(folder: Path, web: Images) -> Played:
     items = "".join(
         f"<item><guid isPermaLink='false'>e{n}</guid><title>No {n}</title><pubDate>Mon, 11 Dec 2023 08:{n:02}:00 GMT"
         f"</pubDate><enclosure url='{web.url}/{n}.png' type='image/png' length='1'/></item>"
@@ -74,7 +74,7 @@ def feed(folder: Path, web: Pictures) -> Played:
     return Played(f"feed:{web.url}/feed.xml", {f"127.0.0.1/e{n}-feed" for n in range(POSTS)})
 
 
-def mastodon(folder: Path, web: Pictures) -> Played:
+def mastodon(folder: Path, web: Images) -> Played:
     media = [
         [{"type": "image", "url": f"{web.url}/{n}.png", "description": f"No {n}"}] for n in range(POSTS)
     ]  # the server shows all of them to whoever connects, and so each comes several times
@@ -89,7 +89,7 @@ def mastodon(folder: Path, web: Pictures) -> Played:
     )
 
 
-FILES: Final[dict[str, Callable[[Path, Pictures], Played]]] = {
+FILES: Final[dict[str, Callable[[Path, Images], Played]]] = {
     "dump": dump,
     "table": table,
     "feed": feed,
@@ -120,11 +120,11 @@ def killed_and_gone_on(folder: Path, played: Played) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_killed_amid_a_source_nothing_is_lost_or_doubled(name: str, web: Pictures, tmp_path: Path) -> None:
+def test_killed_amid_a_source_nothing_is_lost_or_doubled(name: str, web: Images, tmp_path: Path) -> None:
     killed_and_gone_on(tmp_path, FILES[name](tmp_path, web))
 
 
-def test_killed_amid_bluesky_nothing_is_lost_or_doubled(web: Pictures, tmp_path: Path) -> None:
+def test_killed_amid_bluesky_nothing_is_lost_or_doubled(web: Images, tmp_path: Path) -> None:
     begin = int((time.time() - 60) * 1e6)
     with jetstream() as server:
         server.frames = [{**commit(n), "time_us": begin + n * 100_000} for n in range(POSTS)]

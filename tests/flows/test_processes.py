@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from connectors.writing import all_locked
+from connectors.writer_locks import all_locked
 from core.errors import BusyError, WorldError
 from memewax.commands import recovery
 from memewax.commands.recovery import alone, is_prepared, prepare_recovery

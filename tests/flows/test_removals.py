@@ -16,12 +16,12 @@ import pytest
 from connectors.remnants import LookedFor
 from connectors.sinks.record_table import HIDDEN, THUMBNAILS
 from connectors.store.posts_table import TABLE
+from connectors.store.store_maintenance import compact_store
 from connectors.store.table_remnants import in_tables
-from connectors.store.whole_store import compact_store
 from core.settings import as_variable
 from operators.recovery_remnants import in_recovery, scrub
 from tests.brokers import MockBroker, create_topic, read_topic
-from tests.flows.posts import picture_of
+from tests.flows.posts import image_of
 from tests.flows.runs import Flow, Row, wait_for
 
 POSTS = 60
@@ -41,9 +41,9 @@ class World:
     """A file of posts and of what takes them back, and what is to be left.
 
     Args:
-        folder: Of the file and its pictures.
+        folder: Of the file and its images.
         seed: Which world.
-        late: Share of the pictures that are being written for as long as `complete` does not end that: until then
+        late: Share of the images that are being written for as long as `complete` does not end that: until then
             their posts are tried again and again, also after their deletes.
     """
 
@@ -52,11 +52,11 @@ class World:
         self.late: dict[Path, bytes] = {}
         self.path = folder / "posts.jsonl"
         chance = random.Random(seed)
-        pictures = np.random.default_rng(seed)
+        images = np.random.default_rng(seed)
         self.lines: list[bytes] = []
         self.shown, self.hidden = set[str](), set[str]()
         for number in range(POSTS):
-            self._draw(folder / f"{number}.png", picture_of(number % 6, pictures), is_late=late > chance.random())
+            self._draw(folder / f"{number}.png", image_of(number % 6, images), is_late=late > chance.random())
             self._add(self._post(number))
             self.shown.add(name(number))
             if number % 4 == 3:
@@ -84,7 +84,7 @@ class World:
             os.utime(path, (time.time() + 50,) * 2)
 
     def complete(self, count: int) -> None:
-        """Let so many of the pictures be written to their end that are being written."""
+        """Let so many of the images be written to their end that are being written."""
         for path in list(self.late)[:count]:
             (draft := path.with_suffix(".draft")).write_bytes(self.late.pop(path))
             draft.replace(path)
@@ -151,20 +151,20 @@ def check(flow: Flow, world: World) -> None:
     assert list(in_tables(flow.store, LookedFor((name(99),))))  # which is there
 
 
-def test_a_picture_that_comes_after_its_delete_from_another_process_comes_to_no_sink(
+def test_an_image_that_comes_after_its_delete_from_another_process_comes_to_no_sink(
     tmp_path: Path, folder: Path, mock_broker: MockBroker
 ) -> None:
-    """Posts wait for their picture while their deletes pass, half of them in the other process."""
-    pictures, count = tmp_path / "pictures", 12
-    pictures.mkdir()
-    whole = {name(number): picture_of(number % 6, np.random.default_rng(number)) for number in range(count)}
+    """Posts wait for their image while their deletes pass, half of them in the other process."""
+    images, count = tmp_path / "images", 12
+    images.mkdir()
+    whole = {name(number): image_of(number % 6, np.random.default_rng(number)) for number in range(count)}
     lines = []
     for number, (global_id, data) in enumerate(whole.items()):
-        (file := pictures / f"{number}.png").write_bytes(data[:60])
+        (file := images / f"{number}.png").write_bytes(data[:60])
         os.utime(file, (time.time() + 50,) * 2)  # as if it was being written
         lines.append({"global_id": global_id, "url": file.name, "author": "ann", "source": "a", "desc": "x" * 300})
     lines += [{"post_id": global_id, "deleted": True, "time": LATE, "desc": "x" * 300} for global_id in whole]
-    source = pictures / "posts.jsonl"
+    source = images / "posts.jsonl"
     source.write_bytes(b"".join(orjson.dumps(it) + b"\n" for it in lines))
     topic = create_topic(mock_broker)
     flow = Flow(folder, source, to_store=True, retry_wait_seconds=60)
@@ -176,8 +176,8 @@ def test_a_picture_that_comes_after_its_delete_from_another_process_comes_to_no_
 
     run.until(lambda: flow.lines() >= count and len(deletes()) == count)
     for number, data in enumerate(whole.values()):
-        (draft := pictures / "draft").write_bytes(data)
-        draft.replace(pictures / f"{number}.png")
+        (draft := images / "draft").write_bytes(data)
+        draft.replace(images / f"{number}.png")
     run.end()
     assert run.summary["updated"], "some came after their delete, or this shows nothing"
     assert flow.stored() == {}

@@ -1,4 +1,4 @@
-"""A picture that comes again is looked at no more, and its record says the same."""
+"""An image that comes again is looked at no more, and its record says the same."""
 
 import sqlite3
 from contextlib import closing
@@ -9,21 +9,21 @@ import orjson
 import pytest
 
 from connectors.caching.result_cache import FILE
-from tests.flows.picture_server import served
-from tests.flows.posts import picture_of
+from tests.flows.image_server import served
+from tests.flows.posts import image_of
 from tests.flows.runs import PATIENCE, Flow, Row, free_port
 from tests.jetstream import commit, images, jetstream
 
-PICTURES, EACH = 6, 6
+IMAGES, EACH = 6, 6
 _OWN = {"global_id", "post_id", "url", "cache", "timings", "joined_time", "duplicate_of", "cluster", "cluster_distance"}
 
 
 def stream(folder: Path) -> Path:
-    """Posts of some pictures, each under several names."""
+    """Posts of some images, each under several names."""
     random = np.random.default_rng(7)
     names = []
-    for number in range(PICTURES):
-        data = picture_of(number, random)
+    for number in range(IMAGES):
+        data = image_of(number, random)
         for copy in range(EACH):
             names.append(f"{number}-{copy}")
             (folder / f"{names[-1]}.png").write_bytes(data)
@@ -34,7 +34,7 @@ def stream(folder: Path) -> Path:
     return path
 
 
-def of_pictures(rows: dict[str, Row]) -> dict[str, list[Row]]:
+def of_images(rows: dict[str, Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows.values():
         found.setdefault(row["global_id"][0], []).append(row)
@@ -47,12 +47,12 @@ def alike(row: Row) -> Row:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_each_picture_is_looked_at_once_and_records_are_the_same(folder: Path, tmp_path: Path, processes: int) -> None:
+def test_each_image_is_looked_at_once_and_records_are_the_same(folder: Path, tmp_path: Path, processes: int) -> None:
     source = stream(tmp_path)
     flow = Flow(folder / "on", source, to_store=True)
     flow.memewax(processes).end()
     rows = flow.rows()
-    for those in of_pictures(rows).values():
+    for those in of_images(rows).values():
         assert len(those) == EACH
         for stage in ("embedding", "text"):
             assert sum(row["timings"][stage] > 0 for row in those) == 1, "computed once, in one of the processes"
@@ -75,7 +75,7 @@ def test_what_was_deleted_is_looked_at_anew(folder: Path, tmp_path: Path) -> Non
         source.write_bytes(lines)
         flow = Flow(folder / name, source, cache_folder=folder / "cache")
         flow.memewax().end()
-    assert all(None in {row["cache"] for row in those} for those in of_pictures(flow.rows()).values())
+    assert all(None in {row["cache"] for row in those} for those in of_images(flow.rows()).values())
 
 
 def test_it_is_known_in_the_next_run(folder: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_it_is_known_in_the_next_run(folder: Path, tmp_path: Path) -> None:
         flow = Flow(folder / name, source, cache_folder=folder / "cache")
         flow.memewax().end()
         is_second = name == "two"
-        assert [row["cache"] for row in flow.rows().values()].count(None) == (0 if is_second else PICTURES)
+        assert [row["cache"] for row in flow.rows().values()].count(None) == (0 if is_second else IMAGES)
 
 
 def test_a_delete_reaches_the_caches_of_all_machines(folder: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_delete_reaches_the_caches_of_all_machines(folder: Path, tmp_path: Pat
 def test_what_bluesky_calls_known_is_not_fetched(folder: Path, tmp_path: Path) -> None:
     """Over a real connection; a field of a post says the same of itself in vain."""
     random = np.random.default_rng(5)
-    with jetstream() as server, served([picture_of(number, random) for number in range(3)]) as web:
+    with jetstream() as server, served([image_of(number, random) for number in range(3)]) as web:
         address, cache = f"bluesky:?url={server.url}&cdn={web.url}", tmp_path / "cache"
         flow = Flow(folder, address, follow=True, cache_folder=cache)
         server.frames = [commit(number, embed=images(f"bafk{number}")) for number in range(2)]

@@ -1,4 +1,4 @@
-"""A picture that is half written at first is read whole in the end: once for each revision, wherever it is killed."""
+"""An image that is half written at first is read whole in the end: once for each revision, wherever it is killed."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from tests.flows.posts import picture_of
+from tests.flows.posts import image_of
 from tests.flows.runs import Flow, Row, wait_for, whole_lines
 
 COUNT = 12
@@ -15,27 +15,27 @@ HALVES = {3, 7}
 
 
 def half_written(folder: Path) -> dict[Path, bytes]:
-    """Posts in a file; of some the picture is cut, and what it will be is given."""
+    """Posts in a file; of some the image is cut, and what it will be is given."""
     folder.mkdir()
     random = np.random.default_rng(3)
     lines, whole = [], {}
     for number in range(COUNT):
-        picture = folder / f"{number}.png"
-        data = picture_of(number, random)
-        picture.write_bytes(data[: len(data) // 2] if number in HALVES else data)
+        image = folder / f"{number}.png"
+        data = image_of(number, random)
+        image.write_bytes(data[: len(data) // 2] if number in HALVES else data)
         if number in HALVES:
-            whole[picture] = data
-            os.utime(picture, (time.time() + 50,) * 2)  # as if just written, however long a process takes to start
-        lines.append(orjson.dumps({"global_id": f"{number}-reddit", "url": picture.name}) + b"\n")
+            whole[image] = data
+            os.utime(image, (time.time() + 50,) * 2)  # as if just written, however long a process takes to start
+        lines.append(orjson.dumps({"global_id": f"{number}-reddit", "url": image.name}) + b"\n")
     (folder / "posts.jsonl").write_bytes(b"".join(lines))
     return whole
 
 
 def finish(whole: dict[Path, bytes]) -> None:
-    for picture, data in whole.items():
-        draft = picture.with_suffix(".draft")
+    for image, data in whole.items():
+        draft = image.with_suffix(".draft")
         draft.write_bytes(data)
-        draft.replace(picture)
+        draft.replace(image)
 
 
 def revisions(flow: Flow) -> dict[str, list[Row]]:
@@ -61,8 +61,8 @@ def check(flow: Flow) -> None:
 
 
 def test_a_run_waits_for_tries_at_its_end(folder: Path, tmp_path: Path) -> None:
-    whole = half_written(tmp_path / "pictures")
-    flow = Flow(folder, tmp_path / "pictures" / "posts.jsonl", to_store=True, retry_wait_seconds=60)
+    whole = half_written(tmp_path / "images")
+    flow = Flow(folder, tmp_path / "images" / "posts.jsonl", to_store=True, retry_wait_seconds=60)
     run = flow.worker()
     run.until(lambda: flow.lines() >= COUNT)
     finish(whole)
@@ -73,14 +73,14 @@ def test_a_run_waits_for_tries_at_its_end(folder: Path, tmp_path: Path) -> None:
 
 
 def test_killed_wherever_it_is_a_try_is_neither_lost_nor_made_twice(folder: Path, tmp_path: Path) -> None:
-    whole = half_written(tmp_path / "pictures")
-    flow = Flow(folder, tmp_path / "pictures" / "posts.jsonl", to_store=True)
+    whole = half_written(tmp_path / "images")
+    flow = Flow(folder, tmp_path / "images" / "posts.jsonl", to_store=True)
     run = flow.worker()
     run.end()
     assert run.counts().retry_waiting == len(HALVES)
     finish(whole)
-    for picture in whole:  # long ago: nothing but the queue brings it back
-        os.utime(picture, (1, 1))
+    for image in whole:  # long ago: nothing but the queue brings it back
+        os.utime(image, (1, 1))
     flow.settings["retry_wait_seconds"] = 60
     for seen in (COUNT + 1, COUNT + 2):
         run = flow.worker()
@@ -92,9 +92,9 @@ def test_killed_wherever_it_is_a_try_is_neither_lost_nor_made_twice(folder: Path
 
 
 def test_a_post_that_is_put_right_and_sent_again_is_looked_at(folder: Path, tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    half_written(pictures)
-    source = pictures / "posts.jsonl"
+    images = tmp_path / "images"
+    half_written(images)
+    source = images / "posts.jsonl"
     good = source.read_bytes()
     source.write_bytes(good.replace(b"5.png", b"missing.png"))
     flow = Flow(folder, source, to_store=True, retry_tries=0)
@@ -111,9 +111,9 @@ def test_a_post_that_is_put_right_and_sent_again_is_looked_at(folder: Path, tmp_
 
 
 def test_a_dead_letter_that_is_replayed_is_the_next_revision_and_never_doubled(folder: Path, tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    whole = half_written(pictures)
-    flow = Flow(folder, pictures / "posts.jsonl", to_store=True, retry_tries=0)
+    images = tmp_path / "images"
+    whole = half_written(images)
+    flow = Flow(folder, images / "posts.jsonl", to_store=True, retry_tries=0)
     flow.worker().end()
     finish(whole)
     command = ["tests.flows.cli", "dead-letters", "replay", "--store", str(flow.store), "--from", str(flow.dead)]

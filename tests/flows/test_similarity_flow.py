@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from core.status import FOLDER, read_status
-from memewax.commands.asker import Asker
+from memewax.commands.query_client import QueryClient
 from memewax.commands.recovery import prepare_recovery
 from tests.brokers import Broker, create_topic, produce, read_topic
 from tests.corpora import corpus_rows, make_corpus
@@ -31,14 +31,14 @@ TEXTS = ["a", "bb", "ccc"]
 
 
 class Service:
-    """The flow between two topics of its own, with stand-in models."""
+    """The flow between two topics of its own, with fake models."""
 
     def __init__(self, broker: Broker, folder: Path, **settings: str) -> None:
         self.broker, self.folder, self.store = broker, folder, folder / "store"
         self.queries, self.answers, self.sentences = (create_topic(broker, 2, it) for it in ("queries", "answers", "s"))
         self.settings = {"queries": self.queries, "answers": self.answers, **settings}
         self.settings = {name: self.address(value) for name, value in self.settings.items()}
-        self.asker = Asker(broker.bootstrap, self.queries, self.answers, {})
+        self.query_client = QueryClient(broker.bootstrap, self.queries, self.answers, {})
 
     def address(self, value: str) -> str:
         is_topic = value in {self.queries, self.answers, self.sentences}
@@ -62,11 +62,11 @@ class Service:
 
 
 def start_worker(flow: str, recovery: Path, **settings: str) -> Running:
-    """A process of a flow, with stand-in models."""
+    """A process of a flow, with fake models."""
     prepare_recovery(recovery)
     metrics = recovery.parent / f"metrics-{uuid.uuid4().hex}"
     metrics.mkdir(parents=True)
-    own = {f"MEMEWAX_{name.upper()}": value for name, value in {"models": "stand-in", **settings}.items()}
+    own = {f"MEMEWAX_{name.upper()}": value for name, value in {"models": "fake", **settings}.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "memewax.commands.worker", flow, str(recovery), "0.2"],
         cwd=ROOT,
@@ -84,16 +84,16 @@ def service(best_broker: Broker, tmp_path: Path) -> Iterator[Service]:
     make_corpus(tmp_path / "store", TEXTS, favorite_count=7, retweet_count=2)
     made = Service(best_broker, tmp_path)
     yield made
-    made.asker.close()
+    made.query_client.close()
 
 
 def test_every_query_is_answered_and_the_answers_are_kept(service: Service) -> None:
     run = service.start()
-    found = service.asker.ask({"id": "1", "text": "bb"}, 60)
+    found = service.query_client.ask({"id": "1", "text": "bb"}, 60)
     assert [hit["text"] for hit in found["hits"]] == ["bb"]
-    unknown = service.asker.ask({"id": "2", "text": "bb", "corpus": "nowhere"}, 60)
+    unknown = service.query_client.ask({"id": "2", "text": "bb", "corpus": "nowhere"}, 60)
     assert "no corpus 'nowhere'" in unknown["error"]["reason"]
-    empty = service.asker.ask({"id": "3", "text": ""}, 60)
+    empty = service.query_client.ask({"id": "3", "text": ""}, 60)
     assert empty["error"] == {"stage": "parse", "reason": "text is empty: there is nothing to look for"}
     produce(service.broker, service.queries, [b"no JSON"], key=b"4")
     run.until(lambda: "4" in service.told(), 0.1)
@@ -126,13 +126,13 @@ def test_a_row_that_comes_while_it_runs_is_found(mock_broker: Broker, tmp_path: 
     table = make_corpus(tmp_path / "store", TEXTS)
     service = Service(mock_broker, tmp_path)
     run = service.start()
-    assert service.asker.ask({"id": "1", "text": "eeeee"}, 60)["hits"][0]["text"] != "eeeee"
+    assert service.query_client.ask({"id": "1", "text": "eeeee"}, 60)["hits"][0]["text"] != "eeeee"
     table.add(corpus_rows(["eeeee"]))
-    assert service.asker.ask({"id": "2", "text": "eeeee"}, 60)["hits"][0]["text"] == "eeeee"
+    assert service.query_client.ask({"id": "2", "text": "eeeee"}, 60)["hits"][0]["text"] == "eeeee"
     run.drain()
 
 
-def test_a_post_that_has_just_been_joined_is_found_by_text_and_by_picture(mock_broker: Broker, tmp_path: Path) -> None:
+def test_a_post_that_has_just_been_joined_is_found_by_text_and_by_image(mock_broker: Broker, tmp_path: Path) -> None:
     service = Service(mock_broker, tmp_path)
     source = tmp_path / "posts.jsonl"
     source.write_bytes(b"")
@@ -142,18 +142,18 @@ def test_a_post_that_has_just_been_joined_is_found_by_text_and_by_picture(mock_b
     answers = service.start(corpus="posts")
     out = BytesIO()
     Image.new("RGB", (4, 4)).save(out, "PNG")
-    picture = b64encode(out.getvalue()).decode()
+    image = b64encode(out.getvalue()).decode()
     numbers = count()
 
     def found(body: Body) -> list[str]:
-        answer = service.asker.ask({"id": str(next(numbers)), **body}, 60)
+        answer = service.query_client.ask({"id": str(next(numbers)), **body}, 60)
         return [hit["id"] for hit in answer.get("hits", [])]
 
     for post in ("1-reddit", "2-reddit"):  # into an empty store, and beside one that is known already
         with source.open("ab") as file:
             file.write(orjson.dumps({"global_id": post, "url": "1.png", "desc": f"The post {post}"}) + b"\n")
         answers.until(lambda post=post: post in found({"text": "such wow", "k": 9}), 0.1)  # type: ignore[misc]
-    assert set(found({"image": picture, "k": 9})) == {"1-reddit", "2-reddit"}
+    assert set(found({"image": image, "k": 9})) == {"1-reddit", "2-reddit"}
     posts.drain()
     answers.drain()
 
@@ -178,7 +178,7 @@ def test_an_answer_too_large_for_the_topic_says_so(mock_broker: Broker, tmp_path
     make_corpus(tmp_path / "store", ["x" * 8 * number for number in range(1, 40)])
     service = Service(mock_broker, tmp_path)
     run = service.start(kafka='{"message.max.bytes": "4000"}')
-    answer = service.asker.ask({"id": "1", "text": "x", "k": 39}, 60)
+    answer = service.query_client.ask({"id": "1", "text": "x", "k": 39}, 60)
     assert "ask for fewer than 39 hits" in answer["error"]["reason"]
     run.drain()
     assert len(service.rows()[0]["hits"]) == 39
@@ -193,7 +193,7 @@ def test_no_query_is_too_large_for_its_answer(mock_broker: Broker, tmp_path: Pat
     long = {"id": "1", "text": "a", "corpus": "c" * 999_800}
     produce(mock_broker, service.queries, [orjson.dumps(long), orjson.dumps({"id": "2", "text": "b" * 999_000})])
     produce(mock_broker, service.queries, [b"no JSON"], key=b"k" * 999_800)
-    assert service.asker.ask({"id": "3", "text": "a"}, 60)["hits"]
+    assert service.query_client.ask({"id": "3", "text": "a"}, 60)["hits"]
     run.until(lambda: len(service.told()) >= 4, 0.1)
     run.drain()
     told = {row["id"]: row["error"] for row in service.rows()}

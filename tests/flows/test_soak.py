@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Posts:
-    return make_posts(tmp_path_factory.mktemp("many") / "pictures", 600)
+    return make_posts(tmp_path_factory.mktemp("many") / "images", 600)
 
 
 def test_thirty_kills_at_random_moments_change_nothing(many: Posts, tmp_path: Path) -> None:

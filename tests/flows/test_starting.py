@@ -90,11 +90,11 @@ def test_a_store_of_another_model_is_refused_and_not_changed(
     PostStore(tmp_path / "store", 8, 8).upsert([row("a", 1)])
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr(drain, "on_signals", lambda: None)
-    for name, value in {"SOURCE": "posts.jsonl", "TO": "store", "MODELS": "stand-in"}.items():
+    for name, value in {"SOURCE": "posts.jsonl", "TO": "store", "MODELS": "fake"}.items():
         monkeypatch.setenv(f"MEMEWAX_{name}", value if name == "MODELS" else str(tmp_path / value))
     with pytest.raises(SystemExit, match="3"):
         memes.flow()
-    told = f"{tmp_path}/store holds vectors of a embedding model, which cannot be compared with those of stand-in: set"
+    told = f"{tmp_path}/store holds vectors of a embedding model, which cannot be compared with those of fake: set"
     assert told in capsys.readouterr().err
     said = {tmp_path / f"store/{it}" for it in ("posts.lock", "status", "status/memes-0.json")}
     assert set(tmp_path.rglob("*")) - said - {tmp_path / "store.dead-letters.jsonl"} <= set(before)
@@ -103,12 +103,12 @@ def test_a_store_of_another_model_is_refused_and_not_changed(
 def test_metrics_say_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "posts.jsonl").touch()
     monkeypatch.setattr(drain, "on_signals", lambda: None)
-    values = {"SOURCE": tmp_path / "posts.jsonl", "TO": tmp_path / "records.jsonl", "MODELS": "stand-in"}
+    values = {"SOURCE": tmp_path / "posts.jsonl", "TO": tmp_path / "records.jsonl", "MODELS": "fake"}
     for name, value in values.items():
         monkeypatch.setenv(f"MEMEWAX_{name}", str(value))
     memes.flow()
     version = {"version": __version__, "python": platform.python_version()}
     assert REGISTRY.get_sample_value("memewax_build_info", version) == 1
     for stage in stage_names():
-        labels = {"stage": stage, "model": "stand-in", "engine": "none"}
+        labels = {"stage": stage, "model": "fake", "engine": "none"}
         assert REGISTRY.get_sample_value("memewax_model_info", labels) == 1

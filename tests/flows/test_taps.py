@@ -38,7 +38,7 @@ SIDES: Final = {
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Posts:
-    return make_posts(tmp_path_factory.mktemp("few") / "pictures", 30)
+    return make_posts(tmp_path_factory.mktemp("few") / "images", 30)
 
 
 @pytest.fixture(params=["mock", "real"])

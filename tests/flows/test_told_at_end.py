@@ -9,7 +9,7 @@ import pytest
 from core.counts import RunCounts
 from core.endings import answers_ending, ingest_ending, run_ending
 from core.errors import SettingsError
-from dataflows import told_at_end
+from dataflows import exit_report
 from operators.steps import Failures
 
 FOLDER = Path("store.recovery")
@@ -25,13 +25,13 @@ def _process(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Exited(code)
 
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(told_at_end, "FAILURES", Failures())
+    monkeypatch.setattr(exit_report, "FAILURES", Failures())
     monkeypatch.delattr(sys, "last_value", raising=False)
-    monkeypatch.setattr(told_at_end, "own_counts", lambda: RunCounts(posts=3, joined=3, pictures=3))
+    monkeypatch.setattr(exit_report, "own_counts", lambda: RunCounts(posts=3, joined=3, images=3))
 
 
 def tell(*, is_first: bool = True) -> None:
-    told_at_end._tell(run_ending, 1.5, FOLDER, is_first=is_first)
+    exit_report._tell(run_ending, 1.5, FOLDER, is_first=is_first)
 
 
 def test_what_was_done_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +46,7 @@ def test_what_was_done_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_is_told_too(
     is_first: bool, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(told_at_end, "own_counts", RunCounts)
+    monkeypatch.setattr(exit_report, "own_counts", RunCounts)
     tell(is_first=is_first)
     assert told in capsys.readouterr().err
 
@@ -55,7 +55,7 @@ def test_a_run_that_could_use_nothing_ends_with_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reasons = {("parse", "not JSON in UTF-8"): 5}
-    monkeypatch.setattr(told_at_end, "own_counts", lambda: RunCounts(dead_letters=5, reasons=reasons))
+    monkeypatch.setattr(exit_report, "own_counts", lambda: RunCounts(dead_letters=5, reasons=reasons))
     with pytest.raises(Exited, match="3"):
         tell()
     assert capsys.readouterr().err.splitlines() == [
@@ -68,19 +68,19 @@ def test_a_run_that_could_use_nothing_ends_with_3(
 def test_after_an_error_only_its_exit_code_is_left_to_say(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told_at_end.FAILURES.report(SettingsError("misspelt"))
+    exit_report.FAILURES.report(SettingsError("misspelt"))
     capsys.readouterr()
     with pytest.raises(Exited, match="2"):
         tell()
-    monkeypatch.setattr(told_at_end, "FAILURES", Failures())
+    monkeypatch.setattr(exit_report, "FAILURES", Failures())
     monkeypatch.setattr(sys, "last_value", ValueError(), raising=False)
     tell()
     assert capsys.readouterr().err == ""
 
 
 def test_other_flows_say_what_their_commands_say() -> None:
-    taken = RunCounts(posts=2, dead_letters=1, skipped={"no picture": 1200})
-    assert ingest_ending(taken, 1.0, FOLDER).lines == ["2 posts, 1 dead letter in 1.0 s; skipped: 1,200 no picture"]
+    taken = RunCounts(posts=2, dead_letters=1, skipped={"no image": 1200})
+    assert ingest_ending(taken, 1.0, FOLDER).lines == ["2 posts, 1 dead letter in 1.0 s; skipped: 1,200 no image"]
     assert ingest_ending(RunCounts(), 1.0, FOLDER).lines == [
         "nothing new since the last run; store.recovery remembers what was seen"
     ]

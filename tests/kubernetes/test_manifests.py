@@ -10,7 +10,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 
-from connectors.fetching.allowed import _V4_SPECIAL
+from connectors.fetching.address_policy import _V4_SPECIAL
 from connectors.topics.declared import ANSWERING, FLOW
 from core.activity import Activity
 from core.health import FlowHealth, health_pages

@@ -28,7 +28,7 @@ from tests.kubernetes.small_cluster import Pod, SmallCluster
 PATIENCE = 300.0
 POSTS = 5000
 SETTINGS = {
-    "MEMEWAX_MODELS": "stand-in",
+    "MEMEWAX_MODELS": "fake",
     "MEMEWAX_STALLED_SECONDS": "8",
     "MEMEWAX_DRAIN_SECONDS": "1",
     "MEMEWAX_THREADS": "1",

@@ -90,7 +90,7 @@ def test_the_chart_s_commands_run_the_flow_which_goes_on_after_it_was_killed(tmp
         "MEMEWAX_DEAD_LETTERS": str(tmp_path / "dead.jsonl"),
         "MEMEWAX_STATE_DIR": f"{work}/state",
         "MEMEWAX_FOLLOW": "true",
-        "MEMEWAX_MODELS": "stand-in",
+        "MEMEWAX_MODELS": "fake",
         "MEMEWAX_HEALTH_PORT": str(free_port()),
     }
 

@@ -32,8 +32,8 @@ def on_torch(settings: Settings) -> Models:
 
 
 @pytest.fixture(scope="session")
-def stand_in() -> Models:
-    return load_models(Settings(models="stand-in"))
+def fake() -> Models:
+    return load_models(Settings(models="fake"))
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from core.errors import BadRecordError
 from core.records import Cluster, Vector
-from models.clusterer import Clusterer, StandInClusterer
+from models.clusterer import Clusterer, FakeClusterer
 from models.clusterers.dbstream import DbstreamClusterer
-from models.clusterers.relevant import RelevantClusterer
-from tests.core.test_plain import is_plain
+from models.clusterers.rca_clusterer import RcaClusterer
+from tests.core.test_snapshot_values import is_plain
 
 DIMENSION = 32
 
@@ -24,14 +24,14 @@ class Forgetful(DbstreamClusterer):
         super().__init__(cleanup_interval=20, fading_factor=0.01)
 
 
-class Small(RelevantClusterer):
+class Small(RcaClusterer):
     """Keeps few exemplars, and forgets soon."""
 
     def __init__(self) -> None:
         super().__init__(capacity=48, half_life=40)
 
 
-REAL = [DbstreamClusterer, Forgetful, RelevantClusterer, Small]
+REAL = [DbstreamClusterer, Forgetful, RcaClusterer, Small]
 
 
 def scattered(count: int, seed: int = 3) -> list[Vector]:
@@ -55,7 +55,7 @@ def restored(clusterer: Clusterer) -> Clusterer:
     return other
 
 
-@pytest.mark.parametrize("kind", [*REAL, StandInClusterer])
+@pytest.mark.parametrize("kind", [*REAL, FakeClusterer])
 @pytest.mark.parametrize("every", [1, 37])
 def test_one_that_is_restored_goes_on_exactly_as_one_that_did_not_stop(kind: type[Clusterer], every: int) -> None:
     embeddings = scattered(300)
@@ -178,7 +178,7 @@ def grouped(
     return units(mean + centres[labels] + random.normal(size=(count, dimension)) * noise), labels.tolist()
 
 
-@pytest.mark.parametrize("kind", [DbstreamClusterer, RelevantClusterer])
+@pytest.mark.parametrize("kind", [DbstreamClusterer, RcaClusterer])
 def test_groups_that_share_a_large_mean_are_told_apart(kind: type[Clusterer]) -> None:
     embeddings, labels = grouped(8, 400, 0.03, dimension=128)
     clusterer = kind()

@@ -64,7 +64,7 @@ def chosen(machine: Machine, cache: Path, wanted: Wanted = "auto") -> Choice:
 def test_the_fastest_is_taken_and_why_is_said(machine: Machine, tmp_path: Path) -> None:
     found = chosen(machine, tmp_path)
     assert found.plan == INT8
-    assert found.reason.startswith("250 ms for the trial pictures, and 1000 ms by torch exact; differs by 0")
+    assert found.reason.startswith("250 ms for the trial images, and 1000 ms by torch exact; differs by 0")
     assert [(it.plan, it.fastest) for it in found.trials] == [(EXACT, 1000), (INT8, 250), (BF16, 500), (FP32, 750)]
 
 

@@ -11,20 +11,20 @@ from PIL import Image, ImageDraw, ImageFont
 from core.errors import WeightsError
 from core.extras import needs_extra
 from dataflows.all_settings import Settings
-from models import tiny_numbers
+from models import denormals
+from models.denormals import flush_denormals
 from models.engine import Plan
 from models.engine_choice import EnginePart, try_all
 from models.engines import plans
 from models.identity import is_same
 from models.image_graph import image_graph
 from models.ocr.db import DETECTOR_FILE
-from models.ocr.eight_bits import in_8_bits
 from models.ocr.ocr_engines import ocr_parts, open_detector
+from models.ocr.quantization import quantized
 from models.processor import has_instructions_for, processor
 from models.real_models import real_image, real_ocr
 from models.runtime import Runtime
-from models.tiny_numbers import tiny_numbers_as_zero
-from models.trial_pictures import trial_pictures
+from models.trial_images import trial_images
 from models.vit import EXACT, VitEmbedder
 from models.vit_engines import image_part
 from models.weights import image_weights, ocr_weights
@@ -42,12 +42,12 @@ def tiny_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two are enough to tell whether an engine works at all."""
     monkeypatch.setattr("models.engine_choice._ROUNDS", 1)
     monkeypatch.setattr("models.engine_choice._MOST_ROUNDS", 1)
     for where in ("models.vit_engines", "models.ocr.ocr_engines"):
-        monkeypatch.setattr(f"{where}.trial_pictures", lambda: trial_pictures()[:2])
+        monkeypatch.setattr(f"{where}.trial_images", lambda: trial_images()[:2])
 
 
 def parts(settings: Settings) -> list[EnginePart]:
@@ -83,7 +83,7 @@ def test_what_is_not_near_is_told_apart(tiny_settings: Settings) -> None:
 
 
 def test_a_model_of_any_precision_has_one_identity(tiny_settings: Settings) -> None:
-    picture = trial_pictures()[0].pixels
+    image = trial_images()[0].pixels
     models = [
         real_image(tiny_settings.model_copy(update={"precision": it}), Runtime()) for it in ("exact", "auto", "int8")
     ]
@@ -93,15 +93,15 @@ def test_a_model_of_any_precision_has_one_identity(tiny_settings: Settings) -> N
     for model in models:
         assert model.recorded_name == f"{model.name} ({model.engine} {model.precision})"
         assert is_same(model.recorded_name, models[0].name)
-        assert float(model.one(picture) @ models[0].one(picture)) > 0.95
+        assert float(model.one(image) @ models[0].one(image)) > 0.95
     assert not is_same(models[0].recorded_name, "tiny@00000000.00000000 (torch exact)")
 
 
 def test_ocr_reads_the_same_by_any_engine(tiny_settings: Settings) -> None:
-    picture = Image.new("RGB", (360, 160), "white")
+    image = Image.new("RGB", (360, 160), "white")
     for y, text in ((20, "HOLIDAY PLANS"), (90, "none so far")):
-        ImageDraw.Draw(picture).text((20, y), text, fill="black", font=ImageFont.load_default(32))
-    pixels = np.asarray(picture)
+        ImageDraw.Draw(image).text((20, y), text, fill="black", font=ImageFont.load_default(32))
+    pixels = np.asarray(image)
     for precision in ("exact", "auto"):
         reader = real_ocr(tiny_settings.model_copy(update={"precision": precision}), Runtime())
         assert reader.one(pixels).as_read == "HOLIDAY PLANS\nnone so far"
@@ -125,15 +125,15 @@ def test_what_an_engine_answered_stays_and_is_shown_without_a_copy(engine: str, 
 
 
 def test_a_detector_of_8_bits_is_made_once(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights, picture = ocr_weights(tiny_settings, "ppocr"), trial_pictures()[0].pixels
+    weights, image = ocr_weights(tiny_settings, "ppocr"), trial_images()[0].pixels
 
     def text_by(plan: Plan) -> NDArray[np.bool_]:
-        return open_detector(weights, tiny_settings, Runtime(), plan).text_of(picture)
+        return open_detector(weights, tiny_settings, Runtime(), plan).text_of(image)
 
     found, expected = text_by(Plan("onnx", "int8")), text_by(Plan("onnx", "exact"))
     assert expected.any()
     assert (found ^ expected).sum() <= 0.1 * (found | expected).sum()
-    monkeypatch.setattr("models.ocr.eight_bits._quantise", lambda *_: pytest.fail("made twice"))
+    monkeypatch.setattr("models.ocr.quantization._quantise", lambda *_: pytest.fail("made twice"))
     assert (text_by(Plan("onnx", "int8")) == found).all()
 
 
@@ -141,7 +141,7 @@ def test_what_is_no_network_is_not_written_in_8_bits(tiny_settings: Settings, tm
     settings = tiny_settings.model_copy(update={"models_cache": tmp_path / "cache"})
     (file := tmp_path / "some.onnx").write_bytes(b"no graph\n")
     with pytest.raises(WeightsError, match=r"some\.onnx cannot be written in 8 bits") as caught:
-        in_8_bits(file, ocr_weights(settings, "ppocr"), settings, tuple)
+        quantized(file, ocr_weights(settings, "ppocr"), settings, tuple)
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "cache").iterdir())
 
@@ -172,19 +172,19 @@ def test_other_architectures_become_graphs(architecture: str, tmp_path: Path, no
     folder = tiny_vit(tmp_path / "tiny", architecture, preprocessor, **config)
     settings = Settings(vit=folder, models_cache=tmp_path / "cache", device="cpu", threads=1)
     weights = image_weights(settings)
-    pictures = [noise.integers(0, 256, (height, 50, 3), dtype=np.uint8) for height in (20, 40, 60)]
-    found = VitEmbedder(weights, Runtime(), settings, Plan("onnx", "fp32")).describe(pictures)
-    exact = VitEmbedder(weights, Runtime(), settings, EXACT).describe(pictures)
+    images = [noise.integers(0, 256, (height, 50, 3), dtype=np.uint8) for height in (20, 40, 60)]
+    found = VitEmbedder(weights, Runtime(), settings, Plan("onnx", "fp32")).describe(images)
+    exact = VitEmbedder(weights, Runtime(), settings, EXACT).describe(images)
     for one, other in zip(found, exact, strict=True):
         np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-5)
         assert (one.patches is None) == (other.patches is None)
 
 
 def test_what_would_compute_on_a_card_answers_the_same_by_the_cpu_s_provider(tiny_settings: Settings) -> None:
-    weights, picture = image_weights(tiny_settings), trial_pictures()[0].pixels
+    weights, image = image_weights(tiny_settings), trial_images()[0].pixels
     on_card = Runtime("cuda")
-    found = VitEmbedder(weights, on_card, tiny_settings, Plan("onnx", "fp32")).one(picture)
-    np.testing.assert_allclose(found, VitEmbedder(weights, Runtime(), tiny_settings, EXACT).one(picture), atol=1e-3)
+    found = VitEmbedder(weights, on_card, tiny_settings, Plan("onnx", "fp32")).one(image)
+    np.testing.assert_allclose(found, VitEmbedder(weights, Runtime(), tiny_settings, EXACT).one(image), atol=1e-3)
     image, detector, recogniser = (
         image_part(weights, tiny_settings, on_card),
         *ocr_parts(tiny_settings, on_card),
@@ -201,7 +201,7 @@ def test_numbers_too_small_to_matter_are_zero_inside_the_block_alone(
     by_torch: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by_torch:  # on other systems
-        monkeypatch.setattr(tiny_numbers, "_maths", lambda: None)
+        monkeypatch.setattr(denormals, "_maths", lambda: None)
     tiny = np.full(1, 1e-39, np.float32)
 
     def doubled() -> float:
@@ -209,26 +209,26 @@ def test_numbers_too_small_to_matter_are_zero_inside_the_block_alone(
 
     with ThreadPoolExecutor(1) as pool:
         expected = pool.submit(doubled).result()  # by a thread that is there before: new ones compute as the old one
-        with tiny_numbers_as_zero():
+        with flush_denormals():
             inside, beside = doubled(), pool.submit(doubled).result()
     assert (beside, doubled()) == (expected, expected)
     assert inside in {0.0, expected}  # a processor that cannot computes as ever
 
 
-def test_the_pictures_are_always_the_same_and_hold_lines() -> None:
-    found = trial_pictures()
+def test_the_images_are_always_the_same_and_hold_lines() -> None:
+    found = trial_images()
     assert len(found) == 8
     assert all(max(it.pixels.shape) <= 512 and len(it.lines) == 2 for it in found)
     before = [it.pixels.sum() for it in found]
-    trial_pictures.cache_clear()
-    assert [it.pixels.sum() for it in trial_pictures()] == before
+    trial_images.cache_clear()
+    assert [it.pixels.sum() for it in trial_images()] == before
 
 
-def test_pictures_that_are_not_installed_are_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    trial_pictures.cache_clear()
-    monkeypatch.setattr("models.trial_pictures.package_folder", lambda _: None)
-    assert len({it.pixels.tobytes() for it in trial_pictures()}) == 8
-    trial_pictures.cache_clear()
+def test_images_that_are_not_installed_are_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial_images.cache_clear()
+    monkeypatch.setattr("models.trial_images.package_folder", lambda _: None)
+    assert len({it.pixels.tobytes() for it in trial_images()}) == 8
+    trial_images.cache_clear()
 
 
 def test_the_processor_is_named_and_has_float32() -> None:

@@ -1,4 +1,4 @@
-"""The suite that every model passes: real, stand-in, or chosen by its folder."""
+"""The suite that every model passes: real, fake, or chosen by its folder."""
 
 import pickle
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.records import Entity, Failed, Pixels, Reading, Sentiment
+from core.records import Entity, Failure, Pixels, Reading, Sentiment
 from models.base import Embedder, Model
 from models.stages import MODEL_STAGES, stage_names
 from tests.models.conftest import ARRANGEMENTS
 
 
-def _pictures() -> list[Any]:
+def _images() -> list[Any]:
     noise = np.random.default_rng(1)
     shapes = [(48, 64), (64, 48), (1, 1), (90, 30)]
     return [noise.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
 
 
 TEXTS: list[Any] = ["", "Barack Obama flew to Paris.", "I love it!", "I hate it.\nDoes Angela Merkel?"]
-BAD_PICTURES: list[Any] = [
+BAD_IMAGES: list[Any] = [
     None,
     "a path",
     np.zeros((8, 8), np.uint8),
@@ -31,7 +31,7 @@ BAD_PICTURES: list[Any] = [
 ]
 BAD_TEXTS: list[Any] = [None, 7, b"bytes", ["a"]]
 
-SUBJECTS = {"picture": (_pictures(), BAD_PICTURES), "text": (TEXTS, BAD_TEXTS)}
+SUBJECTS = {"image": (_images(), BAD_IMAGES), "text": (TEXTS, BAD_TEXTS)}
 Fields = {stage.name: SUBJECTS[stage.model.subject] for stage in MODEL_STAGES if stage.model}
 """What each stage's model is shown, good and bad."""
 
@@ -45,9 +45,9 @@ class Case:
 
 @pytest.fixture(
     params=[
-        pytest.param((kind, field), id=f"{kind}-{field}", marks=[] if kind == "stand_in" else [pytest.mark.real])
+        pytest.param((kind, field), id=f"{kind}-{field}", marks=[] if kind == "fake" else [pytest.mark.real])
         for kind, fields in {
-            "stand_in": Fields,
+            "fake": Fields,
             "real": Fields,
             "on_torch": ("text_embedding",),
             "tiny": ("entities", "sentiment"),
@@ -108,7 +108,7 @@ def test_a_bad_item_fails_alone(case: Case) -> None:
     first, second = case.good[:2]
     for bad in case.bad:
         before, failed, after = case.model([first, bad, second])
-        assert isinstance(failed, Failed)
+        assert isinstance(failed, Failure)
         assert failed.stage == case.model.stage
         assert failed.exception == "ValueError"
         assert same(before, case.model.one(first))
@@ -136,7 +136,7 @@ def _is_sentiment(_: Any, answer: Any) -> bool:
 
 def _is_no_failure(_: Any, answer: Any) -> bool:
     """Of a stage that says nothing more of its answers here."""
-    return answer is not None and not isinstance(answer, Failed)
+    return answer is not None and not isinstance(answer, Failure)
 
 
 KINDS: dict[str, Callable[[Any, Any], bool]] = {
@@ -154,8 +154,8 @@ def test_answers_are_of_the_stage_s_kind(case: Case) -> None:
         assert is_of_the_kind(case.model, answer)
 
 
-def test_pictures_are_left_as_they_were(case: Case) -> None:
-    pictures: list[Pixels] = [item for item in case.good if isinstance(item, np.ndarray)]
-    before = [picture.copy() for picture in pictures]
+def test_images_are_left_as_they_were(case: Case) -> None:
+    images: list[Pixels] = [item for item in case.good if isinstance(item, np.ndarray)]
+    before = [image.copy() for image in images]
     case.model(case.good)
-    assert all(np.array_equal(left, right) for left, right in zip(pictures, before, strict=True))
+    assert all(np.array_equal(left, right) for left, right in zip(images, before, strict=True))

@@ -1,4 +1,4 @@
-"""Copies of a picture look alike from afar, and two captions on one photograph do not."""
+"""Copies of an image look alike from afar, and two captions on one photograph do not."""
 
 import pickle
 from collections.abc import Callable
@@ -100,8 +100,8 @@ def test_captions_in_bars_are_told_apart(memes: list[Image.Image]) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_long_pictures_are_told_apart_and_their_copies_found(turned: bool) -> None:
-    """Of lines at equal distances only grey is left where a long picture is squeezed into a square."""
+def test_long_images_are_told_apart_and_their_copies_found(turned: bool) -> None:
+    """Of lines at equal distances only grey is left where a long image is squeezed into a square."""
 
     def listed(lines: int) -> Image.Image:
         image = Image.new("RGB", (320, 80 * lines), "white")
@@ -118,7 +118,7 @@ def test_long_pictures_are_told_apart_and_their_copies_found(turned: bool) -> No
 
 def test_a_few_words_on_plain_ground_are_told_apart_and_their_copies_found() -> None:
     words = [Image.new("RGB", (480, 200), "#284878") for _ in range(3)]
-    for image, text in zip(words, ["PICTURE ONE", "PICTURE TWO", "PICTURE SIX"], strict=True):
+    for image, text in zip(words, ["IMAGE ONE", "IMAGE TWO", "IMAGE SIX"], strict=True):
         ImageDraw.Draw(image).text((20, 24), text, font=ImageFont.load_default(32), fill="white")
     assert not any(is_copy(one, other) for one in words for other in words if one is not other)
     assert all(is_copy(it, recompressed(drawing.scale(it, scale))) for it in words for scale in (0.5, 0.8))
@@ -202,7 +202,7 @@ def test_what_is_forgotten_stays_so_and_its_place_is_used_again(in_files: bool, 
 
 
 @pytest.mark.parametrize("size", [(64, 64), (1, 500), (17, 3)])
-def test_a_plain_picture_has_no_fingerprint(size: tuple[int, int]) -> None:
+def test_a_plain_image_has_no_fingerprint(size: tuple[int, int]) -> None:
     assert fingerprint(np.full((*size, 3), 200, np.uint8)) is None
 
 

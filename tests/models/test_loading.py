@@ -16,12 +16,12 @@ def test_importing_it_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_models_agree_with_the_sides(stand_in: Models) -> None:
-    assert [stand_in.of(stage.name).stage for stage in MODEL_STAGES] == [stage.name for stage in MODEL_STAGES]
-    alone = (stand_in.image, stand_in.ocr, stand_in.entities, stand_in.sentiment, stand_in.text)
+def test_models_agree_with_the_sides(fake: Models) -> None:
+    assert [fake.of(stage.name).stage for stage in MODEL_STAGES] == [stage.name for stage in MODEL_STAGES]
+    alone = (fake.image, fake.ocr, fake.entities, fake.sentiment, fake.text)
     assert [model.stage for model in alone] == ["embedding", "text", "entities", "sentiment", "text_embedding"]
-    assert stand_in.dimensions == {"embedding": 8, "text_embedding": 8}
-    assert (stand_in.image_dimension, stand_in.text_dimension) == (8, 8)
+    assert fake.dimensions == {"embedding": 8, "text_embedding": 8}
+    assert (fake.image_dimension, fake.text_dimension) == (8, 8)
 
 
 @pytest.mark.real

@@ -1,4 +1,4 @@
-"""What platforms write around a picture's words goes, and the words stay."""
+"""What platforms write around an image's words goes, and the words stay."""
 
 import time
 

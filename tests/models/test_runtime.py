@@ -41,7 +41,7 @@ NOTHING_TO_COMPUTE_ON = {VaderSentiment}
 
 
 def computing() -> list[type]:
-    """Every class of models that computes with a library: not those of tests, stand-ins and what they inherit from."""
+    """Every class of models that computes with a library: not those of tests, fakes and what they inherit from."""
     for name in MODULES:
         import_module(name)
     found: list[type] = []
@@ -49,7 +49,7 @@ def computing() -> list[type]:
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        if kind.__module__ in MODULES and not inspect.isabstract(kind) and kind.__module__ != "models.standin":
+        if kind.__module__ in MODULES and not inspect.isabstract(kind) and kind.__module__ != "models.fake_models":
             found.append(kind)
     return [kind for kind in dict.fromkeys(found) if kind not in NOTHING_TO_COMPUTE_ON]
 
@@ -64,7 +64,7 @@ def test_it_is_made_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stand_ins_compute_on_the_cpu_whatever_is_asked_for() -> None:
-    assert Runtime.of(Settings(models="stand-in", device="cuda")).device == "cpu"
+    assert Runtime.of(Settings(models="fake", device="cuda")).device == "cpu"
 
 
 @pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
@@ -220,9 +220,9 @@ def another(monkeypatch: pytest.MonkeyPatch) -> Recording:
 @pytest.mark.real
 def test_another_engine_opens_every_graph(real: Models, settings: Settings, another: Recording) -> None:
     runtime = Runtime().on("recording")
-    picture = Image.new("RGB", (360, 80), "white")
-    ImageDraw.Draw(picture).text((20, 20), "HOLIDAY", fill="black", font=ImageFont.load_default(32))
-    assert load_ocr(settings, runtime).one(np.asarray(picture)).as_read == "HOLIDAY"
+    image = Image.new("RGB", (360, 80), "white")
+    ImageDraw.Draw(image).text((20, 20), "HOLIDAY", fill="black", font=ImageFont.load_default(32))
+    assert load_ocr(settings, runtime).one(np.asarray(image)).as_read == "HOLIDAY"
     assert another.runs == 2
     model = load_text(settings, runtime)
     assert isinstance(model, OnnxSentenceEmbedder)

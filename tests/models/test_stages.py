@@ -25,5 +25,5 @@ def test_a_stage_is_found_by_its_name() -> None:
 @pytest.mark.parametrize("stage", MODEL_STAGES, ids=lambda it: it.name)
 def test_a_stage_with_a_model_has_a_stand_in_and_settings(stage: Stage) -> None:
     assert stage.model
-    assert stage.model.stand_in().stage == stage.name
+    assert stage.model.fake().stage == stage.name
     assert issubclass(StageSettings, stage.model.settings)

@@ -70,11 +70,11 @@ def test_any_architecture(architecture: str, tmp_path: Path, noise: np.random.Ge
     preprocessor, config, dimension = ARCHITECTURES[architecture]
     folder = tiny_vit(tmp_path / "tiny", architecture, preprocessor, **config)
     model = VitEmbedder.load(Settings(vit=folder, vit_batch=2, models_cache=tmp_path / "cache"), Runtime())
-    pictures = [noise.integers(0, 256, (height, 50, 3), dtype=np.uint8) for height in (20, 40, 60)]
-    vectors = [model.one(picture) for picture in pictures]
+    images = [noise.integers(0, 256, (height, 50, 3), dtype=np.uint8) for height in (20, 40, 60)]
+    vectors = [model.one(image) for image in images]
     assert model.dimension == dimension
     assert model.name.startswith("tiny@")
-    for batched, single in zip(model(pictures), vectors, strict=True):
+    for batched, single in zip(model(images), vectors, strict=True):
         np.testing.assert_allclose(batched, single, atol=1e-5)
     assert not np.allclose(vectors[0], vectors[1])
 
@@ -147,11 +147,11 @@ def test_any_size(real: Models, shape: tuple[int, int], noise: np.random.Generat
     assert np.isfinite(vector).all()
 
 
-def test_the_nearest_of_an_altered_picture_is_the_picture(real: Models, noise: np.random.Generator) -> None:
+def test_the_nearest_of_an_altered_image_is_the_image(real: Models, noise: np.random.Generator) -> None:
     originals = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
     altered = [
-        np.clip(picture[::2, ::2] * 0.9 + noise.normal(0, 5, picture[::2, ::2].shape), 0, 255).astype(np.uint8)
-        for picture in originals
+        np.clip(image[::2, ::2] * 0.9 + noise.normal(0, 5, image[::2, ::2].shape), 0, 255).astype(np.uint8)
+        for image in originals
     ]
     similarity = np.stack(real.image(altered)) @ np.stack(real.image(originals)).T
     assert similarity.argmax(axis=1).tolist() == [0, 1, 2, 3]

@@ -107,7 +107,7 @@ def test_another_place_or_name_is_the_same_model_and_another_preparation_is_not(
         ("a@12.34", "a@12.35", False),
         ("a@12", "a@12.34", True),  # of an earlier version
         ("org/a-1.0@12", "org/a-1.0@13.34", False),
-        ("stand-in", "a@12.34", False),
+        ("fake", "a@12.34", False),
         ("", "a@12.34", True),
     ],
 )

@@ -1,8 +1,8 @@
 """Draw the panels of the dashboard over a real run that Debian's Prometheus watched: `just panels`.
 
 Four processes run for some minutes. Two are the real flow with models that look at pixels
-(`tests/flows/pixels_flow.py`), over posts that come, faster for a while in the middle: templates and pictures that are
-alone, garbage, pictures that are not there, and values that do not fit their column. One takes in a live stream that
+(`tests/flows/pixels_flow.py`), over posts that come, faster for a while in the middle: templates and images that are
+alone, garbage, images that are not there, and values that do not fit their column. One takes in a live stream that
 breaks off and has gaps, and a service that is busy at times. One answers questions, some of which it cannot.
 """
 
@@ -23,7 +23,7 @@ from PIL import Image
 
 from memewax.commands.recovery import prepare_recovery
 from tests.corpora import make_corpus
-from tests.flows.posts import picture_of
+from tests.flows.posts import image_of
 from tests.folders import ROOT
 from tests.jetstream import START, commit, jetstream
 from tests.monitoring.named import Panel, panels
@@ -91,7 +91,7 @@ def shown(value: float, unit: str) -> str:
 
 
 def write(path: Path, some: Sequence[Panel], seen: Prometheus, start: float, end: float) -> list[str]:
-    """A picture of some panels; gives the titles of those without data."""
+    """An image of some panels; gives the titles of those without data."""
     rows = -(-len(some) // _COLUMNS)
     figure, grid = plt.subplots(rows, _COLUMNS, figsize=(13, 2.4 * rows), squeeze=False)
     empty = []
@@ -110,13 +110,13 @@ def write(path: Path, some: Sequence[Panel], seen: Prometheus, start: float, end
 
 
 def posts(folder: Path, number: int, random: np.random.Generator) -> bytes:
-    """A post, its picture written first; now and then what is none, or one whose picture is not there."""
+    """A post, its image written first; now and then what is none, or one whose image is not there."""
     if number % 23 == 11:
         return b'{"global_id": '
     name = f"{number}.png"
     template = int(random.integers(12)) if random.random() < 0.5 else 1000 + number
     if number % 17 != 5:
-        (folder / name).write_bytes(picture_of(template, random))
+        (folder / name).write_bytes(image_of(template, random))
     now = datetime.now(UTC).isoformat()
     post = {"global_id": f"{number}-x", "url": name, "desc": "a caption", "ingestion_time": now}
     return json.dumps({**post, "rank": "first" if number % 40 == 7 else number}).encode()
@@ -152,7 +152,7 @@ class Run:
 
 def run(made: Run, folder: Path, seconds: float) -> None:
     """All of it."""
-    source, queries = folder / "pictures" / "posts.jsonl", folder / "queries.jsonl"
+    source, queries = folder / "images" / "posts.jsonl", folder / "queries.jsonl"
     source.parent.mkdir()
     source.touch()
     queries.touch()
@@ -174,7 +174,7 @@ def run(made: Run, folder: Path, seconds: float) -> None:
         )  # fmt: skip
         made.start(
             "answers", "dataflows.similarity", answering,
-            queries=queries, store=folder / "answers" / "store", models="stand-in", answer_images="false",
+            queries=queries, store=folder / "answers" / "store", models="fake", answer_images="false",
         )  # fmt: skip
         services.reddit["memes"] = []
         random = np.random.default_rng(7)

@@ -28,7 +28,7 @@ def _hangs() -> None:
 
 
 def _raises(_self: PixelReader, batch: Sequence[Pixels]) -> list[Reading]:
-    raise RuntimeError(f"{len(batch)} pictures are too many")
+    raise RuntimeError(f"{len(batch)} images are too many")
 
 
 def _reader() -> None:
@@ -77,10 +77,10 @@ _FAULTS: Final = {
 
 
 def flow() -> Dataflow:
-    """What a worker runs: pixels, stand-ins where the settings say so, or answering where queries are named."""
+    """What a worker runs: pixels, fakes where the settings say so, or answering where queries are named."""
     if os.environ.get(FAULT):
         _FAULTS[os.environ[FAULT]]()
     if os.environ.get("MEMEWAX_QUERIES"):
         return similarity.flow()
-    is_stand_in = os.environ.get("MEMEWAX_MODELS") == "stand-in"
+    is_stand_in = os.environ.get("MEMEWAX_MODELS") == "fake"
     return memes.flow() if is_stand_in or os.environ.get(FAULT) == "loading" else pixels_flow.flow()

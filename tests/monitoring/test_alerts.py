@@ -96,11 +96,11 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 @pytest.fixture(scope="module")
 def posts(tmp_path_factory: pytest.TempPathFactory) -> Posts:
-    return make_posts(tmp_path_factory.mktemp("posts") / "pictures", 60)
+    return make_posts(tmp_path_factory.mktemp("posts") / "images", 60)
 
 
 def plain_posts(path: Path, count: int, **fields: Any) -> Path:
-    """Posts for stand-ins, whose pictures are not looked at."""
+    """Posts for fakes, whose images are not looked at."""
     lines = [orjson.dumps({"global_id": f"{n}-x", "url": f"{n}.png", **fields}) for n in range(count)]
     path.write_bytes(b"\n".join(lines) + b"\n")
     return path
@@ -163,7 +163,7 @@ def falls_behind(watched: Watched, posts: Posts) -> None:
     del posts
     source = watched.folder / "posts.jsonl"
     with growing(source, lambda number: a_post(number, desc="x" * 400), 0.01):
-        watched.start(source=source, models="stand-in", fault="snapshots", snapshot_seconds=0, read_batch=1)
+        watched.start(source=source, models="fake", fault="snapshots", snapshot_seconds=0, read_batch=1)
         watched.fires("MemewaxFallsBehind")
 
 
@@ -171,14 +171,14 @@ def old_at_sink(watched: Watched, posts: Posts) -> None:
     del posts
     before = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
     with growing(watched.folder / "posts.jsonl", lambda n: a_post(n, ingestion_time=before), 0.05):
-        watched.start(source=watched.folder / "posts.jsonl", models="stand-in")
+        watched.start(source=watched.folder / "posts.jsonl", models="fake")
         watched.fires("MemewaxOldAtSink")
 
 
 def dead_letters(watched: Watched, posts: Posts) -> None:
     del posts
     with growing(watched.folder / "posts.jsonl", lambda n: a_post(n) if n % 2 else b'{"x', 0.05):
-        watched.start(source=watched.folder / "posts.jsonl", models="stand-in")
+        watched.start(source=watched.folder / "posts.jsonl", models="fake")
         watched.fires("MemewaxDeadLetters")
 
 
@@ -201,14 +201,14 @@ def stage_fails(watched: Watched, posts: Posts) -> None:
 def partial_records(watched: Watched, posts: Posts) -> None:
     del posts
     with growing(watched.folder / "posts.jsonl", a_post, 0.2):
-        watched.start(source=watched.folder / "posts.jsonl", models="stand-in", fault="side", join_deadline_seconds=1)
+        watched.start(source=watched.folder / "posts.jsonl", models="fake", fault="side", join_deadline_seconds=1)
         watched.fires("MemewaxPartialRecords")
 
 
 def snapshots_slow(watched: Watched, posts: Posts) -> None:
     del posts
     with growing(watched.folder / "posts.jsonl", a_post, 0.05):
-        watched.start(source=watched.folder / "posts.jsonl", models="stand-in", fault="snapshots", snapshot_seconds=0.2)
+        watched.start(source=watched.folder / "posts.jsonl", models="fake", fault="snapshots", snapshot_seconds=0.2)
         watched.fires("MemewaxSnapshotsSlow")
 
 
@@ -218,7 +218,7 @@ def store_behind(watched: Watched, posts: Posts) -> None:
     watched.start(
         source=source,
         to=watched.folder / "store",
-        models="stand-in",
+        models="fake",
         fault="disk",
         read_batch=256,
         file_block_bytes=32_768,
@@ -232,7 +232,7 @@ def store_fragmented(watched: Watched, posts: Posts) -> None:
         watched.start(
             source=watched.folder / "posts.jsonl",
             to=watched.folder / "store",
-            models="stand-in",
+            models="fake",
             fault="fragments",
             read_batch=1,
             snapshot_seconds=10,
@@ -244,7 +244,7 @@ def stream_behind(watched: Watched, posts: Posts) -> None:
     """Frames are from long ago."""
     del posts
     with jetstream() as server:
-        watched.start(source="bluesky:", bluesky_urls=server.url, models="stand-in")
+        watched.start(source="bluesky:", bluesky_urls=server.url, models="fake")
         numbers = count()
 
         def comes() -> bool:
@@ -258,9 +258,7 @@ def share_kept(watched: Watched, posts: Posts) -> None:
     """Frames are always older than half of what is allowed, so that a lower share is read each time."""
     del posts
     with jetstream() as server:
-        watched.start(
-            source="bluesky:", bluesky_urls=server.url, models="stand-in", overload="sample", max_lag_seconds=100
-        )
+        watched.start(source="bluesky:", bluesky_urls=server.url, models="fake", overload="sample", max_lag_seconds=100)
         numbers = count()
 
         def comes() -> bool:
@@ -283,7 +281,7 @@ def stream_gap(watched: Watched, posts: Posts) -> None:
 
         server.frames = [commit(0), commit(1, seconds=100_000.0)]
         server.plays = [first, lambda kept: kept[1:]]
-        watched.start(source="bluesky:", bluesky_urls=server.url, models="stand-in", poll_backoff_seconds=0.01)
+        watched.start(source="bluesky:", bluesky_urls=server.url, models="fake", poll_backoff_seconds=0.01)
         watched.seen.until(lambda: bool(watched.seen.query("memewax_stream_gaps_total == 0")), "the counter is there")
         may_end.set()
         watched.fires("MemewaxStreamGap")
@@ -295,7 +293,7 @@ def stream_reconnects(watched: Watched, posts: Posts) -> None:
     with jetstream() as server:
         server.frames = [commit(0)]
         server.plays = [lambda kept: kept] * 10_000
-        watched.start(source="bluesky:", bluesky_urls=server.url, models="stand-in", poll_backoff_seconds=0.01)
+        watched.start(source="bluesky:", bluesky_urls=server.url, models="fake", poll_backoff_seconds=0.01)
         watched.fires("MemewaxStreamReconnects")
 
 
@@ -304,7 +302,7 @@ def answers_fail(watched: Watched, posts: Posts) -> None:
     queries = watched.folder / "queries.jsonl"
     with growing(queries, lambda n: orjson.dumps({"id": str(n), "text": "x", "corpus": "nowhere"}), 0.1):
         watched.start(
-            queries=queries, store=watched.folder / "store", answers=watched.folder / "answers.jsonl", models="stand-in"
+            queries=queries, store=watched.folder / "store", answers=watched.folder / "answers.jsonl", models="fake"
         )
         watched.fires("MemewaxAnswersFail")
 
@@ -340,7 +338,7 @@ def test_an_alert_fires_where_its_fault_is_provoked(name: str, watched: Watched,
 def test_a_flow_that_is_well_fires_nothing(watched: Watched) -> None:
     now = datetime.now(UTC).isoformat()
     with growing(watched.folder / "posts.jsonl", lambda n: a_post(n, ingestion_time=now), 0.1):
-        watched.start(source=watched.folder / "posts.jsonl", models="stand-in", snapshot_seconds=5)
+        watched.start(source=watched.folder / "posts.jsonl", models="fake", snapshot_seconds=5)
         watched.is_at_work()
         start = datetime.now(UTC)
         fired: set[str] = set()

@@ -21,7 +21,7 @@ from core.causes import cause_names
 from core.records import ClusterEvent
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
-from models.clusterer import StandInClusterer
+from models.clusterer import FakeClusterer
 from models.loading import load_models
 from models.stages import stage_names
 from operators.clustering import events_in
@@ -75,17 +75,17 @@ def scraped(page: str) -> Scraped:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Scraped:
-    """Of a flow that has run, with stand-ins for models, and a broken line among its posts."""
+    """Of a flow that has run, with fakes for models, and a broken line among its posts."""
     folder = tmp_path_factory.mktemp("run")
     posts = [message({"global_id": f"{n}-x", "url": f"{n}.png", "ingestion_time": 1.7e9}).value for n in range(20)]
     (folder / "posts.jsonl").write_bytes(b"\n".join([*posts, b"{"]) + b"\n")
     settings = Settings(
         source=(str(folder / "posts.jsonl"),),
         to=(str(folder / "store"), str(folder / "records.jsonl")),
-        models="stand-in",
+        models="fake",
         follow=False,
     )
-    run_main(memes(settings, load_models(settings), StandInClusterer))
+    run_main(memes(settings, load_models(settings), FakeClusterer))
     events_in([("all", ClusterEvent("birth", 1))])
     return scraped(generate_latest(REGISTRY).decode())
 
@@ -98,7 +98,7 @@ KNOWN: dict[tuple[str, str], set[str]] = {
     ("memewax_dead_letters_total", "stage"): {"parse", "fetch", "write", *stage_names()},
     ("memewax_dead_letters_total", "reason"): set(cause_names()),
 }
-"""Values that a run of stand-ins does not bring forth; each is held by a test of what counts it."""
+"""Values that a run of fakes does not bring forth; each is held by a test of what counts it."""
 
 
 def declared(name: str) -> set[str]:

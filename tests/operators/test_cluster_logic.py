@@ -11,16 +11,16 @@ import pytest
 from prometheus_client import REGISTRY
 
 from core.errors import SettingsError
-from core.records import Cluster, ClusterEvent, Failed, Removal, Side, Vector
+from core.records import Cluster, ClusterEvent, Failure, Removal, StageResult, Vector
 from dataflows.all_settings import load_settings
-from models.clusterer import NOTHING_BESIDE, Beside, Clusterer, StandInClusterer
+from models.clusterer import NO_CONTEXT, Clusterer, FakeClusterer, ImageContext
 from models.clusterers.choice import make_shard
-from models.clusterers.relevant import RelevantClusterer
+from models.clusterers.rca_clusterer import RcaClusterer
 from models.fingerprint import fingerprint
 from operators import cluster_logic as cluster
 from operators.cluster_logic import ClusterLogic
 from operators.clustering import events_in
-from tests.core.test_plain import is_plain
+from tests.core.test_snapshot_values import is_plain
 from tests.making import message
 from tests.models.test_clusterer import scattered
 
@@ -35,7 +35,7 @@ class Counting(Clusterer):
     def __init__(self) -> None:
         self.learned = 0
 
-    def learn(self, embedding: Vector, beside: Beside = NOTHING_BESIDE, *, cluster: int | None = None) -> Cluster:
+    def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:
         if embedding[0] < 0:
             raise ValueError("below nought")
         self.learned += 1
@@ -55,18 +55,18 @@ class Counting(Clusterer):
         self.learned = state["learned"]
 
 
-def embedded(global_id: str, value: Vector | Failed | None, fingerprint: bytes | None = None) -> Side[Vector]:
-    return Side(global_id, "embedding", value, 0.1, "a model", fingerprint)
+def embedded(global_id: str, value: Vector | Failure | None, fingerprint: bytes | None = None) -> StageResult[Vector]:
+    return StageResult(global_id, "embedding", value, 0.1, "a model", fingerprint)
 
 
 def one(number: float = 1.0) -> Vector:
     return np.array([number], np.float32)
 
 
-def given(logic: ClusterLogic, *values: Side[Vector]) -> list[Any]:
+def given(logic: ClusterLogic, *values: StageResult[Vector]) -> list[Any]:
     answers, discard = logic.on_batch(list(values))
     assert not discard
-    sides = [it for it in answers if isinstance(it, Side)]
+    sides = [it for it in answers if isinstance(it, StageResult)]
     assert [side.global_id for side in sides] == [value.global_id for value in values]
     assert {side.stage for side in sides} <= {"cluster"}
     return [side.value for side in sides]
@@ -83,14 +83,14 @@ def test_each_embedding_gets_its_cluster() -> None:
 
 def test_a_side_says_who_answered_and_how_long_it_took() -> None:
     ((side,), _) = ClusterLogic(Counting()).on_batch([embedded("a", one())])
-    assert isinstance(side, Side)
+    assert isinstance(side, StageResult)
     assert side.model == "counting"
     assert side.seconds > 0
 
 
 def test_a_failed_embedding_is_passed_on_and_not_learned() -> None:
     clusterer = Counting()
-    failed = Failed("fetch", "OSError", "no")
+    failed = Failure("fetch", "OSError", "no")
     assert given(ClusterLogic(clusterer), embedded("a", failed), embedded("b", None)) == [failed, None]
     assert clusterer.learned == 0
 
@@ -98,7 +98,7 @@ def test_a_failed_embedding_is_passed_on_and_not_learned() -> None:
 def test_a_bad_embedding_fails_alone() -> None:
     values = [embedded("a", one()), embedded("b", one(-1)), embedded("c", one())]
     first, bad, last = given(ClusterLogic(Counting()), *values)
-    assert bad == Failed("cluster", "ValueError", "below nought")
+    assert bad == Failure("cluster", "ValueError", "below nought")
     assert (first.id, last.id) == (1, 2)
 
 
@@ -131,15 +131,15 @@ def test_only_the_last_ids_are_remembered() -> None:
 
 
 def test_a_restored_step_goes_on_exactly_as_one_that_did_not_stop() -> None:
-    whole, stopped = ClusterLogic(RelevantClusterer()), ClusterLogic(RelevantClusterer())
+    whole, stopped = ClusterLogic(RcaClusterer()), ClusterLogic(RcaClusterer())
     for number, embedding in enumerate(scattered(120)):
         value = embedded(f"{number % 100}", embedding)
-        stopped = restarted(stopped, RelevantClusterer())
+        stopped = restarted(stopped, RcaClusterer())
         assert given(stopped, value) == given(whole, value)
 
 
 def test_a_snapshot_holds_only_plain_values() -> None:
-    logic = ClusterLogic(RelevantClusterer())
+    logic = ClusterLogic(RcaClusterer())
     given(logic, *(embedded(f"{number}", it) for number, it in enumerate(scattered(20))))
     state = logic.snapshot()
     assert state["version"] == 4
@@ -154,9 +154,9 @@ def test_a_snapshot_does_not_change_with_the_step() -> None:
 
 
 def test_the_clusters_of_another_algorithm_are_refused() -> None:
-    state = ClusterLogic(StandInClusterer()).snapshot()
-    with pytest.raises(SettingsError, match="clusters of stand-in, not of relevant: set MEMEWAX_CLUSTERER=stand-in"):
-        ClusterLogic(RelevantClusterer(), state)
+    state = ClusterLogic(FakeClusterer()).snapshot()
+    with pytest.raises(SettingsError, match="clusters of fake, not of relevant: set MEMEWAX_CLUSTERER=fake"):
+        ClusterLogic(RcaClusterer(), state)
 
 
 @pytest.mark.parametrize(("before", "now"), [(1, 4), (4, 1), (2, 4), (4, 2)])
@@ -184,22 +184,22 @@ def before_shards_were_noted(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_state_that_did_not_note_shards_is_read_where_there_were_none() -> None:
-    state = before_shards_were_noted(ClusterLogic(RelevantClusterer()).snapshot())
-    ClusterLogic(RelevantClusterer(), state)
+    state = before_shards_were_noted(ClusterLogic(RcaClusterer()).snapshot())
+    ClusterLogic(RcaClusterer(), state)
     with pytest.raises(SettingsError, match="made by 1 shard, and now there are to be 4"):
-        ClusterLogic(RelevantClusterer(), state, shards=4)
+        ClusterLogic(RcaClusterer(), state, shards=4)
 
 
 def test_a_state_of_shards_that_did_not_note_how_many_is_read_by_shards_alone() -> None:
     of_one = make_shard(load_settings(cluster_shards=4, clusterer="relevant"))
     state = before_shards_were_noted(ClusterLogic(of_one, shards=4).snapshot())
-    assert ClusterLogic(RelevantClusterer(), state, shards=4).snapshot()["shards"] == 4
+    assert ClusterLogic(RcaClusterer(), state, shards=4).snapshot()["shards"] == 4
     with pytest.raises(SettingsError, match="now there is to be one: set MEMEWAX_CLUSTER_SHARDS to what it was"):
-        ClusterLogic(RelevantClusterer(), state, shards=1)
+        ClusterLogic(RcaClusterer(), state, shards=1)
 
 
 def test_what_becomes_of_clusters_follows_the_sides_once() -> None:
-    logic = ClusterLogic(RelevantClusterer())
+    logic = ClusterLogic(RcaClusterer())
     answers, _ = logic.on_batch([embedded(f"{number}", it) for number, it in enumerate(scattered(3))])
     assert answers[3:] == [ClusterEvent("birth", number) for number in range(3)]
     again, _ = logic.on_batch([embedded("0", scattered(1)[0])])
@@ -244,7 +244,7 @@ def gone(**named: Any) -> Removal:
     "removal", [gone(post_id="p-a", time=TIME), gone(author="ann", source="a", time=TIME), gone(url="p.png", time=TIME)]
 )
 def test_what_is_taken_back_is_no_original_and_is_not_learned_again(removal: Removal, with_restart: bool) -> None:
-    def post(global_id: str, fingerprint: bytes | None = None, day: int = 1) -> Side[Vector]:
+    def post(global_id: str, fingerprint: bytes | None = None, day: int = 1) -> StageResult[Vector]:
         side = embedded(global_id, one(), fingerprint)
         return replace(side, author="ann@a", url="p.png", post_id="p-a", changed=TIME.replace(day=day))
 
@@ -262,7 +262,7 @@ def test_what_is_taken_back_is_no_original_and_is_not_learned_again(removal: Rem
         logic, embedded("c", one(), look), post("p_2-a"), embedded("d", one(), other), post("p_1-a", day=3)
     )
     assert first.duplicate_of is None
-    assert late is None  # as where a picture has no embedding
+    assert late is None  # as where an image has no embedding
     assert copy.duplicate_of == "b"
     assert new is not None  # written after the delete
 
@@ -289,22 +289,22 @@ def test_what_becomes_of_clusters_is_counted() -> None:
 
     before = counted("birth"), counted("merge")
     told: list[tuple[str, Any]] = [("all", ClusterEvent("birth", 1)), ("all", ClusterEvent("merge", 2, 1))]
-    assert events_in([*told, ("all", Side("a", "cluster", Cluster(1, 0.0)))]) == [event for _, event in told]
+    assert events_in([*told, ("all", StageResult("a", "cluster", Cluster(1, 0.0)))]) == [event for _, event in told]
     assert (counted("birth"), counted("merge")) == (before[0] + 1, before[1] + 1)
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_a_post_that_is_edited_to_another_picture_is_learned_anew(restart: bool) -> None:
+def test_a_post_that_is_edited_to_another_image_is_learned_anew(restart: bool) -> None:
     random = np.random.default_rng(5)
     looks = [fingerprint(random.integers(0, 256, (64, 64, 3)).astype(np.uint8)) for _ in range(2)]
     logic = ClusterLogic(Counting())
 
-    def seen(number: int, edited: int | None) -> Side[Vector]:
+    def seen(number: int, edited: int | None) -> StageResult[Vector]:
         when = None if edited is None else TIME + timedelta(hours=edited)
         return replace(embedded("a", one(), looks[number]), edited=when)
 
     first, again, same = given(logic, seen(0, None), seen(1, None), seen(0, 1))
-    assert first == again == same  # no edit says so, or the picture is the same
+    assert first == again == same  # no edit says so, or the image is the same
     if restart:
         logic = restarted(logic, Counting())
     old, other, stale, new = given(logic, seen(1, 1), seen(1, 2), seen(0, 1), seen(1, 3))
@@ -312,6 +312,6 @@ def test_a_post_that_is_edited_to_another_picture_is_learned_anew(restart: bool)
     assert other.id != first.id
     assert stale == new == other
     (copy,) = given(logic, embedded("b", one(), looks[0]))
-    assert copy.duplicate_of is None  # that picture is nobody's any more
+    assert copy.duplicate_of is None  # that image is nobody's any more
     (copy,) = given(logic, embedded("c", one(), looks[1]))
     assert copy.duplicate_of == "a"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.remnants import LookedFor
-from core.records import Removal, Side
+from core.records import Removal, StageResult
 from core.row_log import blank_unwanted
 from models.clusterers.verified import VerifiedClusterer
 from models.fingerprint import fingerprint
@@ -32,18 +32,18 @@ def author_of(number: int) -> str:
 
 
 def url_of(number: int) -> str:
-    return f"https://pictures.example/{number % 4}.png"
+    return f"https://images.example/{number % 4}.png"
 
 
-def side(number: int) -> Side[np.ndarray]:
+def side(number: int) -> StageResult[np.ndarray]:
     """An embedding; posts are copies of each other, two and two."""
-    picture = np.random.default_rng(number // 2).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    image = np.random.default_rng(number // 2).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     vector = np.random.default_rng(number // 2).normal(size=8).astype(np.float32)
-    return Side(
+    return StageResult(
         POSTS[number],
         "embedding",
         vector,
-        fingerprint=fingerprint(picture),
+        fingerprint=fingerprint(image),
         author=f"{author_of(number)}@a",
         url=url_of(number),
         post_id=POSTS[number],
@@ -99,7 +99,7 @@ def test_posts_that_are_no_exemplars_are_forgotten_with_their_account_or_address
     named = [(f"post-number-{number:04d}-a", *it) for number, it in enumerate(items)]
     logic.on_batch(
         [
-            Side(name, "embedding", vector, patches=patches, author=f"{author}@a", url=url)
+            StageResult(name, "embedding", vector, patches=patches, author=f"{author}@a", url=url)
             for name, vector, patches, author, url in named
         ]
     )

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from core import drain
-from core.records import Arrival, Failed, Record, Side
+from core.records import Arrival, Failure, Record, StageResult
 from core.telemetry import DUPLICATES
 from models.stages import stage_names
 from operators import join
 from operators.join import SHARDS, Part, Shard, shard_of
-from tests.core.test_plain import is_plain
+from tests.core.test_snapshot_values import is_plain
 from tests.making import post, sides
 
 DEADLINE, LATE = 300.0, 100.0
@@ -128,7 +128,7 @@ def test_a_record_has_what_each_side_answered(clocked: Clocked) -> None:
 
 
 def test_a_failure_is_an_answer(clocked: Clocked) -> None:
-    failed: Side[Any] = Side("a", "text", Failed("text", "ValueError", "no"))
+    failed: StageResult[Any] = StageResult("a", "text", Failure("text", "ValueError", "no"))
     (record,) = clocked.give(*answers("a", "text"), failed)
     assert record.missing == ()
     assert record.sides["text"] == failed
@@ -142,7 +142,9 @@ def test_records_are_counted_by_outcome_and_failure(clocked: Clocked, fails: boo
 
     told = "yes" if fails else "no"
     before = counted("joined", told), counted("partial", "yes")
-    clocked.give(*answers("a", "text"), Side("a", "text", Failed("text", "ValueError", "no") if fails else None))
+    clocked.give(
+        *answers("a", "text"), StageResult("a", "text", Failure("text", "ValueError", "no") if fails else None)
+    )
     clocked.give(*answers("b", "text"))
     clocked.wait(DEADLINE)
     assert (counted("joined", told), counted("partial", "yes")) == (before[0] + 1, before[1] + 1)
@@ -230,7 +232,7 @@ def test_a_post_that_comes_twice_is_one_record_and_counted_once(clocked: Clocked
 
 
 def test_the_first_answer_of_a_side_stays(clocked: Clocked) -> None:
-    first: Side[Any] = Side("a", "text", None)
+    first: StageResult[Any] = StageResult("a", "text", None)
     (record,) = clocked.give(first, side("a", "text"), *answers("a", "text"))
     assert record.sides["text"] is first
 
@@ -327,7 +329,7 @@ def test_a_snapshot_of_version_1_which_kept_the_post_among_the_sides_is_gone_on_
     for (global_id, _), deadline, is_out, _, fetched, plain in state["entries"]:
         parts = dict(plain)
         if fetched is not None:
-            parts[POST] = {"~record": "Side", "global_id": global_id, "stage": POST, "value": fetched["post"]}
+            parts[POST] = {"~record": "StageResult", "global_id": global_id, "stage": POST, "value": fetched["post"]}
             parts[POST] |= {"seconds": fetched["seconds"], "model": ""}
         entries.append((global_id, deadline, is_out, parts))
     new = Clocked()
@@ -377,7 +379,7 @@ def coming(
     time = None if edited is None else datetime(2026, 1, edited, tzinfo=UTC)
     made = [replace(it, ticket=ticket) for it in sides(global_id).values()]
     if failed:
-        made = [replace(it, value=Failed("fetch", "FetchError", "HTTP 503")) for it in made]
+        made = [replace(it, value=Failure("fetch", "FetchError", "HTTP 503")) for it in made]
     return [Arrival(post(global_id, edited=time), None, 0.5, ticket, tries), *made]
 
 
@@ -429,7 +431,7 @@ def test_two_comings_at_once_do_not_mix(clocked: Clocked) -> None:
     first, second = coming("a", 1, failed=True), coming("a", 2)
     mixed = [it for pair in zip(first, second, strict=True) for it in pair]
     (record,) = clocked.give(*mixed)
-    assert all(isinstance(it.value, Failed) for it in record.sides.values())
+    assert all(isinstance(it.value, Failure) for it in record.sides.values())
     assert clocked.waiting() == set()
 
 

@@ -62,8 +62,8 @@ def test_a_model_that_is_called_otherwise_is_refused_before_it_is_loaded(
 ) -> None:
     check_models([], recovery, {"embedding": "dinov2-small@11.22", "text_embedding": "all-MiniLM-L6-v2@33.44"})
     check_noted(recovery, Settings())  # the same names: what they stand for is seen when they are loaded
-    with pytest.raises(WorldError, match=r"those of stand-in: set MEMEWAX_MODELS"):
-        check_noted(recovery, Settings(models="stand-in"))
+    with pytest.raises(WorldError, match=r"those of fake: set MEMEWAX_MODELS"):
+        check_noted(recovery, Settings(models="fake"))
     hashes = {"one/vit": "55", "my/vit": "11"}
     monkeypatch.setattr(weights, "image_weights", lambda settings: Labelled(f"{settings.vit}@{hashes[settings.vit]}"))
     check_noted(recovery, Settings(vit="my/vit"))

@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from connectors.sinks.rows import HEADER_PREFIX
 from connectors.store.posts_table import PostStore
 from core.errors import SettingsError, WorldError
-from core.records import ClusterEvent, DeadLetter, Failed, Message, Record, Removal, Thumbnail
+from core.records import ClusterEvent, DeadLetter, Failure, Message, Record, Removal, Thumbnail
 from dataflows.all_settings import Settings
 from operators.outputs import _keyed_thumbnails, write_cluster_events, write_dead_letters, write_posts, write_records
 from tests.brokers import MockBroker, create_topic, read_topic
@@ -26,7 +26,7 @@ from tests.making import arrival, message, post, record, sides
 LARGE = Record(post("large", description="x" * 3000), sides("large"))
 LONG = replace(post("long"), message=message(b"x" * 5000))
 SMALL = record("small")
-FAILED = record("failed", text=Failed("text", "ValueError", "no"))
+FAILED = record("failed", text=Failure("text", "ValueError", "no"))
 
 
 def flow(

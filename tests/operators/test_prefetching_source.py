@@ -18,13 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from connectors.fetching.fetch import Fetching, StandInFetcher
+from connectors.fetching.fetch import FakeFetcher, Fetching
 from connectors.fetching.prefetch import Bound, ParsedItem, PrefetchQueue
 from connectors.sources.file_options import FileOptions
 from connectors.sources.post_files import PostFiles
 from connectors.sources.source import Position, Reader, Source, Unit
 from core import drain
-from core.records import Arrival, DeadLetter, Failed, Post, Removal
+from core.records import Arrival, DeadLetter, Failure, Post, Removal
 from operators.prefetching_source import PrefetchingSource
 from tests.making import message
 
@@ -41,9 +41,9 @@ class Hand(Fetching):
         self.futures |= {post.global_id: Future() for post in posts}
         return [self.futures[post.global_id] for post in posts]
 
-    def end(self, global_id: str, picture: Any = None) -> None:
-        picture = np.zeros((1, 1, 3), np.uint8) if picture is None else picture
-        self.futures[global_id].set_result(Arrival(Post(global_id, "1.png", message(b"")), picture))
+    def end(self, global_id: str, image: Any = None) -> None:
+        image = np.zeros((1, 1, 3), np.uint8) if image is None else image
+        self.futures[global_id].set_result(Arrival(Post(global_id, "1.png", message(b"")), image))
 
 
 class Listed(Source):
@@ -103,7 +103,7 @@ def _close_all() -> None:
 def ahead(
     source: Source, fetching: Fetching | None = None, max_posts: int = 20, max_bytes: int = MANY
 ) -> PrefetchingSource:
-    return PrefetchingSource(source, fetching or StandInFetcher(), max_posts=max_posts, max_bytes=max_bytes)
+    return PrefetchingSource(source, fetching or FakeFetcher(), max_posts=max_posts, max_bytes=max_bytes)
 
 
 def built(source: PrefetchingSource, states: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def test_deletes_are_left_out_where_they_are_ignored_and_take_no_post_with_them(
 
     def read(*, with_deletes: bool) -> list[str]:
         reader = WithDelete(Listed([["a", "b"]]), "0", 0)
-        queue = PrefetchQueue(reader, StandInFetcher(), Bound(20, MANY), with_deletes=with_deletes)
+        queue = PrefetchQueue(reader, FakeFetcher(), Bound(20, MANY), with_deletes=with_deletes)
         queue.fill()
         return [it.post.global_id if isinstance(it, Arrival) else type(it).__name__ for it in queue.units[0].result()]
 
@@ -131,9 +131,9 @@ def test_deletes_are_left_out_where_they_are_ignored_and_take_no_post_with_them(
 
 
 def test_a_post_that_is_forgotten_waits_for_no_other_try() -> None:
-    class Failing(StandInFetcher):
+    class Failing(FakeFetcher):
         def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
-            return [Arrival(it, Failed("fetch", "FetchError", "HTTP 503", may_pass=True)) for it in posts]
+            return [Arrival(it, Failure("fetch", "FetchError", "HTTP 503", may_pass=True)) for it in posts]
 
     asked: list[Removal] = []
     source = PrefetchingSource(
@@ -305,11 +305,11 @@ def test_what_is_no_post_is_a_dead_letter_in_its_place(path: Path) -> None:
     assert (third.message.origin, third.reason) == (f"file:{path}@{4 + len(good)}", "global_id is missing")
 
 
-def test_a_failed_picture_arrives_like_any_other() -> None:
+def test_a_failed_image_arrives_like_any_other() -> None:
     fetching = Hand()
     parts = built(ahead(Listed([["a"]]), fetching))
     one_round(parts)
-    fetching.end("a", Failed("fetch", "OSError", "no"))
+    fetching.end("a", Failure("fetch", "OSError", "no"))
     assert one_round(parts) == [["a"]]
 
 
@@ -375,12 +375,12 @@ def test_no_more_bytes_wait_than_allowed_and_one_unit() -> None:
     assert fetching.futures.keys() == {"0", "1", "2"}
 
 
-def test_failed_pictures_take_no_bytes() -> None:
+def test_failed_images_take_no_bytes() -> None:
     fetching = Hand()
     parts = built(ahead(Listed([[f"{number}"] for number in range(20)]), fetching, max_posts=3, max_bytes=1))
     one_round(parts)
     for global_id in ("0", "1", "2"):
-        fetching.end(global_id, Failed("fetch", "OSError", "no"))
+        fetching.end(global_id, Failure("fetch", "OSError", "no"))
     one_round(parts)
     one_round(parts)
     assert len(fetching.futures) > 3

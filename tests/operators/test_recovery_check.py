@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connectors import writing
+from connectors import writer_locks
 from core.errors import BusyError, WorldError
 from core.locks import locked
 from memewax.commands import recovery, recovery_command
@@ -116,7 +116,7 @@ def test_a_backup_while_others_write_is_refused_in_a_line(
 ) -> None:
     """The flow of the recovery folder, or another that writes the store: its posts, its answers or a corpus."""
     monkeypatch.setattr(recovery, "PATIENCE", 0.1)
-    monkeypatch.setattr(writing, "PATIENCE", 0.1)
+    monkeypatch.setattr(writer_locks, "PATIENCE", 0.1)
     store = tmp_path / "store"
     (store / "words.corpus").mkdir(parents=True)
     with locked(tmp_path / lock), pytest.raises(BusyError, match=r"wait (for its end|until it has ended)"):

@@ -18,7 +18,7 @@ from core.errors import WorldError
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
 from memewax.commands.recovery import prepare_recovery
-from models.clusterers.relevant import RelevantClusterer
+from models.clusterers.rca_clusterer import RcaClusterer
 from operators import recovery_migration
 from operators.recovery_migration import is_old, migrate, new_id
 from operators.recovery_places import states_in
@@ -35,7 +35,7 @@ SHARDS = {"one": 1, "sharded": 2}
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Posts:
-    return make_posts(tmp_path_factory.mktemp("few") / "pictures", 20)
+    return make_posts(tmp_path_factory.mktemp("few") / "images", 20)
 
 
 def old_flow(name: str, folder: Path, few: Posts) -> Flow:
@@ -54,7 +54,7 @@ def old_flow(name: str, folder: Path, few: Posts) -> Flow:
 def run(flow: Flow) -> None:
     prepare_recovery(flow.recovery)
     run_main(
-        memes(Settings(**{**flow.settings, "follow": False}), pixel_models(), RelevantClusterer),
+        memes(Settings(**{**flow.settings, "follow": False}), pixel_models(), RcaClusterer),
         epoch_interval=timedelta(0),
         recovery_config=RecoveryConfig(flow.recovery, timedelta(0)),
     )

@@ -13,31 +13,31 @@ from sklearn.metrics import v_measure_score
 
 from core.errors import SettingsError
 from core.merges import Merges
-from core.records import Cluster, ClusterEvent, Failed, Removal, Side, Vector
+from core.records import Cluster, ClusterEvent, Failure, Removal, StageResult, Vector
 from dataflows.all_settings import load_settings
-from models.clusterers.agreement import Agreement
-from models.clusterers.choice import make_agreement, make_clusterer, make_shard
-from models.clusterers.relevant import RelevantClusterer
+from models.clusterers.choice import make_clusterer, make_shard, make_shard_merger
+from models.clusterers.rca_clusterer import RcaClusterer
+from models.clusterers.shard_merger import ShardMerger
 from operators.clustering import cluster
-from operators.shard_logic import AgreeLogic, ShardLogic
-from tests.core.test_plain import is_plain
+from operators.shard_logic import ShardLogic, ShardMergerLogic
+from tests.core.test_snapshot_values import is_plain
 from tests.making import message
-from tests.models.clusterers.test_relevant import captioned
+from tests.models.clusterers.test_rca_clusterer import captioned
 
 SETTINGS = load_settings(cluster_shards=4, clusterer="relevant")
 
 
-def embedded(count: int = 400, seed: int = 1) -> tuple[list[Side[Vector]], list[int]]:
+def embedded(count: int = 400, seed: int = 1) -> tuple[list[StageResult[Vector]], list[int]]:
     embeddings, labels = captioned(count, seed)
-    return [Side(f"{number}-reddit", "embedding", it) for number, it in enumerate(embeddings)], labels
+    return [StageResult(f"{number}-reddit", "embedding", it) for number, it in enumerate(embeddings)], labels
 
 
 def run(
-    values: list[Side[Vector]], settings: Any = SETTINGS, gone: list[Removal] | None = None
+    values: list[StageResult[Vector]], settings: Any = SETTINGS, gone: list[Removal] | None = None
 ) -> tuple[dict[str, Any], list[ClusterEvent]]:
     """What the flow makes of embeddings, eight at a time."""
     flow = Dataflow("shards")
-    sides: list[Side[Cluster]] = []
+    sides: list[StageResult[Cluster]] = []
     events: list[ClusterEvent] = []
     stream = op.input("in", flow, TestingSource(values, batch_size=8))
     none: list[Removal] = []
@@ -49,7 +49,7 @@ def run(
     return {side.global_id: side.value for side in sides}, events
 
 
-def final(values: list[Side[Vector]], settings: Any) -> list[int]:
+def final(values: list[StageResult[Vector]], settings: Any) -> list[int]:
     found, events = run(values, settings)
     merges = Merges(events)
     return [merges.resolve(found[value.global_id].id) for value in values]
@@ -66,8 +66,8 @@ def test_four_shards_are_as_good_as_one(seed: int) -> None:
 
 def test_every_post_is_answered_once_and_failures_are_passed_on() -> None:
     values, _ = embedded(40)
-    failed = Failed("embedding", "ValueError", "no")
-    values += [Side("bad", "embedding", failed), Side("none", "embedding", None)]
+    failed = Failure("embedding", "ValueError", "no")
+    values += [StageResult("bad", "embedding", failed), StageResult("none", "embedding", None)]
     found, _ = run(values)
     assert found.keys() == {value.global_id for value in values}
     assert (found["bad"], found["none"]) == (failed, None)
@@ -96,34 +96,34 @@ def test_steps_that_are_restored_after_every_batch_go_on_as_those_that_did_not_s
         stopped = restored(stopped)
 
 
-Steps = tuple[list[ShardLogic], AgreeLogic]
+Steps = tuple[list[ShardLogic], ShardMergerLogic]
 
 
 def steps() -> Steps:
-    return [ShardLogic(make_shard(SETTINGS), 1) for _ in range(2)], AgreeLogic(make_agreement(SETTINGS))
+    return [ShardLogic(make_shard(SETTINGS), 1) for _ in range(2)], ShardMergerLogic(make_shard_merger(SETTINGS))
 
 
 def restored(logics: Steps) -> Steps:
     states = pickle.loads(pickle.dumps([it.snapshot() for it in (*logics[0], logics[1])]))
     assert is_plain(states)
     shards = [ShardLogic(make_shard(SETTINGS), 1, state) for state in states[:-1]]
-    return shards, AgreeLogic(make_agreement(SETTINGS), states[-1])
+    return shards, ShardMergerLogic(make_shard_merger(SETTINGS), states[-1])
 
 
-def answers(logics: Steps, values: list[Side[Vector]]) -> list[Any]:
+def answers(logics: Steps, values: list[StageResult[Vector]]) -> list[Any]:
     told = [it for number, shard in enumerate(logics[0]) for it in shard.on_batch([(number, it) for it in values])[0]]
-    return [answer.value if isinstance(answer, Side) else answer for answer in logics[1].on_batch(told)[0]]
+    return [answer.value if isinstance(answer, StageResult) else answer for answer in logics[1].on_batch(told)[0]]
 
 
 def test_what_a_shard_merges_is_merged_for_all() -> None:
-    agreement = Agreement(RelevantClusterer())
+    merger = ShardMerger(RcaClusterer())
     one, other, third = np.eye(3, dtype=np.float32)
-    ids = [agreement.learn(0, Cluster(own, 0.0), it).id for own, it in enumerate((one, other, third))]
-    agreement.events()
-    agreement.hear(0, ClusterEvent("merge", 2, 0))
-    assert agreement.events() == [ClusterEvent("merge", ids[2], ids[0])]
-    assert agreement.learn(0, Cluster(0, 0.0), one).id == ids[0]
-    assert agreement.count() == 2
+    ids = [merger.learn(0, Cluster(own, 0.0), it).id for own, it in enumerate((one, other, third))]
+    merger.events()
+    merger.apply(0, ClusterEvent("merge", 2, 0))
+    assert merger.events() == [ClusterEvent("merge", ids[2], ids[0])]
+    assert merger.learn(0, Cluster(0, 0.0), one).id == ids[0]
+    assert merger.count() == 2
 
 
 def test_other_clusterers_have_no_shards() -> None:

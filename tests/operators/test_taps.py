@@ -13,10 +13,10 @@ from jsonschema import Draft202012Validator
 from connectors.topics.bodies import schema
 from connectors.topics.declared import TAPS
 from core.errors import SettingsError, WorldError
-from core.records import Cluster, Failed, Reading, Side
+from core.records import Cluster, Failure, Reading, StageResult
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
-from models.clusterer import StandInClusterer
+from models.clusterer import FakeClusterer
 from models.loading import load_models
 from operators.taps import (
     chosen_taps,
@@ -34,7 +34,7 @@ from tests.making import arrival, sides, vector
 
 TIME = "2026-11-22T10:00:00.000Z"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-FETCH = Failed("fetch", "BadRecordError", "HTTP 404")
+FETCH = Failure("fetch", "BadRecordError", "HTTP 404")
 SIDES = sides()
 
 
@@ -65,7 +65,7 @@ def test_a_post_has_the_eight_fields_of_the_first_version() -> None:
 def test_a_post_keeps_the_time_at_which_ingest_saw_it() -> None:
     seen = datetime(2026, 11, 22, 11, 30, 0, 123_999, tzinfo=timezone(timedelta(hours=1)))
     posted = arrival()
-    posted = type(posted)(type(posted.post)("1", "1.png", posted.post.message, ingestion_time=seen), posted.picture)
+    posted = type(posted)(type(posted.post)("1", "1.png", posted.post.message, ingestion_time=seen), posted.image)
     assert valid("tapped-post", post_fields(posted, TIME))["ingestion_time"] == "2026-11-22T10:30:00.123Z"
 
 
@@ -85,27 +85,27 @@ def test_each_side_has_its_body_with_json_inside_a_string() -> None:
 
 def test_numbers_keep_all_their_digits() -> None:
     embedded = vector(*np.random.default_rng(1).normal(0, 0.05, 384))
-    body = embedding_fields(Side("1", "embedding", embedded[::2]), TIME)
+    body = embedding_fields(StageResult("1", "embedding", embedded[::2]), TIME)
     assert body is not None
     assert np.array_equal(np.array(orjson.loads(body["embeddings"]), np.float32), embedded[::2])
 
 
-def test_a_picture_without_text_and_a_text_without_entities_have_bodies() -> None:
-    assert valid("text", text_fields(Side("1", "text", Reading()), TIME))["text"] == ""
-    assert valid("entities", entities_fields(Side("1", "entities", ()), TIME))["entities"] == []
+def test_an_image_without_text_and_a_text_without_entities_have_bodies() -> None:
+    assert valid("text", text_fields(StageResult("1", "text", Reading()), TIME))["text"] == ""
+    assert valid("entities", entities_fields(StageResult("1", "entities", ()), TIME))["entities"] == []
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        lambda value: embedding_fields(Side("1", "embedding", value), TIME),
-        lambda value: text_fields(Side("1", "text", value), TIME),
-        lambda value: entities_fields(Side("1", "entities", value), TIME),
-        lambda value: sentiment_fields(Side("1", "sentiment", value), TIME),
+        lambda value: embedding_fields(StageResult("1", "embedding", value), TIME),
+        lambda value: text_fields(StageResult("1", "text", value), TIME),
+        lambda value: entities_fields(StageResult("1", "entities", value), TIME),
+        lambda value: sentiment_fields(StageResult("1", "sentiment", value), TIME),
     ],
 )
 @pytest.mark.parametrize("value", [FETCH, None])
-def test_where_a_stage_has_no_result_there_is_no_body(fields: Callable[[Any], Any], value: Failed | None) -> None:
+def test_where_a_stage_has_no_result_there_is_no_body(fields: Callable[[Any], Any], value: Failure | None) -> None:
     assert fields(value) is None
 
 
@@ -116,12 +116,12 @@ def test_where_a_stage_has_no_result_there_is_no_body(fields: Callable[[Any], An
         (Cluster(np.int64(7), 0.5), 7),  # type: ignore[arg-type]
         (None, -1),
         (FETCH, -1),
-        (Failed("embedding", "ValueError", "no"), -1),
-        (Failed("cluster", "ValueError", "no"), -2),
+        (Failure("embedding", "ValueError", "no"), -1),
+        (Failure("cluster", "ValueError", "no"), -2),
     ],
 )
 def test_of_clusters_alone_there_is_always_one(value: Any, cluster: int) -> None:
-    assert valid("cluster", cluster_fields(Side("1", "cluster", value), TIME))["cluster"] == cluster
+    assert valid("cluster", cluster_fields(StageResult("1", "cluster", value), TIME))["cluster"] == cluster
 
 
 def test_a_time_is_written_as_spark_does() -> None:
@@ -141,13 +141,13 @@ def test_a_message_goes_to_each_topic_under_its_id() -> None:
 
 
 def test_what_has_no_body_makes_no_message() -> None:
-    given = [Side("1", "embedding", FETCH), Side("2", "embedding", vector())]
+    given = [StageResult("1", "embedding", FETCH), StageResult("2", "embedding", vector())]
     made = messages(given, embedding_fields, ["vit2cluster"], 10_000, lambda: NOW)
     assert [key for key, _ in made] == ["2"]
 
 
 def test_what_is_too_large_for_the_topic_is_left_out_and_stops_nothing() -> None:
-    given = [Side("1", "embedding", vector(*range(1000))), Side("2", "embedding", vector())]
+    given = [StageResult("1", "embedding", vector(*range(1000))), StageResult("2", "embedding", vector())]
     made = messages(given, embedding_fields, ["vit2cluster"], 1000, lambda: NOW)
     assert [key for key, _ in made] == ["2"]
 
@@ -180,8 +180,8 @@ def steps(flow: Dataflow) -> list[str]:
 
 
 def flow(**settings: Any) -> Dataflow:
-    given = Settings(source="posts.jsonl", to="out.jsonl", models="stand-in", **settings)
-    return memes(given, load_models(given), StandInClusterer)
+    given = Settings(source="posts.jsonl", to="out.jsonl", models="fake", **settings)
+    return memes(given, load_models(given), FakeClusterer)
 
 
 def test_without_taps_the_flow_has_no_step_of_them(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

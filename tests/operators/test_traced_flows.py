@@ -12,7 +12,7 @@ from dataflows.all_settings import Settings
 from dataflows.ingest import ingest
 from dataflows.memes import memes
 from dataflows.similarity import similarity
-from models.clusterer import StandInClusterer
+from models.clusterer import FakeClusterer
 from models.loading import load_models
 from models.stages import stage_names
 from search.answering import load_embedders
@@ -61,10 +61,10 @@ def test_from_the_header_of_a_post_to_that_of_its_record(
         source=(address(mock_broker, filled(mock_broker, posts)),),
         to=(address(mock_broker, out),),
         dead_letters=str(tmp_path / "dead.jsonl"),
-        models="stand-in",
+        models="fake",
         follow=False,
     )
-    run_main(memes(settings, load_models(settings), StandInClusterer))
+    run_main(memes(settings, load_models(settings), FakeClusterer))
     TRACES.end()
     given = {f"{n:032x}" for n in posts}
     assert traces(mock_broker, out) == {f"{n}-x": f"{n:032x}" for n in posts}
@@ -100,7 +100,7 @@ def test_from_the_header_of_a_query_to_that_of_its_answer(
         queries=address(mock_broker, filled(mock_broker, queries)),
         answers=address(mock_broker, answers),
         store=tmp_path / "store",
-        models="stand-in",
+        models="fake",
         follow=False,
     )
     run_main(similarity(settings, load_embedders(settings, images=False)))
@@ -116,8 +116,8 @@ def test_off_messages_have_no_header(mock_broker: MockBroker, tmp_path: Path) ->
         source=(address(mock_broker, filled(mock_broker, {1: b'{"global_id": "1-x", "url": "1.png"}'})),),
         to=(address(mock_broker, out),),
         dead_letters=str(tmp_path / "dead.jsonl"),
-        models="stand-in",
+        models="fake",
         follow=False,
     )
-    run_main(memes(settings, load_models(settings), StandInClusterer))
+    run_main(memes(settings, load_models(settings), FakeClusterer))
     assert [it.headers for it in read_topic(mock_broker, out)] == [()]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from connectors.fetching.deaths import Deaths
-from core.records import Failed, Pixels
+from connectors.fetching.poison_items import PoisonMarks
+from core.records import Failure, Pixels
 from models.base import Model
 from operators.watched import watched
 from tests.folders import ROOT
@@ -20,7 +20,7 @@ DARK, LIGHT, DEADLY = (np.full((300, 200, 3), value, np.uint8) for value in (1, 
 
 
 class Brightness(Model[Pixels, float]):
-    """How bright a picture is."""
+    """How bright an image is."""
 
     stage = "text"
     name = "brightness"
@@ -43,7 +43,7 @@ def looks_in_a_process(folder: Path) -> int:
 
 
 def look(folder: str) -> None:
-    model = watched(Brightness(is_deadly=True), Deaths(Path(folder)))
+    model = watched(Brightness(is_deadly=True), PoisonMarks(Path(folder)))
     model([DARK, DEADLY, LIGHT, DARK])
 
 
@@ -51,8 +51,8 @@ def test_it_is_given_up_after_three_processes(tmp_path: Path) -> None:
     assert [looks_in_a_process(tmp_path) for _ in range(3)] == [-signal.SIGKILL] * 3
     assert looks_in_a_process(tmp_path) == 0
     model = Brightness()
-    answers = watched(model, Deaths(tmp_path))([DARK, DEADLY, LIGHT])
-    assert isinstance(answers[1], Failed)
+    answers = watched(model, PoisonMarks(tmp_path))([DARK, DEADLY, LIGHT])
+    assert isinstance(answers[1], Failure)
     assert answers[1].reason.startswith("it ended the process 3 times; delete ")
     assert (answers[0], answers[2]) == (1.0, 2.0)
     assert model.batches == [2], "nobody else is looked at alone"
@@ -62,7 +62,7 @@ def test_one_of_many_is_looked_at_alone_and_cleared(tmp_path: Path) -> None:
     looks_in_a_process(tmp_path)
     for batches in ([1, 1, 1], [3]):
         model = Brightness()
-        assert watched(model, Deaths(tmp_path))([DARK, DEADLY, LIGHT]) == [1.0, 3.0, 2.0]
+        assert watched(model, PoisonMarks(tmp_path))([DARK, DEADLY, LIGHT]) == [1.0, 3.0, 2.0]
         assert model.batches == batches
 
 
@@ -74,4 +74,4 @@ def test_texts_are_told_apart_whatever_they_are(texts: list[str], tmp_path: Path
         def infer(self, batch: Sequence[str]) -> list[int]:
             return [len(it) for it in batch]
 
-    assert watched(Lengths(), Deaths(tmp_path))(texts) == [len(it) for it in texts]
+    assert watched(Lengths(), PoisonMarks(tmp_path))(texts) == [len(it) for it in texts]

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from connectors.caching import cached_results
-from connectors.caching.cached_results import PICTURE, CachedResults
+from connectors.caching.cached_results import IMAGE, CachedResults
 from core import __version__
 from dataflows.all_settings import Settings
 from models.stages import MODEL_STAGES
 from operators.watching import watching
 from tests.flows.pixels_flow import pixel_models
 
-STAGES = {PICTURE, *(stage.name for stage in MODEL_STAGES)}
-OF_PICTURES = {PICTURE, "embedding", "text"}
+STAGES = {IMAGE, *(stage.name for stage in MODEL_STAGES)}
+OF_IMAGES = {IMAGE, "embedding", "text"}
 
 
 def keys(folder: Path, **changed: Any) -> dict[str, bytes]:
@@ -35,9 +35,9 @@ def keys(folder: Path, **changed: Any) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("changed", "stages"),
     [
-        ({"fetch_max_side": 500}, OF_PICTURES),
-        ({"fetch_max_pixels": 10_000}, OF_PICTURES),
-        ({"thumbnail_side": 64}, {PICTURE}),
+        ({"fetch_max_side": 500}, OF_IMAGES),
+        ({"fetch_max_pixels": 10_000}, OF_IMAGES),
+        ({"thumbnail_side": 64}, {IMAGE}),
         ({"ocr_canvas": 640}, {"text"}),
         ({"truecase": False}, {"entities"}),
         ({"model": "pixel-reader@other"}, {"text"}),

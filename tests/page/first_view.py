@@ -1,4 +1,4 @@
-"""How long the first view takes in a browser, pictures and all: `python -m tests.page.first_view ADDRESS [TIMES]`."""
+"""How long the first view takes in a browser, images and all: `python -m tests.page.first_view ADDRESS [TIMES]`."""
 
 import sys
 from statistics import median
@@ -10,7 +10,7 @@ from tests.browser import CHROMIUM
 _COMPLETE = (
     "() => [...document.images].filter(it => it.getBoundingClientRect().top < innerHeight).every(it => it.complete)"
 )
-"""The pictures that one sees are there; those further down are not asked for yet."""
+"""The images that one sees are there; those further down are not asked for yet."""
 
 
 def measured(address: str, times: int) -> list[float]:

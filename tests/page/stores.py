@@ -20,7 +20,7 @@ from dataflows.all_settings import load_settings
 from memewax.page.page_access import Access
 from memewax.page.page_app import make_app
 from memewax.page.page_data import PageData
-from memewax.page.page_letters import LetterReader, letters_beside
+from memewax.page.page_dead_letters import DeadLetterReader, dead_letters_beside
 from memewax.page.page_search import PageHit, PageHits, SearchRequest
 from search.store_reader import StoreReader
 from tests.making import ANSWERS, LINE, post, sides, vector
@@ -173,12 +173,12 @@ def found_nothing(request: SearchRequest, k: int) -> PageHits:
 
 def found_first(request: SearchRequest, k: int) -> PageHits:
     hits = (PageHit("1-reddit", 0.9, "0.90 alike"), PageHit("gone-reddit", 0.5, "0.50 alike"))
-    return PageHits(hits[:k] if "cat" in request.words or request.like or request.picture else ())
+    return PageHits(hits[:k] if "cat" in request.words or request.like or request.image else ())
 
 
 def app_of(folder: Path, access: Access | None = None, find: Any = found_first) -> Any:
     """The page over a store, as `memewax page` makes it, with a search that needs no model."""
-    letters = LetterReader(letters_beside(folder), folder, load_settings())
+    letters = DeadLetterReader(dead_letters_beside(folder), folder, load_settings())
     reader = StoreReader(folder)
     return make_app(
         reader, PageData(reader, letters, find), access or Access(hosts=frozenset({"testserver"})), MOST_UPLOAD

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from connectors.store.posts_table import PostStore
 from memewax.page.page_api import openapi_document
-from tests.connectors.store.test_taken_back import gone
+from tests.connectors.store.test_removed_posts import gone
 from tests.page.stores import app_of, filled, key, row, webp
 
 API = "/api/v1"
@@ -55,7 +55,7 @@ def test_a_post_is_found_by_its_id(client: TestClient, global_id: str) -> None:
     assert found["lines"][0]["text"] == "Hello Paris"
     assert not {"embeddings", "text_embedding"} & found.keys()
     assert len(found["neighbours"]) == 8
-    assert found["picture"] == {"width": 320, "height": 240}
+    assert found["image"] == {"width": 320, "height": 240}
 
 
 def test_a_post_tells_of_its_copies(client: TestClient) -> None:
@@ -135,7 +135,7 @@ def test_a_search_finds_posts_that_are_there(client: TestClient) -> None:
         (f"/search?q={'a' * 501}", 400, "501 characters"),
         ("/posts?sauce=imgur", 400, "unknown parameter 'sauce'; there are alone, author, cluster, column"),
         ("/stats?x=1", 400, "unknown parameter 'x'; there is none"),
-        ("/posts?column=rating&value=5", 400, "no column of one's own is called 'rating'; there are: none"),
+        ("/posts?column=rating&value=5", 400, "no custom column is called 'rating'; there are: none"),
         ("/nowhere", 404, "/api/v1/openapi.json names those that there are"),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_store_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     assert "cannot be read" in answer.json()["error"]
 
 
-def test_a_small_picture_is_kept_by_the_browser_and_a_missing_one_is_drawn(
+def test_a_small_image_is_kept_by_the_browser_and_a_missing_one_is_drawn(
     client: TestClient, old_client: TestClient
 ) -> None:
     answer = client.get(f"/thumbnail/{key(3)}")
@@ -182,7 +182,7 @@ def test_a_file_that_the_browser_has_is_not_sent_again(client: TestClient, path:
     assert client.get(path, headers={"If-None-Match": '"another"'}).content == first.content
 
 
-def test_a_small_picture_that_is_deleted_is_gone_though_a_browser_has_it(tmp_path: Path) -> None:
+def test_a_small_image_that_is_deleted_is_gone_though_a_browser_has_it(tmp_path: Path) -> None:
     folder = filled(tmp_path / "store")
     client = TestClient(app_of(folder))
     tag = client.get(f"/thumbnail/{key(3)}").headers["etag"]
@@ -214,8 +214,8 @@ def test_a_list_is_taken_away_as_it_is_shown(client: TestClient) -> None:
     assert "tumblr" not in network.text
     alike = client.get("/take-away/alike.gexf?source=imgur")
     assert alike.text.count("<node ") == 2
-    pictures = pq.read_table(BytesIO(client.get("/take-away/pictures.parquet?source=imgur").content)).to_pylist()
-    assert {it["global_id"]: it["picture"] for it in pictures} == {
+    images = pq.read_table(BytesIO(client.get("/take-away/images.parquet?source=imgur").content)).to_pylist()
+    assert {it["global_id"]: it["image"] for it in images} == {
         "3-imgur": {"bytes": webp(120)}, "4-imgur": {"bytes": webp(40)},
     }  # fmt: skip
     assert client.get("/take-away/posts.gexf").status_code == 404

@@ -17,7 +17,7 @@ from connectors.store.posts_table import PostStore
 from memewax.page.page_access import Access
 from memewax.page.page_search import PageHit, PageHits, SearchRequest
 from tests.browser import CHROMIUM
-from tests.connectors.store.test_taken_back import gone
+from tests.connectors.store.test_removed_posts import gone
 from tests.page.stores import HOSTILE, SCRIPT, app_of, filled, found_first, hostile_id, row, webp
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
@@ -137,18 +137,18 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("how", ["chosen", *GIVEN])
-def test_a_picture_is_looked_for_wherever_one_is(address: str, browser: Browser, how: str) -> None:
+def test_an_image_is_looked_for_wherever_one_is(address: str, browser: Browser, how: str) -> None:
     with looking(browser, PHONE) as page:
         page.goto(address)
         page.locator("#q").fill("cat")
         if how == "chosen":
             small = {"name": "a.webp", "mimeType": "image/webp", "buffer": webp(90)}
-            page.locator("#picture").set_input_files(files=[small])
+            page.locator("#image").set_input_files(files=[small])
         else:
             held = "const held = new DataTransfer(); held.items.add(new File(['x'], 'a.png', {type: 'image/png'})); "
             page.evaluate(held + GIVEN[how])
         page.wait_for_url("**/search")
-        expect(page.get_by_role("status")).to_contain_text("1 post like your picture with these words")
+        expect(page.get_by_role("status")).to_contain_text("1 post like your image with these words")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
         assert Axe().run(page).violations_count == 0
 
@@ -175,25 +175,25 @@ def test_a_click_anywhere_on_a_tile_opens_its_cluster(address: str, browser: Bro
         expect(page.get_by_role("link", name="4-imgur")).to_be_visible()
 
 
-def test_pictures_are_painted_with_the_boxes_upon_them(address: str, browser: Browser) -> None:
+def test_images_are_painted_with_the_boxes_upon_them(address: str, browser: Browser) -> None:
     with looking(browser) as page:
         page.goto(f"{address}/posts/1-reddit")
-        picture, boxes = page.locator(".whole img").bounding_box(), page.locator(".boxes").bounding_box()
+        image, boxes = page.locator(".whole img").bounding_box(), page.locator(".boxes").bounding_box()
         assert page.locator(".whole img").evaluate("it => it.naturalWidth") == 160
-        assert picture == boxes
+        assert image == boxes
 
 
-def test_a_sensitive_picture_is_blurred_until_one_wants_to_see_it(address: str, browser: Browser) -> None:
+def test_a_sensitive_image_is_blurred_until_one_wants_to_see_it(address: str, browser: Browser) -> None:
     with looking(browser) as page:
         page.goto(f"{address}/posts/{quote('did:plc:x/5-bluesky', safe='')}")
-        picture = page.locator(".whole img")
-        assert "blur" in picture.evaluate("it => getComputedStyle(it).filter")
+        image = page.locator(".whole img")
+        assert "blur" in image.evaluate("it => getComputedStyle(it).filter")
         page.locator(".whole .veil").focus()
         page.keyboard.press("Space")
-        assert picture.evaluate("it => getComputedStyle(it).filter") == "none"
+        assert image.evaluate("it => getComputedStyle(it).filter") == "none"
 
 
-def test_without_pictures_the_words_stand_where_they_stood(address: str, browser: Browser) -> None:
+def test_without_images_the_words_stand_where_they_stood(address: str, browser: Browser) -> None:
     with looking(browser) as page:
         page.goto(address)
         before = page.locator(".tile h2").first.bounding_box()
@@ -258,10 +258,10 @@ def test_a_post_comes_and_one_goes_while_one_looks(tmp_path: Path, browser: Brow
     folder = filled(tmp_path / "store")
     with served(folder) as at, looking(browser) as page:
         page.goto(f"{at}/now")
-        expect(page.locator("[data-part=pictures] .card")).to_have_count(10)
+        expect(page.locator("[data-part=images] .card")).to_have_count(10)
         store = PostStore(folder, 8, 8)
         store.upsert([row("new-a", 0, 500, "just now")])
-        expect(page.locator("[data-part=pictures] .card").first).to_contain_text("Hello Paris")
+        expect(page.locator("[data-part=images] .card").first).to_contain_text("Hello Paris")
         expect(page.get_by_text("just now")).to_be_visible()
         store.remove([gone(global_id="new-a")])
         expect(page.get_by_text("just now")).to_have_count(0)

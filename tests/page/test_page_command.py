@@ -28,7 +28,7 @@ def running(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "memewax", "page", "--port", "0", "--no-open", *words],
         cwd=ROOT,
-        env={**os.environ, "MEMEWAX_MODELS": "stand-in"},
+        env={**os.environ, "MEMEWAX_MODELS": "fake"},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -51,7 +51,7 @@ def test_it_shows_a_store_streams_what_is_new_and_ends(store: Path) -> None:
             assert answer.headers["content-type"].startswith("text/event-stream")
             events = iter(answer.iter_lines())
             assert "event: figures" in events
-            assert "event: pictures" in events
+            assert "event: images" in events
             process.send_signal(signal.SIGINT)  # though somebody still looks
             assert process.wait(timeout=60) == 0
         assert process.stderr is not None

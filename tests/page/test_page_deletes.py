@@ -6,7 +6,7 @@ from pathlib import Path
 from starlette.testclient import TestClient
 
 from connectors.store.posts_table import PostStore
-from tests.connectors.store.test_taken_back import gone
+from tests.connectors.store.test_removed_posts import gone
 from tests.page.stores import app_of, filled, key
 
 API = "/api/v1"

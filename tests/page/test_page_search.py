@@ -7,15 +7,15 @@ from connectors.store.posts_table import PostRows
 from core.records import Record
 from dataflows.all_settings import load_settings
 from memewax.page.page_search import PageSearch, SearchRequest
-from models.standin import StandInText
+from models.fake_models import FakeText
 from search.store_reader import StoreReader
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.making import ANSWERS, post, sides
 
 
 def rows(**captions: str) -> list[dict[str, object]]:
-    """Posts whose texts were embedded by the stand-in."""
-    model = StandInText()
+    """Posts whose texts were embedded by the fake."""
+    model = FakeText()
     made = []
     for global_id, caption in captions.items():
         (vector,) = model([caption])
@@ -27,7 +27,7 @@ def rows(**captions: str) -> list[dict[str, object]]:
 
 
 def test_words_are_found_first_and_the_rest_is_weak(tmp_path: Path) -> None:
-    search = PageSearch(load_settings(models="stand-in"), StoreReader(tmp_path))
+    search = PageSearch(load_settings(models="fake"), StoreReader(tmp_path))
     assert "holds no posts" in search.find(SearchRequest("cat"), 5).error
     PostRows(tmp_path, POSTS).upsert(rows(a="the cat", b="dogs"))
     found = search.find(SearchRequest("cat"), 5)

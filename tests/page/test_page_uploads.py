@@ -1,4 +1,4 @@
-"""Search by a picture: found by its looks, bounded, kept nowhere; and what is no picture is said in a line."""
+"""Search by an image: found by its looks, bounded, kept nowhere; and what is no image is said in a line."""
 
 import asyncio
 import struct
@@ -18,14 +18,14 @@ from dataflows.all_settings import load_settings
 from memewax.page import page_uploads
 from memewax.page.page_search import PageSearch
 from memewax.page.page_uploads import Uploads
-from models.standin import StandInImage, StandInText
+from models.fake_models import FakeImage, FakeText
 from search.store_reader import StoreReader
 from tests.page.stores import MOST_UPLOAD, app_of, key, row
 
 SEARCH = "/api/v1/search"
 
 
-def picture(red: int, form: str = "PNG", size: tuple[int, int] = (64, 48)) -> bytes:
+def image(red: int, form: str = "PNG", size: tuple[int, int] = (64, 48)) -> bytes:
     out = BytesIO()
     Image.new("RGB", size, (red, 0, 0)).save(out, form)
     return out.getvalue()
@@ -38,10 +38,10 @@ def unit(axis: int) -> Any:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uploads") / "store"
-    rows = [row(f"{it}-x", it, it, f"picture {it}", picture_sha256=key(it)) for it in range(8)]
+    rows = [row(f"{it}-x", it, it, f"image {it}", picture_sha256=key(it)) for it in range(8)]
     for axis, it in enumerate(rows):
         it["embeddings"] = unit(axis)
-        it["models"] = {**it["models"], "embedding": StandInImage.name, "text_embedding": StandInText.name}
+        it["models"] = {**it["models"], "embedding": FakeImage.name, "text_embedding": FakeText.name}
     PostStore(folder, 8, 8).upsert(rows)
     return folder
 
@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def app(folder: Path) -> Any:
     return app_of(
-        folder, find=PageSearch(load_settings(models="stand-in", fetch_max_pixels=100_000), StoreReader(folder)).find
+        folder, find=PageSearch(load_settings(models="fake", fetch_max_pixels=100_000), StoreReader(folder)).find
     )
 
 
@@ -62,26 +62,26 @@ def sent(client: TestClient, data: bytes, kind: str = "image/png", query: str = 
     return client.post(f"{SEARCH}{query}", content=data, headers={"content-type": kind})
 
 
-def test_a_picture_is_found_by_its_looks(searching: TestClient, folder: Path) -> None:
+def test_an_image_is_found_by_its_looks(searching: TestClient, folder: Path) -> None:
     before = sorted(folder.rglob("*"))
-    answer = sent(searching, picture(3))
+    answer = sent(searching, image(3))
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert ([it["post"]["global_id"] for it in found["hits"]], found["error"]) == (["3-x"], "")
     assert len(found["weak"]) == 7
-    assert sent(searching, picture(3), query="?source=nowhere").json()["hits"] == []
+    assert sent(searching, image(3), query="?source=nowhere").json()["hits"] == []
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_form_sends_a_picture_and_words(searching: TestClient) -> None:
-    page = searching.post("/search", files={"picture": ("a.png", picture(5))}, data={"q": ""})
+def test_a_form_sends_an_image_and_words(searching: TestClient) -> None:
+    page = searching.post("/search", files={"image": ("a.png", image(5))}, data={"q": ""})
     assert page.status_code == 200
-    assert "1 post like your picture" in page.text
-    answer = searching.post(SEARCH, files={"picture": picture(5)}, data={"q": "picture"})
-    assert answer.json()["query"] == "picture"
+    assert "1 post like your image" in page.text
+    answer = searching.post(SEARCH, files={"image": image(5)}, data={"q": "image"})
+    assert answer.json()["query"] == "image"
     assert {it["post"]["global_id"] for it in (*answer.json()["hits"], *answer.json()["weak"])} >= {"5-x"}
-    assert searching.post("/search", files={"picture": b""}, data={"q": ""}).status_code == 200  # none was chosen
-    assert searching.post(SEARCH, files={"other": picture(5)}).status_code == 400
+    assert searching.post("/search", files={"image": b""}, data={"q": ""}).status_code == 200  # none was chosen
+    assert searching.post(SEARCH, files={"other": image(5)}).status_code == 400
 
 
 def bomb() -> bytes:
@@ -98,28 +98,28 @@ def bomb() -> bytes:
 
 HOSTILE = {
     "bomb": bomb(),
-    "cut": picture(3, "PNG", (300, 300))[:60],
+    "cut": image(3, "PNG", (300, 300))[:60],
     "text": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
     "markup": b"GIF89a/*<script>alert(1)</script>*/",
     "archive": b"PK\x03\x04" + bytes(100),
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
     "zeros": bytes(1000),
-    "large": picture(3, "PNG", (400, 300)),
+    "large": image(3, "PNG", (400, 300)),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_picture_that_posts_may_have_is_said(searching: TestClient, name: str) -> None:
+def test_what_is_no_image_that_posts_may_have_is_said(searching: TestClient, name: str) -> None:
     answer = sent(searching, HOSTILE[name])
     assert answer.status_code == 200
-    assert answer.json()["error"].startswith("the picture cannot be used: ")
-    page = searching.post("/search", files={"picture": HOSTILE[name]})
+    assert answer.json()["error"].startswith("the image cannot be used: ")
+    page = searching.post("/search", files={"image": HOSTILE[name]})
     assert "Nothing could be looked for" in page.text
     assert "<script>alert" not in page.text
 
 
-def test_a_picture_that_is_something_else_as_well_is_a_picture(searching: TestClient) -> None:
-    both = picture(4) + b"<script>alert(1)</script>PK\x03\x04"
+def test_an_image_that_is_something_else_as_well_is_an_image(searching: TestClient) -> None:
+    both = image(4) + b"<script>alert(1)</script>PK\x03\x04"
     assert [it["post"]["global_id"] for it in sent(searching, both).json()["hits"]] == ["4-x"]
 
 
@@ -164,10 +164,10 @@ def test_one_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
 
 def test_another_site_cannot_send(searching: TestClient) -> None:
     for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}, {"origin": "null"}):
-        answer = searching.post(SEARCH, content=picture(3), headers={"content-type": "image/png", **headers})
+        answer = searching.post(SEARCH, content=image(3), headers={"content-type": "image/png", **headers})
         assert answer.status_code == 403
     own = {"content-type": "image/png", "origin": "http://testserver"}
-    assert searching.post(SEARCH, content=picture(3), headers=own).status_code == 200
+    assert searching.post(SEARCH, content=image(3), headers=own).status_code == 200
 
 
 def test_who_sends_too_often_waits(folder: Path) -> None:
@@ -188,8 +188,8 @@ def test_more_like_a_post(searching: TestClient) -> None:
 
 
 def test_a_store_of_another_model_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.standin.StandInImage.name", "another@12345678.12345678")
-    find = PageSearch(load_settings(models="stand-in"), StoreReader(folder)).find
-    told = sent(TestClient(app_of(folder, find=find)), picture(3)).json()
+    monkeypatch.setattr("models.fake_models.FakeImage.name", "another@12345678.12345678")
+    find = PageSearch(load_settings(models="fake"), StoreReader(folder)).find
+    told = sent(TestClient(app_of(folder, find=find)), image(3)).json()
     assert told["hits"] == []
     assert "choose the same model" in told["error"]

@@ -36,9 +36,9 @@ def test_the_wall_has_a_tile_for_each_cluster_and_names_those_alone(store: Path,
     assert "memes: running" in page
 
 
-def test_an_old_store_says_why_there_is_no_picture(old_client: TestClient) -> None:
+def test_an_old_store_says_why_there_is_no_image(old_client: TestClient) -> None:
     page = html(old_client, "/")
-    assert "No small picture is kept" in page
+    assert "No small image is kept" in page
     assert "<img" not in page
 
 
@@ -49,7 +49,7 @@ def test_an_empty_store_says_what_fills_it(empty_client: TestClient) -> None:
 
 def test_a_cluster_stacks_copies_and_tells_of_merges(client: TestClient) -> None:
     page = html(client, "/clusters/1")
-    assert "2 copies of the same picture" in page
+    assert "2 copies of the same image" in page
     assert page.count('<article class="card">') == 3
     assert "cluster 1 turned out to be cluster 0" in page
     assert page.count('<svg class="lane"') == 3
@@ -64,11 +64,11 @@ def test_a_post_shows_boxes_entities_tone_and_where_it_is_from(client: TestClien
     assert '<meter min="0" max="1" value="0.7"' in page
     assert 'href="https://reddit.example/1"' in page
     assert "a grey cat" in page
-    assert "Copies of this picture (2)" in page
+    assert "Copies of this image (2)" in page
     html(client, "/posts/nobody", 404)
 
 
-def test_a_sensitive_picture_is_veiled(client: TestClient) -> None:
+def test_a_sensitive_image_is_veiled(client: TestClient) -> None:
     assert 'class="veil"' in html(client, f"/posts/{quote('did:plc:x/5-bluesky', safe='')}")
     assert html(client, "/posts/1-reddit").count('class="veil"') == 1  # of its neighbours, the one that is
 
@@ -123,6 +123,6 @@ def test_entities_are_marked_where_they_are() -> None:
     assert marked("", []) == []
 
 
-@pytest.mark.parametrize("text", ["javascript:alert(1)", "data:text/html,x", "pictures/1.png", "https://", None, 7, "http://[x"])  # fmt: skip
+@pytest.mark.parametrize("text", ["javascript:alert(1)", "data:text/html,x", "images/1.png", "https://", None, 7, "http://[x"])  # fmt: skip
 def test_only_an_address_of_the_web_is_a_link(text: object) -> None:
     assert web_address(text) == ""

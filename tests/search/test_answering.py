@@ -15,10 +15,10 @@ from PIL import Image
 from connectors.store.posts_table import PostStore
 from connectors.store.stored_table import StoredTable
 from core.errors import WeightsError
-from core.records import Failed, Message, Vector
+from core.records import Failure, Message, Vector
 from dataflows.all_settings import Settings
+from models.fake_models import FakeText
 from models.runtime import Runtime
-from models.standin import StandInText
 from search import answering
 from search.answer import RESULTS, Answer, count_of, json_of_answer, result_row
 from search.answering import EMBED, SEARCH, Embedders, embed, load_embedders, search
@@ -39,7 +39,7 @@ class Clock:
         return self.time
 
 
-class Once(StandInText):
+class Once(FakeText):
     """RunCounts its batches; raises at texts that say so."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def models() -> Embedders:
-    return load_embedders(Settings(models="stand-in"), images=True)
+    return load_embedders(Settings(models="fake"), images=True)
 
 
 def ask(store: Path, models: Embedders, *bodies: dict[str, Any], corpora: OpenCorpora | None = None) -> list[Answer]:
@@ -93,7 +93,7 @@ def test_each_query_gets_its_own_answer_in_order(store: Path, models: Embedders)
 def test_an_answer_says_what_when_and_by_what(store: Path, models: Embedders) -> None:
     (answer,) = ask(store, models, {"text": "bb", "filters": {"source": "web"}})
     told = orjson.loads(json_of_answer(answer))
-    assert (told["id"], told["corpus"], told["model"]) == ("0", "tweets", "stand-in")
+    assert (told["id"], told["corpus"], told["model"]) == ("0", "tweets", "fake")
     assert told["timing"].keys() == {"embed", "search"}
     (hit,) = told["hits"]
     assert (hit["text"], hit["similarity"], hit["distance"]) == ("bb", 1, 0)
@@ -132,7 +132,7 @@ def test_a_text_that_the_model_cannot_take_does_not_hurt_the_others(store: Path,
         store, Embedders(Once(), models.image, models.decode), {"text": "a"}, {"text": "raise"}, {"text": "bb"}
     )
     assert (ids(answers[0]), ids(answers[2])) == (["a"], ["bb"])
-    assert answers[1].error == Failed("text_embedding", "ValueError", "asked to raise")
+    assert answers[1].error == Failure("text_embedding", "ValueError", "asked to raise")
 
 
 def test_an_unknown_corpus_is_an_answer_that_names_those_there_are(store: Path, models: Embedders) -> None:
@@ -172,7 +172,7 @@ def test_a_corpus_of_another_model_is_an_answer(store: Path, models: Embedders) 
     PostStore(store, 8, 8).upsert([row("p", 1)])
     (answer,) = ask(store, models, {"text": "a", "corpus": "posts"})
     assert answer.error is not None
-    assert "was embedded by a text_embedding model, and here is stand-in" in answer.error.reason
+    assert "was embedded by a text_embedding model, and here is fake" in answer.error.reason
 
 
 def test_a_vector_of_another_length_is_an_answer(store: Path, models: Embedders) -> None:
@@ -186,28 +186,28 @@ def test_models_without_weights_are_answers(store: Path, monkeypatch: pytest.Mon
         raise WeightsError("nowhere to be found")
 
     monkeypatch.setattr(answering, "load_text", missing)
-    models = load_embedders(Settings(models="stand-in"), images=False)
+    models = load_embedders(Settings(models="fake"), images=False)
     text, image, vector = ask(
         store, models, {"text": "a"}, {"image": b64encode(png()).decode()}, {"vector": [1] + [0] * 7}
     )
-    assert text.error == Failed(EMBED, "WeightsError", "nowhere to be found")
+    assert text.error == Failure(EMBED, "WeightsError", "nowhere to be found")
     assert image.error is not None
     assert "MEMEWAX_ANSWER_IMAGES" in image.error.reason
     assert vector.error is None
 
 
-def test_a_picture_finds_the_nearest_posts(tmp_path: Path, models: Embedders) -> None:
+def test_an_image_finds_the_nearest_posts(tmp_path: Path, models: Embedders) -> None:
     PostStore(tmp_path, 8, 8).upsert([row("p", 1)])
     lancedb.connect(tmp_path).open_table("posts").update(values={"models": None})
     queries = [Query("good", png(), "posts", by="image"), Query("bad", b"GIF?", "posts", by="image")]
     good, bad = search(embed(queries, models), OpenCorpora(tmp_path, 0))
     assert ids(good) == ["p"]
-    assert good.model == "stand-in"
+    assert good.model == "fake"
     assert bad.error is not None
-    assert "no picture" in bad.error.reason
+    assert "no image" in bad.error.reason
 
 
-def test_pictures_are_looked_for_among_posts_only(store: Path, models: Embedders) -> None:
+def test_images_are_looked_for_among_posts_only(store: Path, models: Embedders) -> None:
     (answer,) = search(embed([Query("1", png(), "tweets", by="image")], models), OpenCorpora(store, 0))
     assert answer.error is not None
     assert "has no images" in answer.error.reason

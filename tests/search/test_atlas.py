@@ -14,7 +14,7 @@ from connectors.store.posts_table import PostRows
 from core.errors import WorldError
 from core.records import Cluster, Record
 from search import atlas
-from search.atlas import write_atlas, write_pictures
+from search.atlas import write_atlas, write_images
 from search.cluster_summaries import summaries
 from search.exporting import Posts
 from tests.making import ANSWERS, post, sides
@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 
 
 def made(folder: Path, templates: int, each: int, missing: int = 0, alone: int = 1) -> Path:
-    """A store of pictures of templates, and of some that have no embedding."""
+    """A store of images of templates, and of some that have no embedding."""
     random = np.random.default_rng(4)
     centres = random.normal(size=(templates, DIMENSION)) * 2 + 9  # as in real models, they have a large mean
     rows = []
@@ -92,19 +92,17 @@ def test_each_post_brings_the_thumbnail_that_the_store_has(tmp_path: Path) -> No
     store = filled(tmp_path / "store")
     write_atlas(Posts(store, vectors=True), summaries(store, DAY), tmp_path / "map.parquet")
     rows = {it["global_id"]: it for it in pq.read_table(tmp_path / "map.parquet").to_pylist()}
-    assert rows["1-reddit"]["picture"] == rows["4-imgur"]["picture"] == {"bytes": webp(40)}
-    assert rows["20-reddit"]["picture"] is None
+    assert rows["1-reddit"]["image"] == rows["4-imgur"]["image"] == {"bytes": webp(40)}
+    assert rows["20-reddit"]["image"] is None
     assert len(rows["1-reddit"]["embeddings"]) == 8
 
 
-def test_some_posts_are_written_with_vectors_and_pictures_and_no_map(tmp_path: Path) -> None:
+def test_some_posts_are_written_with_vectors_and_images_and_no_map(tmp_path: Path) -> None:
     store = filled(tmp_path / "store")
-    path = tmp_path / "pictures.parquet"
-    assert (
-        write_pictures(Posts(store, vectors=True), summaries(store, DAY), {"1-reddit", "20-reddit", "none"}, path) == 2
-    )
+    path = tmp_path / "images.parquet"
+    assert write_images(Posts(store, vectors=True), summaries(store, DAY), {"1-reddit", "20-reddit", "none"}, path) == 2
     rows = {it["global_id"]: it for it in pq.read_table(path).to_pylist()}
-    assert rows["1-reddit"]["picture"] == {"bytes": webp(40)}
+    assert rows["1-reddit"]["image"] == {"bytes": webp(40)}
     assert len(rows["20-reddit"]["embeddings"]) == 8
     assert "projection_x" not in rows["20-reddit"]
 
@@ -112,4 +110,4 @@ def test_some_posts_are_written_with_vectors_and_pictures_and_no_map(tmp_path: P
 def test_posts_without_an_embedding_are_no_part_of_a_map_of_vectors(tmp_path: Path) -> None:
     store = made(tmp_path / "store", 1, 2, missing=2, alone=0)
     wanted = [f"{number}-a" for number in range(4)]
-    assert write_pictures(Posts(store, vectors=True), [], wanted, tmp_path / "pictures.parquet") == 2
+    assert write_images(Posts(store, vectors=True), [], wanted, tmp_path / "images.parquet") == 2

@@ -69,7 +69,7 @@ def test_a_hit_has_text_both_measures_and_what_the_row_brought(posts: PostStore,
     assert (corpus.dimension, corpus.model, corpus.count()) == (8, "a text_embedding model", 1)
 
 
-def test_posts_can_be_searched_by_their_pictures(posts: PostStore, folder: Path) -> None:
+def test_posts_can_be_searched_by_their_images(posts: PostStore, folder: Path) -> None:
     posts.upsert([row("a", 1)])
     corpus = Corpus.open(folder, "posts", vectors="embeddings")
     assert corpus.search(vector()[None], 1)[0][0].similarity == pytest.approx(1)

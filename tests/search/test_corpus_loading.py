@@ -21,7 +21,7 @@ from connectors.row_file import RowFile
 from core.errors import BadRecordError, SettingsError, WorldError
 from core.records import Vector
 from dataflows.all_settings import Settings
-from models.standin import StandInText
+from models.fake_models import FakeText
 from search import corpus_loading as corpus_load
 from search.cleaning import STEPS, Step, steps_of, usual_steps
 from search.corpus import Corpus
@@ -39,7 +39,7 @@ ARCHIVE = SHARED / "data/tweets/archive.json.gz"
 CREATED = "Mon May 04 18:54:25 +0000 2009"
 
 
-class Counting(StandInText):
+class Counting(FakeText):
     """RunCounts the texts it embeds."""
 
     def __init__(self, name: str = "counting") -> None:
@@ -212,7 +212,7 @@ def test_a_changed_text_is_embedded_again_and_its_neighbours_are_not(place: Plac
     assert sorted(place.model.texts) == ["four", "two, changed"]
     assert (loaded.embedded, loaded.unchanged) == (2, 2)
     row = place.rows()["2"]
-    np.testing.assert_array_equal(row["vector"], StandInText().one("two, changed"))
+    np.testing.assert_array_equal(row["vector"], FakeText().one("two, changed"))
     assert len(place.rows()) == 4
 
 
@@ -319,7 +319,7 @@ def test_a_loaded_corpus_is_searched_with_filters(place: Place) -> None:
     rows = [tweet(1, "a"), tweet(2, "bb", lang="en"), tweet(3, "bb ", lang="de", created_at="2020-01-01")]
     place.load(rows, "parse-created", "shorten-source")
     corpus = Corpus.open(place.store, "own")
-    query = StandInText().one("bb")[None]
+    query = FakeText().one("bb")[None]
     ((hit,),) = corpus.search(query, 1)
     assert (hit.id, hit.text, corpus.model) == ("2", "bb", "counting")
     assert hit.metadata["favorite_count"] == 2
@@ -337,7 +337,7 @@ def test_a_reader_follows_a_load_and_a_corpus_that_is_made_anew(place: Place) ->
     drop_corpus(place.store, "own")
     place.load([tweet(7, "anew")])
     assert corpus.refresh() == 1
-    assert [hit.id for hit in corpus.search(StandInText().one("anew")[None], 9)[0]] == ["7"]
+    assert [hit.id for hit in corpus.search(FakeText().one("anew")[None], 9)[0]] == ["7"]
 
 
 def test_a_dropped_corpus_is_gone(place: Place) -> None:
@@ -355,7 +355,7 @@ def test_a_corpus_is_searched_by_shorter_vectors(place: Place) -> None:
     Projection("pca", "counting", weights).save(folder)
     corpus = Corpus.open(place.store, "own", reduced="pca-5")
     assert (corpus.dimension, corpus.index.dimension) == (8, 5)
-    query = StandInText().one("xx")[None]
+    query = FakeText().one("xx")[None]
     (hits,) = corpus.search(query, 8)
     short = unit(query @ weights) @ unit(np.array([place.rows()[hit.id]["vector"] for hit in hits]) @ weights).T
     np.testing.assert_allclose([hit.similarity for hit in hits], short[0], atol=1e-6)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from connectors.store.posts_table import PostStore
 from search.open_corpora import OpenCorpora
-from tests.connectors.store.test_taken_back import gone
+from tests.connectors.store.test_removed_posts import gone
 from tests.search.test_corpus import ids, row
 
 REFRESH = 5.0

@@ -17,15 +17,15 @@ from core.times import time_or_none
 from memewax.commands.app import app
 from search import followed_posts, store_reader
 from search.corpus import Corpus
+from search.image_search import ImageSearch
 from search.indexed_posts import IndexedPosts, indexed_posts
-from search.picture_search import PictureSearch
 from search.row_cache import Filter
 from search.store_reader import StoreReader
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import made_store, parts
 from tests.making import ANSWERS, post, sides
 from tests.page.stores import filled
-from tests.search.test_picture_search import MANY, MODEL, noisy
+from tests.search.test_image_search import MANY, MODEL, noisy
 
 SOURCES = "aaaaaab"
 
@@ -79,9 +79,9 @@ def corpus_time(corpus: Corpus) -> Any:
     return time_or_none(hits[30].metadata["created"])
 
 
-def test_pictures_are_judged_as_with_all_vectors_in_memory(store: CassandraStore) -> None:
+def test_images_are_judged_as_with_all_vectors_in_memory(store: CassandraStore) -> None:
     own, other = (
-        PictureSearch(it).search(noisy(3), MODEL, 5)
+        ImageSearch(it).search(noisy(3), MODEL, 5)
         for it in (searched(store), Corpus.open(store, "posts", "embeddings"))
     )
     assert [it.hit.id for it in own.strong] == [it.hit.id for it in other.strong]
@@ -111,8 +111,8 @@ def test_ask_reads_no_vectors_where_the_server_finds_them(
 ) -> None:
     made = made_store(cassandra_node, tmp_path)
     row = row_of(Record(post("1-a"), sides("1-a", **ANSWERS)), "")
-    parts(made).upsert([{**row, "models": {"text_embedding": "stand-in"}}])
-    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    parts(made).upsert([{**row, "models": {"text_embedding": "fake"}}])
+    monkeypatch.setenv("MEMEWAX_MODELS", "fake")
 
     def refused(*_: Any, **__: Any) -> Any:
         raise AssertionError("all posts were read")

@@ -8,7 +8,7 @@ import pytest
 from connectors.sinks.rows import row_of
 from connectors.store.posts_table import PostRows
 from core.errors import BadRecordError
-from core.records import Failed, Line, Message, Reading, Record, Vector
+from core.records import Failure, Line, Message, Reading, Record, Vector
 from search.corpus import Corpus
 from search.post_search import PostSearch, answered, fused
 from search.query import parse_query
@@ -42,8 +42,8 @@ def posts(tmp_path: Path) -> PostSearch:
     ]
     PostRows(tmp_path, POSTS).upsert(rows)
 
-    def embed(text: str) -> Vector | Failed:
-        return Failed("embed", "ValueError", "no words") if text == "broken" else pointing(1, 0)
+    def embed(text: str) -> Vector | Failure:
+        return Failure("embed", "ValueError", "no words") if text == "broken" else pointing(1, 0)
 
     return PostSearch(Corpus.open(tmp_path, "posts"), WordIndex(tmp_path), embed, MODEL)
 

@@ -18,7 +18,7 @@ from search.cluster_summaries import summaries
 from search.post_columns import PostColumns
 from search.posts_catalogue import Catalogue
 from search.store_reader import StoreReader
-from tests.connectors.store.test_taken_back import gone
+from tests.connectors.store.test_removed_posts import gone
 from tests.page.stores import aged, row
 
 WORDS = ["cat", "dog", "monday", "office", "nobody", "expects"]

@@ -47,8 +47,8 @@ def test_any_text_is_a_question(text: str) -> None:
 
 
 def test_an_image_is_looked_for_among_posts() -> None:
-    made = parse(id="1", image=b64encode(b"picture").decode())
-    assert (made.subject, made.corpus, made.by, made.text) == (b"picture", "posts", "image", "")
+    made = parse(id="1", image=b64encode(b"image").decode())
+    assert (made.subject, made.corpus, made.by, made.text) == (b"image", "posts", "image", "")
 
 
 @pytest.mark.parametrize("by", ["text", "image"])
@@ -79,7 +79,7 @@ def test_a_vector_is_made_a_unit_vector(by: str) -> None:
         ({"id": "1", "text": "a", "filters": {"source": 5}}, "filter source must be a string"),
         ({"id": "1", "text": "a", "filters": {"after": "soon"}}, "filter after must be a time"),
         ({"id": "1", "text": "a", "filters": {"after": [2020]}}, "filter after must be a time"),
-        ({"id": "1", "image": "no base64!"}, "image must be a picture's bytes in base64"),
+        ({"id": "1", "image": "no base64!"}, "image must be an image's bytes in base64"),
         ({"id": "1", "image": 5}, "image must be"),
         ({"id": "1", "vector": "text"}, "vector must be an array of numbers"),
         ({"id": "1", "vector": [[1, 2]]}, "an array of numbers"),

@@ -11,7 +11,7 @@ from search.recall import Recall
 from search.reduction import Projection, pca, projection_names
 from search.reduction_evaluation import Judged, Split
 from search.reduction_training import Epoch, TrainingPlan, reduced_recall, trained
-from search.vector_index import Exact, FloatMatrix, unit
+from search.vector_index import FlatIndex, FloatMatrix, unit
 
 
 def two_scales(count: int, seed: int) -> FloatMatrix:
@@ -97,7 +97,7 @@ def test_too_few_vectors_are_told() -> None:
 
 def test_recall_of_a_reduction_that_keeps_nothing_is_chance(split: Split) -> None:
     blind = Projection("pca", "m", np.zeros((32, 2), np.float32) + np.float32(1))
-    right = Exact.of(split.train).search(split.test, 10)
+    right = FlatIndex.of(split.train).search(split.test, 10)
     assert reduced_recall(blind, split.train, split.test, right).at_10 < 0.05
 
 

@@ -97,7 +97,7 @@ def test_an_old_store_and_none_at_all_are_read(tmp_path: Path) -> None:
     assert (none.newest(3), none.rows(["a"]), none.versions(), none.exemplars([0])) == ([], [], {}, {})
 
 
-def test_a_small_picture_knows_the_size_of_the_one_that_was_read(store: Path) -> None:
+def test_a_small_image_knows_the_size_of_the_one_that_was_read(store: Path) -> None:
     found = StoreReader(store).thumbnail(key(1))
     assert found is not None
     assert (found.width, found.height) == (320, 240)

@@ -7,14 +7,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from dataflows.all_settings import Settings
+from search.binary_index import BinaryIndex
 from search.index_choice import IndexChoice
-from search.onebit import OneBit
 from search.recall import Recall, measure_recall, others, recall_of
 from search.search_figures import search_figures
-from search.vector_index import NONE, Exact, FloatMatrix, Mask, Nearest, Neighbours, exact, unit
+from search.vector_index import NONE, FlatIndex, FloatMatrix, Mask, Neighbours, VectorIndex, exact, unit
 
 
-class Thorough(OneBit):
+class Thorough(BinaryIndex):
     """Its short list holds every row, so what it finds must be what comparing all finds."""
 
     exact_below = 0
@@ -23,7 +23,7 @@ class Thorough(OneBit):
         super().__init__(dimension, shortlist=1_000_000)
 
 
-KINDS = (Exact, Thorough)
+KINDS = (FlatIndex, Thorough)
 every = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -42,7 +42,7 @@ def brute(vectors: FloatMatrix, queries: FloatMatrix, k: int, allowed: Mask) -> 
     return Neighbours(rows, similarities)
 
 
-def check(index: Nearest, queries: FloatMatrix, k: int, among: Mask | None = None) -> None:
+def check(index: VectorIndex, queries: FloatMatrix, k: int, among: Mask | None = None) -> None:
     found = index.search(queries, k, among)
     wanted = brute(index.vectors, queries, k, index.live if among is None else index.live & among)
     assert found.rows.shape == found.similarities.shape == (len(queries), k)
@@ -55,7 +55,7 @@ def check(index: Nearest, queries: FloatMatrix, k: int, among: Mask | None = Non
 
 
 @every
-def test_an_empty_index_finds_nothing(kind: type[Nearest]) -> None:
+def test_an_empty_index_finds_nothing(kind: type[VectorIndex]) -> None:
     found = kind(16).search(made(2), 3)
     assert (found.rows == NONE).all()
     assert np.isneginf(found.similarities).all()
@@ -63,24 +63,24 @@ def test_an_empty_index_finds_nothing(kind: type[Nearest]) -> None:
 
 
 @every
-def test_no_query_gets_no_answer(kind: type[Nearest]) -> None:
+def test_no_query_gets_no_answer(kind: type[VectorIndex]) -> None:
     assert kind.of(made(5)).search(made(0), 3).rows.shape == (0, 3)
 
 
 @every
-def test_where_there_are_fewer_than_k_the_rest_is_padded(kind: type[Nearest]) -> None:
+def test_where_there_are_fewer_than_k_the_rest_is_padded(kind: type[VectorIndex]) -> None:
     found = kind.of(made(1)).search(made(1), 3)
     np.testing.assert_array_equal(found.rows, [[0, NONE, NONE]])
     np.testing.assert_allclose(found.similarities, [[1, -np.inf, -np.inf]], rtol=1e-6)
 
 
 @every
-def test_the_nearest_come_first(kind: type[Nearest]) -> None:
+def test_the_nearest_come_first(kind: type[VectorIndex]) -> None:
     check(kind.of(made(3000)), made(7, seed=1), 20)
 
 
 @every
-def test_of_equal_ones_the_lower_row_comes_first(kind: type[Nearest]) -> None:
+def test_of_equal_ones_the_lower_row_comes_first(kind: type[VectorIndex]) -> None:
     vectors = np.tile(np.eye(16, dtype=np.float32), (20, 1))
     found = kind.of(vectors).search(np.eye(16, dtype=np.float32)[:2], 5)
     np.testing.assert_array_equal(found.rows, [[0, 16, 32, 48, 64], [1, 17, 33, 49, 65]])
@@ -88,13 +88,13 @@ def test_of_equal_ones_the_lower_row_comes_first(kind: type[Nearest]) -> None:
 
 @every
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
-def test_only_allowed_rows_are_found(kind: type[Nearest], share: float) -> None:
+def test_only_allowed_rows_are_found(kind: type[VectorIndex], share: float) -> None:
     among = np.random.default_rng(2).random(3000) < share
     check(kind.of(made(3000)), made(5, seed=1), 10, among)
 
 
 @every
-def test_a_row_that_is_written_over_is_found_where_it_is_now(kind: type[Nearest]) -> None:
+def test_a_row_that_is_written_over_is_found_where_it_is_now(kind: type[VectorIndex]) -> None:
     index = kind.of(made(500))
     index.put(np.array([7, 500, 9]), made(3, seed=5))
     assert len(index) == 501
@@ -103,7 +103,7 @@ def test_a_row_that_is_written_over_is_found_where_it_is_now(kind: type[Nearest]
 
 
 @every
-def test_a_removed_row_is_found_no_more_until_it_is_written_again(kind: type[Nearest]) -> None:
+def test_a_removed_row_is_found_no_more_until_it_is_written_again(kind: type[VectorIndex]) -> None:
     vectors = made(500)
     index = kind.of(vectors)
     index.remove(np.array([3, 4, 10_000]))
@@ -114,7 +114,7 @@ def test_a_removed_row_is_found_no_more_until_it_is_written_again(kind: type[Nea
 
 
 @every
-def test_rows_may_be_left_out_and_written_later(kind: type[Nearest]) -> None:
+def test_rows_may_be_left_out_and_written_later(kind: type[VectorIndex]) -> None:
     index = kind(16)
     index.put(np.array([5]), made(1))
     assert (index.height, len(index)) == (6, 1)
@@ -122,7 +122,7 @@ def test_rows_may_be_left_out_and_written_later(kind: type[Nearest]) -> None:
 
 
 @every
-def test_the_answer_is_the_same_each_time_and_for_each_batch(kind: type[Nearest]) -> None:
+def test_the_answer_is_the_same_each_time_and_for_each_batch(kind: type[VectorIndex]) -> None:
     index, queries = kind.of(made(2000)), made(6, seed=3)
     whole = index.search(queries, 10)
     again = index.search(queries, 10)
@@ -133,7 +133,7 @@ def test_the_answer_is_the_same_each_time_and_for_each_batch(kind: type[Nearest]
 
 
 @every
-def test_more_rows_than_are_compared_at_once(kind: type[Nearest]) -> None:
+def test_more_rows_than_are_compared_at_once(kind: type[VectorIndex]) -> None:
     vectors = made(70_000, 8)
     index = kind.of(vectors)
     found = index.search(vectors[[0, 40_000, 69_999]], 3)
@@ -151,7 +151,9 @@ def test_more_rows_than_are_compared_at_once(kind: type[Nearest]) -> None:
         (made(2), 1, np.ones(3, np.bool_), "each of 5 rows"),
     ],
 )
-def test_wrong_shapes_are_refused(kind: type[Nearest], queries: FloatMatrix, k: int, among: Mask, told: str) -> None:
+def test_wrong_shapes_are_refused(
+    kind: type[VectorIndex], queries: FloatMatrix, k: int, among: Mask, told: str
+) -> None:
     with pytest.raises(ValueError, match=told):
         kind.of(made(5)).search(queries, k, among)
     with pytest.raises(ValueError, match=r"vectors of shape \(1, 16\)"):
@@ -161,7 +163,7 @@ def test_wrong_shapes_are_refused(kind: type[Nearest], queries: FloatMatrix, k: 
 @every
 @hypothesis_settings(max_examples=30, deadline=None)
 @given(data=st.data())
-def test_any_changes_leave_what_comparing_all_would_find(kind: type[Nearest], data: st.DataObject) -> None:
+def test_any_changes_leave_what_comparing_all_would_find(kind: type[VectorIndex], data: st.DataObject) -> None:
     index = kind(16)
     for seed in range(data.draw(st.integers(1, 5))):
         rows = np.array(data.draw(st.lists(st.integers(0, 60), unique=True, max_size=40)), np.int64)
@@ -181,7 +183,7 @@ def clustered(count: int, seed: int) -> FloatMatrix:
 
 
 def test_bits_find_nearly_what_comparing_all_finds() -> None:
-    index, queries = OneBit.of(clustered(30_000, 1)), clustered(100, 2)
+    index, queries = BinaryIndex.of(clustered(30_000, 1)), clustered(100, 2)
     recall = measure_recall(index, queries)
     assert recall.queries == 100
     assert recall.at_10 >= 0.97
@@ -192,17 +194,17 @@ def test_bits_find_nearly_what_comparing_all_finds() -> None:
 
 
 def test_bits_stay_right_when_most_rows_are_written_over() -> None:
-    index, queries = OneBit.of(clustered(10_000, 1)), clustered(50, 2)
+    index, queries = BinaryIndex.of(clustered(10_000, 1)), clustered(50, 2)
     index.search(queries, 1)
     for seed in range(4, 8):
         rows = np.random.default_rng(seed).permutation(10_000)[:4000]
         index.put(rows, clustered(4000, seed))
         assert measure_recall(index, queries).at_10 >= 0.97
-    assert index.bytes < 4 * Exact.of(index.vectors).bytes
+    assert index.bytes < 4 * FlatIndex.of(index.vectors).bytes
 
 
 def test_a_filter_far_from_the_query_is_still_answered_whole() -> None:
-    index = OneBit.of(clustered(10_000, 1))
+    index = BinaryIndex.of(clustered(10_000, 1))
     query = index.vectors[[0]]
     far = np.zeros(10_000, np.bool_)
     far[np.argsort(index.vectors @ query[0])[:5000]] = True
@@ -210,7 +212,7 @@ def test_a_filter_far_from_the_query_is_still_answered_whole() -> None:
 
 
 def test_figures_are_of_the_other_rows_and_of_what_is_there() -> None:
-    index = OneBit.of(clustered(6000, 1))
+    index = BinaryIndex.of(clustered(6000, 1))
     index.remove(np.arange(100))
     figures = search_figures(index, 50)
     assert (figures.index, figures.queries) == ("onebit", 50)
@@ -219,7 +221,7 @@ def test_figures_are_of_the_other_rows_and_of_what_is_there() -> None:
     assert figures.search_p99_ms is not None
     assert figures.search_p50_ms is not None
     assert 0 < figures.search_p50_ms <= figures.search_p99_ms
-    assert search_figures(Exact(8), 50).recall_at_10 is None
+    assert search_figures(FlatIndex(8), 50).recall_at_10 is None
 
 
 def test_a_row_is_not_its_own_neighbour() -> None:
@@ -245,13 +247,13 @@ def test_recall_is_a_share_and_equal_texts_are_worth_the_same() -> None:
 
 def test_the_index_is_chosen_by_size_and_does_not_change_to_and_fro() -> None:
     choice, vectors = IndexChoice(exact_rows=200), made(300, 64)
-    index: Nearest = Exact(64)
+    index: VectorIndex = FlatIndex(64)
     index.put(np.arange(200), vectors[:200])
     assert choice.suited(index) is index
     index.put(np.arange(200, 300), vectors[200:])
     index.remove(np.array([7]))
     grown = choice.suited(index)
-    assert isinstance(grown, OneBit)
+    assert isinstance(grown, BinaryIndex)
     assert (len(grown), grown.height, bool(grown.live[7])) == (299, 300, False)
     check(grown, vectors[:5], 10)
     grown.remove(np.arange(250))
@@ -259,7 +261,7 @@ def test_the_index_is_chosen_by_size_and_does_not_change_to_and_fro() -> None:
 
 
 def test_short_vectors_are_always_compared_whole_and_settings_have_the_last_word() -> None:
-    assert isinstance(IndexChoice(exact_rows=10).suited(Exact.of(made(50, 16))), Exact)
-    assert isinstance(IndexChoice("onebit").suited(Exact.of(made(50, 16))), OneBit)
-    assert isinstance(IndexChoice("exact", exact_rows=10).suited(Exact.of(made(50, 64))), Exact)
+    assert isinstance(IndexChoice(exact_rows=10).suited(FlatIndex.of(made(50, 16))), FlatIndex)
+    assert isinstance(IndexChoice("onebit").suited(FlatIndex.of(made(50, 16))), BinaryIndex)
+    assert isinstance(IndexChoice("exact", exact_rows=10).suited(FlatIndex.of(made(50, 64))), FlatIndex)
     assert IndexChoice.of(Settings()) == IndexChoice()

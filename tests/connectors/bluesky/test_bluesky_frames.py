@@ -18,7 +18,7 @@ def read(frame: Any, **filters: frozenset[str]) -> Frame:
     return read_frame(orjson.dumps(frame), Filters(**filters), "https://cdn")
 
 
-def test_a_picture_is_a_post() -> None:
+def test_an_image_is_a_post() -> None:
     embed = {"$type": "app.bsky.embed.images", "images": [image("bafkone", "a cat")]}
     frame = commit(1, embed=embed, langs=["en"], tags=["Memes"], labels={"values": [{"val": "porn"}]})
     post = parse_post(Message(orjson.dumps(read(frame).posts[0]), ""))
@@ -52,7 +52,7 @@ QUOTE = {"$type": "app.bsky.embed.record", "record": {"uri": "at://q", "cid": "c
         ({"$type": "app.bsky.embed.images", "images": [image("x"), {"alt": "", "image": None}, image("z")]}, ["p1_1", "p1_3"]),
     ],
 )  # fmt: skip
-def test_every_embed_with_pictures_gives_a_post_for_each(embed: Any, ids: list[str]) -> None:
+def test_every_embed_with_images_gives_a_post_for_each(embed: Any, ids: list[str]) -> None:
     posts = read(commit(1, embed=embed)).posts
     assert [it["global_id"] for it in posts] == [f"did:plc:a/{name}-bluesky" for name in ids]
     assert {it["post_id"] for it in posts} == {"did:plc:a/p1-bluesky"}
@@ -147,7 +147,7 @@ def test_garbage_is_told(data: bytes) -> None:
 @pytest.mark.parametrize(
     "embed", [7, [], {"$type": 3}, {"$type": "app.bsky.embed.images", "images": 7}, {"$type": "app.bsky.embed.images"}]
 )
-def test_an_odd_embed_is_no_picture(embed: Any) -> None:
+def test_an_odd_embed_is_no_image(embed: Any) -> None:
     assert not read(commit(1, embed=embed)).posts
 
 

@@ -202,7 +202,7 @@ def revised(frame: dict[str, Any], revision: str) -> dict[str, Any]:
     return frame | {"commit": frame["commit"] | {"rev": revision}}
 
 
-def pictures(units: list[Unit]) -> list[str]:
+def image_ids(units: list[Unit]) -> list[str]:
     return [orjson.loads(it.value).get("cid", "gone") for unit in units for it in unit.messages]
 
 
@@ -214,9 +214,9 @@ def test_of_edits_in_the_wrong_order_the_later_one_stays_also_after_a_restart(
     )
     server.frames = [third, second]
     units = read(Jetstream(stream(server), clock), 1)
-    assert pictures(units) == ["gone", "bafk2"]
+    assert image_ids(units) == ["gone", "bafk2"]
     server.frames = [first, commit(30)]
-    assert pictures(read(Jetstream(stream(server), clock, units[-1].resume), 1)) == ["bafk30"]
+    assert image_ids(read(Jetstream(stream(server), clock, units[-1].resume), 1)) == ["bafk30"]
 
 
 def test_an_edit_that_brings_back_what_was_there_is_an_edit(server: FakeJetstream, clock: Clock) -> None:
@@ -224,13 +224,13 @@ def test_an_edit_that_brings_back_what_was_there_is_an_edit(server: FakeJetstrea
     for n, frame in enumerate(made):
         frame["commit"] |= {"rev": f"r{n}", "cid": f"c{n % 2}"}
     server.frames = made
-    found = pictures(read(Jetstream(stream(server), clock), 5))
+    found = image_ids(read(Jetstream(stream(server), clock), 5))
     assert [it for it in found if it != "gone"] == ["bafk0", "bafk1", "bafk0", "bafk1", "bafk0"]
 
 
 def test_a_post_that_is_written_anew_after_its_delete_comes(server: FakeJetstream, clock: Clock) -> None:
     server.frames = [commit(1), revised(commit(1, "delete", seconds=2), "r2"), revised(commit(1, seconds=3), "r3")]
-    assert pictures(read(Jetstream(stream(server), clock), 2)) == ["bafk1", "gone", "bafk1"]
+    assert image_ids(read(Jetstream(stream(server), clock), 2)) == ["bafk1", "gone", "bafk1"]
 
 
 def test_deletes_do_not_make_units_of_posts_smaller(server: FakeJetstream, clock: Clock) -> None:
@@ -281,7 +281,7 @@ def test_the_source_of_an_address_reads_it(server: FakeJetstream) -> None:
     server.frames = [commit(n, langs=["de" if n % 2 else "en"]) for n in range(10)]
     settings = Settings(source=(f"bluesky:?lang=de&url={server.url}&cdn=http://127.0.0.1:9/",))
     found = endpoint(settings.source[0], POSTS_FROM)
-    assert found.picture_hosts == ("127.0.0.1",)
+    assert found.image_hosts == ("127.0.0.1",)
     source = found.source(settings.options_of(found), settings)
     assert source.parts() == ["bluesky:lang=de#0"]
     reader = source.open(source.parts()[0], None)
@@ -310,7 +310,7 @@ def test_what_is_no_address_of_it_is_told(address: str, told: str) -> None:
         endpoint(address, POSTS_FROM)
 
 
-def test_a_message_says_what_bluesky_calls_the_picture(server: FakeJetstream, clock: Clock) -> None:
+def test_a_message_says_what_bluesky_calls_the_image(server: FakeJetstream, clock: Clock) -> None:
     server.frames = [commit(n) for n in range(3)]
     (unit,) = read(Jetstream(stream(server), clock, started(0)), 3)
     assert [it.content for it in unit.messages] == [f"bluesky:{orjson.loads(it.value)['cid']}" for it in unit.messages]

@@ -1,4 +1,4 @@
-"""What is known of a picture or text is not computed again, by whomever, and is forgotten with its post."""
+"""What is known of an image or text is not computed again, by whomever, and is forgotten with its post."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from connectors.caching.cached_results import PICTURE, Asked, CachedResults
+from connectors.caching.cached_results import IMAGE, Asked, CachedResults
 from connectors.caching.result_cache import ResultCache
-from core.records import CachedPicture, CachedResult, Failed, Line, Message, Pixels, Post, Reading, Removal
+from core.records import CachedImage, CachedResult, Failure, Line, Message, Pixels, Post, Reading, Removal
 
 MESSAGE = Message(b"{}", "test")
 SHA = "ab" * 32
 POST = Post("1_1-a", "https://a.example/1.png", MESSAGE, author="ann", source="a", post_id="1-a", picture_sha256=SHA)
-IDENTITIES = {PICTURE: "320", "embedding": "vit@1", "text": "ocr@1", "sentiment": "vader"}
+IDENTITIES = {IMAGE: "320", "embedding": "vit@1", "text": "ocr@1", "sentiment": "vader"}
 
 
 def results(cache: ResultCache, **identities: str) -> CachedResults:
@@ -39,7 +39,7 @@ class Counting:
 
     def __call__(self, items: list[Any]) -> list[Any]:
         self.asked += items
-        return [Failed("text", "ValueError", "bad") if it == "bad" else f"of {it}" for it in items]
+        return [Failure("text", "ValueError", "bad") if it == "bad" else f"of {it}" for it in items]
 
 
 def ask(known: CachedResults, compute: Callable[[list[Any]], list[Any]], *items: str, post: Post = POST) -> list[Any]:
@@ -64,7 +64,7 @@ def test_a_failure_is_tried_again(cache: ResultCache) -> None:
     known, compute = results(cache), Counting()
     for _ in range(2):
         bad, other, again = ask(known, compute, "bad", "a", "bad")
-        assert isinstance(bad, Failed)
+        assert isinstance(bad, Failure)
         assert bad == again
         assert other.value == "of a"
     assert compute.asked == ["bad", "a", "bad"]
@@ -131,32 +131,32 @@ def test_who_waits_computes_it_where_the_other_fails(cache: ResultCache, tmp_pat
     other.close()
 
 
-def picture_known(cache: ResultCache, post: Post = POST) -> CachedResults:
-    """Results of which all of a picture's are known."""
+def image_known(cache: ResultCache, post: Post = POST) -> CachedResults:
+    """Results of which all of an image's are known."""
     known = results(cache)
-    known.keep_picture(post, CachedResult(CachedPicture(4, 3, b"webp"), seconds=0.5))
+    known.keep_image(post, CachedResult(CachedImage(4, 3, b"webp"), seconds=0.5))
     for stage in ("embedding", "text"):
         known.answers(stage, "model", [Asked(SHA.encode(), "pixels", known.names_of(post))], Counting())
     return known
 
 
-def test_a_picture_is_known_when_all_have_seen_it(cache: ResultCache) -> None:
+def test_an_image_is_known_when_all_have_seen_it(cache: ResultCache) -> None:
     known = results(cache)
-    known.keep_picture(POST, CachedResult(CachedPicture(4, 3)))
-    assert known.of_picture(SHA) == {}
-    found = picture_known(cache).of_picture(SHA)
-    assert found.keys() == {PICTURE, "embedding", "text"}
+    known.keep_image(POST, CachedResult(CachedImage(4, 3)))
+    assert known.of_image(SHA) == {}
+    found = image_known(cache).of_image(SHA)
+    assert found.keys() == {IMAGE, "embedding", "text"}
     assert found["text"] == CachedResult("of pixels", "model", found["text"].seconds, "exact")
-    assert found[PICTURE].value == CachedPicture(4, 3, b"webp")
-    assert known.of_picture("cd" * 32) == {}
+    assert found[IMAGE].value == CachedImage(4, 3, b"webp")
+    assert known.of_image("cd" * 32) == {}
 
 
-def test_a_service_names_a_picture(cache: ResultCache) -> None:
+def test_a_service_names_an_image(cache: ResultCache) -> None:
     named = replace(POST, message=Message(b"{}", "bluesky@1", content="bluesky:bafk"))
-    known = picture_known(cache, named)
+    known = image_known(cache, named)
     assert known.sha256_of("bluesky:bafk") == SHA
     assert known.sha256_of("bluesky:other") == ""
-    assert {it.kind for it in known.of_picture(SHA, "source").values()} == {"source"}
+    assert {it.kind for it in known.of_image(SHA, "source").values()} == {"source"}
 
 
 @pytest.mark.parametrize(
@@ -167,38 +167,38 @@ def test_a_service_names_a_picture(cache: ResultCache) -> None:
         Removal(MESSAGE, url="https://a.example/1.png"),
         Removal(MESSAGE, author="ann", source="a"),
     ],
-    ids=["picture", "post", "url", "author"],
+    ids=["image", "post", "url", "author"],
 )
 def test_what_is_deleted_is_forgotten(cache: ResultCache, removal: Removal) -> None:
-    known = picture_known(cache)
+    known = image_known(cache)
     known.forget([replace(removal, hidden=True)])
     known.forget([Removal(MESSAGE, global_id="2-a")])
-    assert known.of_picture(SHA)
+    assert known.of_image(SHA)
     known.forget([removal])
-    assert known.of_picture(SHA) == {}
+    assert known.of_image(SHA) == {}
     compute = Counting()
     ask(known, compute, SHA)
     assert compute.asked == [SHA]
 
 
 def test_what_an_edit_replaces_is_forgotten(cache: ResultCache) -> None:
-    known = picture_known(cache)
+    known = image_known(cache)
     known.forget_edited(POST)
-    assert known.of_picture(SHA) == {}
-    assert picture_known(cache).of_picture(SHA)
+    assert known.of_image(SHA) == {}
+    assert image_known(cache).of_image(SHA)
 
 
 def drawn(seed: int, width: int = 96, height: int = 64) -> Pixels:
-    """A picture of some coarse fields."""
+    """An image of some coarse fields."""
     fields = np.random.default_rng(seed).integers(0, 256, (8, 8, 3)).astype(np.uint8)
     return np.asarray(Image.fromarray(fields).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def with_picture(known: CachedResults, sha256: str, picture: Pixels) -> None:
-    """Look at a picture with all models."""
+def with_image(known: CachedResults, sha256: str, image: Pixels) -> None:
+    """Look at an image with all models."""
     post = replace(POST, picture_sha256=sha256)
-    height, width = picture.shape[:2]
-    known.keep_picture(post, CachedResult(CachedPicture(width, height)))
+    height, width = image.shape[:2]
+    known.keep_image(post, CachedResult(CachedImage(width, height)))
     corners = ((0.0, 0.0), (24.0, 0.0), (24.0, 32.0), (0.0, 32.0))
     reading = Reading((Line("a line", 0.9, corners),))
     for stage, value in (("embedding", "vector"), ("text", reading)):
@@ -209,7 +209,7 @@ def with_picture(known: CachedResults, sha256: str, picture: Pixels) -> None:
 def test_a_copy_has_the_results_of_its_original_and_boxes_of_its_own_size(cache: ResultCache) -> None:
     known = CachedResults(cache, IDENTITIES, ("embedding", "text"), finds_copies=True)
     assert known.of_copy(SHA, drawn(1)) == {}
-    with_picture(known, SHA, drawn(1))
+    with_image(known, SHA, drawn(1))
     found = known.of_copy("cd" * 32, drawn(1, 48, 32))
     assert {it.kind for it in found.values()} == {"near"}
     assert found["embedding"].value == "vector"
@@ -220,14 +220,14 @@ def test_a_copy_has_the_results_of_its_original_and_boxes_of_its_own_size(cache:
 def test_a_copy_of_what_was_deleted_is_looked_at_and_is_the_original_then(cache: ResultCache) -> None:
     known = CachedResults(cache, IDENTITIES, ("embedding", "text"), finds_copies=True)
     known.of_copy(SHA, drawn(1))
-    with_picture(known, SHA, drawn(1))
+    with_image(known, SHA, drawn(1))
     known.forget_edited(POST)
     assert known.of_copy("cd" * 32, drawn(1, 48, 32)) == {}
-    with_picture(known, "cd" * 32, drawn(1, 48, 32))
+    with_image(known, "cd" * 32, drawn(1, 48, 32))
     assert known.of_copy("ef" * 32, drawn(1, 72, 48))["embedding"].value == "vector"
 
 
 def test_copies_are_looked_for_where_that_is_asked_for(cache: ResultCache) -> None:
-    known = picture_known(cache)
+    known = image_known(cache)
     assert known.of_copy(SHA, drawn(1)) == {}
     assert known.of_copy("cd" * 32, drawn(1)) == {}

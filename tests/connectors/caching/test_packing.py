@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.caching.packing import packed, unpacked
-from core.records import CachedPicture, CachedResult, Entity, Features, Line, Reading, Sentiment
+from core.records import CachedImage, CachedResult, Entity, Features, Line, Reading, Sentiment
 
 numbers = st.floats(0, 1)
 lines = st.builds(Line, st.text(), numbers, st.tuples(*[st.tuples(numbers, numbers)] * 4))
@@ -16,7 +16,7 @@ records = st.one_of(
     st.builds(Reading, st.lists(lines, max_size=3).map(tuple), st.text()),
     st.builds(Sentiment, numbers, numbers, numbers, numbers),
     st.lists(st.builds(Entity, st.text(), st.text(), st.integers(0, 9), st.integers(0, 9)), max_size=3).map(tuple),
-    st.builds(CachedPicture, st.integers(0, 9999), st.integers(0, 9999), st.none() | st.binary()),
+    st.builds(CachedImage, st.integers(0, 9999), st.integers(0, 9999), st.none() | st.binary()),
 )
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from connectors.cassandra.cassandra_place import CassandraPlace, CassandraSettings
-from connectors.cassandra.cassandra_schema import own_columns, quoted
+from connectors.cassandra.cassandra_schema import custom_columns, quoted
 from connectors.cassandra.cassandra_store import CassandraStore
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS, posts_table
 from connectors.sinks.sink import Mark, Row
 from tests.cassandra_node import CassandraNode
-from tests.connectors.store import test_taken_back as taken_back
+from tests.connectors.store import test_removed_posts as taken_back
 from tests.connectors.store.dealt import Dealt
 
 TABLE = posts_table(8, 8)
@@ -31,7 +31,7 @@ def made_store(node: CassandraNode, state: Path, **settings: Any) -> CassandraSt
         store.create([TABLE, CLUSTERS])
         keep_over_kills(store, durable=False)  # rows that the server has in memory alone are emptied in half the time
         _addresses[node.port] = address
-    for name in own_columns(store.session):
+    for name in custom_columns(store.session):
         store.session.define(f"ALTER TABLE {POSTS} DROP {quoted(name)}")
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda name: store.session.define(f"TRUNCATE {name}"), store.session.types()))

@@ -11,7 +11,7 @@ from connectors.sinks.record_table import POSTS
 from core.errors import WorldError
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import ids, keep_over_kills, lying, made_store, parts, row
-from tests.connectors.store.test_taken_back import gone
+from tests.connectors.store.test_removed_posts import gone
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from connectors.cassandra.cassandra_place import CassandraPlace, CassandraSettings
 from connectors.cassandra.cassandra_reader import CassandraTable
 from connectors.cassandra.cassandra_store import CassandraStore
-from connectors.cassandra.whole_keyspace import facts_of_keyspace, forget_in_keyspace, in_keyspace
+from connectors.cassandra.keyspace_maintenance import facts_of_keyspace, forget_in_keyspace, in_keyspace
 from connectors.remnants import LookedFor
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS, posts_table
 from connectors.sinks.sink import Order
@@ -21,7 +21,7 @@ from core.errors import WorldError
 from core.records import ClusterEvent, Thumbnail
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import ROWS, TABLE, TIME, current, ids, lying, made_store, parts, row
-from tests.connectors.store.test_taken_back import ALL, gone
+from tests.connectors.store.test_removed_posts import ALL, gone
 from tests.making import post
 
 
@@ -154,7 +154,7 @@ def test_hidden_accounts_come_back_in_whatever_order_the_news_come(store: Cassan
     assert ids(store) == {*ALL, "9-a"}
 
 
-def test_small_pictures_go_with_their_last_post(store: CassandraStore) -> None:
+def test_small_images_go_with_their_last_post(store: CassandraStore) -> None:
     writers = parts(store)
     one, two = post("1-a", picture_sha256="a" * 64), post("2-a", picture_sha256="a" * 64)
     writers.show([Thumbnail(one, b"webp", 3, 4)])

@@ -11,8 +11,8 @@ import pytest
 from connectors.cassandra import cassandra_changes, cassandra_reader
 from connectors.cassandra.cassandra_session import CassandraSession
 from connectors.cassandra.cassandra_store import CassandraStore
+from connectors.cassandra.keyspace_maintenance import forget_in_keyspace
 from connectors.cassandra.lookups import PARTS
-from connectors.cassandra.whole_keyspace import forget_in_keyspace
 from connectors.sinks.record_table import POSTS
 from connectors.store.interface import Seen
 from core.errors import WorldError
@@ -23,7 +23,7 @@ from search.post_columns import PostColumns
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import ids, made_store, parts, row
 from tests.connectors.store.dealt import Dealt
-from tests.connectors.store.test_taken_back import gone
+from tests.connectors.store.test_removed_posts import gone
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from connectors.fetching.allowed import Allowed
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.web import WebFetcher, WebLimits
 
 _closing = ExitStack()
 
 
-def web_fetcher(limits: WebLimits, allowed: Allowed, **more: Callable[..., Any]) -> WebFetcher:
+def web_fetcher(limits: WebLimits, allowed: AddressPolicy, **more: Callable[..., Any]) -> WebFetcher:
     """A client for the time of a test: connections that nobody closes are a warning."""
     made = WebFetcher(limits, allowed, **more)
     _closing.callback(made.close)

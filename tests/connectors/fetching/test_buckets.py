@@ -9,7 +9,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry, known_implementations
 
-from connectors.fetching.allowed import Allowed
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.buckets import Buckets
 from connectors.fetching.outcomes import FetchError, Outcome
 
@@ -56,7 +56,7 @@ class Empty(Bucket):
 def scheme(request: pytest.FixtureRequest) -> Iterator[str]:
     scheme: str = request.param
     use(scheme, Bucket)
-    Bucket().pipe_file("pictures/a b?c#d/%41.png", b"0123456789")
+    Bucket().pipe_file("images/a b?c#d/%41.png", b"0123456789")
     Bucket.opened.clear()
     Bucket.ranges.clear()
     yield scheme
@@ -69,7 +69,7 @@ def use(scheme: str, system: type[Bucket]) -> None:
 
 
 def buckets(*allowed: str, max_bytes: int = 10, seconds: float = 5.0) -> Buckets:
-    return Buckets(Allowed.of(allowed), max_bytes=max_bytes, seconds=seconds)
+    return Buckets(AddressPolicy.of(allowed), max_bytes=max_bytes, seconds=seconds)
 
 
 def failure(buckets: Buckets, url: str) -> FetchError:
@@ -79,35 +79,35 @@ def failure(buckets: Buckets, url: str) -> FetchError:
 
 
 def test_an_object_is_read_by_its_name_as_it_stands(scheme: str) -> None:
-    assert buckets().get(f"{scheme}://pictures/a b?c#d/%41.png") == b"0123456789"
+    assert buckets().get(f"{scheme}://images/a b?c#d/%41.png") == b"0123456789"
 
 
 def test_no_more_is_asked_for_than_allowed(scheme: str) -> None:
-    told = failure(buckets(max_bytes=9), f"{scheme}://pictures/a b?c#d/%41.png")
+    told = failure(buckets(max_bytes=9), f"{scheme}://images/a b?c#d/%41.png")
     assert (told.outcome, str(told)) == (Outcome.TOO_LARGE, "more than 9 bytes")
     assert Bucket.ranges == [(0, 10)]
 
 
 def test_an_object_that_is_not_there_is_a_reason(scheme: str) -> None:
-    told = failure(buckets(), f"{scheme}://pictures/gone.png")
+    told = failure(buckets(), f"{scheme}://images/gone.png")
     assert (told.outcome, str(told)) == (Outcome.NOT_FOUND, "no such object")
 
 
 def test_an_empty_object_has_no_bytes(scheme: str) -> None:
     use(scheme, Empty)
-    assert buckets().get(f"{scheme}://pictures/1.png") == b""
+    assert buckets().get(f"{scheme}://images/1.png") == b""
 
 
 def test_a_bucket_that_does_not_answer_is_a_reason(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Slow, "over", threading.Event())
     use(scheme, Slow)
-    told = failure(buckets(seconds=0.05), f"{scheme}://pictures/1.png")
+    told = failure(buckets(seconds=0.05), f"{scheme}://images/1.png")
     assert (told.outcome, str(told)) == (Outcome.TIMEOUT, "not there after 0.05 s")
     Slow.over.set()
 
 
 @pytest.mark.parametrize(
-    "url", ["://", "://pictures", "://pictures/", ":///1.png", "://a@b/1.png", "://UP/1", "://a..%2f/1"]
+    "url", ["://", "://images", "://images/", ":///1.png", "://a@b/1.png", "://UP/1", "://a..%2f/1"]
 )
 def test_what_names_no_object_is_a_reason(scheme: str, url: str) -> None:
     assert failure(buckets(), scheme + url).outcome == Outcome.UNSUPPORTED
@@ -117,7 +117,7 @@ def test_what_names_no_object_is_a_reason(scheme: str, url: str) -> None:
 @pytest.mark.parametrize(("scheme", "extra"), [("gs", "memewax[gcs]"), ("s3", "memewax[s3]")])
 def test_a_driver_that_is_not_installed_is_named(scheme: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(known_implementations, scheme, {"class": "no_such_driver.Driver"})
-    told = failure(buckets(), f"{scheme}://pictures/1.png")
+    told = failure(buckets(), f"{scheme}://images/1.png")
     assert (told.outcome, str(told)) == (Outcome.UNSUPPORTED, f"{scheme}:// needs a driver: pip install '{extra}'")
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.fetching.allowed import Allowed
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.connecting import Resolve, resolve
 from connectors.fetching.outcomes import FetchError, Outcome
 from connectors.fetching.web import WebFetcher, WebLimits
 from tests.connectors.fetching.conftest import web_fetcher
 
 LIMITS = WebLimits(concurrency=4, bytes=100_000, seconds=5.0, connect_seconds=5.0, read_seconds=5.0, tries=1)
-HERE = Allowed.of(["127.0.0.0/8"])
+HERE = AddressPolicy.of(["127.0.0.0/8"])
 
 
 class Site(BaseHTTPRequestHandler):
@@ -97,7 +97,7 @@ def refused(web: WebFetcher, url: str) -> None:
 )
 def test_this_machine_is_not_spoken_to_by_any_of_its_names(site: Sites, host: str) -> None:
     with pytest.raises(FetchError) as caught:
-        web_fetcher(LIMITS, Allowed()).get(f"http://{host}:{site.server_port}/")
+        web_fetcher(LIMITS, AddressPolicy()).get(f"http://{host}:{site.server_port}/")
     assert caught.value.outcome in {Outcome.REFUSED, Outcome.UNSUPPORTED, Outcome.UNREACHABLE}
     assert not site.seen
 
@@ -109,13 +109,15 @@ def test_those_names_would_have_reached_it(site: Sites, host: str) -> None:
 
 
 def test_a_name_that_resolves_to_a_private_address_is_refused(site: Sites) -> None:
-    refused(web_fetcher(LIMITS, Allowed(), find=found(["127.0.0.1"])), f"http://images.example:{site.server_port}/")
+    refused(
+        web_fetcher(LIMITS, AddressPolicy(), find=found(["127.0.0.1"])), f"http://images.example:{site.server_port}/"
+    )
     assert not site.seen
 
 
 def test_a_redirect_to_a_private_address_is_refused(site: Sites) -> None:
     port = site.server_port
-    web = web_fetcher(LIMITS, Allowed.of(["good.example"]), find=found(["127.0.0.1"], ["127.0.0.1"]))
+    web = web_fetcher(LIMITS, AddressPolicy.of(["good.example"]), find=found(["127.0.0.1"], ["127.0.0.1"]))
     refused(web, f"http://good.example:{port}/?to=http://bad.example:{port}/secret")
     assert [path.partition("?")[0] for path, _, _ in site.seen] == ["/"]
 
@@ -124,7 +126,7 @@ def test_the_connection_is_made_to_the_address_that_was_checked(site: Sites) -> 
     """A name whose next answer would be another: nobody asks for it."""
     with socket.create_server(("127.0.0.2", site.server_port)) as other:
         other.setblocking(False)
-        web = web_fetcher(LIMITS, Allowed.of(["127.0.0.1"]), find=found(["127.0.0.1"], ["127.0.0.2"]))
+        web = web_fetcher(LIMITS, AddressPolicy.of(["127.0.0.1"]), find=found(["127.0.0.1"], ["127.0.0.2"]))
         web.get(f"http://images.example:{site.server_port}/a")
         refused(web, f"http://images.example:{site.server_port}/b")
         with pytest.raises(BlockingIOError):
@@ -135,7 +137,7 @@ def test_the_connection_is_made_to_the_address_that_was_checked(site: Sites) -> 
 def test_of_several_addresses_only_permitted_ones_are_tried(site: Sites) -> None:
     with socket.create_server(("127.0.0.2", site.server_port)) as other:
         other.setblocking(False)
-        web = web_fetcher(LIMITS, Allowed.of(["127.0.0.1"]), find=found(["127.0.0.2", "127.0.0.1"]))
+        web = web_fetcher(LIMITS, AddressPolicy.of(["127.0.0.1"]), find=found(["127.0.0.2", "127.0.0.1"]))
         web.get(f"http://images.example:{site.server_port}/")
         with pytest.raises(BlockingIOError):
             other.accept()
@@ -165,7 +167,7 @@ def test_no_cookie_is_kept(site: Sites) -> None:
 
 def test_a_password_of_a_url_is_used_and_told_to_nobody_else(site: Sites) -> None:
     port = site.server_port
-    web = web_fetcher(LIMITS, Allowed.of(["a.example", "b.example"]), find=lambda _host, _port: ["127.0.0.1"])
+    web = web_fetcher(LIMITS, AddressPolicy.of(["a.example", "b.example"]), find=lambda _host, _port: ["127.0.0.1"])
     web.get(f"http://me:hunter2@a.example:{port}/?to=http://b.example:{port}/")
     assert [authorization for _, _, authorization in site.seen] == ["Basic bWU6aHVudGVyMg==", None]
 

@@ -1,4 +1,4 @@
-"""Decoding: every kind of picture becomes colours over white, and what is none a reason."""
+"""Decoding: every kind of image becomes colours over white, and what is none a reason."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -32,22 +32,22 @@ def pixels(data: bytes, max_pixels: int = 10**6, max_side: int = 512) -> NDArray
 
 
 def halves(mode: str, left: Any, right: Any, side: int = 16) -> Image.Image:
-    """A square picture of two colours."""
+    """A square image of two colours."""
     image = Image.new(mode, (side, side), right)
     image.paste(left, (0, 0, side // 2, side))
     return image
 
 
-def corners(picture: NDArray[np.uint8]) -> list[list[int]]:
+def corners(image: NDArray[np.uint8]) -> list[list[int]]:
     """Top left and top right."""
-    return [picture[0, 0].tolist(), picture[0, -1].tolist()]
+    return [image[0, 0].tolist(), image[0, -1].tolist()]
 
 
-def test_a_picture_lies_as_its_exif_says() -> None:
+def test_an_image_lies_as_its_exif_says() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    picture = pixels(encoded(Image.new("RGB", (8, 4), RED), "JPEG", exif=exif))
-    assert picture.shape == (8, 4, 3)
+    image = pixels(encoded(Image.new("RGB", (8, 4), RED), "JPEG", exif=exif))
+    assert image.shape == (8, 4, 3)
 
 
 def palette_with_alpha() -> Image.Image:
@@ -89,24 +89,24 @@ KINDS: dict[str, tuple[Callable[[], bytes], list[list[int]]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_picture_becomes_colours_over_white(kind: str) -> None:
+def test_every_kind_of_image_becomes_colours_over_white(kind: str) -> None:
     make, expected = KINDS[kind]
     np.testing.assert_allclose(corners(pixels(make())), expected, atol=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("max_side", [8, 3])
-def test_every_kind_of_picture_can_be_scaled_down(kind: str, max_side: int) -> None:
+def test_every_kind_of_image_can_be_scaled_down(kind: str, max_side: int) -> None:
     make, expected = KINDS[kind]
-    picture = pixels(make(), max_side=max_side)
-    assert picture.shape == (max_side, max_side, 3)
-    np.testing.assert_allclose(corners(picture), expected, atol=45)
+    image = pixels(make(), max_side=max_side)
+    assert image.shape == (max_side, max_side, 3)
+    np.testing.assert_allclose(corners(image), expected, atol=45)
 
 
-def test_of_a_moving_picture_the_first_frame_is_taken() -> None:
+def test_of_a_moving_image_the_first_frame_is_taken() -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, (0, 0, 255))]
-    picture = pixels(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
-    assert corners(picture)[0] == list(RED)
+    image = pixels(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert corners(image)[0] == list(RED)
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
@@ -122,20 +122,20 @@ def test_frames_that_show_nothing_are_passed_over(form: str, ground: tuple[int, 
 def test_where_no_frame_shows_anything_it_is_the_first() -> None:
     frames = [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in range(10, 250, 10)]
     late = halves("RGB", RED, (0, 0, 255))
-    picture = pixels(encoded(frames[0], "GIF", save_all=True, append_images=[*frames[1:], late]))
-    assert corners(picture) == [[10, 0, 0], [10, 0, 0]]
+    image = pixels(encoded(frames[0], "GIF", save_all=True, append_images=[*frames[1:], late]))
+    assert corners(image) == [[10, 0, 0], [10, 0, 0]]
 
 
 def test_a_later_frame_that_is_broken_or_too_large_costs_nothing() -> None:
     empty = Image.new("RGB", (64, 64))
     whole = encoded(empty, "GIF", save_all=True, append_images=[halves("RGB", RED, (0, 0, 255), 64)])
     assert corners(pixels(whole[: len(whole) - 20]))[1] == [0, 0, 0]
-    start = whole.rindex(b"\x2c\0\0\0\0")  # the second frame's head: its size is made larger than the picture's
+    start = whole.rindex(b"\x2c\0\0\0\0")  # the second frame's head: its size is made larger than the image's
     large = whole[: start + 5] + b"\xff\x7f\xff\x7f" + whole[start + 9 :]
     assert corners(pixels(large, max_pixels=64 * 64)) == [[0, 0, 0], [0, 0, 0]]
 
 
-def test_one_pixel_is_a_picture() -> None:
+def test_one_pixel_is_an_image() -> None:
     assert pixels(encoded(Image.new("RGB", (1, 1), RED))).tolist() == [[list(RED)]]
 
 
@@ -144,11 +144,11 @@ def test_one_pixel_is_a_picture() -> None:
     [((100, 50), (20, 40, 3)), ((50, 100), (40, 20, 3)), ((900, 1), (1, 40, 3)), ((40, 40), (40, 40, 3))],
 )
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
-def test_a_large_picture_is_scaled_down_in_proportion(size: tuple[int, int], shape: tuple[int, ...], form: str) -> None:
+def test_a_large_image_is_scaled_down_in_proportion(size: tuple[int, int], shape: tuple[int, ...], form: str) -> None:
     assert pixels(encoded(Image.new("RGB", size, RED), form), max_side=40).shape == shape
 
 
-def test_a_small_picture_is_left_as_it_is() -> None:
+def test_a_small_image_is_left_as_it_is() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     np.testing.assert_array_equal(pixels(encoded(Image.fromarray(noise))), noise)
 
@@ -164,7 +164,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
         pixels(b"P4 60000 60000\n")
 
 
-def test_nothing_is_no_picture() -> None:
+def test_nothing_is_no_image() -> None:
     with pytest.raises(FetchError, match="no bytes"):
         pixels(b"")
 
@@ -172,25 +172,25 @@ def test_nothing_is_no_picture() -> None:
 @pytest.mark.filterwarnings("ignore:::PIL")
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(list(KINDS)), st.data())
-def test_a_damaged_picture_is_a_picture_or_a_reason(kind: str, data: st.DataObject) -> None:
+def test_a_damaged_image_is_an_image_or_a_reason(kind: str, data: st.DataObject) -> None:
     damaged = bytearray(KINDS[kind][0]())
     for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=4)):
         damaged[place] = data.draw(st.integers(0, 255))
     try:
-        picture = decode(bytes(damaged), max_pixels=10**6, max_side=512)
+        image = decode(bytes(damaged), max_pixels=10**6, max_side=512)
     except FetchError:
         return
-    assert (picture.dtype, picture.shape[2]) == (np.uint8, 3)
-    assert 1 <= min(picture.shape[:2]) <= max(picture.shape[:2]) <= 512
+    assert (image.dtype, image.shape[2]) == (np.uint8, 3)
+    assert 1 <= min(image.shape[:2]) <= max(image.shape[:2]) <= 512
 
 
 @pytest.mark.parametrize(
     ("size", "shape"),
     [((80, 1200), (496, 33, 3)), ((1200, 80), (33, 496, 3)), ((80, 300), (160, 43, 3)), ((8, 1200), (128, 1, 3))],
 )
-def test_a_long_picture_keeps_the_size_of_its_letters_within_the_same_pixels(
+def test_a_long_image_keeps_the_size_of_its_letters_within_the_same_pixels(
     size: tuple[int, int], shape: tuple[int, ...]
 ) -> None:
-    picture = pixels(encoded(Image.new("RGB", size)), max_side=128)
-    assert picture.shape == shape
-    assert picture.shape[0] * picture.shape[1] <= 1.1 * 128**2
+    image = pixels(encoded(Image.new("RGB", size)), max_side=128)
+    assert image.shape == shape
+    assert image.shape[0] * image.shape[1] <= 1.1 * 128**2

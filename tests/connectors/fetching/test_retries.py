@@ -1,4 +1,4 @@
-"""Pictures that may yet be there are fetched again, later and later, across crashes, within bounds."""
+"""Images that may yet be there are fetched again, later and later, across crashes, within bounds."""
 
 import pickle
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ import pytest
 from connectors.fetching import retries
 from connectors.fetching.fetch import Fetching
 from connectors.fetching.retries import Retries
-from core.records import Arrival, Failed, Post
-from tests.core.test_plain import is_plain
+from core.records import Arrival, Failure, Post
+from tests.core.test_snapshot_values import is_plain
 from tests.making import post
 
-PICTURE = np.zeros((1, 1, 3), np.uint8)
-PASSING = Failed("fetch", "FetchError", "HTTP 503", may_pass=True)
-LASTING = Failed("fetch", "FetchError", "HTTP 404")
+IMAGE = np.zeros((1, 1, 3), np.uint8)
+PASSING = Failure("fetch", "FetchError", "HTTP 503", may_pass=True)
+LASTING = Failure("fetch", "FetchError", "HTTP 404")
 
 
 class Server(Fetching):
     """Fails until it is mended."""
 
     def __init__(self) -> None:
-        self.answer: np.ndarray | Failed = PASSING
+        self.answer: np.ndarray | Failure = PASSING
         self.asked: list[str] = []
 
     def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
@@ -40,7 +40,7 @@ class Clocked:
     def made(self, state: list[object] | None) -> Retries:
         return Retries(self.server, self.tries, state, now=lambda: self.now)
 
-    def fail(self, global_id: str = "a", failure: Failed = PASSING) -> None:
+    def fail(self, global_id: str = "a", failure: Failure = PASSING) -> None:
         self.retries.note(Arrival(post(global_id), failure))
 
     def wait(self, seconds: float) -> list[tuple[str, int]]:
@@ -63,7 +63,7 @@ def test_it_is_fetched_later_and_later_until_it_is_there(clocked: Clocked) -> No
         assert clocked.wait(pause - 1) == []
         before = len(clocked.server.asked)
         if pause == 16:
-            clocked.server.answer = PICTURE
+            clocked.server.answer = IMAGE
         found = clocked.wait(1)
         assert len(clocked.server.asked) == before + 1
         assert found == ([("a", 4)] if pause == 16 else [])
@@ -98,7 +98,7 @@ def test_a_crash_forgets_no_try_and_makes_none_twice(clocked: Clocked) -> None:
     clocked.now += 1
     clocked.retries.begin()
     clocked.crash()  # while a try runs
-    clocked.server.answer = PICTURE
+    clocked.server.answer = IMAGE
     assert clocked.wait(0) == [("a", 2)]
     clocked.crash()
     assert clocked.wait(10_000) == []
@@ -106,7 +106,7 @@ def test_a_crash_forgets_no_try_and_makes_none_twice(clocked: Clocked) -> None:
 
 def test_a_newer_message_of_the_post_takes_its_place(clocked: Clocked) -> None:
     clocked.fail()
-    clocked.retries.note(Arrival(post("a", url="other.png"), PICTURE))
+    clocked.retries.note(Arrival(post("a", url="other.png"), IMAGE))
     assert clocked.wait(10_000) == []
     assert clocked.server.asked == []
 

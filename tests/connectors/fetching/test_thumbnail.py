@@ -1,4 +1,4 @@
-"""A small picture shows what the large one shows, within the pixels that are allowed."""
+"""A small image shows what the large one shows, within the pixels that are allowed."""
 
 from io import BytesIO
 
@@ -33,10 +33,10 @@ def test_no_side_is_longer_than_webp_can_hold() -> None:
     assert max(shown(thumbnail(np.zeros((60_000, 65, 3), np.uint8), 1024)).size) <= 16_383
 
 
-def test_it_looks_like_the_picture() -> None:
-    picture = np.zeros((600, 600, 3), np.uint8)
-    picture[:300, :, 0] = 250
-    picture[300:, :, 2] = 250
-    small = np.asarray(shown(thumbnail(picture, 32)).convert("RGB")).astype(int)
+def test_it_looks_like_the_image() -> None:
+    image = np.zeros((600, 600, 3), np.uint8)
+    image[:300, :, 0] = 250
+    image[300:, :, 2] = 250
+    small = np.asarray(shown(thumbnail(image, 32)).convert("RGB")).astype(int)
     assert np.abs(small[4] - [250, 0, 0]).max() < 40
     assert np.abs(small[-4] - [0, 0, 250]).max() < 40

@@ -13,14 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from connectors.fetching.allowed import Allowed
+from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.outcomes import FetchError, Outcome
 from connectors.fetching.web import WebLimits
 from core.telemetry import FETCH_CONNECTIONS, FETCH_RETRIES
 from tests.connectors.fetching.conftest import web_fetcher
 
 LIMITS = WebLimits(concurrency=4, bytes=100_000, seconds=60.0, connect_seconds=5.0, read_seconds=5.0, tries=3)
-HERE = Allowed.of(["127.0.0.0/8"])
+HERE = AddressPolicy.of(["127.0.0.0/8"])
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Pictures that are not what they say, through the very fetcher and flow of the settings' defaults."""
+"""Images that are not what they say, through the very fetcher and flow of the settings' defaults."""
 
 import re
 import subprocess
@@ -13,11 +13,11 @@ import pytest
 from bytewax.testing import run_main
 
 from connectors.fetching.fetch import Fetching
-from core.records import Arrival, Failed
+from core.records import Arrival, Failure
 from core.telemetry import FETCHES
 from dataflows.all_settings import Settings
 from dataflows.memes import memes
-from models.clusterer import StandInClusterer
+from models.clusterer import FakeClusterer
 from models.loading import load_models
 from operators.posts_input import fetching
 from tests.connectors.fetching.zoo import Fails, Works, animals
@@ -76,22 +76,22 @@ def arrived(request: pytest.FixtureRequest, fetcher: Fetching, site: str) -> dic
 
 
 @pytest.mark.parametrize("name", [it.name for it in ANIMALS.values() if isinstance(it, Works)])
-def test_a_picture_works(arrived: dict[str, Arrival], name: str) -> None:
-    expected, picture = ANIMALS[name], arrived[name].picture
+def test_an_image_works(arrived: dict[str, Arrival], name: str) -> None:
+    expected, image = ANIMALS[name], arrived[name].image
     assert isinstance(expected, Works)
-    assert isinstance(picture, np.ndarray), picture
-    assert (picture.shape[1], picture.shape[0]) == expected.size
-    middle = picture[picture.shape[0] // 2]
+    assert isinstance(image, np.ndarray), image
+    assert (image.shape[1], image.shape[0]) == expected.size
+    middle = image[image.shape[0] // 2]
     np.testing.assert_allclose(np.stack([middle[0], middle[-1]]), expected.colours, atol=3)
 
 
 @pytest.mark.parametrize("name", [it.name for it in ANIMALS.values() if isinstance(it, Fails)])
 def test_what_is_none_has_its_reason(arrived: dict[str, Arrival], name: str) -> None:
-    expected, picture = ANIMALS[name], arrived[name].picture
+    expected, image = ANIMALS[name], arrived[name].image
     assert isinstance(expected, Fails)
-    assert isinstance(picture, Failed)
-    assert (picture.stage, picture.exception) == ("fetch", "FetchError")
-    assert expected.reason in picture.reason
+    assert isinstance(image, Failure)
+    assert (image.stage, image.exception) == ("fetch", "FetchError")
+    assert expected.reason in image.reason
 
 
 def test_each_outcome_is_counted(fetcher: Fetching) -> None:
@@ -114,12 +114,12 @@ def test_none_of_them_stops_the_flow(folder: Path, tmp_path: Path) -> None:
     out, dead = tmp_path / "records.jsonl", tmp_path / "dead.jsonl"
     settings = Settings(source=str(folder / "posts.jsonl"), to=(str(out),), dead_letters=str(dead))
     # Models that answer at once, and the real fetcher: which of them it is, one setting says for both.
-    run_main(memes(settings, load_models(Settings(models="stand-in")), StandInClusterer))
+    run_main(memes(settings, load_models(Settings(models="fake")), FakeClusterer))
 
     records = [orjson.loads(line) for line in out.read_bytes().splitlines()]
     assert sorted(it["global_id"] for it in records) == sorted(ANIMALS)
-    with_picture = {it["global_id"] for it in records if it["embeddings"] is not None}
-    assert with_picture == {it.name for it in ANIMALS.values() if isinstance(it, Works)}
+    with_image = {it["global_id"] for it in records if it["embeddings"] is not None}
+    assert with_image == {it.name for it in ANIMALS.values() if isinstance(it, Works)}
 
     letters = {it["global_id"]: it for it in map(orjson.loads, dead.read_bytes().splitlines())}
     assert letters.keys() == {it.name for it in ANIMALS.values() if isinstance(it, Fails)}
@@ -144,7 +144,7 @@ folder, *names = sys.argv[1:]
 fetcher = fetching(Settings(source=f"{folder}/posts.jsonl"))
 fetcher.start([post("one_pixel.png", url="one_pixel.png")])[0].result()
 before = peak()
-wait = [it.result().picture for it in fetcher.start([post(name, url=name) for name in names])]
+wait = [it.result().image for it in fetcher.start([post(name, url=name) for name in names])]
 print(peak() - before)
 """
 

@@ -1,4 +1,4 @@
-"""Pictures as the web has them, and what is none: each with what must come of it."""
+"""Images as the web has them, and what is none: each with what must come of it."""
 
 import gzip
 import random
@@ -43,9 +43,7 @@ class Fails:
 
 def animals() -> list[Works | Fails]:
     """All of them; the order is that of their names, so that kinds mix."""
-    return sorted(
-        [*_formats(), *_modes(), *_oddities(), *_broken(), *_bombs(), *_no_pictures()], key=lambda it: it.name
-    )
+    return sorted([*_formats(), *_modes(), *_oddities(), *_broken(), *_bombs(), *_no_images()], key=lambda it: it.name)
 
 
 # What works
@@ -163,12 +161,12 @@ def _bombs() -> Iterator[Fails]:
     yield Fails("large_file.png", _file(Image.new("L", (8, 8))) + bytes(32 * 2**20), Outcome.TOO_LARGE, "bytes")
 
 
-def _no_pictures() -> Iterator[Fails]:
+def _no_images() -> Iterator[Fails]:
     page = b"\n<!DOCTYPE html>\n<title>Not here any more</title>"
     drawing = b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><rect/></svg>'
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(%pipe%touch x) (w) file\n"
     others = {
-        "text.txt": b"no picture",
+        "text.txt": b"no image",
         "error.json": b'{"error": "gone"}',
         "paper.pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
         "program.eps": postscript,
@@ -188,8 +186,8 @@ def _no_pictures() -> Iterator[Fails]:
         "paper.pdf": "a PDF document",
         "film.mp4": "a video (MP4 or MOV)",
         "archive.zip": "a ZIP archive",
-        "phone.heic": "a HEIC picture",
-        "new.jxl": "a JPEG XL picture",
+        "phone.heic": "a HEIC image",
+        "new.jxl": "a JPEG XL image",
     }
     for name, data in others.items():
         yield Fails(name, data, Outcome.NOT_AN_IMAGE, named.get(name, "expected PNG"))
@@ -205,7 +203,7 @@ def _file(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
 
 
 def _moving(form: str, **options: Any) -> bytes:
-    """Three pictures, the first of which counts."""
+    """Three images, the first of which counts."""
     others = [_halves("RGB", BLACK, WHITE), _halves("RGB", WHITE, BLACK)]
     return _file(_halves("RGB", RED, BLUE), form, save_all=True, append_images=others, **options)
 
@@ -235,7 +233,7 @@ def _rows_of_16_bits() -> bytes:
 
 
 def _interlaced_png() -> bytes:
-    """By Adam7: seven passes, each a small picture of every nth pixel."""
+    """By Adam7: seven passes, each a small image of every nth pixel."""
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
     rows = b""
     for x, y, dx, dy in passes:

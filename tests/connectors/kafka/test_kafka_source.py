@@ -13,11 +13,11 @@ from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from structlog.testing import capture_logs
 
+from connectors.custom_columns import with_custom_columns
 from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.inspection import inspect_source
 from connectors.kafka.group_offsets import GroupOffsets
 from connectors.kafka.kafka_source import KafkaTopic
-from connectors.own_columns import with_own_columns
 from connectors.sinks.record_table import stored_posts
 from connectors.sources.parse import parsed
 from connectors.sources.source import Position, Reader
@@ -370,8 +370,8 @@ def test_fields_of_messages_are_called_as_the_settings_say(mock_broker: MockBrok
     assert (posts["7"].description, posts["7"].whole_id, posts["7"].extra) == ("hi", "p", {"free": 1, "year": 2024})
     assert posts["8"].extra.get("year") is None
     assert {type(it) for it in items if not isinstance(it, Post)} == {Removal, DeadLetter}
-    table = with_own_columns(stored_posts({"embedding": 8, "text_embedding": 8}), settings)
-    assert [it.name for it in table.columns if it.is_own] == ["year", "mood"]  # no free field of a message
+    table = with_custom_columns(stored_posts({"embedding": 8, "text_embedding": 8}), settings)
+    assert [it.name for it in table.columns if it.is_custom] == ["year", "mood"]  # no free field of a message
     told = inspect_source(made, most=10, shown=1, seconds=5)
     assert told.places[0].own == {"year": "int", "mood": "text"}
     assert told.posts == 2

@@ -31,7 +31,7 @@ from search.store_reader import StoreReader
 from search.words import Typed, WordIndex
 from tests.connectors.store.test_current_cluster import POSTS, merge
 from tests.connectors.store.test_every_store import reader, rows_of, with_vector
-from tests.connectors.store.test_taken_back import gone, row
+from tests.connectors.store.test_removed_posts import gone, row
 from tests.making import post
 from tests.object_server import ObjectServer, is_conditional, slow
 
@@ -319,7 +319,7 @@ def test_a_store_in_a_bucket_is_made_and_looked_at(
     nothing = CliRunner().invoke(app, ["store", "check", "--store", address])
     assert isinstance(nothing.exception, WorldError)
     assert str(nothing.exception) == f"{address} is no store: name what memewax wrote to with --store"
-    monkeypatch.setenv("MEMEWAX_MODELS", "stand-in")
+    monkeypatch.setenv("MEMEWAX_MODELS", "fake")
     monkeypatch.setenv("MEMEWAX_STATE_DIR", str(tmp_path / "state"))
     made = CliRunner().invoke(app, ["store", "create", address])
     assert made.stderr == f"memewax: {address} has the table posts and the table clusters\n"

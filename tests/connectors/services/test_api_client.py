@@ -11,10 +11,10 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from connectors.services.api_client import Manners
+from connectors.services.api_client import RetryPolicy
 from connectors.services.listing import Listing
-from connectors.services.polled import Polled
-from connectors.services.rounds import Polling, Rounds
+from connectors.services.polling_cycles import PollingCycles, PollingOptions
+from connectors.services.polling_source import PollingSource
 from connectors.sources.source import Position
 from core.errors import SettingsError, WorldError
 from tests.connectors.services.conftest import HandClock
@@ -32,8 +32,8 @@ from tests.services import (
     tumblr_post,
 )
 
-MANNERS: Final = Manners(seconds=0.3, attempts=4, backoff=1.0, patience=1000)
-POLLING: Final = Polling(batch=8, pages=9, most_pages=50, seen=1000, follow=False, interval=60)
+MANNERS: Final = RetryPolicy(seconds=0.3, attempts=4, backoff=1.0, patience=1000)
+POLLING: Final = PollingOptions(batch=8, pages=9, most_pages=50, seen=1000, follow=False, interval=60)
 ADDRESSES: Final = {"reddit": "reddit:memes", "imgur": "imgur:hot", "tumblr": "tumblr:someblog"}
 each = pytest.mark.parametrize("service", ADDRESSES)
 
@@ -46,17 +46,17 @@ def fill(services: Services, count: int = 8) -> None:
     services.tumblr["someblog"] = [tumblr_post(n, [f"https://x/{n}.png"]) for n in numbers]
 
 
-def listing(services: Services, address: str, clock: HandClock, manners: Manners = MANNERS) -> Listing:
+def listing(services: Services, address: str, clock: HandClock, retry_policy: RetryPolicy = MANNERS) -> Listing:
     """As the settings open it."""
-    return opened(polled(address, services.settings()), address.partition(":")[2], clock, manners)
+    return opened(polled(address, services.settings()), address.partition(":")[2], clock, retry_policy)
 
 
 _closing = ExitStack()
 
 
-def opened(source: Polled, name: str, clock: HandClock, manners: Manners = MANNERS) -> Listing:
+def opened(source: PollingSource, name: str, clock: HandClock, retry_policy: RetryPolicy = MANNERS) -> Listing:
     """A listing whose connections are closed after the test."""
-    found, close = source._opening(name, clock, manners)
+    found, close = source._opening(name, clock, retry_policy)
     _closing.callback(close)
     return found
 
@@ -71,12 +71,14 @@ def run(
     services: Services,
     address: str,
     clock: HandClock,
-    polling: Polling = POLLING,
+    polling: PollingOptions = POLLING,
     resume: Position | None = None,
-    manners: Manners = MANNERS,
+    retry_policy: RetryPolicy = MANNERS,
 ) -> tuple[list[str], Position]:
     """One run: ids in their order, and the position after it."""
-    units = list(Rounds(listing(services, address, clock, manners), address, polling, clock, resume).units())
+    units = list(
+        PollingCycles(listing(services, address, clock, retry_policy), address, polling, clock, resume).units()
+    )
     found = [orjson.loads(message.value)["global_id"] for unit in units for message in unit.messages]
     return found, units[-1].resume
 
@@ -197,7 +199,7 @@ def test_what_does_not_pass_ends_the_run_which_goes_on_later(services: Services,
     fill(services)
     came: list[str] = []
     services.faults.extend([Fault(first=lambda: None), *(FAULTS["broken"]() for _ in range(4))])
-    units = Rounds(listing(services, "reddit:memes", clock), "reddit:memes", POLLING, clock).units()
+    units = PollingCycles(listing(services, "reddit:memes", clock), "reddit:memes", POLLING, clock).units()
     first = next(units)
     with pytest.raises(WorldError, match=r"4 times in a row: HTTP 500; run the same command again"):
         next(units)
@@ -209,7 +211,7 @@ def test_what_does_not_pass_ends_the_run_which_goes_on_later(services: Services,
 def test_who_follows_never_gives_up(services: Services, clock: HandClock) -> None:
     fill(services)
     services.faults.extend(FAULTS["broken"]() for _ in range(20))
-    found, _ = run(services, "reddit:memes", clock, manners=replace(MANNERS, attempts=0))
+    found, _ = run(services, "reddit:memes", clock, retry_policy=replace(MANNERS, attempts=0))
     assert sorted(found) == ids("reddit")
     assert max(clock.waits) <= 122
 
@@ -249,7 +251,7 @@ def test_a_token_is_renewed_before_its_end_and_when_it_is_refused(services: Serv
 
 def test_what_has_not_changed_is_not_sent_again(services: Services, clock: HandClock) -> None:
     fill(services, 2)
-    units = Rounds(
+    units = PollingCycles(
         listing(services, "imgur:hot", clock), "imgur:hot", replace(POLLING, follow=True, pages=0), clock
     ).units()
     before = counted("memewax_service_requests_total", service="imgur", outcome="unchanged")
@@ -386,7 +388,7 @@ def test_no_key_is_ever_told(
     for faults in ([], [Fault(401)] * 2, [Fault(302, headers={"Location": "/"})], [Fault(drop=True)] * 9):
         services.faults.extend(faults)
         try:
-            run(services, ADDRESSES[service], clock, manners=replace(MANNERS, attempts=9))
+            run(services, ADDRESSES[service], clock, retry_policy=replace(MANNERS, attempts=9))
         except WorldError as error:
             told += [error, repr(error), error.__cause__, error.__context__]
     told += [services.settings(), listing(services, ADDRESSES[service], clock), caplog.text, *capsys.readouterr()]

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from connectors.services import api_web
-from connectors.services.api_web import ApiWeb, TroubleError
+from connectors.services.api_web import ApiWeb, TransientError
 from tests.web_server import serving
 
 
@@ -62,14 +62,14 @@ def test_an_answer_that_is_packed_is_unpacked(site: str) -> None:
 
 
 def test_an_answer_that_trickles_in_ends_with_the_time(site: str) -> None:
-    with asking(0.3) as web, pytest.raises(TroubleError, match=r"no whole answer within 0\.3 s"):
+    with asking(0.3) as web, pytest.raises(TransientError, match=r"no whole answer within 0\.3 s"):
         web.ask("GET", f"{site}/trickling")
 
 
 @pytest.mark.parametrize("path", ["plain", "packed"])
 def test_no_more_is_read_than_allowed(path: str, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_web, "_MAX_BYTES", 999)
-    with asking() as web, pytest.raises(TroubleError, match="an answer of more than 999 bytes"):
+    with asking() as web, pytest.raises(TransientError, match="an answer of more than 999 bytes"):
         web.ask("GET", f"{site}/{path}")
 
 
@@ -84,7 +84,7 @@ def test_no_cookie_is_kept(site: str) -> None:
 
 
 def test_a_proxy_of_the_environment_is_asked(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unlike the pictures of strangers, whose addresses are checked here."""
+    """Unlike the images of strangers, whose addresses are checked here."""
     monkeypatch.setenv("http_proxy", site)
     with asking() as web:
         assert web.ask("GET", "http://api.example/").status == 200

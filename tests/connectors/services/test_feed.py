@@ -15,13 +15,13 @@ import pytest
 from connectors.chosen_endpoints import source_of
 from connectors.endpoints import POSTS_FROM, endpoint
 from connectors.services import feed
-from connectors.services.api_client import Manners
+from connectors.services.api_client import RetryPolicy
 from connectors.services.api_web import ApiAnswer
 from connectors.services.clock import WallClock
 from connectors.services.feed import Feed, entries_of
 from connectors.services.listing import Listing, ServicePost
-from connectors.services.pace import Gate
-from connectors.services.polled import Polled
+from connectors.services.polling_source import PollingSource
+from connectors.services.rate_limit import RateLimiter
 from connectors.sources.parse import parse_post
 from connectors.sources.several import Several
 from core.errors import SettingsError, WorldError
@@ -43,10 +43,10 @@ def found(body: str | bytes, url: str = URL) -> list[Any]:
     return [feed.look(item) for item in page.items]
 
 
-def pictures(body: str | bytes) -> list[str]:
+def images(body: str | bytes) -> list[str]:
     post = found(body)[0]
     assert isinstance(post, ServicePost)
-    return [it.url for it in post.pictures if not isinstance(it, str)]
+    return [it.url for it in post.images if not isinstance(it, str)]
 
 
 def test_an_entry_of_rss_is_a_post() -> None:
@@ -61,7 +61,7 @@ def test_an_entry_of_rss_is_a_post() -> None:
             created=1702281600.0,
             title="Cats & dogs",
             score=0,
-            pictures=[feed.ServicePicture("https://x.org/e.jpg")],
+            images=[feed.ServiceImage("https://x.org/e.jpg")],
             permalink="https://x.org/post/1",
             channel="Memes",
             extra={"tags": ["memes"]},
@@ -94,8 +94,8 @@ def item(inside: str) -> str:
          ["https://a/7.png"]),
     ],
 )  # fmt: skip
-def test_pictures_are_found_where_feeds_keep_them(body: str | bytes, urls: list[str]) -> None:
-    assert pictures(body) == urls
+def test_images_are_found_where_feeds_keep_them(body: str | bytes, urls: list[str]) -> None:
+    assert images(body) == urls
 
 
 def test_an_entry_without_a_title_has_its_text() -> None:
@@ -113,7 +113,7 @@ def test_an_entry_without_a_title_has_its_text() -> None:
     ("inside", "reason"),
     [("<description>words</description>", "text"), ('<enclosure url="https://a/f.mp4" type="video/mp4"/>', "video")],
 )
-def test_what_is_no_picture_is_told(inside: str, reason: str) -> None:
+def test_what_is_no_image_is_told(inside: str, reason: str) -> None:
     assert found(item(inside)) == [reason]
 
 
@@ -221,7 +221,7 @@ def test_a_feed_is_polled_for_what_is_new(site: tuple[Site, str]) -> None:
     assert all("memewax" in it["user-agent"] for it in made.asked)
 
 
-def ids(source: Polled | Several, known: dict[str, Any], most: int = 1000) -> list[str]:
+def ids(source: PollingSource | Several, known: dict[str, Any], most: int = 1000) -> list[str]:
     """What a run gives that ends after so many units; it goes on from `known`, and leaves its position there."""
     found: list[str] = []
     for part in source.parts():
@@ -266,15 +266,15 @@ def test_a_feed_that_is_gone_ends_a_run_that_reads_nothing_else(
 
 
 def test_hosts_of_feeds_are_asked_apart_and_feeds_of_a_host_together() -> None:
-    def gate(url: str) -> Gate:
+    def rate_limiter(url: str) -> RateLimiter:
         found = endpoint(f"feed:{url}", POSTS_FROM)
         assert isinstance(found, Feed)
-        return found.gate(url)
+        return found.rate_limiter(url)
 
-    one = gate("https://a.example/x.xml")
+    one = rate_limiter("https://a.example/x.xml")
     one.note({"retry-after": "600"}, (), 1000.0)
-    assert gate("https://me:word@a.example/y.xml") is one
-    assert gate("https://b.example/x.xml").opens_at == 0
+    assert rate_limiter("https://me:word@a.example/y.xml") is one
+    assert rate_limiter("https://b.example/x.xml").opens_at == 0
 
 
 def test_a_server_may_say_that_nothing_is_new(site: tuple[Site, str]) -> None:
@@ -284,7 +284,7 @@ def test_a_server_may_say_that_nothing_is_new(site: tuple[Site, str]) -> None:
     found = endpoint(settings.source[0], POSTS_FROM)
     assert isinstance(found, Feed)
     assert found.interval(settings) == 60
-    listing, close = found.opening(settings)(url, WallClock(threading.Event()), Manners(5, 1, 0.1, 1))
+    listing, close = found.opening(settings)(url, WallClock(threading.Event()), RetryPolicy(5, 1, 0.1, 1))
     assert listing.page(None) is not None
     assert listing.page(None) is None
     assert (made.asked[-1]["if-none-match"], made.asked[-1]["if-modified-since"]) == ('"1"', "day 1")
@@ -297,7 +297,7 @@ def opened(url: str, **more: Any) -> tuple[Listing, Callable[[], None]]:
     settings = Settings(source=(f"feed:{url}",), **more)
     found = endpoint(settings.source[0], POSTS_FROM)
     assert isinstance(found, Feed)
-    return found.opening(settings)(url, WallClock(threading.Event()), Manners(5, 1, 0.1, 1))
+    return found.opening(settings)(url, WallClock(threading.Event()), RetryPolicy(5, 1, 0.1, 1))
 
 
 @pytest.mark.parametrize(
@@ -351,8 +351,8 @@ def test_a_redirect_leads_to_what_is_allowed(site: tuple[Site, str]) -> None:
         ('<img src="https://t/p.gif" width="1" height="1"><img src="https://a/2.jpg" width="1">', "https://a/2.jpg"),
     ],
 )
-def test_what_stands_in_for_a_picture_or_counts_readers_is_none(body: str, url: str) -> None:
-    assert pictures(item(f"<description><![CDATA[{body}]]></description>")) == [url]
+def test_what_stands_in_for_an_image_or_counts_readers_is_none(body: str, url: str) -> None:
+    assert images(item(f"<description><![CDATA[{body}]]></description>")) == [url]
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_what_stands_in_for_a_picture_or_counts_readers_is_none(body: str, url: 
 def test_an_odd_item_of_json_spoils_no_feed(odd: dict[str, Any]) -> None:
     one, two = ({"id": f"https://x.org/{n}", "image": f"https://a/{n}.jpg"} for n in (1, 2))
     feed_of_two = {"version": "https://jsonfeed.org/version/1.1", "items": [one | odd, two]}
-    assert [it.pictures[0].url for it in found(b"\xef\xbb\xbf" + orjson.dumps(feed_of_two))] == [
+    assert [it.images[0].url for it in found(b"\xef\xbb\xbf" + orjson.dumps(feed_of_two))] == [
         "https://a/1.jpg",
         "https://a/2.jpg",
     ]

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.services import imgur, reddit, tumblr
-from connectors.services.api_web import TroubleError
+from connectors.services.api_web import TransientError
 from connectors.services.listing import ListingItem, ServicePost, as_json, posts_of, why_strange
 from connectors.services.markup import read_html
 from connectors.sources.parse import parse_post
@@ -50,7 +50,7 @@ def reason(service: str, body: Any) -> str:
 def test_every_recorded_answer_parses(path: Path) -> None:
     module, body = SERVICES[path.parent.name], orjson.loads(path.read_bytes())
     if body.get("success") is False:
-        with pytest.raises(TroubleError):
+        with pytest.raises(TransientError):
             module.page_of(body)
         return
     page = module.page_of(body)
@@ -70,7 +70,7 @@ def test_every_recorded_answer_parses(path: Path) -> None:
 
 
 @pytest.mark.skipif(not FILES, reason="no ../shared/data/api")
-def test_recorded_answers_have_as_many_pictures_as_people_count_in_them() -> None:
+def test_recorded_answers_have_as_many_images_as_people_count_in_them() -> None:
     counted: Counter[str] = Counter()
     for name in ("reddit/aww_hot_2019_04", "imgur/gallery_hot_2018_02", "tumblr/api-old-photo-response_0"):
         service = name.partition("/")[0]
@@ -79,7 +79,7 @@ def test_recorded_answers_have_as_many_pictures_as_people_count_in_them() -> Non
             counted[f"{service} {found}" if isinstance(found, str) else service] += (
                 1 if isinstance(found, str) else len(posts_of(found, service, NOW))
             )
-    # 16 pictures, 8 videos of Reddit's and a .gifv, and a link to a subreddit; 76 pictures and 3 videos; a set of 5.
+    # 16 images, 8 videos of Reddit's and a .gifv, and a link to a subreddit; 76 images and 3 videos; a set of 5.
     assert counted == {"reddit": 16, "reddit video": 9, "reddit link": 1, "imgur": 76, "imgur video": 3, "tumblr": 5}
 
 
@@ -108,7 +108,7 @@ def test_a_reddit_post() -> None:
     ]
 
 
-def test_a_reddit_gallery_gives_a_post_a_picture_and_keeps_their_numbers() -> None:
+def test_a_reddit_gallery_gives_a_post_an_image_and_keeps_their_numbers() -> None:
     found = posts("reddit", reddit_gallery(1, ["https://x/1.png?a&amp;b", None, "https://x/3.png"]))
     assert [(post["global_id"], post["url"]) for post in found] == [
         ("p1_1-reddit", "https://x/1.png?a&b"),
@@ -116,19 +116,19 @@ def test_a_reddit_gallery_gives_a_post_a_picture_and_keeps_their_numbers() -> No
     ]
 
 
-def test_a_crosspost_of_a_gallery_has_its_pictures() -> None:
+def test_a_crosspost_of_a_gallery_has_its_images() -> None:
     parent = reddit_gallery(1, ["https://x/1.png"])["data"]
     body = reddit_post(2, "https://www.reddit.com/gallery/p1", is_gallery=None, crosspost_parent_list=[parent])
     assert [(post["global_id"], post["url"]) for post in posts("reddit", body)] == [("p2-reddit", "https://x/1.png")]
 
 
-def test_a_gallery_of_a_dump_that_does_not_tell_the_state_of_its_pictures_has_them() -> None:
+def test_a_gallery_of_a_dump_that_does_not_tell_the_state_of_its_images_has_them() -> None:
     body = reddit_gallery(1, ["https://x/1.png"])
     del body["data"]["media_metadata"]["m0"]["status"]
     assert [post["url"] for post in posts("reddit", body)] == ["https://x/1.png"]
 
 
-def test_a_crosspost_that_leads_to_a_page_has_the_picture_of_its_parent() -> None:
+def test_a_crosspost_that_leads_to_a_page_has_the_image_of_its_parent() -> None:
     parent = reddit_post(1, "https://i.redd.it/a.png")["data"]
     body = reddit_post(2, "/r/x/comments/p1/post/", crosspost_parent_list=[parent])
     assert [(post["global_id"], post["url"]) for post in posts("reddit", body)] == [
@@ -145,11 +145,11 @@ def test_a_crosspost_that_leads_to_a_page_has_the_picture_of_its_parent() -> Non
         ("http://imgur.com/abcdefg", {"post_hint": "link"}, "https://i.imgur.com/abcdefg.jpg"),
         ("https://example.com/a.JPEG", {}, "https://example.com/a.JPEG"),
         ("https://i.reddituploads.com/d42?fit=max&amp;h=9", {}, "https://i.reddituploads.com/d42?fit=max&h=9"),
-        ("https://example.com/picture", {"post_hint": "image"}, "https://example.com/picture"),
+        ("https://example.com/image", {"post_hint": "image"}, "https://example.com/image"),
         ("https://i.redd.it/a.gif", {"post_hint": "image"}, "https://i.redd.it/a.gif"),
     ],
 )
-def test_what_reddit_links_to_as_a_picture(url: str, others: dict[str, Any], taken: str) -> None:
+def test_what_reddit_links_to_as_an_image(url: str, others: dict[str, Any], taken: str) -> None:
     assert posts("reddit", reddit_post(1, url, **others))[0]["url"] == taken
 
 
@@ -184,14 +184,14 @@ def test_a_post_of_somebody_who_is_gone_is_a_post() -> None:
 # Imgur
 
 
-def test_a_picture_on_imgur() -> None:
+def test_an_image_on_imgur() -> None:
     found = posts("imgur", imgur_image(5, description="said &amp; done", nsfw=True))[0]
     assert found["global_id"] == "i5-imgur"
     assert found["desc"] == "Image 5\nsaid & done"
     assert (found["score"], found["nsfw"], found["spoiler"], found["author"]) == (5, True, False, "somebody")
 
 
-def test_an_album_gives_a_post_a_picture() -> None:
+def test_an_album_gives_a_post_an_image() -> None:
     found = posts("imgur", imgur_album(5, ["https://x/1.png", "https://x/2.png"]))
     assert [(post["global_id"], post["desc"]) for post in found] == [
         ("i5_1-imgur", "Image 5\npart 1"),
@@ -199,7 +199,7 @@ def test_an_album_gives_a_post_a_picture() -> None:
     ]
 
 
-def test_an_album_of_one_picture_is_a_picture() -> None:
+def test_an_album_of_one_image_is_an_image() -> None:
     assert posts("imgur", imgur_album(5, ["https://x/1.png"]))[0]["global_id"] == "i5-imgur"
 
 
@@ -241,7 +241,7 @@ def test_blocks_of_content() -> None:
     }
 
 
-def test_of_a_block_the_largest_picture_is_taken() -> None:
+def test_of_a_block_the_largest_image_is_taken() -> None:
     sizes = [
         {"url": "https://x/s.png", "width": 75, "height": 75},
         {"url": "https://x/l.png", "width": 900, "height": 9},
@@ -250,7 +250,7 @@ def test_of_a_block_the_largest_picture_is_taken() -> None:
     assert posts("tumblr", body)[0]["url"] == "https://x/l.png"
 
 
-def test_what_is_passed_on_shows_the_picture_of_the_first_post() -> None:
+def test_what_is_passed_on_shows_the_image_of_the_first_post() -> None:
     trail = [{"content": [{"type": "image", "media": [{"url": "https://x/1.png", "width": 9, "height": 9}]}]}]
     assert posts("tumblr", tumblr_post(3, [], content=[], trail=trail))[0]["url"] == "https://x/1.png"
 
@@ -305,7 +305,7 @@ def test_a_pinned_post_does_not_turn_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "pictures", "text"),
+    ("source", "images", "text"),
     [
         ("", [], ""),
         ("<p>a<br>b</p>", [], "a\nb"),
@@ -317,9 +317,9 @@ def test_a_pinned_post_does_not_turn_the_page() -> None:
         ("<figure><img src=a.png></figure><figure><img src=b.png>", ["a.png", "b.png"], ""),
     ],
 )
-def test_pictures_and_text_of_html(source: str, pictures: list[str], text: str) -> None:
+def test_images_and_text_of_html(source: str, images: list[str], text: str) -> None:
     content = read_html(source)
-    assert (content.pictures, content.text) == (pictures, text)
+    assert (content.images, content.text) == (images, text)
 
 
 # What nobody expects
@@ -335,7 +335,7 @@ def test_what_has_no_known_form_is_said_to_have_none(service: str, body: Any) ->
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("body", [None, 1, [], {}, {"data": None}, {"data": {}}, {"response": 7}])
 def test_an_answer_without_a_page_is_worth_asking_again(service: str, body: Any) -> None:
-    with pytest.raises(TroubleError):
+    with pytest.raises(TransientError):
         SERVICES[service].page_of(body)
 
 

@@ -36,7 +36,7 @@ def status(number: int, *kinds: str, **fields: Any) -> dict[str, Any]:
     return usual | fields
 
 
-def test_a_status_is_a_post_for_each_picture() -> None:
+def test_a_status_is_a_post_for_each_image() -> None:
     (found,) = posts_of_status(status(1), "m.example")
     post = parse_post(Message(orjson.dumps(found), ""))
     assert (post.global_id, post.url, post.description, post.author) == (
@@ -52,7 +52,7 @@ def test_a_status_is_a_post_for_each_picture() -> None:
     assert parse_post(Message(orjson.dumps(edit), "")).edited is not None
 
 
-def test_a_picture_that_a_server_did_not_fetch_is_read_from_where_it_was_posted() -> None:
+def test_an_image_that_a_server_did_not_fetch_is_read_from_where_it_was_posted() -> None:
     media = [
         {"type": "unknown", "url": None, "remote_url": f"https://b/{name}"} for name in ("a.PNG?x=1", "b.mp4", "c")
     ]
@@ -70,7 +70,7 @@ def test_an_account_has_the_same_name_on_every_server() -> None:
     ("body", "reason"),
     [(status(1, reblog=status(2)), "other"), (status(1, "video"), "video"), (status(1, media_attachments=[]), "text")],
 )
-def test_what_is_no_picture_is_told(body: Any, reason: str) -> None:
+def test_what_is_no_image_is_told(body: Any, reason: str) -> None:
     assert posts_of_status(body, "m.example") == reason
 
 

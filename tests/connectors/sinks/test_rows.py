@@ -19,7 +19,7 @@ from connectors.sinks.rows import (
     row_of,
 )
 from connectors.store.posts_table import posts_schema
-from core.records import Cluster, DeadLetter, Failed, Message, Reading, Record
+from core.records import Cluster, DeadLetter, Failure, Message, Reading, Record
 from models.stages import stage_names
 from tests.making import LINE, message, post, record, sides
 
@@ -39,8 +39,8 @@ FIRST = [
     "entities",
     "sentiments",
 ]
-FETCH = Failed("fetch", "BadRecordError", "HTTP 404")
-TEXT = Failed("text", "ValueError", "no")
+FETCH = Failure("fetch", "BadRecordError", "HTTP 404")
+TEXT = Failure("text", "ValueError", "no")
 LETTER = DeadLetter(
     Message(b"\xff\x00", "kafka:posts/0@17", b"\xfe", (("trace", b"\xfd"), ("empty", None))),
     "parse",
@@ -103,7 +103,7 @@ def test_a_row_says_how_long_each_stage_took_and_with_which_model() -> None:
     assert made["models"] == {stage: f"a {stage} model" for stage in SIDES}
 
 
-def test_a_picture_without_text_has_an_empty_text() -> None:
+def test_an_image_without_text_has_an_empty_text() -> None:
     made = row(record(text=Reading()))
     assert (made["text"], made["text_as_read"], made["lines"]) == ("", "", [])
 
@@ -118,7 +118,7 @@ def test_a_text_without_entities_has_none_of_them() -> None:
         ({"cluster": Cluster(0, 0.0)}, 0),
         ({"embedding": None, "cluster": None}, -1),
         ({"embedding": FETCH, "cluster": FETCH}, -1),
-        ({"cluster": Failed("cluster", "ValueError", "no")}, -2),
+        ({"cluster": Failure("cluster", "ValueError", "no")}, -2),
     ],
 )
 def test_clusters_below_nought_say_why_there_is_none(answers: dict[str, Any], cluster: int) -> None:
@@ -144,7 +144,7 @@ def test_what_is_missing_is_null_and_named() -> None:
 
 
 def test_failures_come_in_one_order() -> None:
-    several = [Failed("text", "ValueError", "b"), Failed("text", "ValueError", "a"), FETCH]
+    several = [Failure("text", "ValueError", "b"), Failure("text", "ValueError", "a"), FETCH]
     made = record(text=several[0], entities=several[1], embedding=several[2])
     assert failures_of(made) == [several[2], several[1], several[0]]
 
@@ -241,7 +241,7 @@ def test_a_dead_letter_of_no_post_has_no_id_in_its_headers() -> None:
 
 
 def test_a_reason_can_always_be_written() -> None:
-    told = Failed.of("fetch", OSError(2, "No such file", "caf\udce9.png"))
+    told = Failure.of("fetch", OSError(2, "No such file", "caf\udce9.png"))
     assert r"caf\udce9.png" in told.reason
     json_of_row(row(record(text=told)))
     json_of_dead_letter(dead_letters_of(record(text=told))[0])

@@ -83,7 +83,7 @@ def export(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     return write
 
 
-def test_pictures_of_a_telegram_chat(export: Any) -> None:
+def test_images_of_a_telegram_chat(export: Any) -> None:
     found = posts(export(TELEGRAM))
     assert [it["global_id"] for it in found] == ["77/3-telegram", "77/5-telegram", "77/7-telegram"]
     assert found[0] == {
@@ -110,7 +110,7 @@ def test_a_whole_account_of_telegram_s(export: Any) -> None:
     ]
 
 
-def test_pictures_of_a_discord_channel(export: Any) -> None:
+def test_images_of_a_discord_channel(export: Any) -> None:
     found = posts(export(DISCORD))
     assert [(it["global_id"], it["url"]) for it in found] == [
         ("10_1-discord", "m_Files/a.png"),
@@ -119,7 +119,7 @@ def test_pictures_of_a_discord_channel(export: Any) -> None:
     assert (found[0]["author"], found[0]["channel"], found[0]["guild"], found[0]["score"]) == ("bob", "memes", "G", 4)
 
 
-def test_pictures_embedded_in_a_message_of_discord_s(export: Any) -> None:
+def test_images_embedded_in_a_message_of_discord_s(export: Any) -> None:
     said = {"timestamp": "2023-12-11T08:00:00+00:00", "content": "x", "author": {"name": "bob"}, "attachments": []}
     embeds: dict[str, list[Json]] = {
         "20": [{"title": "t", "image": {"url": "https://a/1.png"}, "thumbnail": {"url": "https://a/t.png"}}],

@@ -34,7 +34,7 @@ def mapped(*rows: InputRow, columns: tuple[str, ...] = ()) -> list[dict[str, Any
                 "created_time": "2023-12-11T08:00:00+00:00",
             },
         ),
-        (  # 4CAT's: `url` is the page, `image_url` the picture
+        (  # 4CAT's: `url` is the page, `image_url` the image
             {
                 "id": "9",
                 "thread_id": "8",
@@ -65,7 +65,7 @@ def mapped(*rows: InputRow, columns: tuple[str, ...] = ()) -> list[dict[str, Any
             },
             {"global_id": "3", "url": "https://a/3.png", "author": "bob", "created_time": "2023-12-11T08:00:00+00:00"},
         ),
-        (  # a name that nobody knows, with pictures in it
+        (  # a name that nobody knows, with images in it
             {"id": "a", "meme": "https://a/x.gif?s=1", "desc": "d"},
             {"global_id": "a", "url": "https://a/x.gif?s=1", "desc": "d"},
         ),
@@ -106,7 +106,7 @@ def test_a_value_that_is_not_of_its_type_is_null() -> None:
     assert mapped({"id": "1", "url": "a.png", "n": "many"}, columns=("n=n:int",))[0]["n"] is None
 
 
-def test_several_pictures_are_several_posts() -> None:
+def test_several_images_are_several_posts() -> None:
     for value in (
         ["https://a/1.png", "https://a/2.png"],
         "https://a/1.png,https://a/2.png",
@@ -171,7 +171,7 @@ def test_the_type_of_a_column_is_that_of_all_its_values(values: list[Any], kind:
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        (("Picture Link", "Posted", "Num Likes", "Text", "_id"), {"url": "Picture Link", "created_time": "Posted", "score": "Num Likes"}),
+        (("Image Link", "Posted", "Num Likes", "Text", "_id"), {"url": "Image Link", "created_time": "Posted", "score": "Num Likes"}),
         (("display_url", "taken_at_timestamp", "num_likes"), {"created_time": "taken_at_timestamp", "score": "num_likes"}),
         (("Bild-URL", "Datum", "Gefällt mir", "Titel", "Kennung", "Autor", "Quelle"),
          {"url": "Bild-URL", "created_time": "Datum", "score": "Gefällt mir", "desc": "Titel", "author": "Autor", "source": "Quelle"}),

@@ -340,7 +340,7 @@ def test_a_followed_file_that_is_emptied_and_written_anew_is_left(new: bytes, pa
 
 
 @pytest.mark.parametrize("name", ["a.png.json", "a.json", "a.png.supplemental-metadata.json"])
-def test_what_tells_of_a_picture_beside_it_is_no_file_of_posts(name: str, tmp_path: Path) -> None:
+def test_what_tells_of_an_image_beside_it_is_no_file_of_posts(name: str, tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / name).write_bytes(b'{\n  "title": "x"\n}')
     assert not files_of_posts(tmp_path, ())

@@ -13,8 +13,8 @@ from connectors.sinks.rows import json_of_row, row_of
 from connectors.sources import parse
 from connectors.sources.parse import MAX_BYTES, MAX_DEPTH, MAX_ID_BYTES, parse_post
 from core.errors import BadRecordError
-from core.plain import from_plain, to_plain
 from core.records import DeadLetter, Post, Record
+from core.snapshot_values import from_builtins, to_builtins
 from tests.making import message
 
 GOOD: dict[str, Any] = {
@@ -293,7 +293,7 @@ def test_the_deepest_post_can_go_all_the_way() -> None:
 def check_goes_through(post: Post) -> None:
     """What is done with a post later must not meet a surprise."""
     json_of_row(row_of(Record(post, {}), "now"))
-    assert from_plain(to_plain(post)) == post
+    assert from_builtins(to_builtins(post)) == post
     for text in (post.global_id, post.url, post.description):
         text.encode()
 

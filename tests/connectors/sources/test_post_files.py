@@ -21,7 +21,7 @@ from connectors.sources.parse import parse_post, parsed
 from connectors.sources.post_files import PostFiles, look_at
 from connectors.sources.several import Several
 from connectors.sources.source import Position, Unit
-from connectors.sources.unpack import Unpacked, unpacked
+from connectors.sources.split_messages import SplitMessages, unpacked
 from core.errors import WorldError
 from core.records import DeadLetter, Message
 from core.telemetry import SKIPPED
@@ -226,7 +226,7 @@ def test_a_row_that_no_json_can_hold_becomes_a_dead_letter(tmp_path: Path) -> No
     assert not isinstance(second, DeadLetter)
 
 
-def test_columns_without_pictures_are_told_by_name_before_anything_is_read(tmp_path: Path) -> None:
+def test_columns_without_images_are_told_by_name_before_anything_is_read(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(b"who,what\na,b\n")
     with pytest.raises(WorldError, match=r"its columns are who, what; .*--column url=COLUMN"):
@@ -250,7 +250,7 @@ def submission(number: int, **fields: Any) -> dict[str, Any]:
     return usual | fields
 
 
-def test_a_dump_of_reddit_gives_pictures_galleries_and_reasons(tmp_path: Path) -> None:
+def test_a_dump_of_reddit_gives_images_galleries_and_reasons(tmp_path: Path) -> None:
     gallery = {
         "is_gallery": True,
         "gallery_data": {"items": [{"media_id": "m", "caption": "one"}, {"media_id": "n"}]},
@@ -284,7 +284,7 @@ def test_a_dump_of_reddit_gives_pictures_galleries_and_reasons(tmp_path: Path) -
 def test_a_row_of_several_posts_goes_on_in_its_middle(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(b'id,images\n1,"https://a/1.png,https://a/2.png,https://a/3.png"\n2,https://a/4.png\n')
-    source = Unpacked(PostFiles(path, options(5)), 2)
+    source = SplitMessages(PostFiles(path, options(5)), 2)
     part = source.parts()[0]
     reader = source.open(part, None)
     first = reader.read()
@@ -387,7 +387,7 @@ def test_a_chosen_column_that_no_row_has_is_told(tmp_path: Path, capsys: pytest.
     assert "'title'" in told
 
 
-def test_rows_without_a_picture_are_skipped_where_others_have_one(tmp_path: Path) -> None:
+def test_rows_without_an_image_are_skipped_where_others_have_one(tmp_path: Path) -> None:
     path = tmp_path / "thread.csv"
     path.write_text("id,body,image_url\n1,a,\n2,b,https://a/2.png\n3,c,\n")
     before = SKIPPED.labels("files", "text")._value.get()
@@ -397,7 +397,7 @@ def test_rows_without_a_picture_are_skipped_where_others_have_one(tmp_path: Path
     lines.write_text('{"id": 1, "image_url": null}\n{"id": 2, "image_url": "https://a/2.png"}\n{"id": 3}\n')
     assert [it["global_id"] for it in bodies(lines)] == ["2"]
     path.write_text("id,body,image_url\n1,a,\n2,b,\n")
-    with pytest.raises(WorldError, match="no column of pictures"):
+    with pytest.raises(WorldError, match="no column of images"):
         bodies(path)
 
 

@@ -82,7 +82,7 @@ def test_what_names_nothing_is_a_dead_letter(body: dict[str, Any], told: str) ->
     assert told in found.reason
 
 
-def test_a_key_without_a_value_names_a_post_or_a_picture() -> None:
+def test_a_key_without_a_value_names_a_post_or_an_image() -> None:
     found = parsed(Message(tombstone(b"1_2-a", 1_783_175_889_000), "kafka:posts/0@7", b"1_2-a"))
     assert isinstance(found, Removal)
     assert (found.global_id, found.post_id, found.time) == ("1_2-a", "1_2-a", THEN)

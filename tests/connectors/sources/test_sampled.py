@@ -1,4 +1,4 @@
-"""A share of the posts, by their pictures."""
+"""A share of the posts, by their images."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from connectors.sources.file_options import FileOptions
-from connectors.sources.kept_share import KeptShare
+from connectors.sources.load_shedding import LoadShedder
 from connectors.sources.post_files import PostFiles
 from connectors.sources.sampled import Sampled, place_of
-from connectors.sources.unpack import Unpacked
+from connectors.sources.split_messages import SplitMessages
 from core.records import Message
 from core.telemetry import SKIPPED
 
@@ -34,7 +34,7 @@ def test_a_lower_share_is_a_part_of_a_higher_one() -> None:
         assert kept[-1]
 
 
-def test_posts_of_one_picture_stay_together() -> None:
+def test_posts_of_one_image_stay_together() -> None:
     for number in range(300):
         same = [{"cid": f"c{number}", "url": f"https://{host}/{number}"} for host in "ab"]
         assert len({is_kept(Message(orjson.dumps(body), ""), 0.5) for body in same}) == 1
@@ -58,10 +58,10 @@ def test_what_is_no_post_and_what_deletes_one_is_kept(value: bytes) -> None:
 
 def test_what_is_left_out_is_counted_and_the_position_moves_on(tmp_path: Path) -> None:
     (tmp_path / "posts.jsonl").write_bytes(b"\n".join(it.value for it in MESSAGES[:200]) + b"\n")
-    inner = Unpacked(
+    inner = SplitMessages(
         PostFiles(tmp_path / "posts.jsonl", FileOptions(follow=False, parts=1, block_bytes=4096, batch=8)), 8
     )
-    source = Sampled(inner, KeptShare(0.3))
+    source = Sampled(inner, LoadShedder(0.3))
     left_out = SKIPPED.labels("sample", "left out by sample")
     before = left_out._value.get()
     (part,) = source.parts()

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.kafka.kafka_source import TopicPlace
 from connectors.sources.file_options import FileOptions
-from connectors.sources.picture_folder import Pictures
+from connectors.sources.image_folder import Images
 from connectors.sources.post_files import PostFiles
 from connectors.sources.several import Several
 from connectors.sources.source import PlacedSource, Position
@@ -129,16 +129,16 @@ def test_a_position_of_an_older_version_goes_on(tmp_path: Path) -> None:
     assert len(run(old, lines(tmp_path / "two" / "posts.jsonl"))) == 1
 
 
-def test_a_folder_of_pictures_that_moved_keeps_its_ids(tmp_path: Path) -> None:
+def test_a_folder_of_images_that_moved_keeps_its_ids(tmp_path: Path) -> None:
     folder = tmp_path / "pics"
     folder.mkdir()
     for number in range(5):
         (folder / f"{number}.png").write_bytes(b"%d" % number)
     state: State = {}
-    first = run(state, Pictures(folder, follow=False, parts=2, batch=2))
+    first = run(state, Images(folder, follow=False, parts=2, batch=2))
     shutil.move(folder, tmp_path / "moved")
     (tmp_path / "moved" / "5.png").write_bytes(b"5")
-    (new,) = run(state, Pictures(tmp_path / "moved", follow=False, parts=2, batch=2))
+    (new,) = run(state, Images(tmp_path / "moved", follow=False, parts=2, batch=2))
     known, found = (orjson.loads(line)["global_id"] for line in (first[0], new))
     assert found == known.replace("0.png", "5.png")
 

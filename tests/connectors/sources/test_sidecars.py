@@ -1,4 +1,4 @@
-"""What is told of pictures, beside and inside them."""
+"""What is told of images, beside and inside them."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,10 @@ import orjson
 import pytest
 from PIL import Image, PngImagePlugin
 
+from connectors.sources.image_folder import Images, holds_images
 from connectors.sources.parse import parse_post
-from connectors.sources.picture_folder import Pictures, holds_pictures
 from connectors.sources.post_files import files_of_posts
-from connectors.sources.sidecars import told_of
+from connectors.sources.sidecars import sidecar_of
 from core.records import Post
 
 XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description xmp:CreateDate="2023-12-11T08:00:00Z">
@@ -20,7 +20,7 @@ OF_XMP = {"desc": "Cats & dogs", "author": "Ann", "created_time": "2023-12-11T08
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     path = tmp_path / "two_cats.png"
     Image.new("RGB", (8, 8)).save(path)
     return path
@@ -60,9 +60,9 @@ def exif() -> Image.Exif:
         ("two_cats.png.txt", b"x" * 300_000, {}),
     ],
 )  # fmt: skip
-def test_what_lies_beside_a_picture_is_read(name: str, content: bytes, told: dict[str, Any], picture: Path) -> None:
-    picture.with_name(name).write_bytes(content)
-    assert told_of(picture) == told
+def test_what_lies_beside_an_image_is_read(name: str, content: bytes, told: dict[str, Any], image: Path) -> None:
+    image.with_name(name).write_bytes(content)
+    assert sidecar_of(image) == told
 
 
 @pytest.mark.parametrize(
@@ -77,20 +77,20 @@ def test_what_lies_beside_a_picture_is_read(name: str, content: bytes, told: dic
 def test_names_of_takeout_are_cut_and_numbered(name: str, beside: str, tmp_path: Path) -> None:
     (tmp_path / name).touch()
     (tmp_path / beside).write_bytes(b'{"description": "words"}')
-    assert told_of(tmp_path / name) == {"desc": "words"}
+    assert sidecar_of(tmp_path / name) == {"desc": "words"}
 
 
-def test_what_is_found_first_counts_and_the_rest_fills_in(picture: Path) -> None:
-    picture.with_name("two_cats.txt").write_bytes(b"mine")
-    picture.with_name("two_cats.png.json").write_bytes(b'{"description": "theirs", "author": "bob"}')
-    assert told_of(picture) == {"desc": "mine", "author": "bob"}
+def test_what_is_found_first_counts_and_the_rest_fills_in(image: Path) -> None:
+    image.with_name("two_cats.txt").write_bytes(b"mine")
+    image.with_name("two_cats.png.json").write_bytes(b'{"description": "theirs", "author": "bob"}')
+    assert sidecar_of(image) == {"desc": "mine", "author": "bob"}
 
 
 OF_EXIF = {"desc": "From EXIF", "author": "Bob", "created_time": "2023-12-11T08:00:00+00:00"}
 
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "webp"])
-def test_exif_and_xmp_inside_a_picture_are_read(form: str, tmp_path: Path) -> None:
+def test_exif_and_xmp_inside_an_image_are_read(form: str, tmp_path: Path) -> None:
     plain, with_exif, with_xmp = (tmp_path / f"{name}.{form}" for name in "abc")
     Image.new("RGB", (8, 8)).save(plain)
     Image.new("RGB", (8, 8)).save(with_exif, exif=exif())
@@ -100,7 +100,7 @@ def test_exif_and_xmp_inside_a_picture_are_read(form: str, tmp_path: Path) -> No
         Image.new("RGB", (8, 8)).save(with_xmp, pnginfo=info)
     else:
         Image.new("RGB", (8, 8)).save(with_xmp, xmp=XMP)
-    assert [told_of(it) for it in (plain, with_exif, with_xmp)] == [{}, OF_EXIF, OF_XMP]
+    assert [sidecar_of(it) for it in (plain, with_exif, with_xmp)] == [{}, OF_EXIF, OF_XMP]
 
 
 @pytest.mark.parametrize(
@@ -112,32 +112,32 @@ def test_exif_and_xmp_inside_a_picture_are_read(form: str, tmp_path: Path) -> No
         b"RIFF\0\0\0\0WEBPEXIF\xff\0\0\0II*\0",
     ],
 )
-def test_a_broken_picture_tells_nothing(data: bytes, tmp_path: Path) -> None:
+def test_a_broken_image_tells_nothing(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(data)
-    assert told_of(tmp_path / "a.jpg") == {}
+    assert sidecar_of(tmp_path / "a.jpg") == {}
 
 
 def posts(folder: Path) -> list[Post]:
-    source = Pictures(folder, follow=False, parts=1, batch=9)
+    source = Images(folder, follow=False, parts=1, batch=9)
     reader = source.open(source.parts()[0], None)
     return [parse_post(message) for unit in iter(reader.read, None) for message in unit.messages]
 
 
-def test_a_caption_is_the_post_s_and_the_name_only_where_there_is_none(picture: Path) -> None:
-    assert posts(picture.parent)[0].description == "two cats"
-    picture.with_name("two_cats.txt").write_bytes(b"a caption")
-    assert posts(picture.parent)[0].description == "a caption"
+def test_a_caption_is_the_post_s_and_the_name_only_where_there_is_none(image: Path) -> None:
+    assert posts(image.parent)[0].description == "two cats"
+    image.with_name("two_cats.txt").write_bytes(b"a caption")
+    assert posts(image.parent)[0].description == "a caption"
 
 
-def test_pictures_are_known_by_their_bytes_whatever_their_names(picture: Path) -> None:
-    data = picture.read_bytes()
-    folder = picture.parent
-    picture.unlink()
+def test_images_are_known_by_their_bytes_whatever_their_names(image: Path) -> None:
+    data = image.read_bytes()
+    folder = image.parent
+    image.unlink()
     for name in ("4f2a9c", "photo.dat", "x.png", ".hidden"):
         (folder / name).write_bytes(data)
-    (folder / "notes.md").write_bytes(b"# no picture")
+    (folder / "notes.md").write_bytes(b"# no image")
     (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
-    assert holds_pictures(folder)
+    assert holds_images(folder)
     assert sorted(post.url for post in posts(folder)) == ["4f2a9c", "phone.heic", "photo.dat", "x.png"]
 
 
@@ -154,7 +154,7 @@ def test_pictures_are_known_by_their_bytes_whatever_their_names(picture: Path) -
     ],
 )
 def test_a_folder_is_of_posts_where_a_file_holds_some(
-    name: str, content: bytes, is_of_posts: bool, picture: Path
+    name: str, content: bytes, is_of_posts: bool, image: Path
 ) -> None:
-    picture.with_name(name).write_bytes(content)
-    assert bool(files_of_posts(picture.parent, ())) == is_of_posts
+    image.with_name(name).write_bytes(content)
+    assert bool(files_of_posts(image.parent, ())) == is_of_posts

@@ -120,7 +120,7 @@ Told = tuple[str, str, str, str, int]
         (item("truthsocial.com", **TRUTH), [("99-truthsocial", "https://t/1.jpg", "ann", "so & so", 0)]),
     ],
 )  # fmt: skip
-def test_each_picture_is_a_post(row: dict[str, Any], posts: list[Told]) -> None:
+def test_each_image_is_a_post(row: dict[str, Any], posts: list[Told]) -> None:
     shape = shape_of([row], (), is_table=False)
     assert isinstance(shape, Collected)
     found = [parse_post(Message(orjson.dumps(it), "")) for it in shape.posts(row)]
@@ -149,7 +149,7 @@ def test_each_picture_is_a_post(row: dict[str, Any], posts: list[Told]) -> None:
         (item("linkedin.com", text="hi"), "platform that is not known"),
     ],
 )
-def test_what_is_no_picture_says_why(row: dict[str, Any], reason: str) -> None:
+def test_what_is_no_image_says_why(row: dict[str, Any], reason: str) -> None:
     assert is_collected(row)
     assert collected_posts(row) == reason
 

@@ -8,7 +8,7 @@ from connectors.endpoints import open_store
 from dataflows.all_settings import load_settings
 from tests.connectors.store.dealt import Dealt
 from tests.connectors.store.test_current_cluster import POSTS
-from tests.connectors.store.test_taken_back import row
+from tests.connectors.store.test_removed_posts import row
 
 BATCH = 20
 

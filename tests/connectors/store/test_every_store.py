@@ -18,7 +18,7 @@ from connectors.sinks.cluster_events import CLUSTERS, row_of_event
 from connectors.sinks.record_table import POSTS as POSTS_NAME
 from connectors.sinks.record_table import SEARCHED, THUMBNAILS
 from connectors.sinks.sink import Order
-from connectors.store.arrow_schema import is_own
+from connectors.store.arrow_schema import is_custom
 from connectors.store.interface import (
     COSINE,
     PLACE,
@@ -39,7 +39,7 @@ from tests.connectors.cassandra.stores import made_store
 from tests.connectors.store.dealt import Dealt
 from tests.connectors.store.killed_writer import BATCH, batch
 from tests.connectors.store.test_current_cluster import POSTS, merge
-from tests.connectors.store.test_taken_back import gone, row
+from tests.connectors.store.test_removed_posts import gone, row
 from tests.folders import ROOT
 from tests.making import post
 from tests.object_server import ObjectServer
@@ -246,10 +246,10 @@ def test_a_store_of_an_older_shape_is_widened(kind: Kind, request: pytest.Fixtur
 
 
 def test_columns_of_one_s_own_are_typed_and_can_be_asked_for(store: Store) -> None:
-    table = replace(POSTS, columns=(*POSTS.columns, Column("year", Integer(), "Theirs", is_own=True)))
+    table = replace(POSTS, columns=(*POSTS.columns, Column("year", Integer(), "Theirs", is_custom=True)))
     posts = writer(store, table)
     posts.upsert([row("a", extra={"year": 2023, "more": 1}), row("b", extra={"year": "many"}), row("c")])
-    (own,) = (it for it in reader(store).schema if is_own(it))
+    (own,) = (it for it in reader(store).schema if is_custom(it))
     assert own.name == "year"
     assert rows_of(store, where=[Condition("year", "=", 2023)]).keys() == {"a"}
     assert rows_of(store, where=[Condition("year", "is null")]).keys() == {"b", "c"}
@@ -321,7 +321,7 @@ def test_a_reader_is_told_what_changed(store: Store) -> None:
     assert followed.count() == 2
 
 
-def test_clusters_and_small_pictures_have_tables_too(store: Store) -> None:
+def test_clusters_and_small_images_have_tables_too(store: Store) -> None:
     clusters = writer(store, CLUSTERS)
     clusters.upsert([row_of_event(ClusterEvent("birth", 3)), row_of_event(ClusterEvent("merge", 4, 3))])
     clusters.upsert([row_of_event(ClusterEvent("retire", 3))])

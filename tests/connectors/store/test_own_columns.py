@@ -1,4 +1,4 @@
-"""Columns of one's own in a store."""
+"""Custom columns in a store."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,10 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from connectors.own_columns import with_own_columns
+from connectors.custom_columns import with_custom_columns
 from connectors.sinks.record_table import stored_posts
 from connectors.sinks.rows import row_of
-from connectors.store.own_values import fitting
+from connectors.store.custom_values import fitting
 from connectors.store.posts_table import PostRows, PostStore
 from connectors.store.store_folder import opened
 from core.columns import Table
@@ -25,7 +25,9 @@ CSV = b"id,image_url,title,year,share,hot,seen,code,text,a.b\n1,a.png,Hi,2023,0.
 
 def table_of(tmp_path: Path, content: bytes = CSV, name: str = "rows.csv", **settings: Any) -> Table:
     (tmp_path / name).write_bytes(content)
-    return with_own_columns(stored_posts(DIMENSIONS), Settings(source=(str(tmp_path / name),), to=("x",), **settings))
+    return with_custom_columns(
+        stored_posts(DIMENSIONS), Settings(source=(str(tmp_path / name),), to=("x",), **settings)
+    )
 
 
 def row(name: str, **extra: Any) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def rows(folder: Path, where: str) -> list[dict[str, Any]]:
 
 def test_columns_of_a_table_are_typed_columns_of_the_store(tmp_path: Path) -> None:
     table = table_of(tmp_path)
-    own = {column.name: type(column.type).__name__ for column in table.columns if column.is_own}
+    own = {column.name: type(column.type).__name__ for column in table.columns if column.is_custom}
     assert own == {"year": "Integer", "share": "Number", "hot": "Flag", "seen": "Text", "code": "Text"}
     store = PostRows(tmp_path / "store", table)
     store.upsert(
@@ -56,7 +58,7 @@ def test_a_stream_of_json_widens_nothing_but_by_what_is_chosen(tmp_path: Path) -
     content = b'{"global_id": "1", "url": "a.png", "whatever": 1}\n'
     assert table_of(tmp_path, content, "posts.jsonl") == stored_posts(DIMENSIONS)
     table = table_of(tmp_path, content, "posts.jsonl", columns=("n=whatever", "m=deep.er:float"))
-    assert [column.name for column in table.columns if column.is_own] == ["n", "m"]
+    assert [column.name for column in table.columns if column.is_custom] == ["n", "m"]
 
 
 def test_a_store_keeps_its_own_columns_whoever_opens_it_and_gains_others(tmp_path: Path) -> None:
@@ -98,5 +100,5 @@ def test_a_value_that_does_not_fit_is_null_and_counted(value: Any, type_: pa.Dat
 def test_there_are_a_hundred_at_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"n{number}" for number in range(150)]
     table = table_of(tmp_path, f"id,url,{','.join(names)}\n1,a.png{',1' * 150}\n".encode())
-    assert [column.name for column in table.columns if column.is_own] == names[:100]
+    assert [column.name for column in table.columns if column.is_custom] == names[:100]
     assert "the rest stays in extra" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from connectors.store.lance_store import folder_store
 from connectors.store.posts_table import TABLE, PostStore, posts_schema
 from connectors.store.store_sink import StoreSink
 from core.errors import WorldError
-from core.records import Failed, Reading, Record
+from core.records import Failure, Reading, Record
 from models.stages import stage_names
 from tests.making import LINE, post, record, vector
 
@@ -91,7 +91,7 @@ def test_a_store_that_is_opened_again_has_its_rows(folder: Path) -> None:
 
 
 def test_what_failed_or_is_missing_is_null(posts: PostStore) -> None:
-    failed = Failed("fetch", "OSError", "no")
+    failed = Failure("fetch", "OSError", "no")
     posts.upsert([row("a", **dict.fromkeys(SIDES, failed)), row_of(Record(post("b"), {}, SIDES), "now"), row("c")])
     rows = by_id(posts)
     for global_id in ("a", "b"):

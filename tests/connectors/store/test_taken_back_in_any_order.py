@@ -19,12 +19,12 @@ from connectors.store.posts_table import PostRows
 from connectors.store.table_remnants import in_tables
 from core.records import Removal
 from tests.connectors.store.test_current_cluster import POSTS
-from tests.connectors.store.test_taken_back import ids, row
+from tests.connectors.store.test_removed_posts import ids, row
 from tests.making import message
 
 BEGIN = datetime(2026, 7, 4, tzinfo=UTC)
-PICTURES = {"first-post-a": "first-post-a", "second-post_1-a": "second-post-a", "second-post_2-a": "second-post-a"}
-PICTURES["third-post-a"] = "third-post-a"
+IMAGES = {"first-post-a": "first-post-a", "second-post_1-a": "second-post-a", "second-post_2-a": "second-post-a"}
+IMAGES["third-post-a"] = "third-post-a"
 AUTHORS = {"first-post-a": "ann", "second-post-a": "ann", "third-post-a": "bob"}
 
 Step = tuple[str, str, int]
@@ -32,8 +32,8 @@ Step = tuple[str, str, int]
 _HOURS = st.integers(0, 9)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("post"), st.sampled_from(sorted(PICTURES)), _HOURS),
-        st.tuples(st.just("global_id"), st.sampled_from(sorted(PICTURES)), _HOURS),
+        st.tuples(st.just("post"), st.sampled_from(sorted(IMAGES)), _HOURS),
+        st.tuples(st.just("global_id"), st.sampled_from(sorted(IMAGES)), _HOURS),
         st.tuples(st.just("post_id"), st.sampled_from(sorted(AUTHORS)), _HOURS),
         st.tuples(st.sampled_from(("author", "hide", "show")), st.sampled_from(("ann", "bob")), _HOURS),
         st.tuples(st.sampled_from(("restart", "compact")), st.just(""), _HOURS),
@@ -43,8 +43,8 @@ STEPS = st.lists(
 )
 
 
-def caption_of(picture: str) -> str:
-    return f"these are the words of {picture}"
+def caption_of(image: str) -> str:
+    return f"these are the words of {image}"
 
 
 def hour(number: int) -> datetime:
@@ -60,9 +60,9 @@ class Expected:
     gone: dict[tuple[str, str], int] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
 
-    def names(self, picture: str) -> list[tuple[str, str]]:
-        post = PICTURES[picture]
-        return [("global_id", picture), ("post_id", post), ("author", AUTHORS[post])]
+    def names(self, image: str) -> list[tuple[str, str]]:
+        post = IMAGES[image]
+        return [("global_id", image), ("post_id", post), ("author", AUTHORS[post])]
 
     def do(self, what: str, name: str, at: int) -> None:
         if what == "post":
@@ -77,7 +77,7 @@ class Expected:
             self.hidden.discard(name)
 
     def ids(self, *, hidden: bool) -> set[str]:
-        return {it for it in self.rows if (AUTHORS[PICTURES[it]] in self.hidden) == hidden}
+        return {it for it in self.rows if (AUTHORS[IMAGES[it]] in self.hidden) == hidden}
 
 
 def removal(what: str, name: str, at: int, now: int) -> Removal:
@@ -101,8 +101,8 @@ def test_what_is_left_is_what_was_not_taken_back(steps: list[Step], twice: bool)
                 table.compact()
             elif what == "post":
                 fields = {
-                    "post_id": PICTURES[of],
-                    "author": AUTHORS[PICTURES[of]],
+                    "post_id": IMAGES[of],
+                    "author": AUTHORS[IMAGES[of]],
                     "created_time": hour(at).isoformat(),
                     "description": caption_of(of),
                 }
@@ -114,7 +114,7 @@ def test_what_is_left_is_what_was_not_taken_back(steps: list[Step], twice: bool)
         aside = ids(folder, HIDDEN) if (folder / f"{HIDDEN}.lance").is_dir() else set()
         assert aside == expected.ids(hidden=True)
         table.compact(erase=True)
-        for picture in PICTURES.keys() - expected.rows.keys():
-            names = LookedFor((picture, caption_of(picture)))
+        for image in IMAGES.keys() - expected.rows.keys():
+            names = LookedFor((image, caption_of(image)))
             assert not list(in_tables(folder, names))
             assert not names.in_value(table.mark())

@@ -1,4 +1,4 @@
-"""The small pictures of a store: one for each file, as long as a post refers to it, and no longer."""
+"""The small images of a store: one for each file, as long as a post refers to it, and no longer."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from connectors.sinks.record_table import THUMBNAILS
 from connectors.store import thumbnails
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.posts_table import PostRows
-from connectors.store.whole_store import compact_store, facts_of
+from connectors.store.store_maintenance import compact_store, facts_of
 from core.records import Thumbnail
 from tests.connectors.store.test_current_cluster import POSTS
-from tests.connectors.store.test_taken_back import TIME, gone, ids, row
+from tests.connectors.store.test_removed_posts import TIME, gone, ids, row
 from tests.making import post
 
 
@@ -26,21 +26,21 @@ def small(global_id: str, letter: str) -> Thumbnail:
 
 
 def kept(folder: Path) -> dict[str, bytes]:
-    """Small pictures by the letter of their key."""
+    """Small images by the letter of their key."""
     rows = lancedb.connect(folder).open_table(THUMBNAILS.name).to_arrow().to_pylist()
     assert len(rows) == len({it["picture_sha256"] for it in rows})
     return {it["picture_sha256"][0]: it["webp"] for it in rows}
 
 
 def written(folder: Path, **posts: str) -> PostRows:
-    """A store of posts, each with the letter of its picture."""
+    """A store of posts, each with the letter of its image."""
     table = PostRows(folder, POSTS)
     table.show([small(f"{it}-a", letter) for it, letter in posts.items()])
     table.upsert([row(f"{it}-a", picture_sha256=key(letter)) for it, letter in posts.items()])
     return table
 
 
-def test_a_picture_is_kept_once_for_all_posts_and_goes_with_the_last(tmp_path: Path) -> None:
+def test_an_image_is_kept_once_for_all_posts_and_goes_with_the_last(tmp_path: Path) -> None:
     table = written(tmp_path, one="a", other="b", again="a")
     assert kept(tmp_path) == {"a": b"a", "b": b"b"}
     table.remove([gone(global_id="one-a"), gone(global_id="other-a")])
@@ -53,7 +53,7 @@ def test_a_picture_is_kept_once_for_all_posts_and_goes_with_the_last(tmp_path: P
     assert kept(tmp_path) == {"a": b"a"}
 
 
-def test_a_picture_stays_whose_other_post_is_still_on_its_way(tmp_path: Path) -> None:
+def test_an_image_stays_whose_other_post_is_still_on_its_way(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
     table.show([small("other-a", "a")])
     table.remove([gone(global_id="one-a")])
@@ -63,7 +63,7 @@ def test_a_picture_stays_whose_other_post_is_still_on_its_way(tmp_path: Path) ->
     assert kept(tmp_path) == {}
 
 
-def test_a_picture_goes_whose_other_post_was_deleted_on_its_way(tmp_path: Path) -> None:
+def test_an_image_goes_whose_other_post_was_deleted_on_its_way(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
     table.show([small("other-a", "a")])
     table.remove([gone(global_id="one-a"), gone(global_id="other-a")])
@@ -90,8 +90,8 @@ def test_hidden_posts_keep_theirs(tmp_path: Path) -> None:
 def test_what_an_edit_replaces_goes_also_where_both_come_together(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     table.show([small("one-a", "a"), small("one-a", "b"), small("two-a", "c")])
-    pictures = (("one-a", 1, "a"), ("two-a", 1, "c"), ("one-a", 2, "b"))
-    table.upsert([row(it, revision=revision, picture_sha256=key(letter)) for it, revision, letter in pictures])
+    images = (("one-a", 1, "a"), ("two-a", 1, "c"), ("one-a", 2, "b"))
+    table.upsert([row(it, revision=revision, picture_sha256=key(letter)) for it, revision, letter in images])
     assert kept(tmp_path).keys() == {"b", "c"}
 
 
@@ -137,7 +137,7 @@ def test_a_store_of_an_earlier_version_has_none_and_goes_on(tmp_path: Path) -> N
     assert kept(tmp_path) == {"b": b"b"}
 
 
-def test_the_size_of_the_picture_is_kept_and_not_known_of_earlier_ones(tmp_path: Path) -> None:
+def test_the_size_of_the_image_is_kept_and_not_known_of_earlier_ones(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
     lancedb.connect(tmp_path).open_table(THUMBNAILS.name).drop_columns(["width", "height"])
     table = PostRows(tmp_path, POSTS, table.mark())
@@ -146,7 +146,7 @@ def test_the_size_of_the_picture_is_kept_and_not_known_of_earlier_ones(tmp_path:
     assert {it["webp"]: (it["width"], it["height"]) for it in rows} == {b"a": (None, None), b"b": (640, 480)}
 
 
-def test_who_dies_amid_a_delete_leaves_no_picture_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_dies_amid_a_delete_leaves_no_image_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = written(tmp_path, one="a", two="b")
     mark, delete = table.mark(), KeyedTable.delete_where
 
@@ -164,7 +164,7 @@ def test_who_dies_amid_a_delete_leaves_no_picture_of_it(tmp_path: Path, monkeypa
     assert (ids(tmp_path), kept(tmp_path)) == ({"two-a"}, {"b": b"b"})
 
 
-def test_a_row_that_comes_after_its_delete_takes_its_picture_with_it(tmp_path: Path) -> None:
+def test_a_row_that_comes_after_its_delete_takes_its_image_with_it(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     table.show([small("one-a", "a")])
     table.remove([gone(global_id="one-a")])  # another process was quicker with it than with the row

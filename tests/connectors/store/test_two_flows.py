@@ -16,7 +16,7 @@ from dataflows.all_settings import load_settings
 from tests.connectors.store.dealt import Dealt
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_every_store import KINDS, rows_of
-from tests.connectors.store.test_taken_back import TIME, gone, row
+from tests.connectors.store.test_removed_posts import TIME, gone, row
 
 Flow = Callable[..., Store]
 

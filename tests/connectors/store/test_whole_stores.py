@@ -11,7 +11,7 @@ from connectors.store.interface import Store, UnsupportedError
 from core.errors import MemewaxError, SettingsError
 from memewax.commands.app import app
 from tests.connectors.store.test_every_store import KINDS, opened, rows_of, writer
-from tests.connectors.store.test_taken_back import gone, row
+from tests.connectors.store.test_removed_posts import gone, row
 
 NAME = "forgettable0003-a"
 

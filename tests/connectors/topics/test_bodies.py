@@ -16,14 +16,14 @@ from connectors.sinks.rows import HEADER_PREFIX, headers_of_dead_letter, json_of
 from connectors.sources.parse import parse_post
 from connectors.topics.bodies import schema
 from core.errors import BadRecordError
-from core.records import Cluster, ClusterEvent, DeadLetter, Failed, Message, Reading, Record
+from core.records import Cluster, ClusterEvent, DeadLetter, Failure, Message, Reading, Record
 from models.stages import stage_names
 from search.answer import Answer, json_of_answer, json_of_sentence_embedding
 from search.corpus import Hit
 from search.query import BadQueryError, parse_first_version, parse_query
 from tests.making import message, post, record, sides
 
-FETCH = Failed("fetch", "BadRecordError", "HTTP 404")
+FETCH = Failure("fetch", "BadRecordError", "HTTP 404")
 NOTHING: dict[str, Any] = dict.fromkeys(stage_names(), FETCH)
 
 
@@ -48,7 +48,7 @@ RECORDS = [
     record(),
     record(**NOTHING),
     record(text=Reading(), entities=(), text_embedding=None),
-    record(cluster=Failed("cluster", "ValueError", "no")),
+    record(cluster=Failure("cluster", "ValueError", "no")),
     record(cluster=Cluster(0, 0.0)),
     Record(post(), {"cluster": sides()["cluster"]}, ("text", "embedding")),
     Record(post(score=-3, ingestion_time=datetime(2026, 1, 1, tzinfo=UTC), extra={"deep": [{"x": None}]}), sides()),
@@ -145,7 +145,7 @@ def test_what_is_no_post_is_refused_by_both(body: dict[str, Any]) -> None:
     [
         {"text": "hello"},
         {"text": "x", "k": 100, "corpus": "mine", "by": "text", "filters": {"source": "web", "after": "2020-01-01"}},
-        {"image": b64encode(b"picture").decode()},
+        {"image": b64encode(b"image").decode()},
         {"vector": [1, 0.5], "by": "image", "filters": {"before": 1600000000, "language": "en"}},
     ],
     ids=str,
@@ -173,7 +173,7 @@ HIT = Hit("7", "a tweet", 0.5, 1.0, {"source": "web", "created": "2020-01-01T00:
     "answer",
     [
         Answer("1", "hello", "tweets", 1, "a model", (HIT,), timing={"embed": 0.01, "search": 0.001}),
-        Answer("kafka:queries/0@7", error=Failed("parse", "BadQueryError", "id is missing")),
+        Answer("kafka:queries/0@7", error=Failure("parse", "BadQueryError", "id is missing")),
     ],
 )
 def test_an_answer_is_what_its_schema_says(answer: Answer) -> None:

@@ -6,7 +6,7 @@ from confluent_kafka import Producer
 from connectors.endpoints import DEAD_LETTERS_TO, endpoint
 from connectors.remnants import LookedFor
 from connectors.sinks.rows import headers_of_dead_letter
-from connectors.topics.topic_remnants import in_letters, kept_in_topics, until_of
+from connectors.topics.topic_remnants import in_dead_letters, kept_in_topics, until_of
 from core.records import DeadLetter
 from dataflows.all_settings import load_settings
 from tests.brokers import Broker, MockBroker, create_topic
@@ -49,10 +49,10 @@ def test_a_dead_letter_in_a_topic_is_found_and_its_retention_is_told(best_broker
     assert producer.flush(30) == 0
     settings = load_settings(kafka_timeout_seconds=5)
     found = endpoint(address, DEAD_LETTERS_TO)
-    (told,) = in_letters(found, NAMES, settings)
+    (told,) = in_dead_letters(found, NAMES, settings)
     assert (told.place, told.why) == (address, "1 letters have it")
     assert "retention" in told.until
-    assert list(in_letters(found, LookedFor(("unknown0003-a",)), settings)) == []
+    assert list(in_dead_letters(found, LookedFor(("unknown0003-a",)), settings)) == []
     (kept,) = kept_in_topics([found, endpoint("letters.jsonl", DEAD_LETTERS_TO)], settings)
     assert (kept.place, kept.until) == (address, told.until)
 
@@ -61,5 +61,5 @@ def test_a_broker_that_does_not_answer_is_said() -> None:
     broker = MockBroker()
     address = f"kafka://{broker.bootstrap}/letters"
     broker.stop()
-    (told,) = in_letters(endpoint(address, DEAD_LETTERS_TO), NAMES, load_settings(kafka_timeout_seconds=0.5))
+    (told,) = in_dead_letters(endpoint(address, DEAD_LETTERS_TO), NAMES, load_settings(kafka_timeout_seconds=0.5))
     assert told.why.startswith("it cannot be looked through")

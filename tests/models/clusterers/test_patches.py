@@ -1,4 +1,4 @@
-"""Sign codes of patches: the same for the same picture, like those of one that is moved or half covered."""
+"""Sign codes of patches: the same for the same image, like those of one that is moved or half covered."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_strangers_are_near_nought_and_the_same_is_one() -> None:
 
 
 @pytest.mark.parametrize("change", ["moved", "covered", "noise"])
-def test_a_changed_picture_is_alike(change: str) -> None:
+def test_a_changed_image_is_alike(change: str) -> None:
     grid = GRIDS[3].copy()
     if change == "moved":
         grid = np.roll(grid, 1, axis=1)

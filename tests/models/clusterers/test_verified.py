@@ -10,18 +10,18 @@ import pytest
 from core.errors import BadRecordError, WorldError
 from core.merges import Merges
 from core.records import ClusterEvent, Patches, Vector
-from models.clusterer import Beside
+from models.clusterer import ImageContext
 from models.clusterers.verified import VerifiedClusterer
 from models.clusterers.whitening import RunningCovariance
-from tests.core.test_plain import is_plain
+from tests.core.test_snapshot_values import is_plain
 
 DIMENSION = 32
-Item = tuple[Vector, Beside, int]
+Item = tuple[Vector, ImageContext, int]
 """An embedding, what is beside it, and its template, -1 for one of a kind."""
 
 
 def stream(templates: int, each: int, strangers: int, seed: int = 0, *, patches: bool = True) -> list[Item]:
-    """Pictures of templates, some of whose patches are covered, among pictures that are like none, in a random order."""
+    """Images of templates, some of whose patches are covered, among images that are like none, in a random order."""
     random = np.random.default_rng(seed)
     common = 3 * random.normal(size=DIMENSION)
     items: list[Item] = []
@@ -37,7 +37,7 @@ def stream(templates: int, each: int, strangers: int, seed: int = 0, *, patches:
         embedding = grid.mean(axis=(0, 1)) * 8 + common
         embedding = (embedding / np.linalg.norm(embedding)).astype(np.float32)
         looks: Patches | None = np.clip(grid * 30, -127, 127).astype(np.int8) if patches else None
-        items.append((embedding, Beside(looks, f"{number}", f"author {number % 7}", f"{number % 5}.png"), label))
+        items.append((embedding, ImageContext(looks, f"{number}", f"author {number % 7}", f"{number % 5}.png"), label))
     random.shuffle(items)  # type: ignore[arg-type]
     return items
 
@@ -45,15 +45,15 @@ def stream(templates: int, each: int, strangers: int, seed: int = 0, *, patches:
 def fed(clusterer: VerifiedClusterer, items: list[Item]) -> tuple[list[int], list[ClusterEvent]]:
     """Clusters on arrival, and what became of clusters."""
     arrival, events = [], []
-    for embedding, beside, _ in items:
-        arrival.append(clusterer.learn(embedding, beside).id)
+    for embedding, context, _ in items:
+        arrival.append(clusterer.learn(embedding, context).id)
         events += clusterer.events()
     return arrival, events
 
 
 def final(items: list[Item], arrival: list[int], events: list[ClusterEvent]) -> list[int]:
     merges = Merges(events)
-    return [merges.current(beside.post, it) for (_, beside, _), it in zip(items, arrival, strict=True)]
+    return [merges.current(context.post, it) for (_, context, _), it in zip(items, arrival, strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -78,7 +78,7 @@ def test_a_cluster_is_born_with_its_second_post() -> None:
     assert set(born) <= several | merged | {event.into for event in events}
 
 
-def test_one_picture_again_and_again_teaches_a_space_of_numbers() -> None:
+def test_one_image_again_and_again_teaches_a_space_of_numbers() -> None:
     embedding = np.full(DIMENSION, DIMENSION**-0.5, np.float32)
     seen = RunningCovariance(DIMENSION)
     for _ in range(5):
@@ -98,8 +98,8 @@ def test_who_is_alone_is_counted_and_clusters_are_not() -> None:
             kept = clusterer.state()["gallery"]["clusters"][1]
             assert clusterer.singletons() == len(set(kept)) - clusterer.count()
     assert clusterer.singletons() >= 50
-    for _, beside, _ in stream(4, 8, 60):
-        clusterer.forget_posts({beside.post})
+    for _, context, _ in stream(4, 8, 60):
+        clusterer.forget_posts({context.post})
     assert clusterer.singletons() == 0
 
 
@@ -158,20 +158,22 @@ def test_memory_is_bounded_and_clusters_outlive_strangers() -> None:
 
 def test_limits_rise_with_clusters_and_not_with_their_exemplars() -> None:
     clusterer = VerifiedClusterer(capacity=150)
-    for number, (embedding, beside, _) in enumerate(stream(12, 8, 120)):
-        clusterer.learn(embedding, beside)
+    for number, (embedding, context, _) in enumerate(stream(12, 8, 120)):
+        clusterer.learn(embedding, context)
         if number == 40:
             clusterer.merge(0, 1)
-            clusterer.split([beside.post])
+            clusterer.split([context.post])
         if number == 60:
             clusterer.forget_author("author 3")
         gallery = clusterer._here()
         assert gallery.distinct == len(set(gallery.clusters.tolist()))
     probe, rows = gallery.probe_of(0), np.arange(1)
     limit = clusterer._scores_here().limits(probe, rows)
-    for embedding, beside, label in stream(12, 8, 0):
+    for embedding, context, label in stream(12, 8, 0):
         if label == 0:
-            clusterer.learn(embedding, Beside(beside.patches, f"again {beside.post}"), cluster=int(gallery.clusters[0]))
+            clusterer.learn(
+                embedding, ImageContext(context.patches, f"again {context.post}"), cluster=int(gallery.clusters[0])
+            )
     assert clusterer._scores_here().limits(probe, rows) <= limit
 
 
@@ -186,8 +188,8 @@ def test_without_patches_embeddings_alone_decide() -> None:
 def test_a_copy_goes_where_its_original_is() -> None:
     clusterer = VerifiedClusterer()
     arrival, _ = fed(clusterer, stream(3, 4, 40))
-    (embedding, beside, _), *_ = stream(0, 0, 1, seed=9)
-    assert clusterer.learn(embedding, beside, cluster=arrival[5]).id == arrival[5]
+    (embedding, context, _), *_ = stream(0, 0, 1, seed=9)
+    assert clusterer.learn(embedding, context, cluster=arrival[5]).id == arrival[5]
     assert ClusterEvent("birth", arrival[5]) in clusterer.events() or arrival.count(arrival[5]) > 1
 
 
@@ -197,8 +199,8 @@ def test_a_cluster_that_went_comes_back_with_a_copy() -> None:
     arrival, events = fed(clusterer, items)
     (place, *_) = (place for place, (*_, label) in enumerate(items) if label == 0)
     first = final(items, arrival, events)[place]
-    for _, beside, _ in items:
-        clusterer.forget_posts([beside.post])
+    for _, context, _ in items:
+        clusterer.forget_posts([context.post])
     assert clusterer.count() == 0
     assert ClusterEvent("retire", first) in clusterer.events()
     fed(clusterer, stream(0, 0, 30, seed=3))
@@ -213,7 +215,7 @@ def test_somebody_who_looked_merges_and_splits_for_good() -> None:
     one, other = sorted(max({it for it, (*_, label) in zip(found, items, strict=True) if label == template}, key=found.count) for template in (0, 1))  # fmt: skip
     clusterer.merge(one, other)
     assert clusterer.events() == [ClusterEvent("merge", other, one)]
-    posts = tuple(beside.post for _, beside, label in items if label == 1)
+    posts = tuple(context.post for _, context, label in items if label == 1)
     new = clusterer.split(posts)
     assert new is not None
     assert clusterer.events() == [ClusterEvent("split", one, new, posts)]
@@ -261,7 +263,7 @@ def test_what_an_author_posted_or_was_at_an_address_is_forgotten_after_a_restart
     clusterer.forget_urls(["unknown.png"])
     assert clusterer.exemplars() == before
     clusterer.forget_author("author 3") if by == "author" else clusterer.forget_urls(["3.png"])
-    named = sum(getattr(beside, by) in ("author 3", "3.png") for _, beside, _ in items)
+    named = sum(getattr(context, by) in ("author 3", "3.png") for _, context, _ in items)
     assert 0 < before - clusterer.exemplars() <= named
 
 
@@ -292,10 +294,10 @@ def test_what_is_forgotten_draws_nothing_to_it() -> None:
     clusterer.forget_author("unknown")
     items = stream(1, 6, 60)
     arrival, _ = fed(clusterer, items)
-    of_template = [(embedding, beside) for embedding, beside, label in items if label == 0]
+    of_template = [(embedding, context) for embedding, context, label in items if label == 0]
     before = clusterer.exemplars()
-    clusterer.forget_posts([beside.post for _, beside in of_template])
+    clusterer.forget_posts([context.post for _, context in of_template])
     assert clusterer.exemplars() < before
-    embedding, beside = of_template[0]
-    again = clusterer.learn(embedding, Beside(beside.patches, "again"))
+    embedding, context = of_template[0]
+    again = clusterer.learn(embedding, ImageContext(context.patches, "again"))
     assert again.id > max(arrival)

@@ -1,4 +1,4 @@
-"""What stands between the networks: boxes out of a map, crops out of a picture, providers."""
+"""What stands between the networks: boxes out of a map, crops out of an image, providers."""
 
 import cv2
 import numpy as np
@@ -40,9 +40,9 @@ def test_corners_start_at_the_top_left(start: int) -> None:
 
 
 def test_a_crop_is_what_lies_in_the_box() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (50, 80, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (50, 80, 3), dtype=np.uint8)
     quad = np.array([[20, 10], [60, 10], [60, 30], [20, 30]], np.float32)
-    assert np.array_equal(cut(picture, quad), picture[10:30, 20:60])
+    assert np.array_equal(cut(image, quad), image[10:30, 20:60])
 
 
 def test_a_slanted_line_comes_out_level() -> None:
@@ -58,19 +58,19 @@ def test_a_slanted_line_comes_out_level() -> None:
     assert crop[:10].mean() > 245
 
 
-def test_a_line_that_runs_down_the_picture_is_turned() -> None:
-    picture = np.zeros((200, 100, 3), np.uint8)
-    picture[100:, :] = 255
+def test_a_line_that_runs_down_the_image_is_turned() -> None:
+    image = np.zeros((200, 100, 3), np.uint8)
+    image[100:, :] = 255
     quad = np.array([[30, 0], [60, 0], [60, 200], [30, 200]], np.float32)
-    crop = cut(picture, quad)
+    crop = cut(image, quad)
     assert crop.shape == (30, 200, 3)
     assert crop[:, :90].mean() < 1  # its top, where it begins, comes first
     assert crop[:, 110:].mean() > 254
 
 
-def test_a_box_outside_the_picture_gives_a_crop_all_the_same() -> None:
-    picture = np.zeros((10, 10, 3), np.uint8)
-    assert cut(picture, np.array([[20, 20], [30, 20], [30, 25], [20, 25]], np.float32)).shape == (1, 1, 3)
+def test_a_box_outside_the_image_gives_a_crop_all_the_same() -> None:
+    image = np.zeros((10, 10, 3), np.uint8)
+    assert cut(image, np.array([[20, 20], [30, 20], [30, 25], [20, 25]], np.float32)).shape == (1, 1, 3)
 
 
 def test_networks_see_blue_first_from_minus_one_to_one() -> None:

@@ -22,11 +22,11 @@ def reader(request: pytest.FixtureRequest, readers: dict[str, OcrReader]) -> Ocr
 
 
 def drawn(*lines: tuple[int, int, str], size: tuple[int, int] = (360, 200)) -> Pixels:
-    picture = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
     for x, y, text in lines:
         draw.text((x, y), text, fill="black", font=ImageFont.load_default(32))
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 def test_reads_clear_text_in_order(reader: OcrReader) -> None:
@@ -58,9 +58,9 @@ def test_reads_clear_text_in_order(reader: OcrReader) -> None:
 def test_no_space_comes_into_words_names_tags_and_addresses(
     readers: dict[str, OcrReader], text: str, size: int
 ) -> None:
-    picture = Image.new("RGB", (620, 2 * size), "white")
-    ImageDraw.Draw(picture).text((20, size // 2), text, fill="black", font=ImageFont.load_default(size))
-    assert len(readers["ppocr"].one(np.asarray(picture)).as_read.split()) == len(text.split())
+    image = Image.new("RGB", (620, 2 * size), "white")
+    ImageDraw.Draw(image).text((20, size // 2), text, fill="black", font=ImageFont.load_default(size))
+    assert len(readers["ppocr"].one(np.asarray(image)).as_read.split()) == len(text.split())
 
 
 def test_boxes_lie_around_their_text(reader: OcrReader) -> None:
@@ -74,7 +74,7 @@ def test_boxes_lie_around_their_text(reader: OcrReader) -> None:
     ] * 4
 
 
-def test_large_pictures_are_read_at_the_detector_s_size(reader: OcrReader) -> None:
+def test_large_images_are_read_at_the_detector_s_size(reader: OcrReader) -> None:
     small = Image.fromarray(drawn((20, 20, "HOLIDAY IN PARIS")))
     (line,) = reader.one(np.asarray(small.resize((2520, 1400)))).lines
     assert line.text == "HOLIDAY IN PARIS"
@@ -108,7 +108,7 @@ reader = load_reader(settings, Runtime.of(settings))
 
 
 @pytest.mark.parametrize("arrangement", ["ppocr", "easyocr"])
-def test_it_says_nothing_and_its_memory_does_not_grow_with_the_shapes_of_pictures(
+def test_it_says_nothing_and_its_memory_does_not_grow_with_the_shapes_of_images(
     tmp_path: Path, arrangement: str
 ) -> None:
     Image.fromarray(drawn((20, 20, "QUIET"))).save(tmp_path / "quiet.png")

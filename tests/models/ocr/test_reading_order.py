@@ -47,7 +47,7 @@ def test_rows_whose_boxes_overlap_stay_rows() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.1, 1, 30])
-def test_the_size_of_the_picture_does_not_matter(scale: float) -> None:
+def test_the_size_of_the_image_does_not_matter(scale: float) -> None:
     places = {"a": (0, 0), "b": (0, 24), "c": (100, 0), "d": (100, 24)}
     lines = [line(text, scale * x, scale * y, scale * 50, scale * 20) for text, (x, y) in places.items()]
     assert order(*lines) == "abcd"

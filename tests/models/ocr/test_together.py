@@ -1,4 +1,4 @@
-"""Lines and pictures that are read together are read as they are alone, and small letters are looked for again."""
+"""Lines and images that are read together are read as they are alone, and small letters are looked for again."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,12 +26,12 @@ WORDS = ("WHY", "so much longer a line of words than that", "two words", "me nei
 
 def lines_of(words: Sequence[str], height: int = 32) -> list[Pixels]:
     font = ImageFont.load_default(height)
-    pictures = []
+    images = []
     for text in words:
-        picture = Image.new("RGB", (round(font.getlength(text)) + 12, height + 14), "white")
-        ImageDraw.Draw(picture).text((6, 3), text, fill="black", font=font)
-        pictures.append(np.asarray(picture))
-    return pictures
+        image = Image.new("RGB", (round(font.getlength(text)) + 12, height + 14), "white")
+        ImageDraw.Draw(image).text((6, 3), text, fill="black", font=font)
+        images.append(np.asarray(image))
+    return images
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,11 @@ def test_no_lines_are_no_texts(folder: Path) -> None:
 
 
 def card(*lines: tuple[str, int]) -> Pixels:
-    picture = Image.new("RGB", (480, 400), "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (480, 400), "white")
+    draw = ImageDraw.Draw(image)
     for place, (text, height) in enumerate(lines):
         draw.text((20, 20 + 90 * place), text, fill="black", font=ImageFont.load_default(height))
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_a_second_look_is_for_small_letters(
     lines: list[tuple[str, int]], looks: int, folder: Path, shapes: list[tuple[int, ...]]
 ) -> None:
     detector = DbDetector(folder / DETECTOR_FILE, Runtime(), 480, looks_twice=True)
-    picture = card(*lines)
-    quads = detector.detect(picture)
+    image = card(*lines)
+    quads = detector.detect(image)
     assert len(shapes) == looks
     assert shapes[0][3] == 320
-    whole = DbDetector(folder / DETECTOR_FILE, Runtime(), 480).detect(picture)
+    whole = DbDetector(folder / DETECTOR_FILE, Runtime(), 480).detect(image)
     assert len(quads) == len(whole) == len(lines)
     assert shapes[-1][3] == 480
 
 
-def test_pictures_of_many_sizes_are_seen_in_few(folder: Path, shapes: list[tuple[int, ...]]) -> None:
+def test_images_of_many_sizes_are_seen_in_few(folder: Path, shapes: list[tuple[int, ...]]) -> None:
     detector = DbDetector(folder / DETECTOR_FILE, Runtime(), 240, looks_twice=True)
     for height in range(100, 150, 5):
         detector.detect(np.full((height, 150, 3), 90, np.uint8))
@@ -115,7 +115,7 @@ def test_pictures_of_many_sizes_are_seen_in_few(folder: Path, shapes: list[tuple
     assert {shape[2:] for shape in shapes} == {(128, 128)}
 
 
-def test_a_picture_that_a_first_look_shows_whole_has_one(folder: Path, shapes: list[tuple[int, ...]]) -> None:
+def test_an_image_that_a_first_look_shows_whole_has_one(folder: Path, shapes: list[tuple[int, ...]]) -> None:
     DbDetector(folder / DETECTOR_FILE, Runtime(), 960, looks_twice=True).detect(card(("tiny", 12)))
     assert len(shapes) == 1
 
@@ -125,16 +125,16 @@ def test_a_line_that_stands_upright_is_as_high_as_it_is_wide_across() -> None:
 
 
 @pytest.mark.parametrize("precision", ["exact", "fp32"])
-def test_pictures_together_are_read_as_each_alone(
+def test_images_together_are_read_as_each_alone(
     precision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.engine_choice._ROUNDS", 1)
     monkeypatch.setattr("models.engine_choice._MOST_ROUNDS", 1)
-    monkeypatch.setattr("models.ocr.ocr_engines.trial_pictures", tuple)
+    monkeypatch.setattr("models.ocr.ocr_engines.trial_images", tuple)
     settings = Settings(precision=precision, ocr_canvas=480, models_cache=tmp_path, device="cpu", threads=1)
     reader = load_ocr(settings, Runtime())
     assert reader.batch_size == (1 if precision == "exact" else 8)
-    pictures = [card(("FIRST", 40), ("of all", 30)), card(), card(("SECOND", 40)), card(("the third", 30))]
+    images = [card(("FIRST", 40), ("of all", 30)), card(), card(("SECOND", 40)), card(("the third", 30))]
     texts = ["FIRST\nof all", "", "SECOND", "the third"]
-    assert [it.as_read for it in reader.infer(pictures)] == texts  # type: ignore[attr-defined]
-    assert [reader.one(it).as_read for it in pictures] == texts
+    assert [it.as_read for it in reader.infer(images)] == texts  # type: ignore[attr-defined]
+    assert [reader.one(it).as_read for it in images] == texts

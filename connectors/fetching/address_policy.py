@@ -1,0 +1,111 @@
+"""What a post's URL may lead to. Its author is a stranger, and the fetching machine stands inside the network."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from core.errors import SettingsError
+
+_WEB_PORTS: Final = frozenset({80, 443})
+_FREE_PORTS: Final = 1024
+"""Below it a port belongs to a known service."""
+
+_V4_SPECIAL: Final = tuple(
+    map(
+        IPv4Network,
+        (
+            "0.0.0.0/8",  # this network
+            "10.0.0.0/8",  # private
+            "100.64.0.0/10",  # shared by a carrier's customers
+            "127.0.0.0/8",  # loopback
+            "168.63.129.16/32",  # Azure's metadata, though the range is public
+            "169.254.0.0/16",  # link-local, and the clouds' metadata
+            "172.16.0.0/12",  # private
+            "192.0.0.0/24",  # protocol assignments
+            "192.0.2.0/24",  # documentation
+            "192.88.99.0/24",  # relays of 6to4
+            "192.168.0.0/16",  # private
+            "198.18.0.0/15",  # benchmarks of networks
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, and broadcast
+        ),
+    )
+)
+_V6_GLOBAL: Final = IPv6Network("2000::/3")
+_V6_SPECIAL: Final = tuple(
+    map(
+        IPv6Network,
+        (
+            "2001::/23",  # protocol assignments, Teredo among them, which carries an IPv4 address
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4, which carries an IPv4 address
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_BUCKET: Final = re.compile(r"(gs|s3)://[a-z0-9][a-z0-9._-]*[a-z0-9]/?")
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+
+
+def is_public(address: str) -> bool:
+    """Whether anybody on the internet could reach this IP address.
+
+    By IANA's registries of special addresses (RFC 6890 and its updates); Python's own `is_global` differs between its
+    versions.
+    """
+    found = _inner(address)
+    if isinstance(found, IPv4Address):
+        return not any(found in network for network in _V4_SPECIAL)
+    return found in _V6_GLOBAL and not any(found in network for network in _V6_SPECIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPolicy:
+    """Public addresses, and what `fetch_allow` names besides."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    hosts: frozenset[str] = frozenset()
+    buckets: frozenset[str] = frozenset()
+    """`gs://<bucket>` and `s3://<bucket>` that are read with this machine's credentials."""
+
+    @classmethod
+    def of(cls, entries: Iterable[str]) -> "AddressPolicy":
+        """From the setting; raises `SettingsError` naming an entry that is none of these."""
+        networks, hosts, buckets = [], set(), set()
+        for entry in entries:
+            if _BUCKET.fullmatch(entry):
+                buckets.add(entry.rstrip("/"))
+                continue
+            try:
+                networks.append(ip_network(entry))
+            except ValueError as error:
+                host = entry.lower().rstrip(".")
+                if "/" in entry or not _HOST.fullmatch(host) or host.replace(".", "").isdigit():
+                    raise SettingsError(
+                        f"MEMEWAX_FETCH_ALLOW: {entry!r} is no network such as 10.0.0.0/8, no name of a host "
+                        f"and no bucket such as gs://images ({error})"
+                    ) from None
+                hosts.add(host)
+        return cls(tuple(networks), frozenset(hosts), frozenset(buckets))
+
+    def allows(self, host: str, address: str, port: int) -> bool:
+        """Whether to connect to `address`, which `host` resolved to."""
+        if host.lower().rstrip(".") in self.hosts or any(_inner(address) in network for network in self.networks):
+            return True
+        return is_public(address) and (port in _WEB_PORTS or port >= _FREE_PORTS)
+
+
+def _inner(address: str) -> IPv4Address | IPv6Address:
+    """The address that is reached: what IPv6 forms of an IPv4 address contain."""
+    found = ip_address(address)
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is not None:
+            return found.ipv4_mapped
+        if found in _NAT64:
+            return IPv4Address(found.packed[-4:])
+    return found

@@ -1,0 +1,43 @@
+"""What an image with a clear ground is laid on, so that it is seen."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_LIGHT: Final = 176
+"""Grey from here on, of 255, is hard to see on white."""
+_DARK: Final = 80
+"""Grey up to here is hard to see on black."""
+_MUCH: Final = 0.25
+"""Share of an outline that must not vanish."""
+_OPAQUE: Final = 128
+
+
+def flattened(image: Image.Image) -> Image.Image:
+    """The image in RGB; what is clear becomes white, or black or grey where the outline would vanish on white.
+
+    Stickers with white letters are made for chats with a dark ground: on white nothing is left of them.
+    """
+    if image.mode not in {"RGBA", "LA"}:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    ground = _ground(np.asarray(layer))
+    return Image.alpha_composite(Image.new("RGBA", layer.size, (ground, ground, ground, 255)), layer).convert("RGB")
+
+
+def _ground(pixels: NDArray[Any]) -> int:
+    """Grey of the ground, of pixels of shape (height, width, 4)."""
+    opaque = pixels[:, :, 3] >= _OPAQUE
+    if opaque.all():
+        return 255
+    inside = opaque.copy()
+    inside[1:] &= opaque[:-1]
+    inside[:-1] &= opaque[1:]
+    inside[:, 1:] &= opaque[:, :-1]
+    inside[:, :-1] &= opaque[:, 1:]
+    outline = pixels[opaque & ~inside][:, :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    if not len(outline) or (outline >= _LIGHT).mean() < _MUCH:
+        return 255
+    return 0 if (outline <= _DARK).mean() < _MUCH else 128

@@ -1,0 +1,62 @@
+"""Answers in a store that quote posts: they go with the posts. `memewax serve` writes the table, beside a flow."""
+
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.store.conditions import listed, pieces
+from connectors.store.lance_tables import LanceTables
+from connectors.store.store_folder import READ_ERRORS
+from connectors.store.table_keys import ANSWER_TABLES
+from connectors.store.table_maintenance import compact_files, erase_deleted
+from core.errors import WorldError, first_line
+
+QUOTING: Final = "answers"
+"""The table whose rows name posts."""
+_DRAFT_SECONDS: Final = 3600.0
+"""A flow may delete answers meanwhile: so long nobody leaves a file half written."""
+_MOST: Final = 500
+_TRIES: Final = 5
+"""Against a writer that commits at the same time."""
+
+
+def drop_quoting(tables: LanceTables, posts: Collection[str]) -> None:
+    """Delete the answers that quote posts; raises `WorldError`."""
+    if not posts or not tables.has(QUOTING):
+        return
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            table = tables.opened(QUOTING)
+            for some in pieces(list(_quoting(table, pa.array(sorted(posts)))), _MOST):
+                table.delete(f"{ANSWER_TABLES[QUOTING]} IN ({listed(some)})")
+        except READ_ERRORS as error:
+            if not tries_left:
+                raise WorldError(f"the answers of {tables} cannot be written: {first_line(error)}") from None
+        else:
+            return
+
+
+def compact_answers(tables: LanceTables) -> None:
+    """Put tables of answers together, without what was deleted; to be called by who has the lock of answers.
+
+    Raises `WorldError`.
+    """
+    try:
+        for name, key in ANSWER_TABLES.items():
+            if tables.has(name):
+                table = tables.opened(name)
+                erase_deleted(table)
+                compact_files(table, key)
+                tables.drop_drafts(name, _DRAFT_SECONDS)
+    except READ_ERRORS as error:
+        raise WorldError(f"the answers of {tables} cannot be put together: {first_line(error)}") from None
+
+
+def _quoting(table: Any, posts: pa.Array) -> Iterator[str]:
+    key = ANSWER_TABLES[QUOTING]
+    for batch in table.search().select([key, "hits"]).to_batches():
+        hits = batch.column("hits")
+        quoted = pc.is_in(pc.struct_field(pc.list_flatten(hits), "id"), posts)
+        yield from batch.column(key).take(pc.unique(pc.list_parent_indices(hits).filter(quoted))).to_pylist()

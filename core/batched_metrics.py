@@ -1,0 +1,111 @@
+"""Metrics that are told many values at once, since each alone costs as much as some work that is measured.
+
+What was gathered is observed when there is enough of it, and before anybody looks: `REGISTRY` collects from here first.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import Final, Protocol, TypeVar
+
+from prometheus_client import REGISTRY, Histogram, Metric
+from prometheus_client.registry import Collector
+
+T = TypeVar("T")
+
+_MANY: Final = 1024
+
+
+class _Keeper(Protocol):
+    def observe(self) -> None:
+        """Let the metrics have all that there is."""
+
+
+_ALL: list[_Keeper] = []
+
+
+def observe_all(histogram: Histogram, values: Collection[float]) -> None:
+    """Observe many values at once: each alone costs two counters with their locks."""
+    ordered = sorted(values)
+    before = 0
+    for place, bound in enumerate(histogram._upper_bounds):  # noqa: SLF001 - the library takes one value at a time
+        if before == len(ordered):
+            break
+        upto = bisect_right(ordered, bound, before)
+        if upto > before:
+            histogram._buckets[place].inc(upto - before)  # noqa: SLF001
+            before = upto
+    if ordered:
+        histogram._sum.inc(sum(ordered))  # noqa: SLF001
+
+
+class BatchedHistograms:
+    """Pairs of values for two histograms, such as what a batch took and how large it was; of any thread."""
+
+    __slots__ = ("_first", "_pairs", "_second")
+
+    def __init__(self, first: Histogram, second: Histogram) -> None:
+        self._first = first
+        self._second = second
+        self._pairs: deque[tuple[float, float]] = deque()
+        _ALL.append(self)
+
+    def add(self, first: float, second: float) -> None:
+        """Take a pair in."""
+        self._pairs.append((first, second))
+        if len(self._pairs) >= _MANY:
+            self.observe()
+
+    def observe(self) -> None:
+        """Let the histograms have all that there is."""
+        pairs = _taken_from(self._pairs)
+        if pairs:
+            firsts, seconds = zip(*pairs, strict=True)
+            observe_all(self._first, firsts)
+            observe_all(self._second, seconds)
+
+
+class BatchedSum:
+    """Amounts by which a counter or a gauge grows, of any thread; `inc` is the metric's own."""
+
+    __slots__ = ("_amounts", "_inc")
+
+    def __init__(self, inc: Callable[[float], None]) -> None:
+        self._inc = inc
+        self._amounts: deque[float] = deque()
+        _ALL.append(self)
+
+    def inc(self, amount: float) -> None:
+        """Take an amount in."""
+        self._amounts.append(amount)
+        if len(self._amounts) >= _MANY:
+            self.observe()
+
+    def observe(self) -> None:
+        """Let the metric have all that there is."""
+        amounts = _taken_from(self._amounts)
+        if amounts:
+            self._inc(sum(amounts))
+
+
+def _taken_from(waiting: deque[T]) -> list[T]:
+    """All that waits, which waits no more; another thread may take some of it meanwhile."""
+    found: list[T] = []
+    try:
+        while True:
+            found.append(waiting.popleft())
+    except IndexError:
+        return found
+
+
+class _BeforeAll(Collector):
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> list[Metric]:
+        for it in _ALL:
+            it.observe()
+        return []
+
+
+REGISTRY.register(_BeforeAll())

@@ -1,0 +1,50 @@
+"""Records as plain values and back: what is pickled into a recovery store must outlive the code.
+
+A record becomes a dict with its class's name and its fields, so that a class may move, and gain fields that have a
+default. Numbers, texts, bytes, datetimes and arrays stay as they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
+
+from core import records
+
+_KIND: Final = "~record"
+_RENAMED: Final = {"Side": "StageResult", "Failed": "Failure", "CachedPicture": "CachedImage"}
+"""Classes that older snapshots and caches hold under another name."""
+_RENAMED_FIELDS: Final = {"picture": "image"}
+"""Fields of records that older snapshots hold under another name."""
+_MAPPING: Final = ""
+"""Kind of a mapping that has such a key itself: a post may bring any field, and must not pass for a record."""
+
+
+def to_builtins(value: Any) -> Any:
+    """`value` with every record in it turned into a dict."""
+    if is_dataclass(value) and not isinstance(value, type):
+        plain = {field.name: to_builtins(getattr(value, field.name)) for field in fields(value)}
+        return {_KIND: type(value).__name__, **plain}
+    if isinstance(value, Mapping):
+        items = {key: to_builtins(item) for key, item in value.items()}
+        return {_KIND: _MAPPING, "items": list(items.items())} if _KIND in items else items
+    if isinstance(value, list | tuple):
+        return type(value)(to_builtins(item) for item in value)
+    return value
+
+
+def from_builtins(value: Any) -> Any:
+    """The records that `to_builtins` took apart; fields that are not known any more are dropped."""
+    if isinstance(value, dict):
+        items = {key: from_builtins(item) for key, item in value.items() if key != _KIND}
+        if _KIND not in value:
+            return items
+        if value[_KIND] == _MAPPING:
+            return dict(items["items"])
+        name: str = value[_KIND]
+        kind = getattr(records, _RENAMED.get(name, name))
+        known = {field.name for field in fields(kind)}
+        named = {_RENAMED_FIELDS.get(key, key): item for key, item in items.items()}
+        return kind(**{key: item for key, item in named.items() if key in known})
+    if isinstance(value, list | tuple):
+        return type(value)(from_builtins(item) for item in value)
+    return value

@@ -1,1 +1,1 @@
-"""Bluesky, by its public Jetstream."""
+"""Bluesky, through its public Jetstream."""

@@ -1,4 +1,4 @@
-"""Bluesky's live stream, as an address: `bluesky:` and, behind a question mark, what is wanted of it."""
+"""Bluesky's live stream as an endpoint: `bluesky:`, optionally with filters as in `bluesky:?lang=en&tag=memes`."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Self
@@ -21,23 +21,23 @@ _MOST_DIDS: Final = 10_000
 
 
 class BlueskySettings(PollSettings):
-    """Where Bluesky's stream and its images are."""
+    """URLs of Bluesky's stream and images."""
 
     bluesky_urls: Annotated[tuple[str, ...], NoDecode] = Field(
         tuple(f"wss://jetstream{n}.us-{side}.bsky.network/subscribe" for side in ("east", "west") for n in (1, 2)),
         min_length=1,
-        description="Servers of Bluesky's Jetstream, several as a JSON list: where one fails the next is asked.",
+        description="URLs of Bluesky's Jetstream servers, several as a JSON list; if one fails, the next is used.",
     )
 
     bluesky_cdn: str = Field(
-        "https://cdn.bsky.app", pattern="^https?://.", description="Where the images of Bluesky are."
+        "https://cdn.bsky.app", pattern="^https?://.", description="URL of the CDN with Bluesky's images."
     )
 
     _listed_bluesky_urls = field_validator("bluesky_urls", mode="before")(one_or_list)
 
 
 class Bluesky(Endpoint[BlueskySettings]):
-    """New posts of everybody on Bluesky, or of some."""
+    """New posts on Bluesky, of all accounts or of some."""
 
     reads = "bluesky:"
     is_followed: ClassVar[bool] = True
@@ -49,36 +49,38 @@ class Bluesky(Endpoint[BlueskySettings]):
 
     @classmethod
     def of(cls, address: str) -> Self | None:
-        """The stream; raises `SettingsError` where something unknown is wanted of it."""
+        """Parse an address; return None if it is not Bluesky's. Raises `SettingsError` for unknown options."""
         name, colon, rest = address.partition(":")
         if name != "bluesky" or not colon:
             return None
         before, _, query = rest.partition("?")
         if before.strip("/"):
             raise SettingsError(
-                f"{address!r}: what is wanted stands behind a question mark, as bluesky:?lang=en&tag=memes"
+                f"{address!r}: put options after a question mark, as in bluesky:?lang=en&tag=memes"
             )
         options = parse_qsl(query, keep_blank_values=True)
         for option, value in options:
             if option not in _KNOWN or not value:
-                raise SettingsError(f"{address!r}: {option}={value} is none of {', '.join(_KNOWN)} with a value")
+                raise SettingsError(
+                    f"{address!r}: {option}={value} is not an option; expected one of {', '.join(_KNOWN)} with a value"
+                )
             if option == "did" and not value.startswith("did:"):
-                raise SettingsError(f"{address!r}: an account is named by its did, as did:plc:…, not by {value!r}")
+                raise SettingsError(f"{address!r}: expected the DID of an account, as in did:plc:…, found {value!r}")
             if option == "url" and urlsplit(value).scheme not in {"ws", "wss"}:
-                raise SettingsError(f"{address!r}: a server is ws://… or wss://…, not {value!r}")
+                raise SettingsError(f"{address!r}: expected ws://… or wss://… as the server, found {value!r}")
             if option == "cdn" and urlsplit(value).scheme not in {"http", "https"}:
-                raise SettingsError(f"{address!r}: images are at http://… or https://…, not at {value!r}")
+                raise SettingsError(f"{address!r}: expected http://… or https://… as the CDN, found {value!r}")
         if len([option for option, _ in options if option == "did"]) > _MOST_DIDS:
-            raise SettingsError(f"bluesky: takes {_MOST_DIDS:,} accounts at most")
+            raise SettingsError(f"bluesky: accepts at most {_MOST_DIDS:,} accounts")
         return cls(address, options)
 
     @property
     def image_hosts(self) -> tuple[str, ...]:
-        """Hosts that the address itself says images come from."""
+        """Return the image hosts that the address names."""
         return tuple(host for cdn in self._all("cdn") if (host := urlsplit(cdn).hostname))
 
     def source(self, options: SourceOptions, settings: BlueskySettings) -> PlacedSource:
-        """Posts that come, and those that came since the last run."""
+        """Make a source of new posts, including those since the last run."""
         from connectors.bluesky.jetstream import Jetstream, Stream
 
         filters = Filters(

@@ -1,7 +1,7 @@
-"""What a frame of Jetstream says: posts with images, deletes, accounts that come and go, and all the rest.
+"""Parse frames of Jetstream: posts with images, deletions, and changes of accounts.
 
-A frame is JSON: `{"did", "time_us", "kind": "commit|identity|account", "commit": {…}}`. `time_us` is when the server
-saw it; what an author says of the time is carried along and not trusted.
+A frame is JSON: `{"did", "time_us", "kind": "commit|identity|account", "commit": {…}}`. `time_us` is the time at which
+the server saw it, in microseconds since 1970. The author's own time is kept but not trusted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,21 +22,21 @@ _HIDDEN: Final = frozenset({"deactivated", "suspended"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 FrameReason = Literal["text", "video", "link", "filtered", "garbage"]
-"""Why a frame gives no post."""
+"""Why a frame yields no post."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which posts are wanted; empty: any."""
+    """Filters of posts; an empty one accepts all."""
 
     langs: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
-    """In small letters, without #."""
+    """In lower case, without #."""
     dids: frozenset[str] = frozenset()
     without_labels: frozenset[str] = frozenset()
 
     def want(self, record: Mapping[str, Any]) -> bool:
-        """Whether a post is wanted."""
+        """Check whether a post passes the filters on languages, tags and labels."""
         if self.langs and self.langs.isdisjoint(_primary(_texts(record.get("langs")))):
             return False
         if self.tags and self.tags.isdisjoint(tag.lower() for tag in tags_of(record)):
@@ -46,37 +46,37 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame that was understood."""
+    """A parsed frame."""
 
     time_us: int
     key: str
-    """The same whatever server it comes from, and however often; empty: nobody has to know it again."""
+    """Identifies duplicates, also from other servers; empty if the frame needs no deduplication."""
     posts: Sequence[PostBody] = ()
     removals: Sequence[PostBody] = ()
-    """What takes posts back, in the form of `connectors.sources.removal_form`."""
+    """Removals of posts, in the form of `connectors.sources.removal_form`."""
     reason: FrameReason | None = None
-    """Why there are no posts; None as well of what nobody waits for."""
+    """Why there are no posts; None also for frames that never contain any."""
     deleted: str = ""
-    """The key of the post that is deleted."""
+    """Key of the deleted post."""
     post: str = ""
-    """The key of the post that this is of."""
+    """Key of the post that the frame is about."""
     is_edit: bool = False
-    """Whether the post was there before."""
+    """Whether it changes an existing post."""
     revision: str = ""
-    """Of all that the author wrote, as all servers tell it: what was written later has a greater one."""
+    """Revision of the author's repository, the same on all servers; later writes have greater revisions."""
 
 
 class BadFrameError(ValueError):
-    """What came is no frame of Jetstream, or half of one."""
+    """The message is not a valid frame of Jetstream."""
 
 
 def read_frame(data: str | bytes, filters: Filters, cdn: str) -> Frame:
-    """The frame in a message; raises `BadFrameError` where it is none.
+    """Parse a frame; raises `BadFrameError` if it is invalid.
 
     Args:
         data: The message.
-        filters: Which posts are wanted.
-        cdn: Where images are, without a slash at the end.
+        filters: Filters of posts.
+        cdn: URL of the image CDN, without a trailing slash.
     """
     try:
         frame = orjson.loads(data)
@@ -92,7 +92,7 @@ def read_frame(data: str | bytes, filters: Filters, cdn: str) -> Frame:
 
 
 def tags_of(record: Mapping[str, Any]) -> list[str]:
-    """The tags of a post: those beside its text, and those in it."""
+    """Return the tags of a post, both in its `tags` and in its text."""
     found = _texts(record.get("tags"))
     for facet in _dicts(record.get("facets")):
         found += [it["tag"] for it in _dicts(facet.get("features")) if isinstance(it.get("tag"), str)]
@@ -100,7 +100,7 @@ def tags_of(record: Mapping[str, Any]) -> list[str]:
 
 
 def labels_of(record: Mapping[str, Any]) -> list[str]:
-    """The labels that its author gave to a post."""
+    """Return the labels that the author gave to a post."""
     labels = record.get("labels")
     values = _dicts(labels.get("values")) if isinstance(labels, dict) else []
     return [it["val"] for it in values if isinstance(it.get("val"), str)]
@@ -111,15 +111,15 @@ def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters,
         return Frame(time_us, "")
     operation, rkey, revision = commit["operation"], commit["rkey"], commit["rev"]
     if not isinstance(rkey, str) or not isinstance(revision, str):
-        raise TypeError("rkey and rev are texts")
+        raise TypeError("rkey and rev must be strings")
     post = f"{did}/{rkey}"
-    key = f"{post}/{operation}/{revision}"  # not its hash: an edit may bring back what was there before
+    key = f"{post}/{operation}/{revision}"  # not the record's hash: an edit may restore an earlier version
     name, seen = f"{post}-bluesky", _seen(time_us)
     if operation == "delete":
         return Frame(time_us, key, removals=[delete_of_post(name, seen)], deleted=post, post=post, revision=revision)
     record = commit["record"]
     images = _images(record.get("embed")) if filters.want(record) else []
-    if not images and operation == "update":  # what it was before may be there
+    if not images and operation == "update":  # its earlier version may have been stored
         return Frame(time_us, key, removals=[delete_of_post(name, seen)], post=post, is_edit=True, revision=revision)
     if not images:
         reason = _without_images(record.get("embed")) if filters.want(record) else "filtered"
@@ -140,12 +140,12 @@ def _commit(did: str, time_us: int, commit: Mapping[str, Any], filters: Filters,
         for number, (cid, alt) in enumerate(images, 1)
         if cid
     ]
-    gone = [delete_of_post(name, seen, [it["global_id"] for it in posts])] if operation == "update" else []
-    return Frame(time_us, key, posts, gone, post=post, is_edit=operation == "update", revision=revision)
+    removals = [delete_of_post(name, seen, [it["global_id"] for it in posts])] if operation == "update" else []
+    return Frame(time_us, key, posts, removals, post=post, is_edit=operation == "update", revision=revision)
 
 
 def _seen(time_us: int) -> str:
-    """When the server saw a frame, in ISO 8601."""
+    """Format `time_us` of a frame as ISO 8601."""
     return (_EPOCH + timedelta(microseconds=time_us)).isoformat()
 
 
@@ -183,13 +183,13 @@ def _account(did: str, time_us: int, account: Mapping[str, Any], filters: Filter
         removal = delete_of_account(did, "bluesky", _seen(time_us))
     elif status in _HIDDEN:
         removal = hiding_of_account(did, "bluesky", _seen(time_us), hidden=True)
-    else:  # a server that has fallen behind, for one
+    else:  # for example a desynchronised server
         return Frame(time_us, key)
     return Frame(time_us, key, removals=[removal])
 
 
 def _images(embed: Any) -> list[tuple[str, str]]:
-    """CID and alt text of each image; an image without one keeps its number."""
+    """Return the CID ("" if missing) and alt text of each image."""
     if not isinstance(embed, dict):
         return []
     kind = str(embed.get("$type", "")).removeprefix(_EMBEDS)
@@ -202,7 +202,7 @@ def _images(embed: Any) -> list[tuple[str, str]]:
 
 
 def _cid(blob: Any) -> str:
-    """The hash of the uploaded bytes; blobs of the network's first months say it otherwise."""
+    """Return the hash of the uploaded bytes; blobs of the network's first months have it in another field."""
     if not isinstance(blob, dict):
         return ""
     ref = blob.get("ref")
@@ -219,14 +219,14 @@ def _without_images(embed: Any) -> FrameReason:
 
 
 def _quoted(embed: Any) -> str | None:
-    """The address of the post that is quoted."""
+    """Return the URI of the quoted post."""
     record = embed.get("record") if isinstance(embed, dict) else None
     record = record.get("record", record) if isinstance(record, dict) else None
     return record.get("uri") if isinstance(record, dict) else None
 
 
 def _primary(langs: Sequence[str]) -> set[str]:
-    """Languages, each with and without its region."""
+    """Return the languages in lower case, each with and without its region."""
     return {name for lang in langs for name in (lang.lower(), lang.lower().partition("-")[0])}
 
 

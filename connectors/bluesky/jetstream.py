@@ -1,7 +1,8 @@
-"""Reads Jetstream: goes on by time after whatever happened, over any of its servers, and hands out nothing twice.
+"""Reader of Jetstream: resumes by time on any server after any interruption, and drops duplicates.
 
-A server sends each frame at least once and keeps 36 hours; an older cursor is moved up without a word. So whoever comes
-back asks for a minute more than was missed, drops what is known, and looks whether the first frame leaves a gap.
+Delivery is at least once. A server keeps 36 hours of frames and silently moves an older cursor forward. So after an
+interruption, the reader requests a minute more than it missed, drops the frames that it knows, and checks whether the
+first frame leaves a gap.
 """
 
 from collections import deque
@@ -30,55 +31,55 @@ SERVICE: Final = "bluesky"
 _VERSION: Final = 1
 _SECOND: Final = 1_000_000
 OVERLAP_SECONDS: Final = 60
-"""What is asked for again after a break: servers see a frame at different times, and in another order."""
+"""Overlap when resuming: servers see frames at different times and in different order."""
 _KEPT_SECONDS: Final = 2 * OVERLAP_SECONDS
-"""For so long a frame is known again."""
+"""How long frames are remembered for deduplication."""
 _SLACK_SECONDS: Final = 5
-"""A silence that is no gap: some 25 frames come each second."""
+"""A longer silence is a gap, since about 25 frames arrive per second."""
 _AHEAD_SECONDS: Final = 24 * 3600
-"""A frame that is further ahead of this machine's clock is none: it would be gone on from a time that has not come."""
+"""A frame further ahead of this machine's clock is invalid: the cursor would move into the future."""
 _REPLAY_SECONDS: Final = 36 * 3600
 _WAIT_SECONDS: Final = 0.25
-"""Posts wait so long for others to go through the flow with."""
+"""How long posts wait for others, to form a batch."""
 _MARK_SECONDS: Final = 5.0
-"""Where nothing but other frames comes, the position moves on so often."""
+"""How often frames without posts advance the position."""
 _QUIET_SECONDS: Final = 60.0
-"""A connection on which nothing comes for so long is given up, unless few authors are followed."""
+"""A connection that is silent for longer is closed, unless the stream is limited to some accounts."""
 _MOST_BYTES: Final = 16 * 2**20
-"""Of one frame. The server is not asked to leave out longer ones: it would leave out deletes with them."""
+"""Maximum size of a frame. The server's own limit is not used, since it also drops deletions."""
 _MOST_IN_URL: Final = 50
-"""Accounts; more are sent when the connection is there, for a server takes no address of any length."""
+"""Maximum number of accounts in a URL, whose length servers limit; more are sent once connected."""
 _MOST_MESSAGES: Final = 512
-"""Of a unit."""
+"""Maximum number of messages in a unit."""
 _KEY: Final = 8
 _ENTRY: Final = 2 * _KEY
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What is read, and how."""
+    """What to read, and how."""
 
     urls: Sequence[str]
-    """Of servers; the next one is asked where one fails."""
+    """URLs of servers; if one fails, the next is used."""
     cdn: str
     filters: Filters
     batch: int
     follow: bool
-    """Whether it goes on for ever; else it ends when it has come to the time at which it began."""
+    """Whether to read for ever; otherwise reading ends at the time at which it began."""
     attempts: int
-    """That may fail in a row; 0: as many as it takes."""
+    """Maximum number of consecutive failures; 0: unlimited."""
     backoff: float
     timeout: float
-    """Seconds for a connection to be there."""
+    """Seconds to establish a connection."""
 
 
 class Jetstream:
-    """Reads a stream from where it was left.
+    """Reads a stream from a position.
 
     Args:
-        stream: What is read.
-        clock: Waits, and tells the time.
-        resume: Where it was left; None begins with what comes now.
+        stream: What to read.
+        clock: Gives the time, and sleeps.
+        resume: Position of the last run; None starts now.
         open_: Opens a connection.
     """
 
@@ -96,26 +97,26 @@ class Jetstream:
         self._seen: set[bytes] = set()
         self._order: deque[tuple[int, bytes]] = deque()
         self._changed: dict[bytes, tuple[int, str]] = {}
-        """Of posts that were deleted or edited: when, and the revision."""
+        """Time and revision of recent deletions and edits, by digest of the post."""
         if resume is not None:
-            self._go_on(resume)
+            self._restore(resume)
         self._messages: list[Message] = []
         self._posts = 0
-        """Of the messages: a unit is full when it has enough of them, whatever is taken back beside them."""
+        """Number of posts among the messages; removals do not count towards the batch size."""
         self._marked = 0.0
         self._asked_from = 0
-        """The time that was the newest when this connection was asked for, while its first frame has not come."""
+        """Newest time before this connection was opened; 0 after its first frame."""
         self._until = clock.now()
         self._failed = 0
         begin_stream(SERVICE)
 
     def units(self) -> Iterator[Unit]:
-        """Posts, as they come; raises `WorldError` where no server answers and nobody has time."""
+        """Yield posts as they arrive; raises `WorldError` after too many failures."""
         for url in cycle(self._stream.urls):
             try:
                 with self._open(self._address(url), self._stream.timeout) as connection:
                     self._asked_from = self._newest
-                    self._name_accounts(connection)
+                    self._send_accounts(connection)
                     yield from self._read(connection)
                     return
             except (OSError, WebSocketException, TimeoutError) as error:
@@ -124,7 +125,7 @@ class Jetstream:
                 self._wait(url, error)
 
     def _read(self, connection: ClientConnection) -> Iterator[Unit]:
-        """What comes over one connection; ends where the stream is read to its end. Raises where it breaks."""
+        """Yield the posts of one connection until the stream is read to its end; raises an error if it breaks."""
         last = begun = self._marked = self._clock.now()
         while True:
             try:
@@ -132,7 +133,7 @@ class Jetstream:
             except TimeoutError:
                 if self._messages:
                     yield self._unit()
-                self._clock.sleep(0)  # ends here where the flow does
+                self._clock.sleep(0)  # raises StoppedError if the flow stops
                 now = self._clock.now()
                 if not self._stream.follow and now - begun > _SLACK_SECONDS:
                     return
@@ -157,7 +158,7 @@ class Jetstream:
             frame = self._frame(data)
         except BadFrameError as error:
             SKIPPED.labels(SERVICE, "garbage").inc()
-            log.debug("a frame that is none", source=SERVICE, wrong=str(error))
+            log.debug("invalid frame", source=SERVICE, wrong=str(error))
             return
         self._failed = 0
         self._look_for_gap(frame.time_us)
@@ -175,14 +176,14 @@ class Jetstream:
             self._messages.append(Message(orjson.dumps(body), origin, name.encode(), content=content))
 
     def _frame(self, data: str | bytes) -> Frame:
-        """The frame in a message; raises `BadFrameError` where it is none."""
+        """Parse a frame; raises `BadFrameError` if it is invalid."""
         frame = read_frame(data, self._stream.filters, self._stream.cdn)
         if frame.time_us > (self._clock.now() + _AHEAD_SECONDS) * _SECOND:
-            raise BadFrameError(f"its time has not come: {frame.time_us}")
+            raise BadFrameError(f"its time is in the future: {frame.time_us}")
         return frame
 
     def _is_new(self, frame: Frame) -> bool:
-        """Whether a frame comes for the first time, and no later delete or edit of its post came before it."""
+        """Check that a frame is not a duplicate, and that no later deletion or edit of its post arrived before it."""
         if self._knows(frame.key):
             return False
         post = _digest(frame.post)
@@ -207,7 +208,7 @@ class Jetstream:
         return _digest(key) in self._seen
 
     def _look_for_gap(self, time_us: int) -> None:
-        """Say what is missing between what was read and the first frame of a connection."""
+        """Count and log a gap between the last frame and the first one of this connection."""
         before, self._asked_from = self._asked_from, 0
         if not before:
             return
@@ -218,7 +219,7 @@ class Jetstream:
         STREAM_GAPS.labels(SERVICE).inc()
         STREAM_GAP_SECONDS.labels(SERVICE).inc(missing)
         log.warning(
-            "a gap: what was posted in it is not read, the server does not have it any more",
+            "gap in the stream: posts made in it are lost, the server no longer has them",
             source=SERVICE,
             seconds=round(missing),
             begin=before,
@@ -234,8 +235,8 @@ class Jetstream:
         seen = b"".join(time.to_bytes(_KEY, "big", signed=True) + digest for time, digest in self._order)
         return {"version": _VERSION, "time_us": self._newest, "seen": seen, "changed": dict(self._changed)}
 
-    def _go_on(self, resume: Position) -> None:
-        check_version(resume, _VERSION, f"read of {SERVICE}")
+    def _restore(self, resume: Position) -> None:
+        check_version(resume, _VERSION, f"the position of {SERVICE}")
         self._newest = resume["time_us"]
         seen: bytes = resume["seen"]
         self._changed = dict(resume.get("changed", {}))
@@ -253,31 +254,32 @@ class Jetstream:
             query.append(("cursor", str(self._newest - OVERLAP_SECONDS * _SECOND)))
         return urlunsplit(parts._replace(query=urlencode(query)))
 
-    def _name_accounts(self, connection: ClientConnection) -> None:
-        """Send the accounts that are too many for an address; until it is read, others come and are left out here."""
+    def _send_accounts(self, connection: ClientConnection) -> None:
+        """Send accounts that are too many for the URL; until the server reads them, others' posts arrive and are dropped."""
         dids = sorted(self._stream.filters.dids)
         if len(dids) > _MOST_IN_URL:
             wanted = {"wantedCollections": [COLLECTION], "wantedDids": dids}
             connection.send(orjson.dumps({"type": "options_update", "payload": wanted}).decode())
 
     def _wait(self, url: str, error: Exception) -> None:
-        """Wait before the next server is asked; raises `WorldError` where that was often enough."""
+        """Wait before trying the next server; raises `WorldError` after too many failures."""
         STREAM_RECONNECTS.labels(SERVICE).inc()
         host = urlsplit(url).netloc
-        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        trouble = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         self._failed += 1
         if self._stream.attempts and self._failed >= self._stream.attempts:
-            raise WorldError(f"{SERVICE}: no server answers, the last was {host} ({told}): try again later")
+            raise WorldError(f"{SERVICE}: no server responds, the last was {host} ({trouble}): try again later")
         seconds = seconds_to_reconnect(self._failed, self._stream.backoff)
         if isinstance(error, InvalidStatus):
             seconds = max(seconds, seconds_to_wait(error.response.headers.get("Retry-After"), self._clock.now()) or 0)
-        say = log.info if isinstance(error, ConnectionClosed) and self._failed == 1 else log.warning
-        say("asking another server", source=SERVICE, server=host, trouble=told, seconds=round(seconds, 1))
+        report = log.info if isinstance(error, ConnectionClosed) and self._failed == 1 else log.warning
+        seconds = round(seconds, 1)
+        report("reconnecting to the next server", source=SERVICE, server=host, trouble=trouble, seconds=seconds)
         self._clock.sleep(seconds)
 
 
 class _Connect(reconnect):
-    """Follows no redirect: the servers are those that the user named."""
+    """Does not follow redirects: only servers that the user named are used."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -289,7 +291,7 @@ def _opened(url: str, seconds: float) -> ClientConnection:
         open_timeout=seconds,
         close_timeout=1,
         ping_interval=20,
-        ping_timeout=60,  # of a flow that is busy the answer waits behind frames
+        ping_timeout=60,  # a busy flow reads the pong only after queued frames
         max_size=_MOST_BYTES,
         user_agent_header=f"memewax/{__version__}",
     )

@@ -1,4 +1,4 @@
-"""Asking a service: with its keys, at its pace, and again where that helps."""
+"""Client of a service's API: sends credentials, obeys rate limits, and retries transient errors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,47 +19,51 @@ from core.telemetry import SERVICE_REQUESTS, SERVICE_WAIT, log
 T = TypeVar("T")
 
 _LONGEST_WAIT: Final = 120.0
-"""Between two requests of the same, but for the random part."""
-_TOLD_SECONDS: Final = 5.0
-"""Shorter waits are not worth a line in the log."""
+"""Longest back-off between two attempts, in seconds, before jitter."""
+_LOGGED_SECONDS: Final = 5.0
+"""Shorter waits are not logged."""
 _MARKS: Final = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _LONGEST_MARK: Final = 1024
-"""They are kept in each snapshot."""
-_PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Longest ETag or Last-Modified to remember, in characters: each snapshot holds them."""
+_TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""HTTP statuses worth a retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How patiently a service is asked."""
+    """Timeout, retries and back-off of the requests to a service."""
 
     seconds: float
-    """For one request."""
+    """Timeout of one request."""
     attempts: int
-    """Requests until one of them succeeds; 0: for ever."""
+    """Maximum number of attempts; 0: unlimited."""
     backoff: float
-    """Wait before a request is sent again; doubled each time, with up to twice as much as the first on top."""
+    """Seconds before the first retry; doubled each time, plus a jitter of up to twice this value."""
     patience: float
-    """Longest wait that a service may ask for."""
+    """Longest wait that a service may ask for, in seconds; a run ends if it asks for more."""
 
 
 class Credentials(Protocol):
-    """What a service wants to see before it answers."""
+    """The credentials that a service expects."""
 
     variables: str
-    """The settings that hold it."""
+    """Environment variables that hold them, for error messages."""
 
     def headers(self, web: ApiWeb) -> Mapping[str, str]:
-        """To be sent with each request; raises as `ApiWeb.ask` does, and `WorldError` where they are refused."""
+        """Return the headers of each request.
+
+        Raises the errors of `ApiWeb.ask`, and `WorldError` if the service rejects the credentials.
+        """
 
     def params(self) -> Mapping[str, str]:
-        """To be sent with each request."""
+        """Return the query parameters of each request."""
 
     def renew(self) -> bool:
-        """Whether asking again would send other headers, after these were refused."""
+        """Discard rejected credentials; return whether a retry would send new ones."""
 
 
 class ApiClient:
-    """Asks one service for one reader; those of a service share its rate limiter and its credentials."""
+    """Client of one service for one reader; all clients of a service share its rate limiter and credentials."""
 
     def __init__(
         self,
@@ -80,16 +84,16 @@ class ApiClient:
         self._rate_limiter = rate_limiter
         self._web = web
         self._clock = clock
-        self._manners = retry_policy
+        self._retry_policy = retry_policy
         self._marks: dict[str, dict[str, str]] = {}
-        """By path, what is sent to be told that nothing has changed."""
+        """Headers of conditional requests, by path (If-None-Match, If-Modified-Since)."""
 
     def marks(self, path: str) -> Mapping[str, str]:
-        """The headers that say which version of `path` is known; none where it was never watched."""
+        """Return the conditional headers with the known version of `path`; empty if it was never watched."""
         return self._marks.get(path, {})
 
     def remember(self, path: str, marks: Mapping[str, str]) -> None:
-        """Take the version of `path` that `marks` name for known."""
+        """Restore the conditional headers of `path`, from `marks` of an earlier run."""
         self._marks[path] = dict(marks)
 
     def get(
@@ -101,33 +105,33 @@ class ApiClient:
         watch: bool = False,
         decode: Callable[[ApiAnswer], Any] | None = None,
     ) -> T | None:
-        """What `read` makes of the JSON at `path`, or of what `decode` makes of the answer.
+        """Request `path`, decode the response and return `read` of it.
 
         Args:
-            path: Below the base, or a whole URL where there is none; it appears in errors.
-            params: The query.
-            read: Raises `TransientError` where that is not what was asked for.
-            watch: Answer with None where nothing has changed since the last such question (ETag, Last-Modified).
-            decode: Raises `TransientError` where the answer is of another form.
+            path: Path below the base URL, or a whole URL if the base is empty. It appears in error messages.
+            params: Query parameters.
+            read: Parses the decoded body; raises `TransientError` if it has an unexpected form.
+            watch: Return None if nothing has changed since the last such request (ETag, Last-Modified).
+            decode: Decodes the response, JSON by default; raises `TransientError` if it cannot.
 
         Raises:
-            WorldError: where the service refuses, does not know the path, or keeps failing.
+            WorldError: if the service refuses, does not know the path, or keeps failing.
         """
-        backoff = self._manners.backoff
+        backoff = self._retry_policy.backoff
         retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
             wait=wait_exponential_jitter(backoff, _LONGEST_WAIT, jitter=2 * backoff),
-            stop=stop_after_attempt(self._manners.attempts) if self._manners.attempts else stop_never,
+            stop=stop_after_attempt(self._retry_policy.attempts) if self._manners.attempts else stop_never,
             sleep=self._sleep,
-            before_sleep=self._tell,
+            before_sleep=self._log_retry,
             reraise=True,
         )
         try:
             return retrying(self._get, path, params, lambda it: read((decode or _json)(it)), watch)
         except TransientError as trouble:
             raise WorldError(
-                f"{self._service} does not answer as it should, {self._manners.attempts} times in a row: {trouble}; "
-                "run the same command again later and it goes on"
+                f"{self._service} failed {self._retry_policy.attempts} times in a row: {trouble}; "
+                "run the same command again later to continue"
             ) from None
 
     def _get(self, path: str, params: Mapping[str, str | int], read: Callable[[ApiAnswer], T], watch: bool) -> T | None:
@@ -137,7 +141,7 @@ class ApiClient:
         if answer.status == 304:
             self._count("unchanged")
             return None
-        if answer.status in _PASSING:
+        if answer.status in _TRANSIENT:
             self._count("limited" if answer.status == 429 else "failed")
             raise TransientError(f"HTTP {answer.status}")
         if answer.status != 200:
@@ -156,7 +160,7 @@ class ApiClient:
 
     def _ask(self, path: str, params: Mapping[str, str | int], watch: bool) -> ApiAnswer:
         with self._rate_limiter.lock:
-            self._wait_at_gate()
+            self._wait_for_rate_limit()
             try:
                 headers = {**self._credentials.headers(self._web), **(self._marks.get(path, {}) if watch else {})}
                 query = {**params, **self._credentials.params()}
@@ -167,31 +171,31 @@ class ApiClient:
                 raise
             except RedirectError as error:
                 self._count("refused")
-                raise MissingError(f"{path} is not read: {error}") from None
+                raise MissingError(f"{path} was not read: {error}") from None
             self._rate_limiter.note(answer.headers, self._quotas, self._clock.now())
             return answer
 
-    def _wait_at_gate(self) -> None:
+    def _wait_for_rate_limit(self) -> None:
         seconds = self._rate_limiter.opens_at - self._clock.now()
         if seconds <= 0:
             return
-        if seconds > self._manners.patience:
+        if seconds > self._retry_policy.patience:
             raise WorldError(
                 f"{self._service} asks to wait {seconds:,.0f} s, longer than MEMEWAX_POLL_PATIENCE_SECONDS allows: "
-                "run the same command again later and it goes on"
+                "run the same command again later to continue"
             )
-        if seconds > _TOLD_SECONDS:
-            log.info("waiting as the service asks", service=self._service, seconds=round(seconds))
+        if seconds > _LOGGED_SECONDS:
+            log.info("waiting for the service's rate limit", service=self._service, seconds=round(seconds))
         self._sleep(seconds)
 
     def _sleep(self, seconds: float) -> None:
         SERVICE_WAIT.labels(self._service).inc(seconds)
         self._clock.sleep(seconds)
 
-    def _tell(self, state: RetryCallState) -> None:
+    def _log_retry(self, state: RetryCallState) -> None:
         assert state.outcome is not None
         trouble = str(state.outcome.exception())
-        log.warning("asking again", service=self._service, trouble=trouble, attempt=state.attempt_number)
+        log.warning("retrying", service=self._service, trouble=trouble, attempt=state.attempt_number)
 
     def _count(self, outcome: str) -> None:
         SERVICE_REQUESTS.labels(self._service, outcome).inc()
@@ -201,7 +205,7 @@ def _json(answer: ApiAnswer) -> Any:
     try:
         body = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        raise TransientError("an answer that is not JSON") from None
-    if isinstance(body, dict) and body.get("success") is False:  # as Imgur says it, with status 200
-        raise TransientError(f"no success: {reason_in(answer) or 'no reason given'}")
+        raise TransientError("the response is not JSON") from None
+    if isinstance(body, dict) and body.get("success") is False:  # Imgur reports errors with status 200
+        raise TransientError(f"an error with status 200: {reason_in(answer) or 'no reason given'}")
     return body

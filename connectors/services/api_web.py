@@ -1,4 +1,4 @@
-"""Asking the server of a service; what went wrong is told without its URL, since a key may be part of one."""
+"""HTTP requests to the server of a service; error messages leave the URL out, since it may contain a key."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,12 +16,12 @@ _PUBLIC: Final = AddressPolicy()
 
 
 class TransientError(Exception):
-    """What passes by itself: worth asking again."""
+    """An error that passes by itself: worth a retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """What a server said."""
+    """A response of a server."""
 
     status: int
     headers: httpx.Headers
@@ -29,13 +29,13 @@ class ApiAnswer:
 
 
 class ApiWeb:
-    """A client of one server, which the settings name.
+    """HTTP client of one server, which the settings name.
 
     Args:
-        seconds: For one request.
-        user_agent: Who asks.
-        redirects: Most that are followed.
-        allowed: Where those to other servers may lead; the server's own address may be any.
+        seconds: Timeout of one request.
+        user_agent: User-Agent header.
+        redirects: Maximum number of redirects to follow.
+        allowed: Addresses that redirects to other servers may lead to (SSRF guard); the server's own may be any.
     """
 
     def __init__(self, seconds: float, user_agent: str, redirects: int = 0, allowed: AddressPolicy = _PUBLIC) -> None:
@@ -51,27 +51,29 @@ class ApiWeb:
         )
 
     def ask(self, method: str, url: str, **options: Any) -> ApiAnswer:
-        """Send a request; raises `TransientError` where there is no whole answer in time.
+        """Send a request and read the response.
 
-        Raises `RedirectError` where a redirect leads to where it may not.
+        The deadline is checked after each read, so a body that trickles in takes at most twice the timeout.
 
-        The time of all of it is looked at after each read, so a body that trickles in has twice the time at most.
+        Raises:
+            TransientError: if there is no complete response in time.
+            RedirectError: if a redirect leads to an address that is not allowed.
         """
         with self._http.within(self._seconds):
             try:
                 with self._http.ask(method, url, **options) as response:
                     return ApiAnswer(response.status_code, response.headers, self._http.read(response))
             except httpx.TimeoutException:
-                answer = "whole answer" if self._http.is_over() else "answer"
+                answer = "complete response" if self._http.is_over() else "response"
                 raise TransientError(f"no {answer} within {self._seconds:g} s") from None
             except httpx.TransportError as error:
                 raise TransientError(f"{type(error).__name__}: {error}") from None
             except TooLargeError as error:
-                raise TransientError(f"an answer of {error}") from None
-            except RedirectError:  # which asking again would not change
+                raise TransientError(f"a response of {error}") from None
+            except RedirectError:  # a retry would be redirected likewise
                 raise
             except AnswerError as error:
-                raise TransientError(f"an answer that cannot be used: {error}") from None
+                raise TransientError(f"an unusable response: {error}") from None
 
     def close(self) -> None:
         """Close the connections."""

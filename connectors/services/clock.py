@@ -1,4 +1,4 @@
-"""The clock of a poller: what it waits for ends at once when it is to stop."""
+"""The clock of a poller: its sleep is interruptible, so that the poller stops at once."""
 
 import threading
 import time
@@ -6,30 +6,30 @@ from typing import Protocol
 
 
 class StoppedError(Exception):
-    """The poller is to stop; nothing is wrong."""
+    """The poller should stop; not a failure."""
 
 
 class Clock(Protocol):
-    """Time and waiting."""
+    """A clock that can sleep."""
 
     def now(self) -> float:
-        """Seconds since 1970."""
+        """Return the time in seconds since 1970."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait; raises `StoppedError` where that is to end."""
+        """Sleep; raises `StoppedError` if the poller should stop."""
 
 
 class WallClock:
-    """The clock on the wall, until `stop` is set."""
+    """The system's clock; its sleep ends when `stop` is set."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
 
     def now(self) -> float:
-        """Seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait; raises `StoppedError` as soon as the event is set."""
+        """Sleep; raises `StoppedError` as soon as the event is set."""
         if self._stop.wait(max(0.0, seconds)):
             raise StoppedError

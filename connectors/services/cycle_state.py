@@ -1,4 +1,8 @@
-"""A round of polling that is on its way, as it is kept in recovery."""
+"""State of one polling cycle, as snapshots hold it.
+
+A cycle first descends from the newest page to older ones. Where deletions shift posts between numbered pages, it then
+ascends through the same pages. `connectors.services.polling_cycles` explains both, and what unconfirmed ids are.
+"""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -6,39 +10,40 @@ from typing import Any, Final
 from connectors.services.listing import Cursor
 
 _STORED: Final = {"ascending": "up", "unconfirmed": "loose"}
-"""Fields that snapshots hold under another name."""
+"""Names of fields in snapshots, where they differ."""
 
 
 @dataclass(slots=True)
 class CycleState:
-    """A round on its way."""
+    """Progress of a polling cycle."""
 
     pages: int
-    """How far back it goes whatever is known; 0: as far as something is new."""
+    """Number of pages to read even if their posts are known; 0: read until posts are known."""
     cursor: Cursor | None = None
-    """The page that is being read."""
+    """Cursor of the current page; None: the newest."""
     depth: int = 1
-    """Pages so far, with this one."""
+    """Number of the current page, counted from 1 at the newest."""
     ascending: bool = False
-    """Whether it is on its way back up."""
+    """Whether the cycle is on its second pass, from older pages back to the newest."""
     listed: list[str] = field(default_factory=list)
-    """Ids of the pages that are done, newest first."""
+    """Ids on the completed pages, newest first."""
     done: list[str] = field(default_factory=list)
-    """Ids of this page that are done."""
+    """Ids of the current page that were handed out."""
     unconfirmed: list[str] = field(default_factory=list)
-    """Ids that were met on the way up only."""
+    """Ids met only while ascending; below them there may be unread posts, so no later cycle ends at them."""
     partial: tuple[str, int] | None = None
-    """The gallery of which so many images are handed out."""
+    """Id of a gallery that was handed out in part, and the number of its images so far."""
     oldest: float | None = None
+    """Time of the oldest post that the cycle has reached, in seconds since 1970; becomes `oldest_seen` at its end."""
 
     def as_plain(self) -> dict[str, Any]:
-        """As plain values, which later changes leave alone."""
+        """Return plain values for a snapshot; they do not share state with this object."""
         values = {_STORED.get(it.name, it.name): getattr(self, it.name) for it in fields(self)}
         return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
     @classmethod
     def of_plain(cls, plain: dict[str, Any]) -> "CycleState":
-        """The round that `as_plain` took apart."""
+        """Restore a cycle from `as_plain`."""
         ours = {stored: name for name, stored in _STORED.items()}
         values = {ours.get(name, name): value for name, value in plain.items()}
         return cls(**{**values, **{name: list(values[name]) for name in ("listed", "unconfirmed", "done")}})

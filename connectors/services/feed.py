@@ -1,4 +1,4 @@
-"""Feeds: RSS, Atom and JSON Feed, newest first, as one page each. Nobody needs a key for them."""
+"""Feeds: RSS, Atom and JSON Feed; each is a listing of one page. They need no credentials."""
 
 import calendar
 import re
@@ -32,15 +32,15 @@ _Entry = dict[str, Any]
 
 
 class FeedSettings(PollSettings, AllowSettings):
-    """How feeds are polled."""
+    """How to poll feeds."""
 
     feed_interval_seconds: float = Field(
-        900.0, ge=60, le=86_400, description="Between two looks at one feed, with --follow; feeds ask for patience."
+        900.0, ge=60, le=86_400, description="Seconds between two requests for one feed, with --follow; longer than for APIs, as feeds expect."
     )
 
 
 class Feed(Service[FeedSettings]):
-    """Feeds, by their URLs."""
+    """Feeds, named by their URLs."""
 
     name = "feed"
     names_help = "the URL of an RSS, Atom or JSON feed"
@@ -49,43 +49,43 @@ class Feed(Service[FeedSettings]):
 
     @classmethod
     def names_in(cls, text: str) -> tuple[str, ...]:
-        """URLs, as an address has them; raises `SettingsError` where one is none."""
+        """Parse the URLs in an address; raises `SettingsError` if one is not an HTTP(S) URL."""
         names = tuple(dict.fromkeys(url.strip() for url in _BETWEEN.split(text) if url.strip()))
         for url in names:
             if urlsplit(url).scheme not in {"http", "https"}:
                 raise SettingsError(
-                    f"a feed is named by its URL, as feed:https://lemmy.world/feeds/c/memes.xml, not by {url!r}"
+                    f"expected the URL of a feed, as in feed:https://lemmy.world/feeds/c/memes.xml, found {url!r}"
                 )
         return names
 
     def interval(self, settings: FeedSettings) -> float:
-        """Seconds between two looks at one feed."""
+        """Return the seconds between two requests for one feed."""
         return max(settings.feed_interval_seconds, settings.poll_interval_seconds)
 
     def rate_limiter(self, name: str) -> RateLimiter:
-        """That of the feed's host: one that is slow, or asks for patience, holds up no other."""
+        """Return the rate limiter of the feed's host, so that a slow host or long Retry-After delays no other host."""
         return rate_limiter_of_host(urlsplit(name).netloc.rpartition("@")[2])
 
     def opening(self, settings: FeedSettings) -> Opening:
-        """Opens feeds; raises `SettingsError` where the setting of what is allowed cannot be read."""
+        """Return a function that opens feeds; raises `SettingsError` if `fetch_allow` is invalid."""
         return self.opened_by(FeedListing, "", NoCredentials(), allowed=AddressPolicy.of(settings.fetch_allow))
 
 
 class NoCredentials:
-    """Who asks without a key."""
+    """Credentials of services that need none."""
 
     variables = ""
 
     def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
-        """What is preferred."""
+        """Return the Accept header, which prefers feeds to web pages."""
         return {"accept": "application/feed+json, application/atom+xml, application/rss+xml, */*;q=0.5"}
 
     def params(self) -> Mapping[str, str]:
-        """None."""
+        """Return no parameters."""
         return {}
 
     def renew(self) -> bool:
-        """There is no other."""
+        """Return False: there are no other credentials."""
         return False
 
 
@@ -100,28 +100,28 @@ class FeedListing(Listing):
 
     @property
     def marks(self) -> Mapping[str, str]:
-        """The ETag and the time of the feed, as its server is asked for news."""
+        """Return the conditional headers (ETag, Last-Modified) of the feed."""
         return self._client.marks(self._url)
 
     def remember(self, marks: Mapping[str, str]) -> None:
-        """Ask for what is new since then."""
+        """Restore the conditional headers, so that an unchanged feed is not read again."""
         self._client.remember(self._url, marks)
 
     def page(self, cursor: Cursor | None) -> Page | None:  # noqa: ARG002 - there is one page
-        """The feed; None where it has not changed. Raises `WorldError` where there is none."""
+        """Read the feed; return None if it has not changed. Raises `WorldError` if there is no feed."""
         return self._client.get(self._url, {}, _page, watch=True, decode=lambda answer: entries_of(answer, self._url))
 
     def look(self, item: ListingItem) -> ServicePost | Reason:
-        """The post in an entry."""
+        """Parse the post in an entry."""
         return look(item)
 
 
 def entries_of(answer: ApiAnswer, url: str) -> list[_Entry]:
-    """The entries of a feed as plain values; raises `WorldError` where an answer is no feed.
+    """Parse a feed of any format into entries of plain values; raises `WorldError` if it is not a feed.
 
     Args:
-        answer: The feed.
-        url: Where it is.
+        answer: The server's response.
+        url: The feed's URL, which relative URLs are resolved against.
     """
     import feedparser
 
@@ -130,13 +130,13 @@ def entries_of(answer: ApiAnswer, url: str) -> list[_Entry]:
         return _of_json(body, url)
     parsed = feedparser.parse(body, response_headers={"content-location": url, **dict(answer.headers)})
     if not parsed.get("version") and not parsed.entries:
-        raise MissingError(f"{url} is no RSS, Atom or JSON feed: a page of the site may name its feed")
+        raise MissingError(f"{url} is not an RSS, Atom or JSON feed: look for the feed's URL on the site's pages")
     title = str(parsed.feed.get("title") or "")
     return [_of_xml(entry, title, url) for entry in parsed.entries]
 
 
 def look(item: ListingItem) -> ServicePost | Reason:
-    """The post in an entry; raises `ValueError` where it has not the form that is known."""
+    """Parse the post in an entry; raises `ValueError` if it has an unknown form."""
     entry = item.body
     if not isinstance(entry, dict) or not item.id:
         raise ValueError("an entry without an id or a link")
@@ -163,7 +163,10 @@ def _page(entries: Any) -> Page:
 
 
 def _id(entry: _Entry) -> str | None:
-    """The guid of an entry, or its link; with the host where it may be any number."""
+    """Return the entry's guid, or else its link.
+
+    A guid that is not a URI gets the host as prefix, since other feeds may use the same number. Long ids are hashed.
+    """
     name = str(entry["id"] or entry["link"] or "")
     if name and ":" not in name:
         name = f"{urlsplit(entry['feed']).hostname}/{name}"
@@ -194,7 +197,7 @@ def _of_xml(entry: Any, title: str, url: str) -> _Entry:
 
 
 def _of_media(media: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Images of Media RSS: all of them, or of one in several sizes the widest."""
+    """Return the images of Media RSS: the widest of one image in several sizes (widths differ), otherwise all."""
     found = [it for it in media if _is_image(it, "url")]
     widths = [int(it["width"]) for it in found if str(it.get("width")).isdecimal()]
     if len(found) > 1 and len(widths) == len(found) and len(set(widths)) > 1:
@@ -213,10 +216,10 @@ def _of_json(data: bytes, url: str) -> list[_Entry]:
     try:
         feed = json_of(data)
     except orjson.JSONDecodeError:
-        raise TransientError("a JSON feed that breaks off") from None
+        raise TransientError("the JSON feed is incomplete") from None
     items = feed.get("items")
     if "jsonfeed.org" not in str(feed.get("version")) or not isinstance(items, list):
-        raise MissingError(f"{url} is JSON, and no JSON feed: its version is no address at jsonfeed.org")
+        raise MissingError(f"{url} is JSON but not a JSON feed: its version is not a URL at jsonfeed.org")
     return [_of_item(it, str(feed.get("title") or ""), url) for it in items if isinstance(it, dict)]
 
 
@@ -243,5 +246,5 @@ def _of_item(item: Mapping[str, Any], title: str, url: str) -> _Entry:
 
 
 def _listed(value: Any) -> list[Any]:
-    """The values in a list; what stands where one is expected, by itself."""
+    """Return a list as it is, a single value as a list of one, and None as an empty list."""
     return value if isinstance(value, list) else [] if value is None else [value]

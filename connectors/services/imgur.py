@@ -1,4 +1,4 @@
-"""Imgur: its gallery, tags, subreddits and users, newest first, by its API of version 3 (https://apidocs.imgur.com)."""
+"""Imgur: galleries, tags, subreddits and users, newest first, through API version 3 (https://apidocs.imgur.com)."""
 
 import html
 from collections.abc import Mapping
@@ -30,14 +30,14 @@ _KINDS: Final = {
 
 
 class ImgurSettings(PollSettings):
-    """Who asks Imgur, and where."""
+    """Credentials and URL of Imgur's API."""
 
     imgur_client_id: SecretStr = Field(
         SecretStr(""),
-        description="Of an application made at https://api.imgur.com/oauth2/addclient; needed for imgur:NAME.",
+        description="The client id of an application registered at https://api.imgur.com/oauth2/addclient; required for imgur:NAME.",
     )
 
-    imgur_url: str = Field("https://api.imgur.com/3", pattern="^https?://.", description="Where Imgur's API is.")
+    imgur_url: str = Field("https://api.imgur.com/3", pattern="^https?://.", description="URL of Imgur's API.")
 
 
 class Imgur(Service[ImgurSettings]):
@@ -47,7 +47,7 @@ class Imgur(Service[ImgurSettings]):
     names_help = "hot, top, new, r/NAME, tag/NAME or user/NAME"
 
     def opening(self, settings: ImgurSettings) -> Opening:
-        """Opens galleries; raises `SettingsError` where a name can be none, or the key is not set."""
+        """Return a function that opens galleries; raises `SettingsError` if a name is invalid or the key is not set."""
         for name in self.names:
             path_of(name)
         self.need("an application at https://api.imgur.com/oauth2/addclient", imgur_client_id=settings.imgur_client_id)
@@ -55,7 +55,7 @@ class Imgur(Service[ImgurSettings]):
 
 
 class ClientId:
-    """The id of an application, which is all that Imgur asks for where nobody's own images are meant."""
+    """The client id of an application; Imgur requires nothing else for public images."""
 
     variables = "MEMEWAX_IMGUR_CLIENT_ID"
 
@@ -63,20 +63,20 @@ class ClientId:
         self._client_id = client_id
 
     def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
-        """The id."""
+        """Return the authorization header."""
         return {"authorization": f"Client-ID {self._client_id.get_secret_value()}"}
 
     def params(self) -> Mapping[str, str]:
-        """None."""
+        """Return no parameters."""
         return {}
 
     def renew(self) -> bool:
-        """There is no other one."""
+        """Return False: there is no other id."""
         return False
 
 
 class Gallery(Listing):
-    """`hot`, `top`, `new`, `r/<subreddit>`, `tag/<tag>` or `user/<name>`."""
+    """The listing `hot`, `top`, `new`, `r/<subreddit>`, `tag/<tag>` or `user/<name>`."""
 
     service = "imgur"
     shifts = True
@@ -87,14 +87,14 @@ class Gallery(Listing):
         self._path = path_of(name)
 
     def page(self, cursor: Cursor | None) -> Page | None:
-        """The page of a number, from 0."""
+        """Request the page with the number `cursor`, counted from 0."""
         number = int(cursor or 0)
         params: dict[str, str | int] = {"album_previews": 1, "mature": "true"}
         path = f"{self._path}/{number}"
         return self._client.get(path, params, lambda body: page_of(body, number), watch=cursor is None)
 
     def look(self, item: ListingItem) -> ServicePost | Reason:
-        """The image or the album in an item; the images that a listing leaves out of an album are asked for."""
+        """Parse the image or album in an item; a second request gets images of an album that the listing leaves out."""
         entry = _Entry.model_validate(item.body)
         if entry.images is not None and len(entry.images) < (entry.images_count or 0):
             try:
@@ -106,7 +106,7 @@ class Gallery(Listing):
 
 
 class _Image(BaseModel):
-    """What is read of an image."""
+    """The fields read from an image."""
 
     id: str
     title: str | None = None
@@ -116,7 +116,7 @@ class _Image(BaseModel):
 
 
 class _Entry(_Image):
-    """What is read of an entry of a gallery: an image, or an album with some of its images."""
+    """The fields read from an entry of a gallery: an image, or an album with some of its images."""
 
     datetime: float = 0.0
     account_url: str | None = None
@@ -133,29 +133,29 @@ class _Entry(_Image):
 
 
 def path_of(name: str) -> str:
-    """Where a listing lies; raises `SettingsError` where there is no such kind."""
+    """Return the API path of a listing; raises `SettingsError` if its name is invalid."""
     kind, _, rest = name.partition("/")
     if name in _GALLERIES:
         return _GALLERIES[name]
     if kind in _KINDS and rest:
         return _KINDS[kind].format(quote(rest, safe=""))
     known = [*_GALLERIES, *(f"{it}/NAME" for it in _KINDS)]
-    raise SettingsError(f"imgur has no {name!r}; there are {', '.join(known)}")
+    raise SettingsError(f"imgur has no {name!r}; expected one of {', '.join(known)}")
 
 
 def page_of(body: Any, number: int = 0) -> Page:
-    """The page in an answer: a list, the items of a tag, or one thing alone; raises `TransientError` where it is none."""
+    """Parse a page: a list, the items of a tag, or a single entry; raises `TransientError` if it is none of these."""
     entries = _list(body)
     return Page([_item(entry) for entry in entries], number + 1 if entries else None)
 
 
 def look(item: ListingItem) -> ServicePost | Reason:
-    """The image or the album in an item, as it is; raises `ValueError` where it has not the form that is known."""
+    """Parse the image or album in an item without further requests; raises `ValueError` if it has an unknown form."""
     return found_in(_Entry.model_validate(item.body), "")
 
 
 def found_in(entry: _Entry, channel: str) -> ServicePost | Reason:
-    """The post of an entry."""
+    """Return the post of an entry, or the reason why there is none."""
     if entry.is_ad:
         return "other"
     is_album = bool(entry.is_album) or entry.images is not None
@@ -185,7 +185,7 @@ def _list(body: Any) -> list[Any]:
     if isinstance(data, dict) and "id" in data:
         data = [data]
     if not isinstance(data, list):
-        raise TransientError("an answer without data")
+        raise TransientError("a response without data")
     return data
 
 
@@ -207,7 +207,7 @@ def _image(image: _Image, *, captioned: bool) -> ServiceImage | Reason:
 
 
 def _score(entry: _Entry) -> int:
-    """Ups less downs, as people see it; of an image that never was in the gallery what Imgur makes of it."""
+    """Return upvotes minus downvotes, as people see it, or Imgur's own score if the image was never in the gallery."""
     if entry.points is not None:
         return entry.points
     if entry.ups is not None:

@@ -1,4 +1,4 @@
-"""What the services have in common: listings of items, newest first, a page at a time."""
+"""What services have in common: listings of items, newest first, in pages."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from core.errors import first_line
 
 Cursor = str | int
-"""Where a page begins: plain, since it is kept in recovery."""
+"""Start of a page; a plain value, since snapshots hold it."""
 
 Reason = Literal["text", "video", "link", "removed", "other"]
-"""Why an item of a listing is no post: the only labels of its metric."""
+"""Why an item yields no post; these are all labels of its metric."""
 
 _SHOWN: Final = 40
 
@@ -25,16 +25,16 @@ PostBody = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ListingItem:
-    """An entry of a listing, not looked at more closely yet."""
+    """An entry of a listing, not parsed yet."""
 
     id: str
     """Unique in its listing."""
     created: float
-    """Seconds since 1970; 0 where it is not known."""
+    """Seconds since 1970; 0 if unknown."""
     body: Any
     """As the service sent it."""
     pinned: bool = False
-    """Shown at the top whatever its age."""
+    """Whether the service shows it at the top regardless of its age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Page:
 
     items: Sequence[ListingItem]
     next: Cursor | None
-    """The page with older items; None where this is the last one."""
+    """Cursor of the page with older items; None on the last page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ServiceImage:
 
 @dataclass(frozen=True, slots=True)
 class ServicePost:
-    """What an item says, whatever the service."""
+    """A parsed item, in the same form for all services."""
 
     id: str
     author: str
@@ -64,7 +64,7 @@ class ServicePost:
     title: str
     score: int
     images: Sequence[ServiceImage | Reason]
-    """In a gallery, an entry that is no image keeps its number and says what it is."""
+    """In a gallery, an entry that is not an image keeps its place and gives the reason."""
     permalink: str
     channel: str
     """Subreddit, section or blog."""
@@ -74,35 +74,35 @@ class ServicePost:
 
 
 class Listing(ABC):
-    """One place of a service where posts appear."""
+    """One list of posts of a service, newest first, such as a subreddit or a blog."""
 
     service: str
-    """Its name: the end of each `global_id`."""
+    """Name of the service; each `global_id` ends with it."""
     shifts: bool = False
-    """Whether pages are counted from the newest item, so that items move between them while one reads."""
+    """Whether pages are numbered from the newest item, so that items shift between pages during a polling cycle."""
 
     @property
     def marks(self) -> Mapping[str, str]:
-        """Headers by which its server tells whether its newest page is as it was; kept from run to run."""
+        """Return the conditional headers (ETag) of the newest page; snapshots hold them."""
         return {}
 
     def remember(self, marks: Mapping[str, str]) -> None:  # noqa: B027 - most servers have none
-        """Take `marks` for those of the newest page that was read."""
+        """Restore the conditional headers of the newest page, from `marks` of an earlier run."""
 
     @abstractmethod
     def page(self, cursor: Cursor | None) -> Page | None:
-        """Ask for a page, the newest one where `cursor` is None: then None says that it is as it was.
+        """Request a page, by default the newest; return None if the newest page has not changed.
 
-        Raises as `ApiClient.get` does.
+        Raises the errors of `ApiClient.get`.
         """
 
     @abstractmethod
     def look(self, item: ListingItem) -> ServicePost | Reason:
-        """What an item is; raises `ValueError` where it has not the form that is known."""
+        """Parse an item; raises `ValueError` if it has an unknown form."""
 
 
 def posts_of(found: ServicePost, service: str, now: datetime) -> list[PostBody]:
-    """The posts of an item: one, or of a gallery one for each image, numbered from 1 by its place there."""
+    """Return the posts of an item: one, or for a gallery one per image, numbered from 1 by its place there."""
     common = {
         "author": found.author,
         "created_time": datetime.fromtimestamp(found.created, UTC).isoformat() if found.created else "",
@@ -130,7 +130,7 @@ def posts_of(found: ServicePost, service: str, now: datetime) -> list[PostBody]:
 
 
 def item_of(body: Any, name: str | None, created: Any, *, pinned: bool = False) -> ListingItem:
-    """An item by its name; one without a name, which nobody will understand, by what it holds."""
+    """Make an item. Without an API id, a CRC of the body serves as id, so that the item is reported only once."""
     return ListingItem(
         name or f"unnamed-{zlib.crc32(as_json(body)):08x}",
         float(created) if isinstance(created, int | float) else 0.0,
@@ -140,14 +140,14 @@ def item_of(body: Any, name: str | None, created: Any, *, pinned: bool = False) 
 
 
 def why_strange(error: Exception) -> str:
-    """Which field of an item is not as known, and what was found there."""
+    """Describe which field of an item is invalid, and what was found there."""
     if not isinstance(error, ValidationError):
         return first_line(error)
     found = error.errors()[0]
-    field = ".".join(map(str, found["loc"])) or "all of it"
+    field = ".".join(map(str, found["loc"])) or "the item"
     return f"{field}: {found['msg']}, found {str(found['input'])[:_SHOWN]!r}"
 
 
 def as_json(body: Any) -> bytes:
-    """A body as a message."""
+    """Serialise a body for a message."""
     return orjson.dumps(body)

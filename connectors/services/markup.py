@@ -6,17 +6,17 @@ from html.parser import HTMLParser
 from typing import Final
 
 IMAGE_ENDING: Final = re.compile(r"\.(jpe?g|png|gif|webp|avif|bmp|tiff?)$", re.IGNORECASE)
-"""Of the path of an address."""
+"""Matches the path of an image's URL."""
 _BREAKS: Final = frozenset({"p", "br", "div", "li", "blockquote", "figure", "h1", "h2", "h3", "ul", "ol"})
 _HIDDEN: Final = frozenset({"script", "style"})
 
 
 @dataclass(slots=True)
 class Content:
-    """What a post shows."""
+    """The content of a post's HTML."""
 
     images: list[str] = field(default_factory=list)
-    """The largest form of each."""
+    """URLs of the images, each in its largest size."""
     has_video: bool = False
     text: str = ""
 
@@ -32,7 +32,7 @@ class _Reader(HTMLParser):
         if tag == "img":
             url = _largest(known.get("srcset") or "") or known.get("src") or ""
             is_counter = {known.get("width"), known.get("height")} <= {"0", "1"}
-            if url and not is_counter and not url.startswith("data:"):  # a script would put an image in its place
+            if url and not is_counter and not url.startswith("data:"):  # a placeholder that a script would replace
                 self.content.images.append(url)
         elif tag in {"video", "iframe"}:
             self.content.has_video = True
@@ -51,7 +51,7 @@ class _Reader(HTMLParser):
 
 
 def read_html(source: str) -> Content:
-    """Images and text in `source`, which need not be well-formed."""
+    """Extract images and text from `source`, which need not be well-formed."""
     reader = _Reader()
     reader.feed(source)
     reader.close()
@@ -61,6 +61,6 @@ def read_html(source: str) -> Content:
 
 
 def _largest(srcset: str) -> str | None:
-    """The widest image of a `srcset`; of two of one width the later one, which is the finer."""
+    """Return the widest image of a `srcset`; among equal widths the last one, which has the higher density."""
     found = re.findall(r"(\S+)\s+(\d+)w(?:,|$)", srcset)
     return max(reversed(found), key=lambda it: int(it[1]))[0] if found else None

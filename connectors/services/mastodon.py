@@ -1,6 +1,6 @@
-"""Mastodon's streaming API: what is posted on a server, or on all that it knows, as it comes (server-sent events).
+"""Mastodon's streaming API: posts of a server, or of all servers that it knows, as server-sent events.
 
-Nothing comes twice and nothing is replayed: what is posted while nobody is connected is a gap, which is told.
+The server replays nothing: posts made while the connection is down are lost. Such gaps are counted and logged.
 """
 
 import json
@@ -45,14 +45,14 @@ from core.times import seconds_to_wait, time_or_none
 
 SERVICE: Final = "mastodon"
 _HEARTBEAT_SECONDS: Final = 60.0
-"""A server sends something every 15 seconds; one that is silent for longer is gone."""
+"""A server sends something every 15 seconds; after a longer silence, reconnect."""
 _MOST_LINE: Final = 2**20
-"""Bytes; of what is longer, the rest is passed over."""
+"""Maximum length of a line, in bytes; the rest is ignored."""
 _MARK_SECONDS: Final = 30.0
-"""Where nothing but heartbeats come, the position moves on so often: a quiet hour is no gap."""
+"""How often heartbeats alone advance the position, so that a quiet hour does not count as a gap."""
 _REFUSED: Final = frozenset({401, 403})
 _SEEN: Final = 5000
-"""Posts that are known when they come again, and when they are deleted."""
+"""Number of recent posts to remember, to recognise duplicates and deletions."""
 
 
 def _object(value: Any) -> Any:
@@ -60,16 +60,16 @@ def _object(value: Any) -> Any:
 
 
 class MastodonSettings(PollSettings, AllowSettings):
-    """Who asks servers of Mastodon."""
+    """Tokens for Mastodon servers."""
 
     mastodon_tokens: Annotated[dict[str, SecretStr], BeforeValidator(_object)] = Field(
         {},
-        description='A token with read:statuses for each server, {"mastodon.social": "…"}; needed for mastodon:SERVER.',
+        description='A token with read:statuses for each server, {"mastodon.social": "…"}; required for mastodon:SERVER.',
     )
 
 
 class Mastodon(Endpoint[MastodonSettings]):
-    """The public timeline of a server, its own posts, or a tag."""
+    """The public timeline of a server, its local posts, or a tag."""
 
     reads = "mastodon:SERVER"
     is_followed: ClassVar[bool] = True
@@ -81,7 +81,7 @@ class Mastodon(Endpoint[MastodonSettings]):
 
     @classmethod
     def of(cls, address: str) -> Self | None:
-        """The stream; raises `SettingsError` where it names none."""
+        """Parse an address; return None if it is not Mastodon's. Raises `SettingsError` if it names no stream."""
         name, colon, rest = address.partition(":")
         if name != SERVICE or not colon:
             return None
@@ -98,11 +98,11 @@ class Mastodon(Endpoint[MastodonSettings]):
         return cls(address, server.lower(), path, options.get("url", "").rstrip("/"))
 
     def source(self, options: SourceOptions, settings: MastodonSettings) -> PlacedSource:
-        """Posts that come; raises `SettingsError` where there is no token for the server."""
+        """Make a source of new posts; raises `SettingsError` if there is no token for the server."""
         token = settings.mastodon_tokens.get(self._server)
         if token is None:
             raise SettingsError(
-                f"{self._server} wants to know who asks: make an application in the settings of an account there, with "
+                f"{self._server} needs a token: create an application in the settings of an account there, with "
                 f'read:statuses, and set MEMEWAX_MASTODON_TOKENS to {{"{self._server}": "its token"}}'
             )
         stream = _Stream(
@@ -126,17 +126,17 @@ class _Stream:
     server: str
     path: str
     url: str
-    """Where the streaming API is; empty: the server says."""
+    """URL of the streaming API; empty: ask the server."""
     token: str
     attempts: int
     backoff: float
     timeout: float
     allowed: AddressPolicy = field(default_factory=AddressPolicy)
-    """Where the server may say that its streaming API is, besides the public web."""
+    """Addresses besides the public web to which the server may refer for its streaming API (SSRF guard)."""
 
 
 class MastodonStream:
-    """Reads a stream for ever."""
+    """Reads a stream until it is stopped; reconnects after failures."""
 
     def __init__(self, stream: _Stream, clock: Clock, resume: Position | None = None) -> None:
         quieten_libraries()
@@ -146,11 +146,11 @@ class MastodonStream:
         self._last: float | None = resume["last"] if resume else None
         self._seen: BoundedDict[str, None] = BoundedDict(_SEEN, ((it, None) for it in resume["seen"]) if resume else ())
         self._names: BoundedDict[str, str] = BoundedDict(_SEEN, resume.get("names", ()) if resume else ())
-        """Of posts that came, by their number on this server, by which a delete names them."""
+        """`global_id` of recent posts by their id on this server, which is all that a delete event contains."""
         self._failed = 0
 
     def units(self) -> Iterator[Unit]:
-        """Posts, as they come; raises `WorldError` where the server refuses, or fails too often."""
+        """Yield posts as they arrive; raises `WorldError` if the server refuses or fails too often."""
         timeout = httpx.Timeout(self._stream.timeout, read=_HEARTBEAT_SECONDS)
         headers = {"user-agent": f"memewax/{__version__}", "authorization": f"Bearer {self._stream.token}"}
         guard = GuardedTransport(Connecting(self._stream.allowed, Deadlines()), connections=1)
@@ -166,11 +166,11 @@ class MastodonStream:
                     with asked.stream("GET", address) as response:
                         self._check(response)
                         yield from self._read(response)
-                    trouble = "the server hung up"
+                    trouble = "the server closed the connection"
                 except _BusyError as error:
                     trouble, wait = str(error), error.seconds
                 except FetchError as error:
-                    trouble = f"where it says that its stream is: {error}"
+                    trouble = f"cannot reach the streaming URL that it names: {error}"
                     if error.outcome is Outcome.REFUSED:
                         raise WorldError(f"{self._stream.server}: {trouble}") from None
                 except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
@@ -182,35 +182,35 @@ class MastodonStream:
         if not base:
             base = f"https://{self._stream.server}"
             answer = client.get(f"{base}/api/v2/instance")
-            told: Any = answer.json() if answer.status_code == 200 else {}
+            metadata: Any = answer.json() if answer.status_code == 200 else {}
             for name in ("configuration", "urls", "streaming"):
-                told = told.get(name) if isinstance(told, dict) else None
-            base = str(told or base).replace("wss://", "https://", 1).rstrip("/")
+                metadata = metadata.get(name) if isinstance(metadata, dict) else None
+            base = str(metadata or base).replace("wss://", "https://", 1).rstrip("/")
         joint = "&" if "?" in self._stream.path else "?"
         return f"{base}/api/v1/streaming/{self._stream.path}{joint}only_media=true"
 
     def _is_of_the_user(self, address: str) -> bool:
-        """Whether the user named the server at an address; if not, its own server did."""
+        """Check whether the user chose the server of a URL; if not, the Mastodon server chose it."""
         return bool(self._stream.url) or httpx.URL(address).netloc.decode() == self._stream.server
 
     def _check(self, response: httpx.Response) -> None:
-        """Raise where an answer is no stream."""
+        """Raise an error if a response is not a stream."""
         if response.status_code == 200:
             return
         said = f"HTTP {response.status_code}"
         if response.status_code in _REFUSED:
-            raise WorldError(f"{self._stream.server} refuses the token ({said}): check MEMEWAX_MASTODON_TOKENS")
+            raise WorldError(f"{self._stream.server} rejects the token ({said}): check MEMEWAX_MASTODON_TOKENS")
         if response.status_code == 404:
             raise WorldError(f"{self._stream.server} has no such stream ({said}): check the address")
         raise _BusyError(said, seconds_to_wait(response.headers.get("retry-after"), self._clock.now()) or 0.0)
 
     def _read(self, response: httpx.Response) -> Iterator[Unit]:
-        """What comes over one connection."""
+        """Yield the posts of one connection."""
         event, data = "", ""
         marked = self._clock.now()
         for line in lines_of(response.iter_bytes()):
-            self._clock.sleep(0)  # ends here where the flow does
-            self._tell_gap()
+            self._clock.sleep(0)  # raises StoppedError if the flow stops
+            self._report_gap()
             self._failed = 0
             messages: list[Message] = []
             name, _, value = line.partition(":")
@@ -239,7 +239,7 @@ class MastodonStream:
             status = orjson.loads(data)
             found = posts_of_status(status, self._stream.server)
             name = f"{status['uri']}-mastodon"
-            if not isinstance(found, str):  # what has no image is in no store
+            if not isinstance(found, str):  # a post without images was not stored
                 self._names[str(status["id"])] = name
         except (KeyError, TypeError, AttributeError, ValueError):
             SKIPPED.labels(SERVICE, "garbage").inc()
@@ -258,7 +258,7 @@ class MastodonStream:
         return [self._message(it, name) for it in (*gone, *posts)]
 
     def _delete(self, number: str) -> list[Message]:
-        """What deletes a post that came; one of before that has a number that nobody knows here."""
+        """Return the removal of a recent post; the `global_id` of earlier posts is not known from their id."""
         name = self._names.get(number)
         if name is None:
             SKIPPED.labels(SERVICE, "delete of an unknown post").inc()
@@ -272,15 +272,15 @@ class MastodonStream:
         key = str(body.get("global_id") or name)
         return Message(orjson.dumps(body), f"{SERVICE}:{self._stream.server}@{key}", key.encode())
 
-    def _tell_gap(self) -> None:
-        """Say how long nobody was connected."""
+    def _report_gap(self) -> None:
+        """Count and log the time without a connection, if it was a gap."""
         now = self._clock.now()
         before, self._last = self._last, now
         if before is not None and now - before > _HEARTBEAT_SECONDS:
             STREAM_GAPS.labels(SERVICE).inc()
             STREAM_GAP_SECONDS.labels(SERVICE).inc(now - before)
             log.warning(
-                "a gap: what was posted in it is not read", source=self._stream.server, seconds=round(now - before)
+                "gap in the stream: posts made in it are lost", source=self._stream.server, seconds=round(now - before)
             )
 
     def _wait(self, trouble: str, seconds: float) -> None:
@@ -289,29 +289,29 @@ class MastodonStream:
         if self._stream.attempts and self._failed >= self._stream.attempts:
             raise WorldError(f"{self._stream.server} does not answer ({trouble}): try again later")
         seconds = max(seconds, seconds_to_reconnect(self._failed, self._stream.backoff))
-        log.warning("asking again", source=self._stream.server, trouble=trouble, seconds=round(seconds, 1))
+        log.warning("reconnecting", source=self._stream.server, trouble=trouble, seconds=round(seconds, 1))
         self._clock.sleep(seconds)
 
 
 class _BusyError(Exception):
-    """A server that wants to be asked later."""
+    """The server is busy and asks to retry later."""
 
-    def __init__(self, told: str, seconds: float) -> None:
-        super().__init__(told)
+    def __init__(self, status: str, seconds: float) -> None:
+        super().__init__(status)
         self.seconds = seconds
 
 
 def _is_image(media: Mapping[str, Any]) -> bool:
-    """Whether it is one, or one that the server did not fetch from where it was posted, and so does not know."""
+    """Check whether an attachment is an image; a server knows no type of remote media that it has not fetched."""
     if media.get("type") != "unknown":
         return bool(media.get("type") == "image")
     return IMAGE_ENDING.search(str(media.get("remote_url") or "").partition("?")[0]) is not None
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a text in UTF-8 that comes in pieces; of one that is too long, its beginning.
+    """Split a stream of UTF-8 chunks into lines; overlong lines are cut.
 
-    `httpx` would end lines also where a text holds U+0085 or U+2028, and keep one that never ends.
+    `httpx` would also split at U+0085 and U+2028 within a text, and buffer a line that never ends.
     """
     held = bytearray()
     for chunk in chunks:
@@ -324,14 +324,14 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def posts_of_status(status: Mapping[str, Any], server: str) -> list[PostBody] | str:
-    """A post for each image of a status, or why there is none; raises where it is no status.
+    """Return a post for each image of a status, or the reason why there is none; raises if it is not a status.
 
     Args:
-        status: As a server shows it.
-        server: That shows it: accounts of its own have no name of a server behind theirs.
+        status: A status as the API returns it.
+        server: The server it comes from, which completes the names of local accounts.
     """
     if status.get("reblog"):
-        return "other"  # it comes by itself
+        return "other"  # the original arrives by itself
     media = status["media_attachments"]
     images = [(number, it) for number, it in enumerate(media, 1) if _is_image(it)]
     if not images:

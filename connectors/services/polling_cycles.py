@@ -1,11 +1,23 @@
-"""Rounds of polling: from the newest post back to what is known, and what has to be remembered for that.
+"""Polling cycles: read a listing from its newest post back to posts that are already known.
 
-A round reads pages until one ends with posts that are known already. What was handed out is known by its id, so a post
-that moves between pages while they are read comes once; a round that was interrupted goes on with its page, so that
-what lies behind it is not taken for known. Where pages are counted from the newest post (Imgur), a post that the
-removal of another one moves to an earlier page would be missed on the way down; so the same pages are read once more on
-the way up, the direction in which such posts move. Between what is met only on the way up, new posts among it, and what
-was known there may be a gap: it comes once, but no round ends at it.
+A service lists the newest posts first, in pages. One polling cycle starts at the newest page and pages backwards until
+a page ends with known posts. The state that it needs for this is small and part of every snapshot:
+
+* `seen`: the ids of the newest posts that earlier cycles handed out. They deduplicate posts that move between pages,
+  and the next cycle ends at them.
+* `oldest_seen`: the time of the oldest post that a cycle has reached. Older posts count as known without their ids, so
+  that a cycle ends although `seen` is bounded.
+* `CycleState`: the progress of the current cycle. An interrupted cycle resumes at its page. Starting again at the
+  newest post would meet known posts, end there, and lose all posts behind the page of the interruption.
+
+Imgur numbers pages from the newest post. While a cycle pages backwards (descends), a deleted post shifts all older
+posts one place towards the newest, possibly to a page that was read already; such a post would be missed. So the cycle
+then reads the same pages once more in the opposite direction, *ascending* towards the newest post, which is the
+direction in which these posts move.
+
+A post that is met only while ascending may be one of these, or one that was published after the descent began. In the
+latter case, older unread posts may lie between it and the known ones. So its id is *unconfirmed*: the post is handed
+out once, but no cycle ends at it until a descent has passed it.
 """
 
 from collections.abc import Iterator
@@ -22,9 +34,9 @@ from core.telemetry import SKIPPED, log
 
 _VERSION: Final = 1
 _STRANGE: Final = (ValueError, OverflowError, OSError)
-"""What comes of an item of no known form, or with a time that is none."""
+"""Errors raised for an item of unknown form or with an invalid time."""
 _TAIL: Final = 3
-"""So many posts at the end of a page must be known: one alone may be there out of turn."""
+"""Number of posts at the end of a page that must all be known: a single one may be out of order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +44,20 @@ class PollingOptions:
     """How a listing is polled."""
 
     batch: int
-    """Posts of a unit, at most."""
+    """Maximum number of posts in a unit."""
     pages: int
-    """Pages of the first round, whatever is known; 0: as far as something is new."""
+    """Pages of the first cycle, even if their posts are known (backfill); 0: read until posts are known."""
     most_pages: int
-    """Pages of a round, at most, where `pages` does not say."""
+    """Maximum number of pages in a cycle, unless `pages` is set."""
     seen: int
-    """Ids that are remembered."""
+    """Number of ids to remember."""
     follow: bool
     interval: float
-    """Seconds between rounds."""
+    """Seconds between cycles."""
 
 
 class PollingCycles:
-    """Polls one listing."""
+    """Poll one listing; the module docstring explains the state."""
 
     def __init__(
         self, listing: Listing, name: str, polling: PollingOptions, clock: Clock, resume: Position | None = None
@@ -59,19 +71,19 @@ class PollingCycles:
         self._oldest_seen: float | None = None
         self._cycle: CycleState | None = None
         self._marks: dict[str, str] = {}
-        """Of the last round that is over: those of one on its way would make its rest seem to be known."""
+        """Version headers (ETag) of the last complete cycle. Those of the current one would hide its unread pages."""
         if resume is not None:
-            self._go_on(resume)
+            self._restore(resume)
         self._known: set[str] = set(self._seen)
-        """What has come; a round may end at that of it which is not loose."""
+        """Ids already handed out; a cycle may end at those that are not unconfirmed."""
 
     def units(self) -> Iterator[Unit]:
-        """Posts, oldest first within a page; ends after one round unless the listing is followed.
+        """Yield posts, oldest first within a page; end after one cycle unless the listing is followed.
 
-        A unit without posts says that the round is over. Raises as `ApiClient.get` does.
+        A unit without posts marks the end of a cycle. Raises the errors of `ApiClient.get`.
         """
         pages = self._polling.pages
-        if self._cycle is not None:  # it was interrupted
+        if self._cycle is not None:  # resume the interrupted cycle
             pages = 0 if self._cycle.pages else pages
             yield from self._finish_cycle()
         while True:
@@ -87,15 +99,15 @@ class PollingCycles:
         assert this is not None
         while True:
             page = self._listing.page(this.cursor)
-            if page is None:  # as it was
+            if page is None:  # unchanged since the last cycle
                 break
             yield from self._hand_out(page, this)
             tail = [item for item in page.items if not item.pinned][-_TAIL:]
-            here = [*(item.id for item in page.items), *this.done]
+            page_ids = [*(item.id for item in page.items), *this.done]
             if this.ascending:
                 met = {*this.listed, *self._known}
-                this.unconfirmed += [it for it in dict.fromkeys(here) if it not in met]
-            this.listed = self._bounded([*this.listed, *here])
+                this.unconfirmed += [it for it in dict.fromkeys(page_ids) if it not in met]
+            this.listed = self._bounded([*this.listed, *page_ids])
             this.done, this.partial = [], None
             this.oldest = min((item.created for item in tail if item.created), default=this.oldest)
             if not self._turn_page(page, this, ended=self._is_end(page, tail, this)):
@@ -104,13 +116,13 @@ class PollingCycles:
         yield Unit([], self._position())
 
     def _turn_page(self, page: Page, this: CycleState, *, ended: bool) -> bool:
-        """Go to the next page; False where there is none."""
+        """Go to the next page of the cycle, or return False if the cycle is over."""
         if not this.ascending and not ended:
             this.cursor, this.depth = page.next, this.depth + 1
             return True
         this.ascending = True
         if not self._listing.shifts or this.depth <= 1 or len(this.listed) >= self._polling.seen // 2 * 2:
-            return False  # of more than can be remembered nobody could say on the way up what had come already
+            return False  # too many ids to remember: while ascending, posts could not be deduplicated
         this.depth -= 1
         this.cursor = this.depth - 1
         return True
@@ -118,7 +130,7 @@ class PollingCycles:
     def _is_end(self, page: Page, tail: list[ListingItem], this: CycleState) -> bool:
         if page.next is None:
             if self._known and not this.pages and tail and not self._is_known(tail):
-                log.warning("the service lists no more, and what was read before was not met", source=self._name)
+                log.warning("the listing ends before any known post: posts may be missing", source=self._name)
             return True
         if this.pages:
             return this.depth >= this.pages
@@ -126,7 +138,9 @@ class PollingCycles:
             return True
         if this.depth >= self._polling.most_pages:
             log.warning(
-                "more new posts than a round reads; --pages goes further back", source=self._name, pages=this.depth
+                "more new posts than a polling cycle reads; --pages goes further back",
+                source=self._name,
+                pages=this.depth,
             )
             return True
         return False
@@ -146,8 +160,8 @@ class PollingCycles:
                 continue
             listed.add(item.id)
             found = self._messages(item)
-            handed = this.partial[1] if this.partial and this.partial[0] == item.id else 0
-            for number, message in enumerate(found[handed:], handed + 1):
+            skip = this.partial[1] if this.partial and this.partial[0] == item.id else 0
+            for number, message in enumerate(found[skip:], skip + 1):
                 messages.append(message)
                 this.partial = item.id, number
                 if len(messages) >= self._polling.batch and number < len(found):
@@ -169,7 +183,7 @@ class PollingCycles:
                 SKIPPED.labels(self._listing.service, found).inc()
                 return []
             bodies = posts_of(found, self._listing.service, datetime.fromtimestamp(self._clock.now(), UTC))
-        except _STRANGE as error:  # whoever parses it makes a dead letter of it, with all that it holds
+        except _STRANGE as error:  # parsing turns this message into a dead letter
             return [Message(as_json({"item": item.body, "wrong": why_strange(error)}), origin, item.id.encode())]
         for image in found.images:
             if isinstance(image, str):
@@ -177,20 +191,20 @@ class PollingCycles:
         return [Message(as_json(body), origin, body["global_id"].encode()) for body in bodies]
 
     def _learn(self, this: CycleState) -> None:
-        """What a round has listed is known from now on; the newest are remembered."""
+        """Mark the posts of a complete cycle as known, and remember the newest ids."""
         self._cycle = None
         self._marks = dict(self._listing.marks)
         self._seen = tuple(dict.fromkeys([*this.listed, *self._seen]))[: self._polling.seen]
         self._known = set(self._seen)
-        met_on_the_way_down = {*this.listed}.difference(this.unconfirmed)
+        descended = {*this.listed}.difference(this.unconfirmed)
         self._unconfirmed = tuple(
-            it for it in {*self._unconfirmed, *this.unconfirmed} & self._known if it not in met_on_the_way_down
+            it for it in {*self._unconfirmed, *this.unconfirmed} & self._known if it not in descended
         )
         if this.oldest is not None:
             self._oldest_seen = min(this.oldest, self._oldest_seen or this.oldest)
 
     def _bounded(self, listed: list[str]) -> list[str]:
-        """The newest, which the next round meets, and the last ones, which the next page may show again."""
+        """Keep the newest ids, which the next cycle meets, and the oldest, which the next page may repeat."""
         listed = list(dict.fromkeys(listed))
         half = self._polling.seen // 2
         return listed if len(listed) <= 2 * half else listed[:half] + listed[-half:]
@@ -206,8 +220,8 @@ class PollingCycles:
             "round": None if this is None else this.as_plain(),
         }
 
-    def _go_on(self, resume: Position) -> None:
-        check_version(resume, _VERSION, f"seen of {self._name}")
+    def _restore(self, resume: Position) -> None:
+        check_version(resume, _VERSION, f"the polling state of {self._name}")
         self._seen, self._unconfirmed, self._oldest_seen = resume["seen"], resume["loose"], resume["floor"]
         self._marks = dict(resume.get("marks", {}))
         self._listing.remember(self._marks)

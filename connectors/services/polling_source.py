@@ -1,4 +1,4 @@
-"""A source that polls: threads ask the service, so that the flow never waits for it."""
+"""A source that polls services in background threads, so that the dataflow never waits for a request."""
 
 import math
 import threading
@@ -18,23 +18,23 @@ from core.telemetry import log
 
 _VERSION: Final = 1
 _PARTS: Final = 8
-"""Fixed, since Bytewax keeps state by their names and refuses to go on where one is missing: names come and go."""
+"""Number of partitions. Bytewax refuses to resume if a partition is missing, so it must not depend on the listings."""
 _AHEAD: Final = 16
-"""Units of a listing that wait for the flow, at most."""
+"""Maximum number of units prefetched per listing."""
 
 Opening = Callable[[str, Clock, RetryPolicy], tuple[Listing, Callable[[], None]]]
-"""Opens the listing of a name; the second is called when it is done with."""
+"""Opens a listing by name; returns it with a function that closes it."""
 
 
 class PollingSource(PlacedSource):
-    """Listings of one service, dealt to a few parts.
+    """Listings of one service, distributed over a fixed number of partitions.
 
     Args:
-        service: Its name.
-        names: Of its listings.
-        polling: How they are polled.
-        retry_policy: How patiently, where nobody waits for more; one who follows is as patient as it takes.
-        opening: Opens one.
+        service: Name of the service.
+        names: Names of its listings.
+        polling: How to poll them.
+        retry_policy: When to give up. With `polling.follow`, attempts and patience are unlimited.
+        opening: Opens a listing.
     """
 
     def __init__(
@@ -42,32 +42,32 @@ class PollingSource(PlacedSource):
     ) -> None:
         self._names = {f"{service}:{name}": name for name in names}
         self._polling = polling
-        self._manners = replace(retry_policy, attempts=0, patience=math.inf) if polling.follow else retry_policy
+        self._retry_policy = replace(retry_policy, attempts=0, patience=math.inf) if polling.follow else retry_policy
         self._opening = opening
         self._tally = Tally(frozenset(self._names))
 
     @property
     def listings(self) -> frozenset[str]:
-        """By service and name."""
+        """Return the listings as `SERVICE:NAME`."""
         return frozenset(self._names)
 
     def parts(self) -> list[str]:
-        """The same for all services and names; nothing is asked yet."""
+        """Return the names of the partitions, which are the same for all services; sends no request."""
         return [f"services#{number}" for number in range(_PARTS)]
 
     def places(self) -> list["ServicesPlace"]:
-        """One for all services and names; nothing is asked yet."""
+        """Return the one place that all services share; sends no request."""
         return [ServicesPlace([self])]
 
     def open(self, part: str, resume: Position | None) -> "PartReader":
-        """Poll the listings of a part, each after what `resume` has seen of it."""
+        """Poll the listings of a partition, each from its position in `resume`."""
         readers = self.readers(int(part.rpartition("#")[2]), resume)
         return PartReader(readers, resume["listings"] if resume else {}, self._tally)
 
     def readers(self, number: int, resume: Position | None) -> "dict[str, PollReader]":
-        """Readers of the listings of a part, by service and name, each after what `resume` has seen of it."""
+        """Start the readers of a partition's listings, each from its position in `resume`; keys are `SERVICE:NAME`."""
         if resume is not None:
-            check_version(resume, _VERSION, "seen")
+            check_version(resume, _VERSION, "the polling state of services")
         seen: dict[str, Position] = resume["listings"] if resume else {}
         mine = [name for name in self._names if part_of(name, _PARTS) == number]
         return {name: self._reader(name, seen.get(name)) for name in mine}
@@ -75,7 +75,7 @@ class PollingSource(PlacedSource):
     def _reader(self, name: str, resume: Position | None) -> "PollReader":
         stop = threading.Event()
         clock = WallClock(stop)
-        listing, close = self._opening(self._names[name], clock, self._manners)
+        listing, close = self._opening(self._names[name], clock, self._retry_policy)
         return PollReader(PollingCycles(listing, name, self._polling, clock, resume).units(), stop, close)
 
 
@@ -89,44 +89,44 @@ class ServicesPlace(Place):
         self._tally = Tally(frozenset().union(*(it.listings for it in polled)))
 
     def knows(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
-        """Always so: there is no other."""
+        """Return True: there is only one place of this kind."""
         return True
 
     def was(self, name: str, positions: Sequence[Position]) -> bool:  # noqa: ARG002
-        """Never so: there is no other."""
+        """Return False: the place never had another name."""
         return False
 
     def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
-        """The same for all services and names."""
+        """Return the numbers of the partitions, the same for all services and names."""
         return range(_PARTS)
 
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:  # noqa: ARG002
-        """Poll the listings of a part, each after what `resume` has seen of it."""
+        """Poll the listings of a partition, each from its position in `resume`."""
         opened = {name: reader for it in self._polled for name, reader in it.readers(number, resume).items()}
         return PartReader(opened, resume["listings"] if resume else {}, self._tally)
 
     def joined(self, other: Self) -> Place:
-        """The listings of both."""
+        """Merge the listings of two places."""
         return ServicesPlace([*self._polled, *other._polled])
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a process knows of all listings that are polled."""
+    """The listings polled by all processes, and those that this process has found missing."""
 
     listings: frozenset[str]
     gone: set[str] = field(default_factory=set)
 
     def miss(self, name: str) -> bool:
-        """Note that a listing is gone; whether others are left, here or in other processes."""
+        """Note that a listing is missing; return whether any other is left, here or in other processes."""
         self.gone.add(name)
         return self.listings != self.gone
 
 
 class PartReader(Reader):
-    """Hands out what several listings give, in turns; remembers those too that are not polled now.
+    """Reads several listings round-robin; keeps the positions of listings that are not polled now.
 
-    Where one of several is gone, that is told and the others go on.
+    A missing listing is logged, and the others continue.
     """
 
     def __init__(self, readers: dict[str, "PollReader"], seen: dict[str, Position], tally: Tally) -> None:
@@ -136,14 +136,17 @@ class PartReader(Reader):
         self._turns = list(readers)
 
     def read(self) -> Unit | None:
-        """The next unit that has come from any; raises what ended one of them, but for one that is gone of several."""
+        """Return the next unit of any listing, or None.
+
+        Raises the error that ended a listing; one missing listing among several raises nothing.
+        """
         for name in list(self._turns):
             try:
                 unit = self._readers[name].read()
             except MissingError as error:
                 if not self._tally.miss(name):
                     raise
-                log.warning("a source is left out, and the others are read", source=name, reason=str(error))
+                log.warning("source not found, skipped; the others are read", source=name, reason=str(error))
                 continue
             if unit is not None:
                 self._turns.remove(name)
@@ -154,28 +157,28 @@ class PartReader(Reader):
 
     @property
     def ended(self) -> bool:
-        """Whether all of them have."""
+        """Return whether all listings have ended."""
         return all(reader.ended for reader in self._readers.values())
 
     def lag(self) -> int:
-        """Posts that have come and were not read yet."""
+        """Count prefetched posts that were not read yet."""
         return sum(reader.lag() for reader in self._readers.values())
 
     def close(self) -> None:
-        """Let all threads end."""
+        """Stop all threads."""
         for reader in self._readers.values():
             reader.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """The last that a thread has to say."""
+    """The last entry of a thread's queue: its error, or None at the normal end."""
 
     error: Exception | None = None
 
 
 class PollReader(Reader):
-    """Hands out what a thread of its own reads ahead, within a bound."""
+    """Reads units that its own thread prefetches into a bounded queue."""
 
     def __init__(self, units: Iterator[Unit], stop: threading.Event, close: Callable[[], None]) -> None:
         self._units = units
@@ -188,7 +191,7 @@ class PollReader(Reader):
         threading.Thread(target=self._poll, name="poll", daemon=True).start()
 
     def read(self) -> Unit | None:
-        """The next unit that has come; raises what ended the polling."""
+        """Return the next prefetched unit, or None; raises the error that ended polling."""
         try:
             found = self._queue.get_nowait()
         except Empty:
@@ -203,17 +206,17 @@ class PollReader(Reader):
 
     @property
     def ended(self) -> bool:
-        """Whether the round is over and nobody waits for another."""
+        """Return whether polling has ended: the only cycle is over, since the listing is not followed."""
         return self._ended
 
     def lag(self) -> int:
-        """Posts that have come and were not read yet."""
+        """Count prefetched posts that were not read yet."""
         return self._put - self._taken
 
     def close(self) -> None:
-        """Let the thread end: at once where it waits, with its request where it asks."""
+        """Stop the thread: at once if it sleeps, otherwise after its current request."""
         self._stop.set()
-        while not self._queue.empty():  # it may wait for room
+        while not self._queue.empty():  # the thread may be blocked on a full queue
             self._queue.get_nowait()
 
     def _poll(self) -> None:
@@ -229,8 +232,7 @@ class PollReader(Reader):
         except Exception as error:
             end = _End(error)
         finally:
-            # Not by the collector of garbage at the end of the process: a connection would wait for a thread of its own
-            # that no longer runs.
+            # Close here, not in garbage collection at exit: a connection would wait for a thread that no longer runs.
             if isinstance(self._units, Generator):
                 self._units.close()
             self._close()

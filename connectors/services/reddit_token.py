@@ -1,4 +1,4 @@
-"""The token by which Reddit knows an application without a user.
+"""OAuth2 token of a Reddit application without a user (client credentials).
 
 https://github.com/reddit-archive/reddit/wiki/OAuth2#application-only-oauth.
 """
@@ -15,11 +15,11 @@ from connectors.services.clock import Clock
 from core.errors import WorldError
 
 _SPARE_SECONDS: Final = 60.0
-"""A token is renewed so long before its end."""
+"""A token is renewed this long before it expires."""
 
 
 class Token:
-    """The token of an application, for all readers of a process; renewed before it ends, and when it is refused."""
+    """The token that all readers of a process share; renewed before it expires and when Reddit rejects it."""
 
     variables = "MEMEWAX_REDDIT_CLIENT_ID and MEMEWAX_REDDIT_CLIENT_SECRET"
 
@@ -30,22 +30,22 @@ class Token:
         self._clock = clock
         self._lock = threading.Lock()
         self._token: SecretStr | None = None
-        self._ends = 0.0
+        self._expires_at = 0.0
 
     def headers(self, web: ApiWeb) -> Mapping[str, str]:
-        """The token, asked for where there is none that is good."""
+        """Return the authorization header; requests a token if there is no valid one."""
         with self._lock:
-            if self._token is None or self._clock.now() >= self._ends:
+            if self._token is None or self._clock.now() >= self._expires_at:
                 self._ask(web)
             assert self._token is not None
             return {"authorization": f"bearer {self._token.get_secret_value()}"}
 
     def params(self) -> Mapping[str, str]:
-        """None."""
+        """Return no parameters."""
         return {}
 
     def renew(self) -> bool:
-        """Forget the token, which was refused: the next one may be good."""
+        """Discard the rejected token; a new one may be accepted."""
         self._token = None
         return True
 
@@ -55,13 +55,13 @@ class Token:
         if answer.status == 429 or answer.status >= 500:
             raise TransientError(f"HTTP {answer.status} for a token")
         if answer.status != 200:
-            raise WorldError(f"reddit gives no token (HTTP {answer.status}): check {self.variables}")
+            raise WorldError(f"reddit grants no token (HTTP {answer.status}): check {self.variables}")
         try:
             body = orjson.loads(answer.body)
             token, seconds = body["access_token"], float(body["expires_in"])
         except (orjson.JSONDecodeError, TypeError, ValueError):
-            raise TransientError("no token in the answer") from None
-        except KeyError:  # {"error": …} comes with status 200
-            raise WorldError(f"reddit gives no token: check {self.variables}") from None
+            raise TransientError("no token in the response") from None
+        except KeyError:  # Reddit sends {"error": …} with status 200
+            raise WorldError(f"reddit grants no token: check {self.variables}") from None
         self._token = SecretStr(str(token))
-        self._ends = self._clock.now() + max(0.0, seconds - _SPARE_SECONDS)
+        self._expires_at = self._clock.now() + max(0.0, seconds - _SPARE_SECONDS)

@@ -1,4 +1,4 @@
-"""What a service says when it refuses, in one line that says what to do."""
+"""Error messages for requests that a service refuses: one line that says what to do."""
 
 from typing import Final
 
@@ -8,28 +8,28 @@ from connectors.services.api_web import ApiAnswer
 from core.errors import WorldError
 
 _REASONS: Final = (("reason",), ("message",), ("data", "error"), ("meta", "msg"))
-"""Where the services' error bodies say what is wrong."""
+"""Paths of the reason in the services' error bodies."""
 
 
 class MissingError(WorldError):
-    """A service has no such thing, has it no more, or leads to where it may not be looked for."""
+    """What was requested does not exist, was deleted, or redirects to an address that is not allowed."""
 
 
 def refused(answer: ApiAnswer, service: str, path: str, variables: str) -> WorldError:
-    """Why there is no answer for `path`, as an error to be raised.
+    """Return the error to raise for a refused request.
 
     Args:
-        answer: What the server said.
-        service: Its name.
-        path: What was asked for; of a feed its URL.
-        variables: The settings with the key that was shown; empty for feeds, which take none.
+        answer: The server's response.
+        service: Name of the service.
+        path: The requested path; for a feed its URL.
+        variables: Environment variables with the credentials; empty for feeds, which need none.
     """
     if not variables:
         return _no_feed(answer.status, path)
     reason = reason_in(answer)
     said = f"HTTP {answer.status}" + (f", {reason}" if reason else "")
     if answer.status == 401:
-        return WorldError(f"{service} refuses the key ({said}): check {variables}")
+        return WorldError(f"{service} rejects the credentials ({said}): check {variables}")
     if answer.status == 403:
         return WorldError(
             f"{service} does not show {path} ({said}): it is private or blocked, or {variables} may not see it"
@@ -47,12 +47,12 @@ def _no_feed(status: int, url: str) -> MissingError:
     if status == 404:
         return MissingError(f"there is no feed {url} (404): check its address")
     if status in {401, 403}:
-        return MissingError(f"the feed {url} is not open to everybody ({status})")
-    return MissingError(f"the feed {url} cannot be read: its server answers with HTTP {status}")
+        return MissingError(f"the feed {url} is not public ({status})")
+    return MissingError(f"cannot read the feed {url}: its server responds with HTTP {status}")
 
 
 def reason_in(answer: ApiAnswer) -> str:
-    """What the body of an error says, where it is short and plain."""
+    """Return the reason in the body of an error response, or "" if there is no short printable one."""
     try:
         body = orjson.loads(answer.body)
     except orjson.JSONDecodeError:

@@ -1,7 +1,7 @@
-"""A service that is polled, as an address: `SERVICE:NAME[+NAME…]`.
+"""A polled service as an endpoint: `SERVICE:NAME[+NAME…]`.
 
-A service is a module with its listing (`connectors.services.listing`), its group of settings, and a `Service`; and a
-line in `connectors.endpoints`.
+To add a service, write a module with its listing (`connectors.services.listing`), its group of settings, and a
+`Service`, and add a line to `connectors.endpoints`.
 """
 
 from abc import abstractmethod
@@ -30,16 +30,16 @@ Make = Callable[[ApiClient, str], Listing]
 
 
 class Service(Endpoint[S]):
-    """Listings of a service, by their names."""
+    """The listings of a service that an address names."""
 
     name: ClassVar[str]
-    """Of the service: an address begins with it and a colon."""
+    """Name of the service; its addresses begin with it and a colon."""
     names_help: ClassVar[str]
-    """What its listings are called, for help."""
+    """The names that listings may have, for help texts."""
     naming: ClassVar[str] = "NAME"
-    """How the name of a listing stands in an address, for help."""
+    """Placeholder for a listing's name in an address, for help texts."""
     redirects: ClassVar[int] = 0
-    """That are followed, at most: those of an API mean that there is no such listing."""
+    """Maximum number of redirects to follow; 0 for an API, where a redirect means that the listing does not exist."""
 
     def __init_subclass__(cls) -> None:
         cls.reads = f"{cls.name}:{cls.naming}"
@@ -51,7 +51,7 @@ class Service(Endpoint[S]):
 
     @classmethod
     def of(cls, address: str) -> Self | None:
-        """The listings, each name once; raises `SettingsError` where there is none."""
+        """Parse an address; return None if it is another service's. Raises `SettingsError` if it names no listing."""
         service, colon, rest = address.partition(":")
         if service != cls.name or not colon:
             return None
@@ -62,11 +62,11 @@ class Service(Endpoint[S]):
 
     @classmethod
     def names_in(cls, text: str) -> tuple[str, ...]:
-        """Names of listings, as an address has them; raises `SettingsError` where one can be none."""
+        """Parse the listings' names in an address, without duplicates; raises `SettingsError` if a name is invalid."""
         return tuple(dict.fromkeys(name.strip() for name in text.split("+") if name.strip()))
 
     def source(self, options: SourceOptions, settings: S) -> PlacedSource:
-        """New posts of the listings; raises `SettingsError` where the service's keys are not set."""
+        """Make a source of new posts; raises `SettingsError` if the service's credentials are not set."""
         polling = PollingOptions(
             batch=options.batch,
             pages=settings.poll_pages,
@@ -84,16 +84,16 @@ class Service(Endpoint[S]):
         return PollingSource(self.name, self.names, polling, retry_policy, self.opening(settings))
 
     def interval(self, settings: S) -> float:
-        """Seconds between two rounds of one listing."""
+        """Return the seconds between two polling cycles of a listing."""
         return settings.poll_interval_seconds
 
     def rate_limiter(self, name: str) -> RateLimiter:  # noqa: ARG002 - all are on one server
-        """What is shared by those who ask the server of a listing."""
+        """Return the rate limiter of a listing's server, which all its readers share."""
         return self._rate_limiter
 
     @abstractmethod
     def opening(self, settings: S) -> Opening:
-        """What opens a listing; raises `SettingsError` where the keys are not set."""
+        """Return a function that opens a listing; raises `SettingsError` if credentials are not set."""
 
     def opened_by(
         self,
@@ -104,9 +104,9 @@ class Service(Endpoint[S]):
         user_agent: str = "",
         allowed: AddressPolicy = _PUBLIC,
     ) -> Opening:
-        """What opens listings by a client of the service's API, those of a server behind one rate limiter.
+        """Return a function that opens listings with an `ApiClient`; those of one server share a rate limiter.
 
-        Redirects to other servers lead to the public web, or to what is `allowed` besides.
+        Redirects to other servers may lead to the public web and to addresses that `allowed` permits (SSRF guard).
         """
         agent = user_agent or f"python:memewax:v{__version__}"
 
@@ -128,9 +128,17 @@ class Service(Endpoint[S]):
         return opening
 
     def need(self, where: str, **keys: SecretStr) -> None:
-        """Raise `SettingsError` where keys are not set, by their names in the settings; `where` they come from."""
+        """Check that credentials are set.
+
+        Args:
+            where: Where the user gets them, for the error message.
+            keys: Credentials by their names in the settings.
+
+        Raises:
+            SettingsError: if one is empty.
+        """
         missing = [f"MEMEWAX_{name.upper()}" for name, key in keys.items() if not key.get_secret_value()]
         if missing:
             raise SettingsError(
-                f"{self.name} wants to know who asks: set {' and '.join(missing)}, which come with {where}"
+                f"{self.name} needs credentials: set {' and '.join(missing)}, which come with {where}"
             )

@@ -1,7 +1,7 @@
-"""Tumblr: blogs and tags, newest first, by its API of version 2 (https://www.tumblr.com/docs/en/api/v2).
+"""Tumblr: blogs and tags, newest first, through API version 2 (https://www.tumblr.com/docs/en/api/v2).
 
-Posts come in three forms: the old ones by type (`photo`, `text`), new ones rendered as HTML in those, and blocks of
-content ("Neue Post Format"), which are asked for but not given everywhere.
+Posts have three formats: legacy posts by type (`photo`, `text`), new posts rendered as HTML in a legacy post, and
+blocks of content (NPF, "Neue Post Format"), which is requested but not available everywhere.
 """
 
 import html
@@ -28,14 +28,14 @@ _PAGE: Final = 20
 
 
 class TumblrSettings(PollSettings):
-    """Who asks Tumblr, and where."""
+    """Credentials and URL of Tumblr's API."""
 
     tumblr_api_key: SecretStr = Field(
         SecretStr(""),
-        description="The consumer key of an application made at https://www.tumblr.com/oauth/apps; needed for tumblr:NAME.",
+        description="The consumer key of an application registered at https://www.tumblr.com/oauth/apps; required for tumblr:NAME.",
     )
 
-    tumblr_url: str = Field("https://api.tumblr.com/v2", pattern="^https?://.", description="Where Tumblr's API is.")
+    tumblr_url: str = Field("https://api.tumblr.com/v2", pattern="^https?://.", description="URL of Tumblr's API.")
 
 
 class Tumblr(Service[TumblrSettings]):
@@ -45,13 +45,13 @@ class Tumblr(Service[TumblrSettings]):
     names_help = "a blog, or tag/NAME"
 
     def opening(self, settings: TumblrSettings) -> Opening:
-        """Opens blogs; raises `SettingsError` where the key is not set."""
+        """Return a function that opens blogs; raises `SettingsError` if the key is not set."""
         self.need("an application at https://www.tumblr.com/oauth/apps", tumblr_api_key=settings.tumblr_api_key)
         return self.opened_by(Blog, settings.tumblr_url, ApiKey(settings.tumblr_api_key), QUOTAS)
 
 
 class ApiKey:
-    """The key of an application. Tumblr takes it as a part of the query, so no URL may be logged."""
+    """The key of an application. Tumblr takes it as a query parameter, so URLs must not be logged."""
 
     variables = "MEMEWAX_TUMBLR_API_KEY"
 
@@ -59,15 +59,15 @@ class ApiKey:
         self._key = key
 
     def headers(self, web: ApiWeb) -> Mapping[str, str]:  # noqa: ARG002
-        """None."""
+        """Return no headers."""
         return {}
 
     def params(self) -> Mapping[str, str]:
-        """The key."""
+        """Return the key as a query parameter."""
         return {"api_key": self._key.get_secret_value()}
 
     def renew(self) -> bool:
-        """There is no other one."""
+        """Return False: there is no other key."""
         return False
 
 
@@ -83,7 +83,7 @@ class Blog(Listing):
         self._path = "tagged" if self._tag else f"blog/{quote(name, safe='')}/posts"
 
     def page(self, cursor: Cursor | None) -> Page | None:
-        """The posts before a time, in seconds since 1970."""
+        """Request the posts before `cursor`, in seconds since 1970."""
         params: dict[str, str | int] = {"limit": _PAGE, "npf": "true"}
         if self._tag:
             params["tag"] = self._tag
@@ -92,7 +92,7 @@ class Blog(Listing):
         return self._client.get(self._path, params, lambda body: page_of(body, cursor), watch=cursor is None)
 
     def look(self, item: ListingItem) -> ServicePost | Reason:
-        """The post in an item, with its images."""
+        """Parse the post in an item, with its images."""
         return look(item)
 
 
@@ -120,7 +120,7 @@ class _Trail(BaseModel):
 
 
 class _Post(BaseModel):
-    """What is read of a post in any of its forms."""
+    """The fields read from a post, in any format."""
 
     id: int | str
     id_string: str | None = None
@@ -143,17 +143,17 @@ class _Post(BaseModel):
 
 
 def page_of(body: Any, cursor: Cursor | None = None) -> Page:
-    """The page in an answer; raises `TransientError` where it is none."""
+    """Parse a page; raises `TransientError` if the response has an unexpected form."""
     response = body.get("response") if isinstance(body, dict) else None
     posts = response.get("posts") if isinstance(response, dict) else response
     if not isinstance(posts, list):
-        raise TransientError("an answer without posts")
+        raise TransientError("a response without posts")
     items = [_item(post) for post in posts]
     return Page(items, _before(posts, cursor))
 
 
 def look(item: ListingItem) -> ServicePost | Reason:
-    """The post in an item; raises `ValueError` where it has not the form that is known."""
+    """Parse the post in an item; raises `ValueError` if it has an unknown form."""
     post = _Post.model_validate(item.body)
     if post.state not in {None, "published"}:
         return "removed"
@@ -182,7 +182,7 @@ def _item(post: Any) -> ListingItem:
 
 
 def _before(posts: list[Any], cursor: Cursor | None) -> int | None:
-    """Before when the next page is: a second late, so that posts of the same second are not cut off."""
+    """Return the cursor of the next page: one second after the last post, so that posts of that second are not lost."""
     known = [post for post in posts if isinstance(post, dict) and not post.get("is_pinned")]
     times = [post.get("featured_timestamp") or post.get("timestamp") for post in known]
     seconds = [int(time) for time in times if isinstance(time, int | float)]
@@ -195,7 +195,7 @@ def _before(posts: list[Any], cursor: Cursor | None) -> int | None:
 
 
 def _legacy(post: _Post) -> tuple[str, list[ServiceImage | Reason], bool]:
-    """Title, images, and whether there is a video, of a post by type."""
+    """Return the title, the images and whether there is a video, from a legacy post."""
     content = read_html(post.caption or post.body or "")
     title = "\n".join(filter(None, (html.unescape(post.title or ""), content.text))) or post.summary or ""
     if post.photos is not None:
@@ -212,11 +212,11 @@ def _photo(photo: _Photo) -> ServiceImage | Reason:
 
 
 def _blocks(post: _Post) -> tuple[str, list[ServiceImage | Reason], bool]:
-    """The same of a post of blocks; one that only passes on another's has nothing but what it passes on."""
+    """Return the same from an NPF post. For a plain reblog, use the content of the reblogged post (`trail`)."""
     blocks = post.content or []
     if not any(block.type == "image" for block in blocks):
-        passed_on = [it.content for it in post.trail or [] if isinstance(it.content, list)]
-        blocks = [*blocks, *(_Block.model_validate(it) for content in passed_on for it in content)]
+        reblogged = [it.content for it in post.trail or [] if isinstance(it.content, list)]
+        blocks = [*blocks, *(_Block.model_validate(it) for content in reblogged for it in content)]
     texts = [block.text for block in blocks if block.type == "text" and block.text]
     images = [_block_image(block) for block in blocks if block.type == "image"]
     return "\n".join(texts) or post.summary or "", images, any(block.type == "video" for block in blocks)

@@ -1,6 +1,6 @@
-"""A share of the posts of a source, by what their images are: of one image all posts are kept, or none.
+"""Sampling: keep a share of a source's posts, by a hash of their images, so all posts of an image are kept or none.
 
-A lower share is a part of a higher one. What is no post is kept, so that it becomes a dead letter.
+A lower share is a subset of a higher one. Invalid messages are kept, so that they become dead letters.
 """
 
 from dataclasses import replace
@@ -18,18 +18,18 @@ _ALL: Final = 2**64
 
 
 class Sampled(Source):
-    """A share of `inner`, whose messages hold one post each."""
+    """A sample of `inner`, whose messages hold one post each."""
 
     def __init__(self, inner: Source, kept: LoadShedder) -> None:
         self._inner = inner
         self._kept = kept
 
     def parts(self) -> list[str]:
-        """Those of the inner source."""
+        """Return the partitions of the inner source."""
         return self._inner.parts()
 
     def open(self, part: str, resume: Position | None) -> Reader:
-        """Read `part` from its start, or from where `resume` says."""
+        """Read `part` from its start or from `resume`."""
         return _SampledReader(self._inner.open(part, resume), self._kept)
 
 
@@ -44,9 +44,9 @@ class _SampledReader(ReaderAround):
             return unit
         live = unit.live
         if live is not None and self._kept.is_too_old(live):
-            left = [it for it in unit.messages if place_of(it) is None]
-            _count("too old", len(unit.messages) - len(left))
-            return replace(unit, messages=left, live=live._replace(is_left_out=True))
+            kept = [it for it in unit.messages if place_of(it) is None]
+            _count("too old", len(unit.messages) - len(kept))
+            return replace(unit, messages=kept, live=live._replace(is_left_out=True))
         most, share = self._kept.most, self._kept.share
         placed = [(place_of(it), it) for it in unit.messages]
         asked = [(place, it) for place, it in placed if place is None or place < most]
@@ -57,14 +57,14 @@ class _SampledReader(ReaderAround):
 
 
 def _count(reason: str, messages: int) -> None:
-    if messages:  # a reason that never was is none of those that are told at the end
+    if messages:  # a count of 0 would appear in the final report
         SKIPPED.labels("sample", reason).inc(messages)
 
 
 def place_of(message: Message) -> float | None:
-    """Where the post in a message lies between 0 and 1, by its image's CID, or else its URL: a share is all below it.
+    """Hash a post's image CID, or else its URL, to a number from 0 to 1; a share keeps all posts below it.
 
-    None for what is always read: what is no post, and what takes posts back.
+    Return None for messages that are always kept: removals and invalid posts.
     """
     body = row_in(message) or {}
     identity = _text(body.get("cid")) or _text(body.get("url"))

@@ -1,7 +1,7 @@
-"""Several sources as one, whose places come and go: each position is found by what was read, not by where it lies.
+"""Several sources as one; a place is recognised by its contents, so it may be moved, added or removed between runs.
 
-A recovery folder that holds the position of a part has to see that part again. So parts of places that are gone stay:
-they end at once, and keep their position for the day on which the place is back.
+Bytewax requires every partition in a recovery folder to exist again. So partitions of missing places remain: they end
+at once, and keep their position in case the place returns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,15 @@ from connectors.sources.source import Place, PlacedSource, Position, Reader, Rea
 from core.telemetry import log
 
 Known = Mapping[str, Position | None]
-"""What a recovery folder holds: positions by the names of parts, None of those of which nothing was read yet."""
+"""Positions in a recovery folder, by partition name; None if nothing of the partition was read yet."""
 
 
 class Several(Source):
-    """The places of some sources.
+    """The places of several sources.
 
     Args:
-        sources: Those of today.
-        known: What was read until now, of these and of others.
+        sources: The sources of this run.
+        known: Positions of earlier runs, of these and of other sources.
     """
 
     def __init__(self, sources: Sequence[PlacedSource], known: Known) -> None:
@@ -30,7 +30,7 @@ class Several(Source):
         self._named: dict[str, Place] | None = None
 
     def parts(self) -> list[str]:
-        """Names of parts of all places, and of those that are gone; raises `WorldError` where a source is not there."""
+        """Return the partitions of all places, even missing ones; raises `WorldError` if a source does not exist."""
         named = self._named_places()
         mine = [
             _part(name, number)
@@ -40,7 +40,7 @@ class Several(Source):
         return list(dict.fromkeys([*mine, *self._parts]))
 
     def places(self) -> list[Place]:
-        """Those of the sources, each once."""
+        """Return the places of all sources; places of equal name are merged."""
         found: dict[str, Place] = {}
         for source in self._sources:
             for it in source.places():
@@ -48,7 +48,7 @@ class Several(Source):
         return list(found.values())
 
     def open(self, part: str, resume: Position | None) -> Reader:
-        """Read a part from its start, or from where `resume` says; one that is gone ends at once."""
+        """Read a partition from its start or from `resume`; a missing one ends at once."""
         named = self._named_places()
         name = _place_of(part)
         positions = _positions(self._known.get(name, {}))
@@ -58,7 +58,7 @@ class Several(Source):
         return _Gone()
 
     def _named_places(self) -> dict[str, Place]:
-        """The places by the names under which their positions are kept: first those that stayed, then the moved."""
+        """Return the places by the names of their positions; unmoved places are matched first, then moved ones."""
         if self._named is not None:
             return self._named
         places = self.places()
@@ -78,18 +78,18 @@ class Several(Source):
         free = [name for name in self._known if name not in named]
         found = next((name for name in free if place.was(name, _positions(self._known[name]))), None)
         if found is not None:
-            log.info("a source is known from another place", source=place.name, was=found or "an older version")
+            log.info("recognised a source that was moved", source=place.name, was=found or "an older version")
         return found
 
     def _new(self, place: Place, named: Mapping[str, Place]) -> str:
         if place.name in self._known:
-            log.warning("a source holds something else than it did, and is read from its start", source=place.name)
+            log.warning("the contents of a source were replaced; it is read from its start", source=place.name)
         names = (place.name if number == 1 else f"{place.name}~{number}" for number in count(1))
         return next(name for name in names if name not in self._known and name not in named)
 
 
 class _OneOfSeveral(ReaderAround):
-    """A reader that ends, and says so, where what it reads is gone: the other places are read on."""
+    """A reader that logs a missing place and ends, so that the other places continue."""
 
     def __init__(self, reader: Reader, name: str) -> None:
         super().__init__(reader)
@@ -99,12 +99,12 @@ class _OneOfSeveral(ReaderAround):
         try:
             return self._inner.read()
         except MissingError as error:
-            log.warning("a source is left out, and the others are read", source=self._name, reason=str(error))
+            log.warning("source not found, skipped; the others are read", source=self._name, reason=str(error))
             return None
 
 
 class _Gone(Reader):
-    """What is left of a place that is gone."""
+    """Reader of a missing place; ends at once."""
 
     def read(self) -> Unit | None:
         return None
@@ -118,13 +118,13 @@ class _Gone(Reader):
 
 
 def _is_variant(name: str, of: str) -> bool:
-    """Whether a name is that of a place, or of something else that was there later."""
+    """Check whether `name` is a place's name, or that of later contents in the same place (`NAME~2`)."""
     rest = name.removeprefix(of)
     return name.startswith(of) and (not rest or (rest[0] == "~" and rest[1:].isdecimal()))
 
 
 def _place_of(part: str) -> str:
-    """The name of the place that a part belongs to; older versions named partitions of topics by number alone."""
+    """Return the name of a partition's place; "" for topics of older versions, whose partitions are mere numbers."""
     return part.rpartition("#")[0]
 
 

@@ -1,6 +1,6 @@
-"""How messages are read: a source has parts, a part is read in units, and after each unit it can be resumed.
+"""Interfaces of sources: a source has partitions ("parts"), read in units; reading can resume after each unit.
 
-The set of parts must not change with the number of processes, or rescaling would lose their offsets.
+The set of partitions must not depend on the number of processes, or rescaling would lose their offsets.
 """
 
 from abc import ABC, abstractmethod
@@ -12,155 +12,155 @@ from core.errors import WorldError
 from core.records import Message
 
 Position = dict[str, Any]
-"""Where to go on reading: plain values with a `version`, since it is pickled and outlives code."""
+"""Where to resume reading: plain values with a `version`, since it is pickled and outlives this code."""
 
 
 class Live(NamedTuple):
-    """What is known of messages of a live stream."""
+    """Age of a unit of a live stream, for its watermark and for load shedding."""
 
     service: str
-    """As metrics name it."""
+    """Label of metrics."""
     time: float
-    """When the newest came to be, in seconds since 1970."""
+    """Creation time of the newest message, in seconds since 1970."""
     is_left_out: bool = False
-    """Whether the posts among them were too old to be read."""
+    """Whether load shedding dropped its posts since they were too old."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Messages that go through the flow together, and where to go on after them; without any, only that has moved."""
+    """A batch of messages, and the position after it; without messages, only the position has advanced."""
 
     messages: list[Message]
     resume: Position
     turn: int | None = None
-    """Place in the order of the whole source; None where parts have no order among them."""
+    """Place in the order of the whole source; None if its partitions are unordered."""
     live: Live | None = None
 
 
 class Reader(ABC):
-    """Reads one part of a source, ahead of what the flow has handled."""
+    """Reads one partition of a source, ahead of the dataflow."""
 
     @abstractmethod
     def read(self) -> Unit | None:
-        """The next unit, or None where there is nothing just now. Does not wait."""
+        """Return the next unit, or None if there is none at the moment; does not wait."""
 
     @property
     @abstractmethod
     def ended(self) -> bool:
-        """Whether the part has come to its end for good; never so where it is followed."""
+        """Return whether the partition has ended for good; never true while it is followed."""
 
     @property
     def turn(self) -> int | None:
-        """The turn of the next unit."""
+        """Return the turn of the next unit."""
         return None
 
     def lag(self) -> int:
-        """How much is left to read: messages of a topic, bytes of a file."""
+        """Return how much is left to read: messages of a topic, bytes of a file."""
         return 0
 
-    def passed(self, position: Position) -> None:  # noqa: B027 - most sources tell nobody
-        """Hear that an epoch has ended at this position, so that whoever watches the source may be told.
+    def passed(self, position: Position) -> None:  # noqa: B027 - most sources report no progress
+        """Report to the source that an epoch has ended at this position, for example to show a consumer group's lag.
 
-        The snapshot of the epoch may not be durable yet, so this is nothing to go on from. Does not wait.
+        The snapshot of the epoch may not be durable yet, so do not resume from this position. Does not wait.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release all resources."""
 
 
 class ReaderAround(Reader):
-    """A reader that gives what another one reads, changed."""
+    """Base of readers that change the units of an inner reader."""
 
     def __init__(self, inner: Reader) -> None:
         self._inner = inner
 
     @property
     def ended(self) -> bool:
-        """As the inner one."""
+        """Return whether the inner reader has ended."""
         return self._inner.ended
 
     @property
     def turn(self) -> int | None:
-        """As the inner one's."""
+        """Return the inner reader's turn."""
         return self._inner.turn
 
     def lag(self) -> int:
-        """As the inner one's."""
+        """Return the inner reader's lag."""
         return self._inner.lag()
 
     def passed(self, position: Position) -> None:
-        """Tell the inner one."""
+        """Report to the inner reader."""
         self._inner.passed(position)
 
     def close(self) -> None:
-        """Close the inner one."""
+        """Close the inner reader."""
         self._inner.close()
 
 
 def check_version(position: Position, version: int, what: str) -> None:
-    """Raise `WorldError` where a recovery folder holds a position of another version.
+    """Raise `WorldError` if a position in a recovery folder has an unsupported version.
 
     Args:
-        position: What it holds.
-        version: Of the positions that are read here.
-        what: Was done with what the position is of, as `seen` or `read of bluesky`.
+        position: The position.
+        version: The supported version.
+        what: Description of the position for the error message, such as `the position of bluesky`.
     """
     if position.get("version") != version:
         raise WorldError(
-            f"the recovery folder holds what was {what} in version {position.get('version')}, and this memewax reads "
+            f"the recovery folder holds {what} in format {position.get('version')}, and this memewax reads format "
             f"{version}: use the memewax that wrote it, or a new recovery folder"
         )
 
 
 class Source(ABC):
-    """Where messages come from, in parts."""
+    """A source of messages, in partitions."""
 
     @abstractmethod
     def parts(self) -> list[str]:
-        """Names of all parts; raises `WorldError` where the source is not there."""
+        """Return the names of all partitions; raises `WorldError` if the source does not exist."""
 
     @abstractmethod
     def open(self, part: str, resume: Position | None) -> Reader:
-        """Read `part` from its start, or from where `resume` says."""
+        """Read `part` from its start or from `resume`."""
 
 
 class PlacedSource(Source):
-    """A source whose positions outlive where it lies."""
+    """A source whose positions survive a move of its files."""
 
     @abstractmethod
     def places(self) -> "Sequence[Place]":
-        """What has positions of its own; raises `WorldError` where the source is not there."""
+        """Return its places, each with positions of its own; raises `WorldError` if the source does not exist."""
 
 
 class Place(ABC):
-    """A file, a folder of images, a topic: what positions belong to, wherever it lies.
+    """A file, folder of images, topic or stream that positions belong to, even after it was moved.
 
-    Positions are kept under a name. It is the place's own when it is read first, and stays when the place has moved.
+    Positions are stored under the name that the place has when it is first read; a moved place keeps it.
     """
 
     name: str
-    """Unique among places, and without an end in `#` and a number."""
+    """Unique among places; must not end in `#` and a number."""
 
-    def check(self) -> None:  # noqa: B027 - most places hold what they hold
-        """Raise `WorldError` where what is here plainly holds no posts: before a flow begins."""
+    def check(self) -> None:  # noqa: B027 - most places cannot check that
+        """Raise `WorldError` if the place clearly contains no posts; called before a flow begins."""
 
     @abstractmethod
     def knows(self, positions: Sequence[Position]) -> bool | None:
-        """Whether positions belong to what is here; None where that cannot be told."""
+        """Return whether positions belong to the contents of this place; None if unknown."""
 
     @abstractmethod
     def was(self, name: str, positions: Sequence[Position]) -> bool:
-        """Whether this is what had the name, and has moved here since."""
+        """Return whether this place was called `name` before it was moved."""
 
     @abstractmethod
     def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
-        """Numbers of its parts; those positions, if there are any, are gone on from."""
+        """Return the numbers of its partitions, given the positions that reading resumes from, if any."""
 
     @abstractmethod
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
-        """Read a part from its start, or from where `resume` says; `positions` are of all its parts."""
+        """Read a partition from its start or from `resume`; `positions` are those of all partitions of the place."""
 
     def joined(self, other: Self) -> "Place":  # noqa: ARG002
-        """This and another one of the same name, as one: here the same, named twice."""
+        """Merge this place with another one of the same name; by default both are the same."""
         return self

@@ -1,7 +1,7 @@
-"""Messages that hold several posts, taken apart: NiFi's record writers make arrays, or a line for each record.
+"""Split messages that hold several posts: NiFi's record writers make JSON arrays, or JSON lines.
 
-A unit stays as small as before: a large message goes through the flow in several, and a snapshot between them says how
-many posts of it are done. Messages that hold one post, the usual case, pass as they are.
+Units stay small: a large message becomes several units, and a snapshot between them holds how many of its posts are
+done. Messages that hold one post, the usual case, pass unchanged.
 """
 
 import re
@@ -18,29 +18,28 @@ from core.records import DeadLetter, Message
 
 _VERSION: Final = 1
 _MOST_BAD: Final = 16
-"""Of one message; more would make a large output of a small input."""
+"""Maximum number of dead letters from one message; more would make a large output from a small input."""
 _LINES: Final = re.compile(rb"\}[ \t\r]*\n\s*\{")
-"""Between two objects. Within one it cannot occur: values have a comma between them, and strings no line ends."""
+"""Matches between two objects, never within one: it has commas between values and no line breaks in strings."""
 
 
-def _is_no_post(message: Message) -> bool:
+def _is_invalid(message: Message) -> bool:
     return isinstance(parsed(message), DeadLetter)
 
 
-def unpacked(message: Message, is_bad: Callable[[Message], bool] = _is_no_post) -> list[Message]:
-    """A message for each post; where it holds one, or cannot be taken apart, the message itself.
+def unpacked(message: Message, is_bad: Callable[[Message], bool] = _is_invalid) -> list[Message]:
+    """Split a message into one per post; return the message itself if it holds one post or cannot be split.
 
-    An array becomes a message for each element, none where it is empty, and so do lines; their bytes are those that
-    were read. One that is no post spoils no other. Where many are none, they stay together in one message, so that they
-    become one dead letter.
+    Each element of an array and each line becomes a message with its original bytes; an empty array becomes none. An
+    invalid part does not affect others. Many invalid parts stay together in one message, which becomes one dead letter.
 
     Args:
-        message: Of a source.
-        is_bad: Whether a part of it is no post, nor becomes one.
+        message: A message of a source.
+        is_bad: Checks whether a part is invalid and will not become a post.
     """
     try:
         parts = _parts(message.value)
-    except ValueError:  # whoever parses it says what is wrong
+    except ValueError:  # parsing reports the error
         return [message]
     if len(parts) == 1 and parts[0] is message.value:
         return [message]
@@ -51,12 +50,12 @@ def unpacked(message: Message, is_bad: Callable[[Message], bool] = _is_no_post) 
     if len(bad) <= _MOST_BAD:
         return split
     rest = b"[" + b",".join(part for number, part in enumerate(parts) if number in bad) + b"]"
-    together = replace(message, value=rest, origin=f"{message.origin}[{min(bad)}…{max(bad)}]")
-    return [*(part for number, part in enumerate(split) if number not in bad), together]
+    invalid = replace(message, value=rest, origin=f"{message.origin}[{min(bad)}…{max(bad)}]")
+    return [*(part for number, part in enumerate(split) if number not in bad), invalid]
 
 
 def _parts(value: bytes) -> list[bytes]:
-    """The values in a message, the message's own where it holds one; raises `ValueError` where it is broken."""
+    """Return the values in a message, or its own value if it holds only one; raises `ValueError` if it is invalid."""
     if len(value) > MAX_BYTES:
         return [value]
     if value[:64].lstrip()[:1] == b"[":
@@ -65,29 +64,29 @@ def _parts(value: bytes) -> list[bytes]:
         return [value]
     lines = [line.strip() for line in value.splitlines() if line.strip()]
     if not all(line.startswith(b"{") for line in lines):
-        for line in lines:  # values over several lines are none for themselves
+        for line in lines:  # lines of a value that spans several are invalid by themselves
             json_of(line)
     return lines
 
 
 def read_to(position: Position | None) -> Position | None:
-    """The position of the source below, of one that `SplitMessages` gave."""
+    """Return the inner source's position, from a position of `SplitMessages`."""
     return position["before"] if position is not None and "done" in position else position
 
 
 class SplitMessages(Source):
-    """`inner`, its messages taken apart; at most `batch` of them in a unit."""
+    """Splits the messages of `inner` into posts; at most `batch` of them in a unit."""
 
     def __init__(self, inner: Source, batch: int) -> None:
         self._inner = inner
         self._batch = batch
 
     def parts(self) -> list[str]:
-        """Those of the inner source."""
+        """Return the partitions of the inner source."""
         return self._inner.parts()
 
     def open(self, part: str, resume: Position | None) -> Reader:
-        """Read `part` from its start, or from where `resume` says."""
+        """Read `part` from its start or from `resume`."""
         if resume is None or "done" not in resume:
             return _Reader(self._inner.open(part, resume), resume, {}, self._batch)
         return _Reader(self._inner.open(part, resume["before"]), resume["before"], resume["done"], self._batch)
@@ -95,12 +94,12 @@ class SplitMessages(Source):
 
 @dataclass(frozen=True, slots=True)
 class _Large:
-    """A unit that goes through the flow in several."""
+    """A unit that is emitted as several."""
 
     left: deque[tuple[str, Message]]
-    """What is still to be given, each with the origin of the message that it was in."""
+    """Messages still to emit, each with the origin of the message that it was part of."""
     before: Position | None
-    """Where the inner reader goes on to read the unit again."""
+    """Position of the inner reader from which it reads the unit again."""
     unit: Unit
 
 
@@ -109,7 +108,7 @@ class _Reader(ReaderAround):
         super().__init__(inner)
         self._before = before
         self._done = dict(done)
-        """How many posts have been given of messages that would be read again after a crash, by origin."""
+        """Number of posts already emitted from messages that would be read again after a crash, by origin."""
         self._batch = batch
         self._large: _Large | None = None
 
@@ -148,7 +147,7 @@ class _Reader(ReaderAround):
             resume = _position(large.before, self._done)
         else:
             self._large = None
-            for message in large.unit.messages:  # after a crash, units may be cut otherwise: others stay
+            for message in large.unit.messages:  # keep other messages: after a crash, units may be cut differently
                 self._done.pop(message.origin, None)
             resume = _position(large.unit.resume, self._done) if self._done else large.unit.resume
         return Unit([message for _, message in given], resume, large.unit.turn, large.unit.live)

@@ -278,7 +278,7 @@ def test_a_followed_service_is_left_when_asked_and_gone_on_with(services: Servic
     services.reddit["memes"].insert(0, reddit_post(4))
     run.until(lambda: len(command.lines()) == 4)
     said = run.drain()
-    assert "asking again" in said
+    assert "retrying" in said
     assert run.summary["posts"] == 4
     (status,) = read_status(tmp_path / "posts.state" / FOLDER).flows
     assert (status.flow, status.state, status.counts.posts) == ("ingest", "ended", 4)
@@ -335,7 +335,7 @@ def test_what_was_seen_of_a_name_outlives_runs_without_it(services: Services, tm
             ["imgur", "hot"],
             {"imgur_client_id": ""},
             2,
-            "memewax: imgur wants to know who asks: set MEMEWAX_IMGUR_CLIENT_ID",
+            "memewax: imgur needs credentials: set MEMEWAX_IMGUR_CLIENT_ID",
         ),
     ],
 )

@@ -260,7 +260,7 @@ def test_a_burst_and_a_slow_reader_lose_nothing(server: FakeJetstream, clock: Cl
 
 def test_where_nobody_answers_it_waits_longer_and_longer_or_ends(server: FakeJetstream, clock: Clock) -> None:
     refused = stream(server, urls=("ws://127.0.0.1:1/subscribe",), attempts=5)
-    with pytest.raises(WorldError, match=r"no server answers, the last was 127\.0\.0\.1:1"):
+    with pytest.raises(WorldError, match=r"no server responds, the last was 127\.0\.0\.1:1"):
         read(Jetstream(refused, clock), 1)
     assert [round(wait / 2**n, 1) for n, wait in enumerate(clock.waits)] == pytest.approx([0.6] * 4, abs=0.2)
 
@@ -297,10 +297,10 @@ def test_the_source_of_an_address_reads_it(server: FakeJetstream) -> None:
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("bluesky:memes", "behind a question mark"),
-        ("bluesky:?langs=en", "is none of lang, tag"),
-        ("bluesky:?lang=", "is none of"),
-        ("bluesky:?did=bob.bsky.social", "named by its did"),
+        ("bluesky:memes", "after a question mark"),
+        ("bluesky:?langs=en", "is not an option; expected one of lang, tag"),
+        ("bluesky:?lang=", "is not an option"),
+        ("bluesky:?did=bob.bsky.social", "the DID of an account"),
         ("bluesky:?url=http://h/x", "ws://"),
         ("bluesky:?cdn=h", "http://"),
     ],

@@ -320,7 +320,7 @@ def test_a_run_that_nobody_follows_does_not_wait_for_ever(services: Services, cl
     [
         ("reddit:memes", 403, b'{"reason": "private"}', "reddit does not show r/memes/new (HTTP 403, private)"),
         ("reddit:memes", 302, b"", "reddit has no r/memes/new (HTTP 302): check the name"),
-        ("imgur:hot", 401, b"{}", "imgur refuses the key (HTTP 401): check MEMEWAX_IMGUR_CLIENT_ID"),
+        ("imgur:hot", 401, b"{}", "imgur rejects the credentials (HTTP 401): check MEMEWAX_IMGUR_CLIENT_ID"),
         ("tumblr:someblog", 401, b'{"meta": {"msg": "Unauthorized"}}', "check MEMEWAX_TUMBLR_API_KEY"),
         ("tumblr:someblog", 410, b"{}", "tumblr has ended blog/someblog/posts (HTTP 410)"),
         ("tumblr:someblog", 418, b"{}", "tumblr refuses to answer for blog/someblog/posts (HTTP 418)"),
@@ -394,6 +394,6 @@ def test_no_key_is_ever_told(
     told += [services.settings(), listing(services, ADDRESSES[service], clock), caplog.text, *capsys.readouterr()]
     assert len(told) >= 7
     text = " ".join(map(str, told))
-    assert "asking again" in text
+    assert "retrying" in text
     for secret in (CLIENT_ID, SECRET, KEY, "token-"):
         assert secret not in text

@@ -69,7 +69,7 @@ def test_an_answer_that_trickles_in_ends_with_the_time(site: str) -> None:
 @pytest.mark.parametrize("path", ["plain", "packed"])
 def test_no_more_is_read_than_allowed(path: str, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_web, "_MAX_BYTES", 999)
-    with asking() as web, pytest.raises(TransientError, match="an answer of more than 999 bytes"):
+    with asking() as web, pytest.raises(TransientError, match="a response of more than 999 bytes"):
         web.ask("GET", f"{site}/{path}")
 
 

@@ -119,7 +119,7 @@ def test_what_is_no_image_is_told(inside: str, reason: str) -> None:
 
 @pytest.mark.parametrize("body", ["<html><body>hi</body></html>", "", "{}", '{"version": "1", "items": []}'])
 def test_what_is_no_feed_is_told(body: str) -> None:
-    with pytest.raises(WorldError, match=r"is no RSS|no JSON feed"):
+    with pytest.raises(WorldError, match=r"is not an RSS|not a JSON feed"):
         found(body)
 
 
@@ -262,7 +262,7 @@ def test_a_feed_that_is_gone_ends_a_run_that_reads_nothing_else(
     several = source_of(Settings(source=(f"feed:{gone}", str(tmp_path / "posts.jsonl"))))
     assert isinstance(several, Several)
     assert ids(several, {}) == ["mine"]
-    assert capsys.readouterr().out.count("a source is left out") == 3
+    assert capsys.readouterr().out.count("source not found, skipped") == 3
 
 
 def test_hosts_of_feeds_are_asked_apart_and_feeds_of_a_host_together() -> None:
@@ -318,7 +318,7 @@ def test_a_redirect_leads_to_no_private_address(target: str, site: tuple[Site, s
     assert port is not None
     made.moved = {"/out": target.format(port=port, other=port - 1)}
     listing, close = opened(url.replace("/old", "/out"))
-    with pytest.raises(WorldError, match=r"/out is not read: a redirect to .*MEMEWAX_FETCH_ALLOW"):
+    with pytest.raises(WorldError, match=r"/out was not read: a redirect to .*MEMEWAX_FETCH_ALLOW"):
         listing.page(None)
     close()
     assert made.asked == []

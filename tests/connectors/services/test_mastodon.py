@@ -252,7 +252,7 @@ def test_a_server_that_does_not_say_where_its_streams_are_has_them_itself(
     assert asked[1] == "https://m.example/api/v1/streaming/hashtag?tag=c%2B%2B&only_media=true"
 
 
-@pytest.mark.parametrize(("code", "told"), [(401, "refuses the token"), (404, "has no such stream")])
+@pytest.mark.parametrize(("code", "told"), [(401, "rejects the token"), (404, "has no such stream")])
 def test_a_refusal_ends_the_run(code: int, told: str, server: tuple[Server, str]) -> None:
     made, url = server
     made.answers = [(code, "")]
@@ -282,7 +282,7 @@ def test_a_server_cannot_send_who_asks_into_their_network(
         source = found.source(settings.options_of(found), settings)
         return source.open(source.parts()[0], None)
 
-    with pytest.raises(WorldError, match=r"m\.example: where it says that its stream is: .*MEMEWAX_FETCH_ALLOW"):
+    with pytest.raises(WorldError, match=r"m\.example: cannot reach the streaming URL that it names: .*MEMEWAX_FETCH_ALLOW"):
         read(reader(), 1)
     assert made.asked == []
     allowed = reader(fetch_allow=("127.0.0.1",))

@@ -126,7 +126,7 @@ def test_no_further_than_the_bound_and_it_says_so(capsys: pytest.CaptureFixture[
     found, _ = run(feed, position, replace(ONCE, most_pages=3))
     assert len(feed.read) == 4
     assert sorted(found) == sorted(expected(range(188, 200)))
-    assert "more new posts than a round reads" in capsys.readouterr().out
+    assert "more new posts than a polling cycle reads" in capsys.readouterr().out
 
 
 def test_a_listing_that_ends_before_what_is_known_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -171,7 +171,7 @@ def test_who_follows_is_as_patient_as_it_takes(services: Services) -> None:
     services.reddit["memes"] = [reddit_post(1)]
     services.faults.extend([Fault(500)])
     source = polled("reddit:memes", services.settings(follow=True, poll_attempts=1))
-    assert source._manners == RetryPolicy(20.0, 0, 1.0, float("inf"))
+    assert source._retry_policy == RetryPolicy(20.0, 0, 1.0, float("inf"))
     readers = [source.open(part, None) for part in source.parts()]
     assert [reader.ended for reader in readers].count(False) == 1
     for reader in readers:

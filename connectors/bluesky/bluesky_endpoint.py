@@ -55,9 +55,7 @@ class Bluesky(Endpoint[BlueskySettings]):
             return None
         before, _, query = rest.partition("?")
         if before.strip("/"):
-            raise SettingsError(
-                f"{address!r}: put options after a question mark, as in bluesky:?lang=en&tag=memes"
-            )
+            raise SettingsError(f"{address!r}: put options after a question mark, as in bluesky:?lang=en&tag=memes")
         options = parse_qsl(query, keep_blank_values=True)
         for option, value in options:
             if option not in _KNOWN or not value:

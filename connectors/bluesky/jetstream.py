@@ -255,7 +255,7 @@ class Jetstream:
         return urlunsplit(parts._replace(query=urlencode(query)))
 
     def _send_accounts(self, connection: ClientConnection) -> None:
-        """Send accounts that are too many for the URL; until the server reads them, others' posts arrive and are dropped."""
+        """Send accounts that are too many for the URL; until then, posts of others arrive and are dropped."""
         dids = sorted(self._stream.filters.dids)
         if len(dids) > _MOST_IN_URL:
             wanted = {"wantedCollections": [COLLECTION], "wantedDids": dids}

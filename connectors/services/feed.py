@@ -35,7 +35,10 @@ class FeedSettings(PollSettings, AllowSettings):
     """How to poll feeds."""
 
     feed_interval_seconds: float = Field(
-        900.0, ge=60, le=86_400, description="Seconds between two requests for one feed, with --follow; longer than for APIs, as feeds expect."
+        900.0,
+        ge=60,
+        le=86_400,
+        description="Seconds between two requests for one feed, with --follow; longer than for APIs, as feeds expect.",
     )
 
 

@@ -16,14 +16,19 @@ class PollSettings(Group):
     )
 
     poll_most_pages: int = Field(
-        50, ge=1, le=10_000, description="Maximum number of pages that a polling cycle reads to find posts that it knows."
+        50,
+        ge=1,
+        le=10_000,
+        description="Maximum number of pages that a polling cycle reads to find posts that it knows.",
     )
 
     poll_interval_seconds: float = Field(
         60.0, ge=1, le=86_400, description="Seconds between two polling cycles of a listing, with --follow."
     )
 
-    poll_timeout_seconds: float = Field(20.0, gt=0, le=600, description="Timeout of one request to a service, in seconds.")
+    poll_timeout_seconds: float = Field(
+        20.0, gt=0, le=600, description="Timeout of one request to a service, in seconds."
+    )
 
     poll_attempts: int = Field(
         6,

@@ -52,7 +52,9 @@ class RedditSettings(PollSettings):
     )
 
     reddit_token_url: str = Field(
-        "https://www.reddit.com/api/v1/access_token", pattern="^https?://.", description="URL at which Reddit grants tokens."
+        "https://www.reddit.com/api/v1/access_token",
+        pattern="^https?://.",
+        description="URL at which Reddit grants tokens.",
     )
 
 

@@ -139,6 +139,4 @@ class Service(Endpoint[S]):
         """
         missing = [f"MEMEWAX_{name.upper()}" for name, key in keys.items() if not key.get_secret_value()]
         if missing:
-            raise SettingsError(
-                f"{self.name} needs credentials: set {' and '.join(missing)}, which come with {where}"
-            )
+            raise SettingsError(f"{self.name} needs credentials: set {' and '.join(missing)}, which come with {where}")

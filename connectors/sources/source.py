@@ -108,7 +108,7 @@ def check_version(position: Position, version: int, what: str) -> None:
     """
     if position.get("version") != version:
         raise WorldError(
-            f"the recovery folder holds {what} in format {position.get('version')}, and this memewax reads format "
+            f"the recovery folder holds {what} in version {position.get('version')}, and this memewax reads version "
             f"{version}: use the memewax that wrote it, or a new recovery folder"
         )
 

@@ -282,7 +282,9 @@ def test_a_server_cannot_send_who_asks_into_their_network(
         source = found.source(settings.options_of(found), settings)
         return source.open(source.parts()[0], None)
 
-    with pytest.raises(WorldError, match=r"m\.example: cannot reach the streaming URL that it names: .*MEMEWAX_FETCH_ALLOW"):
+    with pytest.raises(
+        WorldError, match=r"m\.example: cannot reach the streaming URL that it names: .*MEMEWAX_FETCH_ALLOW"
+    ):
         read(reader(), 1)
     assert made.asked == []
     allowed = reader(fetch_allow=("127.0.0.1",))

@@ -134,7 +134,7 @@ def test_a_listing_that_ends_before_what_is_known_is_told(capsys: pytest.Capture
     _, position = run(feed)
     feed.numbers = newest_first(60, 50)
     assert sorted(run(feed, position)[0]) == sorted(expected(range(50, 60)))
-    assert "what was read before was not met" in capsys.readouterr().out
+    assert "the listing ends before any known post" in capsys.readouterr().out
 
 
 def test_pinned_posts_and_posts_out_of_turn_do_not_end_a_round() -> None:

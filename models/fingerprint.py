@@ -1,8 +1,8 @@
-"""What an image looks like from afar: the same for a copy of it, whatever its size and compression.
+"""Perceptual fingerprints of images: nearly the same for every copy of an image, whatever its size and compression.
 
-Perceptual hashes find copies of photographs. Of memes they find too many, since all captions on one template are alike
-to them: so a hash only finds what may be a copy, and a grid of greys tells whether it has the same caption. A bar above
-or below moves the grid: so an image that has one is seen without it as well.
+A perceptual hash (pHash) finds copies of photographs. Of memes it finds too many, because all captions on one template
+hash alike. So the hash only selects candidates, and a grid of grey values then checks that the caption is the same. A
+bar above or below the image (letterbox) shifts the grid, so an image with a bar gets a second fingerprint without it.
 """
 
 from functools import cache
@@ -17,135 +17,151 @@ from models.letterbox import crop_letterbox
 from models.validation import check_pixels
 
 _SCALED_SIDE: Final = 64
+"""Pixels: images are scaled to 64 x 64 before the discrete cosine transform (DCT)."""
 _GRID_SIDE: Final = 16
+"""Cells: the grid has 16 x 16, and so have the DCT coefficients that are kept."""
 _FOLD_RATIO: Final = 3
-"""Times as long as wide: of a text that is squeezed more, only its colour is left."""
+"""Aspect ratio from which an image is folded: if text is squeezed further, only its colour is left."""
 _MIN_CONTRAST: Final = 2.0
-"""Standard deviation of brightness, of 255."""
+"""Standard deviation of brightness, of 255. A plainer image has no fingerprint."""
 _HASH_BYTES: Final = _GRID_SIDE * _GRID_SIDE // 8
 HASH_WORDS: Final = _HASH_BYTES // 8
-GREYS: Final = _GRID_SIDE * _GRID_SIDE
-BYTES: Final = _HASH_BYTES + GREYS
+"""Length of a hash in uint64 words: 4."""
+GREY_CELLS: Final = _GRID_SIDE * _GRID_SIDE
+"""Cells of the grid of grey values: 256, one byte each."""
+FINGERPRINT_BYTES: Final = _HASH_BYTES + GREY_CELLS
+"""Length of one fingerprint: 32 bytes of hash, then 256 of grey values."""
 
+# docs/clusters.md has the measurements on both sides of these limits.
 _MAX_HAMMING_DISTANCE: Final = 38
-"""A copy differs in no more bits of 255 than this,"""
+"""Hamming distance of two hashes, of 255 bits, up to which one image may be a copy of the other."""
 _GREY_TOLERANCE: Final = 10
+"""Difference of two grey values, of 255, above which a cell counts as changed."""
 _MAX_CHANGED_CELLS: Final = 0.04
-"""and in more than so many greys of 255 in no more than this share of the grid's fields: docs/clusters.md has what was
-measured on both sides."""
+"""Share of the 256 cells that may differ between an image and its copy."""
 _MAX_CHANGED_CELLS_CROPPED: Final = 0.02
-"""The same where one is without its bar: then there is no mark on the image."""
+"""The same if one of the two had its bar cropped. It is stricter: such a copy has no watermark on the image itself."""
 _MAX_CHANGED_DRAWN_CELLS: Final = 0.1
-"""Nor in more than this share of the fields that are not plain ground: of a few words on it each letter counts."""
+"""Share of the cells with content that may differ: in an image of a few words on a plain ground, each letter counts."""
 
 
 def fingerprint(image: Pixels) -> bytes | None:
-    """`BYTES` of the image, then as many of it without its bar above and below, where it has them.
+    """Compute the fingerprint of an image, followed by one for each bar that can be cropped off.
 
-    An image that is long or broad is folded into columns first, so that no side of it is squeezed beyond recognition.
-    Each is 32 bytes of a hash and 256 of greys. None where the image is so plain that there is nothing to tell it by.
-    A bit of the hash says whether one of the lowest frequencies is above their median; the greys are the mean
-    brightness of 16 x 16 fields.
+    Each fingerprint is a 32-byte pHash, then 256 grey values. A bit of the hash says whether one of the 16 x 16 lowest
+    DCT coefficients is above their median; the first coefficient (mean brightness) is ignored, which leaves 255 bits.
+    The grey values are the mean brightness of 16 x 16 cells. An image that is more than three times as long as wide, or
+    as wide as long, is first folded into columns, so that neither side is squeezed beyond recognition.
+
+    Args:
+        image: uint8 RGB, shape (height, width, 3).
+
+    Returns:
+        One to three times `FINGERPRINT_BYTES`, or None if the image is too plain to be recognised.
 
     References:
         Zauner: Implementation and benchmarking of perceptual image hash functions. 2010 (pHash).
     """
-    whole = _folded(np.asarray(Image.fromarray(check_pixels(image)).convert("L")))
-    seen = _print(whole)
-    return seen and b"".join([seen, *filter(None, map(_print, crop_letterbox(whole)))])
+    grey = _fold(np.asarray(Image.fromarray(check_pixels(image)).convert("L")))
+    whole = _hash_and_greys(grey)
+    return whole and b"".join([whole, *filter(None, map(_hash_and_greys, crop_letterbox(grey)))])
 
 
-def _folded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pieces of a long image side by side, of a broad one below each other; about as high as wide."""
+def _fold(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Make an image about square: place pieces of a tall one side by side, of a wide one below each other."""
     height, width = image.shape
     if width >= _FOLD_RATIO * height:
-        return _folded(image.T).T
+        return _fold(image.T).T
     if height < _FOLD_RATIO * width:
         return image
     columns = round((height / width) ** 0.5)
     rows = -(-height // columns)
-    ground = np.full((rows * columns - height, width), np.median(image), np.uint8)
-    return np.hstack(np.split(np.vstack([image, ground]), columns))
+    padding = np.full((rows * columns - height, width), np.median(image), np.uint8)
+    return np.hstack(np.split(np.vstack([image, padding]), columns))
 
 
-def _print(image: NDArray[np.uint8]) -> bytes | None:
-    # Not a box: of small images it takes some pixels twice and others once, which ones depends on the size.
+def _hash_and_greys(image: NDArray[np.uint8]) -> bytes | None:
+    """Compute the pHash and the grey values of a grey image; None if its contrast is too low."""
+    # Bilinear, not box: in small images a box filter counts some pixels twice, and which ones depends on the size.
     small = Image.fromarray(image).resize((_SCALED_SIDE, _SCALED_SIDE), Image.Resampling.BILINEAR)
     grey = np.asarray(small, np.float64)
     if grey.std() < _MIN_CONTRAST:
         return None
-    waves = _cosines()
-    lowest = (waves @ grey @ waves.T).ravel()
-    bits = lowest > np.median(lowest[1:])
-    bits[0] = False  # how bright it is as a whole says nothing
-    fields = grey.reshape(_GRID_SIDE, _SCALED_SIDE // _GRID_SIDE, _GRID_SIDE, _SCALED_SIDE // _GRID_SIDE).mean(
+    basis = _dct_basis()
+    coefficients = (basis @ grey @ basis.T).ravel()
+    bits = coefficients > np.median(coefficients[1:])
+    bits[0] = False  # the mean brightness says nothing
+    cells = grey.reshape(_GRID_SIDE, _SCALED_SIDE // _GRID_SIDE, _GRID_SIDE, _SCALED_SIDE // _GRID_SIDE).mean(
         axis=(1, 3)
     )
-    greys: bytes = np.rint(fields).astype(np.uint8).tobytes()
+    greys: bytes = np.rint(cells).astype(np.uint8).tobytes()
     return bytes(np.packbits(bits)) + greys
 
 
-def copied(
+def nearest_copy(
     fingerprint: bytes, hashes: NDArray[np.uint64], greys: NDArray[np.uint8], whole: NDArray[np.bool_]
 ) -> int | None:
-    """Which of the others the image is a copy of or the other way round; the nearest, or none.
+    """Find the nearest known fingerprint whose image is a copy of this one, or the other way round.
 
-    Two without their bars are not compared: what told them apart may have stood there.
+    Two cropped fingerprints are never compared: the caption in which they differ may have been in the cropped bar.
 
     Args:
-        fingerprint: Of the image.
-        hashes: Of the others, shape (`HASH_WORDS`, n): a word of all lies in one piece.
-        greys: Of the others, shape (n, `GREYS`).
-        whole: Shape (n,): which of them are of images as they are, rather than without a bar.
+        fingerprint: Of the image, as `fingerprint` returns it.
+        hashes: Known hashes, shape (`HASH_WORDS`, n), so that word i of all hashes is contiguous.
+        greys: Known grey values, shape (n, `GREY_CELLS`).
+        whole: Shape (n,): False for the fingerprints of cropped images.
+
+    Returns:
+        Its index, 0 to n - 1, or None if the image is not a copy.
     """
-    seen, *without = np.frombuffer(fingerprint, np.uint8).reshape(-1, BYTES)
-    found = _near(seen, hashes, greys, whole, (_MAX_CHANGED_CELLS, _MAX_CHANGED_CELLS_CROPPED))
-    for it in without:
-        found += _near(it, hashes, greys, whole, (_MAX_CHANGED_CELLS_CROPPED, None))
+    own, *cropped = np.frombuffer(fingerprint, np.uint8).reshape(-1, FINGERPRINT_BYTES)
+    found = _copies(own, hashes, greys, whole, (_MAX_CHANGED_CELLS, _MAX_CHANGED_CELLS_CROPPED))
+    for it in cropped:
+        found += _copies(it, hashes, greys, whole, (_MAX_CHANGED_CELLS_CROPPED, None))
     return min(found, default=(0.0, 0, None))[2]
 
 
-def _near(
+def _copies(
     one: NDArray[np.uint8],
     hashes: NDArray[np.uint64],
     greys: NDArray[np.uint8],
     whole: NDArray[np.bool_],
     limits: tuple[float, float | None],
 ) -> list[tuple[float, int, int | None]]:
-    """Share of fields and number of bits that differ, and which it is, of those that are near.
+    """List the copies of one fingerprint as (share of changed cells, Hamming distance, index).
 
-    `limits` are of fields, for others that are whole and for those without a bar; None: these are not compared.
+    `limits` are the shares of changed cells allowed for whole and for cropped images; None: cropped ones are skipped.
     """
     words = one[:_HASH_BYTES].view(np.uint64)
-    bits = np.bitwise_count(hashes[0] ^ words[0]).astype(np.int16)
+    distances = np.bitwise_count(hashes[0] ^ words[0]).astype(np.int16)
     for word in range(1, HASH_WORDS):
-        bits += np.bitwise_count(hashes[word] ^ words[word])
-    near = np.flatnonzero(bits <= _MAX_HAMMING_DISTANCE)
+        distances += np.bitwise_count(hashes[word] ^ words[word])
+    near = np.flatnonzero(distances <= _MAX_HAMMING_DISTANCE)
     if not len(near):
         return []
-    apart = _evened(greys[near]) - _evened(one[None, _HASH_BYTES:])
-    fields = (np.abs(apart) > _GREY_TOLERANCE).mean(axis=1)
-    of_whole, of_others = limits
-    most = _MAX_CHANGED_DRAWN_CELLS * _drawn(one[_HASH_BYTES:])
-    limit = np.minimum(np.where(whole[near], of_whole, -1.0 if of_others is None else of_others), most)
-    return [(float(fields[it]), int(bits[near[it]]), int(near[it])) for it in np.flatnonzero(fields <= limit)]
+    difference = _subtract_mean(greys[near]) - _subtract_mean(one[None, _HASH_BYTES:])
+    changed = (np.abs(difference) > _GREY_TOLERANCE).mean(axis=1)
+    of_whole, of_cropped = limits
+    most = _MAX_CHANGED_DRAWN_CELLS * _drawn_share(one[_HASH_BYTES:])
+    limit = np.minimum(np.where(whole[near], of_whole, -1.0 if of_cropped is None else of_cropped), most)
+    return [(float(changed[it]), int(distances[near[it]]), int(near[it])) for it in np.flatnonzero(changed <= limit)]
 
 
-def _drawn(greys: NDArray[np.uint8]) -> float:
-    """Share of the fields in which there is more than the ground."""
+def _drawn_share(greys: NDArray[np.uint8]) -> float:
+    """Return the share of cells that differ from the background, which is the median grey."""
     return float((np.abs(greys - np.median(greys)) > _GREY_TOLERANCE).mean())
 
 
-def _evened(greys: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """As if all images were equally bright."""
-    evened: NDArray[np.float64] = greys - greys.mean(axis=1, keepdims=True)
-    return evened
+def _subtract_mean(greys: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Subtract each row's mean, so that all images are equally bright."""
+    centred: NDArray[np.float64] = greys - greys.mean(axis=1, keepdims=True)
+    return centred
 
 
 @cache
-def _cosines() -> NDArray[np.float64]:
-    """The lowest waves of the discrete cosine transform, shape (16, 64)."""
+def _dct_basis() -> NDArray[np.float64]:
+    """Return the 16 lowest basis vectors of the discrete cosine transform, shape (16, 64)."""
     steps = np.pi / _SCALED_SIDE * (np.arange(_SCALED_SIDE) + 0.5)
-    waves: NDArray[np.float64] = np.cos(np.arange(_GRID_SIDE)[:, None] * steps[None])
-    waves[0] /= np.sqrt(2)
-    return waves
+    basis: NDArray[np.float64] = np.cos(np.arange(_GRID_SIDE)[:, None] * steps[None])
+    basis[0] /= np.sqrt(2)
+    return basis

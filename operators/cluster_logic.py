@@ -165,7 +165,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
             return kept
         looks, original = embedding.fingerprint, None
         if looks is not None:
-            original = self._duplicates.original(global_id, looks)
+            original = self._duplicates.find_original(global_id, looks)
         known = original.cluster if original is not None and self._clusterer.joins_copies else None
         context = ImageContext(embedding.patches, global_id, embedding.author, embedding.url)
         try:
@@ -234,7 +234,7 @@ def known_cluster(
     cluster, before = Cluster(*known[:3]), known[3]
     if edited is None or (before is not None and edited.timestamp() <= before):
         return cluster
-    if looks is not None and duplicates.shows_the_same(global_id, looks):
+    if looks is not None and duplicates.has_same_image(global_id, looks):
         recent[global_id] = known_of(cluster, embedding)
         return cluster
     clusterer.forget_posts({global_id})

@@ -119,6 +119,6 @@ class ShardMergerLogic(StatefulBatchLogic[ShardUpdate | Removal, ClusterAnswer, 
             context = ImageContext(embedding.patches, own.global_id, embedding.author, embedding.url)
             found = self._merger.learn(told.shard, own.value, embedding.value, context)
             looks = embedding.fingerprint
-            original = None if looks is None else self._duplicates.original(own.global_id, looks)
+            original = None if looks is None else self._duplicates.find_original(own.global_id, looks)
             found = noted(found, embedding, original, self._duplicates, self._recent)
         return replace(own, value=found)

@@ -91,7 +91,7 @@ class CachedResults:
         if self._looks is None or looks is None:
             return {}
         with self._lock:
-            original = self._looks.original("", looks)
+            original = self._looks.find_original("", looks)
             known = {} if original is None else self.of_image(original.post, "near")
             if not known:
                 if original is not None:  # evicted or deleted, or not looked at yet

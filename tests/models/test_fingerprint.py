@@ -14,7 +14,7 @@ from memewax.demo import drawing
 from memewax.demo.captions import CAPTIONS
 from memewax.demo.photographs import PHOTOGRAPHS
 from models.duplicates import Duplicates, Original
-from models.fingerprint import BYTES, fingerprint
+from models.fingerprint import FINGERPRINT_BYTES, fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def looks(image: Image.Image) -> bytes:
 def is_copy(one: Image.Image, other: Image.Image) -> bool:
     known = Duplicates()
     known.remember("other", looks(other), 0)
-    return known.original("one", looks(one)) is not None
+    return known.find_original("one", looks(one)) is not None
 
 
 def recompressed(image: Image.Image) -> Image.Image:
@@ -126,79 +126,79 @@ def test_a_few_words_on_plain_ground_are_told_apart_and_their_copies_found() -> 
 
 def test_the_nearest_of_several_is_found(memes: list[Image.Image]) -> None:
     known = Duplicates()
-    assert known.original("the first", looks(memes[0])) is None
+    assert known.find_original("the first", looks(memes[0])) is None
     for place, meme in enumerate(memes):
         known.remember(f"{place}", looks(meme), place)
-    found = [known.original("again", looks(recompressed(meme))) for meme in memes]
+    found = [known.find_original("again", looks(recompressed(meme))) for meme in memes]
     assert found == [Original(f"{place}", place) for place in range(len(memes))]
 
 
 def test_two_without_their_bars_are_not_compared() -> None:
     random = np.random.default_rng(1)
-    one, other, without = (random.bytes(BYTES) for _ in range(3))
+    one, other, without = (random.bytes(FINGERPRINT_BYTES) for _ in range(3))
     known = Duplicates()
     known.remember("one", one + without, 7)
-    assert known.original("other", other + without) is None
-    assert known.original("without", without) == Original("one", 7)
+    assert known.find_original("other", other + without) is None
+    assert known.find_original("without", without) == Original("one", 7)
 
 
 def test_a_state_of_a_version_before_files_is_read() -> None:
-    one, other = (np.random.default_rng(seed).bytes(BYTES) for seed in (1, 2))
+    one, other = (np.random.default_rng(seed).bytes(FINGERPRINT_BYTES) for seed in (1, 2))
     prints = np.stack([np.frombuffer(it, np.uint8) for it in (one, other)])
     known = Duplicates({"ids": ["one", "other"], "prints": prints, "next": 0})
-    assert known.original("again", one) == Original("one", -1)
-    assert known.original("again", other) == Original("other", -1)
+    assert known.find_original("again", one) == Original("one", -1)
+    assert known.find_original("again", other) == Original("other", -1)
 
 
 def test_a_post_that_comes_again_is_no_copy_of_itself() -> None:
     known = Duplicates()
-    seen = np.random.default_rng(1).bytes(BYTES)
+    seen = np.random.default_rng(1).bytes(FINGERPRINT_BYTES)
     known.remember("one", seen, 0)
-    assert known.original("one", seen) is None
-    assert known.original("two", seen) == Original("one", 0)
+    assert known.find_original("one", seen) is None
+    assert known.find_original("two", seen) == Original("one", 0)
 
 
 def test_clusters_of_originals_follow_merges() -> None:
     known = Duplicates()
-    seen = np.random.default_rng(1).bytes(BYTES)
+    seen = np.random.default_rng(1).bytes(FINGERPRINT_BYTES)
     known.remember("one", seen, 5)
     known.merge(5, 2)
-    assert known.original("two", seen) == Original("one", 2)
+    assert known.find_original("two", seen) == Original("one", 2)
 
 
 def test_what_is_forgotten_is_the_original_of_nothing() -> None:
     known = Duplicates()
-    one, other = (np.random.default_rng(seed).bytes(BYTES) for seed in (1, 2))
+    one, other = (np.random.default_rng(seed).bytes(FINGERPRINT_BYTES) for seed in (1, 2))
     known.remember("one", one, 0)
     known.remember("o" * 200, other, 1)
     known.forget(["one"])
-    assert known.original("again", one) is None
-    assert known.original("again", other) == Original("o" * 200, 1)
+    assert known.find_original("again", one) is None
+    assert known.find_original("again", other) == Original("o" * 200, 1)
 
 
 @pytest.mark.parametrize("in_files", [True, False])
 def test_what_is_forgotten_stays_so_and_its_place_is_used_again(in_files: bool, tmp_path: Path) -> None:
     random = np.random.default_rng(3)
-    prints = [random.bytes(BYTES) for _ in range(5)]
+    prints = [random.bytes(FINGERPRINT_BYTES) for _ in range(5)]
     folder = tmp_path / "rows" if in_files else None
-    known = Duplicates(log_folder=folder, remembered=4)
+    known = Duplicates(log_folder=folder, capacity=4)
 
     def again(known: Duplicates) -> Duplicates:
-        return Duplicates(pickle.loads(pickle.dumps(known.state())), log_folder=folder, remembered=4)
+        return Duplicates(pickle.loads(pickle.dumps(known.state())), log_folder=folder, capacity=4)
 
     for number, it in enumerate(prints[:4]):
         known.remember(f"{number}", it, number, "ann@a" if number == 2 else "", f"{number}.png")
     known = again(known)  # all are in files now
-    assert known._places_of(["0", "unknown", "3"]) == [0, 3]
+    assert known._rows_of(["0", "unknown", "3"]) == [0, 3]
     known.forget(["0", "unknown"])
     known.forget_author("ann@a")
     known = again(again(known))
-    assert [known.original("x", it) is None for it in prints[:4]] == [True, False, True, False]
+    assert [known.find_original("x", it) is None for it in prints[:4]] == [True, False, True, False]
     assert known.forget_urls(["2.png", "3.png", "unknown.png"]) == {"3"}
-    assert known.original("x", prints[3]) is None
+    assert known.find_original("x", prints[3]) is None
     known.remember("4", prints[4], 4)  # where the first was
     known = again(known)
-    assert known.original("x", prints[4]) == Original("4", 4)
+    assert known.find_original("x", prints[4]) == Original("4", 4)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (1, 500), (17, 3)])
@@ -209,29 +209,29 @@ def test_a_plain_image_has_no_fingerprint(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("in_files", [True, False])
 def test_the_oldest_is_forgotten_first(in_files: bool, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    prints = [random.bytes(BYTES) for _ in range(5)]
+    prints = [random.bytes(FINGERPRINT_BYTES) for _ in range(5)]
     folder = tmp_path / "rows" if in_files else None
 
-    def again(known: Duplicates, remembered: int = 3) -> Duplicates:
+    def again(known: Duplicates, capacity: int = 3) -> Duplicates:
         state = pickle.loads(pickle.dumps(known.state()))
-        return Duplicates(state, log_folder=folder, remembered=remembered)
+        return Duplicates(state, log_folder=folder, capacity=capacity)
 
-    known = Duplicates(log_folder=folder, remembered=3)
+    known = Duplicates(log_folder=folder, capacity=3)
     for number, it in enumerate(prints[:4]):
         known.remember(f"{number}", it, number)
         known = again(known)
-    found = [known.original("again", it) for it in prints]
+    found = [known.find_original("again", it) for it in prints]
     assert found == [None, *(Original(f"{number}", number) for number in (1, 2, 3)), None]
-    fewer = again(known, remembered=2)
-    assert [fewer.original("again", it) for it in prints[1:4]] == [None, Original("2", 2), Original("3", 3)]
+    fewer = again(known, capacity=2)
+    assert [fewer.find_original("again", it) for it in prints[1:4]] == [None, Original("2", 2), Original("3", 3)]
     fewer.remember("4", prints[4], 4)
-    fewer = again(fewer, remembered=2)
-    assert [it and it.cluster for it in (fewer.original("again", it) for it in prints)] == [None, None, None, 3, 4]
+    fewer = again(fewer, capacity=2)
+    assert [it and it.cluster for it in (fewer.find_original("again", it) for it in prints)] == [None, None, None, 3, 4]
 
 
 def test_a_snapshot_holds_no_fingerprints_that_are_in_files(tmp_path: Path) -> None:
-    known = Duplicates(log_folder=tmp_path, remembered=1000)
+    known = Duplicates(log_folder=tmp_path, capacity=1000)
     random = np.random.default_rng(0)
     for number in range(1200):
-        known.remember(f"{number}", random.bytes(BYTES), number)
+        known.remember(f"{number}", random.bytes(FINGERPRINT_BYTES), number)
     assert len(pickle.dumps(known.state())) < 21_000

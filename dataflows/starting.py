@@ -58,7 +58,7 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
         for stage, model, engine in models.told():
             MODEL_INFO.labels(stage, model, engine or "none").set(1)
         MODEL_INFO.labels(Clusterer.stage, clusterer.name, "none").set(1)
-        first = first_numbers(stores, recovery, clusterer.begin_above)
+        first = first_numbers(stores, recovery, clusterer.reserve_ids_to)
         if recovery is not None and not settings.requests_only:
             note_flow(recovery, settings, tap_addresses(settings))
         return build(settings, models, partial(make_clusterer, settings), first)

@@ -1,4 +1,4 @@
-"""Online clusters of embeddings: one pass, and a state of plain values that a crash does not change."""
+"""Interface of the online clusterers of embeddings: one pass over the stream, and snapshots to recover from a crash."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
@@ -10,123 +10,142 @@ from core.errors import BadRecordError, WorldError
 from core.records import Cluster, ClusterEvent, Patches, Vector
 
 State = dict[str, Any]
-"""Plain values, pickled into the recovery store."""
+"""A snapshot: builtins and NumPy arrays, pickled into the recovery store."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageContext:
-    """What is known of an image beside its embedding; a clusterer may look at it or not."""
+    """What is known of an image beside its embedding. A clusterer may ignore it; empty strings: unknown."""
 
     patches: Patches | None = None
-    """What the image model says of its patches."""
+    """Embeddings of its patches, if the image model provides them."""
     post: str = ""
     """Id of the post that shows it."""
     author: str = ""
-    """Who posted it, with the source."""
+    """The source and the author's name there."""
     url: str = ""
-    """Where it was."""
+    """Address of the image."""
 
 
 NO_CONTEXT = ImageContext()
 
 
 class Clusterer(ABC):
-    """Learns one embedding after another and says at once which cluster each one falls into."""
+    """An online clusterer: learns one embedding at a time and assigns its cluster at once.
+
+    Cluster ids are integers from 0 that are never reused.
+    """
 
     stage: ClassVar[str] = "cluster"
     joins_copies: ClassVar[bool] = False
-    """Whether an image that is a copy goes where the image is that it is a copy of."""
+    """Whether a duplicate is assigned to the cluster of its original."""
     name: str
+    """As in MEMEWAX_CLUSTERER."""
 
     @abstractmethod
     def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:
-        """Take in one embedding of shape (dimension,); its cluster has an id for life.
+        """Learn one embedding and return its cluster, with its distance there.
 
         Args:
-            embedding: Of the image.
-            context: What else is known of it.
-            cluster: That it belongs to, where somebody knows: it is a copy of an image in that cluster.
+            embedding: Finite float32 numbers, shape (dimension,), L2-normalised.
+            context: What else is known of the image.
+            cluster: Its cluster, if that is known: the image duplicates one of that cluster.
+
+        Raises:
+            BadRecordError: If the embedding is not finite, or its dimension differs from that of those before.
         """
 
-    def keep_rows_below(self, folder: Path) -> None:  # noqa: B027 - for those whose state is large
-        """Keep what never changes in files below a folder rather than in the state; called before `restore`."""
+    def set_log_folder(self, folder: Path) -> None:  # noqa: B027 - for those whose state is large
+        """Keep rows that never change in files below a folder, out of snapshots; call it before `restore`."""
 
-    def begin_above(self, highest: int) -> None:
-        """Give no id up to `highest`: the store has them already. Raises `WorldError` where it cannot."""
+    def reserve_ids_to(self, highest: int) -> None:
+        """Reserve the ids up to `highest`, which the store already has: new clusters get greater ones.
+
+        Raises:
+            WorldError: If the clusterer cannot, and `highest` is not negative.
+        """
         if highest >= 0:
             raise WorldError(
-                f"the clusterer {self.name} gives ids from 0, and the store has clusters up to {highest}: "
-                "go on with the recovery folder that wrote them, name a new store, or choose the clusterer verified"
+                f"the clusterer {self.name} numbers clusters from 0, but the store has clusters up to {highest}: "
+                "use the recovery folder that wrote them, set a new store, or choose the clusterer verified"
             )
 
     def merge(self, one: int, other: int) -> None:
-        """Make one of two clusters, as somebody knows who looked; raises `BadRecordError` where it cannot."""
-        raise BadRecordError(f"the clusterer {self.name} takes no corrections: clusters {one} and {other} stay")
+        """Merge two clusters, as a person's correction says; raises `BadRecordError` if corrections are unsupported."""
+        raise BadRecordError(f"the clusterer {self.name} takes no corrections: clusters {one} and {other} stay apart")
 
     def split(self, posts: Collection[str]) -> int | None:
-        """Move posts into a new cluster for good; gives its id. Raises `BadRecordError` where it cannot."""
-        raise BadRecordError(f"the clusterer {self.name} takes no corrections: {len(posts)} posts stay")
+        """Move posts into a new cluster, as a person's correction says.
 
-    def forget_posts(self, posts: Collection[str]) -> None:  # noqa: B027 - who keeps no posts has nothing to forget
-        """Drop what is kept of the images of posts, those that are not known among them."""
+        Returns:
+            The new cluster's id, or None if no post is known.
+
+        Raises:
+            BadRecordError: If corrections are unsupported.
+        """
+        number = f"{len(posts)} {'post' if len(posts) == 1 else 'posts'}"
+        raise BadRecordError(f"the clusterer {self.name} takes no corrections: it did not split off {number}")
+
+    def forget_posts(self, posts: Collection[str]) -> None:  # noqa: B027 - a clusterer without exemplars has nothing
+        """Delete what is kept of the images of posts; unknown posts are ignored."""
 
     def forget_author(self, author: str) -> None:  # noqa: B027
-        """Drop what is kept of an author's images."""
+        """Delete what is kept of an author's images."""
 
     def forget_urls(self, urls: Collection[str]) -> None:  # noqa: B027
-        """Drop what is kept of the images at addresses."""
+        """Delete what is kept of the images at URLs."""
 
     def events(self) -> list[ClusterEvent]:
-        """What became of clusters since the last call, in order: each event is told once."""
+        """Return the births, merges, splits, retirements and revivals since the last call, in order."""
         return []
 
     @abstractmethod
     def count(self) -> int:
-        """Clusters that are alive."""
+        """Count the clusters that exist now."""
 
     def singletons(self) -> int | None:
-        """Images that are kept and are like no other; None where that is not told apart from clusters."""
+        """Count the images that resemble no other; None if the clusterer counts them as clusters."""
         return None
 
     @property
     @abstractmethod
     def dimension(self) -> int | None:
-        """Numbers of the embeddings that it learned, None before the first."""
+        """Return the dimension of the embeddings learned, or None before the first."""
 
     @abstractmethod
     def state(self) -> State:
-        """All that it has learned; what it does next depends on nothing else."""
+        """Return a snapshot, from which `restore` continues as if nothing had happened."""
 
     @abstractmethod
     def restore(self, state: State) -> None:
-        """Go on from a state."""
+        """Restore a snapshot."""
 
 
 class FakeClusterer(Clusterer):
-    """One cluster for all, at once: to measure the flow itself."""
+    """A clusterer that assigns all images to one cluster without looking, to measure the dataflow itself."""
 
     def __init__(self) -> None:
         self.name = "fake"
 
     def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
-        """The one cluster."""
+        """Return cluster 0, distance 0."""
         return Cluster(0, 0.0)
 
-    def begin_above(self, highest: int) -> None:
-        """The one cluster is that of every store: nothing is looked at."""
+    def reserve_ids_to(self, highest: int) -> None:
+        """Do nothing: its one cluster is the same in every store."""
 
     def count(self) -> int:
-        """One."""
+        """Return 1."""
         return 1
 
     @property
     def dimension(self) -> None:
-        """It looks at none."""
+        """Return None: it ignores embeddings."""
         return None
 
     def state(self) -> State:
-        """Nothing but its name."""
+        """Return a snapshot, which holds only the name."""
         return {"version": 1, "algorithm": self.name}
 
     def restore(self, state: State) -> None:
-        """There is nothing to go on from."""
+        """Do nothing: it has no state."""

@@ -93,7 +93,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         self._duplicates = Duplicates(state.get("duplicates") if state else None, log_folder=log_folder)
         self._removed = Removed(state.get("removed") if state else None, days=memory_days)
         if log_folder is not None:
-            clusterer.keep_rows_below(log_folder)
+            clusterer.set_log_folder(log_folder)
         if state is not None:
             check_same(state, clusterer.name, shards)
             self._clusterer.restore(state["clusterer"])

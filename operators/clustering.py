@@ -84,7 +84,7 @@ def _in_one_place(
             log_folder=settings.cluster_log,
             memory_days=settings.forget_memory_days,
         )
-        clusterer.begin_above(above)  # also where it goes on: another run may have written the store meanwhile
+        clusterer.reserve_ids_to(above)  # also where it goes on: another run may have written the store meanwhile
         return logic
 
     return stateful("learn", op.merge("all", keyed, gone), learning, measured=STAGE)
@@ -128,7 +128,7 @@ def _in_shards(
     def agreeing(state: dict[str, Any] | None) -> ShardMergerLogic:
         merger = make_shard_merger(settings)
         logic = ShardMergerLogic(merger, state, settings.cluster_log)
-        merger.begin_above(above)
+        merger.reserve_ids_to(above)
         return logic
 
     return stateful("agree", together, agreeing, measured=STAGE)

@@ -82,7 +82,7 @@ class ShardMergerLogic(StatefulBatchLogic[ShardUpdate | Removal, ClusterAnswer, 
         self._merger = merger
         self._duplicates = Duplicates(state["duplicates"] if state else None, log_folder=log_folder)
         if log_folder is not None:
-            merger.keep_rows_below(log_folder)
+            merger.set_log_folder(log_folder)
         self._recent = recent_of(state["recent"] if state else {})
         if state is not None:
             self._merger.restore(state["agreement"])

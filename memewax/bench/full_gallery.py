@@ -51,7 +51,7 @@ def time_full(exemplars: int, number: int) -> FullSpeed:
     with TemporaryDirectory() as name:
         folder = Path(name)
         clusterer = VerifiedClusterer(capacity=exemplars)
-        clusterer.keep_rows_below(folder)
+        clusterer.set_log_folder(folder)
         few = full = 0
         seconds = 0.0
         snapshots: list[tuple[float, float]] = []  # milliseconds and megabytes of each
@@ -72,7 +72,7 @@ def time_full(exemplars: int, number: int) -> FullSpeed:
         kept = clusterer.exemplars()
         start = time.perf_counter()
         again = VerifiedClusterer(capacity=exemplars)
-        again.keep_rows_below(folder)
+        again.set_log_folder(folder)
         again.restore(pickle.loads(state))  # noqa: S301 - our own
         resume = time.perf_counter() - start
     times, sizes = zip(*snapshots, strict=True)

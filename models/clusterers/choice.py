@@ -1,4 +1,4 @@
-"""The clusterer that the settings ask for."""
+"""Build the clusterer of the settings, alone or sharded."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 _SHARDED: Final = ("verified", "relevant")
 STRICT: Final = {"join": 0.7, "merge": 0.7, "start": 0.9}
-"""Parameters of a shard of `relevant`: what it puts together nobody takes apart."""
+"""Parameters of a shard of `relevant`. It is strict because nothing later splits what it joined."""
 
 
 def make_clusterer(settings: ClusterSettings) -> Clusterer:
-    """A new one; raises `SettingsError` for a parameter that it does not have.
+    """Build the clusterer of MEMEWAX_CLUSTERER: `verified`, `relevant`, `dbstream` or one of river's, `river-…`.
 
-    Names are those of `MEMEWAX_CLUSTERER`: `verified`, `relevant`, `dbstream`, and river's own as `river-…`.
+    Raises:
+        SettingsError: If MEMEWAX_CLUSTERER_PARAMETERS has a parameter that it lacks.
     """
     if settings.models == "fake":
         return FakeClusterer()
-    # Late, since what they are made with takes a while to import.
+    # Imported late because their libraries take a while to import.
     from models.clusterers.dbstream import DbstreamClusterer
     from models.clusterers.rca_clusterer import RcaClusterer
     from models.clusterers.river_clusterer import KINDS, RiverClusterer
@@ -43,7 +44,7 @@ def make_clusterer(settings: ClusterSettings) -> Clusterer:
 
 
 def make_shard(settings: ClusterSettings) -> Clusterer:
-    """One of several that learn side by side."""
+    """Build the clusterer of one shard; raises `SettingsError` as `make_clusterer` does."""
     if settings.clusterer == "relevant":
         return make_clusterer(
             settings.model_copy(update={"clusterer_parameters": {**settings.clusterer_parameters, **STRICT}})
@@ -52,10 +53,12 @@ def make_shard(settings: ClusterSettings) -> Clusterer:
 
 
 def make_shard_merger(settings: ClusterSettings) -> "ShardMerger":
-    """What agrees on the clusters of all; raises `SettingsError` for a clusterer that has no shards."""
+    """Build the merger of the shards' clusters; raises `SettingsError` for a clusterer that cannot be sharded."""
     from models.clusterers.shard_merger import ShardMerger
 
     if settings.clusterer not in _SHARDED:
         names = " and ".join(_SHARDED)
-        raise SettingsError(f"MEMEWAX_CLUSTER_SHARDS is for the clusterers {names}: {settings.clusterer} has but one")
+        raise SettingsError(
+            f"MEMEWAX_CLUSTER_SHARDS is for the clusterers {names}: {settings.clusterer} cannot be sharded, set it to 1"
+        )
     return ShardMerger(make_clusterer(settings))

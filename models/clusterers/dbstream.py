@@ -1,4 +1,4 @@
-"""DBSTREAM over centred embeddings: what clustered before relevant components did, and still can."""
+"""DBSTREAM over centred embeddings: the default before relevant component analysis, and still available."""
 
 from typing import Any, Final
 
@@ -7,20 +7,21 @@ import numpy as np
 from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Vector
 from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
-from models.clusterers.vector_dbstream import FloatArray, VectorDBSTREAM
+from models.clusterers.arrays import Float64Array
+from models.clusterers.vector_dbstream import VectorDBSTREAM
 
 _RADIUS: Final = 0.9
 _FADING: Final = 1e-4
 _CLEANUP: Final = 1000
-"""Embeddings after which a micro-cluster that only one fell into begins to be forgotten."""
+"""Embeddings after which a micro-cluster of a single embedding is removed."""
 
 
 class DbstreamClusterer(Clusterer):
-    """DBSTREAM over centred embeddings, a cluster being one of its micro-clusters.
+    """DBSTREAM over centred embeddings; each of its micro-clusters is a cluster.
 
-    Embeddings of one image model share a large mean, which hides their differences. So the running mean is taken off
-    and the rest scaled to length 1; there a distance of 0.9 is an angle of 53 degrees. A micro-cluster that nothing
-    fell into for long fades away, and its id never comes back. None are merged.
+    Embeddings of one image model share a large mean, which hides their differences. So the running mean is subtracted
+    and the rest scaled to length 1; a distance of 0.9 is then an angle of 53 degrees. A micro-cluster that receives no
+    embedding for long fades away, and its id is never used again. Clusters are never merged.
     """
 
     name = "dbstream"
@@ -37,23 +38,23 @@ class DbstreamClusterer(Clusterer):
         self._sum: Any = 0.0
         self._seen = 0
         self._ids: dict[int, int] = {}
-        """DBSTREAM's keys, which it uses again, to ids for life."""
+        """Permanent ids by DBSTREAM's keys, which it reuses."""
         self._next_id = 0
         self._events: list[ClusterEvent] = []
 
     def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
-        """Take in one embedding; the distance is Euclidean between centred unit vectors, 0 to 2.
+        """Learn one embedding; the distance is Euclidean between centred unit vectors, 0 to 2.
 
         Raises:
-            BadRecordError: where a number of it is infinite or none, or there are more or fewer than before.
+            BadRecordError: If it is not finite, or its dimension differs from that of the embeddings before.
         """
         if not np.isfinite(embedding).all():
             raise BadRecordError("the embedding is not finite")
         if self._seen and embedding.shape != self._sum.shape:
-            raise BadRecordError(f"the embedding has {embedding.size} numbers, those before it had {self._sum.size}")
+            raise BadRecordError(f"the embedding has dimension {embedding.size}, those before it had {self._sum.size}")
         point = self._centred(embedding)
         self._dbstream.learn(point)
-        # Densities shared by micro-clusters serve to put these together, which is not asked for here.
+        # Shared densities only serve to combine micro-clusters, which this clusterer does not do.
         self._dbstream.forget_shared()
         if self._dbstream.time % self._dbstream.cleanup_interval == 0:
             for key in self._ids.keys() - set(self._dbstream.keys):
@@ -66,26 +67,26 @@ class DbstreamClusterer(Clusterer):
             self._next_id += 1
         return Cluster(self._ids[key], float(np.linalg.norm(self._dbstream.centres[row] - point)))
 
-    def begin_above(self, highest: int) -> None:
-        """Give no id up to `highest`."""
+    def reserve_ids_to(self, highest: int) -> None:
+        """Reserve the ids up to `highest`: new clusters get greater ones."""
         self._next_id = max(self._next_id, highest + 1)
 
     def events(self) -> list[ClusterEvent]:
-        """Births and retirements since the last call."""
+        """Return births and retirements since the last call."""
         events, self._events = self._events, []
         return events
 
     def count(self) -> int:
-        """Micro-clusters that something fell into."""
+        """Count the micro-clusters that were the nearest of an embedding."""
         return len(self._ids)
 
     @property
     def dimension(self) -> int | None:
-        """Numbers of the mean."""
+        """Return the embedding dimension, or None before the first embedding."""
         return int(self._sum.size) if self._seen else None
 
     def state(self) -> State:
-        """Mean, micro-clusters and ids."""
+        """Return a snapshot of mean, micro-clusters and ids."""
         return {
             "version": 1,
             "algorithm": self.name,
@@ -101,16 +102,16 @@ class DbstreamClusterer(Clusterer):
         }
 
     def restore(self, state: State) -> None:
-        """Go on from a state."""
+        """Restore a snapshot."""
         self._sum, self._seen = state["sum"].copy(), state["seen"]
         self._ids, self._next_id = dict(state["ids"]), state["next_id"]
         if state["keys"]:
             self._dbstream.fill(state["keys"], state["centres"], state["weights"], state["updated"], state["time"])
 
-    def _centred(self, embedding: Vector) -> FloatArray:
+    def _centred(self, embedding: Vector) -> Float64Array:
         self._sum = self._sum + embedding.astype(np.float64)
         self._seen += 1
-        # The mean of few is mostly those few themselves, so it counts in full only when there are many.
-        centred: FloatArray = embedding - self._sum / (self._seen + 1)
+        # The mean of a few embeddings is mostly these themselves. So it is shrunk, less so the more there are.
+        centred: Float64Array = embedding - self._sum / (self._seen + 1)
         length = float(np.linalg.norm(centred))
         return centred / length if length else centred

@@ -1,4 +1,4 @@
-"""The exemplars of a stream in arrays of bounded length, and the search for those that look like an image."""
+"""The exemplars of a stream in arrays of bounded length, with a nearest-neighbour search over them."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,42 +10,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records import Vector
-from models.clusterers.exemplars import Floats, Numbers, Points
+from models.clusterers.arrays import BoolArray, Float16Array, Float32Array, Float64Array, Int64Array
 from models.clusterers.patches import CELLS, WORDS, Codes
 from models.clusterers.whitening_transform import WhiteningTransform
 
 _SKETCH_BITS: Final = 256
+"""Length of the binary codes (signs of random projections) by which candidates are searched."""
 _SKETCH_BYTES: Final = _SKETCH_BITS // 8
 _SHORTLIST: Final = 128
-"""Exemplars that the sketches let through to the exact comparison."""
+"""Exemplars of least Hamming distance, which are then compared exactly."""
 _EXACT: Final = 512
-"""Among no more than these, all are compared exactly."""
+"""Up to this many exemplars, all are compared exactly."""
 _SEED: Final = 2
-_CHANGING: Final = ("clusters", "posts", "seen", "places", "urls")
-_AT_A_TIME: Final = 4096
-"""Exemplars that are placed at a time, so that their numbers in full precision take little memory."""
+_MUTABLE: Final = ("clusters", "posts", "seen", "places", "urls")
+"""Columns of a snapshot. The others never change or follow from the rest."""
+_BATCH: Final = 4096
+"""Rows that are whitened or moved at a time, to bound the memory of their float64 copies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An image that is compared with the exemplars."""
+    """An image prepared for comparison with the exemplars."""
 
-    point: NDArray[np.float16]
-    """In the whitened space."""
+    point: Float16Array
+    """The whitened embedding: a unit vector, shape (directions,)."""
     sketch: NDArray[np.uint8]
+    """Signs of its random projections, packed: shape (32,)."""
     codes: Codes | None
-    """Of its patches, None where there are none."""
+    """Of its patches, if it has some."""
 
 
-def quantised(embedding: Vector) -> tuple[NDArray[np.int8], np.float32]:
-    """Round an embedding to 8 bits: the numbers, and what they are to be multiplied by."""
+def quantize(embedding: Vector) -> tuple[NDArray[np.int8], np.float32]:
+    """Quantize an embedding to int8, -127 to 127; return it and the scale to multiply it by."""
     scale = np.float32(max(float(np.abs(embedding).max()), 1e-30) / 127)
     return np.rint(embedding / scale).astype(np.int8), scale
 
 
 @cache
 def row_type(dimension: int) -> np.dtype[np.void]:
-    """What of an exemplar never changes, as a record of bytes."""
+    """Return the dtype of what never changes of an exemplar, which is appended to the log once.
+
+    `numbers` times `scale` is the embedding. `codes` are those of its patches if `coded`. `post` and `author` are
+    hashes.
+    """
     return np.dtype(
         [
             ("numbers", np.int8, dimension),
@@ -59,10 +66,15 @@ def row_type(dimension: int) -> np.dtype[np.void]:
 
 
 class ExemplarGallery:
-    """Exemplars: what never changes of each in `fixed`, its cluster and its use in arrays of their own."""
+    """A table of n exemplars. The properties are views of its columns, by row."""
 
     def __init__(self, dimension: int, most: int) -> None:
-        """Make room for `most`; the system gives memory to rows when they are written."""
+        """Allocate `most` rows; the operating system provides the memory when rows are written.
+
+        Args:
+            dimension: Embedding dimension.
+            most: Exemplars at most.
+        """
         self.dimension = dimension
         self._most = most
         self._count = 0
@@ -76,52 +88,53 @@ class ExemplarGallery:
             "points": np.zeros((most, 0), np.float16),
             "sketches": np.zeros((most, _SKETCH_BYTES), np.uint8),
         }
-        self._planes: Floats = np.zeros((0, _SKETCH_BITS))
-        self.space: WhiteningTransform | None = None
-        """In which the exemplars are compared, None before there are some."""
-        self.distinct = 0
-        """Clusters that the exemplars are of, those of one image alone included."""
+        self._planes: Float64Array = np.zeros((0, _SKETCH_BITS))
+        self.whitening: WhiteningTransform | None = None
+        """The transform that exemplars are compared in; None until one is fitted."""
+        self.distinct_clusters = 0
+        """Clusters of the exemplars, including those of a single image."""
 
     def __len__(self) -> int:
+        """Return the number of exemplars, n."""
         return self._count
 
     @property
     def fixed(self) -> NDArray[np.void]:
-        """What never changes: 8-bit embedding, codes of patches, hashes of post and author."""
+        """Return what never changes, as `row_type`: shape (n,)."""
         return self._arrays["fixed"][: self._count]
 
     @property
-    def clusters(self) -> Numbers:
-        """The cluster of each."""
+    def clusters(self) -> Int64Array:
+        """Return the ids of the exemplars' clusters, shape (n,)."""
         return self._arrays["clusters"][: self._count]
 
     @property
     def posts(self) -> NDArray[np.int32]:
-        """Posts that each stands for."""
+        """Return how many posts each exemplar represents, shape (n,)."""
         return self._arrays["posts"][: self._count]
 
     @property
-    def seen(self) -> Numbers:
-        """When each last stood for one."""
+    def seen(self) -> Int64Array:
+        """Return when each last represented a new post, in posts since the start: shape (n,)."""
         return self._arrays["seen"][: self._count]
 
     @property
-    def places(self) -> Numbers:
-        """Where each stands in the log of rows."""
+    def places(self) -> Int64Array:
+        """Return the offset of each in the log, -1 if it is not there yet: shape (n,)."""
         return self._arrays["places"][: self._count]
 
     @property
-    def urls(self) -> Numbers:
-        """Hashes of where the image of each was (`hash_of_url`); 0 where that is not known."""
+    def urls(self) -> Int64Array:
+        """Return hashes of the images' URLs (`hash_of_url`), 0 if unknown: shape (n,)."""
         return self._arrays["urls"][: self._count]
 
     @property
-    def points(self) -> NDArray[np.float16]:
-        """Where each lies in the whitened space: shape (n, directions)."""
+    def points(self) -> Float16Array:
+        """Return the whitened embeddings: unit vectors, shape (n, directions)."""
         return self._arrays["points"][: self._count]
 
     def append(self, fixed: NDArray[np.void], cluster: int, now: int, probe: Probe | None, url: int) -> int:
-        """Add one; gives its row."""
+        """Append an exemplar and return its row. `fixed` has shape (1,); `probe` is None before whitening."""
         row, self._count = self._count, self._count + 1
         self.fixed[row : row + 1] = fixed
         self.clusters[row], self.posts[row], self.seen[row], self.places[row] = cluster, 1, now, -1
@@ -131,98 +144,101 @@ class ExemplarGallery:
         return row
 
     def probe(self, numbers: NDArray[np.int8], scale: np.float32, codes: Codes | None) -> Probe | None:
-        """Prepare the comparison of an image with the exemplars; None where there is no space yet."""
-        if self.space is None:
+        """Prepare the quantized embedding of a new image for comparison; None before whitening is fitted."""
+        if self.whitening is None:
             return None
-        point = self.space.points(numbers * scale)
-        return Probe(point.astype(np.float16), self._sketched(point[None])[0], codes)
+        point = self.whitening.apply(numbers * scale)
+        return Probe(point.astype(np.float16), self._sketch(point[None])[0], codes)
 
     def probe_of(self, row: int) -> Probe:
-        """Prepare the comparison of an exemplar with the others."""
+        """Prepare an exemplar for comparison with the others."""
         codes = self.fixed["codes"][row] if self.fixed["coded"][row] else None
         return Probe(self.points[row], self._sketches[row], codes)
 
-    def place_all(self, space: WhiteningTransform) -> None:
-        """Place all exemplars in a space."""
-        self.space = space
-        directions = space.transform.shape[1]
+    def set_whitening(self, whitening: WhiteningTransform) -> None:
+        """Set the transform and apply it to all exemplars."""
+        self.whitening = whitening
+        directions = whitening.matrix.shape[1]
         if len(self._planes) != directions:
             self._planes = np.random.default_rng(_SEED).normal(size=(directions, _SKETCH_BITS))
         self._arrays["points"] = np.zeros((self._most, directions), np.float16)
-        for start in range(0, self._count, _AT_A_TIME):
-            rows = self.fixed[start : min(start + _AT_A_TIME, self._count)]
-            points = space.points(rows["numbers"] * rows["scale"][:, None])
+        for start in range(0, self._count, _BATCH):
+            rows = self.fixed[start : min(start + _BATCH, self._count)]
+            points = whitening.apply(rows["numbers"] * rows["scale"][:, None])
             self.points[start : start + len(rows)] = points
-            self._sketches[start : start + len(rows)] = self._sketched(points)
+            self._sketches[start : start + len(rows)] = self._sketch(points)
 
-    def cosines(self, probe: Probe, rows: Numbers) -> Points:
-        """Similarity of an image and some exemplars in the whitened space: shape (rows,)."""
+    def cosines(self, probe: Probe, rows: Int64Array) -> Float32Array:
+        """Return the cosines of the image and the exemplars in `rows` after whitening: both have shape (n,)."""
         return self.points[rows].astype(np.float32) @ probe.point.astype(np.float32)
 
-    def nearest(self, probe: Probe, most: int) -> tuple[Numbers, Points]:
-        """The rows of up to `most` exemplars with the highest cosines, and these, the highest first."""
+    def nearest(self, probe: Probe, most: int) -> tuple[Int64Array, Float32Array]:
+        """Return the rows of the `most` nearest exemplars, or fewer, and their cosines, highest first.
+
+        Beyond 512 exemplars the search is approximate: a shortlist by Hamming distance of the sketches comes first.
+        """
         if self._count <= _EXACT:
             rows = np.arange(self._count)
         else:
-            faiss.omp_set_num_threads(1)  # of this thread: for one image, others would only wait for each other
+            faiss.omp_set_num_threads(1)  # for this thread: with one query, several would only wait for each other
             rows = faiss.knn_hamming(probe.sketch[None], self._sketches, _SHORTLIST)[1][0]
         cosines = self.cosines(probe, rows)
         first = np.argsort(-cosines, kind="stable")[:most]
         return rows[first], cosines[first]
 
-    def keep(self, kept: NDArray[np.bool_]) -> None:
-        """Drop all other rows."""
+    def retain(self, kept: BoolArray) -> None:
+        """Evict the rows where `kept`, of shape (n,), is False."""
         rows = np.flatnonzero(kept)
-        for start in range(0, len(rows), _AT_A_TIME):
-            some = rows[start : start + _AT_A_TIME]
+        for start in range(0, len(rows), _BATCH):
+            some = rows[start : start + _BATCH]
             for array in self._arrays.values():
                 array[start : start + len(some)] = array[some]
         self._count = len(rows)
 
     def state(self) -> dict[str, Any]:
-        """Plain values, without what never changes."""
-        return {name: _packed(self._arrays[name][: self._count]) for name in _CHANGING}
+        """Return a snapshot of the columns that change."""
+        return {name: _pack(self._arrays[name][: self._count]) for name in _MUTABLE}
 
     @classmethod
-    def places_in(cls, state: dict[str, Any]) -> Numbers:
-        """Where the rows of a state stand in the log."""
-        return _unpacked(state["places"])
+    def places_in(cls, state: dict[str, Any]) -> Int64Array:
+        """Return the offsets in the log of a snapshot's rows, shape (n,)."""
+        return _unpack(state["places"])
 
     @classmethod
     def of(cls, dimension: int, most: int, state: dict[str, Any], fixed: NDArray[np.void]) -> "ExemplarGallery":
-        """From a state and what never changes."""
+        """Restore a snapshot; `fixed` are its rows of what never changes, shape (n,)."""
         count = len(fixed)
         made = cls(dimension, max(count + 1, most))
         made._count = count
         made.fixed[:] = fixed
-        for name in _CHANGING:
-            if name in state:  # versions before did not know addresses
-                made._arrays[name][:count] = _unpacked(state[name])
+        for name in _MUTABLE:
+            if name in state:  # snapshots of earlier versions lack `urls`
+                made._arrays[name][:count] = _unpack(state[name])
         return made
 
     @property
     def _sketches(self) -> NDArray[np.uint8]:
         return self._arrays["sketches"][: self._count]
 
-    def _sketched(self, points: Points) -> NDArray[np.uint8]:
-        """Signs of random projections: shape (n, bytes)."""
+    def _sketch(self, points: Float32Array) -> NDArray[np.uint8]:
+        """Return the signs of random projections of points, packed: shape (n, 32)."""
         return np.packbits(points.astype(np.float64) @ self._planes > 0, axis=-1)
 
 
 def hash_of_url(url: str) -> int:
-    """Six bytes, so that differences of two are no more than 64 bits; 0 of no address."""
+    """Hash a URL to 48 bits, so that differences of two hashes fit int64; the empty one to 0."""
     if not url:
         return 0
     return int.from_bytes(blake2b(url.encode(errors="surrogatepass"), digest_size=6).digest())
 
 
-def _packed(numbers: NDArray[Any]) -> tuple[int, NDArray[Any]]:
-    """The least of whole numbers, and the others above it in as few bytes as they need."""
+def _pack(numbers: NDArray[Any]) -> tuple[int, NDArray[Any]]:
+    """Return the minimum, and the integers' offsets from it in the smallest unsigned dtype (frame of reference)."""
     least = int(numbers.min(initial=0))
     above = numbers.astype(np.int64) - least
     return least, above.astype(np.min_scalar_type(int(above.max(initial=0))))
 
 
-def _unpacked(packed: tuple[int, NDArray[Any]]) -> Numbers:
+def _unpack(packed: tuple[int, NDArray[Any]]) -> Int64Array:
     least, above = packed
     return above.astype(np.int64) + least

@@ -1,4 +1,4 @@
-"""Small products of matrices on one thread: several would wait for each other longer than they compute."""
+"""Limit NumPy to one thread for small matrices: several threads would wait for each other longer than they compute."""
 
 from contextlib import AbstractContextManager
 from functools import cache
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
 
 
 def on_one_thread() -> AbstractContextManager[object]:
-    """Let NumPy's linear algebra use one thread within the block.
+    """Limit NumPy's linear algebra to one thread within the `with` block.
 
-    Decomposing a matrix of 384 directions takes 50 ms so. With two threads, on cores that models use too, it took
-    250 ms, and more processor time: each spins while it waits for the other, whose core has something else to do.
+    The eigenvectors of a 384 x 384 matrix take 50 ms this way. With two threads, on cores that models use too, they
+    took 250 ms, and more CPU time: each thread spins while it waits for the other, whose core is busy with a model.
     """
-    limited: AbstractContextManager[object] = _numpys().limit(limits=1)
+    limited: AbstractContextManager[object] = _numpy_threads().limit(limits=1)
     return limited
 
 
 @cache
-def _numpys() -> "ThreadpoolController":
-    """NumPy's own library; that of torch keeps its threads."""
-    from threadpoolctl import ThreadpoolController  # which sets a variable as it is imported
+def _numpy_threads() -> "ThreadpoolController":
+    """Select NumPy's own BLAS library; torch keeps its threads."""
+    from threadpoolctl import ThreadpoolController  # imported late: it sets an environment variable
 
     found: ThreadpoolController = ThreadpoolController().select(internal_api="openblas")
     return found

@@ -1,4 +1,4 @@
-"""Any clusterer of river's that takes numbers, by its name."""
+"""Adapter from river's clusterers to `Clusterer`."""
 
 import math
 import pickle
@@ -12,17 +12,18 @@ from core.records import Cluster, Vector
 from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
 
 KINDS: Final = ("CluStream", "DBSTREAM", "DenStream", "KMeans", "STREAMKMeans")
+"""Classes of `river.cluster`."""
 
 
 class RiverClusterer(Clusterer):
-    """River's own, over centred embeddings of length 1: to compare with, since ids are whatever it says.
+    """One of river's clusterers over centred unit embeddings: a baseline, because its ids are not stable.
 
-    DenStream and DBSTREAM number their clusters anew now and then; the others have as many as they are told. The state
-    holds river's object as bytes, which only the same river reads.
+    DenStream and DBSTREAM renumber their clusters now and then; the others have a fixed number of clusters. A snapshot
+    holds the pickled river object, which only the same version of river can read.
     """
 
     def __init__(self, kind: str, **parameters: Any) -> None:
-        from river import cluster  # late: it takes a while, and each flow that starts names this class
+        from river import cluster  # imported late: it takes a while, and every flow imports this module
 
         self.name = f"river-{kind.lower()}"
         try:
@@ -34,15 +35,15 @@ class RiverClusterer(Clusterer):
         self._labels: set[int] = set()
 
     def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
-        """Take in one embedding; the distance is to the nearest of river's centres, 0 where it tells none.
+        """Learn one embedding; the distance is to the centre of its cluster, 0 if river has no centres.
 
         Raises:
-            BadRecordError: where a number of it is infinite or none, or there are more or fewer than before.
+            BadRecordError: If it is not finite, or its dimension differs from that of the embeddings before.
         """
         if not np.isfinite(embedding).all():
             raise BadRecordError("the embedding is not finite")
         if self._seen and embedding.shape != self._sum.shape:
-            raise BadRecordError(f"the embedding has {embedding.size} numbers, those before it had {self._sum.size}")
+            raise BadRecordError(f"the embedding has dimension {embedding.size}, those before it had {self._sum.size}")
         self._sum = self._sum + embedding.astype(np.float64)
         self._seen += 1
         centred = embedding - self._sum / (self._seen + 1)
@@ -56,16 +57,16 @@ class RiverClusterer(Clusterer):
         return Cluster(label, distance)
 
     def count(self) -> int:
-        """Clusters that something fell into."""
+        """Count the clusters that an embedding was assigned to."""
         return len(self._labels)
 
     @property
     def dimension(self) -> int | None:
-        """Numbers of the mean."""
+        """Return the embedding dimension, or None before the first embedding."""
         return int(self._sum.size) if self._seen else None
 
     def state(self) -> State:
-        """River's object as bytes, and which river wrote it."""
+        """Return a snapshot: the pickled river object, the version of river, mean and labels."""
         return {
             "version": 1,
             "algorithm": self.name,
@@ -77,11 +78,11 @@ class RiverClusterer(Clusterer):
         }
 
     def restore(self, state: State) -> None:
-        """Go on from a state of the same river; raises `SettingsError` for one of another."""
+        """Restore a snapshot; raises `SettingsError` if another version of river wrote it."""
         if state["river"] != version("river"):
             raise SettingsError(
-                f"the recovery folder holds {self.name} of river {state['river']} and this is {version('river')}: "
-                "begin anew with an empty recovery folder"
+                f"the recovery folder holds {self.name} of river {state['river']}, and river {version('river')} is "
+                f"installed: install river {state['river']}, or start with an empty recovery folder"
             )
         self._river = pickle.loads(state["object"])  # noqa: S301 - from our own recovery folder
         self._sum, self._seen, self._labels = state["sum"].copy(), state["seen"], set(state["labels"])
@@ -89,5 +90,5 @@ class RiverClusterer(Clusterer):
     def _label(self, point: dict[int, float]) -> int:
         try:
             return int(self._river.predict_one(point))
-        except (KeyError, ValueError, TypeError):  # some say nothing before they have seen many
+        except (KeyError, ValueError, TypeError):  # some cannot predict before they have learned many items
             return 0

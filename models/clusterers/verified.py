@@ -1,4 +1,4 @@
-"""The default clusterer: nearest neighbours that a second look verifies, for streams of which most is one of a kind."""
+"""The default clusterer: verified nearest neighbours, for streams in which most images are one of a kind."""
 
 import math
 from collections.abc import Callable, Collection
@@ -14,55 +14,56 @@ from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Patches, Vector
 from core.row_log import RowLog, check_reachable
 from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
-from models.clusterers.exemplars import Floats, Numbers, Points
-from models.clusterers.gallery import ExemplarGallery, Probe, hash_of_url, quantised, row_type
+from models.clusterers.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from models.clusterers.gallery import ExemplarGallery, Probe, hash_of_url, quantize, row_type
 from models.clusterers.one_thread import on_one_thread
 from models.clusterers.pair_scores import PairScores
-from models.clusterers.patches import PatchCoder, compared
+from models.clusterers.patches import PatchCoder, patch_similarities
 from models.clusterers.verified_parameters import VerifiedParameters
 from models.clusterers.whitening import RunningCovariance
 from models.clusterers.whitening_transform import WhiteningTransform
 
-_FIRST: Final = 3
-"""Exemplars before there is a space: around the mean of two, these two are opposites."""
-_UNKNOWN: Final = 16
-"""Exemplars before any are joined: so many pairs tell what chance makes. What is apart can be merged later."""
+_MIN_EXEMPLARS: Final = 3
+"""Exemplars before whitening is first fitted: two would be opposites around their mean."""
+_MIN_EXEMPLARS_TO_JOIN: Final = 16
+"""Exemplars before posts are joined, so that the background of random pairs is known. A merge can join them later."""
 _GROWTH_EARLY: Final = 1.5
 _GROWTH: Final = 1.25
-"""The space is learned anew when so many times as many embeddings were seen."""
+"""Whitening is fitted again when the number of embeddings seen has grown by this factor."""
 _EARLY: Final = 4096
-"""Exemplars up to which all are compared anew in a new space: the first ones were judged by a poor one."""
+"""Up to this many exemplars, all are compared again after each fit, because the first fits were poor,"""
 _EARLY_POSTS: Final = 16_384
-"""Posts up to which that is so."""
-_HOLD: Final = 0.85
-"""Share of the limit above which two that were judged in a poor space stay linked."""
-_CODED: Final = 96
-"""Images whose patches the coder is fitted on."""
+"""and up to this many posts."""
+_HYSTERESIS: Final = 0.85
+"""Share of the limit above which two exemplars that are linked stay linked when they are compared again."""
+_CODER_IMAGES: Final = 96
+"""Images whose patches the coder is fitted to."""
 _CANDIDATES: Final = 8
-_FLOOR: Final = 0.15
-"""Cosine below which a candidate gets no second look."""
+"""Nearest exemplars that are verified."""
+_MIN_COSINE: Final = 0.15
+"""Candidates with a lower cosine are not verified."""
 _REPRESENTATIVES: Final = 8
-"""Exemplars of a cluster, the last ones, that speak for it."""
-_OFTEN: Final = 64
-"""Posts after which the cohesion of a cluster is as much of the last ones."""
-_SAME: Final = (0.85, 0.95)
-"""Patches and embeddings that are this alike are those of a copy, which the exemplar stands for."""
-_LONGER: Final = 4.0
-"""Exemplars of a cluster are kept as if they had been seen so many capacities later than one that is alone."""
+"""The newest exemplars of a cluster, over which its mean scores are computed."""
+_COHESION_JOINS: Final = 64
+"""The cohesion is a plain mean over this many joins, and after that an exponential moving average."""
+_NEAR_IDENTICAL: Final = (0.85, 0.95)
+"""Similarity of patches and cosine of embeddings from which an exemplar represents a post."""
+_CLUSTER_BONUS: Final = 4.0
+"""Exemplars of a cluster are evicted as if seen this many capacities (in posts) later than a single image."""
 _INLINE: Final = 256
-"""Exemplars that a snapshot may hold itself."""
+"""From this many exemplars on, they are kept in files rather than in the snapshot."""
 _FREED: Final = 0.05
-"""Share of the capacity that is freed when it was reached."""
+"""Share of the capacity that an eviction frees."""
 
 
 class VerifiedClusterer(Clusterer):
-    """Clusters of exemplars whose nearest neighbours are verified by their patches.
+    """Clusters of exemplars; candidates from a nearest-neighbour search are verified by their patches.
 
-    A post's nearest exemplars are found in the whitened space. Each is looked at a second time, patch by patch. How
-    alike two images are by chance is measured on the stream itself, and a post joins a cluster only where it is far
-    above that: with its nearest exemplar, and on average with the cluster. A post that links two clusters merges them
-    on the same terms; the older id stays. A post that is like none keeps an id of its own: a cluster is born with its
-    second.
+    The nearest exemplars of a post are found among whitened embeddings, then compared with it patch by patch. The
+    similarity of random pairs is measured on the stream itself. A post joins a cluster only if its score is far above
+    that: with its nearest exemplar, and on average with the cluster. A post that links two clusters merges them under
+    the same conditions, and the older id stays. A post that resembles no other gets an id of its own; the cluster is
+    born with its second post.
 
     References:
         Sivic, Zisserman: Video Google. ICCV 2003 (spatial verification of what an index finds).
@@ -73,73 +74,77 @@ class VerifiedClusterer(Clusterer):
     joins_copies = True
 
     def __init__(self, **parameters: Any) -> None:
-        self._is = VerifiedParameters(**parameters)
+        """Start empty; the parameters are the fields of `VerifiedParameters`."""
+        self._parameters = VerifiedParameters(**parameters)
         self._time = self._next_id = 0
         self._gallery: ExemplarGallery | None = None
         self._covariance: RunningCovariance | None = None
         self._scores: PairScores | None = None
         self._coder: PatchCoder | None = None
         self._first_patches: list[Patches] = []
-        """Of the first exemplars that have some, until the coder is fitted on them for good."""
+        """Patches of the first exemplars that have some, until the coder is fitted for the last time."""
         self._first_rows: list[int] = []
-        self._learn_at = float(_FIRST)
+        """The rows of these exemplars."""
+        self._refit_at = float(_MIN_EXEMPLARS)
+        """Embeddings seen at which whitening is fitted next."""
         self._cohesions: dict[int, tuple[float, int]] = {}
-        """Of each cluster that was born: the mean over joins, and how many these were."""
+        """Of each cluster that was born: the mean score of its joins, and their number."""
         self._early: list[list[_EarlyPost]] | None = []
-        """Posts that each exemplar stands for, as long as all are compared anew in a new space."""
+        """Posts that each exemplar represents, by row, while all are compared again after each fit; then None."""
         self._joined: set[int] = set()
-        """Clusters of which somebody knows that they are one."""
+        """Clusters merged by a correction. They are not split when exemplars are compared again."""
         self._members: dict[int, list[int]] = {}
-        """Rows of clusters with several exemplars; of the others the row is found by its cluster."""
+        """Rows of each cluster that has several exemplars."""
         self._apart: set[tuple[int, int]] = set()
+        """Pairs of clusters split by a correction, lesser id first. They are never merged."""
         self._log_folder: Path | None = None
         self._log: RowLog | None = None
         self._events: list[ClusterEvent] = []
 
     def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:
-        """Take in one embedding, with the image's patches where the model gives them.
+        """Learn one embedding, with the image's patches if the model provides them.
 
-        The distance is that to the nearest exemplar of the cluster, as unit vectors in the whitened space: 0 for the
-        first of a cluster, at most 2.
+        The distance is Euclidean, to the nearest exemplar of the cluster as whitened unit vectors: 0 for the first of a
+        cluster, at most 2.
 
         Raises:
-            BadRecordError: where a number of it is infinite or none, or there are more or fewer than before.
+            BadRecordError: If it is not finite, or its dimension differs from that of the embeddings before.
         """
         if not np.isfinite(embedding).all():
             raise BadRecordError("the embedding is not finite")
         if self._gallery is None:
-            self._gallery = ExemplarGallery(embedding.size, self._is.capacity + 1)
+            self._gallery = ExemplarGallery(embedding.size, self._parameters.capacity + 1)
             self._covariance = RunningCovariance(embedding.size)
-            self._scores = PairScores(self._is, self._gallery)
+            self._scores = PairScores(self._parameters, self._gallery)
         if embedding.size != self._gallery.dimension:
             raise BadRecordError(
-                f"the embedding has {embedding.size} numbers, those before it had {self._gallery.dimension}"
+                f"the embedding has dimension {embedding.size}, those before it had {self._gallery.dimension}"
             )
         self._time += 1
-        told = len(self._events)
-        numbers, scale = quantised(embedding)
+        events_before = len(self._events)
+        numbers, scale = quantize(embedding)
         codes = None if self._coder is None or context.patches is None else self._coder.codes(context.patches)
-        seen = _Seen(numbers, scale, codes, self._gallery.probe(numbers, scale, codes), context)
-        cluster, distance = self._placed(seen) if cluster is None else self._placed_in(cluster, seen)
+        seen = _Arrival(numbers, scale, codes, self._gallery.probe(numbers, scale, codes), context)
+        cluster, distance = self._assign(seen) if cluster is None else self._assign_to(cluster, seen)
         if self._time > _EARLY_POSTS:
             self._early = None
-        if self._covariance_here().count >= self._learn_at or len(self._first_patches) == _CODED:
+        if self._require_covariance().count >= self._refit_at or len(self._first_patches) == _CODER_IMAGES:
             with on_one_thread():
-                self._learn_space()
-        if len(self._gallery) > self._is.capacity:
-            self._forget_some()
-        return Cluster(self._now_called(cluster, context.post, told), distance)
+                self._refit()
+        if len(self._gallery) > self._parameters.capacity:
+            self._evict()
+        return Cluster(self._resolve(cluster, context.post, events_before), distance)
 
-    def keep_rows_below(self, folder: Path) -> None:
-        """Keep exemplars in files below a folder, once there are some hundreds of them."""
+    def set_log_folder(self, folder: Path) -> None:
+        """Keep exemplars in files below a folder, once there are 256; call it before `restore`."""
         self._log_folder = folder
 
-    def begin_above(self, highest: int) -> None:
-        """Give no id up to `highest`."""
+    def reserve_ids_to(self, highest: int) -> None:
+        """Reserve the ids up to `highest`: new clusters get greater ones."""
         self._next_id = max(self._next_id, highest + 1)
 
     def merge(self, one: int, other: int) -> None:
-        """Make one of two clusters, as somebody knows who looked: the older id stays."""
+        """Merge two clusters for good, as a person's correction says; the older id stays."""
         if one != other:
             stays, goes = sorted((one, other))
             self._apart = {pair for pair in self._apart if pair != (stays, goes)}
@@ -147,8 +152,8 @@ class VerifiedClusterer(Clusterer):
             self._joined.add(stays)
 
     def split(self, posts: Collection[str]) -> int | None:
-        """Move posts out of their cluster into a new one, for good; gives its id, None where none is an exemplar."""
-        gallery = self._here()
+        """Move posts of one cluster into a new one for good; return its id, or None if no post is an exemplar."""
+        gallery = self._require_gallery()
         rows = np.flatnonzero(np.isin(gallery.fixed["post"], [_hash(post) for post in posts]))
         if not rows.size:
             return None
@@ -157,23 +162,23 @@ class VerifiedClusterer(Clusterer):
         new = self._move(old, rows, posts)
         self._cohesions[new] = self._cohesions.get(old, (0.0, 0))
         self._apart.add((old, new))
-        self._index()
+        self._rebuild_index()
         return new
 
     def forget_posts(self, posts: Collection[str]) -> None:
-        """Drop the exemplars that posts are, so that nothing is compared with them any more."""
+        """Delete the exemplars of posts, so that no image is compared with them any more."""
         gone = set(posts)
         self._forget_early(lambda it: it.post in gone)
         self._drop_where("post", posts)
 
     def forget_author(self, author: str) -> None:
-        """Drop all exemplars of an author."""
+        """Delete the exemplars of an author."""
         gone = int(_hash(author))
         self._forget_early(lambda it: it.author == gone)
         self._drop_where("author", (author,))
 
     def forget_urls(self, urls: Collection[str]) -> None:
-        """Drop the exemplars that were at addresses."""
+        """Delete the exemplars of the images at URLs."""
         gone = {hash_of_url(it) for it in urls}
         self._forget_early(lambda it: it.url in gone)
         if self._gallery is not None:
@@ -182,43 +187,45 @@ class VerifiedClusterer(Clusterer):
                 self._drop(dropped)
 
     def events(self) -> list[ClusterEvent]:
-        """What became of clusters since the last call."""
+        """Return the events of clusters since the last call."""
         events, self._events = self._events, []
         return events
 
     def count(self) -> int:
-        """Clusters that are alive: those that were born, which one image alone is not."""
+        """Count the clusters: those that were born, which takes two images."""
         return len(self._cohesions)
 
     def singletons(self) -> int:
-        """Images that are kept and have no second yet."""
-        return 0 if self._gallery is None else self._gallery.distinct - len(self._cohesions)
+        """Count the images without a second one yet."""
+        return 0 if self._gallery is None else self._gallery.distinct_clusters - len(self._cohesions)
 
     def exemplars(self) -> int:
-        """Exemplars that are kept."""
+        """Count the exemplars."""
         return 0 if self._gallery is None else len(self._gallery)
 
     @property
     def dimension(self) -> int | None:
-        """Numbers of an exemplar."""
+        """Return the embedding dimension, or None before the first embedding."""
         return None if self._gallery is None else self._gallery.dimension
 
     def state(self) -> State:
-        """All that it has learned; exemplars that are kept in files only by their places there."""
-        mark = self._logged()
+        """Return a snapshot. Exemplars in files are represented by their offsets there."""
+        mark = self._write_log()
         return {
             "version": 1,
             "algorithm": self.name,
-            "parameters": asdict(self._is),
+            "parameters": asdict(self._parameters),
             "time": self._time,
             "next_id": self._next_id,
-            "learn_at": self._learn_at,
+            "learn_at": self._refit_at,
             "dimension": self.dimension,
             "gallery": None if self._gallery is None else self._gallery.state(),
             "log": mark,
             "fixed": None if self._gallery is None or mark is not None else self._gallery.fixed.tobytes(),
             "covariance": None if self._covariance is None else self._covariance.state(),
-            "space": None if self._gallery is None or self._gallery.space is None else self._gallery.space.state(),
+            "space": None
+            if self._gallery is None or self._gallery.whitening is None
+            else self._gallery.whitening.state(),
             "scores": None if self._scores is None else self._scores.state(),
             "coder": None if self._coder is None else self._coder.state(),
             "first_patches": list(self._first_patches),
@@ -231,8 +238,8 @@ class VerifiedClusterer(Clusterer):
         }
 
     def restore(self, state: State) -> None:
-        """Go on from a state, with the parameters that are set now."""
-        self._time, self._next_id, self._learn_at = state["time"], state["next_id"], state["learn_at"]
+        """Restore a snapshot, with the current parameters; raises `WorldError` if its files are missing."""
+        self._time, self._next_id, self._refit_at = state["time"], state["next_id"], state["learn_at"]
         self._coder = None if state["coder"] is None else PatchCoder.of(state["coder"])
         self._first_patches, self._first_rows = list(state["first_patches"]), list(state["first_rows"])
         self._cohesions = dict(state["cohesions"])
@@ -250,31 +257,31 @@ class VerifiedClusterer(Clusterer):
             folder = check_reachable(self._log_folder)
             self._log = RowLog(folder, row_type(state["dimension"]), state["log"])
             fixed = self._log.read(ExemplarGallery.places_in(state["gallery"]))
-        self._gallery = ExemplarGallery.of(state["dimension"], self._is.capacity + 1, state["gallery"], fixed)
+        self._gallery = ExemplarGallery.of(state["dimension"], self._parameters.capacity + 1, state["gallery"], fixed)
         self._covariance = RunningCovariance.of(state["covariance"])
-        self._scores = PairScores(self._is, self._gallery)
+        self._scores = PairScores(self._parameters, self._gallery)
         self._scores.restore(state["scores"])
         if state["space"] is not None:
-            self._gallery.place_all(WhiteningTransform.of(*state["space"]))
-        self._index()
+            self._gallery.set_whitening(WhiteningTransform.of(*state["space"]))
+        self._rebuild_index()
 
-    def _placed(self, seen: "_Seen") -> tuple[int, float]:
-        """The cluster that an image falls into, and its distance from the nearest exemplar there."""
+    def _assign(self, seen: "_Arrival") -> tuple[int, float]:
+        """Add an image to its cluster or a new one; return its id and the distance to the nearest exemplar there."""
         probe = seen.probe
-        if probe is None or not len(self._here()):
-            return self._found_one(seen), 0.0
-        if len(self._here()) < _UNKNOWN:
-            self._scores_here().draw(probe, self._time)
-            return self._found_one(seen), 0.0
+        if probe is None or not len(self._require_gallery()):
+            return self._start_cluster(seen), 0.0
+        if len(self._require_gallery()) < _MIN_EXEMPLARS_TO_JOIN:
+            self._require_scores().sample(probe, self._time)
+            return self._start_cluster(seen), 0.0
         rows, cosines, scores = self._candidates(probe)
         found = self._cluster_of(probe, rows, scores)
-        self._scores_here().draw(probe, self._time)
+        self._require_scores().sample(probe, self._time)
         if found is None:
-            return self._found_one(seen), 0.0
+            return self._start_cluster(seen), 0.0
         cluster, nearest, linkage = found
-        self._born(cluster)
+        self._ensure_born(cluster)
         mean, joins = self._cohesions[cluster]
-        joins = min(joins + 1, _OFTEN)
+        joins = min(joins + 1, _COHESION_JOINS)
         self._cohesions[cluster] = mean + (linkage - mean) / joins, joins
         cosine = float(cosines[rows == nearest][0])
         row = self._join(seen, cluster, nearest, cosine)
@@ -282,17 +289,17 @@ class VerifiedClusterer(Clusterer):
             self._link(row, rows, scores)
         return cluster, _distance(cosine)
 
-    def _placed_in(self, cluster: int, seen: "_Seen") -> tuple[int, float]:
-        """The cluster that is known, and the distance from the nearest exemplar there."""
-        gallery = self._here()
+    def _assign_to(self, cluster: int, seen: "_Arrival") -> tuple[int, float]:
+        """Add an image to a known cluster; return its id and the distance to the nearest exemplar there."""
+        gallery = self._require_gallery()
         members = np.flatnonzero(gallery.clusters == cluster)
         if not members.size:
             self._events.append(ClusterEvent("revive", cluster))
             self._cohesions[cluster] = 0.0, 0
             self._add(seen, cluster)
-            gallery.distinct += 1
+            gallery.distinct_clusters += 1
             return cluster, 0.0
-        self._born(cluster)
+        self._ensure_born(cluster)
         if seen.probe is None:
             self._members[cluster] = [*members.tolist(), self._add(seen, cluster)]
             return cluster, 0.0
@@ -301,11 +308,11 @@ class VerifiedClusterer(Clusterer):
         self._join(seen, cluster, int(members[nearest]), float(cosines[nearest]))
         return cluster, _distance(float(cosines[nearest]))
 
-    def _join(self, seen: "_Seen", cluster: int, nearest: int, cosine: float) -> int | None:
-        """Add an image to a cluster; gives its row, None where the nearest exemplar there stands for it."""
+    def _join(self, seen: "_Arrival", cluster: int, nearest: int, cosine: float) -> int | None:
+        """Add an image to a cluster; return its row, or None if the nearest exemplar there represents it."""
         assert seen.probe is not None
-        if self._is_stood_for(seen.probe, cluster, nearest, cosine):
-            gallery = self._here()
+        if self._is_represented(seen.probe, cluster, nearest, cosine):
+            gallery = self._require_gallery()
             gallery.posts[nearest] += 1
             gallery.seen[nearest] = self._time
             if self._early is not None:
@@ -316,16 +323,16 @@ class VerifiedClusterer(Clusterer):
         self._members[cluster] = [*members, row]
         return row
 
-    def _candidates(self, probe: Probe) -> tuple[Numbers, Points, Floats]:
-        """The nearest exemplars, their cosines, and how unusual their similarity is."""
-        rows, cosines = self._here().nearest(probe, _CANDIDATES)
-        near = cosines >= _FLOOR
+    def _candidates(self, probe: Probe) -> tuple[Int64Array, Float32Array, Float64Array]:
+        """Return the rows of the nearest exemplars, their cosines and their z-scores, each of shape (n,), n <= 8."""
+        rows, cosines = self._require_gallery().nearest(probe, _CANDIDATES)
+        near = cosines >= _MIN_COSINE
         rows, cosines = rows[near], cosines[near]
-        return rows, cosines, self._scores_here().unusual(probe, rows, cosines)
+        return rows, cosines, self._require_scores().z_scores(probe, rows, cosines)
 
-    def _cluster_of(self, probe: Probe, rows: Numbers, scores: Floats) -> tuple[int, int, float] | None:
-        """The cluster that an image belongs to, the nearest exemplar in it, and its mean similarity with it."""
-        clusters, margins = self._here().clusters[rows], scores - self._scores_here().limits(probe, rows)
+    def _cluster_of(self, probe: Probe, rows: Int64Array, scores: Float64Array) -> tuple[int, int, float] | None:
+        """Return the cluster that an image joins, the row of the nearest exemplar there, and the mean score with it."""
+        clusters, margins = self._require_gallery().clusters[rows], scores - self._require_scores().limits(probe, rows)
         tried: set[int] = set()
         for place in np.argsort(-margins, kind="stable"):
             if margins[place] <= 0:
@@ -337,29 +344,32 @@ class VerifiedClusterer(Clusterer):
             members = self._rows_of(cluster, row)
             if len(members) == 1:
                 return cluster, row, float(scores[place])
-            linkage = float(self._scores_here().unusual(probe, np.array(members[-_REPRESENTATIVES:])).mean())
-            if linkage > self._least(cluster):
+            linkage = float(self._require_scores().z_scores(probe, np.array(members[-_REPRESENTATIVES:])).mean())
+            if linkage > self._min_linkage(cluster):
                 return cluster, row, linkage
         return None
 
-    def _least(self, *clusters: int) -> float:
-        """Mean similarity that is asked for of a member of clusters."""
+    def _min_linkage(self, *clusters: int) -> float:
+        """Return the mean score that a new member of a cluster, or a merge of several, must exceed."""
         cohesions = [self._cohesions.get(cluster, (0.0, 0))[0] for cluster in clusters]
-        return max(self._is.linkage, self._is.cohesion * max(cohesions))
+        return max(self._parameters.linkage, self._parameters.cohesion * max(cohesions))
 
-    def _is_stood_for(self, probe: Probe, cluster: int, row: int, cosine: float) -> bool:
-        gallery = self._here()
-        if len(self._members.get(cluster, ())) >= self._is.exemplars:
+    def _is_represented(self, probe: Probe, cluster: int, row: int, cosine: float) -> bool:
+        """Check whether an exemplar represents the image: a near-identical one, or any if its cluster is full."""
+        gallery = self._require_gallery()
+        if len(self._members.get(cluster, ())) >= self._parameters.exemplars:
             return True
-        patches, embedding = _SAME
+        patches, embedding = _NEAR_IDENTICAL
         if cosine < embedding:
             return False
-        return probe.codes is None or float(compared(probe.codes, gallery.fixed["codes"][[row]])[0]) >= patches
+        if probe.codes is None:
+            return True
+        return float(patch_similarities(probe.codes, gallery.fixed["codes"][[row]])[0]) >= patches
 
-    def _link(self, row: int, rows: Numbers, scores: Floats) -> None:
-        """Merge the cluster of a row with those of exemplars that it is verified with."""
-        gallery = self._here()
-        margins = scores - self._scores_here().limits(gallery.probe_of(row), rows)
+    def _link(self, row: int, rows: Int64Array, scores: Float64Array) -> None:
+        """Merge the cluster of exemplar `row` with those of the candidates `rows` that it is verified with."""
+        gallery = self._require_gallery()
+        margins = scores - self._require_scores().limits(gallery.probe_of(row), rows)
         for place in np.argsort(-margins, kind="stable"):
             if margins[place] <= 0:
                 return
@@ -367,50 +377,56 @@ class VerifiedClusterer(Clusterer):
             if one == other or (min(one, other), max(one, other)) in self._apart:
                 continue
             these, those = self._rows_of(one, row), self._rows_of(other, int(rows[place]))
-            if len(these) * len(those) == 1 or self._between(these, those) > self._least(one, other):
+            if len(these) * len(those) == 1 or self._mean_score_between(these, those) > self._min_linkage(one, other):
                 self._merge(min(one, other), max(one, other))
 
-    def _between(self, these: list[int], those: list[int]) -> float:
-        gallery, others = self._here(), np.array(those[-_REPRESENTATIVES:])
-        means = [self._scores_here().unusual(gallery.probe_of(row), others).mean() for row in these[-_REPRESENTATIVES:]]
+    def _mean_score_between(self, these: list[int], those: list[int]) -> float:
+        gallery, others = self._require_gallery(), np.array(those[-_REPRESENTATIVES:])
+        means = [
+            self._require_scores().z_scores(gallery.probe_of(row), others).mean() for row in these[-_REPRESENTATIVES:]
+        ]
         return float(np.mean(means))
 
     def _merge(self, stays: int, goes: int) -> None:
-        gallery = self._here()
+        """Merge cluster `goes` into `stays`."""
+        gallery = self._require_gallery()
         rows = np.flatnonzero((gallery.clusters == stays) | (gallery.clusters == goes))
-        gallery.distinct -= len(np.unique(gallery.clusters[rows])) - 1 if rows.size else 0
+        gallery.distinct_clusters -= len(np.unique(gallery.clusters[rows])) - 1 if rows.size else 0
         gallery.clusters[rows] = stays
         self._members.pop(goes, None)
         if len(rows) > 1:
             self._members[stays] = rows.tolist()
-        self._born(stays)
+        self._ensure_born(stays)
         one, joins = self._cohesions[stays]
         other, more = self._cohesions.pop(goes, (0.0, 0))
         together = joins + more
-        self._cohesions[stays] = (one * joins + other * more) / max(1, together), min(together, _OFTEN)
+        self._cohesions[stays] = (one * joins + other * more) / max(1, together), min(together, _COHESION_JOINS)
         renamed = [[stays if it == goes else it for it in pair] for pair in self._apart]
         self._apart = {(min(pair), max(pair)) for pair in renamed}
         if goes in self._joined:
             self._joined = self._joined - {goes} | {stays}
         self._events.append(ClusterEvent("merge", goes, stays))
 
-    def _born(self, cluster: int) -> None:
+    def _ensure_born(self, cluster: int) -> None:
+        """Record the birth of a cluster that is about to get its second post."""
         if cluster not in self._cohesions:
             self._cohesions[cluster] = 0.0, 0
             self._events.append(ClusterEvent("birth", cluster))
 
-    def _found_one(self, seen: "_Seen") -> int:
+    def _start_cluster(self, seen: "_Arrival") -> int:
+        """Add an image with a new id and return that."""
         cluster = self._new_id()
         self._add(seen, cluster)
-        self._here().distinct += 1
+        self._require_gallery().distinct_clusters += 1
         return cluster
 
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id - 1
 
-    def _add(self, seen: "_Seen", cluster: int) -> int:
-        gallery = self._here()
+    def _add(self, seen: "_Arrival", cluster: int) -> int:
+        """Add an image as an exemplar and return its row."""
+        gallery = self._require_gallery()
         fixed = np.zeros(1, row_type(gallery.dimension))
         fixed["numbers"], fixed["scale"] = seen.numbers, seen.scale
         fixed["post"], fixed["author"] = _hash(seen.context.post), _hash(seen.context.author)
@@ -422,33 +438,34 @@ class VerifiedClusterer(Clusterer):
         if seen.context.patches is not None and self._is_coder_open:
             self._first_patches.append(seen.context.patches)
             self._first_rows.append(row)
-        self._covariance_here().add(seen.numbers * seen.scale)
+        self._require_covariance().add(seen.numbers * seen.scale)
         return row
 
     @property
     def _is_coder_open(self) -> bool:
         return self._coder is None or bool(self._first_patches)
 
-    def _learn_space(self) -> None:
-        gallery, covariance = self._here(), self._covariance_here()
-        gallery.place_all(covariance.whitening())
+    def _refit(self) -> None:
+        """Fit whitening, and the patch coder while it is not final; early on, split and merge by the better scores."""
+        gallery, covariance = self._require_gallery(), self._require_covariance()
+        gallery.set_whitening(covariance.fit_whitening())
         if self._first_patches:
             patches = np.array(self._first_patches)
-            self._coder = PatchCoder.fitted(patches)
+            self._coder = PatchCoder.fit(patches)
             gallery.fixed["codes"][self._first_rows] = self._coder.codes(patches)
             gallery.fixed["coded"][self._first_rows] = True
-            if len(self._first_patches) >= _CODED:
+            if len(self._first_patches) >= _CODER_IMAGES:
                 self._first_patches, self._first_rows = [], []
         early = len(gallery) <= _EARLY
         if not early:
             self._early = None
-        elif len(gallery) >= _UNKNOWN:
-            self._part_all()
-            self._link_all()
-        self._learn_at = (_GROWTH_EARLY if early else _GROWTH) * covariance.count
+        elif len(gallery) >= _MIN_EXEMPLARS_TO_JOIN:
+            self._split_all()
+            self._merge_all()
+        self._refit_at = (_GROWTH_EARLY if early else _GROWTH) * covariance.count
 
-    def _part_all(self) -> None:
-        """Split clusters that a new space shows to be several: what joined them was a poor one."""
+    def _split_all(self) -> None:
+        """Split clusters that are several after the new fit: a poor one had joined them."""
         if self._early is None:
             return
         for cluster, rows in list(self._members.items()):
@@ -458,19 +475,19 @@ class VerifiedClusterer(Clusterer):
             self._cohesions[cluster] = self._cohesion_of(first)
             for part in others:
                 posts = [it.post for row in part for it in self._early[row]]
-                if all(posts):  # posts without a name cannot be told to move
+                if all(posts):  # a split names its posts, so those without an id cannot move
                     new = self._move(cluster, part, posts)
                     if len(posts) > 1:
                         self._cohesions[new] = self._cohesion_of(part)
-        self._index()
+        self._rebuild_index()
 
-    def _parts(self, rows: Numbers) -> list[Numbers]:
-        """Rows of a cluster by what is linked, directly or by others, the largest part first."""
+    def _parts(self, rows: Int64Array) -> list[Int64Array]:
+        """Return the connected components of a cluster's rows, the largest first; links are scores above the limit."""
         linked = np.zeros((len(rows), len(rows)), np.bool_)
         for place, row in enumerate(rows):
-            probe = self._here().probe_of(row)
-            limits = _HOLD * self._scores_here().limits(probe, rows)
-            linked[place] = self._scores_here().unusual(probe, rows) > limits
+            probe = self._require_gallery().probe_of(row)
+            limits = _HYSTERESIS * self._require_scores().limits(probe, rows)
+            linked[place] = self._require_scores().z_scores(probe, rows) > limits
         linked |= linked.T
         part = np.full(len(rows), -1)
         for start in range(len(rows)):
@@ -481,36 +498,40 @@ class VerifiedClusterer(Clusterer):
                 part[reached] = start
         return sorted((rows[part == it] for it in np.unique(part)), key=len, reverse=True)
 
-    def _cohesion_of(self, rows: Numbers) -> tuple[float, int]:
-        """Mean score among rows, and how many joins it stands for."""
+    def _cohesion_of(self, rows: Int64Array) -> tuple[float, int]:
+        """Return the mean score among the newest of the rows, and the number of joins that it counts for."""
         if len(rows) == 1:
             return 0.0, 0
         some = rows[-_REPRESENTATIVES:]
-        scores = np.array([self._scores_here().unusual(self._here().probe_of(row), some) for row in some])
-        return float(scores[~np.eye(len(some), dtype=np.bool_)].mean()), min(len(rows) - 1, _OFTEN)
+        scores = np.array(
+            [self._require_scores().z_scores(self._require_gallery().probe_of(row), some) for row in some]
+        )
+        return float(scores[~np.eye(len(some), dtype=np.bool_)].mean()), min(len(rows) - 1, _COHESION_JOINS)
 
-    def _move(self, old: int, rows: Numbers, posts: Collection[str]) -> int:
-        """Give exemplars of a cluster, and the posts that they stand for, a new id."""
+    def _move(self, old: int, rows: Int64Array, posts: Collection[str]) -> int:
+        """Move exemplars of a cluster, and the posts that they represent, to a new cluster; return its id."""
         new = self._new_id()
-        self._here().clusters[rows] = new
+        self._require_gallery().clusters[rows] = new
         self._events.append(ClusterEvent("split", old, new, tuple(posts)))
         return new
 
-    def _link_all(self) -> None:
-        """Compare all exemplars anew: those that came early were judged in a poor space."""
-        gallery = self._here()
+    def _merge_all(self) -> None:
+        """Compare all exemplars again and merge their clusters: the first ones were scored by a poor fit."""
+        gallery = self._require_gallery()
         for row in range(len(gallery)):
             probe = gallery.probe_of(row)
             rows, cosines = gallery.nearest(probe, _CANDIDATES + 1)
-            other = (gallery.clusters[rows] != gallery.clusters[row]) & (cosines >= _FLOOR)
+            other = (gallery.clusters[rows] != gallery.clusters[row]) & (cosines >= _MIN_COSINE)
             if other.any():
-                self._link(row, rows[other], self._scores_here().unusual(probe, rows[other], cosines[other]))
+                self._link(row, rows[other], self._require_scores().z_scores(probe, rows[other], cosines[other]))
 
-    def _forget_some(self) -> None:
-        """Make room: those go first that were not seen for long, exemplars of a cluster later than others."""
-        gallery = self._here()
-        value = gallery.seen + _LONGER * self._is.capacity * np.isin(gallery.clusters, list(self._cohesions))
-        gone = np.argsort(value, kind="stable")[: len(gallery) - round((1 - _FREED) * self._is.capacity)]
+    def _evict(self) -> None:
+        """Evict the exemplars least recently seen; those of a cluster stay longer than single images."""
+        gallery = self._require_gallery()
+        value = gallery.seen + _CLUSTER_BONUS * self._parameters.capacity * np.isin(
+            gallery.clusters, list(self._cohesions)
+        )
+        gone = np.argsort(value, kind="stable")[: len(gallery) - round((1 - _FREED) * self._parameters.capacity)]
         dropped = np.zeros(len(gallery), np.bool_)
         dropped[gone] = True
         self._drop(dropped)
@@ -520,15 +541,16 @@ class VerifiedClusterer(Clusterer):
             self._early = [[it for it in posts if not is_gone(it)] for posts in self._early]
 
     def _drop_where(self, field: str, names: Collection[str]) -> None:
-        """Drop exemplars by what never changes of them; most names are of none."""
+        """Delete the exemplars whose field is the hash of one of the names; most names are unknown."""
         if self._gallery is None:
             return
         dropped = np.isin(self._gallery.fixed[field], [_hash(name) for name in names])
         if dropped.any():
             self._drop(dropped)
 
-    def _drop(self, dropped: NDArray[np.bool_]) -> None:
-        gallery = self._here()
+    def _drop(self, dropped: BoolArray) -> None:
+        """Delete the exemplars where `dropped`, of shape (n,), is True; blank them in the log and retire clusters."""
+        gallery = self._require_gallery()
         rows = np.cumsum(~dropped) - 1
         first = [
             (rows[row], it) for row, it in zip(self._first_rows, self._first_patches, strict=True) if not dropped[row]
@@ -539,15 +561,15 @@ class VerifiedClusterer(Clusterer):
         if self._log is not None:
             places = gallery.places[dropped]
             self._log.blank(places[places >= 0])
-        gallery.keep(~dropped)
-        self._index()
+        gallery.retain(~dropped)
+        self._rebuild_index()
         alive = set(gallery.clusters.tolist())
         for cluster in [it for it in self._cohesions if it not in alive]:
             del self._cohesions[cluster]
             self._events.append(ClusterEvent("retire", cluster))
 
-    def _logged(self) -> dict[str, Any] | None:
-        """Write exemplars that are new to the files, and let go of files that none is needed of."""
+    def _write_log(self) -> dict[str, Any] | None:
+        """Append new exemplars to the log, compact sparse files and release empty ones; None if there is no log."""
         gallery = self._gallery
         if self._log is None:
             if self._log_folder is None or gallery is None or len(gallery) < _INLINE or self._first_patches:
@@ -563,12 +585,12 @@ class VerifiedClusterer(Clusterer):
         self._log.drop_all_but(gallery.places)
         return self._log.mark()
 
-    def _index(self) -> None:
-        """Note the rows of clusters with several exemplars."""
-        clusters = self._here().clusters
+    def _rebuild_index(self) -> None:
+        """Index the rows of clusters with several exemplars."""
+        clusters = self._require_gallery().clusters
         order = np.argsort(clusters, kind="stable")
         ids, starts, sizes = np.unique(clusters[order], return_index=True, return_counts=True)
-        self._here().distinct = len(ids)
+        self._require_gallery().distinct_clusters = len(ids)
         self._members = {
             int(cluster): order[start : start + size].tolist()
             for cluster, start, size in zip(ids, starts, sizes, strict=True)
@@ -576,34 +598,34 @@ class VerifiedClusterer(Clusterer):
         }
 
     def _rows_of(self, cluster: int, row: int) -> list[int]:
-        """All rows of a cluster, one of which is `row`."""
+        """Return all rows of a cluster, given one of them."""
         return self._members.get(cluster) or [row]
 
-    def _now_called(self, cluster: int, post: str, told: int) -> int:
-        """The id of a post's cluster after what has happened since so many events."""
-        for event in self._events[told:]:
+    def _resolve(self, cluster: int, post: str, since: int) -> int:
+        """Return the id of a post's cluster after the merges and splits among the events from index `since` on."""
+        for event in self._events[since:]:
             if event.into is None or event.cluster != cluster:
                 continue
             if event.kind == "merge" or post in event.posts:
                 cluster = event.into
         return cluster
 
-    def _here(self) -> ExemplarGallery:
+    def _require_gallery(self) -> ExemplarGallery:
         assert self._gallery is not None
         return self._gallery
 
-    def _scores_here(self) -> PairScores:
+    def _require_scores(self) -> PairScores:
         assert self._scores is not None
         return self._scores
 
-    def _covariance_here(self) -> RunningCovariance:
+    def _require_covariance(self) -> RunningCovariance:
         assert self._covariance is not None
         return self._covariance
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """An image as it arrives."""
+class _Arrival:
+    """A new image: its quantized embedding (`numbers` times `scale`), patch codes and context."""
 
     numbers: NDArray[np.int8]
     scale: np.float32
@@ -613,7 +635,7 @@ class _Seen:
 
 
 class _EarlyPost(NamedTuple):
-    """A post that an exemplar stands for, with hashes of what else it may be forgotten by."""
+    """A post that an exemplar represents, with hashes of the author and URL that deletes may name."""
 
     post: str
     author: int = 0
@@ -624,13 +646,13 @@ class _EarlyPost(NamedTuple):
         return cls(context.post, int(_hash(context.author)), hash_of_url(context.url))
 
 
-def _early_post(plain: str | tuple[str, int, int]) -> _EarlyPost:
-    """From a state; before, it knew ids alone."""
-    return _EarlyPost(plain) if isinstance(plain, str) else _EarlyPost(*plain)
+def _early_post(stored: str | tuple[str, int, int]) -> _EarlyPost:
+    """Restore a post from a snapshot; those of earlier versions hold only its id."""
+    return _EarlyPost(stored) if isinstance(stored, str) else _EarlyPost(*stored)
 
 
 def _distance(cosine: float) -> float:
-    """Between two unit vectors."""
+    """Return the Euclidean distance of two unit vectors."""
     return math.sqrt(max(0.0, 2 - 2 * cosine))
 
 

@@ -1,28 +1,28 @@
-"""What can be chosen of the default clusterer."""
+"""Parameters of the default clusterer."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedParameters:
-    """What can be chosen; limits are in deviations above what chance makes (see `PairScores`)."""
+    """Parameters of `VerifiedClusterer`. Limits are z-scores: deviations above random pairs (see `PairScores`)."""
 
     join: float = 6.4
-    """A post and its nearest exemplar are of one cluster above this,"""
+    """A post joins the cluster of its nearest exemplar only above this score,"""
     join_plain: float = 0.6
-    """or this where there is no second look,"""
+    """or this one if one of the two has no patches to verify,"""
     crowd: float = 0.9
-    """plus so much for each e-fold of clusters, images that are alone included: among more, the nearest stranger is
-    nearer. Where most exemplars are of few templates there are few strangers, however many exemplars there are;"""
+    """plus this for each e-fold of clusters, single images included: among more of them, the nearest unrelated one is
+    nearer. The number of exemplars does not count: those of few templates are not unrelated;"""
     crowded: int = 1500
-    """up to so many clusters."""
+    """clusters beyond this number add nothing."""
     linkage: float = 4.0
-    """A post and a cluster, or two clusters, are on average above this,"""
+    """The mean score of a post and a cluster, or of two clusters, must exceed this,"""
     cohesion: float = 0.35
-    """and above this share of what the members of the cluster are among themselves."""
+    """and this share of the mean score among the members of the cluster."""
     weight: float = 0.2
-    """Of the embeddings' cosine beside the similarity of the patches."""
+    """Of the cosine of the embeddings, which is added to the similarity of the patches."""
     exemplars: int = 64
-    """Exemplars of one cluster at most."""
+    """Exemplars per cluster at most."""
     capacity: int = 100_000
-    """Exemplars of all."""
+    """Exemplars of all clusters at most."""

@@ -1,60 +1,63 @@
-"""Whitening: a space in which all that the stream shows differs alike in every direction."""
+"""PCA whitening, fitted online to the covariance of all embeddings of a stream."""
 
 from typing import Any, Final
 
 import numpy as np
 
 from core.records import Vector
-from models.clusterers.exemplars import Floats
+from models.clusterers.arrays import Float64Array
 from models.clusterers.whitening_transform import WhiteningTransform
 
 DIRECTIONS: Final = 128
+"""Principal components that are kept; fewer if the embedding dimension is smaller."""
 _PRIOR: Final = 100.0
-"""Images that the assumption counts for, that embeddings differ alike in all directions."""
+"""Weight of the prior (isotropic covariance), in embeddings."""
 _SHRINK: Final = 0.1
-"""Share of the mean variance of the directions that is added to each, so that weak ones are not blown up."""
-_LEAST: Final = 1e-12
-"""Variance that is added to each, below any that embeddings have: where all are the same image there is none."""
-_GATHER: Final = 64
-"""Embeddings that are taken in together: a product of matrices is faster than as many of vectors."""
+"""Share of the mean variance that is added to each direction, so that weak directions are not blown up."""
+_MIN_VARIANCE: Final = 1e-12
+"""Added to each direction. It is below any variance of real embeddings, and avoids division by 0 if all are equal."""
+_BATCH: Final = 64
+"""Embeddings that are added to the covariance at a time: one matrix product is faster than as many outer products."""
 
 
 class RunningCovariance:
-    """Mean and covariance of all embeddings that it was shown."""
+    """Running mean and covariance of all embeddings seen so far."""
 
     def __init__(self, dimension: int) -> None:
         self.count = 0
-        self._sum: Floats = np.zeros(dimension)
-        self._products: Floats = np.zeros((dimension, dimension))
+        """Embeddings seen."""
+        self._sum: Float64Array = np.zeros(dimension)
+        self._products: Float64Array = np.zeros((dimension, dimension))
         self._waiting: list[Vector] = []
 
     def add(self, embedding: Vector) -> None:
-        """Take in one embedding."""
+        """Add one embedding, shape (dimension,)."""
         self.count += 1
         self._waiting.append(embedding)
-        if len(self._waiting) == _GATHER:
-            self._gather()
+        if len(self._waiting) == _BATCH:
+            self._flush()
 
-    def whitening(self) -> WhiteningTransform:
-        """Make the space of what was seen so far; needs two embeddings.
+    def fit_whitening(self) -> WhiteningTransform:
+        """Fit a transform from `dimension` to `DIRECTIONS`; needs at least two embeddings.
 
-        What most images differ by counts little there, and strangers have a cosine of about 0. It is learned from all
-        that comes, most of which is one of a kind: so no cluster teaches it, and a wrong cluster cannot confirm itself.
+        The directions in which most images differ count little after whitening, and unrelated images have a cosine of
+        about 0. The covariance is that of the whole stream, most of which is one of a kind, rather than that within
+        clusters. So a wrong cluster cannot confirm itself.
 
         References:
             Jegou, Chum: Negative evidences and co-occurences in image retrieval: the benefit of PCA and
             whitening. ECCV 2012.
         """
-        self._gather()
+        self._flush()
         mean = self._sum / self.count
         covariance = self._products / self.count - np.outer(mean, mean)
-        even = np.trace(covariance) / len(mean) * np.eye(len(mean))
-        values, vectors = np.linalg.eigh((covariance * self.count + even * _PRIOR) / (self.count + _PRIOR))
+        isotropic = np.trace(covariance) / len(mean) * np.eye(len(mean))
+        values, vectors = np.linalg.eigh((covariance * self.count + isotropic * _PRIOR) / (self.count + _PRIOR))
         values, vectors = values[::-1][:DIRECTIONS], vectors[:, ::-1][:, :DIRECTIONS]
-        scale = np.sqrt(values.clip(0) + _SHRINK * values.mean() + _LEAST)
+        scale = np.sqrt(values.clip(0) + _SHRINK * values.mean() + _MIN_VARIANCE)
         return WhiteningTransform.of(mean, (vectors / scale).astype(np.float32), self.count / (self.count + _PRIOR))
 
-    def _gather(self) -> None:
+    def _flush(self) -> None:
         if self._waiting:
             rows = np.array(self._waiting, np.float64)
             self._sum = self._sum + rows.sum(axis=0)
@@ -62,7 +65,7 @@ class RunningCovariance:
             self._waiting.clear()
 
     def state(self) -> dict[str, Any]:
-        """Plain values; of the products the upper half, which tells the other."""
+        """Return a snapshot of arrays. It holds the upper half of the products, because the matrix is symmetric."""
         upper = np.triu_indices(len(self._sum))
         return {
             "count": self.count,
@@ -73,7 +76,7 @@ class RunningCovariance:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> "RunningCovariance":
-        """From a state."""
+        """Restore a snapshot."""
         made = cls(len(state["sum"]))
         made.count, made._sum = state["count"], state["sum"].copy()
         upper = np.triu_indices(len(made._sum))

@@ -123,7 +123,7 @@ def test_an_embedding_of_another_length_fails_and_leaves_no_trace(kind: type[Clu
     with_bad, without = kind(), kind()
     for embedding in embeddings:
         assert with_bad.learn(embedding) == without.learn(embedding)
-        with pytest.raises(BadRecordError, match="31 numbers, those before it had 32"):
+        with pytest.raises(BadRecordError, match="dimension 31, those before it had 32"):
             with_bad.learn(embedding[:-1])
 
 

@@ -162,7 +162,7 @@ def test_the_clusters_of_another_algorithm_are_refused() -> None:
 @pytest.mark.parametrize(("before", "now"), [(1, 4), (4, 1), (2, 4), (4, 2)])
 def test_the_clusters_of_another_number_of_shards_are_refused(before: int, now: int) -> None:
     state = ClusterLogic(Counting(), shards=before).snapshot()
-    made_by = f"made by {before} shards?, and now there are to be {now}: set MEMEWAX_CLUSTER_SHARDS={before}"
+    made_by = f"made by {before} shards?, not by {now}: set MEMEWAX_CLUSTER_SHARDS={before}"
     with pytest.raises(SettingsError, match=made_by):
         ClusterLogic(Counting(), state, shards=now)
     assert ClusterLogic(Counting(), state, shards=before).snapshot()["shards"] == before
@@ -186,7 +186,7 @@ def before_shards_were_noted(state: dict[str, Any]) -> dict[str, Any]:
 def test_a_state_that_did_not_note_shards_is_read_where_there_were_none() -> None:
     state = before_shards_were_noted(ClusterLogic(RcaClusterer()).snapshot())
     ClusterLogic(RcaClusterer(), state)
-    with pytest.raises(SettingsError, match="made by 1 shard, and now there are to be 4"):
+    with pytest.raises(SettingsError, match="made by 1 shard, not by 4"):
         ClusterLogic(RcaClusterer(), state, shards=4)
 
 

@@ -127,7 +127,7 @@ def test_what_a_shard_merges_is_merged_for_all() -> None:
 
 
 def test_other_clusterers_have_no_shards() -> None:
-    with pytest.raises(SettingsError, match="dbstream has but one"):
+    with pytest.raises(SettingsError, match="dbstream cannot be sharded"):
         run([], load_settings(cluster_shards=2, clusterer="dbstream"))
 
 

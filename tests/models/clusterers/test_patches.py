@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from models.clusterers.patches import PatchCoder, compared
+from models.clusterers.patches import PatchCoder, patch_similarities
 
 RANDOM = np.random.default_rng(0)
 GRIDS = RANDOM.normal(size=(60, 8, 8, 48)) * 30
 
 
 def coder() -> PatchCoder:
-    return PatchCoder.fitted(GRIDS)
+    return PatchCoder.fit(GRIDS)
 
 
 def test_strangers_are_near_nought_and_the_same_is_one() -> None:
     codes = coder().codes(GRIDS)
-    found = compared(codes[0], codes)
+    found = patch_similarities(codes[0], codes)
     assert found[0] == 1
     assert found[1:].max() < 0.35
 
@@ -30,14 +30,14 @@ def test_a_changed_image_is_alike(change: str) -> None:
     else:
         grid += RANDOM.normal(size=grid.shape) * 10
     codes = coder().codes(GRIDS)
-    found = compared(coder().codes(grid), codes)
+    found = patch_similarities(coder().codes(grid), codes)
     assert found.argmax() == 3
     assert found[3] > 0.6
 
 
 def test_a_coder_of_few_patches_of_few_numbers_works() -> None:
-    few = PatchCoder.fitted(GRIDS[:1, ..., :5])
-    assert compared(few.codes(GRIDS[0, ..., :5]), few.codes(GRIDS[:1, ..., :5]))[0] == 1
+    few = PatchCoder.fit(GRIDS[:1, ..., :5])
+    assert patch_similarities(few.codes(GRIDS[0, ..., :5]), few.codes(GRIDS[:1, ..., :5]))[0] == 1
 
 
 def test_the_state_is_the_coder() -> None:

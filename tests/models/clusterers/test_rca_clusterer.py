@@ -16,7 +16,7 @@ from dataflows.all_settings import load_settings
 from models.clusterers.choice import make_clusterer
 from models.clusterers.dbstream import DbstreamClusterer
 from models.clusterers.exemplars import Exemplars
-from models.clusterers.linkage import group_sums, merges
+from models.clusterers.linkage import average_linkage, group_sums
 from models.clusterers.rca_clusterer import RcaClusterer
 from models.clusterers.whitening_transform import fit_class_whitening
 from tests.models.test_clusterer import grouped, scattered, units
@@ -55,7 +55,7 @@ def test_until_pairs_are_known_what_all_differ_by_counts_less() -> None:
     scale = np.where(np.arange(16) == 0, 20.0, 1.0)
     embeddings = (np.random.default_rng(5).normal(size=(60, 16)) * scale).astype(np.float32)
     alone = fit_class_whitening(embeddings, np.arange(60), np.ones(60, np.int64), prior=25)
-    counts = np.linalg.norm(alone.transform, axis=1)
+    counts = np.linalg.norm(alone.matrix, axis=1)
     assert counts[0] < 0.8 * counts[1:].min()
 
 
@@ -120,7 +120,7 @@ def test_average_linkage_is_that_of_scipy(count: int, seed: int) -> None:
     sums = group_sums(points, slots, count)
     least = float(random.uniform(-0.5, 0.9))
     names = list(range(count))
-    for stays, goes in merges(sums, np.ones(count, np.int64), least):
+    for stays, goes in average_linkage(sums, np.ones(count, np.int64), least):
         names = [stays if name == goes else name for name in names]
     apart = 1 - points.astype(np.float64) @ points.T
     tree = linkage(apart[np.triu_indices(count, 1)].clip(0), "average")

@@ -84,9 +84,9 @@ def test_one_image_again_and_again_teaches_a_space_of_numbers() -> None:
     for _ in range(5):
         seen.add(embedding)
     with np.errstate(all="raise"):
-        space = seen.whitening()
-        assert np.isfinite(space.points(embedding)).all()
-        assert np.isfinite(space.points(-embedding)).all()
+        space = seen.fit_whitening()
+        assert np.isfinite(space.apply(embedding)).all()
+        assert np.isfinite(space.apply(-embedding)).all()
 
 
 def test_who_is_alone_is_counted_and_clusters_are_not() -> None:
@@ -105,7 +105,7 @@ def test_who_is_alone_is_counted_and_clusters_are_not() -> None:
 
 def test_ids_are_new_and_begin_where_they_may() -> None:
     clusterer = VerifiedClusterer()
-    clusterer.begin_above(99)
+    clusterer.reserve_ids_to(99)
     arrival, _ = fed(clusterer, stream(2, 3, 20))
     firsts = list(dict.fromkeys(arrival))
     assert min(firsts) == 100
@@ -119,7 +119,7 @@ def test_one_that_is_restored_goes_on_as_one_that_did_not_stop(in_files: bool, t
     def made(name: str) -> VerifiedClusterer:
         clusterer = VerifiedClusterer(capacity=330)
         if in_files:
-            clusterer.keep_rows_below(tmp_path / name)
+            clusterer.set_log_folder(tmp_path / name)
         return clusterer
 
     whole, stopped = made("whole"), made("stopped")
@@ -136,7 +136,7 @@ def test_one_that_is_restored_goes_on_as_one_that_did_not_stop(in_files: bool, t
 
 def test_a_snapshot_holds_no_exemplars_that_are_in_files(tmp_path: Path) -> None:
     clusterer = VerifiedClusterer()
-    clusterer.keep_rows_below(tmp_path)
+    clusterer.set_log_folder(tmp_path)
     fed(clusterer, stream(1, 2, 400))
     inline = VerifiedClusterer()
     fed(inline, stream(1, 2, 400))
@@ -165,16 +165,16 @@ def test_limits_rise_with_clusters_and_not_with_their_exemplars() -> None:
             clusterer.split([context.post])
         if number == 60:
             clusterer.forget_author("author 3")
-        gallery = clusterer._here()
-        assert gallery.distinct == len(set(gallery.clusters.tolist()))
+        gallery = clusterer._require_gallery()
+        assert gallery.distinct_clusters == len(set(gallery.clusters.tolist()))
     probe, rows = gallery.probe_of(0), np.arange(1)
-    limit = clusterer._scores_here().limits(probe, rows)
+    limit = clusterer._require_scores().limits(probe, rows)
     for embedding, context, label in stream(12, 8, 0):
         if label == 0:
             clusterer.learn(
                 embedding, ImageContext(context.patches, f"again {context.post}"), cluster=int(gallery.clusters[0])
             )
-    assert clusterer._scores_here().limits(probe, rows) <= limit
+    assert clusterer._require_scores().limits(probe, rows) <= limit
 
 
 def test_without_patches_embeddings_alone_decide() -> None:

@@ -55,7 +55,7 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
         stores = Destinations.of(settings).stores(settings)
         recovery = Launch.of(sys.argv[1:], os.environ).recovery
         check_models(stores, recovery, models.embedders)
-        for stage, model, engine in models.told():
+        for stage, model, engine in models.engines():
             MODEL_INFO.labels(stage, model, engine or "none").set(1)
         MODEL_INFO.labels(Clusterer.stage, clusterer.name, "none").set(1)
         first = first_numbers(stores, recovery, clusterer.reserve_ids_to)

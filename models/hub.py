@@ -1,4 +1,4 @@
-"""The Hugging Face cache and hub: a folder with a model's files, or none. Nothing waits long for a hub out of reach."""
+"""Find a model's files in the local Hugging Face cache, or download them from the Hub, with a short timeout."""
 
 from pathlib import Path
 from typing import Final
@@ -6,18 +6,18 @@ from typing import Final
 from core.errors import WeightsError, first_line
 
 TIMEOUT_SECONDS: Final = 10.0
-"""For the hub's first answer; there is one try. A download that has begun takes its time."""
+"""Timeout of the Hub's first response, without retries. A download that has begun has no deadline."""
 
 _UNUSED = ["*.h5", "*.msgpack", "*.ot", "*.onnx", "onnx/*", "openvino/*", "*.whl", "*.mlmodel", "coreml/*"]
-"""The same weights in forms that nothing here reads."""
+"""Files with the same weights in formats that memewax does not read."""
 
 
 def cached(repository: str) -> Path | None:
-    """The folder of a repository in the local Hugging Face cache (`HF_HOME`), if it is there."""
+    """Return the folder of a repository in the local Hugging Face cache (`HF_HOME`), or None."""
     from huggingface_hub import constants
 
     if not Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}").is_dir():
-        return None  # the hub's client takes half a second to import
+        return None  # without importing the Hub's client, which takes half a second
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -28,12 +28,12 @@ def cached(repository: str) -> Path | None:
 
 
 def downloaded(repository: str) -> Path:
-    """The folder of a repository, fetched from the hub; raises `WeightsError` with the reason."""
+    """Download a repository from the Hub and return its folder; raises `WeightsError` with the reason."""
     from huggingface_hub import HfApi, snapshot_download
 
     try:
         files = [file.rfilename for file in HfApi().model_info(repository, timeout=TIMEOUT_SECONDS).siblings or []]
         unused = [*_UNUSED, "*.bin"] if any(file.endswith(".safetensors") for file in files) else _UNUSED
         return Path(snapshot_download(repository, ignore_patterns=unused, etag_timeout=TIMEOUT_SECONDS))
-    except Exception as error:  # the hub's client has a dozen of its own, its HTTP library's and the system's
-        raise WeightsError(f"the hub gave none of {repository}: {first_line(error)}") from error
+    except Exception as error:  # the client raises its own kinds, its HTTP library's and the system's
+        raise WeightsError(f"cannot download {repository} from the hub: {first_line(error)}") from error

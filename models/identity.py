@@ -1,15 +1,21 @@
-"""Whether two models are the same: by the hash of their weights and of how inputs are prepared for them.
+"""Identity of models: the hash of their weights and of the files that describe their preprocessing.
 
-A model's name ends in that identity, `dinov2-small@1a2b3c4d.5e6f7a8b`: the weights, then the preparation where files
-say it. Where the model was found is no part of it, nor is what runs it, which a record names in brackets behind:
-`dinov2-small@1a2b3c4d.5e6f7a8b (onnx int8)`.
+A model's name ends in its identity, as in `dinov2-small@1a2b3c4d.5e6f7a8b`: first the weights, then the preprocessing
+if the model has such files. Neither the source of the weights nor the engine that runs them is part of it; a record
+appends the engine in brackets: `dinov2-small@1a2b3c4d.5e6f7a8b (onnx int8)`.
 """
 
 
 def is_same(one: str, other: str) -> bool:
-    """Whether two names of models stand for the same one, so that their vectors can be compared.
+    """Check whether two names denote the same model, so that their embeddings are comparable.
 
-    Nothing speaks against it where one is empty; a name that an earlier version wrote tells the weights alone.
+    An empty name matches every other. Names written by early versions have no preprocessing hash; then only the weights
+    are compared.
+
+    >>> is_same("vit@1a2b3c4d.5e6f7a8b (onnx int8)", "vit@1a2b3c4d")
+    True
+    >>> is_same("vit@1a2b3c4d", "vit@00000000")
+    False
     """
     if not one or not other:
         return True

@@ -1,4 +1,4 @@
-"""Bars that others put above or below an image: a strip of one colour with little on it, such as a site's name."""
+"""Detect and crop letterbox bars: plain strips above or below an image with little on them, such as a site's name."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -6,22 +6,25 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_HIGHEST: Final = 0.09
-"""Of the height. Captions mostly take more, and an image without its caption would be like others of its template."""
-_LOWEST: Final = 0.015
-_NEAR: Final = 16
-"""Greys of 255 within which a pixel has the colour of the bar: a poor JPEG moves them by less."""
-_GROUND: Final = 0.5
-"""Least share of such pixels in a row of a bar, with letters on it; a row of the image has less."""
-_MARGIN: Final = 0.9
-"""The same of the outermost and the innermost row, where no letters are."""
+_MAX_HEIGHT: Final = 0.09
+"""Share of the image's height that a bar has at most. Captions mostly take more, and an image whose caption is cropped
+would look like all others of its template."""
+_MIN_HEIGHT: Final = 0.015
+"""Share of the image's height that a bar has at least."""
+_TOLERANCE: Final = 16
+"""Difference of grey values, of 255, up to which a pixel has the bar's colour: JPEG artefacts are smaller."""
+_MIN_PLAIN: Final = 0.5
+"""Share of pixels of the bar's colour that each of its rows has at least, letters included; a row of the image has
+fewer."""
+_MIN_PLAIN_EDGE: Final = 0.9
+"""The same for the outermost and the innermost row of a bar, which have no letters."""
 
 
 def crop_letterbox(grey: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """The image without its bar above, and without its bar below: each where there is one.
+    """Yield the image without the bar above it, then without the bar below it, for each bar that it has.
 
     Args:
-        grey: Brightness, shape (height, width).
+        grey: Grey values, shape (height, width).
     """
     if above := _rows(grey):
         yield grey[above:]
@@ -30,11 +33,11 @@ def crop_letterbox(grey: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 
 
 def _rows(grey: NDArray[np.uint8]) -> int:
-    """Rows of the bar at the top, 0 where there is none."""
-    strip = grey[: int(_HIGHEST * len(grey)) + 1].astype(np.int16)
-    plain = (np.abs(strip - np.median(strip[0])) <= _NEAR).mean(axis=1)
-    of_image = plain < _GROUND
-    rows = int(of_image.argmax())  # 0 too where all of the strip may be bar
-    if rows < max(2, _LOWEST * len(grey)) or min(plain[0], plain[rows - 1]) < _MARGIN:
+    """Return the height in pixels of the bar at the top, 0 if there is none."""
+    strip = grey[: int(_MAX_HEIGHT * len(grey)) + 1].astype(np.int16)
+    plain = (np.abs(strip - np.median(strip[0])) <= _TOLERANCE).mean(axis=1)
+    of_image = plain < _MIN_PLAIN
+    rows = int(of_image.argmax())  # 0 also if no row of the strip is the image's
+    if rows < max(2, _MIN_HEIGHT * len(grey)) or min(plain[0], plain[rows - 1]) < _MIN_PLAIN_EDGE:
         return 0
     return rows

@@ -1,7 +1,7 @@
-"""How the real model of each stage is loaded, as the settings say.
+"""Load the real model of each stage, as the settings say.
 
-Importing this is cheap, calling it is not: what models stand on takes seconds to import, so it comes late; torch they
-get from the runtime. Each raises `WeightsError` if weights are nowhere to be found or are not what was pinned.
+Importing this module is cheap. The functions import the models' libraries, which takes seconds; torch comes from the
+runtime. Each raises `WeightsError` if weights are missing or differ from the pinned ones.
 """
 
 from core.errors import WeightsError
@@ -13,7 +13,7 @@ from models.runtime import Runtime
 
 
 def real_image(settings: ModelSettings, runtime: Runtime) -> ImageEmbedder:
-    """The image model."""
+    """Load the image embedder."""
     from models.vit import VitEmbedder
     from models.vit_engines import image_choice
     from models.weights import image_weights
@@ -23,14 +23,14 @@ def real_image(settings: ModelSettings, runtime: Runtime) -> ImageEmbedder:
 
 
 def real_ocr(settings: ModelSettings, runtime: Runtime) -> Model[Pixels, Reading]:
-    """The reader of text in images."""
+    """Load OCR."""
     from models.ocr.arrangement import load_reader
 
     return load_reader(settings, runtime)
 
 
 def real_entities(settings: ModelSettings, runtime: Runtime) -> Model[str, tuple[Entity, ...]]:
-    """The finder of named entities."""
+    """Load the named-entity recogniser: a spaCy pipeline or a transformers model."""
     from models.entities import SpacyEntities
     from models.truecasing import Truecaser
     from models.weights import entity_weights
@@ -45,7 +45,7 @@ def real_entities(settings: ModelSettings, runtime: Runtime) -> Model[str, tuple
 
 
 def real_sentiment(settings: ModelSettings, runtime: Runtime) -> Model[str, Sentiment]:
-    """The judge of tone."""
+    """Load the sentiment model: VADER or a transformers model."""
     if settings.sentiment == "vader":
         from models.sentiment import VaderSentiment
 
@@ -57,9 +57,10 @@ def real_sentiment(settings: ModelSettings, runtime: Runtime) -> Model[str, Sent
 
 
 def real_text(settings: ModelSettings, runtime: Runtime) -> Embedder[str]:
-    """The sentence model.
+    """Load the sentence embedder.
 
-    An engine that the settings name is used or an error; where they leave it open and there can be no graph, torch is.
+    If the settings name an engine, it is used or an error is raised. With `auto`, torch runs models that cannot be
+    exported to ONNX.
     """
     from models.torch_runtime import Torch
     from models.weights import text_weights
@@ -75,7 +76,7 @@ def real_text(settings: ModelSettings, runtime: Runtime) -> Embedder[str]:
         except WeightsError as error:
             if settings.text_engine != "auto":
                 raise
-            log.warning("sentences are embedded by torch", reason=str(error))
+            log.warning("torch embeds sentences: the model has no ONNX graph", reason=str(error))
     from models.text_torch import SentenceEmbedder
 
     return SentenceEmbedder(weights, runtime, settings.text_batch)

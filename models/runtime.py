@@ -1,7 +1,7 @@
-"""What models compute on: device, threads, precision and provider, chosen once and needed to construct a model.
+"""Runtime of the models: device, threads, precision and provider, chosen once and required to construct a model.
 
-What a library must be told before or as it is imported is told by the methods here, so that whoever holds a `Runtime`
-cannot be too late.
+Some libraries must be configured before or during their import. The methods here do that, so code that has a `Runtime`
+cannot configure them too late.
 """
 
 from contextlib import AbstractContextManager
@@ -26,60 +26,62 @@ from models.torch_runtime import (
 
 @dataclass(frozen=True, slots=True)
 class Runtime(EngineOptions):
-    """Where and how a model computes; `Runtime.of` makes the one of the settings."""
+    """Where and how a model computes; `Runtime.of` builds it from the settings."""
 
     provider: str = graph_engine_names()[0]
-    """Name of the engine that opens ONNX graphs."""
+    """Name of the engine that runs ONNX graphs."""
 
     def __post_init__(self) -> None:
-        """Set what torch reads as it is imported, whoever imports it: spaCy does too."""
+        """Set the environment variables that torch reads on import, whichever library imports it: spaCy does too."""
         set_environment()
 
     @classmethod
     def of(cls, settings: RuntimeSettings) -> Self:
-        """The runtime of the settings.
+        """Build the runtime of the settings.
 
-        Imports torch to look for CUDA, except where the device is `cpu` or models are fakes. Raises `WorldError` if
-        the device or the provider of the settings is not there.
+        It imports torch to look for CUDA, unless the device is `cpu` or models are fake.
+
+        Raises:
+            WorldError: If the device or the provider is not available.
         """
         device: Device = "cpu" if settings.models == "fake" else _device(settings.device)
         runtime = cls(device, settings.threads_per_model)
         return runtime if settings.provider == "auto" else runtime.on(settings.provider)
 
     def on(self, provider: str) -> Self:
-        """The same, with another engine for ONNX graphs; raises `WorldError` if it is not installed."""
+        """Return a copy with another engine for ONNX graphs; raises `WorldError` if it is not installed."""
         return replace(self, provider=graph_engine(provider).name)
 
     def by(self, plan: Plan) -> Self:
-        """The same, computing as the plan says; raises `WorldError` if its engine is not installed."""
+        """Return a copy with the plan's engine and precision; raises `WorldError` if its engine is not installed."""
         runtime = replace(self, precision=plan.precision)
         return runtime if plan.engine == Torch.name else runtime.on(plan.engine)
 
     def session(self, file: Path) -> Session:
-        """The ONNX graph in `file`, opened by the provider; raises what that raises."""
+        """Open the ONNX graph in `file` with the provider; raises what that raises."""
         return graph_engine(self.provider).session(file, self)
 
     def graph_device(self) -> Device:
-        """Where ONNX graphs compute: not every build of a provider knows the device."""
+        """Return the device that runs ONNX graphs: not every build of a provider supports the runtime's device."""
         return graph_engine(self.provider).device(self)
 
     def torch(self) -> ModuleType:
-        """The module torch, ready for models."""
+        """Import torch, configured for models."""
         return loaded_torch(self)
 
     def torchvision(self) -> AbstractContextManager[ModuleType]:
-        """The module torch with torchvision beside it, to load a model by, for one thread at a time.
+        """Import torch and torchvision for loading a model; the `with` block holds a lock: one thread at a time.
 
         Entering it raises `WorldError` if torchvision cannot be imported.
         """
         return torch_with_torchvision(self)
 
     def transformers(self) -> AbstractContextManager[ModuleType]:
-        """The module transformers, on both as above."""
+        """Import transformers, with torch and torchvision, under the same lock as `torchvision`."""
         return loaded_transformers(self)
 
     def limit_opencv(self) -> None:
-        """Let OpenCV use as many threads as a model."""
+        """Limit OpenCV to the threads of a model."""
         import cv2
 
         cv2.setNumThreads(self.threads)

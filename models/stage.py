@@ -1,4 +1,4 @@
-"""What the flow knows of a stage of a post: its columns, its model, its settings, its evaluation."""
+"""The declaration of a stage: its columns, model, settings and evaluation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from models.runtime import Runtime
 from models.weights import Weights
 
 OF_MODEL: Final = 0
-"""Length of a vector in the table of stages: as long as those of the stage's model."""
+"""Placeholder for a vector's length: the embedding dimension of the stage's model."""
 
 Values = Mapping[str, Any]
-"""What each stage answered, by its name; None where it failed or had nothing to answer."""
+"""Results of the stages by name; None if a stage failed or had no result."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageColumn:
-    """A column of the record, and how the stage's value becomes it."""
+    """A column of the record, and how to derive its value from the stage's result."""
 
     column: Column
     of: Callable[[Any], Any]
-    """The column of a value."""
+    """Convert the stage's result to the column's value."""
     without: Callable[[Values], Any] | None = None
-    """The column where the stage has no value, from what the others have; None: null."""
+    """Compute the column's value from the other stages if this one has no result; None: it is null."""
     in_first_version: bool = False
-    """Whether the first version had it: those come before all others."""
+    """Whether the first version of memewax had it: such columns come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +36,33 @@ class StageModel:
 
     settings: type[Group]
     subject: Literal["image", "text"]
-    """What it is shown: the post's image, or the text that was read in it."""
+    """Its input: the post's image, or the text that OCR read in it."""
     load: Callable[[Any, Runtime], Model[Any, Any]]
-    """Load the real one by settings that have the group's fields; raises `WeightsError`."""
+    """Load the real model, by settings with the fields of `settings`; raises `WeightsError`."""
     fake: Callable[[], Model[Any, Any]]
-    """One that answers at once without looking."""
+    """Make the fake model, which returns fixed results at once."""
     evaluation: str = ""
-    """The command of `memewax eval` that measures it, `command` of `memewax.evaluation.measure_<evaluation>`."""
+    """The subcommand of `memewax eval` that measures it: `command` of `memewax.evaluation.measure_<evaluation>`."""
     why_unmeasured: str = ""
-    """The reason where there is no evaluation."""
+    """Why there is no evaluation, if there is none."""
     weights: Callable[[Any], tuple[Callable[[], Weights], ...]] = lambda _: ()
-    """What finds its weights, a finder for each part; a model without weights has none."""
+    """Return a function for each part of the model that finds the part's weights; () for a model without weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage answers for every post, with a value, with nothing, or with a failure."""
+    """A step of the dataflow that gives every post a result, no result, or a failure."""
 
     name: str
     columns: tuple[StageColumn, ...]
     model: StageModel | None = None
-    """None: no model answers, but a part of the flow."""
+    """None: a part of the dataflow computes the result instead."""
     settings: type[Group] | None = None
     """The settings of a stage without a model."""
     evaluation: str = ""
-    """The command of `memewax eval` that measures a stage without a model."""
+    """The subcommand of `memewax eval` that measures a stage without a model."""
 
     def load(self, settings: Any, runtime: Runtime) -> Any:
-        """Its model, or the fake where the settings say so; raises `WeightsError`."""
+        """Load its model, or the fake one if the settings say so; raises `WeightsError`."""
         assert self.model is not None, f"{self.name} has no model"
         return self.model.fake() if settings.models == "fake" else self.model.load(settings, runtime)

@@ -1,7 +1,7 @@
-"""The stages of a post, each declared once: from here follow the join, the rows, their schemas, models and checks.
+"""The stages of a post. The join, rows, schemas, models and checks are all derived from these declarations.
 
-A new stage is a model module and an entry in `STAGES`, its settings a base of `StageSettings`, and a step in
-`dataflows.memes`.
+To add a stage, write a model module, declare the stage in `STAGES`, add its settings to the bases of `StageSettings`,
+and add a step to `dataflows.memes`.
 """
 
 from functools import partial
@@ -29,11 +29,12 @@ _VECTOR: Final = {"minItems": 1, "items": {"minimum": -1, "maximum": 1}}
 _MOODS: Final = ("negative", "neutral", "positive")
 
 
-def _itself(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
 def _no_cluster(known: Values) -> int:
+    """Return the code of a missing cluster: the image had no embedding, or clustering failed."""
     return NO_EMBEDDING if known.get("embedding") is None else CLUSTER_FAILED
 
 
@@ -71,7 +72,7 @@ EMBEDDING: Final = Stage(
                 "Of the image; its Euclidean norm is 1. Null where there is none",
                 schema=_VECTOR,
             ),
-            _itself,
+            _identity,
             in_first_version=True,
         ),
     ),
@@ -247,7 +248,7 @@ TEXT_EMBEDDING: Final = Stage(
                 "Of caption and text; its Euclidean norm is 1",
                 schema=_VECTOR,
             ),
-            _itself,
+            _identity,
         ),
     ),
     StageModel(
@@ -261,9 +262,9 @@ TEXT_EMBEDDING: Final = Stage(
 )
 
 STAGES: Final = (EMBEDDING, CLUSTER, TEXT, ENTITIES, SENTIMENT, TEXT_EMBEDDING)
-"""The stages that answer for each post, in the order of the diagram."""
+"""All stages, in the order of the diagram in `dataflows.memes`."""
 MODEL_STAGES: Final = tuple(it for it in STAGES if it.model is not None)
-"""Those whose answers a model makes."""
+"""The stages whose results a model computes."""
 
 
 class StageSettings(ClusterSettings, ModelSettings):
@@ -271,16 +272,16 @@ class StageSettings(ClusterSettings, ModelSettings):
 
 
 def stage_names() -> tuple[str, ...]:
-    """Names of the stages, in the order of the diagram."""
+    """Return the names of the stages, in the order of the diagram."""
     return tuple(it.name for it in STAGES)
 
 
 def evaluations() -> tuple[str, ...]:
-    """The commands of `memewax eval` that measure stages, each once."""
+    """Return the subcommands of `memewax eval` that measure stages, without duplicates."""
     named = [it.evaluation or (it.model.evaluation if it.model else "") for it in STAGES]
     return tuple(dict.fromkeys(name for name in named if name))
 
 
 def stage(name: str) -> Stage:
-    """The stage of this name."""
+    """Return the stage of this name; raises `StopIteration` if there is none."""
     return next(it for it in STAGES if it.name == name)

@@ -194,7 +194,7 @@ def test_a_state_of_shards_that_did_not_note_how_many_is_read_by_shards_alone() 
     of_one = make_shard(load_settings(cluster_shards=4, clusterer="relevant"))
     state = before_shards_were_noted(ClusterLogic(of_one, shards=4).snapshot())
     assert ClusterLogic(RcaClusterer(), state, shards=4).snapshot()["shards"] == 4
-    with pytest.raises(SettingsError, match="now there is to be one: set MEMEWAX_CLUSTER_SHARDS to what it was"):
+    with pytest.raises(SettingsError, match="not of one: set MEMEWAX_CLUSTER_SHARDS to its former value"):
         ClusterLogic(RcaClusterer(), state, shards=1)
 
 

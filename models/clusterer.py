@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from core.errors import BadRecordError, WorldError
 from core.records import Cluster, ClusterEvent, Patches, Vector
 
@@ -28,6 +30,14 @@ class ImageContext:
 
 
 NO_CONTEXT = ImageContext()
+
+
+def check_embedding(embedding: Vector, dimension: int | None) -> None:
+    """Check that an embedding is finite and of the learned dimension (None: any); raise `BadRecordError` otherwise."""
+    if not np.isfinite(embedding).all():
+        raise BadRecordError("the embedding is not finite")
+    if dimension is not None and embedding.size != dimension:
+        raise BadRecordError(f"the embedding has dimension {embedding.size}, those before it had {dimension}")
 
 
 class Clusterer(ABC):
@@ -54,6 +64,17 @@ class Clusterer(ABC):
         Raises:
             BadRecordError: If the embedding is not finite, or its dimension differs from that of those before.
         """
+
+    def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:
+        """Return the cluster that `learn` would assign, or None if it would start a new one; learn nothing.
+
+        The dataflow only learns, so a clusterer need not implement this.
+
+        Raises:
+            BadRecordError: As `learn` does.
+            NotImplementedError: If the clusterer cannot predict.
+        """
+        raise NotImplementedError(f"the clusterer {self.name} cannot predict")
 
     def set_log_folder(self, folder: Path) -> None:  # noqa: B027 - for those whose state is large
         """Keep rows that never change in files below a folder, out of snapshots; call it before `restore`."""
@@ -130,6 +151,10 @@ class FakeClusterer(Clusterer):
     def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
         """Return cluster 0, distance 0."""
         return Cluster(0, 0.0)
+
+    def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int:  # noqa: ARG002
+        """Return 0."""
+        return 0
 
     def reserve_ids_to(self, highest: int) -> None:
         """Do nothing: its one cluster is the same in every store."""

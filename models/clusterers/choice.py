@@ -1,7 +1,8 @@
 """Build the clusterer of the settings, alone or sharded."""
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import SettingsError
 from models.clusterer import Clusterer, FakeClusterer
@@ -25,6 +26,11 @@ def make_clusterer(settings: ClusterSettings) -> Clusterer:
     """
     if settings.models == "fake":
         return FakeClusterer()
+    return named_clusterer(settings.clusterer, settings.clusterer_parameters)
+
+
+def named_clusterer(name: str, parameters: Mapping[str, Any]) -> Clusterer:
+    """Build a clusterer by its name in MEMEWAX_CLUSTERER; raises `SettingsError` if it or a parameter is unknown."""
     # Imported late because their libraries take a while to import.
     from models.clusterers.dbstream import DbstreamClusterer
     from models.clusterers.rca_clusterer import RcaClusterer
@@ -37,10 +43,12 @@ def make_clusterer(settings: ClusterSettings) -> Clusterer:
         "dbstream": DbstreamClusterer,
         **{f"river-{kind.lower()}": partial(RiverClusterer, kind) for kind in KINDS},
     }
+    if name not in kinds:
+        raise SettingsError(f"there is no clusterer {name!r}; expected one of {', '.join(kinds)}")
     try:
-        return kinds[settings.clusterer](**settings.clusterer_parameters)
+        return kinds[name](**parameters)
     except TypeError as error:
-        raise SettingsError(f"MEMEWAX_CLUSTERER_PARAMETERS of {settings.clusterer}: {error}") from None
+        raise SettingsError(f"MEMEWAX_CLUSTERER_PARAMETERS of {name}: {error}") from None
 
 
 def make_shard(settings: ClusterSettings) -> Clusterer:

@@ -4,9 +4,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Vector
-from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
+from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State, check_embedding
 from models.clusterers.arrays import Float64Array
 from models.clusterers.vector_dbstream import VectorDBSTREAM
 
@@ -48,11 +47,9 @@ class DbstreamClusterer(Clusterer):
         Raises:
             BadRecordError: If it is not finite, or its dimension differs from that of the embeddings before.
         """
-        if not np.isfinite(embedding).all():
-            raise BadRecordError("the embedding is not finite")
-        if self._seen and embedding.shape != self._sum.shape:
-            raise BadRecordError(f"the embedding has dimension {embedding.size}, those before it had {self._sum.size}")
-        point = self._centred(embedding)
+        point = self._centre(embedding)
+        self._sum = self._sum + embedding.astype(np.float64)
+        self._seen += 1
         self._dbstream.learn(point)
         # Shared densities only serve to combine micro-clusters, which this clusterer does not do.
         self._dbstream.forget_shared()
@@ -66,6 +63,13 @@ class DbstreamClusterer(Clusterer):
             self._events.append(ClusterEvent("birth", self._next_id))
             self._next_id += 1
         return Cluster(self._ids[key], float(np.linalg.norm(self._dbstream.centres[row] - point)))
+
+    def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:  # noqa: ARG002
+        """Return the nearest micro-cluster, or None if the embedding is outside its radius."""
+        distances = self._dbstream.distances(self._centre(embedding))
+        if not distances.size or distances.min() >= self._dbstream.clustering_threshold:
+            return None
+        return self._ids.get(self._dbstream.keys[int(distances.argmin())])
 
     def reserve_ids_to(self, highest: int) -> None:
         """Reserve the ids up to `highest`: new clusters get greater ones."""
@@ -108,10 +112,10 @@ class DbstreamClusterer(Clusterer):
         if state["keys"]:
             self._dbstream.fill(state["keys"], state["centres"], state["weights"], state["updated"], state["time"])
 
-    def _centred(self, embedding: Vector) -> Float64Array:
-        self._sum = self._sum + embedding.astype(np.float64)
-        self._seen += 1
+    def _centre(self, embedding: Vector) -> Float64Array:
+        """Check an embedding, subtract the mean, which includes it, and scale the result to length 1."""
+        check_embedding(embedding, self.dimension)
         # The mean of a few embeddings is mostly these themselves. So it is shrunk, less so the more there are.
-        centred: Float64Array = embedding - self._sum / (self._seen + 1)
+        centred: Float64Array = embedding - (self._sum + embedding.astype(np.float64)) / (self._seen + 2)
         length = float(np.linalg.norm(centred))
         return centred / length if length else centred

@@ -6,10 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Vector
-from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
-from models.clusterers.arrays import Float32Array
+from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State, check_embedding
+from models.clusterers.arrays import Float32Array, Float64Array
 from models.clusterers.exemplars import Exemplars
 from models.clusterers.linkage import average_linkage, group_sums
 from models.clusterers.whitening_transform import WhiteningTransform, fit_class_whitening
@@ -74,19 +73,13 @@ class RcaClusterer(Clusterer):
         Raises:
             BadRecordError: If it is not finite, or its dimension differs from that of the embeddings before.
         """
-        if not np.isfinite(embedding).all():
-            raise BadRecordError("the embedding is not finite")
+        check_embedding(embedding, self.dimension)
         if self._exemplars is None:
             self._exemplars = Exemplars(embedding.size)
         kept, events_before = self._exemplars, len(self._events)
-        if embedding.size != kept.dimension:
-            raise BadRecordError(f"the embedding has dimension {embedding.size}, those before it had {kept.dimension}")
         self._time += 1
-        point = self._whitening.apply(embedding) if self._whitening else None
-        # Before whitening is fitted, only identical embeddings are similar.
-        similar = kept.points @ point if point is not None else _equal_rows(kept.embeddings, embedding)
+        point, similar, means = self._compare(embedding)
         if len(kept):
-            means = np.bincount(kept.slots, similar, len(kept.ids)) / kept.sizes
             found = int(means.argmax()) if cluster is None else int(np.searchsorted(kept.ids, cluster))
             if cluster is not None or means[found] > self._threshold(self._parameters.join):
                 cluster = int(kept.ids[found])
@@ -97,6 +90,15 @@ class RcaClusterer(Clusterer):
         self._events.append(ClusterEvent("birth", cluster))
         self._add(embedding, cluster, point)
         return Cluster(self._resolve(cluster, events_before), 0.0)
+
+    def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:  # noqa: ARG002
+        """Return the cluster with the highest mean similarity, or None if that is below the threshold."""
+        check_embedding(embedding, self.dimension)
+        if not self._exemplars:
+            return None
+        *_, means = self._compare(embedding)
+        found = int(means.argmax())
+        return int(self._exemplars.ids[found]) if means[found] > self._threshold(self._parameters.join) else None
 
     def merge(self, one: int, other: int) -> None:
         """Merge two clusters that are known to be one, under the older id."""
@@ -145,6 +147,19 @@ class RcaClusterer(Clusterer):
         self._whitening = None if state["space"] is None else WhiteningTransform.of(*state["space"])
         if self._exemplars is not None and self._whitening is not None:
             self._exemplars.set_points(self._whitening.apply(self._exemplars.embeddings))
+
+    def _compare(self, embedding: Vector) -> tuple[Float32Array | None, Float32Array, Float64Array]:
+        """Whiten an embedding and compare it.
+
+        Returns:
+            The whitened embedding, or None before whitening is fitted; the similarity to each exemplar, shape (n,); and
+            the mean similarity to each cluster by slot, shape (k,).
+        """
+        kept = self._require_exemplars()
+        point = self._whitening.apply(embedding) if self._whitening else None
+        # Before whitening is fitted, only identical embeddings are similar.
+        similar = kept.points @ point if point is not None else _equal_rows(kept.embeddings, embedding)
+        return point, similar, np.bincount(kept.slots, similar, len(kept.ids)) / kept.sizes
 
     def _resolve(self, cluster: int, since: int) -> int:
         """Return the cluster's id after the merges among the events from index `since` on."""

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.errors import BadRecordError, SettingsError
+from core.errors import SettingsError
 from core.records import Cluster, Vector
-from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
+from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State, check_embedding
 
 KINDS: Final = ("CluStream", "DBSTREAM", "DenStream", "KMeans", "STREAMKMeans")
 """Classes of `river.cluster`."""
@@ -40,21 +40,20 @@ class RiverClusterer(Clusterer):
         Raises:
             BadRecordError: If it is not finite, or its dimension differs from that of the embeddings before.
         """
-        if not np.isfinite(embedding).all():
-            raise BadRecordError("the embedding is not finite")
-        if self._seen and embedding.shape != self._sum.shape:
-            raise BadRecordError(f"the embedding has dimension {embedding.size}, those before it had {self._sum.size}")
+        point = self._centre(embedding)
         self._sum = self._sum + embedding.astype(np.float64)
         self._seen += 1
-        centred = embedding - self._sum / (self._seen + 1)
-        length = float(np.linalg.norm(centred))
-        point = dict(enumerate((centred / length if length else centred).tolist()))
         self._river.learn_one(point)
         label = self._label(point)
         self._labels.add(label)
         centre = (getattr(self._river, "centers", None) or {}).get(label)
         distance = math.dist([centre.get(key, 0.0) for key in point], point.values()) if centre else 0.0
         return Cluster(label, distance)
+
+    def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:  # noqa: ARG002
+        """Return the cluster that river predicts, or None before the first embedding."""
+        point = self._centre(embedding)
+        return self._label(point) if self._seen else None
 
     def count(self) -> int:
         """Count the clusters that an embedding was assigned to."""
@@ -86,6 +85,13 @@ class RiverClusterer(Clusterer):
             )
         self._river = pickle.loads(state["object"])  # noqa: S301 - from our own recovery folder
         self._sum, self._seen, self._labels = state["sum"].copy(), state["seen"], set(state["labels"])
+
+    def _centre(self, embedding: Vector) -> dict[int, float]:
+        """Check an embedding, subtract the mean, which includes it, and scale the result to length 1."""
+        check_embedding(embedding, self.dimension)
+        centred = embedding - (self._sum + embedding.astype(np.float64)) / (self._seen + 2)
+        length = float(np.linalg.norm(centred))
+        return dict(enumerate((centred / length if length else centred).tolist()))
 
     def _label(self, point: dict[int, float]) -> int:
         try:

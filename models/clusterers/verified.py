@@ -10,10 +10,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import BadRecordError
 from core.records import Cluster, ClusterEvent, Patches, Vector
 from core.row_log import RowLog, check_reachable
-from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
+from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State, check_embedding
 from models.clusterers.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from models.clusterers.gallery import ExemplarGallery, Probe, hash_of_url, quantize, row_type
 from models.clusterers.one_thread import on_one_thread
@@ -110,21 +109,14 @@ class VerifiedClusterer(Clusterer):
         Raises:
             BadRecordError: If it is not finite, or its dimension differs from that of the embeddings before.
         """
-        if not np.isfinite(embedding).all():
-            raise BadRecordError("the embedding is not finite")
+        check_embedding(embedding, self.dimension)
         if self._gallery is None:
             self._gallery = ExemplarGallery(embedding.size, self._parameters.capacity + 1)
             self._covariance = RunningCovariance(embedding.size)
             self._scores = PairScores(self._parameters, self._gallery)
-        if embedding.size != self._gallery.dimension:
-            raise BadRecordError(
-                f"the embedding has dimension {embedding.size}, those before it had {self._gallery.dimension}"
-            )
         self._time += 1
         events_before = len(self._events)
-        numbers, scale = quantize(embedding)
-        codes = None if self._coder is None or context.patches is None else self._coder.codes(context.patches)
-        seen = _Arrival(numbers, scale, codes, self._gallery.probe(numbers, scale, codes), context)
+        seen = self._prepare(embedding, context)
         cluster, distance = self._assign(seen) if cluster is None else self._assign_to(cluster, seen)
         if self._time > _EARLY_POSTS:
             self._early = None
@@ -134,6 +126,18 @@ class VerifiedClusterer(Clusterer):
         if len(self._gallery) > self._parameters.capacity:
             self._evict()
         return Cluster(self._resolve(cluster, context.post, events_before), distance)
+
+    def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:
+        """Return the cluster that the image is verified with, or None."""
+        check_embedding(embedding, self.dimension)
+        if self._gallery is None or len(self._gallery) < _MIN_EXEMPLARS_TO_JOIN:
+            return None
+        probe = self._prepare(embedding, context).probe
+        if probe is None:
+            return None
+        rows, _, scores = self._candidates(probe)
+        found = self._cluster_of(probe, rows, scores)
+        return None if found is None else found[0]
 
     def set_log_folder(self, folder: Path) -> None:
         """Keep exemplars in files below a folder, once there are 256; call it before `restore`."""
@@ -264,6 +268,12 @@ class VerifiedClusterer(Clusterer):
         if state["space"] is not None:
             self._gallery.set_whitening(WhiteningTransform.of(*state["space"]))
         self._rebuild_index()
+
+    def _prepare(self, embedding: Vector, context: ImageContext) -> "_Arrival":
+        """Quantize an embedding and encode its patches."""
+        numbers, scale = quantize(embedding)
+        codes = None if self._coder is None or context.patches is None else self._coder.codes(context.patches)
+        return _Arrival(numbers, scale, codes, self._require_gallery().probe(numbers, scale, codes), context)
 
     def _assign(self, seen: "_Arrival") -> tuple[int, float]:
         """Add an image to its cluster or a new one; return its id and the distance to the nearest exemplar there."""

@@ -38,9 +38,11 @@ from operators.recovery_remnants import drop_unknown_rows
 from operators.taps import tap_addresses
 
 Loaded = TypeVar("Loaded")
+Build = Callable[[Settings, Models, Callable[[], Clusterer], FirstNumbers], Dataflow]
+"""Builds a flow from its settings, its models, what makes a clusterer, and the first numbers that may be given."""
 
 
-def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNumbers], Dataflow]) -> Dataflow:
+def started(build: Build) -> Dataflow:
     """Build a flow of all models; prints one line and exits with the error's code where that fails.
 
     `build` is given as well which numbers the stores hold already.
@@ -51,28 +53,48 @@ def started(build: Callable[[Settings, Models, Callable[[], Clusterer], FirstNum
         return load_models(settings)
 
     def built(settings: Settings, models: Models) -> Dataflow:
-        clusterer = make_clusterer(settings)  # what is wrong with its parameters is said now
-        stores = Destinations.of(settings).stores(settings)
         recovery = Launch.of(sys.argv[1:], os.environ).recovery
-        check_models(stores, recovery, models.embedders)
         for stage, model, engine in models.engines():
             MODEL_INFO.labels(stage, model, engine or "none").set(1)
-        MODEL_INFO.labels(Clusterer.stage, clusterer.name, "none").set(1)
-        first = first_numbers(stores, recovery, clusterer.reserve_ids_to)
+        flow = continued(build, settings, models, recovery)
         if recovery is not None and not settings.requests_only:
             note_flow(recovery, settings, tap_addresses(settings))
-        return build(settings, models, partial(make_clusterer, settings), first)
+        return flow
 
     def facts(settings: Settings) -> FlowFacts:
         return facts_of("memes", settings, Destinations.of(settings))
 
-    def writes(settings: Settings) -> Mapping[Path, str]:
-        check_addresses(settings)
-        check_source(settings)
-        check_elsewhere(settings)
-        return lock_files(Destinations.of(settings).all())
+    return started_with(facts, check_and_lock_files, loaded, built, run_ending)
 
-    return started_with(facts, writes, loaded, built, run_ending)
+
+def continued(build: Build, settings: Settings, models: Models, recovery: Path | None) -> Dataflow:
+    """Build a flow whose cluster ids and revisions continue above those that its stores hold.
+
+    Args:
+        build: Builds the flow.
+        settings: Of the flow.
+        models: Of all stages.
+        recovery: Folder of the flow's snapshots; None where it takes none.
+
+    Raises:
+        SettingsError: if the clusterer's parameters are wrong.
+        WorldError: if a store cannot be read, or holds vectors of other models.
+    """
+    clusterer = make_clusterer(settings)  # wrong parameters are reported now
+    stores = Destinations.of(settings).stores(settings)
+    check_models(stores, recovery, models.embedders)
+    MODEL_INFO.labels(Clusterer.stage, clusterer.name, "none").set(1)
+    return build(
+        settings, models, partial(make_clusterer, settings), first_numbers(stores, recovery, clusterer.reserve_ids_to)
+    )
+
+
+def check_and_lock_files(settings: Settings) -> Mapping[Path, str]:
+    """Check the addresses of a flow of posts; return the files to lock, each with the error where they are in use."""
+    check_addresses(settings)
+    check_source(settings)
+    check_elsewhere(settings)
+    return lock_files(Destinations.of(settings).all())
 
 
 def facts_of(flow: str, settings: Settings, destinations: Destinations) -> FlowFacts:

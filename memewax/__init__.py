@@ -1,5 +1,27 @@
-"""The public face of memewax: the API, commands, the demo, evaluation and benchmarks."""
+"""memewax: understanding streams of images with text, live.
+
+The names below are the public API; everything else may change between versions.
+
+>>> import memewax
+>>> sorted(memewax.__all__)[:4]
+['Analyzer', 'ImageAnalysis', 'MemeStore', 'MemewaxError']
+"""
 
 from core import __version__
+from core.errors import BadRecordError, BusyError, MemewaxError, SettingsError, WeightsError, WorldError
+from memewax.api import Analyzer, ImageAnalysis, MemeStore, build_flow, open_store
 
-__all__ = ["__version__"]
+__all__ = [
+    "Analyzer",
+    "BadRecordError",
+    "BusyError",
+    "ImageAnalysis",
+    "MemeStore",
+    "MemewaxError",
+    "SettingsError",
+    "WeightsError",
+    "WorldError",
+    "__version__",
+    "build_flow",
+    "open_store",
+]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -76,12 +76,17 @@ class Answer:
 
 def json_of_answer(answer: Answer) -> bytes:
     """One line of JSON; `error` only where there is one."""
+    return orjson.dumps(answer_body(answer))
+
+
+def answer_body(answer: Answer) -> dict[str, Any]:
+    """Return the fields of an answer's JSON body; `error` is there only for a query that failed."""
     body: dict[str, Any] = {"id": answer.id, "corpus": answer.corpus, "model": answer.model}
-    body["hits"] = answer.hits
+    body["hits"] = [asdict(hit) for hit in answer.hits]
     body["timing"] = dict(answer.timing)
     if answer.error is not None:
         body["error"] = {"stage": answer.error.stage, "reason": answer.error.reason}
-    return orjson.dumps(body)
+    return body
 
 
 def json_of_sentence_embedding(text: str, vector: Vector) -> bytes:

@@ -64,7 +64,7 @@ def parse_query(message: Message, corpus: str) -> Query:
     try:
         body = json_object(message.value, "query")
         id_ = _shown_id(body.get("id")) or id_
-        return _query(body, corpus)
+        return query_of(body, corpus)
     except BadQueryError:
         raise
     except BadRecordError as error:
@@ -96,7 +96,16 @@ def _shown_id(value: Any) -> str:
     return shown if len(shown.encode()) <= MAX_ID_BYTES else ""
 
 
-def _query(body: dict[str, Any], corpus: str) -> Query:
+def query_of(body: Mapping[str, Any], corpus: str) -> Query:
+    """Make a query from the fields of its JSON body.
+
+    Args:
+        body: `id`, one of `text`, `image` (base64) and `vector`, and optionally `k`, `corpus`, `by` and `filters`.
+        corpus: The corpus to search where `body` names none.
+
+    Raises:
+        BadRecordError: saying which field is wrong.
+    """
     _only(body, _FIELDS, "field")
     id_ = body.get("id")
     if id_ is None or id_ == "":

@@ -56,6 +56,12 @@ async def opened_async(place: Path | str, table: str, options: Mapping[str, str]
     return await database.open_table(table)
 
 
+def store_below(folder: Path) -> Path:
+    """Return the store that a folder stands for: itself, or `store` in it, where a demo or a run has left that."""
+    inside = folder / "store"
+    return inside if not any(folder.glob("*.lance")) and any(inside.glob("*.lance")) else folder
+
+
 def store_nearby() -> str:
     """What a message adds where a store is not there and a folder below the current one holds one; else nothing."""
     found = sorted({it.parent for pattern in _NEARBY for it in islice(Path().glob(pattern), _LOOKED_AT)})

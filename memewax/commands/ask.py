@@ -4,17 +4,16 @@ import sys
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import orjson
 import typer
 from rich.console import Console
 
-from core.errors import MemewaxError, SettingsError, WorldError
+from core.errors import BadRecordError, MemewaxError, SettingsError, WorldError
 from core.extras import needs_extra
-from core.records import Message, Pixels
+from core.records import Pixels
 from core.telemetry import configure_logging
 from core.traces import TRACES
 from core.untrusted_text import safe_json, sanitized
@@ -24,10 +23,11 @@ from memewax.commands.corpus_output import ReadStore, opened_store
 
 if TYPE_CHECKING:
     from connectors.store.interface import Store
+    from search.query import Query
 
 QueryBody = dict[str, Any]
-AskFor = Callable[[QueryBody], QueryBody]
-"""From a query's body to its answer's."""
+AskFor = Callable[[QueryBody, "Query"], QueryBody]
+"""From a query, as a body for Kafka and as it is, to the body of its answer."""
 
 _LARGEST_IMAGE: Final = 700_000
 """In base64 it fits a message of Kafka's default size."""
@@ -84,15 +84,16 @@ def ask(
 
 
 def _ask_one(answer_to: AskFor, body: QueryBody, settings: Settings, *, as_json: bool) -> None:
-    from search.query import BadQueryError, parse_query
+    from search.query import query_of
 
     try:
-        parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
-    except BadQueryError as bad:
+        query = query_of(body, settings.corpus)
+        query.text.encode()
+    except BadRecordError as bad:
         raise SettingsError(str(bad)) from None
-    except TypeError:
+    except UnicodeEncodeError:
         raise SettingsError("the sentence is not UTF-8: type it in a UTF-8 terminal") from None
-    answer = answer_to(body)
+    answer = answer_to(body, query)
     if as_json:
         sys.stdout.write(safe_json(answer) + "\n")
     if error := answer.get("error"):
@@ -172,44 +173,18 @@ def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, ti
 
     query_client = QueryClient(brokers, queries, answers, settings.kafka, timeout)
     try:
-        yield lambda body: query_client.ask(body, timeout)
+        yield lambda body, _: query_client.ask(body, timeout)
     finally:
         query_client.close()
 
 
 @contextmanager
 def _from_store(settings: Settings, store: "Store", *, images: bool) -> Iterator[AskFor]:
-    """Without a broker: the flow's own steps, here."""
-    from search.answer import json_of_answer
-    from search.answering import embed, load_embedders, search
-    from search.corpus_layout import POSTS
-    from search.image_search import ImageSearch, answered_by_looks
-    from search.indexed_posts import indexed_posts
-    from search.open_corpora import OpenCorpora
-    from search.post_search import PostSearch, answered
-    from search.query import By, parse_query
+    """Answer from the store in this process, without a broker."""
+    from search.answer import answer_body
+    from search.store_searcher import StoreSearcher
 
-    corpora = OpenCorpora.of(settings, store)
-    by: By = "image" if images else "text"
-    indexed = indexed_posts(store, by, lambda: corpora.get(POSTS, by))
     console = Console(file=sys.stderr)
     with console.status("loading the model …") if console.is_terminal else nullcontext():
-        with suppress(MemewaxError):  # whoever asks is told
-            if indexed is None or corpora.meant(settings.corpus) != POSTS:
-                corpora.get(settings.corpus, by)  # read now, so that a search is timed alone
-        models = load_embedders(settings, images=images)
-
-    def answer_to(body: QueryBody) -> QueryBody:
-        query = parse_query(Message(orjson.dumps(body), "the command line"), settings.corpus)
-        if query.text and query.by == "text" and corpora.meant(query.corpus) == POSTS:
-            posts = PostSearch.of(indexed or corpora.get(POSTS), store, models.text)
-            answer = answered(query, posts)
-        elif isinstance(query.subject, bytes) and query.corpus == POSTS:
-            (embedded,) = embed([query], models)
-            answer = answered_by_looks(embedded, ImageSearch(indexed or corpora.get(POSTS, by)))
-        else:
-            (answer,) = search(embed([query], models), corpora)
-        shown: QueryBody = orjson.loads(json_of_answer(answer))
-        return shown
-
-    yield answer_to
+        engine = StoreSearcher(store, settings, settings, images=images)
+    yield lambda _, query: answer_body(engine.answer(query))

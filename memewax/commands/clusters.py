@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -14,10 +13,11 @@ from rich.text import Text
 from core.endings import plural
 from core.errors import SettingsError
 from core.untrusted_text import one_line, safe_json
+from dataflows.all_settings import load_settings
+from memewax.api import MemeStore
 from memewax.commands.corpus_output import AsJson, ReadStore, opened_store
 
 if TYPE_CHECKING:
-    from connectors.store.interface import Store
     from search.cluster_summaries import ClusterSummary
 
 _NARROW: Final = 72
@@ -34,16 +34,16 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at mos
 @app.command("list")
 def list_clusters(store: ReadStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
     """All clusters, the largest first."""
-    there = opened_store(store)
-    _report(_found(there, hours), limit, there, as_json, f"no cluster in {there} yet")
+    there = _opened(store)
+    _report(there.clusters(hours), limit, there, as_json, f"no cluster in {there.address} yet")
 
 
 @app.command()
 def trending(store: ReadStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
     """Clusters that have more posts lately than before, by how little chance explains it."""
-    there = opened_store(store)
+    there = _opened(store)
     rising = sorted(
-        (cluster for cluster in _found(there, hours) if cluster.trend > 0),
+        (cluster for cluster in there.clusters(hours) if cluster.trend > 0),
         key=lambda it: (-it.trend, -it.size, it.cluster),
     )
     _report(rising, limit, there, as_json, f"no cluster rises in {hours:g} hours")
@@ -57,13 +57,12 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One cluster."""
-    from search.cluster_summaries import merges_of
-
-    there = opened_store(store)
-    now = merges_of(there).resolve(cluster)
-    found = next((it for it in _found(there, hours) if it.cluster == now), None)
+    there = _opened(store)
+    found = there.cluster(cluster, hours)
     if found is None:
-        raise SettingsError(f"{there} has no posts in cluster {cluster}: `memewax clusters list` names those it has")
+        raise SettingsError(
+            f"{there.address} has no posts in cluster {cluster}: `memewax clusters list` names those it has"
+        )
     if as_json:
         _print_json(_plain(found, there))
         return
@@ -76,19 +75,15 @@ def show(
             sys.stdout.write(one_line(f"{name:<11} {told}") + "\n")
 
 
-def _found(store: "Store", hours: float) -> list["ClusterSummary"]:
-    from search.cluster_summaries import summaries  # late, since it brings the store
-
-    return summaries(store, timedelta(hours=hours))
+def _opened(store: str | None) -> MemeStore:
+    return MemeStore(opened_store(store), load_settings())
 
 
-def _plain(found: "ClusterSummary", store: "Store") -> dict[str, Any]:
-    from search.cluster_summaries import exemplars
-
-    return {**asdict(found), "exemplars": exemplars(store, (found.cluster, *found.merged))}
+def _plain(found: "ClusterSummary", store: MemeStore) -> dict[str, Any]:
+    return {**asdict(found), "exemplars": store.exemplars(found)}
 
 
-def _report(every: Sequence["ClusterSummary"], limit: int, store: "Store", as_json: bool, none: str) -> None:
+def _report(every: Sequence["ClusterSummary"], limit: int, store: MemeStore, as_json: bool, none: str) -> None:
     found = every[:limit]
     if len(found) < len(every):
         print(f"memewax: {len(found):,} of {plural(len(every), 'cluster')}; -n shows more", file=sys.stderr)

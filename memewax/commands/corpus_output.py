@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connectors.endpoints import open_store
+from connectors.store.store_folder import store_below
 from core.errors import SettingsError
 from core.untrusted_text import one_line, safe_json
 from dataflows.all_settings import load_settings
@@ -60,21 +61,17 @@ def bar(title: str, total: float) -> Iterator[Any]:
 
 def store_of(named: Path | None) -> Path:
     """The store that is named, or else that of the settings."""
-    return below(load_settings().store if named is None else named)
+    return store_below(load_settings().store if named is None else named)
 
 
 def opened_store(named: str | None) -> "Store":
     """The store at an address that is named, or else that of the settings, for who reads it; raises `MemewaxError`."""
     settings = load_settings()
     is_elsewhere = named is not None and "://" in named
-    place = named if named is not None and is_elsewhere else below(settings.store if named is None else Path(named))
+    place = (
+        named if named is not None and is_elsewhere else store_below(settings.store if named is None else Path(named))
+    )
     return open_store(place, settings, settings.state_dir)
-
-
-def below(folder: Path) -> Path:
-    """The store that is meant by a folder: itself, or `store` in it, where a demo or a run has left that."""
-    inside = folder / "store"
-    return inside if not any(folder.glob("*.lance")) and any(inside.glob("*.lance")) else folder
 
 
 def console() -> Console:

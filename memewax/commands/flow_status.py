@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from connectors.store.store_folder import store_below
 from core.errors import WorldError
 from core.status import FOLDER, ProcessStatus, StatusReport, read_status
-from memewax.commands.corpus_output import below, print_rows, write_json
+from memewax.commands.corpus_output import print_rows, write_json
 
 
 def status_in(named: Path) -> StatusReport:
     """What the flows of a store say, or of a folder of setting `state_dir`; raises `WorldError` where none has run."""
-    found = next((it / FOLDER for it in (named, below(named)) if (it / FOLDER).is_dir()), None)
+    found = next((it / FOLDER for it in (named, store_below(named)) if (it / FOLDER).is_dir()), None)
     if found is None:
         raise WorldError(
             f"{named} holds no {FOLDER}/: no flow has written there; name a store, or the folder of MEMEWAX_STATE_DIR"

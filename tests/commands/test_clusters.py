@@ -43,7 +43,7 @@ def test_the_store_is_that_of_the_settings_unless_named(store: Path, monkeypatch
     ("command", "told"), [("list", "no cluster in s yet"), ("trending", "no cluster rises in 24 hours")]
 )
 def test_where_there_is_nothing_to_show_that_is_said(command: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memewax.commands.clusters._found", lambda *_: [])
+    monkeypatch.setattr("memewax.api.MemeStore.clusters", lambda *_: [])
     result = CliRunner().invoke(app, ["clusters", command, "--store", "s"])
     assert (result.stdout, result.stderr) == ("", f"memewax: {told}\n")
 

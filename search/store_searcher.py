@@ -1,0 +1,60 @@
+"""Search over one store: by words and meaning, by an image, or by a vector, as `memewax ask` does."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from core.errors import MemewaxError
+from search.answer import Answer
+from search.answering import Embedders, embed, load_embedders, search
+from search.corpus_layout import POSTS
+from search.image_search import ImageSearch, answered_by_looks
+from search.indexed_posts import indexed_posts
+from search.open_corpora import OpenCorpora
+from search.post_search import PostSearch, answered
+from search.query import By, Query
+from search.search_settings import EmbedderSettings, SearchSettings
+
+if TYPE_CHECKING:
+    from connectors.store.interface import Store
+
+
+class StoreSearcher:
+    """Answers queries from a store with the models in this process; for one thread.
+
+    Args:
+        store: The store to search.
+        searching: Which corpus is the default, and how it is searched.
+        embedding: Which models embed queries.
+        images: Whether to load the image model, for queries by image.
+
+    Queries fail one by one: `answer` reports a missing corpus or model as the answer's `error`.
+    """
+
+    def __init__(
+        self, store: "Store", searching: SearchSettings, embedding: EmbedderSettings, *, images: bool = False
+    ) -> None:
+        self._store = store
+        self._corpora = OpenCorpora.of(searching, store)
+        by: By = "image" if images else "text"
+        self._indexed = indexed_posts(store, by, lambda: self._corpora.get(POSTS, by))
+        with suppress(MemewaxError):  # the first answer reports it
+            if self._indexed is None or self._corpora.meant(searching.corpus) != POSTS:
+                self._corpora.get(searching.corpus, by)  # read now, so that the timing of an answer is the search alone
+        self._models: Embedders = load_embedders(embedding, images=images)
+
+    def answer(self, query: Query) -> Answer:
+        """Answer one query.
+
+        A text is looked for in the posts by words and meaning, in another corpus by meaning; an image by its looks.
+
+        Raises:
+            MemewaxError: if the posts cannot be read.
+        """
+        if query.text and query.by == "text" and self._corpora.meant(query.corpus) == POSTS:
+            posts = self._indexed or self._corpora.get(POSTS)
+            return answered(query, PostSearch.of(posts, self._store, self._models.text))
+        (embedded,) = embed([query], self._models)
+        if isinstance(query.subject, bytes) and query.corpus == POSTS:
+            return answered_by_looks(embedded, ImageSearch(self._indexed or self._corpora.get(POSTS, query.by)))
+        (answer,) = search([embedded], self._corpora)
+        return answer

@@ -1,4 +1,4 @@
-"""memewax: understanding streams of images with text, live.
+"""memewax: analysis of live streams of posts with images and text.
 
 The names below are the public API; everything else may change between versions.
 

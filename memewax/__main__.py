@@ -1,4 +1,4 @@
-"""`memewax`, and `python -m memewax`."""
+"""Entry point of `memewax` and of `python -m memewax`."""
 
 import sys
 
@@ -8,7 +8,7 @@ from core.untrusted_text import sanitized
 
 
 def main() -> None:
-    """Run the command; who presses Ctrl-C while it is still being imported sees no traceback either."""
+    """Run the command; Ctrl-C during its imports ends it without a traceback too."""
     try:
         with needs_extra("commands", "the command"):
             from memewax.commands.app import main as run

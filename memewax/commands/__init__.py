@@ -1,1 +1,1 @@
-"""What people type: the `memewax` command, above everything else."""
+"""The `memewax` command and its subcommands: the topmost layer."""

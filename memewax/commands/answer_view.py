@@ -1,4 +1,4 @@
-"""Shows an answer to a person; what strangers wrote is shown as text and does nothing to the terminal."""
+"""Renders an answer for a terminal; strangers' text is sanitized, so that it cannot control the terminal."""
 
 import sys
 from typing import Any, Final
@@ -10,12 +10,12 @@ from rich.text import Text
 from core.untrusted_text import sanitized
 
 _NARROW: Final = 60
-"""Columns: below it lines say more than a table."""
+"""Terminal columns; narrower terminals get plain lines, which are easier to read there than a table."""
 _COLUMNS: Final = (("favourites", "favorite"), ("retweets", "retweet"))
 
 
 def print_answer(answer: dict[str, Any]) -> None:
-    """Print the hits as a table."""
+    """Print the hits as a table, or as lines on a narrow terminal."""
     from search.answer import count_of
 
     hits = answer["hits"]
@@ -33,7 +33,7 @@ def print_answer(answer: dict[str, Any]) -> None:
     ]
     table.add_column("nearest", overflow="fold", ratio=1)
     is_searched = any("found_by" in it["metadata"] for it in hits)
-    if not counted:  # where nothing says how it was liked, what matters is which it is
+    if not counted:  # no like counts: the id is the most useful column
         table.add_column("id, url" if is_searched else "id", overflow="fold")
     if is_searched:
         table.add_column("found by")
@@ -41,13 +41,17 @@ def print_answer(answer: dict[str, Any]) -> None:
     for name in ("date", *(name for name, _ in counted), "similarity", "distance"):
         table.add_column(name, justify="right", no_wrap=True)
     for hit in hits:
-        brought = hit["metadata"]
-        counts = [count_of(brought, kind) for _, kind in counted]
+        metadata = hit["metadata"]
+        counts = [count_of(metadata, kind) for _, kind in counted]
         table.add_row(
-            _shown(hit["text"] or str(brought.get("url") or hit["id"])),
-            *([] if counted else [_shown("\n".join([hit["id"], *([str(brought.get("url"))] if is_searched else [])]))]),
-            *([_shown(_found_by(brought)), _shown(str(brought.get("cluster", "")))] if is_searched else []),
-            _shown(str(brought.get("created") or brought.get("created_time") or "")[:19].replace("T", " ")),
+            _shown(hit["text"] or str(metadata.get("url") or hit["id"])),
+            *(
+                []
+                if counted
+                else [_shown("\n".join([hit["id"], *([str(metadata.get("url"))] if is_searched else [])]))]
+            ),
+            *([_shown(_found_by(metadata)), _shown(str(metadata.get("cluster", "")))] if is_searched else []),
+            _shown(str(metadata.get("created") or metadata.get("created_time") or "")[:19].replace("T", " ")),
             *("" if count is None else f"{count:,}" for count in counts),
             f"{hit['similarity']:.3f}",
             f"{hit['distance']:.3f}",
@@ -55,8 +59,8 @@ def print_answer(answer: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _found_by(brought: dict[str, Any]) -> str:
-    return f"{brought['found_by']}{', weak' if brought['weak'] else ''}"
+def _found_by(metadata: dict[str, Any]) -> str:
+    return f"{metadata['found_by']}{', weak' if metadata['weak'] else ''}"
 
 
 def _shown(text: str) -> Text:
@@ -66,7 +70,7 @@ def _shown(text: str) -> Text:
 def _caption(answer: dict[str, Any]) -> Text:
     milliseconds = ", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in answer["timing"].items())
     if not answer["hits"]:
-        return _shown(f"nothing in corpus {answer['corpus']} passes")
+        return _shown(f"no row of corpus {answer['corpus']} passes the filters")
     if all(it["metadata"].get("weak") for it in answer["hits"]):
-        milliseconds = f"nothing certain was found: these are the nearest · {milliseconds}"
+        milliseconds = f"no certain match; these are the nearest · {milliseconds}"
     return _shown(" · ".join(part for part in (answer["corpus"], answer["model"], milliseconds) if part))

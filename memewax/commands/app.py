@@ -36,8 +36,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its tables cut long words off, such as kafka://HOST:PORT/TOPIC
-    help="Understanding streams of images with text, live.",
+    rich_markup_mode=None,  # rich tables truncate long words such as kafka://HOST:PORT/TOPIC
+    help="Analyse live streams of posts with images and text.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(demo)
@@ -65,37 +65,37 @@ app.command()(settings)
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="Print the version and end.")) -> None:
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     if version:
         sys.stdout.write(f"memewax {__version__}\n")
         raise typer.Exit
 
 
-def _asked(words: list[str]) -> list[str]:
-    """What is meant by `help`, `help COMMAND` and `version`, which people type as they type commands."""
+def _with_options(words: list[str]) -> list[str]:
+    """Translate `help`, `help COMMAND` and `version` into options, since people type them like commands."""
     if words[:1] == ["help"]:
         return [*words[1:], "--help"]
     return ["--version"] if words == ["version"] else words
 
 
 def main() -> None:
-    """Run the command; an error of ours or of the world is one line and its exit code."""
+    """Run the command; report an expected error in one line and exit with its code."""
     quieten_libraries()
     if sys.stdout is None:
-        print("memewax: stdout is closed: send it to a file, or to /dev/null", file=sys.stderr)
+        print("memewax: stdout is closed: redirect it to a file or to /dev/null", file=sys.stderr)
         sys.exit(SettingsError.exit_code)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # what a terminal cannot show is no reason to end
+        if isinstance(stream, TextIOWrapper):  # a character that the terminal cannot show must not end the command
             stream.reconfigure(errors="replace")
     try:
         try:
-            app(_asked(sys.argv[1:]))
+            app(_with_options(sys.argv[1:]))
         finally:
-            sys.stdout.flush()  # what cannot be written is said here, not on the way out
+            sys.stdout.flush()  # report a failed write here; the interpreter would report it at exit
     except MemewaxError as error:
         print(sanitized(f"memewax: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # who reads has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe, like `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:

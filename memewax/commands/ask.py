@@ -27,40 +27,44 @@ if TYPE_CHECKING:
 
 QueryBody = dict[str, Any]
 AskFor = Callable[[QueryBody, "Query"], QueryBody]
-"""From a query, as a body for Kafka and as it is, to the body of its answer."""
+"""Map a query, as its JSON object and parsed, to the JSON object of its answer."""
 
 _LARGEST_IMAGE: Final = 700_000
-"""In base64 it fits a message of Kafka's default size."""
+"""Bytes; encoded as base64 they fit into a Kafka message of the default maximum size (1 MB)."""
 _SIDES: Final = (1024, 768, 512)
-"""Larger images are scaled down to one of these before they are sent; no image model here looks closer."""
+"""Longest sides in pixels: larger images are scaled down before sending; no image model here needs more detail."""
 
 
 def ask(
     sentence: Annotated[
         str | None,
-        typer.Argument(help="What to look for; without it, a prompt. One that begins with - stands after --."),
+        typer.Argument(help="What to look for; without it, a prompt. Put -- before a sentence that begins with -."),
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="An image instead: the most similar memes.")] = None,
-    corpus: Annotated[str | None, typer.Option(help="Where to look; posts is what `memewax run` analysed.")] = None,
-    count: Annotated[int, typer.Option("-k", min=1, max=100, help="How many of the nearest.")] = 1,
-    source: Annotated[str | None, typer.Option(help="Only from this source.")] = None,
-    after: Annotated[str | None, typer.Option(help="Only from this time on: 2020-01-31.")] = None,
-    before: Annotated[str | None, typer.Option(help="Only from before this time.")] = None,
-    language: Annotated[str | None, typer.Option(help="Only in this language.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Image file to search by instead: finds the most similar memes.")
+    ] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="Corpus to search; `posts` are those that `memewax run` analysed.")
+    ] = None,
+    count: Annotated[int, typer.Option("-k", min=1, max=100, help="Number of nearest results.")] = 1,
+    source: Annotated[str | None, typer.Option(help="Only posts of this source.")] = None,
+    after: Annotated[str | None, typer.Option(help="Only posts from this time on, such as 2020-01-31.")] = None,
+    before: Annotated[str | None, typer.Option(help="Only posts before this time.")] = None,
+    language: Annotated[str | None, typer.Option(help="Only posts in this language.")] = None,
     store: ReadStore = None,
     brokers: Annotated[
-        str | None, typer.Option(help="HOST:PORT of Kafka: ask a running `memewax serve`, not the store.")
+        str | None, typer.Option(help="HOST:PORT of Kafka: query a running `memewax serve` instead of the store.")
     ] = None,
-    queries_topic: Annotated[str, typer.Option(help="Topic that it reads.")] = "queries",
-    answers_topic: Annotated[str, typer.Option(help="Topic that it writes.")] = "answers",
+    queries_topic: Annotated[str, typer.Option(help="Topic that `memewax serve` reads.")] = "queries",
+    answers_topic: Annotated[str, typer.Option(help="Topic that `memewax serve` writes.")] = "answers",
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer over Kafka.", min=0.1)] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an answer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each answer.")] = False,
 ) -> None:
-    """Show what is nearest to a sentence or image: from the store, or over Kafka from a running flow."""
+    """Find what is nearest to a sentence or image, in the store or over Kafka from a running `memewax serve`."""
     if image is not None and sentence is not None:
-        raise SettingsError("a sentence and an image: ask for one of them")
+        raise SettingsError("got both a sentence and an image: give one of them")
     settings = load_settings(**({} if corpus is None else {"corpus": corpus}))
-    configure_logging("error")  # who asks gets an answer or one line
+    configure_logging("error")  # print only the answer, or one line of error
     TRACES.begin(settings.traces if brokers else "")
     filters = {"source": source, "after": after, "before": before, "language": language}
     common: QueryBody = {"k": count, "filters": {name: value for name, value in filters.items() if value is not None}}
@@ -92,7 +96,7 @@ def _ask_one(answer_to: AskFor, body: QueryBody, settings: Settings, *, as_json:
     except BadRecordError as bad:
         raise SettingsError(str(bad)) from None
     except UnicodeEncodeError:
-        raise SettingsError("the sentence is not UTF-8: type it in a UTF-8 terminal") from None
+        raise SettingsError("the sentence is not valid UTF-8: use a terminal with UTF-8 encoding") from None
     answer = answer_to(body, query)
     if as_json:
         sys.stdout.write(safe_json(answer) + "\n")
@@ -114,7 +118,7 @@ def _subjects(sentence: str | None, image: Path | None, settings: Settings, *, s
 
 
 def _typed() -> Iterator[str]:
-    """Sentences that a person types, until Ctrl-D; the arrow keys bring back earlier ones."""
+    """Yield sentences from a prompt until Ctrl-D; the arrow keys browse the history."""
     from platformdirs import user_state_path
 
     with needs_extra("commands", "memewax ask"):
@@ -135,7 +139,7 @@ def _typed() -> Iterator[str]:
 
 
 def _image(path: Path, settings: Settings, *, small: bool) -> bytes:
-    """The file's bytes, or where it is to be small, an image of what the flow sees of it."""
+    """Return the file's bytes; if `small`, re-encode a large image to at most `_LARGEST_IMAGE` bytes."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -149,7 +153,7 @@ def _image(path: Path, settings: Settings, *, small: bool) -> bytes:
         try:
             pixels = decode(data, max_pixels=settings.fetch_max_pixels, max_side=side)
         except FetchError as error:
-            raise WorldError(f"{path} is no image that can be read: {error}") from None
+            raise WorldError(f"{path} is not a readable image: {error}") from None
         packed = _packed(pixels)
         if len(packed) <= _LARGEST_IMAGE:
             break
@@ -157,7 +161,7 @@ def _image(path: Path, settings: Settings, *, small: bool) -> bytes:
 
 
 def _packed(pixels: Pixels) -> bytes:
-    """A JPEG whose embedding differs from the image's own by less than 0.0001."""
+    """Encode pixels as JPEG at a quality that changes the image's embedding by less than 0.0001."""
     from io import BytesIO
 
     from PIL import Image

@@ -1,4 +1,4 @@
-"""`memewax bench`: what the flow itself costs; what else is measured has modules of its own."""
+"""`memewax bench`: the overhead of the flow itself; the other benchmarks are in `memewax.bench`."""
 
 import statistics
 import sys
@@ -36,7 +36,7 @@ from memewax.bench.machine import machine
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import Job, run_job
 
-app = typer.Typer(no_args_is_help=True, help="Measure what parts of the system cost, on this machine.")
+app = typer.Typer(no_args_is_help=True, help="Benchmark parts of the system on this machine.")
 
 app.command()(clusters)
 app.command()(ocr)
@@ -53,7 +53,7 @@ app.command()(cache)
 app.command()(pipeline)
 
 _SNAPSHOT_SECONDS: Final = 10.0
-_STAND_INS: Final = {"models": "fake", "log_level": "error"}
+_FAKE_MODELS: Final = {"models": "fake", "log_level": "error"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ class BenchRun:
     """One run of the flow with fake models."""
 
     posts_per_second: float
-    """From the first record to the last; the start of the process is not in it."""
+    """Throughput from the first record to the last; excludes the start of the process."""
     microseconds_per_post: dict[str, float]
-    """Time in each step, and in the engine around them."""
+    """Time in each step, and in Bytewax's engine around them (`engine`)."""
     peak_rss_mb: float
     rss_mb_first_tenth: float
     rss_mb_end: float
@@ -72,20 +72,21 @@ class BenchRun:
 @app.command()
 @needs_extra("bench", "memewax bench overhead")
 def overhead(
-    posts: Annotated[int, typer.Option("--posts", "-n", min=1000, help="Posts a run.")] = 200_000,
-    runs: Annotated[int, typer.Option(min=1, help="Runs of each kind; the median counts.")] = 3,
+    posts: Annotated[int, typer.Option("--posts", "-n", min=1000, help="Posts in each run.")] = 200_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each kind; the median is reported.")] = 3,
     brokers: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a Kafka broker, to measure topic to topic too.")
+        str | None, typer.Option(help="HOST:PORT of a Kafka broker, to measure topic to topic as well.")
     ] = None,
     observing: Annotated[
         bool,
         typer.Option(
-            "--observing", help="Instead: what metrics, status and health cost, with them and without by turns."
+            "--observing",
+            help="Measure what metrics, status and health cost instead: alternate runs with and without them.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Run the flow with models that answer at once: file to file and topic to topic, recovery on."""
+    """Run the flow with instant fake models: file to file and topic to topic, with recovery on."""
     if observing:
         _print(_observing(posts, runs), as_json=as_json)
         return
@@ -98,7 +99,7 @@ def overhead(
     report = _report(posts, from_file, from_topic)
     _print(report, as_json=as_json)
     if not brokers:
-        print("memewax: no --brokers given, so nothing was measured over Kafka", file=sys.stderr)
+        print("memewax: nothing was measured over Kafka: give --brokers to do so", file=sys.stderr)
 
 
 def _print(report: dict[str, Any], *, as_json: bool) -> None:
@@ -118,7 +119,7 @@ def _observing(posts: int, turns: int) -> dict[str, Any]:
 
 
 def _posts(count: int) -> Iterable[bytes]:
-    """Posts of some 270 bytes, as ingest would publish them."""
+    """Yield posts of about 270 bytes, like those that `memewax ingest` publishes."""
     for number in range(count):
         yield orjson.dumps(
             {
@@ -194,7 +195,7 @@ def _times_of_topic(topics: Topics, out: str) -> tuple[int, float]:
 
 
 def _span(records: Iterable[bytes]) -> tuple[int, float]:
-    """How many records there are, and the seconds from the first to the last."""
+    """Return the number of records and the seconds from the first to the last."""
     first = last = None
     count = 0
     for record in records:
@@ -220,9 +221,9 @@ def _measured(
 ) -> BenchRun:
     from memewax.bench.bench_memory import RunMemory
 
-    # One emission of the source is the unit of work; where models cost nothing it may be some hundreds of posts.
+    # One emission of the source is the unit of work; with models that cost nothing it may hold hundreds of posts.
     settings: dict[str, Any] = {
-        **_STAND_INS,
+        **_FAKE_MODELS,
         "source": source,
         "to": to,
         "dead_letters": str(folder / "dead.jsonl"),
@@ -238,17 +239,19 @@ def _measured(
 
     prepare_recovery(folder / "recovery")
     memory = RunMemory(posts)
-    ended = run_job(Job(flow, settings, folder / "recovery", _SNAPSHOT_SECONDS), seen, _tell)
+    ended = run_job(Job(flow, settings, folder / "recovery", _SNAPSHOT_SECONDS), seen, _log)
     count, seconds = times()
     if count != posts:
-        raise SettingsError(f"{posts} posts went in and {count} records came out: this is no measurement")
+        raise SettingsError(
+            f"{posts} posts went in and {count} records came out, so nothing was measured: expected as many"
+        )
     steps = {step: 1e6 * spent / posts for step, spent in ended.counts.step_seconds.items()}
     steps["engine"] = 1e6 * seconds / posts - sum(steps.values())
     return BenchRun(posts / seconds, steps, memory.peak, memory.first_tenth, memory.last)
 
 
-def _tell(line: str) -> None:
-    """What a process logs goes to stderr: stdout is for the report."""
+def _log(line: str) -> None:
+    """Print a line that a process logs to stderr: stdout is for the report."""
     print(line, file=sys.stderr)
 
 

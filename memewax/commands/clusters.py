@@ -1,4 +1,4 @@
-"""`memewax clusters`: what memes there are, what one is like, and which come up."""
+"""`memewax clusters`: list meme clusters, show one, and find those that are trending."""
 
 import sys
 from collections.abc import Sequence
@@ -21,47 +21,47 @@ if TYPE_CHECKING:
     from search.cluster_summaries import ClusterSummary
 
 _NARROW: Final = 72
-"""Columns: below it a line of text a cluster says more than a table."""
+"""Terminal columns; narrower terminals get lines of text, which are easier to read there than a table."""
 
-app = typer.Typer(no_args_is_help=True, help="Look at the clusters of a store.")
+app = typer.Typer(no_args_is_help=True, help="List and show the clusters of a store.")
 
 Window = Annotated[
-    float, typer.Option("--hours", min=0.01, max=876_000, help="What counts as recent, back from the newest post.")
+    float, typer.Option("--hours", min=0.01, max=876_000, help="Hours before the newest post that count as recent.")
 ]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of clusters.")]
 
 
 @app.command("list")
 def list_clusters(store: ReadStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
-    """All clusters, the largest first."""
+    """List clusters, the largest first."""
     there = _opened(store)
-    _report(there.clusters(hours), limit, there, as_json, f"no cluster in {there.address} yet")
+    _report(there.clusters(hours), limit, there, as_json, f"{there.address} has no clusters yet")
 
 
 @app.command()
 def trending(store: ReadStore = None, hours: Window = 24.0, limit: Limit = 20, as_json: AsJson = False) -> None:
-    """Clusters that have more posts lately than before, by how little chance explains it."""
+    """List clusters with more recent posts than before, the statistically most significant rise first."""
     there = _opened(store)
     rising = sorted(
         (cluster for cluster in there.clusters(hours) if cluster.trend > 0),
         key=lambda it: (-it.trend, -it.size, it.cluster),
     )
-    _report(rising, limit, there, as_json, f"no cluster rises in {hours:g} hours")
+    _report(rising, limit, there, as_json, f"no cluster is trending over {hours:g} hours")
 
 
 @app.command()
 def show(
-    cluster: Annotated[int, typer.Argument(min=0, help="Its id, or one that was merged into it.")],
+    cluster: Annotated[int, typer.Argument(min=0, help="Id of the cluster, or of one that was merged into it.")],
     store: ReadStore = None,
     hours: Window = 24.0,
     as_json: AsJson = False,
 ) -> None:
-    """One cluster."""
+    """Show one cluster."""
     there = _opened(store)
     found = there.cluster(cluster, hours)
     if found is None:
         raise SettingsError(
-            f"{there.address} has no posts in cluster {cluster}: `memewax clusters list` names those it has"
+            f"{there.address} has no posts in cluster {cluster}: `memewax clusters list` shows those that exist"
         )
     if as_json:
         _print_json(_plain(found, there))
@@ -71,8 +71,8 @@ def show(
             for exemplar in value:
                 sys.stdout.write(one_line(f"exemplar    {exemplar['global_id']}  {exemplar['url']}") + "\n")
         else:
-            told = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-            sys.stdout.write(one_line(f"{name:<11} {told}") + "\n")
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+            sys.stdout.write(one_line(f"{name:<11} {shown}") + "\n")
 
 
 def _opened(store: str | None) -> MemeStore:
@@ -86,7 +86,7 @@ def _plain(found: "ClusterSummary", store: MemeStore) -> dict[str, Any]:
 def _report(every: Sequence["ClusterSummary"], limit: int, store: MemeStore, as_json: bool, none: str) -> None:
     found = every[:limit]
     if len(found) < len(every):
-        print(f"memewax: {len(found):,} of {plural(len(every), 'cluster')}; -n shows more", file=sys.stderr)
+        print(f"memewax: {len(found):,} of {plural(len(every), 'cluster')}; raise -n to see more", file=sys.stderr)
     if as_json:
         _print_json({"clusters": [_plain(cluster, store) for cluster in found]})
         return
@@ -101,7 +101,7 @@ def _report(every: Sequence["ClusterSummary"], limit: int, store: MemeStore, as_
             console.print(Text(f"{about}\n  {one_line(' '.join(it.words))}"), soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("cluster", "posts", "copies", "an hour", "trend"):
+    for column in ("cluster", "posts", "copies", "posts/h", "trend"):
         table.add_column(column, justify="right")
     table.add_column("last seen")
     table.add_column("words", overflow="fold")

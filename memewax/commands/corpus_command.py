@@ -1,4 +1,4 @@
-"""`memewax corpus`: texts with vectors and metadata, loaded from files, to find the nearest of."""
+"""`memewax corpus`: corpora of texts with embeddings and metadata, loaded from files for nearest-neighbour search."""
 
 import sys
 import time
@@ -16,10 +16,10 @@ from dataflows.all_settings import load_settings
 from memewax.commands.corpus_output import AsJson, Name, StoreOption, bar, console, print_rows, store_of, write_json
 from memewax.commands.corpus_reduce import reduce
 
-app = typer.Typer(no_args_is_help=True, help="Texts with vectors and metadata, to find the nearest of.")
+app = typer.Typer(no_args_is_help=True, help="Load texts from files with their embeddings, to search for the nearest.")
 
 _PEEK: Final = 100
-"""Rows that are looked at for the columns there are."""
+"""Rows read in advance, to find the names of columns."""
 
 
 @app.command()
@@ -27,23 +27,23 @@ def load(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A .json array, .jsonl, .csv, .tsv or .parquet; all but the last also packed: .gz .bz2 .xz .zst."
+            help="A .json array, .jsonl, .csv, .tsv or .parquet; all but .parquet also compressed: .gz .bz2 .xz .zst."
         ),
     ],
     name: Name,
     store: StoreOption = None,
     text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
-    id_: Annotated[str | None, typer.Option("--id", help="Column of ids; where none is, a hash of the text.")] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="Column of ids; by default a hash of the text.")] = None,
     created: Annotated[str | None, typer.Option(help="Column of times.")] = None,
     source: Annotated[str | None, typer.Option(help="Column of sources.")] = None,
     language: Annotated[str | None, typer.Option(help="Column of languages.")] = None,
     clean: Annotated[
         list[str] | None,
-        typer.Option(help="A cleaning step, or a preset: tweets (all steps) or none; as often as you like, in order."),
+        typer.Option(help="A cleaning step, or a preset: tweets (all steps) or none. Repeat it for several, in order."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Load a file. Only what is new or changed is embedded: run it again after it was stopped, or the file grew."""
+    """Load a file. Only new and changed rows are embedded, so run it again after an interruption or a change."""
     from connectors.row_file import RowFile
     from models.loading import load_text
     from models.runtime import Runtime
@@ -72,7 +72,7 @@ def load(
         dead_letters = folder.with_name(f"{folder.name}.{name}.dead-letters.jsonl")
         loading = time.perf_counter()
         with bar(f"loading {name}", rows.size) as move:
-            loaded = loader.run(dead_letters, lambda told: move(rows.done, f"{told.embedded:,} embedded"))
+            loaded = loader.run(dead_letters, lambda report: move(rows.done, f"{report.embedded:,} embedded"))
     seconds = time.perf_counter() - loading
     report = {
         "corpus": name,
@@ -92,7 +92,7 @@ def load(
     print_rows(["step", "changed", "dropped"], [list(step.values()) for step in report["steps"]])
     console().print(
         f"{plural(loaded.read, 'row')} read, {loaded.cleaned:,} after cleaning: {loaded.embedded:,} embedded, "
-        f"{loaded.described:,} with new metadata, {loaded.unchanged:,} unchanged; {table.count():,} in {name} now"
+        f"{loaded.described:,} with new metadata, {loaded.unchanged:,} unchanged; {name} now has {table.count():,}"
     )
     if loaded.dead_letters:
         print(f"memewax: {plural(loaded.dead_letters, 'row')} could not be used: {dead_letters}", file=sys.stderr)
@@ -108,13 +108,15 @@ def list_(store: StoreOption = None, as_json: AsJson = False) -> None:
 
     folder = store_of(store)
     if not folder.is_dir():
-        raise WorldError(f"there is no store {folder}: `memewax run --to {folder}` or `memewax corpus load` makes one")
+        raise WorldError(
+            f"store {folder} does not exist: `memewax run --to {folder}` or `memewax corpus load` creates it"
+        )
     facts = [table_facts(folder, name) for name in corpus_names(folder)]
     if as_json:
         write_json({"corpora": facts})
         return
     if not facts:
-        print(f"memewax: no corpus in {folder} yet; `memewax corpus load` makes one", file=sys.stderr)
+        print(f"memewax: {folder} has no corpus yet; `memewax corpus load` creates one", file=sys.stderr)
         return
     print_rows(["corpus", "rows", "dimension", "model", "MB"], [list(fact.values()) for fact in facts])
 
@@ -123,10 +125,12 @@ def list_(store: StoreOption = None, as_json: AsJson = False) -> None:
 def describe(
     name: Name,
     store: StoreOption = None,
-    queries: Annotated[int, typer.Option(min=1, help="Rows whose neighbours are looked for, to measure.")] = 200,
+    queries: Annotated[
+        int, typer.Option(min=1, help="Number of rows whose neighbours are searched for, as a measurement.")
+    ] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a corpus holds and how it is searched: index, recall against comparing all, time and memory."""
+    """Describe a corpus and its index: size, recall against exhaustive search, time and memory."""
     from search.corpus import Corpus
     from search.corpus_store import beside, table_facts
     from search.index_choice import IndexChoice
@@ -151,9 +155,9 @@ def describe(
 
 @app.command()
 def drop(name: Name, store: StoreOption = None) -> None:
-    """Remove a corpus, and what was made from it, from the store."""
+    """Delete a corpus and everything derived from it."""
     from search.corpus_table import drop_corpus
 
     folder = store_of(store)
     drop_corpus(folder, name)
-    print(f"memewax: {name} is gone from {folder}", file=sys.stderr)
+    print(f"memewax: deleted corpus {name} from {folder}", file=sys.stderr)

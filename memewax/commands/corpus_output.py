@@ -1,4 +1,4 @@
-"""What the commands over corpora share: options, tables, progress."""
+"""Options, tables and progress bars shared by commands that read a store."""
 
 import sys
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def folder_named(text: str) -> Path:
-    """The folder that is named by a text; raises `SettingsError` where that is an address of a store elsewhere."""
+    """Parse the path of a folder; raises `SettingsError` for the address of a remote store."""
     if "://" in text:
-        raise SettingsError(f"{text!r} is no folder: name a store in a folder, since this is done nowhere else")
+        raise SettingsError(f"{text!r} is not a folder: this command needs a store in a local folder")
     return Path(text)
 
 
@@ -36,16 +36,16 @@ StoreOption = Annotated[
 Name = Annotated[str, typer.Option(help="Name of the corpus.")]
 ReadStore = Annotated[
     str | None,
-    typer.Option("--store", help="The store that memewax wrote to, a folder or an address; by default MEMEWAX_STORE."),
+    typer.Option("--store", help="Store that memewax wrote to, a folder or an address; by default MEMEWAX_STORE."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @contextmanager
 def bar(title: str, total: float) -> Iterator[Any]:
-    """A progress bar on stderr, where a person looks.
+    """Show a progress bar on stderr if that is a terminal.
 
-    What it gives is called with what is done of `total`, and a word on it.
+    Yields a function to call with the amount done, of `total`, and a short remark.
     """
     shown: list[ProgressColumn] = [
         TextColumn("{task.description}"),
@@ -60,12 +60,12 @@ def bar(title: str, total: float) -> Iterator[Any]:
 
 
 def store_of(named: Path | None) -> Path:
-    """The store that is named, or else that of the settings."""
+    """Return the folder of the named store, or by default that of the settings."""
     return store_below(load_settings().store if named is None else named)
 
 
 def opened_store(named: str | None) -> "Store":
-    """The store at an address that is named, or else that of the settings, for who reads it; raises `MemewaxError`."""
+    """Open a store for reading, at the named address or by default that of the settings; raises `MemewaxError`."""
     settings = load_settings()
     is_elsewhere = named is not None and "://" in named
     place = (
@@ -75,12 +75,12 @@ def opened_store(named: str | None) -> "Store":
 
 
 def console() -> Console:
-    """Of stdout; wide enough for a table where nobody looks."""
+    """Return a console on stdout; 160 columns wide if stdout is not a terminal, so that tables fit."""
     return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
 
 def print_rows(columns: list[str], rows: list[list[Any]]) -> None:
-    """A table on stdout."""
+    """Print a table on stdout."""
     table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -90,5 +90,5 @@ def print_rows(columns: list[str], rows: list[list[Any]]) -> None:
 
 
 def write_json(report: dict[str, Any]) -> None:
-    """One line on stdout."""
+    """Print a report as one line of JSON on stdout."""
     sys.stdout.write(safe_json(report) + "\n")

@@ -1,4 +1,4 @@
-"""`memewax corpus reduce`: shorter vectors for a corpus, and what they cost in neighbours."""
+"""`memewax corpus reduce`: reduce the dimension of a corpus's embeddings and measure the loss of recall."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ from memewax.commands.corpus_output import AsJson, Name, StoreOption, bar, print
 
 
 class ReductionMethod(StrEnum):
-    """How vectors are made shorter."""
+    """How embeddings are projected to fewer dimensions."""
 
     pca = "pca"
     trained = "trained"
@@ -24,18 +24,21 @@ class ReductionMethod(StrEnum):
 
 def reduce(
     name: Name,
-    dims: Annotated[int, typer.Option(min=2, help="Numbers of a shorter vector.")] = 150,
+    dims: Annotated[int, typer.Option(min=2, help="Dimension of the reduced vectors.")] = 150,
     method: Annotated[
         ReductionMethod, typer.Option(help="PCA, or a dense layer trained to keep neighbours.")
     ] = ReductionMethod.trained,
     sts: Annotated[
-        Path | None, typer.Option(help="JSONL of pairs with a, b and score, for the rank correlation with people.")
+        Path | None,
+        typer.Option(
+            help="JSONL of sentence pairs with a, b and score, for the rank correlation with human judgement."
+        ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes of the training.")] = 12,
+    epochs: Annotated[int, typer.Option(min=1, help="Training epochs.")] = 12,
     store: StoreOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make shorter vectors for a corpus and keep them; tells what they find of what whole vectors find."""
+    """Project a corpus's embeddings to fewer dimensions, and report recall against the full embeddings."""
     from models.runtime import Runtime
     from search.corpus import Corpus
     from search.corpus_store import beside
@@ -50,8 +53,8 @@ def reduce(
     split = Split.of(corpus.index.vectors[corpus.index.live])
     if len(split.train) <= dims or corpus.dimension <= dims or not len(split.test):
         raise SettingsError(
-            f"{dims} dimensions need more than {dims} numbers and rows to learn from: {name!r} has vectors of "
-            f"{corpus.dimension} numbers and {len(split.train)} rows"
+            f"a projection to {dims} dimensions needs embeddings of more dimensions and more rows: {name!r} has "
+            f"{corpus.dimension} dimensions and {len(split.train)} rows to learn from"
         )
     judged = None if sts is None else _judged(sts, settings)
     report: dict[str, Any] = {"corpus": name, "model": corpus.model, "rows": len(split.train), "methods": {}}
@@ -77,9 +80,9 @@ def reduce(
     for projection, took in zip(made, seconds, strict=True):
         recall = split.recall(projection)
         spearman = None if judged is None else judged.spearman(projection)
-        told = {"recall_at_1": recall.at_1, "recall_at_10": recall.at_10, "spearman": spearman, "seconds": took}
-        report["methods"][projection.name] = told | {"queries": recall.queries} | projection.facts
-        projection.facts.update(told)
+        measured = {"recall_at_1": recall.at_1, "recall_at_10": recall.at_10, "spearman": spearman, "seconds": took}
+        report["methods"][projection.name] = measured | {"queries": recall.queries} | projection.facts
+        projection.facts.update(measured)
     whole = {"recall_at_1": 1.0, "recall_at_10": 1.0, "spearman": None if judged is None else judged.spearman()}
     report["methods"]["full"] = whole
     with alone(folder, name):
@@ -89,16 +92,16 @@ def reduce(
         write_json(report)
         return
     if method is ReductionMethod.trained:
-        epochs_told = made[-1].facts["epochs"]
-        print_rows(["epoch", "loss", "recall@1", "recall@10"], [_rounded(epoch.values()) for epoch in epochs_told])
+        epoch_facts = made[-1].facts["epochs"]
+        print_rows(["epoch", "loss", "recall@1", "recall@10"], [_rounded(epoch.values()) for epoch in epoch_facts])
     columns = ("recall_at_1", "recall_at_10", "spearman", "seconds")
-    rows = [[kind, *_rounded(told.get(it) for it in columns)] for kind, told in report["methods"].items()]
+    rows = [[kind, *_rounded(facts.get(it) for it in columns)] for kind, facts in report["methods"].items()]
     print_rows(["vectors", "recall@1", "recall@10", "Spearman", "seconds"], rows)
-    print(f"memewax: {made[-1].name} is kept in {beside(folder, name)}", file=sys.stderr)
+    print(f"memewax: saved {made[-1].name} in {beside(folder, name)}", file=sys.stderr)
 
 
 def _judged(path: Path, settings: Settings) -> Any:
-    """The pairs of a file, embedded; raises `WorldError` where it is no such file."""
+    """Read and embed the sentence pairs of a file; raises `WorldError` if it cannot be read as such."""
     from models.loading import load_text
     from models.runtime import Runtime
     from search.reduction_evaluation import Judged
@@ -108,7 +111,7 @@ def _judged(path: Path, settings: Settings) -> Any:
         first, second = [str(row["a"]) for row in rows], [str(row["b"]) for row in rows]
         scores = np.array([float(row["score"]) for row in rows], np.float32)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorldError(f"{path}: expected lines of JSON with a, b and score: {error}") from None
+        raise WorldError(f"{path}: expected JSON lines with a, b and score: {error}") from None
     model = load_text(settings, Runtime.of(settings))
     texts = sorted({*first, *second}, key=len)
     vectors = dict(zip(texts, model(texts), strict=True))

@@ -1,4 +1,4 @@
-"""`memewax dead-letters`: what could not be used, why, and how it comes again."""
+"""`memewax dead-letters`: list, show, replay and drop dead letters."""
 
 import sys
 from collections import defaultdict
@@ -19,30 +19,34 @@ from memewax.commands.corpus_output import AsJson, folder_named, print_rows, wri
 from memewax.commands.flow_run import summary_of
 from memewax.commands.stopped_flow import STATE, do_requests, recovery_of, settings_of
 
-app = typer.Typer(no_args_is_help=True, help="What could not be used: why, and how it comes again.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, replay and drop dead letters: messages that could not be processed."
+)
 
 _SHOWN: Final = 500
 _AGO: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SUFFIX: Final = ".dead-letters.jsonl"
 
-_LATER: Final = "the next `memewax run` reads them"
+_LATER: Final = "the next `memewax run` replays them"
 
 From = Annotated[
-    str | None, typer.Option("--from", help="File or topic of the letters; by default the file beside the store.")
+    str | None, typer.Option("--from", help="File or topic of the dead letters; by default the file beside the store.")
 ]
 LetterStore = Annotated[
     Path | None,
     typer.Option(
-        "--store", help="The store, or the file or folder of state, of the flow that wrote them.", parser=folder_named
+        "--store", help="Store, or state file or folder, of the flow that wrote the dead letters.", parser=folder_named
     ),
 ]
-StageName = Annotated[str | None, typer.Option("--stage", help="Those of one stage: parse, fetch, text, …")]
-InReason = Annotated[str | None, typer.Option("--reason", help="Those whose reason, or its cause, has these words.")]
-Since = Annotated[str | None, typer.Option("--since", help="Those written since a time, or 30m, 6h, 2d ago.")]
-Recovery = Annotated[
-    Path | None, typer.Option("--recovery", help="The recovery folder of the flow; by default beside the store.")
+StageName = Annotated[str | None, typer.Option("--stage", help="Only dead letters of one stage: parse, fetch, text, …")]
+InReason = Annotated[str | None, typer.Option("--reason", help="Only those whose reason or cause contains this text.")]
+Since = Annotated[
+    str | None, typer.Option("--since", help="Only those written since a time, or an age such as 30m, 6h, 2d.")
 ]
-All = Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped too.")]
+Recovery = Annotated[
+    Path | None, typer.Option("--recovery", help="Recovery folder of the flow; by default beside the store.")
+]
+All = Annotated[bool, typer.Option("--all", help="Include those that were replayed or dropped.")]
 
 
 @app.command("list")
@@ -55,7 +59,7 @@ def list_dead_letters(
     every: All = False,
     as_json: AsJson = False,
 ) -> None:
-    """Count them by reason, the commonest first, with the cause and what to do."""
+    """Count dead letters by reason, the most frequent first, with the cause and what to do."""
     chosen = _Chosen(source, store, stage, reason, since, every)
     groups: dict[tuple[str, str], list[StoredDeadLetter]] = defaultdict(list)
     for it in chosen.dead_letters:
@@ -70,28 +74,30 @@ def list_dead_letters(
             {"letters": len(chosen.dead_letters), "groups": [dict(zip(names, row, strict=True)) for row in rows]}
         )
     elif rows:
-        print_rows(names, rows)
+        print_rows(["dead letters", *names[1:]], rows)
     else:
-        print(f"memewax: no dead letter in {chosen.address} that is open", file=sys.stderr)
+        print(f"memewax: {chosen.address} has no open dead letters that match", file=sys.stderr)
 
 
 @app.command()
 def show(
-    letter: Annotated[list[str], typer.Argument(help="Ids, as `list` gives them; or global_ids.")],
+    letter: Annotated[list[str], typer.Argument(help="Ids as printed by `list`, or global_ids.")],
     source: From = None,
     store: LetterStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show letters, with the message as it was read."""
+    """Show dead letters with the original message."""
     chosen = _Chosen(source, store, None, None, None, every=True)
     found = [it for it in chosen.dead_letters if it.id in letter or it.global_id in letter]
     if not found:
-        raise SettingsError(f"{chosen.address} has no letter {', '.join(letter)}: `memewax dead-letters list` has ids")
-    told = [_told(it, chosen.marks) for it in found]
+        raise SettingsError(
+            f"{chosen.address} has no dead letter {', '.join(letter)}: `memewax dead-letters list` prints ids"
+        )
+    shown = [_described(it, chosen.marks) for it in found]
     if as_json:
-        write_json({"letters": told})
+        write_json({"letters": shown})
     else:
-        print_rows(["of", "what"], [[name, value] for it in told for name, value in it.items()])
+        print_rows(["field", "value"], [[name, value] for it in shown for name, value in it.items()])
 
 
 @app.command()
@@ -104,18 +110,19 @@ def replay(
     recovery: Recovery = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send open letters through the flow once more, and mark them; who failed again becomes a letter again.
+    """Send open dead letters through the flow again and mark them as replayed.
 
-    A flow that runs does it. Where none runs, it is done here and now, and nothing else is read.
+    A message that fails again becomes a new dead letter. A running flow replays them. If none is running, this
+    command replays them now and reads nothing else.
     """
     chosen = _Chosen(source, store, stage, reason, since, every=False)
     requests = ask_replay(chosen.state, chosen.dead_letters, chosen.marks)
-    told = _replayed(chosen.state, recovery) if requests else f"no dead letter in {chosen.address} is open"
+    outcome = _replayed(chosen.state, recovery) if requests else f"{chosen.address} has no open dead letters that match"
     if as_json:
-        write_json({"replayed": len(chosen.dead_letters), "requests": requests, "what became of them": told})
+        write_json({"replayed": len(chosen.dead_letters), "requests": requests, "what became of them": outcome})
     else:
-        dead_letters = f"{plural(len(chosen.dead_letters), 'letter')} replayed: " if requests else ""
-        print(f"memewax: {dead_letters}{told}", file=sys.stderr)
+        replayed = f"{plural(len(chosen.dead_letters), 'dead letter')} replayed: " if requests else ""
+        print(f"memewax: {replayed}{outcome}", file=sys.stderr)
 
 
 @app.command()
@@ -127,17 +134,17 @@ def drop(
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:
-    """Mark open letters as done with: no list has them, and no replay brings them; they stay in their file or topic."""
+    """Mark open dead letters as dropped, so that `list` and `replay` skip them. They stay in their file or topic."""
     chosen = _Chosen(source, store, stage, reason, since, every=False)
     chosen.marks.add(chosen.dead_letters, "dropped")
     if as_json:
         write_json({"dropped": len(chosen.dead_letters)})
     else:
-        print(f"memewax: {len(chosen.dead_letters):,} letters dropped", file=sys.stderr)
+        print(f"memewax: {plural(len(chosen.dead_letters), 'dead letter')} dropped", file=sys.stderr)
 
 
 class _Chosen:
-    """The letters that options name, each once."""
+    """The dead letters that the options select, deduplicated by id."""
 
     def __init__(
         self,
@@ -172,7 +179,7 @@ class _Chosen:
 
 
 def _replayed(state: Path, recovery: Path | None) -> str:
-    """Let the flow that writes there do what it is asked, or else do it here; says what became of it."""
+    """Leave the replay to the running flow, or run it here if there is none; return a line on the outcome."""
     folder = recovery_of(state, recovery)
     try:
         settings = settings_of(state, folder)
@@ -181,10 +188,10 @@ def _replayed(state: Path, recovery: Path | None) -> str:
     try:
         ended = do_requests(folder, settings)
     except BusyError:
-        return "the flow that runs reads them"
+        return "the running flow replays them"
     done = summary_of(ended)
-    again = plural(done.joined + done.partial + done.updated, "record")
-    return f"{again} written, {plural(done.dead_letters, 'dead letter')} again"
+    records = plural(done.joined + done.partial + done.updated, "record")
+    return f"{records} written, {plural(done.dead_letters, 'new dead letter')}"
 
 
 def _time(since: str) -> datetime:
@@ -193,10 +200,12 @@ def _time(since: str) -> datetime:
     try:
         return parse_time(since)
     except ValueError:
-        raise SettingsError(f"--since {since!r} is no time: expected 2026-01-31T12:00, or 30m, 6h, 2d") from None
+        raise SettingsError(
+            f"--since {since!r} is not a time: expected 2026-01-31T12:00, or an age such as 30m, 6h, 2d"
+        ) from None
 
 
-def _told(it: StoredDeadLetter, marks: DeadLetterMarks) -> dict[str, Any]:
+def _described(it: StoredDeadLetter, marks: DeadLetterMarks) -> dict[str, Any]:
     cause = cause_of(it.reason)
     return {
         "id": it.id,

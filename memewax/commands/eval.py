@@ -1,4 +1,4 @@
-"""`memewax eval`: how good the models are, on data whose truth is known; a command for each evaluation of a stage."""
+"""`memewax eval`: measure the quality of the models on labelled data; one command for each stage's evaluation."""
 
 import sys
 from importlib import import_module
@@ -13,17 +13,17 @@ from models.stages import evaluations
 
 _MEASURED = needs_extra("eval", "memewax eval")
 
-app = typer.Typer(no_args_is_help=True, help="Measure how good the models of the settings are, on data with its truth.")
+app = typer.Typer(no_args_is_help=True, help="Measure the quality of the configured models on labelled data.")
 
 for _name in (*evaluations(), "search"):
-    # Those modules import measures and models late, since they bring more than other commands need.
+    # These modules import measures and models late: other commands do not need them.
     app.command(_name)(_MEASURED(import_module(f"memewax.evaluation.measure_{_name}").command))
 
 
 @app.command()
 @_MEASURED
 def compare(history: HistoryOption = None, as_json: JsonOption = False) -> None:
-    """The last saved run of each kind beside the one before, on the same data with the same options."""
+    """Compare the last saved run of each kind with the one before, on the same data with the same options."""
     from memewax.evaluation.history import compare, history_file, load
     from memewax.evaluation.result_tables import comparison_table
 

@@ -1,8 +1,9 @@
-"""A flow of pods: a StatefulSet whose pods have a recovery folder each, on volumes of their own.
+"""A flow in Kubernetes: a StatefulSet whose pods each have a recovery folder on their own volume.
 
-A flow of Bytewax has a fixed number of processes. So another number is a stop, parts that are dealt anew by a Job that
-mounts all volumes, and a start. How many processes the parts are dealt to is noted in a ConfigMap, with the addresses
-that each pod reads; the StatefulSet's manifest says nothing of `replicas`, so that applying it again changes nothing.
+A Bytewax flow has a fixed number of processes. Scaling therefore stops the flow, runs a Job that mounts all volumes and
+redistributes the recovery partitions, and starts the flow again. A ConfigMap stores how many processes the partitions
+are distributed to, with the addresses that each pod reads. The StatefulSet's manifest omits `replicas`, so that
+applying it again changes nothing.
 """
 
 import os
@@ -18,77 +19,78 @@ from core.errors import BusyError, WorldError
 from memewax.commands.kubernetes_api import KubernetesApi, Object
 
 BACKUPS: Final = "backups"
-"""The claim, and its path in a Job."""
+"""Suffix of the volume claim's name, and its mount path in a Job."""
 _STORE: Final = "store"
 _FOLDER: Final = "recovery"
 _VOLUME: Final = "data"
 _HOUR: Final = 3600
 _COPY_SECONDS: Final = 6.0 * _HOUR
-"""That a backup or its way back may take: a store of a terabyte takes hours."""
+"""Time limit of a backup or restore: a store of a terabyte takes hours."""
 _LATE: Final = 60.0
-"""Seconds within which Kubernetes ends a Job that has taken too long."""
+"""Seconds that Kubernetes may need to end a Job after its deadline."""
 _TICK: Final = 1.0
 _OVER: Final = {"Succeeded", "Failed"}
 _LABELS: Final = {"app.kubernetes.io/name": "memewax", "app.kubernetes.io/component": "recovery"}
-"""Of Jobs, and their pods."""
+"""Labels of Jobs and their pods."""
 
 
-def _tell(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 @dataclass(slots=True)
 class FlowInPods:
-    """A flow, and what can be done with it.
+    """Operations on a flow in Kubernetes: scale, back up, restore.
 
     Args:
-        api: Of its namespace.
-        name: Of its StatefulSet.
-        seconds: That each step may take.
-        tick: Seconds between two looks at something that is waited for.
+        api: Kubernetes API of the flow's namespace.
+        name: Name of its StatefulSet.
+        seconds: Time limit of each step.
+        tick: Seconds between two polls.
+        report: Called with each line of progress.
     """
 
     api: KubernetesApi
     name: str = "memes"
     seconds: float = 900.0
     tick: float = _TICK
-    tell: Callable[[str], None] = field(default=_tell)
+    report: Callable[[str], None] = field(default=_print_line)
 
     @property
     def _hosts(self) -> str:
         return f"{self.name}-hosts"
 
     def processes(self) -> int:
-        """How many its parts are dealt to; 0: it never ran."""
+        """Return the number of processes that the recovery partitions are distributed to; 0 if the flow never ran."""
         found = self.api.find("configmaps", self._hosts)
         return 0 if found is None else len(found["data"]["hosts"].split())
 
     def scale(self, to: int, parts: int) -> None:
-        """Stop it, deal its parts to another number of processes, and start that; 0: only stop it.
+        """Stop the flow, redistribute its recovery partitions to `to` processes, and start it; 0 only stops it.
 
-        The same command goes on where one was cut off, be it with another number.
+        After an interruption the same command resumes, even with another number.
         """
         with self._alone():
             self._scale(to, parts)
 
     def scale_by(self, by: int, least: int, most: int, quiet_seconds: float, parts: int) -> None:
-        """Add processes, or take some away, within bounds; nothing soon after the last time or while it is stopped."""
+        """Change the number of processes by `by` within bounds, unless it changed recently or the flow is stopped."""
         with self._alone():
             now, found = self.processes(), self.api.find("configmaps", self._hosts)
             to = max(least, min(most, now + by))
             rested = time.time() - float((found or {}).get("data", {}).get("changed", "0"))
             is_stopped = self.api.get("statefulsets", self.name)["spec"].get("replicas", 1) == 0
-            if is_stopped:  # by somebody who upgrades it, say
-                self.tell(f"{self.name} is stopped, and stays so")
+            if is_stopped:  # by a person who upgrades it, for example
+                self.report(f"{self.name} is stopped and stays stopped")
                 return
             if found is None or to == now or rested < quiet_seconds:
-                self.tell(f"{self.name} stays at {now} processes")
+                self.report(f"{self.name} stays at {now} processes")
                 return
             self._scale(to, parts)
 
     def backup(self, to: str) -> None:
-        """Stop it, copy its recovery folders and its store to the claim `backups`, and start it again."""
+        """Stop the flow, copy its recovery folders and store to the claim `backups`, and start it if it was running."""
         with self._alone():
             count = self._known()
             was_running = self._stop()
@@ -101,7 +103,7 @@ class FlowInPods:
                     self._start(count)
 
     def restore(self, backed_up: str) -> None:
-        """Stop it, put a backup in the place of its recovery folders and store, which are kept aside, and start it."""
+        """Stop the flow, replace its recovery folders and store by a backup, keeping the old ones, and start it."""
         with self._alone():
             count = self._known()
             self._stop()
@@ -117,16 +119,16 @@ class FlowInPods:
             return
         self._claim(max(now, to))
         found = self.api.find("configmaps", self._hosts) or {"data": {}}
-        begun = int(found["data"].get("moving", "0"))
-        if begun and begun != to:  # it was cut off, and may have been done
-            self._deal(now, begun, parts)
-            now = begun
+        interrupted = int(found["data"].get("moving", "0"))
+        if interrupted and interrupted != to:  # the previous scaling was interrupted, and its Job may have finished
+            self._redistribute(now, interrupted, parts)
+            now = interrupted
         self._note(now, moving=to)
-        self._deal(now, to, parts)
+        self._redistribute(now, to, parts)
         self._note(to, moving=0)
         self._start(to)
 
-    def _deal(self, now: int, to: int, parts: int) -> None:
+    def _redistribute(self, now: int, to: int, parts: int) -> None:
         targets = [word for folder in self._folders(to) for word in ("--to", folder)]
         if now == 0:
             self._job("create", ["create", *targets, "--parts", str(parts)], to)
@@ -151,12 +153,12 @@ class FlowInPods:
             self.api.merge("configmaps", self._hosts, {"data": data})
 
     def _stop(self) -> bool:
-        """Whether it ran."""
+        """Stop the flow and wait for its pods to end; return whether it was running."""
         states = self.api.get("statefulsets", self.name)
         self.api.merge("statefulsets", self.name, {"spec": {"replicas": 0}})
         labels = states["spec"]["selector"]["matchLabels"]
         self._until(lambda: not self.api.list("pods", labels), f"pods of {self.name} to end")
-        self.tell(f"{self.name} is stopped")
+        self.report(f"{self.name} is stopped")
         return bool(states["spec"].get("replicas", 1))
 
     def _start(self, count: int) -> None:
@@ -169,10 +171,10 @@ class FlowInPods:
             return bool(is_of_now and status.get("readyReplicas", 0) == count)
 
         self._until(are_ready, f"{count} pods of {self.name} to be ready")
-        self.tell(f"{self.name} runs in {count} processes")
+        self.report(f"{self.name} runs in {count} processes")
 
     def _claim(self, count: int) -> None:
-        """The volumes of pods that there were none of yet, as their StatefulSet would claim them."""
+        """Create the volume claims of new pods, as their StatefulSet would create them."""
         spec = self.api.get("statefulsets", self.name)["spec"]
         wanted = next(it["spec"] for it in spec["volumeClaimTemplates"] if it["metadata"]["name"] == _VOLUME)
         for number in range(count):
@@ -196,9 +198,9 @@ class FlowInPods:
         return ["--store", f"/{_STORE}/{_STORE}"] if self._store_claim() else []
 
     def _job(self, what: str, words: list[str], volumes: int, seconds: float | None = None) -> None:
-        """Run `memewax recovery` in a pod that has the volumes of all of them; raises `WorldError` where it fails.
+        """Run `memewax recovery` in a pod that mounts the volumes of all pods; raises `WorldError` if it fails.
 
-        Kubernetes ends it when its time is over: it shall not begin, or go on, when nobody waits for it any more.
+        Kubernetes ends the Job at its deadline: it must not start or continue when this command has stopped waiting.
         """
         pod = self.api.get("statefulsets", self.name)["spec"]["template"]["spec"]
         claims = {f"pods/{number}": self._claim_of(number) for number in range(volumes)}
@@ -213,15 +215,15 @@ class FlowInPods:
         pods = self.api.list("pods", {"job-name": name})
         said = self.api.last_line(pods[-1]["metadata"]["name"]) if pods else ""
         if not self.api.get("jobs", name)["status"].get("succeeded"):
-            raise WorldError(f"job {name} failed, and {self.name} stays stopped: {said or 'it said nothing'}")
-        self.tell(said or f"job {name} has ended")
+            raise WorldError(f"job {name} failed, and {self.name} stays stopped: {said or 'it logged nothing'}")
+        self.report(said or f"job {name} has ended")
 
     def _until(self, is_so: Callable[[], bool], what: str, seconds: float | None = None) -> None:
         seconds = seconds or self.seconds
         deadline = time.monotonic() + seconds
         while not is_so():
             if time.monotonic() > deadline:
-                raise WorldError(f"waited {seconds:,.0f} s for {what}; the same command goes on")
+                raise WorldError(f"waited {seconds:,.0f} s for {what}; run the same command again to continue")
             time.sleep(self.tick)
 
     def _no_job_runs(self) -> bool:
@@ -230,25 +232,25 @@ class FlowInPods:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One such command at a time; what a pod that is gone has left is taken over."""
+        """Lock the flow for one command at a time; take over the lock of a pod that no longer runs."""
         name = f"{self.name}-operation"
         own = os.environ.get("HOSTNAME", "") if "KUBERNETES_SERVICE_HOST" in os.environ else ""
         body: Object = {"metadata": {"name": name}, "data": {"pod": own}}
         if not self.api.create("configmaps", body):
             other = (self.api.find("configmaps", name) or {"data": {}})["data"].get("pod", "")
-            if not other:  # from outside of the cluster, where nobody sees whether it has ended
+            if not other:  # held from outside the cluster, so whether that command has ended is unknown
                 raise BusyError(
-                    f"somebody is at work on {self.name}: wait for the end, or, if nobody is, "
+                    f"another command is changing {self.name}: wait until it ends, or, if none is running, "
                     f"kubectl delete configmap {name}"
                 )
             pod = self.api.find("pods", other)
             if pod is not None and pod["status"].get("phase") not in _OVER and other != own:
-                raise BusyError(f"pod {other} is at work on {self.name}: wait for its end")
+                raise BusyError(f"pod {other} is changing {self.name}: wait until it ends")
             self.api.delete("configmaps", name)
             if not self.api.create("configmaps", body):
-                raise BusyError(f"another command is at work on {self.name}: wait for its end")
+                raise BusyError(f"another command is changing {self.name}: wait until it ends")
         try:
-            self._until(self._no_job_runs, "the Jobs of a command that was cut off")
+            self._until(self._no_job_runs, "the Jobs of an interrupted command to end")
             yield
         finally:
             self.api.delete("configmaps", name)
@@ -261,14 +263,14 @@ def _has_ended(job: Object) -> bool:
 
 
 def recovery_job(name: str, pod: Object, words: list[str], claims: dict[str, str], seconds: float) -> Object:
-    """A Job that runs a command once, with the image, the rights and the node of a pod, and volumes by their paths.
+    """Return a Job that runs a command once, with the image, rights and node of a pod.
 
     Args:
-        name: Of the Job.
-        pod: Specification of the pod that it is like.
-        words: Arguments of its container.
-        claims: By path in it, without the first slash.
-        seconds: That it may take.
+        name: Name of the Job.
+        pod: Specification of the pod to imitate.
+        words: Arguments of the container.
+        claims: Volume claims by mount path, without the leading slash.
+        seconds: Deadline of the Job.
     """
     container = pod["containers"][0]
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {"sizeLimit": "128Mi"}}]
@@ -277,7 +279,7 @@ def recovery_job(name: str, pod: Object, words: list[str], claims: dict[str, str
         volume = path.replace("/", "-")
         volumes.append({"name": volume, "persistentVolumeClaim": {"claimName": claim}})
         mounts.append({"name": volume, "mountPath": f"/{path}"})
-    # With the affinity: a volume that another pod has is on that pod's node.
+    # The affinity too: a volume that another pod mounts is on that pod's node.
     taken = ("affinity", "imagePullSecrets", "nodeSelector", "securityContext", "tolerations")
     return {
         "metadata": {"name": name, "labels": _LABELS},

@@ -1,4 +1,4 @@
-"""Runs a flow to its end, with its recovery folder and progress: what `run`, `demo` and `bench` share."""
+"""Runs a flow to its end with recovery folder, locks and progress; shared by `run`, `ingest`, `demo` and others."""
 
 import os
 import sys
@@ -27,18 +27,18 @@ from operators.recovery_check import check_recovery
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run did, from its start to its end."""
+    """Counts of one run, from start to end."""
 
     posts: int
     """Valid posts, each counted once."""
     joined: int
-    """Records for which every side had answered, be it with a failure."""
+    """Records for which every stage had a result, even if a failure."""
     partial: int
-    """Records that went out at the deadline without some side."""
+    """Records written at the deadline without the result of some stage."""
     updated: int
-    """Records that went out again, as a later revision."""
+    """Records written again as a later revision."""
     retry_waiting: int
-    """Posts whose image the next run fetches again."""
+    """Posts whose image the next run will retry to fetch."""
     dead_letters: int
     clusters: int
     """Clusters alive at the end."""
@@ -53,20 +53,23 @@ def run_flow(
     flow: str = "memes",
     watch: type[Progress] = Progress,
 ) -> tuple[Ended, Path]:
-    """Run a flow with progress; gives what it did and its recovery folder.
+    """Run a flow with progress; return its result and its recovery folder.
 
     Args:
-        overrides: Settings that differ from variables and file.
-        recovery: Folder of snapshots; beside the first sink where None.
+        overrides: Settings that override environment variables and file.
+        recovery: Folder of snapshots; by default beside the first sink.
         snapshot_seconds: Time between snapshots.
         flow: A module of `dataflows`.
-        watch: Shows its progress.
+        watch: Class that shows the progress.
+
+    Raises:
+        MemewaxError: If settings are missing or wrong, a place is in use, or the flow fails.
     """
     settings = load_settings(**overrides)
     if not settings.source:
-        raise SettingsError("no source: say where posts come from with --from (or MEMEWAX_SOURCE)")
+        raise SettingsError("no source: give the address of posts with --from (or MEMEWAX_SOURCE)")
     if not settings.to:
-        raise SettingsError("no sink: say where records go with --to (or MEMEWAX_TO)")
+        raise SettingsError("no sink: give the address for records with --to (or MEMEWAX_TO)")
     destinations = Destinations.of(settings, POSTS_TO if flow == "ingest" else RECORDS_TO)
     check_source(settings)
     recovery = recovery or settings.recovery
@@ -77,22 +80,24 @@ def run_flow(
         overrides = {**overrides, "state_dir": state_dir}
     is_first = not is_prepared(folder)
     for it in _added(destinations, folder):
-        print(f"memewax: {it.address} is new to this flow: it gets what comes from now on", file=sys.stderr)
+        print(f"memewax: {it.address} is new to this flow: it receives records from now on", file=sys.stderr)
     with _prepared(destinations, folder, state_dir) as locks:
         job = Job(flow, overrides, folder, snapshot_seconds, settings.processes)
         units = {it.lag_unit for it in sources_of(settings)}
         with watch(units.pop() if len(units) == 1 else "messages and bytes") as progress:
-            ended = run_job(job, progress.show, progress.tell, locks)
+            ended = run_job(job, progress.show, progress.log, locks)
         mark_done([it / FOLDER for it in destinations.states(state_dir)], folder)
     return replace(ended, is_first=is_first), folder
 
 
 @contextmanager
 def _prepared(destinations: Destinations, recovery: Path, state_dir: Path | None) -> Iterator[list[int]]:
-    """Lock all that is written, and make room for it; gives file descriptors of the locks."""
+    """Lock and prepare everything that the flow writes; yield the file descriptors of the locks."""
 
     def prepare() -> None:
-        if noted_flow(recovery) is not None and not is_prepared(recovery):  # a flow ran, and a part of it is gone
+        if noted_flow(recovery) is not None and not is_prepared(
+            recovery
+        ):  # a flow ran here, but a recovery partition is missing
             check_recovery(recovery)
         for it in destinations.all():
             it.prepare(recovery, goes_on=is_prepared(recovery) and is_known(recovery, it))
@@ -104,7 +109,7 @@ def _prepared(destinations: Destinations, recovery: Path, state_dir: Path | None
         prepare()
         with all_locked({file: busy for file, busy in files.items() if file not in there}) as more:
             try:
-                prepare()  # another run may have been first, and have written
+                prepare()  # another run may have written before these locks were taken
                 prepare_recovery(recovery)
                 yield [*locks, *more]
             except MemewaxError as error:
@@ -114,11 +119,11 @@ def _prepared(destinations: Destinations, recovery: Path, state_dir: Path | None
 
 
 def _added(destinations: Destinations, recovery: Path) -> list[Endpoint[Any]]:
-    """The sinks that the flow of a recovery folder did not have; none where that does not say."""
+    """Return the sinks that are new to the flow of a recovery folder; none if the folder has no note of its flow."""
     noted = noted_flow(recovery)
     if noted is None:
         return []
-    # Not endpoints: what was written to then may be gone.
+    # Compare addresses, not endpoints: a former sink may no longer exist.
     known = [str(Path(it).resolve()) if it.startswith(os.sep) else it for it in noted["to"]]
 
     def is_new(it: Endpoint[Any]) -> bool:
@@ -129,7 +134,7 @@ def _added(destinations: Destinations, recovery: Path) -> list[Endpoint[Any]]:
 
 
 def summary_of(ended: Ended) -> RunSummary:
-    """The figures of a run."""
+    """Summarise the counts of a run."""
     counts = ended.counts
     rate = counts.posts / ended.seconds if ended.seconds else 0.0
     return RunSummary(

@@ -1,4 +1,4 @@
-"""The status of the flows of a store, for people and as JSON."""
+"""The status of the flows that write a store, as a table or as JSON."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,20 +12,20 @@ from memewax.commands.corpus_output import print_rows, write_json
 
 
 def status_in(named: Path) -> StatusReport:
-    """What the flows of a store say, or of a folder of setting `state_dir`; raises `WorldError` where none has run."""
+    """Read the status of the flows of a store or a `state_dir`; raises `WorldError` if no flow has run there."""
     found = next((it / FOLDER for it in (named, store_below(named)) if (it / FOLDER).is_dir()), None)
     if found is None:
         raise WorldError(
-            f"{named} holds no {FOLDER}/: no flow has written there; name a store, or the folder of MEMEWAX_STATE_DIR"
+            f"{named} has no folder {FOLDER}/, so no flow has written there: name a store or MEMEWAX_STATE_DIR"
         )
     return read_status(found)
 
 
 def print_status(named: Path, *, as_json: bool) -> None:
-    """Print what the flows of a store say.
+    """Print the status of the flows of a store.
 
     Raises:
-        WorldError: where none has run, one has ended without a word or by an error, or a file cannot be read.
+        WorldError: If no flow has run, one has vanished or failed, or a file cannot be read.
     """
     report = status_in(named)
     if as_json:
@@ -45,7 +45,7 @@ _COLUMNS = [
     "state",
     "host",
     "pid",
-    "said",
+    "updated",
     "posts/s",
     "posts",
     "dead letters",

@@ -1,4 +1,4 @@
-"""Help that says all of what there is to say, on a narrow screen too."""
+"""Help texts that are never truncated, even on a narrow terminal."""
 
 import sys
 from typing import Any
@@ -7,10 +7,10 @@ from typer.core import TyperGroup
 
 
 class FullHelp(TyperGroup):
-    """A group of commands whose list has each one's first sentence in full: what is cut off helps nobody."""
+    """A group of commands that lists each command's first sentence in full: a truncated sentence does not help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list."""
+        """Write the list of commands."""
         names = self.list_commands(ctx)
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.commands[name].get_short_help_str(sys.maxsize)) for name in names])

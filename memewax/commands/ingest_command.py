@@ -1,4 +1,4 @@
-"""`memewax ingest`: new posts of Reddit, Imgur or Tumblr into a topic or a file."""
+"""`memewax ingest`: poll a service such as Reddit for new posts, into a topic or file."""
 
 import sys
 from dataclasses import asdict, dataclass
@@ -20,11 +20,11 @@ from memewax.commands.run import SNAPSHOT_SECONDS
 from memewax.commands.supervise import Ended
 
 _NAMES: Final = " ".join(f"{service.name}: {service.names_help}." for service in SERVICES.values())
-_TO: Final = f"{POSTS_TO.help}; as often as you like."
+_TO: Final = f"{POSTS_TO.help}; repeat it for several."
 _DEAD: Final = f"{DEAD_LETTERS_TO.help}; by default beside the first sink."
-_RECOVERY: Final = "Folder that remembers what was seen; by default beside the first sink."
-_PAGES: Final = "So many pages back, whatever was seen; without it, as far as something is new."
-_FOLLOW: Final = "Go on asking every MEMEWAX_POLL_INTERVAL_SECONDS; without it, one round is all."
+_RECOVERY: Final = "Recovery folder, which stores what was seen; by default beside the first sink."
+_PAGES: Final = "Number of pages to read, whatever was seen; by default read until nothing is new."
+_FOLLOW: Final = "Keep polling every MEMEWAX_POLL_INTERVAL_SECONDS; by default poll once."
 
 
 ServiceName = StrEnum("ServiceName", {name.upper(): name for name in SERVICES})  # type: ignore[misc]  # read from a list
@@ -33,24 +33,24 @@ ServiceName = StrEnum("ServiceName", {name.upper(): name for name in SERVICES}) 
 
 @dataclass(frozen=True, slots=True)
 class IngestSummary:
-    """What a run did, from its start to its end."""
+    """Counts of one run, from start to end."""
 
     posts: int
-    """Written, to each sink."""
+    """Posts written to each sink."""
     skipped: dict[str, int]
-    """What was listed and is no post, by reason."""
+    """Listed items that are not posts, by reason."""
     dead_letters: int
     requests: int
     seconds: float
 
 
 class IngestProgress(Progress):
-    """Shows what was taken in, while nothing is looked at."""
+    """Shows the progress of ingest, which runs no models."""
 
-    idle: ClassVar[str] = "asking …"
+    idle: ClassVar[str] = "polling …"
 
     def line(self, counts: RunCounts, now: float) -> str:
-        """Posts, rate, and what was left out, in words."""
+        """Return a line with posts, rate, skipped items and dead letters."""
         skipped = sum(counts.skipped.values())
         return (
             f"{plural(counts.posts, 'post')} · {self.rate(counts.posts, now)} a second · {skipped:,} skipped · "
@@ -59,7 +59,7 @@ class IngestProgress(Progress):
 
 
 def ingest(
-    service: Annotated[ServiceName, typer.Argument(help="Which service.")],
+    service: Annotated[ServiceName, typer.Argument(help="Service to poll.")],
     names: Annotated[list[str], typer.Argument(help=_NAMES)],
     to: Annotated[list[str] | None, typer.Option("--to", help=_TO)] = None,
     dead_letters: Annotated[str | None, typer.Option(help=_DEAD)] = None,
@@ -67,18 +67,18 @@ def ingest(
     snapshot_interval: Annotated[float, typer.Option(help="Seconds between snapshots.", min=0.1)] = SNAPSHOT_SECONDS,
     pages: Annotated[int | None, typer.Option(help=_PAGES, min=1)] = None,
     follow: Annotated[bool, typer.Option("--follow", help=_FOLLOW)] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout at the end.")] = False,
 ) -> None:
-    """Take in posts that are new since the last run, from a service; goes on where it was stopped or killed."""
+    """Ingest posts that are new since the last run from a service; resumes where it was stopped or killed."""
     source = f"{service.value}:{'+'.join(names)}"
     given = {"to": to, "dead_letters": dead_letters, "poll_pages": pages}
     overrides = {name: value for name, value in given.items() if value is not None}
     overrides |= {"source": source, "follow": follow, "processes": 1}
     settings = load_settings(**overrides)
-    source_of(settings)  # what is wrong with keys and names is said before anything is made
+    source_of(settings)  # report wrong keys and names before anything is created
     if all(
         endpoint(address, POSTS_TO).path is None for address in settings.to
-    ):  # two services may be taken in from one folder
+    ):  # two services may be ingested from one working directory
         recovery = recovery or Path(f"ingest-{service.value}.recovery")
         if not settings.dead_letters:
             overrides["dead_letters"] = f"ingest-{service.value}.dead-letters.jsonl"
@@ -86,12 +86,12 @@ def ingest(
     summary = summary_of(ended)
     if as_json:
         sys.stdout.write(safe_json(asdict(summary)) + "\n")
-    for told in ingest_ending(ended.counts, ended.seconds, folder).lines:
-        print(one_line(f"memewax: {told}"), file=sys.stderr)
+    for line in ingest_ending(ended.counts, ended.seconds, folder).lines:
+        print(one_line(f"memewax: {line}"), file=sys.stderr)
 
 
 def summary_of(ended: Ended) -> IngestSummary:
-    """The figures of a run."""
+    """Summarise the counts of a run."""
     counts = ended.counts
     return IngestSummary(
         posts=counts.posts,

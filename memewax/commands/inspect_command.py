@@ -1,4 +1,4 @@
-"""`memewax inspect`: how an address would be read, before it is."""
+"""`memewax inspect`: a dry run that shows how a source would be read."""
 
 import sys
 from dataclasses import asdict
@@ -24,12 +24,12 @@ _LONGEST: Final = 200
 def inspect(
     address: Annotated[str, typer.Argument(help=_ADDRESS)],
     columns: Annotated[list[str] | None, typer.Option("--column", help=COLUMN)] = None,
-    rows: Annotated[int, typer.Option(help="Posts to look at, at most.", min=1, max=1_000_000)] = 1000,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="Posts to show.", min=0, max=1000)] = 3,
-    seconds: Annotated[float, typer.Option(help="To wait for a source without an end.", min=0.1, max=3600)] = 10.0,
+    rows: Annotated[int, typer.Option(help="Maximum number of posts to read.", min=1, max=1_000_000)] = 1000,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Number of posts to show.", min=0, max=1000)] = 3,
+    seconds: Annotated[float, typer.Option(help="Seconds to wait for an endless source.", min=0.1, max=3600)] = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Show how an address would be read: its form, its columns, the first posts, and what would be left out and why."""
+    """Show how a source would be read: format, columns, first posts, and what would be skipped and why."""
     overrides = {"source": address, **({"columns": columns} if columns else {})}
     settings = load_settings(**overrides)
     configure_logging(settings.log_level)
@@ -47,32 +47,34 @@ def inspect(
         for line in _lines(inspection):
             sys.stdout.write(one_line(line) + "\n")
     if inspection.is_whole and not inspection.read and not inspection.skipped:
-        raise WorldError(f"{address} holds no rows")
+        raise WorldError(f"{address} has no rows")
     if inspection.read and not inspection.posts and not inspection.removals:
-        raise WorldError(f"nothing of the first {inspection.read:,} of {address} could be used")
+        raise WorldError(
+            f"none of the first {plural(inspection.read, 'row')} of {address} is a valid post: see the reasons above"
+        )
     if inspection.posts and sum(inspection.not_here.values()) == inspection.posts:
-        raise WorldError(f"no image of the first {inspection.posts:,} of {address} can be read")
+        raise WorldError(f"no image of the first {plural(inspection.posts, 'post')} of {address} can be read")
 
 
 def _lines(found: Inspection) -> list[str]:
-    told = []
+    lines = []
     for place in found.places:
-        told.append(": ".join(filter(None, (place.name, ", ".join(filter(None, (place.form, place.rows)))))))
-        told += [f"    {name} = {column}" for name, column in place.columns.items() if name not in place.own]
-        told += [f"    {name}: own, {kind}" for name, kind in place.own.items()]
+        lines.append(": ".join(filter(None, (place.name, ", ".join(filter(None, (place.form, place.rows)))))))
+        lines += [f"    {name} = {column}" for name, column in place.columns.items() if name not in place.own]
+        lines += [f"    {name}: custom column, {kind}" for name, kind in place.own.items()]
     if found.more_places:
-        told.append(f"and {found.more_places:,} more")
-    all_of_it = "all of it" if found.is_whole else "its beginning"
-    told.append(f"{all_of_it}: {plural(found.posts, 'post')}, {plural(sum(found.reasons.values()), 'dead letter')}")
+        lines.append(f"and {found.more_places:,} more")
+    extent = "read to the end" if found.is_whole else "read in part"
+    lines.append(f"{extent}: {plural(found.posts, 'post')}, {plural(sum(found.reasons.values()), 'dead letter')}")
     if found.removals:
-        told.append(f"  {plural(found.removals, 'delete or hidden account', 'deletes and hidden accounts')}")
-    told += [f"  {number:,} x {reason}" for reason, number in sorted(found.reasons.items(), key=lambda it: -it[1])[:5]]
-    told += [
+        lines.append(f"  {plural(found.removals, 'delete or hidden account', 'deletes and hidden accounts')}")
+    lines += [f"  {number:,} x {reason}" for reason, number in sorted(found.reasons.items(), key=lambda it: -it[1])[:5]]
+    lines += [
         f"  {number:,} x no image: {why}{advice_on(why)}"
         for why, number in sorted(found.not_here.items(), key=lambda it: -it[1])
     ]
-    told += [f"  {number:,} skipped: {reason}" for reason, number in found.skipped.items()]
+    lines += [f"  {number:,} skipped: {reason}" for reason, number in found.skipped.items()]
     for post in found.first:
-        told.append("")
-        told += [f"    {name}: {str(value)[:_LONGEST]}" for name, value in as_plain(post).items()]
-    return told
+        lines.append("")
+        lines += [f"    {name}: {str(value)[:_LONGEST]}" for name, value in as_plain(post).items()]
+    return lines

@@ -1,4 +1,4 @@
-"""The few calls of the Kubernetes API that commands need, within one namespace."""
+"""Minimal client of the Kubernetes API for one namespace."""
 
 import os
 import ssl
@@ -17,20 +17,20 @@ _MERGE: Final = "application/merge-patch+json"
 _CORE: Final = "api/v1"
 _GROUPS: Final = {"statefulsets": "apis/apps/v1", "jobs": "apis/batch/v1"}
 _MADE: Final = {"configmaps": "ConfigMap", "jobs": "Job", "persistentvolumeclaims": "PersistentVolumeClaim"}
-"""What objects that are made here call their kind."""
+"""`kind` of the objects that this client creates, by resource name."""
 
 Object = dict[str, Any]
-"""An object of Kubernetes, as JSON."""
+"""A Kubernetes object, as parsed JSON."""
 
 
 class KubernetesApi:
-    """A namespace of a cluster.
+    """Client of one namespace of a Kubernetes cluster.
 
     Args:
-        address: As https://10.0.0.1:443, or of `kubectl proxy`.
-        namespace: That all objects are in.
-        token: File with the token of an account; it is read for each call, since it is replaced now and then.
-        authority: File with the certificates that the server is trusted by; None: those of the system.
+        address: URL such as https://10.0.0.1:443, or that of `kubectl proxy`.
+        namespace: Namespace of all objects.
+        token: File with the token of a service account; read for each call, since Kubernetes rotates it.
+        authority: File with the CA certificates; by default those of the system.
     """
 
     def __init__(self, address: str, namespace: str, token: Path | None = None, authority: Path | None = None) -> None:
@@ -41,7 +41,7 @@ class KubernetesApi:
 
     @classmethod
     def of_pod(cls) -> Self:
-        """As the account of the pod that this runs in; raises `WorldError` where it is none."""
+        """Connect as the service account of this pod; raises `WorldError` outside of a pod."""
         try:
             host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
             namespace = (_ACCOUNT / "namespace").read_text().strip()
@@ -49,46 +49,46 @@ class KubernetesApi:
             return cls(f"https://{shown}:{port}", namespace, _ACCOUNT / "token", _ACCOUNT / "ca.crt")
         except (KeyError, OSError):
             raise WorldError(
-                "this is no pod with an account of Kubernetes: run it by k8s/operate, or `kubectl proxy` beside it and "
-                "name that with --api http://127.0.0.1:8001"
+                "not in a pod with a Kubernetes service account: run it with k8s/operate, or start `kubectl proxy` and "
+                "give its address with --api http://127.0.0.1:8001"
             ) from None
 
     def find(self, kind: str, name: str) -> Object | None:
-        """An object; None where there is none."""
+        """Return an object, or None if it does not exist."""
         answer = self._call("GET", kind, name)
         return None if answer is None else answer.json()
 
     def get(self, kind: str, name: str) -> Object:
-        """An object; raises `WorldError` where there is none."""
+        """Return an object; raises `WorldError` if it does not exist."""
         found = self.find(kind, name)
         if found is None:
             raise WorldError(f"namespace {self.namespace} has no {name} among its {kind}")
         return found
 
     def list(self, kind: str, labels: dict[str, str]) -> list[Object]:
-        """Objects that have these labels."""
+        """Return the objects with these labels."""
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
         answer = self._call("GET", kind, "", params={"labelSelector": selector})
         return [] if answer is None else list(answer.json()["items"])
 
     def create(self, kind: str, body: Object) -> bool:
-        """Make an object; whether there was none of its name."""
+        """Create an object; return False if one of its name exists already."""
         version = _GROUPS.get(kind, _CORE).removeprefix("apis/").removeprefix("api/")
         whole = {"apiVersion": version, "kind": _MADE[kind], **body}
-        answer = self._call("POST", kind, "", json=whole, taken=True)
+        answer = self._call("POST", kind, "", json=whole, may_exist=True)
         return answer is not None
 
     def merge(self, kind: str, name: str, change: Object) -> None:
-        """Change fields of an object; raises `WorldError` where there is none."""
+        """Change fields of an object (merge patch); raises `WorldError` if it does not exist."""
         if self._call("PATCH", kind, name, json=change) is None:
             raise WorldError(f"namespace {self.namespace} has no {name} among its {kind}")
 
     def delete(self, kind: str, name: str) -> None:
-        """Delete an object, if it is there."""
+        """Delete an object if it exists."""
         self._call("DELETE", kind, name)
 
     def last_line(self, pod: str) -> str:
-        """The last line that a pod said, harmless and short; empty where nobody knows."""
+        """Return the last line of a pod's log, sanitized and shortened; empty if unavailable."""
         try:
             answer = self._call("GET", "pods", f"{pod}/log", params={"tailLines": "1"})
         except WorldError:
@@ -102,11 +102,18 @@ class KubernetesApi:
         reraise=True,
     )
     def _request(self, method: str, path: str, **how: Any) -> httpx.Response:
-        """Once more where the API is away for a moment, as while its nodes are upgraded: each call is idempotent."""
+        """Send a request; retry while the API is away, as during upgrades of nodes: each call is idempotent."""
         return self._client.request(method, path, **how)
 
     def _call(
-        self, method: str, kind: str, name: str, *, taken: bool = False, json: Object | None = None, params: Any = None
+        self,
+        method: str,
+        kind: str,
+        name: str,
+        *,
+        may_exist: bool = False,
+        json: Object | None = None,
+        params: Any = None,
     ) -> httpx.Response | None:
         path = f"/{_GROUPS.get(kind, _CORE)}/namespaces/{self.namespace}/{kind}{f'/{name}' if name else ''}"
         headers = {"Content-Type": _MERGE} if method == "PATCH" else {}
@@ -115,10 +122,10 @@ class KubernetesApi:
                 headers["Authorization"] = f"Bearer {self._token.read_text().strip()}"
             answer = self._request(method, path, json=json, params=params, headers=headers)
         except (httpx.HTTPError, OSError) as error:
-            raise WorldError(f"the API of Kubernetes at {self._client.base_url} does not answer: {error}") from None
-        if answer.status_code == httpx.codes.NOT_FOUND or (taken and answer.status_code == httpx.codes.CONFLICT):
+            raise WorldError(f"the Kubernetes API at {self._client.base_url} does not answer: {error}") from None
+        if answer.status_code == httpx.codes.NOT_FOUND or (may_exist and answer.status_code == httpx.codes.CONFLICT):
             return None
         if answer.is_error:
-            said = shortened(one_line(answer.text), 300)
-            raise WorldError(f"Kubernetes refuses to {method} {kind} {name} ({answer.status_code}): {said}")
+            reason = shortened(one_line(answer.text), 300)
+            raise WorldError(f"Kubernetes refused {method} {kind} {name} ({answer.status_code}): {reason}")
         return answer

@@ -1,4 +1,4 @@
-"""`memewax kubernetes`: a flow in pods stopped, started, rescaled, backed up and restored."""
+"""`memewax kubernetes`: stop, start, scale, back up and restore a flow in pods."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,32 +11,40 @@ from memewax.commands.kubernetes_api import KubernetesApi
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Stop, start, rescale, back up and restore a flow in pods; k8s/operate runs this in the cluster.",
+    help="Stop, start, scale, back up and restore a flow in pods; k8s/operate runs this in the cluster.",
 )
 
-_Api = Annotated[str | None, typer.Option(help="Address of the API, as `kubectl proxy` serves it; in a pod its own.")]
-_Namespace = Annotated[str, typer.Option(help="Namespace, where --api is given.")]
+_Api = Annotated[
+    str | None,
+    typer.Option(help="URL of the Kubernetes API, such as that of `kubectl proxy`; by default that of this pod."),
+]
+_Namespace = Annotated[str, typer.Option(help="Namespace of the flow, with --api.")]
 _Name = Annotated[str, typer.Option(help="StatefulSet of the flow.")]
-_Seconds = Annotated[float, typer.Option(help="Seconds that each step may take.", min=1)]
-_Parts = Annotated[int, typer.Option(help="Parts of a new flow: at most as many processes.", min=1, max=1000)]
+_Seconds = Annotated[float, typer.Option(help="Time limit of each step in seconds.", min=1)]
+_Parts = Annotated[
+    int, typer.Option(help="Recovery partitions of a new flow: its maximum number of processes.", min=1, max=1000)
+]
 
 
 @app.command()
 def scale(
-    to: Annotated[int | None, typer.Option(help="Processes that it shall have; 0 stops it.", min=0)] = None,
-    by: Annotated[int, typer.Option(help="In place of --to: processes more, or fewer.")] = 0,
-    at_least: Annotated[int, typer.Option(help="With --by.", min=1)] = 1,
-    at_most: Annotated[int, typer.Option(help="With --by.", min=1)] = 4,
-    not_within: Annotated[float, typer.Option(help="With --by: seconds since the last time.", min=0)] = 1800.0,
+    to: Annotated[int | None, typer.Option(help="New number of processes; 0 stops the flow.", min=0)] = None,
+    by: Annotated[int, typer.Option(help="Instead of --to: change in the number of processes, such as 1 or -1.")] = 0,
+    at_least: Annotated[int, typer.Option(help="With --by: minimum number of processes.", min=1)] = 1,
+    at_most: Annotated[int, typer.Option(help="With --by: maximum number of processes.", min=1)] = 4,
+    not_within: Annotated[
+        float,
+        typer.Option(help="With --by: minimum seconds since the last change; before that nothing is done.", min=0),
+    ] = 1800.0,
     parts: _Parts = 12,
     name: _Name = "memes",
     namespace: _Namespace = "memewax",
     api: _Api = None,
     timeout: _Seconds = 900.0,
 ) -> None:
-    """Stop the flow, deal its parts to another number of processes, and start that; the first time it starts it."""
+    """Stop the flow, redistribute it to another number of processes, and start it; the first call only starts it."""
     if (to is None) == (by == 0):
-        raise SettingsError("say either how many processes there shall be (--to) or how many more (--by)")
+        raise SettingsError("give either the number of processes (--to) or the change in it (--by)")
     flow = _flow(name, namespace, api, timeout)
     if to is None:
         flow.scale_by(by, at_least, at_most, not_within, parts)
@@ -52,7 +60,7 @@ def backup(
     api: _Api = None,
     timeout: _Seconds = 900.0,
 ) -> None:
-    """Stop the flow, copy what it has, and start it again."""
+    """Stop the flow, back up its recovery folders and store, and start it again."""
     folder = _folder(to)
     _flow(name, namespace, api, timeout).backup(folder)
 
@@ -65,7 +73,7 @@ def restore(
     api: _Api = None,
     timeout: _Seconds = 900.0,
 ) -> None:
-    """Stop the flow, put a backup in the place of what it has, which is kept aside, and start it again."""
+    """Stop the flow, restore a backup (the replaced folders are kept under another name), and start it again."""
     folder = _folder(backed_up)
     _flow(name, namespace, api, timeout).restore(folder)
 
@@ -76,5 +84,5 @@ def _flow(name: str, namespace: str, api: str | None, seconds: float) -> FlowInP
 
 def _folder(name: str) -> str:
     if not name or name.startswith(("-", ".")) or Path(name).name != name:
-        raise SettingsError(f"{name}: expected the name of a folder, such as monday, and no path")
+        raise SettingsError(f"{name}: expected the name of a folder, such as monday, not a path")
     return name

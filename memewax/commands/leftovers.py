@@ -1,4 +1,4 @@
-"""What a start that failed has made and not used is removed: the next run would go on after it."""
+"""Cleanup after a failed start: the next run would otherwise resume from what it left."""
 
 import shutil
 from contextlib import suppress
@@ -23,13 +23,13 @@ _OF_A_STORE: Final = frozenset(
         "status",
     }
 )
-"""What a run makes in a store before it reads anything; where there is more, somebody else was there too."""
+"""What a run creates in a store before it reads anything; if there is more, another program has written there."""
 
 
 class Leftovers:
-    """The places of a flow that are not there yet, and its recovery folder.
+    """The files and folders that a flow is about to create, and its recovery folder.
 
-    To be made, and to remove them, while the flow's locks are held.
+    Construct it, and call `remove`, while holding the flow's locks.
     """
 
     def __init__(self, destinations: Destinations, recovery: Path, state_dir: Path | None = None) -> None:
@@ -40,7 +40,7 @@ class Leftovers:
         self._parents = sorted({above for it in self._new for above in it.parents if not above.exists()}, reverse=True)
 
     def remove(self) -> None:
-        """Remove what was made since and holds no data; what cannot be removed stays."""
+        """Remove what was created since and holds no data; ignore what cannot be removed."""
         if not self._was_prepared and self._recovery not in self._new:
             for part in self._recovery.glob("part-*.sqlite3"):
                 with suppress(OSError):
@@ -51,5 +51,5 @@ class Leftovers:
             elif path.is_file() and not path.stat().st_size:
                 path.unlink(missing_ok=True)
         for parent in self._parents:
-            with suppress(OSError):  # somebody else has put something there
+            with suppress(OSError):  # another program has written there
                 parent.rmdir()

@@ -1,4 +1,4 @@
-"""`memewax page`: a store in a browser, while it is written."""
+"""`memewax page`: web page on a store, live while a flow writes it."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,17 +15,23 @@ _PORT: Final = 3080
 
 def page(
     store: ReadStore = None,
-    port: Annotated[int, typer.Option(help="Where it listens; 0: any that is free.", min=0, max=65_535)] = _PORT,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False,
-    host: Annotated[str, typer.Option(help="Address to listen on; another one needs a token, and TLS.")] = "127.0.0.1",
-    token_file: Annotated[Path | None, typer.Option(help="File with the token that visitors have to give.")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="TLS: file with the chain of certificates.")] = None,
-    key: Annotated[Path | None, typer.Option(help="TLS: file with the key.")] = None,
-    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy before it has TLS.")] = False,
-    allow_replay: Annotated[bool, typer.Option("--allow-replay", help="Let visitors replay dead letters.")] = False,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.", min=0, max=65_535)] = _PORT,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own needs a token and TLS.")
+    ] = "127.0.0.1",
+    token_file: Annotated[Path | None, typer.Option(help="File with the token that visitors must enter.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="TLS: file with the certificate chain.")] = None,
+    key: Annotated[Path | None, typer.Option(help="TLS: file with the private key.")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A reverse proxy in front terminates TLS.")
+    ] = False,
+    allow_replay: Annotated[
+        bool, typer.Option("--allow-replay", help="Allow visitors to replay dead letters.")
+    ] = False,
     dead_letters: Annotated[str | None, typer.Option(help="File of dead letters; by default beside the store.")] = None,
 ) -> None:
-    """Show what a store holds in a browser: clusters, posts, search, dead letters, and what comes in meanwhile."""
+    """Serve a web page on a store: clusters, posts, search, dead letters and live updates."""
     with needs_extra("page", "memewax page"):
         from memewax.page.page_server import PageOptions, serve_page
 
@@ -51,4 +57,4 @@ def _token(file: Path | None) -> str:
     try:
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise WorldError(f"{file}: {getattr(error, 'strerror', None) or 'no text'}") from None
+        raise WorldError(f"{file}: {getattr(error, 'strerror', None) or 'not a text file'}") from None

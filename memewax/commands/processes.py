@@ -1,4 +1,4 @@
-"""The worker processes of a flow: started, told of signals, listened to, and none left behind."""
+"""The worker processes of a flow: start them, forward signals and logs, and leave none behind."""
 
 import signal
 import subprocess
@@ -16,27 +16,29 @@ from core.drain import SIGNALS
 from core.telemetry import BAD_RECORD
 
 _TAIL: Final = 60
-"""Lines of a process's stderr that are kept for the case that nobody explains its end."""
-PEER_GONE: Final = "another process of the flow is gone; start the flow again and it goes on"
-"""What a process says that ends because another one did."""
+"""Lines of a process's output that are kept, in case it ends without giving a reason."""
+PEER_GONE: Final = "another process of the flow is gone; start the flow again to resume it"
+"""Reason logged by a process that ends because another one did."""
 _STOP_SECONDS: Final = 5.0
 
-Tell = Callable[[str], None]
+OnLogLine = Callable[[str], None]
 """Called with each line that a process logs."""
 
 
 class Process:
-    """A worker process and the last of what it said."""
+    """A worker process and the tail of its output."""
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], locks: Sequence[int], tell: Tell) -> None:
-        self.said: deque[str] = deque(maxlen=_TAIL)
+    def __init__(
+        self, command: list[str], environment: Mapping[str, str], locks: Sequence[int], on_log_line: OnLogLine
+    ) -> None:
+        self.tail: deque[str] = deque(maxlen=_TAIL)
         self.reasons: list[str] = []
         self.failed_at: float | None = None
-        self._tell = tell
+        self._on_log_line = on_log_line
         self._popen = subprocess.Popen(
             command,
             env=environment,
-            stdin=subprocess.PIPE,  # its end tells the process that we are gone
+            stdin=subprocess.PIPE,  # end of file here tells the process that its parent is gone
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -48,23 +50,23 @@ class Process:
         self._listener.start()
 
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Check whether the process is still running."""
         return self._popen.poll() is None
 
     def has_failed(self) -> bool:
-        """Whether it has ended badly; the first time it is seen to is kept."""
+        """Check whether the process has failed; remember when this was first seen."""
         if self._popen.poll() in {None, 0}:
             return False
         self.failed_at = self.failed_at or time.monotonic()
         return True
 
     def send(self, number: int) -> None:
-        """Send it a signal."""
+        """Send a signal if the process is running."""
         if self.is_running():
             self._popen.send_signal(number)
 
     def wait(self, seconds: float) -> None:
-        """Wait for its end; kill it where that does not come."""
+        """Wait for the process to end, and kill it after `seconds`."""
         try:
             self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -74,12 +76,12 @@ class Process:
             self._popen.stdin.close()
 
     def code(self) -> int:
-        """Its exit code, after all that it said; a signal's number below 0."""
+        """Return the exit code once all output is read; -N if signal N killed the process."""
         self._listener.join(5)
         return int(self._popen.returncode)
 
-    def misses_another(self) -> bool:
-        """Whether it ended because another one did."""
+    def lost_peer(self) -> bool:
+        """Check whether the process ended because another one did."""
         return self.code() > 0 and self.reasons[-1:] == [PEER_GONE]
 
     def _listen(self, lines: IO[str]) -> None:
@@ -91,25 +93,25 @@ class Process:
                 elif text.startswith("{"):
                     self._note(text)
                 else:
-                    self.said.append(text)
+                    self.tail.append(text)
 
     def _note(self, line: str) -> None:
-        """Pass a line of the log on: as it is where programs read it, else in words."""
+        """Forward a line of the log: unchanged if stderr is not a terminal, else readable."""
         try:
             fields = orjson.loads(line)
             level, event = fields.pop("level"), fields.pop("event")
         except (orjson.JSONDecodeError, KeyError, AttributeError):
-            self.said.append(line)
+            self.tail.append(line)
             return
-        self.said.extend(str(fields.get("exception", "")).splitlines())
+        self.tail.extend(str(fields.get("exception", "")).splitlines())
         if not sys.stderr.isatty():
-            self._tell(line)
-        elif event != BAD_RECORD:  # a person reads how many there are, and why, when the run ends
-            self._tell(_in_words(level, event, fields))
+            self._on_log_line(line)
+        elif event != BAD_RECORD:  # the summary at the end of the run counts and explains these
+            self._on_log_line(_in_words(level, event, fields))
 
 
 class Processes:
-    """The processes of a flow; at the end of the block none is left."""
+    """Context manager of a flow's processes; ends them all on exit."""
 
     def __init__(self) -> None:
         self._all: list[Process] = []
@@ -121,36 +123,38 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, command: list[str], environment: Mapping[str, str], locks: Sequence[int], tell: Tell) -> None:
-        """Start one more, which has the locks too; it begins with signals blocked, until it can handle them."""
+    def start(
+        self, command: list[str], environment: Mapping[str, str], locks: Sequence[int], on_log_line: OnLogLine
+    ) -> None:
+        """Start a process that inherits the locks; signals are blocked in it until it can handle them."""
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            self._all.append(Process(command, environment, locks, tell))
+            self._all.append(Process(command, environment, locks, on_log_line))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number in self._sent:
             self._all[-1].send(number)
 
     def are_running(self) -> bool:
-        """Whether any has not ended."""
+        """Check whether any process is still running."""
         return any(process.is_running() for process in self._all)
 
     def failed(self) -> list[Process]:
-        """Those that ended badly, the first one first."""
+        """Return the processes that failed, in the order of failing."""
         return sorted((it for it in self._all if it.has_failed()), key=lambda it: it.failed_at or 0.0)
 
     def send(self, number: int) -> None:
-        """Send a signal to all that run, and to those that are still to be started."""
+        """Send a signal to all running processes, and to those started later."""
         self._sent.append(number)
         for process in self._all:
             process.send(number)
 
-    def were_told(self) -> bool:
-        """Whether any signal was sent to them."""
+    def were_signalled(self) -> bool:
+        """Check whether any signal was sent."""
         return bool(self._sent)
 
     def stop(self) -> None:
-        """End those that still run."""
+        """Terminate the processes that still run, and kill those that do not end in time."""
         self.send(signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
         for process in self._all:
@@ -158,7 +162,7 @@ class Processes:
 
 
 class Signals:
-    """In the block SIGTERM and SIGINT go to the processes of a flow, which drain."""
+    """Context manager that forwards SIGTERM and SIGINT to the processes of a flow, which drain."""
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
@@ -178,6 +182,6 @@ class Signals:
 
 
 def _in_words(level: str, event: str, fields: dict[str, Any]) -> str:
-    """A line of the log as people read it."""
+    """Format a line of the log for people."""
     shown = {name: value for name, value in fields.items() if name not in {"timestamp", "worker"}}
     return " ".join([f"{level}:", str(event), *(f"{name}={value}" for name, value in shown.items())])

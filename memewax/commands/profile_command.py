@@ -1,4 +1,4 @@
-"""`memewax profile`: where the time of a post goes, of a flow that runs or of one that is run for it."""
+"""`memewax profile`: time per post by step, of a running flow or of one that is run for the profile."""
 
 import os
 import socket
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from connectors.endpoints import POSTS_FROM
 from core.atomic_file import atomic_write
+from core.endings import plural
 from core.errors import SettingsError, WorldError
 from core.profiled import ProcessProfile
 from core.profiler import PROFILES
@@ -29,14 +30,14 @@ from memewax.commands.run import COLUMN
 from memewax.profiles.bounds import all_sections, shares_of, what_bounds
 from memewax.profiles.flame_graph import flame_graph
 
-_FROM: Final = f"{POSTS_FROM.help}: it is run for the profile, and what it makes is thrown away."
-_STORE: Final = "Store (or folder of MEMEWAX_STATE_DIR) of a flow that runs on this machine."
-_PORT: Final = "Port on which a process of a flow serves its health; as often as you like."
-_SECONDS: Final = "How long a flow that runs is looked at."
-_FLAME: Final = "SVG file for a flame graph, which any browser opens."
+_FROM: Final = f"{POSTS_FROM.help}: runs the flow on it for the profile and deletes the results."
+_STORE: Final = "Store (or folder of MEMEWAX_STATE_DIR) of a flow running on this machine."
+_PORT: Final = "Health port of a process of a running flow; repeat it for several."
+_SECONDS: Final = "Seconds to profile a running flow for."
+_FLAME: Final = "Write a flame graph to this SVG file, to open in a browser."
 _MAX_BYTES: Final = 64 * 2**20
 _PATIENCE: Final = 30.0
-"""Seconds that a process may take to answer, besides those that it looks."""
+"""Seconds that a process may take to answer, in addition to those that it profiles for."""
 _SIZES_SHOWN: Final = 12
 
 
@@ -45,27 +46,27 @@ def profile(
     store: Annotated[Path | None, typer.Option(help=_STORE)] = None,
     port: Annotated[list[int] | None, typer.Option(help=_PORT, min=1, max=65_535)] = None,
     seconds: Annotated[float, typer.Option(help=_SECONDS, min=0.1, max=600)] = 10.0,
-    processes: Annotated[int | None, typer.Option(help="Processes of a flow that is run for it.", min=1)] = None,
+    processes: Annotated[int | None, typer.Option(help="With SOURCE: number of processes to run.", min=1)] = None,
     columns: Annotated[list[str] | None, typer.Option("--column", help=COLUMN)] = None,
     flame: Annotated[Path | None, typer.Option(help=_FLAME)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say where the time of a post goes: computing, waiting for input, for Python's lock, in Bytewax; by step."""
+    """Profile a flow by step: computing, waiting for input, waiting for Python's lock (GIL), Bytewax."""
     if [bool(source), store is not None, bool(port)].count(True) != 1:
-        raise SettingsError("name one thing to look at: SOURCE to run it, or --store or --port of a flow that runs")
-    found = _run(source, processes, columns) if source else _asked(port or _ports(store or Path()), seconds)
+        raise SettingsError("name one thing to profile: SOURCE to run it, or --store or --port of a running flow")
+    found = _run(source, processes, columns) if source else _profiles_of(port or _ports(store or Path()), seconds)
     if flame is not None:
         _draw(found, flame)
     if as_json:
         write_json(_report(found))
         return
     for it in found:
-        _tell(it)
+        _print(it)
     print(what_bounds(found))
 
 
 def _run(source: Sequence[str], processes: int | None, columns: Sequence[str] | None) -> list[ProcessProfile]:
-    """Run the flow on a source, into a store that is thrown away, and profile all of it."""
+    """Run the flow on a source into a temporary store, and return the profiles of the whole run."""
     with tempfile.TemporaryDirectory(prefix="memewax-profile-") as name:
         folder = Path(name)
         overrides: dict[str, Any] = {
@@ -80,13 +81,13 @@ def _run(source: Sequence[str], processes: int | None, columns: Sequence[str] | 
             overrides["processes"] = processes
         if columns:
             overrides["columns"] = tuple(columns)
-        with _wanted_in(folder):
+        with _profiles_written_to(folder):
             run_flow(overrides, folder / "recovery", 10.0)
         return [_read(it.read_bytes(), it.stem) for it in sorted(folder.glob("[0-9]*.json"))]
 
 
 @contextmanager
-def _wanted_in(folder: Path) -> Iterator[None]:
+def _profiles_written_to(folder: Path) -> Iterator[None]:
     os.environ[PROFILES] = str(folder)
     try:
         yield
@@ -95,26 +96,28 @@ def _wanted_in(folder: Path) -> Iterator[None]:
 
 
 def _ports(store: Path) -> list[int]:
-    """Where the processes of the flows of a store answer."""
+    """Return the health ports of the processes that write a store; raises `WorldError` if they cannot be profiled."""
     running = [it for flow in status_in(store).flows for it in flow.processes if it.is_alive(datetime.now(UTC))]
     if not running:
-        raise WorldError(f"no flow runs that writes {store}: start it, or name a SOURCE to run")
+        raise WorldError(f"no running flow writes {store}: start one, or name a SOURCE to run")
     away = sorted({it.host for it in running} - {socket.gethostname()})
     if away:
         raise WorldError(
-            f"it runs on {one_line(', '.join(away))}, and a process is profiled from its own machine: ask there"
+            f"the flow runs on {one_line(', '.join(away))}: run this command there, since it profiles local processes"
         )
     if len({it.flow for it in running}) > 1:
-        told = ", ".join(f"{it.flow} (--port {it.health_port})" for it in running)
-        raise WorldError(f"several flows run that write {store}: {told}; name one by its ports")
-    mute = [it.process for it in running if not it.health_port]
-    if mute:
-        raise WorldError(f"process {mute[0]} serves no health, by which it is asked: start it with MEMEWAX_HEALTH_PORT")
+        flows = ", ".join(f"{it.flow} (--port {it.health_port})" for it in running)
+        raise WorldError(f"several running flows write {store}: {flows}; choose one by its ports")
+    without_port = [it.process for it in running if not it.health_port]
+    if without_port:
+        raise WorldError(
+            f"process {without_port[0]} has no health port to profile it through: start it with MEMEWAX_HEALTH_PORT"
+        )
     return [it.health_port for it in running]
 
 
-def _asked(ports: Sequence[int], seconds: float) -> list[ProcessProfile]:
-    """Ask processes of this machine, all at the same time."""
+def _profiles_of(ports: Sequence[int], seconds: float) -> list[ProcessProfile]:
+    """Request profiles from processes of this machine, concurrently."""
     with ThreadPoolExecutor(len(ports)) as pool:
         return list(pool.map(lambda port: _ask(port, seconds), ports))
 
@@ -127,13 +130,13 @@ def _ask(port: int, seconds: float) -> ProcessProfile:
         body = answer.read(_MAX_BYTES)
     except (OSError, HTTPException) as error:
         raise WorldError(
-            f"port {port}: {one_line(str(error) or type(error).__name__)}; is it that of a flow?"
+            f"port {port}: {one_line(str(error) or type(error).__name__)}; is this the health port of a flow?"
         ) from None
     finally:
         connection.close()
     if answer.status != 200:
-        told = shortened(body.decode(errors="replace").strip(), 200)
-        raise WorldError(one_line(f"port {port} answers {answer.status}: {told}"))
+        reason = shortened(body.decode(errors="replace").strip(), 200)
+        raise WorldError(one_line(f"port {port} answers {answer.status}: {reason}"))
     return _read(body, f"port {port}")
 
 
@@ -142,7 +145,7 @@ def _read(data: bytes, where: str) -> ProcessProfile:
         return ProcessProfile.model_validate_json(data)
     except ValidationError as error:
         raise WorldError(
-            f"{where} gives no profile: {one_line(error.errors()[0]['msg'])}; is it of this memewax?"
+            f"{where} has no valid profile: {one_line(error.errors()[0]['msg'])}; does it run this version of memewax?"
         ) from None
 
 
@@ -155,7 +158,7 @@ def _draw(found: Sequence[ProcessProfile], file: Path) -> None:
         with atomic_write(file) as out:
             out.write(
                 flame_graph(
-                    stacks, f"{found[0].flow}: seconds of workers by the clock, of other threads on a processor"
+                    stacks, f"{found[0].flow}: wall-clock seconds of workers, CPU seconds of other threads"
                 ).encode()
             )
     except OSError as error:
@@ -170,26 +173,26 @@ def _report(found: Sequence[ProcessProfile]) -> dict[str, Any]:
     }
 
 
-def _tell(it: ProcessProfile) -> None:
+def _print(it: ProcessProfile) -> None:
     whole = it.seconds * max(1, it.workers)
     used = it.processor_seconds / it.seconds if it.seconds else 0.0
-    workers = f"{it.workers} worker{'' if it.workers == 1 else 's'}"
+    workers = plural(it.workers, "worker")
     print(
-        f"{it.flow}, process {it.process} (pid {it.pid}): {it.posts:,} posts in {it.seconds:,.2f} s, {workers}, "
-        f"{used:.1f} of {it.cores} processors used"
+        f"{it.flow}, process {it.process} (pid {it.pid}): {plural(it.posts, 'post')} in {it.seconds:,.2f} s, "
+        f"{workers}, {used:.1f} of {it.cores} CPU cores used"
     )
-    lock = "lock" if it.knows_lock else "lock (not told here)"
+    lock = "GIL" if it.knows_lock else "GIL (unknown here)"
     columns = [
         "section",
         "seconds",
         "share",
         "computing",
         lock,
-        "no processor",
+        "no CPU",
         "elsewhere",
         "batches",
         "items",
-        "ms an item",
+        "ms/item",
     ]
     rows = []
     for section in all_sections([it]):
@@ -206,13 +209,13 @@ def _tell(it: ProcessProfile) -> None:
                 per_item,
             ]
         )
-    rows.append(["together", f"{sum(section.seconds for section in it.sections):,.2f}", *[""] * 8])
+    rows.append(["total", f"{sum(section.seconds for section in it.sections):,.2f}", *[""] * 8])
     print_rows(columns, rows)
     sizes = [(section.section, size) for section in all_sections([it]) for size in section.sizes]
-    told = sorted(sizes, key=lambda pair: -pair[1].seconds)[:_SIZES_SHOWN]
-    if told:
+    slowest = sorted(sizes, key=lambda pair: -pair[1].seconds)[:_SIZES_SHOWN]
+    if slowest:
         print_rows(
-            ["step", "items a batch", "batches", "seconds", "ms an item"],
+            ["step", "items/batch", "batches", "seconds", "ms/item"],
             [
                 [
                     name,
@@ -221,15 +224,15 @@ def _tell(it: ProcessProfile) -> None:
                     f"{size.seconds:,.2f}",
                     _per_item(size.seconds, size.items),
                 ]
-                for name, size in told
+                for name, size in slowest
             ],
         )
     if it.beside:
         beside = ", ".join(f"{one_line(name)} {seconds:,.2f} s" for name, seconds in it.beside.items())
-        print(f"beside the workers, in threads of their own: {beside}")
+        print(f"other threads, beside the workers: {beside}")
     sys.stdout.flush()
 
 
 def _per_item(seconds: float, items: int) -> str:
-    """Milliseconds, to three digits."""
+    """Format milliseconds per item with three significant digits."""
     return f"{float(f'{1000 * seconds / items:.3g}'):,g}" if items else ""

@@ -1,4 +1,4 @@
-"""Progress of a flow on stderr: a live line where a person looks, a plain line now and then where not."""
+"""Progress of a flow on stderr: a live line on a terminal, else a plain line every 30 seconds."""
 
 import sys
 import time
@@ -17,12 +17,12 @@ _PLAIN_SECONDS: Final = 30.0
 
 
 class Progress:
-    """Shows counts while a flow runs."""
+    """Context manager that shows counts while a flow runs."""
 
     idle: ClassVar[str] = "loading models …"
-    """What is said before there is anything to count."""
+    """Text until models are loaded."""
     waiting: ClassVar[str] = "waiting: nothing to read yet"
-    """What is said when models are loaded and nothing has come."""
+    """Text while models are loaded and no posts have arrived."""
 
     def __init__(self, lag_unit: str) -> None:
         self._unit = lag_unit
@@ -45,46 +45,46 @@ class Progress:
             self._live.stop()
 
     def show(self, counts: RunCounts) -> None:
-        """Show what was counted so far."""
+        """Show the counts so far."""
         now = time.monotonic()
         if self.has_begun(counts) and self._first is None:
-            self._first = now, 0  # the rate leaves out the time in which models load
+            self._first = now, 0  # so that the rate excludes the time to load models
         idle = self.waiting if counts.ready else self.idle
         text = self.line(counts, now) if self.has_begun(counts) else idle
         if self._console.is_terminal:
             self._live.update(Text(text, style="cyan"))
         elif now - self._plain_at >= _PLAIN_SECONDS:
             self._plain_at = now
-            self.tell(text)
+            self.log(text)
 
     def has_begun(self, counts: RunCounts) -> bool:
-        """Whether models are loaded and work has come."""
+        """Check whether the first post has been processed."""
         return counts.posts > 0
 
-    def tell(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print a line above the progress."""
         self._console.print(Text(one_line(line)))
 
     def line(self, counts: RunCounts, now: float) -> str:
-        """Posts done, rate, dead letters and lag, in words."""
+        """Return a line with posts done, rate, dead letters, clusters and lag."""
         done = counts.joined + counts.partial
-        letters, clusters = plural(counts.dead_letters, "dead letter"), plural(counts.clusters, "cluster")
+        dead_letters, clusters = plural(counts.dead_letters, "dead letter"), plural(counts.clusters, "cluster")
         return (
-            f"{plural(done, 'post')} · {self.rate(done, now)} a second · {letters} · {clusters} · "
+            f"{plural(done, 'post')} · {self.rate(done, now)} a second · {dead_letters} · {clusters} · "
             f"{counts.lag:,} {self._unit} to go{_behind(counts)} · {self.elapsed(now)} s"
         )
 
     def rate(self, done: int, now: float) -> str:
-        """So many posts a second, since the first was there."""
+        """Return posts per second since the first one, or "-" during the first second."""
         since = now - self._first[0] if self._first else 0.0
         return f"{done / since:,.1f}" if since > 1 else "-"
 
     def elapsed(self, now: float) -> str:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return f"{now - self._start:,.0f}"
 
 
 def _behind(counts: RunCounts) -> str:
-    """How old live posts are, and which share of them is read, where that is worth saying."""
-    told = f" · {counts.behind:,.0f} s behind" if counts.behind >= 1 else ""
-    return told + (f" · {counts.share_kept:.1%} of the posts read" if counts.share_kept < 1 else "")
+    """Return the age of live posts if over 1 s, and the share of posts read if load shedding drops some."""
+    behind = f" · {counts.behind:,.0f} s behind" if counts.behind >= 1 else ""
+    return behind + (f" · {counts.share_kept:.1%} of the posts read" if counts.share_kept < 1 else "")

@@ -1,4 +1,4 @@
-"""Asks over Kafka: a query goes into one topic, and its answer is picked from another by its id."""
+"""Queries over Kafka: send a query to one topic and pick its answer from another by id."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -18,19 +18,19 @@ _LOOK_SECONDS: Final = 10.0
 
 
 class QueryClient:
-    """A client of the flow that answers: sees all answers from when it was made."""
+    """Client of `memewax serve`; sees all answers sent since its construction."""
 
     def __init__(
         self, brokers: str, queries: str, answers: str, config: Mapping[str, str], timeout: float = _LOOK_SECONDS
     ) -> None:
-        """Find both topics on the brokers; raises `WorldError` where one is missing or nobody answers.
+        """Find both topics on the brokers; raises `WorldError` if one is missing or no broker answers.
 
         Args:
             brokers: `HOST:PORT`, more after commas.
             queries: Topic of queries.
             answers: Topic of answers.
             config: librdkafka properties.
-            timeout: Seconds that the brokers have for saying where the topics are.
+            timeout: Seconds for looking up the topics on the brokers.
         """
         health = Health(brokers)
         own = {**base_config(brokers, {"socket.nagle.disable": "true", **config}, timeout), "error_cb": health}
@@ -57,14 +57,14 @@ class QueryClient:
         close_consumer(self._consumer, self._timeout)
 
     def send(self, body: Mapping[str, Any]) -> None:
-        """Send a query, which has an `id`."""
+        """Send a query; `body` must have an `id`."""
         id_ = str(body["id"])
         headers = TRACES.sent("query", id_, "")
         self._producer.produce(self._queries, orjson.dumps(body), id_.encode(), headers=list(headers))
         self._producer.poll(0)
 
     def arrived(self, seconds: float) -> Iterator[dict[str, Any]]:
-        """Answers that have arrived, to whomever; waits for the first one, so long at most."""
+        """Yield answers that have arrived, to any client; waits up to `seconds` for the first one."""
         received = self._consumer.consume(1, seconds)
         if received:
             received += self._consumer.consume(_AT_ONCE, 0)
@@ -75,7 +75,7 @@ class QueryClient:
                 raise world_error("reading answers", self._brokers, error)
 
     def ask(self, body: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """The answer to a query; raises `WorldError` where none comes within so many seconds."""
+        """Send a query and return its answer; raises `WorldError` if none arrives within `seconds`."""
         deadline = time.monotonic() + seconds
         self.send(body)
         while (left := deadline - time.monotonic()) > 0:
@@ -83,8 +83,8 @@ class QueryClient:
                 if answer.get("id") == body["id"]:
                     return answer
         raise WorldError(
-            f"no answer within {seconds:g} s: see that `memewax serve --from kafka://{self._brokers}/{self._queries}` "
-            "runs, or wait longer with --timeout"
+            f"no answer within {seconds:g} s: is `memewax serve --from kafka://{self._brokers}/{self._queries}` running? "
+            "If so, wait longer with --timeout"
         )
 
     def _partitions(self, topic: str, timeout: float) -> list[int]:

@@ -1,4 +1,4 @@
-"""The folder of snapshots of a flow: made whole or not at all, and used by one run at a time."""
+"""The recovery folder of a flow: created atomically, and used by one run at a time."""
 
 import sqlite3
 import stat
@@ -24,12 +24,12 @@ _FIRST: Final = "part-0.sqlite3"
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether it is a recovery folder already, which a flow would go on from."""
+    """Check whether this is an initialised recovery folder, from which a flow would resume."""
     return (folder / _FIRST).exists()
 
 
 def is_known(folder: Path, place: Endpoint[Any]) -> bool:
-    """Whether a recovery folder has written to a place; one on another machine, or a store, is always taken to be."""
+    """Check whether the flow of a recovery folder has written to a place; assumes so of stores and remote places."""
     if place.path is None or place.takes_rows or OwnedFiles(folder).has(place.path):
         return True
     path = place.path.resolve()
@@ -38,7 +38,7 @@ def is_known(folder: Path, place: Endpoint[Any]) -> bool:
 
 
 def prepare_recovery(folder: Path) -> None:
-    """Initialise a recovery folder where it is none yet, and migrate one of an older version."""
+    """Initialise a recovery folder if it is new, and migrate one of an older version."""
     if any(folder.glob("part-*.sqlite3")) and not _is_half_made(folder):
         check_recovery(folder)
         if is_old(folder):
@@ -50,7 +50,7 @@ def prepare_recovery(folder: Path) -> None:
         check_room(folder)
         with tempfile.TemporaryDirectory(dir=folder) as new:
             init_db_dir(new, RECOVERY_PARTS)  # type: ignore[no-untyped-call]
-            # The part that says that it is prepared comes last: one may be killed here too.
+            # The partition that marks the folder as prepared comes last: the process may be killed here.
             for part in sorted(Path(new).iterdir(), key=lambda path: path.name == _FIRST):
                 part.chmod(part.stat().st_mode & ~stat.S_IWOTH)
                 part.replace(folder / part.name)
@@ -59,13 +59,13 @@ def prepare_recovery(folder: Path) -> None:
 
 
 def _is_half_made(folder: Path) -> bool:
-    """Whether it was being prepared when the process ended: the part that comes last is missing, and no flow ran."""
+    """Check whether an earlier initialisation was interrupted: the last partition is missing, and no flow has run."""
     if is_prepared(folder):
         return False
     try:
         return not any(_was_used(part) for part in folder.glob("part-*.sqlite3"))
     except sqlite3.Error:
-        return False  # what is broken, `check_recovery` says
+        return False  # broken: `check_recovery` reports it
 
 
 def _was_used(part: Path) -> bool:
@@ -74,5 +74,5 @@ def _was_used(part: Path) -> bool:
 
 
 def alone(folder: Path) -> AbstractContextManager[int]:
-    """Keep others out of a recovery folder; processes that inherit the lock keep it as long as they live."""
+    """Lock a recovery folder; processes that inherit the lock hold it as long as they live."""
     return locked(folder / RECOVERY_LOCK, wait=PATIENCE, busy=recovery_busy(folder))

@@ -1,4 +1,4 @@
-"""`memewax recovery`: what a recovery folder holds, whether it is sound, and copies of it with its store."""
+"""`memewax recovery`: show, check, create, redistribute, back up and restore recovery folders."""
 
 import shutil
 import sqlite3
@@ -15,6 +15,7 @@ import typer
 from connectors.folder import Folder
 from connectors.sources.split_messages import read_to
 from connectors.writer_locks import ANSWERS, all_locked, lock_files
+from core.endings import plural
 from core.errors import WorldError
 from memewax.commands.recovery import alone
 from memewax.commands.recovery_shares import check_shares, gather, move
@@ -23,18 +24,18 @@ from operators.recovery_check import check_recovery, moving_of
 from operators.recovery_places import parts_of
 from operators.watching import CACHE
 
-app = typer.Typer(no_args_is_help=True, help="What a recovery folder holds, whether it is sound, and copies of it.")
+app = typer.Typer(no_args_is_help=True, help="Show, check, redistribute, back up and restore recovery folders.")
 
 _RECOVERY: Final = "recovery"
 _STORE: Final = "store"
 
-_Recovery = Annotated[Path, typer.Argument(help="The recovery folder, as store.recovery.")]
-_Store = Annotated[Path | None, typer.Option(help="The store that belongs to it.")]
+_Recovery = Annotated[Path, typer.Argument(help="Recovery folder, such as store.recovery.")]
+_Store = Annotated[Path | None, typer.Option(help="Store of the same flow.")]
 
 
 @app.command()
 def show(recovery: _Recovery) -> None:
-    """List the sources that it knows with what was read of them, and the sinks."""
+    """List the sources with their read positions, and the sinks."""
     check_recovery(recovery)
     for step_id in sorted(steps_in(recovery)):
         keys = sorted(keys_of(recovery, step_id))
@@ -42,8 +43,8 @@ def show(recovery: _Recovery) -> None:
         if step_id.endswith(".input") and not step_id.endswith("control.input"):
             for part, state in sorted(states_of(recovery, step_id).items()):
                 position = read_to(state["position"]) or {}
-                told = {name: position[name] for name in ("offset", "read_to", "turn") if name in position}
-                facts = ", ".join(f"{name} {value:,}" for name, value in told.items())
+                known = {name: position[name] for name in ("offset", "read_to", "turn") if name in position}
+                facts = ", ".join(f"{name} {value:,}" for name, value in known.items())
                 sys.stdout.write(f"  {part}: {facts or 'nothing read yet'}\n")
         elif ".sink" in step_id or ".store" in step_id:
             for key in keys:
@@ -52,75 +53,75 @@ def show(recovery: _Recovery) -> None:
 
 @app.command()
 def check(recovery: _Recovery) -> None:
-    """Read all of it; a fault is one line and exit code 3."""
+    """Read a recovery folder completely; ends with exit code 3 if it is damaged."""
     check_recovery(recovery, thorough=True)
-    sys.stdout.write(f"{recovery} is sound: {len(parts_of(recovery))} parts\n")
+    sys.stdout.write(f"{recovery} is intact: {plural(len(parts_of(recovery)), 'partition')}\n")
 
 
 @app.command()
 def create(
-    to: Annotated[list[Path], typer.Option(help="Of each process, in their order: to no folder that is there.")],
-    parts: Annotated[int, typer.Option(help="Parts, at least one for each process there will ever be.", min=1)] = 12,
+    to: Annotated[list[Path], typer.Option(help="New folder of each process, in order; repeat it.")],
+    parts: Annotated[int, typer.Option(help="Recovery partitions: the maximum number of processes ever.", min=1)] = 12,
 ) -> None:
-    """Make the recovery folders of a new flow whose processes have one each, on machines or pods of their own."""
+    """Create the recovery folders of a new flow with one process per machine or pod."""
     _check_free(to)
     move((), to, parts=parts)
-    sys.stdout.write(f"{parts} parts dealt to {len(to)} recovery folders\n")
+    sys.stdout.write(f"{plural(parts, 'partition')} distributed to {plural(len(to), 'recovery folder')}\n")
 
 
 @app.command(name="move")
 def moved(
-    from_: Annotated[list[Path], typer.Option("--from", help="Of each process of the flow, in their order.")],
-    to: Annotated[list[Path], typer.Option(help="Of each process that it shall have, in their order.")],
+    from_: Annotated[list[Path], typer.Option("--from", help="Folder of each process now, in order; repeat it.")],
+    to: Annotated[list[Path], typer.Option(help="Folder of each process afterwards, in order; repeat it.")],
 ) -> None:
-    """Deal the parts of a flow to another number of processes; cut off amid it, the same command goes on."""
+    """Redistribute the recovery partitions to another number of processes; if interrupted, run it again."""
     move(from_, to)
-    sys.stdout.write(f"the parts of {len(from_)} recovery folders are in {len(to)}\n")
+    sys.stdout.write(f"moved the partitions of {plural(len(from_), 'recovery folder')} to {len(to)}\n")
 
 
 @app.command()
 def backup(
-    recovery: Annotated[list[Path], typer.Argument(help="The recovery folder; of several processes, in their order.")],
-    to: Annotated[Path, typer.Option(help="A new folder for the copy.")],
+    recovery: Annotated[
+        list[Path], typer.Argument(help="Recovery folder; with several processes, that of each in order.")
+    ],
+    to: Annotated[Path, typer.Option(help="New folder for the backup.")],
     store: _Store = None,
 ) -> None:
-    """Copy it, and then its store, into a new folder, whole or not at all; nothing may write them meanwhile."""
+    """Copy a recovery folder and then its store into a new folder, atomically; the flow must be stopped."""
     check_shares(recovery)
     if to.exists():
-        raise WorldError(f"{to} is there already: name a new folder with --to")
+        raise WorldError(f"{to} exists already: name a new folder with --to")
     if store is not None and not store.is_dir():
-        raise WorldError(f"no such store: {store}")
+        raise WorldError(f"store {store} does not exist")
     with ExitStack() as stack:
         for folder in recovery:
             stack.enter_context(alone(folder))
         stack.enter_context(_held(store))
         _copied(to, recovery, store)
-    sys.stdout.write(f"{to} holds {_listed(recovery)}{f' and {store}' if store else ''}\n")
+    sys.stdout.write(f"{to} has a copy of {_listed(recovery)}{f' and {store}' if store else ''}\n")
 
 
 @app.command()
 def restore(
-    backed_up: Annotated[Path, typer.Argument(help="A folder that `memewax recovery backup` made.")],
-    recovery: Annotated[
-        list[Path], typer.Option(help="Where the recovery folder goes: to no folder that is there; one a process.")
-    ],
-    store: Annotated[Path | None, typer.Option(help="Where the store goes: to no folder that is there.")] = None,
-    aside: Annotated[bool, typer.Option("--aside", help="Rename what is there, to NAME.before-TIME.")] = False,
+    backed_up: Annotated[Path, typer.Argument(help="Folder made by `memewax recovery backup`.")],
+    recovery: Annotated[list[Path], typer.Option(help="New recovery folder; with several processes, one for each.")],
+    store: Annotated[Path | None, typer.Option(help="New folder for the store.")] = None,
+    aside: Annotated[bool, typer.Option("--aside", help="Rename existing folders to NAME.before-TIME.")] = False,
 ) -> None:
-    """Copy a backup to where a flow goes on from it; what is there is never written over."""
+    """Copy a backup to new folders, for a flow to resume from; never overwrites anything."""
     check_recovery(backed_up / _RECOVERY, thorough=True)
     has_store = (backed_up / _STORE).is_dir()
     if has_store != (store is not None):
-        said = "holds a store: say with --store where it goes" if has_store else "holds no store: leave --store out"
-        raise WorldError(f"{backed_up} {said}")
+        found = "has a store: give its new folder with --store" if has_store else "has no store: leave out --store"
+        raise WorldError(f"{backed_up} {found}")
     targets = [*recovery, *([store] if store is not None else [])]
     if aside:
         _set_aside([*targets, *map(moving_of, recovery)])
     _check_free(targets)
     if store is not None:
         _whole_copy(backed_up / _STORE, store)
-    whole = moving_of(recovery[0])  # no flow starts before all have their share
-    _whole_copy(backed_up / _RECOVERY, whole)  # the recovery folder last: without it nothing is gone on from
+    whole = moving_of(recovery[0])  # no flow starts before all folders have their share
+    _whole_copy(backed_up / _RECOVERY, whole)  # the recovery folder last: no flow resumes without it
     move((), recovery)
     sys.stdout.write(f"{_listed(recovery)}{f' and {store}' if store else ''} restored from {backed_up}\n")
 
@@ -128,7 +129,7 @@ def restore(
 def _check_free(targets: list[Path]) -> None:
     for target in targets:
         if target.exists():
-            raise WorldError(f"{target} is there already: move it away first")
+            raise WorldError(f"{target} exists already: move it elsewhere first")
 
 
 def _set_aside(targets: list[Path]) -> None:
@@ -147,21 +148,21 @@ def _listed(folders: list[Path]) -> str:
 
 @contextmanager
 def _held(store: Path | None) -> Iterator[None]:
-    """Keep out all that write tables of a store, and those that would begin to."""
+    """Lock all tables of a store against present and future writers."""
     if store is None:
         yield
         return
-    from search.corpus_store import corpus_locks, making_corpora  # late, since it brings Arrow
+    from search.corpus_store import corpus_locks, making_corpora  # imported late: loads Arrow
 
     places = [Folder.at(store)]
     tables = lock_files(places) | lock_files(places, ANSWERS)
-    # Which corpora there are is looked at when no more are made.
+    # List the corpora only when no more can be created.
     with all_locked(making_corpora(store)), all_locked(tables), all_locked(corpus_locks(store)):
         yield
 
 
 def _copied(to: Path, recovery: list[Path], store: Path | None) -> None:
-    """The store comes last: what was written after the snapshots comes again, and is written over."""
+    """Copy the store last: rows written after the snapshots are processed again and overwritten (idempotent)."""
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{to.name}.", dir=to.parent) as around:
@@ -176,7 +177,7 @@ def _copied(to: Path, recovery: list[Path], store: Path | None) -> None:
 
 
 def _without_cache(folder: str, names: list[str]) -> list[str]:
-    """What of a folder of the store is left out of a backup: what can be computed again."""
+    """Return the names to leave out of a backup: caches, which can be computed again."""
     return [name for name in names if name == CACHE and not Path(folder).suffix]
 
 

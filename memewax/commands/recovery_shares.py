@@ -1,8 +1,8 @@
-"""Recovery folders of several machines, each with its share of the parts: brought together, and dealt anew.
+"""Recovery folders of several machines, each with a share of the partitions: gather and redistribute them.
 
-Which machine has which part follows from their number (`operators.recovery_check.dealt`), so that each sees at its
-start whether all of its own are there. The files of clusters go to all of them, since which machine needs them is the
-engine's affair; of several copies the one that was opened most often is the one that was in use.
+The number of machines determines which one has which partition (`operators.recovery_check.dealt`), so that each can
+check at its start that its own are complete. All folders get the files of clusters, since Bytewax decides which machine
+needs them. Of several copies, the one opened most often is the one that was in use.
 """
 
 import os
@@ -17,6 +17,7 @@ from typing import Final
 from bytewax.recovery import init_db_dir
 
 from connectors.run_identity import IDENTITY, identity_of
+from core.endings import plural
 from core.errors import WorldError
 from core.row_log import times_opened
 from memewax.commands.recovery import alone
@@ -31,23 +32,23 @@ _NOTES: Final = (IDENTITY, MODELS)
 
 
 def check_shares(folders: Sequence[Path]) -> None:
-    """Read all of the recovery folders of a flow; raises `WorldError` where one is broken, or a part is missing."""
+    """Read the recovery folders of a flow completely; raises `WorldError` if one is damaged or incomplete."""
     for number, folder in enumerate(folders):
         check_recovery(folder, (number, len(folders)), thorough=True)
     parts = [part.name for folder in folders for part in parts_of(folder)]
     if len(parts) > len(set(parts)):
-        raise WorldError(f"{folders[0]} holds all parts by itself: name no other folder with it")
+        raise WorldError(f"{folders[0]} has all partitions by itself: name no other folder with it")
     identities = {(it / IDENTITY).read_text() for it in folders if (it / IDENTITY).is_file()}
     if len(identities) > 1:
         raise WorldError(f"{', '.join(map(str, folders))} belong to several flows: name those of one")
 
 
 def gather(folders: Sequence[Path], to: Path) -> None:
-    """Copy the recovery folders of a flow into one that is whole, in a new folder `to`.
+    """Copy the recovery folders of a flow into one complete recovery folder, the new folder `to`.
 
     Raises:
-        WorldError: where they are not all of one flow.
-        OSError, shutil.Error, sqlite3.Error: where they cannot be read, or `to` cannot be written.
+        WorldError: If they do not all belong to one flow.
+        OSError, shutil.Error, sqlite3.Error: If they cannot be read, or `to` cannot be written.
     """
     check_shares(folders)
     to.mkdir(mode=0o755)
@@ -67,12 +68,12 @@ def gather(folders: Sequence[Path], to: Path) -> None:
 
 
 def deal(whole: Path, to: Sequence[Path]) -> None:
-    """Give each of several recovery folders its share of one that is whole; what is there is replaced.
+    """Replace each of several recovery folders by its share of a complete one.
 
     Raises:
-        OSError, shutil.Error: where one cannot be written.
+        OSError, shutil.Error: If one cannot be written.
     """
-    identity_of(whole)  # all have the same one
+    identity_of(whole)  # all shares get the same identity
     parts = parts_of(whole)
     for number, folder in enumerate(to):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -96,18 +97,18 @@ def deal(whole: Path, to: Sequence[Path]) -> None:
 
 
 def move(olds: Sequence[Path], news: Sequence[Path], *, parts: int | None = None) -> None:
-    """Deal the parts of a flow to other recovery folders, those of earlier versions migrated; killed amid it, again.
+    """Redistribute the partitions of a flow to other recovery folders, migrating older versions; rerun it if killed.
 
-    What there is lies whole beside the first new folder until all have their share, so that nothing is lost whenever
-    it ends, and no process starts meanwhile.
+    A complete copy lies beside the first new folder until all have their share, so that an interruption loses nothing
+    and no process can start meanwhile.
 
     Args:
-        olds: The recovery folders of the flow, in the order of its processes; none: it is new.
-        news: Those that it shall have, which may be the same ones.
-        parts: Of a new flow.
+        olds: The recovery folders of the flow, in the order of its processes; empty for a new flow.
+        news: The new recovery folders, which may be the same ones.
+        parts: Number of partitions of a new flow.
 
     Raises:
-        WorldError: where they are in use, not all of one flow, too few or cannot be written.
+        WorldError: If folders are in use, belong to different flows, have too few partitions or cannot be written.
     """
     try:
         if _is_done(olds, news):
@@ -115,7 +116,9 @@ def move(olds: Sequence[Path], news: Sequence[Path], *, parts: int | None = None
         left = next((it for folder in (*olds, *news) if (it := moving_of(folder)).is_dir()), None)
         count = parts or sum(len(parts_of(folder)) for folder in ([left] if left else olds))
         if count < len(news):
-            raise WorldError(f"there are {count} parts, too few for {len(news)} processes with a folder each")
+            raise WorldError(
+                f"{plural(count, 'partition')} cannot be shared by {len(news)} processes: each needs at least one"
+            )
         with ExitStack() as stack:
             if left is None:
                 for folder in olds:
@@ -131,11 +134,11 @@ def move(olds: Sequence[Path], news: Sequence[Path], *, parts: int | None = None
         left.rename(done)
         shutil.rmtree(done, ignore_errors=True)
     except (OSError, shutil.Error, sqlite3.Error) as error:
-        raise WorldError(f"the parts cannot be moved: {error}") from None
+        raise WorldError(f"the partitions cannot be moved: {error}") from None
 
 
 def _is_done(olds: Sequence[Path], news: Sequence[Path]) -> bool:
-    """Whether the new folders have their shares already: the command was cut off after its end, or given twice."""
+    """Check whether the new folders have their shares already: the command was killed at its end, or given twice."""
     if any(moving_of(folder).exists() for folder in (*olds, *news)) or not all(it.is_dir() for it in news):
         return False
     try:
@@ -146,7 +149,7 @@ def _is_done(olds: Sequence[Path], news: Sequence[Path]) -> bool:
 
 
 def _whole(olds: Sequence[Path], to: Path, parts: int | None) -> Path:
-    """All parts in one folder, which is there when it is whole."""
+    """Gather all partitions, or create them, in the folder `to`, which appears when it is complete."""
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{to.name}.", dir=to.parent) as around:
         draft = Path(around, "whole")

@@ -1,4 +1,4 @@
-"""`memewax run`: posts in, joined records out."""
+"""`memewax run`: read posts, analyse them, and write joined records."""
 
 import sys
 from dataclasses import asdict
@@ -14,10 +14,12 @@ from core.errors import WorldError
 from memewax.commands.flow_run import run_flow, summary_of
 
 SNAPSHOT_SECONDS: Final = 10.0
-_FROM: Final = f"{POSTS_FROM.help}; as often as you like."
-_TO: Final = f"{RECORDS_TO.help}; as often as you like."
+_FROM: Final = f"{POSTS_FROM.help}; repeat it for several."
+_TO: Final = f"{RECORDS_TO.help}; repeat it for several."
 _DEAD: Final = f"{DEAD_LETTERS_TO.help}; by default beside the first sink."
-COLUMN: Final = "NAME=FIELD: how the file calls a field of a post (url, desc, …) or a new one; usual names are found."
+COLUMN: Final = (
+    "NAME=FIELD: the file's name of a post's field (url, desc, …) or of a custom column; finds usual names itself."
+)
 
 
 def run(
@@ -30,12 +32,14 @@ def run(
     snapshot_interval: Annotated[
         float, typer.Option(help="Seconds between snapshots.", min=0.1, max=86_400)
     ] = SNAPSHOT_SECONDS,
-    processes: Annotated[int | None, typer.Option(help="Processes, which share the cores.", min=1)] = None,
-    follow: Annotated[bool | None, typer.Option(help="Whether to wait for more at the end of the source.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Number of processes; they share the cores.", min=1)] = None,
+    follow: Annotated[
+        bool | None, typer.Option(help="Wait for more posts at the end of the source, or end there.")
+    ] = None,
     columns: Annotated[list[str] | None, typer.Option("--column", help=COLUMN)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout at the end.")] = False,
 ) -> None:
-    """Read, look at, cluster and join a stream of posts; goes on where it was stopped or killed."""
+    """Analyse, cluster and join a stream of posts; resumes where it was stopped or killed."""
     given = {"source": source, "to": to, "dead_letters": dead_letters, "processes": processes, "follow": follow}
     given["columns"] = columns
     overrides = {name: value for name, value in given.items() if value is not None}
@@ -43,7 +47,7 @@ def run(
     if as_json:
         sys.stdout.write(orjson.dumps(asdict(summary_of(ended))).decode() + "\n")
     ending = run_ending(ended.counts, ended.seconds, folder, ended.is_first, ended.drained)
-    for told in ending.lines:
-        print(f"memewax: {told}", file=sys.stderr)
+    for line in ending.lines:
+        print(f"memewax: {line}", file=sys.stderr)
     if ending.is_useless:
         raise WorldError(USELESS)

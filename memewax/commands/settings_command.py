@@ -1,4 +1,4 @@
-"""`memewax settings`: what can be set, what it is now, and why."""
+"""`memewax settings`: all settings, their current values, and the reasons for their defaults."""
 
 import sys
 from textwrap import fill, indent
@@ -16,7 +16,7 @@ _INDENT: Final = "    "
 
 
 def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the settings: variable, value now, and the reason for its default."""
+    """List the settings: variable, current value, and the reason for the default."""
     now = load_settings()
     values = {name: _shown(name, getattr(now, name)) for name in Settings.model_fields}
     if as_json:
@@ -30,5 +30,5 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
 
 def _shown(name: str, value: Any) -> Any:
-    """The value, or for what may hold a password only whether there is one."""
+    """Return the value; hide one that may hold a password."""
     return ("(hidden)" if value else "") if is_secret(name) else value

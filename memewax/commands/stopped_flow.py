@@ -1,4 +1,4 @@
-"""A flow that is not running, and does what it was asked all the same: with its own settings, and nothing else read."""
+"""Runs a stopped flow for pending requests only, such as replays, with its own settings; it reads nothing else."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -13,26 +13,26 @@ from memewax.commands.supervise import Ended
 
 _SNAPSHOT_SECONDS: Final = 10.0
 STATE: Final = ".state"
-"""What the folder of state is called after its recovery folder, where a flow has no store."""
+"""Suffix of the state folder of a flow without a store; its stem is that of the recovery folder."""
 
 
 def recovery_of(state: Path, named: Path | None) -> Path:
-    """The recovery folder of the flow that writes a store: the named one, that of the settings, or the one beside."""
+    """Return the recovery folder of the flow that writes a store: named, from the settings, or beside the store."""
     return named or load_settings().recovery or state.with_name(f"{state.name.removesuffix(STATE)}.recovery")
 
 
 def settings_of(state: Path, recovery: Path) -> Settings:
-    """The settings of the flow that a recovery folder notes; raises `SettingsError` where it is not that of a store."""
+    """Load the settings saved in a recovery folder; raises `SettingsError` if its flow does not write to `state`."""
     noted = _noted(recovery)
     settings = load_settings(**noted)
     states = Destinations.of(settings).states(settings.state_dir)
     if state.resolve() not in [it.resolve() for it in states]:
-        raise SettingsError(f"{recovery} is of a flow that does not write to {state} (name another with --recovery)")
+        raise SettingsError(f"the flow of {recovery} does not write to {state}: name the right folder with --recovery")
     return settings
 
 
 def do_requests(recovery: Path, settings: Settings) -> Ended:
-    """Let the flow of a recovery folder do what it is asked, and end; raises `BusyError` where it runs."""
+    """Run the flow of a recovery folder on its pending requests, to the end; raises `BusyError` if it is running."""
     with all_locked(lock_files(Destinations.of(settings).all()), wait=0):
         pass
     ended, _ = run_flow({**_noted(recovery), "requests_only": True, "processes": 1}, recovery, _SNAPSHOT_SECONDS)
@@ -42,5 +42,5 @@ def do_requests(recovery: Path, settings: Settings) -> Ended:
 def _noted(recovery: Path) -> dict[str, Any]:
     noted = noted_flow(recovery)
     if noted is None:
-        raise SettingsError(f"{recovery} does not say of which flow it is (name another with --recovery)")
+        raise SettingsError(f"{recovery} has no note of its flow: name another folder with --recovery")
     return noted

@@ -1,4 +1,4 @@
-"""Runs a flow in one or more processes, watches them, and says in one line what went wrong."""
+"""Runs a flow in one or more processes, supervises them, and reports a failure in one line."""
 
 import os
 import signal
@@ -24,22 +24,22 @@ _TICK: Final = 0.25
 
 
 class FlowError(MemewaxError):
-    """A process of the flow ended badly; it has said why."""
+    """A process of the flow failed; carries its reason and exit code."""
 
     def __init__(self, message: str, exit_code: int, *, has_read: bool = True) -> None:
         super().__init__(message)
         self.has_read = has_read
-        """Whether anything was read before."""
+        """Whether the flow may have read something before it failed."""
         self.exit_code = exit_code  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A flow to be run."""
+    """A flow to run, with its settings."""
 
     flow: str
     settings: Mapping[str, Any]
-    """What differs from variables and file, by name."""
+    """Settings by name that override environment variables and file."""
     recovery: Path
     snapshot_seconds: float
     processes: int = 1
@@ -47,29 +47,29 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A flow that has ended, at its end or drained."""
+    """Result of a flow that ended without an error."""
 
     counts: RunCounts
     seconds: float
     drained: bool = False
-    """Whether a signal ended it, before its source did."""
+    """Whether a signal ended the flow before its source did."""
     is_first: bool = False
-    """Whether its recovery folder was new."""
+    """Whether the recovery folder was new."""
 
 
 def run_job(
-    job: Job, show: Callable[[RunCounts], None], tell: Callable[[str], None], locks: Sequence[int] = ()
+    job: Job, show: Callable[[RunCounts], None], on_log_line: Callable[[str], None], locks: Sequence[int] = ()
 ) -> Ended:
-    """Run a job to its end; SIGTERM and Ctrl-C are passed on and drain it.
+    """Run a job to its end; SIGTERM and Ctrl-C drain it.
 
     Args:
         job: What to run.
-        show: Called a few times a second with what was counted so far.
-        tell: Called with each line that a process logs.
-        locks: What the processes hold locked besides the recovery folder: file descriptors.
+        show: Called a few times a second with the counts so far.
+        on_log_line: Called with each line that a process logs.
+        locks: File descriptors of the locks that the processes inherit, besides that of the recovery folder.
 
     Raises:
-        FlowError: where a process ended badly; the others are ended too.
+        FlowError: If a process failed; the others are terminated too.
     """
     start = time.monotonic()
     with (
@@ -81,17 +81,17 @@ def run_job(
         status = Path(folder)
         environment = _environment(job, status)
         for command in _commands(job):
-            processes.start(command, environment, (lock, *locks), tell)
+            processes.start(command, environment, (lock, *locks), on_log_line)
         while processes.are_running():
             time.sleep(_TICK)
-            show(_seen(status)[0])
+            show(_counts_in(status)[0])
             if processes.failed():
                 processes.stop()
-        counts, may_have_read = _seen(status)
-        drained = processes.were_told()
+        counts, may_have_read = _counts_in(status)
+        drained = processes.were_signalled()
     failed = processes.failed()
     if failed:
-        raise _explained(failed, has_read=may_have_read)
+        raise _flow_error(failed, has_read=may_have_read)
     return Ended(counts, time.monotonic() - start, drained)
 
 
@@ -106,19 +106,19 @@ def _environment(job: Job, status: Path) -> dict[str, str]:
     }
 
 
-def _seen(folder: Path) -> tuple[RunCounts, bool]:
-    """What the processes say that they have counted, and whether any may have read something.
+def _counts_in(folder: Path) -> tuple[RunCounts, bool]:
+    """Return the total counts of the processes, and whether any may have read something.
 
-    One that was killed has not said what it did in its last second.
+    A process that was killed has not reported its last second.
     """
     flows = read_status(folder).flows
     counts = total(flow.counts for flow in flows)
-    unsaid = any(process.state in {"running", "draining"} for flow in flows for process in flow.processes)
-    return counts, unsaid or bool(counts.posts or counts.dead_letters)
+    is_unreported = any(process.state in {"running", "draining"} for flow in flows for process in flow.processes)
+    return counts, is_unreported or bool(counts.posts or counts.dead_letters)
 
 
 def _commands(job: Job) -> list[list[str]]:
-    """What to run, once for each process."""
+    """Return the command line of each process."""
     worker = [sys.executable, "-m", "memewax.commands.worker", job.flow, str(job.recovery), str(job.snapshot_seconds)]
     if job.processes == 1:
         return [worker]
@@ -134,15 +134,15 @@ def _free_addresses(count: int) -> list[str]:
     return addresses
 
 
-def _explained(failed: list[Process], *, has_read: bool) -> FlowError:
-    """Why the flow ended: the reason of the process that ended first, rather than of those that missed it."""
-    causes = [process for process in failed if not process.misses_another()] or failed
+def _flow_error(failed: list[Process], *, has_read: bool) -> FlowError:
+    """Return the error with the reason of the process that failed first, not of those that lost it as a peer."""
+    causes = [process for process in failed if not process.lost_peer()] or failed
     for process in causes:
         if process.code() >= 0 and process.reasons:
             return FlowError(process.reasons[-1], process.code(), has_read=has_read)
     for process in causes:
         if process.code() < 0:
             name = signal.Signals(-process.code()).name
-            return FlowError(f"a process of the flow was ended by {name}; run the same command again to go on", 1)
-    said = "\n".join(causes[0].said)
-    return FlowError(f"a process of the flow ended with code {causes[0].code()}:\n{said}", 1)
+            return FlowError(f"a process of the flow was killed by {name}; run the same command again to resume", 1)
+    output = "\n".join(causes[0].tail)
+    return FlowError(f"a process of the flow ended with code {causes[0].code()}:\n{output}", 1)

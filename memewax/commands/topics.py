@@ -1,4 +1,4 @@
-"""`memewax topics`: the topics of memewax, made, checked and described from one list."""
+"""`memewax topics`: create, check and describe the Kafka topics of memewax, declared in one list."""
 
 import sys
 from collections.abc import Sequence
@@ -20,15 +20,17 @@ from core.errors import WorldError
 from core.telemetry import configure_logging
 from dataflows.all_settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Make, check and describe the topics of memewax, from one list.")
+app = typer.Typer(no_args_is_help=True, help="Create, check and describe the Kafka topics of memewax.")
 
-_BROKERS: Final = "HOST:PORT of the cluster, more after commas."
-_ONLY: Final = "The topic of this name; as often as you like. By default those that the flows use: no taps."
+_BROKERS: Final = "HOST:PORT of the Kafka brokers, separated by commas."
+_ONLY: Final = "Only the topic of this name; repeat it for several. By default those that flows use, without taps."
 
 Brokers = Annotated[str, typer.Option(help=_BROKERS)]
 Only = Annotated[list[str] | None, typer.Option(help=_ONLY)]
-Partitions = Annotated[int | None, typer.Option(help="Partitions of each topic, in place of the list's.", min=1)]
-Replication = Annotated[int | None, typer.Option(help="Copies of each partition, in place of the list's.", min=1)]
+Partitions = Annotated[
+    int | None, typer.Option(help="Partitions of each topic, instead of the declared number.", min=1)
+]
+Replication = Annotated[int | None, typer.Option(help="Replication factor, instead of the declared one.", min=1)]
 TopicsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -40,7 +42,7 @@ def create(
     replication: Replication = None,
     as_json: TopicsJson = False,
 ) -> None:
-    """Make the topics that are missing; what is there already is left as it is, and told where it differs."""
+    """Create missing topics; existing ones are left unchanged, and differences are reported."""
     cluster, topics = _on_cluster(brokers, only, partitions, replication)
     made = cluster.create(topics)
     differing = _differing(cluster, topics)
@@ -50,10 +52,10 @@ def create(
         ])  # fmt: skip
     else:
         for topic in topics:
-            outcome = "made" if topic.name in made else "differs" if _of(topic, differing) else "was there"
+            outcome = "created" if topic.name in made else "differs" if _of(topic, differing) else "exists"
             sys.stdout.write(f"{outcome:9}  {topic.name}\n")
     if differing:
-        print(f"memewax: {_told(differing)}; nothing of it was changed", file=sys.stderr)
+        print(f"memewax: {_summary(differing)}; they were left unchanged", file=sys.stderr)
 
 
 @app.command()
@@ -64,29 +66,31 @@ def check(
     replication: Replication = None,
     as_json: TopicsJson = False,
 ) -> None:
-    """Compare the topics of a cluster with the list; ends with 3 where they differ."""
+    """Compare the topics of a Kafka cluster with the declared ones; ends with exit code 3 if they differ."""
     cluster, topics = _on_cluster(brokers, only, partitions, replication)
     differing = _differing(cluster, topics)
     if as_json:
         _print_json([asdict(it) for it in differing])
     elif differing:
-        table = Table("topic", "what", "found", "expected")
+        table = Table("topic", "property", "found", "expected")
         for it in differing:
             table.add_row(it.topic, it.what, it.found, it.expected)
         Console().print(table)
     else:
-        sys.stdout.write(f"{plural(len(topics), 'topic')} as in the list\n")
+        sys.stdout.write(f"{plural(len(topics), 'topic')} as declared\n")
     if differing:
-        raise WorldError(f"{_told(differing)}; `memewax topics create` makes those that are missing")
+        raise WorldError(f"{_summary(differing)}; `memewax topics create` creates missing ones")
 
 
 @app.command()
 def describe(
-    brokers: Annotated[str | None, typer.Option(help=f"{_BROKERS} Without it the list alone is described.")] = None,
+    brokers: Annotated[
+        str | None, typer.Option(help=f"{_BROKERS} By default only the declarations are described.")
+    ] = None,
     only: Only = None,
     as_json: TopicsJson = False,
 ) -> None:
-    """Say what each topic is for and how it should be, and with a cluster, how it is there."""
+    """Describe each topic: its use and declared properties, and with --brokers, the actual ones."""
     if brokers is None:
         rows = [_plain(topic) for topic in chosen(only or NAMES)]
     else:
@@ -105,8 +109,8 @@ def describe(
 
 
 @app.command()
-def asyncapi(as_json: Annotated[bool, typer.Option("--json", help="JSON in place of YAML.")] = False) -> None:
-    """Print the list as an AsyncAPI 3.0 document, with a JSON Schema of each message."""
+def asyncapi(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False) -> None:
+    """Print the topics as an AsyncAPI 3.0 document, with a JSON Schema of each message."""
     document = asyncapi_document()
     if as_json:
         _print_json(document)
@@ -117,16 +121,16 @@ def asyncapi(as_json: Annotated[bool, typer.Option("--json", help="JSON in place
 def _on_cluster(
     brokers: str, only: Sequence[str] | None, partitions: int | None = None, replication: int | None = None
 ) -> tuple[TopicCluster, list[Topic]]:
-    """The cluster, and the topics as they should be there."""
+    """Return the cluster, and the declared topics with the given or feasible replication."""
     topics = chosen(only or (), partitions, replication)
     settings = load_settings()
-    configure_logging("error")  # what is wrong with the brokers is one line
+    configure_logging("error")  # an error of the brokers is reported in one line
     cluster = TopicCluster(brokers, settings.kafka, settings.kafka_timeout_seconds)
     count = cluster.brokers()
     wanted = max(topic.replication for topic in topics)
     if replication is None and count < wanted:
-        copies = f"{plural(count, 'copy', 'copies')} of a partition in place of {wanted}"
-        print(f"memewax: {plural(count, 'broker')}, so {copies}", file=sys.stderr)
+        replicas = f"{plural(count, 'replica')} of each partition instead of {wanted}"
+        print(f"memewax: {plural(count, 'broker')}, so {replicas}", file=sys.stderr)
         topics = fitted(topics, count)
     return cluster, topics
 
@@ -140,9 +144,9 @@ def _of(topic: Topic, differing: Sequence[Difference]) -> list[dict[str, Any]]:
     return [asdict(it) for it in differing if it.topic == topic.name]
 
 
-def _told(differing: Sequence[Difference]) -> str:
+def _summary(differing: Sequence[Difference]) -> str:
     names = list(dict.fromkeys(it.topic for it in differing))
-    return f"{plural(len(names), 'topic')} not as in the list: {', '.join(names)}"
+    return f"{plural(len(names), 'topic')} not as declared: {', '.join(names)}"
 
 
 def _plain(topic: Topic) -> dict[str, Any]:
@@ -159,9 +163,9 @@ def _plain(topic: Topic) -> dict[str, Any]:
 
 
 def _described(rows: Sequence[dict[str, Any]], *, with_found: bool) -> Table:
-    columns = ("topic", "what", "role", "key", "partitions", "copies", "kept for", "clean-up")
+    columns = ("topic", "use", "role", "key", "partitions", "replicas", "retention", "cleanup")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*columns, *(["there: partitions of copies"] if with_found else [])):
+    for name in (*columns, *(["found: partitions x replicas"] if with_found else [])):
         table.add_column(name, overflow="fold")
     for row in rows:
         days = timedelta(milliseconds=int(row["config"]["retention.ms"])).days
@@ -169,7 +173,7 @@ def _described(rows: Sequence[dict[str, Any]], *, with_found: bool) -> Table:
         cells += [f"{days} d", row["config"]["cleanup.policy"]]
         if with_found:
             found = row["found"]
-            cells.append("missing" if found is None else f"{found['partitions']} of {found['replication']}")
+            cells.append("missing" if found is None else f"{found['partitions']} x {found['replication']}")
         table.add_row(*cells)
     return table
 

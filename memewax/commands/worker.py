@@ -1,9 +1,9 @@
-"""One process of a running flow: what `memewax run` starts, as many times as it is told.
+"""A worker process of a flow; `memewax run` starts as many as it has processes.
 
 `python -m memewax.commands.worker FLOW RECOVERY SNAPSHOT_SECONDS [INDEX ADDRESS…]`
 
-FLOW is a module of `dataflows`, or any other by its whole name. Where stdin is a pipe, its end means that whoever
-started the process is gone.
+FLOW is a module of `dataflows`, or the full name of any other module. If stdin is a pipe, end of file means that the
+parent process is gone.
 """
 
 import os
@@ -30,11 +30,11 @@ from operators.steps import FAILURES
 
 
 def main(arguments: list[str]) -> int:
-    """Run the flow to its end or until it is drained; the exit code of what went wrong, or 0."""
+    """Run the flow until it ends or is drained; return the exit code."""
     flow_name, recovery, seconds, *place = arguments
     drain.on_signals()
     _end_with_parent()
-    os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = recovery  # where flows look, as Bytewax's own command does
+    os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = recovery  # flows read this variable, as with Bytewax's own command
     if place:
         os.environ["BYTEWAX_PROCESS_ID"], os.environ["BYTEWAX_ADDRESSES"] = place[0], ";".join(place[1:])
     flow = import_module(flow_name if "." in flow_name else f"dataflows.{flow_name}").flow()
@@ -46,14 +46,14 @@ def main(arguments: list[str]) -> int:
             recovery_config=RecoveryConfig(Path(recovery), timedelta(0)),  # type: ignore[no-untyped-call]
             **cluster,
         )
-    except BaseException as error:  # Bytewax raises what is no Exception where a peer is gone
+    except BaseException as error:  # Bytewax raises a BaseException when a peer is gone
         report_end(error)
-        return _told(error, Path(recovery))
+        return _report(error, Path(recovery))
     return 0
 
 
 def _end_with_parent() -> None:
-    """Do not live on as an orphan: the same command may come again and write the same outputs."""
+    """Exit with the parent: an orphan would write the same outputs as a rerun of the command."""
     if not stat.S_ISFIFO(os.fstat(0).st_mode):
         return
 
@@ -61,13 +61,13 @@ def _end_with_parent() -> None:
         while os.read(0, 1):
             pass
         forget_what_is_decoded()
-        os._exit(1)  # as if killed too: what there is to go on from is in the recovery folder
+        os._exit(1)  # as if killed: the flow resumes from the recovery folder
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def _told(error: BaseException, recovery: Path) -> int:
-    """One line where we know what happened, a traceback where we do not; the exit code."""
+def _report(error: BaseException, recovery: Path) -> int:
+    """Report a known error in one line, another with its traceback; return the exit code."""
     if (reported := FAILURES.first) is not None:
         return reported.exit_code if isinstance(reported, MemewaxError) else 1
     try:
@@ -76,7 +76,7 @@ def _told(error: BaseException, recovery: Path) -> int:
     except WorldError as broken:
         print(one_line(f"memewax: {broken}"), file=sys.stderr)
         return WorldError.exit_code
-    if type(error).__name__ == "PanicException":  # how Bytewax says that a peer is gone
+    if type(error).__name__ == "PanicException":  # Bytewax reports a lost peer this way
         print(f"memewax: {PEER_GONE}", file=sys.stderr)
     else:
         log.error("the flow ended with an error", exc_info=error)
@@ -85,7 +85,7 @@ def _told(error: BaseException, recovery: Path) -> int:
 
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
-    if exit_code:  # threads of Bytewax may still run, and would abort a slower end
+    if exit_code:  # threads of Bytewax may still run and would abort a slower exit
         sys.stderr.flush()
         forget_what_is_decoded()
         os._exit(exit_code)

@@ -40,7 +40,7 @@ def test_the_store_is_that_of_the_settings_unless_named(store: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("command", "told"), [("list", "no cluster in s yet"), ("trending", "no cluster rises in 24 hours")]
+    ("command", "told"), [("list", "s has no clusters yet"), ("trending", "no cluster is trending over 24 hours")]
 )
 def test_where_there_is_nothing_to_show_that_is_said(command: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("memewax.api.MemeStore.clusters", lambda *_: [])

@@ -273,7 +273,7 @@ def test_a_sink_that_is_added_is_told_of_and_one_that_moved_is_none(
     (tmp_path / "moved").mkdir()
     (tmp_path / "store").rename(tmp_path / "moved" / "store")
     told = memewax(*words, "--to", "moved/store", "--to", "out.jsonl").err
-    assert told.startswith("memewax: out.jsonl is new to this flow: it gets what comes from now on\n")
+    assert told.startswith("memewax: out.jsonl is new to this flow: it receives records from now on\n")
     assert told.count("new to this flow") == 1
 
 
@@ -449,4 +449,4 @@ def test_a_demo_deletes_nothing_that_it_did_not_make(memewax: Memewax, tmp_path:
     (mine / "posts.jsonl").write_text("mine")
     done = memewax("demo", "--to", "mydata")
     assert (done.code, (mine / "posts.jsonl").read_text()) == (3, "mine")
-    assert "holds what no demo made" in done.err
+    assert "holds files that no demo made" in done.err

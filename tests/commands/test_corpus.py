@@ -59,7 +59,7 @@ def test_training_tells_its_numbers_and_the_judgement_of_people(memewax: Memewax
     assert all(-1 <= methods[name]["spearman"] <= 1 for name in methods)
     shown = memewax(*words)
     assert "recall@10" in shown.out
-    assert "trained-4 is kept in store/mine.corpus" in shown.err
+    assert "saved trained-4 in store/mine.corpus" in shown.err
 
 
 def test_the_corpora_of_a_store_that_a_flow_wrote_to(memewax: Memewax, store: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_store_is_named_by_every_command(option: str, memewax: Memewax, file
     assert memewax("corpus", "reduce", "--dims", 3, "--method", "pca", *named).summary()["saved"] == "pca-3"
     assert memewax("corpus", "describe", *named).summary()["rows"] == 60
     assert memewax("corpus", "drop", "--name", "mine", option, "other").code == 0
-    assert "no corpus in other yet" in memewax("corpus", "list", option, "other").err
+    assert "other has no corpus yet" in memewax("corpus", "list", option, "other").err
 
 
 def test_a_table_is_all_that_is_printed_where_nobody_looks(memewax: Memewax, file: Path) -> None:
@@ -113,7 +113,7 @@ def test_what_is_wrong_is_one_line(words: tuple[str, ...], code: int, told: str,
 def test_more_dimensions_than_there_are_is_told(memewax: Memewax, file: Path, tmp_path: Path) -> None:
     memewax("corpus", "load", file, "--name", "mine", "--text", "words")
     done = memewax("corpus", "reduce", "--name", "mine", "--dims", 8)
-    assert (done.code, "vectors of 8 numbers and 48 rows" in done.err) == (2, True)
+    assert (done.code, "has 8 dimensions and 48 rows" in done.err) == (2, True)
     (tmp_path / "sts.jsonl").write_text('{"a": "x"}')
     done = memewax("corpus", "reduce", "--name", "mine", "--dims", 4, "--sts", tmp_path / "sts.jsonl")
-    assert (done.code, "expected lines of JSON with a, b and score" in done.err) == (3, True)
+    assert (done.code, "expected JSON lines with a, b and score" in done.err) == (3, True)

@@ -105,7 +105,7 @@ def test_without_a_flow_they_are_replayed_at_once_and_what_fails_again_is_listed
     replay = ("dead-letters", "replay", "--store", "store", "--stage", "parse", "--json")
     first = memewax(*replay).summary()
     assert (first["replayed"], first["requests"]) == (3, 1)
-    assert first["what became of them"] == "0 records written, 3 dead letters again"
+    assert first["what became of them"] == "0 records written, 3 new dead letters"
     assert len(letters.read_bytes().splitlines()) == there + 3
     assert memewax("dead-letters", "list", "--store", "store", "--json").summary()["letters"] == 3
     assert memewax("store", "compact", "--store", "store").code == 0, "the request before it is marked as done"
@@ -119,11 +119,11 @@ def test_where_the_flow_is_not_known_or_runs_the_letters_wait_for_it(letters: Pa
     note = Path("store.recovery", "flow.json")
     told = note.read_bytes()
     with locked(Path("store", "posts.lock")):
-        assert "the flow that runs reads them" in memewax("dead-letters", "replay", "--store", "store").err
-    assert "no dead letter in store.dead-letters.jsonl is open" in memewax("dead-letters", "replay").err
+        assert "the running flow replays them" in memewax("dead-letters", "replay", "--store", "store").err
+    assert "store.dead-letters.jsonl has no open dead letters" in memewax("dead-letters", "replay").err
     Path("store", MARKS).unlink()
     note.unlink()
-    assert "the next `memewax run` reads them" in memewax("dead-letters", "replay", "--store", "store").err
+    assert "the next `memewax run` replays them" in memewax("dead-letters", "replay", "--store", "store").err
     Path("store", MARKS).unlink()
     note.write_bytes(told.replace(b'"./store"', b'"./other"'))
     assert "does not write to store" in memewax("dead-letters", "replay", "--store", "store").err

@@ -81,14 +81,14 @@ def test_where_nothing_can_be_used_it_is_an_error_that_names_the_columns(tmp_pat
     with pytest.raises(WorldError, match="its columns are who, what"):
         inspected(str(tmp_path / "table.csv"))
     (tmp_path / "posts.jsonl").write_bytes(b'{"global_id": 1}\n')
-    with pytest.raises(WorldError, match="nothing of the first 1"):
+    with pytest.raises(WorldError, match="none of the first 1 row of"):
         inspected(str(tmp_path / "posts.jsonl"))
 
 
 @pytest.mark.parametrize("content", ["", "id,image_url,title\n"])
 def test_a_file_without_rows_is_an_error(content: str, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(content)
-    with pytest.raises(WorldError, match="holds no rows"):
+    with pytest.raises(WorldError, match="has no rows"):
         inspected(str(tmp_path / "rows.csv"))
 
 

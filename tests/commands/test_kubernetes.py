@@ -213,7 +213,7 @@ def test_a_job_that_still_runs_is_waited_for(cluster: Cluster) -> None:
     job = next(body for (kind, _), body in cluster.objects.items() if kind == "jobs")
     for status in ({}, {"active": 1}):
         job["status"] = status
-        with pytest.raises(WorldError, match="waited 0 s for the Jobs of a command that was cut off"):
+        with pytest.raises(WorldError, match="waited 0 s for the Jobs of an interrupted command"):
             FlowInPods(cluster, tick=0.0, seconds=0.01).scale(3, parts=7)
     for status in ({"succeeded": 1}, {"conditions": [{"type": "Failure", "status": "True"}]}):
         job["status"] = status
@@ -240,13 +240,13 @@ def test_its_jobs_are_as_the_schemas_of_kubernetes_say(version: str) -> None:
 def test_one_at_a_time(cluster: Cluster, flow: FlowInPods) -> None:
     cluster.create("configmaps", {"metadata": {"name": "memes-operation"}, "data": {"pod": "other"}})
     cluster.objects["pods", "other"] = {"status": {"phase": "Running"}}
-    with pytest.raises(BusyError, match="pod other is at work on memes"):
+    with pytest.raises(BusyError, match="pod other is changing memes"):
         flow.scale(2, parts=7)
     assert not cluster.jobs
     cluster.objects["pods", "other"]["status"]["phase"] = "Failed"
     flow.scale(2, parts=7)
     cluster.create("configmaps", {"metadata": {"name": "memes-operation"}, "data": {"pod": ""}})
-    with pytest.raises(BusyError, match="if nobody is, kubectl delete configmap memes-operation"):
+    with pytest.raises(BusyError, match="if none is running, kubectl delete configmap memes-operation"):
         flow.scale(3, parts=7)
     cluster.delete("configmaps", "memes-operation")
     assert ("configmaps", "memes-operation") not in cluster.objects
@@ -256,9 +256,9 @@ def test_one_at_a_time(cluster: Cluster, flow: FlowInPods) -> None:
     ("words", "told"),
     [
         (["scale"], "--to"),
-        (["backup", "--to", "../x"], "and no path"),
-        (["restore", ".."], "and no path"),
-        (["scale", "--to", "2"], "no pod with an account"),
+        (["backup", "--to", "../x"], "not a path"),
+        (["restore", ".."], "not a path"),
+        (["scale", "--to", "2"], "not in a pod with a Kubernetes service account"),
     ],
 )
 def test_what_is_wrong_is_a_line(words: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ def test_a_file_of_queries_is_answered_into_a_file(ask: Ask, memewax: Memewax, t
 
 
 def test_serving_without_queries_says_what_is_missing(memewax: Memewax) -> None:
-    check_error(memewax("serve"), 2, "no queries: say where they come from with --from")
+    check_error(memewax("serve"), 2, "no queries: give their address with --from")
     check_error(
         memewax("serve", "--from", "somewhere"),
         2,

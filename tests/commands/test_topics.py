@@ -42,15 +42,15 @@ def test_making_and_checking(memewax: Memewax, brokers: str) -> None:
     missing = memewax("topics", "check", "--brokers", brokers)
     assert missing.code == 3
     assert missing.out.count("missing") == count
-    assert f"{count} topics not as in the list: posts-" in missing.err
+    assert f"{count} topics not as declared: posts-" in missing.err
 
     made = memewax("topics", "create", "--brokers", brokers)
-    assert (made.code, made.out.count("made ")) == (0, count)
-    assert "1 broker, so 1 copy of a partition in place of 3" in made.err
+    assert (made.code, made.out.count("created ")) == (0, count)
+    assert "1 broker, so 1 replica of each partition instead of 3" in made.err
 
     assert memewax("topics", "check", "--brokers", brokers).code == 0
     again = memewax("topics", "create", "--brokers", brokers)
-    assert (again.code, again.out.count("was there")) == (0, count)
+    assert (again.code, again.out.count("exists")) == (0, count)
 
     described = memewax("topics", "describe", "--brokers", brokers, "--json")
     (posts, *_) = orjson.loads(described.out)
@@ -66,7 +66,7 @@ def test_another_number_of_partitions_is_told_and_left(memewax: Memewax, brokers
 
     again = memewax("topics", "create", *words, "--json")
     assert again.code == 0
-    assert "nothing of it was changed" in again.err
+    assert "they were left unchanged" in again.err
     (told,) = orjson.loads(again.out)
     difference = {"topic": posts, "what": "partitions", "found": "2", "expected": "8"}
     assert (told["made"], told["differences"]) == (False, [difference])

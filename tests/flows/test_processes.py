@@ -27,7 +27,7 @@ def test_a_dead_process_is_one_line(posts: Posts, folder: Path) -> None:
     assert time.monotonic() - started < 30
     assert code == 1
     assert in_words(said) == [
-        "memewax: a process of the flow was ended by SIGKILL; run the same command again to go on"
+        "memewax: a process of the flow was killed by SIGKILL; run the same command again to resume"
     ]
     assert not any(it.is_running() for it in others)
 

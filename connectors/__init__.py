@@ -1,1 +1,1 @@
-"""Where data comes from and goes: sources, sinks, stores, Kafka, services, and fetching of images."""
+"""Input and output: sources, sinks, stores, Kafka, polled services, and fetching of images."""

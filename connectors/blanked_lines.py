@@ -1,4 +1,4 @@
-"""Lines of a file that are blanked where they stand: the file keeps its length, and who appends to it goes on."""
+"""In-place erasure of lines of a file: its length stays the same, so other processes can keep appending to it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +10,22 @@ _BLANK: Final = b'{"forgotten":true}'
 
 
 def blank_lines(path: Path, is_meant: Callable[[bytes], bool], last_bytes: int | None = None) -> int:
-    """Write over each whole line that is meant with one of the same length that says nothing; gives how many.
+    """Overwrite each complete line that matches with a blank one of the same length; return how many.
 
-    Of the last bytes of the file, or of all of it. Raises `WorldError`. A file that is not there has none.
+    Args:
+        path: The file; one that does not exist has no lines.
+        is_meant: Whether a line matches.
+        last_bytes: Search only these bytes at the end of the file; by default all of it.
+
+    Raises:
+        WorldError: If the file cannot be read or written.
     """
     found = 0
     try:
         with path.open("r+b") as file:
             if last_bytes is not None and (before := path.stat().st_size - last_bytes) > 0:
                 file.seek(before - 1)
-                file.readline()  # what is left of a line, if anything
+                file.readline()  # skip the rest of a line
             while line := file.readline():
                 if (
                     not line.endswith(b"\n")

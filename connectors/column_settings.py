@@ -1,4 +1,4 @@
-"""What the settings say of the fields of rows and messages."""
+"""Settings that map fields of files and messages to those of posts."""
 
 from typing import Annotated
 
@@ -9,12 +9,12 @@ from core.settings import Group, one_or_list
 
 
 class ColumnSettings(Group):
-    """How files and topics call the fields of a post."""
+    """Names of a post's fields in files and topics."""
 
     columns: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="How files and topics call the fields of a post, NAME=FIELD, as url=image_url, or a new one, "
-        "NAME=FIELD:TYPE; several as a JSON list. Usual names are found without it in files.",
+        description="Names of a post's fields in files and topics, NAME=FIELD, such as url=image_url, or a custom column, "
+        "NAME=FIELD:TYPE; several as a JSON list. In files usual names are found without it.",
     )
 
     _listed_columns = field_validator("columns", mode="before")(one_or_list)

@@ -1,4 +1,4 @@
-"""Settings of sources, sinks and fetching; those of each kind of endpoint stand beside it."""
+"""Settings of sources, sinks, the result cache and fetching; each kind of endpoint defines its own beside it."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,45 +13,49 @@ from core.settings import LONGEST_WAIT, DeleteSettings, Group, RecoverySettings,
 
 
 class SourceSettings(RecoverySettings, DeleteSettings):
-    """Where posts come from, and how they are dealt out."""
+    """Where posts come from, and how they are read."""
 
     source: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description=f"Where posts come from: {POSTS_FROM.forms()}; several as a JSON list."
     )
 
     follow: bool | None = Field(
-        None, description="Wait for more at the end of the source; by default topics are followed and files are not."
+        None,
+        description="Wait for more posts at the end of the source; by default topics are followed and files are not.",
     )
 
     read_batch: int = Field(
         8,
         ge=1,
         le=10_000,
-        description="Posts that go through the flow together, at most: a model batch or a few. Snapshots are between them.",
+        description="Maximum number of posts in a batch of the flow, one or a few model batches. Snapshots are taken between batches.",
     )
 
     sample: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="Share of the posts that is read, chosen by what their images are (CID, or else URL): all posts of one image, or none.",
+        description="Share of the posts to read, sampled by image (its CID, or else URL): all posts of an image or none.",
     )
 
     overload: Literal["lag", "sample"] = Field(
         "lag",
-        description="Where posts come faster than they are handled: lag says how far behind they are, sample reads a lower share of them, chosen as by sample.",
+        description="What to do if posts arrive faster than they are processed: lag falls behind and reports the lag; sample drops posts (load shedding), chosen by image as with sample.",
     )
 
     max_lag_seconds: float = Field(
-        60.0, ge=1, le=LONGEST_WAIT, description="With overload sample: how old posts of a live stream are at most."
+        60.0,
+        ge=1,
+        le=LONGEST_WAIT,
+        description="With overload sample: maximum age of posts of a live stream, in seconds.",
     )
 
     requests_only: bool = Field(
-        False, description="Read nothing of the source: do what was asked of the flow by commands, and end."
+        False, description="Do not read the source: process the pending requests of commands, and end."
     )
 
     def options_of(self, endpoint: Endpoint[Any]) -> SourceOptions:
-        """How a source of posts is read."""
+        """Return how to read the posts of an endpoint."""
         follow = endpoint.is_followed if self.follow is None else self.follow
         return SourceOptions(self.read_batch, follow, are_posts=True)
 
@@ -72,100 +76,114 @@ class SinkSettings(Group):
 
     cluster_events: str = Field(
         "",
-        description=f"Sink of what becomes of clusters: {EVENTS_TO.forms()}; a store has them anyway.",
+        description=f"Sink of cluster events: {EVENTS_TO.forms()}; stores get them in any case.",
     )
 
     state_dir: Path | None = Field(
         None,
-        description="Folder of what a store keeps beside its tables, control/ for one, where no sink is a folder; by default beside the recovery folder.",
+        description="Folder for what a store keeps beside its tables, such as control/, if no sink is a folder; by default beside the recovery folder.",
     )
 
     _listed_to = field_validator("to", mode="before")(one_or_list)
 
 
 class ResultCacheSettings(Group):
-    """What is kept of images and texts that come again."""
+    """Cache of model results, for images and texts that repeat."""
 
     cache: Literal["exact", "near", "off"] = Field(
         "exact",
-        description="exact: an image or text that is the same, to the byte, as one before is looked at no more; near: nor is an image that is a copy of one, scaled or recompressed for instance, at a small risk; off: all are.",
+        description="exact: reuse the results of an earlier image or text with the same bytes; near: also those of an image of which this is a copy, such as a scaled or recompressed one, at a small risk of error; off: run the models on everything.",
     )
 
     cache_bytes: int = Field(
-        2**30, ge=2**20, description="Bytes of what is kept of them for that, on each machine; the oldest goes first."
+        2**30,
+        ge=2**20,
+        description="Maximum size of the cache on each machine, in bytes; the oldest entries are evicted first.",
     )
 
     cache_folder: Path | None = Field(
-        None, description="Where it is kept; by default cache/ in the store, or in state_dir where there is no store."
+        None, description="Folder of the cache; by default cache/ in the store, or in state_dir if there is no store."
     )
 
 
 class FetchSettings(AllowSettings):
-    """How images are fetched, and what is refused."""
+    """How images are fetched, and which are refused."""
 
     fetch_folder: Path | None = Field(
         None, description="Relative and file: URLs must lie in this folder; by default the folder of the source."
     )
 
-    fetch_concurrency: int = Field(16, ge=1, le=1024, description="Images fetched at the same time by each process.")
+    fetch_concurrency: int = Field(
+        16, ge=1, le=1024, description="Maximum number of images fetched concurrently by each process."
+    )
 
     fetch_per_host: int = Field(
-        8, ge=1, le=1024, description="Of those, from one host: a slow one does not take them all, nor is it overrun."
+        8,
+        ge=1,
+        le=1024,
+        description="Maximum number of them from one host, so that a slow host neither takes all of them nor is overloaded.",
     )
 
     fetch_ahead_posts: int = Field(
-        64, ge=1, le=100_000, description="Posts fetched while the models are busy, at most."
+        64, ge=1, le=100_000, description="Maximum number of posts prefetched while the models are busy."
     )
 
-    fetch_ahead_bytes: int = Field(256 * 2**20, ge=2**20, description="Decoded images waiting for the models, at most.")
+    fetch_ahead_bytes: int = Field(
+        256 * 2**20, ge=2**20, description="Maximum size of decoded images that wait for the models, in bytes."
+    )
 
     fetch_max_bytes: int = Field(
-        32 * 2**20, ge=1024, description="A larger image file is refused, whatever its header says."
+        32 * 2**20,
+        ge=1024,
+        description="Maximum size of an image file in bytes, whatever its header says; larger ones are refused.",
     )
 
     fetch_timeout_seconds: float = Field(
         20.0,
         gt=0,
         le=600,
-        description="For one image in all, from finding its host to the last byte of the last try.",
+        description="Deadline of one image in seconds, from resolving its host to the last byte of the last try.",
     )
 
     fetch_connect_seconds: float = Field(
-        5.0, gt=0, le=600, description="To find a host, and to connect to it; one that is there answers sooner."
+        5.0,
+        gt=0,
+        le=600,
+        description="Timeout in seconds for resolving a host, and for connecting to it; a live host answers sooner.",
     )
 
-    fetch_read_seconds: float = Field(10.0, gt=0, le=600, description="Between two bytes of an image, at most.")
+    fetch_read_seconds: float = Field(10.0, gt=0, le=600, description="Maximum seconds between two bytes of an image.")
 
     fetch_tries: int = Field(
         3,
         ge=1,
         le=20,
-        description="Requests for one image where one fails that may succeed later: a busy server, a broken connection.",
+        description="Maximum number of requests for one image, if they fail with what may pass: a busy server, a broken connection.",
     )
 
     retry_tries: int = Field(
         12,
         ge=0,
         le=100,
-        description="Further tries, later and later, for an image that could not be fetched and may yet be there: after 2 s, 4 s, 8 s and so on, at most an hour; 0: none.",
+        description="Maximum number of later retries of an image that could not be fetched but may be available later, with exponential back-off: after 2 s, 4 s, 8 s and so on, at most an hour; 0: none.",
     )
 
     retry_wait_seconds: float = Field(
         10.0,
         ge=0,
         le=LONGEST_WAIT,
-        description="At the end of its sources a run waits so long for such tries; the next run makes those that are left.",
+        description="Seconds that a run waits for such retries at the end of its sources; the next run does the rest.",
     )
 
     fetch_max_pixels: int = Field(
         64_000_000,
         ge=1,
         le=178_000_000,
-        description="An image of more pixels is refused before it is decoded; nor are more decoded at the same time.",
+        description="Maximum number of pixels of an image, checked before decoding; also the limit of all concurrent decoding.",
     )
 
     fetch_max_side: int = Field(
         2560,
         ge=32,
-        description="Larger images are scaled down to this: no model here looks closer, and memory stays bounded.",
+        description="Longer side in pixels to which larger images are scaled down: no model here needs more, and memory stays bounded.",
     )

@@ -1,4 +1,4 @@
-"""Custom columns: those that `--column` names, and those of tables that mean nothing to memewax."""
+"""Custom columns of the store: those that `--column` names, and columns of tables that memewax does not know."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from core.telemetry import log
 
 _MOST: Final = 100
 _MOST_PLACES: Final = 50
-"""Files of a folder that are looked at."""
+"""Files of a folder that are searched for custom columns."""
 _NAME: Final = re.compile(r"\w[\w -]{0,99}")
 _TYPES: Final[dict[str, Type]] = {
     "text": Text(),
@@ -22,30 +22,30 @@ _TYPES: Final[dict[str, Type]] = {
     "bool": Flag(),
     "time": Text(),
 }
-"""A time is a text in ISO 8601, as other times of a record are."""
+"""Column types by name; a time is stored as ISO 8601 text, like the other times of a record."""
 
 
 def with_custom_columns(table: Table, settings: WriteSettings) -> Table:
-    """A table with the custom columns of the sources; raises as the sources do. The rest stays in `extra`."""
+    """Add up to 100 custom columns of the sources to a table; the rest stays in `extra`. Raises as the sources do."""
     ours = {column.name for column in table.columns}
-    found = {name: kind for name, kind in _own(settings).items() if name not in ours and _NAME.fullmatch(name)}
+    found = {name: kind for name, kind in _custom_types(settings).items() if name not in ours and _NAME.fullmatch(name)}
     if len(found) > _MOST:
-        log.warning("only some columns become columns of the store; the rest stays in extra", columns=_MOST)
-    own = [_column(name, kind) for name, kind in list(found.items())[:_MOST]]
-    return replace(table, columns=(*table.columns, *own))
+        log.warning("too many custom columns: the rest stays in extra", columns=_MOST)
+    custom = [_column(name, kind) for name, kind in list(found.items())[:_MOST]]
+    return replace(table, columns=(*table.columns, *custom))
 
 
-def _own(settings: WriteSettings) -> dict[str, str]:
-    """Types by names; where two files do not agree on one, it is a text."""
+def _custom_types(settings: WriteSettings) -> dict[str, str]:
+    """Return the types of custom columns by name; a column whose type differs between files becomes text."""
     found: dict[str, str] = {}
-    for own in (*(place.shape.own for place in _places(settings)), _of_topics(settings)):
-        for name, kind in own.items():
+    for types in (*(place.shape.own for place in _places(settings)), _of_topics(settings)):
+        for name, kind in types.items():
             found[name] = kind if found.get(name, kind) == kind else "text"
     return found
 
 
 def _of_topics(settings: WriteSettings) -> Mapping[str, str]:
-    """What `--column` says of topics: what messages hold besides becomes no column."""
+    """Return the types that `--column` gives for topics: other fields of messages do not become columns."""
     has_topics = bool(settings.source) and any(it.topic is not None for it in sources_of(settings))
     return mapping_as_said(chosen_columns(settings.columns)).own if has_topics and settings.columns else {}
 

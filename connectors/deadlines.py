@@ -1,7 +1,7 @@
-"""Time that ends: for the steps of a request, and for calls that know no timeout.
+"""Deadlines for all steps of a request together, and timeouts for calls that have none.
 
-A connection's timeout counts anew for every read and every redirect, so a server that sends a byte now and then would
-hold a request for as long as it likes.
+A connection's timeout restarts with every read and every redirect, so a server that sends a byte now and then could
+hold a request forever.
 """
 
 import threading
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class Deadlines:
-    """Deadlines of what goes on, one for each thread."""
+    """The current deadline of each thread."""
 
     def __init__(self) -> None:
         self._thread = threading.local()
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """What happens in the block has so many seconds in all."""
+        """Set this thread's deadline, in seconds from now, for the block."""
         self._thread.deadline = time.monotonic() + seconds
         try:
             yield
@@ -30,7 +30,7 @@ class Deadlines:
             del self._thread.deadline
 
     def left(self, timeout: float | None) -> float | None:
-        """Seconds that the next step may take, of the `timeout` that it would be given; 0 when time is over."""
+        """Return `timeout` shortened to the time left until the deadline; 0 once it has passed."""
         deadline: float | None = getattr(self._thread, "deadline", None)
         if deadline is None:
             return timeout
@@ -38,12 +38,12 @@ class Deadlines:
         return left if timeout is None else min(left, timeout)
 
     def is_over(self) -> bool:
-        """Whether the time of this thread's block is over."""
+        """Check whether this thread's deadline has passed."""
         return self.left(None) == 0
 
 
 def call_within(seconds: float | None, call: Callable[[], T]) -> T:
-    """What `call` returns; raises `TimeoutError` where it does not within `seconds`, and leaves it to itself."""
+    """Return the result of `call`; raises `TimeoutError` after `seconds`, and leaves its thread running."""
     future: Future[T] = Future()
 
     def run() -> None:

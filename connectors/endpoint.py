@@ -1,8 +1,8 @@
-"""What an address names: where posts come from, or where things go.
+"""Base class of endpoints: the places that addresses name, where posts come from or results go.
 
-A kind of endpoint says how its addresses are written, and makes the source and the sinks of one. It stands beside them,
-with the group of settings that it needs, and is named in `connectors.endpoints`. What it reads or writes through is
-imported only when it is made, since that may take a second.
+A kind of endpoint parses its addresses and constructs the source and the sinks of one. Its module lies beside these,
+with the group of settings that it needs, and is registered in `connectors.endpoints`. It imports its client library
+only when it constructs something, since that may take a second.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from connectors.store.interface import Store
 
 S = TypeVar("S")
-"""The group of settings that a kind needs."""
+"""The group of settings that a kind of endpoint needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ class SourceOptions:
     """How a source is read."""
 
     batch: int
-    """Messages that go through the flow together, at most."""
+    """Maximum number of messages in a batch."""
     follow: bool = False
-    """Whether it is waited on at its end."""
+    """Whether to wait for more at its end."""
     prompt: bool = False
-    """Whether somebody waits for each message."""
+    """Whether latency matters more than throughput, since a client waits for each message."""
     are_posts: bool = False
-    """Whether rows of files become posts by the names of their columns; else they are left as they are."""
+    """Whether to map rows of files to posts by the names of their columns, or leave them unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +41,33 @@ class SinkOptions:
     """How a sink is written."""
 
     measured: str
-    """Name of the step in the metrics."""
+    """Name of the step in metrics."""
     prompt: bool = False
-    """Whether somebody waits for each message."""
+    """Whether latency matters more than throughput, since a client waits for each message."""
     oversize: Literal["raise", "cut"] = "raise"
-    """What becomes of a message that is too large: an error, or the part of it that fits."""
+    """What to do with a message that is too large: raise an error, or truncate it."""
     state: Path | None = None
-    """Folder of control/, status/ and notes of a store that is no folder itself."""
+    """Folder of control/, status/ and notes of a store that is not a folder itself."""
 
 
 class Endpoint(ABC, Generic[S]):
-    """An address that was read: a kind tells its own from others by `of`, and overrides what it can do."""
+    """A parsed address. A kind of endpoint recognises its addresses in `of` and overrides what it supports."""
 
     reads: ClassVar[str] = ""
-    """How the address of a source is written, for help and errors; empty: it cannot be read from."""
+    """Format of a source's address, for help and errors; empty: it cannot be read from."""
     takes_messages: ClassVar[str] = ""
-    """How the address of a sink of messages is written; empty: it takes none."""
+    """Format of a message sink's address; empty: it takes no messages."""
     takes_rows: ClassVar[str] = ""
-    """How the address of a sink of rows is written; empty: it takes none."""
+    """Format of a row sink's address; empty: it takes no rows."""
     is_followed: ClassVar[bool] = False
-    """Whether a source is waited on at its end, where nothing else is said."""
+    """Whether a source waits for more at its end by default."""
     lag_unit: ClassVar[str] = "messages"
-    """What is counted of that which is left to read."""
+    """Unit of the lag."""
 
     path: Path | None = None
-    """Where it is on this machine; None: elsewhere."""
+    """Path on this machine; None for a remote endpoint."""
     topic: str | None = None
-    """The topic of a broker, where it is one."""
+    """Topic of a broker; None for other kinds."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -75,56 +75,56 @@ class Endpoint(ABC, Generic[S]):
     @classmethod
     @abstractmethod
     def of(cls, address: str) -> Self | None:
-        """The endpoint of an address, None where it is of another kind; raises `SettingsError` where it is half one."""
+        """Parse an address; None if it is of another kind. Raises `SettingsError` if it is incomplete or invalid."""
 
     @property
     def place(self) -> str:
-        """The same for all addresses of one place."""
+        """Return a canonical name, the same for all addresses of one place."""
         return self.address if self.path is None else str(self.path.resolve())
 
     @property
     def stem(self) -> Path | None:
-        """The path that what belongs to it is named after; None where it is elsewhere."""
+        """Return the path after which related files are named; None for a remote endpoint."""
         return self.path
 
     @property
     def image_hosts(self) -> tuple[str, ...]:
-        """Hosts that whoever wrote the address says images come from, wherever these are."""
+        """Return image hosts that the address itself permits, even private ones."""
         return ()
 
     def lock_file(self, writer: str) -> Path | None:  # noqa: ARG002
-        """What a flow holds locked while it writes there, so that no second one does; None: that cannot be prevented.
+        """Return the file that a flow locks to be the only writer; None if other writers cannot be excluded.
 
         Args:
-            writer: What is written: flows that write different tables of a store do not exclude each other.
+            writer: Name of the writer: flows that write different tables of a store do not exclude each other.
         """
         return None
 
     def prepare(self, recovery: Path, *, goes_on: bool) -> None:
-        """Make room for what is written; raises `WorldError` where something else is in its place.
+        """Create the place to write to; raises `WorldError` if something else is there.
 
         Args:
             recovery: Folder of snapshots.
-            goes_on: Whether there are some, so that what was written must be there.
+            goes_on: Whether snapshots exist, so that the earlier output must exist too.
         """
 
     def source(self, options: SourceOptions, settings: S) -> PlacedSource:  # noqa: ARG002
-        """What reads it; raises `SettingsError` where the settings lack what it needs."""
+        """Return the source of this endpoint; raises `SettingsError` if the settings lack something it needs."""
         raise SettingsError(f"{self.address} cannot be read from")
 
     def message_sink(self, options: SinkOptions, settings: S) -> MessageSink:  # noqa: ARG002
-        """What writes messages to it; raises `SettingsError` where the settings lack what it needs."""
+        """Return a sink of messages; raises `SettingsError` if the settings lack something it needs."""
         raise SettingsError(f"{self.address} takes no messages")
 
     def store(self, settings: S, state: Path | None = None) -> "Store":  # noqa: ARG002
-        """The store that is there; raises `SettingsError` where the settings lack what it needs.
+        """Return the store at this endpoint; raises `SettingsError` if the settings lack something it needs.
 
         Args:
-            settings: Of its kind.
-            state: Folder of control/, status/ and notes, where the store is no folder itself.
+            settings: Settings of this kind of endpoint.
+            state: Folder of control/, status/ and notes, if the store is not a folder itself.
         """
-        raise SettingsError(f"{self.address} is no store")
+        raise SettingsError(f"{self.address} is not a store")
 
     def table_sink(self, table: Table, options: SinkOptions, settings: S) -> Sink[TableItem]:  # noqa: ARG002
-        """What writes rows of `table` to it; raises `SettingsError` where the settings lack what it needs."""
+        """Return a sink of rows of `table`; raises `SettingsError` if the settings lack something it needs."""
         raise SettingsError(f"{self.address} takes no rows")

@@ -1,7 +1,7 @@
-"""The kinds of endpoints: whatever is asked of an address is asked here, and answered by its kind.
+"""Registry of the kinds of endpoints, which parses every address.
 
-A new source or sink is a module with a kind, and is named here: among `KINDS`, and with its settings among those of
-`EndpointSettings`. Commands, their help, settings and flows follow from that.
+To add a source or sink, write a module with its kind, and register it here: in `KINDS`, and its settings among the base
+classes of `EndpointSettings`. Commands, help, settings and flows follow from that.
 """
 
 import os
@@ -43,7 +43,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     LinesFile,
     RowsFile,
 )
-"""The first that knows an address has it."""
+"""All kinds; the first that recognises an address gets it."""
 
 
 class EndpointSettings(
@@ -58,38 +58,38 @@ class EndpointSettings(
     KafkaSettings,
     CassandraSettings,
 ):
-    """The settings of all kinds."""
+    """The settings of all kinds of endpoints."""
 
 
 SERVICES: Final[dict[str, type[Service[Any]]]] = {kind.name: kind for kind in KINDS if issubclass(kind, Service)}
-"""The kinds that are polled, by name."""
+"""The services that are polled, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRole:
-    """What an address is for."""
+    """What an address is used for, such as the source of posts."""
 
     purpose: str
-    """What it is asked for, as a phrase that an address ends: "records go to"."""
+    """The use as a phrase that an address completes: "records go to"."""
     option: str
-    """Where it is said, for errors."""
+    """Setting and option that give the address, for errors."""
     form: Callable[[Kind], str]
-    """How an address of a kind is written in this role; empty: it cannot have it."""
+    """Return the format of a kind's address in this role; empty if the kind does not support it."""
 
     def forms(self) -> str:
-        """All that can be written, what is on this machine first."""
+        """Return the formats of all addresses in this role, local ones first."""
         kinds = sorted(KINDS, key=lambda kind: not issubclass(kind, LocalPlace))
         return either([form for kind in kinds if (form := self.form(kind))])
 
     @property
     def help(self) -> str:
-        """All that can be written, to begin a sentence."""
+        """Return `forms` with a capital letter, for help texts."""
         forms = self.forms()
         return forms[:1].upper() + forms[1:]
 
 
 def either(words: list[str]) -> str:
-    """`a, b or c`, each once."""
+    """Join words as `a, b or c`, without duplicates."""
     *most, last = dict.fromkeys(words)
     return f"{', '.join(most)} or {last}" if most else last
 
@@ -114,7 +114,7 @@ EMBEDDINGS_TO: Final = AddressRole(
 
 
 def endpoint(address: str, role: AddressRole) -> Endpoint[Any]:
-    """What an address names; raises `SettingsError` where nothing that memewax knows can have that role."""
+    """Parse an address; raises `SettingsError` if no kind of endpoint recognises it in this role."""
     if not address:
         raise SettingsError(f"{role.purpose} nowhere: set {role.option} to {role.forms()}")
     try:
@@ -128,15 +128,15 @@ def endpoint(address: str, role: AddressRole) -> Endpoint[Any]:
 
 
 def open_store(address: str | Path, settings: EndpointSettings, state: Path | None = None) -> "Store":
-    """The store at an address, for who reads it; what has no scheme is a folder, whatever its name.
+    """Open the store at an address for reading; an address without a scheme is a folder, whatever its name.
 
     Args:
-        address: Of any kind of store.
-        settings: Of all kinds.
-        state: Folder of control/, status/ and notes of a store that is no folder itself.
+        address: Address of any kind of store.
+        settings: Settings of all kinds of endpoints.
+        state: Folder of control/, status/ and notes of a store that is not a folder itself.
 
     Raises:
-        SettingsError: where it is no address of a store, or the settings lack what it needs.
+        SettingsError: If the address is not that of a store, or the settings lack something it needs.
     """
     is_elsewhere = isinstance(address, str) and "://" in address
     found = endpoint(str(address), STORE_AT) if is_elsewhere else Folder.at(Path(address))
@@ -144,13 +144,13 @@ def open_store(address: str | Path, settings: EndpointSettings, state: Path | No
 
 
 def _hint(address: str, role: AddressRole) -> str:
-    """What may have been meant."""
+    """Return hints at what may have been meant, each after a semicolon."""
     hints = []
     if "," in address:
         hints.append("an address is never split at commas: repeat the option for several, or give a JSON list")
     path = path_of(address)
     if path is not None and path.suffix and not path.exists() and role.form(Folder):
-        hints.append(f"a new folder whose name has an ending is written {address + os.sep!r}")
+        hints.append(f"for a new folder with an extension in its name write {address + os.sep!r}")
     if has_scheme(address) and "://" not in address:
-        hints.append("a path with a colon begins with ./")
+        hints.append("write a path with a colon with ./ in front")
     return "".join(f"; {hint}" for hint in hints)

@@ -1,4 +1,4 @@
-"""A folder, as an address: of files or images where it is read, the store where it is written."""
+"""Endpoint of a local folder: read as a folder of files or images, written as the store."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Folder(LocalPlace[FileSettings]):
-    """A folder: one that is there, one whose address ends with a slash, or a new one whose name has no ending."""
+    """A folder: an existing one, an address with a final slash, or a new name without an extension."""
 
     reads = "a folder of files of posts or of images"
     takes_rows = "a folder (the store)"
 
     @property
     def lag_unit(self) -> str:  # type: ignore[override]
-        """What is left to be read is counted in this."""
+        """Return the unit of the lag: "images" or "bytes"."""
         return "images" if self._holds_images() else "bytes"
 
     @classmethod
     def of(cls, address: str) -> Self | None:
-        """The folder; None where that is a file, or may be meant as one."""
+        """Parse an address; None if it is a file or looks like one."""
         path = path_of(address)
         if path is None:
             return None
@@ -36,17 +36,17 @@ class Folder(LocalPlace[FileSettings]):
 
     @classmethod
     def at(cls, path: Path, address: str | None = None) -> Self:
-        """The folder at a path, whatever its name."""
+        """Return the folder at a path, whatever its name."""
         endpoint = cls(str(path) if address is None else address)
         endpoint.path = path
         return endpoint
 
     def lock_file(self, writer: str) -> Path:
-        """A file in the store, for each writer one."""
+        """Return the lock file in the store for a writer."""
         return self.path / f"{writer}.lock"
 
     def source(self, options: SourceOptions, settings: FileSettings) -> PlacedSource:
-        """The rows of its files of posts, or where it holds none, its images."""
+        """Return a source of the folder's files of posts, or of its images if it has no such files."""
         from connectors.sources.image_folder import Images
         from connectors.sources.post_files import PostFiles
 
@@ -61,14 +61,14 @@ class Folder(LocalPlace[FileSettings]):
 
         return self.path.is_dir() and holds_images(self.path) and not files_of_posts(self.path, columns)
 
-    def store(self, settings: FileSettings, state: Path | None = None) -> "Store":  # noqa: ARG002 - it has its own
-        """The store in it."""
+    def store(self, settings: FileSettings, state: Path | None = None) -> "Store":  # noqa: ARG002 - a folder has its own
+        """Return the store in the folder."""
         from connectors.store.lance_store import folder_store
 
         return folder_store(self.path)
 
     def table_sink(self, table: Table, options: SinkOptions, settings: FileSettings) -> Sink[TableItem]:
-        """A table of the store."""
+        """Return a sink of a table of the store."""
         from connectors.store.store_sink import StoreSink
 
         return StoreSink(self.store(settings), table, options.measured, settings.forget_memory_days)

@@ -1,8 +1,8 @@
-"""Asking web servers, within bounds of time and size.
+"""HTTP client with limits on time, size and redirects.
 
-What fetches the images of strangers gives the client a transport that guards where it connects to. Who asks a server
-that the settings name goes without, by httpx's own transport, which takes the proxies of the environment; only where
-that server's redirects lead elsewhere, which a stranger may have chosen, is the way guarded.
+To fetch strangers' images, pass a transport that refuses private addresses (SSRF guard). For a server that the settings
+name, use httpx's own transport, which respects the environment's proxies, and guard only redirects to other servers,
+since a stranger may have chosen their targets.
 """
 
 import zlib
@@ -19,31 +19,31 @@ from core.telemetry import quieten_libraries
 
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _SHOWN: Final = 100
-"""Characters of a host."""
+"""Maximum characters of a host in an error."""
 _SPARE_BYTES: Final = 65_536
-"""A redirect's body of at most so many bytes is read, so that its connection can be used again."""
+"""Maximum size of a redirect's body to read, so that its connection can be reused."""
 
 
 class AnswerError(Exception):
-    """An answer that cannot be used."""
+    """A response that cannot be used."""
 
 
 class TooLargeError(AnswerError):
-    """An answer of more bytes than are read."""
+    """A response larger than the limit."""
 
 
 class PackingError(AnswerError):
-    """An answer packed in a way that was not asked for."""
+    """A response with a content encoding that was not requested."""
 
 
 class RedirectError(AnswerError):
-    """A redirect that leads away from the web, or to where none may lead."""
+    """A redirect to another scheme than http(s), or to a refused address."""
 
 
 class HttpClient:
-    """An httpx client without cookies; its methods may be called by many threads.
+    """An httpx client without cookies, with size limit and deadlines; thread-safe.
 
-    Besides `AnswerError` they raise what httpx raises: `httpx.InvalidURL` and `httpx.TransportError`.
+    Its methods raise `AnswerError`, `httpx.InvalidURL` and `httpx.TransportError`.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class HttpClient:
         transport: httpx.BaseTransport | None = None,
         elsewhere: httpx.BaseTransport | None = None,
     ) -> None:
-        """Make a client; nothing is connected yet.
+        """Create a client without connecting yet.
 
         Args:
-            headers: Sent with each request.
-            timeout: Of each connection, read and write.
-            max_bytes: Most that is read of a body, as it comes and as it is unpacked.
-            redirects: Most that are followed, each through the same transport.
-            deadlines: Those that the transport keeps to, where it knows any.
-            transport: Makes the connections.
-            elsewhere: Makes those of redirects that lead to another server; None: `transport` does.
+            headers: Headers of each request.
+            timeout: Timeouts of each connection, read and write.
+            max_bytes: Maximum size of a body, both compressed and decompressed.
+            redirects: Maximum number of redirects to follow.
+            deadlines: Deadlines that the transport observes, if any.
+            transport: Opens the connections; by default httpx's own.
+            elsewhere: Transport for redirects to another server; by default `transport`.
         """
-        quieten_libraries()  # httpx logs whole URLs and headers, keys among them
+        quieten_libraries()  # httpx logs complete URLs and headers, including keys
         self._max_bytes = max_bytes
         self._redirects = redirects
         self._deadlines = deadlines or Deadlines()
@@ -76,20 +76,23 @@ class HttpClient:
         self._elsewhere = None if elsewhere is None else _client(headers, timeout, elsewhere)
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
-        """What this thread asks in the block has so many seconds in all; then `httpx.TimeoutException` is raised."""
+        """Set a deadline for this thread's requests in the block; after it they raise `httpx.TimeoutException`."""
         return self._deadlines.within(seconds)
 
     def is_over(self) -> bool:
-        """Whether the time of this thread's block is over."""
+        """Check whether this thread's deadline has passed."""
         return self._deadlines.is_over()
 
     @contextmanager
     def ask(self, method: str, url: str, **options: Any) -> Iterator[httpx.Response]:
-        """Send a request, as `httpx.Client.stream` does; the answer, whose body is still to be read."""
+        """Send a request like `httpx.Client.stream`, following redirects; yield the response, its body still unread."""
         asked = target = httpx.URL(url)
         client = self._client
         for _ in range(1 + self._redirects):
-            with _told_where(target, client is self._elsewhere), client.stream(method, target, **options) as response:
+            with (
+                _redirect_errors(target, client is self._elsewhere),
+                client.stream(method, target, **options) as response,
+            ):
                 moved = response.extensions.get("location")
                 if not self._redirects or response.status_code not in _MOVED or not moved:
                     yield response
@@ -97,13 +100,15 @@ class HttpClient:
                 target = _joined(target, moved)
                 _drain(response)
             if self._elsewhere is not None and not _is_same_server(asked, target):
-                client = self._elsewhere  # from here on: a stranger may lead back too
+                client = self._elsewhere  # also for all later redirects: a stranger may redirect back
         raise AnswerError(f"more than {self._redirects} redirects")
 
     def read(self, response: httpx.Response) -> bytes:
-        """The body of an answer, unpacked."""
+        """Return the decompressed body of a response; raises `AnswerError`."""
         declared = response.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._max_bytes:  # believed only where it says too much
+        if (
+            declared.isdecimal() and int(declared) > self._max_bytes
+        ):  # trusted only if too large: a smaller value may be a lie
             raise self._too_large()
         packing = response.headers.get("content-encoding", "identity").lower()
         data = bytearray()
@@ -114,7 +119,7 @@ class HttpClient:
         return bytes(data)
 
     def close(self) -> None:
-        """End its connections."""
+        """Close the connections."""
         self._client.close()
         if self._elsewhere is not None:
             self._elsewhere.close()
@@ -125,7 +130,7 @@ class HttpClient:
             read += len(chunk)
             if read > self._max_bytes:
                 raise self._too_large()
-            if self.is_over():  # a timeout counts anew for each read
+            if self.is_over():  # a timeout restarts with each read
                 raise httpx.ReadTimeout("")
             yield chunk
 
@@ -145,7 +150,7 @@ def _client(headers: Mapping[str, str], timeout: httpx.Timeout, transport: httpx
 
 
 def _is_same_server(asked: httpx.URL, target: httpx.URL) -> bool:
-    """Whether a redirect stays on its server: the same host and port, or from http to https on their usual ports."""
+    """Check whether a redirect stays on its server: same host and port, or http to https on their default ports."""
     if asked.host != target.host:
         return False
     of_both = (asked.scheme, asked.port, target.scheme, target.port)
@@ -153,8 +158,8 @@ def _is_same_server(asked: httpx.URL, target: httpx.URL) -> bool:
 
 
 @contextmanager
-def _told_where(target: httpx.URL, is_elsewhere: bool) -> Iterator[None]:
-    """Raise `RedirectError`, with the host, where a redirect leads to what may not be reached."""
+def _redirect_errors(target: httpx.URL, is_elsewhere: bool) -> Iterator[None]:
+    """Convert the refusal of a redirect's target to `RedirectError` with the host."""
     try:
         yield
     except FetchError as error:
@@ -162,11 +167,11 @@ def _told_where(target: httpx.URL, is_elsewhere: bool) -> Iterator[None]:
             raise
         if error.outcome is Outcome.REFUSED:
             raise RedirectError(f"a redirect to {target.host[:_SHOWN]!r}: {error}") from None
-        raise httpx.ConnectError(f"of a redirect's host: {error}") from None
+        raise httpx.ConnectError(f"host of a redirect: {error}") from None
 
 
 def _take_location(response: httpx.Response) -> None:
-    """Take `Location` out of the headers: httpx parses it even where it follows nothing, and fails in its own words."""
+    """Move `Location` to the extensions: httpx parses it even if it follows no redirects, with errors of its own."""
     for name, value in response.headers.raw:
         if name.lower() == b"location":
             response.extensions["location"] = _text(value).strip()
@@ -184,7 +189,7 @@ def _joined(url: httpx.URL, target: str) -> httpx.URL:
     try:
         moved = url.join(target)
     except (httpx.InvalidURL, ValueError):
-        raise AnswerError("a redirect to what is no URL") from None
+        raise AnswerError("a redirect to an invalid URL") from None
     if moved.scheme not in {"http", "https"}:
         raise RedirectError(f"a redirect to {moved.scheme}://")
     return moved
@@ -199,7 +204,7 @@ def _drain(response: httpx.Response) -> None:
 
 
 def _unpacked(chunks: Iterable[bytes], packing: str, limit: int) -> Iterator[bytes]:
-    """Unpack what is packed, also where nobody asked for it; no piece is larger than `limit` + 1 bytes."""
+    """Decompress chunks, even if compression was not requested, into pieces of at most `limit` + 1 bytes."""
     if packing == "identity":
         yield from chunks
         return

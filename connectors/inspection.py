@@ -1,4 +1,4 @@
-"""How a source would be read: its first messages, looked at as a flow would, and nothing else done."""
+"""Dry run of a source: parse its first messages like a flow, without any effect."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,38 +21,38 @@ _MOST_PLACES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class InspectedPlace:
-    """A file, a folder of images, a topic."""
+    """A place of a source (file, folder of images or topic) and how it would be read."""
 
     name: str
     form: str
     rows: str
-    """What its rows are."""
+    """What kind of rows it has."""
     columns: dict[str, str]
-    """Its fields, by those of a post and of custom columns; empty where names do not matter."""
+    """Its columns, by field of a post or name of a custom column; empty if names do not matter."""
     own: dict[str, str]
-    """Types of custom columns, which a store has as columns, by name."""
+    """Types of custom columns, which become columns of a store, by name."""
 
 
 @dataclass(slots=True)
 class Inspection:
-    """What the first messages are."""
+    """Counts and examples from the first messages of a source."""
 
     places: list[InspectedPlace] = field(default_factory=list)
     more_places: int = 0
     read: int = 0
-    """Posts and what is none, of the beginning alone."""
+    """Messages read, whether posts or not."""
     is_whole: bool = False
-    """Whether that is all there is."""
+    """Whether the whole source was read."""
     posts: int = 0
     removals: int = 0
-    """What takes posts back."""
+    """Deletes of posts and accounts."""
     first: list[Post] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
-    """Why messages are no posts: they become dead letters."""
+    """Dead letters by reason: messages that are not valid posts."""
     not_here: dict[str, int] = field(default_factory=dict)
-    """Why images that should lie on this machine cannot be read."""
+    """Posts whose image should be on this machine but cannot be read, by reason."""
     skipped: dict[str, int] = field(default_factory=dict)
-    """What is left out, by reason."""
+    """Skipped messages by reason."""
 
 
 def inspect_source(
@@ -63,19 +63,19 @@ def inspect_source(
     seconds: float,
     why_not_here: Callable[[Post], str | None] = lambda _: None,
 ) -> Inspection:
-    """Look at the beginning of a source; raises `WorldError` as reading it does, and where no row can become a post.
+    """Parse the beginning of a source; raises `WorldError` if it cannot be read or has no column for a post's image.
 
     Args:
-        source: What is looked at.
-        most: Messages, at most, of all places together.
-        shown: Posts that are kept.
-        seconds: To wait for messages of a source that has no end.
-        why_not_here: Says why the image of a post is not on this machine, where it should be.
+        source: The source to read.
+        most: Maximum number of messages, of all places together.
+        shown: Number of posts to keep as examples.
+        seconds: Time limit for an endless source.
+        why_not_here: Returns why a post's image, which should be on this machine, cannot be read; None if it can.
     """
     places = source.places()
     for place in places:
         place.check()
-    found = Inspection([_told(it) for it in places[:_MOST_PLACES]], max(0, len(places) - _MOST_PLACES))
+    found = Inspection([_inspected(it) for it in places[:_MOST_PLACES]], max(0, len(places) - _MOST_PLACES))
     before = own_counts().skipped
     readers = [it.open(number, None, ()) for it in places for number in it.numbers(())]
     try:
@@ -121,7 +121,7 @@ def _read(
                 found.first.append(one)
 
 
-def _told(place: Place) -> InspectedPlace:
+def _inspected(place: Place) -> InspectedPlace:
     if not isinstance(place, MappedPlace):
         return InspectedPlace(place.name, "", "", {}, {})
     shape, path = place.shape, Path(place.name)
@@ -130,7 +130,7 @@ def _told(place: Place) -> InspectedPlace:
 
 
 def as_plain(post: Post) -> dict[str, Any]:
-    """What a post says, without what is empty."""
+    """Return the fields of a post as a dict, without empty ones."""
     fields = {
         "global_id": post.global_id,
         "post_id": post.post_id,

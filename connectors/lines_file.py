@@ -1,4 +1,4 @@
-"""Files of posts, as addresses: JSON Lines, which are written too, and whatever else holds rows."""
+"""Endpoints of local files of posts: JSON Lines, read and written, and other files of rows, only read."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -12,14 +12,14 @@ from connectors.unpacked_file import PACKINGS
 
 
 class RowsFile(LocalFile[FileSettings]):
-    """A file of rows that is only read: a table, or a packed file."""
+    """A file of rows that is only read: a table, or a compressed file."""
 
-    reads = "a .csv, .tsv or .parquet file, or a packed one"
+    reads = "a .csv, .tsv or .parquet file, or a compressed one"
     lag_unit = "bytes"
     endings: ClassVar[tuple[str, ...]] = (*TABLES, *PACKINGS)
 
     def source(self, options: SourceOptions, settings: FileSettings) -> PlacedSource:
-        """Its rows."""
+        """Return a source of the file's rows."""
         from connectors.sources.post_files import PostFiles
 
         return PostFiles(self.path, settings.file_options(options))
@@ -34,11 +34,11 @@ class LinesFile(RowsFile):
 
     @property
     def stem(self) -> Path:
-        """Its path without `.jsonl`: what belongs to `records.jsonl` is `records.…`."""
+        """Return the path without `.jsonl`: files related to `records.jsonl` are named `records.…`."""
         return self.path.with_suffix("") if self.path.suffix == ".jsonl" else self.path
 
     def message_sink(self, options: SinkOptions, settings: FileSettings) -> MessageSink:
-        """A line for each message."""
+        """Return a sink that writes a line for each message."""
         from connectors.sinks.jsonl_sink import JsonlSink
 
         return JsonlSink(self.path, options.measured, settings.recovery)

@@ -1,4 +1,4 @@
-"""Files and folders on this machine, as addresses."""
+"""Base classes of the endpoints of local files and folders."""
 
 import re
 from pathlib import Path
@@ -19,24 +19,24 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 class FileSettings(RecoverySettings, DeleteSettings, ColumnSettings):
-    """How files are dealt to processes."""
+    """How files are split and distributed to processes."""
 
     file_parts: int = Field(
         4,
         ge=1,
         le=64,
-        description="Parts of one file that processes read side by side; fixed for the life of a recovery folder.",
+        description="Number of parts of a file that processes read in parallel; fixed while a recovery folder lives.",
     )
 
     file_block_bytes: int = Field(
         4096,
         ge=256,
         le=16 * 2**20,
-        description="A file is dealt to its parts in blocks of this size: about a dozen posts.",
+        description="Size in bytes of the blocks that a file is distributed to its parts in: about a dozen posts.",
     )
 
     def file_options(self, options: SourceOptions) -> FileOptions:
-        """How files are read; raises `SettingsError` where a column is none."""
+        """Return how to read files; raises `SettingsError` if `columns` is invalid."""
         return FileOptions(
             follow=options.follow,
             parts=self.file_parts,
@@ -48,14 +48,14 @@ class FileSettings(RecoverySettings, DeleteSettings, ColumnSettings):
 
 
 def has_scheme(address: str) -> bool:
-    """Whether it begins as `scheme:` does."""
+    """Check whether an address begins with `scheme:`."""
     return _SCHEME.match(address) is not None
 
 
 def path_of(address: str) -> Path | None:
-    """The path that an address is, None where it is none: what begins with `scheme:` is one only where it is there.
+    """Return the path that an address is, or None; an address that begins with `scheme:` is a path only if it exists.
 
-    What begins with `scheme://` never is: `s3://bucket` would be the folder `s3:`.
+    One that begins with `scheme://` never is: `s3://bucket` would be the folder `s3:`.
     """
     path = Path(address)
     is_path = "://" not in address and (path.exists() or not has_scheme(address))
@@ -63,12 +63,12 @@ def path_of(address: str) -> Path | None:
 
 
 class LocalPlace(Endpoint[S]):
-    """A place on this machine."""
+    """An endpoint on this machine."""
 
     path: Path
 
     def prepare(self, recovery: Path, *, goes_on: bool) -> None:
-        """Neither overwrite what is somebody else's nor go on where what was written is gone."""
+        """Create the place; refuse to overwrite another program's data, or to resume if the earlier output is gone."""
         if not goes_on:
             try:
                 self.make(recovery)
@@ -76,22 +76,22 @@ class LocalPlace(Endpoint[S]):
                 raise WorldError(f"{self.path}: {error.strerror}") from None
         elif not self.path.exists():
             raise WorldError(
-                f"{self.path} is not there, and {recovery} goes on after posts already done: delete it to begin anew"
+                f"{self.path} is missing, but {recovery} would resume after posts already done: delete it to start over"
             )
 
     def make(self, recovery: Path) -> None:  # noqa: ARG002
-        """Make the place; raises `OSError`, and `WorldError` where something else is in it."""
+        """Create the place; raises `OSError`, or `WorldError` if something else is there."""
         self.path.mkdir(parents=True, exist_ok=True)
 
 
 class LocalFile(LocalPlace[S]):
-    """A file, told by the ending of its name."""
+    """A file, recognised by its extension."""
 
     endings: ClassVar[tuple[str, ...]]
 
     @classmethod
     def of(cls, address: str) -> Self | None:
-        """The file, where its ending is one of this kind; a folder that is there is none."""
+        """Parse an address; None if its extension is of another kind or it is an existing folder."""
         path = path_of(address)
         if path is None or not address.lower().endswith(cls.endings) or path.is_dir():
             return None
@@ -100,14 +100,14 @@ class LocalFile(LocalPlace[S]):
         return endpoint
 
     def lock_file(self, writer: str) -> Path:  # noqa: ARG002
-        """The file itself."""
+        """Return the file itself."""
         return self.path
 
     def make(self, recovery: Path) -> None:  # noqa: ARG002
-        """Make an empty file; raises `WorldError` where there is one that is not empty."""
+        """Create an empty file; raises `WorldError` if one exists and is not empty."""
         if self.path.exists() and self.path.stat().st_size:
             raise WorldError(
-                f"{self.path} is there already and would begin anew: move it away, or name its --recovery folder"
+                f"{self.path} exists already and would be overwritten: move it elsewhere, or give its --recovery folder"
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()

@@ -1,4 +1,4 @@
-"""Where names are still kept: in bytes of files, and in the values that files hold packed, encoded or pickled."""
+"""Search for remnants of erased posts: in bytes of files, and in compressed, encoded or pickled values."""
 
 import mmap
 from base64 import b64decode, b64encode
@@ -11,38 +11,38 @@ import numpy as np
 import orjson
 
 _LEAST_BYTES: Final = 8
-"""A shorter form is not looked for in bytes: chance would find it there."""
+"""Shorter strings are not searched for in bytes: they would match by chance."""
 _LONGEST_NEIGHBOUR: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Remnant:
-    """A place that keeps a name."""
+    """A place that still has a name that was searched for."""
 
     place: str
     """A file, a table, or a state in a recovery folder."""
     why: str
     until: str
-    """When it goes, and what makes it go."""
+    """When it will be removed, and by what."""
 
 
 @dataclass(slots=True)
 class LookedFor:
-    """What is looked for: an id, a URL, a caption, as the caller gives them.
+    """The names to search for: ids, URLs or captions.
 
-    A name that is part of a longer word, as `1-a` is of `11-a`, is not found in values. In bytes it is not told where a
-    value begins; so the longer words that values held are noted, and where these stand nothing is found.
+    In values, a name does not match inside a longer word, as `1-a` in `11-a`. In bytes the start of a value is unknown,
+    so longer words found in values are remembered, and a match inside one of them is ignored.
     """
 
     wanted: tuple[str, ...]
     _longer: set[bytes] = field(default_factory=set)
 
     def in_value(self, value: Any) -> bool:
-        """Whether a plain value, or anything in it, has one of the names."""
+        """Check whether a plain value, or anything nested in it, contains one of the names."""
         return any(self._in_text(it) for it in _texts(value))
 
     def in_file(self, path: Path) -> bool:
-        """Whether the bytes of a file have one of the names, in UTF-8, in JSON or in base64; raises `OSError`."""
+        """Check whether a file's bytes contain one of the names, as UTF-8, UTF-32, JSON or base64; raises `OSError`."""
         if not path.stat().st_size:
             return False
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -72,7 +72,7 @@ class LookedFor:
 
 
 def in_lines(path: Path, names: LookedFor) -> int:
-    """Count the lines of a file of JSON Lines that have one of the names; raises `OSError`."""
+    """Count the lines of a JSON Lines file that contain one of the names; raises `OSError`."""
     found = 0
     with path.open("rb") as file:
         for line in file:
@@ -99,22 +99,22 @@ def _is_within(data: mmap.mmap, place: int, form: bytes, longer: bytes) -> bool:
 
 
 def _forms(name: str) -> Iterator[bytes]:
-    """A name as files may hold it."""
+    """Yield the encodings in which files may contain a name."""
     plain = name.encode(errors="surrogatepass")
     yield plain
     try:
         if (quoted := orjson.dumps(name)[1:-1]) != plain:
             yield quoted
-    except TypeError:  # a surrogate, which no JSON holds
+    except TypeError:  # a surrogate, which JSON cannot encode
         pass
     yield name.encode("utf-32-le", errors="surrogatepass")
-    for before in range(3):  # base64 of three bytes is four characters: those that depend on nothing beside
+    for before in range(3):  # base64 maps 3 bytes to 4 characters: keep those that depend only on the name
         coded = b64encode(b"\0" * before + plain)
         yield coded[-(-8 * before // 6) : len(coded) // 4 * 4 - (4 if (before + len(plain)) % 3 else 0)]
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All text in a plain value, what is packed into bytes or base64 among it."""
+    """Yield all text in a plain value, including text in bytes, arrays and base64."""
     if isinstance(value, str):
         yield value
         if len(value) % 4 == 0 and (unpacked := _of_base64(value)) is not None:

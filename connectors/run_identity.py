@@ -1,4 +1,4 @@
-"""What tells one run from another: its recovery folder."""
+"""The identity of a run, which lasts as long as its recovery folder."""
 
 from pathlib import Path
 from typing import Final
@@ -9,11 +9,11 @@ from core.errors import WorldError
 from core.locks import locked
 
 IDENTITY: Final = "identity"
-"""File in a recovery folder."""
+"""File of the identity in a recovery folder."""
 
 
 def identity_of(recovery: Path | None) -> str:
-    """What tells a recovery folder from one that is made anew in its place; without a folder each run is its own."""
+    """Return the identity of a recovery folder, created on first use; without a folder, a new one for each run."""
     if recovery is None or not recovery.is_dir():
         return uuid4().hex
     file = recovery / IDENTITY

@@ -1,4 +1,4 @@
-"""Dead letters read back: from their file or topic, with what became of each, which is kept beside the control log."""
+"""Dead letters read back from their file or topic, and marks of those that were replayed or dropped."""
 
 import re
 from base64 import b64decode, b64encode
@@ -24,9 +24,9 @@ from core.removals import PostNames, Removed, ids_of
 from core.times import parse_time
 
 MARKS: Final = "dead-letters.marks.jsonl"
-"""What became of letters, in the folder that has `control/`."""
+"""File of marks, in the folder that has `control/`."""
 LOOKED_THROUGH: Final = 2**24
-"""Bytes at the end of a file that a flow blanks letters in; it takes a second, and `memewax forget` does the others."""
+"""Bytes at the end of a file in which a flow blanks dead letters, in about a second; `memewax forget` does the rest."""
 _BATCH: Final = 512
 _NUMBER: Final = re.compile(r"[0-9]+")
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -36,26 +36,26 @@ Became = Literal["replayed", "dropped"]
 
 @dataclass(frozen=True, slots=True)
 class StoredDeadLetter:
-    """A dead letter as it was written."""
+    """A dead letter read back from its file or topic."""
 
     id: str
-    """Of what it says, so that one that was written twice is one."""
+    """Hash of the content, so that one written twice is deduplicated."""
     stage: str
     exception: str
     reason: str
     global_id: str | None
     time: datetime | None
-    """When it was written; None where that was not kept."""
+    """When it was written; None if unknown."""
     message: Message
 
     @property
     def kind(self) -> str:
-        """Its reason without what differs from letter to letter."""
+        """Return the reason without numbers and quoted text, to group dead letters by it."""
         return _NUMBER.sub("N", _QUOTED.sub("'…'", self.reason))
 
 
 def read_dead_letters(address: str, settings: ReadSettings) -> Iterator[StoredDeadLetter]:
-    """Read the letters of a file or a topic, to its end of now; what is none is left out. Raises `WorldError`."""
+    """Yield the dead letters of a file or topic up to its current end; skip other lines. Raises `WorldError`."""
     source = endpoint(address, POSTS_FROM).source(SourceOptions(_BATCH), settings)
     for part in source.parts():
         reader = source.open(part, None)
@@ -72,7 +72,7 @@ def read_dead_letters(address: str, settings: ReadSettings) -> Iterator[StoredDe
 
 
 def dead_letter_of(message: Message) -> StoredDeadLetter:
-    """The letter in a message of a topic, whose headers tell, or in a line of a file; raises `BadRecordError`."""
+    """Parse a dead letter from a Kafka message (by its headers) or a line of a file; raises `BadRecordError`."""
     ours = {
         name.removeprefix(HEADER_PREFIX): (value or b"").decode(errors="replace")
         for name, value in message.headers
@@ -81,52 +81,53 @@ def dead_letter_of(message: Message) -> StoredDeadLetter:
     try:
         if ours:
             own = tuple(it for it in message.headers if not it[0].startswith(HEADER_PREFIX))
-            return _letter(ours, Message(message.value, ours["origin"], message.key, own))
-        told = orjson.loads(message.value)
-        return _letter(told, message_of(told))
+            return _dead_letter(ours, Message(message.value, ours["origin"], message.key, own))
+        body = orjson.loads(message.value)
+        return _dead_letter(body, message_of(body))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadRecordError(f"no dead letter: {error}") from None
+        raise BadRecordError(f"not a dead letter: {error}") from None
 
 
 def names_in(message: Message, global_id: str | None) -> PostNames:
-    """What the post of a dead letter may be taken back by, as far as the letter says."""
+    """Return the names by which the post of a dead letter may be deleted, as far as they are known."""
     post = parsed(message) if global_id else None
     return PostNames.of(post) if isinstance(post, Post) else PostNames(global_id or "", global_id or "")
 
 
 def forget_removed(path: Path, removed: Removed) -> int:
-    """Blank the letters at the end of a file whose posts were taken back; gives how many. Raises `WorldError`."""
+    """Blank the dead letters of deleted posts at the end of a file; return how many. Raises `WorldError`."""
 
     def is_meant(line: bytes) -> bool:
         try:
-            letter = dead_letter_of(Message(line, str(path)))
+            dead_letter = dead_letter_of(Message(line, str(path)))
         except BadRecordError:
             return False
-        return removed.has_post(names_in(letter.message, letter.global_id))
+        return removed.has_post(names_in(dead_letter.message, dead_letter.global_id))
 
     return blank_lines(path, is_meant, LOOKED_THROUGH)
 
 
 def forget_dead_letters(path: Path, removals: Sequence[Removal]) -> int:
-    """Blank the letters in a file whose posts are taken back; gives how many. Raises `WorldError`."""
+    """Blank the dead letters of deleted posts in a whole file; return how many. Raises `WorldError`."""
     named = {name for it in removals for name in ids_of(it)}
 
     def is_meant(line: bytes) -> bool:
         try:
-            letter = dead_letter_of(Message(line, str(path)))
+            dead_letter = dead_letter_of(Message(line, str(path)))
         except BadRecordError:
             return False
-        post = parsed(letter.message)
+        post = parsed(dead_letter.message)
         if isinstance(post, Post):
             return any(it.names(post) for it in removals)
-        return letter.global_id in named or any(name in str(letter.message.value, errors="replace") for name in named)
+        text = str(dead_letter.message.value, errors="replace")
+        return dead_letter.global_id in named or any(name in text for name in named)
 
     return blank_lines(path, is_meant)
 
 
-def body_of(letter: StoredDeadLetter) -> dict[str, Any]:
-    """A letter's message as JSON has it."""
-    message = letter.message
+def body_of(dead_letter: StoredDeadLetter) -> dict[str, Any]:
+    """Return the message of a dead letter as a JSON object; its bytes are base64."""
+    message = dead_letter.message
     return {
         "origin": message.origin,
         "key": None if message.key is None else b64encode(message.key).decode(),
@@ -135,16 +136,16 @@ def body_of(letter: StoredDeadLetter) -> dict[str, Any]:
     }
 
 
-def message_of(told: Mapping[str, Any]) -> Message:
-    """The message that `body_of` tells; raises `KeyError`, `TypeError` or `ValueError` where it is none."""
-    key = told["key"]
-    headers = tuple((str(name), None if it is None else b64decode(it)) for name, it in told["headers"])
-    value = b64decode(told["value"], validate=True)
-    return Message(value, str(told["origin"]), None if key is None else b64decode(key), headers)
+def message_of(body: Mapping[str, Any]) -> Message:
+    """Parse a message from the output of `body_of`; raises `KeyError`, `TypeError` or `ValueError` if it is invalid."""
+    key = body["key"]
+    headers = tuple((str(name), None if it is None else b64decode(it)) for name, it in body["headers"])
+    value = b64decode(body["value"], validate=True)
+    return Message(value, str(body["origin"]), None if key is None else b64decode(key), headers)
 
 
 class DeadLetterMarks:
-    """What became of letters: lines of a file, to which any command adds."""
+    """Marks of dead letters as replayed or dropped: an append-only file of lines, shared by all commands."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / MARKS
@@ -157,20 +158,20 @@ class DeadLetterMarks:
             raise WorldError(f"{self._file}: {error.strerror}") from None
         for line in lines:
             try:
-                told = orjson.loads(line)
-                self._known[told["id"]] = told["became"], parse_time(told["time"])
+                mark = orjson.loads(line)
+                self._known[mark["id"]] = mark["became"], parse_time(mark["time"])
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-                continue  # a line that was cut off by a crash: its letter is replayed once more, which doubles nothing
+                continue  # truncated by a crash: replaying its dead letter again is idempotent
 
-    def of(self, letter: StoredDeadLetter) -> Became | None:
-        """What became of a letter; None where it is open, or failed once more since."""
-        known = self._known.get(letter.id)
-        if known is None or (letter.time is not None and letter.time > known[1]):
+    def of(self, dead_letter: StoredDeadLetter) -> Became | None:
+        """Return the mark of a dead letter; None if it is open, or failed again after the mark."""
+        known = self._known.get(dead_letter.id)
+        if known is None or (dead_letter.time is not None and dead_letter.time > known[1]):
             return None
         return known[0]
 
     def add(self, dead_letters: Iterable[StoredDeadLetter], became: Became) -> None:
-        """Mark letters; raises `WorldError`."""
+        """Mark dead letters; raises `WorldError`."""
         now = datetime.now(UTC)
         lines = []
         for it in dead_letters:
@@ -184,16 +185,16 @@ class DeadLetterMarks:
             raise WorldError(f"{self._file}: {error.strerror}") from None
 
 
-def _letter(told: Mapping[str, Any], message: Message) -> StoredDeadLetter:
-    stage, exception, reason = str(told["stage"]), str(told["exception"]), str(told["reason"])
-    time = told.get("time")
-    said = orjson.dumps([stage, exception, reason, message.origin]) + message.value
+def _dead_letter(body: Mapping[str, Any], message: Message) -> StoredDeadLetter:
+    stage, exception, reason = str(body["stage"]), str(body["exception"]), str(body["reason"])
+    time = body.get("time")
+    content = orjson.dumps([stage, exception, reason, message.origin]) + message.value
     return StoredDeadLetter(
-        blake2b(said, digest_size=6).hexdigest(),
+        blake2b(content, digest_size=6).hexdigest(),
         stage,
         exception,
         reason,
-        told.get("global_id"),
+        body.get("global_id"),
         None if time is None else parse_time(time),
         message,
     )

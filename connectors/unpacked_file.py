@@ -1,4 +1,4 @@
-"""The bytes of a file as UTF-8: unpacked while they are read, from any Unicode encoding, without a byte order mark."""
+"""Files as streams of UTF-8: decompressed on the fly, decoded from any Unicode encoding, without byte order mark."""
 
 import bz2
 import codecs
@@ -16,20 +16,20 @@ from backports import zstd
 from core.errors import WorldError
 
 PACKINGS: Final = (".gz", ".bz2", ".xz", ".zst")
-"""Endings of names of packed files."""
+"""Extensions of compressed files."""
 _CHUNK: Final = 2**16
 _LONG_WINDOW: Final[dict[int, int]] = {zstd.DecompressionParameter.window_log_max: 31}
-"""As the dumps of Reddit are packed; memory is taken only where a file asks for it."""
+"""For dumps of Reddit, compressed with a 2 GiB window; memory is allocated only if a file needs it."""
 _OPENERS: Final[dict[bytes, Callable[[IO[bytes]], Any]]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
     b"\x28\xb5\x2f\xfd": lambda file: zstd.open(file, options=_LONG_WINDOW),
 }
-"""By what a packed file begins with."""
+"""Decompressors by magic bytes."""
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as UTF-16 does
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins with the mark of UTF-16, so it comes first
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -40,22 +40,22 @@ _ZEROS: Final[dict[tuple[bool, ...], str]] = {
     (True, False, True, False): "utf-16-be",
     (False, True, False, True): "utf-16-le",
 }
-"""Which of the first four bytes are zero, where a text without a mark begins with two letters of ASCII."""
+"""Encodings by which of the first four bytes are zero, for text without a mark that begins with ASCII."""
 UNPACKING_ERRORS: Final = (EOFError, OSError, lzma.LZMAError, zstd.ZstdError, zlib.error)
-"""What reading raises where the packing breaks off or is broken."""
+"""What reading raises if compressed data is truncated or corrupt."""
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a file holds UTF-8 as it is, with or without a mark; raises `WorldError` where it cannot be read."""
+    """Check whether a file is uncompressed UTF-8, with or without a mark; raises `WorldError` if it is unreadable."""
     begin = _beginning(path)
     return _opener(begin) is None and _encoding(begin)[0] == "utf-8"
 
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int]]]:
-    """The bytes of a file as UTF-8, and how many bytes of the file itself were read.
+    """Open a file as a stream of UTF-8; also yield a function that returns the bytes read of the file itself.
 
-    Raises `WorldError` where it cannot be opened, `UNPACKING_ERRORS` later.
+    Raises `WorldError` if it cannot be opened; reading may raise `UNPACKING_ERRORS`.
     """
     opener = _opener(_beginning(path))
     with _opened(path) as file:
@@ -82,7 +82,7 @@ def _opener(begin: bytes) -> Callable[[IO[bytes]], Any] | None:
 
 
 def _encoding(begin: bytes) -> tuple[str, int]:
-    """What a text that begins so is written in, and the length of its mark."""
+    """Return the encoding of a text by its first bytes, and the length of its byte order mark."""
     for mark, encoding in _MARKS:
         if begin.startswith(mark):
             return encoding, len(mark)
@@ -91,14 +91,14 @@ def _encoding(begin: bytes) -> tuple[str, int]:
 
 
 class _Stream(io.BufferedReader):
-    """Gives what there is: one that waits for more loses it where the packing breaks off."""
+    """A buffered reader that returns what is available: waiting for more would lose it if the data is truncated."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         return super().read(size) if size is None or size < 0 else super().read1(size)
 
 
 class _Unpacking(io.RawIOBase):
-    """What is unpacked, up to where the packing breaks off: that is raised after it."""
+    """Decompressed data; an error is raised only after all data before it was returned."""
 
     def __init__(self, packed: Any) -> None:
         self._packed = packed
@@ -127,7 +127,7 @@ class _Unpacking(io.RawIOBase):
 
 
 class _Recoded(io.RawIOBase):
-    """A text in another encoding, as UTF-8; what is none is replaced."""
+    """Text in another encoding, re-encoded as UTF-8; invalid characters are replaced."""
 
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""An array of objects inside one object, as APIs answer: `{"data": [{…}, …]}`."""
+"""Arrays of objects wrapped in one object, like responses of APIs: `{"data": [{…}, …]}`."""
 
 import io
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from typing import IO, Any, Final
 _NAMES: Final = frozenset({"data", "items", "posts", "results", "children", "rows", "entries", "response", "result"})
 _OF_A_POST: Final = frozenset({"global_id", "url", "image_url"})
 _MOST_NAMES: Final = 2
-"""As in `data.children` of a listing of Reddit's."""
+"""Maximum depth, as in `data.children` of Reddit's listings."""
 _THING: Final = {"kind", "data"}
 
 
 def wrapped_in(begin: bytes) -> str:
-    """The name of the array that an object wraps, with dots between names; empty where it is none, or a post itself.
+    """Return the dotted name of the array that an object wraps; empty if there is none or the object is a post.
 
     Args:
         begin: The beginning of the text.
@@ -31,13 +31,13 @@ def wrapped_in(begin: bytes) -> str:
             names = prefix.split(".")
             if event == "start_array" and len(names) <= _MOST_NAMES and _NAMES.issuperset(names):
                 name = prefix
-    except ijson.JSONError:  # it goes on
+    except ijson.JSONError:  # the beginning is truncated
         pass
     return ""
 
 
 def elements_in(stream: IO[bytes], name: str) -> Iterator[Any]:
-    """The elements of the array of that name, of Reddit's what they hold; raises `ValueError` where it breaks off."""
+    """Yield the elements of a named array, of Reddit's the inner `data`; raises `ValueError` if it is truncated."""
     import ijson
 
     try:

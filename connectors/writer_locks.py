@@ -1,8 +1,8 @@
-"""One writer: what a flow writes is locked for as long as any of its processes lives.
+"""Locks that exclude a second writer for as long as any process of a flow lives.
 
-The locks are those of the operating system, so that they vanish with the processes, however these end. A flow of
-several processes is one writer: the command that starts them has the locks and hands them on, and where no command
-does, the first process has them.
+They are locks of the operating system, so they vanish with the processes, however these end. All processes of a flow
+are one writer: the command that starts them holds the locks and passes them on; without such a command, the first
+process holds them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,44 +16,44 @@ from core.launch import Launch
 from core.locks import locked
 
 RECORDS: Final = "posts"
-"""The writer of a store's posts and clusters."""
+"""Name of the writer of a store's posts and clusters."""
 ANSWERS: Final = "answers"
-"""The writer of its answers."""
+"""Name of the writer of a store's answers."""
 RECOVERY_LOCK: Final = "lock"
-"""File in a recovery folder."""
+"""Lock file in a recovery folder."""
 HANDED_ON: Final = "_MEMEWAX_LOCKED"
-"""Variable that is set in processes whose parent has the locks."""
+"""Environment variable of processes whose parent holds the locks."""
 PATIENCE: Final = 10.0
-"""Seconds; processes of a run that was killed need a moment to notice."""
+"""Seconds to wait for a lock: processes of a killed run need a moment to notice and exit."""
 
 _kept: Final = ExitStack()
 _files: Final[set[Path]] = set()
-"""Those that this process has for as long as it lives."""
+"""Files that this process holds locked for as long as it lives."""
 
 
 def lock_files(places: Iterable[Endpoint[Any]], writer: str = RECORDS) -> dict[Path, str]:
-    """The files that are to be locked to write at `places`, each with what is said where another has it."""
+    """Return the files to lock for writing at `places`, each with the error text if another run holds it."""
     files = {file.resolve(): it for it in places if (file := it.lock_file(writer)) is not None}
     return {
-        file: f"{it.address} is being written by another run: wait for its end, or name another place"
+        file: f"{it.address} is being written by another run: wait until it ends, or name another place"
         for file, it in sorted(files.items())
     }
 
 
 @contextmanager
 def all_locked(files: Mapping[Path, str], wait: float | None = None) -> Iterator[list[int]]:
-    """Hold locks on files for the block; their folders are made.
+    """Lock files for the block; creates their folders.
 
     Args:
-        files: Each with the text of the error where another has it.
-        wait: Seconds to wait for whoever has one; `PATIENCE` where it is None.
+        files: Files with the error text if another process holds the lock.
+        wait: Seconds to wait for a lock; by default `PATIENCE`.
 
     Yields:
         File descriptors. A process that inherits them holds the locks too.
 
     Raises:
-        BusyError: where another has one for longer.
-        WorldError: where a file cannot be made.
+        BusyError: If another process holds a lock for longer.
+        WorldError: If a file cannot be created.
     """
     with ExitStack() as stack:
         seconds = PATIENCE if wait is None else wait
@@ -61,16 +61,16 @@ def all_locked(files: Mapping[Path, str], wait: float | None = None) -> Iterator
 
 
 def keep_locked(files: Mapping[Path, str], launch: Launch, environment: Mapping[str, str]) -> None:
-    """Hold locks for as long as this process lives, if it is the first of a flow that no command started.
+    """Lock files for as long as this process lives, if it is the first of a flow that no command started.
 
     Args:
-        files: Each with the text of the error where another has it.
-        launch: Of this process.
-        environment: Says whether a command has the locks.
+        files: Files with the error text if another process holds the lock.
+        launch: Launch of this process.
+        environment: Environment variables, which tell whether a command holds the locks.
 
     Raises:
-        BusyError: where another has one for longer.
-        WorldError: where a file cannot be made.
+        BusyError: If another process holds a lock for longer.
+        WorldError: If a file cannot be created.
     """
     folder = launch.recovery
     if HANDED_ON in environment or launch.process > 0:
@@ -84,8 +84,8 @@ def keep_locked(files: Mapping[Path, str], launch: Launch, environment: Mapping[
 
 
 def recovery_busy(folder: Path) -> str:
-    """What is said where another run has a recovery folder."""
-    return f"{folder} is in use by a run that goes on: wait for its end, or name another --recovery folder"
+    """Return the error text if another run holds a recovery folder."""
+    return f"{folder} is in use by another run: wait until it ends, or name another --recovery folder"
 
 
 def _enter(stack: ExitStack, file: Path, busy: str, wait: float) -> int:

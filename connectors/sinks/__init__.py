@@ -1,1 +1,1 @@
-"""Sinks of records, dead letters and answers."""
+"""Sinks of records, dead letters, cluster events and answers."""

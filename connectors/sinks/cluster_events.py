@@ -1,4 +1,4 @@
-"""What becomes of clusters, on its way out: a message for readers of a topic, a row for readers of the store."""
+"""Cluster events as output: a message for readers of a topic, a row for readers of the store."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,32 +14,32 @@ CLUSTERS: Final = Table(
     "clusters",
     "cluster",
     (
-        Column("cluster", Integer(), "Its id; there is a row for each that ever had two posts."),
+        Column("cluster", Integer(), "Id of the cluster; every cluster that ever had two posts has a row."),
         Column("state", Text(), "`live`, `merged` or `retired`."),
         Column("into", Integer(), "The cluster that it was merged into."),
-        Column("changed_time", Text(), "When that became so."),
-        Column("split_from", Integer(), "Where a split was the last that became of it: the cluster it was a part of."),
-        Column("moved", ListOf(Text()), "The posts that moved here then."),
+        Column("changed_time", Text(), "When the state last changed."),
+        Column("split_from", Integer(), "If its last change was a split: the cluster that it was split from."),
+        Column("moved", ListOf(Text()), "The posts that the split moved here."),
     ),
 )
 _STATES: Final = {"birth": "live", "merge": "merged", "split": "live", "retire": "retired", "revive": "live"}
 _MOST_POSTS: Final = 1000
-"""Ids in one message, which has to fit into a topic; an id has 512 characters at most."""
+"""Maximum ids in one message, so that it fits into a topic; an id has at most 512 characters."""
 
 
 def event_row(event: ClusterEvent) -> int:
-    """The cluster whose news it is: of a split the new one, since nothing becomes of the old one."""
+    """Return the cluster whose row an event changes: for a split the new one, since the old one is unchanged."""
     return event.into if event.kind == "split" and event.into is not None else event.cluster
 
 
 def in_pieces(event: ClusterEvent) -> Iterator[ClusterEvent]:
-    """Events that come to the same, none of which has more posts than fit into a message."""
+    """Yield equivalent events with at most as many posts as fit into a message."""
     for start in range(0, max(1, len(event.posts)), _MOST_POSTS):
         yield replace(event, posts=event.posts[start : start + _MOST_POSTS])
 
 
 def row_of_event(event: ClusterEvent) -> dict[str, Any]:
-    """The cluster as it is after the event: live, merged `into` another, or retired."""
+    """Return the cluster's row after an event: live, merged `into` another cluster, or retired."""
     is_split = event.kind == "split"
     return {
         "cluster": event_row(event),
@@ -52,13 +52,13 @@ def row_of_event(event: ClusterEvent) -> dict[str, Any]:
 
 
 def json_of_event(event: ClusterEvent) -> bytes:
-    """The event as a message; a merge and a split say `from` and `into`, a split also the posts that move."""
-    told: dict[str, Any] = {"event": event.kind, "cluster": event_row(event), "time": _now()}
+    """Encode an event as a JSON message; a merge and a split have `from` and `into`, a split also the moved posts."""
+    body: dict[str, Any] = {"event": event.kind, "cluster": event_row(event), "time": _now()}
     if event.into is not None:
-        told |= {"from": event.cluster, "into": event.into}
+        body |= {"from": event.cluster, "into": event.into}
     if event.kind == "split":
-        told["posts"] = list(event.posts)
-    return orjson.dumps(told)
+        body["posts"] = list(event.posts)
+    return orjson.dumps(body)
 
 
 def _now() -> str:

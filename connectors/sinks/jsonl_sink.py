@@ -1,6 +1,6 @@
-"""Lines into a file, each exactly once: after a crash the file is cut back to where the snapshot was taken.
+"""Exactly-once JSON Lines sink: after a crash the file is truncated to its length at the snapshot.
 
-Only what the recovery folder wrote is ever cut: it keeps a list of the files that it began (`OwnedFiles`).
+It only truncates what the same recovery folder wrote, which keeps a list of its files (`OwnedFiles`).
 """
 
 import os
@@ -15,21 +15,21 @@ from core.telemetry import step
 
 
 class JsonlSink(MessageSink):
-    """Writes the values of messages into one file, as lines, by whichever worker has it.
+    """A sink that writes the values of messages as lines into one file, from one worker.
 
     Args:
-        path: Of the file; one that is not empty, and was not begun with the recovery folder, is refused.
-        name: Of the step in the metrics.
-        recovery: The recovery folder; None: nothing is gone on from.
+        path: Path of the file; a file that is not empty is refused, unless this recovery folder created it.
+        name: Name of the step in metrics.
+        recovery: The recovery folder; None if nothing is resumed.
     """
 
     def __init__(self, path: Path, name: str, recovery: Path | None = None) -> None:
         self._path = path.resolve()
         self._name = name
-        self._begun = OwnedFiles(recovery)
+        self._owned = OwnedFiles(recovery)
 
     def check(self) -> None:
-        """Raise `WorldError` where the file cannot be written: the part is opened only at the first line."""
+        """Raise `WorldError` if the file cannot be written: the partition is opened only at the first line."""
         self.parts()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,26 +38,26 @@ class JsonlSink(MessageSink):
             raise WorldError(f"{self._path}: {error.strerror}") from None
 
     def parts(self) -> list[str]:
-        """The file, as the one part."""
+        """Return the file as the only partition."""
         return [part_name(self._path)]
 
     def was(self, name: str, part: str, mark: Mark) -> bool:
-        """Whether the file was moved here: what was written to it then is in it."""
+        """Check whether the file was moved here, with all that was written to it."""
         offset = mark["offset"] if mark else 0
         return is_moved(Path(name), Path(part)) and self._path.exists() and self._path.stat().st_size >= offset
 
     def open(self, part: str, mark: Mark) -> "LineWriter":  # noqa: ARG002 - there is one part
-        """Open the file; raises `WorldError` where it cannot be written, or holds what others wrote."""
-        return LineWriter(self._path, self._name, mark["offset"] if mark else 0, self._begun)
+        """Open the file; raises `WorldError` if it cannot be written, or another program has written to it."""
+        return LineWriter(self._path, self._name, mark["offset"] if mark else 0, self._owned)
 
 
 class LineWriter(Writer[OutMessage]):
-    """Writes lines into a file."""
+    """Appends lines to a file."""
 
-    def __init__(self, path: Path, name: str, offset: int, begun: OwnedFiles) -> None:
+    def __init__(self, path: Path, name: str, offset: int, owned: OwnedFiles) -> None:
         self._path = path
         self._name = name
-        self._begun = begun
+        self._owned = owned
         try:
             self._file = path.open("ab")
             try:
@@ -72,16 +72,16 @@ class LineWriter(Writer[OutMessage]):
         size = self._file.tell()
         if size < offset:
             raise WorldError(
-                f"{self._path} is shorter than what was written to it: it was replaced; "
-                "begin anew with an empty recovery folder"
+                f"{self._path} is shorter than what was written to it, so it was replaced: "
+                "start over with a new recovery folder"
             )
-        self._begun.check(self._path, size, offset)
-        self._begun.begin(self._path)
+        self._owned.check(self._path, size, offset)
+        self._owned.begin(self._path)
         self._file.truncate(offset)
         self._file.seek(offset)
 
     def write(self, items: list[OutMessage]) -> None:
-        """Append a line for each; raises `WorldError`."""
+        """Append a line for each message; raises `WorldError`."""
         with step(self._name, len(items)):
             try:
                 self._file.write(b"\n".join([item.value or b"" for item in items]) + b"\n")
@@ -90,7 +90,7 @@ class LineWriter(Writer[OutMessage]):
                 raise WorldError(f"{self._path}: {error.strerror}") from None
 
     def snapshot(self) -> Mark:
-        """Let the disk have it all; the mark is the length of the file."""
+        """Sync the file to disk; return its length."""
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -99,6 +99,6 @@ class LineWriter(Writer[OutMessage]):
 
     def close(self) -> None:
         """Close the file."""
-        with suppress(OSError, ValueError):  # an error here would abort the process; all that was written is flushed
-            self._begun.end(self._path, self._file.tell())
+        with suppress(OSError, ValueError):  # an error here would abort the process, and all lines are flushed already
+            self._owned.end(self._path, self._file.tell())
             self._file.close()

@@ -1,7 +1,7 @@
-"""Which files a recovery folder began to write: they alone are ever cut.
+"""The files that a recovery folder created: only these are ever truncated.
 
-Each has a small file of its own in the recovery folder. It names the file, and its length when a run that wrote it
-ended: what is longer was written by somebody else.
+Each has a note in the recovery folder, with its path and its length at the end of the last run. If the file is longer,
+another program has appended to it.
 """
 
 from hashlib import blake2b
@@ -16,42 +16,42 @@ _FOLDER: Final = "files"
 
 
 class OwnedFiles:
-    """The files that a recovery folder began.
+    """The files that a recovery folder created.
 
     Args:
-        recovery: The folder; None: there is none, and so no such file.
+        recovery: The folder; None for a run without one, which owns no files.
     """
 
     def __init__(self, recovery: Path | None) -> None:
         self._folder = None if recovery is None else recovery / _FOLDER
 
     def has(self, path: Path) -> bool:
-        """Whether a file was begun, here or, under the same name, where the folder lay before."""
+        """Check whether this recovery folder created a file."""
         return self._read(path) is not None
 
     def check(self, path: Path, size: int, offset: int) -> None:
-        """Raise `WorldError` where a file of `size` bytes holds what others wrote beyond the first `offset`."""
+        """Raise `WorldError` if another program wrote to a file of `size` bytes beyond the first `offset`."""
         if size == offset:
             return
-        told = self._read(path)
-        if told is None and not offset:
+        known = self._read(path)
+        if known is None and not offset:
             raise WorldError(
-                f"{path} is there already and this recovery folder did not write it: move it away, "
+                f"{path} exists already and this recovery folder did not write it: move it elsewhere, "
                 "or name the recovery folder that it was written with"
             )
-        ended = None if told is None else told["ended"]
+        ended = None if known is None else known["ended"]
         if ended is not None and size > ended:
             raise WorldError(
-                f"{path} holds {size - ended} bytes that this recovery folder did not write: "
-                "move them to another file, they would be cut"
+                f"{path} has {size - ended} bytes that this recovery folder did not write: "
+                "move them to another file, since they would be truncated"
             )
 
     def begin(self, path: Path) -> None:
-        """Take note that a run writes a file, before it does."""
+        """Note that a run is about to write a file; raises `OSError`."""
         self._write(path, None)
 
     def end(self, path: Path, size: int) -> None:
-        """Take note that a run has ended, and how long the file is; raises `OSError`."""
+        """Note the length of a file at the end of a run; raises `OSError`."""
         self._write(path, size)
 
     def _note(self, path: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""The table that records are rows of, whatever keeps it: columns of the post, of the stages and of the join."""
+"""The table of records, independent of its storage: columns of the post, of the stages and of the join."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, replace
@@ -12,18 +12,18 @@ from models.stages import MODEL_STAGES, STAGES
 
 POSTS: Final = "posts"
 HIDDEN: Final = "hidden"
-"""Rows of posts that their authors hide, kept aside until they are shown again."""
+"""Table of posts whose authors hide them, kept until they are shown again."""
 SEARCHED: Final = ("text_clean", "description")
-"""Columns of posts whose words are looked for: what was read in the image, and the caption."""
+"""Columns with a full-text index: the text read in the image, and the caption."""
 _TEXT, _NUMBER = Text(), Number()
 _OF_IMAGES: Final = [it.name for it in MODEL_STAGES if it.model is not None and it.model.subject == "image"]
 _BY_STAGE: Final = {"properties": None, "required": None}
-"""A struct of the stages is a mapping in JSON: a record tells of those that answered."""
+"""JSON Schema keywords to drop: a struct of all stages is in JSON a mapping with only those that have a result."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordColumn:
-    """A column that belongs to no stage, and how a record becomes it."""
+    """A column that belongs to no stage, and how to compute it from a record."""
 
     column: Column
     of: Callable[[Record], Any]
@@ -37,20 +37,20 @@ POST_COLUMNS: Final = (
     RecordColumn(
         _text(
             "global_id",
-            "`<id at the source>-<source>`, for instance `18fr14v-reddit`; the key of everything",
+            "`<id at the source>-<source>`, such as `18fr14v-reddit`; the primary key",
             minLength=1,
             maxLength=512,
         ),
         attrgetter("post.global_id"),
     ),
-    RecordColumn(_text("author", "Who posted it"), attrgetter("post.author")),
-    RecordColumn(_text("created_time", "When it was posted, as the source says"), attrgetter("post.created_time")),
-    RecordColumn(_text("description", "The post's `desc`"), attrgetter("post.description")),
-    RecordColumn(Column("score", Integer(), "How well it is liked", nullable=False), attrgetter("post.score")),
-    RecordColumn(_text("url", "Where its image is", minLength=1), attrgetter("post.url")),
-    RecordColumn(_text("source", "Where it was posted"), attrgetter("post.source")),
+    RecordColumn(_text("author", "The account that posted it"), attrgetter("post.author")),
+    RecordColumn(_text("created_time", "When it was posted, as given by the source"), attrgetter("post.created_time")),
+    RecordColumn(_text("description", "The caption, the post's `desc`"), attrgetter("post.description")),
+    RecordColumn(Column("score", Integer(), "Likes, votes or the like", nullable=False), attrgetter("post.score")),
+    RecordColumn(_text("url", "URL of the image", minLength=1), attrgetter("post.url")),
+    RecordColumn(_text("source", "Where it was posted, such as `reddit`"), attrgetter("post.source")),
 )
-"""What the post says, as in the first version."""
+"""Columns of the post, as in version 1."""
 
 
 def _ingestion_time(record: Record) -> str | None:
@@ -59,8 +59,8 @@ def _ingestion_time(record: Record) -> str | None:
 
 
 def failures_of(record: Record) -> list[Failure]:
-    """What failed, each failure once though several sides may pass it on, by stage."""
-    failures = [value for side in record.sides.values() if type(value := side.value) is Failure]
+    """Return the failures by stage, deduplicated, since stage results may pass on the same one."""
+    failures = [value for result in record.sides.values() if type(value := result.value) is Failure]
     return sorted(set(failures), key=astuple) if failures else []
 
 
@@ -69,28 +69,29 @@ def _failure(failure: Failure) -> dict[str, str]:
 
 
 def _timings(record: Record) -> dict[str, float]:
-    timings = {stage: side.seconds for stage, side in record.sides.items()}
+    timings = {stage: result.seconds for stage, result in record.sides.items()}
     timings["fetch"] = record.fetch_seconds
     return timings
 
 
 def _cached(record: Record) -> str | None:
-    kinds = [side.cached for stage in _OF_IMAGES if (side := record.sides.get(stage)) is not None]
+    kinds = [result.cached for stage in _OF_IMAGES if (result := record.sides.get(stage)) is not None]
     return kinds[0] if kinds and all(kinds) else None
 
 
 def _models(record: Record) -> dict[str, str]:
-    return {stage: side.model for stage, side in record.sides.items() if side.model}
+    return {stage: result.model for stage, result in record.sides.items() if result.model}
 
 
 INGESTION_COLUMN: Final = RecordColumn(
-    Column("ingestion_time", _TEXT, "When ingest saw the post (UTC)", schema={"format": "date-time"}), _ingestion_time
+    Column("ingestion_time", _TEXT, "When `memewax ingest` first saw the post (UTC)", schema={"format": "date-time"}),
+    _ingestion_time,
 )
 POST_ID_COLUMN: Final = RecordColumn(
     Column(
         "post_id",
         _TEXT,
-        "The post as a whole, of which this may be one of several images; else the same as `global_id`",
+        "Id of the whole post, which may have several images with a record each; else the same as `global_id`",
     ),
     attrgetter("post.whole_id"),
 )
@@ -98,8 +99,7 @@ IMAGE_COLUMN: Final = RecordColumn(
     Column(
         "picture_sha256",
         _TEXT,
-        "SHA-256 of the file that the image was fetched as, in hexadecimal; null where there is none. In a store the "
-        "key of its thumbnail",
+        "SHA-256 of the fetched image file, in hexadecimal; null without one. In a store the key of its thumbnail",
         schema={"pattern": "^[0-9a-f]{64}$"},
     ),
     lambda record: record.post.picture_sha256 or None,
@@ -108,19 +108,19 @@ THUMBNAILS: Final = Table(
     "thumbnails",
     "picture_sha256",
     (
-        Column("picture_sha256", Text(), "SHA-256 of the file that the image was fetched as, in hexadecimal"),
-        Column("webp", Binary(), "The image made small, as WebP"),
-        Column("width", Integer(32), "Pixels of the image as it was read: boxes of lines are within these"),
-        Column("height", Integer(32), "The same"),
+        Column("picture_sha256", Text(), "SHA-256 of the fetched image file, in hexadecimal"),
+        Column("webp", Binary(), "The thumbnail, as WebP"),
+        Column("width", Integer(32), "Width in pixels of the image that OCR read; boxes of text lines refer to it"),
+        Column("height", Integer(32), "Height in pixels of that image"),
     ),
 )
-"""In a store only: a row goes when no post refers to it."""
-JOINED_COLUMN: Final = _text("joined_time", "When the record was put together (UTC)", format="date-time")
-"""Its value is the writer's clock."""
+"""Only in a store; a row is deleted when no post refers to it."""
+JOINED_COLUMN: Final = _text("joined_time", "When the record was joined (UTC)", format="date-time")
+"""The writer sets it from its clock."""
 
 
 def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
-    """What the join says of the stages, and the post's other fields."""
+    """Return the columns that the join adds about the stages, and the post's other fields."""
     names = [it.name for it in stages]
     failure = Struct(dict.fromkeys(("stage", "exception", "reason"), _TEXT))
     return (
@@ -130,8 +130,8 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
             Column(
                 "revision",
                 Integer(32),
-                "1, and one more each time that the post goes out again: with a late side, after a try that "
-                "succeeded, or edited; the highest counts",
+                "1, and one more each time that the record is written again: with a late stage result, after a "
+                "retry that succeeded, or when the post was edited; the highest one is current",
                 nullable=False,
                 schema={"minimum": 1},
             ),
@@ -141,26 +141,26 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
             Column(
                 "cache",
                 _TEXT,
-                "How what the models say of the image was known before: exact, from an image of the same bytes; "
-                "source, from one that its service calls the same; near, from one that it is a copy of; null: they "
-                "looked at it",
+                "Whether the models' results for the image come from the cache: exact, of an image of the same bytes; "
+                "source, of one that its service gives the same id; near, of one that it is a copy of; null: the "
+                "models ran on it",
                 schema={"enum": ["exact", "source", "near", None]},
             ),
             _cached,
         ),
         RecordColumn(
-            Column("missing", ListOf(_TEXT), "Sides that did not answer in time", nullable=False),
+            Column("missing", ListOf(_TEXT), "Stages that had no result at the deadline", nullable=False),
             lambda record: list(record.missing),
         ),
         RecordColumn(
-            Column("failures", ListOf(failure), "What failed, each failure once", nullable=False),
+            Column("failures", ListOf(failure), "Failures of stages, each once", nullable=False),
             lambda record: [_failure(it) for it in failures_of(record)],
         ),
         RecordColumn(
             Column(
                 "timings",
                 Struct(dict.fromkeys(("fetch", *names), _NUMBER)),
-                "Seconds by stage",
+                "Seconds spent in each stage",
                 nullable=False,
                 schema={**_BY_STAGE, "additionalProperties": {"type": "number", "minimum": 0}},
             ),
@@ -170,8 +170,8 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
             Column(
                 "models",
                 Struct(dict.fromkeys(names, _TEXT)),
-                "The model of each stage: its name, the hash of its weights and of how inputs are prepared, and in "
-                "brackets the engine and precision where several could compute it",
+                "The model of each stage: its name, the hashes of its weights and preprocessing, and in "
+                "brackets the engine and precision if several could run it",
                 nullable=False,
                 schema={**_BY_STAGE, "additionalProperties": {"type": "string"}},
             ),
@@ -191,35 +191,35 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
 
 
 def stage_columns(stages: tuple[Stage, ...], *, first: bool) -> list[tuple[Stage, StageColumn]]:
-    """Columns of stages, those that the first version had or the others."""
+    """Return the columns of the stages, either those of version 1 or the others."""
     return [(stage, it) for stage in stages for it in stage.columns if it.in_first_version == first]
 
 
 CURRENT_COLUMN: Final = Column(
     "current_cluster",
     Integer(),
-    "In a store only: the cluster that the post is in as of now. `cluster` is the one that it got on arrival",
+    "Only in a store: the post's current cluster. `cluster` is the one it was assigned to on arrival",
 )
-"""What a merge or a split changes. A line or a message stays as it was written, so that neither has it."""
+"""Merges and splits change it. Lines and messages are immutable, so they do not have it."""
 
 
 LOOKED_UP: Final = ("post_id", "author", "duplicate_of")
-"""What deletes name, and what names posts that went: in a large table they are found by an index."""
+"""Columns with an index: deletes name posts by these, and `duplicate_of` may name a deleted post."""
 
 
 def posts_table(image_dimension: int, text_dimension: int) -> Table:
-    """The table of posts in a store, with embeddings of these lengths."""
+    """Return the table of posts in a store, with the given embedding dimensions."""
     return stored_posts({"embedding": image_dimension, "text_embedding": text_dimension})
 
 
 def stored_posts(dimensions: Mapping[str, int], stages: tuple[Stage, ...] = STAGES) -> Table:
-    """The table of posts in a store: records, and the cluster that each is in as of now."""
+    """Return the table of posts in a store: records, and the current cluster of each."""
     table = record_table(dimensions, stages)
     return replace(table, columns=(*table.columns, CURRENT_COLUMN), looked_up=LOOKED_UP)
 
 
 def record_table(dimensions: Mapping[str, int], stages: tuple[Stage, ...] = STAGES) -> Table:
-    """What a record consists of; `dimensions` are the lengths of vectors by stage."""
+    """Return the table of records; `dimensions` are the embedding dimensions by stage."""
     columns = [
         *(it.column for it in POST_COLUMNS),
         *(_sized(stage, it, dimensions) for stage, it in stage_columns(stages, first=True)),

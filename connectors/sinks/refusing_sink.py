@@ -1,7 +1,7 @@
-"""A sink of messages that refuses those of posts that were taken back before they came.
+"""A message sink that refuses messages of posts that were already deleted.
 
-A delete goes round the models, and may come from another process than its post. So it can be at a sink while the post
-still waits in a batch, in the join or for another try. What has passed here cannot come after it.
+A delete bypasses the models, and may come from another process than its post. So it can reach a sink while the post
+still waits in a batch, in the join or for a retry. After a delete has passed here, its post cannot.
 """
 
 import math
@@ -16,34 +16,34 @@ from core.records import Removal
 from core.removals import PostNames, Removed
 
 _REMOVED: Final = "removed"
-"""Beside what the sink itself keeps in a mark."""
+"""Key of the deletes in a mark, beside those of the wrapped sink."""
 _SHARE: Final = 0.02
-"""Of the time that is spent on looking through what was written, at most."""
+"""Maximum share of the time spent on erasing what was written."""
 
 
 class OfPost(NamedTuple):
-    """A message that goes where its post was not taken back."""
+    """A message that is written unless its post was deleted."""
 
     message: OutMessage
     names: PostNames
 
 
 Refusable = OfPost | Removal | OutMessage
-"""A message of a post, what takes posts back, or a message that is written whatever came."""
+"""A message of a post, a delete, or a message that is always written."""
 
 Forget = Callable[[Removed], object]
-"""Lets go of what was written of posts that were taken back."""
+"""Erases what was written of deleted posts."""
 
 
 class RefusingSink(Sink[Refusable]):
-    """A sink of messages each of whose parts remembers what was taken back.
+    """A message sink each of whose partitions remembers deletes.
 
-    Whoever writes gives every part (`part_keys`) each removal.
+    The caller must send each delete to every partition (`part_keys`).
 
     Args:
-        sink: Where messages go.
-        memory_days: So long a delete is remembered.
-        forget: Lets go of what was written before; None: what was written stays.
+        sink: The wrapped sink.
+        memory_days: Days that a delete is remembered.
+        forget: Erases what was written before the delete; None to keep it.
     """
 
     def __init__(self, sink: MessageSink, memory_days: float = math.inf, forget: Forget | None = None) -> None:
@@ -52,39 +52,39 @@ class RefusingSink(Sink[Refusable]):
         self._forget = forget
 
     def check(self) -> None:
-        """Raise `WorldError` where nothing can be written there."""
+        """Raise `WorldError` if the sink cannot be written to."""
         self._sink.check()
 
     def parts(self) -> list[str]:
-        """Those of the sink."""
+        """Return the partitions of the wrapped sink."""
         return self._sink.parts()
 
     def was(self, name: str, part: str, mark: Mark) -> bool:
-        """Whether the sink says so."""
+        """Delegate to the wrapped sink."""
         return self._sink.was(name, part, mark)
 
     def part_of(self, key: str) -> int:
-        """The part that the sink has for a key."""
+        """Return the wrapped sink's partition number of a key."""
         return self._sink.part_of(key)
 
     def open(self, part: str, mark: Mark) -> "RefusingWriter":
-        """Write `part` anew, or from where `mark` says, with what was taken back by then; raises `WorldError`."""
+        """Open `part` at `mark`, or at its start, with the deletes known by then; raises `WorldError`."""
         removed = Removed(mark.get(_REMOVED) if mark else None, days=self._memory_days)
         return RefusingWriter(self._sink.open(part, mark), removed, self._forget)
 
 
 class RefusingWriter(Writer[Refusable]):
-    """One part: it has one order, in which a delete comes before what it refuses."""
+    """Writer of one partition, which has one order: a delete comes before the messages that it refuses."""
 
     def __init__(self, writer: Writer[OutMessage], removed: Removed, forget: Forget | None) -> None:
         self._writer = writer
         self._removed = removed
         self._forget = forget
-        self._is_to_forget = len(removed) > 0  # a run that was killed may not have done it
+        self._is_to_forget = len(removed) > 0  # a killed run may not have finished
         self._next = 0.0
 
     def write(self, items: list[Refusable]) -> None:
-        """Write the messages whose posts are not taken back; raises `WorldError`."""
+        """Write the messages whose posts are not deleted; raises `WorldError`."""
         messages = []
         for it in items:
             if isinstance(it, Removal):
@@ -98,20 +98,20 @@ class RefusingWriter(Writer[Refusable]):
             self._writer.write(messages)
 
     def snapshot(self) -> Mark:
-        """What the sink keeps, and what was taken back; raises `WorldError`."""
-        if time.monotonic() >= self._next:  # nothing is lost by waiting
+        """Return the mark of the wrapped writer, with the deletes; raises `WorldError`."""
+        if time.monotonic() >= self._next:  # rate-limited: the deletes are in the mark, so it can wait
             self._forget_written()
         mark = self._writer.snapshot()
         return {**(mark or {}), _REMOVED: self._removed.state()} if self._removed else mark
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Close the wrapped writer."""
         self._writer.close()
-        with suppress(WorldError):  # it is done when the part is opened again
+        with suppress(WorldError):  # it is repeated when the partition is opened again
             self._forget_written()
 
     def _forget_written(self) -> None:
-        """Let go of what was written before."""
+        """Erase what was written of deleted posts, if there were new deletes."""
         if self._forget is None or not self._is_to_forget:
             return
         start = time.monotonic()

@@ -1,4 +1,4 @@
-"""What goes out: a record as a row of named columns, a dead letter as JSON or as headers."""
+"""Serialisation of output: a record as a row of named columns, a dead letter as JSON or as Kafka headers."""
 
 from base64 import b64encode
 from dataclasses import replace
@@ -21,7 +21,7 @@ from models.stage import Values
 from models.stages import STAGES
 
 HEADER_PREFIX: Final = "memewax.dead-letter."
-# A row is made for every post, so what the tables say is laid out once: the names in their order, and how each is made.
+# A row is made for every post, so the order of columns and the functions that compute them are prepared once.
 _EMPTY: Final[Row] = dict.fromkeys(column.name for column in record_table({}).columns)
 _STAGES: Final = [
     (
@@ -35,9 +35,9 @@ _OTHERS: Final = [(it.column.name, it.of) for it in (*POST_COLUMNS, INGESTION_CO
 
 
 def row_of(record: Record, now: str) -> Row:
-    """Make a row of the record: the twelve columns that the first version had, then what is known besides."""
-    sides = record.sides
-    known: Values = {stage: side.value for stage, side in sides.items()}
+    """Return the record as a row: the twelve columns of version 1 first, then the others; `now` is an ISO time."""
+    results = record.sides
+    known: Values = {stage: result.value for stage, result in results.items()}
     if Failure in map(type, known.values()):
         known = {stage: None if isinstance(value, Failure) else value for stage, value in known.items()}
     row = _EMPTY.copy()
@@ -56,26 +56,28 @@ def row_of(record: Record, now: str) -> Row:
 
 
 def json_of_row(row: Row) -> bytes:
-    """One line of JSON, its end not included."""
+    """Encode a row as one line of JSON, without a newline."""
     return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY, default=_listed)
 
 
 def _listed(value: Any) -> Any:
-    """What orjson cannot write by itself: arrays that do not lie in one piece."""
+    """Convert what orjson cannot encode: arrays that are not contiguous."""
     if isinstance(value, np.ndarray):
         return value.tolist()
-    raise TypeError(f"{type(value).__name__} is nothing for JSON")
+    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON")
 
 
 def dead_letters_of(record: Record) -> list[DeadLetter]:
-    """A dead letter for each failure that a record brings, with the post's own message.
+    """Return a dead letter for each failure of a record, with the post's original message.
 
-    What a partial record has told already, the late record that replaces it does not tell again.
+    A late record omits failures that the partial record before it has already reported.
     """
     failures = failures_of(record)
     if record.late:
-        told = failures_of(replace(record, sides={it: record.sides[it] for it in record.sides.keys() - record.late}))
-        failures = [failure for failure in failures if failure not in told]
+        reported = failures_of(
+            replace(record, sides={it: record.sides[it] for it in record.sides.keys() - record.late})
+        )
+        failures = [failure for failure in failures if failure not in reported]
     post = record.post
     return [
         DeadLetter(post.message, failure.stage, failure.exception, failure.reason, post.global_id, post.trace)
@@ -83,15 +85,15 @@ def dead_letters_of(record: Record) -> list[DeadLetter]:
     ]
 
 
-def json_of_dead_letter(letter: DeadLetter, now: str | None = None) -> bytes:
-    """One line of JSON, written `now`; bytes in base64, since they need not be text."""
-    message = letter.message
+def json_of_dead_letter(dead_letter: DeadLetter, now: str | None = None) -> bytes:
+    """Encode a dead letter as one line of JSON; bytes in base64, since they may not be text."""
+    message = dead_letter.message
     return orjson.dumps(
         {
-            "stage": letter.stage,
-            "exception": letter.exception,
-            "reason": letter.reason,
-            "global_id": letter.global_id,
+            "stage": dead_letter.stage,
+            "exception": dead_letter.exception,
+            "reason": dead_letter.reason,
+            "global_id": dead_letter.global_id,
             "origin": message.origin,
             "key": None if message.key is None else b64encode(message.key).decode(),
             "headers": [
@@ -103,16 +105,16 @@ def json_of_dead_letter(letter: DeadLetter, now: str | None = None) -> bytes:
     )
 
 
-def headers_of_dead_letter(letter: DeadLetter, now: str | None = None) -> tuple[tuple[str, bytes | None], ...]:
-    """The message's own headers, then what went wrong, under one prefix."""
-    told = {
-        "stage": letter.stage,
-        "exception": letter.exception,
-        "reason": letter.reason,
-        "origin": letter.message.origin,
-        "global_id": letter.global_id,
+def headers_of_dead_letter(dead_letter: DeadLetter, now: str | None = None) -> tuple[tuple[str, bytes | None], ...]:
+    """Return the message's own headers, then those of the dead letter, prefixed by `HEADER_PREFIX`."""
+    fields = {
+        "stage": dead_letter.stage,
+        "exception": dead_letter.exception,
+        "reason": dead_letter.reason,
+        "origin": dead_letter.message.origin,
+        "global_id": dead_letter.global_id,
         "time": now,
     }
-    return letter.message.headers + tuple(
-        (HEADER_PREFIX + name, value.encode(errors="replace")) for name, value in told.items() if value is not None
+    return dead_letter.message.headers + tuple(
+        (HEADER_PREFIX + name, value.encode(errors="replace")) for name, value in fields.items() if value is not None
     )

@@ -1,8 +1,8 @@
-"""How rows and messages are written: a sink has parts, and a part is written from where a snapshot says.
+"""Base classes of sinks of rows and messages, with partitions that resume from a snapshot.
 
-The twin of `connectors.sources.source`. A sink takes rows of a table (`Sink[TableItem]`) or messages (`MessageSink`).
-A new one is a module with a `Sink`, a `Writer` and an `Endpoint`, and a line in `connectors.endpoints`;
-`operators.steps.write` hands it to Bytewax.
+The counterpart of `connectors.sources.source`. A sink takes rows of a table (`Sink[TableItem]`) or messages
+(`MessageSink`). To add one, write a module with a `Sink`, a `Writer` and an `Endpoint`, and register it in
+`connectors.endpoints`; `operators.steps.write` passes it to Bytewax.
 """
 
 from abc import ABC, abstractmethod
@@ -14,14 +14,14 @@ from zlib import crc32
 from core.records import ClusterEvent, Removal, Thumbnail
 
 Mark = dict[str, Any] | None
-"""Where to go on writing: plain values with a `version`, since it is pickled and outlives code; None: no place."""
+"""State of a partition to resume from: plain values with a `version`, since pickles outlive code; None: no state."""
 
 Row = dict[str, Any]
-"""Column to value: what JSON has, and float32 arrays for vectors."""
+"""Values by column: those of JSON, and float32 arrays for vectors."""
 
 
 class Order(NamedTuple):
-    """What the writer of a table is to do with it, after the rows before it and before those after it."""
+    """A command to the writer of a table, executed in order with the rows."""
 
     kind: str
     """A kind of request, as `connectors.control.request_kinds` declares it."""
@@ -29,29 +29,29 @@ class Order(NamedTuple):
 
 
 TableItem = Row | Order | ClusterEvent | Removal | Thumbnail
-"""What goes into a table. What became of a cluster and what is taken back is for rows that are there and that come."""
+"""Input of a table. Cluster events and deletes apply to existing rows and to later ones."""
 
 Item = TypeVar("Item")
 
 _OWN: Final = "memewax."
-"""What headers of ours begin with."""
+"""Prefix of memewax's own headers."""
 OVERHEAD: Final = 128
-"""Bytes that a broker adds to a message sent alone, at most; a header adds up to ten more."""
+"""Maximum bytes that a broker adds to a message sent alone; each header adds up to 10 more."""
 
 
 class OutMessage(NamedTuple):
-    """A message to be written; a file keeps its value alone, as a line."""
+    """A message to write; a file keeps only its value, as a line."""
 
     key: bytes | None
     value: bytes | None
-    """None: a tombstone, which deletes its key; for sinks that keep keys."""
+    """None for a tombstone, which deletes its key, in sinks that keep keys."""
     headers: tuple[tuple[str, bytes | None], ...] = ()
     topic: str | None = None
-    """One of the sink's; None: its first."""
+    """One of the sink's topics; by default its first."""
 
     @property
     def size(self) -> int:
-        """Bytes that count against a topic's `max.message.bytes`, uncompressed; rounded up."""
+        """Return an upper bound of the bytes that count against a topic's `max.message.bytes`, uncompressed."""
         size = OVERHEAD + len(self.value or b"") + len(self.key or b"")
         for name, value in self.headers:
             size += 10 + len(name.encode()) + len(value or b"")
@@ -59,10 +59,10 @@ class OutMessage(NamedTuple):
 
 
 def cut_to_fit(message: OutMessage, max_bytes: int) -> OutMessage:
-    """The message, or as much of it as a topic takes, with headers that say what was cut.
+    """Truncate a message to `max_bytes`, with headers that tell what was cut.
 
-    Its own headers (`memewax.…`) stay, shortened at most; of a stranger's key and headers a quarter of the room each is
-    kept; the value has the rest.
+    The headers of memewax (`memewax.…`) are kept, shortened if need be. The original key and headers get at most a
+    quarter of the space each, and the value the rest.
     """
     if message.size <= max_bytes:
         return message
@@ -90,52 +90,52 @@ def cut_to_fit(message: OutMessage, max_bytes: int) -> OutMessage:
         return cut
     headers.append((f"{_OWN}value-bytes", str(len(message.value)).encode()))
     bare = cut._replace(value=b"", headers=tuple(headers))
-    while bare.size > max_bytes and bare.headers:  # a stranger's that call themselves ours stand before ours
+    while bare.size > max_bytes and bare.headers:  # original headers that imitate ours come before ours
         bare = bare._replace(headers=bare.headers[1:])
     return bare._replace(value=message.value[: max(0, max_bytes - bare.size)])
 
 
 class Writer(ABC, Generic[Item]):
-    """Writes one part of a sink."""
+    """Writer of one partition of a sink."""
 
     @abstractmethod
     def write(self, items: list[Item]) -> None:
-        """Take items in, in order; they may be written later. Raises `WorldError`, also for what failed meanwhile."""
+        """Accept items in order, perhaps to write them later. Raises `WorldError`, also for earlier failures."""
 
     @abstractmethod
     def snapshot(self) -> Mark:
-        """Make all that was taken in durable, and say where to go on after it; raises `WorldError`."""
+        """Make all accepted items durable, and return the mark to resume after them; raises `WorldError`."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what it holds; never raises, since Bytewax closes while it handles another error."""
+        """Release resources; never raises, since Bytewax closes while it handles another error."""
 
 
 class Sink(ABC, Generic[Item]):
-    """Where things are written, in parts."""
+    """A sink with partitions."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise `WorldError` where nothing can be written there: before a flow reads anything."""
+        """Raise `WorldError` if the sink cannot be written to, before a flow reads anything."""
 
     @abstractmethod
     def parts(self) -> list[str]:
-        """Names of all parts, the same for any number of processes."""
+        """Return the names of all partitions, the same for any number of processes."""
 
     @abstractmethod
     def open(self, part: str, mark: Mark) -> Writer[Item]:
-        """Write `part` anew, or from where `mark` says; raises `WorldError`."""
+        """Open a partition at `mark`, or at its start; raises `WorldError`."""
 
     def was(self, name: str, part: str, mark: Mark) -> bool:  # noqa: ARG002
-        """Whether `part` is what had another name when `mark` was taken, and has moved since."""
+        """Check whether `part` was called `name` when `mark` was taken, and has moved since."""
         return False
 
     def part_of(self, key: str) -> int:
-        """The number of the part that items of `key` go to, modulo their count; the same in every process and run."""
+        """Return the partition of a key, to be taken modulo their count; the same in every process and run."""
         return crc32(key.encode())
 
     def part_keys(self) -> list[str]:
-        """A key of each part: what is written under all of them comes to every part."""
+        """Return a key of each partition, to broadcast an item to all of them."""
         parts = len(self.parts())
         found: dict[int, str] = {}
         for number in count():
@@ -149,10 +149,10 @@ class MessageSink(Sink[OutMessage]):
     """A sink of messages."""
 
     has_headers = False
-    """Whether it keeps keys and headers; what is to be known of a message stands in its value otherwise."""
+    """Whether it keeps keys and headers; otherwise the value must contain everything."""
     max_bytes: int | None = None
-    """A message of a larger `size` is not taken; None: any is."""
+    """Maximum `size` of a message; None for no limit."""
 
     def fits(self, message: OutMessage) -> bool:
-        """Whether it takes a message of this size."""
+        """Check whether a message is within `max_bytes`."""
         return self.max_bytes is None or message.size <= self.max_bytes

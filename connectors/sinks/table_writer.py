@@ -1,4 +1,4 @@
-"""Writes rows into a table on a thread of its own, gathered, so that nobody waits for the disk."""
+"""Writes rows to a table in batches on a background thread, so that the flow does not wait for the disk."""
 
 import threading
 from collections.abc import Callable
@@ -11,52 +11,52 @@ from core.records import ClusterEvent, Removal, Thumbnail
 from core.telemetry import STORE_WAITING, step
 
 _GATHER_SECONDS: Final = 1.0
-"""Between two writes: each takes some ten milliseconds, however few its rows are."""
+"""Seconds between two writes: each takes about 10 ms, even for few rows."""
 _GATHER_ROWS: Final = 512
-"""So many do not wait for more."""
+"""A batch of this many rows is written at once."""
 _MOST_ROWS: Final = 4 * _GATHER_ROWS
-"""So many wait for the disk at most; who brings more waits too, so that memory stays bounded."""
+"""Maximum rows in the queue; beyond it `write` blocks (back-pressure), so that memory stays bounded."""
 
 
 class WrittenTable(Protocol):
-    """A table; whatever is done twice to it is as if it were done once. Each method raises `WorldError`.
+    """A table whose operations are idempotent. Each method raises `WorldError`.
 
-    What is of posts alone no other table is asked for.
+    Only a table of posts gets the operations that apply to posts.
     """
 
     def upsert(self, rows: list[Row]) -> None:
-        """Write rows."""
+        """Upsert rows by the table's key."""
 
     def obey(self, order: Order) -> None:
-        """Do what an order says."""
+        """Execute a command."""
 
     def rename(self, events: list[ClusterEvent]) -> None:
-        """Take in what became of clusters."""
+        """Apply cluster events to the rows."""
         raise AssertionError(f"no row of this table is in a cluster: {len(events)} events")
 
     def remove(self, removals: list[Removal]) -> None:
-        """Take out what was taken back."""
+        """Delete rows."""
         raise AssertionError(f"no row of this table is a post's: {len(removals)} removals")
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
-        """Keep images of posts whose rows are there or come."""
+        """Store thumbnails of posts whose rows exist or will follow."""
         raise AssertionError(f"no row of this table has an image: {len(thumbnails)} thumbnails")
 
     def mark(self) -> Mark:
-        """What a snapshot keeps, once all is written."""
+        """Return the state for a snapshot, after everything is written."""
 
 
 class TableWriter(Writer[TableItem]):
-    """Gathers rows for a second and writes them together; a lone row is written at once.
+    """Collects rows for a second and writes them as a batch; a lone row is written at once.
 
-    A sink hears of time only by the next rows, or the next snapshot. A thread also finds the last rows of a burst
-    within a second. What fails there is raised with the next call, and a snapshot waits until all is written.
+    Bytewax calls a sink only with new rows or for a snapshot, so a thread is needed to write the last rows of a burst
+    within a second. An error on the thread is raised by the next call. A snapshot waits until all rows are written.
 
     Args:
-        table: Written on that thread.
-        measured: Name of the step in the metrics.
-        gather_seconds: Between two writes.
-        written: Told of rows that are written.
+        table: The table, written on the thread.
+        measured: Name of the step in metrics.
+        gather_seconds: Seconds between two writes.
+        written: Called with the rows after each write.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class TableWriter(Writer[TableItem]):
         self._failed: BaseException | None = None
 
     def write(self, items: list[TableItem]) -> None:
-        """Take rows and orders in; raises `WorldError` where earlier ones could not be written."""
+        """Queue rows and commands; raises `WorldError` if earlier ones could not be written."""
         with self._changed:
             self._items += items
             STORE_WAITING.inc(len(items))
@@ -90,7 +90,7 @@ class TableWriter(Writer[TableItem]):
             self._raise_failure()
 
     def snapshot(self) -> Mark:
-        """Wait until all is written, or raise `WorldError`; after a crash what came later comes again."""
+        """Wait until all is written, or raise `WorldError`; after a crash later items are processed again."""
         with self._changed:
             self._is_hurried = True
             self._changed.notify_all()
@@ -100,7 +100,7 @@ class TableWriter(Writer[TableItem]):
             return self._table.mark()
 
     def close(self) -> None:
-        """End the thread; after the last snapshot nothing is left to write."""
+        """End the thread; after the last snapshot its queue is empty."""
         with self._changed:
             self._is_hurried = True
             self._changed.notify_all()
@@ -139,7 +139,7 @@ class TableWriter(Writer[TableItem]):
     def _take(self) -> list[TableItem]:
         with self._changed:
             items, self._items = self._items, []
-            self._is_writing = bool(items)  # the next row begins anew
+            self._is_writing = bool(items)  # the next row starts the thread's loop again
             self._changed.notify_all()
             return items
 

@@ -1,1 +1,1 @@
-"""The topics that memewax speaks: their list, their schemas, and taps into the first version's."""
+"""The Kafka topics of memewax: their declarations and schemas, and taps that write the topics of version 1."""

@@ -1,4 +1,4 @@
-"""Topics on a cluster: found, made where they are missing, compared with what they should be, and never changed."""
+"""Kafka topic administration: find, create and compare topics with their declarations; never changes existing ones."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,45 +11,46 @@ from confluent_kafka.cimpl import NewTopic
 
 from connectors.kafka.kafka_client import Health, ask, bad_config, base_config
 from connectors.topics.declared import Topic
+from core.endings import plural
 from core.errors import WorldError
 
 _TICK: Final = 0.05
 _ANSWER_SECONDS: Final = 5.0
-"""What a request may take beyond the time that the broker was given for it."""
+"""Seconds that a response may take beyond the broker's timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as the cluster has it."""
+    """A topic as it is on the cluster."""
 
     partitions: int
     replication: int
-    """Copies of the partition that has the fewest."""
+    """Replicas of the partition that has the fewest."""
     config: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where a topic is not as it should be."""
+    """A difference between a topic and its declaration."""
 
     topic: str
     what: str
-    """`topic` (it is missing), `partitions`, `replication`, or a property of Kafka's."""
+    """`topic` (it is missing), `partitions`, `replication`, or a Kafka property."""
     found: str
     expected: str
 
 
 class TopicCluster:
-    """The topics of a cluster.
+    """Admin client for the topics of a Kafka cluster.
 
     Args:
-        brokers: `HOST:PORT`, more after commas.
+        brokers: `HOST:PORT`, separated by commas.
         config: librdkafka properties.
-        timeout: Seconds to wait for a broker that does not answer.
+        timeout: Seconds to wait for a broker.
     """
 
     def __init__(self, brokers: str, config: Mapping[str, str], timeout: float) -> None:
-        """Raises `SettingsError` where a property is wrong; the broker is not asked yet."""
+        """Create a client without connecting yet; raises `SettingsError` for an invalid property."""
         self._health = Health(brokers)
         self._timeout = timeout
         try:
@@ -59,15 +60,15 @@ class TopicCluster:
             raise bad_config(exception) from exception
 
     def brokers(self) -> int:
-        """How many brokers it has; raises `WorldError` where none answers."""
+        """Return the number of brokers; raises `WorldError` if none answers."""
         return len(self._metadata().brokers)
 
     def find(self, topics: Sequence[Topic]) -> dict[str, TopicState]:
-        """Those of `topics` that are there, by name; raises `WorldError` where the cluster cannot be asked."""
+        """Return the states of those `topics` that exist, by name; raises `WorldError` if no broker answers."""
         return self.states([topic.name for topic in topics])
 
     def states(self, names: Sequence[str]) -> dict[str, TopicState]:
-        """Topics of these names, those that are there; raises `WorldError` where the cluster cannot be asked."""
+        """Return the states of existing topics by name; raises `WorldError` if no broker answers."""
         there = self._metadata().topics
         names = [name for name in names if name in there]
         if not names:
@@ -86,17 +87,17 @@ class TopicCluster:
         return found
 
     def create(self, topics: Sequence[Topic]) -> list[str]:
-        """Make those of `topics` that are missing, and nothing else; the names of those that were made.
+        """Create the missing `topics`, and return their names; existing topics are left unchanged.
 
-        Raises `WorldError` where one cannot be made, for instance with more copies than there are brokers.
+        Raises `WorldError` if one cannot be created, for instance with more replicas than brokers.
         """
         there = self._metadata()
         missing = [topic for topic in topics if topic.name not in there.topics]
         for topic in missing:
             if topic.replication > len(there.brokers):
                 raise WorldError(
-                    f"{topic.name} is to have {topic.replication} copies, and the cluster at {self._health.brokers} "
-                    f"has {len(there.brokers)} brokers: ask for fewer with --replication, or add brokers"
+                    f"{topic.name} needs {topic.replication} replicas, but the cluster at {self._health.brokers} "
+                    f"has {plural(len(there.brokers), 'broker')}: lower --replication, or add brokers"
                 )
         made: list[str] = []
 
@@ -107,24 +108,26 @@ class TopicCluster:
                 try:
                     answer.result(left + _ANSWER_SECONDS)
                     made.append(name)
-                except KafkaException as exception:  # somebody else may make them at the same time
+                except KafkaException as exception:  # another process may create them at the same time
                     if exception.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                         raise
 
         if missing:
-            self._ask(f"making {', '.join(topic.name for topic in missing)}", make)
+            self._ask(f"creating {', '.join(topic.name for topic in missing)}", make)
             self._wait_for({topic.name: topic.partitions for topic in missing if topic.name in made})
         return made
 
     def _wait_for(self, partitions: Mapping[str, int]) -> None:
-        """Until the brokers serve what the controller has made."""
+        """Wait until the brokers serve the topics that the controller created."""
         deadline = time.monotonic() + self._timeout
         while True:
             topics = self._metadata().topics
             if all(name in topics and len(topics[name].partitions) == count for name, count in partitions.items()):
                 return
             if time.monotonic() > deadline:
-                raise WorldError(f"topics were made at {self._health.brokers} and are not served: see the broker's log")
+                raise WorldError(
+                    f"topics were created at {self._health.brokers} but are not served: see the broker's log"
+                )
             time.sleep(_TICK)
 
     def _metadata(self) -> Any:
@@ -135,22 +138,22 @@ class TopicCluster:
 
 
 def differences(topic: Topic, found: TopicState | None) -> list[Difference]:
-    """Where `found` is not what `topic` says; empty where all is well."""
+    """Return the differences between `found` and the declaration `topic`."""
     if found is None:
-        return [Difference(topic.name, "topic", "missing", "there")]
+        return [Difference(topic.name, "topic", "missing", "exists")]
     compared = [
         ("partitions", str(found.partitions), str(topic.partitions)),
         ("replication", str(found.replication), str(topic.replication)),
-        *((name, found.config.get(name) or "not told", value) for name, value in topic.config.items()),
+        *((name, found.config.get(name) or "unknown", value) for name, value in topic.config.items()),
     ]
     return [Difference(topic.name, what, is_, should) for what, is_, should in compared if _set(is_) != _set(should)]
 
 
 def fitted(topics: Sequence[Topic], brokers: int) -> list[Topic]:
-    """The topics as a cluster of so many brokers can have them."""
+    """Limit the replication of topics to the number of brokers."""
     return [replace(topic, replication=max(1, min(topic.replication, brokers))) for topic in topics]
 
 
 def _set(value: str) -> frozenset[str]:
-    """`compact,delete` and `delete,compact` are one policy."""
+    """Split a list, since `compact,delete` and `delete,compact` are the same policy."""
     return frozenset(value.split(","))

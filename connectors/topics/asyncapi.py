@@ -1,4 +1,4 @@
-"""The declared topics as an AsyncAPI 3.0 document: what is on each, its JSON Schema, and how Kafka keeps it."""
+"""The declared topics as an AsyncAPI 3.0 document: use, JSON Schema and Kafka configuration of each."""
 
 from typing import Any, Final
 
@@ -9,15 +9,15 @@ from connectors.topics.declared import TOPICS, Topic
 from core import __version__
 
 _BINDING: Final = "0.5.0"
-"""Version of AsyncAPI's words for Kafka."""
+"""Version of AsyncAPI's Kafka bindings."""
 _HEADERS: Final = {"dead-letter": "dead-letter-headers"}
 _FOREIGN: Final = {"dead-letter": "application/octet-stream"}
-"""Bodies that are not JSON."""
+"""Content types of bodies that are not JSON."""
 _ACTIONS: Final = {"in": "receive", "out": "send", "tap": "send"}
 
 
 def asyncapi_document() -> dict[str, Any]:
-    """The document, as plain values."""
+    """Return the document as plain values."""
     bodies = sorted({topic.body for topic in TOPICS})
     names = sorted({*bodies, *(_HEADERS[body] for body in bodies if body in _HEADERS)})
     return {
@@ -27,7 +27,7 @@ def asyncapi_document() -> dict[str, Any]:
             "version": __version__,
             "description": (
                 "Posts with an image come in; one joined, analysed record per post comes out. Topics whose tag is "
-                "`tap` are written only where a setting asks for them. Delivery is at least once."
+                "`tap` are written only if a setting names them. Delivery is at least once."
             ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
@@ -43,13 +43,13 @@ def asyncapi_document() -> dict[str, Any]:
 
 
 def yaml_of(document: dict[str, Any]) -> str:
-    """The document as YAML, its keys in their order."""
+    """Dump a document as YAML, its keys in order."""
     text: str = yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
     return text
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes out what is there twice: an anchor helps no reader."""
+    """YAML dumper without anchors and aliases, which do not help readers."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
@@ -98,5 +98,5 @@ def _message(body: str) -> dict[str, Any]:
 
 
 def _schema(name: str) -> dict[str, Any]:
-    """Without what names the draft: within an AsyncAPI document it is the document's own."""
+    """Return a schema without its draft and id, which the AsyncAPI document defines."""
     return {key: value for key, value in schema(name).items() if key not in {"$schema", "$id"}}

@@ -1,7 +1,7 @@
-"""JSON Schemas (draft 2020-12) of what is in messages: a record's from its table, the others a file each in `schemas`.
+"""JSON Schemas (draft 2020-12) of message bodies: a record's is derived from its table, the others are in `schemas`.
 
-They keep to what JSON Schema's draft 7 understands as well, in the same sense: AsyncAPI's own schemas build on that
-draft, and its tools refuse others. `contentSchema`, which draft 7 ignores, says what is in JSON inside a string.
+They use only keywords with the same meaning in draft 7, since AsyncAPI's own schemas build on that draft and its tools
+refuse others. `contentSchema`, which draft 7 ignores, describes JSON inside a string.
 """
 
 from functools import cache
@@ -18,13 +18,13 @@ _RECORD: Final = "record"
 
 @cache
 def schema(name: str) -> dict[str, Any]:
-    """The schema of this name, not to be changed."""
+    """Return the schema of a name; it is cached and must not be changed."""
     if name == _RECORD:
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$id": "urn:memewax:record",
             "title": "Joined record",
-            "description": "All that is known of a post. A record with an id seen before replaces the earlier one.",
+            "description": "All results for a post. A record with the same id replaces the earlier one.",
             **json_schema(record_table({})),
         }
     content: dict[str, Any] = orjson.loads(files("connectors.topics").joinpath("schemas", f"{name}.json").read_bytes())
@@ -32,6 +32,6 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def names() -> list[str]:
-    """Of all schemas."""
+    """Return the names of all schemas."""
     listed = files("connectors.topics").joinpath("schemas").iterdir()
     return sorted([_RECORD, *(path.name.removesuffix(".json") for path in listed if path.name.endswith(".json"))])

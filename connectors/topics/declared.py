@@ -1,8 +1,8 @@
-"""The topics of memewax: one list, from which they are made, checked, described and published.
+"""Declarations of the Kafka topics of memewax, from which they are created, checked, described and documented.
 
-Partitions bound how many processes read a topic side by side, and cannot be changed without moving keys from one
-partition to another: so they are generous from the start. The first version had eleven topics between its jobs; memewax
-needs none of them, and writes them as taps where that is asked for.
+The number of partitions limits how many processes can read a topic in parallel, and changing it moves keys between
+partitions, so it is generous from the start. Version 1 had eleven topics between its jobs. memewax does not need them,
+and writes them as taps only if settings name them.
 """
 
 from collections.abc import Sequence
@@ -13,37 +13,37 @@ from typing import Final, Literal
 from core.errors import SettingsError
 
 KEY: Final = "global_id"
-"""What messages are keyed by, where nothing else is said: all of one post stay in order, in one partition."""
+"""Default key of messages: it keeps all messages of a post in order, in one partition."""
 
 REPLICATION: Final = 3
-"""Copies of each partition, where the cluster has so many brokers: one may be lost while another is being served."""
+"""Default replication factor: one broker may fail while another is down for maintenance."""
 
 TopicRole = Literal["in", "out", "tap"]
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it should be."""
+    """Declaration of a topic."""
 
     name: str
     what: str
-    """What its messages are, for people."""
+    """Description of its messages."""
     body: str
     """Name of the JSON Schema of a message's value."""
     role: TopicRole
-    """Whether memewax reads it, writes it, or writes it only for readers from elsewhere."""
+    """Whether memewax reads it, writes it, or writes it only for other readers."""
     partitions: int
     retention: timedelta
     replication: int = REPLICATION
     compacted: bool = False
-    """Whether the last message of each key is what counts, and earlier ones may go before their time."""
+    """Whether only the last message of each key matters, so that Kafka may delete earlier ones (log compaction)."""
     key: str = KEY
     is_used: bool = True
-    """Whether a flow uses it where its settings do not name it."""
+    """Whether a flow uses it by default."""
 
     @property
     def config(self) -> dict[str, str]:
-        """The topic's own properties, as Kafka names them."""
+        """Return the topic's configuration by Kafka property."""
         return {
             "cleanup.policy": "compact,delete" if self.compacted else "delete",
             "min.insync.replicas": str(max(1, self.replication - 1)),
@@ -56,11 +56,19 @@ _WIDE: Final = 8
 _NARROW: Final = 4
 
 FLOW: Final = (
-    Topic("posts", "Posts to be looked at", "post", "in", _WIDE, 7 * _DAY),
-    Topic("analytics", "Joined records; the last of an id counts", "record", "out", _WIDE, 30 * _DAY, compacted=True),
+    Topic("posts", "Posts to analyse", "post", "in", _WIDE, 7 * _DAY),
+    Topic(
+        "analytics",
+        "Joined records; the last one of an id is current",
+        "record",
+        "out",
+        _WIDE,
+        30 * _DAY,
+        compacted=True,
+    ),
     Topic(
         "clusters",
-        "What becomes of clusters: births, merges, splits, retirements, returns",
+        "Cluster events: births, merges, splits, retirements, revivals",
         "cluster-event",
         "out",
         1,
@@ -70,15 +78,15 @@ FLOW: Final = (
     ),
     Topic(
         "dead-letters",
-        "Messages that could not be used, as they were read; the headers say why",
+        "Messages that could not be processed, unchanged; the headers give the reason",
         "dead-letter",
         "out",
         1,
         30 * _DAY,
-        key="the key that the message had",
+        key="the key of the original message",
     ),
 )
-"""What `dataflows.memes` reads and writes."""
+"""Topics of `dataflows.memes`."""
 
 
 def _tap(name: str, what: str, body: str) -> Topic:
@@ -86,28 +94,28 @@ def _tap(name: str, what: str, body: str) -> Topic:
 
 
 TAPS: Final = (
-    _tap("nifi2vit", "Posts, to be embedded", "tapped-post"),
-    _tap("nifi2ocr", "Posts, to be read", "tapped-post"),
-    _tap("nifi2analytics", "Posts, to be joined", "tapped-post"),
-    _tap("vit2cluster", "Embeddings, to be clustered", "embeddings"),
-    _tap("vit2analytics", "Embeddings, to be joined", "embeddings"),
-    _tap("cluster2analytics", "Clusters, to be joined", "cluster"),
-    _tap("ocr2ner", "Texts, to find entities in", "text"),
-    _tap("ocr2sentiment", "Texts, to be scored", "text"),
-    _tap("ocr2analytics", "Texts, to be joined", "text"),
-    _tap("ner2analytics", "Entities, to be joined", "entities"),
-    _tap("sentiment2analytics", "Sentiments, to be joined", "sentiments"),
+    _tap("nifi2vit", "Posts to embed", "tapped-post"),
+    _tap("nifi2ocr", "Posts to read by OCR", "tapped-post"),
+    _tap("nifi2analytics", "Posts to join", "tapped-post"),
+    _tap("vit2cluster", "Embeddings to cluster", "embeddings"),
+    _tap("vit2analytics", "Embeddings to join", "embeddings"),
+    _tap("cluster2analytics", "Clusters to join", "cluster"),
+    _tap("ocr2ner", "Texts for named-entity recognition", "text"),
+    _tap("ocr2sentiment", "Texts for sentiment analysis", "text"),
+    _tap("ocr2analytics", "Texts to join", "text"),
+    _tap("ner2analytics", "Entities to join", "entities"),
+    _tap("sentiment2analytics", "Sentiments to join", "sentiments"),
 )
-"""The topics between the jobs of the first version."""
+"""Topics between the jobs of version 1."""
 
 _QUERY_KEY: Final = "the query's id"
 
 ANSWERING: Final = (
-    Topic("queries", "Questions, to be answered", "query", "in", _NARROW, _DAY, key=_QUERY_KEY),
-    Topic("answers", "Their answers", "answer", "out", _NARROW, _DAY, key=_QUERY_KEY),
+    Topic("queries", "Search queries", "query", "in", _NARROW, _DAY, key=_QUERY_KEY),
+    Topic("answers", "Answers to search queries", "answer", "out", _NARROW, _DAY, key=_QUERY_KEY),
     Topic(
         "sentence_to_kafka_1",
-        "Questions, in the first version's form",
+        "Search queries in the format of version 1",
         "sentence",
         "in",
         _NARROW,
@@ -117,7 +125,7 @@ ANSWERING: Final = (
     ),
     Topic(
         "kafka_1_to_kafka_2",
-        "Questions with their vectors",
+        "Search queries with their embeddings",
         "sentence-embedding",
         "tap",
         _NARROW,
@@ -126,25 +134,25 @@ ANSWERING: Final = (
         is_used=False,
     ),
 )
-"""What `dataflows.similarity` reads and writes; the last two only where its settings name them."""
+"""Topics of `dataflows.similarity`; the last two only if its settings name them."""
 
 TOPICS: Final = (*FLOW, *ANSWERING, *TAPS)
-"""All of them."""
+"""All topics."""
 
 NAMES: Final = tuple(topic.name for topic in TOPICS)
 
 
 def chosen(names: Sequence[str] = (), partitions: int | None = None, replication: int | None = None) -> list[Topic]:
-    """The topics of these names, or those that the flows use; raises `SettingsError` where one is not in the list.
+    """Return the named topics, or by default those that flows use; raises `SettingsError` for an unknown name.
 
     Args:
-        names: Which; empty: those that the flows use.
-        partitions: Of each, in place of what is declared.
-        replication: Of each, in place of what is declared.
+        names: Names of topics; empty for those that flows use.
+        partitions: Number of partitions, instead of the declared one.
+        replication: Replication factor, instead of the declared one.
     """
     unknown = sorted(set(names) - set(NAMES))
     if unknown:
-        raise SettingsError(f"no topic of memewax is called {', '.join(unknown)}: there are {', '.join(NAMES)}")
+        raise SettingsError(f"unknown topic {', '.join(unknown)}: expected one of {', '.join(NAMES)}")
     return [
         replace(topic, partitions=partitions or topic.partitions, replication=replication or topic.replication)
         for topic in TOPICS

@@ -1,4 +1,4 @@
-"""Columns of a table in the words of JSON Schema."""
+"""JSON Schemas of tables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from core.columns import Column, Flag, Integer, ListOf, Number, Struct, Table, T
 
 
 def json_schema(table: Table) -> dict[str, Any]:
-    """What a row of `table` is as a JSON object: it has every column."""
+    """Return the JSON Schema of a row of `table`, an object with every column."""
     return {
         "type": "object",
         "required": [column.name for column in table.columns],
@@ -23,7 +23,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _type(type_: Type) -> dict[str, Any]:
-    schema: dict[str, Any] = {}  # of any JSON
+    schema: dict[str, Any] = {}  # any JSON
     match type_:
         case Text():
             schema = {"type": "string"}
@@ -44,7 +44,7 @@ def _type(type_: Type) -> dict[str, Any]:
 
 
 def _merged(schema: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """`schema` with the keywords of `more`, at every depth; one that is None there is left out."""
+    """Merge the keywords of `more` into `schema` recursively; a value of None removes the keyword."""
     made = dict(schema)
     for keyword, value in more.items():
         if value is None:

@@ -83,7 +83,7 @@ class QueryClient:
                 if answer.get("id") == body["id"]:
                     return answer
         raise WorldError(
-            f"no answer within {seconds:g} s: is `memewax serve --from kafka://{self._brokers}/{self._queries}` running? "
+            f"no answer within {seconds:g} s: is `memewax serve --from kafka://{self._brokers}/{self._queries}` up? "
             "If so, wait longer with --timeout"
         )
 

@@ -178,7 +178,7 @@ def test_settings_are_whole_on_a_narrow_screen(memewax: Memewax, monkeypatch: py
         (["--from", "posts.doc", "--to", "out.jsonl"], 2, "posts come from .* not from 'posts.doc'"),
         (["--from", "kafak://h:1/t", "--to", "out.jsonl"], 2, "not from 'kafak://h:1/t'"),
         (["--from", "posts.jsonl", "--to", "out.jsonl", "--dead-letters", "abfs://b/x.jsonl"], 2, "dead letters go to"),
-        (["--from", "posts.jsonl", "--to", "posts.jsonl"], 3, "posts.jsonl is what is read"),
+        (["--from", "posts.jsonl", "--to", "posts.jsonl"], 3, "posts.jsonl is also the source"),
         (["--from", "posts.jsonl", "--to", "posts.jsonl/store"], 3, "posts.jsonl"),
         (["--from", "posts.jsonl", "--to", "out.jsonl", "--recovery", "posts.jsonl"], 3, "posts.jsonl: "),
     ],
@@ -351,7 +351,7 @@ def test_a_run_and_what_comes_after_it(memewax: Memewax, words: list[str], tmp_p
     (tmp_path / "records.jsonl").rename(tmp_path / "elsewhere.jsonl")
     gone = memewax(*words)
     assert (gone.code, gone.out) == (3, "")
-    assert "records.jsonl is not there, and store.recovery goes on after posts already done" in gone.err
+    assert "records.jsonl is missing, but store.recovery would resume after posts already done" in gone.err
     (tmp_path / "elsewhere.jsonl").rename(tmp_path / "records.jsonl")
 
     part = tmp_path / "store.recovery" / "part-0.sqlite3"
@@ -372,7 +372,7 @@ def test_an_output_that_is_there_already_is_left_alone(memewax: Memewax, words: 
     (tmp_path / "records.jsonl").write_bytes(b"mine\n")
     done = memewax(*words)
     assert done.code == 3
-    assert "records.jsonl is there already" in done.err
+    assert "records.jsonl exists already" in done.err
     assert (tmp_path / "records.jsonl").read_bytes() == b"mine\n"
 
 

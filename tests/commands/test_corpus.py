@@ -94,7 +94,7 @@ def test_a_table_is_all_that_is_printed_where_nobody_looks(memewax: Memewax, fil
         (("load", "nowhere.csv", "--name", "mine"), 3, "there is no file nowhere.csv"),
         (("load", "empty.csv", "--name", "mine"), 3, "empty.csv has no rows\n"),
         (("load", "digits.jsonl", "--name", "mine"), 3, "digits.jsonl has no rows that can be read: row 1: not JSON"),
-        (("list", "--store", "gone"), 3, "there is no store gone: `memewax run --to gone`"),
+        (("list", "--store", "gone"), 3, "store gone does not exist: `memewax run --to gone`"),
         (("load", "rows.csv", "--name", "mine"), 2, "the columns are key, words, stars"),
         (("load", "rows.csv", "--name", "mine", "--text", "words", "--clean", "soap"), 2, "no cleaning step 'soap'"),
         (("describe", "--name", "mine"), 3, "no corpus 'mine' in store: it has none yet"),

@@ -59,7 +59,7 @@ def test_topics_are_followed_and_files_are_not(source: str, follow: bool | None,
 
 @pytest.mark.parametrize("to", ["store,records.jsonl", "new/store, other/records.jsonl", "a,b"])
 def test_a_list_with_commas_is_no_new_file_with_an_odd_name(to: str) -> None:
-    with pytest.raises(SettingsError, match=r"one address.*repeat --to for each, or give the JSON list \[\""):
+    with pytest.raises(SettingsError, match=r"one address.*repeat --to for each address, or give the JSON list \[\""):
         Destinations.of(Settings(to=to))
 
 
@@ -100,7 +100,7 @@ def test_relative_urls_lie_in_the_folder_of_the_source(here: Path) -> None:
     ],
 )
 def test_what_is_read_is_never_written_to(given: dict[str, Any]) -> None:
-    with pytest.raises(WorldError, match="is what is read"):
+    with pytest.raises(WorldError, match="is also the source"):
         Destinations.of(Settings(**given))
 
 
@@ -139,8 +139,8 @@ def test_room_is_made_for_what_is_new_and_nothing_is_overwritten(here: Path) -> 
     (here / "b" / "records.jsonl").write_bytes(b"mine\n")
     for it in found.sinks:
         it.prepare(here / "recovery", goes_on=True)
-    with pytest.raises(WorldError, match="is there already"):
+    with pytest.raises(WorldError, match="exists already"):
         found.sinks[1].prepare(here / "recovery", goes_on=False)
     (here / "b" / "records.jsonl").unlink()
-    with pytest.raises(WorldError, match="goes on after posts already done"):
+    with pytest.raises(WorldError, match="would resume after posts already done"):
         found.sinks[1].prepare(here / "recovery", goes_on=True)

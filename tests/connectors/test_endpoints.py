@@ -114,7 +114,7 @@ def test_a_kind_that_cannot_do_it_is_refused(role: AddressRole, address: str) ->
 
 
 def test_a_new_folder_with_an_ending_is_written_with_a_slash() -> None:
-    with pytest.raises(SettingsError, match=r"a new folder whose name has an ending is written 'store\.v2/'"):
+    with pytest.raises(SettingsError, match=r"for a new folder with an extension in its name write 'store\.v2/'"):
         endpoint("store.v2", RECORDS_TO)
     with pytest.raises(SettingsError) as caught:
         endpoint("store.v2", DEAD_LETTERS_TO)

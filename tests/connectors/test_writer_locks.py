@@ -46,7 +46,7 @@ def test_a_place_is_one_however_it_is_written_and_topics_have_no_lock(folder: Pa
 def test_a_second_flow_is_refused_in_a_line_and_leaves_nothing(place: str, folder: Path) -> None:
     with all_locked(locks_of(place)):
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-        refused = pytest.raises(BusyError, match=f"^{place} is being written by another run: wait for its end, or")
+        refused = pytest.raises(BusyError, match=f"^{place} is being written by another run: wait until it ends, or")
         with refused as error:
             run_flow({"source": "posts.jsonl", "to": (place,), "models": "fake"}, None, 1.0)
         assert error.value.exit_code == 3

@@ -261,7 +261,7 @@ def test_a_redirect_leads_to_the_web_only(target: str) -> None:
 def test_a_redirect_to_what_is_no_url_is_a_reason(target: str) -> None:
     with serving(Answer(302, headers={"Location": _utf8(target)})) as server:
         told = failure(lambda: web_fetcher(LIMITS, HERE).get(server.url))
-    assert str(told) == "a redirect to what is no URL"
+    assert str(told) == "a redirect to an invalid URL"
 
 
 @pytest.mark.parametrize(("name", "sent"), [("/b\u00fc.png", "/b%C3%BC.png"), ("/a b%41?c=d e", "/a%20b%41?c=d%20e")])

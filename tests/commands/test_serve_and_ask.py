@@ -139,7 +139,7 @@ def test_a_file_of_queries_is_answered_into_a_file(ask: Ask, memewax: Memewax, t
     (tmp_path / "mine.jsonl").write_text("precious")
     refused = memewax("serve", "--from", "queries.jsonl", "--to", "mine.jsonl")
     assert refused.code == 3
-    assert "mine.jsonl is there already and this recovery folder did not write it" in refused.err
+    assert "mine.jsonl exists already and this recovery folder did not write it" in refused.err
     assert "ready to answer" not in refused.err, "it is said before anything is loaded"
     assert (tmp_path / "mine.jsonl").read_text() == "precious"
     assert memewax("serve", "--from", "queries.jsonl", "--to", "answers.jsonl").code == 0

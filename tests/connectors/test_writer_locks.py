@@ -63,7 +63,7 @@ def test_a_file_that_another_run_made_meanwhile_is_not_cut(folder: Path, monkeyp
         return real(path, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(writer_locks, "locked", locked_late)
-    with pytest.raises(WorldError, match="is there already"):
+    with pytest.raises(WorldError, match="exists already"):
         run_flow({"source": "posts.jsonl", "to": ("out.jsonl",), "models": "fake"}, None, 1.0)
     assert out.read_bytes() == b"a line of the other run\n"
 

@@ -47,7 +47,7 @@ def test_each_value_is_a_line(path: Path) -> None:
 def test_a_file_that_was_not_begun_with_the_recovery_folder_is_never_cut(path: Path, tmp_path: Path) -> None:
     path.write_bytes(b"old\n")
     for recovery in (None, tmp_path):
-        with pytest.raises(WorldError, match="did not write it: move it away"):
+        with pytest.raises(WorldError, match="did not write it: move it elsewhere"):
             JsonlSink(path, "test", recovery).open(str(path), None)
     assert path.read_bytes() == b"old\n"
 
@@ -70,7 +70,7 @@ def test_what_others_wrote_after_the_run_ended_is_never_cut(path: Path, tmp_path
     sink.open(str(path), mark).close()
     with path.open("ab") as out:
         out.write(b"mine\n")
-    with pytest.raises(WorldError, match="holds 5 bytes that this recovery folder did not write"):
+    with pytest.raises(WorldError, match="has 5 bytes that this recovery folder did not write"):
         sink.open(str(path), mark)
     assert path.read_bytes() == b"one\nmine\n"
 

@@ -41,7 +41,7 @@ def test_what_is_as_declared_has_no_differences() -> None:
 
 
 def test_a_topic_that_is_missing_is_one_difference() -> None:
-    assert differences(POSTS, None) == [Difference("posts", "topic", "missing", "there")]
+    assert differences(POSTS, None) == [Difference("posts", "topic", "missing", "exists")]
 
 
 def test_each_difference_is_told_with_both_values() -> None:
@@ -49,7 +49,7 @@ def test_each_difference_is_told_with_both_values() -> None:
     assert differences(POSTS, found) == [
         Difference("posts", "partitions", "3", "8"),
         Difference("posts", "replication", "1", "3"),
-        Difference("posts", "min.insync.replicas", "not told", "2"),
+        Difference("posts", "min.insync.replicas", "unknown", "2"),
         Difference("posts", "retention.ms", "5", "604800000"),
     ]
 
@@ -117,7 +117,7 @@ def test_more_copies_than_brokers_are_refused_before_anything_is_made(
 ) -> None:
     on = cluster(real_broker.bootstrap)
     assert on.brokers() == 1
-    with pytest.raises(WorldError, match=r"2 copies.* 1 brokers.*--replication"):
+    with pytest.raises(WorldError, match=r"2 replicas.* 1 broker:.*--replication"):
         on.create([own[0], replace(own[1], replication=2)])
     assert on.find(own) == {}
 
@@ -133,7 +133,7 @@ def test_a_broker_that_is_not_there_is_an_error_after_the_timeout() -> None:
 
 
 def test_a_cluster_that_cannot_make_topics_says_so(mock_broker: MockBroker) -> None:
-    with pytest.raises(WorldError, match="making posts-never at"):
+    with pytest.raises(WorldError, match="creating posts-never at"):
         cluster(mock_broker.bootstrap, timeout=1).create([replace(POSTS, name="posts-never", replication=1)])
 
 

@@ -29,10 +29,10 @@ NAMES = LookedFor(("forgettable0003-a",))
         ),
         (
             {"cleanup.policy": "compact, delete", "retention.ms": "3600000", "retention.bytes": "5"},
-            f"until {_COMPACTION}, or 1:00:00 (retention.ms) have passed since it was written, or 5 newer bytes are there (retention.bytes)",
+            f"until {_COMPACTION}, or 1:00:00 (retention.ms) have passed since it was written, or 5 newer bytes were written (retention.bytes)",
         ),
-        ({"cleanup.policy": "delete", "retention.ms": "-1"}, "as long as the topic is kept"),
-        ({}, "as long as the topic is kept"),
+        ({"cleanup.policy": "delete", "retention.ms": "-1"}, "as long as the topic exists"),
+        ({}, "as long as the topic exists"),
     ],
 )
 def test_until_when_is_said(config: dict[str, str | None], until: str) -> None:
@@ -50,7 +50,7 @@ def test_a_dead_letter_in_a_topic_is_found_and_its_retention_is_told(best_broker
     settings = load_settings(kafka_timeout_seconds=5)
     found = endpoint(address, DEAD_LETTERS_TO)
     (told,) = in_dead_letters(found, NAMES, settings)
-    assert (told.place, told.why) == (address, "1 letters have it")
+    assert (told.place, told.why) == (address, "1 dead letter with it")
     assert "retention" in told.until
     assert list(in_dead_letters(found, LookedFor(("unknown0003-a",)), settings)) == []
     (kept,) = kept_in_topics([found, endpoint("letters.jsonl", DEAD_LETTERS_TO)], settings)
@@ -62,4 +62,4 @@ def test_a_broker_that_does_not_answer_is_said() -> None:
     address = f"kafka://{broker.bootstrap}/letters"
     broker.stop()
     (told,) = in_dead_letters(endpoint(address, DEAD_LETTERS_TO), NAMES, load_settings(kafka_timeout_seconds=0.5))
-    assert told.why.startswith("it cannot be looked through")
+    assert told.why.startswith("it cannot be searched")

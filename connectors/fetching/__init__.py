@@ -1,1 +1,1 @@
-"""Images by the URLs of strangers: what may be reached, at what cost, and what comes of it."""
+"""Fetch images from untrusted URLs: SSRF guard, limits, decoding, retries and prefetch."""

@@ -1,4 +1,8 @@
-"""What a post's URL may lead to. Its author is a stranger, and the fetching machine stands inside the network."""
+"""SSRF guard: decide which addresses a URL may lead to.
+
+The authors of posts are strangers, while this machine is inside the network: without the guard, a post's URL could
+make it request private addresses (server-side request forgery).
+"""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +14,7 @@ from core.errors import SettingsError
 
 _WEB_PORTS: Final = frozenset({80, 443})
 _FREE_PORTS: Final = 1024
-"""Below it a port belongs to a known service."""
+"""Ports below this one belong to well-known services."""
 
 _V4_SPECIAL: Final = tuple(
     map(
@@ -20,8 +24,8 @@ _V4_SPECIAL: Final = tuple(
             "10.0.0.0/8",  # private
             "100.64.0.0/10",  # shared by a carrier's customers
             "127.0.0.0/8",  # loopback
-            "168.63.129.16/32",  # Azure's metadata, though the range is public
-            "169.254.0.0/16",  # link-local, and the clouds' metadata
+            "168.63.129.16/32",  # Azure's metadata service, although the range is public
+            "169.254.0.0/16",  # link-local, including metadata services of clouds
             "172.16.0.0/12",  # private
             "192.0.0.0/24",  # protocol assignments
             "192.0.2.0/24",  # documentation
@@ -53,10 +57,13 @@ _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
 def is_public(address: str) -> bool:
-    """Whether anybody on the internet could reach this IP address.
+    """Check whether an IP address is reachable from the public internet.
 
-    By IANA's registries of special addresses (RFC 6890 and its updates); Python's own `is_global` differs between its
-    versions.
+    Follows IANA's registries of special-purpose addresses (RFC 6890 and its updates). Python's own `is_global` differs
+    between Python versions.
+
+    >>> is_public("8.8.8.8"), is_public("10.0.0.1"), is_public("::ffff:127.0.0.1")
+    (True, False, False)
     """
     found = _inner(address)
     if isinstance(found, IPv4Address):
@@ -66,16 +73,16 @@ def is_public(address: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """Public addresses, and what `fetch_allow` names besides."""
+    """Allows public addresses, and those that the setting `fetch_allow` adds."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     hosts: frozenset[str] = frozenset()
     buckets: frozenset[str] = frozenset()
-    """`gs://<bucket>` and `s3://<bucket>` that are read with this machine's credentials."""
+    """Buckets, as `gs://<bucket>` or `s3://<bucket>`, that are read with this machine's credentials."""
 
     @classmethod
     def of(cls, entries: Iterable[str]) -> "AddressPolicy":
-        """From the setting; raises `SettingsError` naming an entry that is none of these."""
+        """Parse the setting; raises `SettingsError` for an entry that is not a network, host or bucket."""
         networks, hosts, buckets = [], set(), set()
         for entry in entries:
             if _BUCKET.fullmatch(entry):
@@ -87,21 +94,21 @@ class AddressPolicy:
                 host = entry.lower().rstrip(".")
                 if "/" in entry or not _HOST.fullmatch(host) or host.replace(".", "").isdigit():
                     raise SettingsError(
-                        f"MEMEWAX_FETCH_ALLOW: {entry!r} is no network such as 10.0.0.0/8, no name of a host "
-                        f"and no bucket such as gs://images ({error})"
+                        f"MEMEWAX_FETCH_ALLOW: {entry!r} is neither a network such as 10.0.0.0/8, nor a host name, "
+                        f"nor a bucket such as gs://images ({error})"
                     ) from None
                 hosts.add(host)
         return cls(tuple(networks), frozenset(hosts), frozenset(buckets))
 
     def allows(self, host: str, address: str, port: int) -> bool:
-        """Whether to connect to `address`, which `host` resolved to."""
+        """Check whether to connect to `address`, which `host` resolved to."""
         if host.lower().rstrip(".") in self.hosts or any(_inner(address) in network for network in self.networks):
             return True
         return is_public(address) and (port in _WEB_PORTS or port >= _FREE_PORTS)
 
 
 def _inner(address: str) -> IPv4Address | IPv6Address:
-    """The address that is reached: what IPv6 forms of an IPv4 address contain."""
+    """Return the address that is actually reached: for IPv6 forms of an IPv4 address, the latter."""
     found = ip_address(address)
     if isinstance(found, IPv6Address):
         if found.ipv4_mapped is not None:

@@ -1,4 +1,4 @@
-"""The setting that names what strangers' addresses may lead to."""
+"""The setting with exceptions to the SSRF guard."""
 
 from typing import Annotated
 
@@ -9,11 +9,11 @@ from core.settings import Group, split_at_commas
 
 
 class AllowSettings(Group):
-    """What may be reached besides the public web, where a stranger chose the address."""
+    """Addresses besides the public web to which untrusted URLs may lead."""
 
     fetch_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="What posts, and redirects of feeds, may name besides the public web: networks (10.0.0.0/8), hosts (images.internal), and buckets to read with this machine's credentials (gs://images).",
+        description="Addresses besides the public web that URLs of posts and redirects of feeds may lead to: networks (10.0.0.0/8), hosts (images.internal), and buckets to read with this machine's credentials (gs://images).",
     )
 
     _split_fetch_allow = field_validator("fetch_allow", mode="before")(split_at_commas)

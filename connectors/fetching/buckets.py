@@ -1,8 +1,7 @@
-"""Objects in buckets, `gs://` and `s3://`, through fsspec and its drivers.
+"""Read objects in buckets (`gs://` and `s3://`) with fsspec and its drivers.
 
-The drivers take endpoint, region and credentials from their own environment. A post is a stranger's, to whom those
-credentials do not belong: they are used for buckets that the settings name, and any other bucket is read as the public
-reads it.
+The drivers take endpoint, region and credentials from their environment. Authors of posts are strangers, who must not
+use these credentials. So only buckets that the settings name are read with them, and all others anonymously.
 """
 
 import re
@@ -25,8 +24,8 @@ _URL: Final = re.compile(
 @dataclass(frozen=True, slots=True)
 class _Driver:
     extra: str
-    as_anybody: Mapping[str, Any]
-    """Options with which it uses no credentials."""
+    anonymous: Mapping[str, Any]
+    """Options for access without credentials."""
 
 
 _DRIVERS: Final[Mapping[str, _Driver]] = MappingProxyType(
@@ -36,7 +35,7 @@ SCHEMES: Final = frozenset(_DRIVERS)
 
 
 class Buckets:
-    """Reads objects within limits; its methods may be called by many threads."""
+    """Reads objects within limits of size and time; thread-safe."""
 
     def __init__(self, allowed: AddressPolicy, *, max_bytes: int, seconds: float) -> None:
         self._allowed = allowed
@@ -45,7 +44,7 @@ class Buckets:
         self._systems: dict[tuple[str, bool], Any] = {}
 
     def get(self, url: str) -> bytes:
-        """What `<scheme>://<bucket>/<key>` holds; the key is taken as it stands. Raises `FetchError`."""
+        """Read the object at `<scheme>://<bucket>/<key>`; the key is not URL-decoded. Raises `FetchError`."""
         match = _URL.fullmatch(url)
         if match is None:
             raise FetchError(Outcome.UNSUPPORTED, "not gs://BUCKET/KEY or s3://BUCKET/KEY")
@@ -59,23 +58,23 @@ class Buckets:
                 Outcome.UNSUPPORTED, f"{scheme}:// needs a driver: pip install 'memewax[{extra}]'"
             ) from None
         except TimeoutError:
-            raise FetchError(Outcome.TIMEOUT, f"not there after {self._seconds:g} s") from None
+            raise FetchError(Outcome.TIMEOUT, f"incomplete after {self._seconds:g} s") from None
         except FileNotFoundError:
             raise FetchError(Outcome.NOT_FOUND, "no such object") from None
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             if not is_ours:
-                reason += "; read as anybody may, since MEMEWAX_FETCH_ALLOW does not name the bucket"
+                reason += "; read without credentials, since MEMEWAX_FETCH_ALLOW does not name the bucket"
             raise FetchError(Outcome.UNREACHABLE, reason, again=isinstance(error, ConnectionError)) from error
         if len(data) > self._max_bytes:
             raise FetchError(Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes")
         return data
 
     def _read(self, scheme: str, path: str, *, is_ours: bool) -> bytes:
-        # Made within the time too: a driver may look for credentials in the network first.
+        # Create the file system within the timeout too: a driver may first look for credentials on the network.
         system = self._systems.get((scheme, is_ours))
         if system is None:
-            options = {} if is_ours else _DRIVERS[scheme].as_anybody
+            options = {} if is_ours else _DRIVERS[scheme].anonymous
             system = self._systems[scheme, is_ours] = fsspec.filesystem(scheme, **options)
         try:
             data: bytes = system.cat_file(path, start=0, end=self._max_bytes + 1)

@@ -1,7 +1,7 @@
-"""Connections to checked addresses only, within their deadline.
+"""Connections to permitted addresses only (SSRF guard), within a deadline.
 
-The name is resolved once, each address is checked, and the connection is made to that very address: a name that
-resolves differently a moment later changes nothing. TLS and the Host header keep the name.
+The host is resolved once, each address is checked, and the connection goes to the checked address itself. So a name
+that resolves differently a moment later (DNS rebinding) does no harm. TLS and the Host header keep the name.
 """
 
 import socket
@@ -18,16 +18,16 @@ from connectors.fetching.outcomes import FetchError, Outcome
 from core.telemetry import FETCH_CONNECTIONS
 
 Resolve = Callable[[str, int], list[str]]
-"""The IP addresses of a host; raises `OSError` where it has none."""
+"""Resolves a host and port to IP addresses; raises `OSError` if there are none."""
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """As the system does it, which also reads 2130706433, 0x7f.1 and 0177.0.0.1 as addresses."""
+    """Resolve a host with the system's resolver, which also accepts 2130706433, 0x7f.1 and 0177.0.0.1 as addresses."""
     return list(dict.fromkeys(str(it[4][0]) for it in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
 class Connecting(httpcore.NetworkBackend):
-    """Makes the connections of a pool."""
+    """Network backend of a connection pool that connects to permitted addresses only."""
 
     def __init__(self, allowed: AddressPolicy, deadlines: Deadlines, find: Resolve = resolve) -> None:
         self._allowed = allowed
@@ -43,7 +43,7 @@ class Connecting(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first permitted address that answers; raises `FetchError` where `host` has none."""
+        """Connect to the first permitted address that responds; raises `FetchError` if `host` has none."""
         failure: Exception = httpcore.ConnectTimeout()
         for address in self._addresses(host, port, timeout):
             try:
@@ -68,7 +68,7 @@ class Connecting(httpcore.NetworkBackend):
         if not permitted:
             raise FetchError(
                 Outcome.REFUSED,
-                "its host or port is not of the public web; MEMEWAX_FETCH_ALLOW names what may be reached besides",
+                "its host or port is not on the public web; MEMEWAX_FETCH_ALLOW can allow it",
             )
         return permitted
 
@@ -88,10 +88,10 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = _time(self._deadlines, timeout, httpcore.ConnectTimeout)
-        # TLS takes the socket over; this one still reaches the connection.
+        # TLS takes the socket over; the duplicate still reaches the connection.
         with self._stream.get_extra_info("socket").dup() as connection:
             try:
-                # A handshake has many reads, and each would have all the time there is.
+                # A handshake has many reads, and each would have the whole timeout.
                 stream = call_within(left, lambda: self._stream.start_tls(ssl_context, server_hostname, left))
             except TimeoutError:
                 with suppress(OSError):  # ends the handshake, whose thread then closes the socket
@@ -108,6 +108,6 @@ class _Stream(httpcore.NetworkStream):
 
 def _time(deadlines: Deadlines, timeout: float | None, over: type[httpcore.TimeoutException]) -> float | None:
     left = deadlines.left(timeout)
-    if left == 0:  # a socket would take it for "do not wait" and fail in another way
+    if left == 0:  # a socket would take 0 for "non-blocking" and raise another error
         raise over
     return left

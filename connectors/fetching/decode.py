@@ -1,4 +1,4 @@
-"""From an image file's bytes to pixels, at a bounded cost."""
+"""Decode image files to pixels, with bounded time and memory."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,9 +19,9 @@ from core.records import Pixels
 from core.telemetry import log
 
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
-"""What the web and cameras make. Pillow knows more; EPS, which it hands to Ghostscript to run, is not for strangers."""
+"""Formats of the web and of cameras; not EPS, for which Pillow runs Ghostscript: unsafe for untrusted files."""
 _SCALABLE: Final = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"})
-"""Pillow's modes that can be scaled down well as they are, which takes less memory than colours of all pixels."""
+"""Pillow modes that can be scaled before conversion to RGB, which saves memory."""
 _TURNS: Final[Mapping[int, Image.Transpose]] = MappingProxyType(
     {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,73 +33,82 @@ _TURNS: Final[Mapping[int, Image.Transpose]] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
-"""What makes an image upright, by EXIF's orientation."""
+"""Transposition that makes an image upright, by EXIF orientation."""
 _SLOW: Final = (b"P1", b"P2", b"P3", b"BM")
-"""Kinds that Pillow may decode in Python: numbers in words, and runs of a BMP."""
+"""Signatures of formats that Pillow may decode in Python: plain-text PNM, and BMP with run-length encoding."""
 _MOST_SLOW_BYTES: Final = 4 * 2**20
 _MOST_SCANS: Final = 100
-"""Of a progressive JPEG, which is decoded once for each; encoders make about ten."""
+"""Maximum number of scans of a progressive JPEG, since each decodes the whole image; encoders make about ten."""
 _MOST_SCANNED: Final = 10**9
-"""Pixels of all scans together."""
+"""Maximum number of pixels over all scans."""
 _MOVING: Final = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 _MOST_EMPTY: Final = 8
-"""Frames that show nothing, after which no more are looked at."""
+"""Maximum number of blank frames to skip."""
 _EVEN: Final = 16
-"""Of 255: where no colour differs by more, a frame shows nothing."""
+"""A frame is blank if no channel varies by more than this, of 255."""
 _ENOUGH: Final = 0.75
-"""A file that is cut is still an image where so much of its height is there, as viewers show it."""
+"""A truncated file is accepted if at least this share of its rows was decoded, as viewers do."""
 
 _LONG: Final = 3
-"""An image so many times as long as wide is a long one."""
+"""Aspect ratio from which an image counts as long."""
 _LEAST_SHORT: Final = 64
-"""Pixels: in what is thinner there are no letters."""
+"""Shorter side in pixels below which an image cannot contain readable letters."""
 
 TakeRoom = Callable[[int], AbstractContextManager[object]]
-"""Waits until so many pixels may be decoded."""
+"""Blocks until this number of pixels may be decoded (a weighted semaphore)."""
 
 
 def decode(data: bytes, *, max_pixels: int, max_side: int, room: TakeRoom = nullcontext) -> Pixels:
-    """Decode an image: the first frame that shows something, upright, RGB, at most `max_side` a side.
+    """Decode an image: its first frame that is not blank, upright, in RGB, scaled down to `max_side`.
 
-    Clear ground becomes white, or what the image is seen on best (`flattened`). What else the file holds neither
-    costs nor matters.
+    Transparent pixels become white, or the shade on which the image is visible (`flattened`). Metadata and further
+    frames cost nothing.
+
+    Args:
+        data: The file.
+        max_pixels: Maximum number of pixels that the file may declare.
+        max_side: Maximum width and height of the result; the longer side of a long image may exceed it (`most_side`).
+        room: Limits the number of pixels decoded concurrently.
 
     Returns:
         uint8 array of shape (height, width, 3).
 
     Raises:
-        FetchError: where the bytes are no image, a broken one, or one too large.
+        FetchError: if the file is not an image, is broken, or is too large.
     """
     if not data:
         raise FetchError(Outcome.NOT_AN_IMAGE, "no bytes")
     if data.startswith(_SLOW) and len(data) > _MOST_SLOW_BYTES and _is_decoded_slowly(data):
-        raise FetchError(Outcome.TOO_LARGE, f"more than {_MOST_SLOW_BYTES} bytes in a form that takes long to decode")
+        raise FetchError(Outcome.TOO_LARGE, f"more than {_MOST_SLOW_BYTES} bytes in a format that is slow to decode")
     try:
-        alone = strip_metadata(data)
+        stripped = strip_metadata(data)
     except ImageMetadataError as error:
         raise FetchError(Outcome.TOO_LARGE, str(error)) from None
-    with _opened(alone.data) as image:
-        width, height = alone.canvas or image.size
+    with _opened(stripped.data) as image:
+        width, height = stripped.canvas or image.size
         if max(width * height, image.width * image.height) > max_pixels:
             raise FetchError(Outcome.TOO_LARGE, f"{width} by {height} pixels; at most {max_pixels} in all are decoded")
         if image.format == "JPEG":
-            scans = alone.data.count(b"\xff\xda")
+            scans = stripped.data.count(b"\xff\xda")
             if scans > _MOST_SCANS or scans * width * height > _MOST_SCANNED:
                 raise FetchError(Outcome.TOO_LARGE, f"a JPEG of {scans} scans; at most {_MOST_SCANS} are decoded")
         with room(width * height):
             try:
-                return _shown(image, alone, data, max_pixels, max_side)
+                return _shown(image, stripped, data, max_pixels, max_side)
             except FetchError:
                 raise
-            except Exception as error:  # of many kinds, Pillow's own
+            except Exception as error:  # Pillow raises many types
                 reason = f"a broken {image.format} image: {str(error) or type(error).__name__}"
                 raise FetchError(Outcome.BROKEN_IMAGE, reason) from error
 
 
 def most_side(width: int, height: int, max_side: int) -> int:
-    """Longest side that is kept: that of an image that is long, a chat's or a comic's, may be longer.
+    """Return the maximum length of the longer side, in pixels; long images (chats, comics) may exceed `max_side`.
 
-    Its letters have the size of its shorter side. It takes no more pixels than a square of `max_side`.
+    The size of its letters depends on its shorter side. It has at most as many pixels as a square of `max_side`.
+
+    >>> most_side(800, 600, 512), most_side(600, 6000, 512)
+    (512, 1619)
     """
     long, short = max(width, height), min(width, height)
     if short < _LEAST_SHORT or long < _LONG * short:
@@ -109,7 +118,7 @@ def most_side(width: int, height: int, max_side: int) -> int:
 
 
 def _is_decoded_slowly(data: bytes) -> bool:
-    """Whether a PPM or BMP is of a kind that Pillow decodes in Python."""
+    """Check whether a PNM or BMP is of a kind that Pillow decodes in Python."""
     return not data.startswith(b"BM") or data[30:34] != bytes(4)
 
 
@@ -119,26 +128,26 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
     except UnidentifiedImageError:
         kind = kind_of(data)
         if kind.is_read:
-            raise FetchError(Outcome.BROKEN_IMAGE, f"a broken {kind.name}: its head cannot be read") from None
+            raise FetchError(Outcome.BROKEN_IMAGE, f"a broken {kind.name}: its header cannot be read") from None
         raise FetchError(Outcome.NOT_AN_IMAGE, kind.name) from None
     except (Image.DecompressionBombError, ImageMetadataError) as error:
-        told = error if isinstance(error, ImageMetadataError) else "far too many pixels to be decoded"
-        raise FetchError(Outcome.TOO_LARGE, str(told)) from None
+        reason = error if isinstance(error, ImageMetadataError) else "far too many pixels to decode"
+        raise FetchError(Outcome.TOO_LARGE, str(reason)) from None
     except Exception as error:
         raise FetchError(Outcome.BROKEN_IMAGE, f"a broken image: {str(error) or type(error).__name__}") from error
 
 
-def _pixels(image: ImageFile.ImageFile, alone: Stripped, max_side: int) -> Pixels:
-    loaded = _scalable(_loaded(image, alone.data, max_side))
-    if alone.canvas is not None and (loaded.size != alone.canvas or any(alone.at)):
-        loaded = _on_canvas(loaded, alone.canvas, alone.at)
-    # An AVIF is turned by Pillow's own reading of it, a TIFF by Pillow as it is loaded.
-    up = orientation_of(image.info.get("exif", b"")) if image.format == "AVIF" else alone.orientation
+def _pixels(image: ImageFile.ImageFile, stripped: Stripped, max_side: int) -> Pixels:
+    loaded = _scalable(_loaded(image, stripped.data, max_side))
+    if stripped.canvas is not None and (loaded.size != stripped.canvas or any(stripped.at)):
+        loaded = _on_canvas(loaded, stripped.canvas, stripped.at)
+    # For AVIF, use the EXIF that Pillow extracts; a TIFF is transposed by Pillow on load.
+    up = orientation_of(image.info.get("exif", b"")) if image.format == "AVIF" else stripped.orientation
     return _scaled(loaded.transpose(_TURNS[up]) if up in _TURNS else loaded, max_side)
 
 
-def _shown(image: ImageFile.ImageFile, alone: Stripped, data: bytes, max_pixels: int, max_side: int) -> Pixels:
-    first = _pixels(image, alone, max_side)
+def _shown(image: ImageFile.ImageFile, stripped: Stripped, data: bytes, max_pixels: int, max_side: int) -> Pixels:
+    first = _pixels(image, stripped, max_side)
     return _later_frame(data, max_pixels, max_side, first) if image.format in _MOVING and _is_empty(first) else first
 
 
@@ -149,12 +158,12 @@ def _scaled(upright: Image.Image, max_side: int) -> Pixels:
 
 
 def _is_empty(pixels: Pixels) -> bool:
-    """Whether all is of one colour; some of the pixels tell of nearly all images that it is not."""
+    """Check whether a frame has a single colour; a sparse sample decides this for nearly all images."""
     return all(bool((np.ptp(it, axis=(0, 1)) <= _EVEN).all()) for it in (pixels[::8, ::8], pixels))
 
 
 def _later_frame(data: bytes, max_pixels: int, max_side: int, first: Pixels) -> Pixels:
-    """The first of the next few frames that shows something, as many films begin in the dark; else `first`."""
+    """Return the next frame that is not blank, since many animations begin with black frames; otherwise `first`."""
     try:
         with _opened(data) as moving:
             for number in range(1, min(getattr(moving, "n_frames", 1), _MOST_EMPTY + 1)):
@@ -165,23 +174,23 @@ def _later_frame(data: bytes, max_pixels: int, max_side: int, first: Pixels) -> 
                 found = _scaled(_scalable(moving).copy(), max_side)
                 if not _is_empty(found):
                     return found
-    except Exception as error:  # of many kinds, Pillow's own: the first frame is whole
-        log.debug("a later frame cannot be read", error=first_line(error))
+    except Exception as error:  # Pillow raises many types; the first frame is valid
+        log.debug("cannot decode a later frame", error=first_line(error))
     return first
 
 
 def _loaded(image: ImageFile.ImageFile, data: bytes, max_side: int) -> Image.Image:
-    """The image with its pixels; of a file that is cut, as much as there is."""
-    image.draft("RGB", (max_side, max_side))  # lets a JPEG be decoded at a half or less
+    """Load the pixels of an image; of a truncated file, those that it contains."""
+    image.draft("RGB", (max_side, max_side))  # lets libjpeg decode at half the size or less
     try:
         image.load()
     except OSError as error:
         missing = _missing_rows(image)
-        there = 1 - float(missing.mean())
+        share = 1 - float(missing.mean())
         is_jpeg = image.format == "JPEG"
-        is_seen_whole = is_jpeg and not there and data.count(b"\xff\xda") > 1  # progressive: coarse, but all of it
-        if there < _ENOUGH and not is_seen_whole:
-            reason = f"a broken {image.format} image: {error}; {there:.0%} of it is there"
+        is_coarse = is_jpeg and not share and data.count(b"\xff\xda") > 1  # progressive: complete, but coarse
+        if share < _ENOUGH and not is_coarse:
+            reason = f"a broken {image.format} image: {error}; {share:.0%} of its rows can be decoded"
             raise FetchError(Outcome.BROKEN_IMAGE, reason) from error
         if is_jpeg:
             ended = _opened(data + b"\xff\xd9")
@@ -196,15 +205,15 @@ def _loaded(image: ImageFile.ImageFile, data: bytes, max_side: int) -> Image.Ima
 
 
 def _missing_rows(image: ImageFile.ImageFile) -> NDArray[np.bool_]:
-    """For each row whether the file ended before it was decoded: it is still zeros, and so are those after it."""
-    image.tile = []  # it has all that there is
+    """Return for each row whether the file ended before it (bool, shape (height,)): it and all later rows are zeros."""
+    image.tile = []  # keeps Pillow from loading again
     try:
         is_empty: NDArray[np.bool_] = np.equal(np.asarray(image).reshape(image.height, -1).max(axis=1), 0)
-    except (OSError, ValueError):  # nothing was
+    except (OSError, ValueError):  # no row was decoded
         return np.ones(image.height, bool)
-    if image.format == "GIF":  # whose rows may come in four turns
+    if image.format == "GIF":  # may be interlaced in four passes
         return is_empty
-    if image.format == "BMP":  # whose rows begin at the bottom
+    if image.format == "BMP":  # stores rows from the bottom
         return np.logical_and.accumulate(is_empty)
     missing: NDArray[np.bool_] = np.logical_and.accumulate(is_empty[::-1])[::-1]
     return missing
@@ -226,7 +235,7 @@ def _scalable(image: Image.Image) -> Image.Image:
 
 
 def _of_8_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits a pixel, or of floats: the largest value that the kind allows, or occurs, is white."""
+    """Convert grey of 16 or 32 bits or floats to 8 bits; white is the format's largest value, or else the image's."""
     values = np.asarray(image)
     largest = float(values.max(initial=0))
     top = 65535.0 if image.mode.startswith("I") and largest > 255 else max(1.0, largest)

@@ -1,4 +1,4 @@
-"""Images: fetched once, decoded once, before the fork."""
+"""Fetch and decode images, once each, before the dataflow branches."""
 
 import re
 import time
@@ -30,47 +30,47 @@ from core.telemetry import DECODE_SECONDS, FETCH_BYTES, FETCH_SECONDS, FETCHES
 STAGE: Final = "fetch"
 _OF_HALF_A_FILE: Final = frozenset({Outcome.BROKEN_IMAGE, Outcome.NOT_AN_IMAGE})
 _FRESH_SECONDS: Final = 60.0
-"""A file that changed so lately may still be written to."""
+"""A file changed more recently may still be incomplete."""
 
 _NEVER_FILES: Final = frozenset({"about", "blob", "data", "ftp", "javascript", "mailto", "urn"})
-"""Schemes that stand without `//` in URLs; other names with a colon may be files."""
+"""Schemes of URLs without `//`; anything else with a colon may be a file name."""
 _HOST: Final = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.(?!png|jpe?g|gif|webp|avif)[A-Za-z]{2,24}(:[0-9]+)?/")
-"""A path that begins as the name of a host does."""
+"""Matches a path that begins with a host name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an image may cost."""
+    """Limits of fetching and decoding one image."""
 
     web: WebLimits
     per_host: int
-    """Fetches from one host at the same time."""
+    """Maximum number of concurrent fetches from one host."""
     pixels: int
-    """Most pixels a file may claim to hold, and most that are decoded at the same time."""
+    """Maximum number of pixels that a file may declare, and that are decoded concurrently."""
     side: int
-    """Larger images are scaled down to this many pixels a side."""
+    """Larger images are scaled down to this width and height, in pixels."""
     thumbnail_side: int = 0
-    """Of the small image that comes with it, in pixels; 0: none does."""
+    """Width and height of thumbnails, in pixels; 0: no thumbnails."""
 
 
 class Fetching(Protocol):
-    """Gets posts their images."""
+    """Fetches the images of posts."""
 
     def start(self, posts: Sequence[Post]) -> Sequence[Arrival | Future[Arrival]]:
-        """Begin to fetch for each of `posts`; an arrival says what went wrong rather than raise."""
+        """Start to fetch the image of each post; an arrival contains the failure instead of raising it."""
 
 
 class Fetcher:
-    """Fetches and decodes many images at a time, from the web, from buckets and from below some folders.
+    """Fetches and decodes images concurrently, from the web, buckets and local folders.
 
     Args:
-        limits: What an image may cost.
-        folder: The one that all local paths lie in.
-        allowed: What may be fetched besides the public web.
-        folders: Where there is no such one: by the files and folders that posts come from, what their paths lie in.
-        deaths: Knows the images that processes ended at.
-        cached: What was found out about images before; one that all models know is neither decoded nor, where its
-            service names its content, fetched.
+        limits: Limits per image.
+        folder: Folder of all local paths.
+        allowed: SSRF guard of web addresses and buckets.
+        folders: If `folder` is None: folder of local paths, by the file or folder that posts come from.
+        deaths: Knows images that crashed a process (poison).
+        cached: Earlier results. An image that all models know is not decoded, and not even fetched if its service
+            identifies its content.
     """
 
     def __init__(
@@ -86,18 +86,18 @@ class Fetcher:
         self._limits = limits
         self._folder = folder.resolve() if folder else None
         self._folders = sorted((folders or {}).items(), key=lambda it: len(str(it[0])), reverse=True)
-        self._turns: PerHostExecutor[Arrival] = PerHostExecutor(limits.web.concurrency, limits.per_host)
+        self._executor: PerHostExecutor[Arrival] = PerHostExecutor(limits.web.concurrency, limits.per_host)
         self._room = WeightedSemaphore(limits.pixels)
         self._deaths = deaths
         self._web = WebFetcher(limits.web, allowed)
         self._buckets = Buckets(allowed, max_bytes=limits.web.bytes, seconds=limits.web.seconds)
 
     def start(self, posts: Sequence[Post]) -> Sequence[Future[Arrival]]:
-        """Begin to fetch for each of `posts`."""
-        return [self._turns.submit(_host(post.url), partial(self.fetch, post)) for post in posts]
+        """Start to fetch the image of each post."""
+        return [self._executor.submit(_host(post.url), partial(self.fetch, post)) for post in posts]
 
     def fetch(self, post: Post) -> Arrival:
-        """The post with its image, with what is known of it, or with the reason why there is neither."""
+        """Return the post with its image, with cached results, or with the failure."""
         start = time.perf_counter()
         arrival = self._cached_by_source(post) or self._fetched(post)
         return replace(arrival, seconds=time.perf_counter() - start)
@@ -131,7 +131,7 @@ class Fetcher:
             FETCHES.labels(outcome).inc()
 
     def _cached_by_source(self, post: Post) -> Arrival | None:
-        """The post with what is known of its image, where its service says which one it is."""
+        """Return the post with cached results if its service identifies the image's content, else None."""
         if self._cached is None:
             return None
         if post.edited:
@@ -141,7 +141,7 @@ class Fetcher:
         return _arrival_of(replace(post, picture_sha256=picture_sha256), known) if known else None
 
     def why_not_here(self, post: Post) -> str | None:
-        """Why there is no image on this machine where a post says that there is one; nothing is read."""
+        """Return why a post's local file cannot be read, or None if it exists or is not local; reads no file."""
         try:
             path = self._path(post.url)
             if path is not None:
@@ -151,12 +151,12 @@ class Fetcher:
         return None
 
     def close(self) -> None:
-        """End its threads when they have done what was begun, and its connections."""
-        self._turns.close()
+        """Wait for running fetches, then end the threads and close the connections."""
+        self._executor.close()
         self._web.close()
 
     def _may_pass(self, post: Post, error: Exception) -> bool:
-        """Whether a try some time later may end otherwise: also where a file is being written just now."""
+        """Check whether a later retry may succeed, for example since the file is still being written."""
         if not isinstance(error, FetchError):
             return False
         folder = self._folder or self._folder_of(post.message.origin)
@@ -168,7 +168,7 @@ class Fetcher:
             return decode(data, max_pixels=pixels, max_side=side, room=self._room.acquire)
 
     def _folder_of(self, origin: str) -> Path | None:
-        """The folder of the source that a message is of, the innermost where they are nested."""
+        """Return the folder of a message's source; the innermost one if they are nested."""
         for place, folder in self._folders:
             if origin.startswith(f"file:{place}") and origin[len(f"file:{place}") :][:1] in {"", "/", "@"}:
                 return folder
@@ -181,7 +181,7 @@ class Fetcher:
         return (self._buckets if url.lower().startswith(("gs:", "s3:")) else self._web).get(url)
 
     def _path(self, url: str) -> str | None:
-        """The path of a file that an address names; None where it leads to another machine."""
+        """Return the path of a local file, or None if the URL leads to another machine; raises `FetchError`."""
         parts = _split(url)
         if parts is None:
             raise FetchError(Outcome.UNSUPPORTED, "not a URL")
@@ -190,9 +190,9 @@ class Fetcher:
         if parts.scheme == "file":
             return unquote(parts.path)
         if parts.scheme and "://" in url:
-            raise FetchError(Outcome.UNSUPPORTED, f"no way to fetch {parts.scheme}://")
+            raise FetchError(Outcome.UNSUPPORTED, f"cannot fetch {parts.scheme}:// URLs")
         if parts.scheme in _NEVER_FILES:
-            raise FetchError(Outcome.UNSUPPORTED, f"no way to fetch {parts.scheme}:")
+            raise FetchError(Outcome.UNSUPPORTED, f"cannot fetch {parts.scheme}: URLs")
         if url.startswith("//"):
             raise FetchError(Outcome.UNSUPPORTED, "no scheme before //: expected https://")
         return url
@@ -207,31 +207,29 @@ class Fetcher:
 
 
 def _checked_file(name: str, folder: Path | None) -> Path:
-    """The file of this name in a folder; raises `FetchError` where it lies outside, or there is none."""
+    """Return the path of a file in a folder; raises `FetchError` if it lies outside or does not exist."""
     if folder is None:
-        raise FetchError(
-            Outcome.REFUSED, "a local path, and no folder is set where such may lie (MEMEWAX_FETCH_FOLDER)"
-        )
+        raise FetchError(Outcome.REFUSED, "a local path, but no folder for local files is set (MEMEWAX_FETCH_FOLDER)")
     try:
         path = (folder / name).resolve()
         is_file = path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or none at all
-        raise FetchError(Outcome.NOT_FOUND, "no file can have such a name") from None
+    except (OSError, ValueError):  # too long, or with a null byte
+        raise FetchError(Outcome.NOT_FOUND, "not a valid file name") from None
     if not path.is_relative_to(folder):
         raise FetchError(Outcome.REFUSED, "a path outside the folder of the source")
     if not is_file:
-        hint = "; an address of the web begins with https://" if _HOST.match(name) is not None else ""
+        hint = "; a web address begins with https://" if _HOST.match(name) is not None else ""
         raise FetchError(Outcome.NOT_FOUND, f"no such file{hint}")
     return path
 
 
 class FakeFetcher:
-    """One black pixel for every post, at once: to measure the flow itself."""
+    """Gives every post an image of one black pixel, to measure the dataflow itself."""
 
     _IMAGE: Final = np.zeros((1, 1, 3), np.uint8)
 
     def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
-        """All of them, done."""
+        """Return finished arrivals for all posts."""
         return [Arrival(post, self._IMAGE) for post in posts]
 
 
@@ -248,13 +246,13 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _host(url: str) -> str:
-    """Whose turns a fetch takes; empty for what is on no other machine."""
+    """Return the host of a URL, for the limit per host; "" for local files."""
     parts = _split(url)
     return (parts.hostname or "") if parts else ""
 
 
 def _is_fresh(url: str, folder: Path | None) -> bool:
-    """Whether a URL names a file in `folder` that changed just now."""
+    """Check whether a URL names a file in `folder` that changed recently."""
     parts = _split(url)
     if folder is None or parts is None or (parts.scheme != "file" and "://" in url):
         return False

@@ -1,4 +1,4 @@
-"""An httpx transport over a pool of connections to checked addresses."""
+"""An httpx transport with the SSRF guard: its pool connects to permitted addresses only."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _KEEP_SECONDS: Final = 30.0
 
 
 class GuardedTransport(httpx.BaseTransport):
-    """Sends requests by connections that `backend` makes, and by nothing else: no proxy, no other route."""
+    """Sends requests only through connections of `backend`: no proxy, no other route."""
 
     def __init__(self, backend: Connecting, connections: int) -> None:
         self._pool = httpcore.ConnectionPool(
@@ -25,7 +25,7 @@ class GuardedTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; raises httpx's errors, and `FetchError` where its host may not be reached."""
+        """Send a request; raises httpx's errors, and `FetchError` if its host is not allowed."""
         url = request.url
         with _errors_of_httpx():
             response = self._pool.handle_request(
@@ -45,7 +45,7 @@ class GuardedTransport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self._pool.close()
 
 
@@ -63,7 +63,7 @@ class _Body(httpx.SyncByteStream):
 
 @contextmanager
 def _errors_of_httpx() -> Iterator[None]:
-    """Raise httpcore's errors as those of the same names that httpx has."""
+    """Re-raise httpcore's errors as the httpx errors of the same names."""
     try:
         yield
     except (

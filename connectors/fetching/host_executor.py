@@ -1,4 +1,4 @@
-"""A pool of threads in which no host has more than its share, so that a slow one does not take them all."""
+"""A thread-pool executor with a concurrency limit per host, so that a slow host cannot occupy all threads."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class PerHostExecutor(Generic[T]):
-    """Runs calls in the order in which they came, as far as their hosts have room."""
+    """Runs calls in FIFO order per host, within the limit of each host."""
 
     def __init__(self, threads: int, per_host: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
@@ -20,7 +20,7 @@ class PerHostExecutor(Generic[T]):
         self._waiting: defaultdict[str, deque[tuple[Future[T], Callable[[], T]]]] = defaultdict(deque)
 
     def submit(self, host: str, call: Callable[[], T]) -> Future[T]:
-        """Call when it is its turn; an empty `host` has no bound of its own."""
+        """Schedule a call; an empty `host` has no limit of its own."""
         future: Future[T] = Future()
         with self._lock:
             if not host or self._running[host] < self._per_host:
@@ -30,7 +30,7 @@ class PerHostExecutor(Generic[T]):
         return future
 
     def close(self) -> None:
-        """Wait for the calls that run; those that wait for their turn do not begin."""
+        """Wait for running calls; discard queued ones."""
         with self._lock:
             self._waiting.clear()
         self._pool.shutdown()

@@ -1,7 +1,7 @@
-"""An image file without what no pixel needs: comments, profiles, thumbnails, further frames.
+"""Strip everything from an image file that its pixels do not need: comments, profiles, thumbnails, further frames.
 
-Whatever stands there, of any size and however broken, neither costs anything nor hides the image. Pillow would read
-all of it, and give up where a part is odd. Of EXIF one number counts, which way is up.
+Pillow would read all of it and fail at any invalid part. Stripped, metadata of any size, however broken, costs nothing
+and does not hide the image. Of EXIF only the orientation is used.
 """
 
 import re
@@ -14,50 +14,50 @@ from typing import Final
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _MOST_PARTS: Final = 100_000
-"""Chunks, segments or blocks of a file; encoders make some thousands at most."""
+"""Maximum number of chunks, segments or blocks in a file; encoders write a few thousand at most."""
 _MOST_READS: Final = 200_000
 _MOST_TAG_BYTES: Final = 2**16
-"""Of one tag of a TIFF, and of the EXIF of others."""
+"""Maximum size of a TIFF tag, and of EXIF in other formats."""
 _MOST_OFFSET_BYTES: Final = 2**20
-"""Of the tags that say where pixels lie: a quarter of a million strips."""
+"""Maximum size of tags with offsets and lengths of strips: a quarter of a million strips."""
 _OFFSETS: Final = frozenset({273, 279, 324, 325})
 _TIFF_TAGS: Final = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 338, 339, 347}
     | {529, 530, 531, 532}
 )
-"""Those that say how the pixels are kept, and which way is up."""
+"""TIFF tags that describe the encoding of pixels, and the orientation."""
 _ODD_TIFFS: Final = frozenset({b"MM\0+", b"II+\0", b"MM*\0", b"II\0*"})
 _TYPE_BYTES: Final = (1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)
-"""Of one value of each type of a tag."""
+"""Size of one value of each TIFF type."""
 _MOST_CUT: Final = 0.3
-"""Share that may be missing of a WebP that was cut."""
+"""Largest missing share of a truncated WebP."""
 _ORIENTATION: Final = 274
 _MOST_TILE_PIXELS: Final = 2**26
 _MOST_EXIFS: Final = 16
-"""Places of an AVIF that may be the start of an EXIF; there is one, and by chance a second."""
+"""Maximum number of byte sequences in an AVIF that look like the start of EXIF; usually one, by chance two."""
 
 
 class ImageMetadataError(ValueError):
-    """A file has more parts, or a part has more bytes, than any image needs."""
+    """A file has more parts or larger parts than any image needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stripped:
-    """What is left of a file."""
+    """A stripped file."""
 
     data: bytes
     orientation: int = 1
-    """As EXIF says, 1 to 8; 1 is upright. That of a TIFF stays inside."""
+    """EXIF orientation, 1 to 8; 1 is upright. A TIFF keeps it in its data."""
     canvas: tuple[int, int] | None = None
-    """Width and height where the first frame is but a part of the image."""
+    """Width and height of the image if its first frame covers only a part of it."""
     at: tuple[int, int] = (0, 0)
-    """Left and top of that part."""
+    """Left and top of that part, in pixels."""
 
 
 class BoundedFile(BytesIO):
-    """A file that counts what is read: no parser reads a small file for ever, or the same bytes again and again.
+    """A file with a read budget, so that a parser cannot loop forever or read the same bytes again and again.
 
-    Raises `ImageMetadataError` from the read that is one too many.
+    A read beyond the budget raises `ImageMetadataError`.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -66,7 +66,7 @@ class BoundedFile(BytesIO):
         self._bytes = 4 * len(data) + 2**20
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as any file does."""
+        """Read up to `size` bytes; raises `ImageMetadataError` if the budget is used up."""
         found = super().read(size)
         self._reads -= 1
         self._bytes -= len(found)
@@ -76,9 +76,9 @@ class BoundedFile(BytesIO):
 
 
 def strip_metadata(data: bytes) -> Stripped:
-    """What a decoder needs of an image file; of an unknown or broken one all of it. Raises `ImageMetadataError`."""
+    """Strip an image file; an unknown or broken one is returned whole. Raises `ImageMetadataError`."""
     if data[:4] in _ODD_TIFFS:
-        raise ImageMetadataError("a BigTIFF, which is for files of more than 4 GiB, or no right TIFF")
+        raise ImageMetadataError("a BigTIFF (for files of more than 4 GiB) or an invalid TIFF")
     for pattern, made in _KINDS:
         if pattern.match(data):
             return made(data)
@@ -86,7 +86,7 @@ def strip_metadata(data: bytes) -> Stripped:
 
 
 def orientation_of(exif: bytes) -> int:
-    """Which way is up, 1 to 8; 1 where EXIF does not say."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if there is none."""
     exif = exif.removeprefix(b"Exif\0\0")
     for tag, kind, count, order, value in _tags(exif):
         if tag == _ORIENTATION and kind == 3 and count == 1:
@@ -98,7 +98,7 @@ def orientation_of(exif: bytes) -> int:
 # PNG
 
 
-def _bare_png(data: bytes) -> Stripped:
+def _strip_png(data: bytes) -> Stripped:
     chunks = list(_chunks(data))
     kept = b"".join(_chunk(name, body) for name, body in chunks if name in {b"PLTE", b"tRNS"})
     exif = next((body for name, body in chunks if name == b"eXIf"), b"")
@@ -107,18 +107,18 @@ def _bare_png(data: bytes) -> Stripped:
         return Stripped(data)
     rest = kept + _chunk(b"IDAT", b"".join(pixels)) + _chunk(b"IEND", b"")
     if not frame:
-        return Stripped(
-            data[:33] + rest, orientation_of(exif)
-        )  # with the head's checksum, which tells whether it is whole
+        # keeps the header's checksum, which detects a broken header
+        return Stripped(data[:33] + rest, orientation_of(exif))
     width, height, left, top = struct.unpack_from(">4I", frame, 4)
     head = _chunk(b"IHDR", struct.pack(">II", width, height) + data[24:29])
     return Stripped(_PNG + head + rest, orientation_of(exif), struct.unpack_from(">II", data, 16), (left, top))
 
 
 def _first_frame(chunks: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, list[bytes]]:
-    """What describes the first frame, and its packed pixels.
+    """Return the control chunk (fcTL) of the first animation frame, and its compressed pixels.
 
-    Nothing describes it where it is what any program shows. An image for programs that know no animation is no frame.
+    Without animation, or if the default image is the first frame, the control chunk is empty and the pixels are those
+    of the default image. A default image that only serves programs without APNG support is not a frame.
     """
     names = [name for name, _ in chunks]
     still = [body for name, body in chunks if name == b"IDAT"]
@@ -131,7 +131,7 @@ def _first_frame(chunks: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, list[byt
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Names and contents up to the end, or to where the file is cut."""
+    """Yield name and content of each chunk up to the end, or to where the file is truncated."""
     start = len(_PNG)
     for _ in range(_MOST_PARTS):
         if start + 8 > len(data):
@@ -151,7 +151,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 # JPEG, GIF, WebP
 
 
-def _bare_jpeg(data: bytes) -> Stripped:
+def _strip_jpeg(data: bytes) -> Stripped:
     kept = [data[:2]]
     exif = b""
     start = 2
@@ -159,21 +159,21 @@ def _bare_jpeg(data: bytes) -> Stripped:
         marker = data[start + 1 : start + 2]
         if data[start : start + 1] != b"\xff" or marker == b"\xda" or start + 4 > len(data):
             return Stripped(b"".join([*kept, data[start:]]), orientation_of(exif))
-        if marker == b"\xff":  # what fills up
+        if marker == b"\xff":  # fill byte
             start += 1
             continue
         (length,) = struct.unpack_from(">H", data, start + 2)
         segment = data[start : start + 2 + length]
         if marker == b"\xe1" and not exif and segment[4:10] == b"Exif\0\0":
             exif = segment[4:]
-        is_side_data = b"\xe1" <= marker <= b"\xef" and marker != b"\xee"  # 0xEE tells how colours are kept
+        is_side_data = b"\xe1" <= marker <= b"\xef" and marker != b"\xee"  # 0xEE holds the colour transform
         if not is_side_data and marker != b"\xfe":
             kept.append(segment)
         start += 2 + length
     raise ImageMetadataError(f"a JPEG of more than {_MOST_PARTS} segments")
 
 
-def _bare_gif(data: bytes) -> Stripped:
+def _strip_gif(data: bytes) -> Stripped:
     start = 13 + (3 * 2 ** ((data[10] & 7) + 1) if len(data) > 10 and data[10] & 0x80 else 0)
     kept = [data[:start]]
     parts = 0
@@ -184,14 +184,14 @@ def _bare_gif(data: bytes) -> Stripped:
             parts += 1
             if parts > _MOST_PARTS:
                 raise ImageMetadataError(f"a GIF of more than {_MOST_PARTS} blocks before its first image")
-        if data[start + 1 : start + 2] == b"\xf9":  # how the next image is shown
+        if data[start + 1 : start + 2] == b"\xf9":  # graphic control of the next image
             kept.append(data[start : end + 1])
         start = end + 1
         parts += 1
     return Stripped(b"".join([*kept, data[start:]]))
 
 
-def _bare_webp(data: bytes) -> Stripped:
+def _strip_webp(data: bytes) -> Stripped:
     (length,) = struct.unpack_from("<I", data, 4)
     exif = b""
     start = 12
@@ -204,7 +204,7 @@ def _bare_webp(data: bytes) -> Stripped:
         start += 8 + size + size % 2
     missing = length + 8 - len(data)
     if 0 < missing <= _MOST_CUT * len(data):
-        data += bytes(missing)  # libwebp takes whole files only; what is missing is the last rows
+        data += bytes(missing)  # libwebp accepts only complete files; the missing part is the last rows
     return Stripped(data, orientation_of(exif))
 
 
@@ -212,7 +212,7 @@ def _bare_webp(data: bytes) -> Stripped:
 
 
 def _tags(data: bytes) -> Iterator[tuple[int, int, int, str, bytes]]:
-    """Tag, type, count, order of bytes, and the last four bytes of each entry of a TIFF's first directory."""
+    """Yield tag, type, count, byte order and the value field (4 bytes) of each entry in a TIFF's first directory."""
     if data[:4] not in {b"II*\0", b"MM\0*"} or len(data) < 8:
         return
     order = "<" if data.startswith(b"II") else ">"
@@ -229,8 +229,8 @@ def _bytes_of(kind: int, count: int) -> int:
     return count * (_TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 8)
 
 
-def _bare_tiff(data: bytes) -> Stripped:
-    """With a directory of the tags that matter behind it; the pixels lie where they lay."""
+def _strip_tiff(data: bytes) -> Stripped:
+    """Append a directory with the needed tags only; the pixels keep their offsets."""
     kept = {}
     order = "<"
     for tag, kind, count, order, value in _tags(data):
@@ -249,13 +249,13 @@ def _bare_tiff(data: bytes) -> Stripped:
 
 
 def _number(entry: bytes, order: str) -> int:
-    """The value of an entry that is one number."""
+    """Return the value of an entry that is a single number."""
     (number,) = struct.unpack_from(order + ("H" if entry[2:4] == struct.pack(order + "H", 3) else "I"), entry, 8)
     return int(number)
 
 
 def _checked_avif(data: bytes) -> Stripped:
-    """As it is, since libavif says which way is up; Pillow reads all of its EXIF, so that must be small."""
+    """Return the file unchanged, as libavif handles orientation; check its EXIF's size, since Pillow reads it all."""
     for number, found in enumerate(re.finditer(rb"II\*\0|MM\0\*", data)):
         sizes = (_bytes_of(kind, count) for _, kind, count, _, _ in _tags(data[found.start() :]))
         if number >= _MOST_EXIFS or sum(size for size in sizes if size <= len(data)) > 16 * _MOST_OFFSET_BYTES:
@@ -264,10 +264,10 @@ def _checked_avif(data: bytes) -> Stripped:
 
 
 _KINDS: Final[Sequence[tuple[re.Pattern[bytes], Callable[[bytes], Stripped]]]] = (
-    (re.compile(re.escape(_PNG)), _bare_png),
-    (re.compile(rb"\xff\xd8\xff"), _bare_jpeg),
-    (re.compile(rb"GIF8[79]a"), _bare_gif),
-    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), _bare_webp),
-    (re.compile(rb"II\*\0|MM\0\*"), _bare_tiff),
+    (re.compile(re.escape(_PNG)), _strip_png),
+    (re.compile(rb"\xff\xd8\xff"), _strip_jpeg),
+    (re.compile(rb"GIF8[79]a"), _strip_gif),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), _strip_webp),
+    (re.compile(rb"II\*\0|MM\0\*"), _strip_tiff),
     (re.compile(rb".{4}ftyp", re.DOTALL), _checked_avif),
 )

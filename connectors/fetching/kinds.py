@@ -1,4 +1,4 @@
-"""What a file is that is no image which can be read, by how it begins; never by what it says."""
+"""Identify file formats by their signatures, to explain why a file is not a supported image."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -33,15 +33,15 @@ _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What a file is."""
+    """The format of a file."""
 
     name: str
     is_read: bool = False
-    """Whether a whole one of its kind could be read."""
+    """Whether intact files of this format can be decoded."""
 
 
 def kind_of(data: bytes) -> FileKind:
-    """Name what begins so; nothing of its contents is repeated, which may be anybody's secrets."""
+    """Identify the format of a file; the name repeats nothing of its contents, which may be secret."""
     for signature, name in _READ:
         if data.startswith(signature):
             return FileKind(name, is_read=True)
@@ -61,8 +61,8 @@ def kind_of(data: bytes) -> FileKind:
         )
     for signature, name in _OTHERS:
         if data.startswith(signature):
-            return FileKind(f"{name}, which is not read: {_WANTED}")
-    return FileKind(f"no image that can be read: {_WANTED}")
+            return FileKind(f"{name}, which is not supported: {_WANTED}")
+    return FileKind(f"not a supported image: {_WANTED}")
 
 
 _WANTED: Final = "expected PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM"
@@ -72,4 +72,4 @@ def _of_boxes(brand: bytes) -> FileKind:
     if brand == b"avif":
         return FileKind("AVIF image", is_read=True)
     name = "a HEIC image" if brand in _HEIC_BRANDS else "a video (MP4 or MOV)"
-    return FileKind(f"{name}, which is not read: {_WANTED}")
+    return FileKind(f"{name}, which is not supported: {_WANTED}")

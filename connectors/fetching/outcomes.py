@@ -1,4 +1,4 @@
-"""How a fetch can end: a small fixed set, so that it can be the label of a metric."""
+"""Outcomes of a fetch: a small fixed set, since it is a label of metrics."""
 
 from enum import StrEnum
 
@@ -10,44 +10,44 @@ class Outcome(StrEnum):
 
     OK = "ok"
     REFUSED = "refused"
-    """An address, port or path that a post may not name."""
+    """The address, port or path is not allowed (SSRF guard)."""
     UNSUPPORTED = "unsupported"
-    """No way to fetch such a URL, or the driver for it is not installed."""
+    """The URL's scheme is not supported, or its driver is not installed."""
     NOT_FOUND = "not_found"
-    """No such file or object."""
+    """The file or object does not exist."""
     UNREACHABLE = "unreachable"
-    """No such host, no connection, or one that broke off."""
+    """Unknown host, no connection, or a broken one."""
     TIMEOUT = "timeout"
     HTTP_ERROR = "http_error"
-    """The server answered, and not with an image's bytes."""
+    """The server responded with an error."""
     TOO_LARGE = "too_large"
     """Too many bytes or pixels."""
     NOT_AN_IMAGE = "not_an_image"
     BROKEN_IMAGE = "broken_image"
-    """It begins as an image and cannot be decoded."""
+    """It has the signature of an image but cannot be decoded."""
     FATAL = "fatal"
-    """The process ended when it was worked on, more than once."""
+    """Poison: it crashed the process several times."""
     FAILED = "failed"
     """Anything else."""
 
 
 class FetchError(BadRecordError):
-    """Why there is no image."""
+    """An image could not be fetched or decoded."""
 
     def __init__(self, outcome: Outcome, reason: str, *, again: bool = False, after: float | None = None) -> None:
         super().__init__(reason)
         self.outcome = outcome
         self.again = again
-        """Whether another try may end otherwise."""
+        """Whether an immediate retry may succeed."""
         self.after = after
-        """Seconds to wait before it, where the server said so."""
+        """Seconds to wait before the retry, from the server's Retry-After."""
 
     @property
     def may_pass(self) -> bool:
-        """Whether a try some time later may end otherwise."""
+        """Return whether a later retry may succeed."""
         return self.again or self.outcome is Outcome.TIMEOUT
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """The label of a fetch that raised `error`."""
+    """Return the label of a fetch that raised `error`."""
     return error.outcome if isinstance(error, FetchError) else Outcome.FAILED

@@ -1,9 +1,11 @@
-"""How often a process ended while an image was decoded or a model looked at it: memory, or a crash, asks nobody.
+"""Poison items: images that crash the process while they are decoded or a model handles them.
 
-Each process keeps a file of slots, locked as long as it lives, and in each slot the hash of what one of its threads
-works on just now. What was written there outlives a process that is killed, without being flushed, so that noting an
-image costs some microseconds. A process that starts finds the files of those that have ended: each image that was
-left there is a suspect, and is worked on alone, so that only one is left the next time.
+Running out of memory or a segmentation fault cannot be caught, and the restarted process would meet the same image
+again. So each process keeps a file of slots, locked while it lives; each slot holds the hash of an item that one of its
+threads is processing. The operating system keeps these writes when the process is killed, without a flush, so marking
+an item takes microseconds. A starting process reads the files of dead ones: each item left there is a suspect and is
+processed alone, so that after another crash only the poison item itself is left. After three crashes it is never tried
+again.
 """
 
 import fcntl
@@ -25,29 +27,29 @@ from core.errors import WorldError
 from core.locks import locked
 
 _MOST: Final = 3
-"""Deaths of a process at one image; then it is tried no more."""
+"""Number of crashes after which an item is not tried again."""
 _SUSPECTS: Final = "suspects.json"
 _HASH_BYTES: Final = 16
 _FREE: Final = bytes(_HASH_BYTES)
 _THREADS: Final = 2**20
-"""More than there are."""
+"""Size of the semaphore; more than the number of threads."""
 
 _open: Final[list[int]] = []
-"""Files of slots of this process."""
+"""File descriptors of this process's slots."""
 
 
 class PoisonError(FetchError):
-    """It ended the process too often to be tried again."""
+    """The item crashed the process too often to be tried again."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(Outcome.FATAL, reason)
 
 
 class PoisonMarks:
-    """Knows the images that processes ended at, in a folder that outlives them; for any number of threads."""
+    """Marks items in progress, and knows those that crashed a process, in a persistent folder; thread-safe."""
 
     def __init__(self, folder: Path) -> None:
-        """Count what processes that have ended left; raises `WorldError` where the folder cannot be read or written."""
+        """Count the items left by dead processes; raises `WorldError` if the folder cannot be read or written."""
         self._folder = folder
         self._file = folder / _SUSPECTS
         self._lock = Lock()
@@ -63,25 +65,25 @@ class PoisonMarks:
             raise WorldError(f"{folder}: {error.strerror}") from None
 
     def is_suspect(self, key: bytes) -> bool:
-        """Whether a process has ended at it, so that it is to be worked on alone."""
+        """Check whether an item was in progress when a process crashed, so that it must be processed alone."""
         return key.hex() in self._deaths
 
     @contextmanager
     def noted(self, keys: Sequence[bytes]) -> Iterator[None]:
-        """Note what is worked on for the block; it is no suspect any more when the block has ended.
+        """Mark items as in progress within the block; a suspect that survives the block is acquitted.
 
-        A suspect, which has to come alone, waits until nothing else is worked on, and keeps it so.
+        A suspect must come alone. It waits until nothing else is in progress, and blocks everything else meanwhile.
 
         Args:
-            keys: Of `key_of`.
+            keys: Keys of the items, from `key_of`.
 
         Raises:
-            PoisonError: where three processes have ended at it.
+            PoisonError: if the item crashed three processes.
         """
         deaths = max(self._deaths.get(key.hex(), 0) for key in keys)
-        assert not deaths or len(keys) == 1, "a suspect is worked on alone"
+        assert not deaths or len(keys) == 1, "a suspect is processed alone"
         if deaths >= _MOST:
-            raise PoisonError(f"it ended the process {deaths} times; delete {self._file} to have it tried again")
+            raise PoisonError(f"it crashed the process {deaths} times; delete {self._file} to try it again")
         with self._room.acquire(_THREADS if deaths else 1):
             slots = self._taken(len(keys))
             for slot, key in zip(slots, keys, strict=True):
@@ -103,7 +105,7 @@ class PoisonMarks:
             return [self._free.pop() for _ in range(count)]
 
     def _write(self, slot: int, key: bytes) -> None:
-        with suppress(OSError):  # a full disk stops no image
+        with suppress(OSError):  # a full disk must not stop processing
             os.pwrite(self._descriptor, key, slot * _HASH_BYTES)
 
     def _count_the_ended(self) -> None:
@@ -119,9 +121,9 @@ class PoisonMarks:
     def _acquit(self, key: str) -> None:
         with self._lock, suppress(OSError, WorldError), locked(self._folder):
             self._deaths.pop(key, None)
-            there = _suspects(self._file)  # another process of the flow may know more
-            there.pop(key, None)
-            self._keep(there)
+            stored = _suspects(self._file)  # another process of the flow may know more
+            stored.pop(key, None)
+            self._keep(stored)
 
     def _keep(self, deaths: Counter[str]) -> None:
         new = self._file.with_suffix(".new")
@@ -130,13 +132,13 @@ class PoisonMarks:
 
 
 def forget_what_is_decoded() -> None:
-    """Free the slots of this process: it ends on purpose now, whatever its threads do."""
+    """Clear the slots of this process, since it now ends on purpose, whatever its threads do."""
     for descriptor in _open:
         os.ftruncate(descriptor, 0)
 
 
 def key_of(*parts: bytes | memoryview) -> bytes:
-    """What is noted of an image or text that these parts tell from others."""
+    """Hash the parts that identify an item to its key of 16 bytes."""
     made = blake2b(digest_size=_HASH_BYTES)
     for part in parts:
         made.update(part)
@@ -151,7 +153,7 @@ def _file_of_slots(folder: Path) -> int:
 
 
 def _is_alive(file: Path) -> bool:
-    """Whether the process lives that a file of slots is of."""
+    """Check whether the process that owns a file of slots is alive."""
     with file.open("rb") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -172,4 +174,4 @@ def _suspects(file: Path) -> Counter[str]:
     except FileNotFoundError:
         return Counter()
     except (ValueError, TypeError):
-        raise WorldError(f"{file} does not say at which images processes ended: delete it") from None
+        raise WorldError(f"{file} is not a valid list of images that crashed the process: delete it") from None

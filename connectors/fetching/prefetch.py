@@ -1,7 +1,8 @@
-"""Prefetching: units of a source are read, parsed and fetched ahead of who handles them, in order.
+"""Prefetch with back-pressure: read, parse and fetch units of a source ahead of the dataflow, in order.
 
-While a batch of models computes, a worker does nothing else. So the images of the next posts are fetched meanwhile,
-in a pool. A unit is handed out when all of it is there, whole; what was only read ahead is read again after a crash.
+While models compute a batch, their worker does nothing else. So a thread pool prefetches the images of the next posts
+meanwhile. A unit is handed out when all its images have arrived. A bound on prefetched posts and bytes applies
+back-pressure: while it is reached, no more is read. After a crash, units that were only prefetched are read again.
 """
 
 import time
@@ -19,49 +20,49 @@ from core.records import Arrival, DeadLetter, Post, Removal
 from core.telemetry import step
 
 ParsedItem = Arrival | Removal | DeadLetter
-"""What becomes of a message: a post with its image or why there is none, what is taken back, or neither."""
+"""A parsed message: a post with its image or failure, a removal, or a dead letter."""
 
 _Fetched = ParsedItem | Future[Arrival]
 
 
 @dataclass(slots=True)
 class PrefetchedUnit:
-    """A unit on its way."""
+    """A unit whose images are being fetched."""
 
     items: Sequence[_Fetched]
     resume: Position
     turn: int | None
     left: int
-    """What the part holds after it."""
+    """Lag of the partition after this unit, as `Reader.lag`."""
     live: Live | None
     read_at: float
     """Seconds since 1970."""
 
     def is_ready(self) -> bool:
-        """Whether all of it is there."""
+        """Check whether all its images have arrived."""
         return all(not isinstance(item, Future) or item.done() for item in self.items)
 
     def wait(self, seconds: float) -> bool:
-        """Whether all of it is there within `seconds`."""
+        """Wait for its images, at most `seconds`; return whether all have arrived."""
         return not wait([item for item in self.items if isinstance(item, Future)], seconds).not_done
 
     def cancel(self) -> None:
-        """Begin none of the fetches that have not begun."""
+        """Cancel the fetches that have not started."""
         for item in self.items:
             if isinstance(item, Future):
                 item.cancel()
 
     def result(self) -> list[ParsedItem]:
-        """All of it, once it is ready."""
+        """Return all items; waits for fetches that are still running."""
         return [item.result() if isinstance(item, Future) else item for item in self.items]
 
     def bytes(self) -> int:
-        """Bytes of the images that are there already."""
+        """Return the size of the images that have arrived."""
         return sum(_bytes(item) for item in self.items)
 
 
 class Bound:
-    """How much may wait in all the queues of one worker together."""
+    """Back-pressure: the limit on posts and bytes in all prefetch queues of a worker."""
 
     def __init__(self, max_posts: int, max_bytes: int) -> None:
         self._max_posts = max_posts
@@ -69,31 +70,31 @@ class Bound:
         self.queues: list[PrefetchQueue] = []
 
     def waiting(self) -> int:
-        """Count the posts that are fetched ahead."""
+        """Count the prefetched posts."""
         return sum(len(unit.items) for queue in self.queues for unit in queue.units)
 
     def has_room(self) -> bool:
-        """Whether more may be fetched ahead."""
+        """Check whether more may be prefetched."""
         if self.waiting() >= self._max_posts:
             return False
         return sum(unit.bytes() for queue in self.queues for unit in queue.units) < self._max_bytes
 
 
 class PrefetchQueue:
-    """The units of one part of a source, fetched ahead."""
+    """Prefetched units of one partition of a source."""
 
     def __init__(self, reader: Reader, fetching: Fetching, bound: Bound, *, with_deletes: bool = True) -> None:
         self._with_deletes = with_deletes
         self.reader = reader
         self.units: deque[PrefetchedUnit] = deque()
         self.is_idle = False
-        """Whether the reader had nothing when it was asked last."""
+        """Whether the reader returned nothing at the last call."""
         self._fetching = fetching
         self._bound = bound
         bound.queues.append(self)
 
     def fill(self) -> None:
-        """Read ahead as far as the bound allows; one unit is always read."""
+        """Prefetch units as far as the bound allows; the first unit is always read."""
         while not self.reader.ended and (not self.units or self._bound.has_room()):
             read_at = time.time()
             unit = self.reader.read()
@@ -111,11 +112,11 @@ class PrefetchQueue:
             self.units.append(PrefetchedUnit(begun, unit.resume, unit.turn, self.reader.lag(), unit.live, read_at))
 
     def is_ready(self) -> bool:
-        """Whether its next unit is there."""
+        """Check whether the next unit is ready."""
         return bool(self.units) and self.units[0].is_ready()
 
     def close(self) -> None:
-        """Give back what it holds; a process ends only when its fetches have, so those not begun are cancelled."""
+        """Release everything; cancel fetches that have not started, since the process waits for all others at exit."""
         for unit in self.units:
             unit.cancel()
         self.units.clear()
@@ -124,7 +125,7 @@ class PrefetchQueue:
 
 
 def without_removed(items: list[Post | Removal | DeadLetter]) -> list[Post | Removal | DeadLetter]:
-    """Items in their order, without the posts that a later one takes back: they go through the flow side by side."""
+    """Drop posts that a later removal in the same unit removes, since posts and removals take parallel branches."""
     removals = [(place, it) for place, it in enumerate(items) if isinstance(it, Removal) and it.hidden is None]
     if not removals:
         return items

@@ -1,7 +1,7 @@
-"""Posts whose image may yet be there: fetched again, later and later, until it is or there were tries enough.
+"""Retries with exponential back-off of images that could not be fetched, until one succeeds or the tries are used up.
 
-A part of a source keeps them beside its position, in the same snapshot. So a crash at any moment neither loses a try
-nor makes one that was done already.
+Each partition of a source keeps its retries beside its position, in the same snapshot. So a crash at any moment neither
+loses a retry nor repeats a completed one.
 """
 
 import time
@@ -17,9 +17,9 @@ from core.snapshot_values import from_builtins, to_builtins
 from core.telemetry import RETRIES, RETRY_WAITING
 
 MOST_POSTS: Final = 500
-"""That wait in one part; what fails beyond is a dead letter alone."""
+"""Maximum number of waiting posts per partition; further failures are dead letters without retries."""
 MOST_BYTES: Final = 2**20
-"""Of their messages."""
+"""Maximum size of their messages."""
 _AT_ONCE: Final = 8
 _FIRST_SECONDS: Final = 2.0
 _LONGEST_SECONDS: Final = 3600.0
@@ -27,31 +27,31 @@ _LONGEST_SECONDS: Final = 3600.0
 
 @dataclass(slots=True)
 class _Waiting:
-    """A post whose image is fetched again."""
+    """A post whose image will be fetched again."""
 
     message: Message
     tries: int
-    """That failed."""
+    """Number of failed tries."""
     due: float
     """Seconds since 1970."""
     fetch: "Arrival | Future[Arrival] | None" = None
-    """The try that was begun."""
+    """The current try; None before it starts."""
 
     def arrived(self) -> Arrival | None:
-        """What came of the try, once there is something."""
+        """Return the result of the current try, or None while there is none."""
         if isinstance(self.fetch, Future):
             return self.fetch.result() if self.fetch.done() else None
         return self.fetch
 
 
 class Retries:
-    """The posts of one part of a source that are fetched again.
+    """The posts of one partition whose images will be fetched again.
 
     Args:
-        fetching: How images are fetched.
-        tries: To make for a post after its first; 0: none.
-        state: A snapshot.
-        now: Seconds since 1970.
+        fetching: Fetches images.
+        tries: Number of retries per post; 0: none.
+        state: Snapshot to restore, from `state()`.
+        now: Clock, in seconds since 1970.
     """
 
     def __init__(
@@ -70,20 +70,20 @@ class Retries:
             self._keep(global_id, _Waiting(from_builtins(message), failed, due))
 
     def __len__(self) -> int:
-        """Count those that wait."""
+        """Count the waiting posts."""
         return len(self._waiting)
 
     def next_due(self) -> float:
-        """When the next try is due, or since when one runs, in seconds since 1970; infinite where there is none."""
+        """Return when the earliest retry is or was due, in seconds since 1970; infinity if there is none."""
         return min((it.due for it in self._waiting.values()), default=float("inf"))
 
     def note(self, arrival: Arrival) -> None:
-        """Take note of a post that was read: it replaces an older one of the same id, and may have to wait itself."""
+        """Record a post that was read: it replaces an older one of the same id, and waits for a retry if it failed."""
         self._forget(arrival.post.global_id)
         self._note(arrival, 1)
 
     def remove(self, removal: Removal) -> None:
-        """Fetch nothing more of what is gone for good."""
+        """Cancel the retries of removed posts; hidden ones are kept, since they may be shown again."""
         if removal.hidden is not None:
             return
         for global_id, waiting in list(self._waiting.items()):
@@ -94,7 +94,7 @@ class Retries:
                 self._forget(global_id)
 
     def begin(self) -> None:
-        """Begin the tries that are due, as far as there is room."""
+        """Start the retries that are due, within the limit of concurrent ones."""
         running = sum(it.fetch is not None for it in self._waiting.values())
         if running >= _AT_ONCE or not self._waiting or self.next_due() > (now := self._now()):
             return
@@ -102,17 +102,17 @@ class Retries:
         for _, global_id in due[: _AT_ONCE - running]:
             waiting = self._waiting[global_id]
             post = parsed(waiting.message)
-            if not isinstance(post, Post):  # another version of memewax took it for a post
+            if not isinstance(post, Post):  # it was a post for another version of memewax
                 self._forget(global_id)
             else:
                 (waiting.fetch,) = self._fetching.start([post])
 
     def is_ready(self) -> bool:
-        """Whether a try has ended."""
+        """Check whether a retry has ended."""
         return any(it.arrived() is not None for it in self._waiting.values())
 
     def take(self) -> list[tuple[Arrival, int]]:
-        """Posts whose image is there now, each with the number of tries that failed; others wait for longer."""
+        """Take the posts whose retry succeeded, each with its number of failed tries; reschedule those that failed."""
         found = []
         for global_id, waiting in list(self._waiting.items()):
             arrival = waiting.arrived()
@@ -127,11 +127,11 @@ class Retries:
         return found
 
     def state(self) -> list[Any]:
-        """Plain values; a try that runs is made again after a crash."""
+        """Return a snapshot of plain values; after a crash, a running retry is repeated."""
         return [(key, to_builtins(it.message), it.tries, it.due) for key, it in self._waiting.items()]
 
     def close(self) -> None:
-        """Begin no further try."""
+        """Cancel the retries that have not started."""
         for waiting in self._waiting.values():
             if isinstance(waiting.fetch, Future):
                 waiting.fetch.cancel()

@@ -1,4 +1,4 @@
-"""A decoded image made small, for whoever looks at a store when the image itself is gone."""
+"""Thumbnails: small copies of images, to view a store when the images themselves are gone."""
 
 from io import BytesIO
 from typing import Final
@@ -10,20 +10,20 @@ from core.records import Pixels
 
 _QUALITY: Final = 75
 _LONGEST: Final = 16_383
-"""Pixels of a side that WebP can hold."""
+"""Largest width and height in pixels that WebP supports."""
 _EFFORT: Final = 2
-"""Of WebP's 0 to 6: a third of the time of its default, and files a few per cent larger."""
+"""Effort of WebP's encoder, 0 to 6: takes a third of the default's time; files are a few per cent larger."""
 
 
 def thumbnail(image: Pixels, side: int) -> bytes:
-    """Scale an image down so that it fits into a square of `side` pixels, and give it as WebP.
+    """Scale an image down to fit into a square of `side` pixels, and encode it as WebP.
 
-    One that is three times as long as wide or more, as a chat's or a comic's, is allowed a longer side, as it is when
-    it is decoded. One that is small already keeps its size.
+    Images with an aspect ratio of three or more (chats, comics) may have a longer side, as in decoding (`most_side`).
+    Smaller images keep their size.
 
     Args:
         image: uint8 array of shape (height, width, 3).
-        side: In pixels, 1 at least.
+        side: Width and height in pixels, at least 1.
     """
     small = Image.fromarray(image)
     most = min(most_side(*small.size, side), _LONGEST)

@@ -1,4 +1,4 @@
-"""What an image with a clear ground is laid on, so that it is seen."""
+"""Choose a background for transparent images on which they are visible."""
 
 from typing import Any, Final
 
@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _LIGHT: Final = 176
-"""Grey from here on, of 255, is hard to see on white."""
+"""Greys from here on, of 255, are hard to see on white."""
 _DARK: Final = 80
-"""Grey up to here is hard to see on black."""
+"""Greys up to here are hard to see on black."""
 _MUCH: Final = 0.25
-"""Share of an outline that must not vanish."""
+"""Share of the outline that must remain visible."""
 _OPAQUE: Final = 128
 
 
 def flattened(image: Image.Image) -> Image.Image:
-    """The image in RGB; what is clear becomes white, or black or grey where the outline would vanish on white.
+    """Convert an image to RGB; transparent pixels become white, or black or grey if the outline would vanish on white.
 
-    Stickers with white letters are made for chats with a dark ground: on white nothing is left of them.
+    Stickers with white letters are made for chats with a dark background, and are invisible on white.
     """
     if image.mode not in {"RGBA", "LA"}:
         return image.convert("RGB")
@@ -28,7 +28,7 @@ def flattened(image: Image.Image) -> Image.Image:
 
 
 def _ground(pixels: NDArray[Any]) -> int:
-    """Grey of the ground, of pixels of shape (height, width, 4)."""
+    """Choose the background for RGBA pixels of shape (height, width, 4), as a grey of 255."""
     opaque = pixels[:, :, 3] >= _OPAQUE
     if opaque.all():
         return 255

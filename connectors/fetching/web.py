@@ -1,4 +1,4 @@
-"""Bytes from `http(s)` URLs, at a bounded cost in time and memory, whatever the server does."""
+"""Fetch `http(s)` URLs with bounded time and memory, whatever the server does; with the SSRF guard and retries."""
 
 import ssl
 import time
@@ -42,22 +42,22 @@ _FIRST_WAIT: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class WebLimits:
-    """What one URL may cost."""
+    """Limits of fetching one URL."""
 
     concurrency: int
-    """Connections at the same time, used or kept for the next request."""
+    """Maximum number of connections, active or idle."""
     bytes: int
-    """Most that is read, as it comes and as it is unpacked."""
+    """Maximum size of the body, both compressed and decompressed."""
     seconds: float
-    """In all: resolving, connecting, redirects, tries and the waits between them."""
+    """Deadline for everything: DNS, connecting, redirects, retries and the waits between them."""
     connect_seconds: float
     read_seconds: float
-    """Between two bytes."""
+    """Timeout between two reads."""
     tries: int
 
 
 class WebFetcher:
-    """A client without cookies, proxies or memory of its visits; its methods may be called by many threads."""
+    """HTTP client that refuses private addresses (SSRF guard); without cookies, proxies or a cache; thread-safe."""
 
     def __init__(
         self,
@@ -87,12 +87,12 @@ class WebFetcher:
         )
 
     def get(self, url: str) -> bytes:
-        """What lies at `url`; raises `FetchError`."""
+        """Return the body at `url`; raises `FetchError`."""
         with self._http.within(self._limits.seconds):
             return self._retrying(self._try, url)
 
     def close(self) -> None:
-        """End its connections."""
+        """Close the connections."""
         self._http.close()
 
     def _try(self, url: str) -> bytes:
@@ -102,19 +102,19 @@ class WebFetcher:
                 return self._http.read(response)
         except httpx.TimeoutException:
             if self._http.is_over():
-                raise FetchError(Outcome.TIMEOUT, f"not there after {self._limits.seconds:g} s") from None
-            raise FetchError(Outcome.TIMEOUT, "no connection, or no next byte, in time", again=True) from None
+                raise FetchError(Outcome.TIMEOUT, f"incomplete after {self._limits.seconds:g} s") from None
+            raise FetchError(Outcome.TIMEOUT, "timeout while connecting or reading", again=True) from None
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
             again = not _is_of_certificate(error)
-            raise FetchError(Outcome.UNREACHABLE, str(error) or "the connection broke off", again=again) from error
-        except (httpx.InvalidURL, httpx.LocalProtocolError):  # whose texts may hold a password of the URL
-            raise FetchError(Outcome.UNSUPPORTED, "no URL that can be fetched") from None
+            raise FetchError(Outcome.UNREACHABLE, str(error) or "the connection was closed", again=again) from error
+        except (httpx.InvalidURL, httpx.LocalProtocolError):  # their messages may contain a password from the URL
+            raise FetchError(Outcome.UNSUPPORTED, "not a valid URL") from None
         except AnswerError as error:
             raise FetchError(_OUTCOMES.get(type(error), Outcome.HTTP_ERROR), str(error)) from None
 
 
 def _check(response: httpx.Response) -> None:
-    """Raise `FetchError` where the server answers, and not with what was asked for."""
+    """Raise `FetchError` unless the status is 2xx."""
     status = response.status_code
     if not 200 <= status < 300:
         after = seconds_to_wait(response.headers.get("retry-after"), time.time())
@@ -131,7 +131,7 @@ _backoff: Final = wait_random_exponential(multiplier=_FIRST_WAIT)
 
 
 def _wait(state: RetryCallState) -> float:
-    """As long as the server asks for, or twice as long each time; with jitter, since others wait too."""
+    """Return the server's Retry-After, if any, plus exponential back-off with jitter, so that clients spread out."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.after if isinstance(error, FetchError) else None
     return (asked or 0.0) + _backoff(state)

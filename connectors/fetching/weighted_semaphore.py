@@ -1,4 +1,4 @@
-"""Room for so much at a time, shared by many threads."""
+"""A weighted semaphore, which limits a resource that many threads share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from threading import Condition, Lock
 
 
 class WeightedSemaphore:
-    """Holds up who would take more than is left; in the order in which they came, so that nobody waits for ever."""
+    """A fair weighted semaphore: blocks until `amount` is free, first in, first out, so that no thread starves."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -16,14 +16,14 @@ class WeightedSemaphore:
 
     @contextmanager
     def acquire(self, amount: int) -> Iterator[None]:
-        """Take `amount` for the block, as soon as there is so much; all of it where `amount` is more than there is."""
-        taken = min(amount, self._size)
+        """Hold `amount` during the block; waits until it is free. An amount above the total is reduced to the total."""
+        held = min(amount, self._size)
         with self._turn, self._changed:
-            self._changed.wait_for(lambda: self._used + taken <= self._size)
-            self._used += taken
+            self._changed.wait_for(lambda: self._used + held <= self._size)
+            self._used += held
         try:
             yield
         finally:
             with self._changed:
-                self._used -= taken
+                self._used -= held
                 self._changed.notify_all()

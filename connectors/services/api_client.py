@@ -121,7 +121,7 @@ class ApiClient:
         retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
             wait=wait_exponential_jitter(backoff, _LONGEST_WAIT, jitter=2 * backoff),
-            stop=stop_after_attempt(self._retry_policy.attempts) if self._manners.attempts else stop_never,
+            stop=stop_after_attempt(self._retry_policy.attempts) if self._retry_policy.attempts else stop_never,
             sleep=self._sleep,
             before_sleep=self._log_retry,
             reraise=True,

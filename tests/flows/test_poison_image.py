@@ -46,5 +46,5 @@ def test_it_is_a_dead_letter_and_all_others_are_looked_at(
     assert failed == {f"{OF_DECODER}-reddit": "fetch", f"{OF_MODEL}-reddit": "text"}
     assert rows[f"{OF_MODEL}-reddit"]["cluster"] >= 0, "what another model says of it stays"
     letters = [orjson.loads(line) for line in whole_lines(flow.dead)]
-    reason = f"it ended the process 3 times; delete {suspects} to have it tried again"
+    reason = f"it crashed the process 3 times; delete {suspects} to try it again"
     assert {(it["stage"], it["reason"]) for it in letters} == {("fetch", reason), ("text", reason)}

@@ -53,7 +53,7 @@ def test_it_is_given_up_after_three_processes(tmp_path: Path) -> None:
     model = Brightness()
     answers = watched(model, PoisonMarks(tmp_path))([DARK, DEADLY, LIGHT])
     assert isinstance(answers[1], Failure)
-    assert answers[1].reason.startswith("it ended the process 3 times; delete ")
+    assert answers[1].reason.startswith("it crashed the process 3 times; delete ")
     assert (answers[0], answers[2]) == (1.0, 2.0)
     assert model.batches == [2], "nobody else is looked at alone"
 

@@ -102,7 +102,7 @@ def test_a_bucket_that_does_not_answer_is_a_reason(scheme: str, monkeypatch: pyt
     monkeypatch.setattr(Slow, "over", threading.Event())
     use(scheme, Slow)
     told = failure(buckets(seconds=0.05), f"{scheme}://images/1.png")
-    assert (told.outcome, str(told)) == (Outcome.TIMEOUT, "not there after 0.05 s")
+    assert (told.outcome, str(told)) == (Outcome.TIMEOUT, "incomplete after 0.05 s")
     Slow.over.set()
 
 

@@ -175,7 +175,7 @@ def test_what_the_web_does_to_us_is_a_reason(web: Fetcher, site: str, path: str,
 def test_a_fetch_ends_when_its_time_is_over(site: str, path: str) -> None:
     hasty = Fetcher(replace(LIMITS, web=replace(WEB, seconds=0.3)), None, HERE)
     told = failure(hasty.fetch(post(url=f"{site}/{path}")))  # the server goes on until the tests are over
-    assert told.reason == "not there after 0.3 s"
+    assert told.reason == "incomplete after 0.3 s"
 
 
 def test_nobody_there_is_a_reason(web: Fetcher) -> None:
@@ -214,7 +214,7 @@ def test_no_url_is_too_strange_for_a_reason(url: str, kind: str, request: pytest
 
 def test_what_cannot_be_fetched_says_so(web: Fetcher) -> None:
     told = failure(web.fetch(post(url="ftp://here/1.png")))
-    assert told == Failure("fetch", "FetchError", "no way to fetch ftp://")
+    assert told == Failure("fetch", "FetchError", "cannot fetch ftp:// URLs")
 
 
 def test_all_posts_arrive_in_their_order(web: Fetcher, site: str) -> None:
@@ -330,14 +330,14 @@ def _started(url: str) -> Iterator[Arrival]:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("data:image/png;base64," + "iVBORw0KGgo" * 500, "no way to fetch data:"),
-        ("mailto:me@example.org", "no way to fetch mailto:"),
+        ("data:image/png;base64," + "iVBORw0KGgo" * 500, "cannot fetch data: URLs"),
+        ("mailto:me@example.org", "cannot fetch mailto: URLs"),
         ("//host.example/x.png", "no scheme before //: expected https://"),
-        ("host.example/x.png", "no such file; an address of the web begins with https://"),
+        ("host.example/x.png", "no such file; a web address begins with https://"),
         ("images/x.png", "no such file"),
-        ("x" * 5000, "no file can have such a name"),
-        ("a\0b", "no file can have such a name"),
-        (".env", "no image that can be read: expected PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM"),
+        ("x" * 5000, "not a valid file name"),
+        ("a\0b", "not a valid file name"),
+        (".env", "not a supported image: expected PNG, JPEG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM"),
     ],
 )
 def test_a_reason_says_what_is_wrong_and_nothing_of_this_machine(tmp_path: Path, url: str, reason: str) -> None:

@@ -106,7 +106,7 @@ REFUSED = {
         b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I4s", 8, b"free") * 300_000,
         "small parts",
     ),
-    "numbers in words": (b"P3 2000 2000 255\n" + b"1 " * 2_200_000, "takes long to decode"),
+    "numbers in words": (b"P3 2000 2000 255\n" + b"1 " * 2_200_000, "is slow to decode"),
     "BigTIFF": (b"II+\0" + bytes(100), "BigTIFF"),
 }
 

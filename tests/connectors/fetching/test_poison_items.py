@@ -54,9 +54,7 @@ def test_who_was_worked_on_is_a_suspect_and_given_up_after_three_deaths(start: C
         assert process.suspects(b"culprit", b"done before") == ({b"culprit"} if death else set())
         process.begins(b"culprit")
         process.dies()
-    with pytest.raises(
-        PoisonError, match=r"it ended the process 3 times; delete .*suspects\.json to have it tried again"
-    ):
+    with pytest.raises(PoisonError, match=r"it crashed the process 3 times; delete .*suspects\.json to try it again"):
         start().begins(b"culprit")
 
 
@@ -112,5 +110,5 @@ def test_neither_a_living_process_nor_one_that_ends_on_purpose_blames_anybody(st
 def test_a_file_that_tells_nothing_is_said(start: Callable[[], Process], tmp_path: Path) -> None:
     start()
     (tmp_path / "decoding/suspects.json").write_text("[[]]")
-    with pytest.raises(WorldError, match="does not say at which images"):
+    with pytest.raises(WorldError, match="is not a valid list of images"):
         start()

@@ -62,7 +62,7 @@ def test_an_answer_that_is_packed_is_unpacked(site: str) -> None:
 
 
 def test_an_answer_that_trickles_in_ends_with_the_time(site: str) -> None:
-    with asking(0.3) as web, pytest.raises(TransientError, match=r"no whole answer within 0\.3 s"):
+    with asking(0.3) as web, pytest.raises(TransientError, match=r"no complete response within 0\.3 s"):
         web.ask("GET", f"{site}/trickling")
 
 

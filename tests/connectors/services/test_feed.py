@@ -134,7 +134,7 @@ def test_addresses() -> None:
     found = endpoint("feed:https://a/x?y=1+2+https://b/z", POSTS_FROM)
     assert isinstance(found, Feed)
     assert found.names == ("https://a/x?y=1+2", "https://b/z")
-    with pytest.raises(SettingsError, match="named by its URL"):
+    with pytest.raises(SettingsError, match="expected the URL of a feed"):
         endpoint("feed:lemmy", POSTS_FROM)
     with pytest.raises(SettingsError, match="is not feed:URL"):
         endpoint("feed:", POSTS_FROM)

@@ -1,1 +1,1 @@
-"""The page: what a flow finds, looked at in a browser while it finds it."""
+"""The web page on a store, live while a flow writes it: views, JSON API and downloads."""

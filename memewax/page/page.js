@@ -1,5 +1,5 @@
 "use strict";
-// What is new arrives as parts of the page that the server has rendered; one in which somebody is reads on as it was.
+// Live updates replace parts of the page by HTML from the server, except a part that has the keyboard focus.
 const live = document.querySelector("[data-events]");
 if (live) {
   const events = new EventSource(live.dataset.events);
@@ -18,7 +18,7 @@ addEventListener("keydown", (event) => {
     box.focus();
   }
 });
-// An image that is chosen, dropped or pasted is sent with the words that stand in the box.
+// Send an image that is chosen, dropped or pasted, with the words in the search box.
 const byImage = document.querySelector("[data-by-image]");
 if (byImage) {
   const chosen = document.getElementById("image");

@@ -1,4 +1,4 @@
-"""Who may see the page, how often, and what a browser may do with it."""
+"""Access control of the page: token, rate limits, CSRF and DNS-rebinding protection, security headers."""
 
 import hmac
 import secrets
@@ -18,19 +18,19 @@ from core.bounded_dict import BoundedDict
 
 COOKIE: Final = "memewax"
 _SENT: Final = frozenset({"/login", "/search", "/api/v1/search", "/dead-letters/replay"})
-"""What may be sent to."""
+"""Paths that accept POST."""
 _OPEN: Final = ("/healthz", "/login", "/static/")
-"""What nobody needs a token for: whether it is there, and how it is asked for one."""
+"""Path prefixes that need no token: the health check and the login."""
 _REQUESTS_A_SECOND: Final = 50.0
 _BURST: Final = 400.0
-"""Requests: a wall has a hundred images."""
+"""Burst of requests: a page of clusters has a hundred images."""
 _LOGINS_A_SECOND: Final = 0.2
 _LOGIN_BURST: Final = 10.0
 _SENT_A_SECOND: Final = 1.0
 _SENT_BURST: Final = 20.0
-"""What costs more than looking: searches by an image, and requests to the flow."""
+"""For expensive requests: searches by image, and replays."""
 _CLIENTS: Final = 10_000
-"""That are remembered."""
+"""Maximum clients whose rates are remembered."""
 _POLICY: Final = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -47,34 +47,34 @@ _HEADERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may see the page."""
+    """Access rules of the page."""
 
     token: str = ""
-    """That a visitor has to know; empty: none, which is for this machine alone."""
+    """Token that visitors must give; empty for none, which is only for this machine."""
     is_secure: bool = False
-    """Whether visitors come over TLS, here or at a proxy before it."""
+    """Whether visitors connect by TLS, here or at a proxy in front."""
     may_replay: bool = False
-    """Whether visitors may ask the flow to read dead letters once more."""
+    """Whether visitors may replay dead letters."""
     secret: str = field(default_factory=secrets.token_urlsafe, compare=False, repr=False)
-    """That stands in forms that change something, so that no other site can send them; another one in each process."""
+    """CSRF token of forms that change something; different in each process."""
     hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
-    """Names by which it may be asked for without a token: another page's name that leads here is refused."""
+    """Host names allowed without a token; others are refused, against DNS rebinding."""
 
     def is_token(self, given: str) -> bool:
-        """Whether this is the token; takes as long whatever is given."""
+        """Check the token in constant time."""
         return hmac.compare_digest(_digest(given), _digest(self.token))
 
     @property
     def cookie(self) -> str:
-        """What a visitor who gave the token is known by; the token does not follow from it."""
+        """Return the cookie value of a visitor who gave the token; it does not reveal the token."""
         return hmac.new(self.token.encode(), b"memewax page", sha256).hexdigest()
 
     def is_our_form(self, secret: str) -> bool:
-        """Whether a form that was sent is one that this page gave."""
+        """Check the CSRF token of a form."""
         return hmac.compare_digest(_digest(secret), _digest(self.secret))
 
     def lets_in(self, connection: HTTPConnection) -> bool:
-        """Whether a request brings the token, or the cookie for it."""
+        """Check whether a request has the token or its cookie."""
         if not self.token:
             return True
         kind, _, given = connection.headers.get("authorization", "").partition(" ")
@@ -84,14 +84,14 @@ class Access:
 
 
 class Rates:
-    """How often each client may ask: so many a second, and some more at once."""
+    """Token-bucket rate limit for each client."""
 
     def __init__(self, a_second: float, burst: float, now: Callable[[], float] = time.monotonic) -> None:
         self._a_second, self._burst, self._now = a_second, burst, now
         self._left: BoundedDict[str, tuple[float, float]] = BoundedDict(_CLIENTS)
 
     def takes(self, client: str) -> bool:
-        """Whether a client may ask once more now."""
+        """Take one request from a client's bucket; return False if it is empty."""
         now = self._now()
         left, since = self._left.get(client, (self._burst, now))
         left = min(self._burst, left + (now - since) * self._a_second)
@@ -100,7 +100,7 @@ class Rates:
 
 
 class Guard:
-    """Answers what may not be answered, and gives every answer its headers."""
+    """ASGI middleware that refuses forbidden requests and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, access: Access, now: Callable[[], float] = time.monotonic) -> None:
         self._app = app
@@ -110,7 +110,7 @@ class Guard:
         self._sent = Rates(_SENT_A_SECOND, _SENT_BURST, now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -130,12 +130,12 @@ class Guard:
         path, method = request.scope["path"], request.scope["method"]
         client = request.client.host if request.client else ""
         if not self._access.token and _host(request.headers) not in self._access.hosts:
-            return _told(421, "this page is asked for as localhost or 127.0.0.1")
+            return _refused(421, "unexpected host name: open this page as localhost or 127.0.0.1")
         if method not in {"GET", "HEAD"} and (method != "POST" or path not in _SENT):
-            return _told(405, "expected GET or HEAD")
+            return _refused(405, "expected GET or HEAD")
         is_visit = request.headers.get("sec-fetch-mode") == "navigate" and method == "GET"
         if _is_of_another_site(request.headers, is_sent=method == "POST") and not is_visit:
-            return _told(403, "another site may not ask in a visitor's name")
+            return _refused(403, "requests from another site are refused")
         rates = self._requests if method != "POST" else self._logins if path == "/login" else self._sent
         if not rates.takes(client):
             return PlainTextResponse("too many requests: wait a second\n", 429, {"Retry-After": "5"})
@@ -146,16 +146,16 @@ class Guard:
 def _ask_for_token(request: HTTPConnection) -> Response:
     if "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/"):
         return RedirectResponse("/login", 303)
-    told = "a token is needed: Authorization: Bearer TOKEN\n"
-    return PlainTextResponse(told, 401, {"WWW-Authenticate": "Bearer"})
+    text = "a token is needed: Authorization: Bearer TOKEN\n"
+    return PlainTextResponse(text, 401, {"WWW-Authenticate": "Bearer"})
 
 
-def _told(status: int, line: str) -> Response:
+def _refused(status: int, line: str) -> Response:
     return PlainTextResponse(f"{line}\n", status)
 
 
 def _is_of_another_site(headers: Headers, *, is_sent: bool) -> bool:
-    """Whether another site's page asks; old browsers do not say so, but where they send something, from which page."""
+    """Check whether another site sent a request; old browsers tell only the origin of POST requests."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in {"cross-site", "same-site"}

@@ -22,7 +22,7 @@ PREFIX: Final = "/api/v1"
 
 
 def api_routes(data: PageData, uploads: Uploads) -> list[Route]:
-    """The paths of the API."""
+    """Return the routes of the API."""
     answers = _Answers(data, uploads)
     paths: dict[str, Callable[[Request], Response]] = {
         "/posts": answers.posts,
@@ -61,7 +61,7 @@ class _Answers:
     def found(self, query: PageQuery, image: bytes | None) -> Response:
         wanted = request_of(query, image)
         if wanted is None:
-            raise BadRecordError("nothing is looked for: give words as q, a post as like, or send an image")
+            raise BadRecordError("empty search: give words as q or a post as like, or send an image")
         k = number(query, "k", 20, 1, MOST_HITS)
         return _json_or_404(self._data.search(wanted, k, post_filter(query)), "post")
 
@@ -74,7 +74,7 @@ class _Answers:
 
 
 def _nothing(_: Request) -> Response:
-    return _json({"error": f"there is no such path; {PREFIX}/openapi.json names those that there are"}, 404)
+    return _json({"error": f"unknown path; {PREFIX}/openapi.json lists the existing ones"}, 404)
 
 
 def _checked(path: str, handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
@@ -86,7 +86,7 @@ def _checked(path: str, handler: Callable[[Request], Response]) -> Callable[[Req
 
 
 def _check(path: str, request: Request) -> None:
-    """Raise `BadRecordError` where a parameter is given that the document does not name."""
+    """Raise `BadRecordError` for a parameter that the OpenAPI document does not have."""
     only(request.query_params, _KNOWN.get(path.replace(":path", "").replace(":int", ""), ()))
 
 
@@ -105,36 +105,38 @@ def _parameter(name: str, meaning: str, schema: Plain, *, where: str = "query") 
 _TEXT: Final[Plain] = {"type": "string"}
 _TIME: Final[Plain] = {"type": "string", "format": "date-time"}
 _FILTER: Final = [
-    _parameter("source", "Only from this source.", _TEXT),
-    _parameter("author", "Only of this author.", _TEXT),
-    _parameter("since", "Only from this time on.", _TIME),
-    _parameter("until", "Only from before this time.", _TIME),
-    _parameter("column", "Only with a value in this custom column …", _TEXT),
-    _parameter("value", "… which is this one.", _TEXT),
-    _parameter("cluster", "Only of this cluster, by any id that leads to it.", {"type": "integer"}),
-    _parameter("alone", "1: only posts that are alone in their cluster.", {"enum": ["1"]}),
+    _parameter("source", "Only posts of this source.", _TEXT),
+    _parameter("author", "Only posts of this author.", _TEXT),
+    _parameter("since", "Only posts from this time on.", _TIME),
+    _parameter("until", "Only posts before this time.", _TIME),
+    _parameter("column", "Only posts with a value in this custom column …", _TEXT),
+    _parameter("value", "… that is equal to this one.", _TEXT),
+    _parameter("cluster", "Only posts of this cluster, by its id or one that was merged into it.", {"type": "integer"}),
+    _parameter("alone", "1: only posts that are the only one of their cluster.", {"enum": ["1"]}),
 ]
-"""Which posts pass."""
+"""Parameters that filter posts."""
 _PIECE: Final = [
-    _parameter("offset", "So many are passed over.", {"type": "integer", "minimum": 0, "default": 0}),
-    _parameter("limit", "So many at most.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": MOST}),
+    _parameter("offset", "Number of results to skip.", {"type": "integer", "minimum": 0, "default": 0}),
+    _parameter(
+        "limit", "Maximum number of results.", {"type": "integer", "minimum": 1, "maximum": MOST, "default": MOST}
+    ),
 ]
 
 
 _WORDS: Final = [
-    _parameter("q", "The words.", {"type": "string", "maxLength": 500}),
-    _parameter("k", "How many.", {"type": "integer", "minimum": 1, "maximum": MOST_HITS}),
+    _parameter("q", "Words to search for.", {"type": "string", "maxLength": 500}),
+    _parameter("k", "Maximum number of results.", {"type": "integer", "minimum": 1, "maximum": MOST_HITS}),
 ]
 
 
 def openapi_document() -> Plain:
-    """The API in the words of OpenAPI 3.1."""
+    """Return the OpenAPI 3.1 document of the API."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "memewax",
             "version": __version__,
-            "description": "What a flow found: posts, clusters, dead letters. Columns of posts are those of a record.",
+            "description": "Results of a flow: posts, clusters, dead letters. Posts have the columns of records.",
         },
         "paths": {
             f"{PREFIX}/posts": _get(
@@ -143,33 +145,39 @@ def openapi_document() -> Plain:
             ),
             f"{PREFIX}/posts/{{id}}": _get(
                 "A post, its copies and its neighbours",
-                [_parameter("id", "Its `global_id`.", _TEXT, where="path")],
+                [_parameter("id", "`global_id` of the post.", _TEXT, where="path")],
                 missing=True,
             ),
             f"{PREFIX}/clusters": _get(
-                "Clusters of two posts and more",
-                [_parameter("sort", "By what.", {"enum": list(ORDERS), "default": "size"}), *_FILTER, *_PIECE],
+                "Clusters of two or more posts",
+                [_parameter("sort", "Order.", {"enum": list(ORDERS), "default": "size"}), *_FILTER, *_PIECE],
             ),
             f"{PREFIX}/clusters/{{id}}": _get(
-                "A cluster: sources, time line, merges and splits",
-                [_parameter("id", "Its id, or one that was merged into it.", {"type": "integer"}, where="path")],
+                "A cluster: sources, timeline, merges and splits",
+                [
+                    _parameter(
+                        "id", "Id of the cluster, or of one that was merged into it.", {"type": "integer"}, where="path"
+                    )
+                ],
                 missing=True,
             ),
             f"{PREFIX}/search": {
                 **_get(
-                    "Posts that words fit best, or that are like a post",
+                    "Posts that match words best, or are similar to a post",
                     [
                         *_WORDS,
                         _parameter("like", "Instead of words: the `global_id` of a post.", _TEXT),
-                        _parameter("by", "In what they are like it.", {"enum": list(LIKE_BY), "default": "looks"}),
+                        _parameter(
+                            "by", "Kind of similarity to that post.", {"enum": list(LIKE_BY), "default": "looks"}
+                        ),
                         *_FILTER,
                     ],
                     missing=True,
                 ),
                 "post": _posted(),
             },
-            f"{PREFIX}/dead-letters": _get("Dead letters that are open, by cause", []),
-            f"{PREFIX}/stats": _get("How much there is, and what the flows say of themselves", []),
+            f"{PREFIX}/dead-letters": _get("Open dead letters by cause", []),
+            f"{PREFIX}/stats": _get("Counts, and the status of flows", []),
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
         "security": [{}, {"token": []}],
@@ -177,15 +185,20 @@ def openapi_document() -> Plain:
 
 
 def _posted() -> Plain:
-    """Search by an image."""
+    """Return the operation of a search by image."""
     made: Plain = _get(
-        "Posts that look like an image, which is not kept; with words, those that have them too", [*_WORDS, *_FILTER]
+        "Posts that look like an image, which is not stored; with words, only posts that also match them",
+        [*_WORDS, *_FILTER],
     )["get"]
     binary: Plain = {"schema": {"type": "string", "format": "binary"}}
     form = {"type": "object", "required": ["image"], "properties": {"image": binary["schema"], "q": _TEXT}}
     body = {"required": True, "content": {"image/*": binary, "multipart/form-data": {"schema": form}}}
-    more = {"408": "It did not arrive in time.", "413": "It is too large.", "415": "It is no image."}
-    responses = {**made["responses"], **{status: {"description": told} for status, told in more.items()}}
+    more = {
+        "408": "The image did not arrive in time.",
+        "413": "The image is too large.",
+        "415": "The body is not an image.",
+    }
+    responses = {**made["responses"], **{status: {"description": text} for status, text in more.items()}}
     return {**made, "requestBody": body, "responses": responses}
 
 
@@ -193,14 +206,14 @@ def _get(summary: str, parameters: list[Plain], *, missing: bool = False) -> Pla
     body = {"application/json": {"schema": {"type": "object"}}}
     error = {"application/json": {"schema": {"type": "object", "properties": {"error": _TEXT}}}}
     responses: Plain = {
-        "200": {"description": "What was asked for.", "content": body},
-        "400": {"description": "What is wrong with the request.", "content": error},
+        "200": {"description": "The result.", "content": body},
+        "400": {"description": "The request is invalid; `error` gives the reason.", "content": error},
         "401": {"description": "A token is needed."},
-        "429": {"description": "Too many requests: wait."},
-        "503": {"description": "The store cannot be read just now.", "content": error},
+        "429": {"description": "Too many requests: retry later."},
+        "503": {"description": "The store cannot be read at the moment.", "content": error},
     }
     if missing:
-        responses["404"] = {"description": "There is none.", "content": error}
+        responses["404"] = {"description": "Not found.", "content": error}
     return {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
 
 
@@ -208,4 +221,4 @@ _KNOWN: Final[Mapping[str, frozenset[str]]] = {
     path: frozenset(it["name"] for it in about["get"]["parameters"] if it["in"] == "query")
     for path, about in openapi_document()["paths"].items()
 }
-"""The parameters that each path knows."""
+"""Query parameters by path."""

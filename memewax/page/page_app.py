@@ -1,4 +1,4 @@
-"""The page as an application: API, views, images, downloads and events, behind one guard."""
+"""The ASGI application of the page: API, views, images, downloads and events, behind one guard."""
 
 from threading import Event
 from typing import Final
@@ -26,29 +26,29 @@ from search.store_reader import StoreReader
 
 _FORM_BYTES: Final = 4096
 _COOKIE_SECONDS: Final = 30 * 86_400
-_TITLES: Final = {400: "That cannot be asked", 404: "There is no such page", 503: "The store cannot be read just now"}
+_TITLES: Final = {400: "Invalid request", 404: "Page not found", 503: "The store cannot be read at the moment"}
 
 
 def make_app(
     reader: StoreReader, data: PageData, access: Access, most_upload: int, ending: Event | None = None
 ) -> Starlette:
-    """The application.
+    """Return the application.
 
     Args:
-        reader: Of the store.
-        data: What is known of it.
-        access: Who may see it.
-        most_upload: Bytes of an image that a visitor sends.
-        ending: Set when the server ends: those who follow what comes are let go then.
+        reader: Reader of the store.
+        data: Data for API and views.
+        access: Access rules.
+        most_upload: Maximum size of an uploaded image in bytes.
+        ending: Set when the server shuts down, to end the streams of events.
     """
     uploads = Uploads(most_upload)
     views = PageViews(data, reader.window, uploads, access.secret if access.may_replay else "")
 
     async def on_error(request: Request, error: Exception) -> Response:
-        status, line = _told(error)
+        status, line = _status_and_reason(error)
         if request.url.path.startswith(PREFIX):
             return Response(safe_json({"error": line}), status, media_type="application/json")
-        return await run_in_threadpool(views.told, status, _TITLES.get(status, "That did not work"), line)
+        return await run_in_threadpool(views.message, status, _TITLES.get(status, "Request failed"), line)
 
     return Starlette(
         routes=[
@@ -65,31 +65,31 @@ def make_app(
     )
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def _status_and_reason(error: Exception) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, "" if error.status_code == 404 else error.detail
     return (400 if isinstance(error, BadRecordError) else 503), str(error)
 
 
 class _Replays:
-    """Asks the flow to read dead letters once more, where visitors may do so."""
+    """Requests replays of dead letters, if visitors may do so."""
 
     def __init__(self, data: PageData, access: Access) -> None:
         self._data, self._access = data, access
 
     async def answer(self, request: Request) -> Response:
-        """Do what the form asks, and go back to the view; 403 where it may not be asked."""
+        """Request a replay and redirect to the view; 403 if it is not allowed or the form is not from this page."""
         if not self._access.may_replay:
-            raise HTTPException(403, "visitors may not replay: whoever starts the page allows it with --allow-replay")
+            raise HTTPException(403, "replays are disabled: start the page with --allow-replay to enable them")
         form = await _form_of(request)
         if not self._access.is_our_form(form.get("secret", "")):
-            raise HTTPException(403, "this form is not of this page, or is older than it: load the view again")
+            raise HTTPException(403, "the form is outdated or from another site: reload the page")
         count = await run_in_threadpool(self._data.replay, form.get("stage", ""), form.get("cause", ""))
         return RedirectResponse(f"/dead-letters?asked={count}", 303)
 
 
 async def _form_of(request: Request) -> dict[str, str]:
-    """The first value of each field of a small form; raises `HTTPException` where it is large."""
+    """Return the first value of each field of a small form; raises `HTTPException` if it is large."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -99,13 +99,13 @@ async def _form_of(request: Request) -> dict[str, str]:
 
 
 class _Door:
-    """Takes the token of a visitor, and gives a cookie for it."""
+    """Login: exchanges the token for a cookie."""
 
     def __init__(self, access: Access, views: PageViews) -> None:
         self._access, self._views = access, views
 
     def routes(self) -> list[Route]:
-        """Its paths."""
+        """Return the routes of the login."""
         return [Route("/login", self._ask, methods=["GET"]), Route("/login", self._take, methods=["POST"])]
 
     def _ask(self, _: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What the page knows, as plain values: the JSON API answers with them, and the views show them."""
+"""Data of the page as plain values, for both the JSON API and the views."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,21 +27,21 @@ ORDERS: Final[Mapping[ClusterOrder, str]] = {
     "rate": "fastest",
 }
 _LONG: Final = 20_000
-"""And where it is alone."""
+"""Maximum characters of a text on the page of a post."""
 _NEIGHBOURS: Final = 8
-_TOLD: Final = 20_000
-"""Posts of which it is remembered what lists tell of them: some 30 MB."""
+_ROWS_CACHED: Final = 20_000
+"""Posts whose list entries are cached, in about 30 MB."""
 _SHARED_SECONDS: Final = 0.5
-"""So long all who look at what comes see the same."""
+"""Seconds that the newest posts are cached and shared by all visitors."""
 _ON_TIMELINE: Final = 2000
-"""Posts of a cluster that are drawn."""
+"""Maximum posts of a cluster on its timeline."""
 _IN_LISTS: Final = ("description", "text_as_read", "url", "failures", "missing")
 _SENTINELS: Final = {-1: "its image has no embedding", -2: "clustering failed on it"}
 
 
 @dataclass(frozen=True, slots=True)
 class PostFilter:
-    """Which posts are listed."""
+    """A filter of posts; None and empty values let all pass."""
 
     source: str | None = None
     author: str | None = None
@@ -49,30 +49,30 @@ class PostFilter:
     until: datetime | None = None
     cluster: int | None = None
     is_alone: bool = False
-    """Only those that are the only post of their cluster."""
+    """Only posts that are the only one of their cluster."""
     column: str | None = None
-    """A custom column."""
+    """Name of a custom column."""
     value: str = ""
-    """That it has."""
+    """The value that the custom column must have."""
 
 
 _ALL: Final = PostFilter()
 
 
 class PageData:
-    """What is known of a store and its flow."""
+    """Data of a store and its flow, for any number of threads."""
 
     def __init__(self, reader: StoreReader, dead_letters: DeadLetterReader, find: Find) -> None:
         self._reader = reader
         self._dead_letters = dead_letters
         self._find = find
         self._lock, self._looking = Lock(), Lock()
-        self._told: BoundedDict[str, tuple[int, Plain]] = BoundedDict(_TOLD)
-        """What lists tell of a post besides its line, and where its row was then."""
+        self._list_rows: BoundedDict[str, tuple[int, Plain]] = BoundedDict(_ROWS_CACHED)
+        """Fields of list entries beyond the catalogue's, with the place of the row that they were read from."""
         self._newest: tuple[float, list[Plain]] = (0.0, [])
 
     def posts(self, wanted: PostFilter, offset: int = 0, limit: int = MOST) -> Plain:
-        """Some of the posts that a filter lets through, newest first, and how many there are. Raises `WorldError`."""
+        """Return a page of the posts that pass a filter, newest first, and their number. Raises `WorldError`."""
         found = self.chosen(wanted)
         return {
             "total": len(found),
@@ -81,7 +81,7 @@ class PageData:
         }
 
     def chosen(self, wanted: PostFilter) -> PostLines:
-        """The posts that a filter lets through, newest first. Raises `WorldError` and `BadRecordError`."""
+        """Return the posts that pass a filter, newest first. Raises `WorldError` and `BadRecordError`."""
         return self._found(self._reader.catalogue(), wanted)
 
     def _found(self, catalogue: Catalogue, wanted: PostFilter) -> PostLines:
@@ -96,11 +96,11 @@ class PageData:
         )
 
     def custom_columns(self) -> list[str]:
-        """The custom columns that posts can be filtered by. Raises `WorldError`."""
+        """Return the custom columns that posts can be filtered by. Raises `WorldError`."""
         return sorted(self._reader.custom_columns())[:MOST]
 
     def post(self, global_id: str) -> Plain | None:
-        """All that is known of a post; None where there is none. Raises `WorldError`."""
+        """Return all data of a post; None if it does not exist. Raises `WorldError`."""
         row = self._reader.post(global_id)
         if row is None:
             return None
@@ -133,9 +133,9 @@ class PageData:
     def clusters(
         self, order: ClusterOrder = "size", wanted: PostFilter = _ALL, offset: int = 0, limit: int = MOST
     ) -> Plain:
-        """Some of the clusters of two posts and more of which a post passes, and how many there are.
+        """Return a page of the clusters of two or more posts with a post that passes, and their number.
 
-        Raises `WorldError`, and `BadRecordError` where there is no such column.
+        Raises `WorldError`, and `BadRecordError` for an unknown column.
         """
         catalogue = self._reader.catalogue()
         found = catalogue.ordered(order, self._among(catalogue, wanted))
@@ -150,12 +150,12 @@ class PageData:
         }
 
     def chosen_clusters(self, order: ClusterOrder, wanted: PostFilter) -> list[int]:
-        """The ids of the clusters that `clusters` lists."""
+        """Return the ids of all clusters that `clusters` lists."""
         catalogue = self._reader.catalogue()
         return [it.id for it in catalogue.ordered(order, self._among(catalogue, wanted))]
 
     def cluster(self, cluster: int) -> Plain | None:
-        """A cluster by any id that leads to it; None where there is none of two posts. Raises `WorldError`."""
+        """Return a cluster by its id or a merged one; None if it has fewer than two posts. Raises `WorldError`."""
         catalogue = self._reader.catalogue()
         found = catalogue.cluster_of(cluster)
         if found is None:
@@ -185,7 +185,7 @@ class PageData:
         }
 
     def stacks(self, cluster: int, offset: int, limit: int) -> Plain:
-        """The posts of a cluster, oldest first, those with copies of one image together. Raises `WorldError`."""
+        """Return a page of a cluster's posts, oldest first, grouped by duplicate images. Raises `WorldError`."""
         catalogue = self._reader.catalogue()
         found = catalogue.cluster_of(cluster)
         stacks: dict[str, list[PostLine]] = {}
@@ -208,21 +208,21 @@ class PageData:
         }
 
     def replay(self, stage: str, cause: str) -> int:
-        """Ask the flow to read the open dead letters of a stage and cause once more. Raises `MemewaxError`."""
+        """Request a replay of the open dead letters of a stage and cause; return how many. Raises `MemewaxError`."""
         return self._dead_letters.replay(stage, cause)
 
     def dead_letters(self) -> Plain:
-        """The dead letters that are open, by cause."""
+        """Return the open dead letters by cause."""
         return asdict(self._dead_letters.dead_letters())
 
-    def each_letter(self) -> Iterator[Plain]:
-        """The dead letters that are open, one by one, as they lie in their file. Raises `MemewaxError`."""
+    def each_dead_letter(self) -> Iterator[Plain]:
+        """Yield the open dead letters in the order of their file. Raises `MemewaxError`."""
         return self._dead_letters.each()
 
     def search(self, request: SearchRequest, k: int, wanted: PostFilter = _ALL) -> Plain | None:
-        """The posts that fit best of those that a filter lets through, and those that might be meant.
+        """Search among the posts that pass a filter; return certain and weak hits.
 
-        `error` says why nothing could be looked for. None where the post that they are to be like is not there.
+        `error` tells why the search failed. Returns None if the post to be similar to does not exist.
         """
         if request.like and request.like not in self._reader.catalogue().by_id:
             return None
@@ -242,12 +242,12 @@ class PageData:
         return {**asked, "searched": found.searched, "error": found.error, "hits": hits, "weak": weak}
 
     def flows(self) -> Plain:
-        """What the flows that write the store say of themselves."""
+        """Return the status of the flows that write the store."""
         report = read_status(self._reader.store.state / FOLDER)
         return {"flows": [flow_json(it) for it in report.flows], "problems": list(report.problems)}
 
     def newest(self, count: int) -> list[Plain]:
-        """The posts that were joined last. Raises `WorldError`."""
+        """Return the posts that were joined last. Raises `WorldError`."""
         with self._looking:
             until, found = self._newest
             if monotonic() >= until or len(found) < count:
@@ -257,7 +257,7 @@ class PageData:
             return found[:count]
 
     def stats(self) -> Plain:
-        """How much of what there is. Raises `WorldError`."""
+        """Return counts of the store and the status of its flows. Raises `WorldError`."""
         catalogue = self._reader.catalogue()
         begin, end = catalogue.span
         there = bool(catalogue.posts)
@@ -298,7 +298,7 @@ class PageData:
         }
 
     def _among(self, catalogue: Catalogue, wanted: PostFilter) -> PostLines | None:
-        """The posts that a filter lets through; None where it lets all through."""
+        """Return the posts that pass a filter; None if all do."""
         return None if wanted == _ALL else self._found(catalogue, wanted)
 
     def _is_there(self, global_id: str | None) -> bool:
@@ -314,11 +314,13 @@ class PageData:
 
     def _shown(self, lines: Sequence[PostLine]) -> list[Plain]:
         places = self._reader.places([it.global_id for it in lines])
-        told = {it: known[1] for it, place in places.items() if (known := self._told.get(it)) and known[0] == place}
-        for row in self._reader.rows([it.global_id for it in lines if it.global_id not in told], _IN_LISTS):
+        fields = {
+            it: known[1] for it, place in places.items() if (known := self._list_rows.get(it)) and known[0] == place
+        }
+        for row in self._reader.rows([it.global_id for it in lines if it.global_id not in fields], _IN_LISTS):
             global_id = row["global_id"]
-            told[global_id] = row_json(row)
+            fields[global_id] = row_json(row)
             if global_id in places:
                 with self._lock:
-                    self._told[global_id] = places[global_id], told[global_id]
-        return [{**line_json(it), **told[it.global_id]} for it in lines if it.global_id in told]
+                    self._list_rows[global_id] = places[global_id], fields[global_id]
+        return [{**line_json(it), **fields[it.global_id]} for it in lines if it.global_id in fields]

@@ -1,4 +1,4 @@
-"""Dead letters as the page shows them: by cause, with some of each."""
+"""Open dead letters for the page, grouped by cause with examples."""
 
 import threading
 import time
@@ -17,41 +17,42 @@ from core.untrusted_text import shortened
 from dataflows.all_settings import Settings
 
 _MOST: Final = 20_000
-"""Letters that are read."""
+"""Maximum dead letters to read."""
 _SHOWN: Final = 20
-"""Of each cause, the last ones."""
+"""Number of examples of each cause: the latest."""
 _REFRESH_SECONDS: Final = 5.0
 _MESSAGE: Final = 500
 _REPLAYED: Final = 200
-"""Letters that are asked for at a time: a flow fetches their images while it waits."""
+"""Maximum dead letters of one replay: a flow waits while it fetches their images."""
 
 
 @dataclass(slots=True)
 class DeadLetterGroup:
-    """Letters of one stage and cause."""
+    """Dead letters of one stage and cause."""
 
     stage: str
     cause: str
     advice: str
     count: int = 0
-    dead_letters: list[dict[str, Any]] = field(default_factory=list)
+    letters: list[dict[str, Any]] = field(default_factory=list)
+    """The latest dead letters; its name is part of the JSON API."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageDeadLetters:
-    """What is known of dead letters."""
+    """All open dead letters, in groups."""
 
     address: str
     groups: tuple[DeadLetterGroup, ...] = ()
-    """The commonest first."""
+    """The most frequent first."""
     total: int = 0
     is_cut: bool = False
-    """Whether there are more than were read."""
+    """Whether there are more dead letters than were read."""
     problem: str = ""
 
 
 class DeadLetterReader:
-    """Reads the dead letters that are open of a file, again after some seconds; for any number of threads."""
+    """Reads the open dead letters of a file and caches them for some seconds; thread-safe."""
 
     def __init__(
         self, address: str, state: Path, settings: Settings, now: Callable[[], float] = time.monotonic
@@ -62,7 +63,7 @@ class DeadLetterReader:
         self._until = 0.0
 
     def dead_letters(self) -> PageDeadLetters:
-        """Those that are open, by cause; what is wrong with reading them is said, not raised."""
+        """Return the open dead letters by cause; an error of reading is in `problem`, not raised."""
         with self._lock:
             if self._known is None or self._now() >= self._until:
                 self._known = self._read()
@@ -70,15 +71,15 @@ class DeadLetterReader:
             return self._known
 
     def each(self) -> Iterator[dict[str, Any]]:
-        """Those that are open, one by one, in their order; raises `MemewaxError`."""
+        """Yield the open dead letters in their order; raises `MemewaxError`."""
         marks = DeadLetterMarks(self._state)
         for it in self._latest():
             if marks.of(it) is None:
                 cause = cause_of(it.reason)
-                yield {"stage": it.stage, "cause": cause.what, "advice": cause.advice, **_told(it)}
+                yield {"stage": it.stage, "cause": cause.what, "advice": cause.advice, **_described(it)}
 
     def replay(self, stage: str, cause: str) -> int:
-        """Ask the flow to read the open letters of a stage and cause once more, some at a time; gives how many.
+        """Request a replay of the open dead letters of a stage and cause, up to a limit; return how many.
 
         Raises `MemewaxError`.
         """
@@ -91,7 +92,7 @@ class DeadLetterReader:
             return len(chosen)
 
     def _latest(self) -> list[StoredDeadLetter]:
-        """Each letter once, as it was written last; raises `MemewaxError`."""
+        """Return the dead letters, deduplicated by id, keeping the latest; raises `MemewaxError`."""
         if not Path(self._address).is_file():
             return []
         return list({it.id: it for it in islice(read_dead_letters(self._address, self._settings), _MOST)}.values())
@@ -112,8 +113,8 @@ class DeadLetterReader:
             place = it.stage, cause.name
             counts[place] += 1
             group = groups.setdefault(place, DeadLetterGroup(it.stage, cause.what, cause.advice))
-            if len(group.dead_letters) < _SHOWN:
-                group.dead_letters.append(_told(it))
+            if len(group.letters) < _SHOWN:
+                group.letters.append(_described(it))
         for place, group in groups.items():
             group.count = counts[place]
         ordered = tuple(sorted(groups.values(), key=lambda it: (-it.count, it.stage)))
@@ -121,14 +122,14 @@ class DeadLetterReader:
 
 
 def dead_letters_beside(state: Path) -> str:
-    """Where the dead letters of a store lie unless it is said: beside its folder, or in a demo's file."""
+    """Return the default file of a store's dead letters: beside its folder, or that of a demo."""
     store = state.with_name(state.name.removesuffix(".state"))
     demo = store.parent / "dead-letters.jsonl"
     usual = store.with_name(f"{store.name}.dead-letters.jsonl")
     return str(demo if demo.is_file() and not usual.is_file() else usual)
 
 
-def _told(it: StoredDeadLetter) -> dict[str, Any]:
+def _described(it: StoredDeadLetter) -> dict[str, Any]:
     return {
         "id": it.id,
         "reason": shortened(f"{it.exception}: {it.reason}", _MESSAGE),

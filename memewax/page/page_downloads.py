@@ -1,4 +1,4 @@
-"""Lists taken away: what a view shows, as a file."""
+"""Downloads of the page: the list of a view as a file."""
 
 import tempfile
 import threading
@@ -30,13 +30,13 @@ _MEDIA: Final = {
     "parquet": "application/vnd.apache.parquet",
 }
 _WAIT_SECONDS: Final = 10.0
-"""For the download before."""
+"""Seconds to wait for the download before."""
 
 WriteFile = Callable[[PageQuery, Path], None]
 
 
 class Downloads:
-    """Writes what is asked for to a file, sends it and removes it; one at a time, since most read the whole store."""
+    """Writes a list to a temporary file, sends and deletes it; one at a time, since most read the whole store."""
 
     def __init__(self, reader: StoreReader, data: PageData) -> None:
         self._reader, self._data = reader, data
@@ -45,7 +45,7 @@ class Downloads:
             "posts": self._posts,
             "clusters": self._clusters,
             "hits": self._hits,
-            "dead-letters": lambda _: data.each_letter(),
+            "dead-letters": lambda _: data.each_dead_letter(),
         }
         self._others: Mapping[str, WriteFile] = {
             "network.gexf": self._network,
@@ -54,7 +54,7 @@ class Downloads:
         }
 
     def answer(self, request: Request) -> Response:
-        """The file that the path names; 404 where there is no such list or form, 503 where others are waiting too."""
+        """Send the file that the path names; 404 for an unknown list or format, 503 if too many are waiting."""
         what, form, query = request.path_params["what"], request.path_params["form"], request.query_params
         name = f"{what}.{form}"
         if not (name in self._others or (what in self._rows and form in {"csv", "jsonl"})):
@@ -76,7 +76,7 @@ class Downloads:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         if not self._one_at_a_time.acquire(timeout=_WAIT_SECONDS):
-            raise HTTPException(503, "others are taking lists away just now: try again in a minute")
+            raise HTTPException(503, "other downloads are running: try again in a minute")
         try:
             yield
         finally:
@@ -93,7 +93,7 @@ class Downloads:
         yield from (row for row in found if row["cluster"] in wanted)
 
     def _hits(self, query: PageQuery) -> Iterator[ExportRow]:
-        """What a search by words, or for what is like a post, finds; one by an image has no address."""
+        """Yield the hits of a search by words or by a post; a search by image has no address to repeat it."""
         wanted = request_of(query)
         found = self._data.search(wanted, MOST_HITS, post_filter(query)) if wanted else None
         if found is None:
@@ -104,11 +104,11 @@ class Downloads:
         rows = {row["global_id"]: row for row in self._reader.rows([it["post"]["global_id"] for it, _ in hits])}
         for rank, (it, is_weak) in enumerate(hits, 1):
             row = rows.get(it["post"]["global_id"])
-            if row is not None:  # else it went meanwhile
+            if row is not None:  # else it was deleted meanwhile
                 yield {"rank": rank, "score": it["score"], "why": it["why"], "weak": is_weak, **row}
 
     def _network(self, query: PageQuery, path: Path) -> None:
-        """Who posted these clusters."""
+        """Write a network of communities and the clusters that they posted."""
         wanted = set(self._data.chosen_clusters(order_of(query), post_filter(query)))
         store, window = self._reader.store, self._reader.window
         found = [it for it in summaries(store, window) if it.cluster in wanted] if wanted else []
@@ -116,7 +116,7 @@ class Downloads:
         write_gexf(network_of(posts, found, "community", at_least=2, shared=False), path)
 
     def _alike(self, query: PageQuery, path: Path) -> None:
-        """Which of these posts show the same image, or nearly so."""
+        """Write a network of posts with the same or nearly the same image."""
         wanted = set(self._data.chosen(post_filter(query)).ids)
         if len(wanted) > MOST_POSTS:
             raise BadRecordError(
@@ -125,7 +125,7 @@ class Downloads:
         write_gexf(network_of_posts(Posts(self._reader.store), wanted), path)
 
     def _images(self, query: PageQuery, path: Path) -> None:
-        """These posts with their vectors and small images."""
+        """Write posts with their embeddings and thumbnails."""
         wanted = set(self._data.chosen(post_filter(query)).ids)
         store = self._reader.store
         write_images(Posts(store, vectors=True), summaries(store, self._reader.window), wanted, path)

@@ -1,4 +1,4 @@
-"""What is new, as server-sent events."""
+"""Live updates as server-sent events."""
 
 import asyncio
 import time
@@ -17,13 +17,13 @@ from memewax.page.page_views import PageViews
 
 _EVENT_SECONDS: Final = 1.0
 _STREAM_SECONDS: Final = 600.0
-"""Then the browser asks again."""
+"""Maximum length of a stream; then the browser reconnects."""
 _STREAMS: Final = 32
 _STREAMS_A_CLIENT: Final = 4
 
 
 class LiveEvents:
-    """Parts of the view of now as server-sent events: rendered once for all who look, sent where they have changed."""
+    """Streams parts of the view "Now": rendered once for all visitors, and sent when they change."""
 
     def __init__(self, views: PageViews, ending: Event) -> None:
         self._views = views
@@ -34,10 +34,10 @@ class LiveEvents:
         self._lock = asyncio.Lock()
 
     async def answer(self, request: Request) -> Response:
-        """A stream of events; 503 where too many look."""
+        """Return a stream of events; 503 if too many are open."""
         client = request.client.host if request.client else ""
         if self._open.total() >= _STREAMS or self._open[client] >= _STREAMS_A_CLIENT:
-            return PlainTextResponse("too many look at it: close another window\n", 503, {"Retry-After": "10"})
+            return PlainTextResponse("too many open windows of this page: close one\n", 503, {"Retry-After": "10"})
         return StreamingResponse(self._stream(client), media_type="text/event-stream")
 
     async def _stream(self, client: str) -> AsyncIterator[bytes]:
@@ -47,7 +47,7 @@ class LiveEvents:
         try:
             yield b"retry: 3000\n\n"
             while time.monotonic() < end and not self._ending.is_set():
-                with suppress(WorldError):  # it may be readable in a second
+                with suppress(WorldError):  # the store may be readable again in a second
                     for name, html in (await self._now()).items():
                         if sent.get(name) != html:
                             sent[name] = html

@@ -1,4 +1,4 @@
-"""Answers of the page that are no views: small images, styles, and whether it is well."""
+"""Files of the page: thumbnails, static files and the health check."""
 
 from hashlib import sha256
 from typing import Final
@@ -12,7 +12,7 @@ from memewax.page.page_views import PageViews
 from search.store_reader import StoreReader
 
 _KEPT: Final = "private, max-age=86400"
-"""Of a small image. A day: one that is deleted is not kept by browsers for ever."""
+"""Cache-Control of thumbnails. Only a day, so that browsers do not keep deleted ones forever."""
 _STATIC: Final = "private, max-age=300"
 _ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#8a3b12"/>'
@@ -21,13 +21,13 @@ _ICON: Final = (
 _NO_IMAGE: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><rect width="320" height="240" fill="#8886"/>'
     '<text x="160" y="125" text-anchor="middle" font-family="sans-serif" font-size="18" fill="#777">'
-    "no small image is kept</text></svg>"
+    "no thumbnail</text></svg>"
 )
 _STYLES: Final = {"page.css": "text/css", "page.js": "text/javascript"}
 
 
 class PageFiles:
-    """Answers with files; one that a browser has already is not sent again."""
+    """Serves files with ETags, so that browsers revalidate instead of loading them again."""
 
     def __init__(self, reader: StoreReader, views: PageViews) -> None:
         self._reader = reader
@@ -35,7 +35,7 @@ class PageFiles:
         self._static = {**texts, "icon.svg": (_ICON.encode(), "image/svg+xml")}
 
     def routes(self) -> list[Route]:
-        """Their paths."""
+        """Return the routes of the files."""
         return [
             Route("/healthz", self._healthz),
             Route("/static/{name}", self._static_file),
@@ -60,7 +60,7 @@ class PageFiles:
 
 
 def _sent(request: Request, content: bytes, kind: str, kept: str) -> Response:
-    """A file, or word that the browser has it as it is."""
+    """Return a file, or 304 if the browser has the current version."""
     tag = f'"{sha256(content).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": kept}
     known = {it.strip().removeprefix("W/") for it in request.headers.get("if-none-match", "").split(",")}

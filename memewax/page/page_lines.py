@@ -1,4 +1,4 @@
-"""A post in short, as lists of the page tell of it."""
+"""List entries of posts as JSON objects."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,11 +9,11 @@ from memewax.page.page_values import Plain, bounded
 from search.store_posts import PostLine, extra_of, is_sensitive
 
 SHORT: Final = 280
-"""Characters of a text."""
+"""Maximum characters of a text in a list."""
 
 
 def line_json(it: PostLine) -> Plain:
-    """What the catalogue tells of a post."""
+    """Return the fields of a list entry that the catalogue has."""
     return {
         "global_id": it.global_id,
         "time": it.time.isoformat(),
@@ -27,12 +27,12 @@ def line_json(it: PostLine) -> Plain:
 
 
 def post_json(row: Mapping[str, Any], line: PostLine | None) -> Plain:
-    """What lists tell of a post; None in place of its line where it came after the catalogue was read."""
+    """Return a list entry; `line` is None for a post newer than the catalogue."""
     return {**(line_json(line) if line else _line_of_row(row)), **row_json(row)}
 
 
 def row_json(row: Mapping[str, Any]) -> Plain:
-    """What lists tell of a row besides."""
+    """Return the fields of a list entry that only the row has."""
     return {
         "description": bounded(row.get("description"), SHORT),
         "text_as_read": bounded(row.get("text_as_read"), SHORT),
@@ -42,7 +42,7 @@ def row_json(row: Mapping[str, Any]) -> Plain:
 
 
 def _line_of_row(row: Mapping[str, Any]) -> Plain:
-    """Of a post that came after the catalogue was read."""
+    """Return the catalogue's fields from the row of a post newer than the catalogue."""
     time = time_or_none(row["created_time"]) or time_or_none(row["joined_time"]) or datetime.fromtimestamp(0, UTC)
     image = row.get("picture_sha256")
     now = row.get("current_cluster")

@@ -1,4 +1,4 @@
-"""What visitors ask for, read from the address; what is wrong with it is said in a line."""
+"""Parsers of query parameters; raise `BadRecordError` with a one-line reason."""
 
 from collections.abc import Collection, Mapping
 from typing import Final, cast
@@ -16,13 +16,13 @@ PageQuery = Mapping[str, str]
 
 
 def post_filter(query: PageQuery) -> PostFilter:
-    """Which posts are asked for; raises `BadRecordError`."""
+    """Parse a filter of posts; raises `BadRecordError`."""
     times = {}
     for name in ("since", "until"):
         try:
             times[name] = parse_time(query[name]) if query.get(name) else None
         except ValueError:
-            raise BadRecordError(f"{name} is no time: expected 2026-01-31 or 2026-01-31T12:00") from None
+            raise BadRecordError(f"{name} is not a time: expected 2026-01-31 or 2026-01-31T12:00") from None
     cluster = number(query, "cluster", CLUSTER_FAILED, CLUSTER_FAILED, 2**62) if query.get("cluster") else None
     return PostFilter(
         source=query.get("source") or None,
@@ -37,51 +37,51 @@ def post_filter(query: PageQuery) -> PostFilter:
 
 
 def order_of(query: PageQuery) -> ClusterOrder:
-    """By what clusters are sorted; raises `BadRecordError`."""
+    """Parse the order of clusters; raises `BadRecordError`."""
     order = query.get("sort") or "size"
     if order not in ORDERS:
-        raise BadRecordError(f"sort is one of {', '.join(ORDERS)}")
+        raise BadRecordError(f"sort: expected one of {', '.join(ORDERS)}")
     return cast("ClusterOrder", order)
 
 
 def piece(query: PageQuery, usual: int = MOST) -> tuple[int, int]:
-    """From where on, and how many; raises `BadRecordError`."""
+    """Parse offset and limit of a page of results; raises `BadRecordError`."""
     return number(query, "offset", 0, 0, _FURTHEST), number(query, "limit", usual, 1, MOST)
 
 
 def number(query: PageQuery, name: str, usual: int, least: int, most: int) -> int:
-    """A whole number; raises `BadRecordError`."""
+    """Parse an integer from `least` to `most`, by default `usual`; raises `BadRecordError`."""
     text = query.get(name)
     if not text:
         return usual
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and least <= int(text) <= most):
-        raise BadRecordError(f"{name} is a whole number from {least} to {most}")
+        raise BadRecordError(f"{name}: expected a whole number from {least} to {most}")
     return int(text)
 
 
 def request_of(query: PageQuery, image: bytes | None = None) -> SearchRequest | None:
-    """What is looked for; None where nothing is. Raises `BadRecordError`."""
+    """Parse a search; None if it is empty. Raises `BadRecordError`."""
     words, like, by = _words(query), query.get("like", ""), query.get("by") or "looks"
     if by not in LIKE_BY:
-        raise BadRecordError(f"by is one of {', '.join(LIKE_BY)}")
+        raise BadRecordError(f"by: expected one of {', '.join(LIKE_BY)}")
     if like and (words or image):
-        raise BadRecordError("like stands alone: look for what is like a post, or for words and an image")
+        raise BadRecordError("like cannot be combined with words or an image: search for either")
     if not (words or like or image):
         return None
     return SearchRequest(words, image or None, like, by)
 
 
 def only(query: PageQuery, known: Collection[str]) -> None:
-    """Raise `BadRecordError` where there is a parameter that is not known."""
+    """Raise `BadRecordError` for an unknown parameter."""
     unknown = sorted(query.keys() - set(known))
     if unknown:
-        there = f"there are {', '.join(sorted(known))}" if known else "there is none"
-        raise BadRecordError(f"unknown parameter {unknown[0][:40]!r}; {there}")
+        expected = f"expected {', '.join(sorted(known))}" if known else "expected none"
+        raise BadRecordError(f"unknown parameter {unknown[0][:40]!r}; {expected}")
 
 
 def _words(query: PageQuery) -> str:
     words = query.get("q", "").strip()
     if len(words) > LONGEST_QUERY:
-        raise BadRecordError(f"q has {len(words):,} characters: at most {LONGEST_QUERY} are looked for")
+        raise BadRecordError(f"q has {len(words):,} characters: expected at most {LONGEST_QUERY}")
     return words

@@ -1,4 +1,4 @@
-"""The page's search: the one place that knows how a search is done."""
+"""The page's search by words, embeddings and images."""
 
 import gc
 import threading
@@ -19,64 +19,64 @@ from search.store_reader import StoreReader
 from search.words import WordIndex
 
 MOST: Final = 100
-"""Hits that one may ask for."""
+"""Maximum hits of a search."""
 LONGEST_QUERY: Final = 500
-"""Characters."""
+"""Maximum characters of the words."""
 LikeBy = Literal["looks", "words"]
 LIKE_BY: Final[tuple[LikeBy, ...]] = ("looks", "words")
-_BY_BOTH: Final = "captions and what was read in images, by words and by meaning; not what the images show"
-_BY_MEANING: Final = "captions and what was read in images, by meaning alone; not what the images show"
-"""In a store that has no index of words: one of an earlier version, or in Cassandra."""
-_BY_LOOKS: Final = "what the images look like; not their words"
-_BY_LOOKS_AND_WORDS: Final = "what the images look like, and captions and what was read in them"
+_BY_BOTH: Final = "captions and text in images, by words and by meaning; not what the images show"
+_BY_MEANING: Final = "captions and text in images, by meaning alone; not what the images show"
+"""For a store without a full-text index: one of an earlier version, or in Cassandra."""
+_BY_LOOKS: Final = "what the images look like; not their text"
+_BY_LOOKS_AND_WORDS: Final = "what the images look like, captions, and text in images"
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What is looked for: words, an image, both of them, or what is like a post."""
+    """A search by words, by an image, by both, or by similarity to a post."""
 
     words: str = ""
     image: bytes | None = None
-    """A file."""
+    """Bytes of an image file."""
     like: str = ""
-    """The `global_id` of a post; empty: of none."""
+    """The `global_id` of a post to be similar to; empty for none."""
     by: LikeBy = "looks"
-    """In what it is to be like that."""
+    """Kind of similarity to that post."""
     among: frozenset[str] | None = None
-    """Posts that may be found; None: all."""
+    """Ids of posts to search; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageHit:
-    """A post that was found."""
+    """A post that a search found."""
 
     global_id: str
     score: float
-    """The higher, the better; -1 to 1."""
+    """Similarity from -1 to 1, higher is better."""
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class PageHits:
-    """What a search found."""
+    """The results of a search."""
 
     hits: tuple[PageHit, ...]
-    """The best first; none where nothing certain was found."""
+    """Certain hits, the best first."""
     error: str = ""
-    """Why nothing could be looked for."""
+    """Why the search failed; empty if it did not."""
     weak: tuple[PageHit, ...] = ()
-    """What might be meant."""
+    """Uncertain hits."""
     searched: str = _BY_BOTH
 
 
 class PageSearch:
-    """Finds posts by words, meaning and looks, among those that a reader follows; for any number of threads.
+    """Search of posts by words, sentence embeddings and image embeddings; thread-safe.
 
-    A model is loaded when somebody first needs it, and runs for one at a time.
+    A model is loaded at the first search that needs it, and runs for one search at a time.
     """
 
     def __init__(self, settings: Settings, reader: StoreReader) -> None:
-        # One at a time is as quick without a GPU, and to look for one takes 200 MB.
+        # For single queries a CPU is as fast, and probing for a GPU takes 200 MB.
         changed = {"device": "cpu"} if settings.device == "auto" else {}
         settings = settings.model_copy(update=changed)
         self._reader = reader
@@ -84,7 +84,7 @@ class PageSearch:
         self._looks = _LookSearch(settings, reader)
 
     def find(self, request: SearchRequest, k: int) -> PageHits:
-        """The `k` posts that fit best, and as many that might be meant."""
+        """Return up to `k` certain and `k` weak hits; an error is in the result, not raised."""
         k = min(k, MOST)
         one = None if request.among is None else Filter(ids=request.among)
         by_looks = request.image is not None or (bool(request.like) and request.by == "looks")
@@ -105,7 +105,7 @@ class PageSearch:
 
 
 class _WordSearch:
-    """Finds posts by words and by meaning."""
+    """Search by words and sentence embeddings."""
 
     def __init__(self, settings: Settings, reader: StoreReader) -> None:
         self._settings = settings
@@ -115,7 +115,7 @@ class _WordSearch:
         self._words: tuple[Hashable, WordIndex] | None = None
 
     def find(self, request: SearchRequest, k: int, one: Filter | None) -> FoundPosts:
-        """Raises `MemewaxError` saying why nothing can be looked for."""
+        """Find the `k` best posts; raises `MemewaxError` if the search is not possible."""
         posts = self._reader.meaning
         if request.like:
             return like_in_words(posts, request.like, k, one)
@@ -123,13 +123,13 @@ class _WordSearch:
             words = self._index()
             if self._model is None:
                 self._model = load_embedders(self._settings, images=False).text
-                gc.freeze()  # what is never garbage is no longer looked through, which stopped everybody for 0.2 s
+                gc.freeze()  # exempt the model from garbage collection, which paused all threads for 0.2 s
             model = self._model
         name = "" if isinstance(model, Failure) else model.name
         return PostSearch(posts, words, self._embed, name).search(request.words[:LONGEST_QUERY], k, one)
 
     def _index(self) -> WordIndex:
-        """The words of the table that is there now: one that was dropped and made anew is opened again."""
+        """Return the full-text index of the current table; open it again if the table was recreated."""
         identity = self._reader.store.identity(POSTS)
         if self._words is None or self._words[0] != identity:
             self._words = identity, WordIndex(self._reader.store, self._settings.corpus_refresh_seconds)
@@ -145,7 +145,7 @@ class _WordSearch:
 
 
 class _LookSearch:
-    """Finds posts by the looks of an image, or of that of a post."""
+    """Search by image embeddings, of an uploaded image or of a post."""
 
     def __init__(self, settings: Settings, reader: StoreReader) -> None:
         self._settings = settings
@@ -154,7 +154,7 @@ class _LookSearch:
         self._models: Embedders | None = None
 
     def find(self, request: SearchRequest, k: int, one: Filter | None) -> FoundPosts:
-        """Raises `MemewaxError` saying why nothing can be looked for, or what is wrong with the image."""
+        """Find the `k` best posts; raises `MemewaxError` if the search is not possible or the image is invalid."""
         if request.image is None:
             return self._images.like(request.like, k, one)
         with self._lock:
@@ -163,11 +163,11 @@ class _LookSearch:
                 gc.freeze()
             model = self._models.image
             if isinstance(model, Failure):
-                raise BadRecordError(f"the model of the images cannot be loaded: {model.reason}")
+                raise BadRecordError(f"the image model cannot be loaded: {model.reason}")
             try:
                 pixels = self._models.decode(request.image)
-            except Exception as error:  # of many kinds, Pillow's own
-                raise BadRecordError(f"the image cannot be used: {first_line(error)}") from None
+            except Exception as error:  # Pillow raises many kinds
+                raise BadRecordError(f"the image cannot be decoded: {first_line(error)}") from None
             (vector,) = model([pixels])
         if isinstance(vector, Failure):
             raise BadRecordError(f"the image cannot be embedded: {vector.reason}")
@@ -175,4 +175,6 @@ class _LookSearch:
 
 
 def _shown(posts: Sequence[FoundPost]) -> tuple[PageHit, ...]:
-    return tuple(PageHit(it.hit.id, it.hit.similarity, f"{it.match}, {it.hit.similarity:.2f} alike") for it in posts)
+    return tuple(
+        PageHit(it.hit.id, it.hit.similarity, f"{it.match}, similarity {it.hit.similarity:.2f}") for it in posts
+    )

@@ -1,4 +1,4 @@
-"""Serves the page until it is told to stop."""
+"""Web server of the page."""
 
 import socket
 import sys
@@ -31,14 +31,14 @@ _CONNECTIONS: Final = 128
 _MAX_HEADERS: Final = 32 * 1024
 _IDLE_SECONDS: Final = 15
 _SWITCH_SECONDS: Final = 0.0005
-"""Python's 5 ms add up: an answer waits for LanceDB's own thread several times, while other threads compute."""
+"""GIL switch interval. Python's 5 ms add up: a response waits several times for LanceDB's thread."""
 _END_SECONDS: Final = 5
-"""For answers that are being given."""
+"""Seconds to finish running requests at shutdown."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageOptions:
-    """Where and for whom the page is served."""
+    """Address and access options of the page."""
 
     store: Store
     host: str = "127.0.0.1"
@@ -48,20 +48,20 @@ class PageOptions:
     key: Path | None = None
     is_behind_proxy: bool = False
     dead_letters: str = ""
-    """Empty: the file beside the store."""
+    """File of dead letters; empty for the one beside the store."""
     may_replay: bool = False
-    """Whether visitors may ask the flow to read dead letters once more."""
+    """Whether visitors may replay dead letters."""
     opens: bool = True
-    """Whether a browser is opened."""
+    """Whether to open a browser."""
 
 
 def serve_page(options: PageOptions, settings: Settings) -> None:
-    """Serve the page until SIGINT or SIGTERM; raises `SettingsError` and `WorldError` before anything is served."""
+    """Serve the page until SIGINT or SIGTERM; raises `SettingsError` or `WorldError` before it starts."""
     access = access_of(options)
     configure_logging("error")
     store = options.store
     if not (store.names() or store.state.is_dir()):
-        raise WorldError(f"there is no store {store}: `memewax run --to {store}` makes one{store_nearby()}")
+        raise WorldError(f"store {store} does not exist: `memewax run --to {store}` creates it{store_nearby()}")
     reader = StoreReader(store)
     dead_letters = DeadLetterReader(
         options.dead_letters or settings.dead_letters or dead_letters_beside(store.state), store.state, settings
@@ -95,39 +95,41 @@ def serve_page(options: PageOptions, settings: Settings) -> None:
         )
         threading.Thread(target=reader.catalogue, name="first look", daemon=True).start()
         sys.setswitchinterval(_SWITCH_SECONDS)
-        print(f"memewax: {store} is shown at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        print(f"memewax: {store} is shown at {address} (Ctrl-C stops it)", file=sys.stderr, flush=True)
         if options.opens:
             threading.Thread(target=_open, args=(address, server), name="browser", daemon=True).start()
-        with suppress(KeyboardInterrupt):  # which it raises again when it has ended
+        with suppress(KeyboardInterrupt):  # which uvicorn raises again after its shutdown
             server.run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is asked to end."""
+    """A server that sets an event when its shutdown begins."""
 
     def __init__(self, ending: threading.Event, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._ending = ending
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end."""
+        """Set the event and begin the shutdown."""
         self._ending.set()
         super().handle_exit(sig, frame)
 
 
 def access_of(options: PageOptions) -> Access:
-    """Who may see the page; raises `SettingsError` where it would be open to a network."""
+    """Return the access rules; raises `SettingsError` if the page would be open to a network."""
     if options.token and len(options.token) < _SHORTEST_TOKEN:
-        raise SettingsError(f"a token has {_SHORTEST_TOKEN} characters at least")
+        raise SettingsError(f"the token is too short: expected at least {_SHORTEST_TOKEN} characters")
     if (options.certificate is None) != (options.key is None):
-        raise SettingsError("a certificate goes with its key: --certificate FILE --key FILE")
+        raise SettingsError("a certificate needs its key: give --certificate FILE and --key FILE")
     is_secure = options.certificate is not None or options.is_behind_proxy
     if options.host not in LOOPBACK:
         if not options.token:
-            raise SettingsError(f"whoever reaches {options.host} could look: give a token with --token-file FILE")
+            raise SettingsError(
+                f"everybody who can reach {options.host} could see the page: give a token with --token-file FILE"
+            )
         if not is_secure:
             raise SettingsError(
-                "a token needs TLS: --certificate FILE --key FILE, or --behind-proxy where a proxy before it has that"
+                "a token needs TLS: give --certificate FILE --key FILE, or --behind-proxy if a proxy provides TLS"
             )
     return Access(options.token, is_secure, options.may_replay)
 
@@ -138,7 +140,7 @@ def _listening(options: PageOptions) -> socket.socket:
         return socket.create_server((options.host, options.port), family=family, backlog=_CONNECTIONS)
     except OSError as error:
         raise WorldError(
-            f"{options.host}:{options.port}: {error.strerror or error}: name another with --port, or 0 for any"
+            f"{options.host}:{options.port}: {error.strerror or error}: choose another port with --port, or 0 for any"
         ) from None
 
 

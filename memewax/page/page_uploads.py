@@ -1,4 +1,4 @@
-"""Images that visitors send: read within bounds, held in memory alone, and kept nowhere."""
+"""Uploaded images: limited in size, time and number, held only in memory, and never stored."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -15,50 +15,50 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 _AT_ONCE: Final = 2
-"""Images that are held at the same time."""
+"""Maximum concurrent uploads."""
 _SECONDS: Final = 30.0
-"""For one to arrive."""
+"""Seconds for an image to arrive."""
 _WAIT_SECONDS: Final = 10.0
-"""For those before it. What waits is not read yet."""
+"""Seconds to wait for earlier uploads; the body is not read meanwhile."""
 _FORM_BYTES: Final = 16 * 1024
-"""What a form may have besides its image."""
+"""Maximum bytes of a form beyond its image."""
 _PARTS: Final = 16
-_IMAGE: Final = "picture"
-"""Name of the field of a form."""
+_IMAGE: Final = frozenset({"image", "picture"})
+"""Names of a form's field of the image; the second is that of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What a visitor sent."""
+    """A parsed upload."""
 
     image: bytes
-    """A file, not looked at yet; empty where none was chosen."""
+    """Bytes of an image file, not validated; empty if none was chosen."""
     fields: Mapping[str, str]
-    """What else the form said."""
+    """The other fields of the form."""
 
 
 class Uploads:
-    """Takes images, some at a time.
+    """Receives uploaded images, a few at a time.
 
     Args:
-        most_bytes: Of an image.
+        most_bytes: Maximum size of an image.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._semaphore = asyncio.Semaphore(_AT_ONCE)
 
     @asynccontextmanager
     async def taken(self, request: Request) -> AsyncIterator[Upload]:
-        """Take the image in a request, for as long as it is needed; raises `HTTPException` saying what is wrong."""
+        """Receive the image of a request and hold it for the block; raises `HTTPException` with the reason."""
         kind, options = parse_options_header(request.headers.get("content-type"))
         is_form = kind == b"multipart/form-data"
         if not is_form and not kind.startswith(b"image/") and kind != b"application/octet-stream":
             raise HTTPException(415, "expected an image, as image/… or as the field image of multipart/form-data")
         try:
-            await asyncio.wait_for(self._room.acquire(), _WAIT_SECONDS)
+            await asyncio.wait_for(self._semaphore.acquire(), _WAIT_SECONDS)
         except TimeoutError:
-            raise HTTPException(503, "others are searching by images just now: try again in a second") from None
+            raise HTTPException(503, "other searches by image are running: try again in a second") from None
         try:
             try:
                 body = await asyncio.wait_for(self._body(request, self._most + is_form * _FORM_BYTES), _SECONDS)
@@ -69,30 +69,30 @@ class Uploads:
             else:
                 yield Upload(body, {})
         finally:
-            self._room.release()
+            self._semaphore.release()
 
     async def _body(self, request: Request, most: int) -> bytes:
-        told = f"an image has {self._most:,} bytes at most"
+        reason = f"the image is too large: expected at most {self._most:,} bytes"
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length[:20]) > most:
-            raise HTTPException(413, told)
+            raise HTTPException(413, reason)
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
             if len(body) > most:
-                raise HTTPException(413, told)
+                raise HTTPException(413, reason)
         return bytes(body)
 
 
 def _form(body: bytes, boundary: bytes) -> Upload:
-    """The image and the fields of a form; raises `HTTPException` where it is none."""
+    """Parse the image and the fields of a multipart form; raises `HTTPException` if it is invalid."""
     parts: list[tuple[str, bytearray]] = []
     headers: dict[bytes, bytes] = {}
     header = [b"", b""]
 
     def begin() -> None:
         if len(parts) >= _PARTS:
-            raise HTTPException(400, f"a form of more than {_PARTS} fields")
+            raise HTTPException(400, f"the form has too many fields: expected at most {_PARTS}")
         headers.clear()
 
     def name(data: bytes, start: int, end: int) -> None:
@@ -125,7 +125,7 @@ def _form(body: bytes, boundary: bytes) -> Upload:
         parser.write(body)
         parser.finalize()
     except (FormParserError, ValueError):
-        raise HTTPException(400, "the form cannot be read: expected multipart/form-data") from None
-    image = next((bytes(data) for name, data in parts if name == _IMAGE), b"")
-    fields = {name: data.decode(errors="replace") for name, data in parts if name != _IMAGE}
+        raise HTTPException(400, "the form cannot be parsed: expected multipart/form-data") from None
+    image = next((bytes(data) for name, data in parts if name in _IMAGE), b"")
+    fields = {name: data.decode(errors="replace") for name, data in parts if name not in _IMAGE}
     return Upload(image, fields)

@@ -1,4 +1,4 @@
-"""Values as the page gives them: plain and bounded."""
+"""Plain values of bounded size, for JSON and views."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -10,15 +10,15 @@ from core.untrusted_text import shortened
 Plain = dict[str, Any]
 
 MOST: Final = 100
-"""Of a list at once."""
+"""Maximum items of a page of results."""
 _ITEMS: Final = 300
-"""Of a list or mapping within a post: lines, entities, fields."""
+"""Maximum items of a list or mapping within a post, such as lines, entities or fields."""
 _NAME: Final = 280
-"""Characters of a name."""
+"""Maximum characters of a name."""
 
 
 def bounded(value: Any, most: int) -> Any:
-    """A value of strangers: texts and lists that are not too long."""
+    """Shorten texts and lists within an untrusted value."""
     if isinstance(value, str):
         return shortened(value, most)
     if isinstance(value, datetime):
@@ -31,7 +31,7 @@ def bounded(value: Any, most: int) -> Any:
 
 
 def flow_json(it: FlowStatus) -> Plain:
-    """What a flow says of itself, in sums over its processes."""
+    """Return the status of a flow, summed over its processes."""
     counts = it.counts
     return {
         "flow": it.flow,

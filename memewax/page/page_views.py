@@ -1,4 +1,4 @@
-"""The views of the page: HTML that the server renders."""
+"""The views of the page: server-rendered HTML."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -20,20 +20,20 @@ from memewax.page.page_values import Plain
 from memewax.pages.showing import templates
 
 _SIZE: Final = 60
-"""Tiles and posts on a page."""
+"""Clusters or posts on a page of results."""
 _NEWEST: Final = 12
 _HITS: Final = 40
 _FILTERS: Final = ("source", "author", "since", "until", "column", "value", "cluster", "alone")
 _ASKED: Final = ("q", "like", "by")
 _WIDTH: Final = 994
-"""Of a time line: a post's mark is 6 wide, of 1000."""
+"""Width of a timeline in SVG units: 1000 less the 6 of a post's mark."""
 
 
 class PageViews:
-    """Renders the views."""
+    """The views of the page."""
 
     def __init__(self, data: PageData, window: timedelta, uploads: Uploads, secret: str = "") -> None:
-        """`secret` stands in forms that change something; empty: there are none."""
+        """Load the templates; `secret` is the CSRF token of forms that change something, empty for no such forms."""
         self._data = data
         self._window = window
         self._uploads = uploads
@@ -41,7 +41,7 @@ class PageViews:
         self._templates = page_templates()
 
     def routes(self) -> list[Route]:
-        """The paths of the views."""
+        """Return the routes of the views."""
         paths = {
             "/": self._wall,
             "/clusters": self._wall,
@@ -55,22 +55,22 @@ class PageViews:
         by_image = Route("/search", self._search_by_image, methods=["POST"])
         return [by_image, *(Route(path, view, methods=["GET"]) for path, view in paths.items())]
 
-    def told(self, status: int, title: str, line: str, place: str = "told") -> Response:
-        """A page of one line, such as what is wrong."""
-        return self._page("told.html", place, status, title=title, line=line)
+    def message(self, status: int, title: str, line: str, place: str = "message") -> Response:
+        """Render a page with a title and one line, such as an error."""
+        return self._page("message.html", place, status, title=title, line=line)
 
     def login(self, *, is_wrong: bool) -> Response:
-        """The page that asks for the token."""
+        """Render the login page."""
         return self._page("login.html", "login", 401 if is_wrong else 200, is_wrong=is_wrong)
 
     def live(self) -> dict[str, str]:
-        """The parts of the view of now, by name; raises `WorldError`."""
+        """Render the live parts of the view "Now", by name; raises `WorldError`."""
         about = self._about_now()
         names = ("figures", "images")
         return {name: self._templates.get_template(f"now_{name}.html").render(**about) for name in names}
 
     def text(self, name: str) -> str:
-        """A file that goes with the pages."""
+        """Return the content of a static file."""
         return self._templates.get_template(name).render()
 
     def _wall(self, request: Request) -> Response:
@@ -93,7 +93,9 @@ class PageViews:
     def _cluster(self, request: Request) -> Response:
         found = self._data.cluster(request.path_params["id"])
         if found is None:
-            return self.told(404, "No such cluster", "A cluster has two posts at least; this one has not, or has gone.")
+            return self.message(
+                404, "Cluster not found", "A cluster has at least two posts; this one has fewer or no longer exists."
+            )
         offset, _ = piece(request.query_params)
         return self._page(
             "cluster.html",
@@ -122,7 +124,7 @@ class PageViews:
     def _post(self, request: Request) -> Response:
         it = self._data.post(request.path_params["id"])
         if it is None:
-            return self.told(404, "No such post", "It is not in this store, or was deleted.")
+            return self.message(404, "Post not found", "It is not in this store, or was deleted.")
         extra = it["extra"]
         return self._page(
             "post.html",
@@ -149,7 +151,9 @@ class PageViews:
         wanted = request_of(query, image)
         found = None if wanted is None else self._data.search(wanted, _HITS, post_filter(query))
         if wanted is not None and found is None:
-            return self.told(404, "No such post", "What is to be like it cannot be looked for.", "search")
+            return self.message(
+                404, "Post not found", "The post to find similar ones to is not in this store.", "search"
+            )
         return self._page(
             "search.html",
             "search",
@@ -175,12 +179,12 @@ class PageViews:
 
 
 def _kept(query: PageQuery) -> dict[str, str]:
-    """The filters of a query, which links of its view keep."""
+    """Return the filters of a query, which links of its view keep."""
     return {name: query.get(name) or "" for name in _FILTERS}
 
 
 def page_templates() -> Environment:
-    """The templates of the page."""
+    """Return the environment of the page's templates."""
     found = templates("memewax.page")
     found.finalize = _shown
     found.filters["post_url"] = lambda global_id: f"/posts/{quote(global_id, safe='')}"
@@ -190,12 +194,12 @@ def page_templates() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """What is put into a page: of texts nothing that turns around what stands beside them."""
+    """Sanitize text before it is put into a page, for instance of characters that reverse the direction of text."""
     return sanitized(value) if type(value) is str else value
 
 
 def marked(text: str, entities: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """A text in pieces, those that are entities with their label; of entities that overlap the first stays."""
+    """Split a text into pieces with the labels of entities; of overlapping entities the first is kept."""
     pieces: list[dict[str, str]] = []
     at = 0
     for it in sorted(entities, key=lambda it: it["start"]):
@@ -207,7 +211,7 @@ def marked(text: str, entities: Sequence[Mapping[str, Any]]) -> list[dict[str, s
 
 
 def web_address(text: object) -> str:
-    """An address that a visitor may follow; empty where it is none of the web."""
+    """Return an http(s) URL that is safe to link to; empty for anything else."""
     if not isinstance(text, str):
         return ""
     try:
@@ -223,7 +227,7 @@ def _with_query(address: str, query: Mapping[str, Any], **changed: Any) -> str:
 
 
 def _boxes(it: Plain) -> list[Plain]:
-    """What is drawn over an image whose size is known: corners of lines of text, as SVG has them."""
+    """Return the boxes of text lines as SVG polygons; empty if the image's size is unknown."""
     size = it["image"]
     if not size or not size["width"] or not size["height"]:
         return []
@@ -238,7 +242,7 @@ def _boxes(it: Plain) -> list[Plain]:
 
 
 def _lanes(found: Plain) -> list[Plain]:
-    """The time line of each source: where its posts stand, from 0 to a thousand."""
+    """Return the timeline of each source, with positions of its posts from 0 to 1000."""
     times = [it["time"] for it in found["timeline"]]
     begin, end = _seconds(min(times)), _seconds(max(times))
     places: dict[str, set[int]] = {}
@@ -262,17 +266,17 @@ def _seconds(iso: str) -> float:
 
 
 def _history(found: Plain) -> list[Plain]:
-    """What became of a cluster, in words."""
-    told = []
+    """Describe the merges, splits and retirements of a cluster in words."""
+    lines = []
     for it in found["history"]:
         number = it["cluster"]
         if it["into"] is not None:
-            text = f"cluster {number} turned out to be cluster {it['into']}"
+            text = f"cluster {number} was merged into cluster {it['into']}"
         elif it["split_from"] is not None:
             text = f"cluster {number} was split from cluster {it['split_from']}, with {it['moved']:,} posts"
         elif it["state"] == "retired":
-            text = f"cluster {number} had no new post for long"
+            text = f"cluster {number} was retired, since it had no new posts for long"
         else:
             continue
-        told.append({"time": it["changed_time"] or "", "text": text})
-    return told
+        lines.append({"time": it["changed_time"] or "", "text": text})
+    return lines

@@ -246,12 +246,12 @@ def test_what_a_stranger_wrote_neither_runs_nor_breaks_a_view(
     number = list(HOSTILE).index(what)
     with looking(browser, PHONE) as page:
         looks_well(page, f"{hostile_address}/posts/{quote(hostile_id(number), safe='')}")
-        expect(page.locator("h1")).not_to_have_text(re.compile("No such post"))
+        expect(page.locator("h1")).not_to_have_text(re.compile("Post not found"))
         looks_well(page, f"{hostile_address}/search?q={number}")
         expect(page.locator("main .cards").first.locator(".card")).to_have_count(1)
         looks_well(page, f"{hostile_address}/posts?{urlencode({'author': HOSTILE[what][:200]})}")
         page.locator("main .read a").first.click()
-        expect(page.locator("h1")).not_to_have_text(re.compile("No such post"))
+        expect(page.locator("h1")).not_to_have_text(re.compile("Post not found"))
 
 
 def test_a_post_comes_and_one_goes_while_one_looks(tmp_path: Path, browser: Browser) -> None:
@@ -266,4 +266,4 @@ def test_a_post_comes_and_one_goes_while_one_looks(tmp_path: Path, browser: Brow
         store.remove([gone(global_id="new-a")])
         expect(page.get_by_text("just now")).to_have_count(0)
         page.goto(f"{at}/posts/new-a")
-        expect(page.locator("h1")).to_have_text("No such post")
+        expect(page.locator("h1")).to_have_text("Post not found")

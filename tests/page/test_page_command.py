@@ -61,7 +61,7 @@ def test_it_shows_a_store_streams_what_is_new_and_ends(store: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("--store", "nowhere"), 3, "there is no store nowhere: `memewax run --to nowhere` makes one"),
+        (("--store", "nowhere"), 3, "store nowhere does not exist: `memewax run --to nowhere` creates it"),
         (("--store", ".", "--host", "0.0.0.0"), 2, "give a token with --token-file FILE"),
         (("--store", ".", "--token-file", "nowhere"), 3, "nowhere: No such file or directory"),
         (("--store", ".", "--host", "256.0.0.1"), 2, "give a token"),

@@ -114,7 +114,7 @@ def test_what_is_no_image_that_posts_may_have_is_said(searching: TestClient, nam
     assert answer.status_code == 200
     assert answer.json()["error"].startswith("the image cannot be used: ")
     page = searching.post("/search", files={"image": HOSTILE[name]})
-    assert "Nothing could be looked for" in page.text
+    assert "The search failed" in page.text
     assert "<script>alert" not in page.text
 
 

@@ -38,7 +38,7 @@ def test_the_wall_has_a_tile_for_each_cluster_and_names_those_alone(store: Path,
 
 def test_an_old_store_says_why_there_is_no_image(old_client: TestClient) -> None:
     page = html(old_client, "/")
-    assert "No small image is kept" in page
+    assert "No thumbnail" in page
     assert "<img" not in page
 
 
@@ -51,7 +51,7 @@ def test_a_cluster_stacks_copies_and_tells_of_merges(client: TestClient) -> None
     page = html(client, "/clusters/1")
     assert "2 copies of the same image" in page
     assert page.count('<article class="card">') == 3
-    assert "cluster 1 turned out to be cluster 0" in page
+    assert "cluster 1 was merged into cluster 0" in page
     assert page.count('<svg class="lane"') == 3
     html(client, "/clusters/7", 404)
 

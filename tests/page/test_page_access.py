@@ -129,11 +129,11 @@ def test_dead_letters_are_replayed_where_that_is_allowed(tmp_path: Path) -> None
     form = {"secret": secret_in(page), "stage": "fetch"}
     (group,) = (it for it in visitor.get("/api/v1/dead-letters").json()["groups"] if it["stage"] == "fetch")
     form["cause"] = group["cause"]
-    assert "1 letter was asked for" in visitor.post("/dead-letters/replay", data=form).text
+    assert "1 dead letter will be replayed" in visitor.post("/dead-letters/replay", data=form).text
     (request,) = ControlLog(folder / FOLDER).open_after(0, 10)
     assert (request.kind, len(request.body["letters"])) == ("replay", 1)
     assert {it["stage"] for it in visitor.get("/api/v1/dead-letters").json()["groups"]} == {"parse"}
-    assert "0 letters were asked for" in visitor.post("/dead-letters/replay", data=form).text
+    assert "0 dead letters will be replayed" in visitor.post("/dead-letters/replay", data=form).text
 
 
 def test_nobody_replays_in_another_s_name_or_where_it_is_not_allowed(tmp_path: Path, client: TestClient) -> None:

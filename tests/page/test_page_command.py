@@ -35,7 +35,7 @@ def running(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
-        found = re.search(r"is shown at (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)", line)
+        found = re.search(r"is shown at (http://127\.0\.0\.1:\d+/) \(Ctrl-C stops it\)", line)
         assert found, line
         yield found[1], process
     finally:

@@ -112,7 +112,7 @@ HOSTILE = {
 def test_what_is_no_image_that_posts_may_have_is_said(searching: TestClient, name: str) -> None:
     answer = sent(searching, HOSTILE[name])
     assert answer.status_code == 200
-    assert answer.json()["error"].startswith("the image cannot be used: ")
+    assert answer.json()["error"].startswith("the image cannot be decoded: ")
     page = searching.post("/search", files={"image": HOSTILE[name]})
     assert "The search failed" in page.text
     assert "<script>alert" not in page.text

@@ -1,4 +1,4 @@
-"""Corpora: texts with vectors and metadata in a store, searched in memory and followed as the store changes."""
+"""Corpora: texts with vectors and metadata that are stored in a table, searched in memory and kept up to date."""
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
@@ -22,39 +22,39 @@ from search.corpus_store import beside, made_id, open_table
 from search.index_choice import IndexChoice
 from search.reduction import Projection
 from search.row_cache import Filter, RowCache
-from search.vector_index import NONE, FlatIndex, FloatMatrix, Mask, RowNumbers, VectorIndex
+from search.vector_index import MISSING, FlatIndex, FloatMatrix, Mask, RowNumbers, VectorIndex
 
 _TAKE: Final = 4096
-"""Rows that are read at once by their places."""
+"""Changed rows that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One of the nearest texts."""
+    """A search hit: one of the nearest rows."""
 
     id: str
     text: str
     similarity: float
     """Cosine, -1 to 1."""
     distance: float
-    """Euclidean, of the unit vectors: 0 to 2."""
+    """Euclidean distance of the unit vectors, 0 to 2."""
     metadata: dict[str, Any]
-    """`source`, `created` and `language` where the row has them, and what else it brought."""
+    """`source`, `created` and `language` if the row has them, and its other columns."""
 
 
 _BY_SIZE: Final = IndexChoice()
 
 
 class Corpus:
-    """A corpus that is open for searching; for one thread at a time.
+    """A corpus that is open for searching. Not thread-safe.
 
-    What the store's writers add, change and delete is seen after `refresh`; in between, nothing changes.
+    `refresh` reads what the store's writers added, changed and deleted; between refreshes the corpus does not change.
     """
 
     def __init__(
         self, store: StorePlace, name: str, vectors: str | None, choice: IndexChoice, projection: Projection | None
     ) -> None:
-        """As `open`."""
+        """Load the corpus; see `open`."""
         layout = layout_of(name, vectors)
         self.name = name
         self._choice = choice
@@ -77,61 +77,68 @@ class Corpus:
         index: IndexChoice = _BY_SIZE,
         reduced: str | None = None,
     ) -> "Corpus":
-        """Open it and read it whole; raises `WorldError` naming the corpora that exist where it does not.
+        """Open a corpus and load all of it.
 
         Args:
             store: The store, or its folder.
-            name: Name of the corpus; `posts` are those that the flow analyses.
-            vectors: For posts, the column to be searched: `text_embedding`, or `embeddings`, of the images.
-            index: How the index is chosen.
-            reduced: Name of a reduction, `trained-150`: cosines are then those of the shorter vectors. Raises
-                `WorldError` where there is none of that name, or it was made for another model.
+            name: Name of the corpus; `posts` is the table of posts that the flow writes.
+            vectors: Vector column of `posts` to search: `text_embedding`, or `embeddings` (of the images).
+            index: Policy by which the index is chosen.
+            reduced: Name of a reduction, such as `trained-150`; cosines are then those of the reduced vectors.
+
+        Raises:
+            WorldError: There is no such corpus (the message lists the others) or reduction, or the reduction was made
+                for another model.
         """
         projection = None if reduced is None else Projection.load(beside(store, name), reduced)
         return cls(store, name, vectors, index, projection)
 
     @property
     def dimension(self) -> int:
-        """Length of the vectors in the store, and of queries."""
+        """Return the dimension of the stored vectors and of queries (before a reduction)."""
         return int(self._table.schema.field(self._layout.vector).type.list_size)
 
     @property
     def index(self) -> VectorIndex:
-        """What searches, and holds the vectors."""
+        """Return the index, which holds the vectors."""
         return self._index
 
     def count(self) -> int:
-        """How many rows can be found: those that have a vector."""
+        """Count the rows that can be found, which are those with a vector."""
         return len(self._index)
 
     def holds(self, least: int) -> bool:
-        """Whether so many rows can be found."""
+        """Check whether at least `least` rows can be found."""
         return self.count() >= least
 
     def misfit(self, model: str, vector: Vector) -> str:
-        """Why a vector of a model cannot be compared with those that are here; empty where it can."""
+        """Explain why a model's vector cannot be compared with the corpus's; return an empty string if it can."""
         return misfit_of(self.name, self.model, self.dimension, model, vector)
 
     def ids(self) -> set[str]:
-        """The ids of all rows."""
-        return self._memory.ids()
+        """Return the ids of all rows."""
+        return self._rows.ids()
 
     def vector(self, id_: str) -> Vector | None:
-        """The vector of a row, as it is searched; None where there is no such row, or it has none."""
-        rows = self._memory.numbers([id_])
+        """Return a row's vector as the index holds it (reduced, if a reduction is in use), or None if it has none."""
+        rows = self._rows.numbers([id_])
         rows = rows[rows < self._index.height]
         return self._index.vectors[rows[0]].copy() if len(rows) and self._index.live[rows[0]] else None
 
     def mean(self) -> Vector:
-        """The mean of all vectors that can be found; zeros where there is none."""
+        """Return the mean of all vectors in the index: shape (dimension of the index,); zeros if there are none."""
         live = self._index.live.astype(np.float32)
         mean: Vector = live @ self._index.vectors / max(1.0, float(live.sum()))
         return mean
 
     def refresh(self) -> int:
-        """Take in what the store's writers did since last time; returns how many rows came, changed or went.
+        """Read what changed in the store since the last refresh; return the number of added, changed and deleted rows.
 
-        Costs the look at one number where nothing changed. Raises `WorldError` where the corpus is gone.
+        If nothing changed, it only compares the table's version.
+
+        Raises:
+            WorldError: The corpus cannot be read (it was dropped, for instance), or the reduction was made for another
+                model.
         """
         try:
             changes = read_latest(self._follow)
@@ -139,42 +146,58 @@ class Corpus:
             raise WorldError(f"the corpus {self.name!r} cannot be read: {error}") from error
         if not changes:
             return 0
-        self._index = self._choice.suited(self._index)
+        self._index = self._choice.convert(self._index)
         self.model = self.model or self._layout.model(self._table)
         if self._projection is not None and not is_same(self._projection.model, self.model):
             raise WorldError(
-                f"the reduction {self._projection.name} of {self.name!r} was made for {self._projection.model} and the "
-                f"corpus holds vectors of {self.model}: make it anew by `memewax corpus reduce`"
+                f"the reduction {self._projection.name} of {self.name!r} was made for {self._projection.model}, but "
+                f"the corpus holds vectors of {self.model}: make it again with `memewax corpus reduce`"
             )
         return changes
 
     def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
-        """The `k` nearest rows of each vector, nearest first, of those that its filter lets through.
+        """Find the `k` nearest rows of each query that pass the query's filter.
 
-        `vectors` has shape (n, dimension), float32, L2-normalised. Raises `BadRecordError` where a filter asks for a
-        column that this corpus does not have.
+        Args:
+            vectors: Queries, shape (n, dimension), float32, L2-normalised.
+            k: Hits per query, at least 1.
+            filters: One filter per query; None for no filter.
+
+        Returns:
+            Hits of each query, nearest first.
+
+        Raises:
+            BadRecordError: A filter names a column that this corpus does not have.
         """
         wanted = filters or [None] * len(vectors)
         if len(wanted) != len(vectors):
             raise ValueError(f"{len(vectors)} vectors, but {len(wanted)} filters")
         if self._projection is not None:
             vectors = self._projection(vectors)
-        rows = np.full((len(wanted), k), NONE, np.int64)
+        rows = np.full((len(wanted), k), MISSING, np.int64)
         similarities = np.zeros((len(wanted), k), np.float32)
         for one in dict.fromkeys(wanted):
             queries = [number for number, other in enumerate(wanted) if other == one]
             found = self._index.search(vectors[queries], k, self._allowed(one))
             rows[queries], similarities[queries] = found.rows, found.similarities
-        there = rows != NONE
+        there = rows != MISSING
         hits = iter(self._hits(rows[there], similarities[there]))
         return [list(islice(hits, count)) for count in np.count_nonzero(there, axis=1)]
 
     def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
-        """Some rows, by their ids, as hits of a vector; those that are not there, or do not pass, are left out.
+        """Compare a vector with rows given by id; return hits by id.
 
-        Raises `BadRecordError` as `search` does.
+        Rows that are unknown, have no vector or do not pass the filter are left out.
+
+        Args:
+            vector: Shape (dimension,), L2-normalised.
+            ids: Ids of rows.
+            one: The filter, if any.
+
+        Raises:
+            BadRecordError: The filter names a column that this corpus does not have.
         """
-        rows = self._memory.numbers(ids)
+        rows = self._rows.numbers(ids)
         rows = rows[rows < self._index.height]
         rows = rows[self._index.live[rows]]
         allowed = self._allowed(one)
@@ -185,25 +208,25 @@ class Corpus:
         return {hit.id: hit for hit in self._hits(rows, np.clip(similarities, -1, 1))}
 
     def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
-        """Those of some ids that are there and that a filter lets through; raises `BadRecordError` as `search` does."""
-        return self._memory.passing(ids, self._memory.allowed(one, self._index.height, self.name))
+        """Return the ids whose rows exist and pass a filter; raise `BadRecordError` as `search` does."""
+        return self._rows.passing(ids, self._rows.allowed(one, self._index.height, self.name))
 
     def _allowed(self, one: Filter | None) -> Mask | None:
-        return None if one is None else self._memory.allowed(one, self._index.height, self.name)
+        return None if one is None else self._rows.allowed(one, self._index.height, self.name)
 
     def _hits(self, rows: np.ndarray[Any, np.dtype[np.int64]], similarities: FloatMatrix) -> list[Hit]:
-        found = zip(self._memory.rows(rows), similarities, strict=True)
+        found = zip(self._rows.rows(rows), similarities, strict=True)
         return [hit_of(row, float(similarity)) for row, similarity in found]
 
     def _begin(self) -> None:
         self._index = FlatIndex(self.dimension if self._projection is None else self._projection.dimensions)
-        self._memory = RowCache()
+        self._rows = RowCache()
         self._version: Hashable = None
         self._seen = Seen()
         self.model = ""
 
-    def _follow_its_folder(self) -> None:
-        """A table that was dropped and made anew under its name is read whole; its handle would not see it."""
+    def _reopen_if_recreated(self) -> None:
+        """Reopen a table that was dropped and recreated under its name; the old handle would not see the new one."""
         found = tables_of(self._store).identity(self.name)
         if found == self._identity:
             return
@@ -214,12 +237,12 @@ class Corpus:
             self._begin()
 
     def _follow(self) -> int:
-        self._follow_its_folder()
+        self._reopen_if_recreated()
         version, seen = self._table.refresh(), self._seen.copy()
         if version == self._version:
             return 0
         changes = self._read_changes(seen)
-        self._version, self._seen = version, seen  # what was not taken in is read again
+        self._version, self._seen = version, seen  # only now: after an error the same changes are read again
         return changes
 
     def _read_changes(self, seen: Seen) -> int:
@@ -233,19 +256,19 @@ class Corpus:
                 for batch in taken.to_batches():
                     changed += self._take_in(batch)
         if seen.gone is not None:
-            changed += self._drop(self._memory.drop(seen.gone))
-        elif self._table.count() != len(self._memory):
-            changed += self._drop(self._memory.keep(self._present()))
+            changed += self._drop(self._rows.drop(seen.gone))
+        elif self._table.count() != len(self._rows):
+            changed += self._drop(self._rows.keep(self._present()))
         return changed
 
     def _changed(self, seen: Seen) -> Iterator[tuple[list[str], list[int]]]:
-        """Keys and places of rows whose stamp is not the one that is known: what was moved has its old one."""
+        """Yield keys and places of rows whose stamp changed; rows moved by a compaction keep their stamp."""
         changed: list[tuple[str, int]] = []
         for batch in self._table.since(seen, [self._layout.id, self._layout.stamp]):
             ids = batch.column(self._layout.id).to_pylist()
             stamps = batch.column(self._layout.stamp).to_pylist()
             places = batch.column(PLACE).to_pylist()
-            of_each = zip(ids, places, self._memory.stamps(ids), stamps, strict=True)
+            of_each = zip(ids, places, self._rows.stamps(ids), stamps, strict=True)
             changed += [(id_, place) for id_, place, old, new in of_each if old != new]
         for start in range(0, len(changed), _TAKE):
             some = changed[start : start + _TAKE]
@@ -253,7 +276,7 @@ class Corpus:
 
     def _take_in(self, batch: pa.RecordBatch) -> int:
         vectors, there = vectors_of(batch.column(self._layout.vector))
-        rows = self._memory.put(self._layout.form(batch))
+        rows = self._rows.put(self._layout.form(batch))
         self._index.remove(rows[~there])
         self._index.put(rows[there], vectors[there] if self._projection is None else self._projection(vectors[there]))
         return len(rows)
@@ -270,24 +293,24 @@ class Corpus:
 
 
 def misfit_of(corpus: str, own: str, dimension: int, model: str, vector: Vector) -> str:
-    """Why a vector of a model cannot be compared with those of a corpus; empty where it can.
+    """Explain why a model's vector cannot be compared with a corpus's; return an empty string if it can.
 
     Args:
-        corpus: Its name.
-        own: The model of its vectors.
-        dimension: Of its vectors.
-        model: That made the vector.
-        vector: Shape (any length,).
+        corpus: Name of the corpus.
+        own: Model of the corpus's vectors.
+        dimension: Dimension of the corpus's vectors.
+        model: Model that made the vector.
+        vector: The vector, shape (any,).
     """
     if not is_same(model, own):
-        return f"corpus {corpus!r} was embedded by {own}, and here is {model}: choose the same model"
+        return f"corpus {corpus!r} was embedded by {own}, but the query by {model}: choose the same model"
     if vector.size != dimension:
-        return f"corpus {corpus!r} holds vectors of {dimension} numbers, not {vector.size}"
+        return f"corpus {corpus!r} holds vectors of dimension {dimension}, but the query's has {vector.size}"
     return ""
 
 
 def hit_of(row: dict[str, Any], cosine: float) -> Hit:
-    """A row of the form `FORM` as a hit of a vector."""
+    """Make a hit of a row with the schema `FORM` and its cosine with the query."""
     return Hit(row["id"], row["text"] or "", cosine, math.sqrt(max(0.0, 2.0 - 2.0 * cosine)), _metadata(row))
 
 

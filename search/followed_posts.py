@@ -62,8 +62,8 @@ class FollowedPosts:
             for batch in self._follower.table.batches(["global_id", *LATER]):
                 self.columns.put_later(batch)
             self.lacks_some = False
-        self.columns.looks.learn_again()
-        self.columns.meaning.learn_again()
+        self.columns.looks.relearn()
+        self.columns.meaning.relearn()
 
     def _begun(self) -> TableFollower:
         table = self._store.table(POSTS)

@@ -1,4 +1,4 @@
-"""Which index searches a corpus: by its size, or as the settings say."""
+"""Choice of a corpus's index: by the corpus's size, or fixed by the settings."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -11,21 +11,21 @@ from search.vector_index import FlatIndex, VectorIndex
 
 @dataclass(frozen=True, slots=True)
 class IndexChoice:
-    """How an index is chosen."""
+    """Policy by which an index is chosen."""
 
     kind: Literal["auto", "exact", "onebit"] = "auto"
     exact_rows: int = 200_000
-    """auto: up to so many rows all are compared."""
+    """For auto: largest number of rows that the exact index searches."""
     shortlist: int = 500
-    """Rows whose exact cosine is looked at by an index that is not exact."""
+    """Candidates per query that an approximate index ranks by exact cosine."""
 
     @classmethod
     def of(cls, settings: SearchSettings) -> Self:
-        """As the settings say."""
+        """Read the policy from the settings."""
         return cls(settings.index, settings.index_exact_rows, settings.index_shortlist)
 
-    def suited(self, index: VectorIndex) -> VectorIndex:
-        """The index itself, or one of another kind that holds the same rows."""
+    def convert(self, index: VectorIndex) -> VectorIndex:
+        """Return the index itself, or its rows in an index of the kind that suits its size."""
         if index.name == self._kind_for(index):
             return index
         other = self._made(self._kind_for(index), index.dimension)
@@ -38,7 +38,7 @@ class IndexChoice:
             return self.kind
         from search.binary_index import LEAST_DIMENSION
 
-        # once it has grown it stays, lest a corpus at the threshold change to and fro
+        # a grown index never shrinks back, so a corpus at the threshold does not flip between the two kinds
         many = len(index) > self.exact_rows or index.name == "onebit"
         return "onebit" if many and index.dimension >= LEAST_DIMENSION else "exact"
 

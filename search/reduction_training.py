@@ -1,9 +1,9 @@
-"""A dense layer that is trained to keep neighbours.
+"""Training of a linear projection that preserves nearest neighbours.
 
-For a vector and its nearest neighbours, along with those of the others in its batch, the cosines in full and in reduced
-space are made into distributions, and the reduced one is pulled towards the full one (Kullback-Leibler): stochastic
-neighbour embedding (Hinton and Roweis 2002) with a layer in place of free points. It begins as PCA, and stays so where
-nothing is better.
+For each anchor, a softmax turns its cosines to its neighbours and to those of the other anchors in the batch into a
+distribution, in full and in reduced space. The loss is the Kullback-Leibler divergence of the two: stochastic neighbour
+embedding (Hinton and Roweis 2002) with a linear layer in place of free points. Training starts from PCA, which remains
+the result if no epoch is better.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from search.reduction import Projection, pca
 from search.vector_index import FlatIndex, FloatMatrix, RowNumbers
 
 ANCHORS: Final = 20_000
-"""Rows whose neighbours are learned from; finding them is a comparison of each with all."""
+"""Largest number of rows whose neighbours are learned from; each is compared with all rows to find them."""
 _BATCH: Final = 256
 _RATE: Final = 1e-3
 _SEED: Final = 0
@@ -26,25 +26,25 @@ _SEED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass over the anchors; epoch 0 is PCA, before training."""
+    """Result of one pass over the anchors; epoch 0 is PCA, before training."""
 
     number: int
     loss: float
     """Mean Kullback-Leibler divergence, nats."""
     recall_at_1: float
+    """Of the held-out queries, 0 to 1."""
     recall_at_10: float
-    """Of held-out vectors."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """How it is trained."""
+    """Hyperparameters of the training."""
 
     epochs: int = 12
     neighbours: int = 16
-    """Of each anchor, that take part."""
+    """Nearest neighbours per anchor that a batch contains."""
     temperature: float = 0.05
-    """Cosines are divided by it: the smaller, the more the nearest count."""
+    """Softmax temperature: the smaller, the more the nearest neighbours count."""
 
 
 def trained(
@@ -54,22 +54,21 @@ def trained(
     model: str,
     runtime: Runtime,
     plan: TrainingPlan | None = None,
-    told: Callable[[Epoch], None] = lambda _: None,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Projection:
-    """Train on `vectors`, choose the epoch by the recall of `held_out`.
+    """Train a projection on `vectors` and keep the epoch with the best recall of `held_out`.
 
     Args:
-        vectors: Of the corpus, shape (n, dimension).
-        held_out: Queries that are not among them, to choose the best epoch by; what is reported should be measured with
-            others again.
-        dimensions: Length of the shorter vectors.
+        vectors: Vectors of the corpus, shape (n, dimension), L2-normalised.
+        held_out: Validation queries that are not among `vectors`, shape (m, dimension). Report recall on a third set.
+        dimensions: Dimension of the reduced vectors.
         model: Name of the model that made the vectors.
-        runtime: What it is trained on: the CPU's threads.
-        plan: How it is trained.
-        told: Called after each epoch.
+        runtime: CPU threads to train with.
+        plan: Hyperparameters.
+        on_epoch: Called after each epoch.
 
     Returns:
-        The projection of the best epoch; its facts hold the numbers of each.
+        The projection of the best epoch; its `facts` hold the figures of every epoch.
     """
     torch = runtime.torch()
     functional = torch.nn.functional
@@ -94,7 +93,7 @@ def trained(
         taken = every[torch.from_numpy(rows)]
         short = functional.normalize(taken @ weights)
         mask = torch.zeros(len(batch), len(rows))
-        mask[torch.arange(len(batch)), torch.from_numpy(own)] = -torch.inf  # a row is no neighbour of its own
+        mask[torch.arange(len(batch)), torch.from_numpy(own)] = -torch.inf  # a row is not its own neighbour
         wanted = functional.softmax(taken[own] @ taken.T / plan.temperature + mask, 1)
         found = functional.log_softmax((short[own] @ short.T / plan.temperature).masked_fill(mask < 0, -1e9), 1)
         return functional.kl_div(found, wanted, reduction="batchmean")
@@ -107,7 +106,7 @@ def trained(
     with torch.no_grad():
         first = float(np.mean([float(divergence(batch)) for batch in _batches(len(anchors), random)[:8]]))
     epochs = [measured(0, first)]
-    told(epochs[0][0])
+    on_epoch(epochs[0][0])
     for number in range(1, plan.epochs + 1):
         losses = []
         for batch in _batches(len(anchors), random):
@@ -118,7 +117,7 @@ def trained(
             schedule.step()
             losses.append(float(loss.detach()))
         epochs.append(measured(number, float(np.mean(losses))))
-        told(epochs[-1][0])
+        on_epoch(epochs[-1][0])
     best, projection = max(epochs, key=lambda pair: (pair[0].recall_at_10, pair[0].recall_at_1))
     facts = {
         "rows": len(vectors),
@@ -131,14 +130,21 @@ def trained(
 
 
 def reduced_recall(projection: Projection, vectors: FloatMatrix, queries: FloatMatrix, right: Any) -> Recall:
-    """Share of the exact answer `right` (of `queries` among `vectors`) that search in reduced space finds."""
+    """Measure the recall of search in reduced space against `right`, the exact neighbours in full space.
+
+    Args:
+        projection: The projection to measure.
+        vectors: Searched vectors in full space, shape (n, dimension).
+        queries: Shape (m, dimension).
+        right: Exact neighbours of `queries` among `vectors`, shape (m, 10).
+    """
     found = FlatIndex.of(projection(vectors)).search(projection(queries), 10)
     full = np.einsum("qd,qkd->qk", queries, vectors[np.maximum(found.rows, 0)])
     return recall_of(type(found)(found.rows, full), right)
 
 
 def _neighbours(full: FlatIndex, anchors: RowNumbers, count: int) -> RowNumbers:
-    """The nearest rows of each anchor, itself left out; shape (anchors, count)."""
+    """Return the nearest rows of each anchor without the anchor itself: shape (anchors, count), int64."""
     count = min(count, len(full) - 1)
     near = np.empty((len(anchors), count), np.int64)
     for start in range(0, len(anchors), _BATCH):

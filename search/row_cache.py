@@ -1,4 +1,4 @@
-"""The rows of a corpus in memory, without their vectors: texts and metadata as Arrow, found by row number."""
+"""In-memory cache of a corpus's rows without vectors: texts and metadata in Arrow, by row number."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from search.corpus_layout import FORM, TIME
 from search.vector_index import Mask, RowNumbers
 
 _CHUNKS: Final = 16
-"""Tables of more chunks are slow to pick from; those at the end are put together, or all where they are most of it."""
+"""Arrow is slow to pick rows from a table of more chunks. Then all chunks but a large first one are merged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows may answer; what is None lets all through. A row without the value asked for does not pass."""
+    """Conditions that a row must meet to be found; None means no condition. A missing value never passes."""
 
     source: str | None = None
     after: datetime | None = None
@@ -28,17 +28,17 @@ class Filter:
     """Created earlier than this."""
     language: str | None = None
     ids: frozenset[str] | None = None
-    """Only these."""
+    """If given, only rows with these ids pass."""
 
 
 class RowCache:
-    """Rows by number; the number of an id stays while the row is there, and is given away when it is gone."""
+    """Rows by number. An id keeps its row number until the row is dropped; then the number is reused."""
 
     def __init__(self) -> None:
-        self._become(FORM.empty_table())
+        self._set_table(FORM.empty_table())
         self._row_of: dict[str, int] = {}
         self._place: RowNumbers = np.zeros(0, np.int64)
-        """Where in the Arrow table each row lies."""
+        """Position in the Arrow table of each row: shape (height,)."""
         self._free: list[int] = []
         self._height = 0
 
@@ -46,34 +46,34 @@ class RowCache:
         return len(self._row_of)
 
     def put(self, batch: pa.RecordBatch) -> RowNumbers:
-        """Take in rows of the form `FORM`, over those of the same ids; returns their numbers."""
+        """Upsert rows by id and return their row numbers, shape (rows,). The batch has the schema `FORM`."""
         start = len(self._table)
-        self._become(_together(pa.concat_tables([self._table, pa.Table.from_batches([batch], FORM)])))
+        self._set_table(_merge_chunks(pa.concat_tables([self._table, pa.Table.from_batches([batch], FORM)])))
         rows = np.array([self._number(id_) for id_ in batch.column("id").to_pylist()], np.int64)
         if self._height > len(self._place):
             longer = np.zeros(max(self._height, len(self._place) * 3 // 2), np.int64)
             longer[: len(self._place)] = self._place
             self._place = longer
         self._place[rows] = np.arange(start, start + len(rows))
-        self._forget_the_replaced()
+        self._drop_replaced()
         return rows
 
     def keep(self, present: set[str]) -> RowNumbers:
-        """Keep the rows whose ids are `present`; returns the numbers of the others."""
+        """Drop all rows whose ids are not `present`; return their row numbers."""
         return self.drop([id_ for id_ in self._row_of if id_ not in present])
 
     def drop(self, gone: Iterable[str]) -> RowNumbers:
-        """Forget rows by their ids; returns the numbers of those that were known."""
+        """Drop rows by id; return the row numbers of the known ones."""
         rows = [self._row_of.pop(id_) for id_ in gone if id_ in self._row_of]
         self._free += rows
         return np.array(rows, np.int64)
 
     def rows(self, numbers: RowNumbers) -> list[dict[str, Any]]:
-        """The rows of these numbers."""
+        """Return rows by number, in order, as dicts of the columns of `FORM`."""
         places = self._place[numbers]
         chunks = np.searchsorted(self._ends, places, side="right")
         found: list[dict[str, Any]] = [{}] * len(places)
-        # Chunk by chunk: Arrow would copy all of a table's chunks together to pick from them.
+        # Chunk by chunk: Arrow would copy all chunks of a table into one to pick rows from it.
         for number in np.unique(chunks):
             batch, those = self._batches[number], np.flatnonzero(chunks == number)
             picked = batch.take(pa.array(places[those] - (self._ends[number] - len(batch)))).to_pylist()
@@ -82,27 +82,31 @@ class RowCache:
         return found
 
     def ids(self) -> set[str]:
-        """The ids of all rows."""
+        """Return the ids of all rows."""
         return set(self._row_of)
 
     def numbers(self, ids: Sequence[str]) -> RowNumbers:
-        """The numbers of these ids that are there."""
+        """Return the row numbers of the ids that are known, in order."""
         return np.array([self._row_of[id_] for id_ in ids if id_ in self._row_of], np.int64)
 
     def passing(self, ids: Sequence[str], flags: Mask) -> list[str]:
-        """Those of some ids whose rows a flag is set for."""
+        """Return the ids whose flag is set; `flags` has one flag per row number."""
         rows = ((it, self._row_of.get(it, len(flags))) for it in ids)
         return [it for it, row in rows if row < len(flags) and flags[row]]
 
     def stamps(self, ids: list[str]) -> list[str | None]:
-        """The stamp of each id; None where it is not known."""
+        """Return the stamp of each id, None for unknown ids."""
         rows = [self._row_of.get(id_, -1) for id_ in ids]
         known = self._place[[row for row in rows if row >= 0]]
         stamps = iter(self._table.column("stamp").take(pa.array(known)).to_pylist())
         return [next(stamps) if row >= 0 else None for row in rows]
 
     def allowed(self, wanted: Filter, height: int, corpus: str) -> Mask:
-        """A flag for each of `height` rows; raises `BadRecordError` where no row has the column asked for."""
+        """Return which rows pass a filter: shape (height,).
+
+        Raises:
+            BadRecordError: The filter names a column for which no row of the corpus has a value.
+        """
         passes = pa.array(np.ones(len(self._table), np.bool_))
         tests = (
             ("source", pc.equal, wanted.source, pa.string()),
@@ -121,17 +125,17 @@ class RowCache:
         mask: Mask = np.zeros(height, np.bool_)
         mask[: self._height] = flags[self._place[: self._height]][:height]
         if wanted.ids is not None:
-            among: Mask = np.zeros(height, np.bool_)
+            has_id: Mask = np.zeros(height, np.bool_)
             rows = self.numbers(list(wanted.ids))
-            among[rows[rows < height]] = True
-            mask &= among
+            has_id[rows[rows < height]] = True
+            mask &= has_id
         return mask
 
-    def _become(self, table: pa.Table) -> None:
+    def _set_table(self, table: pa.Table) -> None:
         self._table = table
         self._batches: list[pa.RecordBatch] = table.to_batches()
         self._ends = np.cumsum([len(batch) for batch in self._batches], dtype=np.int64)
-        """Where in the table each batch ends."""
+        """Position in the table at which each batch ends (exclusive)."""
 
     def _number(self, id_: str) -> int:
         number = self._row_of.get(id_)
@@ -144,14 +148,14 @@ class RowCache:
             self._row_of[id_] = number
         return number
 
-    def _forget_the_replaced(self) -> None:
+    def _drop_replaced(self) -> None:
         if len(self._table) <= 2 * self._height + 1024:
             return
-        self._become(self._table.take(pa.array(self._place[: self._height])).combine_chunks())
+        self._set_table(self._table.take(pa.array(self._place[: self._height])).combine_chunks())
         self._place = np.arange(self._height, dtype=np.int64)
 
 
-def _together(table: pa.Table) -> pa.Table:
+def _merge_chunks(table: pa.Table) -> pa.Table:
     batches = table.to_batches()
     if len(batches) <= _CHUNKS:
         return table

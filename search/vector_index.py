@@ -1,7 +1,7 @@
-"""Nearest vectors by cosine: the interface of every index, and the exact one.
+"""Nearest-neighbour search by cosine: the interface of all indexes, and the exact (brute-force) index.
 
-An index holds unit vectors in numbered rows. Rows are written, overwritten and removed one batch at a time, so that it
-follows a store without being built anew.
+An index holds unit vectors in numbered rows. Rows are written, overwritten and removed in batches, so an index follows
+a store without being rebuilt.
 """
 
 from abc import ABC, abstractmethod
@@ -14,74 +14,83 @@ from numpy.typing import NDArray
 from models.torch_runtime import imported_torch
 
 FloatMatrix = NDArray[np.float32]
-"""Vectors, one a row: shape (n, dimension), L2-normalised."""
+"""One vector per row: shape (n, dimension), float32, L2-normalised."""
 RowNumbers = NDArray[np.int64]
+"""Row numbers: shape (n,), int64, from 0."""
 Mask = NDArray[np.bool_]
-"""One flag for each row that was ever written: shape (`VectorIndex.height`,)."""
+"""One flag per row, removed rows included: shape (`VectorIndex.height`,), bool."""
 
 Number = TypeVar("Number", bound=np.generic)
 
-NONE: Final = -1
-"""Row of a hit that is not there, where fewer than `k` rows can be found."""
+MISSING: Final = -1
+"""Row number that pads `Neighbours.rows` when fewer than `k` rows can be found."""
 _BLOCK: Final = 32_768
-"""Rows that are compared at once: the scores of a batch of queries stay in the cache."""
+"""Rows compared at once, so that the scores of a batch of queries stay in the CPU cache."""
 _GROUP: Final = 32
-"""Scores of which only the largest is looked at to find where the best begin."""
+"""Scores per group in `_threshold`, which looks only at the largest score of each group."""
 _FEW: Final = 8
-"""Where one row in so many or fewer is asked for, these are gathered first."""
+"""If at most one row in this many is allowed, the allowed rows are gathered before they are compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The nearest rows of each query, nearest first; of equally near ones the lower row comes first."""
+    """The nearest rows of each query, nearest first; ties are ordered by row number."""
 
     rows: RowNumbers
-    """Shape (queries, k); -1 where there are no more."""
+    """Shape (queries, k), int64; padded with `MISSING` (-1)."""
     similarities: FloatMatrix
-    """Cosines, shape (queries, k), -1 to 1; minus infinity where there are no more."""
+    """Cosines, -1 to 1: shape (queries, k), float32; padded with minus infinity."""
 
 
 class VectorIndex(ABC):
-    """Unit vectors in numbered rows, to be searched; one thread at a time."""
+    """Unit vectors in numbered rows that can be searched by cosine. Not thread-safe."""
 
     name: ClassVar[str]
-    """As the settings call it."""
+    """Value of the setting that selects this index."""
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
         self._matrix: FloatMatrix = np.zeros((0, dimension), np.float32)
         self._live: Mask = np.zeros(0, np.bool_)
         self.height = 0
-        """Rows ever written, whether or not they are still there."""
+        """Highest row number ever written, plus 1; removed rows count."""
 
     @classmethod
     def of(cls, vectors: FloatMatrix) -> Self:
-        """An index of `vectors`, rows from 0."""
+        """Build an index of `vectors`, shape (n, dimension), in rows 0 to n - 1."""
         index = cls(vectors.shape[1])
         index.put(np.arange(len(vectors)), vectors)
         return index
 
     def __len__(self) -> int:
-        """How many rows can be found."""
+        """Count the rows that can be found."""
         return int(np.count_nonzero(self._live[: self.height]))
 
     @property
     def live(self) -> Mask:
-        """Which rows can be found; a view that the next change may change."""
+        """Return which rows can be found: shape (`height`,). A view that the next write may change."""
         return self._live[: self.height]
 
     @property
     def vectors(self) -> FloatMatrix:
-        """All rows, shape (`height`, dimension), removed ones too; a view that the next change may change."""
+        """Return all rows, removed ones too: shape (`height`, dimension). A view that the next write may change."""
         return self._matrix[: self.height]
 
     @property
     def bytes(self) -> int:
-        """Memory that it holds."""
+        """Return the size of the index in memory, in bytes."""
         return self._matrix.nbytes + self._live.nbytes
 
     def put(self, rows: RowNumbers, vectors: FloatMatrix) -> None:
-        """Write `vectors` into `rows`, each at most once: new ones, or over what was there."""
+        """Write or overwrite rows (an upsert).
+
+        Args:
+            rows: Shape (n,), without duplicates.
+            vectors: Shape (n, dimension), L2-normalised.
+
+        Raises:
+            ValueError: The shapes do not match.
+        """
         if vectors.shape != (len(rows), self.dimension):
             raise ValueError(f"expected vectors of shape {(len(rows), self.dimension)}, found {vectors.shape}")
         if not len(rows):
@@ -92,28 +101,42 @@ class VectorIndex(ABC):
         self._written(rows)
 
     def remove(self, rows: RowNumbers) -> None:
-        """Take rows out; those that are not there are not missed."""
+        """Remove rows; unknown rows are ignored."""
         self._live[rows[rows < self.height]] = False
 
     def search(self, queries: FloatMatrix, k: int, among: Mask | None = None) -> Neighbours:
-        """The `k` nearest rows of each query, of those that `among` allows; raises `ValueError` at wrong shapes."""
+        """Find the `k` nearest rows of each query.
+
+        Args:
+            queries: Shape (n, dimension), L2-normalised.
+            k: Rows per query, at least 1.
+            among: Rows that may be found, shape (`height`,); None allows all.
+
+        Raises:
+            ValueError: A shape is wrong, or `k` is below 1.
+
+        Examples:
+            >>> index = FlatIndex.of(np.eye(3, dtype=np.float32))
+            >>> index.search(np.array([[0.6, 0.8, 0.0]], np.float32), 2).rows
+            array([[1, 0]])
+        """
         if queries.ndim != 2 or queries.shape[1] != self.dimension:
-            raise ValueError(f"expected queries of {self.dimension} numbers, found shape {queries.shape}")
+            raise ValueError(f"expected queries of shape (n, {self.dimension}), found {queries.shape}")
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         allowed = self.live
         if among is not None:
             if among.shape != (self.height,):
-                raise ValueError(f"expected a flag for each of {self.height} rows, found shape {among.shape}")
+                raise ValueError(f"expected a mask of shape ({self.height},), found {among.shape}")
             allowed = allowed & among
         return self._search(np.ascontiguousarray(queries, np.float32), k, allowed)
 
     @abstractmethod
     def _search(self, queries: FloatMatrix, k: int, allowed: Mask) -> Neighbours:
-        """As `search`, arguments checked."""
+        """Implement `search`; the arguments have been checked."""
 
-    def _written(self, rows: RowNumbers) -> None:  # noqa: B027 - an index of the vectors alone has nothing to do
-        """Take note that `rows` have new vectors."""
+    def _written(self, rows: RowNumbers) -> None:  # noqa: B027 - an index that keeps only the vectors has nothing to do
+        """Handle the event that `rows` have new vectors."""
 
     def _grow(self, height: int) -> None:
         if height > len(self._matrix):
@@ -124,7 +147,7 @@ class VectorIndex(ABC):
 
 
 class FlatIndex(VectorIndex):
-    """Every row is compared."""
+    """Exact index: compares each query with every row."""
 
     name = "exact"
 
@@ -133,30 +156,41 @@ class FlatIndex(VectorIndex):
 
 
 def exact(queries: FloatMatrix, k: int, vectors: FloatMatrix, allowed: Mask) -> Neighbours:
-    """The `k` nearest of the allowed rows for each query, by comparing all of them."""
+    """Find the `k` nearest allowed rows of each query by comparing all of them.
+
+    Args:
+        queries: Shape (n, dimension), L2-normalised.
+        k: Rows per query.
+        vectors: Shape (rows, dimension), L2-normalised.
+        allowed: Shape (rows,).
+    """
     best = TopK(len(queries), k)
     if np.count_nonzero(allowed) * _FEW <= len(allowed):
         rows = np.flatnonzero(allowed)
         for start in range(0, len(rows), _BLOCK):
             some = rows[start : start + _BLOCK]
-            best.see(cosines(queries, vectors[some]), some)
+            best.update(cosines(queries, vectors[some]), some)
         return best.found()
     for start in range(0, len(vectors), _BLOCK):
         scores = cosines(queries, vectors[start : start + _BLOCK])
         flags = allowed[start : start + _BLOCK]
         if not flags.all():
             scores[:, ~flags] = -np.inf
-        best.see(scores, np.arange(start, start + len(flags)))
+        best.update(scores, np.arange(start, start + len(flags)))
     return best.found()
 
 
 def cosines(queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
-    """Products of each of `queries` with each of `vectors`: shape (queries, vectors).
+    """Return the dot products of unit vectors, `queries @ vectors.T`: shape (queries, vectors), float32.
 
-    By torch and with the many rows first: for one to eight queries that takes a third to two thirds of NumPy's time the
-    other way round. Alone NumPy is as quick this way round too, but its threads spin while they wait: beside a model on
-    the same cores, a sentence and its search then take a fifth longer. One query alone goes twice, since the routine
-    for single vectors is slower than that for two.
+    Torch multiplies with the larger matrix first: for one to eight queries that takes a third to two thirds of the time
+    of NumPy's `queries @ vectors.T`. NumPy is as fast in this order when it has the CPU to itself, but its threads spin
+    while they wait: with a model on the same cores, embedding and searching a sentence take a fifth longer. A single
+    query is duplicated, because matrix times vector is slower than matrix times two columns.
+
+    Examples:
+        >>> cosines(np.array([[1, 0]], np.float32), np.array([[0, 1], [0.6, 0.8]], np.float32))
+        array([[0. , 0.6]], dtype=float32)
     """
     torch = imported_torch()
     columns = np.repeat(queries, 2, axis=0) if len(queries) == 1 else np.array(queries)
@@ -167,32 +201,37 @@ def cosines(queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
 
 
 class TopK:
-    """The best `k` of what was seen so far, for each query.
+    """Running top k of each query over blocks of scores.
 
-    A block of scores is only compared with the worst that still counts; partitioning a million of them for each query
-    would take longer than the product that made them.
+    A block is only compared with the worst score still in the top k: partitioning a million scores per query would take
+    longer than the matrix product that made them.
     """
 
     def __init__(self, queries: int, k: int) -> None:
         self._k = k
-        self._rows: RowNumbers = np.full((queries, k), NONE, np.int64)
+        self._rows: RowNumbers = np.full((queries, k), MISSING, np.int64)
         self._scores: FloatMatrix = np.full((queries, k), -np.inf, np.float32)
 
-    def see(self, scores: FloatMatrix, rows: RowNumbers) -> None:
-        """Take in `scores`, shape (queries, len(rows)), of ascending `rows`, all beyond those seen before."""
-        for query, worst in enumerate(self._scores[:, -1]):
-            own = scores[query]
-            if np.isneginf(worst) and len(own) > 4 * self._k:
-                candidates = np.flatnonzero(own >= _least(own, self._k))
-                candidates = candidates[own[candidates] > -np.inf]
-            else:
-                candidates = np.flatnonzero(own > worst)
-            if len(candidates):
-                self.see_of(query, own[candidates], rows[candidates])
+    def update(self, scores: FloatMatrix, rows: RowNumbers) -> None:
+        """Merge a block of scores.
 
-    def see_of(self, query: int, scores: FloatMatrix, rows: RowNumbers) -> None:
-        """Take in scores of one query; a row that is none is left out."""
-        there, new = self._rows[query] != NONE, rows != NONE
+        Args:
+            scores: Shape (queries, n).
+            rows: Shape (n,), ascending and larger than all rows of earlier blocks.
+        """
+        for query, worst in enumerate(self._scores[:, -1]):
+            block = scores[query]
+            if np.isneginf(worst) and len(block) > 4 * self._k:
+                candidates = np.flatnonzero(block >= _threshold(block, self._k))
+                candidates = candidates[block[candidates] > -np.inf]
+            else:
+                candidates = np.flatnonzero(block > worst)
+            if len(candidates):
+                self.update_query(query, block[candidates], rows[candidates])
+
+    def update_query(self, query: int, scores: FloatMatrix, rows: RowNumbers) -> None:
+        """Merge scores of one query, shape (n,); rows that are `MISSING` are ignored."""
+        there, new = self._rows[query] != MISSING, rows != MISSING
         scores = np.concatenate([self._scores[query][there], scores[new]])
         rows = np.concatenate([self._rows[query][there], rows[new]])
         order = np.lexsort((rows, -scores))[: self._k]
@@ -200,14 +239,14 @@ class TopK:
         self._rows[query, : len(order)] = rows[order]
 
     def found(self) -> Neighbours:
-        """The best, in order."""
-        return Neighbours(self._rows, np.clip(self._scores, -1, 1, where=self._rows != NONE, out=self._scores))
+        """Return the top k, best first."""
+        return Neighbours(self._rows, np.clip(self._scores, -1, 1, where=self._rows != MISSING, out=self._scores))
 
 
-def _least(scores: NDArray[np.float32], k: int) -> float:
-    """A number that at least `k` of the scores reach and few others: the `k`-th largest of the largest of each group.
+def _threshold(scores: NDArray[np.float32], k: int) -> float:
+    """Return a lower bound of the `k`-th largest score: the `k`-th largest of the maxima of groups of scores.
 
-    Partitioning the scores themselves gives the `k`-th largest, and takes ten times as long.
+    At least `k` scores reach it, and few others. Partitioning the scores themselves takes ten times as long.
     """
     width = len(scores) // _GROUP
     if width >= k:
@@ -216,7 +255,13 @@ def _least(scores: NDArray[np.float32], k: int) -> float:
 
 
 def unit(vectors: FloatMatrix) -> FloatMatrix:
-    """`vectors` with length 1; what is 0 stays 0."""
+    """L2-normalise each row; zero vectors stay zero.
+
+    Examples:
+        >>> unit(np.array([[3, 4], [0, 0]], np.float32))
+        array([[0.6, 0.8],
+               [0. , 0. ]], dtype=float32)
+    """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     result: FloatMatrix = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
     return result

@@ -172,13 +172,13 @@ def test_a_corpus_of_another_model_is_an_answer(store: Path, models: Embedders) 
     PostStore(store, 8, 8).upsert([row("p", 1)])
     (answer,) = ask(store, models, {"text": "a", "corpus": "posts"})
     assert answer.error is not None
-    assert "was embedded by a text_embedding model, and here is fake" in answer.error.reason
+    assert "was embedded by a text_embedding model, but the query by fake" in answer.error.reason
 
 
 def test_a_vector_of_another_length_is_an_answer(store: Path, models: Embedders) -> None:
     (answer,) = ask(store, models, {"vector": [1, 2]})
     assert answer.error is not None
-    assert "holds vectors of 8 numbers, not 2" in answer.error.reason
+    assert "holds vectors of dimension 8, but the query's has 2" in answer.error.reason
 
 
 def test_models_without_weights_are_answers(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def test_the_middle_is_learned_again_where_it_was_learned_of_few() -> None:
     compact.drop(np.arange(10))
     compact.put(np.arange(8000), vectors)
     before = compact.vectors(np.arange(100))
-    compact.learn_again()
+    compact.relearn()
     assert (compact.vectors(np.arange(100)) == before).all()
     cosines = vectors @ vectors[3900]
     assert (cosines[compact.nearest(vectors[3900], 10)[0]] > np.sort(cosines)[-10] - 0.002).all()

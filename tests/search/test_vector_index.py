@@ -11,7 +11,7 @@ from search.binary_index import BinaryIndex
 from search.index_choice import IndexChoice
 from search.recall import Recall, measure_recall, others, recall_of
 from search.search_figures import search_figures
-from search.vector_index import NONE, FlatIndex, FloatMatrix, Mask, Neighbours, VectorIndex, exact, unit
+from search.vector_index import MISSING, FlatIndex, FloatMatrix, Mask, Neighbours, VectorIndex, exact, unit
 
 
 class Thorough(BinaryIndex):
@@ -33,7 +33,7 @@ def made(count: int, dimension: int = 16, seed: int = 0) -> FloatMatrix:
 
 def brute(vectors: FloatMatrix, queries: FloatMatrix, k: int, allowed: Mask) -> Neighbours:
     """Every cosine in double precision, sorted."""
-    rows = np.full((len(queries), k), NONE, np.int64)
+    rows = np.full((len(queries), k), MISSING, np.int64)
     similarities = np.full((len(queries), k), -np.inf, np.float32)
     there = np.flatnonzero(allowed)
     for query, scores in enumerate(queries.astype(float) @ vectors[there].astype(float).T):
@@ -48,7 +48,7 @@ def check(index: VectorIndex, queries: FloatMatrix, k: int, among: Mask | None =
     assert found.rows.shape == found.similarities.shape == (len(queries), k)
     assert (found.rows.dtype, found.similarities.dtype) == (np.int64, np.float32)
     np.testing.assert_allclose(found.similarities, wanted.similarities, atol=1e-5)
-    known = np.where(wanted.rows == NONE, -9, wanted.similarities)
+    known = np.where(wanted.rows == MISSING, -9, wanted.similarities)
     clear = np.abs(np.diff(known, axis=1, append=-10)) > 1e-5  # the others may change places
     clear &= np.abs(np.diff(known, axis=1, prepend=2)) > 1e-5
     np.testing.assert_array_equal(found.rows[:, :-1][clear[:, :-1]], wanted.rows[:, :-1][clear[:, :-1]])
@@ -57,7 +57,7 @@ def check(index: VectorIndex, queries: FloatMatrix, k: int, among: Mask | None =
 @every
 def test_an_empty_index_finds_nothing(kind: type[VectorIndex]) -> None:
     found = kind(16).search(made(2), 3)
-    assert (found.rows == NONE).all()
+    assert (found.rows == MISSING).all()
     assert np.isneginf(found.similarities).all()
     assert len(kind(16)) == 0
 
@@ -70,7 +70,7 @@ def test_no_query_gets_no_answer(kind: type[VectorIndex]) -> None:
 @every
 def test_where_there_are_fewer_than_k_the_rest_is_padded(kind: type[VectorIndex]) -> None:
     found = kind.of(made(1)).search(made(1), 3)
-    np.testing.assert_array_equal(found.rows, [[0, NONE, NONE]])
+    np.testing.assert_array_equal(found.rows, [[0, MISSING, MISSING]])
     np.testing.assert_allclose(found.similarities, [[1, -np.inf, -np.inf]], rtol=1e-6)
 
 
@@ -118,7 +118,7 @@ def test_rows_may_be_left_out_and_written_later(kind: type[VectorIndex]) -> None
     index = kind(16)
     index.put(np.array([5]), made(1))
     assert (index.height, len(index)) == (6, 1)
-    assert index.search(made(1), 2).rows.tolist() == [[5, NONE]]
+    assert index.search(made(1), 2).rows.tolist() == [[5, MISSING]]
 
 
 @every
@@ -145,10 +145,10 @@ def test_more_rows_than_are_compared_at_once(kind: type[VectorIndex]) -> None:
 @pytest.mark.parametrize(
     ("queries", "k", "among", "told"),
     [
-        (made(2, 8), 1, None, "queries of 16 numbers"),
-        (made(2)[0], 1, None, "queries of 16 numbers"),
+        (made(2, 8), 1, None, r"queries of shape \(n, 16\)"),
+        (made(2)[0], 1, None, r"queries of shape \(n, 16\)"),
         (made(2), 0, None, "k must be at least 1"),
-        (made(2), 1, np.ones(3, np.bool_), "each of 5 rows"),
+        (made(2), 1, np.ones(3, np.bool_), r"mask of shape \(5,\)"),
     ],
 )
 def test_wrong_shapes_are_refused(
@@ -239,7 +239,7 @@ def test_recall_is_a_share_and_equal_texts_are_worth_the_same() -> None:
     assert recall_of(twin, right) == Recall(1, 1, 1)
     worse = Neighbours(np.array([[1, 2, 5]]), np.array([[0.8, 0.5, 0.1]], np.float32))
     assert recall_of(worse, right) == Recall(0, pytest.approx(2 / 3), 1)
-    nothing = Neighbours(np.full((1, 3), NONE), np.full((1, 3), -np.inf, np.float32))
+    nothing = Neighbours(np.full((1, 3), MISSING), np.full((1, 3), -np.inf, np.float32))
     assert recall_of(nothing, right) == Recall(0, 0, 1)
     with pytest.raises(ValueError, match="no queries"):
         recall_of(Neighbours(rows[:0], right.similarities[:0]), Neighbours(rows[:0], right.similarities[:0]))
@@ -249,19 +249,19 @@ def test_the_index_is_chosen_by_size_and_does_not_change_to_and_fro() -> None:
     choice, vectors = IndexChoice(exact_rows=200), made(300, 64)
     index: VectorIndex = FlatIndex(64)
     index.put(np.arange(200), vectors[:200])
-    assert choice.suited(index) is index
+    assert choice.convert(index) is index
     index.put(np.arange(200, 300), vectors[200:])
     index.remove(np.array([7]))
-    grown = choice.suited(index)
+    grown = choice.convert(index)
     assert isinstance(grown, BinaryIndex)
     assert (len(grown), grown.height, bool(grown.live[7])) == (299, 300, False)
     check(grown, vectors[:5], 10)
     grown.remove(np.arange(250))
-    assert choice.suited(grown) is grown
+    assert choice.convert(grown) is grown
 
 
 def test_short_vectors_are_always_compared_whole_and_settings_have_the_last_word() -> None:
-    assert isinstance(IndexChoice(exact_rows=10).suited(FlatIndex.of(made(50, 16))), FlatIndex)
-    assert isinstance(IndexChoice("onebit").suited(FlatIndex.of(made(50, 16))), BinaryIndex)
-    assert isinstance(IndexChoice("exact", exact_rows=10).suited(FlatIndex.of(made(50, 64))), FlatIndex)
+    assert isinstance(IndexChoice(exact_rows=10).convert(FlatIndex.of(made(50, 16))), FlatIndex)
+    assert isinstance(IndexChoice("onebit").convert(FlatIndex.of(made(50, 16))), BinaryIndex)
+    assert isinstance(IndexChoice("exact", exact_rows=10).convert(FlatIndex.of(made(50, 64))), FlatIndex)
     assert IndexChoice.of(Settings()) == IndexChoice()

@@ -146,7 +146,7 @@ def test_thousands_of_changes_leave_memory_bounded(posts: PostStore, folder: Pat
         posts.upsert([row(f"{n}", n % 8, f"{number} {n}", now=f"{number}") for n in range(400)])
         assert corpus.refresh() == 400
     assert corpus.count() == 400
-    assert len(corpus._memory._table) <= 2 * 400 + 1024 + 400
+    assert len(corpus._rows._table) <= 2 * 400 + 1024 + 400
     assert all(hit.text.startswith("5 ") for hit in corpus.search(EYE[[0]], 400)[0])
 
 

@@ -1,4 +1,4 @@
-"""Answers: what was found for a query, or why nothing could be."""
+"""Answers to queries: hits or an error, and their serialised forms."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from core.records import Failure, Vector
 from search.corpus import Hit
 
 _COUNT: Final = re.compile("[0-9]{1,18}")
-"""What fits 64 bits; other digits of Unicode are none here."""
+"""ASCII digits that fit 64 bits; other Unicode digits are not accepted."""
 _TEXT, _NUMBER = Text(), Number()
 _HIT: Final[dict[str, Type]] = {
     "id": _TEXT,
@@ -26,15 +26,15 @@ ANSWERS: Final = Table(
     "answers",
     "id",
     (
-        Column("id", _TEXT, "Of the query."),
-        Column("text", _TEXT, "What was asked; empty where it was not a text."),
-        Column("corpus", _TEXT, "Where was looked."),
-        Column("k", Integer(32), "How many of the nearest were asked for."),
-        Column("model", _TEXT, "That made the query's vector; empty where the query brought it."),
-        Column("hits", ListOf(Struct(_HIT)), "The nearest first."),
-        Column("error", Struct({"stage": _TEXT, "exception": _TEXT, "reason": _TEXT}), "Why there is no answer."),
+        Column("id", _TEXT, "Id of the query."),
+        Column("text", _TEXT, "Text of the query; empty for a query by image or vector."),
+        Column("corpus", _TEXT, "Corpus that was searched."),
+        Column("k", Integer(32), "Number of hits asked for."),
+        Column("model", _TEXT, "Model that embedded the query; empty if the query brought its vector."),
+        Column("hits", ListOf(Struct(_HIT)), "Hits, nearest first."),
+        Column("error", Struct({"stage": _TEXT, "exception": _TEXT, "reason": _TEXT}), "Why the query failed."),
         Column("timing", Struct({"embed": _NUMBER, "search": _NUMBER}), "Seconds by stage."),
-        Column("answered_time", _TEXT, "When it was answered."),
+        Column("answered_time", _TEXT, "Time of the answer."),
     ),
 )
 """The table of answers in a store."""
@@ -42,16 +42,16 @@ RESULTS: Final = Table(
     "results",
     "id",
     (
-        Column("id", _TEXT, "Of the query."),
-        Column("user_text", _TEXT, "What was asked."),
-        Column("trump_tweet", _TEXT, "The nearest text."),
-        Column("favorite_count", Integer(), "Its favourites."),
-        Column("retweet_count", Integer(), "Its retweets."),
-        Column("created_at", _TEXT, "When it was written."),
-        Column("similarity", _NUMBER, "Its cosine with what was asked."),
+        Column("id", _TEXT, "Id of the query."),
+        Column("user_text", _TEXT, "Text of the query."),
+        Column("trump_tweet", _TEXT, "Nearest text."),
+        Column("favorite_count", Integer(), "Favourites of that text."),
+        Column("retweet_count", Integer(), "Retweets of that text."),
+        Column("created_at", _TEXT, "Time of that text."),
+        Column("similarity", _NUMBER, "Cosine of that text and the query."),
     ),
 )
-"""The table of answers as the first version wrote it: its six columns, and the id that its look-up by text lacked."""
+"""The table of answers of the first version: its six columns, and an id, which the first version lacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +60,27 @@ class Answer:
 
     id: str
     text: str = ""
-    """What was asked; empty where it was not a text."""
+    """Text of the query; empty for a query by image or vector."""
     corpus: str = ""
     k: int = 0
     model: str = ""
-    """That made the query's vector; empty where the query brought it."""
+    """Model that embedded the query; empty if the query brought its vector."""
     hits: tuple[Hit, ...] = ()
     """At most `k`, nearest first."""
     error: Failure | None = None
     timing: Mapping[str, float] = field(default_factory=dict)
-    """Seconds by stage; those of the batch that the query was in."""
+    """Seconds by stage, measured for the whole batch of the query."""
     trace: str = ""
-    """Of the query."""
+    """W3C trace context of the query."""
 
 
 def json_of_answer(answer: Answer) -> bytes:
-    """One line of JSON; `error` only where there is one."""
+    """Serialise an answer as one line of JSON."""
     return orjson.dumps(answer_body(answer))
 
 
 def answer_body(answer: Answer) -> dict[str, Any]:
-    """Return the fields of an answer's JSON body; `error` is there only for a query that failed."""
+    """Return the fields of an answer's JSON body; `error` is left out if there is none."""
     body: dict[str, Any] = {"id": answer.id, "corpus": answer.corpus, "model": answer.model}
     body["hits"] = [asdict(hit) for hit in answer.hits]
     body["timing"] = dict(answer.timing)
@@ -90,13 +90,13 @@ def answer_body(answer: Answer) -> dict[str, Any]:
 
 
 def json_of_sentence_embedding(text: str, vector: Vector) -> bytes:
-    """A body of the first version's second topic."""
+    """Serialise a text and its embedding as a message of the first version's second topic."""
     body = {"sentence_to_encode": text, "sentence_embedding": vector}
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def answer_row(answer: Answer) -> dict[str, Any]:
-    """A row of the table of answers."""
+    """Make a row of the table of answers."""
     error = answer.error
     return {
         "id": answer.id,
@@ -122,24 +122,32 @@ def _hit_row(hit: Hit) -> dict[str, Any]:
 
 
 def result_row(answer: Answer) -> dict[str, Any]:
-    """A row as the first version wrote it; empty but for the question where there is no hit."""
+    """Make a row of the first version's table of answers; without a hit, only id and text are set."""
     row: dict[str, Any] = dict.fromkeys(column.name for column in RESULTS.columns)
     row |= {"id": answer.id, "user_text": answer.text}
     if answer.hits:
         hit = answer.hits[0]
-        brought = hit.metadata
+        metadata = hit.metadata
         row |= {
             "trump_tweet": hit.text,
-            "favorite_count": count_of(brought, "favorite"),
-            "retweet_count": count_of(brought, "retweet"),
-            "created_at": _text_of(brought.get("created")),
+            "favorite_count": count_of(metadata, "favorite"),
+            "retweet_count": count_of(metadata, "retweet"),
+            "created_at": _text_of(metadata.get("created")),
             "similarity": hit.similarity,
         }
     return row
 
 
 def count_of(metadata: Mapping[str, Any], kind: str) -> int | None:
-    """How many favourites or retweets a hit has, by either of the names that archives of tweets use."""
+    """Read the number of favourites or retweets of a hit, under either name that tweet archives use.
+
+    Args:
+        metadata: Metadata of the hit.
+        kind: `favorite` or `retweet`.
+
+    Returns:
+        The count, or None if it is missing or is not an integer.
+    """
     for name in (f"{kind}_count", f"{kind}s"):
         value = metadata.get(name)
         if isinstance(value, int | str) and not isinstance(value, bool) and _COUNT.fullmatch(str(value)):
@@ -148,5 +156,5 @@ def count_of(metadata: Mapping[str, Any], kind: str) -> int | None:
 
 
 def _text_of(value: Any) -> str | None:
-    """A column of texts takes nothing else, whatever a row brought."""
+    """Convert a value of any type to text, since the column takes nothing else."""
     return None if value is None else value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,4 +1,4 @@
-"""From queries to answers. Every query gets one: what fails on the way is an answer too."""
+"""Answering of queries: embed, search, answer. Every query gets an answer; a failure is an answer too."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -29,15 +29,16 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True, slots=True)
 class Embedders:
-    """What makes vectors of queries, or why it is missing."""
+    """The models that embed queries; a `Failure` in place of a model says why it is missing."""
 
     text: Embedder[str] | Failure
     image: Embedder[Pixels] | Failure
     decode: Callable[[bytes], Pixels]
+    """Decodes the bytes of an image."""
 
     @property
     def names(self) -> dict[str, str]:
-        """Name of the model of each kind of query."""
+        """Return the name of each loaded model, by kind of query: `text`, `image`."""
         both = {"text": self.text, "image": self.image}
         return {kind: model.name for kind, model in both.items() if not isinstance(model, Failure)}
 
@@ -49,24 +50,32 @@ class EmbeddedQuery:
     query: Query
     vector: Vector | Failure
     model: str
-    """That made it; empty where the query brought it."""
+    """Model that made the vector; empty if the query brought it."""
     seconds: float
-    """That its batch took."""
+    """Time that embedding its batch took."""
 
 
 def load_embedders(settings: EmbedderSettings, *, images: bool, texts: bool = True) -> Embedders:
-    """The models of the settings; one whose weights are missing is a reason that its queries get for an answer."""
+    """Load the models that the settings name.
+
+    If the weights of a model are missing, that is logged and becomes the answer to its queries.
+
+    Args:
+        settings: Settings of the models.
+        images: Whether to load the image model.
+        texts: Whether to load the text model.
+    """
     runtime = Runtime.of(settings)
 
     def loaded(load: Callable[[EmbedderSettings, Runtime], Embedder[Subject]]) -> Embedder[Subject] | Failure:
         try:
             return load(settings, runtime)
         except WeightsError as error:
-            log.error("queries will be answered with this error", error=str(error))
+            log.error("model cannot be loaded: its queries will be answered with this error", error=str(error))
             return Failure.of(EMBED, error)
 
     unwanted = Failure(EMBED, "NotLoaded", "queries by image are switched off: set MEMEWAX_ANSWER_IMAGES to true")
-    no_text = Failure(EMBED, "NotLoaded", "no model of texts was loaded")
+    no_text = Failure(EMBED, "NotLoaded", "no text model was loaded")
     return Embedders(
         loaded(load_text) if texts else no_text,
         loaded(load_image) if images else unwanted,
@@ -75,7 +84,7 @@ def load_embedders(settings: EmbedderSettings, *, images: bool, texts: bool = Tr
 
 
 def embed(queries: Sequence[Query], models: Embedders) -> list[EmbeddedQuery]:
-    """The vector of each query, in order; texts and images go through their models together."""
+    """Embed queries, in order; all texts are one batch, and all images another."""
     start = perf_counter()
     with step(EMBED, len(queries), queries):
         texts = iter(_infer(models.text, [it.subject for it in queries if isinstance(it.subject, str)]))
@@ -94,7 +103,7 @@ def embed(queries: Sequence[Query], models: Embedders) -> list[EmbeddedQuery]:
 
 
 def search(embedded: Sequence[EmbeddedQuery], corpora: OpenCorpora) -> list[Answer]:
-    """The answer to each query, in order; those to one corpus are searched together."""
+    """Search for embedded queries and return their answers in order; queries of one corpus are one batch."""
     answers: dict[int, Answer] = {}
     groups: defaultdict[tuple[str, By], list[int]] = defaultdict(list)
     for place, it in enumerate(embedded):
@@ -195,6 +204,5 @@ def _hits(group: list[EmbeddedQuery], corpus: Corpus) -> list[list[Hit] | Failur
     except Exception as error:
         if len(group) == 1:
             return [Failure.of(SEARCH, error)]
-        return [
-            hits for it in group for hits in _hits([it], corpus)
-        ]  # one of them is to blame: the others do not notice
+        # one query is to blame: search them one by one, so that the others still get their answers
+        return [hits for it in group for hits in _hits([it], corpus)]

@@ -1,7 +1,7 @@
-"""Posts as a map: a Parquet file with a place for each image, as viewers of embeddings (embedding-atlas) read it.
+"""A 2-D map of posts: a Parquet file with coordinates of each image, for embedding viewers (embedding-atlas).
 
-A map of some thousand images is made by t-SNE, which keeps together what looks alike. All others are placed among the
-images of that map that look the most like them. So the time for it does not grow with the square of the posts.
+t-SNE, which keeps similar images together, places a sample of some thousand images. Every other image is placed at the
+weighted mean of its nearest neighbours in the sample, so the time does not grow with the square of the posts.
 """
 
 from collections.abc import Collection, Iterator
@@ -26,15 +26,15 @@ from search.image_space import nearest_others, reduced_images
 from search.vector_index import FloatMatrix, RowNumbers
 
 _MAPPED: Final = 5_000
-"""Images that t-SNE places: some 20 seconds on two cores."""
+"""Size of the sample that t-SNE places, which takes some 20 seconds on two cores."""
 _PERPLEXITY: Final = 30.0
 _AMONG: Final = 5
-"""Images of the map among which another one is placed."""
+"""Neighbours in the sample by which another image is placed."""
 _NEIGHBOURS: Final = 15
 _MOST_NEIGHBOURED: Final = 50_000
-"""Posts up to which each is told which ones look the most like it."""
+"""Most posts for which the column `neighbors` is computed."""
 _FEW: Final = 4
-"""So many are no map."""
+"""Up to this many images are not worth a t-SNE."""
 _BATCH: Final = 2048
 _WORDS: Final = 4
 _SEED: Final = 1
@@ -52,26 +52,26 @@ _NEIGHBOURS_FIELD: Final = pa.field(
 
 @dataclass(frozen=True, slots=True)
 class WrittenAtlas:
-    """What a map holds."""
+    """Row counts of a written map."""
 
     posts: int
     left_out: int
-    """Posts whose image has no embedding, or a row that came while the map was made."""
+    """Posts without an image embedding, or that were added while the map was made."""
 
 
 def write_atlas(posts: Posts, clusters: list[ClusterSummary], path: Path) -> WrittenAtlas:
-    """Write the map of the posts of a store; the file is there when all of it is.
+    """Write the map of a store's posts atomically (the file appears when it is complete).
 
-    Columns are those of an export, and `projection_x`, `projection_y`, `words` (what the post and its image say),
+    Columns are those of an export, and `projection_x`, `projection_y`, `words` (caption and text in the image),
     `cluster_label` (the cluster with its words, or `alone`), `image` (the thumbnail, in the form of Hugging Face's
-    data sets) and, of up to 50,000 posts, `neighbors`.
+    data sets) and, for up to 50,000 posts, `neighbors`.
 
     Raises:
-        WorldError: where no image has an embedding, or the file cannot be written.
+        WorldError: No image has an embedding, or the file cannot be written.
     """
     ids, points = reduced_images(posts)
     if not len(ids):
-        raise WorldError("no post of this store has an embedding of its image: there is nothing to map")
+        raise WorldError("no post of this store has an image embedding: there is nothing to map")
     places = _placed(points)
     near = nearest_others(points, _NEIGHBOURS) if len(ids) <= _MOST_NEIGHBOURED else None
     labels = _labels(clusters)
@@ -96,7 +96,7 @@ def write_atlas(posts: Posts, clusters: list[ClusterSummary], path: Path) -> Wri
     except OSError as error:
         raise WorldError(f"{path}: {error.strerror or error}") from None
     if order != list(range(len(ids))):
-        log.warning("the store was written meanwhile: neighbors may name other rows", file=str(path))
+        log.warning("the store changed while the map was made: neighbors may name wrong rows", file=str(path))
     return WrittenAtlas(written, left_out)
 
 
@@ -111,19 +111,22 @@ def _in_order(posts: Posts, row_of: dict[str, int]) -> Iterator[list[tuple[int |
 
 
 def write_images(posts: Posts, clusters: list[ClusterSummary], wanted: Collection[str], path: Path) -> int:
-    """Write some posts whose image has an embedding; gives how many. No map is made: viewers can make one of vectors.
+    """Write selected posts that have an image embedding, without a map: viewers can compute one from the vectors.
 
-    Columns are those of an export with vectors, and `words`, `cluster_label` and `image` as `write_atlas` has them.
-    A few rows are in memory at a time.
+    Columns are those of an export with vectors, and `words`, `cluster_label` and `image` as in `write_atlas`. Rows are
+    streamed in batches.
 
     Args:
-        posts: Of a store, with vectors.
-        clusters: What is known of them.
-        wanted: Ids of those that are written.
-        path: The file, which is there when all of it is.
+        posts: Posts of a store, with vectors.
+        clusters: Summaries of the store's clusters.
+        wanted: Ids of the posts to write.
+        path: The file; written atomically.
+
+    Returns:
+        The number of rows written.
 
     Raises:
-        WorldError: where the store cannot be read, or the file not be written.
+        WorldError: The store cannot be read, or the file cannot be written.
     """
     labels = _labels(clusters)
     schema = pa.schema([*posts.schema(), *_SHOWN])
@@ -144,7 +147,7 @@ def _labels(clusters: list[ClusterSummary]) -> dict[int, str]:
 
 
 def _shown(posts: Posts, rows: list[ExportRow], labels: dict[int, str]) -> list[ExportRow]:
-    """Rows with what a viewer shows of each."""
+    """Add to each row the columns that a viewer shows: words, cluster label and thumbnail."""
     small = posts.small_images(key for row in rows if (key := row.get("picture_sha256")))
     return [
         {
@@ -171,7 +174,7 @@ def _near(near: tuple[RowNumbers, FloatMatrix] | None, number: int) -> dict[str,
 
 
 def _placed(points: FloatMatrix) -> FloatMatrix:
-    """Places on the map: shape (n, 2)."""
+    """Compute map coordinates of unit vectors of shape (n, dimension): shape (n, 2), float32."""
     some = np.sort(np.random.default_rng(_SEED).permutation(len(points))[:_MAPPED])
     places = np.zeros((len(points), 2), np.float32)
     places[some] = _by_tsne(points[some])

@@ -1,4 +1,4 @@
-"""Cleaning of texts: named steps, each of which says how many rows it changed and how many it dropped.
+"""Cleaning of texts: named steps, each of which counts the rows that it changed and dropped.
 
 The steps and their order are those of "How similar are we to our president?" (course paper, 2019).
 """
@@ -18,11 +18,11 @@ _LINK: Final = re.compile(r"(?:http|www)\S+")
 
 
 class Step(ABC):
-    """One step; it may remember what it has seen, so each load has its own."""
+    """A cleaning step. Steps are stateful (duplicates are remembered), so each load makes its own."""
 
     name: ClassVar[str]
     does: ClassVar[str]
-    """In words."""
+    """Description for the help text."""
 
     def __init__(self) -> None:
         self.changed = 0
@@ -31,7 +31,7 @@ class Step(ABC):
         """Rows that it dropped so far."""
 
     def __call__(self, draft: Draft) -> bool:
-        """Clean the draft where it stands; False: it is dropped."""
+        """Clean the draft in place and count the outcome; return False if the draft is dropped."""
         kept = self.clean(draft)
         if kept is None:
             self.dropped += 1
@@ -41,71 +41,71 @@ class Step(ABC):
 
     @abstractmethod
     def clean(self, draft: Draft) -> bool | None:
-        """Change the draft; whether anything was changed, or None to drop it."""
+        """Clean the draft in place; return whether it changed, or None to drop it."""
 
 
 class ParseCreated(Step):
-    """What is no time becomes a missing value."""
+    """Parses the time of creation; a value that is not a time becomes a missing value."""
 
     name = "parse-created"
-    does = "read the time of creation; one that cannot be read is missing"
+    does = "parse the time of creation; a value that cannot be parsed becomes a missing value"
 
     def clean(self, draft: Draft) -> bool:
-        """As `Step.clean`."""
+        """Parse `created`."""
         before = draft.created
         draft.created = time_or_none(before)
         return draft.created != before
 
 
 class DropRetweets(Step):
-    """By the column `is_retweet`."""
+    """Drops retweets, by the column `is_retweet`."""
 
     name = "drop-retweets"
     does = "drop rows whose column is_retweet is true"
 
     def clean(self, draft: Draft) -> bool | None:
-        """As `Step.clean`."""
+        """Drop the draft if `is_retweet` is true."""
         return None if str(draft.metadata.get("is_retweet")).lower() in {"true", "1"} else False
 
 
 class RemoveLinks(Step):
-    """The spaces around a link stay, so that two texts that differ in them stay two."""
+    """Removes links. The spaces around a link stay, so that texts that differ only in these remain different."""
 
     name = "remove-links"
-    does = "remove what begins with http or www, up to the next space"
+    does = "remove links: what begins with http or www, up to the next space"
 
     def clean(self, draft: Draft) -> bool:
-        """As `Step.clean`."""
+        """Remove links from the text."""
         before = draft.text
         draft.text = None if before is None else _LINK.sub("", before)
         return draft.text != before
 
 
 class ShortenSource(Step):
-    """`Twitter for iPhone` becomes `iPhone`."""
+    """Shortens `Twitter for iPhone` to `iPhone`."""
 
     name = "shorten-source"
     does = 'remove "Twitter for " from the source'
 
     def clean(self, draft: Draft) -> bool:
-        """As `Step.clean`."""
+        """Remove `Twitter for ` from the source."""
         before = draft.source
         draft.source = None if before is None else before.replace("Twitter for ", "")
         return draft.source != before
 
 
 class DropDuplicates(Step):
-    """The first of several stays."""
+    """Drops rows with a duplicate text; the first row stays."""
 
     name = "drop-duplicates"
-    does = "drop rows whose text came before"
+    does = "drop rows whose text is the same as that of an earlier row"
 
     def __init__(self) -> None:
         super().__init__()
         self._seen: set[bytes] = set()
 
     def clean(self, draft: Draft) -> bool | None:
-        """As `Step.clean`."""
+        """Drop the draft if its text was seen before."""
         if draft.text is None:
             return False
         mark = blake2b(draft.text.encode(errors="surrogatepass"), digest_size=8).digest()
@@ -116,17 +116,17 @@ class DropDuplicates(Step):
 
 
 class DropMissing(Step):
-    """An empty text is a value, as it is in pandas, with which the paper was made."""
+    """Drops rows with missing values. An empty text is a value, as it is in pandas, which the paper used."""
 
     name = "drop-missing"
-    does = "drop rows without text, id, time, source or language, of those that the file has columns for"
+    does = "drop rows with a missing text, id, time, source or language, if the file has a column for it"
 
     def __init__(self, roles: Iterable[str] = ("id", "text")) -> None:
         super().__init__()
         self._roles = tuple(roles)
 
     def clean(self, draft: Draft) -> bool | None:
-        """As `Step.clean`."""
+        """Drop the draft if one of its roles is missing."""
         return None if any(getattr(draft, role) is None for role in self._roles) else False
 
 
@@ -138,21 +138,29 @@ _OF_TWEETS: Final = frozenset({"id_str", "is_retweet", "created_at"})
 
 
 def usual_steps(columns: Iterable[str]) -> tuple[str, ...]:
-    """The steps for a file of these columns where none are named: all for an archive of tweets, else times alone."""
+    """Return the default steps for a file with these columns: all for a tweet archive, else only `parse-created`."""
     return PRESETS["tweets"] if set(columns) >= _OF_TWEETS else (ParseCreated.name,)
 
 
 def steps_of(names: Sequence[str], roles: Iterable[str]) -> list[Step]:
-    """New steps, by names or presets; `roles` are those that the file has columns for. Raises `SettingsError`."""
+    """Make steps from names of steps or presets.
+
+    Args:
+        names: Names of steps or presets; duplicates are ignored.
+        roles: Roles that the file has columns for, such as `text` and `created`.
+
+    Raises:
+        SettingsError: A name is unknown; the message lists the known ones.
+    """
     wanted = dict.fromkeys(step for name in names for step in PRESETS.get(name, (name,)))
     unknown = [name for name in wanted if name not in STEPS]
     if unknown:
         raise SettingsError(
-            f"no cleaning step {unknown[0]!r}; there are {', '.join(STEPS)}, and the presets {', '.join(PRESETS)}"
+            f"no cleaning step {unknown[0]!r}; the steps are {', '.join(STEPS)}, and the presets {', '.join(PRESETS)}"
         )
     return [DropMissing(roles) if name == DropMissing.name else STEPS[name]() for name in wanted]
 
 
 def as_time(draft: Draft) -> datetime | None:
-    """The draft's time, where it was read."""
+    """Return the draft's time, or None if it was not parsed."""
     return draft.created if isinstance(draft.created, datetime) else None

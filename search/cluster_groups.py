@@ -1,4 +1,4 @@
-"""What can be counted of all clusters at once, in columns."""
+"""Vectorised statistics of all clusters: sizes, times, trends, one array element per cluster."""
 
 from datetime import UTC, datetime
 
@@ -10,15 +10,17 @@ from search.vector_index import Mask, RowNumbers
 
 
 class Groups:
-    """Of each cluster, also of one post, what can be counted at once.
+    """Posts grouped by cluster (clusters of one post included), with statistics of each cluster.
+
+    The arguments have one element per post, the attributes one per cluster, ordered by cluster id.
 
     Args:
-        rows: RowNumbers of posts.
-        clusters: Of each post.
-        times: Microseconds since 1970, of each post.
-        copies: Whether its image is a copy.
-        sensitive: Whether it is.
-        window: Microseconds that count as recent.
+        rows: Row number of each post.
+        clusters: Cluster of each post.
+        times: Time of each post, microseconds since 1970.
+        copies: Whether its image is a copy of an earlier one.
+        sensitive: Whether it is sensitive.
+        window: Length of the recent window, microseconds.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Groups:
         self.rising = (self.recent > 1) & (self.trend > 0)
 
     def place(self, cluster: int) -> int | None:
-        """Where a cluster is among these; None where it is not."""
+        """Return the position of a cluster in the arrays, or None if it has no posts."""
         found = int(np.searchsorted(self.ids, cluster))
         return found if found < len(self.ids) and self.ids[found] == cluster else None
 

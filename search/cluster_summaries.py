@@ -1,4 +1,4 @@
-"""Clusters as a reader of the store sees them: old ids resolved, what is known of each counted from its posts."""
+"""Summaries of clusters for readers of a store: merged ids are resolved, figures are computed from the posts."""
 
 import math
 import re
@@ -24,14 +24,14 @@ from core.times import microseconds_of, time_at, time_or_none
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _WORDS: Final = 6
 _SURPRISE: Final = 6.63
-"""Log-likelihood ratio that chance exceeds for one word in a hundred: that two posts have "the" is no surprise."""
+"""Log-likelihood ratio for p = 0.01 (chi-squared, 1 degree of freedom): that two posts share "the" is not telling."""
 _EXEMPLARS: Final = 3
 _LOOKED_AT: Final = 1000
-"""Posts of a cluster among which its exemplars are looked for."""
+"""Most posts of a cluster among which exemplars are chosen."""
 _AHEAD: Final = timedelta(days=1)
-"""By so much the clock of a post may be ahead of ours, its zone included."""
+"""Tolerance for a post's clock that is ahead of ours, its time zone included."""
 _MANY: Final = 20
-"""Posts from which on it can be said which times stand alone."""
+"""Fewest posts for which outliers among their times are detected."""
 SUMMARISED: Final = (
     "global_id",
     "cluster",
@@ -46,63 +46,64 @@ SUMMARISED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ClusterSummary:
-    """A cluster by its posts."""
+    """Summary of a cluster, computed from its posts."""
 
     cluster: int
     state: str
-    """live or retired; unknown where the store is older than its table of clusters."""
+    """`live`, `retired`, or `unknown` if the store is older than its table of clusters."""
     merged: tuple[int, ...]
-    """Ids that lead here now."""
+    """Ids of clusters that were merged into this one."""
     size: int
+    """Number of posts."""
     duplicates: int
     """Posts whose image is a copy of an earlier one."""
     first_seen: datetime
     last_seen: datetime
     recent: int
-    """Posts in the last window of the store's time."""
+    """Posts in the last window; see `clock` for its end."""
     before: int
     """Posts in the window before that."""
     rate: float
-    """Posts an hour in the last window."""
+    """Posts per hour in the last window."""
     trend: float
-    """By how many standard deviations of chance the last window has more posts than the one before."""
+    """Increase from the window before to the last, in standard deviations; see `trend_of`."""
     words: tuple[str, ...]
-    """More frequent here than elsewhere, the most telling first."""
+    """Keywords: more frequent here than elsewhere, the most significant first."""
 
 
 def merges_of(store: StorePlace) -> Merges:
-    """The merges and splits that a store knows of; raises `WorldError` where there is no store."""
+    """Read the merges and splits of a store; raise `WorldError` if there is no store."""
     check_store(store)
     return stored_merges(store)
 
 
 def summaries(store: StorePlace, window: timedelta) -> list[ClusterSummary]:
-    """All clusters that have posts, the largest first; raises `WorldError` where there is no store."""
+    """Summarise all clusters that have posts, largest first; raise `WorldError` if there is no store."""
     rows = store_rows(store, POSTS, EVERY, SUMMARISED)
     return summarised(rows, states_of(store), merges_of(store), window)
 
 
 def states_of(store: StorePlace) -> dict[int, str]:
-    """The state of each cluster that the table of clusters knows."""
+    """Read the state of each cluster from the table of clusters."""
     return {row["cluster"]: row["state"] for row in store_rows(store, CLUSTERS.name, EVERY, ["cluster", "state"])}
 
 
 def current_cluster(row: Mapping[str, Any], merges: Merges) -> int:
-    """The cluster that a row of posts is in as of now."""
-    current: int | None = row["current_cluster"]  # of a store that no flow has opened since it is there: None
+    """Return the current cluster of a row of posts."""
+    current: int | None = row["current_cluster"]  # None if no flow has opened the store since this column exists
     return merges.current(row["global_id"], row["cluster"]) if current is None else current
 
 
 def summarised(
     rows: Iterable[Mapping[str, Any]], known: Mapping[int, str], merges: Merges, window: timedelta
 ) -> list[ClusterSummary]:
-    """The clusters of rows of posts, the largest first.
+    """Summarise the clusters of rows of posts, largest first.
 
     Args:
-        rows: With the columns `SUMMARISED`.
-        known: The state of each cluster.
-        merges: What became of clusters.
-        window: What counts as recent.
+        rows: Rows with the columns `SUMMARISED`.
+        known: State of each cluster.
+        merges: Merges and splits of clusters.
+        window: Length of the recent window.
     """
     members: dict[int, list[dict[str, Any]]] = defaultdict(list)
     everywhere: Counter[str] = Counter()
@@ -126,18 +127,18 @@ def summarised(
 
 
 def clock(times: Collection[datetime], window: timedelta, now: datetime) -> datetime:
-    """What time it is in a store: that of its newest post, those left aside whose time is plainly wrong.
+    """Return the current time of a store: that of its newest post whose time is plausible; `now` if there are no posts.
 
-    A time after `now` is wrong, with a day for clocks and zones, unless all are. So is one that is later than 99 of a
-    hundred by more than these reach back from there to their median, and by more than two windows: a few such posts
-    would empty the windows of all clusters. Without times it is `now`.
+    Without this, a few posts with wrong times would empty the windows of all clusters. A time is wrong if it is more
+    than a day after `now` (a tolerance for clocks and time zones), unless all are. It is also wrong if it exceeds the
+    99th percentile by more than both the distance from median to 99th percentile and two windows.
     """
     stamps = np.sort(np.array([microseconds_of(time) for time in times], np.int64))
     return time_at(latest_of(stamps, window // timedelta(microseconds=1), microseconds_of(now)))
 
 
 def latest_of(times: NDArray[np.int64], window: int, now: int) -> int:
-    """The same of sorted times, all in microseconds since 1970."""
+    """Do what `clock` does for sorted times; all arguments are in microseconds (times: since 1970)."""
     passed = times[: np.searchsorted(times, now + _AHEAD // timedelta(microseconds=1), side="right")]
     passed = passed if len(passed) else times
     if len(passed) < _MANY:
@@ -147,7 +148,12 @@ def latest_of(times: NDArray[np.int64], window: int, now: int) -> int:
 
 
 def exemplars(store: StorePlace, clusters: Collection[int]) -> list[dict[str, Any]]:
-    """The posts nearest the centre of clusters that are one, nearest first: `global_id`, `url`, `text`."""
+    """Return the posts nearest the centroid of a cluster, nearest first: `global_id`, `url`, `text`.
+
+    Args:
+        store: The store.
+        clusters: The cluster's id and the ids that were merged into it.
+    """
     columns = ["global_id", "url", "text", "embeddings"]
     wanted = Condition("current_cluster" if is_current(store) else "cluster", "in", tuple(clusters))
     rows = [it for it in store_rows(store, POSTS, [wanted], columns, _LOOKED_AT) if it["embeddings"] is not None]
@@ -159,14 +165,14 @@ def exemplars(store: StorePlace, clusters: Collection[int]) -> list[dict[str, An
 
 
 def check_store(store: StorePlace) -> None:
-    """Raise `WorldError` where there are no posts in what is named as a store."""
+    """Raise `WorldError` if a store has no table of posts."""
     tables = tables_of(store)
     if not tables.has(POSTS):
-        raise WorldError(f"{tables} is no store: name what memewax wrote to with --store{store_nearby()}")
+        raise WorldError(f"{tables} is not a store: name one that memewax has written, with --store{store_nearby()}")
 
 
 def is_current(store: StorePlace) -> bool:
-    """Whether the rows of posts say in which cluster each is as of now: a flow of this version has opened the store."""
+    """Check whether every row of posts has its current cluster: a flow of this version has opened the store."""
     check_store(store)
     posts = tables_of(store).table(POSTS)
     if "current_cluster" not in posts.schema.names:
@@ -204,12 +210,21 @@ def _summary(
 
 
 def trend_of(recent: int, before: int) -> float:
-    """By how many standard deviations of chance a window has more posts than the one before."""
+    """Return the increase from one window to the next in standard deviations, `(recent - before) / sqrt(both)`.
+
+    If both windows have the same Poisson rate, the variance of their difference is about `recent + before`.
+    """
     return (recent - before) / math.sqrt(recent + before) if recent + before else 0.0
 
 
 def telling(here: Mapping[str, int], words_here: int, everywhere: Mapping[str, int], words: int) -> tuple[str, ...]:
-    """Words by how much more of them is here than their share of all words would be, where that is no chance.
+    """Return the keywords of a cluster: words that are significantly more frequent here than everywhere (G-test).
+
+    Args:
+        here: Posts of the cluster that contain each word.
+        words_here: Sum of all such counts of the cluster.
+        everywhere: The same counts for all posts.
+        words: Sum of these.
 
     References:
         Dunning: Accurate methods for the statistics of surprise and coincidence. Computational Linguistics 19 (1993).
@@ -225,7 +240,7 @@ def _words(row: Mapping[str, Any]) -> set[str]:
 
 
 def time_of(row: Mapping[str, Any]) -> datetime:
-    """When it was posted, or where the post does not say so readably, when it was joined."""
+    """Return the time of posting, or if it cannot be parsed, the time at which the post was joined."""
     known = time_or_none(row["created_time"]) or time_or_none(row["joined_time"])
     return known or datetime.fromtimestamp(0, UTC)
 
@@ -233,7 +248,7 @@ def time_of(row: Mapping[str, Any]) -> datetime:
 def store_rows(
     store: StorePlace, table: str, where: Where, columns: Sequence[str], limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Some columns of a table, those that an older store does not have as None."""
+    """Read columns of a table as rows; columns that an older store lacks are None."""
     check_store(store)
     tables = tables_of(store)
     if not tables.has(table):

@@ -1,4 +1,4 @@
-"""From a file's row to a text with metadata, by a mapping of columns."""
+"""Column mapping: turns a row of a file into a text with metadata."""
 
 import hashlib
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from core.errors import BadRecordError, SettingsError
 from core.untrusted_text import shortened
 
 MAX_TEXT: Final = 100_000
-"""Characters; models read far fewer, and a longer text is a file rather than a row."""
+"""Characters. Models read far fewer, and a longer text is a file rather than a row."""
 
 _USUAL: Final = {
     "text": ("text", "body", "sentence", "content"),
@@ -23,12 +23,12 @@ _USUAL: Final = {
     "source": ("source",),
     "language": ("language", "lang"),
 }
-"""Names that columns usually have, best first."""
+"""Default column names of each role, best first."""
 
 
 @dataclass(slots=True)
 class Draft:
-    """A row on its way through the cleaning steps; what is None is missing."""
+    """A row on its way through the cleaning steps; None means missing."""
 
     id: str | None
     text: str | None
@@ -36,31 +36,36 @@ class Draft:
     source: str | None = None
     language: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
-    """The other columns that hold one value each."""
+    """The other columns with scalar values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column of the file is what; None: the file has none."""
+    """The column of a file for each role; None if the file has none."""
 
     text: str
     id: str | None = None
-    """Where there is none, a hash of the text is the id."""
+    """If None, a hash of the text is the id."""
     created: str | None = None
     source: str | None = None
     language: str | None = None
 
     @property
     def named(self) -> dict[str, str]:
-        """Role to column, of those that there are."""
+        """Return the column of each role that has one."""
         pairs = ((role.name, getattr(self, role.name)) for role in fields(self))
         return {role: column for role, column in pairs if column is not None}
 
     @classmethod
     def chosen(cls, there: Iterable[str], **wanted: str | None) -> "Columns":
-        """The columns that are wanted, and for the others those with a usual name, of the columns that are `there`.
+        """Choose the column of each role: the one asked for, or else one with a default name.
 
-        Raises `SettingsError` listing them where a wanted one is not among them, or none can be the text.
+        Args:
+            there: Columns of the file.
+            **wanted: Column asked for, by role; None to look for a default name.
+
+        Raises:
+            SettingsError: A column does not exist, or there is none for the text; the message lists the columns.
         """
         names = list(dict.fromkeys(there))
         listed = shortened(", ".join(names), 500) or "none"
@@ -74,7 +79,7 @@ class Columns:
         return cls(**found)  # type: ignore[arg-type]
 
     def draft(self, row: RawRow) -> Draft:
-        """The row as a draft; raises `BadRecordError` where a value is not of its kind."""
+        """Make a draft of a row; raise `BadRecordError` if a value has the wrong type or is too long."""
         text = _text(row, self.text, MAX_TEXT)
         mapped = set(self.named.values())
         return Draft(
@@ -92,7 +97,10 @@ class Columns:
 
 
 def blake(*parts: str | bytes) -> str:
-    """Hash of texts, 32 hexadecimal digits; no other division of the same letters has it."""
+    """Hash texts to 32 hexadecimal digits (BLAKE2b, 128 bits).
+
+    Lengths are hashed too, so that `("ab", "c")` and `("a", "bc")` differ.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -102,11 +110,11 @@ def blake(*parts: str | bytes) -> str:
 
 
 def row_hash(draft: Draft) -> str:
-    """Hash of all that a draft holds; raises `BadRecordError` where that cannot be written."""
+    """Hash all values of a draft; raise `BadRecordError` if they cannot be written as JSON."""
     values = (draft.id, draft.text, draft.created, draft.source, draft.language, draft.metadata)
     try:
         return blake(orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
-    except TypeError as error:  # an integer beyond 64 bits, half a character
+    except TypeError as error:  # an integer beyond 64 bits, a lone surrogate
         raise BadRecordError(f"the row cannot be written as JSON: {error}") from None
 
 
@@ -117,9 +125,9 @@ def _text(row: RawRow, name: str, longest: int) -> str | None:
     if not isinstance(value, str):
         raise BadRecordError(f"{name} must be a string, found {type(value).__name__}")
     if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise BadRecordError(f"{name} holds half a character")
+        raise BadRecordError(f"{name} holds a lone surrogate (half a character)")
     if len(value) > longest:
-        raise BadRecordError(f"{name} has {len(value)} characters; at most {longest} are taken")
+        raise BadRecordError(f"{name} has {len(value)} characters; at most {longest} are allowed")
     return value
 
 

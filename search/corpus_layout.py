@@ -1,4 +1,4 @@
-"""How the tables of a store become one form of rows: a corpus of texts, or the posts by their texts or images."""
+"""Table adapters: map rows of a corpus's table, or of the table of posts, to one schema (`FORM`)."""
 
 import uuid
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from core.times import time_or_none
 from search.vector_index import FloatMatrix
 
 POSTS: Final = "posts"
-"""The corpus of what the flow analyses: the store's own table."""
+"""Name of the corpus of posts, the table that the flow writes."""
 
 NO_CORPORA: Final = frozenset({"answers", "clusters", "results", HIDDEN, THUMBNAILS.name})
-"""Tables of a store that hold what was answered, what became of clusters, what is hidden, and small images."""
+"""Tables of a store that are not corpora: answers, clusters, hidden posts and thumbnails."""
 
 MODEL_KEY: Final = "memewax.model"
-"""In a table's schema metadata: the model of its vectors."""
+"""Key in a table's schema metadata: the model of its vectors."""
 
 TIME: Final = pa.timestamp("us", tz="UTC")
 
@@ -36,17 +36,20 @@ FORM: Final = pa.schema(
         "metadata": pa.string(),
     }
 )
-"""What is kept of a row in memory beside its vector; `stamp` differs where a row has changed, `metadata` is JSON."""
-
+"""Schema of the rows in memory, without vectors; `stamp` differs when a row has changed, `metadata` is JSON."""
 
 MADE_KEY: Final = "memewax.made"
-"""Beside it: an id of this very table, since one that was dropped may come back under its name."""
+"""Key in a table's schema metadata: a unique id, since a dropped table may be recreated under the same name."""
 
 
 def corpus_schema(dimension: int, model: str) -> pa.Schema:
-    """Columns of a corpus's table.
+    """Return the schema of a corpus's table.
 
-    `text_hash` is of the text and the model, and says whether the vector still fits; `row_hash` is of the whole row.
+    `text_hash` covers the text and the model: if it differs, the vector is stale. `row_hash` covers the whole row.
+
+    Args:
+        dimension: Embedding dimension of the model.
+        model: Name of the model.
     """
     text = pa.string()
     columns = {
@@ -65,34 +68,34 @@ def corpus_schema(dimension: int, model: str) -> pa.Schema:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a table keeps what a corpus needs."""
+    """Adapter of a corpus's table: the columns that a corpus needs."""
 
     vector: str
-    """Column of vectors; null where a row has none."""
+    """Column of vectors; null if a row has none."""
     id: str = "id"
     stamp: str = "row_hash"
     columns: tuple[str, ...] = ("text", "source", "created", "language", "metadata")
 
     @property
     def all(self) -> list[str]:
-        """Every column that is read."""
+        """Return all columns to read."""
         return [self.id, self.stamp, self.vector, *self.columns]
 
     def form(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The batch's rows in the one form."""
+        """Convert a batch to the schema `FORM`."""
         columns = {name: batch.column(name) for name in self.columns}
         columns |= {"id": batch.column(self.id), "stamp": batch.column(self.stamp)}
         return pa.RecordBatch.from_arrays([columns[name] for name in FORM.names], schema=FORM)
 
     def model(self, table: TableReader) -> str:
-        """The model of the vectors, as the table tells it."""
+        """Read the name of the model of the vectors from the table's metadata; empty if it is not there."""
         found: bytes = (table.schema.metadata or {}).get(MODEL_KEY.encode(), b"")
         return found.decode()
 
 
 @dataclass(frozen=True, slots=True)
 class PostsLayout(Layout):
-    """The table of posts; its text is the caption and what was read in the image."""
+    """Adapter of the table of posts; the text is the caption and the text read in the image."""
 
     id: str = "global_id"
     stamp: str = "joined_time"
@@ -106,11 +109,11 @@ class PostsLayout(Layout):
         "url",
         "cluster",
     )
-    side: str = "text_embedding"
-    """The side of the join that made the vectors."""
+    stage: str = "text_embedding"
+    """Stage that made the vectors."""
 
     def form(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The batch's rows in the one form; a time that cannot be read is null."""
+        """Convert a batch to the schema `FORM`; a time that cannot be parsed becomes null."""
         rows = batch.select([self.id, self.stamp, *self.columns]).to_pylist()
         shaped = [
             {
@@ -129,21 +132,31 @@ class PostsLayout(Layout):
         return pa.RecordBatch.from_pylist(shaped, schema=FORM)
 
     def model(self, table: TableReader) -> str:
-        """The model of the vectors, as one of the rows tells it."""
-        return model_of(table, self.vector, self.side)
+        """Read the name of the model of the vectors from one of the rows."""
+        return model_of(table, self.vector, self.stage)
 
 
 def layout_of(name: str, vectors: str | None) -> Layout:
-    """The layout of a corpus's table; `vectors` chooses among the columns of vectors of posts."""
+    """Return the adapter of a corpus's table.
+
+    Args:
+        name: Name of the corpus.
+        vectors: Vector column of posts: `embeddings` for images, otherwise `text_embedding`.
+    """
     if name != POSTS:
         return Layout("vector")
     if vectors == "embeddings":
-        return PostsLayout("embeddings", side="embedding")
+        return PostsLayout("embeddings", stage="embedding")
     return PostsLayout("text_embedding")
 
 
 def vectors_of(column: pa.FixedSizeListArray) -> tuple[FloatMatrix, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """The vectors of a column, shape (rows, dimension), and which rows have one; the others are 0."""
+    """Convert a column of vectors to NumPy.
+
+    Returns:
+        The vectors, shape (rows, dimension), float32, and which rows have one, shape (rows,): rows that are null are
+        zero, and rows that are not finite count as having none.
+    """
     there = np.asarray(column.is_valid())
     flat = column.flatten()  # leaves null rows out
     vectors = np.zeros((len(column), column.type.list_size), np.float32)

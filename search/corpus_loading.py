@@ -1,4 +1,4 @@
-"""Loading a file into a corpus: read, clean, embed what is new or changed, write; again as often as one likes."""
+"""Loading of a file into a corpus: read, clean, embed new or changed texts, upsert. Idempotent."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,31 +19,37 @@ from search.corpus_columns import Columns, Draft, blake, row_hash
 from search.corpus_table import CorpusRow, CorpusTable, Hashes
 
 _CHUNK: Final = 1024
-"""Rows that are embedded in order of length and then written together; a kill costs at most these."""
-
-
+"""Rows per chunk, which are sorted by length, embedded and written together; a kill loses at most one chunk."""
 _CHUNK_BYTES: Final = 32 * 2**20
-"""Of their texts and what else they brought: a small packed file may hold very much."""
-_MOST_LETTERS: Final = 10_000
-"""Rows that are written beside the corpus as dead letters; more are counted."""
+"""Most bytes per chunk (raw row, text, metadata): a small compressed file may expand to very large rows."""
+_MOST_DEAD_LETTERS: Final = 10_000
+"""Most dead letters that are written beside the corpus; further ones are only counted."""
 
 
 @dataclass(slots=True)
 class Loaded:
-    """What a load did so far, in rows."""
+    """Progress of a load, in rows."""
 
     read: int = 0
     cleaned: int = 0
-    """Left by the cleaning."""
+    """Left after cleaning."""
     embedded: int = 0
     described: int = 0
-    """Changed, but not in their text: the vector stayed."""
+    """Changed in their metadata only, so that the vector was reused."""
     unchanged: int = 0
     dead_letters: int = 0
 
 
 class Loader:
-    """Loads one file into one corpus."""
+    """Loads one file into one corpus.
+
+    Args:
+        file: The file.
+        columns: Column of each role.
+        steps: Cleaning steps, in order.
+        model: Embeds the texts.
+        table: Table of the corpus, open for writing.
+    """
 
     def __init__(
         self, file: RowFile, columns: Columns, steps: list[Step], model: Embedder[str], table: CorpusTable
@@ -57,11 +63,14 @@ class Loader:
         self.loaded = Loaded()
 
     def run(self, dead_letters: Path, progress: Callable[[Loaded], None] = lambda _: None) -> Loaded:
-        """Load it all; raises `WorldError` where the file breaks off or the store cannot be written.
+        """Load the whole file.
 
         Args:
-            dead_letters: File of the first 10,000 rows that cannot be used; written anew, removed where there are none.
-            progress: Told after each chunk.
+            dead_letters: File for the first 10,000 rows that cannot be used; replaced, and removed if there are none.
+            progress: Called after each chunk.
+
+        Raises:
+            WorldError: The file is cut off, or the store cannot be written.
         """
         known = self._table.hashes()
         dead_letters.unlink(missing_ok=True)
@@ -74,7 +83,7 @@ class Loader:
         return self.loaded
 
     def _rows(self, dead_letters: Path) -> Iterator[tuple[FileRow, CorpusRow]]:
-        """The rows that are left by cleaning, with where they stand in the file."""
+        """Yield the rows that are left after cleaning, each with its row of the file."""
         seen: set[bytes] = set()
         for read in self._file:
             self.loaded.read += 1
@@ -88,7 +97,7 @@ class Loader:
                 yield read, row
 
     def _cleaned(self, read: FileRow, seen: set[bytes]) -> CorpusRow | None:
-        """The row as it is to be stored, or None where a step drops it; raises `BadRecordError`."""
+        """Return the row to store, or None if a step drops it; raise `BadRecordError` if it cannot be used."""
         if read.row is None:
             raise BadRecordError(read.reason)
         draft = self._columns.draft(read.row)
@@ -97,7 +106,7 @@ class Loader:
         row = self._stored(draft)
         mark = blake2b(row.id.encode(), digest_size=8).digest()
         if mark in seen:
-            raise BadRecordError(f"the id {row.id!r} came before in this file")
+            raise BadRecordError(f"duplicate id {row.id!r}: an earlier row of this file has it")
         seen.add(mark)
         return row
 
@@ -106,7 +115,7 @@ class Loader:
             raise BadRecordError(f"the row has no {'text' if draft.text is None else 'id'}")
         created = as_time(draft)
         metadata = draft.metadata
-        if created is None and draft.created is not None:  # not read as a time: kept as it is
+        if created is None and draft.created is not None:  # not a time: keep the value in the metadata
             metadata = metadata | {"created": draft.created}
         hashed = row_hash(draft)
         return CorpusRow(
@@ -144,7 +153,7 @@ class Loader:
             known |= {row.id: Hashes(row.text_hash, row.row_hash) for row in rows}
 
     def _embedded(self, rows: list[CorpusRow]) -> dict[str, Vector | Failure]:
-        """Vectors by id; texts of one length go together, since a batch is as slow as its longest."""
+        """Embed texts, sorted by length since a batch is as slow as its longest text; return vectors by id."""
         ordered = sorted(rows, key=lambda row: len(row.text))
         answers = self._model([row.text for row in ordered])
         self.loaded.embedded += len(rows)
@@ -152,12 +161,12 @@ class Loader:
 
     def _lay_aside(self, file: Path, read: FileRow, stage: str, exception: str, reason: str) -> None:
         self.loaded.dead_letters += 1
-        if self.loaded.dead_letters > _MOST_LETTERS:
+        if self.loaded.dead_letters > _MOST_DEAD_LETTERS:
             return
-        raw = read.raw or json.dumps(read.row, default=str).encode()  # which writes what orjson refuses
-        letter = DeadLetter(Message(raw, f"file:{self._file.path}:{read.number}"), stage, exception, reason)
+        raw = read.raw or json.dumps(read.row, default=str).encode()  # json writes what orjson refuses
+        dead_letter = DeadLetter(Message(raw, f"file:{self._file.path}:{read.number}"), stage, exception, reason)
         with file.open("ab") as out:
-            out.write(json_of_dead_letter(letter) + b"\n")
+            out.write(json_of_dead_letter(dead_letter) + b"\n")
 
 
 def _chunks(rows: Iterator[tuple[FileRow, CorpusRow]]) -> Iterator[list[tuple[FileRow, CorpusRow]]]:

@@ -1,4 +1,4 @@
-"""The corpora of a store: which there are, their tables, and what lies beside them."""
+"""The corpora of a store: their names, tables, folders and locks."""
 
 from pathlib import Path
 from typing import Any
@@ -11,22 +11,20 @@ from search.corpus_layout import MADE_KEY, NO_CORPORA, POSTS, layout_of
 
 
 def corpus_names(store: StorePlace) -> list[str]:
-    """The corpora in a store."""
+    """List the names of the corpora in a store, sorted."""
     return sorted({*tables_of(store).names()} - NO_CORPORA)
 
 
 def usual_corpus(store: StorePlace) -> str:
-    """The corpus that is meant where none is named: posts, or the only one; raises `WorldError` where none is."""
+    """Return the default corpus: the only one, or else `posts`; raise `WorldError` if the store has none."""
     names = corpus_names(store)
     if not names:
-        raise WorldError(
-            f"no corpus in {store}: memewax run fills one with posts, memewax corpus load makes one{store_nearby()}"
-        )
+        raise WorldError(f"no corpus in {store}: fill one with `memewax run` or `memewax corpus load`{store_nearby()}")
     return names[0] if len(names) == 1 else POSTS
 
 
 def table_facts(store: Path, name: str) -> dict[str, Any]:
-    """What a corpus is, without reading it: name, rows, dimension, model, MB on disk."""
+    """Describe a corpus without reading its rows: name, rows, dimension, model, MB (10^6 bytes) on disk."""
     table = open_table(store, name)
     layout = layout_of(name, None)
     files = (store / f"{name}.lance").rglob("*")
@@ -40,37 +38,37 @@ def table_facts(store: Path, name: str) -> dict[str, Any]:
 
 
 def beside(store: StorePlace, name: str) -> Path:
-    """Folder of what belongs to a corpus beside its table."""
+    """Return the folder of a corpus beside its table, for its lock, reductions and dead letters."""
     return tables_of(store).state / f"{name}.corpus"
 
 
 def corpus_locks(store: Path) -> dict[Path, str]:
-    """What whoever writes a corpus of a store has locked, each with what is said where another has it."""
+    """Return the folders that writers of the store's corpora lock, each with the message for when it is locked."""
     return {folder: corpus_busy(folder.stem) for folder in sorted(store.glob("*.corpus"))}
 
 
 def making_corpora(store: Path) -> dict[Path, str]:
-    """What whoever begins to write a corpus has locked for a moment, and whoever copies the store all the time."""
-    return {store / "corpora.lock": f"{store} is being copied: wait until that has ended"}
+    """Return the lock that a writer of a corpus holds briefly at its start, and a backup of the store throughout."""
+    return {store / "corpora.lock": f"{store} is being copied: wait until it has ended"}
 
 
 def corpus_busy(name: str) -> str:
-    """What is said where another writes a corpus."""
+    """Return the error message for a corpus that another process is writing."""
     return f"the corpus {name!r} is being written by another process: wait until it has ended"
 
 
 def open_table(store: StorePlace, name: str) -> TableReader:
-    """The table of a corpus; raises `WorldError` naming those that exist where it does not."""
+    """Open the table of a corpus for reading; raise `WorldError` (listing the others) if it does not exist."""
     names = corpus_names(store)
     if name not in names:
         there = f"it has {', '.join(names)}" if names else "it has none yet"
-        remedy = "memewax run fills it" if name == POSTS else "memewax corpus load makes one"
-        remedy += ", --corpus asks another" if names else ""
+        remedy = "fill it with `memewax run`" if name == POSTS else "make it with `memewax corpus load`"
+        remedy += ", or choose another with --corpus" if names else ""
         raise WorldError(f"no corpus {name!r} in {store}: {there}; {remedy}")
     return tables_of(store).table(name)
 
 
 def made_id(table: TableReader) -> bytes | None:
-    """Id that a corpus's table got when it was made; None for posts."""
+    """Return the unique id of a corpus's table, set when it was created; None for posts."""
     made: bytes | None = (table.schema.metadata or {}).get(MADE_KEY.encode())
     return made

@@ -1,4 +1,4 @@
-"""The table of a corpus as its loader writes it: rows once, by id."""
+"""The table of a corpus, for its loader: upsert by id, one writer at a time."""
 
 import re
 import shutil
@@ -24,12 +24,12 @@ from search.corpus_store import beside, corpus_busy, making_corpora, open_table
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 _MOMENT: Final = 2.0
-"""Seconds: another that begins has what it has locked for less."""
+"""Seconds to wait for the lock of another writer that is starting, which holds it for less."""
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusRow:
-    """A row as it is stored."""
+    """A stored row, without its vector."""
 
     id: str
     text: str
@@ -39,12 +39,13 @@ class CorpusRow:
     metadata: str
     """JSON object."""
     text_hash: str
+    """Hash of text and model; see `corpus_schema`."""
     row_hash: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hashes:
-    """What is known of a stored row."""
+    """Hashes of a stored row, by which changes are found."""
 
     text: str
     row: str
@@ -54,19 +55,19 @@ class CorpusTable(KeyedTable):
     """The table of one corpus, open for writing by one process."""
 
     def __init__(self, store: Path, name: str, dimension: int, model: str) -> None:
-        """Open or make it; raises `WorldError` where it holds vectors of another model."""
+        """Open or create the table; raise `WorldError` if it holds vectors of another model or dimension."""
         super().__init__(store, name, "id", corpus_schema(dimension, model))
         found = (self.schema.metadata or {}).get(MODEL_KEY.encode(), b"").decode()
         self.model = found
-        """Its name as it was when the corpus was made."""
+        """Name of the model as it was when the corpus was created."""
         if not is_same(found, model) or self.schema.field("vector").type.list_size != dimension:
             raise WorldError(
                 f"the corpus {name!r} was embedded by {found} and not by {model}: set MEMEWAX_TEXT_MODEL to that one, "
-                f"or make it anew after `memewax corpus drop --name {name}`"
+                f"or drop the corpus with `memewax corpus drop --name {name}` and load it again"
             )
 
     def hashes(self) -> dict[str, Hashes]:
-        """The hashes of every row, by id."""
+        """Return the hashes of all rows, by id."""
         known: dict[str, Hashes] = {}
         for batch in self._table.search().select(["id", "text_hash", "row_hash"]).to_batches():
             columns = (batch.column(name).to_pylist() for name in ("id", "text_hash", "row_hash"))
@@ -74,7 +75,7 @@ class CorpusTable(KeyedTable):
         return known
 
     def vectors(self, ids: Sequence[str]) -> dict[str, Vector]:
-        """The vectors of these rows, by id."""
+        """Return the vectors of rows, by id; unknown ids are left out."""
         if not ids:
             return {}
         listed = ", ".join("'" + id_.replace("'", "''") + "'" for id_ in ids)
@@ -87,18 +88,18 @@ class CorpusTable(KeyedTable):
 
 
 def check_name(name: str) -> str:
-    """The name itself; raises `SettingsError` where it is none for a corpus of one's own."""
+    """Return the name if it is valid for a user's corpus; raise `SettingsError` otherwise."""
     if name == POSTS:
-        raise SettingsError(f"the corpus {POSTS!r} is what `memewax run` analyses: choose another --name")
+        raise SettingsError(f"the corpus {POSTS!r} is written by `memewax run`: choose another --name")
     if name in NO_CORPORA:
-        raise SettingsError(f"the table {name!r} of a store holds other things: choose another --name")
+        raise SettingsError(f"the name {name!r} is reserved for a table of the store: choose another --name")
     if not _NAME.fullmatch(name):
-        raise SettingsError(f"{name!r} is no name for a corpus: use a-z, 0-9, - and _, at most 63")
+        raise SettingsError(f"{name!r} is not a valid corpus name: use a-z, 0-9, - and _, at most 63 characters")
     return name
 
 
 def drop_corpus(store: Path, name: str) -> None:
-    """Remove a corpus and what was made from it; raises `WorldError` where there is none."""
+    """Delete a corpus and its folder (reductions, dead letters); raise `WorldError` if there is none."""
     check_name(name)
     open_table(store, name)
     with alone(store, name):
@@ -108,11 +109,18 @@ def drop_corpus(store: Path, name: str) -> None:
 
 @contextmanager
 def alone(store: Path, name: str) -> Iterator[int]:
-    """One writer of a corpus at a time; raises `WorldError` where there is one, or the store is being copied."""
+    """Hold the writer lock of a corpus.
+
+    Yields:
+        The locked file's descriptor.
+
+    Raises:
+        WorldError: Another process writes the corpus, or the store is being copied.
+    """
     folder = beside(store, name)
     store.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        with all_locked(making_corpora(store), _MOMENT):  # so that none is made beside a backup
+        with all_locked(making_corpora(store), _MOMENT):  # so that no corpus is created during a backup
             folder.mkdir(exist_ok=True)
             lock = held.enter_context(locked(folder, wait=0, busy=corpus_busy(name)))
         yield lock

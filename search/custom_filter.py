@@ -1,4 +1,4 @@
-"""Posts by the value of a custom column."""
+"""Filter of posts by the value of a custom column."""
 
 from typing import Final
 
@@ -9,37 +9,37 @@ from connectors.store.interface import Condition, TableReader
 from core.errors import BadRecordError
 
 _LONGEST: Final = 500
-"""Characters of a value."""
+"""Longest value, in characters; the rest is cut off."""
 _YES: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def custom_columns(posts: TableReader | None) -> dict[str, str]:
-    """The custom columns that the posts of a store have, with their types as Arrow calls them.
+    """Return the custom columns of posts with scalar values, and the Arrow type of each.
 
     Args:
-        posts: The table of posts; None: there is none yet.
+        posts: The table of posts; None if there is none yet.
     """
     schema = posts.schema if posts is not None else ()
     return {it.name: str(it.type) for it in schema if is_custom(it) and _is_plain(it.type)}
 
 
 def ids_where(posts: TableReader | None, column: str, value: str) -> frozenset[str]:
-    """Ids of posts whose custom column has a value.
+    """Return the ids of posts whose custom column has a value.
 
     Args:
-        posts: The table of posts; None: there is none yet.
-        column: Its name.
-        value: As somebody typed it.
+        posts: The table of posts; None if there is none yet.
+        column: Name of the custom column.
+        value: The value as text.
 
     Raises:
-        BadRecordError: where there is no such column, or the value is none of its type.
-        WorldError: where the store cannot be read.
+        BadRecordError: There is no such column, or the value does not have its type.
+        WorldError: The store cannot be read.
     """
-    own = custom_columns(posts)
-    if posts is None or column not in own:
-        there = ", ".join(own) or "none"
-        raise BadRecordError(f"no custom column is called {column[:60]!r}; there are: {there}")
-    wanted = Condition(column, "=", _value(column, value[:_LONGEST], own[column]))
+    types = custom_columns(posts)
+    if posts is None or column not in types:
+        there = ", ".join(types) or "none"
+        raise BadRecordError(f"no custom column {column[:60]!r}; the custom columns are: {there}")
+    wanted = Condition(column, "=", _value(column, value[:_LONGEST], types[column]))
     return frozenset(posts.whole(["global_id"], [wanted]).column(0).to_pylist())
 
 
@@ -48,14 +48,14 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def _value(column: str, value: str, kind: str) -> str | bool | int | float:
-    """A value of a column's type; raises `BadRecordError`."""
+    """Parse a value of a column's type; raise `BadRecordError` if it does not have the type."""
     if kind == "string":
         return value
     if kind == "bool":
         if value.lower() not in _YES:
-            raise BadRecordError(f"{column} is true or false, found {value[:40]!r}")
+            raise BadRecordError(f"{column} is a column of true and false, found {value[:40]!r}")
         return _YES[value.lower()]
     try:
         return int(value) if kind.startswith(("int", "uint")) else float(value)
     except ValueError:
-        raise BadRecordError(f"{column} is a number, found {value[:40]!r}") from None
+        raise BadRecordError(f"{column} is a column of numbers, found {value[:40]!r}") from None

@@ -1,4 +1,4 @@
-"""What a store holds, written out: posts, clusters and counts per day, as CSV, JSON Lines or Parquet. No model runs."""
+"""Export of a store: posts, clusters or counts per day, as CSV, JSON Lines or Parquet. No model runs."""
 
 import csv
 import os
@@ -31,12 +31,12 @@ from search.vector_index import FloatMatrix
 
 ExportForm = Literal["csv", "jsonl", "parquet"]
 FORMS: Final[Mapping[str, ExportForm]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-"""By the endings of names."""
+"""Export form by file extension."""
 _BATCH: Final = 1024
-_MOST_OWN: Final = 100
-"""Custom columns; what more there is stays in `extra`."""
+_MOST_CUSTOM: Final = 100
+"""Most fields of `extra` that become columns; further fields stay in `extra`."""
 _MOST_SEEN: Final = 10_000
-"""Names of fields that are counted to find these: strangers may write any."""
+"""Most distinct field names that are counted to choose these, since posts may hold any number of them."""
 VECTORS: Final = ("embeddings", "text_embedding")
 _COUNTED: Final = ("global_id", "created_time", "joined_time", "cluster", "current_cluster")
 _DAY: Final = timedelta(days=1)
@@ -45,22 +45,26 @@ ExportRow = dict[str, Any]
 
 
 def form_of_export(path: Path, form: str | None) -> ExportForm:
-    """The form that is said, or that of the ending; raises `SettingsError` where neither tells."""
+    """Return the export form: the one given, or else the one of the file extension.
+
+    Raises:
+        SettingsError: Neither is a known form.
+    """
     found = FORMS.get(f".{form}") if form else FORMS.get(path.suffix.lower())
     if found is None:
         raise SettingsError(
-            f"{path} is written as csv, jsonl or parquet, posts and clusters as gexf, posts as atlas too: "
-            "say which with --form, or by its ending"
+            f"the form of {path} is not clear: choose csv, jsonl, parquet, gexf (posts and clusters) or atlas (posts) "
+            "with --form or by the file extension"
         )
     return found
 
 
 class Posts:
-    """The rows of posts in a store, with clusters as of now, and with fields of `extra` as columns.
+    """Iterable over the rows of posts of a store, with current clusters, and with fields of `extra` as columns.
 
     Args:
         store: The store, or its folder.
-        vectors: Whether embeddings are among the columns.
+        vectors: Whether to include the embeddings.
     """
 
     def __init__(self, store: StorePlace, *, vectors: bool = False) -> None:
@@ -72,36 +76,36 @@ class Posts:
         self._fields = [field for field in self._table.schema if field.name not in left_out]
 
     def __iter__(self) -> Iterator[ExportRow]:
-        """The rows, a few in memory at a time; raises `WorldError` where the store cannot be read."""
+        """Yield the rows, read in batches; raise `WorldError` if the store cannot be read."""
         names = [field.name for field in self._fields]
         for row in self._rows([*names, "extra"]):
             extra = extra_of(row)
-            own = {name: _typed(extra.pop(field, None), kind) for name, (field, kind) in self.own.items()}
+            custom = {name: _typed(extra.pop(field, None), kind) for name, (field, kind) in self.custom.items()}
             known = {name: row.get(name) for name in names}
-            yield {**known, "current_cluster": row["current_cluster"], **own, "extra": extra}
+            yield {**known, "current_cluster": row["current_cluster"], **custom, "extra": extra}
 
     def times(self) -> Iterator[ExportRow]:
-        """When each post was, and in which cluster it is."""
+        """Yield ids, times and clusters of all posts."""
         return self._rows(_COUNTED)
 
     def embeddings(self) -> Iterator[tuple[list[str], FloatMatrix]]:
-        """Ids of posts whose image has an embedding, and these, of length 1: some at a time."""
+        """Yield batches of post ids and image embeddings, shape (n, dimension), of the posts that have one."""
         for batch in self._batches(("global_id", "embeddings")):
             vectors, there = vectors_of(batch.column("embeddings"))
             yield batch.column("global_id").filter(pa.array(there)).to_pylist(), vectors[there]
 
     def small_images(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """The thumbnails of some images, as WebP, by key; those that the store has. Raises `WorldError`."""
+        """Read thumbnails (WebP) by key; missing ones are left out. Raise `WorldError` if the store cannot be read."""
         if not self._tables.has(THUMBNAILS.name):
             return {}
         found = self._tables.table(THUMBNAILS.name).rows(sorted(set(keys)), ["webp"])
         return {row[THUMBNAILS.key]: row["webp"] for row in found.to_pylist()}
 
     def schema(self) -> pa.Schema:
-        """Of a Parquet file of the rows."""
+        """Return the schema of a Parquet file of the rows."""
         fields = [field for field in self._fields if field.name != "current_cluster"]
-        own = [pa.field(name, _ARROW[kind]) for name, (_, kind) in self.own.items()]
-        return pa.schema([*fields, pa.field("current_cluster", pa.int64()), *own, pa.field("extra", pa.string())])
+        custom = [pa.field(name, _ARROW[kind]) for name, (_, kind) in self.custom.items()]
+        return pa.schema([*fields, pa.field("current_cluster", pa.int64()), *custom, pa.field("extra", pa.string())])
 
     def _rows(self, columns: Sequence[str]) -> Iterator[ExportRow]:
         for batch in self._batches(columns):
@@ -114,8 +118,8 @@ class Posts:
         return self._table.batches(columns, batch=_BATCH)
 
     @cached_property
-    def own(self) -> dict[str, tuple[str, str]]:
-        """Field of `extra` and kind of value by the name of its column, the commonest first."""
+    def custom(self) -> dict[str, tuple[str, str]]:
+        """Choose which fields of `extra` become columns: field and type by column name, the most frequent first."""
         seen: Counter[str] = Counter()
         kinds: dict[str, set[str]] = {}
         for batch in self._batches(["extra"]):
@@ -125,17 +129,22 @@ class Posts:
                         seen[name] += 1
                         kinds.setdefault(name, set()).add(_kind(value))
         ours = {field.name for field in self._fields} | {"extra", *VECTORS}
-        own = {}
-        for name, _ in sorted(seen.items(), key=lambda it: (-it[1], it[0]))[:_MOST_OWN]:
+        custom = {}
+        for name, _ in sorted(seen.items(), key=lambda it: (-it[1], it[0]))[:_MOST_CUSTOM]:
             kind = (
                 kinds[name].pop() if len(kinds[name]) == 1 else "float" if kinds[name] <= {"int", "float"} else "text"
             )
-            own[f"extra_{name}" if name in ours else name] = name, kind
-        return own
+            custom[f"extra_{name}" if name in ours else name] = name, kind
+        return custom
 
 
 def clusters_of(store: StorePlace, hours: float) -> list[ExportRow]:
-    """A row for each cluster that has posts; raises `WorldError` where there is no store."""
+    """Return a row for each cluster that has posts, largest first; raise `WorldError` if there is no store.
+
+    Args:
+        store: The store.
+        hours: Length of the recent window.
+    """
     found = [asdict(it) for it in summaries(store, timedelta(hours=hours))]
     for row in found:
         row |= {name: row[name].isoformat() for name in ("first_seen", "last_seen")}
@@ -144,14 +153,14 @@ def clusters_of(store: StorePlace, hours: float) -> list[ExportRow]:
 
 
 def counts_of(posts: Posts) -> list[ExportRow]:
-    """How many posts each cluster had on each day, by day and cluster; posts without a cluster are not counted."""
+    """Count posts per day and cluster, sorted by both; posts without a cluster are left out."""
     found = (row for row in posts.times() if (row["current_cluster"] or 0) >= 0)
     counts = Counter((day_of(row), row["current_cluster"]) for row in found)
     return [{"day": day, "cluster": cluster, "posts": count} for (day, cluster), count in sorted(counts.items())]
 
 
 def day_of(row: Mapping[str, Any]) -> str:
-    """The day (UTC) on which a post was posted, or where it does not say so readably, was joined."""
+    """Return the day (UTC, ISO) of posting, or if that time cannot be parsed, of the join."""
     time = time_or_none(row["created_time"]) or time_or_none(row["joined_time"]) or datetime.fromtimestamp(0, UTC)
     return time.date().isoformat()
 
@@ -162,21 +171,24 @@ COUNTS_SCHEMA: Final = pa.schema([("day", pa.string()), ("cluster", pa.int64()),
 def write_export(
     rows: Iterable[ExportRow], path: Path, form: ExportForm, schema: pa.Schema | None, *, by_day: bool, replace: bool
 ) -> int:
-    """Write rows; gives how many there were. The file is there when all of it is.
+    """Write rows to a file atomically, or to a folder partitioned by day.
 
     Args:
-        rows: What is written.
+        rows: The rows.
         path: The file, or with `by_day` the folder.
-        form: Of the file.
-        schema: Of a Parquet file; None: as the rows are.
+        form: Form of the file.
+        schema: Schema of a Parquet file; None to infer it from the rows.
         by_day: Write a folder `day=…` for each day.
-        replace: Whether a file that is there is written over.
+        replace: Whether to overwrite an existing file.
+
+    Returns:
+        The number of rows written.
 
     Raises:
-        WorldError: where something is there already.
+        WorldError: The file or folder exists already, or cannot be written.
     """
     if path.exists() and (by_day or not replace):
-        todo = "name another folder" if by_day else "name another file, or say --replace"
+        todo = "choose another folder" if by_day else "choose another file, or overwrite it with --replace"
         raise WorldError(f"{path} is there already: {todo}")
     if not by_day:
         return _write_file(rows, path, form, schema)
@@ -221,11 +233,11 @@ def _in_batches(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
 
 
 class _RowWriter(ABC):
-    """Writes rows to a file."""
+    """Writes batches of rows to a file."""
 
     @abstractmethod
     def write(self, rows: list[ExportRow]) -> None:
-        """Write some."""
+        """Write a batch."""
 
 
 @contextmanager
@@ -293,14 +305,14 @@ class _Parquet(_RowWriter, AbstractContextManager["_Parquet"]):
 
 
 def _cell(value: Any) -> Any:
-    """A value as CSV has it: lists and objects as JSON, nothing as an empty cell; no text of strangers as a formula."""
+    """Convert a value to a CSV cell: lists and objects as JSON, and formulas quoted, since texts are untrusted."""
     if isinstance(value, dict | list):
         return orjson.dumps(value).decode() if value else ""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a cell begins with that spreadsheets compute, in half and in full width (OWASP, CSV injection)."""
+"""First characters of cells that spreadsheets evaluate, in half and in full width (OWASP, CSV injection)."""
 
 _ARROW: Final = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 

@@ -1,4 +1,4 @@
-"""The posts of a store in columns, that follow its table."""
+"""In-memory columns of a store's posts that follow its table."""
 
 from collections.abc import Hashable
 from typing import Final
@@ -12,39 +12,39 @@ from search.post_columns import LATER, READ, STAMPS, UNSETTLED, PostColumns
 from search.table_follower import TableFollower
 
 _AT_ONCE: Final = 20_000
-"""Rows of a store that are few enough to be read whole before anything is shown."""
+"""Up to this many rows are read with all columns at once; for more, the large columns are read later."""
 
 
 class FollowedPosts:
-    """The table of posts of a store, as of the last step, whether or not it is there; for one thread at a time."""
+    """The posts of a store as of the last `step`; the table need not exist yet. For one thread at a time."""
 
     def __init__(self, store: Tables) -> None:
         self.columns = PostColumns()
         self.lacks_some = False
-        """Whether words, looks and meaning of posts are still to be read."""
+        """Whether the words and embeddings of posts are still to be read (`read_later`)."""
         self._store = store
         self._follower: TableFollower | None = None
         self._identity: Hashable = None
 
     @property
     def is_another(self) -> bool:
-        """Whether its table is not the one that was followed."""
+        """Check whether the table was dropped and recreated since it was opened."""
         return self._identity is not None and self._store.identity(POSTS) != self._identity
 
     def step(self) -> None:
-        """Take in what has changed, where there is such a table; raises `WorldError`."""
+        """Read what has changed, if the table exists; raise `WorldError` if it cannot be read."""
         if not self._store.has(POSTS):
             return
-        # A table that was dropped and made anew would not be seen by the handle of the old one.
+        # The handle of a dropped table would not see the table that was recreated under its name.
         if self._follower is None or self.columns.is_sparse() or self.is_another:
             self._identity = self._store.identity(POSTS)
-            self._follower = self._begun()
+            self._follower = self._restart()
         self._follower.step(self.columns)
 
     def settle(self) -> None:
-        """Take in where posts are now of which a split changed no more than that; raises `WorldError`.
+        """Read the current clusters of posts that were moved by a split and not changed otherwise.
 
-        A store may write such a column in place, so that a step does not see it.
+        A store may write that column in place, which a step does not see. Raise `WorldError` if it cannot be read.
         """
         if self._follower is None or "current_cluster" not in self._follower.table.schema.names:
             return
@@ -55,7 +55,7 @@ class FollowedPosts:
             self.columns.settle(found.column(PLACE).to_numpy(), current.to_numpy())
 
     def read_later(self) -> None:
-        """Read words, looks and meaning of all posts where that was put off; raises `WorldError`."""
+        """Read the words and embeddings of all posts if that was postponed; raise `WorldError` if they cannot be."""
         if self._follower is None:
             return
         if self.lacks_some:
@@ -65,7 +65,7 @@ class FollowedPosts:
         self.columns.looks.relearn()
         self.columns.meaning.relearn()
 
-    def _begun(self) -> TableFollower:
+    def _restart(self) -> TableFollower:
         table = self._store.table(POSTS)
         self.columns = PostColumns()
         self.lacks_some = table.count() > _AT_ONCE

@@ -1,4 +1,4 @@
-"""The vectors of the posts that a reader follows, as a search asks for them; any number of threads may search."""
+"""Vector search over the posts that a `StoreReader` follows. Searching is thread-safe."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,14 +16,14 @@ from search.vector_index import FloatMatrix, Mask, RowNumbers
 
 
 class FollowedVectors:
-    """Posts by their looks or by their meaning.
+    """`SearchedPosts` in memory, by image or by text embedding.
 
-    Hits tell which posts these are and how near, and nothing else. A filter may name ids alone.
+    Hits have only ids and distances, no text or metadata. Of a filter, only `ids` is applied.
 
     Args:
-        columns: Gives what is known of the posts now.
-        vectors: Which of their vectors.
-        model: Gives the model of the vectors; empty where there is none yet.
+        columns: Returns the current columns of the posts.
+        vectors: Selects image or text embeddings of these.
+        model: Returns the name of the model of the vectors; empty if there are none yet.
     """
 
     name = POSTS
@@ -37,20 +37,20 @@ class FollowedVectors:
         self._columns, self._vectors, self._model = columns, vectors, model
 
     def holds(self, least: int) -> bool:
-        """Whether so many can be found."""
+        """Check whether at least `least` posts can be found."""
         return len(self._vectors(self._columns())) >= least
 
     def misfit(self, model: str, vector: Vector) -> str:
-        """Why a vector of a model cannot be compared with those that are here; empty where it can."""
+        """Explain why a model's vector cannot be compared with those of the posts; return "" if it can."""
         own, dimension = self._model(), self._vectors(self._columns()).dimension
         if own and not is_same(model, own):
-            return f"the posts were embedded by {own}, and here is {model}: choose the same model"
+            return f"the posts were embedded by {own}, but the query by {model}: choose the same model"
         if dimension and vector.size != dimension:
-            return f"the posts have vectors of {dimension} numbers, not {vector.size}"
+            return f"the posts have vectors of dimension {dimension}, but the query's has {vector.size}"
         return ""
 
     def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
-        """The `k` nearest posts of each vector, nearest first, of those that its filter lets through."""
+        """Find the `k` nearest posts of each vector that pass its filter, nearest first."""
         columns = self._columns()
         compact = self._vectors(columns)
         found = []
@@ -60,7 +60,7 @@ class FollowedVectors:
         return found
 
     def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
-        """Some posts, by their ids, as hits of a vector; those that are not there, or do not pass, are left out."""
+        """Compare a vector with posts given by id; those without a vector, or that do not pass, are left out."""
         columns = self._columns()
         compact = self._vectors(columns)
         allowed = None if one is None else one.ids
@@ -70,12 +70,12 @@ class FollowedVectors:
         return {hit.id: hit for hit in _hits(columns, rows, compact.cosines(vector, rows))} if len(rows) else {}
 
     def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
-        """Those of some ids that are there and that a filter lets through."""
+        """Return the ids of posts that exist and pass a filter."""
         known = self._columns().row_of
         return [it for it in ids if it in known and (one.ids is None or it in one.ids)]
 
     def vector(self, id_: str) -> Vector | None:
-        """The vector of a post; None where there is no such post, or it has none."""
+        """Return the vector of a post, or None if it has none."""
         columns = self._columns()
         compact, row = self._vectors(columns), columns.row_of.get(id_)
         rows = np.array([] if row is None else [row], np.int64)
@@ -83,7 +83,7 @@ class FollowedVectors:
         return found
 
     def mean(self) -> Vector:
-        """The mean of all vectors."""
+        """Return the mean of all vectors."""
         return self._vectors(self._columns()).mean()
 
 

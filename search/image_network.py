@@ -1,4 +1,4 @@
-"""Posts and which of them show the same image, or nearly the same: a network, as Gephi reads it."""
+"""Network of posts, linked if their images are copies or look alike, for Gephi."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -10,26 +10,26 @@ from search.image_space import nearest_others, reduced_images
 from search.shared_templates import TemplateNetwork, node_label
 
 MOST_POSTS: Final = 20_000
-"""Of a network: more can hardly be looked at, and take hundreds of megabytes to write."""
+"""Most nodes: a larger network can hardly be viewed, and takes hundreds of megabytes to write."""
 _NEIGHBOURS: Final = 5
-"""Of each image, the nearest ones."""
+"""Nearest neighbours per image that may become edges."""
 _ALIKE: Final = 0.7
-"""Cosine, without what all images have in common, from which on two images are joined."""
+"""Smallest cosine of two linked images, after subtracting the mean of all images."""
 
 
 @needs_extra("maps", "memewax export --form gexf")
 def network_of_posts(posts: Posts, wanted: Collection[str] | None = None) -> TemplateNetwork:
-    """The network of posts: lines join copies of one image (`kind` `copy`) and images that look alike (`alike`).
+    """Build the network of posts: edges join copies of one image (`kind` is `copy`) and similar images (`alike`).
 
-    `weight` of a line is how much two are alike: the cosine of their images, 1 of copies.
+    The `weight` of an edge is the cosine of the two images; 1 for copies.
 
     Args:
-        posts: Of a store.
-        wanted: Ids of the posts that are in it; None: all.
+        posts: Posts of a store.
+        wanted: Ids of the posts to include; None for all.
 
     Raises:
-        SettingsError: where these are too many to be looked at.
-        WorldError: where the store cannot be read.
+        SettingsError: There are too many posts.
+        WorldError: The store cannot be read.
     """
     import networkx as nx
 
@@ -38,7 +38,7 @@ def network_of_posts(posts: Posts, wanted: Collection[str] | None = None) -> Tem
     for row in posts:
         if wanted is None or row["global_id"] in wanted:
             if len(graph) == MOST_POSTS:
-                raise SettingsError(f"more than {MOST_POSTS:,} posts: a network of so many can hardly be looked at")
+                raise SettingsError(f"more than {MOST_POSTS:,} posts: a network of that size can hardly be viewed")
             graph.add_node(row["global_id"], **_about(row))
             if row.get("duplicate_of"):
                 copies.append((row["global_id"], row["duplicate_of"]))

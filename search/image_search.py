@@ -1,7 +1,7 @@
-"""Posts by the looks of an image: somebody's own, or that of a post.
+"""Search by image: an uploaded one, or that of a post.
 
-All embeddings of images share one large mean, so that the cosine of any two is high and says little. Images are
-compared by the cosine of what is left when the store's mean is taken off, once there are enough posts for a mean.
+All image embeddings share a large mean, so the cosine of any two is high and says little. Once there are enough posts
+to estimate the mean, it is subtracted before images are compared.
 """
 
 from dataclasses import dataclass, replace
@@ -20,36 +20,36 @@ from search.row_cache import Filter
 from search.searched_posts import SearchedPosts
 
 _LOOKED_AT: Final = 200
-"""Nearest posts that are put in order by what is left without the mean."""
+"""Nearest posts that are re-ranked by the cosine without the mean."""
 _ENOUGH: Final = 64
-"""Posts from which on their mean is known well enough."""
+"""Posts that suffice to estimate the mean."""
 _SURE: Final = 0.7
-"""Cosine without the mean from which on two images show the same thing (docs/quality.md has how often)."""
+"""Smallest cosine without the mean at which two images show the same thing (precision: docs/quality.md)."""
 _SURE_OF_FEW: Final = 0.92
-"""Cosine from which on they do where the mean is not known."""
+"""The same for plain cosines, while the mean is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSearch:
-    """Searches the posts of a store by the looks of their images; for one thread.
+    """Searches the posts of a store by image. Not thread-safe.
 
     Args:
-        corpus: The posts by their images.
+        corpus: The posts by image embedding.
     """
 
     corpus: SearchedPosts
 
     def search(self, vector: Vector, model: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
-        """The posts whose images look like one: strong where they show the same, weak where they are only near.
+        """Find posts with similar images: strong hits show the same thing, weak hits are only near.
 
         Args:
-            vector: The embedding of the image, of length 1.
-            model: What made it; empty where it is that of a post.
-            k: How many strong ones, and how many weak ones, are given at most.
-            one: What posts must have besides.
+            vector: Embedding of the image, shape (dimension,), L2-normalised.
+            model: Model that made it; empty for the vector of a post.
+            k: Most strong hits, and most weak hits, to return.
+            one: The filter, if any.
 
         Raises:
-            BadRecordError: where the store's images were embedded by another model.
+            BadRecordError: The store's images were embedded by another model.
         """
         if model and (misfit := self.corpus.misfit(model, vector)):
             raise BadRecordError(misfit)
@@ -62,7 +62,7 @@ class ImageSearch:
         return FoundPosts(tuple(strong[:k]), tuple(weak[:k]))
 
     def like(self, global_id: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
-        """The posts whose images look like that of a post, without it; none where it has no embedding."""
+        """Find posts whose images are similar to a post's, without the post itself; none if it has no embedding."""
         vector = self.corpus.vector(global_id)
         if vector is None:
             return FoundPosts()
@@ -74,20 +74,20 @@ class ImageSearch:
         if not self.corpus.holds(_ENOUGH):
             return [it.similarity for it in hits]
         mean = self.corpus.mean()
-        own = vector - mean
+        query = vector - mean
         scores = []
         for it in hits:
-            other = self.corpus.vector(it.id)
-            left = np.zeros_like(own) if other is None else other - mean
-            length = float(np.linalg.norm(own) * np.linalg.norm(left))
-            scores.append(float(own @ left) / length if length else 0.0)
+            stored = self.corpus.vector(it.id)
+            other = np.zeros_like(query) if stored is None else stored - mean
+            length = float(np.linalg.norm(query) * np.linalg.norm(other))
+            scores.append(float(query @ other) / length if length else 0.0)
         return scores
 
 
 def answered_by_looks(it: EmbeddedQuery, images: ImageSearch) -> Answer:
-    """The answer to a query by an image: strong posts first, then weak ones as far as it asks for more.
+    """Answer a query by image: strong hits first, then weak ones up to k.
 
-    Each hit's metadata say that it was `found_by` its looks, and whether it is `weak`. Raises nothing.
+    The metadata of each hit have `found_by` (`looks`) and `weak`. Never raises: a failure is an answer too.
     """
     start = perf_counter()
     query = it.query
@@ -103,7 +103,7 @@ def answered_by_looks(it: EmbeddedQuery, images: ImageSearch) -> Answer:
 
 
 def with_words(looks: FoundPosts, words: FoundPosts, k: int) -> FoundPosts:
-    """What looks like an image and has the words, by ranks: strong where both are, weak where one is."""
+    """Merge hits by image and by words with reciprocal rank fusion; only hits that are strong in both are strong."""
     scores: dict[str, float] = {}
     posts: dict[str, FoundPost] = {}
     for found in (looks, words):

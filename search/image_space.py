@@ -1,4 +1,4 @@
-"""What images of a store look like in few numbers, and which of them look the most alike."""
+"""Principal components of a store's image embeddings, and nearest neighbours among them."""
 
 from collections.abc import Collection
 from typing import Final
@@ -10,20 +10,23 @@ from search.exporting import Posts
 from search.vector_index import FloatMatrix, RowNumbers, unit
 
 _SAMPLE: Final = 5_000
-"""Images that the axes are learned from."""
+"""Images that the principal components are computed from."""
 _DIMENSIONS: Final = 50
-"""Principal components that images are compared by; the authors of t-SNE advise so many."""
+"""Number of principal components, as the authors of t-SNE advise."""
 _SEED: Final = 1
 
 
 def reduced_images(posts: Posts, among: Collection[str] | None = None) -> tuple[list[str], FloatMatrix]:
-    """Ids of posts whose image has an embedding, and its principal components, as unit vectors.
+    """Project the image embeddings of posts to their principal components.
 
-    The axes go through the middle of all images, since vectors of images have much in common.
+    The mean is subtracted first, since image embeddings have much in common.
 
     Args:
-        posts: Of a store.
-        among: Ids of those that are wanted; None: all.
+        posts: Posts of a store.
+        among: Ids of the posts to include; None for all.
+
+    Returns:
+        The ids of posts with an image embedding, and their unit vectors, shape (n, at most 50), float32.
     """
     sample = _sample(posts)
     if not len(sample):
@@ -40,12 +43,12 @@ def reduced_images(posts: Posts, among: Collection[str] | None = None) -> tuple[
 
 
 def _sample(posts: Posts) -> FloatMatrix:
-    """Some embeddings, evenly from all of them."""
+    """Draw a uniform sample of embeddings: shape (at most 5,000, dimension)."""
     random = np.random.default_rng(_SEED)
     kept: list[FloatMatrix] = []
     seen = 0
     for _, vectors in posts.embeddings():
-        for vector in vectors:  # reservoir sampling: each has the same chance
+        for vector in vectors:  # reservoir sampling: each vector has the same chance
             seen += 1
             if len(kept) < _SAMPLE:
                 kept.append(vector)
@@ -55,12 +58,20 @@ def _sample(posts: Posts) -> FloatMatrix:
 
 
 def nearest_others(points: FloatMatrix, count: int) -> tuple[RowNumbers, FloatMatrix]:
-    """The nearest others of each point, shape (n, count), and their cosine distances; -1 where there are no more."""
+    """Find the nearest neighbours of each point without the point itself.
+
+    Args:
+        points: Unit vectors, shape (n, dimension).
+        count: Neighbours per point.
+
+    Returns:
+        Rows, shape (n, count), padded with -1, and their cosine distances, 0 to 2, of the same shape.
+    """
     index = faiss.IndexFlatIP(points.shape[1])
     index.add(points)
     cosines, rows = index.search(points, count + 1)
     own = rows == np.arange(len(points))[:, None]
-    own[~own.any(axis=1), -1] = True  # among copies it may not have found itself
+    own[~own.any(axis=1), -1] = True  # a point that has copies may not have found itself
     kept = ~own
     shape = (len(points), count)
     return rows[kept].reshape(shape), (1 - cosines[kept]).clip(0, 2).reshape(shape)

@@ -1,4 +1,4 @@
-"""The posts of a store that has an index over their vectors, as a search asks for them: none is held in memory."""
+"""Vector search over posts by the store's own vector index: nothing is held in memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,17 +19,17 @@ from search.searched_posts import SearchedPosts
 from search.vector_index import FloatMatrix, unit
 
 _SAMPLE: Final = 2000
-"""Posts that the mean is taken of: the mean of all differs from theirs by about a forty-fifth of their spread."""
+"""Posts that the mean is estimated from; its standard error is about 1/45 of their standard deviation."""
 _ANY: Final = Filter()
 
 
 class IndexedPosts:
-    """Posts whose nearest the store finds by itself; for one thread.
+    """`SearchedPosts` by the store's own vector index. Not thread-safe.
 
     Args:
-        table: Of posts, with an index over the column of vectors.
-        layout: Which columns these are.
-        otherwise: Gives what is searched where the store cannot filter as it is asked to.
+        table: Table of posts with an index over the column of vectors.
+        layout: Adapter of the table.
+        otherwise: Returns the fallback for filters that the store cannot apply.
     """
 
     name = POSTS
@@ -39,39 +39,39 @@ class IndexedPosts:
         self._layout = layout
         self._otherwise = otherwise
         self._vectors: dict[str, Vector] = {}
-        """Of the posts that were found last."""
+        """Vectors of the hits of the last search, by id."""
 
     def holds(self, least: int) -> bool:
-        """Whether so many can be found."""
+        """Check whether at least `least` posts can be found."""
         if least <= _SAMPLE:
             return len(self._sample) >= least
         return self._table.count() >= least
 
     def misfit(self, model: str, vector: Vector) -> str:
-        """Why a vector of a model cannot be compared with those that are here; empty where it can."""
+        """Explain why a model's vector cannot be compared with those of the posts; return "" if it can."""
         return misfit_of(self.name, self._model, self._dimension, model, vector)
 
     def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
-        """The `k` nearest posts of each vector, nearest first, of those that its filter lets through."""
+        """Find the `k` nearest posts of each vector that pass its filter, nearest first."""
         self._vectors = {}
         return [
             self._search(vector, k, one) for vector, one in zip(vectors, filters or [None] * len(vectors), strict=True)
         ]
 
     def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
-        """Some posts, by their ids, as hits of a vector; those that are not there, or do not pass, are left out."""
+        """Compare a vector with posts given by id; those without a vector, or that do not pass, are left out."""
         where = _where(one)
         if where is None:
             return self._otherwise().compared(vector, ids, one)
         found = self._table.rows(ids, self._layout.all).to_pylist() if ids else []
         kept = [row for row in found if all(row[it.column] == it.value for it in where) and row[self._layout.vector]]
-        own = vector / max(float(np.linalg.norm(vector)), 1e-12)
-        cosines = [float(unit(np.array([row[self._layout.vector]], np.float32))[0] @ own) for row in kept]
+        query = vector / max(float(np.linalg.norm(vector)), 1e-12)
+        cosines = [float(unit(np.array([row[self._layout.vector]], np.float32))[0] @ query) for row in kept]
         hits = self._hits([{**row, COSINE: cosine} for row, cosine in zip(kept, cosines, strict=True)])
         return {it.id: it for it in hits}
 
     def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
-        """Those of some ids that are there and that a filter lets through."""
+        """Return the ids of posts that exist and pass a filter."""
         where = _where(one)
         if where is None:
             return self._otherwise().passing(ids, one)
@@ -80,15 +80,15 @@ class IndexedPosts:
         return [it for it in ids if it in kept]
 
     def vector(self, id_: str) -> Vector | None:
-        """The vector of a post; None where there is no such post, or it has none."""
+        """Return the unit vector of a post, or None if it has none."""
         if (known := self._vectors.get(id_)) is not None:
             return known
         rows = self._table.rows([id_], [self._layout.vector]).to_pylist()
-        made = rows[0][self._layout.vector] if rows else None
-        return None if made is None else _unit_of(made)
+        stored = rows[0][self._layout.vector] if rows else None
+        return None if stored is None else _unit_of(stored)
 
     def mean(self) -> Vector:
-        """The mean of the vectors of some posts; which these are, their content has no part in."""
+        """Estimate the mean of all vectors from a sample of posts that does not depend on their content."""
         found: Vector = self._sample.mean(axis=0) if len(self._sample) else np.zeros(self._dimension, np.float32)
         return found
 
@@ -97,7 +97,7 @@ class IndexedPosts:
         if where is not None:
             try:
                 found = self._table.nearest(self._layout.vector, vector, k, self._layout.all, where)
-            except UnsupportedError:  # too few of the nearest are as the filter wants
+            except UnsupportedError:  # too few of the nearest pass the filter
                 if not where:
                     raise
             else:
@@ -131,7 +131,7 @@ class IndexedPosts:
 
 
 def indexed_posts(store: StorePlace, by: By, otherwise: Callable[[], SearchedPosts]) -> IndexedPosts | None:
-    """The posts of a store by their texts or images; None where it has no index over these, or no posts."""
+    """Return the posts of a store by text or image; None if the store has no index over these, or no posts."""
     tables, layout = tables_of(store), layout_of(POSTS, "embeddings" if by == "image" else None)
     if not tables.has(POSTS):
         return None
@@ -140,7 +140,7 @@ def indexed_posts(store: StorePlace, by: By, otherwise: Callable[[], SearchedPos
 
 
 def _where(one: Filter | None) -> Where | None:
-    """A filter as conditions; None where it asks for what no column of posts says as it stands, such as a time."""
+    """Convert a filter to conditions; None if it filters by what is not stored as such in a column, such as a time."""
     if one is None or one == _ANY:
         return EVERY
     return [Condition("source", "=", one.source)] if one == replace(_ANY, source=one.source) else None

@@ -1,4 +1,4 @@
-"""Lists whose elements are made when they are looked at."""
+"""A sequence whose elements are made on access."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ T = TypeVar("T")
 
 
 class LazyList(Sequence[T], Generic[T]):
-    """Things by number that are made when they are looked at."""
+    """A sequence of row numbers that makes an element when it is accessed; a slice is lazy too."""
 
     def __init__(self, numbers: RowNumbers) -> None:
         self.numbers = numbers
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Count the elements."""
         return len(self.numbers)
 
     @overload
@@ -24,15 +24,15 @@ class LazyList(Sequence[T], Generic[T]):
     @overload
     def __getitem__(self, place: slice) -> "LazyList[T]": ...
     def __getitem__(self, place: int | slice) -> "T | LazyList[T]":
-        """One of them, or some."""
+        """Make the element at a place, or return a lazy list of a slice."""
         if isinstance(place, slice):
             return self._some(self.numbers[place])
         return self._made(int(self.numbers[place]))
 
     @abstractmethod
     def _made(self, number: int) -> T:
-        """The one of this number."""
+        """Make the element of a number."""
 
     @abstractmethod
     def _some(self, numbers: RowNumbers) -> "LazyList[T]":
-        """Those of these numbers."""
+        """Return a lazy list of the elements of these numbers."""

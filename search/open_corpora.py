@@ -1,4 +1,4 @@
-"""The corpora of a store, opened when they are first asked for and followed from then on."""
+"""Cache of the open corpora of a store: opened at first use, refreshed from then on."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _BY_SIZE = IndexChoice()
 
 
 class OpenCorpora:
-    """Keeps corpora in memory and has each look at its table again after `refresh_seconds`; for one thread."""
+    """Keeps corpora in memory and refreshes each at most every `refresh_seconds`. Not thread-safe."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class OpenCorpora:
         now: Callable[[], float] = time.monotonic,
         reduced: str = "",
     ) -> None:
-        """`reduced` names a reduction: corpora that have it are searched by its shorter vectors."""
+        """Make an empty cache; corpora that have the reduction `reduced` are searched by its shorter vectors."""
         self._store = store
         self._index = index
         self._refresh_seconds = refresh_seconds
@@ -42,32 +42,34 @@ class OpenCorpora:
 
     @classmethod
     def of(cls, settings: SearchSettings, store: StorePlace | None = None) -> Self:
-        """Those of a store, or where it is None, of the settings' one."""
+        """Make the cache of a store; None for the store that the settings name."""
         reduced = settings.index_reduced
         return cls(store or settings.store, settings.corpus_refresh_seconds, IndexChoice.of(settings), reduced=reduced)
 
     def open_all(self) -> dict[str, int]:
-        """Read what is there already, so that the first to ask does not wait for it; rows of each corpus."""
+        """Open all corpora that exist, so that the first query does not wait; return the number of rows of each."""
         rows = {}
         for name in corpus_names(self._store):
             try:
                 rows[name] = self.get(name).count()
-            except (MemewaxError, KeyError) as error:  # whoever asks for it is told
+            except (MemewaxError, KeyError) as error:  # a query to it is answered with the error
                 log.warning("corpus cannot be opened", corpus=name, error=str(error))
         return rows
 
     def get(self, name: str, by: By = "text") -> Corpus:
-        """The corpus as it was at most `refresh_seconds` ago; where no name is given, the usual one.
+        """Return a corpus as it was at most `refresh_seconds` ago; an empty name means the default corpus.
 
-        Raises `WorldError` where it is not there, naming those that are, and `BadRecordError` where it has no images.
+        Raises:
+            WorldError: There is no such corpus (the message lists the others).
+            BadRecordError: It is searched by image, but has none.
         """
         name = self.meant(name)
         if by == "image" and name != POSTS:
-            raise BadRecordError(f"corpus {name!r} has no images; only {POSTS!r} has")
+            raise BadRecordError(f"corpus {name!r} has no images: search {POSTS!r} by image")
         place = name, by
         corpus = self._open.get(place)
         if corpus is None:
-            open_table(self._store, name)  # refuses a name that is none, before it becomes part of a path
+            open_table(self._store, name)  # checks that the corpus exists before its name becomes part of a path
             vectors = IMAGES if by == "image" else None
             has_it = by == "text" and self._reduced in projection_names(beside(self._store, name))
             reduced = self._reduced if has_it else None
@@ -79,7 +81,7 @@ class OpenCorpora:
         return corpus
 
     def meant(self, name: str) -> str:
-        """The corpus of a name; of those who name none, the usual one: once it was there it stays the same."""
+        """Return the name, or the default corpus for an empty one; the default is chosen once and then stays."""
         if name:
             return name
         if not self._usual:
@@ -92,5 +94,5 @@ class OpenCorpora:
         try:
             corpus.refresh()
         except BaseException:
-            del self._open[place]  # gone, or amid a change: opened anew when it is asked for again
+            del self._open[place]  # dropped, or half refreshed: the next query opens it again
             raise

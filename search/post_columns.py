@@ -1,4 +1,4 @@
-"""What is known of the posts of a store, in columns: some 1,100 bytes a post, brought up to date row by row."""
+"""In-memory columns of a store's posts, some 1,100 bytes per post, updated row by row."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -16,46 +16,46 @@ from search.store_posts import extra_of, is_sensitive
 from search.vector_index import Mask, RowNumbers
 
 STAMPS: Final = ("joined_time", "cluster", "current_cluster", "duplicate_of")
-"""Columns of posts of which one differs where a row has changed."""
+"""Columns of posts of which at least one differs when a row has changed."""
 READ: Final = (*STAMPS, "created_time", "source", "author", "picture_sha256", "extra")
 WORDS: Final = ("text", "description")
 LOOKS: Final = "embeddings"
 MEANING: Final = "text_embedding"
 LATER: Final = (*WORDS, LOOKS, MEANING)
-"""Columns that are large, and that lists do not need: they may be read after the others."""
+"""Large columns that lists of posts do not need, so that they may be read after the others."""
 NO_TIME: Final = -(2**63)
 UNSETTLED: Final = -(2**62)
-"""In place of the current cluster where the store is older than that column."""
+"""Stands for the current cluster if the store is older than that column."""
 NONE: Final = -1
 _LONGEST_NAME: Final = 200
-"""Characters that are kept of who posted it, and where."""
+"""Characters of author and source that are kept."""
 _KEY: Final = 64
-"""Characters of a SHA-256."""
+"""Hexadecimal digits of a SHA-256."""
 _EPOCH_MICROSECONDS: Final = 10**6
 _ISO: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
-"""What Arrow reads at once; whatever else says when a post was made is read one by one."""
+"""Times that Arrow parses in bulk; all others are parsed one by one."""
 _SAYS_SENSITIVE: Final = r'"(nsfw|over_18|sensitive)" *: *true|"labels"'
 _GARBAGE: Final = 4096
-"""Rows that are gone, from which on it may be worth to number the others anew."""
+"""Dropped rows below which it is never worth renumbering the others."""
 
 
 class Names:
-    """Texts that many rows share, by number."""
+    """Dictionary encoding of texts that many rows share."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self._numbers: dict[str, int] = {}
 
     def numbers(self, column: pa.Array) -> NDArray[np.int32]:
-        """The number of each text of a column; -1 where it is null."""
+        """Return the number of each text of a column, -1 for null; new texts get new numbers."""
         encoded = column.dictionary_encode()
-        own = np.array([self._number(it) for it in encoded.dictionary.to_pylist()] or [NONE], np.int32)
+        codes = np.array([self._number(it) for it in encoded.dictionary.to_pylist()] or [NONE], np.int32)
         places = encoded.indices.fill_null(NONE).to_numpy(zero_copy_only=False)
-        found: NDArray[np.int32] = np.where(places < 0, np.int32(NONE), own[places])
+        found: NDArray[np.int32] = np.where(places < 0, np.int32(NONE), codes[places])
         return found
 
     def number(self, name: str) -> int:
-        """The number of a text; -2, which no row has, where none has it."""
+        """Return the number of a text, or -2, which no row has, for an unknown text."""
         return self._numbers.get(name, -2)
 
     def _number(self, name: str) -> int:
@@ -66,10 +66,10 @@ class Names:
 
 
 class PostColumns:
-    """Rows of posts by number; a row that is gone leaves its number unused. For one thread that changes it.
+    """Columns of posts by row number, one array element per row; the number of a dropped row stays unused.
 
-    Whoever reads meanwhile copies `time`, `cluster`, `current` and `live` first: a change writes over the others only
-    what is newer.
+    Only one thread may write. A concurrent reader copies `time`, `given`, `current` and `live` first; in the other
+    columns a write only replaces values by newer ones.
     """
 
     def __init__(self) -> None:
@@ -80,30 +80,30 @@ class PostColumns:
         self.looks, self.meaning = CompactVectors(), CompactVectors()
         self.live: Mask = np.zeros(0, np.bool_)
         self.place = _none(np.int64)
-        """Where the row was in the table when it was read."""
+        """Place of the row in the table when it was read."""
         self.time = _none(np.int64)
-        """Microseconds since 1970: when it was posted, or else joined."""
+        """Microseconds since 1970: time of posting, or else of the join."""
         self.joined = _none(np.int64)
         self.given = _none(np.int64)
         self.current = _none(np.int64)
         self.source = _none(np.int32)
         self.author = _none(np.int32)
         self.original = _none(np.int32)
-        """The post whose image this one's is a copy of, by its number among `originals`; -1: it is no copy."""
+        """Number (among `originals`) of the post whose image this one copies; -1 if it is not a copy."""
         self.image: NDArray[np.bytes_] = np.zeros(0, f"S{_KEY}")
         self.sensitive: Mask = np.zeros(0, np.bool_)
 
     def __len__(self) -> int:
-        """How many rows are there."""
+        """Count the rows, without dropped ones."""
         return len(self.row_of)
 
     @property
     def height(self) -> int:
-        """Rows that ever were."""
+        """Return the number of rows, dropped ones included."""
         return len(self.ids)
 
     def changed(self, batch: pa.RecordBatch) -> Mask:
-        """Which rows of a batch of ids and stamps are not as they are known; notes where those lie that are."""
+        """Return which rows of a batch of ids and stamps are new or changed; update the places of the others."""
         rows = np.array([self.row_of.get(it, NONE) for it in batch.column("global_id").to_pylist()], np.int64)
         joined, given, current = _times(batch.column("joined_time")), _integers(batch, "cluster"), _currents(batch)
         original = self.originals.numbers(_column(batch, "duplicate_of"))
@@ -120,7 +120,7 @@ class PostColumns:
         return found
 
     def put(self, batch: pa.RecordBatch) -> None:
-        """Take in rows with the columns `READ`, and `LATER` where these are there."""
+        """Upsert rows with the columns `READ` and, if present, `LATER`."""
         rows = self._rows(batch.column("global_id").to_pylist())
         joined, made = _times(batch.column("joined_time")), _times(_column(batch, "created_time"))
         self.joined[rows] = joined
@@ -138,7 +138,7 @@ class PostColumns:
             self.put_later(batch)
 
     def settle(self, places: NDArray[np.uint64], current: RowNumbers) -> None:
-        """Take in the cluster as of now of rows at these places, as far as these are known."""
+        """Update the current cluster of the rows at these places; unknown places are ignored."""
         rows = np.flatnonzero(self.live[: self.height])
         known = self.place[rows]
         order = np.argsort(known, kind="stable")
@@ -148,7 +148,7 @@ class PostColumns:
         self.current[found[there]] = current[: len(found)][there]
 
     def put_later(self, batch: pa.RecordBatch) -> None:
-        """Take in words, looks and meaning of rows that are there; words of posts without a cluster are not counted."""
+        """Update words and embeddings of known rows; the words of posts without a cluster are not counted."""
         rows = np.array([self.row_of.get(it, NONE) for it in batch.column("global_id").to_pylist()], np.int64)
         known = rows != NONE
         counted = known & (self.given[rows] >= 0)
@@ -162,11 +162,11 @@ class PostColumns:
                 kept.drop(rows[known & ~there])
 
     def keep(self, present: set[str]) -> None:
-        """Forget the rows whose ids are not among these."""
+        """Drop all rows whose ids are not `present`."""
         self.drop([it for it in self.row_of if it not in present])
 
     def drop(self, gone: Iterable[str]) -> None:
-        """Forget rows by their ids, those that are known."""
+        """Drop rows by id; unknown ids are ignored."""
         rows = np.array([self.row_of.pop(it) for it in gone if it in self.row_of], np.int64)
         self.live[rows] = False
         self.words.drop(rows)
@@ -174,20 +174,20 @@ class PostColumns:
         self.meaning.drop(rows)
 
     def joined_last(self, count: int) -> list[str]:
-        """The ids of the rows that were joined last, newest first."""
+        """Return the ids of the `count` rows that were joined last, newest first."""
         joined, live = self.joined, self.live
-        height = min(self.height, len(joined), len(live))  # more may come meanwhile
+        height = min(self.height, len(joined), len(live))  # another thread may be appending
         joined = np.where(live[:height], joined[:height], NO_TIME)
         last = np.argpartition(joined, -count)[-count:] if count < len(joined) else np.arange(len(joined))
         ordered = last[np.argsort(joined[last], kind="stable")][::-1]
         return [self.ids[it] for it in ordered if live[it]]
 
     def is_sparse(self) -> bool:
-        """Whether so many rows are gone that all had better be read anew."""
+        """Check whether so many rows were dropped that reading all of them again is worth it."""
         return self.height - len(self) > max(_GARBAGE, len(self))
 
     def places(self, ids: Sequence[str]) -> dict[str, int]:
-        """Where those of some ids that are known were in the table."""
+        """Return the places in the table of the ids that are known."""
         place = self.place
         rows = {it: row for it in ids if (row := self.row_of.get(it, len(place))) < len(place)}
         return dict(zip(rows, place[list(rows.values())].tolist(), strict=True)) if rows else {}
@@ -217,7 +217,7 @@ def _none(kind: type[Any]) -> NDArray[Any]:
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    """A column of texts; an older store may not have it."""
+    """Return a column of texts, or nulls if an older store lacks it."""
     return batch.column(name) if name in batch.schema.names else pa.nulls(len(batch), pa.string())
 
 
@@ -239,7 +239,7 @@ def _short(column: pa.Array) -> pa.Array:
 
 
 def _times(column: pa.Array) -> RowNumbers:
-    """Microseconds since 1970; `NO_TIME` where a text says no time."""
+    """Parse times to microseconds since 1970; `NO_TIME` if a text is not a time."""
     texts = pc.fill_null(column, "")
     found = np.full(len(texts), NO_TIME)
     iso = pc.match_substring_regex(texts, _ISO).to_numpy(zero_copy_only=False)

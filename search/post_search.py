@@ -1,7 +1,7 @@
-"""Posts by words and by meaning at once: what somebody types into one box.
+"""Hybrid search of posts: full-text and semantic at once, for one search box.
 
-Hits by words (BM25) and by the cosine of sentence embeddings are merged by reciprocal rank fusion. Posts that have all
-of the words come first. What has few of them and means something else is weak; where all that is found is weak, nothing
+Hits by words (BM25) and by cosine of sentence embeddings are merged with reciprocal rank fusion. Posts that have all
+words come first. Posts that have few of the words and a different meaning are weak hits; if all hits are weak, nothing
 was found.
 
 References:
@@ -29,16 +29,16 @@ from search.searched_posts import SearchedPosts
 from search.words import MOST, Typed, WordIndex, WordMatches
 
 RANK: Final = 60
-"""Of reciprocal rank fusion: what its authors found best, and what others use."""
+"""Constant k of reciprocal rank fusion: the value that its authors found best, and that is in common use."""
 _SURE: Final = 0.5
-"""Cosine of a post and what is typed from which on it is what was meant, whatever its words."""
+"""Smallest cosine of query and post at which the post is a strong hit, whatever its words."""
 Match = Literal["all words", "nearly all words", "some words", "meaning", "looks"]
-"""Why a post was found: the strongest reason."""
+"""The strongest reason why a post was found."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPost:
-    """A post that was found."""
+    """A hit, and why it was found."""
 
     hit: Hit
     match: Match
@@ -46,26 +46,26 @@ class FoundPost:
 
 @dataclass(frozen=True, slots=True)
 class FoundPosts:
-    """What a search found."""
+    """Result of a search."""
 
     strong: tuple[FoundPost, ...] = ()
-    """The best first; none where nothing was found."""
+    """Best first; empty if nothing was found."""
     weak: tuple[FoundPost, ...] = ()
-    """What might be meant: to be folded below a line."""
+    """Less certain hits, best first: to be shown folded."""
     by_words: bool = True
-    """Whether words were looked for: a store of an earlier version, or in Cassandra, has no index of them."""
+    """Whether there is a full-text index: stores of earlier versions and in Cassandra have none."""
 
 
 @dataclass(slots=True)
 class PostSearch:
-    """Searches the posts of a store; for one thread.
+    """Hybrid search of the posts of a store. Not thread-safe.
 
     Args:
-        corpus: The posts by their text.
-        words: The same store's words.
-        embed: Gives the vector of a text.
-        model: That does so: it must be that of the corpus.
-        sure: Cosine from which on a post is what was meant, whatever its words.
+        corpus: The posts by text embedding.
+        words: Full-text index of the same store.
+        embed: Embeds a text.
+        model: Name of the model that `embed` uses; must be that of the corpus.
+        sure: Smallest cosine at which a post is a strong hit, whatever its words.
     """
 
     corpus: SearchedPosts
@@ -78,13 +78,16 @@ class PostSearch:
     def of(
         cls, corpus: SearchedPosts, store: StorePlace, model: Embedder[str] | Failure, refresh_seconds: float = 0.0
     ) -> Self:
-        """The search of a store's posts; raises `WorldError` where there are none.
+        """Make the search of a store's posts.
 
         Args:
-            corpus: Its posts, open.
+            corpus: The posts by text embedding, open.
             store: The store, or its folder.
-            model: What embeds texts, or why there is nothing that does.
-            refresh_seconds: How old its words may be.
+            model: The text model, or why it could not be loaded.
+            refresh_seconds: Greatest age of the full-text index.
+
+        Raises:
+            WorldError: The store has no posts.
         """
 
         def embed(text: str) -> Vector | Failure:
@@ -93,23 +96,23 @@ class PostSearch:
         return cls(corpus, WordIndex(store, refresh_seconds), embed, "" if isinstance(model, Failure) else model.name)
 
     def search(self, text: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
-        """The posts that fit what is typed: words, `"exact phrases"`, and `-words` that are not wanted.
+        """Find posts for a query of words, `"exact phrases"` and excluded `-words`.
 
         Args:
-            text: What is typed.
-            k: How many strong ones, and how many weak ones, are given at most.
-            one: What posts must have besides.
+            text: The query.
+            k: Most strong hits, and most weak hits, to return.
+            one: The filter, if any.
 
         Raises:
-            WorldError: where the store cannot be read.
-            BadRecordError: where the filter asks for what no post has, or what is typed cannot be embedded.
+            WorldError: The store cannot be read.
+            BadRecordError: The filter names a column that posts do not have, or the query cannot be embedded.
         """
         typed = Typed.of(text)
         if not typed.meaning:
             return FoundPosts()
         vector = self.embed(typed.meaning)
         if isinstance(vector, Failure):
-            raise BadRecordError(f"what is typed cannot be embedded: {vector.reason}")
+            raise BadRecordError(f"the query cannot be embedded: {vector.reason}")
         if misfit := self.corpus.misfit(self.model, vector):
             raise BadRecordError(misfit)
         literal = self.words.find(typed, None if one is None else lambda ids: self.corpus.passing(ids, one), k)
@@ -125,7 +128,7 @@ class PostSearch:
         return it.match in ("all words", "nearly all words") or it.hit.similarity >= self.sure
 
     def _near(self, typed: Typed, vector: Vector, one: Filter | None) -> dict[str, Hit]:
-        """The nearest posts by id."""
+        """Return the nearest posts by id, without excluded words and with all phrases."""
         (hits,) = self.corpus.search(np.ascontiguousarray(vector[None], np.float32), MOST, [one])
         never = self.words.having(typed.without)
         always = self.words.having_all(typed.phrases) if typed.phrases else None
@@ -133,7 +136,10 @@ class PostSearch:
 
 
 def like_in_words(corpus: SearchedPosts, global_id: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
-    """The posts whose words mean what those of a post mean, without it; none where it has no words. No model runs."""
+    """Find posts whose text means the same as a post's, without the post itself; none if it has no text embedding.
+
+    No model runs: the stored embedding is the query.
+    """
     vector = corpus.vector(global_id)
     if vector is None:
         return FoundPosts()
@@ -144,9 +150,9 @@ def like_in_words(corpus: SearchedPosts, global_id: str, k: int = 20, one: Filte
 
 
 def fused(literal: WordMatches, near: list[str]) -> dict[str, Match]:
-    """Ids of posts and why each was found, the best first.
+    """Merge full-text and semantic hits with reciprocal rank fusion; return why each id was found, best first.
 
-    Those that have all words come before the others, whatever their meaning, and then those that nearly have.
+    Posts with all words come first, whatever their meaning, and then those with nearly all words.
     """
     by_words: list[tuple[str, Match]] = [
         *((id_, "all words") for id_ in literal.all),
@@ -165,9 +171,9 @@ def fused(literal: WordMatches, near: list[str]) -> dict[str, Match]:
 
 
 def answered(query: Query, posts: PostSearch) -> Answer:
-    """The answer to a query by text: strong posts first, then weak ones as far as it asks for more.
+    """Answer a query by text: strong hits first, then weak ones up to k.
 
-    Each hit's metadata say how it was `found_by`, and whether it is `weak`. Raises nothing: a failure is an answer too.
+    The metadata of each hit have `found_by` and `weak`. Never raises: a failure is an answer too.
     """
     start = perf_counter()
     answer = Answer(query.id, query.text, posts.corpus.name, query.k, posts.model, trace=query.trace)
@@ -179,7 +185,7 @@ def answered(query: Query, posts: PostSearch) -> Answer:
 
 
 def hits_of(found: FoundPosts) -> tuple[Hit, ...]:
-    """What was found as hits, strong ones first; their metadata say how each was `found_by`, and if it is `weak`."""
+    """Convert found posts to hits, strong ones first, with `found_by` and `weak` in their metadata."""
     return tuple(
         replace(it.hit, metadata={**it.hit.metadata, "found_by": it.match, "weak": is_weak})
         for those, is_weak in ((found.strong, False), (found.weak, True))

@@ -1,4 +1,4 @@
-"""The words of posts as numbers, so that which words tell of a cluster can be counted at once."""
+"""The words of posts as integers, so that the keywords of clusters can be counted with NumPy."""
 
 import threading
 import time
@@ -14,39 +14,45 @@ from search.cluster_summaries import telling
 
 _NO_LETTERS: Final = r"[^\p{L}]+"
 _LEAST: Final = 3
-"""Letters of a word."""
+"""Fewest letters of a word."""
 _MOST: Final = 2**20
-"""Different words that are known: what comes after so many is rare, or made up to fill memory."""
+"""Size limit of the vocabulary: later words are rare, or made up to fill memory."""
 _LONGEST_TEXT: Final = 20_000
-"""Characters of a post that are looked at."""
+"""Characters of a post that are read."""
 _LONGEST_WORD: Final = 40
 _CLUSTERS: Final = 50_000
-"""Of which the words are remembered."""
+"""Clusters whose keywords are cached."""
 _LARGE: Final = 500
-"""Rows of a cluster from which on its words change little by some more, and take long to count."""
-_TOLD_SECONDS: Final = 10.0
+"""Size of a cluster above which a few more posts hardly change its keywords, which take long to count."""
+_KEYWORDS_SECONDS: Final = 10.0
+"""For which the keywords of a large cluster are cached, even if it changes."""
 _GARBAGE: Final = 2**20
-"""Numbers of words that no row has any more, from which on the others are put together."""
+"""Stale word numbers from which on the others are compacted."""
 
 
 class PostWords:
-    """The words of each row, each once."""
+    """The set of words of each row, as numbers of a shared vocabulary. Thread-safe."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._words: list[str] = []
         self._posts_with = np.zeros(1024, np.int64)
-        """Of each word."""
+        """Document frequency of each word, shape (vocabulary,)."""
         self._flat = np.zeros(0, np.int32)
         self._used = 0
         self._start = np.zeros(0, np.int64)
         self._count = np.zeros(0, np.int32)
-        self._told: BoundedDict[int, tuple[tuple[int, int, int], float, tuple[str, ...]]] = BoundedDict(_CLUSTERS)
+        self._keywords: BoundedDict[int, tuple[tuple[int, int, int], float, tuple[str, ...]]] = BoundedDict(_CLUSTERS)
         self._lock = threading.RLock()
-        """Who has it reads the numbers or changes them."""
+        """Held while the numbers are read or changed."""
 
     def put(self, rows: NDArray[np.int64], texts: list[pa.Array]) -> None:
-        """Take in texts of rows, in place of what these had."""
+        """Replace the words of rows.
+
+        Args:
+            rows: Row numbers, shape (n,).
+            texts: Columns of text, each with one element per row.
+        """
         if not len(rows):
             return
         at, words = self._read(texts)
@@ -54,17 +60,17 @@ class PostWords:
             self._put(rows, at, words)
 
     def drop(self, rows: NDArray[np.int64]) -> None:
-        """Forget the words of rows."""
+        """Remove the words of rows."""
         with self._lock:
             rows = rows[rows < len(self._count)]
             words = self.of(rows)
             if len(words):
                 self._count_posts(words, -1)
                 self._count[rows] = 0
-                self._put_together()
+                self._compact()
 
     def of(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The words of some rows, one after the other."""
+        """Return the word numbers of rows, concatenated."""
         with self._lock:
             rows = rows[rows < len(self._count)]
             start, count = self._start[rows], self._count[rows].astype(np.int64)
@@ -75,17 +81,22 @@ class PostWords:
             return found
 
     def telling(self, cluster: int, rows: NDArray[np.int64]) -> tuple[str, ...]:
-        """The words that the rows of a cluster have more often than all do, the most telling first.
+        """Return the keywords of a cluster; see `cluster_summaries.telling`.
 
-        They are told anew where rows came to it, went or were written anew; of a large cluster after some seconds.
+        They are cached until a row of the cluster is added, removed or rewritten; those of a large cluster are cached
+        for at least some seconds.
+
+        Args:
+            cluster: Id of the cluster.
+            rows: Its row numbers.
         """
         with self._lock:
-            own = rows[rows < len(self._start)]
-            state = len(rows), int(self._start[own].sum()), int(self._count[own].sum())
-        known, now = self._told.get(cluster), time.monotonic()
+            known_rows = rows[rows < len(self._start)]
+            state = len(rows), int(self._start[known_rows].sum()), int(self._count[known_rows].sum())
+        known, now = self._keywords.get(cluster), time.monotonic()
         is_fresh = known is not None and (known[0] == state or (len(rows) > _LARGE and now < known[1]))
         if known is None or not is_fresh:
-            known = self._told[cluster] = state, now + _TOLD_SECONDS, self._telling(rows)
+            known = self._keywords[cluster] = state, now + _KEYWORDS_SECONDS, self._telling(rows)
         return known[2]
 
     def _telling(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
@@ -112,7 +123,7 @@ class PostWords:
         self._count_posts(words, 1)
 
     def _read(self, texts: list[pa.Array]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Of each word of a post: which post, and the word's number; by posts."""
+        """Split texts into words; return position of the post and word number of each distinct pair, by post."""
         cut = [pc.fill_null(pc.utf8_slice_codeunits(it, 0, _LONGEST_TEXT), "") for it in texts]
         joined = pc.utf8_lower(pc.binary_join_element_wise(*cut, " "))
         lists = pc.split_pattern_regex(joined, _NO_LETTERS)
@@ -146,7 +157,7 @@ class PostWords:
             start[: len(self._start)], count[: len(self._count)] = self._start, self._count
             self._start, self._count = start, count
 
-    def _put_together(self) -> None:
+    def _compact(self) -> None:
         there = int(self._count.sum())
         if self._used - there > max(_GARBAGE, there):
             rows = np.flatnonzero(self._count)

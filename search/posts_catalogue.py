@@ -1,4 +1,4 @@
-"""The posts of a store at one moment: lists, filters and clusters, counted in columns and shown one by one."""
+"""A snapshot of a store's posts: lists, filters and clusters, computed on columns; elements are made on access."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,13 +21,13 @@ from search.vector_index import Mask, RowNumbers
 ClusterOrder = Literal["size", "new", "rising", "rate"]
 
 _BINS: Final = 24
-"""Of a sparkline."""
+"""Bins of a sparkline."""
 _ASIDE: Final = 200
-"""One post in so many at either end of the time is left aside."""
+"""One post in this many is trimmed at either end of the time span."""
 
 
 class PostLines(LazyList[PostLine]):
-    """Posts of a catalogue."""
+    """A lazy list of posts of a catalogue."""
 
     def __init__(self, catalogue: "Catalogue", rows: RowNumbers) -> None:
         super().__init__(rows)
@@ -35,7 +35,7 @@ class PostLines(LazyList[PostLine]):
 
     @property
     def ids(self) -> list[str]:
-        """Their `global_id`s."""
+        """Return the `global_id` of each post."""
         return self._catalogue.ids_at(self.numbers)
 
     def _made(self, number: int) -> PostLine:
@@ -46,7 +46,7 @@ class PostLines(LazyList[PostLine]):
 
 
 class PostClusters(LazyList["ClusterOfPosts"]):
-    """PostClusters of a catalogue."""
+    """A lazy list of clusters of a catalogue."""
 
     def __init__(self, catalogue: "Catalogue", groups: RowNumbers) -> None:
         super().__init__(groups)
@@ -68,45 +68,45 @@ class ClusterOfPosts:
 
     @property
     def id(self) -> int:
-        """By which it goes now."""
+        """Return the current id of the cluster."""
         return int(self._catalogue.groups.ids[self._group])
 
     @cached_property
     def summary(self) -> ClusterSummary:
-        """What is known of it."""
+        """Summarise the cluster."""
         return self._catalogue.summary(self._group)
 
     @property
     def posts(self) -> PostLines:
-        """Oldest first."""
+        """Return the posts, oldest first."""
         return PostLines(self._catalogue, self._rows)
 
     @cached_property
     def sources(self) -> list[tuple[str, int]]:
-        """Where its posts are from, the commonest first."""
+        """Count the posts by source, the most frequent first."""
         return self._catalogue.sources_of(self._rows)
 
     @cached_property
     def sparkline(self) -> list[int]:
-        """Posts in each of some equal parts of the time of most posts."""
+        """Count the posts in equal bins of the catalogue's `span`."""
         return self.counts(*self._catalogue.span)
 
     @property
     def is_sensitive(self) -> bool:
-        """Whether any of its posts is."""
+        """Check whether any of its posts is sensitive."""
         return bool(self._catalogue.groups.sensitive[self._group])
 
     @property
     def is_rising(self) -> bool:
-        """Whether it has more posts lately than before: one new post alone is no trend."""
+        """Check whether it has more posts in the last window than in the one before; one new post is not a trend."""
         return bool(self._catalogue.groups.rising[self._group])
 
     def first_own(self, most: int) -> list[str]:
-        """Its first posts that are no copies, or its first ones where all are."""
+        """Return the ids of its first posts that are not copies, or of its first posts if all are."""
         return self._catalogue.first_own(self._rows, most)
 
     def counts(self, begin: datetime, end: datetime, bins: int = _BINS) -> list[int]:
-        """Posts in each of so many equal parts of a time; those before and after it are left out."""
+        """Count the posts in equal bins of a time span of at least a second per bin; others are left out."""
         times = self._catalogue.times[self._rows]
         first, last = microseconds_of(begin), microseconds_of(end)
         width = max(10**6, (last - first) / bins)
@@ -139,13 +139,13 @@ class _ById(Mapping[str, PostLine]):
 
 
 class Catalogue:
-    """The posts of a store at one moment; it stays as it is while the columns go on.
+    """A snapshot of a store's posts, which does not change while the columns are updated.
 
     Args:
-        columns: Of the posts; none: an empty catalogue.
-        merges: What became of clusters.
-        states: Of clusters, as far as they are known.
-        window: What counts as recent.
+        columns: Columns of the posts; None for an empty catalogue.
+        merges: Merges and splits of clusters.
+        states: Known states of clusters.
+        window: Length of the recent window.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Catalogue:
         self.merges = merges or Merges()
         self._states = states or {}
         self._window = window
-        self._told: dict[int, ClusterOfPosts] = {}
+        self._clusters: dict[int, ClusterOfPosts] = {}
         self._height = columns.height
         self.times = columns.time[: self._height].copy()
         self._live = columns.live[: self._height].copy()
@@ -168,7 +168,7 @@ class Catalogue:
         self.clusters_of_posts = self._settled()
         rows = np.flatnonzero(self._live)
         self._order: RowNumbers = rows[np.argsort(self.times[rows], kind="stable")][::-1]
-        """Newest first."""
+        """Row numbers of all posts, newest first."""
         grouped = rows[self.clusters_of_posts[rows] >= 0]
         self.groups = Groups(
             grouped,
@@ -183,32 +183,32 @@ class Catalogue:
 
     @property
     def posts(self) -> PostLines:
-        """Newest first."""
+        """Return all posts, newest first."""
         return PostLines(self, self._order)
 
     @property
     def clusters(self) -> PostClusters:
-        """With two posts at least, the largest first."""
+        """Return the clusters of at least two posts, largest first."""
         return PostClusters(self, self._by_size)
 
     @cached_property
     def alone(self) -> PostLines:
-        """Posts that are the only one of their cluster, newest first."""
+        """Return the posts that are the only one of their cluster, newest first."""
         return PostLines(self, self._order[self._is_alone[self._order]])
 
     @property
     def by_id(self) -> Mapping[str, PostLine]:
-        """Posts by `global_id`."""
+        """Return a mapping from `global_id` to post."""
         return _ById(self)
 
     @cached_property
     def sources(self) -> Mapping[str, int]:
-        """Posts by source, the commonest first."""
+        """Count the posts by source, the most frequent first."""
         return dict(self.sources_of(self._order))
 
     @cached_property
     def span(self) -> tuple[datetime, datetime]:
-        """From when to when most posts are: a few at either end whose time may be wrong do not stretch it."""
+        """Return the time span of most posts, trimmed at either end so that a few wrong times do not stretch it."""
         if not len(self._order):
             return datetime.now(UTC), datetime.now(UTC)
         aside = len(self._order) // _ASIDE
@@ -216,17 +216,22 @@ class Catalogue:
         return time_at(int(first)), time_at(int(last))
 
     def cluster_of(self, cluster: int) -> ClusterOfPosts | None:
-        """The cluster that goes by this id, or into which this one was merged; None where it has no two posts."""
+        """Return the cluster of an id, following merges; None if it has fewer than two posts."""
         group = self.groups.place(self.merges.resolve(cluster))
         return self.cluster_at(group) if group is not None and self.groups.sizes[group] > 1 else None
 
     def copies(self, global_id: str) -> PostLines:
-        """The posts whose image is a copy of this one's, newest first."""
+        """Return the posts whose image is a copy of this post's, newest first."""
         original = self._columns.originals.number(global_id)
         return PostLines(self, self._order[self._columns.original[self._order] == original])
 
     def ordered(self, order: ClusterOrder, among: PostLines | None = None) -> PostClusters:
-        """The clusters of two posts and more, of which a post is among some; the rising ones alone if these."""
+        """Return the clusters of at least two posts in an order.
+
+        Args:
+            order: The order; `rising` also leaves out clusters that are not rising.
+            among: If given, only clusters with at least one of these posts.
+        """
         found, groups = self._by_size, self.groups
         if among is not None:
             wanted = np.zeros(self._height, np.bool_)
@@ -254,7 +259,7 @@ class Catalogue:
         is_alone: bool = False,
         ids: Iterable[str] | None = None,
     ) -> PostLines:
-        """The posts that all of these let through, newest first; `cluster` is any id that leads to it."""
+        """Return the posts that meet all given conditions, newest first; `cluster` may be a merged id."""
         rows, columns = self._order, self._columns
         if ids is not None:
             named = np.zeros(self._height, np.bool_)
@@ -275,16 +280,16 @@ class Catalogue:
         return PostLines(self, rows)
 
     def row_of(self, global_id: str) -> int | None:
-        """The number of a post; None where it is not there."""
+        """Return the row number of a post, or None if it does not exist."""
         row = self._columns.row_of.get(global_id)
         return row if row is not None and row < self._height and self._live[row] else None
 
     def ids_at(self, rows: RowNumbers) -> list[str]:
-        """The ids of posts by their numbers."""
+        """Return the ids of rows."""
         return [self._columns.ids[it] for it in rows]
 
     def line(self, row: int) -> PostLine:
-        """A post by its number."""
+        """Make the post of a row number."""
         it = self._columns
         original = int(it.original[row])
         return PostLine(
@@ -299,11 +304,11 @@ class Catalogue:
         )
 
     def cluster_at(self, group: int) -> ClusterOfPosts:
-        """A cluster by its place among all; what is once told of it is kept."""
-        return self._told.setdefault(group, ClusterOfPosts(self, group))
+        """Return the cluster at a position in `groups`; it is made once, so what it caches is kept."""
+        return self._clusters.setdefault(group, ClusterOfPosts(self, group))
 
     def summary(self, group: int) -> ClusterSummary:
-        """What is known of a cluster, by its place among all."""
+        """Summarise the cluster at a position in `groups`."""
         groups = self.groups
         cluster, start, size = int(groups.ids[group]), groups.starts[group], int(groups.sizes[group])
         recent, before = int(groups.recent[group]), int(groups.before[group])
@@ -323,15 +328,15 @@ class Catalogue:
         )
 
     def sources_of(self, rows: RowNumbers) -> list[tuple[str, int]]:
-        """Where posts are from, the commonest first."""
+        """Count rows by source, the most frequent first."""
         counts = np.bincount(self._columns.source[rows], minlength=1)
         there = {self._columns.sources.names[it]: int(counts[it]) for it in np.flatnonzero(counts)}
         return Counter(there).most_common()
 
     def first_own(self, rows: RowNumbers, most: int) -> list[str]:
-        """The first posts of a cluster that are no copies, or its first ones where all are."""
-        own = rows[~self._copies[rows]]
-        return [self._columns.ids[it] for it in (own if len(own) else rows)[:most]]
+        """Return the ids of the first of `rows` that are not copies, or of the first rows if all are."""
+        originals = rows[~self._copies[rows]]
+        return [self._columns.ids[it] for it in (originals if len(originals) else rows)[:most]]
 
     @cached_property
     def _is_alone(self) -> Mask:
@@ -341,7 +346,7 @@ class Catalogue:
 
     @cached_property
     def _merged(self) -> Mapping[int, list[int]]:
-        """The ids that lead to each cluster."""
+        """Return the ids that were merged into each cluster."""
         found: dict[int, list[int]] = {}
         for cluster in self._states:
             now = self.merges.resolve(cluster)
@@ -350,7 +355,7 @@ class Catalogue:
         return found
 
     def _settled(self) -> RowNumbers:
-        """The cluster of each post as of now; those of an older store say only which it was on arrival."""
+        """Return the current cluster of each row; rows of an older store have only the cluster assigned at arrival."""
         given, current = (it[: self._height] for it in (self._columns.given, self._columns.current))
         found: NDArray[np.int64] = np.where(given < 0, given, current)
         for row in np.flatnonzero((found == UNSETTLED) & self._live):

@@ -1,4 +1,4 @@
-"""From a message's bytes to a query."""
+"""Queries, and the parsing and validation of messages to queries."""
 
 from base64 import b64decode
 from binascii import Error as Base64Error
@@ -17,12 +17,12 @@ from search.corpus_layout import POSTS
 from search.row_cache import Filter
 
 MOST_HITS: Final = 100
-"""A hundred hits fit a message; who wants more wants an export."""
+"""Largest k: a hundred hits fit a message; more are a case for an export."""
 
 _LONGEST_NAME: Final = 100
-"""Characters; what an answer repeats of its query is bounded."""
+"""Characters; bounds what an answer repeats of its query."""
 By = Literal["text", "image"]
-"""Which vectors of a corpus are searched; only posts have those of images."""
+"""Which vectors of a corpus are searched; only posts have image embeddings."""
 
 _SUBJECTS: Final = ("text", "image", "vector")
 _FIELDS: Final = frozenset({"id", "k", "corpus", "filters", "by", *_SUBJECTS})
@@ -30,7 +30,7 @@ _FILTERS: Final = frozenset({"source", "after", "before", "language"})
 
 
 class BadQueryError(BadRecordError):
-    """A query that cannot be asked; it has an id all the same, since it will be answered."""
+    """An invalid query; it has an id, since it is answered with this error."""
 
     def __init__(self, reason: str, id_: str) -> None:
         super().__init__(reason)
@@ -39,10 +39,10 @@ class BadQueryError(BadRecordError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked."""
+    """A valid query."""
 
     id: str
-    """Of the asker's choice; the answer carries it."""
+    """Chosen by the client; repeated in the answer."""
     subject: str | bytes | Vector
     """A text, the bytes of an image, or a vector of any length but 0."""
     corpus: str
@@ -50,16 +50,24 @@ class Query:
     by: By = "text"
     filter: Filter | None = None
     trace: str = ""
-    """The W3C context of its trace; empty where traces are off."""
+    """W3C trace context; empty if tracing is off."""
 
     @property
     def text(self) -> str:
-        """What was asked in words; empty where it was not."""
+        """Return the text of the query, or an empty string for an image or a vector."""
         return self.subject if isinstance(self.subject, str) else ""
 
 
 def parse_query(message: Message, corpus: str) -> Query:
-    """The query in `message`, of `corpus` where it names none; raises `BadQueryError` saying what is wrong."""
+    """Parse a message to a query.
+
+    Args:
+        message: The message.
+        corpus: Default corpus, for queries that name none.
+
+    Raises:
+        BadQueryError: The query is not valid.
+    """
     id_ = _origin_id(message)
     try:
         body = json_object(message.value, "query")
@@ -72,7 +80,11 @@ def parse_query(message: Message, corpus: str) -> Query:
 
 
 def parse_first_version(message: Message, corpus: str) -> Query:
-    """The query in a body of the first version, `{"sentence_to_encode": …}`; its id is the message's key or origin."""
+    """Parse a message of the first version, `{"sentence_to_encode": …}`; the message's key or origin is the id.
+
+    Raises:
+        BadQueryError: The query is not valid.
+    """
     id_ = _origin_id(message)
     try:
         text = json_object(message.value, "query").get("sentence_to_encode")
@@ -82,7 +94,7 @@ def parse_first_version(message: Message, corpus: str) -> Query:
 
 
 def _origin_id(message: Message) -> str:
-    """An id for what brings none: the message's key, or where it was read."""
+    """Return an id for a query without one: the message's key, or else its origin."""
     try:
         key = (message.key or b"").decode()
     except UnicodeDecodeError:
@@ -91,7 +103,7 @@ def _origin_id(message: Message) -> str:
 
 
 def _shown_id(value: Any) -> str:
-    """The id that an answer can carry even where the query is not valid."""
+    """Return the id to answer an invalid query with, empty if it has none that fits."""
     shown = value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
     return shown if len(shown.encode()) <= MAX_ID_BYTES else ""
 
@@ -132,7 +144,7 @@ def query_of(body: Mapping[str, Any], corpus: str) -> Query:
 def _only(body: Mapping[str, Any], known: frozenset[str], kind: str) -> None:
     unknown = sorted(body.keys() - known)
     if unknown:
-        raise BadRecordError(f"unknown {kind} {unknown[0][:40]!r}; there are {', '.join(sorted(known))}")
+        raise BadRecordError(f"unknown {kind} {unknown[0][:40]!r}; expected {', '.join(sorted(known))}")
 
 
 def _subject(value: Any, name: str) -> str | bytes | Vector:
@@ -145,7 +157,7 @@ def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise BadRecordError(f"{name} must be a string")
     if not value.strip():
-        raise BadRecordError(f"{name} is empty: there is nothing to look for")
+        raise BadRecordError(f"{name} is empty: there is nothing to search for")
     return value
 
 
@@ -163,7 +175,7 @@ def _vector(value: Any, name: str) -> Vector:
     with np.errstate(over="ignore"):
         length = np.linalg.norm(vector)
     if not np.isfinite(length) or length == 0:
-        raise BadRecordError(f"{name} must be an array of finite numbers that are not all 0")
+        raise BadRecordError(f"{name} must be an array of finite numbers, not all of them 0")
     unit: Vector = (vector / length).astype(np.float32)
     return unit
 
@@ -181,9 +193,9 @@ def _name(value: Any, default: str) -> str:
     if value is None:
         return default
     if not isinstance(value, str) or not value:
-        raise BadRecordError("corpus must be a string, and not an empty one")
+        raise BadRecordError("corpus must be a non-empty string")
     if len(value) > _LONGEST_NAME:
-        raise BadRecordError(f"corpus is longer than {_LONGEST_NAME} characters: no corpus is called so")
+        raise BadRecordError(f"corpus is longer than {_LONGEST_NAME} characters: no corpus has such a name")
     return value
 
 

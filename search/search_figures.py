@@ -1,4 +1,4 @@
-"""How well and how fast an index searches what it holds, measured."""
+"""Measurement of an index: recall, latency and size."""
 
 import time
 from dataclasses import dataclass
@@ -11,26 +11,28 @@ from search.vector_index import VectorIndex
 
 _SEED: Final = 0
 _LONE: Final = 50
-"""Searches that are timed one by one."""
+"""Searches that are timed, one query at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchFigures:
-    """Of searches for the 10 nearest others of rows of the index itself."""
+    """Figures of searches for the 10 nearest neighbours of rows of the index itself."""
 
     index: str
+    """Kind of index."""
     index_mb: float
+    """Memory, 10^6 bytes."""
     recall_at_1: float | None
-    """Against comparing all rows; None where there are no rows."""
+    """Against exact search, 0 to 1; None for an empty index."""
     recall_at_10: float | None
     search_p50_ms: float | None
-    """One query at a time."""
+    """Median latency of a single query."""
     search_p99_ms: float | None
     queries: int
 
 
 def search_figures(index: VectorIndex, queries: int) -> SearchFigures:
-    """Measure with up to `queries` rows, the same each time."""
+    """Measure an index with up to `queries` of its rows, chosen with a fixed seed."""
     live = np.flatnonzero(index.live)
     rows = np.random.default_rng(_SEED).permutation(live)[:queries]
     megabytes = round(index.bytes / 1e6, 1)

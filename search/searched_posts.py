@@ -1,4 +1,4 @@
-"""Posts that can be searched by a vector: what a search asks of them, wherever their vectors lie."""
+"""The interface of vector search over posts, wherever their vectors are stored."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,27 +10,34 @@ from search.vector_index import FloatMatrix
 
 
 class SearchedPosts(Protocol):
-    """Posts with a vector each; `Corpus` is such, with all that it tells of them besides."""
+    """Posts that can be searched by vector. `Corpus` is one, and returns texts and metadata too."""
 
     name: str
+    """Name of the corpus."""
 
     def holds(self, least: int) -> bool:
-        """Whether so many can be found."""
+        """Check whether at least `least` posts can be found."""
 
     def misfit(self, model: str, vector: Vector) -> str:
-        """Why a vector of a model cannot be compared with those that are here; empty where it can."""
+        """Explain why a model's vector cannot be compared with those of the posts; return "" if it can."""
 
     def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
-        """The `k` nearest posts of each vector, of length 1, nearest first, of those that its filter lets through."""
+        """Find the `k` nearest posts of each unit vector that pass its filter, nearest first.
+
+        Args:
+            vectors: Queries, shape (n, dimension), float32, L2-normalised.
+            k: Hits per query.
+            filters: One filter per query; None for no filter.
+        """
 
     def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
-        """Some posts, by their ids, as hits of a vector; those that are not there, or do not pass, are left out."""
+        """Compare a vector with posts given by id; those without a vector, or that do not pass, are left out."""
 
     def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
-        """Those of some ids that are there and that a filter lets through."""
+        """Return the ids of posts that exist and pass a filter."""
 
     def vector(self, id_: str) -> Vector | None:
-        """The vector of a post; None where there is no such post, or it has none."""
+        """Return the unit vector of a post, or None if it has none."""
 
     def mean(self) -> Vector:
-        """The mean of all vectors."""
+        """Return the mean of all vectors, or an estimate of it: shape (dimension,)."""

@@ -1,7 +1,7 @@
-"""Who posts which templates, as a network: clusters on one side, communities, authors or sources on the other.
+"""Network of who posts which templates: a bipartite graph of clusters and of communities, authors or sources.
 
-A graph of both kinds of nodes loses nothing. A graph of one kind, where the weight of a line is the number of clusters
-that two have in common, is what community detection works on.
+The bipartite graph is lossless. Community detection works on its projection: a graph of posters only, where the weight
+of an edge is the number of clusters that two have in common.
 """
 
 from collections import Counter, defaultdict
@@ -19,7 +19,7 @@ from search.cluster_summaries import ClusterSummary
 from search.exporting import ExportRow, day_of
 
 Party = Literal["community", "author", "source"]
-"""Who posts: the community that a post is in, its author, or where it was posted."""
+"""Kind of poster: the community that a post is in, its author, or its source."""
 TemplateNetwork = Any
 """A graph of networkx."""
 _MOST_LINES: Final = 2_000_000
@@ -43,17 +43,17 @@ PARTIES: Final[dict[Party, Callable[[ExportRow], str]]] = {
 def network_of(
     posts: Iterable[ExportRow], clusters: list[ClusterSummary], by: Party, *, at_least: int, shared: bool
 ) -> TemplateNetwork:
-    """The network of clusters of at least so many posts and of who posted them.
+    """Build the network of clusters and who posted them.
 
     Args:
-        posts: Of a store.
-        clusters: What is known of them.
-        by: Who posts.
-        at_least: Posts of a cluster; those of fewer are left out.
-        shared: Leave the clusters out: two parties are joined by how many they have in common.
+        posts: Posts of a store.
+        clusters: Summaries of the store's clusters.
+        by: Kind of poster.
+        at_least: Smallest size of a cluster, in posts.
+        shared: Project to posters: an edge joins two, weighted by the number of clusters that they have in common.
 
     Raises:
-        SettingsError: where it would have too many lines to be looked at.
+        SettingsError: The projection would have too many edges.
     """
     import networkx as nx
 
@@ -80,14 +80,14 @@ def network_of(
         _join_parties(graph, by, counts)
         return graph
     for cluster in sorted({cluster for cluster, _ in counts}):
-        told = known[cluster]
+        summary = known[cluster]
         graph.add_node(
             f"cluster: {cluster}",
-            label=node_label(", ".join((str(cluster), *told.words[:_WORDS]))),
+            label=node_label(", ".join((str(cluster), *summary.words[:_WORDS]))),
             kind="cluster",
-            posts=told.size,
-            first_seen=told.first_seen.isoformat(),
-            last_seen=told.last_seen.isoformat(),
+            posts=summary.size,
+            first_seen=summary.first_seen.isoformat(),
+            last_seen=summary.last_seen.isoformat(),
         )
     for (cluster, party), count in sorted(counts.items()):
         first, last = days[cluster, party]
@@ -96,14 +96,14 @@ def network_of(
 
 
 def _join_parties(graph: TemplateNetwork, by: Party, counts: Counter[tuple[int, str]]) -> None:
-    """Add a line between two that have clusters in common, as heavy as these are many."""
+    """Add an edge between any two posters with clusters in common, weighted by their number."""
     parties: dict[int, list[str]] = defaultdict(list)
     for cluster, party in counts:
         parties[cluster].append(party)
     lines = sum(len(those) * (len(those) - 1) // 2 for those in parties.values())
     if lines > _MOST_LINES:
         raise SettingsError(
-            f"{lines:,} pairs have a cluster in common: leave out --shared, or ask for larger clusters by --at-least"
+            f"{lines:,} pairs have a cluster in common: leave out --shared, or choose larger clusters with --at-least"
         )
     shared: Counter[tuple[str, str]] = Counter()
     for those in parties.values():
@@ -113,7 +113,7 @@ def _join_parties(graph: TemplateNetwork, by: Party, counts: Counter[tuple[int, 
 
 
 def write_gexf(graph: TemplateNetwork, path: Path) -> None:
-    """Write a network as Gephi reads it; the file is there when all of it is. Raises `WorldError`."""
+    """Write a network as GEXF for Gephi, atomically; raise `WorldError` if that fails."""
     import networkx as nx
 
     try:
@@ -125,5 +125,5 @@ def write_gexf(graph: TemplateNetwork, path: Path) -> None:
 
 
 def node_label(text: str) -> str:
-    """Give what a stranger wrote, as XML can hold it."""
+    """Clean an untrusted text for use in XML: one line, shortened, without characters that XML forbids."""
     return shortened(one_line(text).replace("\ufffe", "").replace("\uffff", ""), _LONGEST).strip()

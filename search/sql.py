@@ -1,4 +1,4 @@
-"""SQL over a store: DuckDB asks a copy, in memory, of the columns that a query names, and reaches nothing else."""
+"""Sandboxed SQL over a store: DuckDB queries an in-memory copy of the columns that a query names, and nothing else."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ _BATCH: Final = 1024
 _MEMORY: Final = "2GB"
 _COUNT: Final = re.compile(r"count\s*\(\s*\*\s*\)")
 _WHOLE: Final = re.compile(r"\*|\b(columns|describe|summarize|natural|pivot|unpivot|table)\b")
-"""What may ask for columns that a query does not name, as do queries without a SELECT."""
+"""Matches SQL that may read columns without naming them; a query without a SELECT may do so too."""
 CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "enable_external_access": "false",  # files, the network, other databases
     "autoinstall_known_extensions": "false",
@@ -38,32 +38,32 @@ CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "memory_limit": _MEMORY,
     "temp_directory": "",
 }
-"""Of DuckDB; locked before a query is asked."""
+"""Configuration of DuckDB; locked before a query runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What a query gives."""
+    """Result of a query."""
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[Any, ...]]
-    """Read once, some at a time, while the query is asked."""
+    """Streamed in batches while the query runs; can be read once."""
 
 
 @contextmanager
 def selected(store: StorePlace, query: str, seconds: float) -> Iterator[Selected]:
-    """Ask a query over the tables `posts`, `clusters` and `answers` of a store, which stays as it is.
+    """Run a read-only query over the tables `posts`, `clusters` and `answers` of a store.
 
-    Vectors are columns of `posts` where the query names them, and `current_cluster` is right as of now.
+    Vector columns of `posts` are loaded only if the query names them; `current_cluster` is up to date.
 
     Args:
         store: The store, or its folder.
         query: One SELECT.
-        seconds: That it may take, its rows included.
+        seconds: Timeout, which includes reading the rows.
 
     Raises:
-        SettingsError: where it is no SELECT, or asks for what there is not.
-        WorldError: where the store cannot be read, or the query takes too long or too much memory.
+        SettingsError: It is not a SELECT, or it is not valid SQL over these tables.
+        WorldError: The store cannot be read, or the query takes too long or too much memory.
     """
     check_store(store)
     with needs_extra("sql", "memewax sql"):
@@ -72,11 +72,11 @@ def selected(store: StorePlace, query: str, seconds: float) -> Iterator[Selected
     timer = Timer(seconds, base.interrupt)
     timer.daemon = True
     try:
-        with _in_our_words(seconds):
+        with _translated_errors(seconds):
             kinds = [it.type.name for it in base.extract_statements(query)]
             if kinds != ["SELECT"]:
                 found = ", ".join(kinds) or "nothing"
-                raise SettingsError(f"expected one SELECT, found {found}: only the flow changes a store")
+                raise SettingsError(f"expected one SELECT, found {found}: only the flow may change a store")
             for name in _TABLES:
                 if name in query.lower() and (rows := _rows_of(store, name, query.lower())) is not None:
                     base.register("coming", rows)
@@ -93,27 +93,27 @@ def selected(store: StorePlace, query: str, seconds: float) -> Iterator[Selected
 
 
 @contextmanager
-def _in_our_words(seconds: float) -> Iterator[None]:
+def _translated_errors(seconds: float) -> Iterator[None]:
     import duckdb
 
     try:
         yield
-    except (duckdb.Error, pa.ArrowException, OSError) as error:  # the latter two of rows that are being read
-        told = first_line(error)
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # the latter two while rows are being read
+        message = first_line(error)
         if isinstance(error, duckdb.PermissionException):
-            raise SettingsError(f"a query reaches no file, no network and no setting: {_THERE_ARE}") from None
+            raise SettingsError(f"a query may not access files, the network or settings; {_THERE_ARE}") from None
         if isinstance(error, duckdb.TransactionException):
-            raise SettingsError(f"a query changes nothing, as only the flow changes a store: {_THERE_ARE}") from None
-        if "Interrupted" in told:
-            raise WorldError(f"the query took more than {seconds:g} s: --seconds allows more") from None
-        if "Out of Memory" in told:
+            raise SettingsError(f"a query may not change a store, only the flow may; {_THERE_ARE}") from None
+        if "Interrupted" in message:
+            raise WorldError(f"the query took more than {seconds:g} s: allow more with --seconds") from None
+        if "Out of Memory" in message:
             raise WorldError(f"the query takes more than {_MEMORY} of memory: name fewer columns or rows") from None
-        raise SettingsError(f"{told}; {_THERE_ARE}") from None
+        raise SettingsError(f"{message}; {_THERE_ARE}") from None
 
 
 def _rows(reader: pa.RecordBatchReader, seconds: float) -> Iterator[tuple[Any, ...]]:
     while True:
-        with _in_our_words(seconds):
+        with _translated_errors(seconds):
             batch = next(reader, None)
         if batch is None:
             return
@@ -121,7 +121,7 @@ def _rows(reader: pa.RecordBatchReader, seconds: float) -> Iterator[tuple[Any, .
 
 
 def _rows_of(store: StorePlace, name: str, query: str) -> pa.RecordBatchReader | pa.Table | None:
-    """What a query may need of a table; None where the store has none yet."""
+    """Read the columns of a table that a query may need; None if the store has no such table yet."""
     if name == _CLUSTERS:
         return _clusters(store)
     tables = tables_of(store)
@@ -133,7 +133,7 @@ def _rows_of(store: StorePlace, name: str, query: str) -> pa.RecordBatchReader |
 
 
 def _named(there: Sequence[str], query: str) -> list[str]:
-    """The columns that a query names or may mean, and one at least, by which rows are counted."""
+    """Return the columns that a query names or may mean; at least one, so that rows can be counted."""
     is_whole = "select" not in query or _WHOLE.search(_COUNT.sub("", query)) is not None
     named = [it for it in there if it.lower() in query or (is_whole and it not in VECTORS)]
     return named or [there[0]]
@@ -145,7 +145,7 @@ def _stored(table: TableReader, names: Sequence[str]) -> pa.RecordBatchReader:
 
 
 def _posts(store: StorePlace, table: TableReader, names: Sequence[str], query: str) -> pa.RecordBatchReader:
-    """Rows of posts; where an older version wrote them, their current cluster is what the events say."""
+    """Read rows of posts; if an older version wrote them, compute their current cluster from the cluster events."""
     there = table.schema.names
     if _CURRENT not in names and (_CURRENT in there or _CURRENT not in query):
         return _stored(table, names)

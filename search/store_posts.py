@@ -1,4 +1,4 @@
-"""A post of a store in short, and what its other fields say."""
+"""A stored post in short, and its fields beyond the known columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,30 +8,30 @@ from typing import Any, Final
 import orjson
 
 _SENSITIVE: Final = ("nsfw", "over_18", "sensitive")
-"""Fields by which sources say so."""
+"""Fields by which sources mark sensitive posts."""
 
 
 @dataclass(frozen=True, slots=True)
 class PostLine:
-    """A post, in short."""
+    """A post in short, for lists."""
 
     global_id: str
     time: datetime
-    """When it was posted, or else joined."""
+    """Time of posting, or else of the join."""
     cluster: int
-    """As of now; negative: in none."""
+    """Current cluster; negative if it has none."""
     source: str
     author: str
     image: str | None
-    """Key of its thumbnail."""
+    """Key of its thumbnail (SHA-256 of the image)."""
     copy_of: str | None
-    """The post whose image this one is a copy of."""
+    """Id of the post whose image this one copies."""
     is_sensitive: bool
-    """Its source or its labels say so."""
+    """See `is_sensitive`."""
 
 
 def is_sensitive(extra: Mapping[str, Any]) -> bool:
-    """Whether a source says that not everybody wants to see a post: `nsfw` and its like, or labels of what it shows."""
+    """Check whether a source marked a post as sensitive, with a field such as `nsfw` or with content labels."""
     if any(extra.get(name) is True for name in _SENSITIVE):
         return True
     labels = extra.get("labels")
@@ -39,7 +39,7 @@ def is_sensitive(extra: Mapping[str, Any]) -> bool:
 
 
 def extra_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a row's post that memewax does not know; none where they are no JSON object."""
+    """Parse the post's fields without a column of their own (`extra`); empty if that is not a JSON object."""
     try:
         found = orjson.loads(row.get("extra") or "{}")
     except orjson.JSONDecodeError:

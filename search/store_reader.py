@@ -1,4 +1,4 @@
-"""A store as its readers see it while it is written: posts, clusters and small images, without a model or a lock."""
+"""Reader of a store while others write it: posts, clusters and thumbnails, without models and without file locks."""
 
 import threading
 import time
@@ -30,52 +30,52 @@ from search.posts_catalogue import Catalogue
 from search.store_posts import PostLine
 
 VECTORS: Final = (LOOKS, MEANING)
-"""Columns that no reader looks at."""
+"""Columns that readers do not ask for."""
 _LOOK_SECONDS: Final = 1.0
 _FRESH_SECONDS: Final = 0.2
-"""How old what is read of a table may be."""
+"""Greatest age of a table handle before it is refreshed."""
 _REST: Final = 5
-"""The catalogue is made again after so many times what making it took: that costs a fifth of a core at most."""
+"""After a rebuild of the catalogue, wait this many times its duration: it then takes at most a fifth of a core."""
 _MEMBERS: Final = 24
-"""Posts of a cluster among which its exemplar is looked for, the first that came: so it stays what it is."""
+"""Posts of a cluster among which its exemplar is chosen: the first that came, so that the exemplar is stable."""
 _EXEMPLARS: Final = 20_000
-"""Clusters whose exemplar is remembered."""
+"""Clusters whose exemplar is cached."""
 _MUCH: Final = 24 * 2**20
-"""Bytes that came since memory was last given back."""
+"""Growth of the process, in bytes, after which free memory is returned to the system."""
 _KEYS: Final = 500
-"""In one condition."""
+"""Most events of a cluster that are read."""
 
 
 @dataclass(slots=True)
 class _Opened:
-    """A table that is open."""
+    """An open table."""
 
     identity: Hashable
     table: TableReader
     look_at: float
-    """When it is brought to its latest version again."""
+    """Time of the next refresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmallImage:
-    """An image made small."""
+    """A thumbnail."""
 
     webp: bytes
     width: int | None
-    """Pixels of the image that was read, within which the boxes of its lines are; None where that was not kept."""
+    """Width in pixels of the original image, to which the boxes of text lines refer; None if it was not stored."""
     height: int | None
 
 
 class StoreReader:
-    """Reads a store that others write; for any number of threads.
+    """Reads a store that others write. Thread-safe.
 
-    Lists come from a catalogue in memory, which follows the store in the background; a post, its image and its
-    neighbours are read when they are asked for.
+    Lists come from a catalogue in memory, which a background thread keeps up to date; single posts, images and
+    neighbours are read on request.
 
     Args:
-        store: The store, or its folder; it need not hold any table yet.
-        window: What counts as recent, of clusters.
-        now: A clock that never goes back, in seconds.
+        store: The store, or its folder; it need not have any table yet.
+        window: Length of the recent window of clusters.
+        now: Monotonic clock, in seconds.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class StoreReader:
         self._now = now
         self._lock = threading.Lock()
         self._following = threading.Lock()
-        """Who has it changes what is followed."""
+        """Held by the one thread that updates the followed posts."""
         self._catalogue: Catalogue | None = None
         self._versions: dict[str, Hashable] = {}
         self._look_at = 0.0
@@ -96,22 +96,26 @@ class StoreReader:
         self.looks = FollowedVectors(
             lambda: self._posts.columns, lambda it: it.looks, lambda: self._model(LOOKS, "embedding")
         )
-        """Posts by their images."""
+        """Posts by image embedding."""
         self.meaning = FollowedVectors(
             lambda: self._posts.columns, lambda it: it.meaning, lambda: self._model(MEANING, "text_embedding")
         )
-        """Posts by their texts."""
+        """Posts by text embedding."""
         self._models: dict[str, str] = {}
         self._became: tuple[Hashable, Merges, dict[int, str]] = (None, Merges(), {})
-        """The version of the table of clusters, and what it says."""
+        """Version of the table of clusters, with its merges and states."""
         self._exemplars: BoundedDict[int, tuple[tuple[str, ...], str]] = BoundedDict(_EXEMPLARS)
         self._tables: dict[str, _Opened] = {}
         self._opening = threading.Lock()
         self._resident = 0
-        """Bytes that the process had when memory was last given back."""
+        """Resident bytes of the process when memory was last returned to the system."""
 
     def catalogue(self) -> Catalogue:
-        """The posts as they were a moment ago; the first to ask waits. Raises `WorldError` where it cannot be read."""
+        """Return the latest catalogue, at most seconds old; the first call waits until it is built.
+
+        Raises:
+            WorldError: The store cannot be read.
+        """
         with self._lock:
             known = self._catalogue
             is_due = known is not None and self._now() >= self._look_at and not self._is_reading
@@ -123,7 +127,7 @@ class StoreReader:
         return known or self._first()
 
     def refresh(self) -> Catalogue:
-        """Read now what has changed. Raises `WorldError` where it cannot be read."""
+        """Read now what has changed, and return the catalogue; raise `WorldError` if the store cannot be read."""
         with self._following:
             self._bring_up_to_date()
             assert self._catalogue is not None
@@ -137,46 +141,54 @@ class StoreReader:
             return self._catalogue
 
     def versions(self) -> dict[str, Hashable]:
-        """The version of each table that there is."""
+        """Return the latest version of each table that exists."""
         names = (POSTS, CLUSTERS.name, THUMBNAILS.name)
         there = [it for it in names if self._has(it)]
         return {it: self._table(it).refresh() for it in there}
 
     def catalogued(self) -> dict[str, Hashable]:
-        """The version of each table that the catalogue was read from."""
+        """Return the version of each table that the catalogue was built from."""
         return dict(self._versions)
 
     def post(self, global_id: str) -> dict[str, Any] | None:
-        """A row of posts without its vectors; None where there is none. Raises `WorldError`."""
+        """Read a post without its vectors; None if it does not exist. Raise `WorldError` if that fails."""
         found = self.rows([global_id])
         return found[0] if found else None
 
     def rows(self, ids: Sequence[str], columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
-        """Rows of posts in the order of `ids`, without vectors unless these are among `columns`; those that exist."""
+        """Read posts in the order of `ids`; missing posts are left out.
+
+        Args:
+            ids: Ids of posts.
+            columns: Columns to read; None for all but the vectors.
+
+        Raises:
+            WorldError: The store cannot be read.
+        """
         if not ids or not self._has(POSTS):
             return []
         table = self._table(POSTS)
         there = table.schema.names
         wanted = [it for it in (columns or there) if it in there and (columns or it not in VECTORS)]
-        # By their places as they were last seen, which takes a tenth of the time; places are never used again.
+        # Reading by the places last seen takes a tenth of the time; it is safe, since places are never reused.
         found = table.rows(ids, wanted, self._posts.columns.places(ids)).to_pylist()
         by_id = {row["global_id"]: dict.fromkeys(columns or ()) | row for row in found}
         return [by_id[it] for it in dict.fromkeys(ids) if it in by_id]
 
     def custom_columns(self) -> dict[str, str]:
-        """The custom columns that posts have, with their types as Arrow calls them. Raises `WorldError`."""
+        """Return the custom columns of posts and their Arrow types; raise `WorldError` if that fails."""
         return custom_columns(self._posts_table())
 
     def ids_where(self, column: str, value: str) -> frozenset[str]:
-        """Ids of posts whose custom column has a value; raises as `search.custom_filter.ids_where` does."""
+        """Return the ids of posts whose custom column has a value; see `search.custom_filter.ids_where`."""
         return ids_where(self._posts_table(), column, value)
 
     def places(self, ids: Sequence[str]) -> dict[str, int]:
-        """Where each of some posts was when the catalogue last looked: a row that is written anew has another place."""
+        """Return the place in the table of each known post, as last read; a rewritten row gets a new place."""
         return self._posts.columns.places(ids)
 
     def thumbnail(self, key: str) -> SmallImage | None:
-        """The image with this SHA-256; None where the store has none. Raises `WorldError`."""
+        """Read the thumbnail of the image with this SHA-256, or None; raise `WorldError` if that fails."""
         if not self._has(THUMBNAILS.name):
             return None
         found = self._table(THUMBNAILS.name).rows([key], ["webp", "width", "height"]).to_pylist()
@@ -184,49 +196,53 @@ class StoreReader:
         return SmallImage(row["webp"], row.get("width"), row.get("height")) if row.get("webp") else None
 
     def newest(self, count: int) -> list[dict[str, Any]]:
-        """The rows that were joined last, newest first, without vectors: as of a second or two ago."""
-        # Else it was brought up to date a moment ago, or is so just now.
+        """Read the posts that were joined last, newest first, without vectors, as of a second or two ago."""
+        # Otherwise it was updated a moment ago, or another thread is updating it now.
         if self._now() >= self._step_at and self._following.acquire(blocking=False):
             is_first, self._step_at = not self._step_at, self._now() + _LOOK_SECONDS
             if is_first:
                 self._step()
-            else:  # nobody waits for it
+            else:  # in the background, so that this call need not wait
                 threading.Thread(target=self._step_aside, name="newest", daemon=True).start()
         return self.rows(self._posts.columns.joined_last(count))
 
     def neighbours(self, global_id: str, count: int) -> list[tuple[str, float]]:
-        """The posts whose images look the most like that of a post, with their cosine: the nearest first.
+        """Return the `count` posts with the most similar images to a post's, each with its cosine, nearest first.
 
-        Soon after the start of a large store its vectors are not here yet: the store itself is asked.
+        Soon after the start, the vectors of a large store are not in memory yet; then the store itself is searched.
         """
         self.catalogue()
         if self._posts.lacks_some:
-            found = self._neighbours_there(global_id, count + 1)
+            found = self._neighbours_in_store(global_id, count + 1)
         else:
             vector = self.looks.vector(global_id)
             (hits,) = [[]] if vector is None else self.looks.search(vector[None], count + 1)
             found = [(it.id, it.similarity) for it in hits]
         return [it for it in found if it[0] != global_id][:count]
 
-    def _neighbours_there(self, global_id: str, count: int) -> list[tuple[str, float]]:
+    def _neighbours_in_store(self, global_id: str, count: int) -> list[tuple[str, float]]:
         (row,) = self.rows([global_id], [LOOKS]) or [{}]
         if row.get(LOOKS) is None:
             return []
         try:
             found = self._table(POSTS).nearest(LOOKS, np.array(row[LOOKS], np.float32), count, [])
-        except UnsupportedError:  # a keyspace without an index: its vectors are here a moment later
+        except UnsupportedError:  # a keyspace without an index: the vectors will be in memory in a moment
             return []
         return [(it["global_id"], it[COSINE]) for it in found]
 
     def whole(self) -> None:
-        """Wait until words, looks and meaning of all posts were read, as a search needs them. Raises `WorldError`."""
+        """Wait until words and embeddings of all posts are in memory, as a search needs; may raise `WorldError`."""
         self.catalogue()
         if self._posts.lacks_some:
             with self._following:
                 read_latest(self._posts.read_later)
 
     def exemplars(self, clusters: Sequence[int]) -> dict[int, PostLine]:
-        """Of each cluster the post that is nearest the middle of its first ones. Raises `WorldError`."""
+        """Return the exemplar of each cluster: the post nearest the centroid of its first ones.
+
+        Raises:
+            WorldError: The store cannot be read.
+        """
         catalogue = self.catalogue()
         found: dict[int, PostLine] = {}
         unknown: dict[int, tuple[str, ...]] = {}
@@ -238,15 +254,15 @@ class StoreReader:
             elif members:
                 unknown[cluster] = members
         for cluster, members in unknown.items():
-            best = self._middlemost(members)
-            if not self._posts.lacks_some:  # else it is a guess
+            best = self._medoid(members)
+            if not self._posts.lacks_some:  # otherwise it is a guess, since vectors are missing
                 with self._lock:
                     self._exemplars[cluster] = members, best
             if best in catalogue.by_id:
                 found[cluster] = catalogue.by_id[best]
         return found
 
-    def _middlemost(self, members: Sequence[str]) -> str:
+    def _medoid(self, members: Sequence[str]) -> str:
         vectors = {it: vector for it in members if (vector := self.looks.vector(it)) is not None}
         if not vectors:
             return members[0]
@@ -254,18 +270,18 @@ class StoreReader:
         return list(vectors)[int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin())]
 
     def history(self, cluster: int) -> list[dict[str, Any]]:
-        """What became of a cluster, as the table of clusters has it: rows of it, merged into it, and split from it."""
+        """Read the rows of the table of clusters about a cluster: its own, those merged into it or split from it."""
         if not self._has(CLUSTERS.name):
             return []
         table = self._table(CLUSTERS.name)
-        own = [it for it in ("cluster", "into", "split_from") if it in table.schema.names]
-        told = [table.whole(table.schema.names, [Condition(it, "=", cluster)], limit=_KEYS) for it in own]
-        found = {row["cluster"]: row for some in told for row in some.to_pylist()}
+        keys = [it for it in ("cluster", "into", "split_from") if it in table.schema.names]
+        tables = [table.whole(table.schema.names, [Condition(it, "=", cluster)], limit=_KEYS) for it in keys]
+        found = {row["cluster"]: row for some in tables for row in some.to_pylist()}
         rows = [{"split_from": None, "moved": None} | row for row in found.values()]
         return sorted(rows, key=lambda row: row["changed_time"] or "")
 
     def _step(self) -> None:
-        """Take in what came, as the one who may."""
+        """Read what has changed in posts; the caller has acquired `_following`, which this releases."""
         try:
             read_latest(self._posts.step)
         finally:
@@ -274,8 +290,8 @@ class StoreReader:
     def _step_aside(self) -> None:
         try:
             self._step()
-        except WorldError as error:  # what was read before is shown until it can be read again
-            log.warning("the store cannot be read just now", error=str(error))
+        except WorldError as error:  # the last catalogue is served until the store can be read again
+            log.warning("the store cannot be read at the moment", error=str(error))
 
     def _follow(self) -> None:
         try:
@@ -285,15 +301,15 @@ class StoreReader:
             self._give_back()
             with self._lock:
                 self._look_at = self._now() + max(_LOOK_SECONDS, _REST * (self._now() - start))
-        except WorldError as error:  # what was read before is shown until it can be read again
-            log.warning("the store cannot be read just now", error=str(error))
+        except WorldError as error:  # the last catalogue is served until the store can be read again
+            log.warning("the store cannot be read at the moment", error=str(error))
         finally:
             self._is_reading = False
 
     def _give_back(self) -> None:
-        """Give back memory where much was read, which is kept in other forms.
+        """Return free memory to the system if the process has grown much: what was read is kept in smaller forms.
 
-        Whoever needs memory meanwhile waits: done after each step, that was half of what slow answers took.
+        Threads that allocate have to wait meanwhile. When done after each step, this was half the time of slow answers.
         """
         if resident_bytes() > self._resident + _MUCH:
             give_back_memory()
@@ -315,7 +331,7 @@ class StoreReader:
         self._versions = versions
 
     def _model(self, column: str, stage: str) -> str:
-        """What made a column of vectors; empty where there is none yet."""
+        """Return the model of a column of vectors; empty if there are none yet."""
         if not self._models.get(column) and self._has(POSTS):
             self._models[column] = model_of(self._table(POSTS), column, stage)
         return self._models.get(column, "")
@@ -327,7 +343,7 @@ class StoreReader:
         return self.store.has(name)
 
     def _table(self, name: str) -> TableReader:
-        """A table as it was a moment ago, or is: to open it for each answer took a tenth of what readers wait for."""
+        """Return an open table, at most `_FRESH_SECONDS` old; opening it anew took a tenth of the time of an answer."""
         with self._opening:
             known = self._tables.get(name)
             now = self._now()
@@ -337,8 +353,8 @@ class StoreReader:
             is_due = now >= known.look_at
             if is_due:
                 known.look_at = now + _FRESH_SECONDS
-        if is_due:  # others go on with it as it was
-            with suppress(WorldError):  # what is asked of it will tell
+        if is_due:  # other threads use the old version meanwhile
+            with suppress(WorldError):  # reading from the table will raise it
                 known.table.refresh()
         return known.table
 

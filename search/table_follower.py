@@ -1,4 +1,4 @@
-"""Follows a table of a store in steps: only rows that are new, changed or gone are read."""
+"""Incremental reading of a table: each step reads only rows that are new, changed or deleted."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
@@ -10,39 +10,39 @@ from numpy.typing import NDArray
 from connectors.store.interface import PLACE, Seen, TableReader
 
 _TAKE: Final = 4096
-"""Rows that are read at once by their places."""
+"""Changed rows that are read at once."""
 
 
 class Followed(Protocol):
-    """What holds in memory what is known of the rows of a table, by their ids."""
+    """An in-memory copy of a table, by id, that a `TableFollower` updates."""
 
     def __len__(self) -> int:
-        """How many rows it knows."""
+        """Count the rows."""
 
     def changed(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
-        """Which of these rows, of the id and the stamps alone, differ from what it knows."""
+        """Return which rows of a batch (key, stamps and place only) are new or changed: shape (rows,)."""
 
     def put(self, batch: pa.RecordBatch) -> None:
-        """Take in rows with all columns, over those of the same ids."""
+        """Upsert rows with all columns."""
 
     def keep(self, present: set[str]) -> None:
-        """Forget the rows whose ids are not among these."""
+        """Drop all rows whose ids are not `present`."""
 
     def drop(self, gone: Iterable[str]) -> None:
-        """Forget rows by their ids, those that are known."""
+        """Drop rows by id; unknown ids are ignored."""
 
 
 class TableFollower:
-    """Brings what is known of a table up to date; for one thread at a time.
+    """Keeps an in-memory copy of a table up to date. For one thread at a time.
 
-    What was moved when files were put together has its old stamps. What was deleted shows in the count, where the store
-    does not tell.
+    Rows that a compaction moved keep their stamps, so they are skipped. If the store does not report deletes, they are
+    noticed by comparing row counts.
 
     Args:
-        table: It is brought to its latest version by each step.
-        stamps: Columns of which at least one differs where a row has changed.
-        columns: All that is read of a row that has.
-        first: What is read at the first step instead.
+        table: The table; each step refreshes it to its latest version.
+        stamps: Columns of which at least one differs when a row has changed.
+        columns: Columns to read of a new or changed row.
+        first: Columns to read in the first step instead.
     """
 
     def __init__(
@@ -56,9 +56,12 @@ class TableFollower:
         self._seen = Seen()
 
     def step(self, known: Followed) -> bool:
-        """Take in what happened since the last step; whether anything did.
+        """Read what changed since the last step; return whether anything did.
 
-        Where it fails amid it, the next step does it again. Raises `WorldError`.
+        After a failure the next step reads the same changes again.
+
+        Raises:
+            WorldError: The table cannot be read.
         """
         version, seen = self.table.refresh(), self._seen.copy()
         if version == self.version:
@@ -78,7 +81,7 @@ class TableFollower:
         return True
 
     def _changed(self, known: Followed, seen: Seen) -> Iterator[tuple[list[str], dict[str, int]]]:
-        """Keys of rows that differ, and where these lie."""
+        """Yield keys and places of new and changed rows."""
         keys: list[str] = []
         places: list[int] = []
         for batch in self.table.since(seen, self._stamps):

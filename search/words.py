@@ -1,4 +1,4 @@
-"""Posts by their words: what is typed, as full-text queries over the captions and what was read in images."""
+"""Full-text search of posts: a typed query, over captions and the text read in images."""
 
 import re
 import threading
@@ -14,26 +14,27 @@ from core.errors import WorldError
 from core.telemetry import log
 
 MOST: Final = 200
-"""Posts of each kind of match that are looked at."""
+"""Most posts per kind of match."""
 _MOST_WORDS: Final = 32
-"""Of what is typed: a longer text is looked for by its meaning."""
+"""Most words of a query; a longer text is found by its meaning."""
 _SLIP: Final = range(5, 41)
-"""Letters of a word of which one may be wrong: a longer word is in no index, and takes long to look for so."""
+"""Lengths of words in which one letter may be wrong: longer words are not indexed, and slow to match like this."""
 _EXCLUDED: Final = 10_000
 _DEEPER: Final = 10
-"""So many times as many hits are looked at where a filter lets too few through."""
+"""Factor by which more hits are read if too few pass a filter."""
 _DEEPEST: Final = 200_000
-"""Hits that are looked at."""
+"""Most hits that are read."""
 _PART: Final = re.compile(r'(?P<no>-?)(?:"(?P<phrase>[^"]*)"|(?P<word>\S+))')
-_WORD: Final = re.compile(r"\w+(?:['’]\w+)*")  # noqa: RUF001 - as phones write it
+_WORD: Final = re.compile(r"\w+(?:['’]\w+)*")  # noqa: RUF001 - the apostrophe that phones write
 
 
 Passing = Callable[[list[str]], list[str]]
+"""Returns those of some ids that pass a filter, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What somebody typed: `cat "exact phrase" -dog`."""
+    """A parsed query: `cat "exact phrase" -dog`."""
 
     words: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
@@ -42,7 +43,12 @@ class Typed:
 
     @classmethod
     def of(cls, text: str) -> "Typed":
-        """Take a text apart; each word once, and no more than `_MOST_WORDS`."""
+        """Parse a query; duplicates are dropped, and at most `_MOST_WORDS` words and phrases kept of each kind.
+
+        Examples:
+            >>> Typed.of('cat "exact phrase" -dog')
+            Typed(words=('cat',), phrases=('exact phrase',), without=('dog',))
+        """
         words: list[str] = []
         phrases: list[str] = []
         without: list[str] = []
@@ -59,31 +65,31 @@ class Typed:
 
     @property
     def meaning(self) -> str:
-        """The words that say what is wanted, for what is looked for by meaning."""
+        """Return the text to embed for semantic search: words and phrases, without excluded ones."""
         return " ".join((*self.words, *self.phrases))
 
 
 @dataclass(frozen=True, slots=True)
 class WordMatches:
-    """Ids of posts by how their words match, the best first by BM25; each id is in one of the lists."""
+    """Ids of posts by kind of match, best first by BM25; the three lists are disjoint."""
 
     all: tuple[str, ...] = ()
-    """They have every word and phrase."""
+    """Posts with every word and phrase."""
     nearly: tuple[str, ...] = ()
-    """The same, where a letter of a long word may be wrong."""
+    """Posts with every phrase and word, where one letter of a long word may be wrong."""
     some: tuple[str, ...] = ()
-    """They have some of the words."""
+    """Posts with some of the words."""
 
 
 class WordIndex:
-    """Full-text queries over the posts of a store; for any number of threads, of which one at a time looks for news.
+    """Full-text index of the posts of a store. Thread-safe; one thread at a time refreshes it.
 
     Args:
         store: The store, or its folder.
-        refresh_seconds: How old what is searched may be; 0: it is what is there when it is asked.
+        refresh_seconds: Greatest age of the index; 0 to refresh it for each query.
 
     Raises:
-        WorldError: where there is no table of posts.
+        WorldError: The store has no table of posts.
     """
 
     def __init__(self, store: StorePlace, refresh_seconds: float = 0.0) -> None:
@@ -91,32 +97,35 @@ class WordIndex:
         self._look_at = 0.0
         self._looking = threading.Lock()
         self._has_indexes: bool | None = None
-        """None: not known yet."""
+        """None before the first refresh."""
         tables = tables_of(store)
         if not tables.has(POSTS):
             raise WorldError(f"{tables} holds no posts")
         try:
             self._words: WordReader = tables.table(POSTS).words(SEARCHED)
-        except UnsupportedError:  # what is meant can still be found
+        except UnsupportedError:  # semantic search still works
             self._words = _NoWords()
 
     def can_search(self) -> bool:
-        """Whether there are full-text indexes: a store of an earlier version has none, and some kinds never have."""
+        """Check whether there are full-text indexes: stores of earlier versions, and of some kinds, have none."""
         is_new = self._has_indexes is None
         if time.monotonic() >= self._look_at and self._looking.acquire(blocking=is_new or not self._refresh_seconds):
             if is_new or not self._refresh_seconds:
                 self._look()
-            else:  # whoever asks meanwhile goes on with what is known
+            else:  # in the background; queries use the old version meanwhile
                 threading.Thread(target=self._look_aside, name="words", daemon=True).start()
         return bool(self._has_indexes)
 
     def find(self, typed: Typed, passing: Passing | None = None, enough: int = MOST) -> WordMatches:
-        """Posts that have the words; raises `WorldError` where the store cannot be read.
+        """Find posts by words.
 
         Args:
-            typed: The words.
-            passing: Gives those of some ids that a filter lets through; what does not pass takes nobody's place.
-            enough: Where so many have all of the words, those that nearly have or have some are not looked for.
+            typed: The parsed query.
+            passing: The filter, if any; posts that do not pass do not count towards the limits.
+            enough: If this many posts have all words, weaker matches are not searched for.
+
+        Raises:
+            WorldError: The store cannot be read.
         """
         words = tuple(WordsWanted(it) for it in typed.words)
         phrases = tuple(WordsWanted(it, is_phrase=True) for it in typed.phrases)
@@ -138,12 +147,12 @@ class WordIndex:
         return WordMatches(tuple(every), tuple(_new(nearly, every)), tuple(_new(found.get("some", []), every, nearly)))
 
     def having(self, without: Iterable[str]) -> set[str]:
-        """Ids of posts that have any of some words and phrases, as far as these are no more than some thousands."""
+        """Return the ids of posts that have any of the words and phrases, at most 10,000."""
         never = tuple(WordsWanted(it, is_phrase=True) for it in without)
         return self._having(WordQuery(should=never)) if never and self.can_search() else set()
 
     def having_all(self, phrases: Iterable[str]) -> set[str]:
-        """Ids of posts that have all of some phrases."""
+        """Return the ids of posts that have all of the phrases, at most 10,000."""
         wanted = tuple(WordsWanted(it, is_phrase=True) for it in phrases)
         return self._having(WordQuery(wanted)) if wanted and self.can_search() else set()
 
@@ -152,7 +161,7 @@ class WordIndex:
         return set(found)
 
     def _look(self) -> None:
-        """Look for news, as the one who may, unless another just did."""
+        """Refresh the index unless another thread just did; the caller has acquired `_looking`, which this releases."""
         try:
             if time.monotonic() >= self._look_at:
                 self._has_indexes = self._words.refresh()
@@ -163,11 +172,11 @@ class WordIndex:
     def _look_aside(self) -> None:
         try:
             self._look()
-        except WorldError as error:  # what is asked next will tell
-            log.warning("the words of posts cannot be brought up to date just now", error=str(error))
+        except WorldError as error:  # the next query will raise it
+            log.warning("the full-text index cannot be refreshed at the moment", error=str(error))
 
     def _ids(self, queries: Sequence[WordQuery], most: int, passing: Passing | None = None) -> list[list[str]]:
-        """For each query ids, the best first."""
+        """Return the ids that match each query and pass the filter, best first; read more hits if too few pass."""
         passed: list[list[str]] = [[] for _ in queries]
         left = list(range(len(queries)))
         looked_at = most
@@ -185,14 +194,14 @@ class WordIndex:
 
 
 class _NoWords(WordReader):
-    """Of a store that has no full-text search."""
+    """Full-text search of a store that has none: finds nothing."""
 
     def refresh(self) -> bool:
-        """There are no indexes."""
+        """Return False: there are no indexes."""
         return False
 
     def find(self, queries: Sequence[WordQuery], most: int) -> list[list[tuple[str, float]]]:  # noqa: ARG002
-        """Nothing."""
+        """Return no hits."""
         return [[] for _ in queries]
 
 

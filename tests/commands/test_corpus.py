@@ -67,7 +67,7 @@ def test_the_corpora_of_a_store_that_a_flow_wrote_to(memewax: Memewax, store: Pa
     assert [it["corpus"] for it in memewax("corpus", "list", "--store", store, "--json").summary()["corpora"]] == [
         "posts"
     ]
-    assert "holds other things" in memewax("corpus", "drop", "--name", "clusters", "--store", store).err
+    assert "is reserved" in memewax("corpus", "drop", "--name", "clusters", "--store", store).err
 
 
 @pytest.mark.parametrize("option", ["--store", "--to"])

@@ -94,7 +94,7 @@ def test_every_query_is_answered_and_the_answers_are_kept(service: Service) -> N
     unknown = service.query_client.ask({"id": "2", "text": "bb", "corpus": "nowhere"}, 60)
     assert "no corpus 'nowhere'" in unknown["error"]["reason"]
     empty = service.query_client.ask({"id": "3", "text": ""}, 60)
-    assert empty["error"] == {"stage": "parse", "reason": "text is empty: there is nothing to look for"}
+    assert empty["error"] == {"stage": "parse", "reason": "text is empty: there is nothing to search for"}
     produce(service.broker, service.queries, [b"no JSON"], key=b"4")
     run.until(lambda: "4" in service.told(), 0.1)
     run.drain()

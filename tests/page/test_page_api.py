@@ -135,7 +135,7 @@ def test_a_search_finds_posts_that_are_there(client: TestClient) -> None:
         (f"/search?q={'a' * 501}", 400, "501 characters"),
         ("/posts?sauce=imgur", 400, "unknown parameter 'sauce'; expected alone, author, cluster, column"),
         ("/stats?x=1", 400, "unknown parameter 'x'; expected none"),
-        ("/posts?column=rating&value=5", 400, "no custom column is called 'rating'; there are: none"),
+        ("/posts?column=rating&value=5", 400, "no custom column 'rating'; the custom columns are: none"),
         ("/nowhere", 404, "/api/v1/openapi.json lists the existing ones"),
     ],
 )

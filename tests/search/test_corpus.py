@@ -199,7 +199,7 @@ def test_each_query_has_its_own_filter(posts: PostStore, folder: Path) -> None:
 
 def test_a_corpus_that_is_not_there_is_told_with_those_that_are(posts: PostStore, folder: Path) -> None:
     with pytest.raises(
-        WorldError, match=r"no corpus 'tweets' in .*: it has posts; memewax corpus load .* --corpus asks"
+        WorldError, match=r"no corpus 'tweets' in .*: it has posts; .*`memewax corpus load`, or .* --corpus"
     ):
         Corpus.open(folder, "tweets")
     with pytest.raises(WorldError, match="it has none yet"):

@@ -135,7 +135,7 @@ def test_steps_can_be_chosen_and_none_is_a_choice(place: Place) -> None:
 
 def test_an_unknown_step_is_told_with_those_that_are() -> None:
     with pytest.raises(
-        SettingsError, match=r"no cleaning step 'polish'; there are parse-created, .*presets tweets, none"
+        SettingsError, match=r"no cleaning step 'polish'; the steps are parse-created, .*presets tweets, none"
     ):
         steps_of(["polish"], [])
 
@@ -255,7 +255,7 @@ def test_what_cannot_be_used_is_laid_aside_with_its_reason_and_place(place: Plac
     told = {letter["origin"].rpartition(":")[2]: letter["reason"] for letter in letters}
     assert told.keys() == {"2", "3", "4", "5"}
     assert told["2"] == "expected an object of columns"
-    assert told["4"] == "the id '1' came before in this file"
+    assert told["4"] == "duplicate id '1': an earlier row of this file has it"
     assert told["5"] == "this text cannot be borne"
     assert orjson.loads(b64decode(letters[0]["value"])) == 7
     assert place.load([tweet(1, "good")], "none").dead_letters == 0

@@ -83,8 +83,8 @@ def test_a_vector_is_made_a_unit_vector(by: str) -> None:
         ({"id": "1", "image": 5}, "image must be"),
         ({"id": "1", "vector": "text"}, "vector must be an array of numbers"),
         ({"id": "1", "vector": [[1, 2]]}, "an array of numbers"),
-        ({"id": "1", "vector": [0, 0]}, "not all 0"),
-        ({"id": "1", "vector": []}, "not all 0"),
+        ({"id": "1", "vector": [0, 0]}, "not all of them 0"),
+        ({"id": "1", "vector": []}, "not all of them 0"),
         ({"id": "1", "vector": [1e300]}, "finite numbers"),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_server_is_named_without_more(server: str) -> None:
 
 
 def test_the_setting_of_corpora_is_a_folder() -> None:
-    with pytest.raises(SettingsError, match="it is a folder: a store elsewhere is named with --store"):
+    with pytest.raises(SettingsError, match="expected a folder: name a store at an address with --store"):
         load_settings(store="s3://bucket/store")
 
 
@@ -318,7 +318,7 @@ def test_a_store_in_a_bucket_is_made_and_looked_at(
 ) -> None:
     nothing = CliRunner().invoke(app, ["store", "check", "--store", address])
     assert isinstance(nothing.exception, WorldError)
-    assert str(nothing.exception) == f"{address} is no store: name what memewax wrote to with --store"
+    assert str(nothing.exception) == f"{address} is not a store: name one that memewax has written, with --store"
     monkeypatch.setenv("MEMEWAX_MODELS", "fake")
     monkeypatch.setenv("MEMEWAX_STATE_DIR", str(tmp_path / "state"))
     made = CliRunner().invoke(app, ["store", "create", address])

@@ -88,7 +88,7 @@ def test_a_store_elsewhere_is_no_store_of_the_settings(monkeypatch: pytest.Monke
     monkeypatch.setenv("MEMEWAX_STORE", "s3://bucket/store")
     done = CliRunner().invoke(app, ["serve", "--from", "queries.jsonl"])
     assert isinstance(done.exception, SettingsError)
-    assert "it is a folder" in str(done.exception)
+    assert "expected a folder" in str(done.exception)
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])

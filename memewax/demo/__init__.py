@@ -1,7 +1,7 @@
-"""The demo: posts whose truth is known, and what the flow found in them beside it.
+"""The demo: labelled posts, and a comparison of the flow's results with their labels.
 
 `make_posts` writes the posts, `summarise` compares records and dead letters with `load_truth`, and `tables` and
-`write_page` show the comparison.
+`write_page` present the comparison.
 """
 
 from memewax.demo.demo_figures import DemoSummary

@@ -1,4 +1,4 @@
-"""Posts that cannot be used, each for a reason of its own."""
+"""Broken posts and images of the demo, each broken in a different way."""
 
 import struct
 import zlib
@@ -10,7 +10,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class BrokenPost:
-    """How to spoil a good post: `fields` over its own (None: left out), or `line` instead of all of it."""
+    """A way to break a good post: `fields` replace its own (None removes a field), or `line` replaces all of it."""
 
     kind: str
     fields: dict[str, Any] | None = None
@@ -27,14 +27,14 @@ BROKEN_POSTS: Final = (
     BrokenPost("no global_id", {"global_id": None}),
     BrokenPost("score is a word", {"score": "many"}),
 )
-"""Lines that are no posts."""
+"""Lines that are not posts."""
 
 BROKEN_IMAGES: Final = ("truncated", "HTML named .jpg", "missing", "0 bytes", "3.6 gigapixels by its header")
-"""Good posts whose image is none."""
+"""Kinds of broken images, for posts that are valid themselves."""
 
 
 def broken_line(broken: BrokenPost, post: dict[str, Any]) -> bytes:
-    """The line of `post`, spoilt."""
+    """Return the line of a post, broken."""
     if broken.line is not None:
         return broken.line
     body = {**post, **(broken.fields or {})}
@@ -42,7 +42,7 @@ def broken_line(broken: BrokenPost, post: dict[str, Any]) -> bytes:
 
 
 def broken_image(kind: str, good: bytes) -> bytes | None:
-    """What lies where the image should be, made of a good one's bytes where it needs any; None: nothing at all."""
+    """Return the content of a broken image file, made from a good image's bytes; None for a missing file."""
     contents = {
         "truncated": good[: len(good) // 3],
         "HTML named .jpg": _HTML,
@@ -54,7 +54,7 @@ def broken_image(kind: str, good: bytes) -> bytes | None:
 
 
 def _huge_png(side: int) -> bytes:
-    """A PNG of some hundred bytes that says it is `side` pixels wide and high."""
+    """Make a PNG of some hundred bytes whose header claims `side` by `side` pixels (a decompression bomb)."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

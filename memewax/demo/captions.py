@@ -1,4 +1,4 @@
-"""What is written on the demo's images, with what a careful reader would say of it."""
+"""Captions of the demo's images, labelled by a person."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -8,7 +8,7 @@ Mood = Literal["negative", "neutral", "positive"]
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """Two phrases for one template; what is in them was labelled by a person, not by a model."""
+    """Two phrases for one template; a person labelled them, not a model."""
 
     template: str
     top: str
@@ -91,7 +91,7 @@ TEXTLESS: Final = (
     ("dahlia", "In bloom"),
     ("photographer", "Self portrait by a friend"),
 )
-"""Images that nothing is written on: template and the post's caption."""
+"""Images without text: template and the post's caption."""
 
 REPOSTS: Final = (1, 12, 15, 22, 37)
-"""Places in `CAPTIONS` of the images that come a second time, smaller and recompressed."""
+"""Positions in `CAPTIONS` of images that are posted again, smaller and recompressed."""

@@ -1,4 +1,4 @@
-"""What the page shows of each post, made ready so that the template only lays it out."""
+"""View models of the demo page: posts, clusters and dead letters, ready for the HTML template."""
 
 from base64 import b64decode
 from collections import Counter, defaultdict
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from memewax.demo.demo_figures import Letter, Sample
+from memewax.demo.demo_figures import DemoDeadLetter, Sample
 from memewax.demo.photographs import PHOTOGRAPHS
 from memewax.demo.report import ReportRow, match, mood
 from memewax.demo.truth import PostTruth, Truth
@@ -18,7 +18,7 @@ _SHOWS: Final = {photograph.template: photograph.shows for photograph in PHOTOGR
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """An entity; `state` is `found`, `missed` or `extra`."""
+    """A named entity; `state` is `found`, `missed` or `extra`."""
 
     text: str
     label: str
@@ -32,12 +32,12 @@ class Card:
     row: ReportRow
     truth: PostTruth | None
     image: str | None
-    """A data URI; None where there is no image that could be shown."""
+    """Data URI, or None if the image cannot be shown."""
     alt: str
     lines: tuple[tuple[Word, ...], ...]
-    """As read, judged by what was drawn."""
+    """Text as read, compared with what was drawn."""
     drawn: tuple[tuple[Word, ...], ...]
-    """As drawn, judged by what was read."""
+    """Text as drawn, compared with what was read."""
     chips: tuple[Chip, ...]
     mood: str | None
     sample: Sample | None
@@ -45,25 +45,28 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class CardGroup:
-    """The posts of a cluster, the most frequent template of theirs, and how many are of it."""
+    """The posts of a cluster."""
 
     cluster: int
     cards: tuple[Card, ...]
     template: str
+    """Most frequent template."""
     members: int
+    """Posts of that template."""
 
 
 @dataclass(frozen=True, slots=True)
-class Return:
-    """A dead letter with what it was: text for the eye, broken bytes replaced."""
+class DeadLetterCard:
+    """A dead letter on the page."""
 
-    letter: Letter
+    dead_letter: DemoDeadLetter
     origin: str
     value: str
+    """Its bytes as text, with invalid bytes replaced."""
 
 
 def groups(rows: Iterable[ReportRow], truth: Truth, samples: Iterable[Sample], folder: Path) -> list[CardGroup]:
-    """Posts by cluster, the largest first and those without one last; urls are relative to `folder`."""
+    """Group posts by cluster, the largest first and those without a cluster last; urls are relative to `folder`."""
     by_id = {sample.global_id: sample for sample in samples}
     by_cluster: dict[int, list[Card]] = defaultdict(list)
     for row in {row["global_id"]: row for row in rows}.values():
@@ -73,11 +76,11 @@ def groups(rows: Iterable[ReportRow], truth: Truth, samples: Iterable[Sample], f
     return sorted(found, key=lambda group: (group.cluster < 0, -len(group.cards), group.cluster))
 
 
-def returns(dead_letters: Iterable[ReportRow], letters: Iterable[Letter]) -> list[Return]:
-    """Dead letters, in the order of the summary's, with their bytes."""
+def dead_letter_cards(rows: Iterable[ReportRow], dead_letters: Iterable[DemoDeadLetter]) -> list[DeadLetterCard]:
+    """Make the cards of dead letters from their rows and, in the same order, their summaries."""
     return [
-        Return(letter, Path(dead.get("origin") or "").name, b64decode(dead["value"]).decode(errors="replace"))
-        for dead, letter in zip(dead_letters, letters, strict=True)
+        DeadLetterCard(it, Path(row.get("origin") or "").name, b64decode(row["value"]).decode(errors="replace"))
+        for row, it in zip(rows, dead_letters, strict=True)
     ]
 
 
@@ -106,7 +109,7 @@ def _card(row: ReportRow, truth: PostTruth | None, sample: Sample | None, folder
 
 
 def _image(folder: Path, url: str) -> str | None:
-    """Posts may name any path; only what lies in `folder` goes into the page."""
+    """Return the image as a data URI. A post may name any path; only images inside `folder` go into the page."""
     path = (folder / url).resolve()
     return thumbnail(path) if path.is_relative_to(folder.resolve()) else None
 

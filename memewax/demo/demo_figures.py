@@ -1,4 +1,4 @@
-"""The figures of a demo run: plain values, for tables, the page and JSON."""
+"""Figures of a demo run, for tables, the page and JSON."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,37 +7,38 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class DemoPosts:
-    """How many records came out."""
+    """Counts of posts and records."""
 
     expected: int
     joined: int
     complete: int
-    """Those that every side answered for, if only with a failure."""
+    """Records with a result of every stage, failures included."""
     lost: tuple[str, ...]
-    """`global_id` of each expected post that did not come out."""
+    """`global_id` of each expected post without a record."""
     repeated: int
-    """Lines that say again what another line said, and must count once."""
+    """Duplicate lines, which must be deduplicated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ocr:
-    """How well captions were read, case and punctuation folded."""
+    """Figures of OCR; case and punctuation are ignored."""
 
     posts: int
-    """Images with a caption."""
+    """Images with text."""
     characters: int
     character_error_rate: float
     word_error_rate: float
     perfect: int
-    """Captions without one wrong character."""
+    """Texts read without an error."""
     textless: int
+    """Images without text."""
     textless_empty: int
-    """Images with nothing written on them in which nothing was read."""
+    """Images without text in which none was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Where the posts of one template went."""
+    """The clusters of one template's posts."""
 
     template: str
     clusters: tuple[int, ...]
@@ -45,56 +46,59 @@ class Template:
 
     @property
     def main(self) -> int:
-        """The cluster that most of them are in."""
+        """Return the cluster with the most posts of the template."""
         return self.clusters[0]
 
     @property
     def share(self) -> float:
-        """The part of the posts that are there, 0 to 1."""
+        """Return the share of the template's posts that are in the main cluster, 0 to 1."""
         return self.clusters.count(self.main) / len(self.clusters)
 
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """Templates against clusters."""
+    """Figures of clustering: clusters against templates."""
 
     templates: tuple[Template, ...]
     clusters: int
     v_measure: float
-    """0 to 1, the harmonic mean of the two that follow."""
+    """Harmonic mean of homogeneity and completeness, 0 to 1."""
     homogeneity: float
-    """1 where each cluster holds one template only."""
+    """1 if each cluster has posts of one template only."""
     completeness: float
-    """1 where each template is in one cluster."""
+    """1 if all posts of each template are in one cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entities:
-    """Named entities expected and found."""
+    """Counts of named entities."""
 
     expected: int
     found: int
+    """Expected ones that were reported."""
     labelled: int
     """Found with the expected label."""
     reported: int
-    """All that were reported, expected or not."""
+    """All reported ones, expected or not."""
     missed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Moods:
-    """Sentiment expected and found; rows are what was expected, columns what was found."""
+    """Figures of sentiment."""
 
     expected: int
     agreed: int
     found: Mapping[str, Mapping[str, int]]
+    """Confusion matrix: expected mood, then found mood."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter, and which of the broken posts it answers for (empty: none of them)."""
+class DemoDeadLetter:
+    """A dead letter."""
 
     kind: str
+    """Kind of the broken post that it is from; empty if it is from none of them."""
     stage: str
     exception: str
     reason: str
@@ -103,42 +107,43 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Broken posts against dead letters."""
+    """Figures of dead letters: broken posts against dead letters."""
 
     expected: int
     found: int
     """Broken posts that became a dead letter."""
     missed: tuple[str, ...]
-    """Kinds of those that did not."""
-    letters: tuple[Letter, ...]
+    """Kinds of broken posts without a dead letter."""
+    letters: tuple[DemoDeadLetter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DemoStage:
-    """What one stage did."""
+    """Figures of a stage."""
 
     stage: str
     posts: int
     failures: int
     seconds_each: float
-    """Mean over the posts it answered for."""
+    """Mean time per post."""
     model: str
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A caption as it was drawn and as it was read."""
+    """A text as drawn and as read."""
 
     global_id: str
     template: str
     drawn: str
     read: str
     error_rate: float
+    """Character error rate, 0 and up."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoSummary:
-    """Everything there is to say about a run of the demo."""
+    """Summary of a demo run."""
 
     posts: DemoPosts
     ocr: Ocr
@@ -149,8 +154,8 @@ class DemoSummary:
     stages: tuple[DemoStage, ...]
     samples: tuple[Sample, ...]
     seconds: float | None = None
-    """How long the flow took."""
+    """Duration of the flow."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
+        """Convert to JSON values."""
         return asdict(self)

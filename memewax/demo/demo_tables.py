@@ -1,4 +1,4 @@
-"""The summary as tables for a terminal."""
+"""Terminal tables of the demo's summary."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -14,7 +14,7 @@ _MOODS: Final = ("negative", "neutral", "positive", "none")
 
 
 def tables(summary: DemoSummary) -> list[Table]:
-    """What was found beside the truth, the short answer first."""
+    """Make the tables of results against labels, the overview first."""
     return [
         _overview(summary),
         _clusters(summary.clusters),
@@ -26,17 +26,17 @@ def tables(summary: DemoSummary) -> list[Table]:
 
 
 def overview(summary: DemoSummary) -> list[tuple[str, str, str]]:
-    """One row for each question: what it is about, what was expected, what was found."""
+    """Return the rows of the overview: subject, what was expected, what was found."""
     posts, ocr, clusters = summary.posts, summary.ocr, summary.clusters
-    entities, moods, letters = summary.entities, summary.moods, summary.dead_letters
+    entities, moods, dead_letters = summary.entities, summary.moods, summary.dead_letters
     read = (
         f"{ocr.character_error_rate:.1%} of characters wrong, {ocr.word_error_rate:.1%} of words; "
-        f"{ocr.perfect} captions without a mistake"
+        f"{ocr.perfect} captions without an error"
     )
     return [
         (
             "posts",
-            f"{posts.expected} records, {posts.repeated} told twice",
+            f"{posts.expected} records, {posts.repeated} duplicated",
             f"{posts.joined} joined, {posts.complete} complete",
         ),
         ("text", f"{ocr.characters} characters in {ocr.posts} captions", read),
@@ -54,8 +54,8 @@ def overview(summary: DemoSummary) -> list[tuple[str, str, str]]:
         ("sentiment", f"{moods.expected} captions", f"{moods.agreed} as expected"),
         (
             "dead letters",
-            f"{letters.expected} broken posts",
-            f"{letters.found} found" + (", each with its reason" if letters.found else ""),
+            f"{dead_letters.expected} broken posts",
+            f"{dead_letters.found} found" + (", each with its reason" if dead_letters.found else ""),
         ),
     ]
 
@@ -96,7 +96,7 @@ def _moods(moods: Moods) -> Table:
 
 
 def _samples(samples: tuple[Sample, ...]) -> Table:
-    """The worst three and the best three; texts come from images, so they are no markup."""
+    """Make the table of the three worst and the three best texts, as `Text`: they are untrusted, so not markup."""
     shown = samples if len(samples) <= _SAMPLES else samples[: _SAMPLES // 2] + samples[-(_SAMPLES // 2) :]
     table = _table("Captions, the worst and the best read", "template", "drawn", "read", "wrong", numbers=("wrong",))
     for sample in shown:
@@ -105,12 +105,12 @@ def _samples(samples: tuple[Sample, ...]) -> Table:
     return table
 
 
-def _dead_letters(letters: DeadLetters) -> Table:
+def _dead_letters(dead_letters: DeadLetters) -> Table:
     table = _table("Dead letters", "broken on purpose", "stage", "exception", "reason")
-    for letter in letters.letters:
-        kind = Text(letter.kind, style="green") if letter.kind else Text("no", style="red")
-        table.add_row(kind, *map(Text, (letter.stage, letter.exception, letter.reason)))
-    for missed in letters.missed:
+    for it in dead_letters.letters:
+        kind = Text(it.kind, style="green") if it.kind else Text("no", style="red")
+        table.add_row(kind, *map(Text, (it.stage, it.exception, it.reason)))
+    for missed in dead_letters.missed:
         table.add_row(Text(missed, style="red"), "", "", "no dead letter")
     return table
 

@@ -1,4 +1,4 @@
-"""Drawing memes: a photograph, a little changed, with two phrases on it."""
+"""Drawing of memes: a slightly varied photograph with two phrases."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,23 +10,24 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 SIDES: Final = (440, 480, 512)
-"""Longest side of an image in pixels: small, since the text detector's time grows with the area."""
+"""Longest sides of images, in pixels: small, since the text detector's time grows with the area."""
 _GAP: Final = "  "
-"""Between words, two spaces: the outline of the letters takes one."""
+"""Two spaces between words, since the outline of the letters covers one."""
 _SMALLEST: Final = 18
-"""No smaller letters than this, in pixels."""
+"""Smallest font size, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """An image with what was written on it, line by line from the top."""
+    """An image and the text drawn on it."""
 
     image: Image.Image
     lines: tuple[str, ...] = ()
+    """Lines from top to bottom."""
 
 
 def vary(photograph: Image.Image, random: Random) -> Image.Image:
-    """The photograph with up to a twelfth cut off each side, lighter or darker, at one of `SIDES`."""
+    """Vary a photograph: crop up to 8 % off each side, change brightness and contrast, scale to one of `SIDES`."""
     width, height = photograph.size
     left, top, right, bottom = (random.uniform(0, 0.08) for _ in range(4))
     image = photograph.crop(
@@ -38,12 +39,12 @@ def vary(photograph: Image.Image, random: Random) -> Image.Image:
 
 
 def scale(image: Image.Image, factor: float) -> Image.Image:
-    """The image at `factor` times its size."""
+    """Scale an image by a factor."""
     return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS)
 
 
 def overlay(image: Image.Image, top: str, bottom: str) -> Drawn:
-    """White letters with a dark outline at the top and the bottom."""
+    """Draw both phrases in white letters with a dark outline, at the top and at the bottom."""
     image = image.copy()
     edge = round(image.height * 0.035)
     font, lines = _fit(top, image.width)
@@ -54,7 +55,7 @@ def overlay(image: Image.Image, top: str, bottom: str) -> Drawn:
 
 
 def banner(image: Image.Image, top: str, bottom: str) -> Drawn:
-    """Both phrases in black in a white bar above the image."""
+    """Draw both phrases in black in a white bar above the image."""
     font, lines = _fit(f"{top}. {bottom}.", image.width)
     bar = _height(lines, font) + 24
     whole = Image.new("RGB", (image.width, image.height + bar), "white")
@@ -64,7 +65,7 @@ def banner(image: Image.Image, top: str, bottom: str) -> Drawn:
 
 
 def repost(image: Image.Image, random: Random) -> Image.Image:
-    """The same image as others post it again: edges cut, smaller, and a poor JPEG."""
+    """Modify an image as a repost does: crop the edges, scale down, and save as a low-quality JPEG."""
     cut = random.uniform(0.005, 0.02)
     width, height = image.size
     image = image.crop((round(cut * width), round(cut * height), round((1 - cut) * width), round((1 - cut) * height)))
@@ -74,7 +75,7 @@ def repost(image: Image.Image, random: Random) -> Image.Image:
 
 
 def _fit(text: str, width: int) -> tuple[_Font, tuple[str, ...]]:
-    """The largest font in which `text` takes one or two lines of `width`, and those lines."""
+    """Return the largest font in which `text` fits into one or two lines of `width` pixels, and these lines."""
     size = width // 11
     while True:
         font = ImageFont.load_default(size)
@@ -85,7 +86,7 @@ def _fit(text: str, width: int) -> tuple[_Font, tuple[str, ...]]:
 
 
 def _wrap(words: list[str], font: _Font, width: float) -> tuple[str, ...]:
-    """One line where that fits, else two that are as even as can be."""
+    """Wrap words to one line if they fit, otherwise to two lines as equal in length as possible."""
     whole = _GAP.join(words)
     if len(words) == 1 or font.getlength(whole) <= width:
         return (whole,)

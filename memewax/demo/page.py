@@ -1,11 +1,11 @@
-"""The summary as one page of HTML that needs nothing else: images, styles and texts are all inside it."""
+"""The demo's summary as a self-contained HTML page, with images, styles and texts inline."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from memewax.demo.cards import groups, returns
+from memewax.demo.cards import dead_letter_cards, groups
 from memewax.demo.demo_figures import DemoSummary
 from memewax.demo.photographs import PHOTOGRAPHS
 from memewax.demo.report import ReportRow
@@ -13,18 +13,18 @@ from memewax.demo.truth import Truth
 from memewax.pages.showing import templates
 
 _GOLDEN_ANGLE: Final = 137.5
-"""Degrees between the hues of neighbouring clusters, so that they differ however many there are."""
+"""Degrees between the hues of consecutive clusters, so that they differ for any number of clusters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One figure of the page's head."""
+    """A headline figure of the page."""
 
     label: str
     figure: str
     detail: str
     share: float
-    """How much of what was expected was found, 0 to 1."""
+    """Share of the expected results that was found, 0 to 1."""
 
 
 def write_page(
@@ -36,11 +36,20 @@ def write_page(
     truth: Truth,
     folder: Path,
 ) -> Path:
-    """Write the page to `path` and return it: the posts by cluster, what was read in them, and the dead letters.
+    """Write the page: posts by cluster, the text read in them, and the dead letters.
 
-    `summary` is that of the same `rows`, `dead_letters` and `truth`; the rows' urls are relative to `folder`.
+    All text is escaped, and a content security policy in the page forbids scripts and requests.
 
-    All text is escaped, and a content security policy in the page lets nothing in it run or be fetched.
+    Args:
+        path: The file.
+        summary: Summary of `rows`, `dead_letters` and `truth`.
+        rows: Records.
+        dead_letters: Dead letters.
+        truth: Labels of the posts.
+        folder: Folder that the urls of the rows are relative to.
+
+    Returns:
+        The path.
     """
     found = groups(rows, truth, summary.samples, folder)
     html = (
@@ -51,7 +60,7 @@ def write_page(
             tiles=tiles(summary),
             groups=found,
             hues={group.cluster: round(place * _GOLDEN_ANGLE) % 360 for place, group in enumerate(found)},
-            returns=returns(dead_letters, summary.dead_letters.letters),
+            dead_letters=dead_letter_cards(dead_letters, summary.dead_letters.letters),
             photographs=PHOTOGRAPHS,
         )
     )
@@ -60,9 +69,9 @@ def write_page(
 
 
 def tiles(summary: DemoSummary) -> list[Tile]:
-    """The figures of the page's head."""
+    """Return the headline figures of the page."""
     posts, ocr, clusters = summary.posts, summary.ocr, summary.clusters
-    entities, moods, letters = summary.entities, summary.moods, summary.dead_letters
+    entities, moods, dead_letters = summary.entities, summary.moods, summary.dead_letters
     return [
         Tile(
             "Posts joined",
@@ -97,9 +106,9 @@ def tiles(summary: DemoSummary) -> list[Tile]:
         ),
         Tile(
             "Dead letters",
-            f"{letters.found} of {letters.expected}",
+            f"{dead_letters.found} of {dead_letters.expected}",
             "broken posts, each with its reason",
-            _share(letters.found, letters.expected),
+            _share(dead_letters.found, dead_letters.expected),
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The photographs that the demo draws on: openly licensed, and inside packages of the extra `demo`."""
+"""The demo's photographs: openly licensed files from packages of the extra `demo`."""
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -18,16 +18,16 @@ class Photograph:
     package: str
     """Import name of the package."""
     path: str
-    """Its file within the package."""
+    """Path inside the package."""
     shows: str
     author: str
     licence: str
     source: str
     portrait: bool = False
-    """Whether somebody's face is where the upper phrase would go."""
+    """Whether a face is where the upper phrase would go."""
 
     def load(self) -> Image.Image:
-        """The photograph, RGB; raises `WorldError` where the package no longer carries it."""
+        """Load the photograph as RGB; raise `WorldError` if the package does not have it."""
         try:
             with needs_extra("demo", "memewax demo"):
                 folder = files(self.package)
@@ -88,7 +88,7 @@ PHOTOGRAPHS: Final = (
 
 
 def licences() -> str:
-    """Who made each photograph and under which licence it is here, as Markdown."""
+    """Return author and licence of each photograph as a Markdown table."""
     head = (
         "# Where these images come from\n\n"
         "The captions were written for memewax. The photographs below them were cropped, scaled, brightened or "

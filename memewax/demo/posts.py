@@ -1,4 +1,4 @@
-"""The demo's posts: memes whose text, template, entities and mood are known, and some that are broken."""
+"""The demo's posts: memes labelled with text, template, entities and mood, and some broken posts."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,18 +21,20 @@ from memewax.demo.truth import Broken, PostTruth, Truth, save_truth
 _SOURCES: Final = ("reddit", "imgur", "tumblr")
 _AUTHORS: Final = ("mallow", "oat_milk_olga", "tinytuba", "gravel.gus", "pixel-pia", "Søren", "bean", "dr_dahlia")
 _KINDS: Final = ("jpg", "jpg", "png", "jpg", "webp", "grey.jpg", "jpg", "gif", "turned.jpg", "alpha.png", "cmyk.jpg")
-"""Ways to store an image; every one of them must be read."""
+"""Image formats and modes, all of which the flow must read."""
 _ORIENTATION: Final = 0x0112
 _START: Final = datetime(2026, 3, 1, 8, tzinfo=UTC)
 _HOSTILE: Final = "<script>alert('a caption, not a program')</script>"
 
 
 def make_posts(folder: Path, *, seed: int = 0) -> Path:
-    """Write some sixty posts into `folder` and return their file, `posts.jsonl`.
+    """Write some sixty posts into `folder`, and return their file, `posts.jsonl`.
 
-    Beside it: `images/`, their origins in `images/LICENCES.md`, and `truth.json` (see `load_truth`). The same seed
+    Also writes `images/`, their licences in `images/LICENCES.md`, and `truth.json` (see `load_truth`). The same seed
     gives the same files, byte for byte, with the same versions of Pillow and of the packages with the photographs.
-    Raises `WorldError` where one of these packages lacks its photograph.
+
+    Raises:
+        WorldError: One of these packages lacks its photograph.
     """
     return _Maker(folder, Random(seed)).make()  # noqa: S311 - variety, not secrecy
 
@@ -97,7 +99,7 @@ class _Maker:
             yield Broken(kind, orjson.dumps(post), post["global_id"])
 
     def _post(self, desc: str) -> dict[str, Any]:
-        """A post with an id of its source's kind; `url` is still to be set."""
+        """Make a post with an id in the style of its source; the caller sets `url`."""
         self._made += 1
         source = self._random.choice(_SOURCES)
         time = _START + timedelta(minutes=self._random.randrange(60 * 24 * 90))
@@ -109,7 +111,7 @@ class _Maker:
             "score": self._random.randrange(5_000),
             "url": "",
             "source": source,
-            "comments": self._random.randrange(200),  # unknown to memewax, which carries it along
+            "comments": self._random.randrange(200),  # a field that memewax does not know and keeps in `extra`
         }
 
     def _id(self, source: str) -> str:
@@ -119,7 +121,7 @@ class _Maker:
         return "".join(self._random.choices(letters, k=7))
 
     def _save(self, image: Image.Image, global_id: str, kind: str) -> str:
-        """Store `image` in one of `_KINDS`; its url, relative to the posts' file."""
+        """Save an image as one of `_KINDS`; return its url, relative to the posts' file."""
         changes, _, suffix = kind.rpartition(".")
         options: dict[str, Any] = {"quality": self._random.randint(70, 92)} if suffix in {"jpg", "webp"} else {}
         if changes == "grey":

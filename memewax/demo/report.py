@@ -1,4 +1,4 @@
-"""What the flow found, beside the truth: pure functions from records and dead letters to figures."""
+"""Comparison of the flow's results with the labels: pure functions from records and dead letters to figures."""
 
 from base64 import b64decode
 from collections import Counter, defaultdict
@@ -10,11 +10,11 @@ from sklearn.metrics import homogeneity_completeness_v_measure
 from memewax.demo.demo_figures import (
     Clusters,
     DeadLetters,
+    DemoDeadLetter,
     DemoPosts,
     DemoStage,
     DemoSummary,
     Entities,
-    Letter,
     Moods,
     Ocr,
     Sample,
@@ -26,16 +26,23 @@ from memewax.evaluation.texts import count, fold, rates
 from models.stages import stage_names
 
 _PLACES: Final = ("fetch", *stage_names())
-"""Stages, in the order in which a post comes by."""
+"""Stages in the order of the flow."""
 
 ReportRow = Mapping[str, Any]
-"""A record's columns by name."""
+"""Columns of a record, or fields of a dead letter, by name."""
 
 
 def summarise(
     rows: Iterable[ReportRow], dead_letters: Iterable[ReportRow], truth: Truth, *, seconds: float | None = None
 ) -> DemoSummary:
-    """Compare records and dead letters with the truth; of two rows with one `global_id` the later counts."""
+    """Compare records and dead letters with the labels; of rows with the same `global_id` the last counts.
+
+    Args:
+        rows: Records.
+        dead_letters: Dead letters.
+        truth: Labels of the posts.
+        seconds: Duration of the flow.
+    """
     by_id = {row["global_id"]: row for row in rows}
     known = [(row, truth.posts[global_id]) for global_id, row in by_id.items() if global_id in truth.posts]
     samples = [_sample(row, post) for row, post in known if post.text]
@@ -53,19 +60,28 @@ def summarise(
 
 
 def mood(row: ReportRow) -> str | None:
-    """`negative`, `neutral` or `positive` by the compound score; None where there is none."""
+    """Return `negative`, `neutral` or `positive` by the compound score, or None if there are no scores."""
     scores = row.get("sentiments")
     return None if scores is None else mood_of_compound(scores["compound"])
 
 
 def same_entity(expected: str, found: str) -> bool:
-    """Whether the words of one are a run of the other's: `Friday` and `on Friday`, `Rose` and `Grandma Rose`."""
+    """Check whether the words of one entity are a consecutive part of the other's.
+
+    Examples:
+        >>> same_entity("Rose", "Grandma Rose"), same_entity("Friday", "Saturday")
+        (True, False)
+    """
     one, other = fold(expected), fold(found)
     return bool(one and other) and (f" {one} " in f" {other} " or f" {other} " in f" {one} ")
 
 
 def match(expected: PostTruth, row: ReportRow) -> list[tuple[str, str, Mapping[str, Any] | None]]:
-    """Each expected entity, text and label, with the reported one that is it, one with its label before others."""
+    """Match each expected entity with a reported one, preferably of the same label.
+
+    Returns:
+        Text, label and reported entity (or None) for each expected entity.
+    """
     reported = row.get("entities") or []
     matched = []
     for text, label in expected.entities:
@@ -134,19 +150,15 @@ def _moods(known: Sequence[tuple[ReportRow, PostTruth]]) -> Moods:
     return Moods(len(pairs), sum(expected == answer for expected, answer in pairs), found)
 
 
-def _dead_letters(letters: Sequence[ReportRow], truth: Truth) -> DeadLetters:
+def _dead_letters(rows: Sequence[ReportRow], truth: Truth) -> DeadLetters:
     kinds = {broken.value: broken.kind for broken in truth.broken}
     described = [
-        Letter(
-            kinds.get(b64decode(letter["value"]), ""),
-            letter["stage"],
-            letter["exception"],
-            letter["reason"],
-            letter.get("global_id"),
+        DemoDeadLetter(
+            kinds.get(b64decode(row["value"]), ""), row["stage"], row["exception"], row["reason"], row.get("global_id")
         )
-        for letter in letters
+        for row in rows
     ]
-    answered = {letter.kind for letter in described}
+    answered = {it.kind for it in described}
     missed = tuple(broken.kind for broken in truth.broken if broken.kind not in answered)
     return DeadLetters(len(truth.broken), len(truth.broken) - len(missed), missed, tuple(described))
 
@@ -157,7 +169,7 @@ def _stages(rows: Sequence[ReportRow]) -> tuple[DemoStage, ...]:
     models: dict[str, str] = {}
     for row in rows:
         for stage, taken in (row.get("timings") or {}).items():
-            if taken:  # a stage that had nothing to work on took no time
+            if taken:  # 0: the stage had nothing to do for this post
                 seconds[stage].append(taken)
         failures.update(failure["stage"] for failure in row.get("failures") or ())
         models.update({stage: model for stage, model in (row.get("models") or {}).items() if model})

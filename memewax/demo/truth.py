@@ -1,4 +1,4 @@
-"""What is known about the demo's posts. It lies beside them, where the flow does not look."""
+"""Labels of the demo's posts, stored in a file of their own that the flow does not read."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,16 +11,17 @@ FILE: Final = "truth.json"
 
 @dataclass(frozen=True, slots=True)
 class PostTruth:
-    """What a careful reader would say of one post's image."""
+    """Labels of a post's image."""
 
     template: str
     text: str = ""
-    """Its lines as they were drawn, joined by newlines; empty where nothing is written."""
+    """Lines as drawn, joined by newlines; empty if there is no text."""
     entities: tuple[tuple[str, str], ...] = ()
     """Text and label of each named entity."""
     mood: str | None = None
-    """`negative`, `neutral` or `positive`; None where nothing is written."""
+    """`negative`, `neutral` or `positive`; None if there is no text."""
     repost_of: str | None = None
+    """`global_id` of the post whose image is reposted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +30,25 @@ class Broken:
 
     kind: str
     value: bytes
-    """The whole line, as it is in the file, without its newline."""
+    """The line in the file, without its newline."""
     global_id: str | None = None
-    """The post that still comes out, joined, where only its image is bad."""
+    """Id of the post if only its image is broken: its record is still written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The demo's posts by `global_id`, its broken lines, and how many lines say again what another said."""
+    """Labels of the demo."""
 
     posts: dict[str, PostTruth]
+    """Labels of the good posts, by `global_id`."""
     broken: tuple[Broken, ...] = ()
+    """Broken lines."""
     duplicates: int = 0
+    """Number of duplicate lines."""
 
 
 def save_truth(folder: Path, truth: Truth) -> Path:
-    """Write `truth` into `folder`."""
+    """Write `truth` into `folder`, and return its file."""
     body = asdict(truth)
     for broken in body["broken"]:
         broken["value"] = broken["value"].decode("latin-1")
@@ -54,7 +58,7 @@ def save_truth(folder: Path, truth: Truth) -> Path:
 
 
 def load_truth(folder: Path) -> Truth:
-    """The truth that `make_posts` left in `folder`."""
+    """Read the labels that `make_posts` wrote into `folder`."""
     body = orjson.loads((folder / FILE).read_bytes())
     posts = {
         global_id: PostTruth(**{**post, "entities": tuple(map(tuple, post["entities"]))})

@@ -1,1 +1,1 @@
-"""Measured quality: what the models answer on data whose truth is known, by standard measures."""
+"""Evaluation of the models on labelled data with standard metrics."""

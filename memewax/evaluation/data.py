@@ -1,4 +1,4 @@
-"""Data with its truth, from JSONL files: posts with a `truth` object, or lines that hold text and truth together."""
+"""Labelled data from JSONL files: posts with a `truth` object, or lines that hold text and labels together."""
 
 import re
 from collections.abc import Iterator
@@ -16,35 +16,43 @@ from core.records import Failure, Message, Pixels, Post
 from dataflows.all_settings import Settings
 
 POSTS: Final = "posts.jsonl"
-"""The posts of a folder; where it has none, all its .jsonl files are read."""
+"""File of posts in a folder; if there is none, all .jsonl files of the folder are read."""
 _DEMO_TRUTH: Final = "truth.json"
-"""Where the demo keeps the truth of its posts."""
+"""File with the labels of the demo's posts."""
 _MAY_BE_EMPTY: Final = ("text", "template")
-"""An image without text has a truth: nothing is to be read in it; and so has one that is of no template."""
+"""Fields for which an empty label is valid: the image has no text, or is of no template."""
 _FILE_URL: Final = re.compile("file://[^/]*(?=/)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPost:
-    """A post and what is true of it."""
+    """A post with its label."""
 
     post: Post
     truth: Any
+    """The label."""
     folder: Path
-    """What its url is relative to."""
+    """Folder that the url is relative to."""
 
     @property
     def image(self) -> Path:
-        """Where its image lies: its url is a path or `file:///…`; who names the data trusts what it names."""
+        """Return the path of its image; the url is a path or `file:///…`. The data are trusted: any path is allowed."""
         path, is_url = _FILE_URL.subn("", self.post.url, count=1)
         return Path(unquote(path)) if is_url else self.folder / path
 
 
 def lines_of(path: Path, *fields: str, limit: int | None = None) -> list[dict[str, Any]]:
-    """The first `limit` objects with all `fields` in a JSONL file, or in the files of a folder in the order of names.
+    """Read the objects of a JSONL file that have all `fields`.
 
-    A field that is null is none, and blank lines are passed over. Raises `WorldError` where there is no such file, a
-    line is no JSON object, or no line has the fields.
+    Blank lines are skipped; a field that is null counts as missing.
+
+    Args:
+        path: A file, or a folder whose .jsonl files are read in the order of their names.
+        *fields: Fields that an object must have.
+        limit: Most objects to return.
+
+    Raises:
+        WorldError: There is no such file, a line is not a JSON object, or no line has the fields.
     """
     lines = (line for file in _files(path) for line in _objects(file))
     found = [line for line in lines if all(line.get(name) is not None for name in fields)]
@@ -54,9 +62,17 @@ def lines_of(path: Path, *fields: str, limit: int | None = None) -> list[dict[st
 
 
 def posts_of(path: Path, field: str, limit: int | None = None) -> list[LabelledPost]:
-    """The first `limit` posts whose truth has `field`, each once; `path` is a file or its folder.
+    """Read the posts whose truth has a field, without duplicates.
 
-    Lines that are no posts are passed over, as the flow does. Raises `WorldError` where nothing is left.
+    Lines that are not posts are skipped, as in the flow.
+
+    Args:
+        path: A file, or its folder.
+        field: Field of `truth` that becomes the label.
+        limit: Most posts to return.
+
+    Raises:
+        WorldError: There is no such post.
     """
     found: dict[str, LabelledPost] = {}
     for file in [path / POSTS] if (path / POSTS).is_file() else _files(path):
@@ -71,26 +87,26 @@ def posts_of(path: Path, field: str, limit: int | None = None) -> list[LabelledP
             if value is not None and (value != "" or field in _MAY_BE_EMPTY):
                 found.setdefault(post.global_id, LabelledPost(post, value, file.parent))
     if not found:
-        raise WorldError(f"{path} has no post whose truth says its {field}")
+        raise WorldError(f"{path} has no post whose truth has the field {field}")
     return list(found.values())[:limit]
 
 
 def number(line: dict[str, Any], field: str) -> float:
-    """The number in a field of a line; raises `WorldError` where it is none."""
+    """Return a field of a line as a number; raise `WorldError` if it is not a number."""
     value = line[field]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise WorldError(f"{field} must be a number, found {value!r}, beside {str(line)[:80]}")
+        raise WorldError(f"{field} must be a number, found {value!r} in {str(line)[:80]}")
     return float(value)
 
 
 def image_of(known: LabelledPost, settings: Settings) -> Pixels | Failure:
-    """The post's image, decoded as the flow does, or why there is none."""
+    """Read and decode the post's image as the flow does; return a `Failure` if that fails."""
     if "://" in known.post.url and not _FILE_URL.match(known.post.url):
-        return Failure("fetch", "WorldError", f"{known.post.url} is no file, and images to measure by are not fetched")
+        return Failure("fetch", "WorldError", f"{known.post.url} is not a file, and an evaluation fetches no images")
     try:
         data = known.image.read_bytes()
         return decode(data, max_pixels=settings.fetch_max_pixels, max_side=settings.fetch_max_side)
-    except Exception as error:  # a broken image raises anything
+    except Exception as error:  # a broken image may raise anything
         return Failure.of("fetch", error)
 
 
@@ -99,7 +115,7 @@ def _files(path: Path) -> list[Path]:
         return [path]
     files = sorted(path.glob("*.jsonl"))
     if not files:
-        raise WorldError(f"{path} holds no .jsonl file")
+        raise WorldError(f"{path} has no .jsonl file")
     return files
 
 

@@ -1,4 +1,4 @@
-"""Images as a clusterer gets them, embedded here or read from a file of vectors; and pairs that are no errors."""
+"""Image embeddings for the evaluation of clusterers: computed here or read from a file; and pairs to ignore."""
 
 import zipfile
 from collections.abc import Collection, Sequence
@@ -19,25 +19,26 @@ from models.base import Describer, ImageEmbedder
 _EMBEDDINGS: Final = "e: n x d floats, and label: n strings, empty for an image of no template"
 
 Pair = tuple[str, str]
-"""Ids of two posts, the smaller first."""
+"""Ids of two posts, in lexical order."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPosts:
-    """Posts whose image has an embedding, in order of arrival."""
+    """Posts with image embeddings, in order of arrival."""
 
     ids: tuple[str, ...]
     templates: tuple[str, ...]
-    """What each of them truly is, "" where it is of no template."""
+    """True template of each post, "" for none."""
     vectors: NDArray[np.float32]
-    """Shape (posts, dimension); rows have length 1."""
+    """Shape (posts, dimension), L2-normalised."""
     patches: tuple[Patches | None, ...]
     images: tuple[Path | None, ...]
-    """Where each lies, None where only its vector is known."""
+    """Path of each image, None if only its vector is known."""
     failures: tuple[str, ...] = ()
+    """Why images could not be embedded."""
 
     def at(self, places: Sequence[int]) -> "EmbeddedPosts":
-        """Some of them, in the order of `places`."""
+        """Select posts by position, in the order of `places`."""
         return EmbeddedPosts(
             ids=tuple(self.ids[it] for it in places),
             templates=tuple(self.templates[it] for it in places),
@@ -49,7 +50,7 @@ class EmbeddedPosts:
 
 
 def embed(posts: Sequence[LabelledPost], model: ImageEmbedder, settings: Settings, steps: Steps) -> EmbeddedPosts:
-    """Embed every image, with its patches where the model gives them; raises `WorldError` where none can be."""
+    """Embed every image, with patches if the model gives them; raise `WorldError` if no image can be embedded."""
     describer = Describer(model)
     kept: list[LabelledPost] = []
     found: list[Features] = []
@@ -79,16 +80,22 @@ def embed(posts: Sequence[LabelledPost], model: ImageEmbedder, settings: Setting
 
 
 def read_embeddings(path: Path, limit: int | None = None) -> EmbeddedPosts:
-    """Read the first `limit` vectors of an .npz file and what they are of.
+    """Read embeddings and labels from an .npz file.
 
-    It holds `e`, floats of shape (n, d) in order of arrival, which are scaled to length 1, and `label`, n strings,
-    empty for an image of no template. `ids`, n strings, may stand beside them; without it a post goes by its place,
-    from 0. Raises `WorldError` where the file is not so.
+    The file has `e`, floats of shape (n, d) in order of arrival (they are L2-normalised here); `label`, n strings,
+    empty for an image of no template; and optionally `ids`, n strings (default: positions from 0).
+
+    Args:
+        path: The file.
+        limit: Most vectors to return.
+
+    Raises:
+        WorldError: The file cannot be read, or does not have this form.
     """
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
-                raise WorldError(f"{path} is no .npz file: expected {_EMBEDDINGS}")
+                raise WorldError(f"{path} is not an .npz file: expected {_EMBEDDINGS}")
         with np.load(path, allow_pickle=False) as opened:
             lacking = [name for name in ("e", "label") if name not in opened]
             if lacking:
@@ -103,12 +110,12 @@ def read_embeddings(path: Path, limit: int | None = None) -> EmbeddedPosts:
         raise WorldError(f"{path}: e is {vectors.dtype} of shape {vectors.shape}, expected {_EMBEDDINGS}")
     for name, values in (("label", labels), ("ids", ids)):
         if values.shape != vectors.shape[:1] or values.dtype.kind != "U":
-            told = f"{values.dtype} of shape {values.shape}"
-            raise WorldError(f"{path}: {name} is {told}, expected a string for each of {len(vectors)} rows of e")
+            form = f"{values.dtype} of shape {values.shape}"
+            raise WorldError(f"{path}: {name} is {form}, expected a string for each of {len(vectors)} rows of e")
     vectors = vectors[:limit].astype(np.float64)
     broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if broken.size:
-        raise WorldError(f"{path}: row {broken[0]} of e holds what is no finite number")
+        raise WorldError(f"{path}: row {broken[0]} of e has a value that is not finite")
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return EmbeddedPosts(
         ids=tuple(ids[:limit].tolist()),
@@ -120,26 +127,26 @@ def read_embeddings(path: Path, limit: int | None = None) -> EmbeddedPosts:
 
 
 def read_pairs(path: Path) -> frozenset[Pair]:
-    """Read pairs of ids, a line each with a tab between them; raises `WorldError` where a line is no such pair."""
+    """Read pairs of ids from a tab-separated file, one pair per line; raise `WorldError` if a line is not a pair."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise WorldError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise WorldError(f"{path} is no text in UTF-8") from None
+        raise WorldError(f"{path} is not UTF-8 text") from None
     pairs = set()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         ids = [it.strip() for it in line.split("\t")]
         if len(ids) != 2 or not all(ids):
-            raise WorldError(f"{path}, line {number}: expected two ids with a tab between them, found {line[:80]!r}")
+            raise WorldError(f"{path}, line {number}: expected two ids separated by a tab, found {line[:80]!r}")
         pairs.add((min(ids), max(ids)))
     return frozenset(pairs)
 
 
 def places_of(pairs: Collection[Pair], ids: Sequence[str]) -> NDArray[np.intp]:
-    """Those of `pairs` that are both among `ids`, by their places there: shape (pairs, 2)."""
+    """Convert pairs of ids to positions in `ids`: shape (pairs, 2); pairs with an unknown id are left out."""
     places = {name: place for place, name in enumerate(ids)}
     found = [
         (places[one], places[other])

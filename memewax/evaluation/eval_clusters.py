@@ -1,4 +1,4 @@
-"""`eval clusters`: images by cluster beside their templates, online and offline, from the same embeddings."""
+"""`eval clusters`: clusters against true templates, for online and offline clustering of the same embeddings."""
 
 import math
 import warnings
@@ -23,11 +23,11 @@ _BIRCH_CLUSTERS = 40
 _BIRCH_BATCH = 64
 _ORACLE_DIMENSIONS = 64
 _ORACLE_POSTS = 5000
-"""Beyond these the oracle is left out: it compares all with all."""
+"""Most posts for which the oracle is computed; its cost grows with their square."""
 
 
 def online(embedded: EmbeddedPosts, clusterer: Clusterer) -> tuple[Labels, Labels]:
-    """Labels as they are given on arrival, one pass, and the same by the ids that they go by at the end."""
+    """Cluster posts online, in one pass; return the labels given on arrival, and the same after all merges."""
     merges = Merges()
     arrival = []
     for name, vector, patches in zip(embedded.ids, embedded.vectors, embedded.patches, strict=True):
@@ -38,32 +38,36 @@ def online(embedded: EmbeddedPosts, clusterer: Clusterer) -> tuple[Labels, Label
 
 
 def birch(vectors: NDArray[np.float32]) -> Labels:
-    """The first version of this system: scikit-learn's BIRCH for 40 clusters, fed in batches, on raw embeddings."""
+    """Cluster as the first version did: scikit-learn's BIRCH with 40 clusters, fed in batches of raw embeddings."""
     model = Birch(n_clusters=_BIRCH_CLUSTERS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer subclusters than asked for is what is measured
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer subclusters than asked for: a result, not an error
         for start in range(0, len(vectors), _BIRCH_BATCH):
             model.partial_fit(vectors[start : start + _BIRCH_BATCH])
         return np.asarray(model.predict(vectors), np.int64)
 
 
 def oracle(vectors: NDArray[np.float32], clusters: int) -> Labels:
-    """What can be had offline: average linkage by cosine, on 64 dimensions of all embeddings' PCA.
+    """Cluster offline, as an upper bound: average linkage by cosine on 64 principal components of all embeddings.
 
-    It sees everything at once and is told the true number of `clusters`, which nothing online can know.
+    It sees all posts at once and knows the true number of clusters, which no online method can.
+
+    Args:
+        vectors: Shape (posts, dimension).
+        clusters: True number of clusters.
     """
     if len(vectors) < 2:
         return np.zeros(len(vectors), np.int64)
     dimensions = min(_ORACLE_DIMENSIONS, *vectors.shape)
     reduced = PCA(dimensions, random_state=0).fit_transform(vectors)
-    reduced[np.linalg.norm(reduced, axis=1) == 0] = 1e-12  # one that is the mean itself has no direction
+    reduced[np.linalg.norm(reduced, axis=1) == 0] = 1e-12  # a vector that equals the mean has no direction
     linkage = AgglomerativeClustering(n_clusters=min(clusters, len(vectors)), linkage="average", metric="cosine")
     return np.asarray(linkage.fit_predict(reduced), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page shows: the posts of the first order, and their final labels."""
+    """Input of the contact sheet: the posts in the first order, and their final labels."""
 
     embedded: EmbeddedPosts
     labels: Labels
@@ -78,19 +82,22 @@ def report(
     share: float | None = None,
     left_out: Collection[Pair] = (),
 ) -> tuple[Report, Shown]:
-    """Figures of all ways to cluster.
+    """Measure all ways of clustering.
 
     Args:
         embedded: The posts, in order of arrival.
-        model: Name of what embedded them.
-        make: Makes a clusterer that has learned nothing yet.
-        orders: With one, the order is as given, and intervals are from bootstrap draws. With more, posts are shuffled
-            so many times; figures are means over these, and intervals go from the least to the greatest.
-        share: Of posts of templates, for which the others or they are thinned; None: as they are.
-        left_out: Pairs of ids that are no errors.
+        model: Name of the model that embedded them.
+        make: Makes a new clusterer.
+        orders: With 1, the order is as given and intervals are bootstrapped. With more, posts are shuffled that many
+            times; figures are means over the orders, and intervals range from the least to the greatest.
+        share: Share of template posts to reach by thinning them or the others; None to keep all posts.
+        left_out: Pairs of ids that are ignored: they count neither as wrong nor as missing.
+
+    Returns:
+        The report, and the input of the contact sheet.
 
     Raises:
-        WorldError: where there are not posts of both kinds for such a share.
+        WorldError: The share needs posts of both kinds, and there are only posts of one kind.
     """
     truth = TrueGroups.of(embedded.templates)
     shown, found = None, []
@@ -100,7 +107,7 @@ def report(
         figures, final = _measured(part, clusterer, left_out, with_draws=orders == 1)
         found.append(figures)
         shown = shown or Shown(part, final)
-    assert shown is not None, "there is an order at least"
+    assert shown is not None, "expected at least one order"
     made = Report(
         kind="clusters",
         n=len(shown.labels),
@@ -121,7 +128,7 @@ def report(
 def _measured(
     embedded: EmbeddedPosts, clusterer: Clusterer, left_out: Collection[Pair], *, with_draws: bool
 ) -> tuple[dict[str, Figure], Labels]:
-    """The figures of one stream, with intervals or without, and its final labels."""
+    """Measure one stream; return its figures, with bootstrap intervals or without, and its final labels."""
     truth = TrueGroups.of(embedded.templates)
     arrival, final = online(embedded, clusterer)
     groups = len(set(truth.groups.tolist()))
@@ -151,7 +158,7 @@ def _measured(
 
 
 def _over_orders(found: Sequence[Mapping[str, Figure]]) -> dict[str, Figure]:
-    """Of each figure the mean, the least and the greatest; an order in which it is not defined does not count."""
+    """Return mean, least and greatest value of each figure; orders in which it is NaN are ignored."""
     figures = {}
     for name in found[0]:
         values = np.array([one[name].value for one in found])
@@ -162,14 +169,20 @@ def _over_orders(found: Sequence[Mapping[str, Figure]]) -> dict[str, Figure]:
 
 
 def agreement(truth: Labels, labels: Labels, indices: Indices) -> dict[str, float]:
-    """How well labels agree with the truth over the items of `indices`, each 1 where they are the same partition.
+    """Measure how well labels agree with the truth; each measure is 1 for identical partitions.
 
-    V-measure (Rosenberg and Hirschberg 2007), adjusted Rand index (Hubert and Arabie 1985: 0 by chance), normalised
-    mutual information by the geometric mean, and purity: the share of items that are of their cluster's main template.
-    An item that is drawn twice makes no pair with itself, or draws of what is mostly one of a kind would mostly agree.
+    V-measure (Rosenberg and Hirschberg 2007), adjusted Rand index (Hubert and Arabie 1985; 0 by chance), normalised
+    mutual information (geometric mean), and purity: the share of items that are of their cluster's main template. An
+    item that is drawn twice makes no pair with itself; otherwise bootstrap draws of mostly unique images would mostly
+    agree.
 
-    All come from one table, of cells that are not empty: scikit-learn's functions, which a test holds these against,
-    make it anew for each and take milliseconds, and thousands of draws are measured.
+    All measures use one contingency table without its empty cells. scikit-learn's functions, which a test compares with
+    these, compute it for each measure and take milliseconds, and thousands of draws are measured.
+
+    Args:
+        truth: True group of each item, shape (n,).
+        labels: Cluster of each item, shape (n,).
+        indices: Items to measure, with repetitions: shape (draws,).
     """
     rows, columns = (np.unique(side[indices], return_inverse=True)[1] for side in (truth, labels))
     cells, table = np.unique(rows * (columns.max() + 1) + columns, return_counts=True)

@@ -1,4 +1,4 @@
-"""`eval entities`: names found in texts, beside those that people marked, by their exact spans."""
+"""`eval entities`: named entities found in texts against annotated ones, by exact span."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -20,24 +20,27 @@ _KINDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("corporation", "group", "org", "norp", "company", "sportsteam"), "group"),
     **dict.fromkeys(("product", "creative-work", "work_of_art", "event", "law", "misc", "other", "movie"), "other"),
 }
-"""Labels of OntoNotes, CoNLL, WNUT-17 and the Broad Twitter Corpus, lower-cased, as four kinds of names."""
+"""Maps labels of OntoNotes, CoNLL, WNUT-17 and the Broad Twitter Corpus, lower-cased, to four kinds of names."""
 
 
 def upper(text: str) -> str:
-    """In capitals, as memes have it; a letter whose capital is two stays, so that spans stay what they are."""
+    """Upper-case a text, as memes do, without changing its length: letters whose capital is two letters stay."""
     return "".join(letter.upper() if len(letter.upper()) == 1 else letter for letter in text)
 
 
 def lower(text: str) -> str:
-    """In lower case, of the same length."""
+    """Lower-case a text without changing its length."""
     return "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter in text)
 
 
 CASINGS: Final[Mapping[str, Callable[[str], str]]] = {"as-is": lambda text: text, "upper": upper, "lower": lower}
 
 
-def broken(text: str, width: int) -> str:
-    """With a line break for a blank wherever a line of `width` letters is full, as captions are set."""
+def break_lines(text: str, width: int) -> str:
+    """Wrap a text as captions are: blanks become line breaks so that lines have at most `width` letters if possible.
+
+    The length stays the same, so spans stay valid.
+    """
     letters, start, blank = list(text), 0, -1
     for place, letter in enumerate(letters):
         blank = place if letter == " " else blank
@@ -50,9 +53,16 @@ def broken(text: str, width: int) -> str:
 def measure(
     lines: Sequence[dict[str, Any]], model: Model[str, tuple[Entity, ...]], *, casing: str, width: int | None
 ) -> Report:
-    """F1, precision and recall of spans of any type; F1 of names alone; F1 of names with their kind."""
+    """Measure F1, precision and recall of spans of any type, F1 of names only, and F1 of names with their kind.
+
+    Args:
+        lines: Objects with `text` and `entities` (start, end, label).
+        model: Finds entities.
+        casing: Name of one of `CASINGS`, applied to the texts.
+        width: Wrap the texts at this width; None to leave their lines as they are.
+    """
     texts = [CASINGS[casing](str(line["text"])) for line in lines]
-    seen = [broken(text, width) for text in texts] if width else texts
+    seen = [break_lines(text, width) for text in texts] if width else texts
     given = answers("finding names", model, seen)
     scores = {"span": np.zeros((len(lines), 3)), "name": np.zeros((len(lines), 3)), "typed": np.zeros((len(lines), 3))}
     for row, (line, answer) in enumerate(zip(lines, given, strict=True)):
@@ -78,7 +88,7 @@ def _expected(line: dict[str, Any]) -> list[tuple[int, int, str]]:
     try:
         return [(int(it["start"]), int(it["end"]), str(it["label"])) for it in line["entities"]]
     except (KeyError, TypeError, ValueError):
-        raise WorldError(f"entities must have start, end and label, found {str(line['entities'])[:80]}") from None
+        raise WorldError(f"each entity must have start, end and label, found {str(line['entities'])[:80]}") from None
 
 
 def _typed(span: tuple[int, int, str]) -> tuple[int, int, str]:
@@ -93,7 +103,7 @@ def _counts(found: set[Any], expected: set[Any]) -> tuple[int, int, int]:
 
 
 def _share(hits: float, others: float) -> float:
-    return hits / (hits + others) if hits + others else 1.0  # nothing to be wrong about, as in _f1
+    return hits / (hits + others) if hits + others else 1.0  # nothing to find and nothing found, as in _f1
 
 
 def _f1(counts: Any) -> float:

@@ -1,8 +1,7 @@
-"""`eval search` by images: whether who has an image, cropped and recompressed, finds where it is from.
+"""`eval search` by image: whether a cropped and recompressed image finds the post that it is from.
 
-Of the posts that are left out of what is searched nothing should be found. Posts whose image merely is of the same
-template count as found wrongly there, since these data do not say which are: so that figure is too low rather than too
-high.
+For images of posts that are left out of the index, nothing should be found. There, posts of the same template count as
+wrong hits, since the data do not label them; so that figure is too low rather than too high.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,31 +22,36 @@ from search.image_search import ImageSearch
 
 _SEED: Final = 0
 _CROPPED: Final = 0.1
-"""Of each side, so much is cut off in all."""
+"""Share of each side that is cropped."""
 _SCALE: Final = 0.7
-"""To which every other one is scaled down besides."""
+"""Every other image is also scaled down by this factor."""
 _QUALITY: Final = 50
 _LOOKED_AT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class LookAnswer:
-    """What a search by an image gave."""
+    """Result of a search by image."""
 
     place: int
-    """Of the right post, from 1; 0 where it was not found."""
+    """Rank of the right post, from 1; 0 if it was not found."""
     has_strong: bool
-    """Whether anything was found that was not weak."""
+    """Whether there was a strong hit."""
 
 
 FindByLooks = Callable[[bytes], tuple[Sequence[str], bool]]
-"""Ids of the posts that are found for an image, and whether any of them is strong."""
+"""Searches by image; returns the ids of the hits, and whether any of them is strong."""
 
 
 def measure_images(files: Mapping[str, Path], find: FindByLooks) -> dict[str, Figure]:
-    """Figures of searching for images that were changed, by id of the post; `find` knows none that is `left_out`.
+    """Measure search by modified images.
 
-    Raises `WorldError` where there are too few.
+    Args:
+        files: Image of each post, by id.
+        find: Searches by image among the posts that are not `left_out`.
+
+    Raises:
+        WorldError: There are too few images.
     """
     random = np.random.default_rng(_SEED)
     there: list[LookAnswer] = []
@@ -59,7 +63,7 @@ def measure_images(files: Mapping[str, Path], find: FindByLooks) -> dict[str, Fi
         else:
             there.append(LookAnswer(ids.index(id_) + 1 if id_ in ids else 0, has_strong))
     if not there or not silent:
-        raise WorldError(f"{len(files)} images are too few to be searched: give some tens")
+        raise WorldError(f"{len(files)} images are too few to measure search: give a few dozen")
     places, spoken = np.array([it.place for it in there]), np.array([it.has_strong for it in there])
 
     def measured(indices: Indices) -> dict[str, float]:
@@ -79,7 +83,7 @@ def measure_images(files: Mapping[str, Path], find: FindByLooks) -> dict[str, Fi
 
 
 def changed(data: bytes, random: np.random.Generator, *, is_scaled: bool) -> bytes:
-    """An image as people pass it on: cropped, perhaps made smaller, and compressed once more, as JPEG."""
+    """Modify an image as people do who share it: crop it, scale it down if asked to, and recompress it as JPEG."""
     image = Image.open(BytesIO(data)).convert("RGB")
     width, height = image.size
     left, top = (int(random.uniform(0, _CROPPED) * side) for side in (width, height))
@@ -93,7 +97,7 @@ def changed(data: bytes, random: np.random.Generator, *, is_scaled: bool) -> byt
 
 
 def found_by_looks(images: ImageSearch, models: Embedders) -> FindByLooks:
-    """How a store is searched by an image, without the posts that are left out."""
+    """Return a function that searches a store by image, without the posts that are `left_out`."""
 
     def find(data: bytes) -> tuple[Sequence[str], bool]:
         if isinstance(models.image, Failure):

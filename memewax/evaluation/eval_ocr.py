@@ -1,4 +1,4 @@
-"""`eval ocr`: the text in images as read, beside the text that people transcribed."""
+"""`eval ocr`: text read in images against transcriptions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ _PACKAGES = ("easyocr", "jiwer", "onnxruntime", "rapidocr", "torch")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An image's text as it is and as it was read."""
+    """The text of an image, as transcribed and as read."""
 
     known: LabelledPost
     expected: str
     read: str
-    """One line of text a line, in reading order; empty where reading failed."""
+    """Lines in reading order, joined by newlines; empty if reading failed."""
     failure: Failure | None
     seconds: float
-    """The image's share of its batch."""
+    """Time of the batch divided by its images."""
 
 
 def read(posts: Sequence[LabelledPost], model: Model[Pixels, Reading], settings: Settings, steps: Steps) -> list[Case]:
-    """Read every image, as many at a time as go through the flow together; decoding is not in the time."""
+    """Read every image, in batches of the flow's size; the time excludes decoding."""
     cases: list[Case] = []
     for start in range(0, len(posts), settings.read_batch):
         batch = posts[start : start + settings.read_batch]
@@ -48,7 +48,7 @@ def read(posts: Sequence[LabelledPost], model: Model[Pixels, Reading], settings:
 
 
 def report(cases: Sequence[Case], model: str) -> Report:
-    """Error rates over all cases; an image that could not be read counts as read empty."""
+    """Measure error rates over all cases; an image that could not be read counts as read with no text."""
     expected, found = [case.expected for case in cases], [case.read for case in cases]
     figures: dict[str, Figure] = {}
     for name, form in FORMS.items():

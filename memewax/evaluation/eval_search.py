@@ -1,8 +1,7 @@
-"""`eval search`: whether who types some words of an image finds it, and is told where there is nothing to find.
+"""`eval search`: whether a few words of an image's text find it, and whether nothing is found if it is not there.
 
-Queries are words that follow each other in what people wrote down of an image. A hit is any post that was searched and
-whose text, as people wrote it down, holds the words. A quarter of the posts is left out of what is searched, so that
-their words ask for what is not there.
+Queries are runs of consecutive words of transcribed texts. A right hit is any indexed post whose transcription has all
+the words. A quarter of the posts is left out of the index, so that queries from their texts have no answer.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,13 +18,13 @@ from memewax.evaluation.texts import fold
 from search.post_search import PostSearch
 
 LONGEST: Final = 5
-"""Words of a query."""
+"""Most words of a query."""
 _LEFT_OUT: Final = 4
-"""One post in so many is left out."""
+"""One post in this many is left out of the index."""
 _RARE: Final = 5
-"""Posts that hold the words of a short query, at most: of a frequent word no one post is meant."""
+"""Most right posts of a short query that counts as rare: a frequent word does not mean any one post."""
 _MISSPELT: Final = 5
-"""Letters of a word that a query is misspelt in, at least."""
+"""Fewest letters of a word that is misspelt."""
 _SEED: Final = 0
 _LOOKED_AT: Final = 100
 _PACKAGES: Final = ("lancedb", "sentence-transformers")
@@ -34,34 +33,39 @@ WAYS: Final = ("literal", "meaning", "fused")
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What is typed, and which posts hold it."""
+    """A query, and the posts that answer it."""
 
     text: str
     words: int
     right: frozenset[str]
+    """Ids of the posts whose text has all the words, correctly spelt."""
     is_misspelt: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """Where the first right post stood, by each way of searching: from 1; 0 where it did not."""
+    """Result of a query."""
 
     places: Mapping[str, int]
+    """Rank of the first right post by each of `WAYS`, from 1; 0 if there was none."""
     has_strong: bool
-    """Whether anything was found that was not weak."""
+    """Whether there was a strong hit."""
 
 
-Found = Callable[[str], tuple[Mapping[str, Sequence[str]], bool]]
-"""Ids of the posts that are found for a text by each way, and whether any of them is strong."""
+FindByText = Callable[[str], tuple[Mapping[str, Sequence[str]], bool]]
+"""Searches by text; returns the ids of the hits by each of `WAYS`, and whether any of them is strong."""
 
 
-def measure(texts: Mapping[str, str], find: Found, models: Mapping[str, str]) -> Report:
-    """Figures of searching for the words of texts, by id as people wrote them down; raises `WorldError` for too few.
+def measure(texts: Mapping[str, str], find: FindByText, models: Mapping[str, str]) -> Report:
+    """Measure search by words of transcribed texts.
 
     Args:
-        texts: Of all posts; `find` is told of no other.
-        find: Searches, and knows nothing of those that are `left_out`.
-        models: What made the store and the queries' vectors.
+        texts: Transcribed text of each post, by id.
+        find: Searches by text among the posts that are not `left_out`.
+        models: Names of the models that embedded posts and queries.
+
+    Raises:
+        WorldError: There are too few texts.
     """
     held = {id_: words_of(text) for id_, text in texts.items()}
     there = {id_: words for id_, words in held.items() if not left_out(id_)}
@@ -75,7 +79,7 @@ def measure(texts: Mapping[str, str], find: Found, models: Mapping[str, str]) ->
         if not it.right and not it.is_misspelt
     ]
     if not asked or not unanswerable:
-        raise WorldError(f"{len(texts)} texts are too few to be searched: give some tens, each of some words")
+        raise WorldError(f"{len(texts)} texts are too few to measure search: give a few dozen of a few words each")
     answers = [_answer(it, find) for it in asked]
     silent = np.array([not _answer(it, find).has_strong for it in unanswerable])
     figures = _figures(asked, answers)
@@ -84,17 +88,17 @@ def measure(texts: Mapping[str, str], find: Found, models: Mapping[str, str]) ->
 
 
 def left_out(id_: str) -> bool:
-    """Whether a post is left out of what is searched."""
+    """Check whether a post is left out of the index; the choice depends only on its id."""
     return blake2b(id_.encode(), digest_size=2).digest()[0] % _LEFT_OUT == 0
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, without case and marks."""
+    """Split a text into lower-cased words without punctuation."""
     return [word for word in fold(text).split() if any(letter.isalnum() for letter in word)]
 
 
-def found_by(search: PostSearch) -> Found:
-    """How a store is searched, without the posts that are left out."""
+def found_by(search: PostSearch) -> FindByText:
+    """Return a function that searches a store by text, without the posts that are `left_out`."""
 
     def find(text: str) -> tuple[Mapping[str, Sequence[str]], bool]:
         found = search.search(text, _LOOKED_AT)
@@ -121,7 +125,7 @@ def _queries(words: list[str], there: Mapping[str, list[str]], random: np.random
 
 
 def _misspelt(word: str, random: np.random.Generator) -> str:
-    """A word with one letter left out, doubled or replaced, but not its first."""
+    """Misspell a word: drop, double or replace one letter other than the first."""
     place = int(random.integers(1, len(word)))
     kind = int(random.integers(3))
     if kind == 0:
@@ -130,7 +134,7 @@ def _misspelt(word: str, random: np.random.Generator) -> str:
     return word[:place] + letter + word[place + (kind == 2) :]
 
 
-def _answer(query: SearchQuery, find: Found) -> SearchAnswer:
+def _answer(query: SearchQuery, find: FindByText) -> SearchAnswer:
     ways, has_strong = find(query.text)
     places = {
         name: next((place for place, id_ in enumerate(ids, 1) if id_ in query.right), 0) for name, ids in ways.items()

@@ -1,4 +1,4 @@
-"""`eval sentiment`: the tone of texts beside people's labels or ratings."""
+"""`eval sentiment`: sentiment of texts against human labels or ratings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ _NEUTRAL = Sentiment(negative=0.0, neutral=1.0, positive=0.0, compound=0.0)
 
 
 def texts_with_mood(path: Path, limit: int | None) -> list[dict[str, Any]]:
-    """Lines with a `text` and its `label` or `valence`; raises `WorldError` where there is none."""
+    """Read lines with a `text` and a `label` or `valence`; raise `WorldError` if there are none."""
     lines = [line for line in lines_of(path, "text") if line.get("label") in MOODS or _is_rated(line)]
     if not lines:
         raise WorldError(f"{path} has no line with a label ({', '.join(MOODS)}) or a valence (-4 to 4)")
@@ -33,7 +33,14 @@ def texts_with_mood(path: Path, limit: int | None) -> list[dict[str, Any]]:
 def measure(
     lines: Sequence[dict[str, Any]], model: Model[str, Sentiment], *, by_compound: bool, noise: float
 ) -> Report:
-    """Recall as the mean over moods and, where people rated, correlation of the compound score with their rating."""
+    """Measure macro-averaged recall of moods and, for rated lines, correlation of compound score and rating.
+
+    Args:
+        lines: Objects with `text` and `label` (negative, neutral, positive) or `valence` (-4 to 4).
+        model: Judges sentiment.
+        by_compound: Derive the mood from the compound score (as VADER does) rather than from the largest share.
+        noise: OCR errors per character to add to the texts, 0 to 1.
+    """
     texts = [str(line["text"]) for line in lines]
     seen = noisy(texts, noise) if noise else texts
     given = answers("judging tone", model, seen)
@@ -53,7 +60,9 @@ def measure(
         measured |= {f"recall.{name}": float(share) for name, share in zip(MOODS, recall, strict=True)}
         rows = indices[rated[indices]]
         if rated.any():
-            there = len(set(compound[rows])) > 1 and len(set(valence[rows])) > 1  # else there is nothing to correlate
+            there = (
+                len(set(compound[rows])) > 1 and len(set(valence[rows])) > 1
+            )  # otherwise there is nothing to correlate
             measured["pearson"] = float(pearsonr(compound[rows], valence[rows]).statistic) if there else np.nan
             measured["spearman"] = float(spearmanr(compound[rows], valence[rows]).statistic) if there else np.nan
         return measured

@@ -1,4 +1,4 @@
-"""`eval similarity`: how alike pairs of sentences are, beside people's scores."""
+"""`eval similarity`: cosine of pairs of sentences against human similarity scores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,18 +17,23 @@ _PACKAGES = ("scipy", "sentence-transformers", "torch")
 
 
 def measure(lines: Sequence[dict[str, Any]], model: Embedder[str]) -> Report:
-    """Correlation of the cosine with people's scores, by rank (Spearman) and as it is (Pearson)."""
+    """Measure the correlation of cosine and human score, by rank (Spearman) and linear (Pearson).
+
+    Args:
+        lines: Objects with sentences `a` and `b`, and their `score`.
+        model: Embeds sentences.
+    """
     left, right = (np.stack(_vectors([str(line[side]) for line in lines], model)) for side in ("a", "b"))
     cosine = np.einsum("ij,ij->i", left, right)
     score = np.array([number(line, "score") for line in lines])
 
     def figures(indices: Indices) -> dict[str, float]:
-        ours, theirs = cosine[indices], score[indices]
-        if len(set(ours)) < 2 or len(set(theirs)) < 2:  # there is nothing to correlate
+        ours, human = cosine[indices], score[indices]
+        if len(set(ours)) < 2 or len(set(human)) < 2:  # there is nothing to correlate
             return {"spearman": np.nan, "pearson": np.nan}
         return {
-            "spearman": float(spearmanr(ours, theirs).statistic),
-            "pearson": float(pearsonr(ours, theirs).statistic),
+            "spearman": float(spearmanr(ours, human).statistic),
+            "pearson": float(pearsonr(ours, human).statistic),
         }
 
     return Report(

@@ -1,4 +1,4 @@
-"""Runs that were saved, and what changed from one to the next of a kind on the same data with the same options."""
+"""Saved evaluation runs, and comparison of consecutive runs on the same data with the same options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,27 +12,27 @@ import platformdirs
 from core.errors import WorldError
 
 _BESIDE: Final = ("intervals", "models", "versions", "options", "failures", "n")
-"""What a report says beside its figures."""
+"""Keys of a report that are not figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """A report as it was saved."""
+    """A saved report."""
 
     time: str
     """ISO 8601, UTC."""
     kind: str
     data: str
-    """The path's last two parts: `memes_text/posts.jsonl`, wherever that lies."""
+    """Last two parts of the path, such as `memes_text/posts.jsonl`."""
     report: Mapping[str, Any]
 
     @property
     def figures(self) -> dict[str, float]:
-        """Figures by their dotted names."""
+        """Return the figures by dotted name."""
         return dict(_numbers({name: it for name, it in self.report.items() if name not in _BESIDE}))
 
     def interval(self, figure: str) -> tuple[float, float] | None:
-        """The figure's interval, where it has one."""
+        """Return the interval of a figure, or None if it has none."""
         place: Any = self.report["intervals"]
         for name in figure.split("."):
             place = place.get(name) if isinstance(place, dict) else None
@@ -40,7 +40,7 @@ class SavedRun:
 
     @property
     def group(self) -> tuple[str, ...]:
-        """Runs with the same can be compared: kind, data, number of items, options."""
+        """Return what comparable runs have in common: kind, data, number of items, options."""
         options = [f"{name}={it}" for name, it in self.report["options"].items() if it is not None]
         return self.kind, self.data, f"n={self.report['n']}", *options
 
@@ -53,29 +53,30 @@ class Change:
     before: float
     after: float
     beyond: bool
-    """Whether it left the interval of the run before, and the figure of the run before that of this one."""
+    """Whether each of the two values lies outside the interval of the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The last run of a group beside the one before; None where there is only one."""
+    """The last run of a group and the one before."""
 
     last: SavedRun
     before: SavedRun | None
+    """None if there is only one run."""
     changes: tuple[Change, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Convert to JSON values."""
         return asdict(self)
 
 
 def history_file() -> Path:
-    """Where runs are kept unless told otherwise."""
+    """Return the default path of the history."""
     return Path(platformdirs.user_data_dir("memewax")) / "evaluations.jsonl"
 
 
 def save(file: Path, data: Path, report: Mapping[str, Any], now: datetime) -> None:
-    """Add a report, `{kind: {…}}`, as a line; raises `WorldError` where the file cannot be written."""
+    """Append a report, `{kind: {…}}`, to the history; raise `WorldError` if the file cannot be written."""
     ((kind, figures),) = report.items()
     resolved = data.resolve()
     run = {"time": now.isoformat(timespec="seconds"), "kind": kind, "data": "/".join(resolved.parts[-2:])}
@@ -88,24 +89,24 @@ def save(file: Path, data: Path, report: Mapping[str, Any], now: datetime) -> No
 
 
 def load(file: Path) -> list[SavedRun]:
-    """All runs, the oldest first; raises `WorldError` where there is no history or a line of it is broken."""
+    """Read all runs, oldest first; raise `WorldError` if there is no history or a line of it is broken."""
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
-        raise WorldError(f"{file}: {error.strerror}; `memewax eval … --save` writes it") from None
+        raise WorldError(f"{file}: {error.strerror}; write it with `memewax eval … --save`") from None
     try:
         runs = [SavedRun(**orjson.loads(line)) for line in lines if line.strip()]
     except (orjson.JSONDecodeError, TypeError) as error:
-        raise WorldError(f"{file} is no history of evaluations: {error}") from None
+        raise WorldError(f"{file} is not a history of evaluations: {error}") from None
     if not all(isinstance(run.report, dict) and run.report.keys() >= set(_BESIDE) for run in runs):
-        raise WorldError(f"{file} is no history of evaluations: a run of it is without {', '.join(_BESIDE)}")
+        raise WorldError(f"{file} is not a history of evaluations: a run lacks one of {', '.join(_BESIDE)}")
     if not runs:
-        raise WorldError(f"{file} holds no run; `memewax eval … --save` adds one")
+        raise WorldError(f"{file} has no runs; add one with `memewax eval … --save`")
     return runs
 
 
 def compare(runs: Sequence[SavedRun]) -> list[Comparison]:
-    """For each group its last run and the one before."""
+    """Compare the last two runs of each group."""
     groups: dict[tuple[str, ...], list[SavedRun]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
@@ -113,7 +114,7 @@ def compare(runs: Sequence[SavedRun]) -> list[Comparison]:
 
 
 def _comparison(before: SavedRun | None, last: SavedRun | None) -> Comparison:
-    assert last is not None, "a group has a run at least"
+    assert last is not None, "expected at least one run per group"
     changes = [
         Change(figure, before.figures[figure], value, _beyond(figure, before, last))
         for figure, value in last.figures.items()

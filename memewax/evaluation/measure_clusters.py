@@ -1,4 +1,4 @@
-"""`memewax eval clusters`: how well images are clustered."""
+"""The command `memewax eval clusters`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,28 +14,26 @@ from memewax.evaluation.evaluation_options import (
     SaveOption,
     check_page,
     show,
-    written,
+    write_page,
 )
 
 if TYPE_CHECKING:
     from memewax.evaluation.embedded_posts import EmbeddedPosts
 
-# Measures and models are imported late, since they bring more than other commands need.
+# Measures and models are imported late, since they import more than other commands need.
 
 
 def command(
-    data: Annotated[
-        Path | None, typer.Option("--data", help="A JSONL file with the truth in it, or its folder.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="A JSONL file with labels, or its folder.")] = None,
     embeddings: Annotated[
         Path | None,
         typer.Option(help="In place of --data, an .npz file: e, n x d floats in order of arrival; label, n strings."),
     ] = None,
     limit: LimitOption = None,
     leave_out: Annotated[
-        Path | None, typer.Option(help="Pairs that are no errors: a line each, two ids with a tab between them.")
+        Path | None, typer.Option(help="File of pairs to ignore: two ids separated by a tab on each line.")
     ] = None,
-    orders: Annotated[int, typer.Option(min=1, help="Shuffle the posts so many times; with 1 they stay.")] = 1,
+    orders: Annotated[int, typer.Option(min=1, help="Shuffle the posts this many times; 1 keeps their order.")] = 1,
     template_share: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Thin the posts until this share is of templates that occur again."),
@@ -45,9 +43,9 @@ def command(
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Clusters beside templates: on arrival, after merges, an offline oracle's, and BIRCH's.
+    """Measure clusters against templates: on arrival, after merges, by an offline oracle and by BIRCH.
 
-    MEMEWAX_CLUSTERER names the clusterer.
+    MEMEWAX_CLUSTERER chooses the clusterer.
     """
     from memewax.evaluation import eval_clusters as clusters
     from memewax.evaluation import pages
@@ -57,7 +55,7 @@ def command(
     check_page(page)
     source = data or embeddings
     if source is None or (data and embeddings):
-        raise SettingsError("name the posts with --data, or vectors with --embeddings, and not both")
+        raise SettingsError("name either posts with --data, or vectors with --embeddings, not both")
     settings = load_settings()
     left_out = read_pairs(leave_out) if leave_out else frozenset()
     if embeddings:
@@ -73,12 +71,12 @@ def command(
         left_out=left_out,
     )
     if page:
-        written(page, lambda: pages.write_clusters(page, report, shown.embedded, shown.labels))
+        write_page(page, lambda: pages.write_clusters(page, report, shown.embedded, shown.labels))
     show(report, source, save, history, as_json)
 
 
 def _embedded(data: Path, limit: int | None, settings: Settings) -> "tuple[EmbeddedPosts, str]":
-    """The posts of a file, embedded, and what embedded them."""
+    """Embed the posts of a file; return them and the name of the model."""
     from memewax.evaluation.data import posts_of
     from memewax.evaluation.embedded_posts import embed
     from memewax.evaluation.progress_bar import Steps

@@ -1,4 +1,4 @@
-"""`memewax eval entities`: how well names are found."""
+"""The command `memewax eval entities`."""
 
 from typing import Annotated, Literal
 
@@ -9,19 +9,21 @@ from memewax.evaluation.evaluation_options import DataOption, HistoryOption, Jso
 
 _Casing = Literal["as-is", "upper", "lower"]
 
-# Measures and models are imported late, since they bring more than other commands need.
+# Measures and models are imported late, since they import more than other commands need.
 
 
 def command(
     data: DataOption,
     limit: LimitOption = None,
     casing: Annotated[_Casing, typer.Option(help="Show the texts to the model in this case.")] = "as-is",
-    line_width: Annotated[int | None, typer.Option(min=1, help="Break them into lines of so many letters.")] = None,
+    line_width: Annotated[
+        int | None, typer.Option(min=1, help="Wrap the texts into lines of this many letters.")
+    ] = None,
     save: SaveOption = False,
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """F1 of the spans of names, of any type and with their kind."""
+    """Measure F1 of the spans of named entities, regardless of type and with their kind."""
     from memewax.evaluation import eval_entities as entities
     from memewax.evaluation.data import lines_of
     from models.loading import load_entities

@@ -1,4 +1,4 @@
-"""`memewax eval ocr`: how well images are read."""
+"""The command `memewax eval ocr`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,10 @@ from memewax.evaluation.evaluation_options import (
     SaveOption,
     check_page,
     show,
-    written,
+    write_page,
 )
 
-# Measures and models are imported late, since they bring more than other commands need.
+# Measures and models are imported late, since they import more than other commands need.
 
 
 def command(
@@ -28,7 +28,7 @@ def command(
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Character and word error rates, words found in any order, and seconds an image."""
+    """Measure character and word error rates, F1 of words in any order, and seconds per image."""
     from memewax.evaluation import eval_ocr as ocr
     from memewax.evaluation import pages
     from memewax.evaluation.data import posts_of
@@ -44,5 +44,5 @@ def command(
         cases = ocr.read(posts, model, settings, steps)
     report = ocr.report(cases, model.name)
     if page:
-        written(page, lambda: pages.write_ocr(page, report, cases))
+        write_page(page, lambda: pages.write_ocr(page, report, cases))
     show(report, data, save, history, as_json)

@@ -1,4 +1,4 @@
-"""`memewax eval search`: whether who types some words of an image finds it."""
+"""The command `memewax eval search`."""
 
 import tempfile
 from dataclasses import replace
@@ -11,22 +11,22 @@ from core.errors import WorldError
 from dataflows.all_settings import load_settings
 from memewax.evaluation.evaluation_options import DataOption, HistoryOption, JsonOption, LimitOption, SaveOption, show
 
-# Measures and models are imported late, since they bring more than other commands need.
+# Measures and models are imported late, since they import more than other commands need.
 
 
 def command(
     data: DataOption,
     store: Annotated[
-        Path | None, typer.Option(help="A store that has these posts already; else the flow makes one first.")
+        Path | None, typer.Option(help="A store that has these posts already; by default the flow makes one first.")
     ] = None,
     limit: LimitOption = None,
     save: SaveOption = False,
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recall of posts by a few words of what people read in them, and by their images cropped and recompressed.
+    """Measure recall of posts by a few words of their text, and by their images cropped and recompressed.
 
-    And whether none are found for what is not there.
+    Also measures how often nothing is found, rightly, for what is not there.
     """
     from memewax.evaluation import eval_search
     from memewax.evaluation.data import posts_of
@@ -48,7 +48,7 @@ def command(
         known = corpus.ids()
         texts = {id_: text for id_, text in texts.items() if id_ in known}
         if not texts:
-            raise WorldError(f"{store or data}: none of its posts is in the store")
+            raise WorldError(f"{store or data}: none of the posts is in the store")
         used = {**models.names, "posts": corpus.model}
         report = eval_search.measure(texts, eval_search.found_by(search), used)
         files = {it.post.global_id: it.image for it in posts if it.post.global_id in known and it.image.is_file()}
@@ -60,7 +60,7 @@ def command(
 
 
 def _made(data: Path, folder: Path) -> Path:
-    """A store of the posts, made by the flow."""
+    """Make a store of the posts by running the flow; return its folder."""
     from memewax.commands.flow_run import run_flow
 
     run_flow({"source": (str(data),), "to": (str(folder / "store"),)}, None, 10.0)

@@ -1,4 +1,4 @@
-"""`memewax eval sentiment`: how well the tone is judged."""
+"""The command `memewax eval sentiment`."""
 
 from typing import Annotated
 
@@ -7,18 +7,18 @@ import typer
 from dataflows.all_settings import load_settings
 from memewax.evaluation.evaluation_options import DataOption, HistoryOption, JsonOption, LimitOption, SaveOption, show
 
-# Measures and models are imported late, since they bring more than other commands need.
+# Measures and models are imported late, since they import more than other commands need.
 
 
 def command(
     data: DataOption,
     limit: LimitOption = None,
-    noise: Annotated[float, typer.Option(min=0, max=1, help="Mistakes a character, as a poor reader makes.")] = 0.0,
+    noise: Annotated[float, typer.Option(min=0, max=1, help="OCR errors per character to add to the texts.")] = 0.0,
     save: SaveOption = False,
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recall as the mean over negative, neutral and positive, and correlation with people's ratings."""
+    """Measure recall, averaged over negative, neutral and positive, and correlation with human ratings."""
     from memewax.evaluation import eval_sentiment as sentiment
     from models.loading import load_sentiment
     from models.runtime import Runtime

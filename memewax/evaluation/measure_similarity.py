@@ -1,9 +1,9 @@
-"""`memewax eval similarity`: how well sentences are embedded."""
+"""The command `memewax eval similarity`."""
 
 from dataflows.all_settings import load_settings
 from memewax.evaluation.evaluation_options import DataOption, HistoryOption, JsonOption, LimitOption, SaveOption, show
 
-# Measures and models are imported late, since they bring more than other commands need.
+# Measures and models are imported late, since they import more than other commands need.
 
 
 def command(
@@ -13,7 +13,7 @@ def command(
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Correlation of the cosine of sentences with people's scores."""
+    """Measure the correlation of the cosine of two sentences with human scores."""
     from memewax.evaluation import eval_similarity as similarity
     from memewax.evaluation.data import lines_of
     from models.loading import load_text

@@ -1,4 +1,4 @@
-"""Figures with what is uncertain about them, and the report that they stand in."""
+"""Figures with confidence intervals (bootstrap), and reports of them."""
 
 import platform
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from memewax import __version__
 
 Indices = NDArray[np.intp]
-"""Which items a figure is taken over, shape (n,); an item may stand there more than once."""
+"""Items that a figure is computed over, shape (n,); an item may occur more than once."""
 
 RESAMPLES: Final = 1000
 BOOTSTRAP: Final = "95 % interval"
@@ -22,7 +22,7 @@ _PERCENTILES: Final = (2.5, 97.5)
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A measure's value and its interval, None where it has none."""
+    """A measured value and its interval, if it has one."""
 
     value: float
     interval: tuple[float, float] | None = None
@@ -30,24 +30,26 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one run of an evaluation measured; a name with a dot, `arrival.ari`, is nested in JSON."""
+    """Result of an evaluation run."""
 
     kind: str
     n: int
-    """Items measured."""
+    """Number of items."""
     figures: Mapping[str, Figure]
+    """Figures by name; a dotted name such as `arrival.ari` is nested in JSON."""
     models: Mapping[str, str]
+    """Name of the model of each stage."""
     packages: tuple[str, ...] = ()
-    """Those whose versions the figures depend on."""
+    """Packages whose versions the figures depend on."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """How the data were shown or the answers judged, where there is a choice."""
+    """Options of the evaluation; only runs with the same options are compared."""
     failures: tuple[str, ...] = ()
-    """Why items could not be answered for."""
+    """Why the model failed on items."""
     intervals_are: str = BOOTSTRAP
-    """What the figures' intervals are, by bootstrap unless said otherwise."""
+    """Description of the figures' intervals."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `{kind: {figure: value, …, n, intervals, models, versions}}`."""
+        """Convert to JSON values: `{kind: {figure: value, …, n, intervals, models, versions, options, failures}}`."""
         intervals = {name: list(it.interval) for name, it in self.figures.items() if it.interval}
         versions = {name: version(name) for name in self.packages}
         return {
@@ -64,7 +66,12 @@ class Report:
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
+    """Convert dotted names to nested objects.
+
+    Examples:
+        >>> nested({"a.b": 1})
+        {'a': {'b': 1}}
+    """
     tree: dict[str, Any] = {}
     for name, value in flat.items():
         *folders, last = name.split(".")
@@ -76,10 +83,14 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_intervals(n: int, measure: Callable[[Indices], Mapping[str, float]]) -> dict[str, Figure]:
-    """Each figure of `measure` over all `n` items, with its percentile bootstrap interval.
+    """Compute figures over `n` items with 95 % percentile bootstrap intervals (Efron and Tibshirani 1993).
 
-    Items are drawn with replacement, the same way at every call, and each draw is measured as a whole, so that a rate
-    over a corpus stays one (Efron and Tibshirani 1993). A draw on which a figure is not defined (NaN) does not count.
+    Items are drawn with replacement, with a fixed seed. Each draw is measured as a whole, so that a rate over a corpus
+    remains one. Draws on which a figure is NaN are ignored.
+
+    Args:
+        n: Number of items.
+        measure: Computes the figures over given items.
     """
     whole = measure(np.arange(n))
     random = np.random.default_rng(_SEED)

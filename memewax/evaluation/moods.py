@@ -1,4 +1,4 @@
-"""Whether a text is negative, neutral or positive, by its scores or by people's."""
+"""Conversion of sentiment scores and human ratings to negative, neutral or positive."""
 
 from typing import Final
 
@@ -7,23 +7,23 @@ from core.records import Sentiment
 MOODS: Final = ("negative", "neutral", "positive")
 
 THRESHOLD: Final = 0.05
-"""From this compound score on a text is positive, and negative from minus this: VADER's own recommendation."""
+"""A compound score of at least this is positive, at most minus this is negative: VADER's recommendation."""
 _VALENCE: Final = 0.5
-"""People's mean rating from -4 to 4 is neutral where it rounds to 0."""
+"""The same for mean human ratings, -4 to 4: neutral if they round to 0."""
 
 
 def mood_of_compound(compound: float) -> str:
-    """By VADER's thresholds."""
+    """Return the mood of a compound score, -1 to 1, by VADER's thresholds."""
     return _sign(compound, THRESHOLD)
 
 
 def mood_of_shares(sentiment: Sentiment) -> str:
-    """That with the largest share."""
+    """Return the mood with the largest share."""
     return max(MOODS, key=lambda mood: float(getattr(sentiment, mood)))
 
 
 def mood_of_valence(valence: float) -> str:
-    """By the whole number nearest to a mean rating."""
+    """Return the mood of a mean human rating, -4 to 4, rounded to an integer."""
     return _sign(valence, _VALENCE)
 
 

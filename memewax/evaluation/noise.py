@@ -1,4 +1,4 @@
-"""Texts as a poor reader of images would give them: letters mistaken, lost and put in."""
+"""Simulated OCR errors: letters substituted, deleted and inserted."""
 
 from collections.abc import Sequence
 from random import Random
@@ -12,15 +12,15 @@ _ALIKE: Final[dict[str, str]] = {
     "L": "I", "M": "N", "O": "0", "Q": "O", "R": "P", "S": "5", "T": "I", "U": "V", "W": "VV", "Z": "2", "0": "O",
     "1": "l", "5": "S", "8": "B", ".": "", ",": ".", "'": "", "!": "l", "?": "2",
 }  # fmt: skip
-"""What a letter is taken for, most often (seen from Tesseract to neural readers: shapes that differ in a stroke)."""
+"""Most frequent substitution of each letter: shapes that differ in a stroke, for Tesseract and neural OCR alike."""
 
 _MISTAKEN: Final = 0.7
 _LOST: Final = 0.2
-"""Shares of mistakes that are letters mistaken and lost; the rest are letters or blanks put in."""
+"""Shares of errors that are substitutions and deletions; the rest are insertions of letters or blanks."""
 
 
 def noisy(texts: Sequence[str], rate: float, seed: int = 0) -> list[str]:
-    """The texts with about `rate` mistakes a character (0 to 1); the same each time."""
+    """Add about `rate` OCR errors per character (0 to 1) to texts; the same seed gives the same errors."""
     random = Random(seed)  # noqa: S311 - variety, not secrecy
     return ["".join(_read(letter, random) if random.random() < rate else letter for letter in text) for text in texts]
 

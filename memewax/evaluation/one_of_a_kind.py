@@ -1,4 +1,4 @@
-"""Figures for streams in which most images are one of a kind: of templates' posts and of the others apart."""
+"""Figures for streams in which most images are unique: template posts and singletons are measured separately."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ Labels = NDArray[np.int64]
 _Values = NDArray[np.float64]
 
 QUARTERS: Final = 4
-"""Parts of a stream, in order of arrival."""
+"""Parts of a stream, in order of arrival, that are also measured separately."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrueGroups:
-    """What each post truly is."""
+    """True partition of posts."""
 
     groups: Labels
-    """Shape (posts,): one number a template, and one of its own for each singleton."""
+    """Shape (posts,): one number per template, and a unique number for each singleton."""
     singleton: NDArray[np.bool_]
-    """Shape (posts,): of no template, or of one that no other post has."""
+    """Shape (posts,): the post has no template, or is the only one of its template."""
 
     @classmethod
     def of(cls, templates: Sequence[str]) -> "TrueGroups":
-        """That of posts with these templates, "" for none."""
+        """Group posts by template; "" means no template."""
         counts = Counter(templates)
         singleton = np.array([not name or counts[name] == 1 for name in templates], bool)
         groups = np.unique(np.array(templates, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
@@ -39,17 +39,17 @@ class TrueGroups:
 
 @dataclass(frozen=True, slots=True)
 class PostValues:
-    """What each post contributes, NaN where it contributes nothing: each of shape (posts,)."""
+    """Per-post values of the measures: each of shape (posts,), NaN for posts that do not count."""
 
     precision: _Values
-    """Of a template's post: the share of its cluster that is of its template."""
+    """For template posts: share of the post's cluster that has its template."""
     recall: _Values
-    """Of a template's post: the share of its template that is in its cluster."""
+    """For template posts: share of the post's template that is in its cluster."""
     joined: _Values
-    """Of a singleton: whether its cluster holds another post."""
+    """For singletons: 1 if the post's cluster has another post, otherwise 0."""
 
     def means(self) -> "PostMeans":
-        """Their means over the stream and over each quarter of it."""
+        """Prepare the means over the whole stream and over each quarter of it."""
         rows = {"bcubed_precision": self.precision, "bcubed_recall": self.recall, "singletons_joined": self.joined}
         n = len(self.precision)
         quarter = np.arange(n) * QUARTERS // max(1, n)
@@ -61,14 +61,14 @@ class PostValues:
 
 @dataclass(frozen=True, slots=True)
 class PostMeans:
-    """Means of values of posts, quickly over many draws of them."""
+    """Means of per-post values, fast for many bootstrap draws."""
 
     names: tuple[str, ...]
     values: _Values
     """Shape (names, posts), NaN for a post that does not count."""
 
     def over(self, indices: Indices) -> dict[str, float]:
-        """Each mean over the posts of `indices`, NaN where none of them counts."""
+        """Compute each mean over the posts of `indices`; NaN if none of them counts."""
         weights = np.bincount(indices, minlength=self.values.shape[1]).astype(np.float64)
         counted = ~np.isnan(self.values) @ weights
         sums = np.nan_to_num(self.values) @ weights
@@ -77,10 +77,14 @@ class PostMeans:
 
 
 def post_values(truth: TrueGroups, labels: Labels, left_out: NDArray[np.intp]) -> PostValues:
-    """BCubed precision and recall of each post of a template, and whether each singleton was joined to another post.
+    """Compute BCubed precision and recall of each template post, and whether each singleton was joined to another post.
 
-    Clusters are counted over all posts, so a singleton among a template's posts costs these precision. A pair of
-    `left_out`, places of shape (pairs, 2), is neither wrong where it is joined nor missing where it is not.
+    Clusters are counted over all posts, so a singleton in a template's cluster costs precision.
+
+    Args:
+        truth: True partition of the posts.
+        labels: Cluster of each post, shape (posts,).
+        left_out: Positions of pairs to ignore, shape (pairs, 2): they count neither as wrong nor as missing.
 
     References:
         Amigó, Gonzalo, Artiles, Verdejo: A comparison of extrinsic clustering evaluation metrics based on formal
@@ -104,22 +108,25 @@ def post_values(truth: TrueGroups, labels: Labels, left_out: NDArray[np.intp]) -
 
 
 def stream_order(truth: TrueGroups, shuffle: int | None, share: float | None) -> list[int]:
-    """Places of posts in the order in which they are to arrive.
+    """Choose and order the posts of a stream.
 
     Args:
-        truth: What they are.
-        shuffle: Seed of their order; None: as given.
-        share: Of templates' posts among all; of these or of the others as many are left out by chance as are too many.
+        truth: True partition of the posts.
+        shuffle: Seed of the order; None to keep it.
+        share: Share of template posts to reach by dropping posts of either kind at random; None to keep all.
+
+    Returns:
+        Positions of the posts, in order of arrival.
 
     Raises:
-        WorldError: where there are not posts of both kinds for such a share.
+        WorldError: The share needs posts of a kind that there are none of, or leaves no post.
     """
     random = np.random.default_rng(shuffle or 0)
     of_template, others = np.flatnonzero(~truth.singleton), np.flatnonzero(truth.singleton)
     if share is not None:
         if (share > 0 and not len(of_template)) or (share < 1 and not len(others)):
             raise WorldError(
-                f"a share of {share:g} needs posts of templates and others: found {len(of_template)} and {len(others)}"
+                f"a share of {share:g} needs template posts and other posts: found {len(of_template)} and {len(others)}"
             )
         if len(of_template) > share * len(truth.groups):
             of_template = random.choice(of_template, round(share * len(others) / (1 - share)), replace=False)

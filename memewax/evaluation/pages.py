@@ -1,4 +1,4 @@
-"""Pages of HTML that need nothing else: clusters as a contact sheet, and the texts that were read worst."""
+"""Self-contained HTML pages: a contact sheet of clusters, and the texts with the most OCR errors."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -16,57 +16,67 @@ from memewax.pages.showing import Word, compared, templates, thumbnail
 
 _WORST: Final = 40
 _OTHER_CLUSTERS: Final = 100
-"""Of clusters with no stranger, so many are on the page."""
+"""Most clusters without strangers on the page."""
 _SHOWN: Final = 60
-"""Images of one cluster or template on the page."""
+"""Most images of one cluster or template on the page."""
 _SMALL: Final = 160
-"""Pixels a side of an image on the contact sheet."""
+"""Longest side of an image on the contact sheet, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class SheetImage:
-    """An image on a sheet; `stranger`: it is not of what the sheet is of, and `told` says of what it is."""
+    """An image on a sheet."""
 
     source: str | None
-    told: str
+    """Data URI, if the image is known."""
+    label: str
+    """Its template, or for a split template the cluster that it is in."""
     name: str
     stranger: bool
+    """Whether it does not belong to the sheet's template or cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A cluster: its most frequent template, how many of that template's images it holds, and its images."""
+    """A cluster on the contact sheet."""
 
     cluster: int
     template: str
+    """Its most frequent template."""
     members: int
+    """Images of that template in the cluster."""
     all_members: int
+    """Images of that template in all clusters."""
     size: int
     images: tuple[SheetImage, ...]
-    """The first of them, strangers first."""
+    """Its first images, strangers first."""
 
     @property
     def strangers(self) -> int:
-        """Images of other templates."""
+        """Count the images of other templates."""
         return self.size - self.members
 
 
 @dataclass(frozen=True, slots=True)
 class SplitTemplate:
-    """A template in several clusters: those of its images that are not in the cluster that holds most of them."""
+    """A template whose images are in several clusters."""
 
     template: str
     cluster: int
+    """The cluster with most of its images."""
     members: int
+    """All images of the template."""
     outside: int
+    """Images of the template in other clusters."""
     clusters: int
+    """Number of clusters with images of the template."""
     images: tuple[SheetImage, ...]
-    """One that is where it belongs, then the first of those outside, each with its cluster."""
+    """One image of the main cluster, then the first of those in other clusters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misread:
-    """An image whose text was read with mistakes: both texts, word by word."""
+    """An image whose text was read with errors: both texts, word by word."""
 
     source: str | None
     name: str
@@ -77,7 +87,7 @@ class Misread:
 
 
 def write_clusters(path: Path, report: Report, embedded: EmbeddedPosts, labels: Labels) -> None:
-    """Write the contact sheet of `labels` to `path`, the worst first; raises `WorldError` where that cannot be."""
+    """Write the contact sheet of clusters, the worst first; raise `WorldError` if the file cannot be written."""
     _write(
         path,
         "clusters.html",
@@ -90,12 +100,12 @@ def write_clusters(path: Path, report: Report, embedded: EmbeddedPosts, labels: 
 
 
 def write_ocr(path: Path, report: Report, cases: Sequence[Case]) -> None:
-    """Write the worst cases to `path`; raises `WorldError` where that cannot be written."""
+    """Write the worst OCR cases; raise `WorldError` if the file cannot be written."""
     _write(path, "ocr.html", report=report, cases=worst(cases))
 
 
 def mixed(embedded: EmbeddedPosts, labels: Labels) -> list[Sheet]:
-    """Clusters with strangers, those with most of them first; at most forty."""
+    """Return at most 40 clusters with strangers, those with the most first."""
     groups = TrueGroups.of(embedded.templates).groups
     found = [(it, template) for it, template in _clusters(groups, labels) if len(it) > template[1]]
     found.sort(key=lambda it: (it[1][1] - len(it[0]), int(labels[it[0][0]])))
@@ -103,7 +113,7 @@ def mixed(embedded: EmbeddedPosts, labels: Labels) -> list[Sheet]:
 
 
 def others(embedded: EmbeddedPosts, labels: Labels) -> list[Sheet]:
-    """Clusters without strangers, the largest first; at most a hundred."""
+    """Return at most 100 clusters without strangers, the largest first."""
     groups = TrueGroups.of(embedded.templates).groups
     found = [(it, template) for it, template in _clusters(groups, labels) if len(it) == template[1]]
     found.sort(key=lambda it: (-len(it[0]), int(labels[it[0][0]])))
@@ -111,7 +121,7 @@ def others(embedded: EmbeddedPosts, labels: Labels) -> list[Sheet]:
 
 
 def split_templates(embedded: EmbeddedPosts, labels: Labels) -> list[SplitTemplate]:
-    """Templates in several clusters, those with most images outside their main one first; at most forty."""
+    """Return at most 40 templates in several clusters, those with the most images outside their main one first."""
     by_group: dict[int, list[int]] = defaultdict(list)
     for place, group in enumerate(TrueGroups.of(embedded.templates).groups.tolist()):
         by_group[group].append(place)
@@ -134,14 +144,14 @@ def split_templates(embedded: EmbeddedPosts, labels: Labels) -> list[SplitTempla
 
 
 def worst(cases: Sequence[Case]) -> list[Misread]:
-    """Cases with a wrong character, most of their characters wrong first; at most forty."""
+    """Return at most 40 cases with OCR errors, the highest character error rate first."""
     judged = [(rates(count([case.expected], [case.read]))["cer"], case) for case in cases]
     wrong = sorted((it for it in judged if it[0] > 0), key=lambda it: (-it[0], it[1].known.post.global_id))
     return [_misread(rate, case) for rate, case in wrong[:_WORST]]
 
 
 def _clusters(groups: Labels, labels: Labels) -> list[tuple[list[int], tuple[int, int]]]:
-    """The places of each cluster, and its most frequent group of the truth with how many of it are there."""
+    """Return the positions of each cluster's posts, with its most frequent true group and that group's count."""
     by_cluster: dict[int, list[int]] = defaultdict(list)
     for place, label in enumerate(labels.tolist()):
         by_cluster[label].append(place)
@@ -150,20 +160,23 @@ def _clusters(groups: Labels, labels: Labels) -> list[tuple[list[int], tuple[int
 
 def _sheet(embedded: EmbeddedPosts, groups: Labels, labels: Labels, places: list[int], main: tuple[int, int]) -> Sheet:
     group, members = main
-    ordered = sorted(places, key=lambda it: (groups[it] == group, _told(embedded, it), embedded.ids[it]))
-    images = [_image(embedded, it, _told(embedded, it), stranger=bool(groups[it] != group)) for it in ordered[:_SHOWN]]
-    template = _told(embedded, next(it for it in places if groups[it] == group))
+    ordered = sorted(places, key=lambda it: (groups[it] == group, _template_name(embedded, it), embedded.ids[it]))
+    images = [
+        _image(embedded, it, _template_name(embedded, it), stranger=bool(groups[it] != group))
+        for it in ordered[:_SHOWN]
+    ]
+    template = _template_name(embedded, next(it for it in places if groups[it] == group))
     all_members = int((groups == group).sum())
     return Sheet(int(labels[places[0]]), template, members, all_members, len(places), tuple(images))
 
 
-def _told(embedded: EmbeddedPosts, place: int) -> str:
+def _template_name(embedded: EmbeddedPosts, place: int) -> str:
     return embedded.templates[place] or "no template"
 
 
-def _image(embedded: EmbeddedPosts, place: int, told: str, *, stranger: bool) -> SheetImage:
+def _image(embedded: EmbeddedPosts, place: int, label: str, *, stranger: bool) -> SheetImage:
     path = embedded.images[place]
-    return SheetImage(thumbnail(path, _SMALL) if path else None, told, embedded.ids[place], stranger)
+    return SheetImage(thumbnail(path, _SMALL) if path else None, label, embedded.ids[place], stranger)
 
 
 def _misread(rate: float, case: Case) -> Misread:

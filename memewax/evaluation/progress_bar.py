@@ -1,4 +1,4 @@
-"""How far an evaluation is, on stderr."""
+"""Progress bars on stderr."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from models.base import In, Model, Out
 
 
 class Steps:
-    """A bar where a person looks, nothing where not."""
+    """Context manager that shows a progress bar on a terminal, and nothing elsewhere."""
 
     def __init__(self, what: str, total: int) -> None:
         console = Console(file=sys.stderr)
@@ -31,12 +31,12 @@ class Steps:
         self._progress.stop()
 
     def advance(self, count: int) -> None:
-        """So many more are done."""
+        """Report that `count` more items are done."""
         self._progress.advance(self._task, count)
 
 
 def answers(what: str, model: Model[In, Out], items: Sequence[In]) -> list[Out | Failure]:
-    """The model's answer to each item, with a bar."""
+    """Run the model on all items in batches, with a progress bar; return its answers in order."""
     found: list[Out | Failure] = []
     with Steps(what, len(items)) as steps:
         for start in range(0, len(items), model.batch_size):

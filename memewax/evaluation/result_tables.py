@@ -1,4 +1,4 @@
-"""Reports and comparisons as tables for a terminal."""
+"""Terminal tables of reports and comparisons."""
 
 import math
 from typing import Final
@@ -12,11 +12,11 @@ from memewax.evaluation.history import Change, Comparison
 from memewax.evaluation.measures import Report
 
 _COUNTED: Final = ("clusters", "templates", "singletons")
-"""Figures that are whole numbers."""
+"""Endings of the names of figures that are integers."""
 
 
 def report_table(report: Report) -> RenderableType:
-    """One row a figure, with its interval."""
+    """Make a table of a report: one row per figure, with its interval."""
     made = _table("figure", "value", report.intervals_are)
     for name, figure in report.figures.items():
         spread = " to ".join(f"{it:.3f}" for it in figure.interval or () if not math.isnan(it))
@@ -28,7 +28,7 @@ def report_table(report: Report) -> RenderableType:
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
-    """One row a figure; marked where the difference is beyond what the choice of items makes."""
+    """Make a table of a comparison: one row per figure, with significant changes (`Change.beyond`) in bold."""
     last, before = comparison.last, comparison.before
     title = f"{', '.join(last.group)}: {last.time}" + (f" after {before.time}" if before else ", the only run")
     models = ", ".join(
@@ -51,7 +51,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
 
 
 def _titled(title: str, table: Table, caption: str) -> RenderableType:
-    """The title has the width of the screen: as the table's own it would be broken where that ends."""
+    """Add a title and a caption; as the table's own title, it would be wrapped at the width of the table."""
     return Group(Text(title, style="bold"), table, Text(caption, style="dim italic"), "")
 
 

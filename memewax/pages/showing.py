@@ -1,4 +1,4 @@
-"""What pages show: images made small within the page itself, and texts judged word by word."""
+"""Helpers of the HTML pages: inline thumbnails, word-by-word comparison of texts, and templates."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ _THUMBNAIL: Final = 440
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, and whether the other text has it in that place."""
+    """A word, and whether it matches the other text."""
 
     text: str
     right: bool
 
 
 def compared(other: str, text: str) -> tuple[tuple[Word, ...], ...]:
-    """The lines of `text`, each word judged by whether `other` has it in that place."""
+    """Compare a text with another word by word; return its lines, with each word marked as right or wrong."""
     words = text.split()
     matcher = SequenceMatcher(None, [fold(word) for word in other.split()], [fold(word) for word in words], False)
     right = {block.b + place for block in matcher.get_matching_blocks() for place in range(block.size)}
@@ -33,7 +33,7 @@ def compared(other: str, text: str) -> tuple[tuple[Word, ...], ...]:
 
 
 def thumbnail(path: Path, side: int = _THUMBNAIL) -> str | None:
-    """The image at `path`, of at most `side` pixels, as a data URI; None where there is none."""
+    """Return the image at `path` as a data URI (WebP, at most `side` pixels a side), or None if it cannot be read."""
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
@@ -46,9 +46,9 @@ def thumbnail(path: Path, side: int = _THUMBNAIL) -> str | None:
 
 
 def templates(package: str) -> Environment:
-    """The HTML templates of a package and those that all pages share, `shell.html` first of them.
+    """Return the HTML templates of a package and those that all pages share, such as `shell.html`.
 
-    All text is escaped, and a name that does not exist is an error.
+    All text is escaped, and an undefined name is an error.
     """
     return Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("memewax.pages", ".")]),

@@ -1,1 +1,1 @@
-"""Profiles of flows as people read them: tables, what bounds a flow, flame graphs."""
+"""Presentation of flow profiles: bottleneck analysis and flame graphs."""

@@ -1,4 +1,4 @@
-"""What bounds a flow, by its profile, and which setting to try: one paragraph."""
+"""Bottleneck analysis: which resource bounds a flow, by its profile, and which setting to try."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,21 +28,24 @@ _SMALL_BATCH: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Where the time of all workers went, as parts of it."""
+    """Shares of the workers' time, 0 to 1 each."""
 
     waiting: float
+    """Waiting for input."""
     computing: float
-    """In steps and sources, threads of libraries included."""
+    """Computing in steps and sources, library threads included."""
     locked: float
+    """Waiting for Python's global interpreter lock."""
     queued: float
+    """Waiting for a free processor."""
     elsewhere: float
-    """On disks and brokers."""
+    """Waiting for disks and brokers."""
     engine: float
     """Bytewax, and the code around the steps."""
 
 
 def shares_of(profiles: Sequence[ProcessProfile]) -> Shares:
-    """The shares of all processes together."""
+    """Compute the shares over all processes."""
     sections = [it for profile in profiles for it in profile.sections]
     whole = sum(it.seconds for it in sections) or 1.0
     around = [it for it in sections if it.section in {ENGINE, FLOW}]
@@ -59,20 +62,20 @@ def shares_of(profiles: Sequence[ProcessProfile]) -> Shares:
 
 
 def what_bounds(profiles: Sequence[ProcessProfile]) -> str:
-    """What bounds the flow, and which setting to try."""
+    """Describe what bounds the flow and which setting to try, in one paragraph."""
     shares = shares_of(profiles)
     if not any(it.posts for it in profiles) and shares.waiting > _FULL:
-        return "Nothing was read meanwhile: the flow waits for posts, and nothing of it bounds them."
+        return "Nothing was read during the profile: the flow waits for posts and is not the bottleneck."
     if shares.waiting > _MOST:
         return _by_input(profiles, shares)
     if shares.queued > _MUCH:
-        told = f"The flow is bounded by processors: for {shares.queued:.0%} of the time a worker found none free. "
+        text = f"The flow is bounded by processors: for {shares.queued:.0%} of the time a worker found none free. "
         if _used(profiles) < _FULL * profiles[0].cores:
-            return told + (
-                f"It used {_used(profiles):.1f} of {profiles[0].cores}, so other programs took the rest: run it where "
-                "fewer run."
+            return text + (
+                f"It used {_used(profiles):.1f} of {profiles[0].cores}, so other programs used the rest: run it on a "
+                "less busy machine."
             )
-        return told + "Try fewer MEMEWAX_PROCESSES or MEMEWAX_THREADS, since they are in each other's way."
+        return text + "Try fewer MEMEWAX_PROCESSES or MEMEWAX_THREADS, since they compete with each other."
     if shares.locked > _MUCH:
         return (
             f"The flow is bounded by Python's lock: for {shares.locked:.0%} of the time a worker waited for other "
@@ -82,13 +85,13 @@ def what_bounds(profiles: Sequence[ProcessProfile]) -> str:
 
 
 def _by_input(profiles: Sequence[ProcessProfile], shares: Shares) -> str:
-    told = f"The flow is bounded by its input: workers waited for it for {shares.waiting:.0%} of the time. "
+    text = f"The flow is bounded by its input: workers waited for it for {shares.waiting:.0%} of the time. "
     if any(it.left for it in profiles):
-        return told + (
+        return text + (
             "There is more to read, so images come too slowly: try more MEMEWAX_FETCH_CONCURRENCY and "
             "MEMEWAX_FETCH_PER_HOST, or more MEMEWAX_FETCH_AHEAD_POSTS."
         )
-    return told + "All that there is has been read, so it keeps up, and no setting is needed."
+    return text + "All posts have been read, so it keeps up, and no setting is needed."
 
 
 def _by_section(profiles: Sequence[ProcessProfile], shares: Shares) -> str:
@@ -100,20 +103,20 @@ def _by_section(profiles: Sequence[ProcessProfile], shares: Shares) -> str:
             f"The flow is bounded by itself: Bytewax and the code around the steps take {shares.engine:.0%} of the "
             f"time, more than any step. Try {_BATCHES}."
         )
-    told = f"The flow is bounded by {first.section}, which takes {first.seconds / whole:.0%} of the time"
+    text = f"The flow is bounded by {first.section}, which takes {first.seconds / whole:.0%} of the time"
     per_item = 1000 * first.seconds / first.items if first.items else None
-    told += f", {per_item:,.1f} ms an item. " if per_item is not None else ". "
+    text += f", {per_item:,.1f} ms an item. " if per_item is not None else ". "
     advice = [_SETTINGS[first.section]] if first.section in _SETTINGS else []
     if first.section in _MODELS and _is_small(first):
         advice.append(_BATCHES)
     if _used(profiles) < _FULL * profiles[0].cores and first.section not in {"cluster", "store", SNAPSHOT}:
-        told += f"Of {profiles[0].cores} processors {_used(profiles):.1f} were used. "
+        text += f"Of {profiles[0].cores} processors {_used(profiles):.1f} were used. "
         advice.insert(0, "more MEMEWAX_PROCESSES")
-    return told + (f"Try {'; or '.join(advice)}." if advice else "No setting makes it cheaper.")
+    return text + (f"Try {'; or '.join(advice)}." if advice else "No setting makes it cheaper.")
 
 
 def _used(profiles: Sequence[ProcessProfile]) -> float:
-    """Processors that the processes used, on average."""
+    """Return the mean number of processors that the processes used."""
     return sum(it.processor_seconds for it in profiles) / (max(it.seconds for it in profiles) or 1.0)
 
 
@@ -122,7 +125,7 @@ def _is_small(section: SectionProfile) -> bool:
 
 
 def all_sections(profiles: Sequence[ProcessProfile]) -> list[SectionProfile]:
-    """Each section of all processes as one, the longest first."""
+    """Merge the sections of all processes by name; return them longest first."""
     found: dict[str, list[SectionProfile]] = {}
     for it in (section for profile in profiles for section in profile.sections):
         found.setdefault(it.section, []).append(it)

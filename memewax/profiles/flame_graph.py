@@ -1,4 +1,4 @@
-"""A flame graph as one SVG file: any browser opens it, and it fetches nothing."""
+"""Flame graph as a self-contained SVG file for any browser."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from core.untrusted_text import one_line
 _WIDTH: Final = 1400
 _ROW: Final = 18
 _LETTER: Final = 6.6
-"""Pixels of a letter, at most."""
+"""Greatest width of a letter, in pixels."""
 _NARROWEST: Final = 0.4
-"""Pixels; what is narrower is left out."""
+"""Width in pixels below which frames are left out."""
 _DEEPEST: Final = 120
 _STYLE: Final = "rect{stroke:#fff;stroke-width:.4} g:hover rect{stroke:#000;stroke-width:1}"
 
@@ -25,7 +25,15 @@ class _Frame:
 
 
 def flame_graph(stacks: Mapping[str, float], title: str) -> str:
-    """The graph of stacks, frames between `;` and the outermost first, each with its seconds."""
+    """Draw a flame graph.
+
+    Args:
+        stacks: Seconds of each stack; a stack is its frames joined by `;`, outermost first.
+        title: Title of the graph.
+
+    Returns:
+        The SVG document.
+    """
     root = _Frame()
     for stack, seconds in stacks.items():
         root.seconds += seconds
@@ -47,7 +55,7 @@ def flame_graph(stacks: Mapping[str, float], title: str) -> str:
 def _boxes(
     name: str, frame: _Frame, whole: float, left: float, depth: int
 ) -> Iterator[tuple[str, float, float, int, float]]:
-    """Name, left, width, depth and seconds of a frame and of all inside it that can be seen."""
+    """Yield name, left, width, depth and seconds of a frame and of all visible frames inside it."""
     width = _WIDTH * frame.seconds / whole
     if width < _NARROWEST:
         return
@@ -62,8 +70,8 @@ def _box(name: str, left: float, width: float, depth: int, seconds: float, *, wh
     hue = 20 + crc32(name.rpartition(".")[0].encode()) % 40
     letters = int(width / _LETTER) - 1
     text = escape(one_line(name) if len(name) <= letters else f"{name[: letters - 1]}…") if letters > 2 else ""
-    told = escape(f"{one_line(name)}: {seconds:.2f} s, {seconds / whole:.1%}")
+    tooltip = escape(f"{one_line(name)}: {seconds:.2f} s, {seconds / whole:.1%}")
     return (
-        f'<g><title>{told}</title><rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{_ROW - 1}" '
+        f'<g><title>{tooltip}</title><rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{_ROW - 1}" '
         f'fill="hsl({hue},75%,70%)"/><text x="{left + 3:.1f}" y="{top + 12}">{text}</text></g>'
     )

@@ -152,8 +152,8 @@ def test_clusters_of_vectors_alone(evaluate: Evaluate, folder: Path) -> None:
         ((), 2, "--data, or vectors with --embeddings"),
         (("--data", ".", "--embeddings", "good.npz"), 2, "not both"),
         (("--embeddings", "gone.npz"), 3, "gone.npz: No such file"),
-        (("--embeddings", "text"), 3, "text is no .npz file"),
-        (("--embeddings", "one.npy"), 3, "no .npz file"),
+        (("--embeddings", "text"), 3, "text is not an .npz file"),
+        (("--embeddings", "one.npy"), 3, "not an .npz file"),
         (("--embeddings", "bare.npz"), 3, "no label"),
         (("--embeddings", "objects.npz"), 3, "objects.npz cannot be read"),
         (("--embeddings", "whole.npz"), 3, "e is int64"),
@@ -241,7 +241,7 @@ def test_what_was_not_answered_is_said_beside_the_figures(
     monkeypatch.setattr(sys, "argv", ["memewax", "eval", "ocr", "--data", str(folder)])
     with suppress(SystemExit):
         main()
-    assert "1 without an answer, the first one: [Errno 2] No such file" in capsys.readouterr().err
+    assert "1 failed, the first: [Errno 2] No such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["ocr", "clusters"])

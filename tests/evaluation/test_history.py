@@ -62,13 +62,13 @@ def test_a_history_that_is_none_is_said(tmp_path: Path) -> None:
     with pytest.raises(WorldError, match="--save"):
         load(tmp_path / "none.jsonl")
     (tmp_path / "broken").write_text("{}\n")
-    with pytest.raises(WorldError, match="no history"):
+    with pytest.raises(WorldError, match="not a history"):
         load(tmp_path / "broken")
     (tmp_path / "half").write_text('\n{"time": "", "kind": "ocr", "data": "", "report": {"n": 3}}\n')
-    with pytest.raises(WorldError, match="no history"):
+    with pytest.raises(WorldError, match="not a history"):
         load(tmp_path / "half")
     (tmp_path / "empty").write_text("\n")
-    with pytest.raises(WorldError, match="holds no run"):
+    with pytest.raises(WorldError, match="has no run"):
         load(tmp_path / "empty")
     with pytest.raises(WorldError, match="Is a directory"):
         keep(tmp_path, report(0.5))

@@ -58,14 +58,14 @@ def test_the_worst_clusters_and_the_most_split_templates_come_first() -> None:
     posts = EmbeddedPosts(tuple("0123456789"), templates, np.zeros((10, 2), np.float32), (None,) * 10, (None,) * 10)
     (sheet,) = mixed(posts, labels)
     assert (sheet.cluster, sheet.template, sheet.members, sheet.all_members, sheet.strangers) == (3, "b", 2, 3, 2)
-    assert [(it.name, it.told) for it in sheet.images if it.stranger] == [("7", "no template"), ("8", "no template")]
+    assert [(it.name, it.label) for it in sheet.images if it.stranger] == [("7", "no template"), ("8", "no template")]
     assert [it.cluster for it in others(posts, labels)] == [1, 2, 4, 5, 9]
     split = split_templates(posts, labels)
     assert [(it.template, it.cluster, it.outside, it.members, it.clusters) for it in split] == [
         ("a", 1, 2, 4, 3),
         ("b", 3, 1, 3, 2),
     ]
-    assert [(it.name, it.told) for it in split[0].images] == [("0", ""), ("2", "cluster 2"), ("3", "cluster 9")]
+    assert [(it.name, it.label) for it in split[0].images] == [("0", ""), ("2", "cluster 2"), ("3", "cluster 9")]
 
 
 def test_both_texts_stand_side_by_side(ocr_page: Path) -> None:

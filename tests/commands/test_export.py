@@ -119,9 +119,9 @@ def test_a_plot_shows_the_largest_clusters(store: Path, tmp_path: Path) -> None:
     ("words", "error", "told"),
     [
         (("posts",), SettingsError, "nothing to write"),
-        (("posts", "--to", "posts.xlsx"), SettingsError, "csv, jsonl or parquet"),
+        (("posts", "--to", "posts.xlsx"), SettingsError, "choose csv, jsonl, parquet"),
         (("clusters", "--to", "c.csv", "--partition", "day"), SettingsError, "last for many days"),
-        (("posts", "--to", "p.csv", "--store", "nowhere"), WorldError, "is no store"),
+        (("posts", "--to", "p.csv", "--store", "nowhere"), WorldError, "is not a store"),
     ],
 )
 def test_what_cannot_be_is_told(

@@ -176,5 +176,5 @@ def test_a_query_that_takes_much_memory_ends(store: Path, monkeypatch: pytest.Mo
 
 
 def test_a_store_that_is_not_there_is_said_to(tmp_path: Path) -> None:
-    with pytest.raises(WorldError, match="no store"):
+    with pytest.raises(WorldError, match="is not a store"):
         asked(tmp_path / "nowhere", "SELECT 1")

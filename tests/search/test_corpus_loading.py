@@ -366,7 +366,7 @@ def test_a_corpus_is_searched_by_shorter_vectors(place: Place) -> None:
     other = settings.model_copy(update={"index_reduced": "pca-7"})  # which this corpus does not have
     assert OpenCorpora.of(other).get("own").index.dimension == 8
     Projection("trained", "another", weights).save(folder)
-    with pytest.raises(WorldError, match=r"trained-5 of 'own' was made for another .* vectors of counting"):
+    with pytest.raises(WorldError, match=r"trained-5 of 'own' was made for another, .* vectors of counting"):
         Corpus.open(place.store, "own", reduced="trained-5")
     with pytest.raises(WorldError, match="no reduction 'pca-9' of this corpus: there is pca-5, trained-5"):
         Corpus.open(place.store, "own", reduced="pca-9")
@@ -387,7 +387,7 @@ def test_a_draft_of_nothing_is_dropped_by_the_roles_that_are_mapped() -> None:
 def test_a_file_of_nothing_useful_does_not_become_a_large_file_of_dead_letters(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus_load, "_MOST_LETTERS", 3)
+    monkeypatch.setattr(corpus_load, "_MOST_DEAD_LETTERS", 3)
     loaded = place.load([*[{"text": 7}] * 50, {"text": "a"}])
     assert (loaded.dead_letters, loaded.embedded, len(place.reasons())) == (50, 1, 3)
 

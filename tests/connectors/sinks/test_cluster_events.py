@@ -178,7 +178,7 @@ def test_exemplars_are_nearest_the_centre(store: Path) -> None:
 
 
 def test_a_folder_that_is_no_store_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(WorldError, match="is no store"):
+    with pytest.raises(WorldError, match="is not a store"):
         summaries(tmp_path, timedelta(hours=1))
 
 

@@ -88,7 +88,7 @@ def _expected(line: dict[str, Any]) -> list[tuple[int, int, str]]:
     try:
         return [(int(it["start"]), int(it["end"]), str(it["label"])) for it in line["entities"]]
     except (KeyError, TypeError, ValueError):
-        raise WorldError(f"each entity must have start, end and label, found {str(line['entities'])[:80]}") from None
+        raise WorldError(f"entities must have start, end and label, found {str(line['entities'])[:80]}") from None
 
 
 def _typed(span: tuple[int, int, str]) -> tuple[int, int, str]:

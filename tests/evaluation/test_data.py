@@ -48,7 +48,7 @@ def test_images_of_the_web_are_not_fetched_to_measure_by(folder: Path) -> None:
     (known,) = posts_of(folder, "text")
     found = image_of(known, Settings())
     assert isinstance(found, Failure)
-    assert "not fetched" in found.reason
+    assert "fetches no images" in found.reason
 
 
 def test_a_folder_without_posts_jsonl_is_read_whole(folder: Path) -> None:

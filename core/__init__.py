@@ -1,3 +1,3 @@
-"""The vocabulary that every package speaks: records, settings, errors, telemetry. It imports no other package."""
+"""The vocabulary of all packages: records, settings, errors, telemetry. Imports no other package of memewax."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""What the parts of the sources of this process did last: marks that other threads look at, on the monotonic clock."""
+"""Activity marks of this process's source partitions, which other threads watch; times are of the monotonic clock."""
 
 import threading
 import time
@@ -6,13 +6,13 @@ from typing import Final
 
 
 class Activity:
-    """Marks set by workers and read by those who watch them; setting one is a single step, so none needs a lock."""
+    """Marks set by workers and read by watchers. Each update is a single atomic step, so none needs a lock."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
-        """The flow runs: all of its processes have found one another."""
+        """Set once the flow runs: all of its processes are connected."""
         self.epoch_at: float | None = None
-        """End of the last epoch."""
+        """When the last epoch ended."""
         self._busy: dict[object, float] = {}
         self._due: dict[object, float] = {}
         self._epochs: dict[object, int] = {}
@@ -21,66 +21,66 @@ class Activity:
         self._away: dict[object, str] = {}
 
     def opened(self, part: object) -> None:
-        """A part of a source was opened."""
+        """Note that a source partition was opened."""
         self._open[part] = None
 
     def asked(self, part: object) -> None:
-        """A part of a source was asked: all that it gave before has been handled."""
+        """Note that a partition is polled: everything it emitted before has been processed."""
         self._busy.pop(part, None)
 
     def gave(self, part: object) -> None:
-        """A part has given something into the flow."""
+        """Note that a partition has emitted items into the flow."""
         self._busy[part] = time.monotonic()
 
     def due(self, part: object, at: float) -> None:
-        """A part wants to be asked again, at a time of the monotonic clock."""
+        """Note when a partition wants to be polled again."""
         self._due[part] = at
 
     def snapshot(self, part: object) -> None:
-        """The position of a part was taken, as it is at the end of each epoch."""
+        """Note that the cursor of a partition was snapshotted, which happens at the end of each epoch."""
         self._epochs[part] = self._epochs.get(part, 0) + 1
         self.epoch_at = time.monotonic()
 
     def closed(self, part: object) -> None:
-        """A part has come to its end."""
+        """Note that a partition has reached its end."""
         self._open.pop(part, None)
         self._busy.pop(part, None)
         self._due.pop(part, None)
         self._ended = max(self._ended, self._epochs.pop(part, 0))
 
     def gone(self, who: object, why: str) -> None:
-        """What `who` needs does not answer."""
+        """Note that something `who` depends on does not answer, and `why`."""
         self._away[who] = why
 
     def back(self, who: object) -> None:
-        """What `who` needs answers again."""
+        """Note that it answers again."""
         self._away.pop(who, None)
 
     def away(self) -> str:
-        """What does not answer; empty where all does."""
+        """Describe what does not answer; empty if everything does."""
         return "; ".join(dict.fromkeys(list(self._away.values())))
 
     @property
     def has_open_parts(self) -> bool:
-        """Whether this process reads anything still."""
+        """Check whether this process still reads anything."""
         return bool(self._open)
 
     @property
     def epochs(self) -> int:
-        """Epochs that have ended."""
+        """Return the number of epochs that have ended."""
         return max((self._ended, *list(self._epochs.values())))
 
     @property
     def unasked_since(self) -> float | None:
-        """Since when a part waits to be asked, the longest, or will; None where none is open.
+        """Return the earliest time from which an open partition waits to be polled (may be in the future), or None.
 
-        Bytewax asks no part before the last epoch has ended in all processes.
+        Bytewax polls no partition until the last epoch has ended in all processes.
         """
         return min(list(self._due.values()), default=None)
 
     @property
     def busy_since(self) -> float | None:
-        """When the oldest of what is in the flow was given; None where nothing is."""
+        """Return when the oldest items still in the flow were emitted; None if the flow is empty."""
         return min(list(self._busy.values()), default=None)
 
 

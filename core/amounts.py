@@ -1,4 +1,4 @@
-"""Whole numbers as pages and tables show them."""
+"""Parse integers as web pages and tables show them."""
 
 import re
 from typing import Any, Final
@@ -9,7 +9,11 @@ _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
 def count_of(value: Any) -> int | None:
-    """The whole number in `1.2k`, `3M`, `1,234`, `1e3` or `17.0`, rounded; None where there is none."""
+    """Parse an integer such as `1.2k`, `3M`, `1,234`, `1e3` or `17.0`, rounded; None if `value` is not a number.
+
+    >>> count_of("1.2k"), count_of("1,234"), count_of("many")
+    (1200, 1234, None)
+    """
     found = _COUNT.fullmatch(without_thousands(str(value)))
     if isinstance(value, bool) or found is None:
         return None
@@ -18,5 +22,5 @@ def count_of(value: Any) -> int | None:
 
 
 def without_thousands(text: str) -> str:
-    """A number without what stands between its thousands, nor blanks around it."""
+    """Remove thousands separators and surrounding whitespace."""
     return _THOUSANDS.sub("", text.strip())

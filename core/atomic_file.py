@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,11 @@ from typing import IO
 
 @contextmanager
 def atomic_write(file: Path) -> Iterator[IO[bytes]]:
-    """Write a file that is there when all of it is; raises `OSError`, and then it is as it was."""
+    """Write a file atomically: it is replaced only once all of it is written.
+
+    Raises:
+        OSError: the file is then unchanged.
+    """
     new = file.with_name(f"{file.name}.new")
     try:
         with new.open("wb") as out:

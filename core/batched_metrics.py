@@ -1,6 +1,6 @@
-"""Metrics that are told many values at once, since each alone costs as much as some work that is measured.
+"""Metrics that buffer values and observe them in batches, since one observation can cost as much as the work measured.
 
-What was gathered is observed when there is enough of it, and before anybody looks: `REGISTRY` collects from here first.
+Buffers are flushed when they are large enough, and before each scrape: `REGISTRY` collects from this module first.
 """
 
 from bisect import bisect_right
@@ -18,17 +18,17 @@ _MANY: Final = 1024
 
 class _Keeper(Protocol):
     def observe(self) -> None:
-        """Let the metrics have all that there is."""
+        """Flush the buffer into the metrics."""
 
 
 _ALL: list[_Keeper] = []
 
 
 def observe_all(histogram: Histogram, values: Collection[float]) -> None:
-    """Observe many values at once: each alone costs two counters with their locks."""
+    """Observe many values at once: one at a time, each would lock and increment two counters."""
     ordered = sorted(values)
     before = 0
-    for place, bound in enumerate(histogram._upper_bounds):  # noqa: SLF001 - the library takes one value at a time
+    for place, bound in enumerate(histogram._upper_bounds):  # noqa: SLF001 - the library only takes single values
         if before == len(ordered):
             break
         upto = bisect_right(ordered, bound, before)
@@ -40,7 +40,7 @@ def observe_all(histogram: Histogram, values: Collection[float]) -> None:
 
 
 class BatchedHistograms:
-    """Pairs of values for two histograms, such as what a batch took and how large it was; of any thread."""
+    """Buffers pairs of values for two histograms, such as duration and size of a batch; thread-safe."""
 
     __slots__ = ("_first", "_pairs", "_second")
 
@@ -51,13 +51,13 @@ class BatchedHistograms:
         _ALL.append(self)
 
     def add(self, first: float, second: float) -> None:
-        """Take a pair in."""
+        """Buffer a pair."""
         self._pairs.append((first, second))
         if len(self._pairs) >= _MANY:
             self.observe()
 
     def observe(self) -> None:
-        """Let the histograms have all that there is."""
+        """Flush the buffer into the histograms."""
         pairs = _taken_from(self._pairs)
         if pairs:
             firsts, seconds = zip(*pairs, strict=True)
@@ -66,7 +66,7 @@ class BatchedHistograms:
 
 
 class BatchedSum:
-    """Amounts by which a counter or a gauge grows, of any thread; `inc` is the metric's own."""
+    """Buffers increments of a counter or gauge; thread-safe. `inc` is the metric's own method."""
 
     __slots__ = ("_amounts", "_inc")
 
@@ -76,20 +76,20 @@ class BatchedSum:
         _ALL.append(self)
 
     def inc(self, amount: float) -> None:
-        """Take an amount in."""
+        """Buffer an increment."""
         self._amounts.append(amount)
         if len(self._amounts) >= _MANY:
             self.observe()
 
     def observe(self) -> None:
-        """Let the metric have all that there is."""
+        """Flush the buffer into the metric."""
         amounts = _taken_from(self._amounts)
         if amounts:
             self._inc(sum(amounts))
 
 
 def _taken_from(waiting: deque[T]) -> list[T]:
-    """All that waits, which waits no more; another thread may take some of it meanwhile."""
+    """Drain a queue into a list; another thread may take some of the items meanwhile."""
     found: list[T] = []
     try:
         while True:

@@ -1,4 +1,4 @@
-"""A dict that does not grow for ever."""
+"""A bounded FIFO dict."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -8,9 +8,9 @@ V = TypeVar("V")
 
 
 class BoundedDict(dict[K, V]):
-    """A dict that forgets its oldest items beyond `most`; an item that is set again keeps its age.
+    """A dict of at most `most` items that evicts the oldest; setting an item again does not renew its age.
 
-    Only `bounded[key] = value` counts. Pickle `dict(bounded)`, which does not need this class to be read again.
+    Only `bounded[key] = value` enforces the bound. Pickle `dict(bounded)`, so that reading it does not need this class.
     """
 
     __slots__ = ("most",)
@@ -22,7 +22,7 @@ class BoundedDict(dict[K, V]):
             self[key] = value
 
     def __setitem__(self, key: K, value: V) -> None:
-        """Set an item, and forget the oldest one where there are too many."""
+        """Set an item, and evict the oldest one if there are too many."""
         dict.__setitem__(self, key, value)  # a third of the time that `super()` takes
         if len(self) > self.most:
             del self[next(iter(self))]

@@ -1,19 +1,19 @@
-"""Why posts fail, in a person's words, and what can be done: one table for all that tells of failures."""
+"""The classes of failure reasons, each with an explanation and advice: one table for all that report failures."""
 
 import re
 from typing import Final, NamedTuple
 
 
 class Cause(NamedTuple):
-    """Why something failed."""
+    """A class of failure reasons."""
 
     name: str
-    """One word for the class, as the metrics have it."""
+    """Label value in the metrics."""
     what: str
     advice: str
 
 
-_BUSY: Final = "it is tried again by itself; else replay it later"
+_BUSY: Final = "it is retried automatically; if that fails, replay it later"
 _CAUSES: Final = tuple(
     (re.compile(pattern), Cause(name, what, advice))
     for name, pattern, what, advice in (
@@ -32,7 +32,7 @@ _CAUSES: Final = tuple(
         (
             "no_folder",
             r"^a local path",
-            "a local path without a folder it may lie in",
+            "a local path, and no folder is allowed",
             "set MEMEWAX_FETCH_FOLDER to the folder of the images, then replay",
         ),
         (
@@ -41,8 +41,8 @@ _CAUSES: Final = tuple(
             "a path that leaves the source's folder",
             "move the image into the folder, or name another one with MEMEWAX_FETCH_FOLDER, then replay",
         ),
-        ("not_allowed", r"^HTTP (401|403|407)", "the server wants to know who asks", "nothing here helps: drop it"),
-        ("gone", r"^HTTP (404|410)", "the server has no such image any more", "nothing here helps: drop it"),
+        ("not_allowed", r"^HTTP (401|403|407)", "the server requires a login", "drop it: a retry cannot help"),
+        ("gone", r"^HTTP (404|410)", "the server no longer has the image", "drop it: a retry cannot help"),
         ("server_busy", r"^HTTP (429|5[0-9][0-9])", "the server was too busy or broken", _BUSY),
         ("timeout", r"not there after|in time$", "the server did not answer in time", _BUSY),
         (
@@ -55,13 +55,13 @@ _CAUSES: Final = tuple(
             "unreachable",
             r"no address|connection|refused",
             "the server could not be reached",
-            "see to the network and the address, then replay",
+            "check the network and the address, then replay",
         ),
         (
             "bad_address",
             r"^not (a URL|gs://)|^no URL|^no way to fetch|^no scheme|^no file can",
-            "the address is none that can be fetched",
-            "mend the address and send the post again",
+            "the address is not one that can be fetched",
+            "fix the address and send the post again",
         ),
         (
             "too_large",
@@ -72,38 +72,38 @@ _CAUSES: Final = tuple(
         (
             "broken_image",
             r"^a broken",
-            "the file is no whole image",
-            "mend the file, or wait until it is whole, then replay",
+            "the file is not a complete image",
+            "repair the file, or wait until it is complete, then replay",
         ),
         (
             "no_image",
             r"^no image|^SVG|^a web page|^no bytes|which is not read",
-            "what is there is no image",
+            "what is there is not an image",
             "put an image there, then replay",
         ),
         (
             "not_json",
             r"^not JSON|^expected a JSON object",
-            "the line or message is no JSON object",
+            "the line or message is not a JSON object",
             "each line is a JSON object with global_id and url",
         ),
         (
             "field_missing",
             r"^(global_id|url) is missing",
-            "a field is not as a post has it",
+            "a required field is missing",
             "each post needs global_id and url",
         ),
         (
             "bad_field",
             r"is missing|must be|is no time|nested more than|longer than|does not fit",
-            "a field is not as a post has it",
-            "mend the message at its source and send it again",
+            "a field has an invalid value",
+            "fix the message at its source and send it again",
         ),
         (
             "unknown_form",
             r"no known form",
-            "an entry of a service is not as it was when memewax was written",
-            "report it with what `memewax dead-letters show` says",
+            "an entry of a service has a format that memewax does not know",
+            "report it with the output of `memewax dead-letters show`",
         ),
         (
             "record_too_large",
@@ -113,19 +113,19 @@ _CAUSES: Final = tuple(
         ),
     )
 )
-_UNKNOWN: Final = Cause("stage_failed", "a stage failed on it", "see the log of the run; replay once it is mended")
+_UNKNOWN: Final = Cause("stage_failed", "a stage failed on it", "see the log of the run; replay once it is fixed")
 
 
 def cause_of(reason: str) -> Cause:
-    """The cause that a failure's reason tells of."""
+    """Return the cause that matches a failure's reason; the `stage_failed` cause if none does."""
     return known_cause(reason) or _UNKNOWN
 
 
 def known_cause(reason: str) -> Cause | None:
-    """The same, also of the beginning of a reason; None where it is in no words that are known."""
+    """Return the cause that matches a reason, or the beginning of one; None if none does."""
     return next((cause for pattern, cause in _CAUSES if pattern.search(reason)), None)
 
 
 def cause_names() -> tuple[str, ...]:
-    """The classes of reasons, each once."""
+    """Return the names of all causes, each once."""
     return tuple(dict.fromkeys([*(cause.name for _, cause in _CAUSES), _UNKNOWN.name]))

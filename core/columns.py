@@ -1,4 +1,4 @@
-"""What rows are made of, in no store's own words: stores, schemas and documents translate these types into theirs."""
+"""Column types independent of any store: stores, schemas and documents map them to their own types."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A whole number of 64 bits, or of fewer where `bits` says so."""
+    """A signed integer of 64 bits, or of `bits`."""
 
     bits: int = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A floating-point number of 64 bits."""
+    """A 64-bit floating-point number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class Struct:
-    """Named values; a field that a row lacks is null."""
+    """Named fields; a field that a row lacks is null."""
 
     fields: Mapping[str, "Type"]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyJson:
-    """Any JSON value; a store without such a type keeps it as text."""
+    """Any JSON value; a store without such a type keeps it as JSON text."""
 
 
 Type = Text | Integer | Number | Flag | Binary | VectorOf | ListOf | Struct | AnyJson
@@ -63,27 +63,27 @@ Type = Text | Integer | Number | Flag | Binary | VectorOf | ListOf | Struct | An
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A named value of a row."""
+    """A named, typed value of a row."""
 
     name: str
     type: Type
     meaning: str
-    """One sentence for the reader of a schema or of the documentation."""
+    """One sentence for readers of a schema or of the documentation."""
     nullable: bool = True
     schema: Mapping[str, Any] = field(default_factory=dict)
-    """Further keywords of JSON Schema, as `minimum`, that the type does not say; None takes one away."""
+    """Further JSON Schema keywords, such as `minimum`, that the type does not imply; None removes one."""
     is_custom: bool = False
-    """Whether a user added it: its values come from a field of `extra`, and a table keeps it when nobody names it."""
+    """Custom column: its values come from a field of `extra`, and a table keeps it even when the settings omit it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows that have a key: of two rows with one key the later one counts."""
+    """A table with a key column; writing is an upsert: of two rows with the same key, the later one wins."""
 
     name: str
     key: str
     columns: tuple[Column, ...]
     newest: str | None = None
-    """A column of numbers: no row is replaced by one that has less there."""
+    """A numeric column: a row is only replaced by one whose value here is not smaller."""
     looked_up: tuple[str, ...] = ()
-    """Columns besides the key by whose values rows are looked up."""
+    """Columns other than the key that rows are looked up by."""

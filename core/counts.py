@@ -1,7 +1,6 @@
-"""What a process has counted, as its metrics say, and the sum over the processes of a run.
+"""Counters of a process, read from its metrics, and their sums over the processes of a run.
 
-Where `PROMETHEUS_MULTIPROC_DIR` names a folder, each process keeps its metrics in files there, which a `kill -9` leaves
-behind.
+If `PROMETHEUS_MULTIPROC_DIR` names a folder, each process keeps its metrics in files there, which survive a `kill -9`.
 """
 
 import os
@@ -21,7 +20,7 @@ from core.telemetry import UNEXPOSED
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
-    """Sums over all processes, from the start of this run."""
+    """Sums over all processes since the start of this run."""
 
     posts: int = 0
     joined: int = 0
@@ -35,34 +34,34 @@ class RunCounts:
     lag: int = 0
     queries: int = 0
     answers: int = 0
-    """To queries, those that say why there is none included."""
+    """To queries, error answers included."""
     answer_errors: int = 0
     images: int = 0
     failed_images: int = 0
     reasons: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Of dead letters, by stage and kind."""
+    """Number of dead letters by (stage, kind)."""
     ready: int = 0
-    """Processes whose models are loaded."""
+    """Number of processes whose models are loaded."""
     requests: int = 0
-    """To services that are polled."""
+    """Requests to polled services."""
     skipped: dict[str, int] = field(default_factory=dict)
-    """What they list and is no post, by reason."""
+    """Items listed by services that are not posts, by reason."""
     removals: int = 0
-    """Deletes, and accounts that hide their posts."""
+    """Deletes and hidden accounts."""
     behind: float = 0.0
-    """Seconds: the oldest that the newest post of a live stream was when it went into the flow."""
+    """Seconds; the largest age of the newest post of a live stream when it entered the flow."""
     share_kept: float = 1.0
-    """Of the posts that are read, the least."""
+    """Smallest share of posts that a process reads."""
     step_seconds: dict[str, float] = field(default_factory=dict)
-    """Time in each step."""
+    """Time spent in each step, in seconds."""
 
 
 NUMBERS: Final = tuple(it.name for it in fields(RunCounts) if it.type is int)
-"""Names of the counts that are one number."""
+"""Names of the counts that are a single integer."""
 
 
 def total(counts: Iterable[RunCounts]) -> RunCounts:
-    """The sum over processes; of clusters, which all count the same of, the most."""
+    """Sum counts over processes; for clusters take the maximum, since every process counts the same ones."""
     sums: dict[str, int] = defaultdict(int)
     reasons: dict[tuple[str, str], int] = defaultdict(int)
     skipped: dict[str, int] = defaultdict(int)
@@ -90,23 +89,23 @@ def total(counts: Iterable[RunCounts]) -> RunCounts:
 
 
 def read_counts(folder: Path) -> RunCounts:
-    """The counts that lie in `folder`."""
+    """Read the counts of all processes that keep their metrics in `folder`."""
     return counts_in(_collected(folder))
 
 
 def own_counts() -> RunCounts:
-    """What this process has counted, with all others that keep their counts in the same folder."""
+    """Return the counts of this process and of all others that share its metrics folder."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     return read_counts(Path(folder)) if folder else counts_in(metrics_here())
 
 
 def metrics_here() -> list[Metric]:
-    """All that this process alone measures."""
+    """Return all metrics of this process alone."""
     return list(chain(REGISTRY.collect(), UNEXPOSED.collect()))
 
 
 def counts_in(metrics: Iterable[Metric]) -> RunCounts:
-    """The counts among metrics."""
+    """Extract the counts from metrics."""
     sums: dict[str, float] = defaultdict(float)
     outcomes: dict[str, float] = defaultdict(float)
     answers: dict[str, float] = defaultdict(float)
@@ -157,7 +156,7 @@ def counts_in(metrics: Iterable[Metric]) -> RunCounts:
 
 
 def _values(metrics: Iterable[Metric], name: str, *kinds: str) -> list[float]:
-    """The values of a metric, of those `kinds` alone where there are any."""
+    """Return the values of a metric; if `kinds` are given, only samples with these labels."""
     found = (sample for metric in metrics for sample in metric.samples if sample.name == name)
     return [sample.value for sample in found if not kinds or sample.labels.get("kind") in kinds]
 
@@ -167,5 +166,5 @@ def _collected(folder: Path) -> list[Metric]:
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     try:
         return list(registry.collect())
-    except struct.error:  # a process has just made its file and written nothing yet; there will be another look
+    except struct.error:  # a process has just created its file and not written to it; the next read will succeed
         return []

@@ -1,9 +1,9 @@
-"""Stopping without loss: a signal lets sources end, and what is in the flow is finished and snapshotted.
+"""Graceful shutdown: a signal ends the sources; what is in the flow is finished and snapshotted.
 
-Bytewax itself dies at once of SIGTERM and Ctrl-C, with neither a snapshot nor a close.
+Bytewax itself exits at once on SIGTERM and Ctrl-C, without a snapshot and without closing anything.
 
-A process that waits for others of its flow is inside Bytewax, where Python's handlers do not run: a thread of our own
-hears of signals too, and ends a process that has nothing to finish.
+While a process waits for the others of its flow, it is inside Bytewax, where Python's signal handlers do not run. So a
+thread of ours also receives signals, and ends a process that has nothing to finish.
 """
 
 import os
@@ -21,7 +21,7 @@ from core.activity import ACTIVITY
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 _BEGIN_SECONDS: Final = 2.0
-"""A flow that has not begun so long after a signal will not, or need not."""
+"""A flow that has not begun this long after a signal will not begin, or need not."""
 _asked = threading.Event()
 _heard: Final[list[socket.socket]] = []
 _before_end: Final[list[Callable[[], None]]] = []
@@ -30,27 +30,27 @@ _TICK: Final = 0.1
 
 
 def is_asked() -> bool:
-    """Whether the flow has been asked to stop."""
+    """Check whether the flow was asked to stop."""
     return _asked.is_set()
 
 
 def ask() -> None:
-    """Let sources end at their next turn."""
+    """Ask the flow to stop: its sources end at their next poll."""
     _asked.set()
 
 
 def forget() -> None:
-    """Take the asking back: for tests that run several flows in one process."""
+    """Reset the request to stop, for tests that run several flows in one process."""
     _asked.clear()
 
 
 def on_signals() -> None:
-    """Drain on SIGTERM and SIGINT; a second signal stops at once. Only the main thread can ask for that.
+    """Drain on SIGTERM and SIGINT; a second signal stops at once. Does nothing outside the main thread.
 
-    Where the flow does not begin soon after, since it waits for processes that may never come, this one ends with
-    code 0.
+    If the flow does not begin soon after the signal, because it waits for processes that may never come, the process
+    exits with code 0.
 
-    Whoever started the process may have begun it with these signals blocked, so that none comes too early.
+    Unblocks both signals: the parent may have started this process with them blocked, so that none arrives too early.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -65,22 +65,22 @@ def on_signals() -> None:
 
 
 def before_end(call: Callable[[], None]) -> None:
-    """Call this before a signal ends a process that waits for others of its flow."""
+    """Register a function to call before a signal ends a process that waits for the others of its flow."""
     _before_end.append(call)
 
 
 def end_alone_after(seconds: float) -> None:
-    """End a process that was asked to stop so many seconds after it has read to its end, though others read on.
+    """End a process that was asked to stop this many seconds after its sources ended, even if others read on.
 
-    For one of several processes that nobody watches over, as a pod that is moved: the others were not asked, and never
-    end by themselves. They end as this one does, and all go on from the last snapshot.
+    For one of several unsupervised processes, such as a pod that is moved: the others were not asked to stop, and would
+    never end by themselves. They end when this one does, and all resume from the last snapshot.
     """
     _alone[:] = [seconds]
 
 
 def _hear() -> None:
-    while told := _heard[1].recv(16):
-        if set(SIGNALS).isdisjoint(told):
+    while received := _heard[1].recv(16):
+        if set(SIGNALS).isdisjoint(received):
             continue
         if not ACTIVITY.begun.wait(_BEGIN_SECONDS):
             _end("asked to stop before the flow began: nothing was read")
@@ -88,7 +88,7 @@ def _hear() -> None:
             while ACTIVITY.has_open_parts:
                 time.sleep(_TICK)
             time.sleep(_alone[0])
-            _end("asked to stop, and other processes of the flow read on: they end too, and go on when all are there")
+            _end("asked to stop while other processes read on: they end too, and all resume once they are started")
 
 
 def _end(why: str) -> None:

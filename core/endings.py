@@ -1,4 +1,4 @@
-"""What a run says when it ends: how much was done, and what could not be used for which reasons."""
+"""The last lines of a run: how much was processed, and what could not be used and why."""
 
 import re
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from core.causes import known_cause
 from core.counts import RunCounts
 from core.untrusted_text import one_line
 
-USELESS: Final = "nothing of what was read could be used: `memewax dead-letters list` says why"
+USELESS: Final = "nothing that was read could be used: `memewax dead-letters list` says why"
 _MOST_KINDS: Final = 50
-"""Kinds of reasons that are told apart; strangers write some of their words."""
+"""Distinct kinds of reasons that are counted; bounded because reasons contain untrusted text."""
 _OTHER: Final = "other reasons"
 _LONGEST: Final = 80
 _SHOWN: Final = 3
@@ -20,21 +20,21 @@ _SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What came in, and what came of it."""
+    """What was read, and how much of it could be used."""
 
     posts: int
-    """Valid ones, each once."""
+    """Valid posts, without duplicates."""
     dead_letters: int
     images: int
-    """That were fetched and decoded."""
+    """Images that were fetched and decoded."""
     failed_images: int
     duplicates: int = 0
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """How often by stage and kind."""
+    """Number of dead letters by (stage, kind)."""
 
     @classmethod
     def of(cls, counts: RunCounts) -> Self:
-        """What a run could use of what it read."""
+        """Extract the usage from the counts of a run."""
         return cls(
             counts.posts,
             counts.dead_letters,
@@ -46,18 +46,18 @@ class Usage:
 
     @property
     def is_useless(self) -> bool:
-        """Whether something was read and nothing at all could be used."""
+        """Check whether something was read and none of it could be used."""
         if not self.posts:
             return self.dead_letters > 0 and not self.duplicates
         return not self.images and self.failed_images >= self.posts
 
     def lines(self) -> list[str]:
-        """The commonest reasons, a line each, with what to do."""
+        """Return the most common reasons, one a line, with advice."""
         ranked = sorted(self.reasons.items(), key=lambda it: (-it[1], it[0]))
-        told = [f"  {count:,} x {stage}: {kind}{advice_on(kind)}" for (stage, kind), count in ranked[:_SHOWN]]
+        lines = [f"  {count:,} x {stage}: {kind}{advice_on(kind)}" for (stage, kind), count in ranked[:_SHOWN]]
         if len(ranked) > _SHOWN:
-            told.append(f"  and {sum(count for _, count in ranked[_SHOWN:]):,} for other reasons")
-        return told
+            lines.append(f"  and {sum(count for _, count in ranked[_SHOWN:]):,} for other reasons")
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,17 @@ class Ending:
 
     lines: list[str]
     is_useless: bool = False
-    """Whether something was read and nothing at all could be used."""
+    """Whether something was read and none of it could be used."""
 
 
 class Kinds:
-    """Kinds of reasons, bounded, so that they can be the label of a metric."""
+    """Normalises reasons to a bounded number of kinds, so that a kind can be a metric label."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
     def of(self, reason: str) -> str:
-        """What a reason begins with, without what differs from post to post."""
+        """Return the beginning of a reason, without what varies from post to post."""
         kind = one_line(re.split(r": |, found|; ", reason, maxsplit=1)[0][:_LONGEST]).strip() or _OTHER
         kind = kind if kind.startswith("HTTP") else re.sub(r"\b\d{2,}\b", "N", kind)
         if kind in self._seen or len(self._seen) < _MOST_KINDS:
@@ -86,49 +86,49 @@ class Kinds:
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
-    """A number and its noun."""
+    """Format a count with its noun: `1 post`, `2 posts`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def last_line(records: int, usage: Usage, seconds: float, rest: str = "") -> str:
-    """What a run says of itself."""
+    """Return the summary line of a run, with the reasons of dead letters below it."""
     done = f"{plural(records, 'record')}, {plural(usage.dead_letters, 'dead letter')} in {seconds:,.1f} s{rest}"
     return "\n".join([done, *(usage.lines() if usage.dead_letters else [])])
 
 
 def run_ending(counts: RunCounts, seconds: float, recovery: Path | None, is_first: bool, drained: bool) -> Ending:
-    """What a run of posts says when it ends.
+    """Return the last lines of a run over posts.
 
     Args:
-        counts: What it counted.
-        seconds: That it took.
-        recovery: Its folder; None where it takes no snapshots.
-        is_first: Whether nothing was done in that folder before.
-        drained: Whether it was asked to stop.
+        counts: Counts of the run.
+        seconds: Duration of the run.
+        recovery: The recovery folder; None if the run takes no snapshots.
+        is_first: Whether this is the first run with that recovery folder.
+        drained: Whether the run was asked to stop.
     """
     usage = Usage.of(counts)
-    told = []
+    lines = []
     if counts.posts or counts.updated or counts.removals or counts.dead_letters or counts.skipped or drained:
         rest = f", {plural(counts.updated, 'record')} again" if counts.updated else ""
         if counts.removals:
             rest += f", {plural(counts.removals, 'delete or hidden account', 'deletes and hidden accounts')}"
         rest += _left_out(counts)
-        rest += "; stopped, and the same command goes on" if drained else ""
-        told.append(last_line(counts.joined + counts.partial, usage, seconds, rest))
+        rest += "; stopped: run the same command again to resume" if drained else ""
+            lines.append(last_line(counts.joined + counts.partial, usage, seconds, rest))
     elif is_first:
-        told.append("nothing to read: the source is empty")
+        lines.append("nothing to read: the source is empty")
     else:
-        told.append(f"nothing new since the last run; delete {recovery} to begin anew")
+        lines.append(f"nothing new since the last run; delete {recovery} to start over")
     if counts.retry_waiting:
-        told.append(
-            f"of {plural(counts.retry_waiting, 'post')} the image may yet be there: "
-            "run the same command later, and it is fetched again"
+        lines.append(
+            f"the images of {plural(counts.retry_waiting, 'post')} may become available: "
+            "run the same command later to fetch them again"
         )
-    return Ending(told, usage.is_useless and not drained)
+    return Ending(lines, usage.is_useless and not drained)
 
 
 def ingest_ending(counts: RunCounts, seconds: float, recovery: Path | None, *_: bool) -> Ending:
-    """What taking in posts says when it ends."""
+    """Return the last line of a run that ingests posts."""
     left_out = _left_out(counts)
     if not counts.posts and not counts.dead_letters:
         return Ending([f"nothing new since the last run{left_out}; {recovery} remembers what was seen"])
@@ -137,23 +137,23 @@ def ingest_ending(counts: RunCounts, seconds: float, recovery: Path | None, *_: 
 
 
 def _left_out(counts: RunCounts) -> str:
-    """What was read and is no post, by reason."""
+    """Format what was skipped because it was not a post, by reason."""
     skipped = ", ".join(f"{count:,} {reason}" for reason, count in counts.skipped.items())
     return f"; skipped: {skipped}" if skipped else ""
 
 
 def answers_ending(counts: RunCounts, seconds: float, *_: object) -> Ending:
-    """What answering says when it ends."""
+    """Return the last line of a run that answers queries."""
     return Ending([f"{answered(counts)} in {seconds:,.1f} s"])
 
 
 def answered(counts: RunCounts) -> str:
-    """How many answers there were, and how many of them were errors."""
-    errors = f", {plural(counts.answer_errors, 'error')} among them" if counts.answer_errors else ""
+    """Format the number of answers, and how many of them were errors."""
+    errors = f", including {plural(counts.answer_errors, 'error')}" if counts.answer_errors else ""
     return plural(counts.answers, "answer") + errors
 
 
 def advice_on(kind: str) -> str:
-    """What to do where something is left out for a reason of this kind, in brackets; empty where nothing is known."""
+    """Return the advice for a kind of reason, in parentheses; empty if there is none."""
     cause = known_cause(kind)
     return f" ({cause.advice})" if cause else ""

@@ -1,13 +1,13 @@
 """The error tree.
 
-Everything memewax raises on purpose descends from one class::
+Everything memewax raises on purpose derives from one class::
 
     MemewaxError               exit code 1
     ├── SettingsError          2   a setting is missing, misspelt or impossible
-    ├── WorldError             3   something outside is broken: disk, broker, store
-    │   ├── BusyError          3   another process has what only one may have at a time
-    │   └── WeightsError       3   a model's weights are nowhere to be found, or are not what was pinned
-    └── BadRecordError              -   one record is bad; it becomes a dead letter and nothing stops
+        ├── WorldError             3   something outside is broken: disk, broker, store
+        │   ├── BusyError          3   another process holds what only one may hold at a time
+        │   └── WeightsError       3   a model's weights are missing, or differ from the pinned hash
+        └── BadRecordError         -   one record is bad; it becomes a dead letter and the flow goes on
 
 A `MemewaxError` that reaches the top of a command is printed as one line; its text says what was found, what was
 expected and what to do about it.
@@ -18,20 +18,20 @@ import os
 from typing import ClassVar, Final
 
 NO_ROOM: Final = os.strerror(errno.ENOSPC)
-"""What the system says of a full disk."""
+"""The system's message for a full disk."""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for an error of one line; its kind where it has no text.
+    """Return the first line of an error's text, or the name of its class if it has no text.
 
-    Of what libraries say around a full disk only that is left.
+    Libraries wrap the system's message for a full disk in text of their own; only that message is returned.
     """
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return NO_ROOM if NO_ROOM in line else line
 
 
 class MemewaxError(Exception):
-    """Base of all errors raised on purpose; `exit_code` is what a command ends with."""
+    """Base of all errors raised on purpose; `exit_code` is the exit code of the command."""
 
     exit_code: ClassVar[int] = 1
 
@@ -43,18 +43,18 @@ class SettingsError(MemewaxError):
 
 
 class WorldError(MemewaxError):
-    """The world outside is not as needed: no broker, no room, no permission, a file that is gone."""
+    """The environment is not as needed: a broker is down, a disk is full, permission is denied, a file is missing."""
 
     exit_code = 3
 
 
 class BusyError(WorldError):
-    """Another process has it, and only one may at a time."""
+    """Another process holds a resource that only one may hold at a time."""
 
 
 class WeightsError(WorldError):
-    """A model's weights were not found anywhere, or do not have the pinned hash."""
+    """A model's weights were not found, or do not have the pinned hash."""
 
 
 class BadRecordError(MemewaxError):
-    """One record cannot be used; the reason is its text. Always handled: it becomes a dead letter."""
+    """One record cannot be used; the text is the reason. Always handled: the record becomes a dead letter."""

@@ -1,4 +1,4 @@
-"""What only some commands need is an extra of the package; one line names the extra that is not installed."""
+"""Optional dependencies: an import guard whose error names the extra to install."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,14 +33,16 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
     }
 )
-"""Packages of each extra by the name they are imported by; the value is the name they are installed by."""
+"""By extra: import name to distribution name of each package."""
 
 
 @contextmanager
 def needs_extra(extra: str, what: str) -> Iterator[None]:
-    """Run imports that `what` needs, as a `with` block or a decorator; a missing package is a `WorldError`.
+    """Guard imports that `what` needs, as a `with` block or a decorator.
 
-    Its text names the package and the extra. Packages that are not of the extra raise as ever.
+    Raises:
+        WorldError: if a package of the extra is missing; the text names the package and the extra. Other missing
+            packages raise `ModuleNotFoundError` as usual.
     """
     try:
         yield

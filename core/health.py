@@ -1,4 +1,4 @@
-"""Whether the flow of this process is well: what probes of an orchestrator and alerts ask."""
+"""Liveness and readiness of this process's flow, for orchestrator probes and alerts."""
 
 import threading
 import time
@@ -25,15 +25,15 @@ _PROGRESS: Final = (
     "answers",
     "requests",
 )
-"""Counts that grow while a flow works."""
+"""Counts that grow while a flow makes progress."""
 
 
 class FlowHealth:
-    """What is known of the flow of this process, told by those who look at it.
+    """Tracks the progress of this process's flow.
 
     Args:
-        activity: Of its sources.
-        stalled_seconds: Without a record, a reading or an epoch, while input waits: then it is stalled.
+        activity: Activity of the sources of this process.
+        stalled_seconds: Without a record, a reading or an epoch for this long while input waits, the flow is stalled.
         clock: Monotonic, in seconds.
     """
 
@@ -49,12 +49,12 @@ class FlowHealth:
         self._drains = False
 
     def ready(self) -> None:
-        """The models are loaded, and what is read and written has been reached."""
+        """Note that the models are loaded, and that sources and sinks were reached."""
         self._is_ready = True
         self._progress_at = self._clock()
 
     def look(self, status: ProcessStatus) -> None:
-        """Take note of how far the flow is."""
+        """Update the progress from a status."""
         counts = status.run_counts
         seen = (*(getattr(counts, name) for name in _PROGRESS), self._activity.epochs)
         with self._lock:
@@ -64,31 +64,31 @@ class FlowHealth:
             self._waiting = self._what_waits(status.lag, status.queues.get("fetch", 0))
 
     def why_stalled(self) -> str | None:
-        """Why the flow is stalled, None where it is not: it goes on, is idle by right, or has not begun."""
+        """Return why the flow is stalled; None if it makes progress, is rightly idle, or has not begun."""
         with self._lock:
             seconds, waiting = self._clock() - self._progress_at, self._waiting
         if not self._is_ready or not waiting or seconds < self._stalled_seconds:
             return None
         steps = ", ".join(sorted(set(SECTIONS.steps.copy().values())))
-        told = f"no record, no reading and no epoch for {seconds:,.0f} s, while {waiting}"
-        return f"{told}; at work: {steps}" if steps else told
+        reason = f"no record, no reading and no epoch for {seconds:,.0f} s, while {waiting}"
+        return f"{reason}; at work: {steps}" if steps else reason
 
     def why_not_ready(self) -> str | None:
-        """Why nothing can be taken in now, None where it can."""
+        """Return why the process cannot accept input now; None if it can."""
         if not self._is_ready:
-            return "the models are being loaded, or what is read and written has not been reached"
+            return "the models are still loading, or sources and sinks have not been reached yet"
         if not self._activity.begun.is_set():
-            return "it waits for the other processes of the flow"
+            return "waiting for the other processes of the flow"
         if self._drains:
-            return "it drains: it was asked to stop"
+            return "draining: the flow was asked to stop"
         away = self._activity.away()
-        return f"away: {shortened(one_line(away), 300)}" if away else self.why_stalled()
+        return f"unreachable: {shortened(one_line(away), 300)}" if away else self.why_stalled()
 
     def _what_waits(self, lag: int, fetched: int) -> str:
         activity = self._activity
         if activity.busy_since is not None:
             return "posts are in the flow"
-        if not activity.has_open_parts:  # whatever is left is for other processes
+        if not activity.has_open_parts:  # whatever is left belongs to other processes
             return ""
         if fetched:
             return f"{fetched:,} fetched posts wait"
@@ -97,11 +97,11 @@ class FlowHealth:
         since = activity.unasked_since
         if since is None or self._clock() - since < self._stalled_seconds:
             return ""
-        return "an epoch does not end, so that nothing is read: another process of the flow may be out of reach"
+        return "an epoch does not end, so nothing is read: another process of the flow may be unreachable"
 
 
 def health_pages(health: FlowHealth) -> dict[str, HttpPage]:
-    """The pages by which others see whether a process is well, and what it measures."""
+    """Return the HTTP pages for liveness, readiness and metrics."""
     return {
         "/healthz": lambda _: _verdict(health.why_stalled()),
         "/readyz": lambda _: _verdict(health.why_not_ready()),

@@ -1,6 +1,6 @@
-"""A small HTTP server for probes and scrapers, in threads of its own: a few pages, whoever asks, and bounds on all.
+"""A small threaded HTTP server for probes and scrapers, with limits on connections, time and bytes.
 
-The server of the standard library waits for a slow client as long as that takes, and holds megabytes of headers for it.
+The standard library's server waits indefinitely for a slow client, and buffers megabytes of its headers.
 """
 
 import socket
@@ -13,13 +13,13 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 _MOST_CONNECTIONS: Final = 32
-"""One more, and the oldest is closed: slow clients keep no probe out."""
+"""At one more, the oldest connection is closed, so that slow clients cannot lock out probes."""
 _SECONDS: Final = 5.0
-"""For a client to ask."""
+"""Timeout for a client to send its request."""
 _ANSWER_SECONDS: Final = 5.0
-"""For a client to take its answer."""
+"""Timeout for a client to receive the response."""
 _MAX_BYTES: Final = 8192
-"""Of a request, its headers included."""
+"""Limit for a request including its headers."""
 _REASONS: Final = {
     200: "OK",
     400: "Bad Request",
@@ -35,28 +35,28 @@ _REASONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """What a client asks for."""
+    """A request from a client."""
 
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    """By names in small letters; of several of one name the last."""
+    """By lower-cased name; if a name is repeated, its last value."""
     is_local: bool = True
-    """Whether it comes from this machine."""
+    """Whether the client is on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageAnswer:
-    """What it gets."""
+    """The response to a request."""
 
     status: int
-    """One of HTTP's."""
+    """HTTP status code."""
     body: bytes
     kind: str = "text/plain; charset=utf-8"
 
     @classmethod
     def of(cls, status: int, line: str) -> "PageAnswer":
-        """A line of text."""
+        """Make a response with one line of text."""
         return cls(status, f"{line}\n".encode())
 
 
@@ -64,15 +64,15 @@ HttpPage = Callable[[PageRequest], PageAnswer]
 
 
 class PageServer:
-    """Serves pages by path at an address, until it is closed; an answer that raises is 500, and ends nothing.
+    """Serves pages by path until it is closed; a page that raises becomes a response 500, and the server goes on.
 
     Args:
         pages: By path.
-        host: Address to listen on; empty: all.
-        port: 0: any that is free.
+        host: Address to listen on; empty: all interfaces.
+        port: 0: any free port.
 
     Raises:
-        OSError: where the port is taken.
+        OSError: if the port is in use.
     """
 
     def __init__(self, pages: Mapping[str, HttpPage], host: str, port: int) -> None:
@@ -87,9 +87,9 @@ class PageServer:
         threading.Thread(target=self._accept, name="http", daemon=True).start()
 
     def close(self, grace_seconds: float = 0.0) -> None:
-        """Take no more connections, and cut those that are there after so long."""
+        """Stop accepting connections, and cut those that are still open after the grace period."""
         self._is_closed = True
-        with suppress(OSError):  # it wakes who waits in `accept`
+        with suppress(OSError):  # wakes the thread that blocks in `accept`
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         deadline = time.monotonic() + grace_seconds
@@ -103,7 +103,7 @@ class PageServer:
         while not self._is_closed:
             try:
                 connection, peer = self._socket.accept()
-            except OSError:  # closed, or no descriptor is free just now
+            except OSError:  # closed, or out of file descriptors for now
                 time.sleep(0.05)
                 continue
             with self._lock:
@@ -114,7 +114,7 @@ class PageServer:
                 self._open[connection] = None
             try:
                 threading.Thread(target=self._serve, args=(connection, peer[0]), name="http", daemon=True).start()
-            except RuntimeError:  # no thread is to be had
+            except RuntimeError:  # no thread can be started
                 self._let_go(connection)
 
     def _serve(self, connection: socket.socket, peer: str) -> None:
@@ -132,11 +132,11 @@ class PageServer:
             self._let_go(connection)
 
     def _answered(self, data: bytes, peer: str) -> tuple[PageAnswer, bool]:
-        """The answer, and whether its body is wanted."""
+        """Return the response, and whether to send its body."""
         if b"\r\n\r\n" not in data:
             too_long = len(data) > _MAX_BYTES
-            told = f"a request of more than {_MAX_BYTES} bytes" if too_long else "no whole request came in time"
-            return PageAnswer.of(431 if too_long else 400, told), True
+            error = f"a request of more than {_MAX_BYTES} bytes" if too_long else "no complete request came in time"
+            return PageAnswer.of(431 if too_long else 400, error), True
         first, *lines = data.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
         words = first.split(" ")
         if (
@@ -152,12 +152,12 @@ class PageServer:
         path, _, query = target.partition("?")
         page = self._pages.get(unquote(path))
         if page is None:
-            return PageAnswer.of(404, f"there are {', '.join(sorted(self._pages))}"), method == "GET"
+            return PageAnswer.of(404, f"no such page; pages: {', '.join(sorted(self._pages))}"), method == "GET"
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         request = PageRequest(path, dict(parse_qsl(query)), headers, _is_local(peer))
         try:
             return page(request), method == "GET"
-        except Exception as error:  # a page that is broken must not end who serves it
+        except Exception as error:  # a broken page must not end the server
             return PageAnswer.of(500, type(error).__name__), method == "GET"
 
     def _let_go(self, connection: socket.socket) -> None:
@@ -167,7 +167,7 @@ class PageServer:
 
 
 def _read(connection: socket.socket) -> bytes:
-    """What a client asks, up to a bound in bytes and seconds."""
+    """Read a request, up to a limit in bytes and seconds."""
     data, deadline = b"", time.monotonic() + _SECONDS
     while b"\r\n\r\n" not in data and len(data) <= _MAX_BYTES:
         connection.settimeout(max(0.001, deadline - time.monotonic()))

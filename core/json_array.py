@@ -1,4 +1,4 @@
-"""The elements of a JSON array as the bytes that they are, found by brackets alone: one that is bad spoils no other."""
+"""Splits a JSON array into the raw bytes of its elements by brackets alone, so that a bad element spoils no other."""
 
 import re
 from collections.abc import Iterator
@@ -12,23 +12,23 @@ _BLANK: Final = b" \t\r\n"
 
 
 class Element(NamedTuple):
-    """An element of an array."""
+    """An element of a JSON array."""
 
     data: bytes
-    """It, or the beginning of one that is too long."""
+    """The element, or the beginning of one that is too long."""
     size: int
-    """Bytes that it has."""
+    """Length in bytes of the whole element."""
 
 
 class BadArrayError(ValueError):
-    """The bytes are no JSON array: they begin otherwise, go on after its end, or break off."""
+    """The bytes are not a JSON array: they do not begin with one, continue after its end, or are truncated."""
 
 
 class ArraySplitter:
-    """Splits an array that is fed to it in chunks; holds no more than one element.
+    """Splits an array that is fed to it in chunks; buffers at most one element.
 
     Args:
-        longest: Of an element with more bytes only the beginning is given.
+        longest: Maximum bytes of an element; of a longer one, only the beginning is returned.
     """
 
     def __init__(self, longest: int) -> None:
@@ -42,9 +42,9 @@ class ArraySplitter:
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[Element]:
-        """The elements that end in `chunk`; raises `BadArrayError` where it is not inside an array."""
+        """Yield the elements that end in `chunk`; raises `BadArrayError` if the chunk is not part of an array."""
         at = begin = 0
-        if self._escaped and chunk:  # the character after a backslash with which the last chunk ended
+        if self._escaped and chunk:  # the character after a backslash that ended the last chunk
             at, self._escaped = 1, False
         if not self._depth:
             at = begin = self._enter(chunk)
@@ -55,7 +55,7 @@ class ArraySplitter:
                 self._depth -= 1
                 if not self._depth:
                     if token != _END:
-                        raise BadArrayError("a bracket has no other")
+                        raise BadArrayError("brackets do not match")
                     yield from self._given(chunk[begin:place], last=True)
                     self._check_rest(chunk[place + 1 :])
                     return
@@ -70,12 +70,12 @@ class ArraySplitter:
         self._escaped = (self._escaped and not chunk) or (self._in_string and backslashes % 2 == 1)
 
     def end(self) -> None:
-        """Raise `BadArrayError` where the array has not ended."""
+        """Raise `BadArrayError` if the array is not complete."""
         if not self._ended:
-            raise BadArrayError("the array breaks off" if self._depth else "there is no array")
+            raise BadArrayError("the array is truncated" if self._depth else "there is no array")
 
     def _structure(self, chunk: bytes, at: int) -> Iterator[tuple[int, int]]:
-        """Brackets and commas outside of strings, each with its place."""
+        """Yield brackets and commas outside of strings, each with its position."""
         for found in _TOKEN.finditer(chunk, at):
             token = chunk[found.start()]
             if token == _QUOTE:
@@ -84,7 +84,7 @@ class ArraySplitter:
                 yield found.start(), token
 
     def _enter(self, chunk: bytes) -> int:
-        """Where the array's first element may begin; the end of what holds none."""
+        """Return where the array's first element may begin; the chunk's length if there is none."""
         if self._ended:
             self._check_rest(chunk)
             return len(chunk)
@@ -99,7 +99,7 @@ class ArraySplitter:
     def _check_rest(self, rest: bytes) -> None:
         self._ended = True
         if rest.strip(_BLANK):
-            raise BadArrayError("something comes after the array")
+            raise BadArrayError("unexpected data after the array")
 
     def _hold(self, data: bytes) -> None:
         self._size += len(data)
@@ -119,7 +119,11 @@ class ArraySplitter:
 
 
 def elements(value: bytes) -> list[bytes]:
-    """The elements of the array `value`; raises `BadArrayError` where it is none."""
+    """Split the array `value` into its elements; raises `BadArrayError` if it is not an array.
+
+    >>> elements(b'[1, {"a": [2]}]')
+    [b'1', b'{"a": [2]}']
+    """
     splitter = ArraySplitter(len(value))
     found = [element.data for element in splitter.feed(value)]
     splitter.end()

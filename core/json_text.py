@@ -1,4 +1,4 @@
-"""JSON as others write it: Python, pandas and R put NaN and Infinity where there is no number."""
+"""Lenient JSON parsing: Python, pandas and R write NaN and Infinity for missing numbers."""
 
 import json
 from typing import Any
@@ -7,13 +7,13 @@ import orjson
 
 
 def json_of(data: bytes) -> Any:
-    """Read a value of JSON, numbers that are none or beyond a double as null.
+    """Parse a JSON value; NaN, Infinity and numbers beyond the range of a double become None.
 
     Args:
-        data: UTF-8.
+        data: JSON in UTF-8.
 
     Raises:
-        orjson.JSONDecodeError: where it is no JSON but for such numbers.
+        orjson.JSONDecodeError: if it is not JSON apart from such numbers.
     """
     try:
         return orjson.loads(data)
@@ -22,6 +22,6 @@ def json_of(data: bytes) -> Any:
             raise
         try:
             value = json.loads(data, parse_constant=lambda _: None, parse_int=orjson.loads)
-            return orjson.loads(orjson.dumps(value))  # without letters that UTF-8 cannot hold
+            return orjson.loads(orjson.dumps(value))  # refuses lone surrogates, which UTF-8 cannot encode
         except (ValueError, TypeError, RecursionError):
             raise error from None

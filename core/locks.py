@@ -1,4 +1,4 @@
-"""Locks between processes, on a file or a folder."""
+"""Inter-process locks on files and folders (`flock`)."""
 
 import fcntl
 import os
@@ -16,19 +16,19 @@ _TICK: Final = 0.1
 
 @contextmanager
 def locked(path: Path, *, wait: float = inf, busy: str = "") -> Iterator[int]:
-    """Hold the lock of `path` for the block.
+    """Hold the lock of `path` during the block.
 
     Args:
-        path: A folder, or a file, which is made where there is none.
-        wait: Seconds to wait for whoever holds it; 0: not at all.
-        busy: Text of the error where it is held for longer.
+        path: A folder, or a file, which is created if it does not exist.
+        wait: Seconds to wait for the current holder; 0: do not wait.
+        busy: Text of the error if the lock is held for longer.
 
     Yields:
-        A file descriptor. A process that inherits it holds the lock too, as long as it lives.
+        A file descriptor. A child process that inherits it also holds the lock as long as it lives.
 
     Raises:
-        BusyError: where another holds the lock for longer than `wait`.
-        WorldError: where the file cannot be opened.
+        BusyError: if another process holds the lock for longer than `wait`.
+        WorldError: if the file cannot be opened.
     """
     deadline = time.monotonic() + wait
     descriptor = _opened(path)
@@ -40,7 +40,7 @@ def locked(path: Path, *, wait: float = inf, busy: str = "") -> Iterator[int]:
                 raise BusyError(busy or f"{path} is in use by another process: wait until it has ended")
             if _is_still(path, descriptor):
                 break
-            stale, descriptor = descriptor, _opened(path)  # whoever had it removed the file
+            stale, descriptor = descriptor, _opened(path)  # its last holder removed the file
             os.close(stale)
         yield descriptor
     finally:

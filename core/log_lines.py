@@ -1,4 +1,4 @@
-"""What a line of the log holds: where it was written, and nothing of a stranger's that a terminal would act upon."""
+"""Log processors: add where a line was logged, and sanitise untrusted text that a terminal would act upon."""
 
 import threading
 import time
@@ -13,28 +13,28 @@ from core.untrusted_text import one_line, sanitized, shortened
 LogFields = MutableMapping[str, Any]
 
 TRACE: Final[ContextVar[str]] = ContextVar("trace", default="")
-"""Id of the trace that is being written, 32 hexadecimal digits."""
+"""Id of the current trace, 32 hexadecimal digits."""
 
 _DEEPEST: Final = 4
 _MOST: Final = 50
-"""Items of a list or an object that are told."""
+"""Items of a list or an object that are logged."""
 _PLAIN: Final = (bool, int, float, type(None))
 
 
 def with_place(worker: int | None) -> Callable[[object, str, LogFields], LogFields]:
-    """Add to a line which worker process wrote it, in which thread, step and trace, where it does not say so itself.
+    """Return a processor that adds worker process, thread, step and trace, unless the line already has them.
 
     Args:
-        worker: None for a terminal, where a person wants neither process nor thread.
+        worker: Index of the process; None for a terminal, where neither process nor thread is of interest.
     """
 
     def add(_logger: object, _method: str, fields: LogFields) -> LogFields:
         step = SECTIONS.steps.get(threading.get_ident())
         thread = threading.current_thread()
-        is_told = worker is not None and thread is not threading.main_thread()
+        has_thread = worker is not None and thread is not threading.main_thread()
         for name, value in (
             ("worker", worker),
-            ("thread", f"{thread.name} ({threading.get_native_id()})" if is_told else None),
+            ("thread", f"{thread.name} ({threading.get_native_id()})" if has_thread else None),
             ("step", step),
             ("trace", TRACE.get() or None),
         ):
@@ -46,7 +46,7 @@ def with_place(worker: int | None) -> Callable[[object, str, LogFields], LogFiel
 
 
 def with_exception(_logger: object, _method: str, fields: LogFields) -> LogFields:
-    """Put what `exc_info` holds into words, its messages each on one line."""
+    """Format the exception in `exc_info`, each message of its chain on one line."""
     error = fields.pop("exc_info", None)
     if isinstance(error, BaseException):
         fields["exception"] = traceback_of(error)
@@ -54,25 +54,26 @@ def with_exception(_logger: object, _method: str, fields: LogFields) -> LogField
 
 
 def without_untrusted(_logger: object, _method: str, fields: LogFields) -> LogFields:
-    """The same line, each name and value of it on one line, bounded, and without what a terminal would act upon."""
+    """Sanitise each name and value: bounded, on one line, and without what a terminal would act upon."""
     return {
-        one_line(str(name)): sanitized(value) if name == "exception" else told(value) for name, value in fields.items()
+        one_line(str(name)): sanitized(value) if name == "exception" else loggable(value)
+        for name, value in fields.items()
     }
 
 
-def told(value: Any, depth: int = 0) -> Any:
-    """What may stand in a line: numbers as they are, texts made harmless, and lists and objects of these."""
+def loggable(value: Any, depth: int = 0) -> Any:
+    """Convert a value to what a line may hold: numbers unchanged, texts sanitised, and lists and objects of these."""
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Mapping) and depth < _DEEPEST:
-        return {told(str(name)): told(value[name], depth + 1) for name in list(value)[:_MOST]}
+        return {loggable(str(name)): loggable(value[name], depth + 1) for name in list(value)[:_MOST]}
     if isinstance(value, list | tuple | set | frozenset) and depth < _DEEPEST:
-        return [told(item, depth + 1) for item in list(value)[:_MOST]]
+        return [loggable(item, depth + 1) for item in list(value)[:_MOST]]
     return one_line(shortened(str(value)))
 
 
 def traceback_of(error: BaseException) -> str:
-    """The traceback of an error and of what caused it; their messages are bounded, each on one line."""
+    """Format the traceback of an error and of its causes; messages are bounded, each on one line."""
     lines: list[str] = []
     caused: TracebackException | None = TracebackException.from_exception(error)
     while caused is not None and len(lines) < _MOST:
@@ -82,28 +83,28 @@ def traceback_of(error: BaseException) -> str:
     return sanitized("\n".join(lines))
 
 
-class Ration:
-    """So many lines a minute about what strangers send, however much that is.
+class LogRateLimiter:
+    """Rate limit for log lines about untrusted input, of which there may be any amount.
 
     Args:
-        a_minute: Lines that are allowed.
-        now: Seconds on a clock that only goes on.
+        a_minute: Lines that are allowed per minute.
+        now: Monotonic clock, in seconds.
     """
 
     def __init__(self, a_minute: int, now: Callable[[], float] = time.monotonic) -> None:
         self._most = a_minute
         self._now = now
         self._since = float("-inf")
-        self._told = self._silent = 0
+        self._logged = self._silent = 0
 
     def take(self) -> int | None:
-        """None where nothing is to be said; else how often that was so since something was said last."""
+        """Return None if the line must be dropped, else the number of lines dropped since the last one allowed."""
         now = self._now()
         if now - self._since >= 60:
-            self._since, self._told = now, 0
-        if self._told >= self._most:
+            self._since, self._logged = now, 0
+        if self._logged >= self._most:
             self._silent += 1
             return None
-        self._told += 1
+        self._logged += 1
         silent, self._silent = self._silent, 0
         return silent

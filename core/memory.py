@@ -1,4 +1,4 @@
-"""Memory of this process; and that of the C library, bounded in what it keeps for threads, and given back."""
+"""Memory of this process, and limits on what glibc's allocator keeps."""
 
 import ctypes
 import os
@@ -8,28 +8,28 @@ from typing import Final
 
 _LIBRARY: Final = "libc.so.6"
 _ARENA_MAX: Final = -8
-"""glibc's number of the parameter."""
+"""glibc's number of the `M_ARENA_MAX` parameter of `mallopt`."""
 _ARENAS: Final = 2
-"""Pools that threads allocate from; by default eight a core, each of which keeps what it once had."""
+"""Arenas that threads allocate from; the default is eight a core, and each keeps the memory that it once had."""
 
 
 def keep_little() -> None:
-    """Let the C library make no more pools than a few; those that are there stay.
+    """Limit the number of malloc arenas; existing ones stay.
 
-    Does nothing where the C library has no such call, here and in `give_back_memory`.
+    Like `give_back_memory`, does nothing if the C library has no such call.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(_LIBRARY).mallopt(_ARENA_MAX, _ARENAS)
 
 
 def give_back_memory() -> None:
-    """Let the C library return what is free; it keeps hundreds of MB otherwise."""
+    """Return free memory to the system; glibc keeps hundreds of MB otherwise."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(_LIBRARY).malloc_trim(0)
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in use now; 0 where the system does not say."""
+    """Return the resident memory of this process in bytes; 0 if the system does not say."""
     with suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0

@@ -1,4 +1,4 @@
-"""Which id a cluster goes by now: two that turn out to be one get one id, and the other id still leads there."""
+"""Current cluster ids: after a merge, the old id still resolves to the surviving one."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,23 +7,23 @@ from core.records import ClusterEvent
 
 
 class Merges:
-    """Published merges and splits, as a reader needs them.
+    """Published merges and splits, for readers.
 
-    A merge is of clusters: every post that has the one id goes by the other. A split is of posts: those that move go
-    by the new id from then on, and the old id stays.
+    A merge applies to clusters: every post with the old id now has the surviving id. A split applies to posts: those
+    that move have the new id from then on, and the old id stays.
     """
 
     def __init__(self, events: Iterable[ClusterEvent] = ()) -> None:
         self._into: dict[int, int] = {}
-        """As they were published: a post that moved left a cluster on its way."""
+        """Merges as published: a post that a split moved may have left a cluster midway along the chain."""
         self._short: dict[int, int] = {}
-        """To the same ends, by the shortest way that is known."""
+        """The same merges with paths compressed (union-find)."""
         self._moved: dict[str, dict[int, int]] = {}
-        """Of each post that moved: from where to where."""
+        """Moves of each post by splits: old to new cluster."""
         self.add(events)
 
     def add(self, events: Iterable[ClusterEvent]) -> None:
-        """Take events in, in their order; one that is neither changes nothing, nor does one that comes again."""
+        """Apply events in order; other kinds of event are ignored, and repeated events change nothing."""
         for event in events:
             if event.into is None:
                 continue
@@ -32,22 +32,23 @@ class Merges:
             elif event.kind == "split":
                 for post in event.posts:
                     ways = self._moved.get(post, {})
-                    if not self._leads(event.into, event.cluster, ways):  # else it has come back since: told twice
+                    # If it leads back already, the post has returned since, and the event is a repetition.
+                    if not self._leads(event.into, event.cluster, ways):
                         self._moved[post] = {**ways, event.cluster: event.into}
 
     def resolve(self, cluster: int) -> int:
-        """The id by which `cluster` goes now: its own, where it was never merged into another."""
+        """Return the current id of `cluster`: its own unless it was merged into another."""
         last = cluster
         while last in self._short:
             last = self._short[last]
-        while cluster != last:  # the next way is short
+        while cluster != last:  # compress the path
             following = self._short[cluster]
             self._short[cluster] = last
             cluster = following
         return last
 
     def current(self, post: str, cluster: int) -> int:
-        """The id by which the cluster goes now that `post` is in, which was given `cluster` when it arrived."""
+        """Return the current id of the cluster of `post`, which was assigned to `cluster` when it arrived."""
         moved = self._moved.get(post)
         if moved is None:
             return self.resolve(cluster)
@@ -58,16 +59,16 @@ class Merges:
             cluster = following
 
     def moved(self) -> list[str]:
-        """Posts that a split moved."""
+        """Return the ids of the posts that splits moved."""
         return list(self._moved)
 
     def state(self) -> dict[str, Any]:
-        """Plain values, from which `of` makes the same."""
+        """Return the state as plain values, from which `of` restores it."""
         return {"into": dict(self._into), "moved": {post: dict(ways) for post, ways in self._moved.items()}}
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "Merges":
-        """Those of a state."""
+        """Restore from a state."""
         made = cls()
         made._into, made._short = dict(state["into"]), dict(state["into"])
         made._moved = {post: dict(ways) for post, ways in state["moved"].items()}
@@ -77,7 +78,7 @@ class Merges:
         if source == target:
             return
         self._into[source] = self._short[source] = target
-        # Who moved out of a cluster, and is in it again by this, is back: otherwise the way would have no end.
+        # A post that moved out of a cluster, and is in it again by this merge, is back: else its path would be a cycle.
         for post, ways in list(self._moved.items()):
             if target in ways and self._leads(ways[target], target, ways):
                 del ways[target]
@@ -85,7 +86,7 @@ class Merges:
                     del self._moved[post]
 
     def _leads(self, cluster: int, to: int, ways: Mapping[int, int]) -> bool:
-        """Whether a post with these ways that is in `cluster` is on its way to another."""
+        """Check whether a post with these moves that is in `cluster` leads to the cluster `to`."""
         while cluster != to:
             following = ways.get(cluster, self._into.get(cluster))
             if following is None:

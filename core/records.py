@@ -1,7 +1,7 @@
-"""What flows: frozen records, from the raw message to the joined record.
+"""Frozen records that flow through memewax, from the raw message to the joined record.
 
-A failure is a value here. Each side of the fork answers for every post exactly once, with a result or with `Failure`,
-so that the join completes for every post and a dead letter is a second output rather than a hole.
+Failures are values. Each stage emits exactly one stage result per post, either a value or a `Failure`, so that the
+join completes for every post and a dead letter is a second output instead of a missing record.
 """
 
 from collections.abc import Mapping
@@ -22,19 +22,19 @@ Vector = NDArray[np.float32]
 """An embedding: shape (dimension,), L2-normalised."""
 
 Patches = NDArray[np.int8]
-"""What an image model says of the patches of an image: shape (8, 8, dimension), one number for all to be scaled by."""
+"""Patch features of an image: shape (8, 8, dimension), int8, all multiplied by one common scale factor."""
 
 V = TypeVar("V")
 
 NO_EMBEDDING: Final = -1
-"""Cluster of a post whose image has no embedding (as in the first version of this system)."""
+"""Cluster id of a post whose image has no embedding (as in the first version of this system)."""
 CLUSTER_FAILED: Final = -2
-"""Cluster of a post on which the clusterer failed."""
+"""Cluster id of a post on which the clusterer failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as a source read it, kept whole for the dead letter it may become."""
+    """A message as a source read it, kept whole because it may become a dead letter."""
 
     value: bytes
     origin: str
@@ -42,12 +42,12 @@ class Message:
     key: bytes | None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()
     content: str = ""
-    """What a service itself calls the content of the post's image, a hash of it; said by its own source alone."""
+    """Hash by which a service identifies the content of the image; comparable only within that source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A valid post. `global_id` is the key of everything."""
+    """A valid post. `global_id` is its key in every stage and store."""
 
     global_id: str
     url: str
@@ -58,65 +58,65 @@ class Post:
     score: int = 0
     source: str = ""
     ingestion_time: datetime | None = None
-    """When ingest saw it (UTC, aware); None where the message does not say."""
+    """When ingest saw the post (UTC, aware); None if the message has no such time."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Fields that memewax does not know, carried along."""
+    """Fields of the message that memewax does not interpret; they are passed through."""
     edited: datetime | None = None
-    """When it was edited last (UTC, aware); None where the message does not say."""
+    """When the post was last edited (UTC, aware); None if the message has no such time."""
     post_id: str = ""
-    """Of a post with several images, each of which is a `Post`: what it is called as a whole; empty: `global_id`."""
+    """Id of a whole post with several images, each of which is a `Post`; empty: same as `global_id`."""
     trace: str = ""
-    """The W3C context of its trace; empty where traces are off."""
+    """W3C trace context; empty if traces are off."""
     picture_sha256: str = ""
-    """Of the file that its image was fetched as, in hexadecimal; empty before that, and where there is none."""
+    """SHA-256 (hexadecimal) of the fetched image file; empty before the fetch, or if there is no file."""
 
     @property
     def whole_id(self) -> str:
-        """The id of the post as a whole, whichever of its images this is."""
+        """Return the id of the whole post, the same for each of its images."""
         return self.post_id or self.global_id
 
     @property
     def account(self) -> str:
-        """Who posted it, with the source; empty where the message does not say."""
+        """Return the author's account as `AUTHOR@SOURCE`; empty if the message names no author."""
         return account_of(self.author, self.source)
 
     @property
     def changed(self) -> datetime | None:
-        """When it was written or edited last; None where the message does not say."""
+        """Return when the post was written or last edited; None if the message does not say."""
         return self.edited or time_or_none(self.created_time)
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What an author took back, by what it is called; what is empty names nothing.
+    """A delete, or the hiding of an account. It names its posts by any field that is not empty.
 
-    A post that was written or edited after `time` is another one, and stays.
+    A post that was written or edited after `time` counts as a new post and stays.
     """
 
     message: Message
     global_id: str = ""
-    """Of one image."""
+    """Names one image."""
     post_id: str = ""
-    """Of a post with all of its images."""
+    """Names a post with all of its images."""
     url: str = ""
-    """Of images."""
+    """Names all images at this URL."""
     author: str = ""
-    """With `source`: an account, and so all of its posts."""
+    """With `source`: names an account, and so all of its posts."""
     source: str = ""
     hidden: bool | None = None
-    """Of an account: whether it hides its posts or shows them again; None: what is named is gone for good."""
+    """For an account: True hides its posts, False shows them again; None: the posts are deleted for good."""
     kept: tuple[str, ...] = ()
-    """Of a post: what it still has, each by its `global_id`."""
+    """For a post: the `global_id` of each image that it still has."""
     time: datetime | None = None
-    """None: whenever a post was written."""
+    """Time of the removal; None: it applies whenever the post was written."""
 
     @property
     def account(self) -> str:
-        """The account that it names, with the source; empty where it names none."""
+        """Return the account that is named, as `AUTHOR@SOURCE`; empty if none is."""
         return account_of(self.author, self.source)
 
     def names(self, post: Post) -> bool:
-        """Whether a post is what it names, and not a later one."""
+        """Check whether the removal names this post, and the post is not newer than the removal."""
         if post.global_id in self.kept:
             return False
         ours = (self.global_id, self.post_id, self.url, self.account)
@@ -126,12 +126,12 @@ class Removal:
 
 
 def account_of(author: str, source: str) -> str:
-    """An account as one name; empty where there is no author."""
+    """Format an account as `AUTHOR@SOURCE`; empty if there is no author."""
     return f"{author}@{source}" if author else ""
 
 
 def is_later(changed: datetime | None, time: datetime | None) -> bool:
-    """Whether a post was written or edited after what is said of the time before; not so where nothing is said."""
+    """Check whether a post changed after `time`; False if either time is unknown."""
     return changed is not None and time is not None and changed > time
 
 
@@ -141,11 +141,11 @@ class Failure:
 
     stage: str
     exception: str
-    """Name of the exception's class."""
+    """Name of the exception class."""
     reason: str
-    """Shortened where it is long: it may quote what a stranger wrote."""
+    """Truncated if long: it may quote untrusted text."""
     may_pass: bool = False
-    """Whether it may end otherwise some time later."""
+    """Whether a later retry may succeed."""
 
     def __post_init__(self) -> None:
         if len(self.reason) > LONGEST_REASON:
@@ -155,92 +155,92 @@ class Failure:
     def of(cls, stage: str, error: BaseException) -> "Failure":
         """Describe `error`, raised in `stage`."""
         name = type(error).__name__
-        # What is not UTF-8, a file's name for instance, could be written nowhere.
+        # Escape what is not valid UTF-8, such as some file names: no sink could write it.
         return cls(stage, name, str(error).encode(errors="backslashreplace").decode() or name)
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What an image model says of an image."""
+    """The features that an image model extracts from an image."""
 
     embedding: Vector
     patches: Patches | None = None
-    """None where the model has no patches, or too few."""
+    """None if the model has no patches, or too few."""
     fingerprint: bytes | None = None
-    """What the image looks like from afar, for the search for copies; None where nobody asked, or it is too small."""
+    """Perceptual hash for near-duplicate search; None if not requested, or if the image is too small."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedImage:
-    """What is known of an image without any model."""
+    """Cached facts about an image that need no model."""
 
     width: int
-    """Pixels, as the models saw it."""
+    """In pixels, at the size that the models saw."""
     height: int
     thumbnail: bytes | None = None
-    """The image made small, as WebP."""
+    """WebP."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedResult:
-    """A result that need not be computed again."""
+    """A stage's value from the cache, which need not be computed again."""
 
     value: Any
     model: str = ""
-    """Name of the model that it is of."""
+    """Name of the model that computed it."""
     seconds: float = 0.0
-    """What it took."""
+    """Time that the computation took."""
     kind: str = ""
-    """How it was found: `exact`, by the same bytes or text; `source`, by a service's name for it; `near`, as a copy.
+    """How it was found: `exact` (same bytes or text), `source` (a service's content id), `near` (near-duplicate).
 
-    Empty: it was not."""
+    Empty: not from the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A post with its image, or with the reason why there is none."""
+    """A post with its decoded image, or with the reason why it has none."""
 
     post: Post
     image: Pixels | Failure | None
-    """None where the models have looked at it and only the post goes on."""
+    """None if the models have already seen the image and only the post continues."""
     seconds: float = 0.0
     """Time to fetch and decode the image."""
     ticket: int = 0
-    """Tells one coming of a post from its others: its sides have the same."""
+    """Identifies this arrival of the post among others; its stage results carry the same ticket."""
     tries: int = 0
-    """How often it came before in this reading of its message: 0 unless its image was fetched again."""
+    """Retries so far for this message: 0 unless its image was fetched again."""
     thumbnail: bytes | None = None
-    """The image made small, as WebP; None where none was asked for."""
+    """WebP; None if not requested."""
     width: int = 0
-    """Pixels of the image; 0 where there is none."""
+    """In pixels; 0 if there is no image."""
     height: int = 0
     cached: Mapping[str, CachedResult] = field(default_factory=dict)
-    """By stage what was found out of the same image before; then `image` is None, since nobody need look at it."""
+    """Cached results of this image by stage; then `image` is None, since no model needs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """The image of a post, made small."""
+    """The thumbnail of a post's image."""
 
     post: Post
     webp: bytes
     width: int = 0
-    """Pixels of the image that the models saw; the boxes of what was read are within these. 0: not known."""
+    """Width in pixels of the image that the models saw, in which OCR boxes are measured; 0: unknown."""
     height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message, whole as it was read, with what went wrong with it."""
+    """A message that could not be processed, unchanged, with the stage and the reason."""
 
     message: Message
     stage: str
     exception: str
     reason: str
-    """Shortened where it is long: it may quote what a stranger wrote."""
+    """Truncated if long: it may quote untrusted text."""
     global_id: str | None = None
     trace: str = ""
-    """Of the post; empty where it is none, or traces are off."""
+    """W3C trace context of the post; empty if the message is not a post, or traces are off."""
 
     def __post_init__(self) -> None:
         if len(self.reason) > LONGEST_REASON:
@@ -260,20 +260,20 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What OCR read in an image; no lines is a result, not an error."""
+    """The OCR result of an image; no lines is a valid result, not an error."""
 
     lines: tuple[Line, ...] = ()
     unread: str = ""
-    """Why some of the writing was not read; empty where all was."""
+    """Why some of the text was not read; empty if all was read."""
 
     @property
     def as_read(self) -> str:
-        """The lines as they were read, one a line."""
+        """Return the recognised lines, separated by newlines."""
         return "\n".join(line.text for line in self.lines)
 
     @property
     def text(self) -> str:
-        """Lower-cased lines joined by ". ", each ending so: the text column's form since the first version."""
+        """Return the lower-cased lines, each followed by ". ": the form of the text column since the first version."""
         return "".join(f"{line.text.lower()}. " for line in self.lines)
 
 
@@ -299,75 +299,75 @@ class Sentiment:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The cluster that an image fell into and its distance from the centre (0: at the centre)."""
+    """The cluster of an image, and its distance from the centre (0: at the centre)."""
 
     id: int
     distance: float
     duplicate_of: str | None = None
-    """The post whose image this one is a copy of, where it is one."""
+    """Id of the post whose image this one duplicates; None if it is not a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterEvent:
-    """What became of a cluster; its id is never given to another.
+    """A change of a cluster; cluster ids are never reused.
 
-    It was born with its second post, turned out to be the same as another, was split, faded away, or came back.
+    A cluster is born with its second post, merges with another, is split, retires when it fades, or is revived.
     """
 
     kind: Literal["birth", "merge", "split", "retire", "revive"]
     cluster: int
     into: int | None = None
-    """Of a merge: the cluster under whose id both go on. Of a split: the new one, to which `posts` move."""
+    """For a merge: the surviving id. For a split: the new cluster, to which `posts` move."""
     posts: tuple[str, ...] = ()
-    """Of a split: ids of the posts that move."""
+    """For a split: ids of the posts that move."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageResult(Generic[V]):
-    """One stage's answer for one post."""
+    """The result of one stage for one post."""
 
     global_id: str
     stage: str
     value: V | Failure | None
-    """None where there was nothing to answer, which is no failure."""
+    """None if the stage had nothing to process, which is not a failure."""
     seconds: float = 0.0
-    """The post's share of the time that its batch took."""
+    """The post's share of the processing time of its batch."""
     model: str = ""
     fingerprint: bytes | None = None
-    """Of an embedding: what the image looks like from afar, for the search for copies; None where there is none."""
+    """For an embedding: perceptual hash for near-duplicate search; None if there is none."""
     caption: str = ""
-    """Of a text: what stands beside the image, for the sentence embedding."""
+    """For OCR text: the text that accompanies the image, for the sentence embedding."""
     ticket: int = 0
-    """Of the arrival that it answers for."""
+    """Ticket of the `Arrival` that it belongs to."""
     patches: Patches | None = None
-    """Of an embedding: what the image model says of the image's patches; None where it says nothing."""
+    """For an embedding: patch features of the image; None if the model has none."""
     author: str = ""
-    """Of an embedding: who posted it, with the source."""
+    """For an embedding: the account that posted it, `AUTHOR@SOURCE`."""
     url: str = ""
-    """Of an embedding: where the image was."""
+    """For an embedding: URL of the image."""
     post_id: str = ""
-    """Of an embedding: the post as a whole, of which it may be one of several images."""
+    """For an embedding: id of the whole post, which may have several images."""
     changed: datetime | None = None
-    """Of an embedding: when its post was written or edited last."""
+    """For an embedding: when the post was written or last edited."""
     edited: datetime | None = None
-    """Of an embedding: when its post was edited last, so that its image may be another one."""
+    """For an embedding: when the post was last edited; its image may have been replaced then."""
     trace: str = ""
-    """Of the post; empty where traces are off."""
+    """W3C trace context of the post; empty if traces are off."""
     cached: str = ""
-    """How the answer was found where nothing was computed: `CachedResult.kind`."""
+    """How a cached value was found (`CachedResult.kind`); empty if it was computed."""
     names: tuple[bytes, ...] = ()
-    """Of a text: what is known of it is forgotten by these."""
+    """For a text: hashed names under which a removal finds its cache entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A joined post: what each side answered, and which sides did not (`missing`, empty when complete)."""
+    """A joined post: its stage results, and the stages without one (`missing`, empty when complete)."""
 
     post: Post
     sides: Mapping[str, StageResult[Any]]
     missing: tuple[str, ...] = ()
     fetch_seconds: float = 0.0
     late: tuple[str, ...] = ()
-    """Sides that came after the deadline; where there are any, this record replaces a partial one."""
+    """Stages whose results came after the deadline; if there are any, this record replaces a partial one."""
     revision: int = 1
-    """How often the post has gone out, this time included."""
+    """Number of this output of the post, counted from 1."""

@@ -5,17 +5,17 @@ from typing import Final
 
 from core.causes import cause_of
 from core.endings import Kinds
-from core.log_lines import Ration
+from core.log_lines import LogRateLimiter
 from core.records import DeadLetter
 from core.telemetry import BAD_RECORD, DEAD_LETTERS, REASONS, log
 from core.traces import trace_id
 
 LINES_A_MINUTE: Final = 60
 _KINDS: Final = Kinds()
-_RATION: Final = Ration(LINES_A_MINUTE)
+_RATION: Final = LogRateLimiter(LINES_A_MINUTE)
 
 
-def log_dead_letters(dead_letters: Iterable[DeadLetter], ration: Ration = _RATION) -> None:
+def log_dead_letters(dead_letters: Iterable[DeadLetter], ration: LogRateLimiter = _RATION) -> None:
     """Count dead letters, and write a line for each that there is room for."""
     for letter in dead_letters:
         cause = cause_of(letter.reason).name

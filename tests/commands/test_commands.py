@@ -340,7 +340,7 @@ def test_a_run_and_what_comes_after_it(memewax: Memewax, words: list[str], tmp_p
 
     again = memewax(*words)
     assert again.summary()["posts"] == 0
-    assert "nothing new since the last run; delete store.recovery to begin anew" in again.err
+    assert "nothing new since the last run; delete store.recovery to start over" in again.err
     assert ids(tmp_path / "records.jsonl") == expected(POSTS)
 
     with (tmp_path / "posts.jsonl").open("ab") as out:
@@ -435,7 +435,7 @@ def test_a_run_that_can_use_nothing_ends_with_3_and_one_of_nothing_with_0(memewa
     bad = memewax("run", "--from", "bad.jsonl", "--to", "p.jsonl")
     assert bad.code == 3
     assert "2 x parse: not JSON in UTF-8 (each line is a JSON object" in bad.err
-    assert "nothing of what was read could be used" in bad.err
+    assert "nothing that was read could be used" in bad.err
 
 
 def test_times_without_an_end_are_refused(memewax: Memewax) -> None:

@@ -146,10 +146,10 @@ def test_a_letter_is_read_back_from_a_line_and_from_headers() -> None:
     ("reason", "what"),
     [
         ("HTTP 503", "the server was too busy or broken"),
-        ("HTTP 404", "the server has no such image any more"),
+        ("HTTP 404", "the server no longer has the image"),
         ("no such file", "the image is not where the post says"),
-        ("a broken PNG image: image file is truncated", "the file is no whole image"),
-        ("global_id is missing", "a field is not as a post has it"),
+        ("a broken PNG image: image file is truncated", "the file is not a complete image"),
+        ("global_id is missing", "a required field is missing"),
         ("whatever", "a stage failed on it"),
     ],
 )

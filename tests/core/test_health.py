@@ -59,7 +59,7 @@ def test_while_models_are_loaded_it_lives_and_is_not_ready() -> None:
     assert watched.probe("/healthz") == (200, "ok")
     assert watched.probe("/readyz")[0] == 503
     watched.health.ready()
-    assert watched.probe("/readyz") == (503, "it waits for the other processes of the flow")
+    assert watched.probe("/readyz") == (503, "waiting for the other processes of the flow")
     watched.activity.begun.set()
     assert watched.probe("/readyz") == (200, "ok")
 
@@ -83,7 +83,7 @@ def test_an_epoch_that_never_ends_is_a_process_out_of_reach(watched: Watched) ->
     status, told = watched.probe("/healthz")
     assert (status, told.partition("while ")[2]) == (
         503,
-        "an epoch does not end, so that nothing is read: another process of the flow may be out of reach",
+        "an epoch does not end, so nothing is read: another process of the flow may be unreachable",
     )
     watched.activity.due(watched, watched.now)  # it was asked, and will be again
     watched.look()
@@ -152,7 +152,7 @@ def test_a_broker_that_is_away_makes_it_not_ready(watched: Watched) -> None:
     one, other = object(), object()
     for it in (one, other):
         watched.activity.gone(it, "kafka broker h:1 (down\n)")
-    assert watched.probe("/readyz") == (503, "away: kafka broker h:1 (down )")
+    assert watched.probe("/readyz") == (503, "unreachable: kafka broker h:1 (down )")
     assert watched.probe("/healthz") == (200, "ok")
     watched.activity.back(one)
     assert watched.probe("/readyz")[0] == 503
@@ -162,7 +162,7 @@ def test_a_broker_that_is_away_makes_it_not_ready(watched: Watched) -> None:
 
 def test_one_that_drains_is_not_ready_and_lives(watched: Watched) -> None:
     watched.look(state="draining")
-    assert watched.probe("/readyz") == (503, "it drains: it was asked to stop")
+    assert watched.probe("/readyz") == (503, "draining: the flow was asked to stop")
     assert watched.probe("/healthz") == (200, "ok")
 
 

@@ -46,7 +46,7 @@ def said(server: PageServer, data: bytes) -> bytes:
 def test_pages_are_given_what_was_asked(server: PageServer) -> None:
     assert ask(server, "/echo?a=1&b=2", accept="x") == (200, "1 x\n")
     assert ask(server, "/echo", "HEAD") == (200, "")
-    assert ask(server, "/none") == (404, "there are /broken, /echo\n")
+    assert ask(server, "/none") == (404, "no such page; pages: /broken, /echo\n")
     assert ask(server, "/echo", "POST") == (405, "expected GET or HEAD\n")
     assert ask(server, "/broken") == (500, "ZeroDivisionError\n")
 

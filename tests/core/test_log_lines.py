@@ -16,7 +16,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.log_lines import TRACE, Ration, told, traceback_of
+from core.log_lines import TRACE, LogRateLimiter, loggable, traceback_of
 from core.sections import SECTIONS
 from core.telemetry import configure_logging, log, step, take_in_libraries
 
@@ -150,7 +150,7 @@ def test_what_libraries_say_is_a_line_too(begin: Begin) -> None:
     )
 )
 def test_any_value_can_be_told(value: Any) -> None:
-    line = json.dumps(told(value))
+    line = json.dumps(loggable(value))
     assert "\n" not in line
     assert len(line) < 10_000_000
 
@@ -159,14 +159,14 @@ def test_what_is_deep_or_long_is_cut() -> None:
     deep: Any = "end"
     for _ in range(500):
         deep = [deep]
-    assert len(json.dumps(told(deep))) < 2000
-    assert len(told(list(range(10_000)))) == 50
-    assert len(told("x" * 10_000)) <= 1000
+    assert len(json.dumps(loggable(deep))) < 2000
+    assert len(loggable(list(range(10_000)))) == 50
+    assert len(loggable("x" * 10_000)) <= 1000
 
 
 def test_lines_are_rationed_by_the_minute() -> None:
     now = 0.0
-    ration = Ration(2, lambda: now)
+    ration = LogRateLimiter(2, lambda: now)
     assert [ration.take() for _ in range(5)] == [0, 0, None, None, None]
     now = 59.0
     assert ration.take() is None

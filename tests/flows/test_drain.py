@@ -18,7 +18,7 @@ def test_a_drained_run_leaves_the_rest_to_the_next(posts: Posts, uninterrupted: 
     flow = Flow(folder, posts.path, seconds=0.02, to_store=True)
     first = flow.memewax(snapshot_seconds=NEVER)
     first.until(lambda: flow.lines() >= 20)
-    assert "; stopped, and the same command goes on" in first.drain(signal.SIGTERM)
+    assert "; stopped: run the same command again to resume" in first.drain(signal.SIGTERM)
     lines = flow.lines()
     assert 20 <= lines < len(posts.ids)
     assert flow.rows().keys() == flow.stored().keys()
@@ -38,7 +38,7 @@ def test_the_command_of_bytewax_drains(posts: Posts, uninterrupted: dict[str, Ro
     lines = flow.lines()
     assert 20 <= lines < len(posts.ids)
     assert f"memewax: {lines} records, " in said
-    assert "; stopped, and the same command goes on" in said
+    assert "; stopped: run the same command again to resume" in said
     second = flow.bytewax("-s", "1")
     assert f"memewax: {len(posts.ids) - lines} records, " in second.end()
     check_resumed(flow, [first, second], [lines, len(posts.ids) - lines])

@@ -61,7 +61,7 @@ def test_a_run_that_could_use_nothing_ends_with_3(
     assert capsys.readouterr().err.splitlines() == [
         "memewax: 0 records, 5 dead letters in 1.5 s",
         "  5 x parse: not JSON in UTF-8 (each line is a JSON object with global_id and url)",
-        "memewax: nothing of what was read could be used: `memewax dead-letters list` says why",
+        "memewax: nothing that was read could be used: `memewax dead-letters list` says why",
     ]
 
 
@@ -85,7 +85,7 @@ def test_other_flows_say_what_their_commands_say() -> None:
         "nothing new since the last run; store.recovery remembers what was seen"
     ]
     assert answers_ending(RunCounts(answers=7, answer_errors=2), 1.0).lines == [
-        "7 answers, 2 errors among them in 1.0 s"
+        "7 answers, including 2 errors in 1.0 s"
     ]
     assert answers_ending(RunCounts(answers=1), 1.0).lines == ["1 answer in 1.0 s"]
 

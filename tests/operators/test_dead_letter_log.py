@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.log_lines import Ration
+from core.log_lines import LogRateLimiter
 from core.records import DeadLetter
 from core.telemetry import BAD_RECORD, configure_logging
 from operators.dead_letter_log import log_dead_letters
@@ -28,7 +28,7 @@ def letter(reason: str, global_id: str | None = None) -> DeadLetter:
 
 
 def test_a_bad_record_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    log_dead_letters([letter("not JSON: a\nb\x1b[2J", "1-reddit\n{}")], Ration(9))
+    log_dead_letters([letter("not JSON: a\nb\x1b[2J", "1-reddit\n{}")], LogRateLimiter(9))
     (line,) = lines(capsys)
     assert line.pop("timestamp")
     assert line == {
@@ -45,7 +45,7 @@ def test_a_bad_record_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_many_bad_records_are_no_flood_and_how_many_were_silent_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
-    ration = Ration(3, lambda: now)
+    ration = LogRateLimiter(3, lambda: now)
     log_dead_letters([letter("not JSON")] * 10, ration)
     assert len(lines(capsys)) == 3
     now = 60.0

@@ -114,7 +114,7 @@ def run_ending(counts: RunCounts, seconds: float, recovery: Path | None, is_firs
             rest += f", {plural(counts.removals, 'delete or hidden account', 'deletes and hidden accounts')}"
         rest += _left_out(counts)
         rest += "; stopped: run the same command again to resume" if drained else ""
-            lines.append(last_line(counts.joined + counts.partial, usage, seconds, rest))
+        lines.append(last_line(counts.joined + counts.partial, usage, seconds, rest))
     elif is_first:
         lines.append("nothing to read: the source is empty")
     else:

@@ -1,4 +1,4 @@
-"""Where the time of a process went while it was looked at: by section of the flow, and by what it did or waited for."""
+"""Profile of a process: time by section of the flow, split into computing, lock, run queue and other waits."""
 
 from collections.abc import Iterable
 from typing import Final, Literal
@@ -11,10 +11,10 @@ from core.sections import FLOW, INPUT, SNAPSHOT, SectionTime
 
 VERSION: Final = 1
 ENGINE: Final = "engine"
-"""Bytewax itself: moving items between steps, and what of snapshots is not ours."""
+"""Bytewax itself: moving items between steps, and its share of snapshots."""
 WAITING: Final = "waiting for input"
 OWN: Final = (INPUT, FLOW, SNAPSHOT, ENGINE, WAITING)
-"""Sections that are no step."""
+"""Sections that are not steps."""
 
 
 class _Part(BaseModel):
@@ -22,73 +22,73 @@ class _Part(BaseModel):
 
 
 class BatchSize(_Part):
-    """Batches of a step that had about so many items."""
+    """Batches of a step whose size lies in one range."""
 
     least: int
     most: int
     batches: int
     items: int
     seconds: float
-    """With what the step calls inside."""
+    """Total duration, including nested steps."""
 
 
 class SectionProfile(_Part):
-    """A section of the flow; its four times are together its seconds."""
+    """Profile of one section; `seconds` is the sum of computing, locked, queued and elsewhere."""
 
     section: str
-    """A step, or one of `OWN`."""
+    """Name of a step, or one of `OWN`."""
     seconds: float
     computing: float
-    """On a processor, by the worker's own thread."""
+    """On a CPU, by the worker's own thread."""
     locked: float
-    """Waiting for the interpreter's lock."""
+    """Waiting for the GIL."""
     queued: float
-    """Ready to run while no processor was free."""
+    """Runnable, but no CPU was free."""
     elsewhere: float
-    """Waiting for anything else: threads of a library that compute, a disk, a broker, the next input."""
+    """Waiting for anything else: computing threads of a library, a disk, a broker, the next input."""
     sizes: tuple[BatchSize, ...] = ()
 
     @property
     def items(self) -> int:
-        """That went through it, in batches that were seen from their beginning to their end."""
+        """Return the items that went through, in batches that were observed from start to end."""
         return sum(it.items for it in self.sizes)
 
     @property
     def batches(self) -> int:
-        """The same of batches."""
+        """Return the number of batches that were observed from start to end."""
         return sum(it.batches for it in self.sizes)
 
 
 class ProcessProfile(_Part):
-    """Where the time of a process went."""
+    """Profile of one process of a flow."""
 
     version: Literal[1] = VERSION
     flow: str
     process: int
     pid: int
     seconds: float
-    """By the clock on the wall."""
+    """Wall time."""
     workers: int
-    """Threads that run the flow; the sections' seconds are together as many times the seconds."""
+    """Threads that run the flow; the seconds of all sections add up to wall time times workers."""
     cores: int
-    """Processors that it may use."""
+    """CPUs that the process may use."""
     processor_seconds: float
-    """Of all its threads, those of libraries included."""
+    """CPU time of all its threads, including those of libraries."""
     knows_lock: bool
-    """Whether the system told what waited for the lock; else that is among `elsewhere`."""
+    """Whether the system reports waits for the GIL; otherwise they are part of `elsewhere`."""
     posts: int
-    """Or queries, that were read meanwhile."""
+    """Posts or queries read during the profile."""
     left: int = 0
-    """To read, at the end: messages, or bytes of files."""
+    """Lag at the end: messages, or bytes of files."""
     sections: tuple[SectionProfile, ...]
     beside: dict[str, float] = {}
-    """Steps in other threads, which cost a worker nothing by themselves: seconds."""
+    """Wall seconds of steps in threads that are not workers; they cost a worker nothing by themselves."""
     stacks: dict[str, float] = {}
-    """Seconds by frames, outermost first and `;` between them: of workers by the clock, of others on a processor."""
+    """Seconds by stack, outermost frame first, joined by `;`: wall time of workers, CPU time of other threads."""
 
 
 def merged(sections: Iterable[SectionProfile]) -> SectionProfile:
-    """The same section of several threads or processes as one."""
+    """Merge profiles of the same section from several threads or processes."""
     several = list(sections)
     return SectionProfile(
         section=several[0].section,
@@ -104,15 +104,15 @@ def merged(sections: Iterable[SectionProfile]) -> SectionProfile:
 def profiled(
     sampler: Sampler, before: RunCounts, after: RunCounts, flow: str, process: int, pid: int
 ) -> ProcessProfile:
-    """What a sampler that has stopped has seen of a process.
+    """Build the profile of a process from a stopped sampler.
 
     Args:
-        sampler: Which has stopped.
-        before: What the process had counted when it began.
-        after: And when it stopped.
+        sampler: A sampler that has stopped.
+        before: Counts of the process when sampling began.
+        after: Counts when it stopped.
         flow: Name of the flow.
-        process: Number of the process in it.
-        pid: The system's.
+        process: Index of the process in the flow.
+        pid: Operating-system process id.
     """
     found: dict[str, list[SectionProfile]] = {}
     for thread, sample in sampler.workers.items():
@@ -141,7 +141,7 @@ def profiled(
 
 
 def _sections(times: dict[str, SectionTime], sample: WorkerSample, seconds: float) -> list[SectionProfile]:
-    """Those of a worker; what is in none of them is the engine's where a processor was used, and else a wait."""
+    """Return a worker's sections. Time outside of all is the engine's where it used a CPU, and waiting otherwise."""
     steps = [_section(name, max(0.0, it.wall), it.processor, sample, it) for name, it in times.items()]
     begun, ended = sample.begun, sample.ended
     used = ended.processor - begun.processor if begun and ended else 0.0
@@ -180,7 +180,7 @@ def _without_waits(it: SectionProfile) -> SectionProfile:
 
 
 def _by_range(sizes: Iterable[BatchSize]) -> tuple[BatchSize, ...]:
-    """Batches by size, in ranges that double: 1, 2, 3 to 4, 5 to 8."""
+    """Group batches by size, in ranges that double: 1, 2, 3 to 4, 5 to 8."""
     ranges: dict[int, list[BatchSize]] = {}
     for it in sizes:
         ranges.setdefault((it.most - 1).bit_length(), []).append(it)

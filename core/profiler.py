@@ -1,4 +1,4 @@
-"""Profiles this process: when somebody on this machine asks, or for as long as its flow runs."""
+"""Profiles this process: on request from this machine, or for as long as its flow runs."""
 
 import threading
 from contextlib import suppress
@@ -14,18 +14,18 @@ from core.sampler import Sampler
 from core.telemetry import log
 
 PROFILES: Final = "_MEMEWAX_PROFILES"
-"""Variable with a folder that whoever started the process wants its profile in, of all the time that its flow runs."""
+"""Environment variable: folder in which the parent wants a profile of the whole run."""
 _LONGEST_SECONDS: Final = 600.0
 _USUAL_SECONDS: Final = "10"
 
 
 class Profiler:
-    """Profiles this process, once at a time.
+    """Profiles this process, one profile at a time.
 
     Args:
-        flow: Its name.
-        process: Number of the process.
-        pid: The system's.
+        flow: Name of the flow.
+        process: Index of the process.
+        pid: Operating-system process id.
     """
 
     def __init__(self, flow: str, process: int, pid: int) -> None:
@@ -35,7 +35,7 @@ class Profiler:
         self._writing: threading.Thread | None = None
 
     def profile(self, seconds: float | None) -> ProcessProfile | None:
-        """Look for so long, or until `stop` where that is None; None where another is looking."""
+        """Profile for `seconds`, or until `stop` if None; returns None if a profile is already running."""
         if not self._busy.acquire(blocking=False):
             return None
         try:
@@ -48,16 +48,16 @@ class Profiler:
             self._busy.release()
 
     def write_to(self, folder: str | None) -> None:
-        """Look from now until `stop`, and write what was seen into a folder; does nothing where that is None."""
+        """Profile from now until `stop`, and write the profile into a folder; does nothing if that is None."""
         if not folder:
             return
 
         def write() -> None:
-            seen = self.profile(None)
-            if seen is not None:
+            result = self.profile(None)
+            if result is not None:
                 try:
-                    with atomic_write(Path(folder) / f"{seen.process}.json") as file:
-                        file.write(seen.model_dump_json().encode())
+                    with atomic_write(Path(folder) / f"{result.process}.json") as file:
+                        file.write(result.model_dump_json().encode())
                 except OSError as error:
                     log.warning("the profile cannot be written", folder=folder, error=error.strerror)
 
@@ -65,30 +65,30 @@ class Profiler:
         self._writing.start()
 
     def stop(self) -> bool:
-        """Let whoever looks end now; whether anybody did. Nobody looks for long after that."""
-        did = self._busy.locked()
+        """End running profiles, and allow none afterwards; returns whether one was running."""
+        was_running = self._busy.locked()
         self._over.set()
         with self._busy:
             pass
         if self._writing is not None:
             self._writing.join()
-        return did
+        return was_running
 
 
 def profile_page(profiler: Profiler) -> HttpPage:
-    """The page that profiles for some seconds; only for who asks from this machine, since it costs some time."""
+    """Return the page that profiles for some seconds; for this machine only, since profiling costs time."""
 
     def page(request: PageRequest) -> PageAnswer:
         if not request.is_local:
-            return PageAnswer.of(403, "a profile is for this machine only: ask from here, or by a port-forward")
+            return PageAnswer.of(403, "a profile is served to this machine only: ask from here, or by a port-forward")
         seconds = -1.0
         with suppress(ValueError):
             seconds = float(request.query.get("seconds", _USUAL_SECONDS))
         if not isfinite(seconds) or not 0 < seconds <= _LONGEST_SECONDS:
             return PageAnswer.of(400, f"expected ?seconds=, more than 0 and at most {_LONGEST_SECONDS:g}")
-        seen = profiler.profile(seconds)
-        if seen is None:
-            return PageAnswer.of(409, "it is being profiled already: wait for the end of that")
-        return PageAnswer(200, seen.model_dump_json().encode(), "application/json")
+        result = profiler.profile(seconds)
+        if result is None:
+            return PageAnswer.of(409, "a profile is already running: wait for its end")
+        return PageAnswer(200, result.model_dump_json().encode(), "application/json")
 
     return page

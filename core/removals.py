@@ -1,7 +1,7 @@
-"""What was taken back last, remembered: so that a post that comes after its own delete stays away.
+"""Recent removals, so that a post that arrives after its own delete is left out.
 
-Memory is bounded in number and in days, and the oldest removals are forgotten first. Names are kept as keyed hashes, so
-that nobody can look up in a snapshot whether a name is among them without its key.
+Memory is bounded in number and in days; the oldest removals are evicted first. Names are stored as keyed hashes, so
+that a snapshot cannot be searched for a name without its key.
 """
 
 import math
@@ -23,13 +23,13 @@ REMEMBERED: Final = 65_536
 _DAY_SECONDS: Final = 86_400.0
 _KEY_BYTES: Final = 16
 _MOST_IMAGES: Final = 20
-"""Of one post; no service that is read here takes more."""
+"""Of one post; the services read here allow no more."""
 _NUMBERED: Final = re.compile(r"_[0-9]+(?=(-[^-]*)?$)")
-"""What the id of one of several images has, and that of its post has not."""
+"""The number in the id of one of several images, which the id of its post lacks."""
 
 
 def image_ids(post_id: str) -> Iterator[str]:
-    """What the images of a post may be called: as the post where there is one, else by number from 1 to 20."""
+    """Yield possible ids of a post's images: the post's own if it has one image, else with a number from 1 to 20."""
     yield post_id
     name, dash, source = post_id.rpartition("-")
     for number in range(1, _MOST_IMAGES + 1):
@@ -37,18 +37,18 @@ def image_ids(post_id: str) -> Iterator[str]:
 
 
 def without_number(global_id: str) -> str:
-    """What the post as a whole is called, of which an id names one of several images; else the id itself."""
+    """Return the id of the whole post for the id of one of several images; other ids are returned unchanged."""
     return _NUMBERED.sub("", global_id)
 
 
 def ids_of(removal: Removal) -> list[str]:
-    """What the images may be called that a removal names by their ids or by their post's."""
+    """Return possible ids of the images that a removal names by image or by post."""
     ids = [removal.global_id, *(image_ids(removal.post_id) if removal.post_id else ())]
     return [it for it in dict.fromkeys(ids) if it and it not in removal.kept]
 
 
 class PostNames(NamedTuple):
-    """What a post may be taken back by, and when it was written: little, since it goes from process to process."""
+    """The names by which a post may be removed, and when it was written: small, since it is sent between processes."""
 
     global_id: str = ""
     post_id: str = ""
@@ -59,19 +59,19 @@ class PostNames(NamedTuple):
 
     @classmethod
     def of(cls, post: Post) -> Self:
-        """Those of a post."""
+        """Extract the names of a post."""
         return cls(post.global_id, post.whole_id, post.url, post.account, post.edited, post.created_time)
 
 
 class Removed:
-    """The posts, URLs and accounts that were taken back for good last, and when.
+    """Set of removed posts, URLs and accounts, each with the time of its removal.
 
     Args:
-        state: A snapshot.
-        most: So many are remembered,
-        days: and for so long.
-        now: Seconds since 1970.
-        key: Of the hashes of names, where others are to know them too; by default one that nobody else has.
+        state: A snapshot to restore from.
+        most: Maximum number of remembered names.
+        days: Days after which a name is forgotten.
+        now: Wall clock, in seconds since 1970.
+        key: Key of the hashes, if they are shared with others; random by default.
     """
 
     def __init__(
@@ -83,11 +83,12 @@ class Removed:
         key: bytes = b"",
     ) -> None:
         self._times: BoundedDict[int, tuple[float, float]] = BoundedDict(most)
-        """By hash, in seconds since 1970: the time of the removal, infinite where whatever comes is meant, and when it
-        was read; the oldest first."""
+        """By hash, oldest first: time of the removal and time when it was read, in seconds since 1970.
+
+        The time of the removal is infinite if it applies to any later post too."""
         self._seconds = days * _DAY_SECONDS
         self._now = now
-        # Before there was a key, hashes had none.
+        # The first snapshots had unkeyed hashes.
         self._key = (key or os.urandom(_KEY_BYTES)) if state is None else state.get("key", b"")
         if state is not None:
             hashes, times = np.frombuffer(state["hashes"], np.uint64), np.frombuffer(state["times"], np.float64)
@@ -96,13 +97,14 @@ class Removed:
                 self._times[name] = of[0], of[1]
 
     def __len__(self) -> int:
-        """Count the names that are remembered."""
+        """Return the number of remembered names."""
         return len(self._times)
 
     def note(self, removal: Removal) -> list[tuple[int, float]]:
-        """Remember what is gone for good; of a post that has images left, those that it may have had besides.
+        """Remember a delete; for a post that keeps some images, remember the ids that it may have had besides.
 
-        Gives the hashes of their names, each with what `take` needs besides to remember the same.
+        Returns:
+                    Hash and time of the removal of each name, by which `take` of another `Removed` remembers the same.
         """
         if removal.hidden is not None:
             return []
@@ -119,12 +121,12 @@ class Removed:
         return [(name, said) for name in names]
 
     def take(self, name: int, said: float, read: float) -> None:
-        """Remember what another noted, whose hashes have the same key.
+        """Remember a name that another `Removed` with the same key noted.
 
         Args:
-            name: The hash.
-            said: The time of the removal, in seconds since 1970; infinite where it says none.
-            read: When the other read it.
+            name: Its hash.
+            said: Time of the removal, in seconds since 1970; infinite if it has none.
+            read: When the other read it, in seconds since 1970.
         """
         before, _ = self._times.pop(name, (-math.inf, read))
         self._times[name] = max(said, before), read  # as the newest
@@ -132,20 +134,20 @@ class Removed:
     def has(
         self, global_id: str, post_id: str, account: str, changed: Callable[[], datetime | None], url: str = ""
     ) -> bool:
-        """Whether a post was taken back after it was written or edited last; as `removed_at`."""
+        """Check whether a post was removed after it was written or last edited; arguments as of `removed_at`."""
         return self.removed_at(global_id, post_id, account, changed, url) is not None
 
     def removed_at(
         self, global_id: str, post_id: str, account: str, changed: Callable[[], datetime | None], url: str = ""
     ) -> float | None:
-        """The time of the last removal of a post, where that came after it was written or edited last; else None.
+        """Return the time of a post's last removal if it came after the post was written or last edited, else None.
 
         Args:
-            global_id: Of one image.
-            post_id: Of the post as a whole.
-            account: Who posted it, with the source.
-            changed: Tells when it was written or edited last; asked where the answer depends on it.
-            url: Of the image.
+            global_id: Id of one image.
+            post_id: Id of the whole post.
+            account: The author's account, `AUTHOR@SOURCE`.
+            changed: Returns when the post was written or last edited; called only if the answer depends on it.
+            url: URL of the image.
         """
         if not self._times:
             return None
@@ -158,7 +160,7 @@ class Removed:
         return last if said is None or said.timestamp() <= last else None
 
     def has_post(self, names: PostNames) -> bool:
-        """Whether a post of these names was taken back after it was written or edited last."""
+        """Check whether a post with these names was removed after it was written or last edited."""
 
         def changed() -> datetime | None:
             return names.edited or time_or_none(names.created_time)
@@ -166,7 +168,7 @@ class Removed:
         return self.has(names.global_id, names.post_id, names.account, changed, names.url)
 
     def state(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the state as plain values for a snapshot."""
         self._let_go(self._now())
         times = np.array(list(self._times.values()), np.float64).reshape(-1, 2)
         return {
@@ -177,7 +179,7 @@ class Removed:
         }
 
     def _let_go(self, now: float) -> None:
-        """Forget what was read too long ago."""
+        """Evict what was read too long ago."""
         while self._times and self._times[first := next(iter(self._times))][1] < now - self._seconds:
             del self._times[first]
 

@@ -1,4 +1,4 @@
-"""LogRows that never change, in files beside a recovery folder: a snapshot says how far they go, and holds none."""
+"""Append-only row logs in files beside a recovery folder: a snapshot stores only the length, not the rows."""
 
 import os
 import re
@@ -15,35 +15,35 @@ from core.atomic_file import atomic_write
 from core.errors import WorldError
 
 SEGMENT: Final = 4096
-"""LogRows of a file; of one that is full only rows that are wanted no more are written over."""
+"""Rows per file. In a full file, only unwanted rows are overwritten."""
 _PATIENCE: Final = 32
-"""Snapshots after which a file that no row is needed of goes: until then an older snapshot may be gone on from."""
+"""Snapshots after which an unneeded file is deleted: until then, a flow may resume from an older snapshot."""
 _BLANKED_AFTER: Final = 3
-"""Snapshots after which a row that is wanted no more is written over: an older one may be gone on from until then."""
+"""Snapshots after which an unwanted row is overwritten: until then, a flow may resume from an older snapshot."""
 _SPARSE: Final = 0.5
-"""Files of which less than this share is needed are emptied, their rows appended anew."""
+"""Files of which less than this share is needed are compacted: their needed rows are appended again."""
 
 _NAME: Final = re.compile("[0-9a-f]{32}")
-"""Of a log."""
+"""Folder name of a log."""
 _OPENED: Final = "opened"
-"""File of a log: how often it was gone on from."""
+"""File in a log that counts how often a flow resumed from it."""
 
 LogRows = NDArray[np.void]
 Places = NDArray[np.int64]
 
 
 def check_reachable(folder: Path | None) -> Path:
-    """The folder of logs; raises `WorldError` where a snapshot needs one and none is set."""
+    """Return the folder of logs; raises `WorldError` if it is None, although a snapshot needs it."""
     if folder is None:
         raise WorldError(
-            "the recovery folder keeps rows of clusters in files: set MEMEWAX_CLUSTER_LOG to their folder, "
-            "which is `clusters` in the recovery folder where none was set"
+            "the recovery folder keeps rows of clusters in separate files: set MEMEWAX_CLUSTER_LOG to their folder; "
+            "the default is `clusters` in the recovery folder"
         )
     return folder
 
 
 def times_opened(log: Path) -> int:
-    """How often a log was gone on from: of copies of one, the one that is in use was so most often."""
+    """Return how often a flow resumed from a log: among copies of one, the copy in use has the largest count."""
     try:
         return int((log / _OPENED).read_text())
     except FileNotFoundError:
@@ -53,16 +53,16 @@ def times_opened(log: Path) -> int:
 
 
 class RowLog:
-    """A log of rows of one type, cut back to the length that a snapshot says.
+    """A log of fixed-size rows, truncated to the length that a snapshot says.
 
-    What was appended after the snapshot is written over after a crash, so that the rows are those of the snapshot.
+    After a crash, rows appended since the snapshot are discarded, so that the log matches the snapshot.
     """
 
     def __init__(self, folder: Path, row_type: np.dtype[np.void], mark: dict[str, Any] | None = None) -> None:
-        """Begin a log below `folder`, or go on with the one of a mark.
+        """Create a log below `folder`, or resume the log of a mark.
 
         Raises:
-            WorldError: where the log of the mark is not there, or shorter than it says.
+            WorldError: if the log of the mark is missing, or shorter than the mark says.
         """
         self._row_type = row_type
         self._name = uuid4().hex if mark is None else str(mark["name"])
@@ -70,7 +70,7 @@ class RowLog:
         self._length: int = 0 if mark is None else mark["length"]
         self._doomed: dict[int, int] = {} if mark is None else dict(mark["doomed"])
         self._unwanted: dict[int, int] = {}
-        """Places of rows that will be written over, each with the number of snapshots until then."""
+        """Positions of rows to be overwritten, each with the number of snapshots until then."""
         self._waiting: list[LogRows] = []
         if mark is not None:
             self._cut()
@@ -81,13 +81,13 @@ class RowLog:
         return self._length
 
     def append(self, rows: LogRows) -> Places:
-        """Take rows in; gives their places. They are on disk after the next `mark`."""
+        """Append rows and return their positions. They are on disk after the next `mark`."""
         self._waiting.append(rows.copy())
         start, self._length = self._length, self._length + len(rows)
         return np.arange(start, self._length)
 
     def read(self, places: Places) -> LogRows:
-        """The rows at places, in their order."""
+        """Read the rows at the given positions, in that order."""
         self._write()
         rows = np.zeros(len(places), self._row_type)
         for segment in np.unique(places // SEGMENT).tolist():
@@ -96,7 +96,7 @@ class RowLog:
         return rows
 
     def sparse(self, needed: Places) -> NDArray[np.bool_]:
-        """Which of the rows that are needed stand in files that are worth emptying."""
+        """Return a mask of the needed rows that lie in files worth compacting."""
         last = self._length // SEGMENT
         counts = np.bincount(needed // SEGMENT, minlength=last + 1)
         worth = counts < _SPARSE * SEGMENT
@@ -105,7 +105,7 @@ class RowLog:
         return sparse
 
     def drop_all_but(self, needed: Places) -> None:
-        """Let files go that no row is needed of, some snapshots later."""
+        """Schedule files without a needed row for deletion, some snapshots later."""
         self._write()
         kept = set(np.unique(needed // SEGMENT).tolist())
         for segment in range(self._length // SEGMENT):
@@ -113,11 +113,11 @@ class RowLog:
                 self._doomed[segment] = _PATIENCE
 
     def blank(self, places: Places) -> None:
-        """Write over rows that are wanted no more, some snapshots later: they may be of what was deleted."""
+        """Schedule unwanted rows to be overwritten, some snapshots later: they may belong to deleted posts."""
         self._unwanted |= dict.fromkeys(places.tolist(), _BLANKED_AFTER)
 
     def mark(self) -> dict[str, Any]:
-        """Write all to disk; gives what a snapshot keeps. Raises `WorldError` where it cannot be written."""
+        """Flush and fsync all rows, and return the mark for the snapshot; raises `WorldError` if that fails."""
         self._write()
         due = [place for place, snapshots in self._unwanted.items() if snapshots <= 1]
         _blank(self._folder, due, self._row_type.itemsize)
@@ -157,7 +157,7 @@ class RowLog:
             start, rows = start + len(rows[:room]), rows[room:]
 
     def _cut(self) -> None:
-        """Take off what was appended after the mark."""
+        """Truncate what was appended after the mark."""
         last, rest = divmod(self._length, SEGMENT)
         try:
             for path in self._folder.glob("*.rows"):
@@ -189,22 +189,22 @@ class RowLog:
 
 
 def is_mark(value: Any) -> bool:
-    """Whether a value of a snapshot is the mark of a log."""
+    """Check whether a value in a snapshot is the mark of a log."""
     return isinstance(value, dict) and {"name", "length", "doomed"} <= value.keys()
 
 
 def blank_unwanted(folder: Path, mark: dict[str, Any]) -> None:
-    """Write over the rows of a log below `folder` that its mark wants no more; raises `WorldError`.
+    """Overwrite the unwanted rows of a log below `folder`; raises `WorldError` if that fails.
 
-    To be called where the snapshot that has the mark is gone on from, and no older one.
+    Call this only when a flow resumes from the snapshot with this mark, not from an older one.
     """
     _blank(folder / mark["name"], mark.get("unwanted", ()), mark.get("row_bytes", 0))
 
 
 def drop_unknown(folder: Path, names: Collection[str]) -> None:
-    """Remove the logs below a folder that no snapshot names: whoever began one died before its first snapshot.
+    """Remove the logs below a folder that no snapshot names: their process died before its first snapshot.
 
-    To be called where no flow runs that has its logs there. Raises `WorldError`.
+    Call this only while no flow keeps its logs there. Raises `WorldError` if that fails.
     """
     try:
         for path in folder.iterdir() if folder.is_dir() else ():

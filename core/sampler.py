@@ -1,7 +1,7 @@
-"""Looks at the threads of this process a hundred times a second: what they do, and what they wait for.
+"""Samples the threads of this process a hundred times a second: what they run, and what they wait for.
 
-It is a thread of the process itself, since a pod may not look into another process. Where the flow's own sections tell
-how long something took, this tells of that time how much was a wait for the interpreter's lock or for a processor.
+The sampler is a thread of the process itself, since a pod may not inspect other processes. The flow's own sections
+measure how long something took; the sampler adds how much of that time was a wait for the GIL or for a CPU.
 """
 
 import os
@@ -25,48 +25,48 @@ _MOST_THREADS: Final = 256
 _OTHERS: Final = "(others)"
 _NONE: Final = (0.0, 0.0)
 OUTSIDE: Final = ""
-"""Name of what is in no section."""
+"""Name for time outside of all sections."""
 _OWN: Final = frozenset({"status", "http", "profile", "lock", "parent"})
-"""Names of threads that only look."""
+"""Names of threads that only observe."""
 _BEGINNINGS: Final = frozenset({"runpy", "__main__", "threading", "concurrent.futures.thread"})
-"""Modules by which a process or a thread begins."""
+"""Modules in which the stack of a process or thread begins."""
 
 
 @dataclass(slots=True)
 class WorkerSample:
-    """What was seen of a thread that runs the flow, by section, in seconds."""
+    """Samples of a worker thread, in seconds by section."""
 
     begun: ThreadTimes | None
     ended: ThreadTimes | None = None
     locked: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """Waited for the interpreter's lock."""
+    """Waited for the GIL."""
     queued: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """Waited for a processor."""
+    """Waited for a CPU."""
     spent: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Wall and processor time of each section at the last look."""
+    """Wall and CPU time of each section at the last sample."""
 
 
 class Sampler:
-    """Samples from `start` to `stop`, and takes the time of sections meanwhile; only one at a time."""
+    """Samples, and times sections, from `start` to `stop`; only one at a time per process."""
 
     def __init__(self) -> None:
         self.clock = SectionClock()
         self.workers: dict[int, WorkerSample] = {}
         self.stacks: dict[tuple[str, ...], float] = defaultdict(float)
-        """Seconds by thread and frames, the outermost first: of workers by the clock, of others on a processor."""
+        """Seconds by thread and stack, outermost frame first: wall time of workers, CPU time of other threads."""
         self.seconds = 0.0
         self.processor_seconds = 0.0
-        """Of the whole process."""
+        """CPU time of the whole process."""
         self.knows_lock = False
         self._lock: InterpreterLock
         self._clocks: dict[int, ThreadClock] = {}
         self._others: dict[int, ThreadClock] = {}
-        """Of all threads that run Python."""
+        """Clocks of all threads that run Python."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="profile", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start sampling."""
         self._lock = InterpreterLock()
         self.knows_lock = self._lock.is_known
         self._follow_threads()
@@ -79,7 +79,7 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; what is going on is counted up to now."""
+        """Stop sampling; open sections count up to now."""
         SECTIONS.clock = None
         ended = time.perf_counter()
         self.seconds = ended - self._begun
@@ -105,13 +105,13 @@ class Sampler:
             last = now
 
     def _see(self, thread: int, worker: WorkerSample, passed: float, held: float) -> None:
-        """Take note of what a worker waited for since the last look.
+        """Record what a worker waited for since the last sample.
 
         Args:
-            thread: The worker.
-            worker: What is known of it.
-            passed: Seconds since then.
-            held: In which other threads that run Python used a processor: only they can have held the lock.
+            thread: Python's id of the worker.
+            worker: Its samples so far.
+            passed: Wall seconds since the last sample.
+            held: CPU seconds of the other Python threads since then: only they can have held the GIL.
         """
         clock = self._clocks[thread]
         times, then = clock.times(), worker.ended or worker.begun
@@ -120,7 +120,7 @@ class Sampler:
         worker.ended = times
         try:
             spent = self.clock.spent(thread, times.processor)
-        except RuntimeError:  # it ran meanwhile
+        except RuntimeError:  # the thread ran meanwhile
             return
         before, worker.spent = worker.spent, spent
         took = {
@@ -137,7 +137,7 @@ class Sampler:
             _deal(min(sum(free.values()), held), active, free, worker.locked)
 
     def _follow_threads(self) -> None:
-        """Look also at threads that have begun since, and no more at those that are gone."""
+        """Start clocks for new threads, and close those of threads that have ended."""
         for thread, number in list(SECTIONS.workers.items()):
             if thread not in self.workers:
                 self._clocks[thread] = ThreadClock(number)
@@ -150,7 +150,7 @@ class Sampler:
                 self._others[thread] = ThreadClock(native)
 
     def _take_stacks(self, passed: float, used: Mapping[int, float]) -> None:
-        """Take note of where each thread is: workers for the time that has passed, others for what they used of it."""
+        """Add to the stack of each thread: for workers the wall time that passed, for others their CPU time."""
         names = {it.ident: it.name for it in threading.enumerate()}
         for thread, frame in sys._current_frames().items():  # noqa: SLF001 - documented for this
             name, seconds = _kind(names.get(thread, "native")), used.get(thread, 0.0)
@@ -169,13 +169,13 @@ class Sampler:
 def _deal(
     seconds: float, active: Mapping[str, float], free: dict[str, float], into: MutableMapping[str, float]
 ) -> None:
-    """Deal a wait to the sections that it may have been in: those that used a processor first, which is what it is for.
+    """Distribute a wait over the sections it may belong to, by their CPU time first, since they waited to compute.
 
     Args:
-        seconds: The wait, at most what is free.
-        active: Processor seconds of each section.
-        free: Seconds of each section that nothing is known of; what is dealt is taken away.
-        into: What is dealt to each is added here.
+        seconds: The wait, at most the sum of `free`.
+        active: CPU seconds of each section.
+        free: Unexplained seconds of each section; what is distributed is subtracted.
+        into: What is distributed to each section is added here.
     """
     for weights in (active, dict(free)):
         whole = sum(weights.values())
@@ -189,17 +189,17 @@ def _deal(
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _kind(name: str) -> str:
-    """The name of a thread without its number, so that those of a pool are one."""
+    """Return the name of a thread without its number, so that the threads of a pool count as one."""
     return name.rstrip("0123456789").rstrip("_- ") or "thread"
 
 
 def _frames(frame: FrameType | None) -> tuple[str, ...]:
-    """The frames from the outermost, without those by which a process or thread begins."""
+    """Return the stack from the outermost frame, without the frames that start a process or thread."""
     found: list[tuple[str, str]] = []
     while frame is not None and len(found) < _DEEPEST:
         found.append((frame.f_globals.get("__name__", "?"), frame.f_code.co_qualname))

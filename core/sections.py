@@ -1,7 +1,7 @@
-"""Which section of the flow each thread is in; while a clock is set, how long each takes, in wall and processor time.
+"""Tracks the section of the flow that each thread is in and, while a clock is set, its wall and CPU time.
 
-A step of the flow is a section always, since a batch may take minutes and whoever begins to look wants to know of it.
-All others are sections only while a clock is set. Time in a section is its own: that of sections inside it is theirs.
+Steps of the flow are always tracked: a batch may take minutes, and a profiler that starts meanwhile must see it. Other
+sections are tracked only while a clock is set. Times are exclusive: nested sections count their own time.
 """
 
 import threading
@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 from typing import Final
 
 FLOW: Final = "flow"
-"""Python code of the flow around its steps."""
+"""Python code of the flow outside of its steps."""
 INPUT: Final = "input"
-"""The sources: reading, and waiting for what comes next."""
+"""The sources: reading, and waiting for input."""
 SNAPSHOT: Final = "snapshot"
-"""The states that a snapshot holds."""
+"""Taking the state for a snapshot."""
 
 
 @dataclass(slots=True)
 class SectionTime:
-    """What one section of one thread took, in seconds."""
+    """Time of one section in one thread, in seconds."""
 
     wall: float = 0.0
     processor: float = 0.0
     batches: dict[int, list[float]] = field(default_factory=dict)
-    """By the number of items: how many batches, and their seconds with what is inside."""
+    """By batch size: number of batches, and their seconds including nested sections."""
 
 
 @dataclass(slots=True)
@@ -34,64 +34,70 @@ class _Open:
     wall: float
     processor: float
     is_whole: bool = True
-    """Whether its beginning was seen."""
+    """Whether its start was observed."""
     inner_wall: float = 0.0
     inner_processor: float = 0.0
 
 
 class SectionClock:
-    """Takes the time of the sections of all threads."""
+    """Measures the time in sections of all threads."""
 
     def __init__(self) -> None:
         self._open: dict[int, list[_Open]] = defaultdict(list)
         self._times: dict[int, dict[str, SectionTime]] = defaultdict(dict)
 
     def now_in(self, thread: int) -> str:
-        """The innermost section of a thread; empty where it is in none."""
+        """Return the innermost section of a thread; empty if it is in none."""
         stack = self._open.get(thread)
         try:
             return stack[-1].name if stack else ""
-        except IndexError:  # it has just left it
+        except IndexError:  # the thread has just left it
             return ""
 
     def begin(self, thread: int, name: str, wall: float, processor: float) -> None:
-        """Take note of a section that a thread is in already, at that time and with so much processor time.
+        """Record a section that a thread was already in when the clock was set.
 
-        Does nothing where the thread has said so itself, since the clock was set.
+        Does nothing if the thread has entered a section itself since then.
+
+        Args:
+            thread: Python's id of the thread.
+            name: Name of the section.
+            wall: Wall time at which the section counts as entered.
+            processor: CPU time of the thread at that point.
         """
         if not self._open[thread]:
             self._open[thread].append(_Open(name, wall, processor, is_whole=False))
 
     def enter(self, name: str) -> None:
-        """The calling thread enters a section."""
+        """Enter a section in the calling thread."""
         stack = self._open[threading.get_ident()]
         if stack and stack[-1].name == name and not stack[-1].is_whole:
-            stack.pop()  # it was taken note of just now, from outside
+            stack.pop()  # `begin` recorded it just now
         stack.append(_Open(name, time.perf_counter(), time.thread_time()))
 
     def leave(self, name: str, items: int) -> None:
-        """The calling thread leaves a section, in which it handled so many items."""
+        """Leave a section in the calling thread, after a batch of `items`."""
         stack = self._open[threading.get_ident()]
         if stack and stack[-1].name == name:
             self._close(threading.get_ident(), stack, time.perf_counter(), time.thread_time(), items)
 
     def end(self, thread: int, wall: float, processor: float) -> None:
-        """Close all that a thread is in, at that time and with so much processor time."""
+        """Close all open sections of a thread, at the given wall and CPU time."""
         stack = self._open[thread]
         while stack:
             stack[-1].is_whole = False
             self._close(thread, stack, wall, processor, 0)
 
     def times(self, thread: int) -> dict[str, SectionTime]:
-        """What each section of a thread took."""
+        """Return the time of each section of a thread."""
         return dict(self._times.get(thread, {}))
 
     def spent(self, thread: int, processor: float) -> dict[str, tuple[float, float]]:
-        """Wall and processor seconds of each section of a thread up to now, what it is in included.
+        """Return wall and CPU seconds of each section of a thread up to now, open sections included.
 
         Args:
-            thread: Which must not run Python code meanwhile: who asks holds the interpreter's lock.
-            processor: The processor time that it has.
+            thread: Must not run Python code meanwhile: the caller holds the GIL.
+            processor: CPU time of the thread now.
         """
         spent = {name: (it.wall, it.processor) for name, it in self._times.get(thread, {}).items()}
         wall, now = time.perf_counter(), processor
@@ -99,17 +105,17 @@ class SectionClock:
             before = spent.get(it.name, (0.0, 0.0))
             own = max(0.0, wall - it.wall - it.inner_wall), max(0.0, now - it.processor - it.inner_processor)
             spent[it.name] = before[0] + own[0], before[1] + own[1]
-            wall, now = it.wall, it.processor  # of those around it, what came after is its own
+            wall, now = it.wall, it.processor  # time after this belongs to the section itself, not to the outer ones
         return spent
 
     def threads(self) -> list[int]:
-        """All that were in a section."""
+        """Return all threads that were in a section."""
         return list(self._open)
 
     def _close(self, thread: int, stack: list[_Open], wall: float, processor: float, items: int) -> None:
         try:
             it = stack.pop()
-        except IndexError:  # who takes the time has closed it just now
+        except IndexError:  # `end` has closed it just now
             return
         took, used = wall - it.wall, max(0.0, processor - it.processor)
         if stack:
@@ -125,32 +131,32 @@ class SectionClock:
 
 
 class Sections:
-    """The sections of this process."""
+    """The sections and worker threads of this process."""
 
     def __init__(self) -> None:
         self.clock: SectionClock | None = None
-        """Set while somebody takes the time."""
+        """Set while a profile is taken."""
         self.workers: dict[int, int] = {}
-        """Threads that run the flow: the system's number of each by Python's."""
+        """Threads that run the flow: Python's thread id to the system's."""
         self.steps: dict[int, str] = {}
-        """The step that each thread is in."""
+        """Current step by thread."""
 
     def work(self) -> None:
-        """The calling thread runs the flow."""
+        """Register the calling thread as one that runs the flow."""
         self.workers[threading.get_ident()] = threading.get_native_id()
 
     def enter(self, step: str) -> str | None:
-        """The calling thread enters a step; gives the one that it was in."""
+        """Enter a step in the calling thread; returns the outer step."""
         thread = threading.get_ident()
         outer = self.steps.get(thread)
-        self.steps[thread] = step  # before the clock is looked at: who sets one looks at this after it
+        self.steps[thread] = step  # before reading the clock: a profiler sets the clock first, then reads the steps
         clock = self.clock
         if clock is not None:
             clock.enter(step)
         return outer
 
     def leave(self, step: str, outer: str | None, items: int) -> None:
-        """The calling thread leaves a step, in which it handled so many items, for the one that it was in."""
+        """Leave a step in the calling thread after a batch of `items`, and return to the outer step."""
         thread = threading.get_ident()
         if outer is None:
             self.steps.pop(thread, None)

@@ -1,7 +1,7 @@
-"""What settings are made of: groups of fields, read from `MEMEWAX_*` variables and `memewax.toml`.
+"""Base class of setting groups, which are read from `MEMEWAX_*` variables and `memewax.toml`, and their parsers.
 
-A part of memewax declares the group that it needs beside itself and takes that alone. `dataflows.all_settings` puts all
-groups together, so that each is still one flat variable.
+Each part of memewax declares its own group and receives only that. `dataflows.all_settings` combines all groups, in
+which every setting is still one flat variable.
 """
 
 import json
@@ -13,37 +13,37 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 PREFIX: Final = "MEMEWAX_"
 FILE: Final = Path("memewax.toml")
 LONGEST_WAIT: Final = 30 * 86_400.0
-"""Seconds; no deadline is longer."""
+"""Seconds; upper bound of every timeout."""
 
 
 class Group(BaseModel):
-    """Some settings that belong together; the text of a field is its reason."""
+    """A group of related settings; the description of a field is its documentation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RecoverySettings(Group):
-    """Where a flow remembers what it did."""
+    """Where a flow keeps its snapshots."""
 
     recovery: Path | None = Field(
         None,
-        description="Folder of snapshots; by default beside the first sink. Bytewax's own -r says the same.",
+        description="Folder of snapshots; by default beside the first sink. Same as Bytewax's own -r.",
     )
 
 
 class DeleteSettings(Group):
-    """What becomes of deletes that a source holds."""
+    """How deletes in a source are handled."""
 
     deletes: Literal["follow", "ignore"] = Field(
         "follow",
-        description="Whether what a source takes back goes, and accounts that it hides are hidden; ignore: for an archive that may keep it. `memewax forget` works either way.",
+        description="follow: apply deletes of a source, and hide posts of accounts that it hides; ignore: for an archive that may keep them. `memewax forget` works either way.",
     )
 
     forget_memory_days: float = Field(
         30.0,
         ge=0,
         le=3650,
-        description="For so long a delete is remembered, as a keyed hash, so that its post is left out if it comes after it: the last 65,536 at most.",
+        description="Days that a delete is remembered, as a keyed hash, so that a post that arrives after its delete is left out; the last 65,536 at most.",
     )
 
 
@@ -52,54 +52,54 @@ def _lower(value: Any) -> Any:
 
 
 class LogSettings(Group):
-    """What is logged."""
+    """Log settings."""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        "info", description="Least level that is logged."
+        "info", description="Lowest level that is logged."
     )
 
 
 class TraceSettings(Group):
-    """Where traces go."""
+    """Where traces are sent."""
 
     traces: str = Field(
         "",
-        description="OTLP collector that traces go to over HTTP, as http://localhost:4318; empty: nothing is traced. Needs memewax[traces].",
+        description="OTLP collector that receives traces over HTTP, such as http://localhost:4318; empty: no traces. Needs memewax[traces].",
     )
 
 
 class HealthSettings(Group):
-    """Where each process of a flow says whether it is well."""
+    """Where each process of a flow serves health pages and metrics."""
 
     health_port: int = Field(
         3030,
         ge=0,
         le=65_000,
-        description="Port of /healthz, /readyz and /metrics; the second process of a machine has the next one, and so on; 0: none.",
+        description="Port of /healthz, /readyz and /metrics; further processes on the same machine use the next ports; 0: none.",
     )
 
     health_host: str = Field(
         "auto",
-        description="Address that it listens on; auto: of a pod of Kubernetes every one, else 127.0.0.1; 0.0.0.0: every one.",
+        description="Address to listen on; auto: all interfaces in a Kubernetes pod, else 127.0.0.1; 0.0.0.0: all interfaces.",
     )
 
     stalled_seconds: float = Field(
         600.0,
         gt=0,
         le=LONGEST_WAIT,
-        description="Without a record, a reading and an epoch for so long while input waits, /healthz says that the flow is stalled.",
+        description="Seconds without a record, a reading or an epoch, while input waits, after which /healthz reports a stalled flow.",
     )
 
     drain_seconds: float = Field(
         30.0,
         gt=0,
         le=LONGEST_WAIT,
-        description="One of several processes that is asked to stop ends so long after its last reading, though the others were not asked; not with `memewax run`, which asks all.",
+        description="Of several processes, one that is asked to stop ends this many seconds after its last reading, even if the others were not asked; not used by `memewax run`, which asks all.",
     )
 
 
 def one_or_list(value: Any) -> Any:
-    """Addresses, of one or of a JSON list in one text; never split at commas, which addresses may contain."""
+    """Parse a text that is one address or a JSON list; never split at commas, which addresses may contain."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -108,11 +108,11 @@ def one_or_list(value: Any) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f'not a JSON list ({error}): give one address, or a list as ["store", "out.jsonl"]') from None
+        raise ValueError(f'not a JSON list ({error}): give one address or a list like ["store", "out.jsonl"]') from None
 
 
 def as_variable(value: Any) -> str:
-    """The value as a variable holds it, so that it is read back as it is; empty where it is not set."""
+    """Format a value for an environment variable so that it parses to the same value; empty if it is not set."""
     if value is None or value in ((), []):
         return ""
     if isinstance(value, list | tuple):
@@ -122,7 +122,7 @@ def as_variable(value: Any) -> str:
 
 
 def split_at_commas(value: Any) -> Any:
-    """The parts of a list that is written in one text, or of a JSON list; what is none is left for the field to refuse."""
+    """Parse a comma-separated text or a JSON list into a tuple; other values are returned for the field to refuse."""
     parts = one_or_list(value)
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         return value

@@ -1,7 +1,7 @@
-"""Records as plain values and back: what is pickled into a recovery store must outlive the code.
+"""Converts records to builtins and back, since what is pickled into a recovery store must outlive the code.
 
-A record becomes a dict with its class's name and its fields, so that a class may move, and gain fields that have a
-default. Numbers, texts, bytes, datetimes and arrays stay as they are.
+A record becomes a dict with the name of its class and its fields. So a class may move, and gain fields that have a
+default. Numbers, texts, bytes, datetimes and arrays are unchanged.
 """
 
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from core import records
 
 _KIND: Final = "~record"
 _RENAMED: Final = {"Side": "StageResult", "Failed": "Failure", "CachedPicture": "CachedImage"}
-"""Classes that older snapshots and caches hold under another name."""
+"""Old to new names of classes, in snapshots and caches of earlier versions."""
 _RENAMED_FIELDS: Final = {"picture": "image"}
-"""Fields of records that older snapshots hold under another name."""
+"""Old to new names of fields, in snapshots of earlier versions."""
 _MAPPING: Final = ""
-"""Kind of a mapping that has such a key itself: a post may bring any field, and must not pass for a record."""
+"""Kind of a mapping that itself has the key `~record`: a post may have any field, and must not pose as a record."""
 
 
 def to_builtins(value: Any) -> Any:
-    """`value` with every record in it turned into a dict."""
+    """Convert every record in `value` to a dict."""
     if is_dataclass(value) and not isinstance(value, type):
         plain = {field.name: to_builtins(getattr(value, field.name)) for field in fields(value)}
         return {_KIND: type(value).__name__, **plain}
@@ -33,7 +33,7 @@ def to_builtins(value: Any) -> Any:
 
 
 def from_builtins(value: Any) -> Any:
-    """The records that `to_builtins` took apart; fields that are not known any more are dropped."""
+    """Restore the records that `to_builtins` converted; fields that no longer exist are dropped."""
     if isinstance(value, dict):
         items = {key: from_builtins(item) for key, item in value.items() if key != _KIND}
         if _KIND not in value:

@@ -1,7 +1,7 @@
-"""Status files: what each process of a flow says of itself once a second, and how others read it.
+"""Status files: each process of a flow writes its status once a second, for others to read.
 
-A file is `FLOW-NUMBER.json` in a folder `status`. It is replaced as a whole, so that a reader never sees half of one. A
-process that dies says nothing more: its file is then too old to be of a flow that runs.
+A file is `FLOW-NUMBER.json` in a folder `status`. It is replaced atomically, so that a reader never sees half of one. A
+process that dies writes no more: its file is soon too old to belong to a running flow.
 """
 
 import re
@@ -21,148 +21,148 @@ from core.times import duration_in_words
 from core.untrusted_text import one_line, shortened
 
 FOLDER: Final = "status"
-"""In a store, or in `state_dir`."""
+"""Folder in a store, or in `state_dir`."""
 VERSION: Final = 1
 STALE_SECONDS: Final = 10.0
-"""A process that has written nothing for so long is gone."""
+"""A process that has written no status for this long is gone."""
 MAX_BYTES: Final = 2**20
-"""A larger file is no status."""
+"""A larger file is not a status file."""
 _NAME: Final = re.compile(r"[a-z_]{1,64}-[0-9]{1,4}\.json")
 _MOST_FILES: Final = 1024
 _AHEAD_SECONDS: Final = 60.0
-"""Clocks of machines differ by less."""
+"""Tolerated clock difference between machines."""
 
 ProcessState = Literal["starting", "running", "draining", "ended", "failed"]
-"""Of a process, as it says itself."""
+"""State of a process, as it reports itself."""
 FlowState = Literal["starting", "running", "draining", "ended", "failed", "gone"]
-"""Of a flow, as others see it: `gone` has ended without saying so."""
+"""State of a flow, as others see it; `gone`: it ended without reporting so."""
 _ALIVE: Final = frozenset({"starting", "running", "draining"})
 
 
-class _Told(BaseModel):
+class _Report(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
 
 
-class FailureCount(_Told):
-    """How often something could not be used."""
+class FailureCount(_Report):
+    """Number of dead letters and failures of one kind."""
 
     stage: str
     kind: str
-    """The beginning of its reason."""
+    """Beginning of the reason."""
     count: int
 
 
-class StreamStatus(_Told):
-    """A live stream."""
+class StreamStatus(_Report):
+    """Status of a live stream."""
 
     behind_seconds: float = 0.0
-    """Age of the newest post that was read."""
+    """Age of the newest post read."""
     gaps: int = 0
 
 
-class EpochStatus(_Told):
-    """The epochs of a process; at the end of each a snapshot is taken."""
+class EpochStatus(_Report):
+    """The epochs of a process; each ends with a snapshot."""
 
     ended: int = 0
     seconds_since: float | None = None
-    """Since the last one ended."""
+    """Seconds since the last epoch ended."""
 
 
-class ProcessStatus(_Told):
-    """What a process of a flow says of itself."""
+class ProcessStatus(_Report):
+    """Status of one process of a flow, as it reports itself."""
 
     version: Literal[1] = VERSION
     flow: str
     process: int
-    """Its number, from 0."""
+    """Index of the process, from 0."""
     processes: int
-    """Of the flow."""
+    """Number of processes of the flow."""
     state: ProcessState
     why: str = ""
-    """It failed."""
+    """Why it failed; empty if it did not."""
     pid: int
     host: str
     started: AwareDatetime
     written: AwareDatetime
     health_port: int = 0
-    """Where it answers; 0: nowhere."""
+    """Port of the health pages; 0: none."""
     memory_bytes: int = 0
-    """Resident."""
+    """Resident memory."""
     versions: dict[str, str] = {}
     models: dict[str, str] = {}
-    """By stage."""
+    """Model by stage."""
     sources: tuple[str, ...] = ()
     sinks: tuple[str, ...] = ()
     share_kept: float = 1.0
-    """Of the posts that its sources give."""
+    """Share of its sources' posts that it reads."""
     counts: dict[str, int] = {}
-    """Since it started, by the names of `RunCounts`."""
+    """Counts since its start, by field of `RunCounts`."""
     rates: dict[str, float] = {}
-    """Of these, so many a second in the last ten."""
+    """Throughput: counts per second over the last ten seconds."""
     lag: int = 0
-    """Left to be read, as far as is known: messages, or bytes of files."""
+    """Known backlog: messages, or bytes of files."""
     queues: dict[str, int] = {}
-    """Posts that wait in each."""
+    """Posts waiting, by queue."""
     failures: tuple[FailureCount, ...] = ()
     skipped: dict[str, int] = {}
-    """By reason."""
+    """Items that are not posts, by reason."""
     step_seconds: dict[str, float] = {}
     streams: dict[str, StreamStatus] = {}
     epochs: EpochStatus = EpochStatus()
 
     @property
     def file_name(self) -> str:
-        """Of its file."""
+        """Return the name of its status file."""
         return f"{self.flow}-{self.process}.json"
 
     @cached_property
     def run_counts(self) -> RunCounts:
-        """What it has counted."""
+        """Return its counts."""
         numbers = {name: value for name, value in self.counts.items() if name in NUMBERS}
         reasons = {(it.stage, it.kind): it.count for it in self.failures}
         return RunCounts(**numbers, reasons=reasons, skipped=self.skipped, step_seconds=self.step_seconds)
 
     def age(self, now: datetime) -> float:
-        """Seconds since it was written."""
+        """Return the seconds since it was written."""
         return max(0.0, (now - self.written).total_seconds())
 
     def is_alive(self, now: datetime) -> bool:
-        """Whether it runs."""
+        """Check whether the process runs."""
         return self.state in _ALIVE and self.age(now) <= STALE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class FlowStatus:
-    """What is known of a flow."""
+    """Status of a flow, from the status of its processes."""
 
     flow: str
     state: FlowState
     silent_seconds: float
-    """For how long no process of it has been running; 0 while one does."""
+    """Seconds since any process of it ran; 0 while one does."""
     processes: tuple[ProcessStatus, ...]
     missing: tuple[int, ...]
-    """Numbers of processes that are gone, or have not begun, while others run."""
+    """Indices of processes that are gone, or have not begun, while others run."""
 
     @property
     def is_running(self) -> bool:
-        """Whether any process of it runs."""
+        """Check whether any process of it runs."""
         return self.state in _ALIVE
 
     @property
     def counts(self) -> RunCounts:
-        """Sums over its processes."""
+        """Return the sum of its processes' counts."""
         return total(it.run_counts for it in self.processes)
 
     @property
     def line(self) -> str:
-        """The state in words."""
+        """Describe the state in one line."""
         since = duration_in_words(self.silent_seconds)
         words = {
-            "gone": f"not running: it ended {since} ago without a word; start it again, and it goes on",
-            "ended": f"not running: it came to its end {since} ago",
+            "gone": f"not running: it ended {since} ago without reporting why; start it again to resume",
+            "ended": f"not running: it finished {since} ago",
             "failed": f"not running: it failed {since} ago: {self._why()}",
         }
-        lost = f"; without process {', '.join(map(str, self.missing))}" if self.missing else ""
+        lost = f"; missing process {', '.join(map(str, self.missing))}" if self.missing else ""
         return one_line(f"{self.flow}: {words.get(self.state, self.state)}{lost}")
 
     def _why(self) -> str:
@@ -171,19 +171,19 @@ class FlowStatus:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """What lies in a status folder."""
+    """The contents of a status folder."""
 
     flows: tuple[FlowStatus, ...]
     problems: tuple[str, ...]
-    """A line for each file that cannot be read."""
+    """A line for each unreadable file."""
 
 
 def read_status(folder: Path, now: datetime | None = None) -> StatusReport:
-    """Read the status files in a folder; what is wrong with one is a line, and raises nothing.
+    """Read the status files in a folder; a bad file becomes a problem in the report, not an error.
 
     Args:
-        folder: `status` of a store; one that is not there holds none.
-        now: The time by which files are old; in a zone.
+        folder: `status` of a store; it may be missing.
+        now: Time, with a zone, from which ages are counted.
     """
     time = now or datetime.now(UTC)
     found: dict[str, list[ProcessStatus]] = {}
@@ -191,7 +191,7 @@ def read_status(folder: Path, now: datetime | None = None) -> StatusReport:
     for file in _files(folder):
         try:
             status = _read(file, time)
-        except FileNotFoundError:  # of a process that is not among those of a new run
+        except FileNotFoundError:  # removed because a new run has fewer processes
             continue
         except (OSError, BadRecordError) as error:
             problems.append(one_line(f"{file}: {error.strerror if isinstance(error, OSError) else error}"))
@@ -212,32 +212,32 @@ def _read(file: Path, now: datetime) -> ProcessStatus:
     with file.open("rb") as data:
         text = data.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:
-        raise BadRecordError(f"more than {MAX_BYTES:,} bytes, which is no status: delete it")
+        raise BadRecordError(f"more than {MAX_BYTES:,} bytes, too many for a status file: delete it")
     try:
-        told: Any = orjson.loads(text)
+        data: Any = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise BadRecordError("not JSON, so it is no status: delete it") from None
-    version = told.get("version") if isinstance(told, dict) else None
+        raise BadRecordError("not JSON, so not a status file: delete it") from None
+    version = data.get("version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise BadRecordError(
-            f"a status of version {version}, and this memewax reads {VERSION}: use the memewax that wrote it"
+            f"a status of version {version}, but this memewax reads version {VERSION}: use the memewax that wrote it"
         )
     try:
-        status = ProcessStatus.model_validate(told)
+        status = ProcessStatus.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise BadRecordError(f"not a status ({shortened(where, 80)}: {first['msg']}): delete it") from None
     if status.file_name != file.name:
-        raise BadRecordError(f"of {shortened(status.flow, 80)}, process {status.process}, by what it says: delete it")
+        raise BadRecordError(f"its content is of {shortened(status.flow, 80)}, process {status.process}: delete it")
     if (status.written - now).total_seconds() > _AHEAD_SECONDS:
-        raise BadRecordError(f"written at {status.written.isoformat()}, which is yet to come: set the clocks right")
+        raise BadRecordError(f"written at {status.written.isoformat()}, which is in the future: synchronise the clocks")
     return status
 
 
 def _flow(flow: str, all_of: list[ProcessStatus], now: datetime) -> FlowStatus:
     newest = max(all_of, key=lambda it: it.written)
-    # A run with more processes was before this one.
+    # Files of processes beyond that number are left from an earlier run with more processes.
     own = tuple(sorted((it for it in all_of if it.process < newest.processes), key=lambda it: it.process))
     alive = {it.process for it in own if it.is_alive(now)}
     if not alive:

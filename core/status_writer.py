@@ -1,4 +1,4 @@
-"""Writes the status of this process once a second, off the thread of the flow."""
+"""Writes the status of this process once a second, in a thread of its own."""
 
 import os
 import platform
@@ -29,7 +29,7 @@ from core.telemetry import log
 from core.untrusted_text import shortened
 
 ALSO_TO: Final = "_MEMEWAX_STATUS"
-"""Variable with a folder that whoever started the process wants its status in too."""
+"""Environment variable: further folder in which the parent wants the status."""
 _SECONDS: Final = 1.0
 _RATED_SECONDS: Final = 10.0
 _RATES: Final = ("posts", "joined", "partial", "updated", "duplicates", "dead_letters", "queries", "answers")
@@ -45,27 +45,27 @@ _LONGEST_WHY: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class FlowFacts:
-    """What a process knows of its flow from its start."""
+    """Facts about the flow that a process knows from its start."""
 
     flow: str
     folders: tuple[Path, ...]
-    """Of its status files."""
+    """Folders of its status files."""
     sources: tuple[str, ...] = ()
     sinks: tuple[str, ...] = ()
     share_kept: float = 1.0
 
 
 class StatusWriter:
-    """Says of this process what `ProcessStatus` holds, from its start to its end.
+    """Writes the `ProcessStatus` of this process from its start to its end.
 
-    A disk that refuses a file ends nothing: that is logged once, and tried again a second later.
+    A failed write is logged once, and retried a second later; the process goes on.
 
     Args:
-        facts: Of the flow.
-        process: Number of this process, from 0.
-        processes: Of the flow.
-        health_port: Where it answers; 0: nowhere.
-        look: Shown each status too.
+        facts: Facts about the flow.
+        process: Index of this process, from 0.
+        processes: Number of processes of the flow.
+        health_port: Port of the health pages; 0: none.
+        look: Called with each status.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class StatusWriter:
         self._over = threading.Event()
 
     def start(self) -> None:
-        """Begin to write; what is left of a run with more processes is removed by the first one."""
+        """Start writing; the first process also removes the files of an earlier run with more processes."""
         if self._process == 0:
             for folder in self._folders:
                 _remove_others(folder, self._facts.flow, self._processes)
@@ -100,13 +100,13 @@ class StatusWriter:
         threading.Thread(target=self._run, name="status", daemon=True).start()
 
     def ready(self, models: Mapping[str, str]) -> None:
-        """Say that the flow begins, and what its models are, by stage."""
+        """Report the state `running`, with the models by stage."""
         self._models = models
         self._state = "running"
         self.write()
 
     def end(self, why: str | None = None) -> None:
-        """Say for the last time what was counted, and why the flow failed, if it did."""
+        """Write the last status: `ended`, or `failed` if `why` is given."""
         if self._over.is_set():
             return
         self._over.set()
@@ -114,13 +114,13 @@ class StatusWriter:
         self.write()
 
     def write(self) -> None:
-        """Write what is to be said now; whatever goes wrong is logged once, and a second later tried again."""
+        """Write the current status; errors are logged once, and the write is retried a second later."""
         with self._lock:
             try:
                 status = self.status()
                 self._look(status)
                 data = orjson.dumps(status.model_dump(mode="json"))
-            except Exception as error:  # who only looks must not end what is looked at, nor look away for good
+            except Exception as error:  # an observer must not end the flow, nor stop observing
                 self._complain(error=first_line(error))
                 return
             for folder in self._folders:
@@ -132,7 +132,7 @@ class StatusWriter:
                     self._complain(folder=str(folder), error=error.strerror)
 
     def status(self) -> ProcessStatus:
-        """What is to be said now."""
+        """Build the current status."""
         metrics = metrics_here()
         facts, counts, now = self._facts, counts_in(metrics), time.monotonic()
         state = "draining" if self._state == "running" and drain.is_asked() else self._state
@@ -217,7 +217,7 @@ def _remove_others(folder: Path, flow: str, processes: int) -> None:
 
 
 def shown(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Addresses without what may be secret: what a URL has before its host, or behind its path."""
+    """Return addresses without potential secrets: the user info and the query of a URL."""
     return tuple(_shown(it) for it in addresses)
 
 

@@ -1,7 +1,7 @@
-"""What the system tells of a thread: its processor time, and whether it waits for the interpreter's lock.
+"""Per-thread CPU time and waits for the GIL, from `/proc`.
 
-It is read with the lock held, since letting go of it would change what is looked at. Where the system tells less, less
-is known.
+The files are read without releasing the GIL, since a release would change what is measured. If the system reports
+less, the values are unknown.
 """
 
 import ctypes
@@ -12,27 +12,28 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 _FUTEX: Final = b"202"
-"""The call that waits, on x86-64; on arm64 it is another."""
+"""Number of the `futex` system call on x86-64."""
 _FUTEX_OF_ARM: Final = b"98"
+"""The same on arm64."""
 _NEAR: Final = 256
-"""Bytes: the lock waits on a few words that lie together."""
+"""Bytes: the words that the GIL waits on lie close together."""
 _TRIES: Final = 300
 _BYTES: Final = 255
 
 
 class ThreadTimes(NamedTuple):
-    """Of a thread since it began, in seconds."""
+    """Times of a thread since it began, in seconds."""
 
     processor: float
     queued: float
-    """Ready to run, and no processor was free."""
+    """Time in the run queue: runnable, but no CPU was free."""
 
 
 class ThreadClock:
-    """Looks at one thread; whoever made it closes it.
+    """Clock of one thread; its owner must close it.
 
     Args:
-        number: The system's number of the thread.
+        number: The system's id of the thread.
     """
 
     def __init__(self, number: int) -> None:
@@ -43,14 +44,14 @@ class ThreadClock:
         self._before = begun.processor if begun else 0.0
 
     def times(self) -> ThreadTimes | None:
-        """Its times; None where the system does not tell, or the thread has ended."""
+        """Return the thread's times; None if the system does not report them, or the thread has ended."""
         words = self._read(self._times).split()
         with suppress(ValueError, IndexError):
             return ThreadTimes(int(words[0]) / 1e9, int(words[1]) / 1e9)
         return None
 
     def processor_since(self) -> float:
-        """Processor seconds that the thread used since the last call, or since the clock was made."""
+        """Return the CPU seconds that the thread used since the last call, or since the clock was made."""
         times = self.times()
         if times is None:
             return 0.0
@@ -58,7 +59,7 @@ class ThreadClock:
         return max(0.0, times.processor - before)
 
     def waits_on(self) -> int | None:
-        """The address of the word that it waits on, None where it waits on none."""
+        """Return the address of the futex that the thread waits on; None if it does not wait on one."""
         words = self._read(self._call).split()
         if len(words) < 2 or words[0] not in {_FUTEX, _FUTEX_OF_ARM}:
             return None
@@ -67,7 +68,7 @@ class ThreadClock:
         return None
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Close the open files."""
         for it in (self._times, self._call):
             if it is not None:
                 os.close(it)
@@ -80,7 +81,7 @@ class ThreadClock:
 
 
 class InterpreterLock:
-    """Where threads wait for the interpreter's lock: found by letting one wait, for a few milliseconds."""
+    """Finds the futexes of the GIL by making a thread wait for it, for a few milliseconds."""
 
     def __init__(self) -> None:
         self._words: set[int] = set()
@@ -94,7 +95,7 @@ class InterpreterLock:
         spinning.start()
         clock = ThreadClock(spinning.native_id or 0)
         for _ in range(_TRIES):
-            time.sleep(0.0002)  # it runs, and when this goes on it waits
+            time.sleep(0.0002)  # the other thread runs; once this one continues, the other waits
             word = clock.waits_on()
             if word is not None:
                 self._words.add(word)
@@ -106,15 +107,15 @@ class InterpreterLock:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was found."""
+        """Check whether the futexes of the GIL were found."""
         return bool(self._words)
 
     def has(self, word: int | None) -> bool:
-        """Whether who waits on this word waits for the lock."""
+        """Check whether a thread that waits on this futex waits for the GIL."""
         return word is not None and any(abs(word - it) <= _NEAR for it in self._words)
 
 
-_LIBRARY: Final = ctypes.PyDLL(None)  # unlike CDLL it keeps the lock
+_LIBRARY: Final = ctypes.PyDLL(None)  # unlike CDLL, it keeps the GIL
 
 
 def _opened(number: int, name: str) -> int | None:

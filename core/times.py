@@ -1,4 +1,4 @@
-"""Times as others write them: in posts, in corpora, in filters of a search, in the headers of a server."""
+"""Parsers of times as others write them: in posts, corpora, search filters and HTTP headers."""
 
 import math
 import re
@@ -9,19 +9,19 @@ from typing import Final
 from core.settings import LONGEST_WAIT
 
 _EPOCH: Final = re.compile(r"-?[0-9]{9,}(?:\.[0-9]*)?")
-"""Fewer digits are an ISO 8601 date: 20231211."""
+"""Texts with fewer digits are ISO 8601 dates: 20231211."""
 _EPOCH_OF_FLOAT: Final = re.compile(r"[0-9](?:\.[0-9]+)?[eE]\+?(?:0?[89]|1[0-5])")
-"""1.7e9, as programs write the same number."""
+"""Seconds in scientific notation, such as 1.7e9, as some programs write them."""
 _DATE_OF_WORDS: Final = re.compile(
     r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9:]{8}) (?:UTC|GMT|Z|([+-][0-9]{4})) ([0-9]{4})"
 )
-"""As NiFi's `${now()}` writes it, and Twitter; the names of other zones are ambiguous."""
+"""As NiFi's `${now()}` and Twitter write it; other names of zones are ambiguous."""
 _DATE_OF_MAIL: Final = re.compile(
     r"(?:[A-Z][a-z]{2}, )?[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{5,8} (?:GMT|UTC|Z|[+-][0-9]{4})"
 )
-"""As RFC 1123 and feeds write it; the names of other zones are ambiguous."""
+"""As in RFC 1123 and feeds; other names of zones are ambiguous."""
 _DATE_WITH_DOTS: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})((?:[ T,].*)?)")
-"""The day comes first wherever dates have dots; with slashes it depends on the country."""
+"""Dates with dots are day first everywhere; with slashes it depends on the country."""
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -29,15 +29,18 @@ _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 
 def parse_time(value: str | float | datetime) -> datetime:
-    """The time that `value` names, in UTC; UTC too where it names no zone.
+    """Parse a time; the result is in UTC, which is also assumed if `value` has no zone.
 
-    Texts are ISO 8601, with slashes in the date or without any marks (`20231211`), with ` UTC` behind it as BigQuery
-    writes it, dates with dots (`11.12.2023 08:00`, the day first), what Java and Twitter make of a date
-    (`Mon Dec 11 08:00:00 UTC 2023`), or what mail and feeds do (`Mon, 11 Dec 2023 08:00:00 GMT`). Numbers, and texts of
-    nine digits and more (`1702281600`, `1.7022816e9`), are seconds, milliseconds or microseconds since 1970.
+    Accepted texts: ISO 8601, also with slashes in the date, without separators (`20231211`), or with ` UTC` at the end
+    as BigQuery writes it; dates with dots, day first (`11.12.2023 08:00`); dates of Java and Twitter
+    (`Mon Dec 11 08:00:00 UTC 2023`); dates of mail and feeds (`Mon, 11 Dec 2023 08:00:00 GMT`). Numbers, and texts of
+    nine or more digits (`1702281600`, `1.7022816e9`), are seconds, milliseconds or microseconds since 1970.
 
     Raises:
-        ValueError: where it is no time, or one beyond the years 1 to 9999.
+        ValueError: if it is not a time, or beyond the years 1 to 9999.
+
+    >>> parse_time("11.12.2023 08:00") == parse_time(1702281600) == parse_time("2023-12-11T09:00+01:00")
+    True
     """
     try:
         if isinstance(value, datetime):
@@ -50,7 +53,7 @@ def parse_time(value: str | float | datetime) -> datetime:
 
 
 def duration_in_words(seconds: float) -> str:
-    """How long something took or lasts, in the largest unit of which there are two: 110 s, 8 min, 47 h, 3 days."""
+    """Format a duration in the largest unit of which it has at least two: 110 s, 8 min, 47 h, 3 days."""
     for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit}"
@@ -58,7 +61,7 @@ def duration_in_words(seconds: float) -> str:
 
 
 def time_or_none(value: str | float | datetime | None) -> datetime | None:
-    """The time that `value` names, as `parse_time` reads it; None where it names none."""
+    """Parse a time like `parse_time`; None if `value` is not one."""
     if value is None or isinstance(value, bool):
         return None
     try:
@@ -68,19 +71,19 @@ def time_or_none(value: str | float | datetime | None) -> datetime | None:
 
 
 def microseconds_of(time: datetime) -> int:
-    """Microseconds from 1970 to a time that has a zone."""
+    """Convert a time with a zone to microseconds since 1970."""
     return (time - _START) // _MICROSECOND
 
 
 def time_at(microseconds: int) -> datetime:
-    """The time, in UTC, so many microseconds after 1970."""
+    """Convert microseconds since 1970 to a time in UTC."""
     return _START + microseconds * _MICROSECOND
 
 
 def seconds_to_wait(retry_after: str | None, now: float) -> float | None:
-    """What a `Retry-After` asks for, in seconds from `now`; it holds seconds or a date. None where it holds neither.
+    """Parse a `Retry-After` header, which holds seconds or a date, to seconds from `now`; None if it holds neither.
 
-    Seconds may have decimals, which no standard allows and servers send. Nobody is to wait longer than a month.
+    Decimals are accepted: no standard allows them, but servers send them. The result is at most a month.
     """
     text = (retry_after or "").strip()
     if _SECONDS.fullmatch(text):
@@ -109,14 +112,14 @@ def _written_time(text: str) -> datetime:
     if dotted is not None:
         day, month, year, clock = dotted.groups()
         text = f"{year}-{int(month):02d}-{int(day):02d}{clock.replace(',', '', 1).replace('  ', ' ')}"
-    iso = text[:10].replace("/", "-") + text[10:].removesuffix(" UTC")  # BigQuery's
+    iso = text[:10].replace("/", "-") + text[10:].removesuffix(" UTC")  # as BigQuery writes it
     return datetime.fromisoformat(iso)
 
 
 def _epoch_time(number: float) -> datetime:
-    """Seconds up to the year 5138, milliseconds from 1973 up to it, and microseconds beyond."""
+    """Interpret a number as seconds up to the year 5138, else milliseconds up to that year, else microseconds."""
     if not math.isfinite(number):
-        raise ValueError(f"no number of seconds: {number}")
+        raise ValueError(f"not a finite number of seconds: {number}")
     size = abs(number)
     unit = timedelta(microseconds=1 if size > 1e14 else 1_000 if size > 1e11 else 1_000_000)
     return _START + number * unit

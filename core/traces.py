@@ -1,10 +1,10 @@
-"""Traces by OpenTelemetry: a span for each batch in a step, with links to the posts in it, and W3C contexts of posts.
+"""OpenTelemetry traces: a span for each batch in a step, linked to its posts, and W3C trace contexts of posts.
 
-They are off unless a collector is named, and then need the extra `traces`. While they are off nothing of OpenTelemetry
-is imported, and a step asks one attribute.
+Traces are off unless a collector is set, and then need the extra `traces`. While they are off, nothing of OpenTelemetry
+is imported, and a step only reads one attribute.
 
-A post has a context from its message (`traceparent` in the headers), or a new one where the message brings none. What
-is sent of it, a record or an answer, carries a context of the same trace.
+A post takes its context from its message (`traceparent` header), or gets a new one if there is none. A record or answer
+that is sent carries a context of the same trace.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,14 +17,14 @@ from core.log_lines import TRACE
 
 HEADER: Final = "traceparent"
 _MOST_LINKS: Final = 128
-"""Posts of a batch that its span names; an attribute says how many there were."""
+"""Posts of a batch that its span links to; an attribute holds their number."""
 _PATH: Final = "/v1/traces"
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class BatchSpan:
-    """The span of one batch, from when it is made until `end`; lines of the log have its trace meanwhile."""
+    """The span of one batch, until `end`; meanwhile log lines carry the id of its trace."""
 
     __slots__ = ("_span", "_token")
 
@@ -33,7 +33,7 @@ class BatchSpan:
         self._token: Token[str] = TRACE.set(f"{span.get_span_context().trace_id:032x}")
 
     def end(self, error: BaseException | None) -> None:
-        """End it; `error` is what the batch raised."""
+        """End the span; `error` is what the batch raised, if anything."""
         TRACE.reset(self._token)
         if error is not None:
             self._span.record_exception(error)
@@ -42,23 +42,23 @@ class BatchSpan:
 
 
 class Traces:
-    """What is traced in this process; off until `begin`."""
+    """The tracer of this process; off until `begin`."""
 
     def __init__(self) -> None:
         self.is_on = False
-        """Whether anything is traced."""
+        """Whether traces are on."""
         self._tracer: Any = None
         self._provider: Any = None
 
     def begin(self, address: str, worker: int = 0) -> None:
-        """Send spans to an OTLP collector over HTTP; does nothing where no address is given.
+        """Start to send spans to an OTLP collector over HTTP; does nothing if the address is empty.
 
         Args:
-            address: `http://HOST:PORT`, or the whole address; empty: none.
-            worker: Number of this process among those of a flow.
+            address: `http://HOST:PORT`, or a URL with a path.
+            worker: Index of this process among those of the flow.
 
         Raises:
-            WorldError: where the extra `traces` is not installed.
+            WorldError: if the extra `traces` is not installed.
         """
         if not address or self.is_on:
             return
@@ -75,14 +75,14 @@ class Traces:
         self.is_on = True
 
     def end(self) -> None:
-        """Send what is left, and trace no more."""
+        """Flush the spans, and stop tracing."""
         self.is_on = False
         provider, self._provider, self._tracer = self._provider, None, None
         if provider is not None:
             provider.shutdown()
 
     def batch(self, step: str, items: int, of: Iterable[Any]) -> BatchSpan:
-        """Begin the span of a batch in a step, with links to the posts that `of` has."""
+        """Start the span of a batch in a step, linked to the posts in `of`."""
         from opentelemetry.trace import Link
 
         found = list(dict.fromkeys(filter(None, map(trace_of, of))))[:_MOST_LINKS]
@@ -90,16 +90,16 @@ class Traces:
         return BatchSpan(self._tracer.start_span(step, links=links, attributes={"memewax.items": items}))
 
     def received(self, what: str, id_: str, headers: Headers) -> str:
-        """The context of what was read, such as a post: of the trace that its headers name, or of a new one.
+        """Record that a post or query was received; returns its context, in the trace of its headers or in a new one.
 
-        Empty where traces are off.
+        Empty if traces are off.
         """
         return self._moment(f"receive {what}", id_, _parent(headers), is_sent=False)
 
     def sent(self, what: str, id_: str, trace: str) -> Headers:
-        """The header of what is sent and belongs to a trace, by its context; none where traces are off."""
-        told = self._moment(f"send {what}", id_, trace, is_sent=True)
-        return ((HEADER, told.encode()),) if told else ()
+        """Record that something of a trace is sent; returns the header with its context, or none if traces are off."""
+        context = self._moment(f"send {what}", id_, trace, is_sent=True)
+        return ((HEADER, context.encode()),) if context else ()
 
     def _moment(self, name: str, id_: str, parent: str, *, is_sent: bool) -> str:
         if self._tracer is None:
@@ -110,14 +110,14 @@ class Traces:
         context = _context(parent) if parent else None
         span = self._tracer.start_span(name, context, kind=kind, attributes={"memewax.id": id_})
         span.end()
-        return _told(set_span_in_context(span))
+        return _traceparent(set_span_in_context(span))
 
 
 TRACES: Final = Traces()
 
 
 def trace_of(item: Any) -> str:
-    """The context of whatever belongs to a post or a query, keyed or not, or a context itself; empty: it has none."""
+    """Return the context of an item that belongs to a post or query (keyed or not), or of a context; empty if none."""
     if isinstance(item, str):
         return item
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
@@ -130,13 +130,13 @@ def trace_of(item: Any) -> str:
 
 
 def trace_id(trace: str) -> str:
-    """The id of a trace in one of its contexts, as logs tell it; empty where there is none."""
+    """Return the trace id of a context, as in log lines; empty if there is none."""
     parts = trace.split("-")
     return parts[1] if len(parts) == 4 else ""
 
 
 def _parent(headers: Sequence[tuple[str, bytes | None]]) -> str:
-    """The context that headers bring, whoever wrote it; what is none is refused where it is read."""
+    """Return the context in untrusted headers; an invalid one is refused where it is parsed."""
     found = next((value for name, value in headers if name == HEADER and value), b"")
     return found.decode("ascii", "replace") if len(found) <= 64 else ""
 
@@ -148,14 +148,14 @@ def _context(trace: str) -> Any:
 
 
 def _span_context(trace: str) -> Any:
-    """The same as a link wants it, of a context that was told here and so is one."""
+    """Parse a context for a link; it was created by this process, and so is valid."""
     from opentelemetry.trace import SpanContext, TraceFlags
 
     _, trace_id_, span_id, flags = trace.split("-")
     return SpanContext(int(trace_id_, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
 
 
-def _told(context: Any) -> str:
+def _traceparent(context: Any) -> str:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     carrier: dict[str, str] = {}

@@ -157,18 +157,18 @@ def test_a_process_that_was_killed_says_nothing_more(tmp_path: Path) -> None:
     put(tmp_path / "status", said(0, 2), said(1, 2, STALE_SECONDS + 1))
     half = read(tmp_path / "status")
     assert (half.is_running, half.missing, half.silent_seconds) == (True, (1,), 0.0)
-    assert half.line == "memes: running; without process 1"
+    assert half.line == "memes: running; missing process 1"
     put(tmp_path / "status", said(0, 2, 75))
     gone = read(tmp_path / "status")
     assert (gone.state, gone.silent_seconds) == ("gone", STALE_SECONDS + 1)
-    assert "not running: it ended 11 s ago without a word; start it again" in gone.line
+    assert "not running: it ended 11 s ago without reporting why; start it again" in gone.line
 
 
 def test_one_that_came_to_its_end_says_when(tmp_path: Path) -> None:
     put(tmp_path / "status", said(0, 2, 4000, state="ended"), said(1, 2, 3600, state="ended"))
     flow = read(tmp_path / "status")
     assert (flow.state, flow.is_running, flow.silent_seconds) == ("ended", False, 3600)
-    assert flow.line == "memes: not running: it came to its end 60 min ago"
+    assert flow.line == "memes: not running: it finished 60 min ago"
 
 
 def test_why_it_failed_is_told_in_one_harmless_line(tmp_path: Path) -> None:
@@ -198,8 +198,8 @@ def test_counts_are_sums_over_processes(tmp_path: Path) -> None:
         (orjson.dumps({**said(), "version": "1\n"}), "not a status (version: "),
         (orjson.dumps({**said(), "counts": {"posts": "many"}}), "not a status (counts.posts: "),
         (orjson.dumps({**said(), "written": "2026-11-28"}), "not a status (written: "),
-        (orjson.dumps({**said(), "flow": "\x1b[31mother"}), "by what it says"),
-        (orjson.dumps(said(seconds_ago=-86_400)), "yet to come"),
+        (orjson.dumps({**said(), "flow": "\x1b[31mother"}), "its content is of"),
+        (orjson.dumps(said(seconds_ago=-86_400)), "in the future"),
     ],
 )
 def test_what_is_no_status_is_one_line(content: bytes, told: str, tmp_path: Path) -> None:

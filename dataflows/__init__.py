@@ -1,1 +1,1 @@
-"""Dataflows: each file reads as its diagram."""
+"""The dataflows; the code of each reads like the diagram in its docstring."""

@@ -1,7 +1,7 @@
-"""Every setting, typed, from `MEMEWAX_*` variables and `memewax.toml`: the groups of all parts, put together.
+"""All settings, combined from the groups of all parts, and read from `MEMEWAX_*` variables and `memewax.toml`.
 
-A variable wins over the file. Addresses are one or a JSON list in a variable (`MEMEWAX_TO='["./store", "out.jsonl"]'`) and
-one or an array in the file; other lists may be separated by commas.
+A variable takes precedence over the file. Addresses are one or a JSON list in a variable
+(`MEMEWAX_TO='["./store", "out.jsonl"]'`), and one or an array in the file; other lists may be comma-separated.
 """
 
 import os
@@ -30,7 +30,7 @@ class Settings(
     InputSettings,
     BaseSettings,
 ):
-    """Everything that can be set; the text of a field is its reason. The fields of the last group come first."""
+    """All settings; the description of a field is its documentation. Fields of the last base class come first."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, toml_file=FILE, extra="forbid", env_ignore_empty=True, frozen=True
@@ -45,7 +45,7 @@ class Settings(
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then variables, then the file."""
+        """Return the sources by precedence: arguments, variables, file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
@@ -54,7 +54,11 @@ _SERVICE_PORT: Final = re.compile(r"(tcp|udp|sctp)://.+")
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Settings from overrides, variables and file; raises `SettingsError` naming each bad variable and its value."""
+    """Load the settings from overrides, variables and file.
+
+    Raises:
+        SettingsError: if a setting is unknown or invalid; the text names each with its value.
+    """
     unknown = sorted(
         name
         for name in os.environ
@@ -63,25 +67,25 @@ def load_settings(**overrides: Any) -> Settings:
         and not _is_of_kubernetes(name, os.environ[name])
     )
     if unknown:
-        raise SettingsError(f"unknown setting {', '.join(unknown)}; `memewax settings` lists those that exist")
+        raise SettingsError(f"unknown setting {', '.join(unknown)}; `memewax settings` lists all settings")
     try:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError("; ".join(_describe(dict(problem)) for problem in error.errors())) from None
-    except ValueError as error:  # the file is not TOML, or a variable is not JSON where JSON is needed
-        raise SettingsError(f"settings cannot be read, of {FILE} or a variable: {error}") from None
+    except ValueError as error:  # the file is not TOML, or a variable that must be JSON is not
+        raise SettingsError(f"settings cannot be read from {FILE} or a variable: {error}") from None
     except OSError as error:
         raise SettingsError(f"{FILE}: {error.strerror}") from None
 
 
 def _is_of_kubernetes(name: str, value: str) -> bool:
-    """Whether Kubernetes gives it to each container beside a Service called memewax, or memewax-NAME."""
+    """Check whether Kubernetes sets this variable in each container, for a Service called memewax or memewax-NAME."""
     is_port = name.endswith("_PORT") and _SERVICE_PORT.fullmatch(value) is not None
     return is_port or _SERVICE.fullmatch(name) is not None
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting may hold a password or a key, which is never shown."""
+    """Check whether a setting may hold a password or a key, and so must not be displayed."""
     field = Settings.model_fields.get(name)
     return name in {"kafka", "mastodon_tokens"} or (field is not None and field.annotation is SecretStr)
 
@@ -89,7 +93,7 @@ def is_secret(name: str) -> bool:
 def _describe(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "?"
     if problem.get("type") == "extra_forbidden":
-        return f"unknown setting {name} in {FILE}; `memewax settings` lists those that exist"
+        return f"unknown setting {name} in {FILE}; `memewax settings` lists all settings"
     where = f"{PREFIX}{name.upper()} (or {name} in {FILE})"
     value = str(problem.get("input"))
     shown = "(hidden)" if is_secret(name) else repr(value[:80])

@@ -1,4 +1,4 @@
-"""What a flow says when it ends under `python -m bytewax.run`, and its exit code: as `memewax` does."""
+"""Last lines and exit code of a flow under `python -m bytewax.run`, the same as of the `memewax` commands."""
 
 import atexit
 import os
@@ -16,25 +16,25 @@ from core.untrusted_text import sanitized
 from operators.steps import FAILURES
 
 End = Callable[[RunCounts, float, Path | None, bool, bool], Ending]
-"""From what a flow counted, the seconds that it took, its recovery folder, whether nothing was done in that before, and
-whether it was asked to stop."""
+"""Makes the last lines of a flow from its counts, its duration in seconds, its recovery folder, whether this was the
+first run with that folder, and whether it was asked to stop."""
 
 
 def report_exit(end: End, recovery: Path | None, *, is_first: bool) -> None:
-    """Say how the flow ended when this process does, where Bytewax's own command runs it."""
+    """Report how the flow ended when the process exits, if Bytewax's own command runs it."""
     main = sys.modules["__main__"].__spec__
     if main is not None and main.name == "bytewax.run":
         start = time.monotonic()
-        atexit.register(lambda: _tell(end, time.monotonic() - start, recovery, is_first=is_first))
+        atexit.register(lambda: _report(end, time.monotonic() - start, recovery, is_first=is_first))
 
 
-def _tell(end: End, seconds: float, recovery: Path | None, *, is_first: bool) -> None:
+def _report(end: End, seconds: float, recovery: Path | None, *, is_first: bool) -> None:
     TRACES.end()
-    if FAILURES.first is not None:  # it was told when it happened
+    if FAILURES.first is not None:  # reported when it happened
         if isinstance(FAILURES.first, MemewaxError):
             _exit(FAILURES.first.exit_code)
         return
-    if hasattr(sys, "last_value"):  # an error of Bytewax's, whose traceback is on the screen
+    if hasattr(sys, "last_value"):  # an error of Bytewax itself, whose traceback was printed
         return
     ending = end(own_counts(), seconds, recovery, is_first, drain.is_asked())
     for line in ending.lines:
@@ -45,7 +45,7 @@ def _tell(end: End, seconds: float, recovery: Path | None, *, is_first: bool) ->
 
 
 def _exit(code: int) -> None:
-    """Whoever is called when a process ends can choose its exit code in no other way."""
+    """Exit with a code at once: an `atexit` function has no other way to choose the exit code."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

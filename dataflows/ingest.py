@@ -1,9 +1,9 @@
-"""Posts in from a service that is polled, out to topics and files; nothing is looked at.
+"""Read posts from a polled service or another source, and write them to topics and files; no model is run.
 
 ::
 
-    posts ── valid, and what takes posts back ── sinks
-      └───── no posts, too large ─ dead letters
+    posts ── valid posts and removals ─── sinks
+        └───── invalid or too large ─ dead letters
 
 Run it with `python -m bytewax.run dataflows.ingest` and `MEMEWAX_*` settings, or with `memewax ingest`.
 """
@@ -26,7 +26,7 @@ from operators.posts_input import Unfetched, posts_in
 
 
 def ingest(settings: Settings) -> Dataflow:
-    """The flow, from the source of the settings to their sinks."""
+    """Build the flow, from the source to the sinks of the settings."""
     flow = Dataflow("ingest")
     arrivals = posts_in("posts", flow, settings, Unfetched())
     posts = op.map("post", arrivals.oks, lambda arrival: arrival.post)
@@ -36,7 +36,7 @@ def ingest(settings: Settings) -> Dataflow:
 
 
 def flow() -> Dataflow:
-    """What `python -m bytewax.run dataflows.ingest` runs."""
+    """Build the flow that `python -m bytewax.run dataflows.ingest` runs."""
     return started_with(_facts, _written, lambda _settings: None, lambda settings, _: ingest(settings), ingest_ending)
 
 

@@ -1,16 +1,16 @@
-"""Posts in, joined analytics out.
+"""Analyse posts with images, and write one joined record per post.
 
 ::
 
-    posts ─┬─ embed ─ cluster ─┬─ clusters (births, merges, splits ─ store, topic, and write: which rows are where now)
+    posts ─┬─ embed ─ cluster ─┬─ clusters (births, merges, splits ─ store, topic, and write: current ids of rows)
            │                   └──────────┐
            └─ read ─┬─ entities           │
                     ├─ sentiment          ├─ join ─ write (records ─ sinks)
                     └─ text_embedding ────┘
     posts ─ cluster, write, dead_letters, forget (deletes, and accounts that hide their posts)
     posts ─ write (thumbnails)
-    control ─ replayed (requests of the commands ─ write, clusters; dead letters once more ─ posts)
-    failures ─ dead_letters; where they are asked for, all streams ─ taps
+    control ─ replayed (requests of commands ─ write, clusters; replayed dead letters ─ posts)
+    failures ─ dead_letters; if enabled, all streams ─ taps
 
 Run it with `python -m bytewax.run dataflows.memes` and `MEMEWAX_*` settings, or with `memewax run`.
 """
@@ -43,36 +43,36 @@ _FIRST: Final = FirstNumbers()
 def memes(
     settings: Settings, models: Models, make_clusterer: Callable[[], Clusterer], first: FirstNumbers = _FIRST
 ) -> Dataflow:
-    """Build the flow, from the source of the settings to their sinks; no number that `first` has is given again."""
+    """Build the flow, from the source to the sinks of the settings; cluster ids and revisions go on after `first`."""
     flow = Dataflow("memes")
-    told = watching(settings, settings, models)
-    fetched = fetching(settings, told, settings.wanted_thumbnails())
+    watched = watching(settings, settings, models)
+    fetched = fetching(settings, watched, settings.wanted_thumbnails())
     read_in = posts_in("posts", flow, settings, fetched, asked_to_forget(settings))
     requests = control_in("control", flow, settings, read_in.parts)
     posts = replayed("replayed", read_in.oks, read_in.errs, read_in.removals, requests, fetched)
 
-    forget_cached("forget", posts.removals, settings, told)
+    forget_cached("forget", posts.removals, settings, watched)
 
-    embedding = embed_images("embed", posts.oks, models.image, told)
+    embedding = embed_images("embed", posts.oks, models.image, watched)
     clustered = cluster(
         "cluster", embedding, posts.removals, settings, make_clusterer, models.image_dimension, first.above
     )
 
-    read = read_images("read", posts.oks, models.ocr, told)
-    entities = infer_texts("entities", read, models.entities, told)
-    sentiment = infer_texts("sentiment", read, models.sentiment, told)
-    text_embedding = embed_texts("text_embedding", read, models.text, told)
+    read = read_images("read", posts.oks, models.ocr, watched)
+    entities = infer_texts("entities", read, models.entities, watched)
+    sentiment = infer_texts("sentiment", read, models.sentiment, watched)
+    text_embedding = embed_texts("text_embedding", read, models.text, watched)
 
-    sides: dict[str, Stream[StageResult[Any]]] = {
+    results: dict[str, Stream[StageResult[Any]]] = {
         "embedding": embedding,
-        "cluster": clustered.sides,
+        "cluster": clustered.results,
         "text": read,
         "entities": entities,
         "sentiment": sentiment,
         "text_embedding": text_embedding,
     }
-    assert tuple(sides) == stage_names(), "each stage of the table has its step here"
-    records = join("join", posts.oks, settings, first.revision_of, **sides)
+    assert tuple(results) == stage_names(), "every stage of the table needs a step here"
+    records = join("join", posts.oks, settings, first.revision_of, **results)
 
     failed = write_records(
         "write", records, settings, models.dimensions, posts.removals, requests, clustered.events, posts.oks
@@ -80,10 +80,10 @@ def memes(
     write_cluster_events("clusters", clustered.events, settings, requests)
     write_dead_letters("dead_letters", settings, posts.removals, posts.errs, failed)
     if settings.taps:
-        write_taps("taps", posts.oks, settings, **sides)
+        write_taps("taps", posts.oks, settings, **results)
     return flow
 
 
 def flow() -> Dataflow:
-    """Build what `python -m bytewax.run dataflows.memes` runs."""
+    """Build the flow that `python -m bytewax.run dataflows.memes` runs."""
     return started(memes)

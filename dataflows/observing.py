@@ -1,4 +1,4 @@
-"""What can be seen of a running flow from outside: started with it, and told how it ends."""
+"""Health pages, profiles and status files of a running flow."""
 
 import atexit
 import os
@@ -20,13 +20,13 @@ from operators.steps import FAILURES
 _BYTEWAX_PORT: Final = "BYTEWAX_DATAFLOW_API_PORT"
 _BYTEWAX_DEFAULT: Final = 3030
 _GRACE_SECONDS: Final = 5.0
-"""For whoever profiles the flow to take what there is when it ends."""
+"""Time for a client that takes a profile to receive what was collected when the flow ends."""
 _APART: Final = 500
-"""More than a machine has processes of a flow."""
+"""Larger than the number of processes that a flow has on one machine."""
 
 
 class Observers:
-    """Those who look at the flow of this process."""
+    """The health server, profiler and status writer of the flow in this process."""
 
     def __init__(self, facts: FlowFacts, launch: Launch, settings: HealthSettings) -> None:
         self._health = FlowHealth(ACTIVITY, settings.stalled_seconds)
@@ -38,11 +38,11 @@ class Observers:
         self._status = StatusWriter(facts, launch.process, launch.processes, served, self._health.look)
 
     def start(self) -> None:
-        """Begin to look: the flow is about to load its models."""
+        """Start to observe: the flow is about to load its models."""
         self._status.start()
 
     def ready(self, models: Mapping[str, str]) -> None:
-        """Say that the flow is built, and what its models are, by stage; its end is said when the process ends."""
+        """Report that the flow is built, with the models by stage; register `end` for when the process exits."""
         self._health.ready()
         self._status.ready(models)
         self._profiler.write_to(os.environ.get(PROFILES))
@@ -50,7 +50,7 @@ class Observers:
         _OF_THIS_PROCESS.append(self)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say how the flow has ended: as its steps say, or by an error; only the first time counts."""
+        """Report how the flow ended: by the error of a step, by `error`, or normally; only the first call counts."""
         cause = FAILURES.first or error or getattr(sys, "last_value", None)
         was_profiled = self._profiler.stop()
         if self._server is not None:
@@ -59,36 +59,36 @@ class Observers:
 
 
 def _serving(pages: Mapping[str, HttpPage], host: str, port: int) -> PageServer | None:
-    """Serve pages where that can be; a flow goes on without."""
+    """Serve the pages if possible; a flow runs without them otherwise."""
     _move_bytewax(port)
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
     address = {"auto": "" if in_pod else "127.0.0.1", "0.0.0.0": "", "::": ""}.get(host, host)  # noqa: S104 - asked for
     try:
         return PageServer(pages, address, port)
     except OSError as error:
-        advice = "set MEMEWAX_HEALTH_PORT to another one, or to 0"
+        advice = "set MEMEWAX_HEALTH_PORT to another port, or to 0"
         log.warning("health is not served", host=host, port=port, error=error.strerror, advice=advice)
         return None
 
 
 def _move_bytewax(port: int) -> None:
-    """Let Bytewax's own server, where it is switched on, not take the port."""
+    """Move Bytewax's own server, if it is enabled, to another port than ours."""
     named = os.environ.get(_BYTEWAX_PORT, str(_BYTEWAX_DEFAULT))
     if "BYTEWAX_DATAFLOW_API_ENABLED" in os.environ and named == str(port):
         os.environ[_BYTEWAX_PORT] = str(port + _APART)
-        log.info("Bytewax's own server is moved from the port of health", port=port + _APART)
+        log.info("Bytewax's own server was moved: its port is used for health", port=port + _APART)
 
 
 _OF_THIS_PROCESS: list[Observers] = []
 
 
 def report_end(error: BaseException) -> None:
-    """Say that the flow of this process has failed: for who ends it at once."""
+    """Report that the flow of this process has failed: for callers that exit at once."""
     for it in _OF_THIS_PROCESS:
         it.end(error)
 
 
 def names_of(loaded: Any) -> Mapping[str, str]:
-    """Names of the models among what a flow has loaded; flows without models load something else."""
+    """Return the model names of what a flow has loaded; empty for flows without models."""
     names: Mapping[str, str] = getattr(loaded, "names", {})
     return names

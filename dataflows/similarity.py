@@ -1,4 +1,4 @@
-"""Sentences in, nearest posts out.
+"""Answer similarity queries with the nearest posts.
 
 ::
 
@@ -32,7 +32,7 @@ from search.answering import Embedders, load_embedders
 
 
 def similarity(settings: Settings, models: Embedders) -> Dataflow:
-    """The flow, from the queries of the settings to their answers."""
+    """Build the flow, from the queries to the answers of the settings."""
     flow = Dataflow("similarity")
     messages = queries_in("queries", flow, settings)
 
@@ -47,7 +47,7 @@ def similarity(settings: Settings, models: Embedders) -> Dataflow:
 
 
 def flow() -> Dataflow:
-    """What `python -m bytewax.run dataflows.similarity` runs."""
+    """Build the flow that `python -m bytewax.run dataflows.similarity` runs."""
     return started_with(_facts, _written, _loaded, similarity, answers_ending)
 
 

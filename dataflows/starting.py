@@ -1,4 +1,4 @@
-"""What every flow does before it reads anything: settings, logs, signals, models; a start that fails is one line."""
+"""Start-up of every flow: settings, logs, signals, recovery and models; a start that fails prints one line."""
 
 import gc
 import os
@@ -39,13 +39,14 @@ from operators.taps import tap_addresses
 
 Loaded = TypeVar("Loaded")
 Build = Callable[[Settings, Models, Callable[[], Clusterer], FirstNumbers], Dataflow]
-"""Builds a flow from its settings, its models, what makes a clusterer, and the first numbers that may be given."""
+"""Builds a flow from settings, models, a factory of clusterers, and the first free ids and revisions."""
 
 
 def started(build: Build) -> Dataflow:
-    """Build a flow of all models; prints one line and exits with the error's code where that fails.
+    """Build a flow that uses all models; prints one line and exits with the error's code if that fails.
 
-    `build` is given as well which numbers the stores hold already.
+    Args:
+        build: Builds the flow.
     """
 
     def loaded(settings: Settings) -> Models:
@@ -98,7 +99,7 @@ def check_and_lock_files(settings: Settings) -> Mapping[Path, str]:
 
 
 def facts_of(flow: str, settings: Settings, destinations: Destinations) -> FlowFacts:
-    """What the status of a flow of posts says of its settings."""
+    """Return the facts about a flow of posts that its status files contain."""
     folders = tuple(it / FOLDER for it in destinations.states(settings.state_dir))
     sources = () if settings.requests_only else shown(settings.source)
     return FlowFacts(flow, folders, sources, shown(settings.to), settings.sample)
@@ -111,15 +112,15 @@ def started_with(
     build: Callable[[Settings, Loaded], Dataflow],
     end: End,
 ) -> Dataflow:
-    """Build a flow from the settings and what `load` gives it; ends as `started` does where that fails.
+    """Build a flow from the settings and what `load` returns; fails like `started`.
 
     Args:
-        facts: Gives what the status files say of the settings, and where they lie.
-        writes: Gives the files that are locked for as long as the flow runs, as `keep_locked` takes them; raises
-            `SettingsError` where an address cannot be.
+        facts: Returns the facts for the status files, and their folders.
+        writes: Returns the files to lock while the flow runs, as `keep_locked` takes them; raises `SettingsError` for
+            an invalid address.
         load: Loads models, or whatever else takes time.
         build: Makes the flow.
-        end: What is said when it ends.
+        end: Makes the last lines of a run.
     """
     launch = Launch.of(sys.argv[1:], os.environ)
     observers = None
@@ -138,7 +139,7 @@ def started_with(
         observers = Observers(facts(settings), launch, settings)
         observers.start()
         drain.before_end(observers.end)
-        if launch.processes > 1 and HANDED_ON not in os.environ:  # `memewax run` asks all of them
+        if launch.processes > 1 and HANDED_ON not in os.environ:  # `memewax run` stops all of them itself
             drain.end_alone_after(settings.drain_seconds)
         if folder is not None:
             check_recovery(folder, launch.share)
@@ -146,7 +147,7 @@ def started_with(
             migrate(folder)
             if launch.process == 0 and log_folder is not None:
                 drop_unknown_rows(folder, log_folder)
-        gc.disable()  # importing and loading leave nothing behind that it could find, in half a second
+        gc.disable()  # importing and loading leave no cycles that it could free, and it would take half a second
         loaded = load(settings)
         _spare_the_collector()
         READY.set(1)
@@ -163,11 +164,11 @@ def started_with(
     finally:
         gc.enable()
     report_exit(end, folder, is_first=is_first)
-    observers.ready(names_of(loaded))  # after the line above, since what is registered last is called first
+    observers.ready(names_of(loaded))  # after the line above: `atexit` calls the last registered function first
     return flow
 
 
 def _spare_the_collector() -> None:
-    """Look for garbage cycles less often: what flows makes none, and what models hold stays for good."""
+    """Collect garbage cycles less often: flows create none, and what models hold stays for good."""
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)

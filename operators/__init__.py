@@ -1,1 +1,1 @@
-"""Steps of the flows: sources, sinks and stateful logic. An operator knows nothing of topics' names."""
+"""The steps of the flows: sources, sinks and stateful logic, independent of topic names."""

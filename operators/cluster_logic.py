@@ -1,4 +1,4 @@
-"""A clusterer as the logic of a stateful step, recovered with the flow."""
+"""A clusterer as the logic of a stateful step, which is recovered with the flow."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,43 +24,43 @@ X = TypeVar("X")
 
 STAGE: Final = Clusterer.stage
 REMEMBERED: Final = 4096
-"""Posts whose cluster is known should they come again."""
+"""Posts whose cluster is remembered in case they come again."""
 
 ClusterAnswer = StageResult[Cluster] | ClusterEvent
-"""Of a post, the cluster that it falls into; or what became of a cluster."""
+"""The cluster of a post, or a change of a cluster."""
 
 
 class Counted(Protocol):
-    """What has clusters."""
+    """A clusterer whose clusters can be counted."""
 
     def count(self) -> int:
-        """Clusters that are alive."""
+        """Return the number of live clusters."""
 
     def singletons(self) -> int | None:
-        """Images that are like no other; None where that is not told."""
+        """Return the number of images without a cluster; None if unknown."""
 
 
 def count_clusters(clusterer: Counted) -> None:
-    """Tell the metrics what a clusterer has now."""
+    """Set the metrics to the counts of a clusterer."""
     CLUSTERS.set(clusterer.count())
     if (alone := clusterer.singletons()) is not None:
         SINGLETONS.set(alone)
 
 
 ToLearn = StageResult[Vector] | Removal
-"""An embedding, or what is to be learned no more."""
+"""An embedding to learn, or a removal to forget."""
 
 KnownCluster = tuple[int, float, str | None, float | None, int | None, int | None]
-"""Of a post: its cluster, the distance from it, what it is a copy of, when it was edited (seconds since 1970), and
-hashes of its account and of where its image was."""
+"""The cluster of a post: id, distance, id of the post it duplicates, last edit (seconds since 1970), and hashes of
+its account and of its image's URL."""
 
 
 class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
-    """A clusterer, and the posts it saw last: one that comes again keeps its cluster and is not learned again.
+    """A clusterer and the posts it saw last: a post that comes again keeps its cluster, and is not learned again.
 
-    One of these that was edited and shows another image is learned anew, and the image that it had is forgotten.
+    If such a post was edited to another image, its old image is forgotten and the new one learned.
 
-    What is taken back for good is forgotten, and not learned where it comes after its delete.
+    Deleted posts are forgotten, and are not learned if they arrive after their delete.
     """
 
     def __init__(
@@ -73,19 +73,19 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         log_folder: Path | None = None,
         memory_days: float = math.inf,
     ) -> None:
-        """Begin, or go on from a state.
+        """Start empty, or restore from a snapshot.
 
         Args:
-            clusterer: That has learned nothing yet.
+            clusterer: A clusterer that has learned nothing yet.
             state: A snapshot.
-            shards: How many of these there are, each with its part of the posts.
-            dimension: Numbers of the embeddings to come, where that is known.
-            log_folder: Where exemplars and fingerprints are kept in files, so that snapshots stay small.
-            memory_days: So long a delete is remembered.
+            shards: Number of such logics, each with its share of the posts.
+            dimension: Dimension of the embeddings, if known.
+            log_folder: Folder for files of exemplars and fingerprints, so that snapshots stay small.
+            memory_days: Days that a delete is remembered.
 
         Raises:
-            WorldError: where these files are not there.
-            SettingsError: where the snapshot was taken of another clusterer, of other shards or of other embeddings.
+            WorldError: if these files are missing.
+            SettingsError: if the snapshot is of another clusterer, number of shards or embedding dimension.
         """
         self._clusterer = clusterer
         self._shards = shards
@@ -102,14 +102,14 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         self._count()
 
     def on_batch(self, values: list[ToLearn]) -> tuple[list[ClusterAnswer], bool]:
-        """One side for each embedding, in order, then what became of clusters."""
+        """Return a stage result for each embedding, in order, then the changes of clusters."""
         answers: list[ClusterAnswer] = []
         events: list[ClusterEvent] = []
         for it in removals_together(values):
             if isinstance(it, list):
                 self._forget(it)
             else:
-                answers.append(self._side(it))
+                answers.append(self._result(it))
             new = self._clusterer.events()
             for event in new:
                 if event.kind == "merge" and event.into is not None:
@@ -121,7 +121,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         return [*answers, *events], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the state as plain values."""
         return {
             "version": 4,
             "shards": self._shards,
@@ -132,7 +132,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         }
 
     def _count(self) -> None:
-        if self._shards == 1:  # what shards have is one only where they agree
+        if self._shards == 1:  # clusters of several shards are counted where they are merged
             count_clusters(self._clusterer)
 
     def _forget(self, removals: list[Removal]) -> None:
@@ -141,7 +141,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
             self._removed.note(it)
         forget(for_good, self._clusterer, self._duplicates, self._recent)
 
-    def _side(self, embedding: StageResult[Vector]) -> StageResult[Cluster]:
+    def _result(self, embedding: StageResult[Vector]) -> StageResult[Cluster]:
         start = perf_counter()
         value = self._cluster(embedding)
         seconds = perf_counter() - start
@@ -177,7 +177,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
 
 
 def removals_together(values: Iterable[X | Removal]) -> Iterator[X | list[Removal]]:
-    """Items in their order; removals that come one after the other are done together, at the cost of one."""
+    """Yield items in order, with consecutive removals as one list: forgetting many costs as much as one."""
     for are_removals, group in groupby(values, lambda it: isinstance(it, Removal)):
         if are_removals:
             yield cast("list[Removal]", list(group))
@@ -186,10 +186,7 @@ def removals_together(values: Iterable[X | Removal]) -> Iterator[X | list[Remova
 
 
 def recent_of(state: Mapping[str, tuple[Any, ...]]) -> BoundedDict[str, KnownCluster]:
-    """The posts that a snapshot knows: the first version told of no copies, those before the fourth of no edits.
-
-    Accounts came later, and then addresses.
-    """
+    """Restore the recent posts of a snapshot. Older versions lack duplicates, then edits, then accounts, then URLs."""
     return BoundedDict(
         REMEMBERED, ((it, cast("KnownCluster", (*found, None, None, None, None)[:6])) for it, found in state.items())
     )
@@ -202,7 +199,7 @@ def noted(
     duplicates: Duplicates,
     recent: dict[str, KnownCluster],
 ) -> Cluster:
-    """Remember a post that was learned, and its looks where it is a copy of none; gives what to say of it."""
+    """Remember a learned post, and its fingerprint unless it is a duplicate; returns its final cluster."""
     if original is not None:
         found = replace(found, duplicate_of=original.post)
     elif embedding.fingerprint is not None:
@@ -212,7 +209,7 @@ def noted(
 
 
 def known_of(found: Cluster, embedding: StageResult[Vector]) -> KnownCluster:
-    """What is kept of a post that was learned."""
+    """Make the entry to remember for a learned post."""
     edited = None if embedding.edited is None else embedding.edited.timestamp()
     return found.id, found.distance, found.duplicate_of, edited, _hash(embedding.author), _hash(embedding.url)
 
@@ -223,9 +220,9 @@ def known_cluster(
     duplicates: Duplicates,
     recent: dict[str, KnownCluster],
 ) -> Cluster | None:
-    """The cluster of a post that comes again; None of one that is new, or edited to another image.
+    """Return the cluster of a post that comes again; None if it is new, or edited to another image.
 
-    The image that such a post had is forgotten.
+    In the latter case, its old image is forgotten.
     """
     global_id, looks, edited = embedding.global_id, embedding.fingerprint, embedding.edited
     known = recent.get(global_id)
@@ -243,7 +240,7 @@ def known_cluster(
 
 
 def forget_originals(ids: set[str], recent: dict[str, KnownCluster]) -> None:
-    """Say no more of posts that they are copies of others, which were taken back."""
+    """Clear `duplicate_of` in remembered posts whose original was deleted."""
     for it, known in recent.items():
         if known[2] in ids:
             dict.__setitem__(recent, it, (*known[:2], None, *known[3:]))
@@ -255,7 +252,7 @@ def forget(
     duplicates: Duplicates,
     recent: dict[str, KnownCluster],
 ) -> None:
-    """Drop all that is kept of images that were taken back for good."""
+    """Forget all that is kept of deleted images."""
     if ids := {name for it in removals for name in ids_of(it)}:
         clusterer.forget_posts(ids)
         duplicates.forget(ids)
@@ -279,5 +276,5 @@ def forget(
 
 
 def _hash(name: str) -> int | None:
-    """Eight bytes; None of nothing."""
+    """Hash a name to 64 bits; None if it is empty."""
     return int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()) if name else None

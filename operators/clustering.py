@@ -1,4 +1,4 @@
-"""Clustering as a step: in one place, in the order of arrival, or in shards that agree."""
+"""The clustering step: one clusterer in the order of arrival, or several shards with a merger."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ _KEY: Final = "all"
 
 @dataclass(frozen=True, slots=True)
 class Clustered:
-    """What clustering gives."""
+    """The outputs of the clustering step."""
 
-    sides: Stream[StageResult[Cluster]]
+    results: Stream[StageResult[Cluster]]
     events: Stream[ClusterEvent]
-    """Births, merges and retirements of clusters, in order."""
+    """Changes of clusters, in order."""
 
 
 @operator
@@ -40,11 +40,19 @@ def cluster(
     dimension: int | None = None,
     above: int = -1,
 ) -> Clustered:
-    """Say for each embedding of `dimension` numbers which cluster it falls into; a failure is passed on.
+    """Assign each embedding to a cluster; failures are passed on, and removals are forgotten.
 
-    What is taken back is forgotten. Ids that are new are higher than `above`.
+    Args:
+        step_id: Name of the step.
+        embeddings: The embeddings.
+        removals: Deletes.
+        settings: Settings of the clusterer.
+        make_clusterer: Factory of clusterers, used without shards.
+        dimension: Dimension of the embeddings, if known.
+        above: New cluster ids are higher than this.
 
-    Raises `SettingsError` where shards are asked for and cannot be.
+    Raises:
+        SettingsError: if shards are set but not possible.
     """
     if settings.cluster_shards == 1 or settings.models == "fake":
         answers = _in_one_place(embeddings, removals, settings, make_clusterer, dimension, above)
@@ -57,7 +65,7 @@ def cluster(
 
 
 def events_in(batch: list[tuple[str, ClusterAnswer]]) -> list[ClusterEvent]:
-    """What became of clusters, which is counted here once for all shards."""
+    """Return the changes of clusters; they are counted here, once for all shards."""
     events = [it for _, it in batch if isinstance(it, ClusterEvent)]
     for event in events:
         CLUSTER_EVENTS.labels(event.kind).inc()
@@ -84,7 +92,7 @@ def _in_one_place(
             log_folder=settings.cluster_log,
             memory_days=settings.forget_memory_days,
         )
-        clusterer.reserve_ids_to(above)  # also where it goes on: another run may have written the store meanwhile
+        clusterer.reserve_ids_to(above)  # also after a restore: another run may have written the store meanwhile
         return logic
 
     return stateful("learn", op.merge("all", keyed, gone), learning, measured=STAGE)
@@ -98,21 +106,21 @@ def _in_shards(
     above: int,
 ) -> KeyedStream[ClusterAnswer]:
     shards = settings.cluster_shards
-    make_shard_merger(settings)  # what is wrong is said now
+    make_shard_merger(settings)  # fail early if the settings are invalid
 
     def keyed(batch: list[StageResult[Vector]]) -> list[tuple[str, OfShard]]:
         numbered = [(part_of(it.global_id, shards), it) for it in batch]
         return [(str(item[0]), item) for item in numbered]
 
-    def told_all(batch: list[Removal]) -> list[tuple[str, OfShard]]:
+    def to_all_shards(batch: list[Removal]) -> list[tuple[str, OfShard]]:
         return [(str(shard), (shard, it)) for it in batch for shard in range(shards)]
 
     updates: KeyedStream[ShardUpdate] = stateful(
-        "learn",  # as in one place, so that a recovery folder of another number of shards is noticed
+        "learn",  # the same id as without shards, so that a recovery folder with another number of shards is noticed
         op.merge(
             "all_shards",
             map_batch("key_shard", embeddings, keyed),
-            map_batch("key_shard_removal", removals, told_all),
+            map_batch("key_shard_removal", removals, to_all_shards),
         ),
         lambda state: ShardLogic(
             make_shard(settings), shards, state, dimension, settings.cluster_log, settings.forget_memory_days

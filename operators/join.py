@@ -1,9 +1,9 @@
-"""The join: one record per post, once every side has answered, or without some of them at the deadline.
+"""The join: one record per post, once all stage results are there, or without the missing ones at the deadline.
 
-State is kept in shards, never under one key per post: Bytewax leaves a tombstone in the recovery store for every key
-that was discarded, and each resume reads them all. A shard holds the posts that still wait, and what is known of the
-posts that came last, so that one that comes again is not counted again. A post that comes again goes out again, as its
-next revision, where it failed before or is newly edited.
+State is kept by shard instead of by post: for every key that is discarded, Bytewax keeps a tombstone in the recovery
+store, and reads all of them at each resume. A shard holds the posts that still wait, and remembers recent posts, so
+that duplicates are not counted again. A post that arrives again is emitted again, as its next revision, if it failed
+before or was edited since.
 """
 
 import heapq
@@ -31,19 +31,19 @@ from operators.steps import map_batch, stateful
 
 SHARDS: Final = 64
 _REMEMBERED: Final = 256
-"""Posts that a shard remembers, and as many again that failed or have gone out more than once: some 16,000 in all."""
+"""Posts that a shard remembers, plus as many that failed or were emitted more than once: some 16,000 in all."""
 _HASH_KEY_BYTES: Final = 16
 _STALE: Final = 1024
-"""Alarms of finished posts that are kept at most: behind one that still waits they would pile up until its deadline."""
+"""Maximum alarms of finished posts in the heap: behind a post that still waits, they pile up until its deadline."""
 
 Part = Arrival | StageResult[Any]
-"""What is joined: a post, its image gone, and the sides that answer for it."""
+"""What is joined: a post without its image, or one of its stage results."""
 _PENDING: Final = BatchedSum(JOIN_PENDING.inc)
 _KEYS: Final = tuple(f"{shard:02d}" for shard in range(SHARDS))
 
 
 def shard_of(global_id: str) -> str:
-    """The key under which a post is joined."""
+    """Return the key of the shard in which a post is joined."""
     return _KEYS[part_of(global_id, SHARDS)]
 
 
@@ -53,23 +53,22 @@ def join(
     posts: Stream[Arrival],
     settings: JoinSettings,
     revision_of: Callable[[str], int],
-    **sides: Stream[StageResult[Any]],
+    **results: Stream[StageResult[Any]],
 ) -> Stream[Record]:
-    """Join posts with the sides that answer for them.
+    """Join posts with their stage results.
 
     Args:
         step_id: Name of the step.
-        posts: The posts; their images go no further.
-        settings: How long a post waits for its sides, and a late side for its post.
-        revision_of: The last revision of a post, by its id, that went out before the flow first ran; 0: none did.
-        **sides: A stream for each stage, by its name: all of them answer for every post.
+        posts: The posts; their images are dropped here.
+        settings: How long a post waits for stage results, and how long late ones still update its record.
+        revision_of: Returns the last revision of a post, by its id, from before the flow first ran; 0: none.
+        **results: A stream for each stage, by its name: each has one result per post.
     """
     keyed = [map_batch("key_post", posts, _key_posts)]
-    keyed += [map_batch(f"key_{stage}", stream, _key_sides) for stage, stream in sides.items()]
-    expected = frozenset(sides)
-    _counter_of(
-        "partial", is_failed=True
-    )  # there at 0: Prometheus takes a counter that appears at 1 for one that never grew
+    keyed += [map_batch(f"key_{stage}", stream, _key_results) for stage, stream in results.items()]
+    expected = frozenset(results)
+    # Create the counter at 0: to Prometheus, one that first appears at 1 has not increased.
+    _counter_of("partial", is_failed=True)
     deadline, late = settings.join_deadline_seconds, settings.join_late_seconds
     joined: KeyedStream[Record] = stateful(
         "wait",
@@ -85,13 +84,13 @@ def _key_posts(posts: list[Arrival]) -> list[tuple[str, Part]]:
     return [(shard_of(it.post.global_id), Arrival(it.post, None, it.seconds, it.ticket, it.tries)) for it in posts]
 
 
-def _key_sides(sides: list[StageResult[Any]]) -> list[tuple[str, Part]]:
-    return [(shard_of(side.global_id), _without_looks(side)) for side in sides]
+def _key_results(results: list[StageResult[Any]]) -> list[tuple[str, Part]]:
+    return [(shard_of(it.global_id), _without_features(it)) for it in results]
 
 
-def _without_looks(side: StageResult[Any]) -> StageResult[Any]:
-    """A side without what only the clusterer looks at, which would weigh a hundred times as much in a snapshot."""
-    return side if side.patches is None else replace(side, patches=None, fingerprint=None)
+def _without_features(result: StageResult[Any]) -> StageResult[Any]:
+    """Drop what only the clusterer needs, which would make a snapshot a hundred times as large."""
+    return result if result.patches is None else replace(result, patches=None, fingerprint=None)
 
 
 def _utc_seconds() -> float:
@@ -105,30 +104,30 @@ _Closed = tuple[int, int]
 
 
 class _Known(NamedTuple):
-    """What is known of a post."""
+    """The history of a post."""
 
     revision: int
-    """The last one that went out; 0 where none has yet."""
+    """Last revision emitted; 0: none."""
     is_failed: bool
-    """Whether that one had a failure, or lacked a side."""
+    """Whether that revision had a failure, or lacked a stage result."""
     edited: datetime | None
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A post that waits for sides, or sides that wait for their post."""
+    """A post that waits for stage results, or stage results that wait for their post."""
 
     deadline: float
     revision: int = 0
-    """The last one that went out."""
+    """Last revision emitted."""
     post: Arrival | None = None
-    sides: dict[str, StageResult[Any]] = field(default_factory=dict)
+    results: dict[str, StageResult[Any]] = field(default_factory=dict)
     is_out: bool = False
-    """Whether a partial record of it is out already."""
+    """Whether a partial record was emitted."""
 
 
 class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
-    """The posts of one shard that wait for sides."""
+    """The waiting posts of one shard."""
 
     def __init__(
         self,
@@ -141,15 +140,15 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         should_stop: Callable[[], bool] = drain.is_asked,
         state: dict[str, Any] | None = None,
     ) -> None:
-        """Begin, or go on from a state.
+        """Start empty, or restore from a snapshot.
 
         Args:
-            expected: Stages that answer for every post.
-            deadline: Seconds after a post's first part at which it goes out without the sides that are missing.
-            late: Seconds after its deadline in which a late side still updates its record.
-            revision_of: The last revision of a post that went out before the flow first ran.
-            now: Seconds since 1970.
-            should_stop: Whether the flow is being drained, so that an end of input is none.
+            expected: Stages that have a result for every post.
+            deadline: Seconds after a post's first part at which it is emitted without the missing stage results.
+            late: Seconds after the deadline in which a late stage result still updates the record.
+            revision_of: Returns the last revision of a post from before the flow first ran.
+            now: Wall clock, in seconds since 1970.
+            should_stop: Whether the flow is being drained; then the end of input is not the end of the stream.
             state: A snapshot.
         """
         self._expected = expected
@@ -160,21 +159,21 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         self._should_stop = should_stop
         self._entries: dict[_Key, _Entry] = {}
         self._hash_key = os.urandom(_HASH_KEY_BYTES)
-        """Of hashes of ids: what is kept of posts that went out does not name them, since they may be deleted."""
+        """Key of the hashes of ids: the history of emitted posts does not name them, since they may be deleted."""
         self._known: BoundedDict[int, _Known] = BoundedDict(_REMEMBERED)
-        """Posts that have gone out once, without a failure, or are on their way for the first time, by hash."""
+        """Posts by hash that were emitted once without a failure, or are waiting for the first time."""
         self._marked: BoundedDict[int, _Known] = BoundedDict(_REMEMBERED)
-        """The others: there are fewer, and so they are known for longer."""
+        """All other posts by hash: they are fewer, and so are remembered for longer."""
         self._closed: BoundedDict[_Closed, None] = BoundedDict(_REMEMBERED)
-        """Arrivals that are finished or not wanted: what else comes for them is dropped."""
+        """Arrivals that are finished or unwanted: further parts of them are dropped."""
         self._alarms: list[tuple[float, _Key]] = []
         self._outcomes: dict[tuple[str, bool], int] = {}
-        """Of the records that have gone out and are not counted yet, and whether they had a failure."""
+        """Counts of emitted records that are not in the metrics yet, by outcome and whether there was a failure."""
         if state is not None:
             self._restore(state)
 
     def on_batch(self, values: list[Part]) -> tuple[list[Record], bool]:
-        """Take posts and sides in; records that are complete now go out."""
+        """Add posts and stage results; returns the records that are now complete."""
         now = self._now()
         before = len(self._entries)
         records = [record for part in values if (record := self._take(part, now)) is not None]
@@ -184,14 +183,14 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         return records, StatefulBatchLogic.RETAIN
 
     def on_notify(self) -> tuple[list[Record], bool]:
-        """Partial records of posts whose deadline has come; those whose late time is over are forgotten."""
+        """Return partial records of posts whose deadline has passed; forget those past their late time."""
         records = []
         now = self._now()
         while self._alarms and self._alarms[0][0] <= now:
             time, key = heapq.heappop(self._alarms)
             entry = self._entries.get(key)
             if entry is None or time < entry.deadline:
-                continue  # it was finished meanwhile
+                continue  # finished meanwhile
             if entry.post is not None and not entry.is_out:
                 records.append(self._partial(entry))
                 if self._late > 0:
@@ -202,7 +201,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         return records, StatefulBatchLogic.RETAIN
 
     def on_eof(self) -> tuple[list[Record], bool]:
-        """At the end of all input no more sides come; when it is only a drain, they come in the next run."""
+        """Return partial records: no results follow the end of all input. A drain keeps posts for the next run."""
         if self._should_stop():
             return [], StatefulBatchLogic.RETAIN
         records = [self._partial(it) for it in self._entries.values() if it.post is not None and not it.is_out]
@@ -212,7 +211,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         return records, StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
-        """The next deadline."""
+        """Return the next deadline."""
         if len(self._alarms) > 2 * len(self._entries) + _STALE:
             self._alarms = [(entry.deadline, key) for key, entry in self._entries.items()]
             heapq.heapify(self._alarms)
@@ -221,9 +220,9 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         return datetime.fromtimestamp(self._alarms[0][0], UTC) if self._alarms else None
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain values; few, since nothing waits when an epoch ends unless sides come from elsewhere."""
+        """Return plain values; few, since at the end of an epoch a post waits only for results of other workers."""
         entries = [
-            (key, entry.deadline, entry.is_out, entry.revision, to_builtins(entry.post), to_builtins(entry.sides))
+            (key, entry.deadline, entry.is_out, entry.revision, to_builtins(entry.post), to_builtins(entry.results))
             for key, entry in self._entries.items()
         ]
         known, marked = ([(key, *it) for key, it in kept.items()] for kept in (self._known, self._marked))
@@ -235,7 +234,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             state = _of_version_2(state)
         if "hash_key" in state:
             self._hash_key = state["hash_key"]
-        else:  # version 3 kept ids as they are
+        else:  # version 3 stored plain ids
             for name in ("known", "marked"):
                 state[name] = [(self._hash(global_id), *known) for global_id, *known in state[name]]
             state["closed"] = [(self._hash(global_id), ticket) for global_id, ticket in state["closed"]]
@@ -244,8 +243,8 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
                 kept[post] = _Known(*known)
         for key in state["closed"]:
             self._closed[key] = None
-        for key, deadline, is_out, revision, post, sides in state["entries"]:
-            entry = self._entries[key] = _Entry(deadline, revision, from_builtins(post), from_builtins(sides), is_out)
+        for key, deadline, is_out, revision, post, results in state["entries"]:
+            entry = self._entries[key] = _Entry(deadline, revision, from_builtins(post), from_builtins(results), is_out)
             self._set_alarm(key, entry, deadline)
         _PENDING.inc(len(self._entries))
 
@@ -254,9 +253,9 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         if isinstance(part, StageResult):
             key = part.global_id, part.ticket
             entry = self._entries.get(key) or (None if self._is_closed(key) else self._entry(key, now))
-            if entry is None or part.stage in entry.sides:
+            if entry is None or part.stage in entry.results:
                 return None
-            entry.sides[part.stage] = part
+            entry.results[part.stage] = part
             late = (part.stage,) if entry.is_out else ()
         else:
             key = part.post.global_id, part.ticket
@@ -264,14 +263,14 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             if entry is None:
                 DUPLICATES.inc()
                 return None
-        if entry.post is not None and len(entry.sides) == len(self._expected):
+        if entry.post is not None and len(entry.results) == len(self._expected):
             self._finish(key)
         elif not entry.is_out:
             return None
         return self._record(entry, late)
 
     def _posted(self, key: _Key, post: Arrival, now: float) -> _Entry | None:
-        """The entry that waits for the sides of a post; None where the post is not wanted."""
+        """Return the entry that waits for the stage results of a post; None if the post is not wanted."""
         if key not in self._entries and self._is_closed(key):
             return None
         entry = self._entry(key, now)
@@ -306,7 +305,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         return self._marked.get(post) or self._known.get(post)
 
     def _note(self, global_id: str, known: _Known) -> None:
-        """Remember it as the newest."""
+        """Remember the history of a post as the newest."""
         post = self._hash(global_id)
         self._known.pop(post, None)
         self._marked.pop(post, None)
@@ -322,19 +321,19 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         return self._record(entry, is_partial=True)
 
     def _record(self, entry: _Entry, late: tuple[str, ...] = (), *, is_partial: bool = False) -> Record:
-        assert entry.post is not None, "no record goes out without its post"
-        post, sides = entry.post.post, dict(entry.sides)
-        missing = () if len(sides) == len(self._expected) else tuple(sorted(self._expected - sides.keys()))
+        assert entry.post is not None, "a record needs its post"
+        post, results = entry.post.post, dict(entry.results)
+        missing = () if len(results) == len(self._expected) else tuple(sorted(self._expected - results.keys()))
         known = self._of(post.global_id)
         entry.revision = max(entry.revision, known.revision if known else 0) + 1
-        is_failed = bool(missing) or any(type(it.value) is Failure for it in sides.values())
+        is_failed = bool(missing) or any(type(it.value) is Failure for it in results.values())
         self._note(post.global_id, _Known(entry.revision, is_failed, known.edited if known else post.edited))
         outcome = "partial" if is_partial else "updated" if entry.revision > 1 else "joined"
         self._outcomes[outcome, is_failed] = self._outcomes.get((outcome, is_failed), 0) + 1
-        return Record(post, sides, missing, entry.post.seconds, late, entry.revision)
+        return Record(post, results, missing, entry.post.seconds, late, entry.revision)
 
     def _count(self) -> None:
-        """Count what went out since the last time."""
+        """Add the emitted records to the metrics."""
         for (outcome, is_failed), records in self._outcomes.items():
             _counter_of(outcome, is_failed=is_failed).inc(records)
         self._outcomes.clear()
@@ -346,14 +345,14 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
     def _forget(self, key: _Key, entry: _Entry) -> None:
         if entry.post is not None:
             self._finish(key)
-        else:  # not finished: its post may yet come
-            log.warning("sides without a post", step="join", global_id=key[0], sides=sorted(entry.sides))
+        else:  # not finished: the post may still arrive
+            log.warning("stage results without a post", step="join", global_id=key[0], stages=sorted(entry.results))
             del self._entries[key]
         _PENDING.inc(-1)
 
 
 def _is_wanted(post: Arrival, known: _Known | None) -> bool:
-    """Whether it is to go out: it is new, failed before, or is newly edited; a further try, only where that is news."""
+    """Check whether to emit a post: it is new, failed before, or was edited since; a retry counts only if it failed."""
     if known is None or known.is_failed:
         return True
     edited = post.post.edited
@@ -362,23 +361,23 @@ def _is_wanted(post: Arrival, known: _Known | None) -> bool:
 
 @cache
 def _counter_of(outcome: str, *, is_failed: bool) -> BatchedSum:
-    """Look up the counter of an outcome once."""
+    """Return the counter of an outcome, looked up once."""
     return BatchedSum(RECORDS.labels(outcome, "yes" if is_failed else "no").inc)
 
 
 def _of_version_2(state: dict[str, Any]) -> dict[str, Any]:
-    """A state that knew neither tickets nor revisions; version 1 kept the post among the sides."""
+    """Convert a state without tickets and revisions; version 1 stored the post among the stage results."""
     entries = []
     for global_id, deadline, is_out, *parts in state["entries"]:
-        post, sides = parts if state["version"] > 1 else _parts_of_version_1(*parts)
-        entries.append(((global_id, 0), deadline, is_out, int(is_out), post, sides))
+        post, results = parts if state["version"] > 1 else _parts_of_version_1(*parts)
+        entries.append(((global_id, 0), deadline, is_out, int(is_out), post, results))
     known = [(global_id, 1, False, None) for global_id in state["finished"]]
     return {"entries": entries, "known": known, "marked": [], "closed": []}
 
 
-def _parts_of_version_1(sides: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Post and sides, as plain values: version 1 kept the post among the sides."""
-    rest = dict(sides)
+def _parts_of_version_1(results: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Separate the post from the stage results, as plain values."""
+    rest = dict(results)
     post = rest.pop("post", None)
     if post is None:
         return None, rest

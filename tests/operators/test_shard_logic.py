@@ -43,7 +43,7 @@ def run(
     none: list[Removal] = []
     removals = op.input("removals", flow, TestingSource(none if gone is None else gone))
     found = cluster("cluster", stream, removals, settings, lambda: make_clusterer(settings))
-    op.output("sides", found.sides, TestingSink(sides))
+    op.output("sides", found.results, TestingSink(sides))
     op.output("events", found.events, TestingSink(events))
     run_main(flow)
     return {side.global_id: side.value for side in sides}, events

@@ -1,8 +1,8 @@
-"""What every machine of a flow is told: Bytewax spreads items but has no broadcast.
+"""Broadcast of items to every machine of a flow, which Bytewax lacks: it only distributes items.
 
-So a sink has a part on each machine, which only the processes there say they can write, and an item goes out once for
-each of them. A part keeps no state. One that a recovery folder knows of a flow over more machines is listed all the
-same, or Bytewax would end, and gets nothing.
+The sink has one partition per machine, which only that machine's processes claim to be able to write, and each item is
+emitted once per partition. A partition keeps no state. If a recovery folder knows partitions of a flow with more
+machines, they are listed too, since Bytewax would fail otherwise, but receive nothing.
 """
 
 import os
@@ -26,14 +26,14 @@ X = TypeVar("X")
 def broadcast_to_machines(
     step_id: str, up: Stream[X], settings: OutputSettings, take: Callable[[list[X]], None], launch: Launch | None = None
 ) -> None:
-    """Give all items to `take` once on each machine, in one of its processes; after a crash they may come again.
+    """Pass all items to `take` once per machine, in one of its processes; after a crash, items may be repeated.
 
     Args:
         step_id: Name of the step.
-        up: What is told.
-        settings: Where the recovery folder is.
-        take: Called in the process that a machine has chosen for it.
-        launch: How the process was started; None: as it was.
+        up: The items.
+        settings: Settings with the recovery folder.
+        take: Called in one process of each machine.
+        launch: How this process was launched; None: read from its arguments and environment.
     """
     number, machines = (launch or Launch.of(sys.argv[1:], os.environ)).share
     keys = [str(it) for it in range(machines)]
@@ -56,15 +56,15 @@ class _EachMachine(FixedPartitionedSink[X, None], Generic[X]):
         return [self._own, *self._gone]
 
     def part_fn(self, item_key: str) -> int:
-        """The number of a part among all names in their order: those that are gone have higher numbers."""
+        """Return the index of a partition among all sorted names: those of removed machines sort last."""
         return int(item_key)
 
     @reported
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Told[X]":  # noqa: ARG002
-        return _Told(self._take)
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_MachinePart[X]":  # noqa: ARG002
+        return _MachinePart(self._take)
 
 
-class _Told(StatefulSinkPartition[X, None]):
+class _MachinePart(StatefulSinkPartition[X, None]):
     def __init__(self, take: Callable[[list[X]], None]) -> None:
         self._take = take
 

@@ -1,8 +1,8 @@
-"""Requests into the flow: the control logs of its stores, read like a source, with a position in each snapshot.
+"""The source of requests: the control logs of the flow's stores, read with a cursor that is part of each snapshot.
 
-A step that does what one kind asks takes `asked(…, requests, kind)`. A request is marked as done when an epoch later
-than its own has begun: then its snapshot is durable, and with it all that the steps made of it
-(`tests/operators/test_scheduling.py` proves that of Bytewax).
+A step that executes one kind of request takes `asked(…, requests, kind)`. A request is marked as done once an epoch
+later than its own has begun: its snapshot is then durable, and with it all effects of the request in the steps
+(`tests/operators/test_scheduling.py` verifies that Bytewax does this).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,33 +27,33 @@ from operators.steps import map_batch, read, reported
 _PART: Final = "control"
 _IDLE: Final = timedelta(milliseconds=50)
 _MOST: Final = 16
-"""Requests that go through the flow together."""
+"""Maximum requests in one batch."""
 _MOST_OPEN: Final = 1000
 _DONE: Final = "done by the flow"
 
 
 @operator
 def control_in(step_id: str, flow: Dataflow, settings: OutputSettings, posts: OpenParts) -> Stream[Request]:
-    """Read requests, for as long as there are parts of `posts` that are open in this process."""
+    """Read requests for as long as this process has open partitions of the posts."""
     destinations = Destinations.of(settings)
     folders = [folder / FOLDER for folder in destinations.states(settings.state_dir)]
     return read("input", flow, ControlSource(folders, posts.are_over))
 
 
 def mark_done(folders: Sequence[Path], recovery: Path) -> None:
-    """Mark the requests in the logs in `folders` that the snapshots of a flow that has ended say are done."""
+    """Mark requests as done in the logs of `folders`, as the snapshots of a flow that has ended say."""
     for state in states_of(recovery, "memes.control.input").values():
         _mark_done([ControlLog(folder) for folder in folders], state["done"])
 
 
 @operator
 def asked(step_id: str, requests: Stream[Request], kind: RequestKind) -> Stream[Request]:
-    """Pick the requests of one kind."""
+    """Select the requests of one kind."""
     return map_batch("kind", requests, lambda batch: [it for it in batch if it.kind == kind.name])
 
 
 def asked_to_forget(settings: OutputSettings) -> Callable[[], list[Removal]]:
-    """What gives all that open requests take back: parts of a source keep posts that no request reaches by the flow."""
+    """Return a function that lists the deletes of all open requests: a source keeps posts that no request reaches."""
     logs = [ControlLog(folder / FOLDER) for folder in Destinations.of(settings).states(settings.state_dir)]
 
     def open_now() -> list[Removal]:
@@ -64,11 +64,11 @@ def asked_to_forget(settings: OutputSettings) -> Callable[[], list[Removal]]:
 
 
 class ControlSource(FixedPartitionedSource[Request, dict[str, Any]]):
-    """Reads the control logs in `folders`, as one part.
+    """Reads the control logs in `folders`, as one partition.
 
     Args:
-        folders: Of the logs.
-        is_over: Whether nothing else will come, so that the flow may end.
+        folders: Folders of the logs.
+        is_over: Whether no other input will come, so that the flow may end.
         should_stop: Whether to end at once.
     """
 
@@ -84,12 +84,12 @@ class ControlSource(FixedPartitionedSource[Request, dict[str, Any]]):
 
     @reported
     def list_parts(self) -> list[str]:
-        """The one part: its name stays, wherever the logs are."""
+        """Return the name of the only partition; it does not depend on the places of the logs."""
         return [_PART]
 
     @reported
     def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
-        """Begin after what the snapshot says was done, or else with the first request that is open."""
+        """Resume after the last request that the snapshot says was done, or start at the first open request."""
         done = resume_state["done"] if resume_state else {}
         return _Part([ControlLog(folder) for folder in self._folders], done, self._is_over, self._should_stop)
 
@@ -104,15 +104,15 @@ class _Part(StatefulSourcePartition[Request, dict[str, Any]]):
     ) -> None:
         self._logs = logs
         self._done = dict(done)
-        """The last request that was given, by the identity of its log; logs of other stores stay."""
+        """Number of the last emitted request, by the identity of its log; entries of other stores stay."""
         self._is_over = is_over
         self._should_stop = should_stop
         self._given: list[Request] = []
-        """In this epoch."""
+        """Emitted in this epoch."""
         self._durable: list[Request] = []
-        """In those before."""
+        """Emitted in earlier epochs."""
         self._awake: datetime | None = None
-        _mark_done(logs, self._done)  # what a run did that ended before it could say so
+        _mark_done(logs, self._done)  # requests of a run that ended before it could mark them
         for it in logs:
             it.empty_done()
 
@@ -129,7 +129,7 @@ class _Part(StatefulSourcePartition[Request, dict[str, Any]]):
         if not found and self._is_over():
             raise StopIteration
         for request in found:
-            log.info("request taken in", kind=request.kind, number=request.number)
+            log.info("request accepted", kind=request.kind, number=request.number)
         self._given += found
         self._awake = datetime.now(UTC) + _IDLE
         return found

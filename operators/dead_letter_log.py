@@ -1,4 +1,4 @@
-"""Dead letters, as metrics and the log tell of them: one line for each, and not more of these than can be read."""
+"""Metrics and log lines of dead letters: one line for each, up to a rate limit."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -12,20 +12,20 @@ from core.traces import trace_id
 
 LINES_A_MINUTE: Final = 60
 _KINDS: Final = Kinds()
-_RATION: Final = LogRateLimiter(LINES_A_MINUTE)
+_LIMITER: Final = LogRateLimiter(LINES_A_MINUTE)
 
 
-def log_dead_letters(dead_letters: Iterable[DeadLetter], ration: LogRateLimiter = _RATION) -> None:
-    """Count dead letters, and write a line for each that there is room for."""
-    for letter in dead_letters:
-        cause = cause_of(letter.reason).name
-        DEAD_LETTERS.labels(letter.stage, cause).inc()
-        REASONS.labels(letter.stage, _KINDS.of(letter.reason)).inc()
-        if (untold := ration.take()) is not None:
-            log.warning(BAD_RECORD, **_fields(letter), cause=cause, **({"untold": untold} if untold else {}))
+def log_dead_letters(dead_letters: Iterable[DeadLetter], limiter: LogRateLimiter = _LIMITER) -> None:
+    """Count dead letters, and log a line for each within the rate limit."""
+    for dead_letter in dead_letters:
+        cause = cause_of(dead_letter.reason).name
+        DEAD_LETTERS.labels(dead_letter.stage, cause).inc()
+        REASONS.labels(dead_letter.stage, _KINDS.of(dead_letter.reason)).inc()
+        if (untold := limiter.take()) is not None:
+            log.warning(BAD_RECORD, **_fields(dead_letter), cause=cause, **({"untold": untold} if untold else {}))
 
 
-def _fields(letter: DeadLetter) -> dict[str, str]:
-    known = {"global_id": letter.global_id, "trace": trace_id(letter.trace)}
-    where = {"step": letter.stage, "origin": letter.message.origin, "reason": letter.reason}
+def _fields(dead_letter: DeadLetter) -> dict[str, str]:
+    known = {"global_id": dead_letter.global_id, "trace": trace_id(dead_letter.trace)}
+    where = {"step": dead_letter.stage, "origin": dead_letter.message.origin, "reason": dead_letter.reason}
     return {name: value for name, value in {**known, **where}.items() if value}

@@ -1,4 +1,4 @@
-"""Where the numbers of a run begin: no cluster id and no revision that its stores hold is given again."""
+"""First free cluster ids and revisions of a run, so that none that its stores contain is assigned again."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,28 +16,28 @@ def _none_before(_: str) -> int:
 
 
 class FirstNumbers(NamedTuple):
-    """What the stores of a run held when it began."""
+    """The ids and revisions in the stores of a run when it started."""
 
     above: int = -1
-    """The highest id of a cluster that another run gave."""
+    """Highest cluster id that another run assigned."""
     revision_of: Callable[[str], int] = _none_before
-    """The revision of a post by its `global_id`; 0: it was not there."""
+    """Returns the last revision of a post by its `global_id`; 0: none."""
 
 
 def first_numbers(stores: "Sequence[StorePlace]", recovery: Path | None, accept: Callable[[int], None]) -> FirstNumbers:
-    """Note in each store that a run with this recovery folder writes it; gives what was there before.
+    """Register the run with this recovery folder as a writer of each store; returns the ids and revisions found there.
 
     Args:
-        stores: Those that it writes.
-        recovery: Of the run; None where it takes no snapshots.
-        accept: Raises what is wrong with beginning above an id.
+        stores: The stores that the run writes.
+        recovery: Recovery folder of the run; None if it takes no snapshots.
+        accept: Raises an error if cluster ids cannot start above the given one.
 
     Raises:
-        WorldError: where one of them cannot be read or written.
+        WorldError: if a store cannot be read or written.
     """
     if not stores:
         return FirstNumbers()
-    from connectors.store.cluster_ids import begin  # late, since they bring the store
+    from connectors.store.cluster_ids import begin  # imported late, since it imports the store
     from connectors.store.stored_revisions import revisions_of
 
     identity, goes_on = identity_of(recovery), recovery is not None and has_snapshots(recovery)

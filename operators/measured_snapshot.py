@@ -1,4 +1,4 @@
-"""How long snapshots take and what they weigh."""
+"""Metrics of snapshots: duration and size."""
 
 import pickle
 import time
@@ -12,13 +12,13 @@ from core.telemetry import SNAPSHOT_BYTES, SNAPSHOT_SECONDS
 
 
 def taken(step: str, take: Callable[[], Any]) -> Any:
-    """What `take` gives, which is measured under the name `step` when Bytewax pickles it."""
+    """Take a snapshot; its duration and size are measured under the name `step` once Bytewax pickles it."""
     start = time.perf_counter()
     return _Taken(step, take(), time.perf_counter() - start)
 
 
 class _Taken:
-    """A state that becomes bytes once, and is counted then; what is read back is the plain state alone."""
+    """A state that is measured when it is pickled; unpickling returns the plain state."""
 
     __slots__ = ("_seconds", "_state", "_step")
 

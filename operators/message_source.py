@@ -1,4 +1,4 @@
-"""A Bytewax source of messages as they are, in the units in which they are read."""
+"""A Bytewax source of unparsed messages, one batch of the reader at a time."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,11 +12,11 @@ from core.records import Message
 from operators.steps import reported
 
 _IDLE: Final = timedelta(milliseconds=2)
-"""Who waits for an answer waits for this look too; looking at one partition takes some 10 µs."""
+"""Adds to the latency of an answer; polling one partition takes some 10 µs."""
 
 
 class MessageSource(FixedPartitionedSource[Message, dict[str, Any]]):
-    """Reads `source`; an idle flow takes a message at once, a busy one all that came meanwhile, up to a unit a part."""
+    """Reads `source`; an idle flow gets each message at once, a busy one all that arrived (one batch a partition)."""
 
     def __init__(self, source: Source, should_stop: Callable[[], bool] = drain.is_asked) -> None:
         self._source = source
@@ -24,12 +24,12 @@ class MessageSource(FixedPartitionedSource[Message, dict[str, Any]]):
 
     @reported
     def list_parts(self) -> list[str]:
-        """All parts of the source: any worker can read any of them."""
+        """List the partitions of the source; any worker can read any of them."""
         return self._source.parts()
 
     @reported
     def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
-        """Read one part."""
+        """Open one partition."""
         position = resume_state["position"] if resume_state else None
         return _Part(self._source.open(for_part, position), position, self._should_stop)
 

@@ -1,7 +1,7 @@
-"""Whether the vectors of a store and of a recovery folder are of the models that the flow would use now.
+"""Checks that the vectors of a store and of a recovery folder come from the models that the flow uses now.
 
-Vectors of two models cannot be compared, also where they are of one length. Rows of a store name their models. A
-recovery folder holds clusters of images, and names them in a file of its own, from the first start on.
+Vectors of two models cannot be compared, even if they have the same dimension. Rows of a store name their models. A
+recovery folder holds clusters of images; from the first start, a file in it names the models.
 """
 
 import os
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from connectors.store.interface import StorePlace
 
 FILE: Final = "models.json"
-"""In a recovery folder: the model of each stage whose answers are vectors."""
-_STAND_IN: Final = "fake"
+"""File in a recovery folder: the model of each stage whose results are vectors."""
+_FAKE: Final = "fake"
 _SETTINGS: Final = {"embedding": "vit", "text_embedding": "text_model"}
 
 
 def check_noted(recovery: Path | None, settings: ModelSettings) -> None:
-    """Compare the models that a recovery folder names with those of the settings: before any is loaded.
+    """Compare the models of a recovery folder with those of the settings, before any model is loaded.
 
-    Weights are hashed only where a model is called otherwise; `check_models` looks at the others once they are loaded.
+    Weights are hashed only if the name of a model differs; `check_models` checks the others once they are loaded.
 
     Args:
-        recovery: Of the run; None where it takes no snapshots.
-        settings: Of the models.
+        recovery: Recovery folder of the run; None if it takes no snapshots.
+        settings: Settings of the models.
 
     Raises:
-        WorldError: where it is of another model, or cannot be read.
-        WeightsError: where the weights of one that is called otherwise are nowhere to be found.
+        WorldError: if the folder is of another model, or cannot be read.
+        WeightsError: if the weights of a model whose name differs are missing.
     """
     if recovery is not None and recovery.is_dir() and has_snapshots(recovery):
         found = _noted(recovery / FILE)
@@ -46,28 +46,28 @@ def check_noted(recovery: Path | None, settings: ModelSettings) -> None:
 
 
 def check_models(stores: "Sequence[StorePlace]", recovery: Path | None, models: Mapping[str, str]) -> None:
-    """Compare the models of what is there with those of the flow, and note them in the recovery folder.
+    """Compare the models of stores and recovery folder with those of the flow, and record them in the folder.
 
     Args:
-        stores: Those that are written.
-        recovery: Of the run; None where it takes no snapshots.
-        models: Their names, by stage, of each stage whose answers are vectors.
+        stores: The stores that the run writes.
+        recovery: Recovery folder of the run; None if it takes no snapshots.
+        models: Name of the model of each stage whose results are vectors.
 
     Raises:
-        WorldError: where a store or the recovery folder is of another model, or cannot be read or written.
+        WorldError: if a store or the recovery folder is of another model, or cannot be read or written.
     """
     if stores:
-        from connectors.store.stored_models import models_in  # late, since it brings the store
+        from connectors.store.stored_models import models_in  # imported late, since it imports the store
 
         for store in stores:
             _compare(store, models_in(store), models)
     if recovery is None or not recovery.is_dir():
         return
     file = recovery / FILE
-    if has_snapshots(recovery):  # else nothing was made by the models that are named
+    if has_snapshots(recovery):  # otherwise the recorded models have made nothing yet
         _compare(recovery, _noted(file), models)
     try:
-        new = file.with_name(f"{FILE}.{os.getpid()}")  # processes of one flow note the same, at once
+        new = file.with_name(f"{FILE}.{os.getpid()}")  # the processes of a flow write the same file at once
         new.write_bytes(orjson.dumps(dict(models)))
         new.replace(file)
     except OSError as error:
@@ -77,17 +77,17 @@ def check_models(stores: "Sequence[StorePlace]", recovery: Path | None, models: 
 def _compare(place: "StorePlace", found: Mapping[str, str], now: Mapping[str, str]) -> None:
     for stage, name in now.items():
         if not is_same(found.get(stage, ""), name):
-            setting = PREFIX + ("models" if _STAND_IN in {found[stage], name} else _SETTINGS[stage]).upper()
+            setting = PREFIX + ("models" if _FAKE in {found[stage], name} else _SETTINGS[stage]).upper()
             raise WorldError(
                 f"{place} holds vectors of {found[stage]}, which cannot be compared with those of {name}: set "
-                f"{setting} to the model that it was made with, or name another folder to begin anew"
+                f"{setting} to the model that it was made with, or name another folder to start over"
             )
 
 
 def _wanted(stage: str, found: str, settings: ModelSettings) -> str:
-    """The name of the model of the settings, or the one that was found where it is called the same."""
+    """Return the name of the model in the settings, with the hash of its weights only if the name differs."""
     if settings.models == "fake":
-        return _STAND_IN
+        return _FAKE
     if found.partition("@")[0] == getattr(settings, _SETTINGS[stage]):
         return found
     model = stage_named(stage).model
@@ -100,7 +100,7 @@ def _noted(file: Path) -> dict[str, str]:
     try:
         noted = orjson.loads(file.read_bytes())
         return {str(stage): str(model) for stage, model in noted.items()}
-    except FileNotFoundError:  # of an earlier version
+    except FileNotFoundError:  # written by an earlier version
         return {}
     except (OSError, ValueError, AttributeError):
         raise WorldError(f"{file} does not say which models there are: restore it, or delete it") from None

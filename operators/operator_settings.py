@@ -16,59 +16,59 @@ from search.search_settings import SearchSettings
 
 
 class InputSettings(RuntimeSettings, FetchSettings, ReadSettings):
-    """What the input of a flow is made of."""
+    """Settings of the input of a flow."""
 
 
 class OutputSettings(WriteSettings, ResultCacheSettings):
-    """What the outputs of a flow are made of."""
+    """Settings of the outputs of a flow."""
 
     thumbnail_side: int = Field(
         320,
         ge=0,
         le=1024,
-        description="Pixels of the longer side of the small images that a store keeps, as WebP; 0: none.",
+        description="Longer side in pixels of the thumbnails that a store keeps, as WebP; 0: none.",
     )
 
     def wanted_thumbnails(self) -> int:
-        """Pixels of the longer side of thumbnails; 0 where no sink keeps any."""
+        """Return the longer side of thumbnails in pixels; 0 if no sink keeps any."""
         return self.thumbnail_side if any(it.takes_rows for it in Destinations.of(self).sinks) else 0
 
 
 class JoinSettings(Group):
-    """How long the join waits."""
+    """How long the join waits for stage results."""
 
     join_deadline_seconds: float = Field(
         300.0,
         gt=0,
         le=LONGEST_WAIT,
-        description="So long after the flow took a post in it goes out without the sides that have not answered.",
+        description="Seconds after its arrival at which a post is written without the stage results that are missing.",
     )
 
     join_late_seconds: float = Field(
-        300.0, ge=0, le=LONGEST_WAIT, description="For so long after its deadline a late side still updates a record."
+        300.0, ge=0, le=LONGEST_WAIT, description="Seconds after its deadline in which a late result updates a record."
     )
 
 
 class TapSettings(OutputSettings):
-    """Where the streams inside the flow go besides."""
+    """Where taps write the streams inside the flow."""
 
     taps: str = Field(
         "",
-        description="kafka://HOST:PORT where the streams inside the flow go to the first version's eleven topics too; empty: nowhere.",
+        description="kafka://HOST:PORT to which the streams inside the flow are also written, on the first version's eleven topics; empty: none.",
     )
 
     taps_only: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Of those topics the ones that are written, for instance vit2cluster; empty: all."
+        (), description="Which of those topics to write, for instance vit2cluster; empty: all."
     )
 
     _split_taps = field_validator("taps_only", mode="before")(split_at_commas)
 
 
 class QuerySettings(SearchSettings, ReadSettings):
-    """Where queries come from and answers go."""
+    """Where queries are read from, and answers written to."""
 
     def written(self) -> list[Endpoint[Any]]:
-        """All places that are written; raises `SettingsError` where an address cannot be."""
+        """Return all endpoints that are written; raises `SettingsError` for an invalid address."""
         read = endpoint(self.queries, QUERIES_FROM)
         chosen = ((self.answers, ANSWERS_TO), (self.sentence_embeddings, EMBEDDINGS_TO))
         written = [endpoint(address, role) for address, role in chosen if address]
@@ -76,23 +76,24 @@ class QuerySettings(SearchSettings, ReadSettings):
             refuse_loop(it, read)
         return [Folder.at(self.store), *written]
 
-    queries: str = Field("", description=f"Where queries come from: {QUERIES_FROM.forms()}.")
+    queries: str = Field("", description=f"Where to read queries: {QUERIES_FROM.forms()}.")
 
-    answers: str = Field("", description=f"Where answers go beside the table in the store: {ANSWERS_TO.forms()}.")
+    answers: str = Field("", description=f"Where to write answers besides the store: {ANSWERS_TO.forms()}.")
 
     query_batch: int = Field(
-        32, ge=1, le=1024, description="Queries of one partition answered together, at most; a lone one never waits."
+        32, ge=1, le=1024, description="Maximum queries of a partition answered together; a single one never waits."
     )
 
     answer_images: bool = Field(
-        True, description="Load the image model too, to answer queries by image; without it they get an error answer."
+        True, description="Also load the image model, to answer queries by image; without it they get an error answer."
     )
 
     queries_form: Literal["memewax", "first-version"] = Field(
-        "memewax", description="first-version: bodies and results as in the first version, {sentence_to_encode}."
+        "memewax",
+        description="first-version: bodies and results have the form of the first version, {sentence_to_encode}.",
     )
 
     sentence_embeddings: str = Field(
         "",
-        description=f"Where each sentence goes with its vector, as the first version passed them on: {EMBEDDINGS_TO.forms()}.",
+        description=f"Where to write each sentence with its vector, as the first version did: {EMBEDDINGS_TO.forms()}.",
     )

@@ -1,4 +1,4 @@
-"""The input of a flow, as the settings say."""
+"""The input of a flow: posts with prefetched images, dead letters and removals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,23 +25,23 @@ from operators.watching import NOTHING, Watching
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
-    """What messages are."""
+class ParsedStreams:
+    """Parsed messages by kind."""
 
     oks: Stream[Arrival]
-    """Valid posts, with their images or the reason why there is none."""
+    """Valid posts, with their images or the reason for their absence."""
     errs: Stream[DeadLetter]
-    """Messages that are no posts."""
+    """Messages that are not posts."""
     removals: Stream[Removal]
-    """What is taken back."""
+    """Deletes, and accounts that hide or show their posts."""
 
 
 @dataclass(frozen=True, slots=True)
-class PostsIn(Sorted):
-    """What comes in."""
+class PostsIn(ParsedStreams):
+    """The parsed input of a flow."""
 
     parts: OpenParts
-    """The parts of the source that this process has open."""
+    """The open source partitions of this process."""
 
 
 @operator
@@ -52,9 +52,14 @@ def posts_in(
     fetched: Fetching,
     forgotten: Callable[[], Sequence[Removal]] = tuple,
 ) -> PostsIn:
-    """Posts from the source of the settings, with their images, which are fetched ahead.
+    """Read posts from the source of the settings, and prefetch their images.
 
-    `forgotten` is asked which posts are not to be tried again.
+    Args:
+        step_id: Name of the step.
+        flow: The flow.
+        settings: Settings of the input.
+        fetched: Fetches the images.
+        forgotten: Returns removals of posts whose image must not be retried.
     """
     parts = OpenParts()
     states = states_of(settings.recovery, f"{flow.flow_id}.{step_id.rpartition('.')[2]}.input")
@@ -73,15 +78,15 @@ def posts_in(
         with_deletes=settings.deletes == "follow",
         forgotten=forgotten,
     )
-    found = sort_out(read("input", flow, source))
+    found = split_by_kind(read("input", flow, source))
     return PostsIn(found.oks, found.errs, found.removals, parts)
 
 
-def sort_out(items: Stream[ParsedItem]) -> Sorted:
-    """Tell items apart."""
+def split_by_kind(items: Stream[ParsedItem]) -> ParsedStreams:
+    """Split items into posts, dead letters and removals."""
     either = split("valid", items, lambda item: isinstance(item, Arrival))
     others = split("removal", either.falses, lambda item: isinstance(item, Removal))
-    return Sorted(
+    return ParsedStreams(
         cast("Stream[Arrival]", either.trues),
         cast("Stream[DeadLetter]", others.falses),
         cast("Stream[Removal]", others.trues),
@@ -89,22 +94,26 @@ def sort_out(items: Stream[ParsedItem]) -> Sorted:
 
 
 class Unfetched:
-    """No images, for flows that only pass posts on."""
+    """A fetcher that fetches nothing, for flows that only pass posts on."""
 
     _NONE: Final = Failure("fetch", "NotAsked", "this flow fetches no images")
 
     def start(self, posts: Sequence[Post]) -> Sequence[Arrival]:
-        """All of them, as they are."""
+        """Return all posts without images."""
         return [Arrival(post, self._NONE) for post in posts]
 
 
-def fetching(settings: InputSettings, told: Watching = NOTHING, thumbnail_side: int = 0) -> Fetching:
-    """How images are fetched; raises `SettingsError` where that is not as it must be."""
-    return FakeFetcher() if settings.models == "fake" else fetcher(settings, told, thumbnail_side)
+def fetching(settings: InputSettings, watching: Watching = NOTHING, thumbnail_side: int = 0) -> Fetching:
+    """Make the fetcher that the settings choose; raises `SettingsError` if they are invalid."""
+    return FakeFetcher() if settings.models == "fake" else fetcher(settings, watching, thumbnail_side)
 
 
-def fetcher(settings: InputSettings, told: Watching = NOTHING, thumbnail_side: int = 0) -> Fetcher:
-    """A fetcher with the limits of the settings, for paths below the folder of each source; raises `SettingsError`."""
+def fetcher(settings: InputSettings, watching: Watching = NOTHING, thumbnail_side: int = 0) -> Fetcher:
+    """Make a fetcher with the limits of the settings; local paths are limited to the folder of each source.
+
+    Raises:
+        SettingsError: if a setting or an address is invalid.
+    """
     web = WebLimits(
         concurrency=settings.fetch_concurrency,
         bytes=settings.fetch_max_bytes,
@@ -123,4 +132,5 @@ def fetcher(settings: InputSettings, told: Watching = NOTHING, thumbnail_side: i
     sources = sources_of(settings) if settings.source else ()
     named = [host for it in sources for host in it.image_hosts]
     allowed = AddressPolicy.of((*settings.fetch_allow, *named))
-    return Fetcher(limits, settings.fetch_folder, allowed, folders_of(settings.source), told.deaths, told.cached)
+    folders = folders_of(settings.source)
+    return Fetcher(limits, settings.fetch_folder, allowed, folders, watching.deaths, watching.cached)

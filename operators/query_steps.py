@@ -1,4 +1,4 @@
-"""The steps of the flow that answers queries: their input, the work, and their output."""
+"""The steps of the flow that answers queries: input, embedding, search and output."""
 
 import threading
 from dataclasses import dataclass, replace
@@ -41,16 +41,16 @@ STAGE: Final = "answers"
 
 @dataclass(frozen=True, slots=True)
 class ReadQueries:
-    """What queries are read to."""
+    """Parsed queries."""
 
     oks: Stream[Query]
     errs: Stream[Answer]
-    """Answers to messages that are no queries."""
+    """Error answers to messages that are not queries."""
 
 
 @operator
 def queries_in(step_id: str, flow: Dataflow, settings: QuerySettings) -> Stream[Message]:
-    """Messages from the topic or file of queries."""
+    """Read messages from the topic or file of queries."""
     states = states_of(settings.recovery, f"{flow.flow_id}.{step_id.rpartition('.')[2]}.input")
     known = {part: state["position"] for part, state in states.items()}
     return steps.read("input", flow, MessageSource(Several([_source(settings)], known)))
@@ -58,7 +58,7 @@ def queries_in(step_id: str, flow: Dataflow, settings: QuerySettings) -> Stream[
 
 @operator
 def read_queries(step_id: str, messages: Stream[Message], settings: QuerySettings) -> ReadQueries:
-    """Read queries, and answer those that are none."""
+    """Parse queries, and answer invalid ones with an error."""
     parse = parse_query if settings.queries_form == "memewax" else parse_first_version
 
     def read(batch: list[Message]) -> list[Query | Answer]:
@@ -81,16 +81,16 @@ def read_queries(step_id: str, messages: Stream[Message], settings: QuerySetting
 
 @operator
 def embed_queries(step_id: str, queries: Stream[Query], models: Embedders) -> Stream[EmbeddedQuery]:
-    """Find the vector of each query, or why it has none."""
+    """Embed each query; one that fails carries the reason."""
     return steps.map_batch("infer", queries, lambda batch: answering.embed(batch, models))
 
 
 @operator
 def find_nearest(step_id: str, embedded: Stream[EmbeddedQuery], settings: QuerySettings) -> Stream[Answer]:
-    """Answer each query with the nearest texts of its corpus."""
+    """Answer each query with the nearest posts of its corpus."""
     corpora = OpenCorpora.of(settings)
     log.info("ready to answer", rows=corpora.open_all())
-    lock = threading.Lock()  # workers that are threads share the corpora
+    lock = threading.Lock()  # worker threads share the corpora
 
     def nearest(batch: list[EmbeddedQuery]) -> list[Answer]:
         with lock:
@@ -101,7 +101,7 @@ def find_nearest(step_id: str, embedded: Stream[EmbeddedQuery], settings: QueryS
 
 @operator
 def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: QuerySettings) -> None:
-    """Write sentences with their vectors to the second topic of the first version."""
+    """Write sentences with their vectors to where the first version published them."""
     found = endpoint(settings.sentence_embeddings, EMBEDDINGS_TO)
     sink = found.message_sink(SinkOptions("tap", prompt=True), settings)
 
@@ -113,7 +113,7 @@ def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: Quer
                 if sink.fits(message):
                     made.append((it.query.id, message))
                 else:
-                    log.warning("too large to be passed on", id=it.query.id, bytes=message.size)
+                    log.warning("too large to be written", id=it.query.id, bytes=message.size)
         return made
 
     marks = states_of(settings.recovery, f"{full_id(embedded, step_id)}.sink")
@@ -122,7 +122,7 @@ def tap_embeddings(step_id: str, embedded: Stream[EmbeddedQuery], settings: Quer
 
 @operator
 def write_answers(step_id: str, settings: QuerySettings, *answered: Stream[Answer]) -> None:
-    """Write answers to their topic or file, and into a table of the store."""
+    """Write answers to their topic or file, and to a table of the store."""
 
     def counted(batch: list[Answer]) -> list[Answer]:
         failed = sum(answer.error is not None for answer in batch)

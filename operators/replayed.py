@@ -15,7 +15,7 @@ from connectors.stored_dead_letters import message_of
 from core.records import Arrival, DeadLetter, Post, Removal
 from core.telemetry import REMOVALS
 from operators.control_input import asked
-from operators.posts_input import Sorted, sort_out
+from operators.posts_input import ParsedStreams, split_by_kind
 from operators.prefetching_source import numbered
 from operators.steps import map_batch
 
@@ -28,12 +28,12 @@ def replayed(
     taken_back: Stream[Removal],
     requests: Stream[Request],
     fetched: Fetching,
-) -> Sorted:
+) -> ParsedStreams:
     """Add what requests bring back; the join knows which of them failed, and drops the others."""
-    again = map_batch("read", asked("asked", requests, REPLAY), lambda batch: list(again_in(batch, fetched)))
-    found = sort_out(again)
+    again = map_batch("read", asked("asked", requests, REPLAY), lambda batch: list(replayed_items(batch, fetched)))
+    found = split_by_kind(again)
     forgotten = map_batch("forget", asked("asked_to_forget", requests, FORGET), deletes_of)
-    return Sorted(
+    return ParsedStreams(
         op.merge("posts", posts, found.oks),
         op.merge("letters", dead_letters, found.errs),
         op.merge("removals", taken_back, found.removals, forgotten),
@@ -47,7 +47,7 @@ def deletes_of(requests: list[Request]) -> list[Removal]:
     return found
 
 
-def again_in(requests: list[Request], fetched: Fetching) -> Iterator[ParsedItem]:
+def replayed_items(requests: list[Request], fetched: Fetching) -> Iterator[ParsedItem]:
     """What becomes of the messages in requests, as the source would have it; waits for their images."""
     for request in requests:
         items = [parsed(message_of(told)) for told in request.body["letters"]]

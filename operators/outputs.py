@@ -1,4 +1,4 @@
-"""The outputs of a flow: records into any number of sinks, dead letters into one of their own."""
+"""The outputs of a flow: records to any number of sinks, and dead letters to a sink of their own."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ from operators.recovered import full_id, sink_steps, states_of
 STAGE: Final = "write"
 
 TABLE_KINDS: Final = frozenset({COMPACT.name})
-"""Requests that the writers of tables do, in order with the rows."""
+"""Requests that table writers execute, in order with the rows."""
 _FILE: Final = SinkOptions("write_file")
 
 X = TypeVar("X")
@@ -50,12 +50,12 @@ KeyedItemsOf = Callable[[list[X]], list[tuple[str, TableItem]]]
 
 
 class Outgoing(NamedTuple):
-    """A record on its way out of the flow."""
+    """A record that is about to be written."""
 
     post: Post
     row: Row
     json: bytes
-    """Empty where no sink takes messages."""
+    """Empty if no sink takes messages."""
 
 
 @operator
@@ -69,13 +69,25 @@ def write_records(
     events: Stream[ClusterEvent] | None = None,
     posts: Stream[Arrival] | None = None,
 ) -> Stream[DeadLetter]:
-    """Write records to every sink of the settings, each as a row; `dimensions` are of vectors, by stage.
+    """Write records to every sink of the settings.
 
-    What failed in the records is a dead letter, and so is a record that is too large for a topic. A store does what
-    is requested of its tables, and keeps its rows right about clusters that are merged and split. What is taken back
-    goes from a store, is a tombstone in a topic, and a line in a file, whose
-    other lines stay. A store keeps the thumbnails that `posts`
-    came with: they go beside the join, whose state would weigh ten times as much with them.
+    Failures in a record become dead letters, and so do records that are too large for a topic. A store also executes
+    requests for its tables, and updates the cluster ids of its rows after merges and splits. A removal deletes rows in
+    a store, becomes a tombstone in a topic, and a line in a file, whose other lines stay.
+
+    Args:
+        step_id: Name of the step.
+        up: The records.
+        settings: Settings of the outputs.
+        dimensions: Embedding dimension by stage.
+        removals: Deletes, and accounts that hide or show their posts.
+        requests: Requests for tables.
+        events: Changes of clusters.
+        posts: Posts with their thumbnails, which a store keeps. They bypass the join, whose state would be ten times as
+            large with them.
+
+    Returns:
+        The dead letters.
     """
     destinations = Destinations.of(settings)
     sinks, state = destinations.sinks, destinations.state(settings.state_dir)
@@ -112,11 +124,11 @@ def write_records(
 def write_posts(
     step_id: str, up: Stream[Post], settings: OutputSettings, removals: Stream[Removal] | None = None
 ) -> Stream[DeadLetter]:
-    """Write posts to every sink of the settings, as they were read, and what takes posts back too.
+    """Write posts, as they were read, and removals to every sink of the settings.
 
-    A post that is too large for a topic is a dead letter.
+    Posts that are too large for a topic become dead letters, which are returned.
     """
-    dead_letters = [steps.map_batch("none", up, _no_letters)]
+    dead_letters = [steps.map_batch("none", up, _no_dead_letters)]
     sinks = Destinations.of(settings, POSTS_TO).sinks
     outer = full_id(up, step_id)
     named = sink_steps(f"{outer}.sink", [it.place for it in sinks], settings.recovery)
@@ -131,9 +143,9 @@ def write_posts(
 def write_cluster_events(
     step_id: str, up: Stream[ClusterEvent], settings: OutputSettings, requests: Stream[Request] | None = None
 ) -> None:
-    """Write what becomes of clusters to every store among the sinks, and to the sink of its own, if there is one.
+    """Write changes of clusters to every store among the sinks, and to their own sink if there is one.
 
-    A store does what is requested of its tables.
+    A store also executes requests for its tables.
     """
     destinations = Destinations.of(settings)
     state = destinations.state(settings.state_dir)
@@ -155,9 +167,9 @@ def write_cluster_events(
 def write_dead_letters(
     step_id: str, settings: OutputSettings, removals: Stream[Removal], *dead_letters: Stream[DeadLetter]
 ) -> None:
-    """Write dead letters to their sink, with the bytes that were read and what went wrong.
+    """Write dead letters to their sink, with the original bytes and the reason.
 
-    Those of posts that are taken back are blanked in a file, and refused where they come later.
+    Dead letters of removed posts are blanked in a file, and refused if they arrive later.
     """
     options, chosen = SinkOptions("dead_letters", oversize="cut"), Destinations.of(settings).dead_letters
     sink, path = chosen.message_sink(options, settings), chosen.path
@@ -181,7 +193,7 @@ def _write_messages(
     removals: Stream[Removal] | None,
     taken_back: Callable[[MessageSink, list[Removal]], list[tuple[str, Refusable]]],
 ) -> list[Stream[DeadLetter]]:
-    """Write a message for each item; gives the dead letters of those that are too large, where one can be."""
+    """Write a message for each item; returns the dead letters of items that are too large, if the sink has a limit."""
     sink = endpoint.message_sink(_FILE, settings)
     marks = states_of(settings.recovery, f"{outer}.{name}")
     called = sink_name(endpoint.place)
@@ -215,7 +227,7 @@ def _with_orders(
     log: str,
     to_each: Callable[[ItemsOf[Request]], KeyedItemsOf[Request]],
 ) -> KeyedStream[TableItem]:
-    """Rows for a table, and among them what is requested in the log of the store that the table is in."""
+    """Merge the requests of the store's control log into the rows of a table."""
     if requests is None:
         return rows
 
@@ -230,12 +242,12 @@ def _stored_at(state: Path) -> SinkOptions:
 
 
 def _log_of(state: Path, store: Endpoint[Any]) -> str:
-    """The control log of a store."""
+    """Return the control log of a store."""
     return str((store.path or state).resolve() / FOLDER)
 
 
 def _to_each_part(sink: Sink[TableItem]) -> Callable[[ItemsOf[X]], KeyedItemsOf[X]]:
-    """What gives items to each part of a sink: what concerns rows that may be in any of them."""
+    """Return a function that sends items to every partition of a sink, since any may hold the rows concerned."""
     keys = sink.part_keys()
 
     def to_each(items_of: ItemsOf[X]) -> KeyedItemsOf[X]:
@@ -257,13 +269,13 @@ def _fitting(post: Post, value: bytes, sink: MessageSink) -> tuple[str, OfPost] 
     return DeadLetter(post.message, STAGE, "TooLarge", reason, post.global_id, post.trace)
 
 
-def _no_letters(_: list[Post]) -> list[DeadLetter]:
-    """None, so that there is a stream of them where no sink refuses a post."""
+def _no_dead_letters(_: list[Post]) -> list[DeadLetter]:
+    """Return none, so that there is a stream of dead letters even if no sink refuses a post."""
     return []
 
 
 def _failures(records: list[Record]) -> list[DeadLetter]:
-    return [letter for record in records for letter in dead_letters_of(record)]
+    return [dead_letter for record in records for dead_letter in dead_letters_of(record)]
 
 
 def _outgoing(records: list[Record], with_json: bool) -> list[Outgoing]:
@@ -292,7 +304,7 @@ def _removals(batch: list[Removal]) -> list[TableItem]:
 
 
 def _keyed_thumbnails(batch: list[Arrival]) -> list[tuple[str, TableItem]]:
-    """Each goes where the row of its post does."""
+    """Key each thumbnail like the row of its post."""
     return [
         (it.post.global_id, Thumbnail(it.post, it.thumbnail, it.width, it.height))
         for it in batch
@@ -301,13 +313,13 @@ def _keyed_thumbnails(batch: list[Arrival]) -> list[tuple[str, TableItem]]:
 
 
 def _noted(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, Refusable]]:
-    """What is gone for good, for every part of a sink."""
+    """Send deletes to every partition of a sink."""
     keys = sink.part_keys()
     return [(key, it) for it in batch if it.hidden is None for key in keys]
 
 
 def _tombstones(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, Refusable]]:
-    """A message without a value for each record that may be there, where keys are kept; else one that says it all."""
+    """Make tombstones for all records that may exist, if the sink has keys; otherwise a message with the removal."""
     if not sink.has_headers:
         return [(key := _name_of(it), OutMessage(key.encode(), orjson.dumps(body_of_removal(it)))) for it in batch]
     gone = [key for it in batch if it.hidden is None for key in ids_of(it)]
@@ -315,7 +327,7 @@ def _tombstones(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, Refu
 
 
 def _as_read(_: MessageSink, batch: list[Removal]) -> list[tuple[str, Refusable]]:
-    """The messages, for who reads posts from there."""
+    """Return the original messages of removals, for readers of the posts."""
     return [(key := _name_of(it), OutMessage(key.encode(), it.message.value)) for it in batch]
 
 
@@ -330,7 +342,7 @@ def _event_messages(events: list[ClusterEvent]) -> list[tuple[str, OutMessage]]:
 
 
 def _dead_messages(dead_letters: list[DeadLetter], sink: MessageSink) -> list[tuple[str, Refusable]]:
-    """As they were read, with what went wrong in headers; where there are none, both as JSON."""
+    """Make messages of dead letters: the original body, and the reason in headers or, without headers, both as JSON."""
     dead_letter_log.log_dead_letters(dead_letters)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
 

@@ -1,7 +1,7 @@
-"""The input of a flow: posts with their images, fetched ahead while the models are busy.
+"""The input of a flow: posts with prefetched images, which are fetched while the models are busy.
 
-A unit goes into the flow when all of it is there, whole and in order; the snapshot is the position after the last one
-that did, and the posts whose image is to be fetched again. These come a second time where it is there at last.
+A batch is emitted once all of it is there, whole and in order. The snapshot holds the cursor after the last emitted
+batch, and the posts whose image is to be fetched again; these are emitted a second time if that succeeds.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,13 +27,13 @@ from operators.steps import reported
 _IDLE: Final = timedelta(milliseconds=50)
 _SOON: Final = timedelta(milliseconds=2)
 _LONGEST_TRY: Final = 600.0
-"""Seconds: a fetch ends sooner, by its own limits."""
+"""Seconds; more than the timeouts of a fetch allow."""
 _KIND_OF_REMOVAL: Final = {None: "delete", True: "hide", False: "show"}
 
 
 @dataclass(slots=True)
 class _Worker:
-    """What the parts of one worker share."""
+    """State shared by the partitions of one worker."""
 
     bound: Bound
     rounds: OnePerRound = field(default_factory=OnePerRound)
@@ -41,22 +41,22 @@ class _Worker:
 
 
 class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
-    """Reads `source`, parses, and fetches ahead within bounds.
+    """Reads and parses `source`, and prefetches images within bounds.
 
-    On one worker the parts of a file take turns in the order of the file, so that a crash does not change the order.
+    Partitions of a file on one worker take turns in the order of the file, so that a crash does not change the order.
 
     Args:
-        source: What is read.
-        fetching: How images are fetched.
-        max_posts: Posts of one worker that may be fetched ahead, beyond one unit a part.
+        source: The source of messages.
+        fetching: Fetches the images.
+        max_posts: Posts that a worker may prefetch, beyond one batch per partition.
         max_bytes: Bytes of their images that may wait.
-        tries: To make later for an image that may yet be there.
-        wait_seconds: To wait for these at the end of the source.
-        should_stop: Whether the source is to end where it is.
-        parts: Told of the parts that this process opens.
-        kept: Told how old live posts are.
-        with_deletes: Whether what takes posts back is given too, rather than left out.
-        forgotten: Asked at each snapshot what is to be forgotten of the posts that wait for another try.
+        tries: Later retries of an image that may become available.
+        wait_seconds: Time to wait for retries at the end of the source.
+        should_stop: Whether the source must end where it is.
+        parts: Counts the partitions that this process opens.
+        kept: Load shedder, which receives the ages of live posts.
+        with_deletes: Whether removals are emitted; otherwise they are dropped.
+        forgotten: Returns, at each snapshot, the removals whose posts must not be retried.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
 
     @reported
     def list_parts(self) -> list[str]:
-        """All parts of the source: any worker can read any of them."""
+        """List the partitions of the source; any worker can read any of them."""
         return self._source.parts()
 
     @reported
     def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
-        """Read one part."""
+        """Open one partition."""
         worker = self._workers.mine()
         position = resume_state["position"] if resume_state else None
         reader = self._source.open(for_part, position)
@@ -148,7 +148,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
 
     @reported
     def next_batch(self) -> list[ParsedItem]:
-        self._note_given(0)  # what it gave before was handled since
+        self._note_given(0)  # what was emitted before has been processed
         if self._should_stop():
             raise self._ended()
         queue, now = self.queue, datetime.now(UTC)
@@ -170,7 +170,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
                 self._note_given(len(again))
             return again
         unit = queue.units[0]
-        # Parts in order: the first one waits for all of its images. Without an order nobody waits for another.
+        # Ordered partitions: the first one waits for all of its images. Unordered ones never wait for each other.
         if not unit.is_ready() and not (unit.turn is not None and unit.wait(_IDLE.total_seconds())):
             self._awake = datetime.now(UTC) + _SOON
             return []
@@ -208,17 +208,17 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
 
     @property
     def turn(self) -> int | None:
-        """Its place in the order; None where it has none or has nothing to give."""
+        """Return the position in the order of the source; None if there is no order, or nothing to emit."""
         if self.queue.units:
             return self.queue.units[0].turn
         return None if self.queue.is_idle or self.queue.reader.ended else self.queue.reader.turn
 
     def is_ready(self) -> bool:
-        """Whether it has something to give."""
+        """Check whether there is something to emit."""
         return self.queue.is_ready() or self.retries.is_ready()
 
     def _waits(self, now: float) -> bool:
-        """Whether a try is due within the time that the end of the source waits for it."""
+        """Check whether a retry is due within the time that the end of the source waits for it."""
         if self._wait_until is None:
             self._wait_until = now + self._wait_seconds
         return self.retries.next_due() <= self._wait_until and now <= self._wait_until + _LONGEST_TRY
@@ -233,12 +233,12 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
             self._in_flight = arrivals
 
     def _note(self, items: list[ParsedItem]) -> None:
-        """Take note of posts whose image may have to be fetched again, and of those that are taken back."""
+        """Schedule retries of images, and cancel those of removed posts."""
         for item in items:
             if isinstance(item, Arrival):
                 self.retries.note(item)
             elif isinstance(item, Removal):
-                for part in self._worker.parts:  # the post may have been read by another
+                for part in self._worker.parts:  # another partition may have read the post
                     part.retries.remove(item)
 
     def _count(self, items: list[ParsedItem]) -> None:
@@ -250,13 +250,13 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
             if isinstance(item, Removal):
                 REMOVALS.labels(_KIND_OF_REMOVAL[item.hidden]).inc()
         FETCH_WAITING.set(self._worker.bound.waiting())
-        # Parts in order are of one file, of which each counts all that is left.
+        # Ordered partitions belong to one file, and each counts the backlog of the whole file.
         in_order = self.queue.reader.turn is not None
         LAG.set(self.left if in_order else sum(part.left for part in self._worker.parts))
 
 
 def numbered(item: ParsedItem, tries: int = 0, *, salt: int = 0) -> ParsedItem:
-    """An arrival with its ticket: the same after a crash, and another one where the post comes again."""
+    """Set the ticket of an arrival: the same after a crash, another one if the post arrives again."""
     if not isinstance(item, Arrival):
         return item
     message = item.post.message

@@ -1,7 +1,7 @@
-"""What a recovery folder holds, read before a flow is built: which parts and sinks were there, and how far they are.
+"""Reads a recovery folder before a flow is built: which partitions and sinks existed, and their positions.
 
-What is read may be a little newer than where Bytewax goes on. So it says what there is; where to go on is said by
-Bytewax alone.
+What is read may be slightly newer than the snapshot that Bytewax resumes from. So it tells what exists; only Bytewax
+decides where to resume.
 """
 
 import pickle
@@ -21,16 +21,19 @@ from operators.recovery_places import parts_of
 
 
 def steps_in(folder: Path | None) -> set[str]:
-    """The ids of all steps that have a state; raises `WorldError` where the folder cannot be read."""
+    """Return the ids of all steps that have a state; raises `WorldError` if the folder cannot be read."""
     return {step_id for (step_id,) in _rows(folder, "SELECT DISTINCT step_id FROM snaps", ())}
 
 
 def states_of(folder: Path | None, step_id: str) -> dict[str, Any]:
-    """The newest state of a step by its key, none of what is done with; raises `WorldError`.
+    """Return the newest states of a step by key, without discarded ones.
 
     Args:
-        folder: A recovery folder that is nobody else's, since states are pickled; None and a new one hold nothing.
-        step_id: The whole id, as `memes.posts.input`.
+        folder: The recovery folder, which must be trusted, since states are pickled; None or a new one has no states.
+        step_id: The full id, such as `memes.posts.input`.
+
+    Raises:
+        WorldError: if the folder cannot be read.
     """
     rows = _rows(
         folder, "SELECT state_key, snap_epoch, ser_change FROM snaps WHERE step_id = ? ORDER BY snap_epoch", (step_id,)
@@ -39,30 +42,30 @@ def states_of(folder: Path | None, step_id: str) -> dict[str, Any]:
     try:
         there = {key: change for key, change in newest.items() if change is not None}
         return {key: pickle.loads(change) for key, change in there.items()}  # noqa: S301 - Bytewax does the same
-    except Exception as error:  # what was not written by a memewax may raise anything
+    except Exception as error:  # unpickling foreign data may raise anything
         raise WorldError(
-            f"{folder} holds what this memewax cannot read ({error}): use the memewax that wrote it, or another folder"
+            f"{folder} has states that this memewax cannot read ({error}): use the one that wrote it, or another folder"
         ) from None
 
 
 def keys_of(folder: Path | None, step_id: str) -> set[str]:
-    """The keys of all states of a step; raises `WorldError`."""
+    """Return the keys of all states of a step; raises `WorldError` if the folder cannot be read."""
     return {key for (key,) in _rows(folder, "SELECT DISTINCT state_key FROM snaps WHERE step_id = ?", (step_id,))}
 
 
 def full_id(up: Stream[Any], step_id: str) -> str:
-    """The whole id of an operator, from its own and one of its streams."""
+    """Return the full id of an operator, from its own id and one of its streams."""
     return f"{up.flow().flow_id}.{step_id.rpartition('.')[2]}"
 
 
 def sink_steps(prefix: str, places: Sequence[str], folder: Path | None) -> list[str]:
-    """Names of the steps that write to places: one says what it writes to, so that their order is nothing.
+    """Name the steps that write to places after the place, so that the order of sinks does not matter.
 
-    A step that a recovery folder knows keeps its name, where its sink has moved too.
+    A step that a recovery folder knows keeps its name, even if its sink has moved.
 
     Args:
-        prefix: What the whole ids begin with, as `memes.write.sink`.
-        places: Of the sinks, each another one.
+        prefix: Beginning of the full ids, such as `memes.write.sink`.
+        places: Places of the sinks, all different.
         folder: The recovery folder.
     """
     known = {
@@ -92,5 +95,5 @@ def _rows(folder: Path | None, query: str, values: tuple[str, ...]) -> list[tupl
             with closing(sqlite3.connect(part)) as database:
                 rows += database.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise WorldError(f"{part} is no part of a recovery folder: {error}") from None
+            raise WorldError(f"{part} is not part of a recovery folder: {error}") from None
     return rows

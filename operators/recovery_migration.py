@@ -1,11 +1,10 @@
-"""Recovery folders of version 0.1 go on: since its steps were not nested, their ids were others.
+"""Migrates recovery folders of version 0.1, whose steps were not nested and so had other ids.
 
-Bytewax finds the state of a step by the step's whole id, and ignores what it does not find without a word: an old
-folder would begin anew. So each folder is migrated once, before Bytewax opens it. The id also decides which part of the
-folder keeps a state, and of two parts with the same state one would be stale. So states are moved to the part in which
-Bytewax will keep them.
+Bytewax looks up the state of a step by its full id, and silently ignores states of unknown ids: an old folder would
+start over. So each folder is migrated once, before Bytewax opens it. The id also determines which part keeps a
+state. If two parts had the same state, one would be stale, so states are moved to the part where Bytewax keeps them.
 
-The old parts are copied into a folder beside first, which stays. Killed half way, the migration begins anew from there.
+The old parts are first copied to a backup folder beside it, which stays. A migration that was killed restarts from it.
 """
 
 import re
@@ -25,7 +24,7 @@ from operators.recovery_places import parts_of, places_of, states_in
 
 _BACKUP: Final = "before-nested-steps"
 _BEGUN: Final = "migration-begun"
-"""A file in the folder, which names the backup as long as the migration has not ended."""
+"""File in the folder that names the backup while a migration is in progress."""
 _LOCK: Final = "migration.lock"
 _RENAMED: Final = {
     "memes.posts": "memes.posts.input",
@@ -50,7 +49,7 @@ _NUMBERED: Final = {
 
 
 def new_id(step_id: str) -> str:
-    """Give the id that a step of version 0.1 has now; any other id stays."""
+    """Return the current id of a step of version 0.1; other ids are returned unchanged."""
     for pattern, replacement in _NUMBERED.items():
         if match := pattern.fullmatch(step_id):
             return match.expand(replacement)
@@ -58,19 +57,22 @@ def new_id(step_id: str) -> str:
 
 
 def is_old(folder: Path) -> bool:
-    """Whether a recovery folder has states under ids of version 0.1, or a migration was begun and not ended."""
+    """Check whether a recovery folder has states with ids of version 0.1, or an interrupted migration."""
     if (folder / _BEGUN).exists():
         return True
     try:
         return any(new_id(step_id) != step_id for part in parts_of(folder) for step_id, _ in states_in(part))
-    except sqlite3.Error:  # whoever opens it says what is wrong with it
+    except sqlite3.Error:  # the code that opens the folder reports what is wrong with it
         return False
 
 
 def migrate(folder: Path) -> bool:
-    """Migrate a recovery folder, if it is one of version 0.1; return whether anything was done.
+    """Migrate a recovery folder of version 0.1; returns whether anything was done.
 
-    Any number of processes may call it at once. Raises `WorldError` where the folder cannot be read or written.
+    Several processes may call it at once.
+
+    Raises:
+        WorldError: if the folder cannot be read or written.
     """
     if not is_old(folder):
         return False
@@ -96,7 +98,7 @@ def migrate(folder: Path) -> bool:
 
 
 def _backed_up(folder: Path) -> Path:
-    """Copy the parts into a folder beside, whole or not at all, and never over one that is there."""
+    """Copy the parts to a new folder beside it, atomically, and never over an existing one."""
     draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.{_BACKUP}-", dir=folder.parent))
     for part in parts_of(folder):
         _copy(part, draft / part.name)
@@ -114,13 +116,13 @@ def _write(file: Path, text: str) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a part, with what lies in its write-ahead log."""
+    """Copy a part, including its write-ahead log."""
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
 
 
 def _rewrite(folder: Path, backup: Path) -> None:
-    """Make each part anew from the backup: its rows of other tables as they were, states where they belong now."""
+    """Rebuild each part from the backup: states where they now belong, other tables unchanged."""
     parts = parts_of(backup)
     rows = list(_snaps(parts))
     renamed = {(new_id(step_id), key) for _, step_id, key, *_ in rows if new_id(step_id) != step_id}
@@ -139,13 +141,13 @@ def _rewrite(folder: Path, backup: Path) -> None:
             database.executemany(
                 "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)", mine
             )
-        for suffix in ("-wal", "-shm"):  # of the old part; what lay there is in the backup
+        for suffix in ("-wal", "-shm"):  # of the old part; the backup has their contents
             (folder / f"{part.name}{suffix}").unlink(missing_ok=True)
         draft.replace(folder / part.name)
 
 
 def _snaps(parts: Sequence[Path]) -> Iterator[tuple[int, str, str, int, Any]]:
-    """States as they were: the number of the part, the step's id, the key, the epoch, and what was pickled."""
+    """Yield the states of parts: index of the part, step id, key, epoch and pickled state."""
     for number, part in enumerate(parts):
         with closing(sqlite3.connect(part)) as database:
             for row in database.execute("SELECT step_id, state_key, snap_epoch, ser_change FROM snaps"):

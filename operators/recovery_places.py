@@ -1,7 +1,7 @@
-"""Where Bytewax keeps the state of a step: which part of a recovery folder, by the step's id and the state's key.
+"""Determines which part of a recovery folder keeps a state, by the step's id and the state's key.
 
-How Bytewax hashes the two is its own affair. So it is asked: a flow with steps of these ids takes a snapshot of each
-key in an empty recovery folder, and each is looked up there.
+How Bytewax hashes the two is undocumented. So it is tried: a flow with steps of these ids takes a snapshot of each key
+in an empty recovery folder, and each is looked up there.
 """
 
 import sqlite3
@@ -21,11 +21,11 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from core.errors import WorldError
 
 StepState = tuple[str, str]
-"""The id of a nested step, as `memes.join.wait`, and the key of a state that it has."""
+"""Id of a nested step, such as `memes.join.wait`, and key of one of its states."""
 
 
 def places_of(states: Collection[StepState], parts: int) -> dict[StepState, int]:
-    """Find the index of the part that keeps each state, in a recovery folder of `parts` parts."""
+    """Return the index of the part that keeps each state, in a recovery folder of `parts` parts."""
     keys: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for step_id, key in states:
         keys[step_id.partition(".")[0]][step_id].append(key)
@@ -44,18 +44,18 @@ def places_of(states: Collection[StepState], parts: int) -> dict[StepState, int]
 
 
 def parts_of(folder: Path) -> list[Path]:
-    """List the parts of a recovery folder, in their order."""
+    """List the parts of a recovery folder by index."""
     return sorted(folder.glob("part-*.sqlite3"), key=lambda part: int(part.stem.partition("-")[2]))
 
 
 def states_in(part: Path) -> set[StepState]:
-    """List the states that a part of a recovery folder keeps."""
+    """Return the states that a part of a recovery folder keeps."""
     with closing(sqlite3.connect(part)) as database:
         return set(database.execute("SELECT DISTINCT step_id, state_key FROM snaps"))
 
 
 def has_snapshots(folder: Path) -> bool:
-    """Whether a flow has taken a snapshot in a recovery folder; raises `WorldError` where it cannot be read."""
+    """Check whether a recovery folder has a snapshot; raises `WorldError` if it cannot be read."""
     try:
         return any(states_in(part) for part in parts_of(folder))
     except sqlite3.Error as error:

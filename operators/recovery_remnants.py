@@ -1,4 +1,4 @@
-"""Where a recovery folder still keeps names, and how what it needs no more is taken out where no flow runs."""
+"""Finds deleted names in a recovery folder, and erases data that it no longer needs while no flow runs."""
 
 import pickle
 import sqlite3
@@ -19,30 +19,37 @@ _SUPERSEDED: Final = """
         WHERE newer.step_id = snaps.step_id AND newer.state_key = snaps.state_key AND newer.snap_epoch < ?
     )
 """
-_LATER: Final = "until later snapshots take its place; at once by `memewax forget` where no flow runs"
+_LATER: Final = "until later snapshots replace it; at once by `memewax forget` while no flow runs"
 
 
 def in_recovery(folder: Path, names: LookedFor) -> Iterator[Remnant]:
-    """Look through the states of a recovery folder, older snapshots, and the bytes of all its files."""
+    """Search the states of a recovery folder, including older snapshots, and the raw bytes of all its files."""
     for part in parts_of(folder):
         has_any = False
         for step_id, is_newest, change in _states(part):
-            # It is nobody else's folder: the flow unpickles the same.
+            # The folder is trusted: the flow unpickles the same.
             if change is not None and names.in_value(pickle.loads(change)):  # noqa: S301
                 has_any = True
                 yield Remnant(f"{part}, {step_id}", "a state" if is_newest else "an older snapshot", _LATER)
         files = [part, *part.parent.glob(f"{part.name}-*")]
         if not has_any and any(names.in_file(it) for it in files):
-            yield Remnant(str(part), "pages that are free hold it", _LATER)
+            yield Remnant(str(part), "free pages of the database contain it", _LATER)
     for file in sorted(folder.rglob("*")):
         if file.is_file() and not file.name.startswith("part-") and names.in_file(file):
             yield Remnant(str(file), "its bytes have it", "until the flow has taken some more snapshots")
 
 
 def scrub(folder: Path, rows: Path) -> None:
-    """Take out older snapshots, free pages, and rows of clusters that are wanted no more; raises `WorldError`.
+    """Erase older snapshots, free pages and unwanted rows of clusters.
 
-    To be called by who holds the folder's lock; `rows` is the folder of rows.
+    The caller must hold the lock of the folder.
+
+    Args:
+        folder: The recovery folder.
+        rows: The folder of rows.
+
+    Raises:
+        WorldError: if the folder cannot be written.
     """
     try:
         parts = parts_of(folder)
@@ -61,23 +68,23 @@ def scrub(folder: Path, rows: Path) -> None:
 
 
 def drop_unknown_rows(folder: Path, rows: Path) -> None:
-    """Remove rows of clusters that were written before a snapshot knew of them; raises `WorldError`.
+    """Remove rows of clusters that were written before any snapshot knew of them; raises `WorldError` if that fails.
 
-    To be called where no flow runs, or before it begins. Where states are on several machines, or rows elsewhere than
-    in the recovery folder, nothing is removed, since others may need it.
+    Call this while no flow runs. Removes nothing if the states are on several machines, or the rows outside of the
+    recovery folder, since another flow may need them.
     """
     if rows.is_dir() and any(rows.iterdir()) and rows.resolve().is_relative_to(folder.resolve()) and is_whole(folder):
         drop_unknown(rows, {str(mark["name"]) for mark in _marks_of(parts_of(folder))})
 
 
 def _marks_of(parts: Sequence[Path]) -> list[dict[str, Any]]:
-    """The marks of logs of rows in all states, those of older versions of memewax too."""
+    """Return the marks of row logs in all states, including those of older versions of memewax."""
     changes = (change for part in parts for _, _, change in _states(part) if change is not None)
     return [mark for change in changes for mark in _marks_in(pickle.loads(change))]  # noqa: S301
 
 
 def _resume_epoch(parts: Sequence[Path]) -> int:
-    """Where Bytewax would go on, or before: each part keeps some of the workers' frontiers."""
+    """Return an epoch at or before that at which Bytewax would resume: each part has some of the workers' frontiers."""
     frontiers: list[tuple[int, int]] = []
     for part in parts:
         with closing(sqlite3.connect(part)) as database:
@@ -87,7 +94,7 @@ def _resume_epoch(parts: Sequence[Path]) -> int:
 
 
 def _marks_in(value: Any) -> Iterator[dict[str, Any]]:
-    """The marks of logs of rows in a state."""
+    """Yield the marks of row logs in a state."""
     if is_mark(value):
         yield value
     elif isinstance(value, dict):
@@ -99,7 +106,7 @@ def _marks_in(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _states(part: Path) -> Iterator[tuple[str, bool, bytes | None]]:
-    """The id of each step that has a state, whether it is the newest of its key, and the state."""
+    """Yield step id, whether the state is the newest of its key, and the state, for each state of a part."""
     query = """
         SELECT step_id, snap_epoch = (
             SELECT max(newer.snap_epoch) FROM snaps AS newer
@@ -111,4 +118,4 @@ def _states(part: Path) -> Iterator[tuple[str, bool, bytes | None]]:
             for step_id, is_newest, change in database.execute(query):
                 yield step_id, bool(is_newest), change
     except sqlite3.Error as error:
-        raise WorldError(f"{part} is no part of a recovery folder: {error}") from None
+        raise WorldError(f"{part} is not part of a recovery folder: {error}") from None

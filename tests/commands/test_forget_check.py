@@ -139,7 +139,7 @@ def in_free_pages(world: World) -> str:
         database.execute("CREATE TABLE planted (name TEXT)")
         database.execute("INSERT INTO planted VALUES (?)", (NAME,))
         database.execute("DROP TABLE planted")
-    return "pages that are free hold it"
+    return "free pages of the database contain it"
 
 
 def in_rows_of_clusters(world: World) -> str:

@@ -45,7 +45,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "part-2.sqlite3 is a database, but": lambda folder: (folder / "part-2.sqlite3").write_bytes(b""),
     "lacks part-3.sqlite3": lambda folder: (folder / "part-3.sqlite3").unlink(),
     "lacks part-0.sqlite3": without_the_first,
-    "but no part of a recovery folder": foreign,
+    "but not part of a recovery folder": foreign,
     "parts of several": mixed,
     "written by everyone": lambda folder: folder.chmod(0o777),
     "part-1.sqlite3 can be written by everyone": lambda folder: (folder / "part-1.sqlite3").chmod(0o666),
@@ -89,7 +89,7 @@ def test_a_disk_without_room_is_one_line_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises(WorldError, match="recovery has no room left: make some"):
+    with pytest.raises(WorldError, match="recovery has no room left: free some"):
         prepare_recovery(tmp_path / "recovery")
     assert list((tmp_path / "recovery").iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""What requests bring into the flow, beside its source: dead letters that are read once more, and deletes."""
+"""Adds to the input of a flow what requests bring: replayed dead letters, and deletes."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -29,7 +29,7 @@ def replayed(
     requests: Stream[Request],
     fetched: Fetching,
 ) -> ParsedStreams:
-    """Add what requests bring back; the join knows which of them failed, and drops the others."""
+    """Merge replayed dead letters and requested deletes into the input; the join drops posts that did not fail."""
     again = map_batch("read", asked("asked", requests, REPLAY), lambda batch: list(replayed_items(batch, fetched)))
     found = split_by_kind(again)
     forgotten = map_batch("forget", asked("asked_to_forget", requests, FORGET), deletes_of)
@@ -41,18 +41,18 @@ def replayed(
 
 
 def deletes_of(requests: list[Request]) -> list[Removal]:
-    """What requests take back, as a source would have it."""
+    """Return the deletes in requests, as a source would emit them."""
     found = [it for request in requests for it in deletes_in(request.body)]
     REMOVALS.labels("delete").inc(len(found))
     return found
 
 
 def replayed_items(requests: list[Request], fetched: Fetching) -> Iterator[ParsedItem]:
-    """What becomes of the messages in requests, as the source would have it; waits for their images."""
+    """Parse the messages in requests and fetch their images, as the source would; waits for the images."""
     for request in requests:
-        items = [parsed(message_of(told)) for told in request.body["letters"]]
+        items = [parsed(message_of(dead_letter)) for dead_letter in request.body["letters"]]
         fetches = iter(fetched.start([it for it in items if isinstance(it, Post)]))
         begun = [next(fetches) if isinstance(it, Post) else it for it in items]
         for item in begun:
-            # The number makes it another coming than the one that failed, and the same after a crash.
+            # The request's number makes it another arrival than the one that failed, but the same after a crash.
             yield numbered(item.result() if isinstance(item, Future) else item, salt=request.number)

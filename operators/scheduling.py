@@ -1,10 +1,10 @@
-"""What relies on how Bytewax schedules, beyond what it promises; `tests/operators/test_scheduling.py` proves each.
+"""Code that relies on scheduling that Bytewax does not guarantee; `tests/operators/test_scheduling.py` verifies it.
 
-1. The parts of a source that a worker has are asked in rounds: each of them once before any of them is asked again.
-2. What the parts gave in a round is handled by all steps of the worker before the next round begins.
-3. A worker stays on one thread, which no other worker uses: parts are built and asked there.
+1. A worker polls its source partitions in rounds: each of them once before any of them again.
+2. All steps of the worker process what the partitions emitted in a round before the next round begins.
+3. A worker stays on one thread, which no other worker uses: partitions are built and polled there.
 
-`OnePerRound` stands on the first two, `PerWorker` on the third.
+`OnePerRound` relies on the first two, `PerWorker` on the third.
 """
 
 import threading
@@ -16,23 +16,23 @@ T = TypeVar("T")
 
 
 class Giver(Protocol):
-    """A part of a source, as the order in which parts give sees it."""
+    """A source partition, as seen by the order in which partitions emit."""
 
     given: int
-    """Number of its last giving among those of the worker; 0 before the first."""
+    """Number of its last emission among those of the worker; 0 before the first."""
 
     @property
     def turn(self) -> int | None:
-        """Its place in the order of the source; None where it has none or has nothing to give."""
+        """Return its position in the order of the source; None if there is no order, or nothing to emit."""
 
     def is_ready(self) -> bool:
-        """Whether it could give now."""
+        """Check whether it could emit now."""
 
 
 class OnePerRound:
-    """Lets one part of a worker give in each round of Bytewax's.
+    """Lets one partition of a worker emit in each of Bytewax's rounds.
 
-    So one unit at a time goes into the flow, and an epoch can end, and a snapshot be taken, after each.
+    So one batch at a time enters the flow, and after each an epoch can end and a snapshot be taken.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class OnePerRound:
         self._given = 0
 
     def ask(self, part: Giver) -> bool:
-        """Whether `part` may give its next unit in this round; a part that is asked again begins a new one."""
+        """Check whether `part` may emit its next batch in this round; asking again begins a new round."""
         if part in self._asked:
             self._asked.clear()
             self._has_given = False
@@ -50,13 +50,13 @@ class OnePerRound:
         return not self._has_given and self._is_next(part)
 
     def give(self) -> int:
-        """Take note that a part gives now; return the number of the giving, from 1."""
+        """Record that a partition emits now; returns the number of the emission, from 1."""
         self._has_given = True
         self._given += 1
         return self._given
 
     def _is_next(self, part: Giver) -> bool:
-        """In the order of the source; where it has none, whoever is ready and waited longest."""
+        """Check whether it is next in the order of the source or, without one, is the ready one that waited longest."""
         turn = part.turn
         if turn is not None:
             return all(other.turn is None or other.turn >= turn for other in self.parts)
@@ -64,10 +64,10 @@ class OnePerRound:
 
 
 class OpenParts:
-    """Counts the parts of a flow's sources that are open in this process: who only serves them ends with them."""
+    """Counts the open source partitions of a process; a source that only serves others ends with them."""
 
     def __init__(self, grace_seconds: float = 1.0) -> None:
-        """Without any, all are over when `grace_seconds` have passed since it was first asked."""
+        """Start without any; if none opens, all are over `grace_seconds` after the first call of `are_over`."""
         self._grace_seconds = grace_seconds
         self._begun = 0
         self._ended = 0
@@ -75,17 +75,17 @@ class OpenParts:
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """A part was opened."""
+        """Record that a partition was opened."""
         with self._lock:
             self._begun += 1
 
     def end(self) -> None:
-        """A part has come to its end."""
+        """Record that a partition has ended."""
         with self._lock:
             self._ended += 1
 
     def are_over(self) -> bool:
-        """Whether all that were opened have ended; a process may have none, or open its own a moment later."""
+        """Check whether all partitions have ended; a process may have none, or open its own a moment later."""
         if self._begun:
             return self._ended >= self._begun
         self._asked = self._asked or time.monotonic()
@@ -93,14 +93,14 @@ class OpenParts:
 
 
 class PerWorker(Generic[T]):
-    """One value for each worker of a process, made when it is first asked for."""
+    """One value for each worker of a process, made at first use."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._values: dict[int, T] = {}
 
     def mine(self) -> T:
-        """The value of the worker that asks."""
+        """Return the value of the calling worker."""
         worker = threading.get_ident()
         if worker not in self._values:
             self._values[worker] = self._make()

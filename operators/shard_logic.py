@@ -1,4 +1,4 @@
-"""Clustering by several workers: shards learn from the posts that they get, and one logic agrees on what is one."""
+"""Clustering by several workers: each shard learns from its posts, and a merger unifies the clusters of all shards."""
 
 import math
 from dataclasses import dataclass, replace
@@ -25,21 +25,21 @@ from operators.cluster_logic import (
 )
 
 OfShard = tuple[int, ToLearn]
-"""What a shard is to learn or to forget, with its number: a logic is not told its key."""
+"""An embedding or removal with the index of its shard, since a logic does not know its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardUpdate:
-    """What a shard says: of a post, the cluster that it has there; or what became of a cluster of its own."""
+    """Output of a shard: the cluster of a post within the shard, or a change of one of its clusters."""
 
     shard: int
     what: ClusterAnswer
     embedding: StageResult[Vector] | None = None
-    """Of a post."""
+    """Embedding of the post."""
 
 
 class ShardLogic(StatefulBatchLogic[OfShard, ShardUpdate, dict[str, Any]]):
-    """One shard; copies are looked for by all together."""
+    """One shard of the clustering; duplicates are searched for by the merger, over all shards."""
 
     def __init__(
         self,
@@ -55,26 +55,26 @@ class ShardLogic(StatefulBatchLogic[OfShard, ShardUpdate, dict[str, Any]]):
         )
 
     def on_batch(self, values: list[OfShard]) -> tuple[list[ShardUpdate], bool]:
-        """What to say of each post, in order, then of clusters."""
+        """Return the shard's cluster of each post, in order, then the changes of clusters."""
         given = [it for _, it in values]
         embeddings = [it for it in given if isinstance(it, StageResult)]
         answers, discard = self._logic.on_batch(
             [replace(it, fingerprint=None) if isinstance(it, StageResult) else it for it in given]
         )
         shard = values[0][0]
-        told = [
+        updates = [
             ShardUpdate(shard, answer, embeddings[place] if place < len(embeddings) else None)
             for place, answer in enumerate(answers)
         ]
-        return told, discard
+        return updates, discard
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the state as plain values."""
         return self._logic.snapshot()
 
 
 class ShardMergerLogic(StatefulBatchLogic[ShardUpdate | Removal, ClusterAnswer, dict[str, Any]]):
-    """From the clusters of shards to those of all."""
+    """Merges the clusters of the shards into global clusters."""
 
     def __init__(
         self, merger: ShardMerger, state: dict[str, Any] | None = None, log_folder: Path | None = None
@@ -88,21 +88,21 @@ class ShardMergerLogic(StatefulBatchLogic[ShardUpdate | Removal, ClusterAnswer, 
             self._merger.restore(state["agreement"])
 
     def on_batch(self, values: list[ShardUpdate | Removal]) -> tuple[list[ClusterAnswer], bool]:
-        """One side for each post, in order, then what became of clusters."""
-        sides: list[ClusterAnswer] = []
-        for told in removals_together(values):
-            if isinstance(told, list):
-                for_good = [it for it in told if it.hidden is None]
+        """Return a stage result for each post, in order, then the changes of clusters."""
+        results: list[ClusterAnswer] = []
+        for update in removals_together(values):
+            if isinstance(update, list):
+                for_good = [it for it in update if it.hidden is None]
                 forget(for_good, self._merger, self._duplicates, self._recent)
-            elif isinstance(told.what, ClusterEvent):
-                self._merger.apply(told.shard, told.what)
+            elif isinstance(update.what, ClusterEvent):
+                self._merger.apply(update.shard, update.what)
             else:
-                sides.append(self._side(told, told.what))
+                results.append(self._result(update, update.what))
         count_clusters(self._merger)
-        return [*sides, *self._merger.events()], StatefulBatchLogic.RETAIN
+        return [*results, *self._merger.events()], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the state as plain values."""
         return {
             "version": 1,
             "agreement": self._merger.state(),
@@ -110,14 +110,14 @@ class ShardMergerLogic(StatefulBatchLogic[ShardUpdate | Removal, ClusterAnswer, 
             "duplicates": self._duplicates.state(),
         }
 
-    def _side(self, told: ShardUpdate, own: StageResult[Cluster]) -> StageResult[Cluster]:
-        embedding = told.embedding
+    def _result(self, update: ShardUpdate, own: StageResult[Cluster]) -> StageResult[Cluster]:
+        embedding = update.embedding
         if not isinstance(own.value, Cluster) or embedding is None or not isinstance(embedding.value, np.ndarray):
             return own
         found = known_cluster(embedding, self._merger, self._duplicates, self._recent)
         if found is None:
             context = ImageContext(embedding.patches, own.global_id, embedding.author, embedding.url)
-            found = self._merger.learn(told.shard, own.value, embedding.value, context)
+            found = self._merger.learn(update.shard, own.value, embedding.value, context)
             looks = embedding.fingerprint
             original = None if looks is None else self._duplicates.find_original(own.global_id, looks)
             found = noted(found, embedding, original, self._duplicates, self._recent)

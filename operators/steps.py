@@ -1,10 +1,10 @@
-"""Where callables, logic and parts of ours are handed to Bytewax, and watched.
+"""Adapters between our callables, logic, sources and sinks and Bytewax, with error reports and metrics.
 
-Bytewax forgets the exception of a step where several processes run a flow. So everything that is handed over here
-reports the first error on stderr before it raises it: one line for an error of ours, a line of the log with a traceback
-for any other. A step with a name in the metrics (`measured`) is timed and counted under it, a batch at a time.
+If several processes run a flow, Bytewax loses the exception of a step. So everything that is passed to Bytewax here
+reports its first error on stderr before raising it: one line for an error of ours, otherwise a log line with a
+traceback. A step with a name in the metrics (`measured`) is timed and counted under it, a batch at a time.
 
-Every step of a flow is made here; only what takes no callable, such as `merge`, comes from Bytewax directly.
+Every step of a flow is made here; only operators without a callable, such as `merge`, come from Bytewax directly.
 """
 
 import sys
@@ -38,13 +38,13 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 class Failures:
-    """The errors of the flow in this process; the first is the cause, whatever comes of it."""
+    """The errors of the flow in this process; the first one is the cause of the others."""
 
     def __init__(self) -> None:
         self.first: Exception | None = None
 
     def report(self, error: Exception) -> None:
-        """Say the error on stderr, unless another one was said before."""
+        """Report an error on stderr, unless another one was reported before."""
         if self.first is not None:
             return
         self.first = error
@@ -59,9 +59,9 @@ _SECTIONS: Final = {"next_batch": INPUT, "snapshot": SNAPSHOT}
 
 
 def reported(call: Call) -> Call:
-    """`call`, reporting what it raises; StopIteration and AbortExecution are Bytewax's own and no errors.
+    """Wrap `call` to report what it raises, except Bytewax's control flow (StopIteration, AbortExecution).
 
-    It is a section of the flow, by its name.
+    While it runs, it is a section of the flow, chosen by its name.
     """
     section = _SECTIONS.get(call.__name__, FLOW)
 
@@ -87,7 +87,7 @@ def reported(call: Call) -> Call:
 def map_batch(
     step_id: str, up: Stream[X], mapper: Callable[[list[X]], Iterable[Y]], *, measured: str | None = None
 ) -> Stream[Y]:
-    """Give each batch to `mapper`, which answers all of it at once; `measured` names it in the metrics."""
+    """Map a whole batch at once; `measured` is its name in the metrics."""
     if measured is None:
         return op.flat_map_batch(step_id, up, reported(lambda batch: list(mapper(batch))))
     name = measured
@@ -100,17 +100,17 @@ def map_batch(
 
 
 def map_each(step_id: str, up: Stream[X], mapper: Callable[[X], Y]) -> Stream[Y]:
-    """Give each item to `mapper`."""
+    """Map each item."""
     return op.map(step_id, up, reported(mapper))
 
 
 def split(step_id: str, up: Stream[X], predicate: Callable[[X], bool]) -> BranchOut[X, X]:
-    """Tell items apart: `trues` and `falses`."""
+    """Split a stream by a predicate, into `trues` and `falses`."""
     return op.branch(step_id, up, reported(predicate))
 
 
 def key_by(step_id: str, up: Stream[X], key: Callable[[X], str]) -> KeyedStream[X]:
-    """Give each item a key; items of one key go to one worker."""
+    """Key each item; items of one key go to one worker."""
     return op.key_on(step_id, up, reported(key))
 
 
@@ -122,9 +122,9 @@ def stateful(
     measured: str | None = None,
     many_keys: bool = False,
 ) -> KeyedStream[Y]:
-    """Give the items of each key to a logic of its own, which `build` makes anew or from a snapshot.
+    """Pass the items of each key to its own logic, which `build` makes from a snapshot, or from None.
 
-    Of `many_keys` batches are many and small: they are timed without a context around each.
+    With `many_keys`, batches are many and small: they are timed without a context manager around each.
     """
 
     def watched(state: S | None) -> _WatchedLogic[X, Y, S]:
@@ -139,13 +139,13 @@ def read(step_id: str, flow: Dataflow, source: FixedPartitionedSource[X, Any]) -
 
 
 def write(step_id: str, up: KeyedStream[X], sink: Sink[X], marks: Marks = _NO_MARKS) -> None:
-    """Check `sink`, and write the values of keyed items to it; raises what its check raises.
+    """Check `sink`, and write the values of keyed items to it; raises what the check raises.
 
     Args:
-        step_id: Of the step.
-        up: What is written, by key.
-        sink: Where to.
-        marks: What a recovery folder holds of the step, by the names of parts.
+        step_id: Name of the step.
+        up: The items by key.
+        sink: The sink.
+        marks: Marks of the step in the recovery folder, by partition.
     """
     sink.check()
     op.output(step_id, up, _SinkOfBytewax(sink, marks, step_id))
@@ -192,13 +192,13 @@ class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
 
 
 class _SourceOfBytewax(FixedPartitionedSource[X, Any]):
-    """A source whose parts say what they do (`Activity`)."""
+    """Wraps a source so that its partitions record their activity (`Activity`)."""
 
     def __init__(self, source: FixedPartitionedSource[X, Any]) -> None:
         self._source = source
 
     def list_parts(self) -> list[str]:
-        ACTIVITY.begun.set()  # Bytewax asks when it builds the flow, which it does when all processes are there
+        ACTIVITY.begun.set()  # Bytewax calls this when it builds the flow, once all processes are connected
         return self._source.list_parts()
 
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_PartOfBytewax[X]":
@@ -234,9 +234,9 @@ class _PartOfBytewax(StatefulSourcePartition[X, Any]):
 
 
 class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
-    """A `Sink` as Bytewax wants it: with all parts of which a recovery folder holds a mark, also those that are gone.
+    """Adapts a `Sink` to Bytewax. It also lists the removed partitions for which the recovery folder holds a mark.
 
-    A part keeps the name that it had first, wherever it has moved.
+    A partition keeps its first name, even if it was moved.
     """
 
     def __init__(self, sink: Sink[X], marks: Marks, step_id: str) -> None:
@@ -257,7 +257,7 @@ class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
         return self._names
 
     def part_fn(self, item_key: str) -> int:
-        """The number of a part among the sorted names."""
+        """Return the index of a partition among the sorted names."""
         return self._numbers[self._sink.part_of(item_key) % len(self._numbers)]
 
     @reported
@@ -268,13 +268,13 @@ class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
 
 
 class _Gone(Writer[Any]):
-    """What is left of a part that nothing is written to any more: its mark."""
+    """Writer of a removed partition: it keeps only the mark."""
 
     def __init__(self, mark: Mark) -> None:
         self._mark = mark
 
     def write(self, items: list[Any]) -> None:
-        raise AssertionError(f"{len(items)} items for a part that is gone")
+        raise AssertionError(f"{len(items)} items for a removed partition")
 
     def snapshot(self) -> Mark:
         return self._mark

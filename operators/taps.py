@@ -1,8 +1,8 @@
-"""Taps: the streams inside the flow on the topics of the first version, in its bodies, for readers written for it.
+"""Taps: writes the streams inside the flow to the first version's topics, in its formats, for existing readers.
 
-Where a stage has no result for a post there is no message on its topics either, and a reader's left outer join has a
-null there; of clusters alone the first version said so itself, by -1 and -2. Its bodies hold JSON inside a JSON string,
-and entities only that it was sure of: ours come without a score, so all are there that the model decided on.
+If a stage has no result for a post, there is no message on its topics, and a reader's left outer join has a null there;
+only for clusters, the first version itself wrote -1 and -2. Its bodies hold JSON inside a JSON string. It wrote only
+entities with a high score; ours have no score, so all that the model found are written.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,8 +45,10 @@ Fields = dict[str, Any]
 
 
 @operator
-def write_taps(step_id: str, posts: Stream[Arrival], settings: TapSettings, **sides: Stream[StageResult[Any]]) -> None:
-    """Write posts, and the sides of stages by their names, to their topics at `settings.taps`.
+def write_taps(
+    step_id: str, posts: Stream[Arrival], settings: TapSettings, **results: Stream[StageResult[Any]]
+) -> None:
+    """Write posts, and the results of stages by name, to their topics at `settings.taps`.
 
     A stage that the first version did not have is not tapped.
     """
@@ -54,7 +56,7 @@ def write_taps(step_id: str, posts: Stream[Arrival], settings: TapSettings, **si
     sink = cluster_sink(settings.taps, topics, settings)
 
     def tapped(stream: Stream[X], name: str, fields: Callable[[X, str], Fields | None]) -> list[Stream[Any]]:
-        """The messages of one stream, for those of its topics that are chosen."""
+        """Return the messages of one stream for the chosen topics among its own."""
         ours = [topic for topic in topics if topic.startswith(f"{name}2")]
         if not ours:
             return []
@@ -62,24 +64,28 @@ def write_taps(step_id: str, posts: Stream[Arrival], settings: TapSettings, **si
 
     streams = tapped(posts, "nifi", post_fields)
     for stage, (name, fields) in _TAPPED.items():
-        streams += tapped(sides[stage], name, fields)
+        streams += tapped(results[stage], name, fields)
     steps.write("sink", op.merge("all", *streams), sink)
 
 
 def chosen_taps(settings: TapSettings) -> list[str]:
-    """Names of the topics to write; raises `SettingsError` where one is none, or is a topic of the flow's own."""
+    """Return the names of the topics to write.
+
+    Raises:
+        SettingsError: if a name is unknown, or is a topic that the flow itself reads or writes.
+    """
     names = [topic.name for topic in TAPS]
     unknown = sorted(set(settings.taps_only) - set(names))
     if unknown:
-        raise SettingsError(f"there is no tap {', '.join(unknown)}; MEMEWAX_TAPS_ONLY knows {', '.join(names)}")
+        raise SettingsError(f"there is no tap {', '.join(unknown)}; MEMEWAX_TAPS_ONLY accepts {', '.join(names)}")
     chosen = [name for name in names if not settings.taps_only or name in settings.taps_only]
     named = [(settings.dead_letters, DEAD_LETTERS_TO), *((address, POSTS_FROM) for address in settings.source)]
     named += [(address, RECORDS_TO) for address in settings.to]
     for it in (endpoint(address, role) for address, role in named if address):
-        # By name alone, since one cluster has many addresses: a flow that reads its own tap would never end.
+        # Compare names only, since one cluster has many addresses: a flow that reads its own tap would never end.
         if it.topic in chosen:
             raise SettingsError(
-                f"{it.address} is the flow's own, and a tap would write to it: name those you need in MEMEWAX_TAPS_ONLY"
+                f"{it.address} is the flow's own, and a tap would write to it: list the others in MEMEWAX_TAPS_ONLY"
             )
     return chosen
 
@@ -96,7 +102,7 @@ def messages(
     max_bytes: int,
     now: Callable[[], datetime],
 ) -> list[tuple[str, OutMessage]]:
-    """A message for each item that has fields, on each of `topics`, keyed by its id; too large ones are left out."""
+    """Make a message on each of `topics` for each item that has fields, keyed by post; too large ones are dropped."""
     with step(STEP, len(batch)):
         time = timestamp(now())
         made = []
@@ -116,12 +122,12 @@ def messages(
 
 
 def timestamp(time: datetime) -> str:
-    """As Spark writes it in JSON: UTC, to the millisecond, with a Z."""
+    """Format a time as Spark does in JSON: UTC, to the millisecond, with a Z."""
     return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 def post_fields(arrival: Arrival, time: str) -> Fields:
-    """A post as the first version's NiFi published it."""
+    """Return the fields of a post, as the first version's NiFi published them."""
     post: Post = arrival.post
     return {
         "global_id": post.global_id,
@@ -135,47 +141,47 @@ def post_fields(arrival: Arrival, time: str) -> Fields:
     }
 
 
-def embedding_fields(side: StageResult[Vector], time: str) -> Fields | None:
-    """`embeddings`: a list of numbers, as JSON in a string."""
-    if side.value is None or isinstance(side.value, Failure):
+def embedding_fields(result: StageResult[Vector], time: str) -> Fields | None:
+    """Return `embeddings`: a list of numbers, as JSON in a string."""
+    if result.value is None or isinstance(result.value, Failure):
         return None
-    numbers = orjson.dumps(np.ascontiguousarray(side.value), option=orjson.OPT_SERIALIZE_NUMPY)
-    return {"global_id": side.global_id, "embeddings": numbers.decode(), "timestamp": time}
+    numbers = orjson.dumps(np.ascontiguousarray(result.value), option=orjson.OPT_SERIALIZE_NUMPY)
+    return {"global_id": result.global_id, "embeddings": numbers.decode(), "timestamp": time}
 
 
-def cluster_fields(side: StageResult[Cluster], time: str) -> Fields:
-    """`cluster`: its id, -1 without an embedding, -2 where clustering failed."""
-    value = side.value
+def cluster_fields(result: StageResult[Cluster], time: str) -> Fields:
+    """Return `cluster`: its id, -1 without an embedding, -2 if clustering failed."""
+    value = result.value
     if isinstance(value, Cluster):
         cluster = int(value.id)
     else:
         failed = isinstance(value, Failure) and value.stage == CLUSTER_STAGE
         cluster = CLUSTER_FAILED if failed else NO_EMBEDDING
-    return {"global_id": side.global_id, "cluster": cluster, "timestamp": time}
+    return {"global_id": result.global_id, "cluster": cluster, "timestamp": time}
 
 
-def text_fields(side: StageResult[Reading], time: str) -> Fields | None:
-    """`text`: lower-cased lines, each ending in `. `."""
-    value = side.value
+def text_fields(result: StageResult[Reading], time: str) -> Fields | None:
+    """Return `text`: lower-cased lines, each ending in `. `."""
+    value = result.value
     if not isinstance(value, Reading):
         return None
-    return {"global_id": side.global_id, "text": value.text, "timestamp": time}
+    return {"global_id": result.global_id, "text": value.text, "timestamp": time}
 
 
-def entities_fields(side: StageResult[tuple[Entity, ...]], time: str) -> Fields | None:
-    """`entities`: a list of objects, as JSON in a string."""
-    if side.value is None or isinstance(side.value, Failure):
+def entities_fields(result: StageResult[tuple[Entity, ...]], time: str) -> Fields | None:
+    """Return `entities`: a list of objects, as JSON in a string."""
+    if result.value is None or isinstance(result.value, Failure):
         return None
-    found = orjson.dumps([asdict(entity) for entity in side.value])
-    return {"global_id": side.global_id, "entities": found.decode(), "timestamp": time}
+    found = orjson.dumps([asdict(entity) for entity in result.value])
+    return {"global_id": result.global_id, "entities": found.decode(), "timestamp": time}
 
 
-def sentiment_fields(side: StageResult[Sentiment], time: str) -> Fields | None:
-    """`sentiments`: shares and compound score, as JSON in a string."""
-    if side.value is None or isinstance(side.value, Failure):
+def sentiment_fields(result: StageResult[Sentiment], time: str) -> Fields | None:
+    """Return `sentiments`: shares and compound score, as JSON in a string."""
+    if result.value is None or isinstance(result.value, Failure):
         return None
-    scores = orjson.dumps(asdict(side.value))
-    return {"global_id": side.global_id, "sentiments": scores.decode(), "timestamp": time}
+    scores = orjson.dumps(asdict(result.value))
+    return {"global_id": result.global_id, "sentiments": scores.decode(), "timestamp": time}
 
 
 def _utc() -> datetime:
@@ -189,4 +195,4 @@ _TAPPED: Final[dict[str, tuple[str, Callable[[StageResult[Any], str], Fields | N
     "entities": ("ner", entities_fields),
     "sentiment": ("sentiment", sentiment_fields),
 }
-"""The first version's name of each stage that it had, and its messages."""
+"""The first version's name of each stage that it had, and the fields of its messages."""

@@ -1,4 +1,4 @@
-"""Models whose items are noted while they are looked at, so that one at which the process ends is found."""
+"""Guards models against poison items: marks items during processing, so that one that kills the process is found."""
 
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
@@ -12,15 +12,15 @@ from models.base import Model
 In = TypeVar("In")
 Out = TypeVar("Out")
 _LOOKS: Final = 128
-"""So many rows and columns tell one image from another: all pixels would cost some milliseconds."""
+"""Rows and columns that suffice to identify an image: hashing all pixels would cost some milliseconds."""
 
 
 def watched(model: Model[In, Out], deaths: PoisonMarks | None) -> Model[In, Out]:
-    """The model, looking alone at each item that a process has ended at, and no more at one that ended three.
+    """Wrap a model so that items at which a process died are processed alone, and after three deaths not at all.
 
     Args:
-        model: Of images or texts.
-        deaths: None: it is not known what processes ended at.
+        model: A model of images or texts.
+        deaths: Poison marks; None: return the model unchanged.
     """
     return model if deaths is None else _Watched(model, deaths)
 

@@ -1,4 +1,4 @@
-"""What fetching and the models are told of the images and texts that they look at."""
+"""What fetching and models use besides their input: poison marks and cached results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,49 +20,49 @@ from operators.broadcast import broadcast_to_machines
 from operators.operator_settings import InputSettings, OutputSettings
 
 _DEATHS: Final = "decoding"
-"""Folder in a recovery folder."""
+"""Folder in the recovery folder."""
 CACHE: Final = "cache"
-"""Folder in a store, or in what holds `control/` where there is none."""
+"""Folder in a store or, without one, in the folder that holds `control/`."""
 _ANSWER_ALIKE: Final = frozenset({"vit_batch", "text_batch", "text_engine", "ocr_weights"})
-"""Settings of models that change no answer: how fast it is there, and where weights lie, whose hash is in the name."""
+"""Settings of models that do not change results: speed, and the place of weights, whose hash is in the model's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What is known of images and texts before they are looked at."""
+    """What is known about images and texts before they are processed."""
 
     deaths: PoisonMarks | None = None
-    """At which of them processes ended."""
+    """Items at which processes died."""
     cached: CachedResults | None = None
-    """What was found out about them before."""
+    """Results from the cache."""
 
 
 NOTHING: Final = Watching()
 
 
 def watching(reading: InputSettings, writing: OutputSettings, models: Models) -> Watching:
-    """What is known, as the settings say; raises `WorldError` where it cannot be read."""
+    """Open poison marks and cache as the settings say; raises `WorldError` if they cannot be read."""
     return Watching(poison_marks_of(reading), _cached_of(reading, writing, models))
 
 
 def poison_marks_of(settings: InputSettings) -> PoisonMarks | None:
-    """What is known of images that ended processes; raises `WorldError` where that cannot be read.
+    """Open the poison marks of images and texts; raises `WorldError` if they cannot be read.
 
-    None where nothing is gone on from, so that the same command begins anew and ends where it did, and for fakes.
+    None for fake models, and if the run does not resume: then the same command starts over, and dies at the same item.
     """
     is_kept = settings.models != "fake" and settings.recovery is not None and settings.recovery.is_dir()
     return PoisonMarks(settings.recovery / _DEATHS) if is_kept and settings.recovery else None
 
 
 @operator
-def forget_cached(step_id: str, removals: Stream[Removal], settings: OutputSettings, told: Watching) -> None:
-    """Forget what is known through posts that were taken back, in the cache of each machine."""
-    if told.cached is not None:
-        broadcast_to_machines("each_machine", removals, settings, told.cached.forget)
+def forget_cached(step_id: str, removals: Stream[Removal], settings: OutputSettings, watched: Watching) -> None:
+    """Forget the cached results of removed posts, in the cache of each machine."""
+    if watched.cached is not None:
+        broadcast_to_machines("each_machine", removals, settings, watched.cached.forget)
 
 
 def cache_folder(settings: OutputSettings) -> Path:
-    """Where results are kept."""
+    """Return the folder of the cache."""
     return settings.cache_folder or Destinations.of(settings).states(settings.state_dir)[0] / CACHE
 
 
@@ -84,7 +84,7 @@ def _cached_of(reading: InputSettings, writing: OutputSettings, models: Models) 
 
 
 def _values(settings: Any, group: type[Any]) -> str:
-    """What the settings of a model say that its answers depend on, besides its name."""
+    """Serialise the settings that a model's results depend on, besides its name."""
     names = sorted(set(group.model_fields) - set(CacheSettings.model_fields) - _ANSWER_ALIKE)
     values: Mapping[str, Any] = {name: getattr(settings, name) for name in names}
     return orjson.dumps(values, default=str).decode()

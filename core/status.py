@@ -214,16 +214,16 @@ def _read(file: Path, now: datetime) -> ProcessStatus:
     if len(text) > MAX_BYTES:
         raise BadRecordError(f"more than {MAX_BYTES:,} bytes, too many for a status file: delete it")
     try:
-        data: Any = orjson.loads(text)
+        value: Any = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise BadRecordError("not JSON, so not a status file: delete it") from None
-    version = data.get("version") if isinstance(data, dict) else None
+    version = value.get("version") if isinstance(value, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise BadRecordError(
             f"a status of version {version}, but this memewax reads version {VERSION}: use the memewax that wrote it"
         )
     try:
-        status = ProcessStatus.model_validate(data)
+        status = ProcessStatus.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"

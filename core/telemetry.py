@@ -80,7 +80,7 @@ SINK_AGE = Histogram(
     ["sink"],
     buckets=_AGES,
 )
-FETCHES = Counter("memewax_fetches", "Fetches of images, by outcome")
+FETCHES = Counter("memewax_fetches", "Fetches of images, by outcome", ["outcome"])
 FETCH_SECONDS = Histogram("memewax_fetch_seconds", "Time to fetch an image, successful or not", buckets=_SECONDS)
 SKIPPED = Counter("memewax_skipped", "Items of a service that are not posts, by reason", ["service", "reason"])
 REMOVALS = Counter("memewax_removals", "Deletes, and hidden and shown accounts, as read", ["kind"])

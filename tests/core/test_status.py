@@ -194,7 +194,7 @@ def test_counts_are_sums_over_processes(tmp_path: Path) -> None:
         (b" " * (MAX_BYTES + 1), "more than 1,048,576 bytes"),
         (b"[1]", "not a status"),
         (b"{}", "not a status (flow: Field required)"),
-        (orjson.dumps({**said(), "version": 2}), "of version 2, and this memewax reads 1"),
+        (orjson.dumps({**said(), "version": 2}), "of version 2, but this memewax reads version 1"),
         (orjson.dumps({**said(), "version": "1\n"}), "not a status (version: "),
         (orjson.dumps({**said(), "counts": {"posts": "many"}}), "not a status (counts.posts: "),
         (orjson.dumps({**said(), "written": "2026-11-28"}), "not a status (written: "),

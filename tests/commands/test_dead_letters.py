@@ -62,7 +62,7 @@ def test_they_are_counted_by_reason_with_what_to_do(memewax: Memewax) -> None:
     [
         (("--stage", "parse"), 3),
         (("--reason", "URL is"), 2),
-        (("--reason", "no such image"), 1),
+        (("--reason", "no longer has the image"), 1),
         (("--since", "1d"), 3),
         (("--since", "2025-12-31"), 4),
         (("--stage", "fetch", "--since", "1h"), 0),

@@ -161,7 +161,7 @@ def test_all_eleven_are_written_unless_some_are_named() -> None:
 
 
 def test_a_tap_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"no tap vit2ocr; MEMEWAX_TAPS_ONLY knows nifi2vit, "):
+    with pytest.raises(SettingsError, match=r"no tap vit2ocr; MEMEWAX_TAPS_ONLY accepts nifi2vit, "):
         chosen_taps(Settings(taps="kafka://h:1", taps_only=("vit2ocr", "nifi2vit")))
 
 

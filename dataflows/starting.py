@@ -73,15 +73,15 @@ def continued(build: Build, settings: Settings, models: Models, recovery: Path |
 
     Args:
         build: Builds the flow.
-        settings: Of the flow.
-        models: Of all stages.
-        recovery: Folder of the flow's snapshots; None where it takes none.
+        settings: Settings of the flow.
+        models: Models of all stages.
+        recovery: Recovery folder of the flow; None if it takes no snapshots.
 
     Raises:
-        SettingsError: if the clusterer's parameters are wrong.
+        SettingsError: if the clusterer's parameters are invalid.
         WorldError: if a store cannot be read, or holds vectors of other models.
     """
-    clusterer = make_clusterer(settings)  # wrong parameters are reported now
+    clusterer = make_clusterer(settings)  # fail early if its parameters are invalid
     stores = Destinations.of(settings).stores(settings)
     check_models(stores, recovery, models.embedders)
     MODEL_INFO.labels(Clusterer.stage, clusterer.name, "none").set(1)

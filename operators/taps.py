@@ -91,7 +91,7 @@ def chosen_taps(settings: TapSettings) -> list[str]:
 
 
 def tap_addresses(settings: TapSettings) -> list[str]:
-    """The topics that taps write, each with its cluster; raises `SettingsError` as `chosen_taps` does."""
+    """Return the addresses of the topics that taps write; raises `SettingsError` like `chosen_taps`."""
     return [f"{settings.taps.removesuffix('/')}/{topic}" for topic in chosen_taps(settings)] if settings.taps else []
 
 

@@ -124,6 +124,10 @@ reposts *args: setup
 caching *args="--keys 1000000 --images 20000": setup
     .venv/bin/memewax bench cache --json {{ args }}
 
+# Build the documentation site; a warning is an error.
+docs folder="docs/_site": setup
+    {{ python }} -m sphinx -q -W --keep-going -b html -c docs . {{ folder }}
+
 # Build the wheel, install it into an empty environment outside the checkout, and run the demo there.
 wheel folder="/tmp/memewax-wheel": setup
     rm -rf {{ folder }} && mkdir -p {{ folder }}/source

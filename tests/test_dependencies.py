@@ -24,7 +24,17 @@ LAYERS: Final = ("core", "models", "connectors", "search", "operators", "dataflo
 CARD: Final = {
     "bytewax", "confluent-kafka", "torch", "transformers", "easyocr", "river", "spacy", "vadersentiment", "orjson",
 }  # fmt: skip
-TOOLS: Final = {"mypy", "py-spy", "pytest-timeout", "ruff", "setuptools", "types-pyyaml"}
+TOOLS: Final = {
+    "furo",
+    "mypy",
+    "myst-parser",
+    "py-spy",
+    "pytest-timeout",
+    "ruff",
+    "setuptools",
+    "sphinx",
+    "types-pyyaml",
+}
 """Run, or found by what runs; never imported."""
 MAY_USE: Final = {
     "core": {"traces"},

@@ -89,7 +89,7 @@ def test_settings_in_a_document_exist(document: str) -> None:
 
 
 def test_the_readme_s_first_screen_has_the_two_commands() -> None:
-    first = "\n".join((ROOT / "README.md").read_text().splitlines()[:20])
+    first = "\n".join((ROOT / "README.md").read_text().splitlines()[:30])
     assert "python3 -m venv .venv && .venv/bin/pip install -q rust-just && .venv/bin/just demo" in first
     assert "\n.venv/bin/just test\n" in first
 

@@ -14,7 +14,7 @@ class Cause(NamedTuple):
 
 
 _BUSY: Final = "it is retried automatically; if that fails, replay it later"
-_CAUSES: Final = tuple(
+_CAUSES: Final = tuple(  # patterns also match reasons that earlier versions wrote, which dead letters keep
     (re.compile(pattern), Cause(name, what, advice))
     for name, pattern, what, advice in (
         (
@@ -25,7 +25,7 @@ _CAUSES: Final = tuple(
         ),
         (
             "not_public",
-            r"not of the public web|MEMEWAX_FETCH_ALLOW",
+            r"not (of|on) the public web|MEMEWAX_FETCH_ALLOW",
             "an address that is not of the public web",
             "allow it with MEMEWAX_FETCH_ALLOW, then replay",
         ),
@@ -44,7 +44,12 @@ _CAUSES: Final = tuple(
         ("not_allowed", r"^HTTP (401|403|407)", "the server requires a login", "drop it: a retry cannot help"),
         ("gone", r"^HTTP (404|410)", "the server no longer has the image", "drop it: a retry cannot help"),
         ("server_busy", r"^HTTP (429|5[0-9][0-9])", "the server was too busy or broken", _BUSY),
-        ("timeout", r"not there after|in time$", "the server did not answer in time", _BUSY),
+        (
+            "timeout",
+            r"not there after|in time$|^incomplete after|^timeout while",
+            "the server did not answer in time",
+            _BUSY,
+        ),
         (
             "no_driver",
             r"needs a driver",
@@ -59,7 +64,7 @@ _CAUSES: Final = tuple(
         ),
         (
             "bad_address",
-            r"^not (a URL|gs://)|^no URL|^no way to fetch|^no scheme|^no file can",
+            r"^not (a URL|a valid|gs://)|^no URL|^no way to fetch|^cannot fetch|^no scheme|^no file can",
             "the address is not one that can be fetched",
             "fix the address and send the post again",
         ),
@@ -77,7 +82,7 @@ _CAUSES: Final = tuple(
         ),
         (
             "no_image",
-            r"^no image|^SVG|^a web page|^no bytes|which is not read",
+            r"^no image|^not a supported image|^SVG|^a web page|^no bytes|which is not (read|supported)",
             "what is there is not an image",
             "put an image there, then replay",
         ),
@@ -95,13 +100,13 @@ _CAUSES: Final = tuple(
         ),
         (
             "bad_field",
-            r"is missing|must be|is no time|nested more than|longer than|does not fit",
+            r"is missing|must be|is no time|is not a time|nested more than|longer than|does not fit",
             "a field has an invalid value",
             "fix the message at its source and send it again",
         ),
         (
             "unknown_form",
-            r"no known form",
+            r"no known form|unknown form",
             "an entry of a service has a format that memewax does not know",
             "report it with the output of `memewax dead-letters show`",
         ),

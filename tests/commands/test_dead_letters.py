@@ -147,6 +147,10 @@ def test_a_letter_is_read_back_from_a_line_and_from_headers() -> None:
     [
         ("HTTP 503", "the server was too busy or broken"),
         ("HTTP 404", "the server no longer has the image"),
+        ("incomplete after 10 s", "the server did not answer in time"),
+        ("not a supported image: expected JPEG", "what is there is not an image"),
+        ("cannot fetch ftp:// URLs", "the address is not one that can be fetched"),
+        ("its host or port is not on the public web", "an address that is not of the public web"),
         ("no such file", "the image is not where the post says"),
         ("a broken PNG image: image file is truncated", "the file is not a complete image"),
         ("global_id is missing", "a required field is missing"),

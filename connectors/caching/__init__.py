@@ -1,1 +1,1 @@
-"""Results of models, kept so that an image or text that was seen before is looked at no more."""
+"""Cache of model results, so that an image or text is processed only once."""

@@ -1,4 +1,4 @@
-"""Where a cache still keeps names: in the values that it holds, and in the bytes of its files."""
+"""Find remnants of deleted posts in the cache: in its values, and in the bytes of its files."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _UNTIL: Final = "until it ages away, or the folder is deleted while no flow runs
 
 
 def in_cache(folder: Path, names: LookedFor) -> Iterator[Remnant]:
-    """Look through what a cache holds; a result may be of another post with the same image."""
+    """Search a cache for names; a match may belong to another post with the same image."""
     file = folder / FILE
     if not file.is_file():
         return
@@ -28,7 +28,7 @@ def in_cache(folder: Path, names: LookedFor) -> Iterator[Remnant]:
     except sqlite3.Error as error:
         raise WorldError(f"{file} cannot be read: {error}") from None
     if count:
-        yield Remnant(str(file), "results that are kept have it", _UNTIL)
+        yield Remnant(str(file), "cached results have it", _UNTIL)
         return
     for path in sorted(folder.glob(f"{FILE}*")):
         if names.in_file(path):

@@ -1,8 +1,8 @@
-"""What models said of an image or a text before: looked up by what it is, and computed once where nothing is known.
+"""Cached results of models, looked up by content; each result is computed once across processes.
 
-An image is named by the SHA-256 of the bytes that were fetched, or by what a service itself calls its content; a text
-by itself. No field of a post names either, or a stranger could borrow the results of another image. A key holds
-besides which model answered, its settings and the version of memewax, so that what is found is what would be computed.
+The key of an image is the SHA-256 of the fetched bytes, or its service's own content id; the key of a text is the text.
+Fields of posts are never keys, or a stranger could obtain the results of another image. Keys also contain the model,
+its settings and the version of memewax, so a cached result equals what would be computed.
 """
 
 import time
@@ -21,35 +21,36 @@ from models.duplicates import Duplicates
 from models.fingerprint import fingerprint
 
 IMAGE: Final = "picture"
-"""The stage of what is known of an image itself: its size and its thumbnail."""
+"""Stage of the facts about an image itself: its size and thumbnail."""
 _CONTENT: Final = "content"
-"""The stage that tells which bytes a service's name stands for."""
+"""Stage that maps a service's content id to the SHA-256 of the bytes."""
 _TICK: Final = 0.01
-"""Seconds between two looks at what another process computes."""
+"""Seconds between two checks for a result that another process computes."""
 
 HitKind = Literal["exact", "source", "near"]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An image or text that a model is to look at."""
+    """An image or text to be processed by a model."""
 
     subject: bytes
     """The image's SHA-256, or the text."""
     item: Any
-    """What the model is shown."""
+    """Input of the model."""
     names: tuple[bytes, ...]
-    """Of `names_of` its post: what the result is forgotten by."""
+    """From `names_of` its post: the names by which the result can be deleted."""
 
 
 class CachedResults:
-    """The results of one set of models.
+    """Cached results of one set of models.
 
     Args:
-        cache: Where they are kept.
-        identities: Of each stage what its results depend on besides the subject.
-        of_images: The stages whose model looks at images: an image is known when all of them have answered.
-        finds_copies: Whether a copy of an image has its results: of the last 100,000 that this process has fetched.
+        cache: Stores the results.
+        identities: By stage, everything that its results depend on besides the subject.
+        of_images: Stages that process images; an image is a hit only if all of them have results.
+        finds_copies: Whether near duplicates of an image share its results, among the last 100,000 images that this
+            process has fetched.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class CachedResults:
         self._of_images = (IMAGE, *of_images)
 
     def of_image(self, sha256: str, kind: HitKind = "exact") -> Mapping[str, CachedResult]:
-        """What each stage said of an image that all of them have seen, by stage; else empty."""
+        """Return the results of an image by stage; empty unless all stages have one."""
         keys = {stage: self._key(stage, sha256.encode()) for stage in self._of_images}
         found = self._found(list(keys.values()), kind)
         if len(found) < len(keys):
@@ -79,12 +80,12 @@ class CachedResults:
         return known
 
     def of_copy(self, sha256: str, image: Pixels) -> Mapping[str, CachedResult]:
-        """What is known of an image that this one is a copy of; else empty, and this one is remembered.
+        """Return the results of the original if this image is a near duplicate; otherwise remember it and return {}.
 
-        The boxes of lines are those of an image of this one's size.
+        Boxes of text lines are scaled to the size of this image.
 
         Args:
-            sha256: Of the bytes that it was fetched as.
+            sha256: SHA-256 of the fetched bytes.
             image: uint8 array of shape (height, width, 3).
         """
         looks = None if self._looks is None else fingerprint(image)
@@ -94,7 +95,7 @@ class CachedResults:
             original = self._looks.find_original("", looks)
             known = {} if original is None else self.of_image(original.post, "near")
             if not known:
-                if original is not None:  # evicted or deleted, or not looked at yet
+                if original is not None:  # evicted, deleted or not processed yet
                     self._looks.forget([original.post])
                 self._looks.remember(sha256, looks, 0)
                 return {}
@@ -104,23 +105,23 @@ class CachedResults:
         return {stage: replace(it, value=_scaled(it.value, by)) for stage, it in known.items()}
 
     def sha256_of(self, content: str) -> str:
-        """SHA-256 of the bytes that a service calls `content`; empty where it is not known."""
+        """Return the SHA-256 of the bytes with a service's content id; "" if unknown."""
         found = self._found([key := self._key(_CONTENT, content.encode())], "source")
         return str(found[key].value) if found else ""
 
     def keep_image(self, post: Post, known: CachedResult) -> None:
-        """Keep what is known of the image of a post that was fetched, and what its service calls the content."""
+        """Cache the facts about a fetched image, and its service's content id."""
         values = {self._key(IMAGE, post.picture_sha256.encode()): packed(known)}
         if post.message.content:
             values[self._key(_CONTENT, post.message.content.encode())] = packed(CachedResult(post.picture_sha256))
         self._cache.put(values, dict.fromkeys(values, self.names_of(post)))
 
     def names_of(self, post: Post) -> tuple[bytes, ...]:
-        """What the results of a post are forgotten by."""
+        """Return the hashed names by which the results of a post can be deleted."""
         return self._named(post.global_id, post.whole_id, post.url, post.account)
 
     def forget(self, removals: Iterable[Removal]) -> None:
-        """Forget what is known through posts that were taken back for good."""
+        """Delete the results of posts that were removed for good, not only hidden."""
         for_good = [it for it in removals if it.hidden is None]
         if for_good:
             self._cache.forget(
@@ -128,19 +129,19 @@ class CachedResults:
             )
 
     def forget_edited(self, post: Post) -> None:
-        """Forget what is known through a post before it was edited."""
+        """Delete the results of the earlier version of an edited post."""
         self._cache.forget(self._named(post.global_id), for_good=False)
 
     def answers(
         self, stage: str, model: str, asked: Sequence[Asked], compute: Callable[[list[Any]], list[Any]]
     ) -> list[CachedResult | Failure]:
-        """What is known of each of `asked`, or is computed now: of equal ones once, whichever process does it.
+        """Return the result of each item, cached or computed; equal items are computed once, also across processes.
 
         Args:
-            stage: Whose results these are.
-            model: Its model's name.
-            asked: In order.
-            compute: Gives a result or `Failure` for each item of a list.
+            stage: Stage of the results.
+            model: Name of its model.
+            asked: The items; results have the same order.
+            compute: Returns a result or `Failure` for each item of a list.
         """
         keys = [self._key(stage, it.subject) for it in asked]
         found = self._found(keys, "exact")
@@ -148,13 +149,13 @@ class CachedResults:
         own: dict[bytes, CachedResult | Failure] = {}
         while missing:
             mine = self._cache.claim(missing)
-            # Who had the claim may have kept its result since it was looked for.
+            # The previous holder of a claim may have stored its result since the lookup.
             found |= (late := self._found(list(mine), "exact"))
             self._cache.release(late)
             to_do = {key: it for key, it in missing.items() if key in mine and key not in late}
             own |= self._computed(model, to_do, compute)
             missing = {key: it for key, it in missing.items() if key not in mine}
-            if missing:  # another process or thread is at it; it holds no claim while it waits, as this one does not
+            if missing:  # another process or thread computes it; no deadlock, since nobody holds claims while waiting
                 time.sleep(0 if mine else _TICK)
                 found |= self._found(list(missing), "exact")
                 missing = {key: it for key, it in missing.items() if key not in found}
@@ -165,7 +166,7 @@ class CachedResults:
             answers.append(answer)
             if isinstance(answer, CachedResult):
                 own.pop(key, None)
-                found[key] = replace(answer, kind="exact")  # what is the same in this batch has not been computed
+                found[key] = replace(answer, kind="exact")  # a duplicate in this batch is a hit
                 if answer.kind:
                     _count_hit(stage, answer)
         return answers
@@ -177,7 +178,7 @@ class CachedResults:
     def _computed(
         self, model: str, asked: Mapping[bytes, Asked], compute: Callable[[list[Any]], list[Any]]
     ) -> dict[bytes, CachedResult | Failure]:
-        """Compute what was claimed, and keep what did not fail."""
+        """Compute the claimed items, and cache the results that are not failures."""
         if not asked:
             return {}
         values: dict[bytes, bytes] = {}
@@ -191,7 +192,7 @@ class CachedResults:
             }
             for key, it in answers.items():
                 if isinstance(it, CachedResult):
-                    with suppress(TypeError):  # half a character, which JSON cannot hold
+                    with suppress(TypeError):  # a lone surrogate, which JSON cannot represent
                         values[key] = packed(it)
             return answers
         finally:
@@ -201,7 +202,7 @@ class CachedResults:
     def _found(self, keys: Sequence[bytes], kind: HitKind) -> dict[bytes, CachedResult]:
         found = {}
         for key, data in self._cache.get(keys).items():
-            with suppress(ValueError, TypeError, KeyError, AttributeError):  # not of this version: computed anew
+            with suppress(ValueError, TypeError, KeyError, AttributeError):  # of another version: compute it again
                 found[key] = replace(unpacked(data), kind=kind)
         return found
 
@@ -215,7 +216,7 @@ class CachedResults:
 
 
 def _scaled(value: Any, by: tuple[float, float]) -> Any:
-    """A reading of an image that is so many times as wide and as high; what is none stays as it is."""
+    """Scale the boxes of an OCR result by (width, height) factors; other values are returned unchanged."""
     if not isinstance(value, Reading):
         return value
     lines = (replace(it, box=tuple((x * by[0], y * by[1]) for x, y in it.box)) for it in value.lines)

@@ -1,6 +1,6 @@
-"""Who holds claims: a process is known by a file that it keeps locked for as long as it lives.
+"""Owners of claims: a process is identified by a file that it keeps locked while it lives.
 
-Not by its number: containers that share the folder number their processes each for itself.
+Process ids would not do, since containers that share the folder number their processes independently.
 """
 
 import fcntl
@@ -13,10 +13,10 @@ _NAMED: Final = "owner-"
 
 
 class ClaimOwner:
-    """This process, among those that share a folder; whoever makes one holds the lock of the folder.
+    """This process, among those that share a folder; hold the folder's lock while creating one.
 
     Raises:
-        OSError: where the folder cannot be written.
+        OSError: if the folder is not writable.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,17 +29,17 @@ class ClaimOwner:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def lives(self, name: str) -> bool:
-        """Whether the process of that name has not ended."""
+        """Check whether the process with this name is alive."""
         return name == self.name or _lives(self._folder / f"{_NAMED}{name}")
 
     def close(self) -> None:
-        """Hold no claim any more."""
+        """Give up this identity, and with it all claims."""
         self._file.unlink(missing_ok=True)
         os.close(self._descriptor)
 
 
 def _lives(file: Path) -> bool:
-    """Whether somebody has it locked; else it is removed."""
+    """Check whether a process has the file locked; remove it if not."""
     try:
         descriptor = os.open(file, os.O_RDWR)
     except OSError:

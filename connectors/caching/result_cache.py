@@ -1,9 +1,9 @@
-"""A bounded cache of bytes in one SQLite file, shared by the processes of a machine.
+"""A bounded LRU cache of bytes in one SQLite file, shared by the processes of a machine.
 
-It holds nothing that could not be made again. So whatever goes wrong with it, a full disk or a broken file, is a miss,
-said once in the log, and stops nothing. SQLite keeps it whole through kills, and writes zeros over what is deleted.
-Each value stands under a key with a checksum, and under the names by which it can be forgotten (of its post, of its
-author). Keys and names are keyed hashes, whose secret is made with the file.
+Everything in it can be computed again. So any failure, such as a full disk or a broken file, is a cache miss: it is
+logged once and stops nothing. SQLite keeps the file consistent when processes are killed, and overwrites deleted data
+with zeros. Each value has a key, a checksum, and names by which it can be deleted (of its post, of its author). Keys
+and names are keyed hashes; their secret is created with the file.
 """
 
 import os
@@ -24,25 +24,25 @@ from core.telemetry import CACHE_BYTES, CACHE_ERRORS, CACHE_EVICTIONS, log
 
 FILE: Final = "results.sqlite3"
 _FORM: Final = 2
-"""Of the tables."""
+"""Version of the tables."""
 _PAGE: Final = 8192
 LEAST_BYTES: Final = 64 * _PAGE
 _FULL: Final = 0.9
-"""Share of the bound from which on the oldest tenth goes."""
+"""Share of the size limit from which on the oldest tenth is evicted."""
 _EVICTED: Final = 0.1
 _BUSY_SECONDS: Final = 2.0
-"""A process waits so long for another one's write; then it goes on without the cache."""
+"""How long to wait for another process's write before continuing without the cache."""
 _CLAIM_SECONDS: Final = 60.0
-"""After so long whoever wanted to compute a value is taken for dead."""
+"""Expiry of a claim: after this time its owner counts as dead."""
 _FORGET_SECONDS: Final = 3600.0
-"""For so long nothing is kept under a name that was forgotten: its post may still be on its way through the flow."""
+"""How long nothing is cached under a deleted name, since its post may still be passing through the flow."""
 _FRESH_SECONDS: Final = 600.0
-"""The time of use is written anew when it is older than this."""
+"""The time of last use is updated only when it is older than this."""
 _DIGEST: Final = 16
 CHECK_BYTES: Final = 8
 _MOST_TOUCHED: Final = 10_000
 _AT_ONCE: Final = 500
-"""Values in one statement."""
+"""Maximum number of values in one statement."""
 
 _SCHEMA: Final = """
 CREATE TABLE facts (form INTEGER, secret BLOB);
@@ -60,14 +60,14 @@ Answer = TypeVar("Answer")
 
 
 class ResultCache:
-    """Bytes under hashes, the least recently used of which go first; for any number of threads and processes.
+    """An LRU cache of bytes with hashed keys; safe for any number of threads and processes.
 
     Args:
-        folder: Of the file; it is made where there is none.
-        max_bytes: Of the file, at most; `LEAST_BYTES` at least.
+        folder: Folder of the file; created if missing.
+        max_bytes: Maximum size of the file; at least `LEAST_BYTES`.
 
     Raises:
-        WorldError: where the folder is another user's, or others may write it: they could put results there.
+        WorldError: if the folder belongs to another user or is world-writable, since others could plant results.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -86,7 +86,7 @@ class ResultCache:
             self._guarded(self._open, None)
 
     def hashed(self, *parts: bytes) -> bytes:
-        """A key or a name, which tells nothing of what it is made of."""
+        """Return a key or name as a keyed hash, which reveals nothing about its parts."""
         made = blake2b(digest_size=_DIGEST, key=self._secret)
         for part in parts:
             made.update(len(part).to_bytes(8, "little"))
@@ -94,7 +94,7 @@ class ResultCache:
         return made.digest()
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The values that are there, by key."""
+        """Return the cached values, by key."""
 
         def read(database: sqlite3.Connection) -> dict[bytes, bytes]:
             found: dict[bytes, bytes] = {}
@@ -113,9 +113,9 @@ class ResultCache:
         return whole
 
     def put(self, values: Mapping[bytes, bytes], names: Mapping[bytes, Iterable[bytes]]) -> None:
-        """Keep values, each under the names by which it can be forgotten, and give up the claims to them.
+        """Store values with the names by which each can be deleted, and release their claims.
 
-        What stands under a name that was forgotten lately is not kept.
+        A value with a recently deleted name is not stored.
         """
 
         def write(database: sqlite3.Connection) -> bool:
@@ -139,7 +139,7 @@ class ResultCache:
             self.release(values)
 
     def claim(self, keys: Iterable[bytes]) -> set[bytes]:
-        """The keys that nobody computes the values of just now: whoever asks is to, and to `put` or `release` them."""
+        """Claim the keys whose values no process is computing; the caller must compute and `put` or `release` them."""
         asked = list(keys)
 
         def write(database: sqlite3.Connection) -> set[bytes]:
@@ -157,7 +157,7 @@ class ResultCache:
         return self._run(lambda database: _transaction(database, write), set(asked))
 
     def release(self, keys: Iterable[bytes]) -> None:
-        """Give up claims."""
+        """Release claims."""
         held = list(keys)
 
         def write(database: sqlite3.Connection) -> None:
@@ -167,7 +167,7 @@ class ResultCache:
             self._run(lambda database: _transaction(database, write), None)
 
     def forget(self, names: Iterable[bytes], *, for_good: bool = True) -> None:
-        """Delete what stands under names; `for_good`: and keep nothing under them for an hour."""
+        """Delete the values with these names; with `for_good`, also store nothing under them for an hour."""
         rows = [(name,) for name in names]
         until = time.time() + _FORGET_SECONDS
 
@@ -185,12 +185,12 @@ class ResultCache:
 
         def forgotten(database: sqlite3.Connection) -> None:
             if _transaction(database, write):
-                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log holds what was deleted
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the WAL still contains the deleted data
 
         self._run(forgotten, None)
 
     def bytes(self) -> int:
-        """Bytes of the file that are in use."""
+        """Return the used bytes of the file."""
         return self._run(_used_bytes, 0)
 
     def close(self) -> None:
@@ -205,7 +205,7 @@ class ResultCache:
                 self._owner = None
 
     def _own(self) -> ClaimOwner:
-        assert self._owner is not None, "it is made before the file is opened"
+        assert self._owner is not None, "created before the file is opened"
         return self._owner
 
     def _ended(self) -> None:
@@ -220,7 +220,7 @@ class ResultCache:
             return self._guarded(lambda: call(database), without)
 
     def _guarded(self, call: Callable[[], Answer], without: Answer) -> Answer:
-        """What `call` gives; where the file cannot be used, `without`, and a line in the log for the first time."""
+        """Return the result of `call`; if the file fails, log the first failure and return `without`."""
         try:
             return call()
         except sqlite3.DatabaseError as error:
@@ -228,15 +228,15 @@ class ResultCache:
             CACHE_ERRORS.inc()
             if not self._has_failed:
                 self._has_failed = True
-                log.warning("the cache cannot be used just now: what it holds is computed anew", error=str(error))
+                log.warning("the cache cannot be used at the moment: results are computed again", error=str(error))
             if is_broken:
-                self._begin_anew()
+                self._recreate()
         except (OSError, WorldError) as error:
             CACHE_ERRORS.inc()
-            log.warning("no cache: its folder cannot be used", error=str(error))
+            log.warning("continuing without a cache: cannot use its folder", error=str(error))
         return without
 
-    def _begin_anew(self) -> None:
+    def _recreate(self) -> None:
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -247,7 +247,7 @@ class ResultCache:
             self._open()
 
     def _open(self) -> None:
-        with locked(self._file.parent):  # one process makes the tables
+        with locked(self._file.parent):  # only one process creates the tables
             self._owner = self._owner or ClaimOwner(self._file.parent)
             database = sqlite3.connect(self._file, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             database.execute(f"PRAGMA page_size = {_PAGE}")
@@ -261,7 +261,7 @@ class ResultCache:
                 database.execute("INSERT INTO facts VALUES (?, ?)", (_FORM, os.urandom(_DIGEST)))
             form, self._secret = database.execute("SELECT form, secret FROM facts").fetchone() or (0, b"")
             if form != _FORM:
-                raise sqlite3.DatabaseError(f"{self._file} has another form")
+                raise sqlite3.DatabaseError(f"{self._file} has another format")
             self._database = database
 
     def _note_use(self, database: sqlite3.Connection, now: float) -> None:
@@ -270,7 +270,7 @@ class ResultCache:
         database.executemany("UPDATE results SET used = ? WHERE key = ? AND used < ?", rows)
 
     def _make_room(self, database: sqlite3.Connection) -> None:
-        """Drop the least recently used tenth where the file is nearly full."""
+        """Evict the least recently used tenth if the file is nearly full."""
         used = _used_bytes(database)
         CACHE_BYTES.set(used)
         if used < _FULL * self._max_bytes:
@@ -288,7 +288,7 @@ def _transaction(database: sqlite3.Connection, call: Callable[[sqlite3.Connectio
     try:
         answer = call(database)
     except BaseException:
-        with suppress(sqlite3.Error):  # a full disk has rolled it back already
+        with suppress(sqlite3.Error):  # on a full disk, SQLite has rolled back already
             database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
@@ -302,7 +302,7 @@ def _used_bytes(database: sqlite3.Connection) -> int:
 
 
 def _checked(key: bytes, value: bytes) -> bytes:
-    """A value as it is kept: a broken disk gives another one."""
+    """Return a value with its checksum, which detects corruption on disk."""
     return blake2b(value, digest_size=CHECK_BYTES, key=key).digest() + value
 
 
@@ -311,9 +311,9 @@ def _in_pieces(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 
 def _check_owner(folder: Path) -> None:
-    told = folder.stat()
-    if told.st_mode & stat.S_IWOTH or told.st_uid not in {os.geteuid(), 0}:
+    status = folder.stat()
+    if status.st_mode & stat.S_IWOTH or status.st_uid not in {os.geteuid(), 0}:
         raise WorldError(
-            f"{folder} is another user's, or can be written by everyone, who could put results there: "
+            f"{folder} belongs to another user or is world-writable, so others could plant results there: "
             f"chmod o-w it, or name another one with MEMEWAX_CACHE_FOLDER"
         )

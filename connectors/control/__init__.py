@@ -1,1 +1,1 @@
-"""The control log: requests to the flow that writes a store, as files that any process adds."""
+"""The control log: files with requests to the flow that writes a store, which any process may add."""

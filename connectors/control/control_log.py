@@ -1,8 +1,8 @@
-"""Requests to the flow that writes a store: numbered files in a folder, each done once and in order.
+"""Requests to the flow that writes a store: numbered files in a folder, done in order.
 
-Any process may add one; it is there as a whole or not at all. Whoever does it marks it as done, by a file beside it,
-once that can no longer be lost, and empties it: what it said may be of a post that is deleted. So a request is open
-until it has a mark.
+Any process may add a request; files are written atomically. Once the effect of a request is durable, its executor marks
+it as done with a second file, and empties the first: it may contain data of a deleted post. A request is open until it
+has a mark.
 """
 
 import os
@@ -22,33 +22,33 @@ from core.errors import BadRecordError, SettingsError, WorldError
 from core.locks import locked
 
 FOLDER: Final = "control"
-"""Of a log, in a store or in `state_dir`."""
+"""Name of a log's folder, in a store or in `state_dir`."""
 MAX_BYTES: Final = 2**20
-"""A larger file is no request."""
+"""Maximum size of a request."""
 KEPT: Final = 1000
-"""Requests that are kept after they were done."""
+"""Number of completed requests to keep."""
 _VERSION: Final = 1
 _IDENTITY: Final = "identity"
 _NAME: Final = re.compile(r"([0-9]{12})\.json")
 _TICK_NS: Final = 2 * 10**9
-"""A folder whose time is older has not changed since it was listed: some disks count in whole seconds."""
+"""Modification times may be this coarse (whole seconds on some disks), so a newer folder is listed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for."""
+    """A request in a control log."""
 
     log: str
-    """Folder of the log that it is in."""
+    """Folder of its log."""
     number: int
-    """Its place in the log, from 1."""
+    """Its number in the log, from 1."""
     kind: str
     """One of `KINDS`."""
     body: Mapping[str, Any]
 
 
 class ControlLog:
-    """The log in a folder, which is made with the first request."""
+    """The control log in a folder, which is created with the first request."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -57,7 +57,7 @@ class ControlLog:
 
     @property
     def identity(self) -> str:
-        """Of this log, wherever its folder is moved to; empty where it has no request yet. Raises `WorldError`."""
+        """Return the id of this log, which survives a move; "" before the first request. Raises `WorldError`."""
         try:
             return (self.folder / _IDENTITY).read_text().strip()
         except FileNotFoundError:
@@ -66,16 +66,15 @@ class ControlLog:
             raise WorldError(f"{self.folder}: {error.strerror}") from None
 
     def add(self, kind: str, body: Mapping[str, Any]) -> Request:
-        """Add a request; raises `SettingsError` where it is none, `WorldError` where it cannot be written."""
+        """Add a request; raises `SettingsError` if it is invalid, `WorldError` if it cannot be written."""
         try:
             _check(kind, body)
         except BadRecordError as error:
             raise SettingsError(str(error)) from None
-        told = {"version": _VERSION, "kind": kind, "time": datetime.now(UTC).isoformat(), "body": body}
-        data = orjson.dumps(told)
+        data = orjson.dumps({"version": _VERSION, "kind": kind, "time": datetime.now(UTC).isoformat(), "body": body})
         if len(data) > MAX_BYTES:
             raise SettingsError(
-                f"a request of {len(data):,} bytes; at most {MAX_BYTES:,} are taken: ask for less at once"
+                f"a request of {len(data):,} bytes; at most {MAX_BYTES:,} are allowed: split it into smaller ones"
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -89,9 +88,9 @@ class ControlLog:
         return Request(str(self.folder), number, kind, body)
 
     def open_after(self, number: int, most: int) -> list[Request]:
-        """The first open requests after a number, in order; one that cannot be read is marked as refused.
+        """Return the first `most` open requests after a number, in order; an invalid one is marked as refused.
 
-        Costs the look at the folder's time where nothing was added. Raises `WorldError`.
+        Without new requests, this costs one `stat` of the folder. Raises `WorldError`.
         """
         found: list[Request] = []
         for it in self._fresh_list():
@@ -103,10 +102,10 @@ class ControlLog:
         return found
 
     def mark(self, number: int, result: str) -> None:
-        """Say that a request was done, and how; forgets those that were done long before. Raises `WorldError`."""
-        told = {"version": _VERSION, "time": datetime.now(UTC).isoformat(), "result": result}
+        """Mark a request as done, with its result, and delete old completed requests. Raises `WorldError`."""
+        mark = {"version": _VERSION, "time": datetime.now(UTC).isoformat(), "result": result}
         try:
-            self._write(self._mark_of(number), orjson.dumps(told))
+            self._write(self._mark_of(number), orjson.dumps(mark))
             self._empty(number)
             for file in (self._file(number - KEPT), self._mark_of(number - KEPT)):
                 file.unlink(missing_ok=True)
@@ -114,7 +113,7 @@ class ControlLog:
             raise WorldError(f"{self.folder}: {error.strerror}") from None
 
     def empty_done(self) -> None:
-        """Take out what requests said that are done: who marks one may die before that. Raises `WorldError`."""
+        """Empty completed requests, as a process may die between marking and emptying one. Raises `WorldError`."""
         try:
             for it in self._list() if self.folder.is_dir() else []:
                 if self._mark_of(it).exists():
@@ -123,7 +122,7 @@ class ControlLog:
             raise WorldError(f"{self.folder}: {error.strerror}") from None
 
     def result(self, number: int) -> str | None:
-        """What the mark of a request says; None while it is open."""
+        """Return the result of a request; None while it is open. Raises `WorldError`."""
         try:
             return str(orjson.loads(self._mark_of(number).read_bytes())["result"])
         except FileNotFoundError:
@@ -132,7 +131,7 @@ class ControlLog:
             raise WorldError(f"{self._mark_of(number)} cannot be read: {error}") from None
 
     def _empty(self, number: int) -> None:
-        """Keep the number of a request that is done, and nothing of what it said: that may name what was deleted."""
+        """Empty the file of a completed request, since its body may name deleted posts; the file keeps the number."""
         file = self._file(number)
         if file.exists() and file.stat().st_size:
             self._write(file, b"")
@@ -162,18 +161,22 @@ class ControlLog:
         try:
             if file.stat().st_size > MAX_BYTES:
                 raise BadRecordError(f"of more than {MAX_BYTES} bytes")
-            told = orjson.loads(file.read_bytes())
+            content = orjson.loads(file.read_bytes())
         except OSError as error:
             raise WorldError(f"{file}: {error.strerror}") from None
         except orjson.JSONDecodeError as error:
             raise BadRecordError(f"not JSON: {error}") from None
-        if not isinstance(told, dict) or told.get("version") != _VERSION or not isinstance(told.get("body"), dict):
+        if (
+            not isinstance(content, dict)
+            or content.get("version") != _VERSION
+            or not isinstance(content.get("body"), dict)
+        ):
             raise BadRecordError(f'expected {{"version": {_VERSION}, "kind": …, "body": {{…}}}}')
-        _check(told.get("kind"), told["body"])
-        return Request(str(self.folder), number, told["kind"], told["body"])
+        _check(content.get("kind"), content["body"])
+        return Request(str(self.folder), number, content["kind"], content["body"])
 
     def _write(self, file: Path, data: bytes) -> None:
-        """Whole or not at all, and on the disk."""
+        """Write a file atomically and durably."""
         draft = self.folder / f".{uuid4().hex}.draft"
         with draft.open("wb") as out:
             out.write(data)

@@ -1,6 +1,6 @@
-"""What a flow reads and writes, noted in its recovery folder: so that a command can do a request in its stead.
+"""Note a flow's sources and destinations in its recovery folder, so that a command can execute requests without it.
 
-Paths beside the recovery folder are relative to its parent, since a project may be moved.
+Paths below the recovery folder's parent are stored relative to it, since a project may be moved.
 """
 
 import os
@@ -21,16 +21,16 @@ _HERE: Final = f".{os.sep}"
 
 
 def note_flow(recovery: Path, settings: WriteSettings, taps: Collection[str] = ()) -> None:
-    """Note which flow a recovery folder belongs to; raises `WorldError`.
+    """Write the note of a flow into its recovery folder; raises `WorldError`.
 
     Args:
-        recovery: Its folder.
-        settings: Of the flow.
-        taps: Topics that its taps write, which are noted besides those of earlier runs: these may still be there.
+        recovery: The recovery folder.
+        settings: The flow's settings.
+        taps: Topics of its taps, added to those of earlier runs, which may still exist.
     """
     base = recovery.resolve().parent
     chosen = Destinations.of(settings)
-    told = {
+    note = {
         "version": 1,
         "source": [_kept(endpoint(it, POSTS_FROM), base) for it in settings.source],
         "to": [_kept(it, base) for it in chosen.sinks],
@@ -41,47 +41,47 @@ def note_flow(recovery: Path, settings: WriteSettings, taps: Collection[str] = (
     }
     draft = recovery / f"{_FILE}.{uuid4().hex}"
     try:
-        draft.write_bytes(orjson.dumps(told))
+        draft.write_bytes(orjson.dumps(note))
         draft.replace(recovery / _FILE)
     except OSError as error:
         raise WorldError(f"{recovery}: {error.strerror}") from None
 
 
 def noted_flow(recovery: Path) -> dict[str, Any] | None:
-    """The settings of the flow that a recovery folder belongs to; None where it does not say. Raises `WorldError`."""
+    """Read the settings of the flow that a recovery folder belongs to; None without a note. Raises `WorldError`."""
     base = recovery.resolve().parent
-    told = _told(recovery)
-    if told is None:
+    note = _note(recovery)
+    if note is None:
         return None
     try:
         return {
-            **{name: tuple(_found(it, base) for it in told[name]) for name in ("source", "to")},
-            **{name: _found(told[name], base) for name in ("dead_letters", "cluster_events")},
-            "state_dir": None if told["state_dir"] is None else Path(_found(told["state_dir"], base)),
+            **{name: tuple(_found(it, base) for it in note[name]) for name in ("source", "to")},
+            **{name: _found(note[name], base) for name in ("dead_letters", "cluster_events")},
+            "state_dir": None if note["state_dir"] is None else Path(_found(note["state_dir"], base)),
         }
     except (KeyError, TypeError) as error:
         raise _unreadable(recovery, error) from None
 
 
 def noted_taps(recovery: Path) -> list[str]:
-    """The topics that taps of the flow ever wrote, as addresses; raises `WorldError`."""
-    told = _told(recovery)
-    taps = [] if told is None else told.get("taps", [])  # an earlier version did not note them
+    """Return the addresses of all topics that taps of the flow ever wrote; raises `WorldError`."""
+    note = _note(recovery)
+    taps = [] if note is None else note.get("taps", [])  # an earlier version did not note them
     if not isinstance(taps, list) or not all(isinstance(it, str) for it in taps):
-        raise _unreadable(recovery, "its taps are no list of addresses")
+        raise _unreadable(recovery, "its taps are not a list of addresses")
     return taps
 
 
-def _told(recovery: Path) -> dict[str, Any] | None:
+def _note(recovery: Path) -> dict[str, Any] | None:
     try:
-        told = orjson.loads((recovery / _FILE).read_bytes())
+        note = orjson.loads((recovery / _FILE).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise _unreadable(recovery, error) from None
-    if not isinstance(told, dict):
-        raise _unreadable(recovery, "it is no object")
-    return told
+    if not isinstance(note, dict):
+        raise _unreadable(recovery, "it is not a JSON object")
+    return note
 
 
 def _unreadable(recovery: Path, why: object) -> WorldError:

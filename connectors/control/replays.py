@@ -1,4 +1,4 @@
-"""Dead letters asked to be read once more: requests of a few letters each, in a control log."""
+"""Replay dead letters: add requests of a few dead letters each to a control log."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +9,14 @@ from connectors.control.request_kinds import REPLAY
 from connectors.stored_dead_letters import DeadLetterMarks, StoredDeadLetter, body_of
 
 _AT_ONCE: Final = 8
-"""Letters in a request: their images are fetched while the flow waits."""
+"""Maximum number of dead letters in a request, since the flow waits while their images are fetched."""
 _MOST_BYTES: Final = 512 * 1024
 
 
 def ask_replay(state: Path, dead_letters: Sequence[StoredDeadLetter], marks: DeadLetterMarks) -> int:
-    """Ask the flow that writes to `state` to read letters once more, and mark these; gives the number of requests.
+    """Request a replay of dead letters from the flow that writes to `state`, and mark them as replayed.
 
-    Raises `WorldError` where the log cannot be written.
+    Returns the number of requests. Raises `WorldError` if the log cannot be written.
     """
     log = ControlLog(state / FOLDER)
     parts = _parts(dead_letters)
@@ -27,7 +27,7 @@ def ask_replay(state: Path, dead_letters: Sequence[StoredDeadLetter], marks: Dea
 
 
 def _parts(dead_letters: Sequence[StoredDeadLetter]) -> list[list[StoredDeadLetter]]:
-    """Few enough, and small enough, for a request each."""
+    """Split dead letters into batches that fit into one request each."""
     parts: list[list[StoredDeadLetter]] = []
     size = 0
     for it in dead_letters:

@@ -1,8 +1,8 @@
-"""The kinds of requests that a control log may hold: a new one is declared here, and nowhere else.
+"""Kinds of requests in a control log; a new kind is declared only here.
 
-A step of the flow does what is asked: `operators.control_input.asked` picks the requests of one kind. Where no flow
-runs the command does it, if the kind says how. Either may come to a request a second time after a crash: what is done
-twice must be as if it were done once.
+A step of the flow executes a request: `operators.control_input.asked` selects the requests of one kind. While no flow
+runs, the command executes it, if the kind defines how. After a crash, either may execute a request a second time, so
+requests must be idempotent.
 """
 
 from base64 import b64decode
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from connectors.store.interface import Store
 
 Body = Mapping[str, Any]
-"""What a request says besides its kind: plain values, as JSON has them."""
+"""Parameters of a request: plain JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,16 @@ class RequestKind:
 
     name: str
     does: str
-    """In words, to follow "asks the flow to"."""
+    """Description that completes "asks the flow to"."""
     check: Callable[[Body], None]
-    """Raises `BadRecordError` saying what is wrong with the body of such a request."""
+    """Raises `BadRecordError` if the body of a request is invalid."""
     alone: "Callable[[Store, Body], str] | None" = None
-    """Does it to a store where no flow runs, and says what was done; None: it waits for a flow."""
+    """Executes a request on a store while no flow runs, and returns a description; None: wait for a flow."""
 
 
 def _compact_check(body: Body) -> None:
     if body:
-        raise BadRecordError(f"compact takes nothing more, found {', '.join(map(repr, body))[:80]}")
+        raise BadRecordError(f"compact takes no parameters, found {', '.join(map(repr, body))[:80]}")
 
 
 def _compact_alone(store: "Store", body: Body) -> str:  # noqa: ARG001
@@ -58,26 +58,26 @@ def _replay_check(body: Body) -> None:
         raise BadRecordError('replay takes {"letters": […]}, the messages of dead letters')
     for it in letters:
         if not isinstance(it, dict) or set(it) != _LETTER:
-            raise BadRecordError(f"a letter to be replayed has {', '.join(sorted(_LETTER))} and nothing more")
+            raise BadRecordError(f"expected a dead letter with exactly {', '.join(sorted(_LETTER))}")
         try:
             b64decode(it["value"], validate=True)
         except (TypeError, ValueError) as error:
-            raise BadRecordError(f"the value of a letter is no base64: {error}") from None
+            raise BadRecordError(f"the value of a dead letter is not base64: {error}") from None
 
 
 REPLAY: Final = RequestKind("replay", "read the messages of dead letters once more", _replay_check)
 
 MOST_DELETES: Final = 1000
-"""In one request."""
+"""Maximum number of deletes in one request."""
 
 
 def deletes_in(body: Body) -> list[Removal]:
-    """What a request to forget takes back; raises `BadRecordError` where it is none."""
-    told = body.get("deletes")
-    if set(body) != {"deletes"} or not isinstance(told, list) or not 0 < len(told) <= MOST_DELETES:
+    """Parse the removals in a forget request; raises `BadRecordError` if it is invalid."""
+    deletes = body.get("deletes")
+    if set(body) != {"deletes"} or not isinstance(deletes, list) or not 0 < len(deletes) <= MOST_DELETES:
         raise BadRecordError(f'forget takes {{"deletes": […]}}, at most {MOST_DELETES}, as a source may hold them')
     found = []
-    for it in told:
+    for it in deletes:
         if not isinstance(it, dict) or it.get("deleted") is not True:
             raise BadRecordError('a delete has "deleted": true')
         found.append(removal_of(it, Message(orjson.dumps(it), "forget")))

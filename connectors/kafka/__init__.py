@@ -1,1 +1,1 @@
-"""Kafka as a source that resumes and as a sink that checks."""
+"""Kafka as a source that resumes from offsets, and as a sink that verifies delivery."""

@@ -1,4 +1,4 @@
-"""How far a partition was read, told to a consumer group: for whoever watches it, and never gone on from."""
+"""Commit offsets to a consumer group, only for monitoring its lag: a flow resumes from its own snapshots."""
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -7,16 +7,16 @@ from core.telemetry import log
 
 
 class GroupOffsets:
-    """Commits offsets of a partition in the background; what goes wrong is logged once, and ends nothing."""
+    """Commits offsets of a partition in the background; a failure is logged once and does not end the flow."""
 
     def __init__(self, place: TopicPartition, group: str) -> None:
         self._place = place
         self._group = group
         self._last: int | None = None
-        self._has_complained = False
+        self._has_warned = False
 
     def commit(self, consumer: Consumer, offset: int) -> None:
-        """Say that all before `offset` was read; does not wait."""
+        """Commit that everything before `offset` was read; does not wait."""
         if offset == self._last:
             return
         self._last = offset
@@ -27,19 +27,19 @@ class GroupOffsets:
             self.complain(exception.args[0])
 
     def committed(self, error: KafkaError | None, _places: list[TopicPartition]) -> None:
-        """Hear what became of it: to be given to the consumer as `on_commit`."""
+        """Handle the result of a commit; pass this method to the consumer as `on_commit`."""
         if error is not None:
-            self._last = None  # the next one tries again, though nothing new was read
+            self._last = None  # so that the next commit retries, even of the same offset
             self.complain(error)
 
     def complain(self, error: KafkaError) -> None:
-        """Log an error that does not pass by itself."""
-        if error.code() not in TRANSIENT and not self._has_complained:
-            self._has_complained = True
+        """Log the first error that is not transient."""
+        if error.code() not in TRANSIENT and not self._has_warned:
+            self._has_warned = True
             log.warning(
-                "offsets cannot be committed: lag tools see nothing of the flow, which goes on",
+                "cannot commit offsets: the flow continues, but monitoring tools do not see its lag",
                 group=self._group,
                 topic=self._place.topic,
                 error=f"{error.str()} ({error.name()})",
-                advice="let MEMEWAX_KAFKA_GROUP name a group that it may use, or nothing",
+                advice="set MEMEWAX_KAFKA_GROUP to a group that the flow may use, or to nothing",
             )

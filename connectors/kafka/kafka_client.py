@@ -1,4 +1,4 @@
-"""What our Kafka clients share: defaults, patience with a broker that is away, and errors that say what to do."""
+"""Common parts of Kafka clients: default properties, retries while a broker is down, and errors with advice."""
 
 # ruff: noqa: SLF001 - the underscore marks librdkafka's own error codes, not private ones
 
@@ -23,11 +23,11 @@ UNDELIVERED: Final = KafkaError._MSG_TIMED_OUT
 TRANSIENT: Final = frozenset({
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
-    KafkaError._SSL,  # a broker that goes away amid the handshake looks like this too
+    KafkaError._SSL,  # also raised if a broker goes down during the handshake
     KafkaError._TIMED_OUT,
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError._TRANSPORT,
-    KafkaError._UNKNOWN_PARTITION,  # said of any partition whose leader cannot be asked
+    KafkaError._UNKNOWN_PARTITION,  # also raised if a partition's leader is unreachable
     KafkaError._WAIT_CACHE,
     KafkaError._WAIT_COORD,
     KafkaError.BROKER_NOT_AVAILABLE,
@@ -44,7 +44,7 @@ TRANSIENT: Final = frozenset({
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.UNKNOWN_LEADER_EPOCH,
 })  # fmt: skip
-"""Errors that pass when the broker comes back; librdkafka goes on trying by itself."""
+"""Errors that pass when the broker is back; librdkafka retries by itself."""
 
 _DENIED: Final = frozenset({
     KafkaError._AUTHENTICATION,
@@ -58,13 +58,13 @@ _SLICE_SECONDS: Final = 5.0
 
 
 def base_config(brokers: str, config: Mapping[str, str], timeout: float) -> dict[str, Any]:
-    """Properties for any client: our defaults under the user's, at the given brokers."""
+    """Return the properties of a client: our defaults, overridden by the user's, with the given brokers."""
     return {
-        # librdkafka would print each failed connection attempt; `Health` logs the first.
+        # Without this, librdkafka prints each failed connection attempt; `Health` logs the first.
         "log_level": 2,
-        # A restarted broker is found at once instead of after the default of up to 10 s.
+        # Reconnect to a restarted broker at once; the default takes up to 10 s.
         "reconnect.backoff.max.ms": 1000,
-        # A broker that went silent without closing the connection: no more patience than with one that is down.
+        # Wait for a silent broker with an open connection no longer than for one that is down.
         "socket.timeout.ms": min(60_000, max(2_000, round(timeout * 1000))),
         **config,
         "bootstrap.servers": brokers,
@@ -72,23 +72,23 @@ def base_config(brokers: str, config: Mapping[str, str], timeout: float) -> dict
 
 
 def close_consumer(consumer: Consumer, timeout: float) -> None:
-    """Close a consumer; where no broker answers, it is left to itself after `timeout` seconds.
+    """Close a consumer; abandon it if no broker responds within `timeout` seconds.
 
-    librdkafka waits for what was committed, now and then without an end where the broker went away amid it.
+    librdkafka waits for commits in flight, and sometimes never returns if the broker went down meanwhile.
     """
     try:
         call_within(timeout, consumer.close)
     except TimeoutError:
-        log.warning("no broker takes the last commits: its connections are left as they are")
+        log.warning("no broker accepts the last commits: the consumer's connections are abandoned")
 
 
 def bad_config(exception: KafkaException) -> SettingsError:
-    """The error to raise where librdkafka refuses the properties it is given."""
+    """Return the error to raise if librdkafka rejects its properties."""
     return SettingsError(f"MEMEWAX_KAFKA: {exception.args[0].str()}; correct or remove the property")
 
 
 def world_error(doing: str, brokers: str, error: KafkaError) -> WorldError:
-    """The error to raise when `doing` met `error`: what was found, and what to do."""
+    """Return the error to raise when `doing` failed with `error`, with advice on what to do."""
     code = error.code()
     advice = "see the broker's log"
     if code in _DENIED:
@@ -103,20 +103,20 @@ def world_error(doing: str, brokers: str, error: KafkaError) -> WorldError:
 
 
 class Health:
-    """Listens to a client's errors: what cannot pass, and since when the broker has been away.
+    """Tracks a client's fatal errors, and since when the broker has been down.
 
-    To be given to a client as its `error_cb`; called while the client is polled.
+    Pass it to a client as `error_cb`; the client calls it while it is polled.
     """
 
     def __init__(self, brokers: str) -> None:
         self.brokers = brokers
         self.fatal: KafkaError | None = None
         self.away_since: float | None = None
-        """On the monotonic clock; None while the broker answers."""
+        """Time on the monotonic clock; None while the broker is up."""
         self.away_error: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        """Take note of `error`."""
+        """Record an error of the client."""
         if error.fatal() or error.code() in _DENIED:
             self.fatal = self.fatal or error
         elif self.away_since is None:
@@ -125,14 +125,14 @@ class Health:
             log.warning("kafka broker away", brokers=self.brokers, error=error.str())
 
     def answered(self) -> None:
-        """The broker has answered."""
+        """Record that the broker has responded."""
         if self.away_since is not None:
             self.away_since = self.away_error = None
             ACTIVITY.back(self)
             log.info("kafka broker back", brokers=self.brokers)
 
     def check(self, doing: str) -> None:
-        """Raise `WorldError` on an error that cannot pass."""
+        """Raise `WorldError` if there was a fatal error."""
         if self.fatal is not None:
             raise world_error(doing, self.brokers, self.fatal)
 
@@ -140,16 +140,16 @@ class Health:
 def ask(
     client: Consumer | Producer | AdminClient, health: Health, doing: str, call: Callable[[float], T], timeout: float
 ) -> T:
-    """Call the broker, again while it is away, for `timeout` seconds; raises `WorldError` after that.
+    """Call the broker and retry while it is down, up to `timeout` seconds; then raise `WorldError`.
 
-    `call` gets the seconds it may take. A consumer must not have an assignment yet, since it is polled for errors.
+    `call` gets its timeout in seconds. A consumer must not have an assignment yet, since it is polled for errors.
     """
     deadline = time.monotonic() + timeout
     while True:
         try:
             answer = call(max(0.1, min(_SLICE_SECONDS, deadline - time.monotonic())))
         except KafkaException as exception:
-            client.poll(0)  # the cause, for instance refused credentials, comes only this way
+            client.poll(0)  # the only way to get the cause, such as rejected credentials
             health.check(doing)
             error: KafkaError = exception.args[0]
             if error.code() not in TRANSIENT:

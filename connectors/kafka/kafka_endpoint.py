@@ -1,4 +1,4 @@
-"""A topic of Kafka, as an address; and a cluster, where the topics have names of their own."""
+"""Kafka endpoints: a topic as source or sink, and a cluster as sink of several topics."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Self
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _SCHEME: Final = "kafka://"
 _PROMPT: Final = {"linger.ms": "0", "socket.nagle.disable": "true"}
-"""What comes while a message is under way is sent together all the same."""
+"""Properties for low latency; messages that arrive during a request still form a batch."""
 
 
 class KafkaSettings(ColumnSettings):
-    """Every client of Kafka."""
+    """Settings of all Kafka clients."""
 
     kafka: dict[str, str] = Field(
         default_factory=dict, description="librdkafka properties for every client, for instance security.protocol."
@@ -32,20 +32,20 @@ class KafkaSettings(ColumnSettings):
     kafka_group: str = Field(
         "memewax",
         max_length=249,
-        description="Consumer group under which Kafka's own tools see how far topics were read, as of the last epoch; "
-        "nothing is gone on from there. Empty: none. group.id in MEMEWAX_KAFKA wins.",
+        description="Consumer group to commit offsets to after each epoch, so that Kafka's tools show the lag; flows "
+        "do not resume from it. Empty: none. group.id in MEMEWAX_KAFKA takes precedence.",
     )
 
     kafka_timeout_seconds: float = Field(
         30.0,
         gt=0,
         le=900,
-        description="A broker that does not answer for so long ends the flow; it resumes from its snapshot.",
+        description="A flow ends if a broker does not respond for this many seconds; it resumes from its snapshot.",
     )
 
 
 class KafkaEndpoint(Endpoint[KafkaSettings]):
-    """A topic."""
+    """A Kafka topic."""
 
     reads = takes_messages = "kafka://HOST:PORT/TOPIC"
     is_followed = True
@@ -59,7 +59,7 @@ class KafkaEndpoint(Endpoint[KafkaSettings]):
 
     @classmethod
     def of(cls, address: str) -> Self | None:
-        """Brokers, more of them after commas, and topic; raises `SettingsError` where one is missing."""
+        """Parse brokers, separated by commas, and topic; raises `SettingsError` if one is missing."""
         if not address.startswith("kafka:"):
             return None
         brokers, _, topic = address.removeprefix(_SCHEME).partition("/")
@@ -68,7 +68,7 @@ class KafkaEndpoint(Endpoint[KafkaSettings]):
         return cls(address, brokers, topic)
 
     def source(self, options: SourceOptions, settings: KafkaSettings) -> PlacedSource:
-        """Its messages, as posts by the columns of the settings; raises `SettingsError` where one is none."""
+        """Make a source of the topic's messages; raises `SettingsError` if the `columns` setting is invalid."""
         from connectors.kafka.kafka_source import KafkaTopic
 
         topic = KafkaTopic(
@@ -84,7 +84,7 @@ class KafkaEndpoint(Endpoint[KafkaSettings]):
         return MappedSource(topic, Mapped(mapping_as_said(chosen))) if chosen else topic
 
     def message_sink(self, options: SinkOptions, settings: KafkaSettings) -> MessageSink:
-        """Messages into it."""
+        """Make a sink for messages to the topic."""
         from connectors.kafka.kafka_sink import KafkaSink
 
         return KafkaSink(
@@ -97,7 +97,7 @@ class KafkaEndpoint(Endpoint[KafkaSettings]):
 
 
 def cluster_sink(address: str, topics: Sequence[str], settings: KafkaSettings) -> "KafkaSink":
-    """A sink of several topics at `kafka://HOST:PORT[,…]`; raises `SettingsError` where it is not that."""
+    """Make a sink of several topics at `kafka://HOST:PORT[,…]`; raises `SettingsError` for other addresses."""
     brokers = address.removeprefix(_SCHEME).removesuffix("/")
     if not address.startswith(_SCHEME) or not brokers or "/" in brokers:
         raise SettingsError(f"{address!r} is not kafka://HOST:PORT")

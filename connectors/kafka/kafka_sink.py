@@ -1,4 +1,4 @@
-"""Messages into Kafka topics, each delivered before the epoch that it belongs to is snapshot."""
+"""A sink of messages to Kafka topics; each is delivered before the snapshot of its epoch."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -10,22 +10,23 @@ from connectors.sinks.sink import Mark, MessageSink, OutMessage, Writer, cut_to_
 from core.errors import SettingsError, WorldError
 
 _PARTS: Final = 8
-"""Writers of a flow; fixed, since Bytewax keeps state by their names. Processes beyond the eighth write nothing."""
+"""Number of partitions; fixed, since Bytewax keeps state by their names. Processes beyond the eighth write nothing."""
 _DEFAULT_MAX_BYTES: Final = 1_000_000
 
 
 class KafkaSink(MessageSink):
-    """Writes messages, at least once; those of one key keep their order.
+    """Writes messages at least once; messages with the same key keep their order.
 
-    A message larger than `max_bytes` would be refused for ever. So a flow asks `fits` before the sink and makes a dead
-    letter of what is too large; one that comes here all the same is a `WorldError`. A topic of dead
-    letters has no such way out: with `oversize="cut"` it is cut to fit (`cut_to_fit`), and headers say what was cut.
+    Kafka would reject a message larger than `max_bytes` for ever. So a flow calls `fits` before the sink and turns
+    oversized messages into dead letters; one that arrives here nevertheless raises `WorldError`. The topic of dead
+    letters has no such way out: with `oversize="cut"`, messages are cut to fit (`cut_to_fit`), and headers say what was
+    cut.
 
     Args:
         brokers: `HOST:PORT`, more after commas.
-        topics: Their names; created where the broker does that by itself. A message that names none is for the first.
+        topics: Their names; created if the broker creates topics automatically. The first is the default of messages.
         config: librdkafka properties.
-        timeout: Seconds that a message may take to be delivered, the broker being away included.
+        timeout: Seconds to deliver a message, including the time that the broker is down.
         oversize: What to do with a message larger than `max_bytes`.
     """
 
@@ -41,7 +42,7 @@ class KafkaSink(MessageSink):
     ) -> None:
         self.topics = topics
         self.max_bytes: int = max_bytes_of(config)
-        """librdkafka's `message.max.bytes`; its default lies a little below the default of Kafka's topics."""
+        """librdkafka's `message.max.bytes`, whose default is slightly below that of Kafka's topics."""
         self._brokers = brokers
         self._oversize = oversize
         self._timeout = timeout
@@ -58,19 +59,19 @@ class KafkaSink(MessageSink):
         }
 
     def check(self) -> None:
-        """Raise `WorldError` where broker or topic is not there, `SettingsError` where a property is wrong.
+        """Raise `WorldError` if the broker or a topic is missing, `SettingsError` if a property is invalid.
 
-        To be called before a flow starts: Bytewax opens a part only when the first item for it has come.
+        Call it before a flow starts, since Bytewax opens a partition only when its first item arrives.
         """
         KafkaWriter(self.topics, self._brokers, self._config, self._timeout)
 
     def parts(self) -> list[str]:
-        """The same parts for any number of processes."""
+        """Return the partitions, the same for any number of processes."""
         return [str(part) for part in range(_PARTS)]
 
-    def open(self, part: str, mark: Mark) -> "KafkaPartWriter":  # noqa: ARG002 - nothing is kept of a topic
-        """Begin to write; raises `WorldError` where broker or topic is not there."""
-        with self._lock:  # workers that are threads open their parts at the same time
+    def open(self, part: str, mark: Mark) -> "KafkaPartWriter":  # noqa: ARG002 - a topic needs no state
+        """Open a writer; raises `WorldError` if the broker or a topic is missing."""
+        with self._lock:  # worker threads open partitions concurrently
             if self._writer is None or self._writer.broken:
                 self._writer = KafkaWriter(self.topics, self._brokers, self._config, self._timeout)
             return KafkaPartWriter(self._writer, self._fit)
@@ -81,40 +82,40 @@ class KafkaSink(MessageSink):
         if self._oversize == "raise":
             topic = message.topic or self.topics[0]
             raise WorldError(
-                f"a message of {message.size} bytes for topic {topic} (key {message.key!r}) is "
-                f"over the limit of {self.max_bytes}: raise message.max.bytes in MEMEWAX_KAFKA and the topic's "
+                f"a message of {message.size} bytes for topic {topic} (key {message.key!r}) "
+                f"exceeds the limit of {self.max_bytes}: raise message.max.bytes in MEMEWAX_KAFKA and the topic's "
                 "max.message.bytes"
             )
         return cut_to_fit(message, self.max_bytes)
 
 
 class KafkaPartWriter(Writer[OutMessage]):
-    """One of the parts of a flow's output; those of one process share a producer."""
+    """Writer of one partition of a sink; all in a process share a producer."""
 
     def __init__(self, writer: KafkaWriter, fit: Callable[[OutMessage], OutMessage]) -> None:
         self._writer = writer
         self._fit = fit
 
     def write(self, items: list[OutMessage]) -> None:
-        """Hand over messages; raises `WorldError` where one handed over before could not be delivered."""
+        """Queue messages; raises `WorldError` if an earlier delivery failed."""
         for message in items:
             self._writer.write(self._fit(message))
         self._writer.check()
 
     def snapshot(self) -> None:
-        """Wait until all is delivered, or raise `WorldError`: Bytewax then takes it for written.
+        """Wait until everything is delivered, or raise `WorldError`; after that, Bytewax counts it as written.
 
-        It does so at the end of each epoch in which the part had something to write, recovery or not.
+        Bytewax calls this at the end of each epoch in which the partition had items, with or without recovery.
         """
         self._writer.flush()
 
     def close(self) -> None:
-        """Let go; after the last snapshot nothing is left to deliver."""
+        """Close the producer; after the last snapshot nothing is left to deliver."""
         self._writer.close()
 
 
 def max_bytes_of(config: Mapping[str, Any]) -> int:
-    """The largest message of a producer; raises `SettingsError` where the setting is no number."""
+    """Return the maximum message size of a producer; raises `SettingsError` if it is not a number."""
     value = config.get("message.max.bytes", _DEFAULT_MAX_BYTES)
     try:
         return int(value)

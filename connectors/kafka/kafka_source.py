@@ -1,4 +1,4 @@
-"""Messages of a Kafka topic, a part for each partition."""
+"""Kafka topics as sources; each partition of the topic is a partition of the source."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,20 +13,20 @@ from core.telemetry import log
 
 
 class KafkaTopic(PlacedSource):
-    """A topic as it is; the position in each partition is kept in recovery.
+    """A topic; snapshots hold the offset in each partition.
 
-    What is committed to Kafka is for those who watch its consumer groups, and read by nobody here.
+    Offsets committed to Kafka only serve to monitor the consumer group's lag, and are never read here.
 
-    Partitions added to the topic are seen at the next start.
+    Partitions added to the topic are found at the next start.
 
     Args:
         brokers: `HOST:PORT`, more after commas.
-        topic: Its name.
-        follow: Wait for more at the end, for ever; else read to the end that a partition has when it is opened.
-        batch: Messages of a unit, at most.
+        topic: Name of the topic.
+        follow: Whether to wait for new messages for ever; otherwise read to the end offsets at the start.
+        batch: Maximum number of messages in a unit.
         config: librdkafka properties.
-        timeout: Seconds that the broker may be away.
-        group: Consumer group to commit to, where `config` names none; empty: none.
+        timeout: Seconds that the broker may be down.
+        group: Consumer group to commit to, unless `config` sets one; empty: none.
     """
 
     def __init__(
@@ -47,32 +47,32 @@ class KafkaTopic(PlacedSource):
         self._brokers = brokers
         self._group = config.get("group.id", group)
         self._config = {
-            "group.id": group or "memewax",  # librdkafka wants one, and a broker's access lists may
-            "fetch.queue.backoff.ms": 10,  # the default, 1 s, is a pause whenever the queue has been full
-            "queued.max.messages.kbytes": 16_384,  # a partition; the default of 64 MB is much with many of them
-            # Closing waits so long for commits that no broker can take any more; nobody is a member of the group.
+            "group.id": group or "memewax",  # librdkafka requires one, and ACLs may refer to it
+            "fetch.queue.backoff.ms": 10,  # the default pauses for 1 s whenever the queue was full
+            "queued.max.messages.kbytes": 16_384,  # per partition; the default of 64 MB is too much with many
+            # Closing waits this long for commits that no broker accepts; the group has no members.
             "session.timeout.ms": max(1_000, min(6_000, round(timeout * 1000))),
             **base_config(brokers, config, timeout),
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
-            "auto.offset.reset": "error",  # not to jump in silence: the reader decides
+            "auto.offset.reset": "error",  # do not reset silently: the reader decides
         }
 
     def parts(self) -> list[str]:
-        """The partitions, by number; raises `WorldError` where broker or topic is not there."""
+        """Return the partition numbers; raises `WorldError` if the broker or topic is missing."""
         return [str(number) for number in self._looked_up()[1]]
 
     def places(self) -> list["TopicPlace"]:
-        """The topic; raises `WorldError` where broker or topic is not there."""
+        """Return the topic as a place; raises `WorldError` if the broker or topic is missing."""
         cluster, partitions = self._looked_up()
         return [TopicPlace(self, self._topic, cluster, partitions)]
 
     def _looked_up(self) -> tuple[str | None, list[int]]:
-        """The cluster's id, where it has one, and the partitions."""
+        """Return the cluster's id, if any, and the partition numbers."""
         consumer, health = self._consumer()
 
-        # Asked by a consumer, since the same question from an admin client would create the topic.
+        # Use a consumer, since the same request of an admin client would create the topic.
         def found(left: float) -> tuple[str | None, list[int]]:
             cluster = consumer.list_topics(self._topic, timeout=left)
             topic = cluster.topics[self._topic]
@@ -86,11 +86,11 @@ class KafkaTopic(PlacedSource):
             close_consumer(consumer, self._timeout)
 
     def open(self, part: str, resume: Position | None) -> KafkaReader:
-        """Read a partition from its start, or from where `resume` says.
+        """Read a partition from its start or from `resume`.
 
-        Messages that the topic no longer keeps are skipped with a warning. Raises `WorldError` where the broker is
-        away, and where `resume` lies beyond the partition's end: then the topic has been made anew or has lost
-        messages, and going on from its start or from its end would be a guess.
+        Messages that the topic no longer retains are skipped with a warning. Raises `WorldError` if the broker is down,
+        and if `resume` is beyond the partition's end: then the topic was recreated or has lost messages, and resuming
+        from its start or its end would be a guess.
         """
         place = TopicPartition(self._topic, int(part))
         offsets = GroupOffsets(place, self._group) if self._group else None
@@ -113,7 +113,7 @@ class KafkaTopic(PlacedSource):
 
 
 class TopicPlace(Place):
-    """A topic, known by its name and the id of its cluster, whatever the addresses of the brokers are."""
+    """A topic, identified by its name and its cluster's id; the brokers' addresses may change."""
 
     def __init__(self, topic: KafkaTopic, name: str, cluster: str | None, partitions: list[int]) -> None:
         self.name = f"kafka:{name}"
@@ -122,7 +122,7 @@ class TopicPlace(Place):
         self._partitions = partitions
 
     def knows(self, positions: Sequence[Position]) -> bool | None:
-        """Whether positions are of this cluster; None where they do not say."""
+        """Return whether positions belong to this topic and cluster; None if unknown."""
         clusters = {it["cluster"] for it in positions if it.get("cluster") is not None}
         topics = {it["topic"] for it in positions if "topic" in it}
         if topics - {self.name} or (self._cluster is not None and clusters - {self._cluster}):
@@ -130,29 +130,29 @@ class TopicPlace(Place):
         return True if topics else None
 
     def was(self, name: str, positions: Sequence[Position]) -> bool:
-        """Whether positions are of this topic; an older version did not say of which they were."""
+        """Return whether positions belong to this topic; those of older versions do not name their topic."""
         if name:
             return False
         if self.knows(positions) is None and positions:
-            log.warning("positions of an older version are taken to be of this topic", topic=self.name)
+            log.warning("positions of an older version are assumed to belong to this topic", topic=self.name)
         return self.knows(positions) is not False
 
     def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
-        """The partitions."""
+        """Return the partition numbers."""
         return self._partitions
 
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:  # noqa: ARG002
-        """Read a partition; positions say which topic of which cluster they are of."""
+        """Read a partition; its positions contain the topic and the cluster's id."""
         return _Named(self._topic.open(str(number), resume), {"topic": self.name, "cluster": self._cluster})
 
 
 class _Named(ReaderAround):
-    """A reader whose positions say what they are of."""
+    """A reader whose positions contain the topic and the cluster's id."""
 
-    def __init__(self, inner: KafkaReader, told: Mapping[str, str | None]) -> None:
+    def __init__(self, inner: KafkaReader, identity: Mapping[str, str | None]) -> None:
         super().__init__(inner)
-        self._told = told
+        self._identity = identity
 
     def read(self) -> Unit | None:
         unit = self._inner.read()
-        return None if unit is None else replace(unit, resume={**unit.resume, **self._told})
+        return None if unit is None else replace(unit, resume={**unit.resume, **self._identity})

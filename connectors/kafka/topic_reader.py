@@ -1,4 +1,4 @@
-"""Reads one partition of a Kafka topic."""
+"""Reader of one partition of a Kafka topic."""
 
 import time
 from typing import Final, cast
@@ -27,12 +27,12 @@ _PROBE_SECONDS: Final = 5.0
 
 
 class KafkaReader(Reader):
-    """Reads one partition with a consumer of its own.
+    """Reads one partition with its own consumer.
 
-    While the broker is away, `read` has nothing; after `timeout` seconds it raises `WorldError`. Reading waits only
-    where it has to ask a broker: one that has been silent for as long, or that no longer keeps what comes next.
+    While the broker is down, `read` returns None; after `timeout` seconds it raises `WorldError`. It waits only when it
+    must query the broker: after that time without messages, or if the next offset is no longer retained.
 
-    A message with a key and no value is one that deletes what has the key.
+    A message with a key and no value is a tombstone, which deletes what has the key.
     """
 
     def __init__(
@@ -58,18 +58,18 @@ class KafkaReader(Reader):
         self._closed = False
 
     def start(self, resume: Position | None, *, follow: bool) -> None:
-        """Begin where `resume` says, or at the partition's start; raises `WorldError` as `KafkaTopic.open` says."""
+        """Seek to `resume`, or to the partition's start; raises the errors of `KafkaTopic.open`."""
         offset = None if resume is None else _offset(resume)
         low, high = self._ask_watermarks()
         self._seek(low if offset is None else offset, low, high)
         self._end = None if follow else high
 
     def read(self) -> Unit | None:
-        """The next messages that have arrived, or None; raises `WorldError` on what does not pass by itself."""
+        """Return the next messages that have arrived, or None; raises `WorldError` on errors that are not transient."""
         received = self._consumer.consume(self._batch, 0)
         self._health.check(self._doing)
         if not received:
-            self._nothing_came()
+            self._check_silence()
             return None
         messages = []
         for one in received:
@@ -81,7 +81,7 @@ class KafkaReader(Reader):
                     value = tombstone(key, one.timestamp()[1] if one.timestamp()[0] else None)
                 messages.append(
                     Message(
-                        b"" if value is None else value,  # whoever parses it says what is wrong
+                        b"" if value is None else value,  # parsing reports the error
                         f"{self._origin}{offset}",
                         key,
                         tuple(cast("list[tuple[str, bytes | None]]", headers)) if headers else (),
@@ -100,30 +100,30 @@ class KafkaReader(Reader):
 
     @property
     def ended(self) -> bool:
-        """Whether the end that the partition had at the start has been reached; never where it is followed."""
+        """Return whether the end offset at the start was reached; never true if the topic is followed."""
         return self._end is not None and self._next >= self._end
 
     def lag(self) -> int:
-        """Messages between the position and the newest that the last answer of the broker spoke of."""
+        """Return the number of messages up to the high watermark of the broker's last response."""
         if self._closed:
             return 0
         _, high = self._consumer.get_watermark_offsets(self._place, cached=True)
         return max(0, high - self._next)
 
     def passed(self, position: Position) -> None:
-        """Commit the position, for whoever watches the consumer group."""
+        """Commit the position to the consumer group, for monitoring."""
         if self._offsets is not None and not self._closed:
             self._offsets.commit(self._consumer, _offset(position))
 
     def close(self) -> None:
-        """Close the connections; what was committed is sent before, where a broker takes it in time."""
+        """Close the consumer, after commits in flight if a broker accepts them in time."""
         self._closed = True
         close_consumer(self._consumer, self._timeout)
 
     def _take_note(self, error: KafkaError, at: Received) -> None:
         code = error.code()
         if code == END_OF_PARTITION:
-            # Beyond the last message may lie transaction markers, or what compaction has removed.
+            # Transaction markers or compacted messages may follow the last message.
             self._next = max(self._next, at.offset() or 0)
             self._health.answered()
         elif code in TRANSIENT:
@@ -143,14 +143,14 @@ class KafkaReader(Reader):
             offset = low
         elif offset > high:
             raise WorldError(
-                f"{self._origin}{offset} was to be read next, and the partition ends at {high}: the topic has been "
-                "made anew or has lost messages; use a new recovery folder to read it from its start"
+                f"{self._origin}{offset} is the next offset, but the partition ends at {high}: the topic was "
+                "recreated or has lost messages; use a new recovery folder to read it from its start"
             )
         self._next = offset
         self._consumer.assign([TopicPartition(self._place.topic, self._place.partition, offset)])
 
-    def _nothing_came(self) -> None:
-        """Ask the broker whether it is still there, where it has been silent for the whole timeout."""
+    def _check_silence(self) -> None:
+        """Probe the broker if nothing has arrived for the whole timeout."""
         now = time.monotonic()
         if self._silent_since is None:
             self._silent_since = now
@@ -160,7 +160,7 @@ class KafkaReader(Reader):
             self._watermarks(min(_PROBE_SECONDS, self._timeout))
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
-            # Away only from now on, where no error had been reported before: it has the whole timeout to come back.
+            # If no error was reported before, the broker counts as down from now on, with the whole timeout to return.
             if error.code() not in TRANSIENT:
                 raise world_error(self._doing, self._health.brokers, error) from exception
             if self._health.away_error is not None:

@@ -1,4 +1,4 @@
-"""The producer behind the parts of a Kafka sink."""
+"""The producer of a Kafka sink."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ _CLOSE_SECONDS: Final = 2.0
 
 
 class KafkaWriter:
-    """A producer that does not forget what it could not deliver."""
+    """A producer that remembers failed deliveries, and raises them at the next check."""
 
     def __init__(self, topics: Sequence[str], brokers: str, config: Mapping[str, Any], timeout: float) -> None:
         self._topics = topics
@@ -24,7 +24,7 @@ class KafkaWriter:
         self._health = Health(brokers)
         self._undelivered: KafkaError | None = None
         try:
-            # Callbacks for failures alone: a callback a message would cost as much as producing it.
+            # Callbacks only for failures: one per message would cost as much as producing the message.
             own = {"error_cb": self._health, "on_delivery": self._failed, "delivery.report.only.error": True}
             self._producer = Producer({**config, **own})
         except KafkaException as exception:
@@ -34,11 +34,11 @@ class KafkaWriter:
 
     @property
     def broken(self) -> bool:
-        """Whether something could not be delivered, so that a new run needs a new writer."""
+        """Return whether a delivery failed, so that a new run needs a new writer."""
         return self._undelivered is not None or self._health.fatal is not None
 
     def write(self, message: OutMessage) -> None:
-        """Queue a message; waits while the queue is full."""
+        """Queue a message; blocks while the queue is full."""
         while True:
             try:
                 self._producer.produce(
@@ -53,13 +53,13 @@ class KafkaWriter:
                 return
 
     def check(self) -> None:
-        """Hear about deliveries; raises `WorldError` on one that failed."""
+        """Process delivery reports; raises `WorldError` if a delivery failed."""
         self._producer.poll(0)
         self._raise_on_failure()
 
     def flush(self) -> None:
-        """Wait until everything is delivered; raises `WorldError` where something was not."""
-        # librdkafka gives each message up after the timeout by itself; a little more lets it say so.
+        """Wait until everything is delivered; raises `WorldError` if a delivery failed."""
+        # librdkafka gives up each message after the timeout by itself; wait a little longer for its report.
         left = self._producer.flush(self._timeout + 5)
         self._raise_on_failure()
         if left:
@@ -68,9 +68,9 @@ class KafkaWriter:
         self._health.answered()
 
     def close(self) -> None:
-        """Give what was not flushed a moment, as after an error elsewhere; the next run writes it again.
+        """Flush briefly what is still queued, for example after an error elsewhere; the next run writes it again.
 
-        Never raises: Bytewax closes while it handles another error, and aborts the process on a second one.
+        Never raises: Bytewax closes sinks while it handles an error, and aborts the process on a second one.
         """
         if not self.broken and self._producer.flush(min(self._timeout, _CLOSE_SECONDS)):
             log.warning("kafka messages undelivered", topics=list(self._topics), messages=len(self._producer))
@@ -83,7 +83,7 @@ class KafkaWriter:
                 error = self._producer.list_topics(topic, timeout=left).topics[topic].error
                 if error is None:
                     return
-                # A broker that creates topics by itself says "unknown" at first.
+                # A broker that creates topics automatically responds "unknown" at first.
                 if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
                     raise KafkaException(error)
                 time.sleep(0.1)

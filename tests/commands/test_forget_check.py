@@ -124,7 +124,7 @@ def in_the_cache(world: World) -> str:
     cache = ResultCache(world.store / CACHE, 2**24)
     cache.put({b"k" * 16: packed(CachedResult(NAME))}, {})
     cache.close()
-    return "results that are kept have it"
+    return "cached results have it"
 
 
 def in_a_state(world: World) -> str:

@@ -62,7 +62,7 @@ def test_a_request_is_open_until_it_is_marked(log: ControlLog) -> None:
         (b"[" * 9999, "not JSON"),
         (b'{"version": 1, "kind": "nonsense", "body": {}}', "a request of kind 'nonsense'; this memewax knows"),
         (b'{"version": 1, "kind": ["x"], "body": {}}', "a request of kind"),
-        (b'{"version": 1, "kind": "compact", "body": {"a": 1}}', "takes nothing more, found 'a'"),
+        (b'{"version": 1, "kind": "compact", "body": {"a": 1}}', "takes no parameters, found 'a'"),
         (b'{"version": 9, "kind": "compact", "body": {}}', 'expected {"version": 1'),
         (b" " * (MAX_BYTES + 1), "of more than"),
     ],
@@ -86,7 +86,7 @@ def test_what_is_no_request_is_not_added(log: ControlLog, monkeypatch: pytest.Mo
     for kind, body, told in (
         ("nonsense", {}, "this memewax knows compact"),
         ("other", {"bad": True}, "bad must not be"),
-        ("other", {"text": "x" * MAX_BYTES}, "at most 1,048,576 are taken"),
+        ("other", {"text": "x" * MAX_BYTES}, "at most 1,048,576 are allowed"),
     ):
         with pytest.raises(SettingsError, match=told):
             log.add(kind, body)

@@ -16,7 +16,7 @@ def test_a_result_is_found_until_it_is_forgotten(tmp_path: Path) -> None:
     cache = ResultCache(tmp_path, 2**24)
     cache.put({KEY: packed(CachedResult(READING, "ocr"))}, {KEY: [POST]})
     (found,) = in_cache(tmp_path, LookedFor(("words that were taken back",)))
-    assert found.why == "results that are kept have it"
+    assert found.why == "cached results have it"
     assert not list(in_cache(tmp_path, LookedFor(("other words of somebody",))))
     cache.forget([POST])
     assert not list(in_cache(tmp_path, LookedFor(("words that were taken back",))))

@@ -406,7 +406,7 @@ def test_an_image_that_is_known_is_not_decoded(tmp_path: Path, monkeypatch: pyte
     assert arrival.image is None
     assert (arrival.width, arrival.height) == (4, 3)
     assert arrival.post.picture_sha256 == first.picture_sha256
-    assert {stage: (it.value, it.kind) for stage, it in arrival.cached.items() if stage != "image"} == {
+    assert {stage: (it.value, it.kind) for stage, it in arrival.cached.items() if stage != "picture"} == {
         "embedding": ("of pixels", "exact")
     }
 

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from connectors.sources.parse import parse_post
+from tests.factories import message
 from tests.folders import ROOT
-from tests.making import message
 from tests.nifi_steps import Played, play
 
 DEFINITION: Final = orjson.loads((ROOT / "nifi/posts-to-kafka.json").read_bytes())

@@ -16,7 +16,7 @@ from memewax.bench.bench_ocr import ARRANGEMENTS, STOCK, OcrSample, measure
 from memewax.commands.app import app
 from memewax.demo.drawing import banner, overlay
 from models.base import Model
-from tests.making import LINE
+from tests.factories import LINE
 
 
 class Watched(Model[Pixels, Reading]):

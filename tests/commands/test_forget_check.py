@@ -35,7 +35,7 @@ from search.answer import ANSWERS, Answer, answer_row
 from search.corpus import Hit
 from tests.brokers import MockBroker
 from tests.connectors.store.test_removed_posts import gone, row
-from tests.making import post
+from tests.factories import post
 
 NAME = "forgettable0003-a"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.records import Arrival, DeadLetter, Failure, Line, Message, Post, Reading, Record, StageResult
 from core.snapshot_values import from_builtins, to_builtins
-from tests.making import ANSWERS, message, post, record, sides, vector
+from tests.factories import ANSWERS, message, post, record, sides, vector
 
 FULL = Post(
     "1-reddit",

@@ -11,8 +11,8 @@ from core.log_lines import TRACE
 from core.telemetry import configure_logging, log, step
 from core.traces import HEADER, TRACES, trace_id, trace_of
 from tests.collector import Collector, attributes, collector, linked
+from tests.factories import arrival, post
 from tests.folders import ROOT
-from tests.making import arrival, post
 
 GIVEN = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
 

@@ -25,8 +25,8 @@ from models.clusterer import FakeClusterer
 from models.loading import load_models
 from models.stages import stage_names
 from operators.clustering import events_in
+from tests.factories import message
 from tests.folders import ROOT
-from tests.making import message
 from tests.monitoring.named import (
     OF_PROMETHEUS,
     RULE_TESTS,

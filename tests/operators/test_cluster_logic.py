@@ -21,7 +21,7 @@ from operators import cluster_logic as cluster
 from operators.cluster_logic import ClusterLogic
 from operators.clustering import events_in
 from tests.core.test_snapshot_values import is_plain
-from tests.making import message
+from tests.factories import message
 from tests.models.test_clusterer import scattered
 
 TIME = datetime(2026, 7, 2, tzinfo=UTC)

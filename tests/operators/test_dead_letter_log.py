@@ -10,7 +10,7 @@ from core.log_lines import LogRateLimiter
 from core.records import DeadLetter
 from core.telemetry import BAD_RECORD, configure_logging
 from operators.dead_letter_log import log_dead_letters
-from tests.making import message
+from tests.factories import message
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from models.clusterers.verified import VerifiedClusterer
 from models.fingerprint import fingerprint
 from operators import cluster_logic
 from operators.cluster_logic import ClusterLogic
-from tests.making import message
+from tests.factories import message
 from tests.models.clusterers.test_verified import stream
 
 POSTS = [f"post-number-{number:04d}-a" for number in range(6)]

@@ -21,7 +21,7 @@ from core.records import ClusterEvent, DeadLetter, Failure, Message, Record, Rem
 from dataflows.all_settings import Settings
 from operators.outputs import _keyed_thumbnails, write_cluster_events, write_dead_letters, write_posts, write_records
 from tests.brokers import MockBroker, create_topic, read_topic
-from tests.making import arrival, message, post, record, sides
+from tests.factories import arrival, message, post, record, sides
 
 LARGE = Record(post("large", description="x" * 3000), sides("large"))
 LONG = replace(post("long"), message=message(b"x" * 5000))

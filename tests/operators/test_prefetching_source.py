@@ -26,7 +26,7 @@ from connectors.sources.source import Position, Reader, Source, Unit
 from core import drain
 from core.records import Arrival, DeadLetter, Failure, Post, Removal
 from operators.prefetching_source import PrefetchingSource
-from tests.making import message
+from tests.factories import message
 
 MANY = 10**9
 

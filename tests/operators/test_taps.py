@@ -30,7 +30,7 @@ from operators.taps import (
     timestamp,
 )
 from tests.brokers import MockBroker, unused_address
-from tests.making import arrival, sides, vector
+from tests.factories import arrival, sides, vector
 
 TIME = "2026-11-22T10:00:00.000Z"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)

@@ -23,7 +23,7 @@ from memewax.page.page_data import PageData
 from memewax.page.page_dead_letters import DeadLetterReader, dead_letters_beside
 from memewax.page.page_search import PageHit, PageHits, SearchRequest
 from search.store_reader import StoreReader
-from tests.making import ANSWERS, LINE, post, sides, vector
+from tests.factories import ANSWERS, LINE, post, sides, vector
 
 START: Final = datetime(2026, 5, 1, tzinfo=UTC)
 NEW_COLUMNS: Final = ("current_cluster", "picture_sha256", "post_id", "revision", "text_unread")

@@ -10,7 +10,7 @@ from memewax.page.page_search import PageSearch, SearchRequest
 from models.fake_models import FakeText
 from search.store_reader import StoreReader
 from tests.connectors.store.test_current_cluster import POSTS
-from tests.making import ANSWERS, post, sides
+from tests.factories import ANSWERS, post, sides
 
 
 def rows(**captions: str) -> list[dict[str, object]]:

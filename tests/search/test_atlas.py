@@ -17,7 +17,7 @@ from search import atlas
 from search.atlas import write_atlas, write_images
 from search.cluster_summaries import summaries
 from search.exporting import Posts
-from tests.making import ANSWERS, post, sides
+from tests.factories import ANSWERS, post, sides
 from tests.page.stores import filled, webp
 
 DIMENSION = 32

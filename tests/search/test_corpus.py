@@ -18,7 +18,7 @@ from core.errors import BadRecordError, WorldError
 from core.records import Line, Reading
 from search.corpus import Corpus, Hit
 from search.row_cache import Filter
-from tests.making import post, record, sides, vector
+from tests.factories import post, record, sides, vector
 
 EYE = np.eye(8, dtype=np.float32)
 

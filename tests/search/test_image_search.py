@@ -16,7 +16,7 @@ from search.post_search import FoundPost, FoundPosts, like_in_words
 from search.query import Query
 from search.row_cache import Filter
 from tests.connectors.store.test_current_cluster import POSTS
-from tests.making import ANSWERS, post, sides
+from tests.factories import ANSWERS, post, sides
 
 MODEL = sides("a", **ANSWERS)["embedding"].model
 MANY = 80

@@ -23,7 +23,7 @@ from search.row_cache import Filter
 from search.store_reader import StoreReader
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import made_store, parts
-from tests.making import ANSWERS, post, sides
+from tests.factories import ANSWERS, post, sides
 from tests.page.stores import filled
 from tests.search.test_image_search import MANY, MODEL, noisy
 

@@ -18,7 +18,7 @@ from search import words
 from search.words import Typed, WordIndex, WordMatches
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_removed_posts import gone
-from tests.making import ANSWERS, post, sides
+from tests.factories import ANSWERS, post, sides
 
 BOX = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 

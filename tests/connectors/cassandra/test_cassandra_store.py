@@ -22,7 +22,7 @@ from core.records import ClusterEvent, Thumbnail
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import ROWS, TABLE, TIME, current, ids, lying, made_store, parts, row
 from tests.connectors.store.test_removed_posts import ALL, gone
-from tests.making import post
+from tests.factories import post
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from core.records import Arrival, Failure, Message, Post
 from dataflows.all_settings import load_settings
 from operators.posts_input import fetching
 from tests.brokers import unused_address
-from tests.making import post
+from tests.factories import post
 
 WEB = WebLimits(concurrency=4, bytes=100_000, seconds=9.0, connect_seconds=9.0, read_seconds=9.0, tries=1)
 LIMITS = Limits(web=WEB, per_host=4, pixels=1_000_000, side=512)

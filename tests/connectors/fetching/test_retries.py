@@ -11,7 +11,7 @@ from connectors.fetching.fetch import Fetching
 from connectors.fetching.retries import Retries
 from core.records import Arrival, Failure, Post
 from tests.core.test_snapshot_values import is_plain
-from tests.making import post
+from tests.factories import post
 
 IMAGE = np.zeros((1, 1, 3), np.uint8)
 PASSING = Failure("fetch", "FetchError", "HTTP 503", may_pass=True)

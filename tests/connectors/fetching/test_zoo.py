@@ -21,8 +21,8 @@ from models.clusterer import FakeClusterer
 from models.loading import load_models
 from operators.posts_input import fetching
 from tests.connectors.fetching.zoo import Fails, Works, animals
+from tests.factories import post
 from tests.folders import ROOT
-from tests.making import post
 from tests.web_server import serving
 
 ANIMALS = {it.name: it for it in animals()}
@@ -134,7 +134,7 @@ _ALL_AT_ONCE = """
 import sys
 from dataflows.all_settings import Settings
 from operators.posts_input import fetching
-from tests.making import post
+from tests.factories import post
 
 def peak():
     with open("/proc/self/status") as status:

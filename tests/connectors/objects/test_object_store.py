@@ -32,7 +32,7 @@ from search.words import Typed, WordIndex
 from tests.connectors.store.test_current_cluster import POSTS, merge
 from tests.connectors.store.test_every_store import reader, rows_of, with_vector
 from tests.connectors.store.test_removed_posts import gone, row
-from tests.making import post
+from tests.factories import post
 from tests.object_server import ObjectServer, is_conditional, slow
 
 ANSWERS_NO = "503 Slow Down"

@@ -23,7 +23,7 @@ from core.records import Cluster, ClusterEvent, Record
 from dataflows.all_settings import load_settings
 from operators.outputs import write_cluster_events
 from search.cluster_summaries import clock, exemplars, merges_of, summaries
-from tests.making import ANSWERS, post, sides, vector
+from tests.factories import ANSWERS, post, sides, vector
 
 EVENTS = [
     ClusterEvent("birth", 0),

@@ -16,7 +16,7 @@ from connectors.store.lance_store import folder_store
 from connectors.store.posts_table import PostStore
 from connectors.store.store_sink import StoreSink
 from core.errors import WorldError
-from tests.making import record
+from tests.factories import record
 
 
 def sink(path: Path) -> JsonlSink:

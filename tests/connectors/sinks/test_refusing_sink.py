@@ -12,7 +12,7 @@ from connectors.sinks.refusing_sink import OfPost, RefusingSink, RefusingWriter
 from connectors.sinks.sink import Mark, OutMessage
 from core.records import Removal
 from core.removals import PostNames, Removed
-from tests.making import message, post
+from tests.factories import message, post
 
 
 def of(name: str, **fields: Any) -> OfPost:

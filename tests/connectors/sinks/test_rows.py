@@ -21,7 +21,7 @@ from connectors.sinks.rows import (
 from connectors.store.posts_table import posts_schema
 from core.records import Cluster, DeadLetter, Failure, Message, Reading, Record
 from models.stages import stage_names
-from tests.making import LINE, message, post, record, sides
+from tests.factories import LINE, message, post, record, sides
 
 SIDES = stage_names()
 NOW = "2026-11-22T10:00:00.000+00:00"

@@ -12,7 +12,7 @@ from connectors.sources.sampled import Sampled, place_of
 from connectors.sources.source import Live, Position, Reader, Source, Unit
 from core.records import Message
 from core.telemetry import SHARE_KEPT, SKIPPED, STREAM_BEHIND
-from tests.making import message
+from tests.factories import message
 
 MAX = 60.0
 

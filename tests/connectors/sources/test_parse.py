@@ -15,7 +15,7 @@ from connectors.sources.parse import MAX_BYTES, MAX_DEPTH, MAX_ID_BYTES, parse_p
 from core.errors import BadRecordError
 from core.records import DeadLetter, Post, Record
 from core.snapshot_values import from_builtins, to_builtins
-from tests.making import message
+from tests.factories import message
 
 GOOD: dict[str, Any] = {
     "global_id": "18fr14v-reddit",

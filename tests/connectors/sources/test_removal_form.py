@@ -14,7 +14,7 @@ from connectors.sources.removal_form import tombstone
 from connectors.sources.sampled import place_of
 from core.records import DeadLetter, Message, Post, Removal
 from dataflows.all_settings import Settings
-from tests.making import message, post
+from tests.factories import message, post
 
 TIME = "2026-07-04T14:38:09+00:00"
 THEN = datetime(2026, 7, 4, 14, 38, 9, tzinfo=UTC)

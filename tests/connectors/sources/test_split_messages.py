@@ -19,7 +19,7 @@ from core.records import Arrival, DeadLetter, Message, Post
 from core.untrusted_text import LONGEST_REASON
 from dataflows.all_settings import Settings
 from operators.posts_input import posts_in
-from tests.making import message
+from tests.factories import message
 
 ORIGIN = "kafka:posts/0@7"
 

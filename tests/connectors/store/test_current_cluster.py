@@ -20,7 +20,7 @@ from connectors.store.store_sink import StoreSink
 from connectors.store.stored_table import StoredTable
 from core.errors import WorldError
 from core.records import Cluster, ClusterEvent, Record
-from tests.making import ANSWERS, post, sides
+from tests.factories import ANSWERS, post, sides
 
 POSTS = posts_table(8, 8)
 

@@ -40,8 +40,8 @@ from tests.connectors.store.dealt import Dealt
 from tests.connectors.store.killed_writer import BATCH, batch
 from tests.connectors.store.test_current_cluster import POSTS, merge
 from tests.connectors.store.test_removed_posts import gone, row
+from tests.factories import post
 from tests.folders import ROOT
-from tests.making import post
 from tests.object_server import ObjectServer
 
 

@@ -17,7 +17,7 @@ from core.columns import Table
 from core.records import Record
 from core.telemetry import MISFITS
 from dataflows.all_settings import Settings
-from tests.making import ANSWERS, post, sides
+from tests.factories import ANSWERS, post, sides
 
 DIMENSIONS = {"embedding": 8, "text_embedding": 8}
 CSV = b"id,image_url,title,year,share,hot,seen,code,text,a.b\n1,a.png,Hi,2023,0.5,true,2023-12-11 08:00:00,007,theirs,x\n2,b.png,Ho,2024,1,false,2024-01-01,010,,y\n"

@@ -21,7 +21,7 @@ from connectors.store.store_sink import StoreSink
 from core.errors import WorldError
 from core.records import Failure, Reading, Record
 from models.stages import stage_names
-from tests.making import LINE, post, record, vector
+from tests.factories import LINE, post, record, vector
 
 SIDES = stage_names()
 HOSTILE = [

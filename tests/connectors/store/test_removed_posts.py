@@ -15,7 +15,7 @@ from connectors.store.store_maintenance import compact_store, facts_of
 from core.records import Cluster, ClusterEvent, Record, Removal
 from search.corpus import Corpus
 from tests.connectors.store.test_current_cluster import POSTS, merge
-from tests.making import ANSWERS, message, post, sides
+from tests.factories import ANSWERS, message, post, sides
 
 TIME = datetime(2026, 7, 4, 12, tzinfo=UTC)
 

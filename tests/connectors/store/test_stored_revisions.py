@@ -13,7 +13,7 @@ from connectors.store.stored_revisions import FILE, revisions_of
 from core.errors import WorldError
 from core.records import Record
 from operators.first_ids import FirstNumbers, first_numbers
-from tests.making import post, sides
+from tests.factories import post, sides
 
 POSTS = posts_table(8, 8)
 

@@ -13,7 +13,7 @@ from connectors.store.store_maintenance import compact_store, facts_of
 from core.records import Thumbnail
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_removed_posts import TIME, gone, ids, row
-from tests.making import post
+from tests.factories import post
 
 
 def key(letter: str) -> str:

@@ -18,7 +18,7 @@ from core.columns import Column, Integer, ListOf, Number, Struct, Table, Text
 from core.errors import WorldError
 from models.stage import Stage, StageColumn
 from models.stages import STAGES
-from tests.making import record
+from tests.factories import record
 
 DIMENSIONS = {"embedding": 8, "text_embedding": 8}
 ANOTHER = Stage("another", (StageColumn(Column("another", Number(), "Of another stage"), lambda value: value),))

@@ -21,7 +21,7 @@ from models.stages import stage_names
 from search.answer import Answer, json_of_answer, json_of_sentence_embedding
 from search.corpus import Hit
 from search.query import BadQueryError, parse_first_version, parse_query
-from tests.making import message, post, record, sides
+from tests.factories import message, post, record, sides
 
 FETCH = Failure("fetch", "BadRecordError", "HTTP 404")
 NOTHING: dict[str, Any] = dict.fromkeys(stage_names(), FETCH)

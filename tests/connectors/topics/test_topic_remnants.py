@@ -10,7 +10,7 @@ from connectors.topics.topic_remnants import in_dead_letters, kept_in_topics, un
 from core.records import DeadLetter
 from dataflows.all_settings import load_settings
 from tests.brokers import Broker, MockBroker, create_topic
-from tests.making import message
+from tests.factories import message
 
 _COMPACTION = "the next compaction after a tombstone or a later message of the same key"
 NAMES = LookedFor(("forgettable0003-a",))

@@ -24,7 +24,7 @@ class BucketFacts(TableFacts):
 def check_there_in_bucket(store: ObjectTables) -> None:
     """Raise `WorldError` where there is no table, or the bucket cannot be read."""
     if not store.names():
-        raise WorldError(f"{store} is no store: name what memewax wrote to with --store")
+        raise WorldError(f"{store} is not a store: give the address that memewax wrote to with --store")
 
 
 def facts_of_bucket(store: ObjectTables) -> list[BucketFacts]:
@@ -65,7 +65,7 @@ def in_bucket(store: ObjectTables, writers: Sequence[ObjectTables], names: Looke
     for it in writers:
         for name in (name for name in store.names() if it.has(name)):
             try:
-                table = it.patiently(lambda it=it, name=name: it.opened(name))  # type: ignore[misc]
+                table = it.with_retries(lambda it=it, name=name: it.opened(name))  # type: ignore[misc]
                 is_kept = len(table.list_versions()) > 1 or holds_deleted(table)
             except READ_ERRORS as error:
                 raise WorldError(f"{store} cannot be read: {first_line(error)}") from None

@@ -108,14 +108,14 @@ class ObjectTables(LanceTables):
         with reading(self.address):
             names = self._tables_of(name) or [self.own_name(name)]
             place, options, session = self._place.address, self._place.options(), caches()
-            database = self.patiently(lambda: opened(place, options, session))
+            database = self.with_retries(lambda: opened(place, options, session))
             tables = []
             for own in names:
-                table = self.patiently(partial(database.open_table, own))
+                table = self.with_retries(partial(database.open_table, own))
                 tables.append(LanceTable(self, name, table, partial(opened_async, place, own, options, session)))
         return tables[0] if len(tables) == 1 else MergedTable(tables)
 
-    def patiently(self, do: Callable[[], T]) -> T:
+    def with_retries(self, do: Callable[[], T]) -> T:
         """Again and again, later and later, while the server is away, for as long as the place allows."""
         for attempt in Retrying(
             stop=stop_after_delay(self._place.timeout),
@@ -146,7 +146,7 @@ class ObjectTables(LanceTables):
         at, names = self._listed
         if is_new or time.monotonic() >= at:
             with reading(self.address):
-                names = self.patiently(lambda: list(self.database().list_tables(limit=_MOST_TABLES).tables))
+                names = self.with_retries(lambda: list(self.database().list_tables(limit=_MOST_TABLES).tables))
             self._listed = time.monotonic() + _LOOK_SECONDS, names
         return names
 

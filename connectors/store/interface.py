@@ -1,7 +1,7 @@
-"""What every store can do, wherever it is: in a folder, on object storage, in Cassandra.
+"""Interface of all stores, whether they lie in a folder, on object storage or in Cassandra.
 
-Readers and flows know a store by this alone. A store that lacks one of these abilities raises `UnsupportedError` there,
-which says so by name.
+Readers and flows use a store through this interface only. An operation that a kind of store cannot do raises
+`UnsupportedError`, whose message names the operation.
 """
 
 from abc import ABC, abstractmethod
@@ -23,295 +23,340 @@ from core.errors import WorldError
 from core.records import Removal
 
 PLACE: Final = "_rowid"
-"""Column (uint64) of where a row lies, which only some reads give: a row that is written anew has another place."""
+"""Column (uint64) of LanceDB's row id, which only some reads return. A row that is rewritten gets another row id."""
 COSINE: Final = "_cosine"
-"""Column of how near a row is, which only `nearest` gives."""
+"""Column of the cosine similarity between a row and the query, -1 to 1; only `nearest` returns it."""
 
 Operator = Literal["=", "in", "<", "<=", ">", ">=", "is null", "is not null"]
 
 
 class UnsupportedError(WorldError):
-    """A store cannot do what is asked of it, whatever is in it."""
+    """A kind of store does not support an operation, whatever data it holds."""
 
 
 class Condition(NamedTuple):
-    """What a value of a column has to be; null is nothing of these but `is null`."""
+    """A comparison of a column with a value; null satisfies `is null` only, as in SQL."""
 
     column: str
     operator: Operator
     value: Any = None
-    """A text, number or flag; with `in` a sequence of them."""
+    """A string, number or boolean; a sequence of them with `in`."""
 
 
 Where = Sequence[Condition]
-"""All of these; none lets all rows through."""
+"""A filter: conditions joined by AND; an empty one selects all rows."""
 EVERY: Final[Where] = ()
 
 
 class WordsWanted(NamedTuple):
-    """A word or phrase, in any of the columns that are searched."""
+    """A word or phrase to be matched in any of the searched columns."""
 
     text: str
     is_phrase: bool = False
     slips: int = 0
-    """Letters of a word that may be wrong, 0 or 1."""
+    """Largest edit distance of a match, 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class WordQuery:
-    """What words rows are to have."""
+    """A boolean full-text query."""
 
     must: tuple[WordsWanted, ...] = ()
     should: tuple[WordsWanted, ...] = ()
-    """More of these make a row better; one at least where `must` is empty."""
+    """Optional terms that raise a row's score; if `must` is empty, at least one has to match."""
     never: tuple[WordsWanted, ...] = ()
 
 
 class WordReader(ABC):
-    """Full-text search over a table, as of the last `refresh`; for one thread at a time."""
+    """Full-text search over a table as of the last `refresh`; not thread-safe."""
 
     @abstractmethod
     def refresh(self) -> bool:
-        """Take in what came and went; whether there are full-text indexes at all. Raises `WorldError`."""
+        """Catch up with the table's latest version.
+
+        Returns:
+            Whether the table has full-text indexes.
+
+        Raises:
+            WorldError: if the table cannot be read.
+        """
 
     @abstractmethod
     def find(self, queries: Sequence[WordQuery], most: int) -> list[list[tuple[str, float]]]:
-        """For each query keys of rows and their scores by BM25, the best first; raises `WorldError`."""
+        """Return the best rows for each query.
+
+        Args:
+            queries: Queries, answered together.
+            most: Rows per query at most.
+
+        Returns:
+            For each query, keys of rows with their BM25 scores, the best first.
+
+        Raises:
+            WorldError: if the table cannot be read.
+        """
 
 
 @dataclass(slots=True)
 class Seen:
-    """How far a table was followed; what is in it is the store's own affair."""
+    """A cursor of `TableReader.since`: how far a table was read. Its content is private to the store."""
 
     position: dict[str, int] = field(default_factory=dict)
     gone: frozenset[str] | None = None
-    """Keys that a store knows to be gone since; None: it does not tell, and rows are to be counted."""
+    """Keys deleted since the last read; None if the store does not track deletions, so that rows must be counted."""
 
     def copy(self) -> "Seen":
-        """One that goes on by itself."""
+        """Return an independent cursor at the same position."""
         return Seen(dict(self.position))
 
 
 class TableReader(ABC):
-    """A table of a store, for any number of threads unless it says otherwise. Every method may raise `WorldError`.
+    """Read access to a table of a store; thread-safe unless a method says otherwise. Any method may raise `WorldError`.
 
-    What is read is as of the last `refresh`, or later.
+    Reads see the table as of the last `refresh`, or a later version.
     """
 
     name: str
     key: str
-    """The column that tells rows apart."""
+    """The primary-key column."""
 
     @property
     @abstractmethod
     def schema(self) -> pa.Schema:
-        """Columns that there are; of an older store fewer. `arrow_schema.is_custom` tells those that a user added."""
+        """Return the existing columns: an older store has fewer. `arrow_schema.is_custom` recognises custom columns."""
 
     @abstractmethod
     def refresh(self) -> Hashable:
-        """Look at the table as it is now; gives what differs where anything in it has changed."""
+        """Move to the table's latest version and return a token that differs whenever the table has changed."""
 
     @abstractmethod
     def count(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
 
     @abstractmethod
     def batches(
         self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None, batch: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Some columns of the rows that a filter lets through, in no order; those that there are not are left out.
+        """Yield the rows that match a filter, in no particular order, in bounded memory.
 
-        What fails amid it is not read again; `whole` does that.
+        A failure midway is not retried, since batches were already yielded; `whole` retries.
 
         Args:
-            columns: Their names.
-            where: What rows have to be.
-            limit: So many rows at most.
-            batch: So many rows at once at most, where it is said.
+            columns: Columns to read; those that do not exist are left out.
+            where: Filter.
+            limit: Maximum number of rows; None reads all.
+            batch: Maximum number of rows per batch; None leaves it to the store.
         """
 
     @abstractmethod
     def whole(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
-        """The same in memory at once."""
+        """Return what `batches` yields as one table in memory, retrying reads that fail."""
 
     @abstractmethod
     def rows(self, keys: Sequence[str], columns: Sequence[str], places: Mapping[str, int] | None = None) -> pa.Table:
-        """Rows by their keys, in no order; those that exist.
+        """Look up rows by key.
 
         Args:
-            keys: Of any number.
-            columns: What is read of them besides the key; `PLACE` may be among them.
-            places: Where some of them lay when they were last seen, which may be quicker; a store may do without.
+            keys: Any number of keys; unknown ones are ignored.
+            columns: Columns to read besides the key; may include `PLACE`.
+            places: Last known row ids of some keys, which may speed up the look-up; a store may ignore them.
+
+        Returns:
+            The rows that exist, in no particular order.
         """
 
     @abstractmethod
     def has_index(self, column: str) -> bool:
-        """Whether `nearest` finds rows by an index over a column of vectors; else it looks at all of them."""
+        """Check whether `nearest` uses a vector index over a column rather than compare all rows."""
 
     @abstractmethod
     def nearest(
         self, column: str, vector: NDArray[np.float32], count: int, columns: Sequence[str], where: Where = EVERY
     ) -> list[dict[str, Any]]:
-        """The rows whose vector has the largest cosine with one, of those that a filter lets through.
+        """Return the rows that match a filter and are most similar to a vector by cosine.
 
         Args:
-            column: Of vectors; rows without one are left out.
-            vector: Shape (dimension,).
-            count: How many; a store may have a bound.
-            columns: What is given of each besides its key and `COSINE`.
-            where: What rows have to be.
+            column: Vector column; rows where it is null are left out.
+            vector: Query, float32, shape (dimension,).
+            count: Maximum number of rows; a store may have an upper bound.
+            columns: Columns to return besides the key and `COSINE`.
+            where: Filter, applied before the search.
+
+        Returns:
+            Rows as dicts, the most similar first.
 
         Raises:
-            UnsupportedError: where the store cannot filter so, or not find so many, or would need an index.
+            UnsupportedError: if the store cannot apply this filter, cannot return so many rows, or lacks the index
+                that it needs.
         """
 
     @abstractmethod
     def words(self, columns: Sequence[str]) -> WordReader:
-        """Full-text search over some columns; raises `UnsupportedError` where the store has none."""
+        """Return a full-text search over `columns`; raises `UnsupportedError` if the store has no full-text index."""
 
     @abstractmethod
     def since(self, seen: Seen, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Rows that may be new or changed since they were seen, all of them at first, with `PLACE`; for one thread.
+        """Yield rows, with `PLACE`, that may be new or changed since a cursor; not thread-safe.
 
-        `seen` goes on with what is given, and tells at the end what is gone, where the store knows that; else it shows
-        in `count`, and in the keys that are left.
+        Args:
+            seen: The cursor; a new one yields all rows. It is advanced as batches are yielded. At the end `seen.gone`
+                holds the deleted keys if the store tracks deletions; otherwise compare `count` and the remaining keys.
+            columns: Columns to read.
         """
 
     @abstractmethod
     def changed_in_place(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns of rows, with `PLACE`, that may have changed without another place; of none where that shows.
+        """Yield rows, with `PLACE`, that may have changed while keeping their row id, which `since` misses.
 
-        For one thread, which calls `since` too.
+        Yields nothing if every change of this store shows in `since`. Not thread-safe: call it from the thread that
+        calls `since`.
         """
 
 
 class Tables(ABC):
-    """The tables of a store, for who reads them."""
+    """Read access to the tables of a store."""
 
     address: str
-    """As it was given; it has no secrets."""
+    """Address as the user gave it; it contains no secrets."""
     state: Path
-    """The folder on this machine of what lies beside the tables: control/, status/, notes."""
+    """Local folder of what is not in tables: control/, status/, cluster ids and revisions."""
 
     def __str__(self) -> str:
-        """Its address, for messages."""
+        """Return the address, for messages."""
         return self.address
 
     @abstractmethod
     def names(self) -> list[str]:
-        """The tables that there are; raises `WorldError`."""
+        """Return the names of the existing tables; raises `WorldError`."""
 
     @abstractmethod
     def has(self, table: str) -> bool:
-        """Whether there is a table; raises `WorldError`."""
+        """Check whether a table exists; raises `WorldError`."""
 
     @abstractmethod
     def identity(self, table: str) -> Hashable:
-        """What differs where a table was dropped and made anew; it may at times where it was not."""
+        """Return a token that changes whenever a table is recreated; it may change at other times too."""
 
     @abstractmethod
     def table(self, name: str) -> TableReader:
-        """A table that is there; raises `WorldError`."""
+        """Open an existing table; raises `WorldError` if it does not exist or cannot be read."""
 
 
 StorePlace = Path | Tables
-"""A store to be read: one in a folder may be named by that alone."""
+"""A store to read: the folder of a local one, or the tables of any."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """What a table is like; each kind of store knows more of its own."""
+    """Statistics of a table; each kind of store adds its own."""
 
     table: str
     rows: int
     doubled: int
-    """Rows whose key another row has too, of the same writer."""
+    """Rows that repeat the key of another row of the same writer."""
 
 
 class Store(Tables):
-    """Tables with a key: rows that are written twice are there once, and the highest revision stays.
+    """A store that can be written. Writes are idempotent upserts by key, of which the highest revision wins.
 
-    What a kind of store cannot do at all raises `UnsupportedError`, before anything is done.
+    An unsupported operation raises `UnsupportedError` before it changes anything.
     """
 
     has_lock: ClassVar[bool] = False
-    """Whether a lock shows that a flow writes it."""
+    """Whether a lock file shows that a flow is writing the store."""
 
     @property
     def folder(self) -> Path:
-        """The folder that it is; raises `UnsupportedError` where it is elsewhere."""
-        raise UnsupportedError(f"{self} is no folder: name a store in a folder, since this is done nowhere else")
+        """Return the store's folder; raises `UnsupportedError` if the store is not a local folder."""
+        raise UnsupportedError(f"{self} is not a folder: this is only possible for a store in a local folder")
 
     @abstractmethod
     def create(
         self, tables: Sequence[Table], *, copies: int | None = None, has_vector_indexes: bool | None = None
     ) -> str:
-        """Make the tables that are not there; says what is there then.
+        """Create the tables that do not exist yet.
 
         Args:
-            tables: As they should be.
-            copies: Of each row, where a store keeps several; None: as many as it does by itself.
-            has_vector_indexes: Whether vectors get an index, where a store makes some; None: as it does by itself.
+            tables: Declarations of the tables.
+            copies: Replication factor; None for the store's default.
+            has_vector_indexes: Whether to create vector indexes; None for the store's default.
+
+        Returns:
+            One line for the user that says which tables exist now.
 
         Raises:
-            UnsupportedError: where it cannot do what is said.
-            WorldError: where they cannot be made.
+            UnsupportedError: if the store does not support an option.
+            WorldError: if the tables cannot be created.
         """
 
     @abstractmethod
     def check_there(self) -> None:
-        """Raise `WorldError` where it is no store, since no flow has written to it: before anything is made for it."""
+        """Raise `WorldError` if no flow has written to the store yet; creates nothing."""
 
     @abstractmethod
     def facts(self) -> Sequence[TableFacts]:
-        """Look at each table, reading its keys; raises `WorldError` where there is none, or one cannot be read."""
+        """Return statistics of each table, reading all keys; raises `WorldError` if there is none to read."""
 
     @abstractmethod
     def alone(self) -> AbstractContextManager[object]:
-        """Write it in the block where no flow does; raises `BusyError` where one does, as far as the store knows."""
+        """Return a context manager that holds the writer's lock, if the store has one.
+
+        Raises:
+            BusyError: if a flow is known to be writing the store.
+        """
 
     @abstractmethod
     def compact(self) -> str:
-        """Put tables together so that no file holds what was deleted, as far as the store lets others do that.
+        """Compact the tables, erasing deleted rows from all files as far as the store allows it.
 
-        To be called within `alone`; says what was done. Raises `WorldError`.
+        Call it within `alone`.
+
+        Returns:
+            One line for the user that says what was done.
+
+        Raises:
+            WorldError: if the store cannot be read or written.
         """
 
     @abstractmethod
     def named(self, removals: Sequence[Removal]) -> list[str]:
-        """The ids of the posts that removals name; raises `WorldError`."""
+        """Return the ids of the posts that removals refer to; raises `WorldError`."""
 
     @abstractmethod
     def forget(self, removals: Sequence[Removal]) -> str:
-        """Delete what is taken back; says what went. Done twice it is as if it were done once.
+        """Delete the posts that removals refer to; idempotent. Call it within `alone`.
 
-        To be called within `alone`. Raises `WorldError`.
+        Returns:
+            One line for the user that says how much was deleted.
+
+        Raises:
+            WorldError: if the store cannot be read or written.
         """
 
     @abstractmethod
     def remnants(self, names: LookedFor) -> Iterator[Remnant]:
-        """Look where tables still keep names: in rows, and in what is left of older ones. Raises `WorldError`."""
+        """Yield the places that still hold given names: rows, older versions and files. Raises `WorldError`."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise `WorldError` where it cannot be written safely, before anything is read."""
+        """Raise `WorldError` if the store cannot be written safely; called before a flow reads its sources."""
 
     @abstractmethod
     def written(self, table: Table, mark: Mark, part: int, memory_days: float) -> WrittenTable:
-        """What writes rows to a table, made or widened where it is not as declared.
+        """Open a table for writing, creating it or adding missing columns first.
 
-        Once a delete was taken in, a row of that post that comes later stays out, as far as `mark` goes back.
+        The writer remembers deletes: a later row of a deleted post is dropped, as far back as `mark` reaches.
 
         Args:
-            table: As it should be: name, key, columns.
-            mark: What `WrittenTable.mark` gave before; None: begin anew.
-            part: Number of one of `part_names`.
-            memory_days: For so long a delete is remembered.
+            table: Declaration of the table: name, key, columns.
+            mark: Snapshot from `WrittenTable.mark` to resume from; None starts from scratch.
+            part: Index of the writer in `part_names`.
+            memory_days: Days for which deletes are remembered.
 
         Raises:
-            WorldError: where it cannot be, or holds columns of other types.
+            WorldError: if the table cannot be opened, or has columns of other types.
         """
 
     @abstractmethod
     def part_names(self, table: str) -> list[str]:
-        """Names of the writers that deal the rows of a table among them, as recovery folders keep them."""
+        """Return the names of the writers that share the rows of a table, as recovery folders store them."""

@@ -1,4 +1,4 @@
-"""Tables of a store whose rows have a key: what is written twice is there once."""
+"""LanceDB tables with a primary key, written by idempotent upserts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -20,26 +20,26 @@ from core.untrusted_text import shortened
 
 T = TypeVar("T")
 
-_LOOSE_SHARE: Final = 0.25
-"""What was written since tables were put together, in rows to those before: putting together copies all of them."""
+_UNCOMPACTED_SHARE: Final = 0.25
+"""Compact when the rows written since the last compaction exceed this share of the compacted ones: it copies all."""
 _LEAST_ROWS: Final = 25_000
-"""Fewer rows are no reason."""
+"""Fewer rows than this do not trigger a compaction."""
 _UNINDEXED_BYTES: Final = 8 * 2**20
-"""A write reads all rows that are not in the index over keys yet, with all of their columns."""
+"""Limit for rows outside the key index: every upsert reads all of them, with all columns."""
 _INDEX_BYTES: Final = 64
-"""A row of the table, twice: an index that is made anew leaves the old one behind until tables are put together."""
+"""Index bytes per row of the table, twice: rebuilding an index leaves the old one behind until a compaction."""
 _LEAST_WRITES: Final = 100
 _MOST_WRITES: Final = 250
 _ROWS_A_WRITE: Final = 4000
-"""Each write adds a fragment and a version, and has to look into all of them: 15 ms among few, 30 ms among 100."""
+"""Each write adds a fragment and a version, and has to read all of them: 15 ms with a few, 30 ms with 100."""
 _DECLARED: Final = b"lance-schema:unenforced-primary-key:position"
-"""Metadata of the column that is declared as the key."""
+"""Metadata of the column that is declared as the primary key."""
 _WRITE_ERRORS: Final = (OSError, RuntimeError, ValueError, TypeError, OverflowError)
-"""What LanceDB raises, and Arrow where a row does not fit the columns."""
+"""Errors of LanceDB, and of Arrow for a row that does not fit the columns."""
 
 
 class KeyedTable:
-    """A LanceDB table, one row for each value of its key."""
+    """A LanceDB table with one row per key, compacted and indexed as it grows."""
 
     def __init__(
         self,
@@ -50,35 +50,38 @@ class KeyedTable:
         newest: str | None = None,
         looked_up: tuple[str, ...] = (),
     ) -> None:
-        """Open or create it; raises `WorldError` where it cannot be, or has other columns.
+        """Open the table, creating it or adding missing columns first.
 
         Args:
-            store: Its tables, or its folder.
-            name: Of the table.
-            key: The column that tells rows apart.
-            schema: Its columns.
-            newest: A column of numbers: no row is replaced by one that has less there.
+            store: The store's tables, or its folder.
+            name: Name of the table.
+            key: Primary-key column.
+            schema: Columns the table should have.
+            newest: Numeric revision column: a row never replaces one with a higher value.
             looked_up: Columns that get an index besides the key.
+
+        Raises:
+            WorldError: if the table cannot be opened, or has other columns.
         """
         self._tables = LanceTables.at(store)
         self._name, self._key, self._newest, self._looked_up = name, key, newest, looked_up
-        # A row that an earlier version wrote has none.
+        # Rows written by an earlier version of memewax have no revision.
         self._replaced = newest and f"target.{newest} IS NULL OR source.{newest} >= target.{newest}"
         try:
-            self._table = self._tables.patiently(lambda: self._opened(schema))
-            # Those of earlier processes count too: one that is often restarted would never put them together.
+            self._table = self._tables.with_retries(lambda: self._opened(schema))
+            # Count writes of earlier processes too: one that is often restarted would otherwise never compact.
             statistics = self._table.stats()["fragment_stats"]
             self._writes = int(statistics["num_fragments"])
-            self._firm_rows = int(statistics["lengths"]["max"])  # the largest fragment is what was put together
-            self._loose_rows = self._unindexed_rows = max(0, self.count() - self._firm_rows)
-            self._look_at_rows()
+            self._compacted_rows = int(statistics["lengths"]["max"])  # the largest fragment is the compacted one
+            self._uncompacted_rows = self._unindexed_rows = max(0, self.count() - self._compacted_rows)
+            self._measure_rows()
         except (OSError, RuntimeError, ValueError) as error:
             raise WorldError(f"{store} cannot be opened as a store: {first_line(error)}") from None
 
     def _opened(self, schema: pa.Schema) -> Any:
-        """The table in today's shape; whoever is first makes or widens it, and the others wait."""
+        """Open the table with today's columns. The first process creates or widens it while the others wait."""
         database, name = self._tables.database(), self._tables.own_name(self._name)
-        with _alone(self._tables.state):
+        with _locked(self._tables.state):
             try:
                 table = database.open_table(name)
             except ValueError as error:
@@ -89,9 +92,9 @@ class KeyedTable:
             schema = with_custom(found, schema)
             check_widenable(f"{self._tables} holds a table {self._name!r}", found, schema)
             if needs_copy(found, schema):
-                # One new version, there as a whole or not at all: who dies in the middle leaves the old one.
+                # Overwriting commits one new version atomically: a crash midway leaves the old one.
                 log.info("the store is widened", table=self._name, rows=table.count_rows())
-                rows = copied(table, schema)  # their vectors are of the length that was checked, or null
+                rows = copied(table, schema)  # vectors have the length checked above, or are null
                 return self._with_key(database.create_table(name, rows, mode="overwrite", on_bad_vectors="null"))
             missing = [column for column in schema if column.name not in found.names]
             if missing:
@@ -99,7 +102,7 @@ class KeyedTable:
             return self._with_key(table)
 
     def _with_key(self, table: Any) -> Any:
-        """The table with its key declared: of two writers that add the same key at once, LanceDB refuses one."""
+        """Declare the table's primary key: of two writers that insert the same key at once, LanceDB rejects one."""
         key = table.schema.field(self._key)
         if _DECLARED not in (key.metadata or {}):
             if key.nullable:
@@ -109,67 +112,84 @@ class KeyedTable:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the table as it is there."""
+        """Return the columns of the existing table, custom columns included."""
         return self._table.schema
 
     def upsert(self, rows: list[dict[str, Any]]) -> None:
-        """Write rows; of several with one key the newest stays, or the last one. Raises `WorldError`."""
+        """Insert rows, replacing those with the same key; the newest revision wins, or the last row without revisions.
+
+        May compact the table or rebuild its key index afterwards.
+
+        Raises:
+            WorldError: if the table cannot be written.
+        """
         if self._newest is not None:
             rows = sorted(rows, key=itemgetter(self._newest))
         unique = {row[self._key]: row for row in rows}
         try:
-            # In the order of the table that is there, to which columns may have been added.
+            # Use the column order of the existing table, to which columns may have been added.
             table = self._arrow(list(unique.values()))
             merge = self._table.merge_insert(self._key).when_matched_update_all(where=self._replaced)
             merge = merge.when_not_matched_insert_all()
-            # The schema fixed the lengths of vectors: only nulls are left.
-            self._again(lambda: merge.execute(table, on_bad_vectors="null"))
+            # The schema already enforces the lengths of vectors: the only "bad" ones left are nulls.
+            self._retried(lambda: merge.execute(table, on_bad_vectors="null"))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
-        give_back_memory()  # a write reads whole rows, where the index lacks them
+        give_back_memory()  # an upsert reads whole rows that are outside the index
         self._writes += 1
-        self._loose_rows += len(unique)
+        self._uncompacted_rows += len(unique)
         self._unindexed_rows += len(unique)
-        if self._is_loose():
+        if self._needs_compaction():
             self.compact()
         elif self._has_index and self._unindexed_rows * self._row_bytes >= self._most_unindexed():
             self._index()
         self._count()
 
     def index_words(self, *columns: str) -> None:
-        """Make full-text indexes of columns that lack one; raises `WorldError`.
+        """Create full-text indexes for columns that lack one; raises `WorldError`.
 
-        Each process of a flow opens the table: whoever is first makes them, and the others wait.
+        Each process of a flow opens the table: the first one creates them while the others wait.
         """
         try:
-            with _alone(self._tables.state):
+            with _locked(self._tables.state):
                 self._table.checkout_latest()
-                self._again(lambda: index_words(self._table, *columns))
+                self._retried(lambda: index_words(self._table, *columns))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
 
     def change(self, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-        """Change some columns of rows that are there; each row has the key and these. Raises `WorldError`."""
+        """Update some columns of existing rows; raises `WorldError`.
+
+        Args:
+            rows: For each row its key and the new values; unknown keys are ignored.
+            columns: Columns to update.
+        """
         schema = pa.schema([self._table.schema.field(name) for name in (self._key, *columns)])
         try:
             merge = self._table.merge_insert(self._key).when_matched_update_all()
-            self._again(lambda: merge.execute(pa.Table.from_pylist(rows, schema=schema)))
+            self._retried(lambda: merge.execute(pa.Table.from_pylist(rows, schema=schema)))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes += 1
         self._count()
 
     def has(self, where: str) -> bool:
-        """Whether there is a row that a condition in SQL picks; raises `WorldError`."""
+        """Check whether any row matches an SQL condition; raises `WorldError`."""
         try:
-            return self._again(lambda: bool(self._table.count_rows(where)))
+            return self._retried(lambda: bool(self._table.count_rows(where)))
         except _WRITE_ERRORS as error:
             raise WorldError(f"the store cannot be read: {first_line(error)}") from error
 
     def set_where(self, where: str, values: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> None:
-        """Set columns of all rows that a condition in SQL picks, to values or to other columns; raises `WorldError`."""
+        """Update columns of all rows that match an SQL condition; raises `WorldError`.
+
+        Args:
+            where: SQL condition.
+            values: New value of each column.
+            columns: For each column, the SQL expression (such as another column) it is set to.
+        """
         try:
-            changed = self._again(
+            changed = self._retried(
                 lambda: self._table.update(
                     where=where, values=dict(values) or None, values_sql=dict(columns or {}) or None
                 )
@@ -181,30 +201,31 @@ class KeyedTable:
             self._count()
 
     def delete_where(self, where: str) -> None:
-        """Delete the rows that a condition in SQL picks; old versions hold them until tables are put together.
+        """Delete the rows that match an SQL condition; older versions hold them until a compaction.
 
-        Raises `WorldError`.
+        Raises:
+            WorldError: if the table cannot be written.
         """
         try:
-            self._again(lambda: self._table.delete(where))
+            self._retried(lambda: self._table.delete(where))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._writes += 1
 
     def batches(self, columns: tuple[str, ...], where: str) -> Iterator[pa.RecordBatch]:
-        """Some columns of the rows that a condition in SQL picks; raises `WorldError`."""
+        """Yield some columns of the rows that match an SQL condition; raises `WorldError`."""
         try:
-            yield from self._again(lambda: self._rows_now(columns, where))
+            yield from self._retried(lambda: self._rows_now(columns, where))
         except _WRITE_ERRORS as error:
             raise WorldError(f"the store cannot be read: {first_line(error)}") from error
 
     def _rows_now(self, columns: tuple[str, ...], where: str) -> list[pa.RecordBatch]:
-        if not self._tables.has_one_writer:  # another flow may have written it
+        if not self._tables.has_one_writer:  # another flow may have written a newer version
             self._table.checkout_latest()
         return list(self._table.search().where(where).select(list(columns)).to_batches())
 
-    def _again(self, do: Callable[[], T]) -> T:
-        """What is done to the table, patiently: with its latest version where another flow wrote or compacted it."""
+    def _retried(self, do: Callable[[], T]) -> T:
+        """Run an operation with retries, each on the table's latest version: another flow may have written it."""
         tries = 0
 
         def once() -> T:
@@ -214,10 +235,10 @@ class KeyedTable:
                 self._table.checkout_latest()
             return do()
 
-        return self._tables.patiently(once)
+        return self._tables.with_retries(once)
 
     def _arrow(self, rows: list[dict[str, Any]]) -> pa.Table:
-        """The rows as the columns hold them; a value that its column cannot hold is null, and the log says so."""
+        """Convert rows to Arrow; a value that does not fit its column becomes null and is logged."""
         schema = self._table.schema
         try:
             return pa.Table.from_pylist(rows, schema=schema)
@@ -243,39 +264,39 @@ class KeyedTable:
         return kept
 
     def compact(self) -> None:
-        """Put fragments together, drop all older versions, bring the index over keys up to date."""
-        self._put_together()
+        """Compact fragments, drop all older versions and update the indexes; raises `WorldError`."""
+        self._compact()
 
-    def _put_together(self, *, drop_unfinished: bool = False) -> None:
+    def _compact(self, *, drop_unfinished: bool = False) -> None:
         try:
             drop = drop_unfinished and self._tables.has_one_writer
             keys = (self._key, *self._looked_up)
-            self._again(lambda: compact_files(self._table, *keys, drop_unfinished=drop))
+            self._retried(lambda: compact_files(self._table, *keys, drop_unfinished=drop))
             if drop:
                 self._tables.drop_drafts(self._name)
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
-        self._writes = self._loose_rows = self._unindexed_rows = 0
-        self._firm_rows = self.count()
-        self._look_at_rows()
-        log.debug("table compacted", table=self._name, rows=self._firm_rows)
+        self._writes = self._uncompacted_rows = self._unindexed_rows = 0
+        self._compacted_rows = self.count()
+        self._measure_rows()
+        log.debug("table compacted", table=self._name, rows=self._compacted_rows)
 
     def erase(self) -> None:
-        """Put the table together so that no file holds what was deleted; raises `WorldError`.
+        """Compact the table so that no file holds deleted rows; raises `WorldError`.
 
-        To be called by its only writer.
+        Only the table's single writer may call it.
         """
         try:
-            self._again(lambda: erase_deleted(self._table))
+            self._retried(lambda: erase_deleted(self._table))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
-        self._put_together(drop_unfinished=True)
+        self._compact(drop_unfinished=True)
 
     def _count(self) -> None:
-        """Tell the metrics of a write: what the table holds is estimated, since to look costs as much as to write."""
-        if not self._row_bytes:  # the table was empty when it was looked at
-            self._look_at_rows()
-        rows = self._firm_rows + self._loose_rows
+        """Update metrics after a write. Rows and bytes are estimates, since counting costs as much as a write."""
+        if not self._row_bytes:  # the table was empty when its rows were last measured
+            self._measure_rows()
+        rows = self._compacted_rows + self._uncompacted_rows
         STORE_WRITES.labels(self._name).inc()
         STORE_FRAGMENTS.labels(self._name).set(self._writes + 1)
         STORE_ROWS.labels(self._name).set(rows)
@@ -283,36 +304,36 @@ class KeyedTable:
 
     def _index(self) -> None:
         try:
-            self._again(lambda: index_keys(self._table, self._key))
+            self._retried(lambda: index_keys(self._table, self._key))
         except _WRITE_ERRORS as error:
             raise _unwritable(error) from error
         self._unindexed_rows = 0
 
     def _most_unindexed(self) -> int:
-        return max(_UNINDEXED_BYTES, _INDEX_BYTES * (self._firm_rows + self._loose_rows))
+        return max(_UNINDEXED_BYTES, _INDEX_BYTES * (self._compacted_rows + self._uncompacted_rows))
 
-    def _look_at_rows(self) -> None:
+    def _measure_rows(self) -> None:
         self._has_index = has_index(self._table, self._key)
         self._row_bytes = int(self._table.stats()["total_bytes"]) // max(1, self.count())
 
-    def _is_loose(self) -> bool:
-        """Whether it is time: so that files and bytes stay few, and a row is copied some ten times in its life."""
-        rows = max(_LEAST_ROWS, _LOOSE_SHARE * self._firm_rows)
-        writes = min(_MOST_WRITES, _LEAST_WRITES + self._firm_rows // _ROWS_A_WRITE)
-        return self._loose_rows >= rows or self._writes >= writes
+    def _needs_compaction(self) -> bool:
+        """Check whether a compaction is due: files and bytes stay few, yet a row is copied only some ten times."""
+        rows = max(_LEAST_ROWS, _UNCOMPACTED_SHARE * self._compacted_rows)
+        writes = min(_MOST_WRITES, _LEAST_WRITES + self._compacted_rows // _ROWS_A_WRITE)
+        return self._uncompacted_rows >= rows or self._writes >= writes
 
     def count(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return int(self._table.count_rows())
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows, whole: for reports over small tables."""
+        """Return all rows with all columns; for reports over small tables."""
         rows: list[dict[str, Any]] = self._table.to_arrow().to_pylist()
         return rows
 
 
-def _alone(folder: Path) -> AbstractContextManager[int]:
-    """One process at a time: of two that make the table at once, one would fail or overwrite the other's."""
+def _locked(folder: Path) -> AbstractContextManager[int]:
+    """Lock out other processes: of two that create a table at once, one would fail or overwrite the other's."""
     folder.mkdir(parents=True, exist_ok=True)
     return locked(folder)
 

@@ -1,4 +1,4 @@
-"""A store of LanceDB: its tables, and what writes them."""
+"""A LanceDB store in a local folder."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -23,54 +23,54 @@ from core.columns import Table
 from core.records import Removal
 
 _NAMED_BY_FOLDER: Final = ("posts", "clusters")
-"""Recovery folders know the parts of these tables by their folder alone."""
+"""Tables whose parts recovery folders name by the store's folder alone."""
 
 
 class LanceStore(LanceTables, Store):
-    """A store in a folder, with one writer."""
+    """A LanceDB store in a local folder, with a single writer."""
 
     has_lock = True
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
+        """Return the store's folder."""
         return self.state
 
     def create(
         self, tables: Sequence[Table], *, copies: int | None = None, has_vector_indexes: bool | None = None
     ) -> str:
-        """Make the tables, as its writer."""
+        """Create the tables, holding the writer's lock."""
         refuse_options(self, copies, has_vector_indexes)
         with all_locked(self._locks()):
             made = [(it.name, written_in(self, it, None, math.inf).count()) for it in tables]
         return f"has {' and '.join(f'the table {name} of {rows:,} rows' for name, rows in made)}"
 
     def check_there(self) -> None:
-        """A folder that has a table of flows is a store."""
+        """Raise `WorldError` if the folder has no table that flows write."""
         check_there_in(self)
 
     def facts(self) -> Sequence[TableFacts]:
-        """With files, versions and fragments."""
+        """Return statistics of each table, with its files, versions and fragments."""
         return facts_of(self.state)
 
     def alone(self) -> AbstractContextManager[object]:
-        """The lock of its writer."""
+        """Return the writer's lock; raises `BusyError` at once if a flow holds it."""
         return all_locked(self._locks(), wait=0)
 
     def compact(self) -> str:
-        """All tables that `memewax run` writes."""
+        """Compact all tables that `memewax run` writes, erasing deleted rows."""
         return compact_store(self.state)
 
     def named(self, removals: Sequence[Removal]) -> list[str]:
-        """Those that are hidden too."""
+        """Return the ids of the posts that removals refer to, including hidden ones."""
         return named_in(self, removals)
 
     def forget(self, removals: Sequence[Removal]) -> str:
-        """From all tables that `memewax run` writes, and answers that quote them."""
+        """Delete posts from all tables that `memewax run` writes, and the answers that quote them."""
         return forget_in(self, removals)
 
     def remnants(self, names: LookedFor) -> Iterator[Remnant]:
-        """In rows, older versions, and the bytes of all files."""
+        """Yield remnants in rows, older versions and the bytes of all files."""
         return in_tables(self.state, names)
 
     def _locks(self) -> dict[Path, str]:
@@ -78,20 +78,20 @@ class LanceStore(LanceTables, Store):
         return {self.state / f"{RECORDS}.lock": busy}
 
     def check(self) -> None:
-        """Nothing but its tables could be wrong, and they are looked at when they are opened."""
+        """Do nothing: opening the tables already detects all that could be wrong."""
 
     def written(self, table: Table, mark: Mark, part: int, memory_days: float) -> StoredTable:  # noqa: ARG002
-        """The table, open for writing."""
+        """Open a table for writing; raises `WorldError`."""
         return written_in(self, table, mark, memory_days)
 
     def part_names(self, table: str) -> list[str]:
-        """The table, as the one part."""
+        """Return the table's single part."""
         folder = self.state.resolve()
         return [part_name(folder if table in _NAMED_BY_FOLDER else folder / table)]
 
 
 def refuse_options(store: Store, copies: int | None, has_vector_indexes: bool | None) -> None:
-    """Raise `UnsupportedError` where a store of LanceDB is to keep copies, or to index vectors."""
+    """Raise `UnsupportedError` for the options `copies` and `has_vector_indexes`, which LanceDB stores lack."""
     if copies is not None:
         raise UnsupportedError(f"{store} keeps no copies of rows: --copies is for Cassandra")
     if has_vector_indexes:
@@ -99,14 +99,14 @@ def refuse_options(store: Store, copies: int | None, has_vector_indexes: bool | 
 
 
 def written_in(tables: LanceTables, table: Table, mark: Mark, memory_days: float) -> StoredTable:
-    """A table of a store, open for writing; raises `WorldError`."""
+    """Open a table of a store for writing, with the class that fits its name; raises `WorldError`."""
     if table.name == POSTS:
         return PostRows(tables, table, mark, memory_days)
     return AnswerRows(tables, table) if table.name == QUOTING else StoredTable(tables, table)
 
 
 def folder_store(folder: Path) -> LanceStore:
-    """The store in a folder, by its full path, so that it stays the same wherever the process goes."""
+    """Return the store in a folder. It keeps the absolute path, so that a later change of directory has no effect."""
     store = LanceStore(folder.resolve())
     store.address = str(folder)
     return store

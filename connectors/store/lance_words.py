@@ -1,7 +1,7 @@
-"""Full-text search over a table of LanceDB, by its indexes and over what is in none of them yet.
+"""Full-text search over a LanceDB table: its full-text indexes, and an in-memory index of rows not in them yet.
 
-All queries of a search are asked at once through LanceDB's asynchronous interface. Its other one hands each question to
-a thread of its own, several times a query: in a page with 20 readers these hand-overs took longer than the search.
+All queries of a search run concurrently through LanceDB's asynchronous API. The synchronous one hands every call to
+another thread, several times per query: on a page with 20 readers these hand-overs took longer than the search.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ _SCORE: Final = "_score"
 
 
 class LanceWords(WordReader):
-    """Words in some columns of a table.
+    """Full-text search over some columns of a table.
 
     Args:
-        address: Of the store.
-        key: Column of the table's keys.
-        open_table: Opens the table, as LanceDB's asynchronous interface has it.
-        columns: That are searched.
+        address: Address of the store, for messages.
+        key: Primary-key column.
+        open_table: Opens the table with LanceDB's asynchronous API.
+        columns: Columns to search.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class LanceWords(WordReader):
         self._version = 0
 
     def refresh(self) -> bool:
-        """Bring what is in no index yet up to date, where the table has changed."""
+        """Update the in-memory index of unindexed rows if the table has changed; return whether indexes exist."""
         self._reading(self._refresh)
         return self._has_indexes
 
     def find(self, queries: Sequence[WordQuery], most: int) -> list[list[tuple[str, float]]]:
-        """In the indexes, and in memory what is in none; a row that is in both counts once."""
+        """Return the best rows of both kinds of indexes; a row found in both counts once, with its best score."""
         wanted = [self._lance(it) for it in queries]
         return self._reading(lambda: self._find(wanted, most))
 
@@ -66,7 +66,7 @@ class LanceWords(WordReader):
         return [sorted(it.items(), key=lambda hit: (-hit[1], hit[0]))[:most] for it in best]
 
     async def _hits(self, table: Any, wanted: Any, most: int, *, indexed: bool = False) -> dict[str, float]:
-        """The scores of the best rows, by key; `indexed`: of those that are in the indexes."""
+        """Return the scores of the best rows, by key; `indexed` skips the rows outside the indexes."""
         query = await table.search(wanted, query_type="fts")
         query = query.fast_search() if indexed else query
         found = await query.limit(most).select([self._key, _SCORE]).to_arrow()
@@ -92,7 +92,7 @@ class LanceWords(WordReader):
         async def again() -> T:
             try:
                 return await read()
-            except READ_ERRORS:  # its version may have gone
+            except READ_ERRORS:  # a compaction may have dropped the version that was read
                 self._version = 0
                 await self._refresh()
                 raise
@@ -112,7 +112,7 @@ class LanceWords(WordReader):
         return _fts().BooleanQuery(parts)
 
     def _any(self, it: WordsWanted) -> Any:
-        """Words in any of the columns."""
+        """Return a query that matches a term in any of the columns."""
         fts = _fts()
         parts = [
             fts.PhraseQuery(it.text, column) if it.is_phrase else fts.MatchQuery(it.text, column, fuzziness=it.slips)
@@ -122,7 +122,7 @@ class LanceWords(WordReader):
 
 
 def _run(asked: Coroutine[Any, Any, T]) -> T:
-    """Wait for an answer, also where the thread that asks runs a loop of its own, as in a notebook."""
+    """Run a coroutine to its end, even if the calling thread already runs an event loop, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -132,5 +132,5 @@ def _run(asked: Coroutine[Any, Any, T]) -> T:
 
 
 def _fts() -> Any:
-    """The queries of LanceDB, imported when they are needed: that takes a second."""
+    """Return the module of LanceDB's queries, imported lazily because that takes a second."""
     return import_module("lancedb.query")

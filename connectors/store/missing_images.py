@@ -44,7 +44,7 @@ def posts_without(store: Path) -> Iterator[Post]:
     """The posts of a store that refer to no small image that it has; raises `WorldError`."""
     tables = LanceTables.at(store)
     if not tables.has(POSTS):
-        raise WorldError(f"{store} is no store: name the folder that memewax wrote to with --store{store_nearby()}")
+        raise WorldError(f"{store} is not a store: give the folder that memewax wrote to with --store{store_nearby()}")
     known: set[str] = set()
     if tables.has(THUMBNAILS.name):
         for batch in tables.table(THUMBNAILS.name).batches([THUMBNAILS.key]):

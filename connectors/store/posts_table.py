@@ -61,7 +61,7 @@ class PostRows(StoredTable):
         self._fill(tables)
         self._table.index_words(*SEARCHED)
         self._thumbnails = Thumbnails(tables)
-        self._taken_back = RemovedPosts(
+        self._removed = RemovedPosts(
             tables, self._table, self._thumbnails, mark.get("taken_back") if mark else None, memory_days
         )
         if mark is None:
@@ -81,17 +81,17 @@ class PostRows(StoredTable):
         Those of posts that were taken back are left out, and those of hidden accounts kept aside.
         """
         current = self._merges.current
-        there = [row for row in rows if not self._taken_back.is_gone(row)]
+        there = [row for row in rows if not self._removed.is_gone(row)]
         if len(there) < len(rows):
-            self._taken_back.refuse([row for row in rows if self._taken_back.is_gone(row)])
+            self._removed.refuse([row for row in rows if self._removed.is_gone(row)])
         for row in there:
-            if row[ORIGINAL] and self._taken_back.is_gone_original(row[ORIGINAL]):
+            if row[ORIGINAL] and self._removed.is_gone_original(row[ORIGINAL]):
                 row[ORIGINAL] = None
         made = [{**with_own_values(row, self._own), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in there]
-        aside = [self._as_stored(row) for row in made if self._taken_back.is_hidden(row)]
+        aside = [self._as_stored(row) for row in made if self._removed.is_hidden(row)]
         if aside:
-            self._taken_back.keep_aside(aside)
-            made = [row for row in made if not self._taken_back.is_hidden(row)]
+            self._removed.write_hidden(aside)
+            made = [row for row in made if not self._removed.is_hidden(row)]
         if made:
             again = {row[_KEY] for row in made if row["revision"] > 1}
             before = self._images_of(sorted(again))
@@ -108,7 +108,7 @@ class PostRows(StoredTable):
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
         """Keep images of posts, but not of those that were taken back; raises `WorldError`."""
-        self._thumbnails.keep(it for it in thumbnails if not self._taken_back.is_gone_post(it.post))
+        self._thumbnails.keep(it for it in thumbnails if not self._removed.is_gone_post(it.post))
 
     def add_images(self, thumbnails: list[Thumbnail]) -> int:
         """Keep images of posts that are there, and let their rows refer to them; gives how many. Raises `WorldError`.
@@ -127,7 +127,7 @@ class PostRows(StoredTable):
 
     def remove(self, removals: list[Removal]) -> None:
         """Take out what was taken back, keep aside what is hidden, bring back what is not; raises `WorldError`."""
-        for some in pieces(self._taken_back.take(removals), _MOST):
+        for some in pieces(self._removed.take(removals), _MOST):
             self._settle(f"{_KEY} IN ({listed(some)})", self._merges)
 
     def rename(self, events: list[ClusterEvent]) -> None:
@@ -141,12 +141,12 @@ class PostRows(StoredTable):
     def compact(self, *, erase: bool = False) -> None:
         """Put fragments together, drop old versions, of what is kept aside and of small images too."""
         super().compact(erase=erase)
-        self._taken_back.compact(erase=erase)
+        self._removed.compact(erase=erase)
         self._thumbnails.compact(erase=erase)
 
     def mark(self) -> Mark:
         """What became of clusters, and what was taken back."""
-        return {"version": 2, "clusters": self._merges.state(), "taken_back": self._taken_back.state()}
+        return {"version": 2, "clusters": self._merges.state(), "taken_back": self._removed.state()}
 
     def _merge(self, events: list[ClusterEvent]) -> None:
         before = {self._merges.resolve(event.cluster) for event in events}

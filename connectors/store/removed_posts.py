@@ -1,6 +1,6 @@
-"""Rows of posts that their authors took back: deleted, or hidden with their account and kept aside until it returns.
+"""Removal of posts: deleted ones, and ones hidden with their account until the account returns.
 
-Hidden rows lie in a table of their own, so that whoever reads posts does not have to know of them.
+Hidden rows are moved to a table of their own, so that readers of posts need not know of them.
 """
 
 import math
@@ -28,27 +28,27 @@ from core.telemetry import REMOVED_ROWS
 from core.times import time_or_none
 
 _MOST: Final = 500
-"""Rows, and names in one condition."""
+"""Rows per batch, and names per condition."""
 _SHOWN: Final = 4096
 ORIGINAL: Final = "duplicate_of"
-"""What a post is a copy of: it names that post."""
+"""Column with the id of the post that a row is a duplicate of."""
 _ALWAYS: Final = ("global_id", "cluster", IMAGE_COLUMN.column.name)
-"""What is read of a row that is named; of a million rows each column more takes some milliseconds a second."""
-_TELLING: Final = {"post_id": ("post_id",), "old": ("post_id",), "url": ("url",), "account": ("author", "source")}
-"""What tells whether a row is the one that is named so."""
+"""Columns read of every matching row; with a million rows each further column costs some milliseconds per second."""
+_MATCHING: Final = {"post_id": ("post_id",), "old": ("post_id",), "url": ("url",), "account": ("author", "source")}
+"""For each kind of name in a removal, the columns that decide whether a row matches it."""
 _TIMES: Final = ("created_time", "extra")
-"""What tells when it was written or edited last."""
+"""Columns that hold when a post was written or last edited."""
 
 
 class RemovedPosts:
-    """What was taken back lately, and what that means for rows that are there and for those that come.
+    """Recent removals, applied to existing rows and to rows that arrive later.
 
     Args:
-        tables: Of the store.
+        tables: Tables of the store.
         posts: The table of posts.
-        thumbnails: Of posts; one goes with the last post that refers to it.
-        state: A snapshot.
-        memory_days: So long a delete is remembered.
+        thumbnails: Thumbnails of the posts; one is deleted with the last post that refers to it.
+        state: Snapshot to resume from, as returned by `state`.
+        memory_days: Days for which deletes are remembered.
     """
 
     def __init__(
@@ -64,46 +64,50 @@ class RemovedPosts:
         self._posts = posts
         self._removed = Removed(state["removed"] if state else None, days=memory_days)
         self._hidden: BoundedDict[str, datetime | None] = BoundedDict(REMEMBERED, state["hidden"] if state else ())
-        """Accounts that hide their posts, and since when."""
+        """Hidden accounts, and since when."""
         self._shown: BoundedDict[str, datetime | None] = BoundedDict(_SHOWN, state["shown"] if state else ())
-        """Those that were said to show them last: older news may come later, from another process."""
-        self._aside: KeyedTable | None = None
+        """Accounts shown again, and since when: an older removal may arrive later, from another process."""
+        self._hidden_rows: KeyedTable | None = None
         self._has_old = posts.has("post_id IS NULL")
-        """Whether an earlier version wrote rows, which do not say of which post they are."""
+        """Whether the table has rows of an earlier version of memewax, which lack a `post_id`."""
 
     def is_gone(self, row: Row) -> bool:
-        """Whether a row that comes is of a post that was taken back before."""
+        """Check whether a new row belongs to a post that was deleted before (a tombstone)."""
         account = account_of(row["author"], row["source"])
         return self._removed.has(
             row["global_id"], row["post_id"], account, lambda: changed(row, row["extra"]), row["url"]
         )
 
     def is_gone_original(self, global_id: str) -> bool:
-        """Whether a post that a row is a copy of was taken back by its id."""
+        """Check whether the post that a row duplicates was deleted by its id."""
         return self._removed.has(global_id, without_number(global_id), "", lambda: None)
 
     def refuse(self, rows: Sequence[Row]) -> None:
-        """Let go of the small images of rows that came after their delete; raises `WorldError`."""
+        """Drop unused thumbnails of rows that arrived after their delete; raises `WorldError`."""
         images = [key for row in rows if (key := row[IMAGE_COLUMN.column.name]) is not None]
         self._thumbnails.drop_unused(images, self._tables(), {row["global_id"] for row in rows})
 
     def is_gone_post(self, post: Post) -> bool:
-        """Whether a post whose row is still to come was taken back before."""
+        """Check whether a post whose row has not arrived yet was deleted before."""
         return self._removed.has(post.global_id, post.whole_id, post.account, lambda: post.changed, post.url)
 
     def is_hidden(self, row: Row) -> bool:
-        """Whether a row that comes is of an account that hides its posts."""
+        """Check whether a new row belongs to a hidden account."""
         return account_of(row["author"], row["source"]) in self._hidden
 
-    def keep_aside(self, rows: list[Row]) -> None:
-        """Write rows, as tables hold them, to where nobody sees them; raises `WorldError`."""
+    def write_hidden(self, rows: list[Row]) -> None:
+        """Write rows, in their stored form, to the table of hidden posts; raises `WorldError`."""
         if rows:
             self._hidden_table().upsert(rows)
 
     def take(self, removals: Sequence[Removal]) -> list[str]:
-        """Do what is said, in its order; gives ids of rows that came back. Raises `WorldError`.
+        """Apply removals in their order; idempotent.
 
-        Done twice it is as if it were done once.
+        Returns:
+            Ids of the rows that are visible again.
+
+        Raises:
+            WorldError: if the store cannot be read or written.
         """
         back: list[str] = []
         for hidden, group in groupby(removals, lambda it: it.hidden):
@@ -111,22 +115,22 @@ class RemovedPosts:
             if hidden is None:
                 self._delete(those)
             else:
-                back += self._move(self._news(those), hidden=hidden)
+                back += self._move(self._visibility_changes(those), hidden=hidden)
         return back
 
     def named(self, removals: Sequence[Removal]) -> list[str]:
-        """The ids of the rows that removals name, those that are hidden among them; raises `WorldError`."""
-        parts = (_Picked(list(some), self._has_old) for some in pieces(list(removals), _MOST))
+        """Return the ids of the rows that removals refer to, including hidden ones; raises `WorldError`."""
+        parts = (_Selection(list(some), self._has_old) for some in pieces(list(removals), _MOST))
         return [row["global_id"] for it in parts for table in self._tables() for row in it.rows_of(table)]
 
     def compact(self, *, erase: bool = False) -> None:
-        """Put the table of hidden rows together; `erase`: so that no file holds what was deleted."""
-        if self._is_aside():
+        """Compact the table of hidden rows; with `erase`, no file holds deleted rows afterwards."""
+        if self._has_hidden_table():
             table = self._hidden_table()
             table.erase() if erase else table.compact()
 
     def state(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return a snapshot of built-in types."""
         return {
             "removed": self._removed.state(),
             "hidden": list(self._hidden.items()),
@@ -137,12 +141,12 @@ class RemovedPosts:
         for it in removals:
             self._removed.note(it)
         for start in range(0, len(removals), _MOST):
-            picked = _Picked(removals[start : start + _MOST], self._has_old)
+            picked = _Selection(removals[start : start + _MOST], self._has_old)
             tables = self._tables()
             found = [picked.rows_of(table) for table in tables]
             rows = list(chain.from_iterable(found))
             note_deleted(self._store.state, max((row["cluster"] for row in rows), default=-1))
-            # What rows refer to goes before them: whoever dies in between finds the rows once more.
+            # Delete what refers to the rows before the rows: after a crash in between, the rows are found again.
             gone = [row["global_id"] for row in rows]
             drop_quoting(self._store, gone)
             for some in pieces(gone, _MOST):
@@ -155,8 +159,8 @@ class RemovedPosts:
                     table.delete_where(f"global_id IN ({listed(some)})")
             REMOVED_ROWS.labels("deleted").inc(len(rows))
 
-    def _news(self, removals: Iterable[Removal]) -> list[tuple[str, str]]:
-        """Accounts of which that is news, each as author and source."""
+    def _visibility_changes(self, removals: Iterable[Removal]) -> list[tuple[str, str]]:
+        """Return accounts, as (author, source), whose visibility changes, ignoring removals older than the last one."""
         found = {}
         for it in removals:
             now, before = (self._hidden, self._shown) if it.hidden else (self._shown, self._hidden)
@@ -169,8 +173,8 @@ class RemovedPosts:
         return list(found.values())
 
     def _move(self, accounts: list[tuple[str, str]], *, hidden: bool) -> list[str]:
-        """Move the rows of accounts aside or back; gives the ids of those that came back."""
-        if not accounts or not (hidden or self._is_aside()):
+        """Move the rows of accounts to the hidden table or back; return the ids of those that came back."""
+        if not accounts or not (hidden or self._has_hidden_table()):
             return []
         here, there = self._posts, self._hidden_table()
         source, to = (here, there) if hidden else (there, here)
@@ -187,34 +191,34 @@ class RemovedPosts:
             for ids in pieces(found, _MOST):
                 picked = f"global_id IN ({listed(ids)})"
                 rows = [row for it in source.batches(tuple(source.schema.names), picked) for row in it.to_pylist()]
-                to.upsert(rows)  # there before it is gone here, so that a crash between the two loses nothing
+                to.upsert(rows)  # copy before deleting, so that a crash between the two loses nothing
                 source.delete_where(picked)
                 moved += ids
         REMOVED_ROWS.labels("hidden" if hidden else "shown").inc(len(moved))
         return [] if hidden else moved
 
     def _tables(self) -> list[KeyedTable]:
-        return [self._posts, *([self._hidden_table()] if self._is_aside() else [])]
+        return [self._posts, *([self._hidden_table()] if self._has_hidden_table() else [])]
 
-    def _is_aside(self) -> bool:
-        return self._aside is not None or self._store.has(HIDDEN)
+    def _has_hidden_table(self) -> bool:
+        return self._hidden_rows is not None or self._store.has(HIDDEN)
 
     def _hidden_table(self) -> KeyedTable:
-        """The table of hidden rows, made when it is first needed."""
-        if self._aside is None:
+        """Return the table of hidden rows, created on first use."""
+        if self._hidden_rows is None:
             schema = pa.schema([it if is_custom(it) else it.remove_metadata() for it in self._posts.schema])
-            self._aside = KeyedTable(self._store, HIDDEN, "global_id", schema, "revision", LOOKED_UP)
-        return self._aside
+            self._hidden_rows = KeyedTable(self._store, HIDDEN, "global_id", schema, "revision", LOOKED_UP)
+        return self._hidden_rows
 
 
 def changed(row: Row, extra: Any) -> datetime | None:
-    """When the post of a row was written or edited last; None where it does not say."""
+    """Return when the post of a row was last edited, or else written; None if neither is known."""
     fields = orjson.loads(extra or b"{}") if isinstance(extra, str) else extra
     return time_or_none(fields.get("edited")) or time_or_none(row["created_time"])
 
 
-class _Picked:
-    """Rows that removals name."""
+class _Selection:
+    """A selection of the rows that removals refer to, by id, URL or account."""
 
     def __init__(self, removals: list[Removal], has_old: bool) -> None:
         self._named: dict[tuple[str, str], Removal] = {}
@@ -226,7 +230,7 @@ class _Picked:
 
     @property
     def where(self) -> str:
-        """A condition in SQL that is true of these rows, and of a few more."""
+        """Return an SQL condition that matches these rows and possibly a few more, which `has` rejects."""
         names: dict[str, list[str]] = {}
         for kind, name in self._named:
             names.setdefault(kind, []).append(name)
@@ -239,18 +243,18 @@ class _Picked:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Those of a row that tell whether it is named, and what goes with it."""
-        telling = [name for kind, _ in self._named for name in _TELLING.get(kind, ())]
+        """Return the columns that `has` and a delete need."""
+        matching = [name for kind, _ in self._named for name in _MATCHING.get(kind, ())]
         times = _TIMES if any(it.time is not None for it in self._named.values()) else ()
-        return tuple(dict.fromkeys((*_ALWAYS, *telling, *times)))
+        return tuple(dict.fromkeys((*_ALWAYS, *matching, *times)))
 
     def rows_of(self, table: KeyedTable) -> list[Row]:
-        """Those of a table, as far as a delete looks at them; raises `WorldError`."""
+        """Return the matching rows of a table, with `columns` only; raises `WorldError`."""
         batches = table.batches(self.columns, self.where)
         return [row for batch in batches for row in batch.to_pylist() if self.has(row)]
 
     def has(self, row: Row) -> bool:
-        """Whether a row is named, and was not written or edited later."""
+        """Check whether a removal refers to a row that was not written or edited after it."""
         names: list[tuple[str, str]] = [(it, row[it]) for it in ("global_id", "post_id", "url") if it in row]
         if "author" in row:
             names.append(("account", account_of(row["author"], row["source"])))

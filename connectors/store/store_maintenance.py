@@ -1,4 +1,4 @@
-"""A store as a whole, where no flow writes it: its tables put together, and looked at."""
+"""Maintenance of a whole LanceDB store that no flow is writing: compaction, removal and statistics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _FLOW: Final = (POSTS, HIDDEN, CLUSTERS.name, THUMBNAILS.name)
 
 @dataclass(frozen=True, slots=True)
 class FolderFacts(TableFacts):
-    """What a table in a folder is like, without reading more than its keys."""
+    """Statistics of a table in a folder; of the rows only the keys are read."""
 
     files: int
     mb: float
@@ -32,11 +32,15 @@ class FolderFacts(TableFacts):
 
 
 def compact_store(store: Path) -> str:
-    """Put together the tables that `memewax run` writes, with no file of what was deleted; says what was done.
+    """Compact the tables that `memewax run` writes, erasing deleted rows from all files.
 
-    Raises `WorldError`.
+    Call it with the writer's lock held.
 
-    To be called by whoever has the writer's lock.
+    Returns:
+        Size and number of files before and after, for the user.
+
+    Raises:
+        WorldError: if a table cannot be read or written.
     """
     before = _size(store)
     compact_tables(LanceTables.at(store))
@@ -45,13 +49,13 @@ def compact_store(store: Path) -> str:
 
 
 def compact_tables(tables: LanceTables) -> None:
-    """The same to the tables of one writer, wherever they lie."""
+    """Compact the tables of one writer in a folder or a bucket, erasing deleted rows; raises `WorldError`."""
     try:
-        tables.patiently(lambda: drop_unused_in(tables))
+        tables.with_retries(lambda: drop_unused_in(tables))
         for name in (it for it in _FLOW if tables.has(it)):
-            tables.patiently(lambda name=name: _compact(tables, name))  # type: ignore[misc]
+            tables.with_retries(lambda name=name: _compact(tables, name))  # type: ignore[misc]
     except READ_ERRORS as error:
-        raise WorldError(f"{tables} cannot be put together: {first_line(error)}") from None
+        raise WorldError(f"{tables} cannot be compacted: {first_line(error)}") from None
 
 
 def _compact(tables: LanceTables, name: str) -> None:
@@ -65,31 +69,35 @@ def _compact(tables: LanceTables, name: str) -> None:
 
 
 def forget_in(store: Path | LanceTables, removals: Sequence[Removal]) -> str:
-    """Delete from the tables that `memewax run` writes what is taken back; says what went. Raises `WorldError`.
+    """Apply removals to the tables that `memewax run` writes; idempotent. Call it with the writer's lock held.
 
-    To be called by whoever has the writer's lock. Done twice it is as if it were done once.
+    Returns:
+        How many rows were deleted, for the user.
+
+    Raises:
+        WorldError: if a table cannot be read or written.
     """
     tables = LanceTables.at(store)
     before = _rows(tables)
-    if (there := _taken_back(tables)) is not None:
-        there.take(removals)
+    if (removed := _removed_posts(tables)) is not None:
+        removed.take(removals)
     return f"{before - _rows(tables):,} rows deleted"
 
 
 def named_in(store: Path | LanceTables, removals: Sequence[Removal]) -> list[str]:
-    """The ids of the posts in a store that removals name; raises `WorldError`."""
-    there = _taken_back(LanceTables.at(store))
-    return [] if there is None else there.named(removals)
+    """Return the ids of the posts in a store that removals refer to; raises `WorldError`."""
+    removed = _removed_posts(LanceTables.at(store))
+    return [] if removed is None else removed.named(removals)
 
 
 def check_there_in(tables: LanceTables) -> None:
-    """Raise `WorldError` where there is no table that flows write."""
+    """Raise `WorldError` if none of the tables that flows write exists."""
     if not any(tables.has(name) for name in KEYS):
-        raise WorldError(f"{tables} is no store: name the folder that memewax wrote to with --store{store_nearby()}")
+        raise WorldError(f"{tables} is not a store: give the folder that memewax wrote to with --store{store_nearby()}")
 
 
 def facts_of(store: Path) -> list[FolderFacts]:
-    """Look at each table of flows, reading its keys; raises `WorldError` where there is none or one cannot be read."""
+    """Return statistics of each table that flows write; raises `WorldError` if there is none to read."""
     check_there_in(LanceTables.at(store))
     try:
         return read_latest(lambda: [_facts(store, name, table) for name, table in _opened(store).items()])
@@ -97,7 +105,7 @@ def facts_of(store: Path) -> list[FolderFacts]:
         raise WorldError(f"{store} cannot be read: {first_line(error)}") from None
 
 
-def _taken_back(tables: LanceTables) -> RemovedPosts | None:
+def _removed_posts(tables: LanceTables) -> RemovedPosts | None:
     if not tables.has(POSTS):
         return None
     posts = KeyedTable(tables, POSTS, KEYS[POSTS], tables.table(POSTS).schema, "revision", LOOKED_UP)
@@ -132,6 +140,6 @@ def _facts(store: Path, name: str, table: Any) -> FolderFacts:
 
 
 def _size(folder: Path) -> tuple[int, int]:
-    """Files and bytes."""
+    """Return the number of files below a folder, and their bytes."""
     sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
     return len(sizes), sum(sizes)

@@ -1,7 +1,7 @@
-"""A LanceDB table kept in order: its files put together, its indexes made, what was deleted written out of its files.
+"""Maintenance of a LanceDB table: compaction, indexes, and erasure of deleted rows from its files.
 
-To put a table together does not erase what was deleted: LanceDB writes a fragment anew only where a tenth of it went,
-an index keeps the values that it was made of, and a version names the condition that rows were deleted by.
+Compaction alone does not erase deleted rows: LanceDB rewrites a fragment only if a tenth of its rows were deleted, an
+index keeps the values it was built from, and a version's manifest holds the condition by which rows were deleted.
 """
 
 import warnings
@@ -14,54 +14,58 @@ from numpy.typing import NDArray
 from core.memory import give_back_memory
 
 _AT_ONCE: Final = 50_000
-"""Rows that are written anew together: their vectors lie in memory."""
+"""Rows per rewrite: their vectors are held in memory."""
 _FRAGMENT_BITS: Final = 32
-"""Of a row's id: below these it says where the row stands in its fragment."""
+"""Lower bits of a row id, which hold the row's offset in its fragment; the upper bits hold the fragment's number."""
 
 
 def compact_files(table: Any, *keys: str, drop_unfinished: bool = False) -> None:
-    """Leave one version of a LanceDB table, in few files, with an index over its key and other columns.
+    """Compact a LanceDB table into one version with few fragments, and bring its indexes up to date.
 
-    Whoever reads an older version meanwhile has to open the table again. Raises what LanceDB raises.
+    Readers of an older version have to reopen the table. Raises LanceDB's errors.
 
     Args:
-        table: Of LanceDB.
-        keys: Columns that have an index.
-        drop_unfinished: Whether files go too that no version has, of a write that was cut off: LanceDB keeps them for
-            seven days, since they may be of another writer. Only where there is none, and none can begin.
+        table: LanceDB table.
+        keys: Columns that get a scalar index if they lack one.
+        drop_unfinished: Whether to delete files of interrupted writes, which belong to no version. LanceDB keeps them
+            for seven days, since another writer may be writing them: set this only if no other writer can exist.
     """
     for key in keys:
         if not has_index(table, key):
             index_keys(table, key)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there must be no other writer: nobody else has the lock
+        warnings.simplefilter("ignore")  # LanceDB warns of concurrent writers, which the lock excludes
         table.optimize(cleanup_older_than=timedelta(0), delete_unverified=drop_unfinished)
-        if len(table.list_versions()) > 1:  # it drops old versions before it brings indexes up to date
+        if len(table.list_versions()) > 1:  # `optimize` drops old versions before it updates indexes, a new version
             table.optimize(cleanup_older_than=timedelta(0), delete_unverified=drop_unfinished)
     give_back_memory()
 
 
 def has_index(table: Any, column: str) -> bool:
-    """Whether a LanceDB table has an index over a column; raises what LanceDB raises."""
+    """Check whether a LanceDB table has an index over a column; raises LanceDB's errors."""
     return any(column in it.columns for it in table.list_indices())
 
 
-def index_words(table: Any, *columns: str, anew: bool = False) -> None:
-    """Make full-text indexes of columns of a LanceDB table that lack one, or of all; raises what LanceDB raises.
+def index_words(table: Any, *columns: str, rebuild: bool = False) -> None:
+    """Create full-text indexes for columns of a LanceDB table that lack one; raises LanceDB's errors.
 
-    What is written later is found too, more slowly, until tables are put together.
+    Rows written later are found too, more slowly, until the next compaction.
+
+    Args:
+        table: LanceDB table.
+        columns: Columns of text.
+        rebuild: Whether to rebuild existing indexes too.
     """
     for column in columns:
-        if anew or not has_index(table, column):
+        if rebuild or not has_index(table, column):
             table.create_index(column, config=word_index(), replace=True)
             give_back_memory()
 
 
 def word_index() -> Any:
-    """The configuration of a full-text index.
+    """Return the configuration of a full-text index.
 
-    All words count, those that are in every text too: people look for "me at 3 am". Where they stand is kept, for
-    phrases.
+    It keeps stop words, since people search for "me at 3 am", and word positions, for phrases.
     """
     from lancedb.index import FTS
 
@@ -69,38 +73,38 @@ def word_index() -> Any:
 
 
 def index_keys(table: Any, key: str) -> None:
-    """Make an index over the values of a column of a LanceDB table, in place of one that is there."""
-    from lancedb.index import BTree  # late, as in `connectors.store.store_folder`
+    """Build a B-tree index over a column of a LanceDB table, replacing an existing one."""
+    from lancedb.index import BTree  # imported late, as in `connectors.store.store_folder`
 
     table.create_index(key, config=BTree(), replace=True)
     give_back_memory()
 
 
 def erase_deleted(table: Any) -> None:
-    """Write anew what stands in one file with deleted rows, and all indexes; put it together afterwards.
+    """Rewrite all fragments with deleted rows and rebuild all indexes; compact the table afterwards.
 
-    Who dies amid it loses nothing: each step is a version of its own. Raises what LanceDB raises.
+    A crash midway loses nothing, since each step commits a version. Raises LanceDB's errors.
     """
-    for only_gaps in (True, False):  # where the last rows of a fragment went, none of its places is missing
+    for only_gaps in (True, False):  # deleted rows at the end of a fragment leave no gap in its row ids
         if holds_deleted(table):
-            _write_anew(table, only_gaps=only_gaps)
+            _rewrite(table, only_gaps=only_gaps)
     for index in table.list_indices():
         for column in index.columns:
             if index.index_type == "FTS":
-                index_words(table, column, anew=True)
+                index_words(table, column, rebuild=True)
             else:
                 index_keys(table, column)
 
 
 def holds_deleted(table: Any) -> bool:
-    """Whether files of the latest version hold rows that were deleted; raises what LanceDB raises."""
+    """Check whether files of the latest version hold deleted rows; raises LanceDB's errors."""
     facts = table.stats()
     fragments = facts["fragment_stats"]
     return bool(round(fragments["lengths"]["mean"] * fragments["num_fragments"]) > facts["num_rows"])
 
 
-def _write_anew(table: Any, *, only_gaps: bool) -> None:
-    """Write the rows of fragments anew, unchanged: those that lack rows amid them, or all."""
+def _rewrite(table: Any, *, only_gaps: bool) -> None:
+    """Rewrite fragments with unchanged rows: those with gaps in their row ids, or all."""
     ids = _row_ids(table)
     column = table.schema.names[0]
     for number in np.unique(ids >> _FRAGMENT_BITS).tolist():

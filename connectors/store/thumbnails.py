@@ -1,4 +1,4 @@
-"""The small images of a store: one for each file that an image was fetched as, however many posts show it."""
+"""Thumbnails of a store, deduplicated by SHA-256 of the image file: posts with the same file share one."""
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -18,27 +18,27 @@ from core.records import Thumbnail
 
 _KEY: Final = THUMBNAILS.key
 _REFERRING: Final = (POSTS, HIDDEN)
-"""Tables whose rows refer to small images."""
+"""Tables whose rows refer to thumbnails."""
 _RECENT: Final = 4096
-"""Images that came last: the rows that refer to them may still be on their way."""
+"""Most recent thumbnails, which are never swept: the rows that refer to them may not have arrived yet."""
 _SWEEP_EVERY: Final = 50_000
-"""Small images, after which those that no post refers to any more are looked for: edits and repeats leave some."""
+"""New thumbnails after which unused ones are swept: edits and duplicates leave some behind."""
 _MOST: Final = 500
-"""Keys in one condition."""
+"""Keys per condition."""
 
 
 class Thumbnails:
-    """The table of small images, made when the first one comes; what is written twice is there once."""
+    """The table of thumbnails, created with the first one; writes are idempotent upserts."""
 
     def __init__(self, store: Path | LanceTables) -> None:
         self._tables = LanceTables.at(store)
         self._opened: KeyedTable | None = None
         self._recent: BoundedDict[str, str] = BoundedDict(_RECENT)
-        """Each with the post that it came with last."""
+        """Keys of recent thumbnails, each with the last post that it arrived with."""
         self._unswept = 0
 
     def keep(self, thumbnails: Iterable[Thumbnail]) -> None:
-        """Write those that were not written just now; raises `WorldError`."""
+        """Write thumbnails, except those written recently; raises `WorldError`."""
         new = {}
         for it in thumbnails:
             if it.post.picture_sha256 in self._recent:
@@ -58,14 +58,14 @@ class Thumbnails:
     def drop_unused(
         self, keys: Iterable[str], referring: Sequence[KeyedTable], going: Collection[str] = frozenset()
     ) -> None:
-        """Drop those of `keys` that no row of the tables refers to; raises `WorldError`.
+        """Delete those thumbnails that no row refers to; raises `WorldError`.
 
-        One stays that came last with a post whose row is still on its way.
+        A thumbnail is kept if the post that it last arrived with has no row yet.
 
         Args:
-            keys: Of small images.
+            keys: Keys of the thumbnails to check.
             referring: Tables of posts.
-            going: Posts whose rows are about to be deleted, or will never come.
+            going: Ids of posts whose rows are about to be deleted, or will never arrive.
         """
         wanted = sorted(set(keys))
         for some in pieces(wanted, _MOST) if wanted and self._is_there() else ():
@@ -86,9 +86,9 @@ class Thumbnails:
             self._drop([key for key in unused if key not in late])
 
     def compact(self, *, erase: bool = False) -> None:
-        """Drop what no post refers to, and put the table together; raises `WorldError`.
+        """Delete unused thumbnails and compact the table; raises `WorldError`.
 
-        `erase`: so that no file holds what was dropped.
+        With `erase`, no file holds deleted thumbnails afterwards.
         """
         if self._is_there():
             self._sweep()
@@ -115,7 +115,7 @@ class Thumbnails:
 
 
 def unused_in(store: Path | LanceTables) -> list[str]:
-    """Keys of the small images of a store that no post refers to; raises `WorldError`."""
+    """Return the keys of the thumbnails of a store that no post refers to; raises `WorldError`."""
     tables = LanceTables.at(store)
     used = pa.chunked_array([column for name in _REFERRING for column in _keys_in(tables, name)], pa.string())
     kept = pa.chunked_array(_keys_in(tables, THUMBNAILS.name), pa.string())
@@ -124,7 +124,7 @@ def unused_in(store: Path | LanceTables) -> list[str]:
 
 
 def drop_unused_in(tables: LanceTables) -> None:
-    """Drop the small images of a store that no post refers to, where no flow writes it."""
+    """Delete the thumbnails of a store that no post refers to; only safe if no flow writes the store."""
     if tables.has(THUMBNAILS.name):
         table = tables.opened(THUMBNAILS.name)
         for some in pieces(unused_in(tables), _MOST):

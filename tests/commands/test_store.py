@@ -48,7 +48,7 @@ def test_a_key_that_is_there_twice_is_told(memewax: Memewax) -> None:
 def test_what_is_no_store_is_told_and_left_alone(command: str, tmp_path: Path, memewax: Memewax) -> None:
     done = memewax("store", command, "--store", "nowhere")
     assert (done.code, done.err.count("\n")) == (3, 1)
-    assert "nowhere is no store" in done.err
+    assert "nowhere is not a store" in done.err
     assert not list(tmp_path.iterdir())
 
 

@@ -61,7 +61,7 @@ def _disk() -> None:
 
 
 def _fragments() -> None:
-    KeyedTable._is_loose = lambda _self: False  # type: ignore[method-assign]
+    KeyedTable._needs_compaction = lambda _self: False  # type: ignore[method-assign]
     TableWriter._is_due = lambda _self: True  # type: ignore[method-assign]
 
 

@@ -318,7 +318,7 @@ def test_a_store_in_a_bucket_is_made_and_looked_at(
 ) -> None:
     nothing = CliRunner().invoke(app, ["store", "check", "--store", address])
     assert isinstance(nothing.exception, WorldError)
-    assert str(nothing.exception) == f"{address} is no store: name what memewax wrote to with --store"
+    assert str(nothing.exception) == f"{address} is not a store: give the address that memewax wrote to with --store"
     monkeypatch.setenv("MEMEWAX_MODELS", "fake")
     monkeypatch.setenv("MEMEWAX_STATE_DIR", str(tmp_path / "state"))
     made = CliRunner().invoke(app, ["store", "create", address])

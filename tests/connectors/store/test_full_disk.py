@@ -50,7 +50,7 @@ def test_nothing_is_lost_or_doubled_by_a_disk_that_is_full(small_disk: Path) -> 
     with pytest.raises(WorldError, match=r"^the store cannot be written: No space left on device$"):
         fill()
     assert len(rows_of(store)) == written * ROWS
-    with store.alone(), pytest.raises(WorldError, match=r"cannot be put together: No space left on device$"):
+    with store.alone(), pytest.raises(WorldError, match=r"cannot be compacted: No space left on device$"):
         store.compact()
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     again = open_store(str(small_disk / "store"), load_settings())

@@ -92,5 +92,5 @@ def test_where_a_flow_writes_nothing_is_fetched(tmp_path: Path, monkeypatch: pyt
     with all_locked(lock_files([Folder.at(store)])), pytest.raises(BusyError, match="another run"):
         last(store, fetching)
     assert fetching.asked == []
-    with pytest.raises(WorldError, match="is no store"):
+    with pytest.raises(WorldError, match="is not a store"):
         list(posts_without(tmp_path / "none"))

@@ -1,1 +1,1 @@
-"""Cassandra as a store: tables by query, written by every worker."""
+"""Store backend for Cassandra: one table per query, written by every worker."""

@@ -1,8 +1,8 @@
-"""Writes what clusters are now into a keyspace: each part of a flow those that are its own."""
+"""Writer of the current clusters into a keyspace: each part of a flow writes its own clusters."""
 
 from typing import Final
 
-from connectors.cassandra.cassandra_facts import WriterClock, changed
+from connectors.cassandra.cassandra_facts import WriterClock, note_change
 from connectors.cassandra.cassandra_schema import quoted, widen
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.cassandra.cassandra_values import to_cql
@@ -19,10 +19,10 @@ _PUT: Final = (
 
 
 class CassandraClusters(WrittenTable):
-    """The rows of clusters of one part: of two of one cluster the later one stays."""
+    """Writer of the clusters of one part: of two rows of one cluster the later one wins."""
 
     def __init__(self, session: CassandraSession, table: Table, mark: Mark, part: int) -> None:
-        """Widen the table where it lacks a column; raises `WorldError` where it is not there or is another."""
+        """Add missing columns to the table; raises `WorldError` if it does not exist or has other types."""
         widen(session, [table])
         self._session = session
         self._part = part
@@ -36,11 +36,11 @@ class CassandraClusters(WrittenTable):
             for row in latest.values()
         )
         STORE_WRITES.labels(CLUSTERS.name).inc()
-        self._session.run([changed(f"{CLUSTERS.name}.{self._part}", self._clock)])
+        self._session.run([note_change(f"{CLUSTERS.name}.{self._part}", self._clock)])
 
     def obey(self, order: Order) -> None:
-        """Do nothing: Cassandra puts tables together by itself."""
+        """Do nothing: Cassandra compacts its tables by itself."""
 
     def mark(self) -> Mark:
-        """The time of the last write: later ones have a later time, whatever a machine's clock does."""
+        """Return the last write timestamp for a snapshot: later writes get later ones, even if the clock goes back."""
         return {"version": 1, "last": self._clock.last}

@@ -1,4 +1,4 @@
-"""A keyspace of Cassandra, as an address."""
+"""Endpoint of a `cassandra://` address."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from connectors.cassandra.cassandra_store import CassandraStore
 
 _STATE: Final = Path("memewax.state")
-"""Where a flow that writes to no folder has control/, status/ and notes, where nothing else is said."""
+"""Default folder of control/, status/ and notes for a flow that writes to no folder."""
 
 
 class CassandraEndpoint(Endpoint[CassandraSettings]):
-    """The store in a keyspace."""
+    """A store in a Cassandra keyspace."""
 
     takes_rows = FORM
 
@@ -26,24 +26,27 @@ class CassandraEndpoint(Endpoint[CassandraSettings]):
 
     @classmethod
     def of(cls, address: str) -> Self | None:
-        """The keyspace; raises `SettingsError` where the address is not whole, or holds a password."""
+        """Parse an address; return None if the scheme is another one.
+
+        Raises `SettingsError` if the address is incomplete or contains a password.
+        """
         if not address.startswith(SCHEME.partition("/")[0]):
             return None
         return cls(address, CassandraPlace.of(address))
 
     @property
     def place(self) -> str:
-        """The keyspace, by its first host."""
+        """Return the normalised address of the keyspace."""
         return str(self.keyspace)
 
     def store(self, settings: CassandraSettings, state: Path | None = None) -> "CassandraStore":
-        """The store that is there; `state`: the folder of control/, status/ and notes."""
+        """Open the store; `state` is the local folder of control/, status/ and notes."""
         from connectors.cassandra.cassandra_store import CassandraStore
 
         return CassandraStore(self.keyspace, settings, state or _STATE)
 
     def table_sink(self, table: Table, options: SinkOptions, settings: CassandraSettings) -> Sink[TableItem]:
-        """A table of the store, written by each worker."""
+        """Return a sink into a table of the store, to which every worker writes."""
         from connectors.store.store_sink import StoreSink
 
         store = self.store(settings, options.state)

@@ -1,4 +1,4 @@
-"""Where a keyspace of Cassandra is: its address, and the settings of whoever speaks with it."""
+"""Address of a Cassandra keyspace, and the settings of its clients."""
 
 import re
 from dataclasses import dataclass
@@ -20,52 +20,53 @@ _OPTIONS: Final = {"host", "dc"}
 
 
 class CassandraSettings(DeleteSettings, RemoteStoreSettings):
-    """Every client of Cassandra."""
+    """Settings of every client of Cassandra."""
 
-    cassandra_user: str = Field("", description="Who logs in to Cassandra; empty: nobody needs to.")
+    cassandra_user: str = Field("", description="User name for Cassandra; empty: no authentication.")
 
     cassandra_password: SecretStr = Field(
-        SecretStr(""), description="Password of cassandra_user, which no address holds, since addresses are shown."
+        SecretStr(""),
+        description="Password of cassandra_user. It is never part of an address, because addresses are shown.",
     )
 
-    cassandra_tls: bool = Field(False, description="Whether Cassandra is spoken to by TLS.")
+    cassandra_tls: bool = Field(False, description="Whether to connect to Cassandra over TLS.")
 
     cassandra_ca: Path | None = Field(
-        None, description="File of the authorities that Cassandra's certificate is checked by; by default the system's."
+        None, description="File of CA certificates to verify Cassandra's certificate with; by default the system's."
     )
 
     cassandra_certificate: Path | None = Field(
-        None, description="File of this client's certificate and its key, where Cassandra asks for one."
+        None, description="File with this client's certificate and private key, if Cassandra requires one."
     )
 
     store_retention_days: float = Field(
         0.0,
         ge=0,
         le=7000,
-        description="So long after it was read a post is kept in Cassandra, which then removes it by itself; 0: for ever.",
+        description="Days after ingestion for which Cassandra keeps a post (TTL); 0: for ever.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class CassandraPlace:
-    """A keyspace."""
+    """Address of a keyspace."""
 
     hosts: tuple[tuple[str, int], ...]
-    """Of the cluster, some that are asked for the others."""
+    """Contact points: host and port of some nodes, from which the driver discovers the others."""
     keyspace: str
     datacenter: str = ""
-    """The one that is near; empty: that of the hosts."""
+    """The local datacenter; empty: that of the contact points."""
 
     @classmethod
     def of(cls, address: str) -> Self:
-        """That of an address; raises `SettingsError` where it is none, or holds a password."""
+        """Parse an address; raises `SettingsError` if it is malformed or contains a user or password."""
         try:
             parts = urlsplit(address)
             options = parse_qs(parts.query, strict_parsing=bool(parts.query), keep_blank_values=True)
             if parts.username is not None or parts.password is not None:
                 raise SettingsError(
-                    "an address of Cassandra holds no user and no password: set MEMEWAX_CASSANDRA_USER and "
-                    "MEMEWAX_CASSANDRA_PASSWORD"
+                    "an address of Cassandra must not contain a user or password: set MEMEWAX_CASSANDRA_USER and "
+                    "MEMEWAX_CASSANDRA_PASSWORD instead"
                 )
             keyspace = parts.path.removeprefix("/")
             names = [parts.netloc, *options.get("host", ())]
@@ -76,19 +77,19 @@ class CassandraPlace:
             raise SettingsError(f"{address!r} is not {FORM}; options are host and dc")
         if not _KEYSPACE.fullmatch(keyspace):
             raise SettingsError(
-                f"{address!r} is not {FORM}: a keyspace has a letter, and then up to 47 letters, digits and _"
+                f"{address!r} is not {FORM}: the name of a keyspace is a letter and then up to 47 letters, digits and _"
             )
         return cls(hosts, keyspace, options.get("dc", [""])[-1])
 
     def __str__(self) -> str:
-        """As it is shown, and one name for all addresses of one place."""
+        """Return the normalised address, for messages: the same for all spellings of one keyspace."""
         first, *others = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts]
         more = "&".join(f"host={it}" for it in others)
         return f"{SCHEME}{first}/{self.keyspace}{'?' if more else ''}{more}"
 
 
 def _host(text: str) -> tuple[str, int]:
-    """Name and port; raises `ValueError`."""
+    """Parse host and port, by default 9042; raises `ValueError`."""
     parts = urlsplit(f"//{text}")
     if not parts.hostname or parts.path or parts.query:
         raise ValueError(text)

@@ -1,4 +1,4 @@
-"""Reads the tables of a keyspace: posts with the cluster that each is in as of now, without those that are hidden."""
+"""Reader of a keyspace's tables: posts get their current cluster (merges applied); hidden accounts are left out."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from connectors.cassandra.cassandra_changes import changed_since, told_of
+from connectors.cassandra.cassandra_changes import changed_since, done_times
 from connectors.cassandra.cassandra_facts import HIGHEST, changes_in, numbers
 from connectors.cassandra.cassandra_schema import (
     HIDING,
@@ -46,26 +46,26 @@ from core.merges import Merges
 _BATCH: Final = 1000
 _KEYS_AT_ONCE: Final = 32
 _MOST_NEAREST: Final = 1000
-"""What the server allows."""
+"""The server's maximum LIMIT of an ANN query."""
 _LEAST_NEAREST: Final = 100
-"""Asked of the server where fewer are wanted: for ten it looks at so few that it misses two, and is no sooner done."""
+"""Minimum LIMIT of an ANN query. With LIMIT 10 the server examines so few candidates that it misses two, no faster."""
 _CURRENT: Final = CURRENT_COLUMN.name
 _NEEDED: Final = ("author", "source", "cluster")
-"""Columns that tell whether a post is hidden, and in which cluster it is."""
+"""Columns from which the reader derives whether a post is hidden, and its current cluster."""
 _WRITTEN: Final = "written"
 _COUNTED: Final = "counted"
-"""Of what was seen: when rows were counted last, in seconds since 1970."""
+"""Key in `Seen.position`: when rows were last counted, in seconds since 1970."""
 _COUNT_SECONDS: Final = 3600
 _PLACE_FIELD: Final = pa.field(PLACE, pa.uint64())
 
 
 class CassandraTable(TableReader):
-    """A table of a keyspace, for any number of threads.
+    """A thread-safe reader of one table.
 
     Args:
         session: With the keyspace.
-        name: Of the table; `hidden` is of the posts whose accounts hide.
-        table: Its columns as they are there.
+        name: Name of the table; `hidden` reads the posts of hidden accounts.
+        table: Its columns as stored.
     """
 
     def __init__(self, session: CassandraSession, name: str, table: Table) -> None:
@@ -77,9 +77,9 @@ class CassandraTable(TableReader):
         self._schema = arrow_schema(table)
         self._lock = threading.Lock()
         self._indexes: set[str] = set()
-        self._ways_state: Hashable = None
+        self._merges_state: Hashable = None
         self._hiding_state: Hashable = None
-        self._told: dict[str, int] = {}
+        self._done: dict[str, int] = {}
         self._counted: tuple[Hashable, int] | None = None
         self._settled: Merges | None = None
         self._merges = Merges()
@@ -88,30 +88,33 @@ class CassandraTable(TableReader):
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns that there are."""
+        """Return the schema of the columns that are stored, and the current cluster."""
         return self._schema
 
     def refresh(self) -> Hashable:
-        """Look at what the writers say that they changed; merges, splits and hidden accounts are read anew then."""
-        told = numbers(self._session)
-        state = changes_in(told, self._stored)
+        """Read the writers' change times, and reload merges, splits and hidden accounts if they changed.
+
+        Returns a value that differs after any change of the table.
+        """
+        facts = numbers(self._session)
+        state = changes_in(facts, self._stored)
         if self._are_posts:
-            ways, hiding = changes_in(told, WAYS), changes_in(told, HIDING)
-            state = (*state, *ways, *hiding)
+            merges, hiding = changes_in(facts, WAYS), changes_in(facts, HIDING)
+            state = (*state, *merges, *hiding)
             with self._lock:
-                if ways != self._ways_state:
-                    self._merges, self._ways_state = read_merges(self._session), ways
+                if merges != self._merges_state:
+                    self._merges, self._merges_state = read_merges(self._session), merges
                 if hiding != self._hiding_state:
                     cql = f"SELECT account, is_hidden FROM {HIDING}"
                     self._hiding = frozenset(row.account for row in self._session.rows(cql) if row.is_hidden)
                     self._hiding_state = hiding
-                self._told = told_of(told)
+                self._done = done_times(facts)
         return state
 
     def count(self) -> int:
-        """How many rows there are: keys are read, and what was counted is known until something changes.
+        """Count the rows by reading all keys. The count is cached until the table changes.
 
-        Each post is listed by its hour, in rows that are read much quicker than its own.
+        Posts are counted in the lookup table by hour, whose rows are much faster to read than those of posts.
         """
         state = self.refresh()
         if self._counted is None or self._counted[0] != state:
@@ -125,19 +128,19 @@ class CassandraTable(TableReader):
     def batches(
         self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None, batch: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Some columns of the rows that a filter lets through; by keys and clusters quickly, else by reading all."""
+        """Yield columns of the rows that pass a filter. Filters by key or cluster are fast; others scan the table."""
         wanted = [it for it in columns if it in self._types]
         schema = pa.schema([self._schema.field(it) for it in wanted])
         yield from _batches_of(islice(self._rows(wanted, where), limit), schema, batch or _BATCH)
 
     def whole(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
-        """The same in memory at once."""
+        """Return the rows of `batches` as one table in memory."""
         wanted = [it for it in columns if it in self._types]
         schema = pa.schema([self._schema.field(it) for it in wanted])
         return pa.Table.from_batches(self.batches(wanted, where, limit=limit), schema)
 
     def rows(self, keys: Sequence[str], columns: Sequence[str], places: Mapping[str, int] | None = None) -> pa.Table:  # noqa: ARG002
-        """Rows by their keys; those that exist."""
+        """Return the rows with these keys, as far as they exist."""
         wanted = [it for it in dict.fromkeys((self.key, *columns)) if it in self._types]
         where = [Condition(self.key, "in", list(keys))]
         placed = PLACE in columns
@@ -146,7 +149,7 @@ class CassandraTable(TableReader):
         return pa.Table.from_batches(_batches_of(found, schema, _BATCH), schema)
 
     def has_index(self, column: str) -> bool:
-        """Whether `store create` made one; it is looked for until there is one."""
+        """Check whether `store create` created an SAI index over the column. Only a positive answer is cached."""
         if index_of(self._stored, column) not in self._indexes:
             self._indexes = self._session.indexed()
         return index_of(self._stored, column) in self._indexes
@@ -154,20 +157,20 @@ class CassandraTable(TableReader):
     def nearest(
         self, column: str, vector: NDArray[np.float32], count: int, columns: Sequence[str], where: Where = EVERY
     ) -> list[dict[str, Any]]:
-        """The rows whose vector has the largest cosine with one, by the index, as the nearest replica has them.
+        """Return the rows with the highest cosine similarity, approximately, by the SAI index of the nearest replica.
 
-        A filter, and what is hidden, is taken from the 1,000 nearest. Raises `UnsupportedError` where these do not have
-        as many as are asked for, and where there is no index.
+        Filters and hidden accounts are applied to the 1,000 nearest rows. Raises `UnsupportedError` if fewer than
+        `count` of these remain, if `count` exceeds 1,000, or if the column has no index.
         """
         place = self._session.place
         if not self.has_index(column):
             raise UnsupportedError(
-                f"{place} has no index over {column}, so that nothing near can be found: make it with "
+                f"{place} has no index over {column}, which a search for similar rows needs: create it with "
                 f"`memewax store create '{place}' --vector-index`"
             )
         if count > _MOST_NEAREST:
             raise UnsupportedError(
-                f"{place} finds the {_MOST_NEAREST:,} nearest rows at most, and {count:,} are wanted"
+                f"{place} finds the {_MOST_NEAREST:,} nearest rows at most, but {count:,} were requested"
             )
         is_whole = not where and not self._hiding
         most = min(_MOST_NEAREST, max(count, _LEAST_NEAREST)) if is_whole else _MOST_NEAREST
@@ -177,31 +180,31 @@ class CassandraTable(TableReader):
             f"SELECT {self._listed(read)}, similarity_cosine({quoted(column)}, ?) FROM {self._stored} "
             f"ORDER BY {quoted(column)} ANN OF ? LIMIT {most:d}"
         )
-        own = np.asarray(vector, np.float32).tolist()
+        query = np.asarray(vector, np.float32).tolist()
         seen = 0
         found: list[dict[str, Any]] = []
-        for raw in self._session.rows(cql, (own, own), near=True):
+        for raw in self._session.rows(cql, (query, query), near=True):
             seen += 1
             row = self._row(read, raw)
             if row is not None and _fits(row, where) and len(found) < count:
                 found.append({**{name: row[name] for name in wanted}, COSINE: 2 * float(raw[-1]) - 1})
         if len(found) < count and seen == most and not is_whole:
             raise UnsupportedError(
-                f"{place} filters the {most:,} nearest rows, and only {len(found):,} of them are as wanted: "
-                "ask for fewer"
+                f"{place} filters the {most:,} nearest rows, and only {len(found):,} of them match: request fewer"
             )
         return found
 
     def words(self, columns: Sequence[str]) -> WordReader:
         """Raise `UnsupportedError`: Cassandra has no full-text search."""
         raise UnsupportedError(
-            f"{self._session.place} cannot search words ({', '.join(columns)}): a store in a folder can"
+            f"{self._session.place} cannot search words ({', '.join(columns)}): use a store in a folder"
         )
 
     def since(self, seen: Seen, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Posts that their writers say they changed, those of other tables all; with `PLACE`, which tells what changed.
+        """Yield the posts that writers recorded as changed, or all rows of another table, with `PLACE`.
 
-        Who follows posts for the first time, or was away for a day, reads all of them.
+        `PLACE` differs for each version of a row. The first call, or one after the change records have expired, yields
+        all posts.
         """
         state = self.refresh()
         wanted = [it for it in dict.fromkeys((self.key, *columns)) if it in self._types]
@@ -211,9 +214,9 @@ class CassandraTable(TableReader):
                 yield from self._placed(wanted)
             seen.position[self.name] = position
             return
-        told, merges, now = self._told, self._merges, int(time.time())
+        done, merges, now = self._done, self._merges, int(time.time())
         counted = seen.position.get(_COUNTED, 0)
-        ids = changed_since(self._session, seen.position, told) if seen.position else None
+        ids = changed_since(self._session, seen.position, done) if seen.position else None
         if ids is None:
             yield from self._placed(wanted)
             self._settled, counted = merges, now
@@ -222,14 +225,14 @@ class CassandraTable(TableReader):
             for batch in self._placed(wanted, [Condition(self.key, "in", ids)]) if ids else ():
                 found.update(batch.column(self.key).to_pylist())
                 yield batch
-            # What was kept as long as it should be goes without a word: posts are counted from time to time.
+            # Rows that expire by TTL leave no change record, so posts are recounted once an hour.
             is_known = now - counted < _COUNT_SECONDS
             seen.gone = frozenset(ids) - found if is_known else None
             counted = counted if is_known else now
-        seen.position = {**told, _COUNTED: counted}
+        seen.position = {**done, _COUNTED: counted}
 
     def changed_in_place(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The cluster as of now, with `PLACE`, of posts of clusters that were merged or split since the last time."""
+        """Yield the current cluster, with `PLACE`, of posts of clusters that merged or split since the last call."""
         if not self._are_posts or _CURRENT not in columns:
             return
         self.refresh()
@@ -251,7 +254,7 @@ class CassandraTable(TableReader):
         return ({**row, PLACE: _place(row[self.key], row[_WRITTEN])} for row in self._rows(read, where, placed=True))
 
     def _rows(self, wanted: Sequence[str], where: Where, *, placed: bool = False) -> Iterator[dict[str, Any]]:
-        """Rows with the columns that are wanted and those that a filter looks at."""
+        """Yield the rows that pass a filter, with the wanted columns and those of the filter."""
         read = self._read_columns(wanted, where)
         written = f", WRITETIME({quoted(self._stamped)})" if placed else ""
         cql = f"SELECT {self._listed(read)}{written} FROM {self._stored}"
@@ -263,7 +266,7 @@ class CassandraTable(TableReader):
                 yield row
 
     def _found(self, cql: str, where: Where) -> Iterator[Any]:
-        """Raw rows among which are all that a filter lets through."""
+        """Yield a superset of the rows that pass a filter, reading only the keys or clusters that it names, if any."""
         keys = _listed_values(where, self.key)
         clusters = _listed_values(where, _CURRENT) if self._are_posts else None
         if keys is None and clusters is not None:
@@ -274,15 +277,15 @@ class CassandraTable(TableReader):
             return
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), _BATCH):
-            some = wanted[start : start + _BATCH]
-            pieces = [some[at : at + _KEYS_AT_ONCE] for at in range(0, len(some), _KEYS_AT_ONCE)]
+            batch = wanted[start : start + _BATCH]
+            pieces = [batch[at : at + _KEYS_AT_ONCE] for at in range(0, len(batch), _KEYS_AT_ONCE)]
             for rows in self._session.run(Statement(f"{cql} WHERE {quoted(self.key)} IN ?", (it,)) for it in pieces):
                 yield from rows
 
     def posts_of(self, cluster: int) -> Iterator[tuple[Any, str]]:
-        """Times and ids of the posts that got a cluster on arrival, the newest first; a table is made for it.
+        """Yield (time, id) of the posts that got this cluster on arrival, newest first, from a lookup table.
 
-        Those whose account hides are among them: `rows` leaves them out.
+        Posts of hidden accounts are included; `rows` omits them.
         """
         months = [row.month for row in self._session.rows(f"SELECT month FROM {MONTHS} WHERE cluster = ?", (cluster,))]
         cql = f"SELECT listed, global_id FROM {POSTS_BY_CLUSTER} WHERE cluster = ? AND month = ?"
@@ -290,9 +293,9 @@ class CassandraTable(TableReader):
             yield from ((row.listed, row.global_id) for row in self._session.rows(cql, (cluster, month)))
 
     def posts_on(self, day: date, source: str) -> Iterator[tuple[Any, str]]:
-        """Times and ids of the posts of a source on a day in UTC, the newest first; a table is made for it.
+        """Yield (time, id) of a source's posts on a day in UTC, newest first, from a lookup table.
 
-        Those whose account hides are among them: `rows` leaves them out.
+        Posts of hidden accounts are included; `rows` omits them.
         """
         first = hour_of(datetime(day.year, day.month, day.day, tzinfo=UTC))
         cql = f"SELECT listed, global_id FROM {POSTS_BY_HOUR} WHERE source = ? AND hour = ?"
@@ -300,19 +303,19 @@ class CassandraTable(TableReader):
             yield from ((row.listed, row.global_id) for row in self._session.rows(cql, (source_key(source), hour)))
 
     def _in_clusters(self, clusters: Sequence[int]) -> list[str]:
-        """Ids of the posts that may be in clusters as of now."""
+        """Return the ids of posts that may currently be in these clusters."""
         state = self._merges.state()
         wanted = set(clusters)
         given = {it for it in (*wanted, *state["into"]) if self._merges.resolve(it) in wanted and it >= 0}
         moved = [
             post
-            for post, ways in state["moved"].items()
-            if any(self._merges.current(post, it) in wanted for it in ways)
+            for post, targets in state["moved"].items()
+            if any(self._merges.current(post, it) in wanted for it in targets)
         ]
         return [*(post for it in sorted(given) for _, post in self.posts_of(it)), *moved]
 
     def _beyond_all(self, where: Where) -> bool:
-        """Whether a filter asks for clusters above all that there ever were."""
+        """Check whether a filter asks only for clusters above the highest id ever given."""
         above = [it.value for it in where if it.operator == ">" and it.column in ("cluster", _CURRENT)]
         return bool(above) and self._are_posts and max(above) >= numbers(self._session).get(HIGHEST, -1)
 
@@ -322,14 +325,14 @@ class CassandraTable(TableReader):
 
     @property
     def _stamped(self) -> str:
-        """A column that every row has."""
+        """Return a column that every row has, for its write time."""
         return "version" if self._are_posts else next(it for it in self._types if it != self.key)
 
     def _listed(self, columns: Sequence[str]) -> str:
         return ", ".join(map(quoted, columns))
 
     def _row(self, columns: Sequence[str], raw: Any) -> dict[str, Any] | None:
-        """A row as others see it; None where it is hidden, or of `hidden` where it is not."""
+        """Return a row with its current cluster; None if its account is hidden (in the table `hidden`: visible)."""
         row = {name: from_cql(self._types[name], value) for name, value in zip(columns, raw, strict=False)}
         if not self._are_posts:
             return row
@@ -341,14 +344,14 @@ class CassandraTable(TableReader):
 
 
 def _batches_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, size: int) -> Iterator[pa.RecordBatch]:
-    """Rows with more or fewer fields, some at a time."""
-    left = iter(rows)
-    while some := list(islice(left, size)):
-        yield pa.RecordBatch.from_pylist(some, schema=schema)
+    """Yield rows in batches of `size`; missing fields become null, extra ones are dropped."""
+    remaining = iter(rows)
+    while batch := list(islice(remaining, size)):
+        yield pa.RecordBatch.from_pylist(batch, schema=schema)
 
 
 def _place(key: Any, written: int) -> int:
-    """A number that another row, or the same one written anew, does not have but by a rare chance."""
+    """Return a 63-bit hash of a row's key and write time: another row, or a later version, collides only by chance."""
     return (
         int.from_bytes(blake2b(f"{written} {key}".encode(errors="surrogatepass"), digest_size=8).digest(), "little")
         >> 1
@@ -356,7 +359,7 @@ def _place(key: Any, written: int) -> int:
 
 
 def _listed_values(where: Where, column: str) -> list[Any] | None:
-    """The values that a filter lets a column have; None where it does not say."""
+    """Return the values to which a filter restricts a column by `in` or `=`; None if it does not."""
     for it in where:
         if it.column == column and it.operator in ("in", "="):
             return list(it.value) if it.operator == "in" else [it.value]

@@ -1,4 +1,4 @@
-"""What is deleted in a keyspace, told to every flow that writes it: rows by part and day, which go by themselves."""
+"""Deletes, published to every flow that writes a keyspace: rows by part and day (a time bucket), expiring by TTL."""
 
 import math
 import time
@@ -19,25 +19,25 @@ _OF_A_DAY: Final = (
     f"SELECT at, flow, names, times FROM {REMOVALS} WHERE part = ? AND day = ? ORDER BY at DESC, flow DESC"
 )
 _DAYS: Final = f"SELECT DISTINCT part, day FROM {REMOVALS}"
-"""Those of which there is anything: to ask for each of a month, one after the other, takes a second."""
+"""Query for the days that have rows: querying each day of a month, one after the other, takes a second."""
 _NAMES: Final = 500
-"""In one row."""
+"""Maximum names per row."""
 _SECOND: Final = 10**6
 _OVERLAP: Final = 60 * _SECOND
-"""So far the clocks of machines may differ."""
+"""Tolerated clock skew between machines, in microseconds: each read overlaps the one before by it."""
 _DAY_SECONDS: Final = 86_400
 _DAY: Final = _DAY_SECONDS * _SECOND
 _MOST_DAYS: Final = 3650
 
 
 class CassandraRemovals(SharedRemovals):
-    """Those of one part of a flow, told to and by the same part of other flows, which writes the same posts.
+    """Deletes of one part, exchanged with the same part of other flows, which writes the same posts.
 
     Args:
         session: With the keyspace.
-        part: Its number.
-        clock: Of the part.
-        memory_days: For so long a delete is remembered.
+        part: Number of the part.
+        clock: Clock of the part's writes.
+        memory_days: Days for which a delete is remembered.
     """
 
     def __init__(self, session: CassandraSession, part: int, clock: WriterClock, memory_days: float = math.inf) -> None:
@@ -49,15 +49,15 @@ class CassandraRemovals(SharedRemovals):
         self._flow = randbits(63)
         self._last = 0
         self._taken: set[tuple[int, int]] = set()
-        """What was taken in of the overlap."""
+        """(time, flow) of the rows read within the overlap."""
 
     def _write(self, told: Sequence[SharedRemoval]) -> None:
-        kept = max(1, self._days * _DAY_SECONDS)
+        ttl = max(1, self._days * _DAY_SECONDS)
         statements = []
-        for some in pieces(list(told), _NAMES):
+        for batch in pieces(list(told), _NAMES):
             at = self._clock.next()
-            names, times = [_signed(it.name) for it in some], [it.said for it in some]
-            statements.append(Statement(_PUT, (self._part, at // _DAY, at, self._flow, names, times, kept)))
+            names, times = [_signed(it.name) for it in batch], [it.said for it in batch]
+            statements.append(Statement(_PUT, (self._part, at // _DAY, at, self._flow, names, times, ttl)))
         self._session.run(statements)
 
     def _news(self) -> Iterable[tuple[SharedRemoval, float]]:
@@ -69,7 +69,7 @@ class CassandraRemovals(SharedRemovals):
             since = self._last - _OVERLAP
             days = range(since // _DAY, (max(now, self._last) + _OVERLAP) // _DAY + 1)
             found = self._session.run(Statement(_SINCE, (self._part, day, since)) for day in days)
-            rows = [row for some in found for row in some if (row.at, row.flow) not in self._taken]
+            rows = [row for of_day in found for row in of_day if (row.at, row.flow) not in self._taken]
             self._taken = {it for it in self._taken if it[0] > since}
         self._taken |= {(row.at, row.flow) for row in rows if row.at > self._last - _OVERLAP}
         self._last = max([self._last, *(row.at for row in rows if row.flow != self._flow)])
@@ -81,22 +81,24 @@ class CassandraRemovals(SharedRemovals):
         ]
 
     def _all(self, today: int) -> list[Any]:
-        """The newest rows that hold as many names as are remembered, the oldest first."""
+        """Return the newest rows, up to `REMEMBERED` names, oldest first."""
         found: list[Any] = []
-        left = REMEMBERED
+        remaining = REMEMBERED
         for row in self._rows_of(range(today + 1, today - self._days - 1, -1)):
             found.append(row)
-            left -= len(row.names)
-            if left <= 0:
+            remaining -= len(row.names)
+            if remaining <= 0:
                 break
         return found[::-1]
 
     def _rows_of(self, days: range) -> Iterator[Any]:
-        there = {row.day for row in self._session.rows(_DAYS) if row.part == self._part}
+        """Yield this part's rows of some days, skipping days without rows."""
+        existing = {row.day for row in self._session.rows(_DAYS) if row.part == self._part}
         for day in days:
-            if day in there:
+            if day in existing:
                 yield from self._session.rows(_OF_A_DAY, (self._part, day))
 
 
 def _signed(name: int) -> int:
+    """Convert an unsigned 64-bit hash to the signed range of a bigint."""
     return name - 2**64 if name >= 2**63 else name

@@ -1,7 +1,7 @@
-"""The tables of a keyspace: made, widened and checked.
+"""Schema of a keyspace: create, widen and check its tables.
 
-Tables are made by what is asked: a post by its id, posts of a cluster by time, posts by source and hour, posts by what
-deletes name. The table of posts has all that is known of one; the others have keys alone, which follow from its row.
+There is one table per query: a post by its id, posts of a cluster by time, posts by source and hour, posts by the names
+that deletes use. Only the table of posts holds all columns. The lookup tables hold keys, all derived from a post's row.
 """
 
 import re
@@ -42,23 +42,29 @@ _LOOKUPS: Final[Mapping[str, str]] = {
         "PRIMARY KEY ((part, day), at, flow)"
     ),
 }
-"""Tables besides those of rows. Months are years * 12 + month, hours are counted since 1970."""
+"""Columns and primary keys of the lookup and bookkeeping tables. Months are years * 12 + month, hours count since 1970.
+
+Months and hours are time buckets: they bound the size of a partition.
+"""
 _MORE: Final[Mapping[str, Mapping[str, str]]] = {
     POSTS: {"version": "bigint", "listed": "timestamp"},
     THUMBNAILS.name: {"came_with": "text"},
 }
-"""Columns that tables have besides those that the declared rows have."""
-_OWN: Final = re.compile(r"\w[\w -]{0,99}")
-_PLAIN: Final = {Number: "double", Flag: "boolean", Binary: "blob"}
-_OWN_FACT: Final = "custom column "
-OWN_TYPES: Final[Mapping[str, type[Text | Integer | Number | Flag]]] = {
+"""Columns that exist only in Cassandra, besides those of the declared tables."""
+_COLUMN_NAME: Final = re.compile(r"\w[\w -]{0,99}")
+_SCALARS: Final = {Number: "double", Flag: "boolean", Binary: "blob"}
+_CUSTOM_FACT: Final = "custom column "
+CUSTOM_TYPES: Final[Mapping[str, type[Text | Integer | Number | Flag]]] = {
     it.__name__: it for it in (Text, Integer, Number, Flag)
 }
-"""What a user's custom columns are of, by name."""
+"""Types that a user's custom column may have, by name."""
 
 
 def cql_type(type_: Type) -> str:
-    """The type of a column; what is nested is JSON, and lists are frozen, so that to write one leaves no tombstone."""
+    """Return the CQL type of a column.
+
+    Nested values are stored as JSON text. Lists are frozen, because overwriting a non-frozen list writes a tombstone.
+    """
     match type_:
         case Integer(bits):
             return "int" if bits <= 32 else "bigint"
@@ -67,28 +73,30 @@ def cql_type(type_: Type) -> str:
         case ListOf(Text()):
             return "frozen<list<text>>"
         case _:
-            return _PLAIN.get(type(type_), "text")
+            return _SCALARS.get(type(type_), "text")
 
 
 def quoted(name: str) -> str:
-    """A column's name as CQL takes it; raises `AssertionError` where it is none that memewax gives."""
-    assert _OWN.fullmatch(name), f"{name!r} is no name of a column"
+    """Quote a column name for CQL; raises `AssertionError` if memewax would never create such a name."""
+    assert _COLUMN_NAME.fullmatch(name), f"{name!r} is not a valid column name"
     return f'"{name}"'
 
 
 def check_tables(place: object, there: Iterable[str]) -> None:
-    """Raise `WorldError` where a keyspace has no tables, or an earlier version made them, and not all of them."""
+    """Raise `WorldError` if tables are missing: all of them, or those that a newer version added."""
     names = set(there)
-    lacking = sorted({*_LOOKUPS, POSTS, CLUSTERS.name, THUMBNAILS.name} - names)
-    if lacking:
-        told = f"lacks the tables {', '.join(lacking)}" if POSTS in names else "holds no tables of memewax"
-        raise WorldError(f"{place} {told}: make them with `memewax store create '{place}'`")
+    missing = sorted({*_LOOKUPS, POSTS, CLUSTERS.name, THUMBNAILS.name} - names)
+    if missing:
+        problem = f"lacks the tables {', '.join(missing)}" if POSTS in names else "holds no tables of memewax"
+        raise WorldError(f"{place} {problem}: create them with `memewax store create '{place}'`")
 
 
 def create_keyspace(session: CassandraSession, replication: int | None) -> int:
-    """Make the keyspace where it is not there, in all datacenters; gives the copies of each row.
+    """Create the keyspace in all datacenters unless it exists; return the replication factor.
 
-    `replication`: copies in each datacenter; by default three, or as many as there are nodes.
+    Args:
+        session: Connected without a keyspace.
+        replication: Copies of each row per datacenter; by default 3, or the number of nodes if that is smaller.
     """
     copies = replication or min(3, session.nodes())
     if not session.is_there:
@@ -102,9 +110,9 @@ def create_keyspace(session: CassandraSession, replication: int | None) -> int:
 
 
 def create_tables(session: CassandraSession, tables: Sequence[Table], *, has_vector_indexes: bool) -> None:
-    """Make the tables that are not there, and the indexes over vectors; those that are there are widened.
+    """Create missing tables and missing SAI indexes over vectors; add missing columns to existing tables.
 
-    Raises `WorldError` where one is there with other types.
+    Raises `WorldError` if an existing column has another type.
     """
     there = session.types()
     for name, body in _LOOKUPS.items():
@@ -128,53 +136,56 @@ def create_tables(session: CassandraSession, tables: Sequence[Table], *, has_vec
 
 
 def widen(session: CassandraSession, tables: Iterable[Table]) -> None:
-    """Add the columns that tables lack; raises `WorldError` where tables are not there or have other types.
+    """Add missing columns; raises `WorldError` if a table is missing or a column has another type.
 
-    Processes that do so at once come to the same.
+    Idempotent, also when several processes do it at the same time.
     """
     place = session.place
     there = session.types()
     check_tables(place, there)
-    own = custom_columns(session)
+    custom = custom_columns(session)
     for table in tables:
         found = there[table.name]
         wanted = _types_of(table)
         for name, type_ in wanted.items():
             known = found.get(name)
-            if known is not None and known != type_ and name not in own:
-                raise WorldError(_told(f"{place} holds a table {table.name!r}", name, known, type_))
-        lacking = {name: type_ for name, type_ in wanted.items() if name not in found}
-        for name, type_ in lacking.items():
+            if known is not None and known != type_ and name not in custom:
+                raise WorldError(_mismatch(f"{place} holds a table {table.name!r}", name, known, type_))
+        missing = {name: type_ for name, type_ in wanted.items() if name not in found}
+        for name, type_ in missing.items():
             session.define(f"ALTER TABLE {table.name} ADD IF NOT EXISTS {quoted(name)} {type_}")
-        note_custom(session, [it for it in table.columns if it.name in lacking])
+        note_custom(session, [it for it in table.columns if it.name in missing])
 
 
 def custom_columns(session: CassandraSession) -> dict[str, str]:
-    """The columns that users added, with the names of their types."""
+    """Return the custom columns, with the names of their types."""
     cql = f"SELECT name, said FROM {FACTS}"
-    return {row.name.removeprefix(_OWN_FACT): row.said for row in session.rows(cql) if row.name.startswith(_OWN_FACT)}
+    return {
+        row.name.removeprefix(_CUSTOM_FACT): row.said for row in session.rows(cql) if row.name.startswith(_CUSTOM_FACT)
+    }
 
 
 def custom_as_columns(session: CassandraSession) -> list[Column]:
-    """The columns that users added."""
+    """Return the custom columns as column declarations."""
     return [
-        Column(name, OWN_TYPES[it](), "A custom column", is_custom=True) for name, it in custom_columns(session).items()
+        Column(name, CUSTOM_TYPES[it](), "A custom column", is_custom=True)
+        for name, it in custom_columns(session).items()
     ]
 
 
 def note_custom(session: CassandraSession, columns: Iterable[Column]) -> None:
-    """Note which of some columns are users' own."""
-    noted = [(_OWN_FACT + it.name, type(it.type).__name__) for it in columns if it.is_custom]
+    """Record which of these columns are custom, with their types."""
+    noted = [(_CUSTOM_FACT + it.name, type(it.type).__name__) for it in columns if it.is_custom]
     session.run([Statement(f"INSERT INTO {FACTS} (name, said) VALUES (?, ?)", it) for it in noted])
 
 
 def stored_columns(table: Table) -> list[Column]:
-    """The columns of rows that are kept: the cluster as of now is known to readers alone."""
+    """Return the columns that Cassandra stores: all but the current cluster, which readers compute."""
     return [it for it in table.columns if it.name != CURRENT_COLUMN.name]
 
 
 def index_of(table: str, column: str) -> str:
-    """The name of the index over a column of vectors."""
+    """Return the name of the SAI index over a vector column."""
     return f"{table}_{column}_nearest"
 
 
@@ -182,10 +193,11 @@ def _types_of(table: Table) -> dict[str, str]:
     return {**{it.name: cql_type(it.type) for it in stored_columns(table)}, **_MORE.get(table.name, {})}
 
 
-def _told(where: str, column: str, found: str, wanted: str) -> str:
+def _mismatch(where: str, column: str, found: str, wanted: str) -> str:
+    """Return the error for a column whose type in Cassandra is not the one that the flow writes."""
     if found.startswith("vector<") and wanted.startswith("vector<"):
         return (
-            f"{where} with {column} of {found[13:-1]} numbers and the model makes {wanted[13:-1]}: choose the model it "
-            "was made with, or another keyspace"
+            f"{where} with {column} of {found[13:-1]} numbers and the model makes {wanted[13:-1]}: use the model that "
+            "the table was created for, or choose another keyspace"
         )
     return f"{where} whose column {column} is {found} and should be {wanted}: choose another keyspace"

@@ -1,4 +1,4 @@
-"""A session with Cassandra: prepared statements, many at once within bounds, tried again while they may yet succeed."""
+"""A Cassandra session: prepared statements, bounded concurrency, retries with back-off of transient errors."""
 
 import logging
 import ssl
@@ -16,49 +16,50 @@ from core.telemetry import log
 CqlValues = tuple[Any, ...]
 
 _AT_ONCE: Final = 128
-"""Statements under way; more would only wait in the server."""
+"""Maximum number of statements in flight; more would only queue in the server."""
 _LONGEST_REQUEST: Final = 10.0
-"""Seconds; a node that is slow is tried again, maybe by way of another one."""
+"""Request timeout in seconds. After it the statement is retried, possibly through another coordinator."""
 _FULL: Final = "disk usage"
-"""What the server says where it lets nobody write any more, before a disk is full."""
+"""Part of the server's message when it rejects writes because a disk is nearly full."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 3.0
 _PAGE: Final = 1000
-"""Rows that come together."""
+"""Rows per page of a result."""
 _RECONNECT: Final = (0.5, 5.0)
-"""Seconds between tries to reach a node that is away: the driver's own default goes up to ten minutes."""
+"""Shortest and longest delay between reconnection attempts, in seconds. The driver's default waits up to 10 minutes."""
 
 
 class Statement(NamedTuple):
-    """CQL of ours with a mark for each value: what a stranger wrote is only ever among the values."""
+    """CQL with a placeholder for each value. Untrusted text is only ever bound as a value, never part of the CQL."""
 
     cql: str
     values: CqlValues = ()
 
 
 class CassandraSession:
-    """A session with one keyspace, for any number of threads.
+    """A thread-safe session with one keyspace.
 
-    Statements are prepared once. What fails in a way that may pass (a node is away, slow, overloaded or out of room) is
-    tried again until `store_timeout_seconds` are over; so all that is written through it has to be idempotent.
+    Each statement is prepared once. Reads and writes use the consistency level LOCAL_QUORUM. Transient errors (a node
+    is down, slow, overloaded or out of disk) are retried until `store_timeout_seconds` have passed, so every write must
+    be idempotent.
 
     Args:
-        place: Of the keyspace.
-        settings: Of the client.
-        has_keyspace: Whether the keyspace is used; one that is still to be made is not.
+        place: Address of the keyspace.
+        settings: Client settings.
+        has_keyspace: Whether to use the keyspace now; False when the caller is about to create it.
     """
 
     def __init__(self, place: CassandraPlace, settings: CassandraSettings, *, has_keyspace: bool = True) -> None:
-        """Connect; raises `WorldError` where that is not possible in time, or the keyspace is not there."""
+        """Connect; raises `WorldError` if Cassandra refuses the client or does not answer in time."""
         self.place = place
         self.is_given_up = False
-        """Whether Cassandra was away for too long."""
+        """Whether retries ran out of time, after which the session is closed."""
         self._timeout = settings.store_timeout_seconds
         self._lock = threading.Lock()
         self._prepared: dict[str, Any] = {}
         with needs_extra("cassandra", "a store in Cassandra"):
             from cassandra.cluster import NoHostAvailable
 
-        logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # it tells of each node and each try, in tracebacks
+        logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # it logs a traceback per node and attempt
         retry = _Retry(f"{place} does not answer", self._timeout)
         while True:
             self._cluster = _cluster(place, settings)
@@ -70,19 +71,19 @@ class CassandraSession:
                 self._cluster.shutdown()
                 causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) else [error]
                 if not isinstance(error, NoHostAvailable) or any(_is_refusal(it) for it in causes):
-                    raise WorldError(f"{place}: {_told(causes[0])}") from None
+                    raise WorldError(f"{place}: {_summary(causes[0])}") from None
                 retry.wait(causes[0] if causes else error)
             else:
                 return
 
     @property
     def is_there(self) -> bool:
-        """Whether the keyspace exists; raises `WorldError`."""
+        """Check whether the keyspace exists; raises `WorldError`."""
         cql = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?"
         return any(self.rows(cql, (self.place.keyspace,)))
 
     def types(self) -> dict[str, dict[str, str]]:
-        """The types of columns by table, as the server has them; raises `WorldError`."""
+        """Return {table: {column: CQL type}} of the keyspace, from the system schema; raises `WorldError`."""
         cql = "SELECT table_name, column_name, type FROM system_schema.columns WHERE keyspace_name = ?"
         found: dict[str, dict[str, str]] = {}
         for row in self.rows(cql, (self.place.keyspace,)):
@@ -90,46 +91,49 @@ class CassandraSession:
         return found
 
     def indexed(self) -> set[str]:
-        """The names of the indexes of the keyspace; raises `WorldError`."""
+        """Return the names of the keyspace's indexes; raises `WorldError`."""
         cql = "SELECT index_name FROM system_schema.indexes WHERE keyspace_name = ?"
         return {row.index_name for row in self.rows(cql, (self.place.keyspace,))}
 
     def nodes(self) -> int:
-        """How many nodes the datacenter has."""
+        """Count the nodes of the local datacenter, at least 1."""
         near = {it.datacenter for it in self._cluster.metadata.all_hosts() if self._is_near(it)}
         return max(1, sum(it.datacenter in near for it in self._cluster.metadata.all_hosts()))
 
     def datacenters(self) -> list[str]:
-        """Their names."""
+        """Return the sorted names of all datacenters of the cluster."""
         return sorted({it.datacenter for it in self._cluster.metadata.all_hosts() if it.datacenter})
 
     def define(self, cql: str) -> None:
-        """Change the schema; waits until all nodes agree. Raises `WorldError`."""
+        """Run a schema change and wait for schema agreement of all nodes; raises `WorldError`."""
         try:
             self._session.execute(cql, timeout=self._timeout)
         except Exception as error:
-            raise WorldError(f"{self.place}: the schema cannot be changed: {_told(error)}") from error
+            raise WorldError(f"{self.place}: the schema cannot be changed: {_summary(error)}") from error
 
     def use(self) -> None:
-        """Use the keyspace, once it is there."""
+        """Make the keyspace the current one, once it exists."""
         self._session.set_keyspace(self.place.keyspace)
 
     def run(self, statements: Iterable[Statement]) -> list[list[Any]]:
-        """Run statements side by side, none before or after another; gives all rows of each. Raises `WorldError`."""
+        """Run statements concurrently, in no particular order, and return all rows of each; raises `WorldError`."""
         wanted = list(statements)
         found: list[list[Any]] = [[] for _ in wanted]
         left = list(range(len(wanted)))
-        retry = _Retry(f"{self.place} cannot be asked or written", self._timeout)
+        retry = _Retry(f"{self.place} cannot be queried or written", self._timeout)
         while left:
             left, error = self._round(wanted, left, found)
             if error is not None:
-                if not _may_pass(error):
-                    raise WorldError(f"{self.place}: {_told(error)}") from error
+                if not _is_transient(error):
+                    raise WorldError(f"{self.place}: {_summary(error)}") from error
                 self._wait(retry, error)
         return found
 
     def rows(self, cql: str, values: CqlValues = (), *, near: bool = False) -> Iterator[Any]:
-        """The rows of one statement, a page at a time; raises `WorldError`. `near`: as the nearest replica has them."""
+        """Yield the rows of one statement, page by page; raises `WorldError`.
+
+        With `near` the nearest replica answers alone (LOCAL_ONE, unpaged), as vector search requires.
+        """
         state: bytes | None = None
         while True:
             page, state = self._page(Statement(cql, values), state, near=near)
@@ -138,7 +142,7 @@ class CassandraSession:
                 return
 
     def close(self) -> None:
-        """End it."""
+        """Close all connections."""
         self._cluster.shutdown()
 
     def _page(self, statement: Statement, state: bytes | None, *, near: bool) -> tuple[list[Any], bytes | None]:
@@ -150,16 +154,16 @@ class CassandraSession:
                     from cassandra import ConsistencyLevel
 
                     bound.consistency_level = ConsistencyLevel.LOCAL_ONE
-                    bound.fetch_size = None  # paging and vectors do not go together
+                    bound.fetch_size = None  # Cassandra does not page ANN queries
                 found = self._session.execute(bound, paging_state=state)
                 return list(found.current_rows), found.paging_state
             except Exception as error:
-                if not _may_pass(error):
-                    raise WorldError(f"{self.place}: {_told(error)}") from error
+                if not _is_transient(error):
+                    raise WorldError(f"{self.place}: {_summary(error)}") from error
                 self._wait(retry, error)
 
     def _wait(self, retry: "_Retry", error: Exception) -> None:
-        """Wait for the next try; where time is over the session is given up, so that no thread of it goes on trying."""
+        """Wait before the next attempt. After the deadline, close the session so that other threads stop retrying."""
         try:
             retry.wait(error)
         except WorldError:
@@ -170,33 +174,33 @@ class CassandraSession:
     def _round(
         self, statements: Sequence[Statement], numbers: Sequence[int], found: list[list[Any]]
     ) -> tuple[list[int], Exception | None]:
-        """Run some of the statements; gives those that are left after one failed, and why."""
-        under_way: deque[tuple[int, Any]] = deque()
+        """Run the statements with these indexes; return the indexes that are still to run, and the error if any."""
+        in_flight: deque[tuple[int, Any]] = deque()
         left: list[int] = []
         failed: Exception | None = None
 
-        def end_one() -> None:
+        def await_oldest() -> None:
             nonlocal failed
-            number, future = under_way.popleft()
+            number, future = in_flight.popleft()
             try:
                 found[number] = list(future.result())
             except Exception as error:
                 left.append(number)
-                failed = failed if failed is not None and not _may_pass(failed) else error
+                failed = failed if failed is not None and not _is_transient(failed) else error
 
         for number in numbers:
             if failed is not None:
                 left.append(number)
                 continue
             try:
-                under_way.append((number, self._session.execute_async(self._bound(statements[number]))))
+                in_flight.append((number, self._session.execute_async(self._bound(statements[number]))))
             except Exception as error:
                 left.append(number)
                 failed = error
-            if len(under_way) >= _AT_ONCE:
-                end_one()
-        while under_way:
-            end_one()
+            if len(in_flight) >= _AT_ONCE:
+                await_oldest()
+        while in_flight:
+            await_oldest()
         return sorted(left), failed
 
     def _bound(self, statement: Statement) -> Any:
@@ -217,14 +221,14 @@ class CassandraSession:
 
 
 def unset() -> Any:
-    """What is bound for a value that is not written at all: a null would be a tombstone in the server."""
+    """Return the driver's marker for a value that is not written. Binding null instead would write a tombstone."""
     from cassandra.query import UNSET_VALUE
 
     return UNSET_VALUE
 
 
 class _Retry:
-    """Waits between tries, longer and longer, until the time is over."""
+    """Exponential back-off with a deadline."""
 
     def __init__(self, doing: str, seconds: float) -> None:
         self._doing = doing
@@ -233,21 +237,21 @@ class _Retry:
         self._wait = _FIRST_WAIT
 
     def wait(self, error: Exception) -> None:
-        """Wait a while; raises `WorldError` where the time is over."""
+        """Sleep until the next attempt; raises `WorldError` once the deadline has passed."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise WorldError(
-                f"{self._doing}: {_told(error)}; tried for {self._seconds:g} s (store_timeout_seconds): start "
-                "Cassandra, or make room, and run the same command again"
+                f"{self._doing}: {_summary(error)}; tried for {self._seconds:g} s (store_timeout_seconds): start "
+                "Cassandra, or free disk space, and run the same command again"
             ) from error
         if self._wait == _FIRST_WAIT:
-            log.warning("the store is waited for", store=self._doing, error=_told(error))
+            log.warning("waiting for the store", store=self._doing, error=_summary(error))
         time.sleep(min(left, self._wait))
         self._wait = min(_LONGEST_WAIT, self._wait * 2)
 
 
 def _cluster(place: CassandraPlace, settings: CassandraSettings) -> Any:
-    """A client that is not connected yet."""
+    """Create a client, not yet connected."""
     from cassandra import ConsistencyLevel
     from cassandra.auth import PlainTextAuthProvider
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
@@ -261,7 +265,7 @@ def _cluster(place: CassandraPlace, settings: CassandraSettings) -> Any:
     request = min(_LONGEST_REQUEST, settings.store_timeout_seconds)
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(place.datacenter)),
-        retry_policy=FallthroughRetryPolicy(),  # `run` tries again
+        retry_policy=FallthroughRetryPolicy(),  # `CassandraSession` retries
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
         request_timeout=request,
@@ -294,8 +298,8 @@ def _tls(settings: CassandraSettings) -> ssl.SSLContext | None:
     return context
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether the same statement may succeed later."""
+def _is_transient(error: Exception) -> bool:
+    """Check whether the same statement may succeed later."""
     from cassandra import (
         CoordinationFailure,
         DriverException,
@@ -310,7 +314,7 @@ def _may_pass(error: Exception) -> bool:
 
     if _is_refusal(error):
         return False
-    passing = (
+    transient = (
         NoHostAvailable,
         OperationTimedOut,
         Timeout,
@@ -322,13 +326,13 @@ def _may_pass(error: Exception) -> bool:
         ServerError,
         TruncateError,
     )
-    return isinstance(error, passing) or (
+    return isinstance(error, transient) or (
         isinstance(error, DriverException) and not isinstance(error, RequestExecutionException)
     )
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether whoever asks is not let in, or asks for what there is not."""
+    """Check whether the client is not authorised or the request is invalid, so that a retry cannot help."""
     from cassandra import AuthenticationFailed, InvalidRequest, Unauthorized
 
     if isinstance(error, InvalidRequest):
@@ -336,8 +340,8 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, AuthenticationFailed | Unauthorized)
 
 
-def _told(error: Exception) -> str:
-    """One line."""
+def _summary(error: Exception) -> str:
+    """Return the error, or the first node's error, in one line."""
     inner = getattr(error, "errors", None)
     if isinstance(inner, dict) and inner:
         node, cause = next(iter(inner.items()))

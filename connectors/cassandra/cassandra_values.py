@@ -1,4 +1,4 @@
-"""Values of rows as Cassandra keeps them, and back."""
+"""Conversion between values of rows and values of CQL columns."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,24 +13,24 @@ from core.untrusted_text import shortened
 
 _TEXTS: Final = ListOf(Text())
 _LEAST_LENGTH: Final = 1e-6
-"""Of a vector: a shorter one has no direction, and no index over cosines takes it."""
+"""Minimum norm of a vector. A shorter one has no direction, and an index over cosine similarity rejects it."""
 
 
 def to_cql(column: str, type_: Type, value: Any) -> Any:
-    """The value as a column of this type takes it; one that it cannot hold is null, and the log says so."""
+    """Convert a value for a column of this type; log a warning and return None if the column cannot hold it."""
     if value is None:
         return None
     try:
-        return _kept(type_, value)
+        return _converted(type_, value)
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
         log.warning("a value cannot be stored and is left out", column=column, error=shortened(str(error), 200))
         return None
 
 
 def from_cql(type_: Type, value: Any) -> Any:
-    """The value of a column as rows have it: vectors as lists of floats, what is nested as lists and dicts.
+    """Convert a stored value back: vectors to lists of floats, nested values to lists and dicts.
 
-    Other JSON stays text, as in other stores.
+    Columns of type `AnyJson` stay text, as in other stores.
     """
     if value is None or isinstance(type_, Text | AnyJson | Integer | Number | Flag | Binary):
         return value
@@ -39,22 +39,22 @@ def from_cql(type_: Type, value: Any) -> Any:
     return list(value) if type_ == _TEXTS else orjson.loads(value)
 
 
-def _kept(type_: Type, value: Any) -> Any:
-    keep = _KEPT.get(type(type_))
-    if keep is not None and (type(type_) is not ListOf or type_ == _TEXTS):
-        return keep(type_, value)
+def _converted(type_: Type, value: Any) -> Any:
+    convert = _CONVERTERS.get(type(type_))
+    if convert is not None and (type(type_) is not ListOf or type_ == _TEXTS):
+        return convert(type_, value)
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _text(_: Any, value: str) -> str:
-    value.encode()  # what is no Unicode is refused here, not amid a write
+    value.encode()  # reject lone surrogates here, not in the middle of a write
     return value
 
 
 def _integer(type_: Integer, value: Any) -> int:
     whole = int(value)
     if whole != value or not -(2 ** (type_.bits - 1)) <= whole < 2 ** (type_.bits - 1):
-        raise ValueError(f"{value!r} is no whole number of {type_.bits} bits")
+        raise ValueError(f"{value!r} is not an integer of {type_.bits} bits")
     return whole
 
 
@@ -62,12 +62,14 @@ def _vector(type_: VectorOf, value: Any) -> list[float]:
     vector = np.asarray(value, np.float32)
     length = float(np.linalg.norm(vector))
     if vector.shape != (type_.dimension,) or not math.isfinite(length) or length < _LEAST_LENGTH:
-        raise ValueError(f"a vector of shape {vector.shape} and length {length}")
+        raise ValueError(
+            f"a vector of shape {vector.shape} and length {length} is not a finite, nonzero vector of {type_.dimension}"
+        )
     numbers: list[float] = vector.tolist()
     return numbers
 
 
-_KEPT: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
+_CONVERTERS: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
     Text: _text,
     Integer: _integer,
     Number: lambda _, value: float(value),

@@ -1,12 +1,12 @@
-"""Where posts of a cluster are now: merges and splits, as the rows of a small table that readers keep in memory.
+"""Merges and splits of clusters, as the rows of a small table that readers keep in memory.
 
-Rows of posts have the cluster that each got on arrival, for ever, so that a merge of a million posts is one row.
+A post's row keeps for ever the cluster that it got on arrival. So a merge of a million posts writes one row.
 """
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from connectors.cassandra.cassandra_facts import WriterClock, changed
+from connectors.cassandra.cassandra_facts import WriterClock, note_change
 from connectors.cassandra.cassandra_schema import WAYS
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from core.merges import Merges
@@ -16,18 +16,17 @@ _PUT: Final = f"INSERT INTO {WAYS} (cluster, post, goes_to) VALUES (?, ?, ?) USI
 _DROP: Final = f"DELETE FROM {WAYS} USING TIMESTAMP ? WHERE cluster = ? AND post = ?"
 _ALL: Final = f"SELECT cluster, post, goes_to, WRITETIME(goes_to) AS written FROM {WAYS}"
 
-Way = tuple[int, str]
-"""A cluster, and the post that a split moved out of it; of a merge no post."""
+RedirectKey = tuple[int, str]
+"""A cluster, and the id of the post that a split moved out of it; for a merge the id is empty."""
 
 
 class ClusterRedirects:
-    """The writer of them: one in a flow.
+    """Writer of the redirects; a flow has one.
 
     Args:
         session: With the keyspace.
-        state: Of a snapshot; None: nothing became of the clusters of this run yet.
-        spans: The ids of clusters that this run gave or may give: above the first number, up to the second. Ways of
-            other runs stay as they are.
+        state: State of `Merges` from a snapshot; None if this run has no merges and splits yet.
+        spans: Ranges (exclusive, inclusive; None: open) of the cluster ids of this run. Redirects of other runs stay.
     """
 
     def __init__(
@@ -37,17 +36,18 @@ class ClusterRedirects:
         self._session = session
         self._spans = spans
         self._clock = WriterClock()
-        self._there: dict[Way, int] | None = None
+        self._stored: dict[RedirectKey, int] | None = None
 
     def begin(self) -> None:
-        """Take back what is there and not in the snapshot, once: it comes again, or does not. Raises `WorldError`.
+        """Delete, once, the redirects that are stored but not in the snapshot: a replay writes them again if needed.
 
-        Whoever only looks whether the table can be written does not come so far.
+        This is not done on construction, so that checking whether the table can be written changes nothing. Raises
+        `WorldError`.
         """
-        if self._there is None:
+        if self._stored is None:
             rows = list(self._session.rows(_ALL))
             self._clock.last = max((row.written for row in rows), default=0)
-            self._there = {
+            self._stored = {
                 (row.cluster, row.post): row.goes_to
                 for row in rows
                 if any(above < row.cluster and (end is None or row.cluster <= end) for above, end in self._spans)
@@ -55,44 +55,44 @@ class ClusterRedirects:
             self._write()
 
     def add(self, events: list[ClusterEvent]) -> None:
-        """Take in merges and splits, in their order; raises `WorldError`."""
+        """Apply merges and splits, in order; raises `WorldError`."""
         self.begin()
         self.merges.add(events)
         self._write()
 
     def _write(self) -> None:
-        assert self._there is not None
+        assert self._stored is not None
         wanted = redirects_of(self.merges)
-        put = [Statement(_PUT, (*way, to, self._clock.next())) for way, to in (wanted.items() - self._there.items())]
-        gone = [Statement(_DROP, (self._clock.next(), *way)) for way in self._there.keys() - wanted.keys()]
+        put = [Statement(_PUT, (*key, to, self._clock.next())) for key, to in (wanted.items() - self._stored.items())]
+        gone = [Statement(_DROP, (self._clock.next(), *key)) for key in self._stored.keys() - wanted.keys()]
         if put or gone:
             self._session.run(gone)
             self._session.run(put)
-            self._session.run([changed(WAYS, self._clock)])
-        self._there = wanted
+            self._session.run([note_change(WAYS, self._clock)])
+        self._stored = wanted
 
 
-def redirects_of(merges: Merges) -> dict[Way, int]:
-    """Merges and splits as rows."""
+def redirects_of(merges: Merges) -> dict[RedirectKey, int]:
+    """Return the redirect rows of merges and splits, with the cluster that each goes to."""
     state = merges.state()
-    found: dict[Way, int] = {(cluster, ""): into for cluster, into in state["into"].items()}
+    found: dict[RedirectKey, int] = {(cluster, ""): into for cluster, into in state["into"].items()}
     for post, ways in state["moved"].items():
         found |= {(cluster, post): into for cluster, into in ways.items()}
     return found
 
 
 def moved_between(before: Merges, now: Merges) -> tuple[list[int], list[str]]:
-    """What goes by another id than before: posts of which clusters, and which that a split moved."""
-    ways = redirects_of(before).keys() | redirects_of(now).keys()
-    clusters = {cluster for cluster, post in ways if not post}
+    """Return the clusters, and the ids of posts moved by splits, whose current cluster differs between two states."""
+    keys = redirects_of(before).keys() | redirects_of(now).keys()
+    clusters = {cluster for cluster, post in keys if not post}
     return (
         sorted(it for it in clusters if before.resolve(it) != now.resolve(it)),
-        sorted({post for it, post in ways if post and before.current(post, it) != now.current(post, it)}),
+        sorted({post for it, post in keys if post and before.current(post, it) != now.current(post, it)}),
     )
 
 
 def read_merges(session: CassandraSession) -> Merges:
-    """Merges and splits of all runs; raises `WorldError`."""
+    """Read the merges and splits of all runs; raises `WorldError`."""
     into: dict[int, int] = {}
     moved: dict[str, dict[int, int]] = {}
     for row in session.rows(_ALL):

@@ -1,4 +1,4 @@
-"""A keyspace as a whole, where no flow writes it: looked at, and posts deleted from it."""
+"""Maintenance of a whole keyspace, without a flow: count rows, delete posts, look for remnants of deleted ones."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from connectors.cassandra.cassandra_schema import (
     quoted,
 )
 from connectors.cassandra.cassandra_session import CassandraSession
-from connectors.cassandra.cassandra_takings import Takings, named_rows
 from connectors.cassandra.lookups import PARTS, known_rows
+from connectors.cassandra.post_deletes import PostDeletes, named_rows
 from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS, THUMBNAILS
@@ -36,15 +36,15 @@ _HOLD_TEXT: Final = ("text", "frozen<list<text>>")
 
 @dataclass(frozen=True, slots=True)
 class KeyspaceFacts(TableFacts):
-    """What a table of a keyspace is like, in which no key can be twice."""
+    """Counts of a table of a keyspace. Its `doubled` is always 0: Cassandra's primary keys are unique."""
 
     unused: int
-    """Rows of a lookup table whose post is not there, as a flow that is killed leaves some until it goes on."""
+    """Lookup rows without a post. A killed flow may leave some until it resumes."""
     indexes: int
 
 
 def facts_of_keyspace(session: CassandraSession) -> list[KeyspaceFacts]:
-    """Read the keys of each table; raises `WorldError` where there is none, or one cannot be read."""
+    """Count the rows of each table by reading its keys; raises `WorldError` if a table is missing or unreadable."""
     check_tables(session.place, session.types())
     indexes = session.indexed()
     found = [
@@ -60,31 +60,31 @@ def facts_of_keyspace(session: CassandraSession) -> list[KeyspaceFacts]:
     for table in _FOUND_BY:
         posts = (row.global_id for row in session.rows(f"SELECT global_id FROM {table}"))
         rows = unused = 0
-        while some := list(islice(posts, _AT_ONCE)):
-            there = known_rows(session, some, ("global_id",))
-            rows += len(some)
-            unused += sum(it not in there for it in some)
+        while batch := list(islice(posts, _AT_ONCE)):
+            existing = known_rows(session, batch, ("global_id",))
+            rows += len(batch)
+            unused += sum(it not in existing for it in batch)
         found.append(KeyspaceFacts(table, rows, 0, unused, 0))
     return found
 
 
 def forget_in_keyspace(session: CassandraSession, notes: Path, removals: Sequence[Removal]) -> str:
-    """Delete what is taken back, where no flow runs; says what went. Done twice it is as if it were done once.
-
-    Raises `WorldError`.
-    """
+    """Delete the posts that removals name, and report how many. Idempotent; raises `WorldError`."""
     before = len(named_rows(session, removals, range(PARTS)))
     for part in range(PARTS):
         changes = PostChanges(session, part)
         CassandraRemovals(session, part, changes.clock).publish(removals)
-        Takings(session, CassandraImages(session, part, 0), changes, part, notes, None).delete(removals)
+        PostDeletes(session, CassandraImages(session, part, 0), changes, part, notes, None).delete(removals)
         changes.done()
     CassandraImages(session, 0, 0).sweep()
     return f"{before:,} rows deleted"
 
 
 def in_keyspace(session: CassandraSession, names: LookedFor) -> Iterator[Remnant]:
-    """Look through the rows of all tables; what deleted rows left in the files of its nodes nobody can look through."""
+    """Search the rows of all tables for names.
+
+    The nodes' files cannot be searched. They are reported as a place that may still hold deleted rows.
+    """
     for table, columns in sorted(session.types().items()):
         texts = [it for it, type_ in columns.items() if type_ in _HOLD_TEXT]
         if not texts:
@@ -92,17 +92,17 @@ def in_keyspace(session: CassandraSession, names: LookedFor) -> Iterator[Remnant
         rows = session.rows(f"SELECT {', '.join(map(quoted, texts))} FROM {table}")
         if any(names.in_value(list(row)) for row in rows):
             if table == CHANGES:
-                yield Remnant(f"table {table}", "it tells readers what was changed", f"{KEPT_HOURS} hours after that")
+                yield Remnant(f"table {table}", "it lists changes for readers", f"{KEPT_HOURS} hours after the change")
             else:
                 yield Remnant(f"table {table}", "a row has it", "until it is deleted: `memewax forget`")
     erased = numbers(session).get(ERASED)
     if erased is not None:
         cql = "SELECT gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?"
-        (kept,) = session.rows(cql, (session.place.keyspace, POSTS))
+        (options,) = session.rows(cql, (session.place.keyspace, POSTS))
         since = datetime.fromtimestamp(erased, UTC).isoformat()
         yield Remnant(
             f"files of the nodes of {session.place}",
-            f"they may hold what was deleted, last at {since}",
-            f"until compaction, {kept.gc_grace_seconds:,} s after that or later (gc_grace_seconds): "
+            f"they may hold deleted rows, the last deleted at {since}",
+            f"until compaction, {options.gc_grace_seconds:,} s after that or later (gc_grace_seconds): "
             f"`nodetool compact {session.place.keyspace}` on each node",
         )

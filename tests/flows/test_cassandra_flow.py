@@ -111,5 +111,5 @@ def test_a_keyspace_without_tables_is_one_line_with_the_command(
     address = cassandra_node.address()
     code, said = into(folder, posts, address).memewax().result()
     assert code == 3, said
-    told = f"memewax: {address} holds no tables of memewax: make them with `memewax store create '{address}'`"
+    told = f"memewax: {address} holds no tables of memewax: create them with `memewax store create '{address}'`"
     assert told in said.splitlines()

@@ -135,7 +135,7 @@ def test_what_does_not_pass_in_time_is_one_line(session: Callable[..., tuple[Cas
         raise overloaded()
 
     asked, _ = session(answer, seconds=0.3)
-    with pytest.raises(WorldError, match=r"cannot be asked or written: .*overloaded.*; tried for 0.3 s") as caught:
+    with pytest.raises(WorldError, match=r"cannot be queried or written: .*overloaded.*; tried for 0.3 s") as caught:
         asked.run([Statement("INSERT ?", (1,))])
     assert "\n" not in str(caught.value)
     with pytest.raises(WorldError, match=r"cannot be read: .*overloaded.*; tried for 0.3 s"):

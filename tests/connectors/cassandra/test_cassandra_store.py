@@ -256,7 +256,7 @@ def test_a_keyspace_without_tables_is_one_line_with_the_command(cassandra_node: 
     address = cassandra_node.address()
     store = CassandraStore(CassandraPlace.of(address), CassandraSettings(), tmp_path)
     with pytest.raises(
-        WorldError, match=rf"holds no tables of memewax: make them with `memewax store create '{address}'`"
+        WorldError, match=rf"holds no tables of memewax: create them with `memewax store create '{address}'`"
     ):
         store.check()
     with pytest.raises(WorldError, match="holds no tables of memewax"):

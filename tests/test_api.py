@@ -14,7 +14,7 @@ import memewax
 from models.loading import Models
 from models.stages import MODEL_STAGES
 
-README: Final = Path(__file__).parents[1] / "README.md"
+ROOT: Final = Path(__file__).parents[1]
 _EXAMPLE: Final = re.compile(r"```python\n(import memewax\n.*?)```", re.DOTALL)
 NUMBER: Final = 5
 
@@ -115,8 +115,11 @@ def test_a_missing_file_is_a_failure_of_its_own(tmp_path: Path) -> None:
     assert "No such file" in found.failures["fetch"]
 
 
-def test_the_example_of_the_readme_runs(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    example = _EXAMPLE.search(README.read_text())
+@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md"])
+def test_the_example_of_a_document_runs(
+    document: str, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = _EXAMPLE.search((ROOT / document).read_text())
     assert example is not None
     (tmp_path / "demo").symlink_to(demo)
     Image.new("RGB", (32, 32)).save(tmp_path / "meme.jpg")

@@ -3,8 +3,8 @@
 The names below are the public API; everything else may change between versions.
 
 >>> import memewax
->>> sorted(memewax.__all__)[:4]
-['Analyzer', 'ImageAnalysis', 'MemeStore', 'MemewaxError']
+>>> memewax.open_store("demo").address
+'demo'
 """
 
 from core import __version__

@@ -1,6 +1,6 @@
-"""Rows of a file, one at a time: a JSON array, JSON lines, CSV in any of its forms or Parquet, packed or not.
+"""Streaming reader of rows from a file: JSON array, JSON Lines, CSV dialects or Parquet, compressed or not.
 
-The form is told by the ending of the name, and where that says nothing, by what the file begins with.
+The format is determined by the extension, or if that is unknown, by the beginning of the file.
 """
 
 import csv
@@ -24,25 +24,25 @@ from core.json_text import json_of
 LINES: Final = (".jsonl", ".ndjson")
 TABLES: Final = (".csv", ".tsv", ".tab", ".parquet")
 FORMATS: Final = (".json", *LINES, *TABLES)
-"""Endings of names that tell a form."""
+"""Extensions that determine a format."""
 _MAX_LINE: Final = 2**20
-"""A longer line is no row."""
+"""Maximum bytes of a line; a longer one is not a row."""
 _TOGETHER: Final = 2**15
-"""Bytes of neighbours that are none, from which on the next ones are apart."""
+"""Bytes of adjacent invalid elements that are reported as one row, at most."""
 _BATCH: Final = 1024
 _CHUNK: Final = 2**16
 _LOOKED_AT: Final = 2**16
-"""Bytes by which a form is told."""
-_TOLD_EVERY: Final = 64
-"""Rows after which it is looked how far the file was read, which is a call of the system."""
+"""Bytes at the beginning from which a format is detected."""
+_PROGRESS_EVERY: Final = 64
+"""Rows between two updates of the progress, each of which is a system call."""
 _DELIMITERS: Final = ("\t", ";", ",", "|")
 _CHAT: Final = re.compile(rb'"messages"\s*:\s*\[')
-"""What an export of a chat holds: one object, and the messages in it."""
+"""Recognises an export of chats: an object with messages in it."""
 _MOST_OF_CHAT: Final = 50
-"""Fields of a chat that are kept."""
+"""Maximum fields of a chat to keep."""
 _ADDRESS: Final = re.compile(r"\s*https?://", re.IGNORECASE)
-_SAID: Final = re.compile(r'"?sep=(.)"?\r?\n?')
-"""The first line of a CSV of Excel's, which names the delimiter."""
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?\r?\n?')
+"""First line of a CSV file of Excel, which gives the delimiter."""
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,66 +52,66 @@ RawRow = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """One row, or why there is none."""
+    """A row, or the reason why it is invalid."""
 
     number: int
-    """Line of the file, or place in the array or table; from 1."""
+    """Line of the file, or index in the array or table, from 1."""
     row: RawRow | None
     reason: str = ""
     raw: bytes = b""
-    """What was read, where the format tells; the beginning of what is too long."""
+    """Original bytes, if the format has them; only the beginning if too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a row is made of, not looked at yet."""
+    """An unparsed row."""
 
     number: int
     held: Any
     row: Callable[[int, Any], FileRow]
-    """Makes a row of the number and of what is held."""
+    """Parses `held` to the row of a number."""
     rows: int = 1
-    """How many of the file's it stands for."""
+    """Number of the file's rows that it stands for."""
 
     def parsed(self) -> FileRow:
-        """The row."""
+        """Parse the row."""
         return self.row(self.number, self.held)
 
     @property
     def json(self) -> bytes | None:
-        """Its JSON as it was read, of what is too long the beginning; None where it was written otherwise."""
+        """Return the row's original JSON (truncated if too long); None for other formats."""
         return self.held.data.strip() if isinstance(self.held, Element) else None
 
 
 class Form(ABC):
-    """How rows are written."""
+    """A format of rows."""
 
     @abstractmethod
     def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
-        """What the rows are made of; where `whole` is asked for, a last line without an end is left out."""
+        """Yield the unparsed rows; with `whole`, omit a last line without a newline, which may be incomplete."""
 
 
 class RowFile:
-    """A file of rows; iterating reads it once more from its start, in bounded memory."""
+    """A file of rows; each iteration reads it from the start, in bounded memory."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `WorldError` where it is not there."""
+        """Check that the file exists; raises `WorldError`."""
         if not path.is_file():
-            raise WorldError(f"there is no file {path}")
+            raise WorldError(f"file {path} does not exist")
         self.path = path
         self.size = path.stat().st_size
         self.done = 0
-        """Bytes that were read, of `size`."""
+        """Bytes read so far, of `size`."""
 
     def __iter__(self) -> Iterator[FileRow]:
-        """The rows in order; raises `WorldError` where the file breaks off or is not what its name says."""
+        """Yield the rows in order; raises `WorldError` if the file is truncated or of another format than its name."""
         return (piece.parsed() for piece in self.pieces())
 
     def pieces(self, *, whole: bool = False) -> Generator[Piece, None, None]:
-        """What the rows are made of, in order, so that some can be passed over quickly; raises as iterating does.
+        """Yield the unparsed rows in order, so that some can be skipped quickly; raises like iterating.
 
         Args:
-            whole: Whether a last line without an end is left out: the file may be written just now.
+            whole: Whether to omit a last line without a newline, since the file may be being written.
         """
         self.size, self.done = self.path.stat().st_size, 0
         try:
@@ -120,7 +120,7 @@ class RowFile:
             else:
                 with unpacked(self.path) as (stream, done):
                     for count, piece in enumerate(form_of(self.path, stream).pieces(stream, whole=whole)):
-                        if not count % _TOLD_EVERY:
+                        if not count % _PROGRESS_EVERY:
                             self.done = done()
                         yield piece
             self.done = self.size
@@ -145,19 +145,19 @@ class RowFile:
 
 
 def ending_of(path: Path) -> str:
-    """The ending of a name that tells the form of what is in it, in small letters; empty where there is none."""
+    """Return the extension that determines the format, in lower case, before that of the compression; or empty."""
     name = path.name.lower()
     name = next((name.removesuffix(packing) for packing in PACKINGS if name.endswith(packing)), name)
     return next((ending for ending in FORMATS if name.endswith(ending)), "")
 
 
 def is_json(path: Path) -> bool:
-    """Whether a file holds JSON, so that numbers are numbers; raises `WorldError` where it cannot be read."""
+    """Check whether a file is JSON, which has typed numbers; raises `WorldError` if it cannot be read."""
     return not _is_parquet(path) and isinstance(_form(path), Lines | Array | Chats | Wrapped)
 
 
 def is_lines(path: Path) -> bool:
-    """Whether anybody can begin at any line of a file of JSON: it is UTF-8, and not packed; raises `WorldError`."""
+    """Check whether a file of JSON can be read from any line: uncompressed UTF-8 lines; raises `WorldError`."""
     if not is_plain(path) or _is_parquet(path):
         return False
     with unpacked(path) as (stream, _):
@@ -167,14 +167,14 @@ def is_lines(path: Path) -> bool:
 
 
 def form_name(path: Path) -> str:
-    """What the form of a file is called; raises `WorldError` where it cannot be read."""
+    """Return the name of a file's format, for people; raises `WorldError` if it cannot be read."""
     if _is_parquet(path):
         return "Parquet"
     form = _form(path)
     name = "JSON Lines" if isinstance(form, Lines) else "a JSON array" if isinstance(form, Array) else "CSV"
     name = "an export of chats" if isinstance(form, Chats) else name
     name = "a JSON array in an object" if isinstance(form, Wrapped) else name
-    return name if is_plain(path) else f"{name}, packed or in another encoding"
+    return name if is_plain(path) else f"{name}, compressed or in another encoding"
 
 
 def _form(path: Path) -> Form:
@@ -193,11 +193,11 @@ def _is_parquet(path: Path) -> bool:
 
 
 def form_of(path: Path, stream: io.BufferedReader) -> Form:
-    """The form of a text, by the ending of its name, or by what it begins with; raises `WorldError` where it has none.
+    """Detect the format of a text by its extension or its beginning; raises `WorldError` if it is unknown.
 
     Args:
-        path: Of the file.
-        stream: At its beginning; nothing is taken from it.
+        path: Path of the file.
+        stream: Stream at its beginning, of which nothing is consumed.
     """
     ending = ending_of(path)
     begin: bytes = stream.peek(_LOOKED_AT)
@@ -213,15 +213,15 @@ def form_of(path: Path, stream: io.BufferedReader) -> Form:
     if first in {b"{", b"["} or not first:
         return Lines()
     if ending == ".json":
-        raise BadArrayError("expected an array, or lines of objects")
+        raise BadArrayError("expected a JSON array, or a JSON object on each line")
     line = begin.splitlines()[0].decode(errors="replace")
-    if first != b"<" and (any(it in line for it in _DELIMITERS) or _SAID.fullmatch(line)):
+    if first != b"<" and (any(it in line for it in _DELIMITERS) or _SEPARATOR_LINE.fullmatch(line)):
         return Delimited()
     raise WorldError(f"{path}: expected JSON, or a table with names in its first line ({', '.join(FORMATS)})")
 
 
 def _form_of_object(begin: bytes, ending: str) -> Form | None:
-    """The form of a text that is one object; None where its rows are not inside it."""
+    """Detect the format of a text that is one object; None if it does not contain the rows."""
     if _CHAT.search(begin):
         return Chats()
     name = "" if ending in LINES else wrapped_in(begin)
@@ -229,7 +229,7 @@ def _form_of_object(begin: bytes, ending: str) -> Form | None:
 
 
 def _is_object_a_line(begin: bytes) -> bool:
-    """Whether the first line is a whole object, and others follow or it is a post."""
+    """Check whether the first line is a complete object, and others follow or it is a post."""
     line, _, rest = begin.partition(b"\n")
     try:
         held = json_of(line)
@@ -239,13 +239,13 @@ def _is_object_a_line(begin: bytes) -> bool:
 
 
 def _is_array_a_line(begin: bytes) -> bool:
-    """Whether the first line is an array that is whole, and others follow."""
+    """Check whether the first line is a complete array, and others follow."""
     line, end, rest = begin.partition(b"\n")
     return bool(end and rest.strip()) and line.lstrip()[:1] == b"[" and _is_json(line)
 
 
 def _is_json(line: bytes) -> bool:
-    """Whether a line is a value that is whole."""
+    """Check whether a line is a complete JSON value."""
     try:
         json_of(line)
     except orjson.JSONDecodeError:
@@ -254,12 +254,12 @@ def _is_json(line: bytes) -> bool:
 
 
 class _Json(Form):
-    """Values of JSON."""
+    """Base class of formats whose rows are JSON values."""
 
     too_long: str
 
     def _row(self, number: int, held: Any) -> FileRow:
-        """The object; why there is none, where it is none."""
+        """Parse an element to a row, or to the reason why it is not an object."""
         element: Element = held
         if element.size > _MAX_LINE:
             return FileRow(number, None, f"the {self.too_long} is longer than {_MAX_LINE} bytes", element.data[:1000])
@@ -273,12 +273,12 @@ class _Json(Form):
 
 
 class Lines(_Json):
-    """A value a line."""
+    """JSON Lines: a value on each line."""
 
     too_long = "line"
 
     def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
-        """The lines that are not blank."""
+        """Yield the lines that are not blank."""
         number = 0
         while line := stream.readline(_MAX_LINE):
             number += 1
@@ -294,14 +294,14 @@ class Lines(_Json):
 
 
 class Array(_Json):
-    """The elements of an array."""
+    """A JSON array: each element is a row."""
 
     too_long = "element"
 
     def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
-        """The elements, neighbours that hold no object as one; raises `BadArrayError` where the array breaks off.
+        """Yield the elements, adjacent ones without an object as one; raises `BadArrayError` if truncated.
 
-        That is no error where it is expected.
+        With `whole`, a truncated array is not an error.
         """
         splitter = ArraySplitter(_MAX_LINE)
         number = size = 0
@@ -324,16 +324,16 @@ class Array(_Json):
             splitter.end()
 
     def _together(self, after: int, odd: list[bytes]) -> Piece:
-        """What holds no object and stands before the element `after`: one row that is none, rather than thousands."""
+        """Combine the elements without an object before `after` into one invalid row, instead of thousands."""
         joined = odd[0] if len(odd) == 1 else b"[" + b",".join(odd) + b"]"
         return Piece(after - len(odd), Element(joined, len(joined)), self._row, len(odd))
 
 
 class Chats(Form):
-    """An export of one chat or of several: each message is a row, with what is told of its chat as `chat`."""
+    """An export of one or several chats: each message is a row, with the fields of its chat as `chat`."""
 
     def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
-        """The messages; raises `BadArrayError` where the export breaks off, unless that is expected."""
+        """Yield the messages; raises `BadArrayError` if the export is truncated, unless `whole`."""
         import ijson
 
         chat: dict[str, Any] = {}
@@ -361,17 +361,17 @@ class Chats(Form):
 
 
 class Wrapped(Form):
-    """One object with an array of objects in it: each of these is a row.
+    """An object with an array of objects in it: each of these is a row.
 
     Args:
-        name: Of the array.
+        name: Dotted name of the array.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
-        """The elements; raises `BadArrayError` where the text breaks off, unless that is expected."""
+        """Yield the elements; raises `BadArrayError` if the text is truncated, unless `whole`."""
         try:
             for number, it in enumerate(elements_in(stream, self._name), 1):
                 yield Piece(number, it, _wrapped_row)
@@ -391,10 +391,10 @@ def _chat_row(number: int, held: Any) -> FileRow:
 
 
 class Delimited(Form):
-    """CSV: names in the first line, then cells; where an address stands there, names are `column_1`, `column_2` ….
+    """CSV with names in the first line; if that has a URL, it is a row and names are `column_1`, `column_2` ….
 
     Args:
-        delimiter: Between cells; None where the first line tells.
+        delimiter: Delimiter of cells; by default detected from the first line.
     """
 
     def __init__(self, delimiter: str | None = None) -> None:
@@ -402,22 +402,22 @@ class Delimited(Form):
         self._names: list[str] = []
 
     def pieces(self, stream: IO[bytes], *, whole: bool) -> Iterator[Piece]:
-        """The rows that are not blank; what is not UTF-8 spoils its own row, not the file."""
+        """Yield the rows that are not blank; invalid UTF-8 makes only its own row invalid, not the file."""
         text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
         try:
             lines = _text_lines(text, whole=whole)
             before = 0
             first = next(lines, "")
-            if said := _SAID.fullmatch(first):
-                self._delimiter, before, first = said[1], 1, next(lines, "")
+            if separator := _SEPARATOR_LINE.fullmatch(first):
+                self._delimiter, before, first = separator[1], 1, next(lines, "")
             delimiter = self._delimiter or max(_DELIMITERS, key=first.count)
             yield from self._cells(csv.reader(chain([first], lines), delimiter=delimiter), before)
         finally:
-            text.detach()  # the file is not ours to close
+            text.detach()  # the caller closes the file
 
     def _cells(self, reader: Any, before: int) -> Iterator[Piece]:
         first: list[str] = next(reader, [])
-        if any(_ADDRESS.match(cell) for cell in first):  # there are no names: it is a row
+        if any(_ADDRESS.match(cell) for cell in first):  # no names: the first line is a row
             self._names = _distinct([""] * len(first))
             yield Piece(reader.line_num + before, first, self._row)
         else:
@@ -433,7 +433,7 @@ class Delimited(Form):
                 yield Piece(reader.line_num + before, cells, self._row)
 
     def _row(self, number: int, held: Any) -> FileRow:
-        """A row by its names; empty cells are None."""
+        """Parse cells to a row by name; empty cells are None."""
         if isinstance(held, str):
             return FileRow(number, None, held)
         names, cells = self._names, held
@@ -448,7 +448,7 @@ class Delimited(Form):
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Names of columns without blanks around them, each once; one that is empty or there already gets its place."""
+    """Strip column names and make them unique: an empty or repeated one gets its position as suffix."""
     made: list[str] = []
     for place, name in enumerate(names, 1):
         stripped = name.strip()
@@ -457,7 +457,7 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 def _text_lines(text: io.TextIOWrapper, *, whole: bool) -> Iterator[str]:
-    """Lines; one that is too long has cells that are too long, and no more of it is kept."""
+    """Yield lines; one that is too long is truncated, since its cells are too long as well."""
     while line := text.readline(_MAX_LINE):
         if len(line) == _MAX_LINE and not line.endswith("\n"):
             while (rest := text.readline(_MAX_LINE)) and not rest.endswith("\n"):
@@ -468,14 +468,14 @@ def _text_lines(text: io.TextIOWrapper, *, whole: bool) -> Iterator[str]:
 
 
 class _Rows:
-    """Rows of a batch, made where one of them is asked for."""
+    """Rows of a Parquet batch, converted when the first of them is needed."""
 
     def __init__(self, batch: "pa.RecordBatch") -> None:
         self._batch = batch
         self._rows: list[RawRow] | None = None
 
     def row(self, number: int, place: int) -> FileRow:
-        """The row at a place of the batch."""
+        """Return the row at an index of the batch."""
         if self._rows is None:
             names, columns = self._batch.schema.names, map(_values, self._batch.columns)
             self._rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
@@ -483,10 +483,10 @@ class _Rows:
 
 
 def _values(column: "pa.Array") -> list[Any]:
-    """The values of a column; one that Python has no form for, as a year beyond 9999, as text or None."""
+    """Return the values of a column; one that Python cannot represent, such as the year 10000, becomes text or None."""
     import pyarrow as pa
 
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":  # Python's times end at microseconds
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":  # Python's times have microseconds
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     try:
         return list(column.to_pylist())
@@ -503,5 +503,5 @@ def _value(scalar: "pa.Scalar") -> Any:
         pass
     try:
         return scalar.cast(pa.string()).as_py()
-    except (pa.ArrowException, ValueError):  # it lies inside of something
+    except (pa.ArrowException, ValueError):  # it is nested in another value
         return None

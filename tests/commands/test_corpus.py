@@ -91,7 +91,7 @@ def test_a_table_is_all_that_is_printed_where_nobody_looks(memewax: Memewax, fil
     ("words", "code", "told"),
     [
         (("load", "rows.csv", "--name", "posts"), 2, "choose another --name"),
-        (("load", "nowhere.csv", "--name", "mine"), 3, "there is no file nowhere.csv"),
+        (("load", "nowhere.csv", "--name", "mine"), 3, "file nowhere.csv does not exist"),
         (("load", "empty.csv", "--name", "mine"), 3, "empty.csv has no rows\n"),
         (("load", "digits.jsonl", "--name", "mine"), 3, "digits.jsonl has no rows that can be read: row 1: not JSON"),
         (("list", "--store", "gone"), 3, "store gone does not exist: `memewax run --to gone`"),

@@ -147,7 +147,7 @@ def test_a_file_that_breaks_off_is_one_clear_error(name: str, content: bytes, tm
 
 
 def test_a_file_that_is_not_there_or_of_no_known_form_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WorldError, match="there is no file"):
+    with pytest.raises(WorldError, match="does not exist"):
         RowFile(tmp_path / "rows.json")
     for content in (b"<?xml?><a,b/>", b"words", b"\x89PNG"):
         with pytest.raises(WorldError, match="expected JSON, or a table"):

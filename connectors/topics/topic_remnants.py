@@ -26,11 +26,11 @@ def kept_in_topics(endpoints: Collection[Any], settings: ReadSettings) -> Iterat
 
 
 def kept_in_taps(addresses: Collection[str], settings: ReadSettings) -> Iterator[Remnant]:
-    """Say the same of topics that taps write, by their addresses; no tombstone comes to them."""
+    """Yield how long the topics of taps keep deleted posts; they get no tombstones."""
     for address in addresses:
         found = KafkaEndpoint.of(address)
         if found is not None:
-            yield Remnant(address, "a tap: it is not looked through, and gets no tombstones", _until(found, settings))
+            yield Remnant(address, "a tap: it is not searched, and gets no tombstones", _until(found, settings))
 
 
 def in_dead_letters(endpoint: Any, names: LookedFor, settings: ReadSettings) -> Iterator[Remnant]:

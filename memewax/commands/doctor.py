@@ -1,4 +1,4 @@
-"""`memewax doctor`: what the models are, where their weights come from, and what is missing."""
+"""`memewax doctor`: diagnosis of models, weights, engines and packages."""
 
 import dataclasses
 import json
@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from core.endings import plural
 from core.errors import MemewaxError, WorldError
 from dataflows.all_settings import Settings, load_settings
 from memewax.commands.flow_status import print_status
@@ -42,35 +43,35 @@ PACKAGES = (
     "transformers",
     "vaderSentiment",
 )
-_STORE = "Say how the flows of this store are, running or ended, and not what the models are."
+_STORE = "Show the status of the flows of this store instead of the models."
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What the models of these settings would be loaded from, and on what."""
+    """Weights, devices and engines that the current settings select, and problems with them."""
 
     weights: tuple[Weights, ...]
     device: str | None
     provider: str | None
-    """Engine that runs ONNX graphs."""
+    """Execution provider of ONNX graphs."""
     onnx_device: str | None
-    """Where it computes: the ordinary build of ONNX Runtime knows the CPU only."""
+    """Device of ONNX graphs: the default build of ONNX Runtime supports only the CPU."""
     text_engine: str | None
     """Engine that runs the sentence model."""
     engines: dict[str, str | None]
-    """Every engine that could be chosen, with the reason where it cannot be used here."""
+    """All engines, each with the reason why it is unavailable here, or None."""
     choices: tuple[Choice, ...]
-    """What runs the image model and the halves of OCR, and why."""
+    """Engines chosen for the image model, text detection and text recognition, and why."""
     threads: int
     versions: dict[str, str | None]
     problems: tuple[str, ...]
-    """One line for each thing that is missing or wrong."""
+    """One line for each problem."""
     notes: tuple[str, ...]
-    """One line for each thing that is wrong and that memewax works around."""
+    """One line for each problem that memewax works around."""
 
 
 def diagnose(settings: Settings) -> Diagnosis:
-    """Find the weights as a flow would at its start, unpacking or fetching what is not here yet; raises nothing."""
+    """Find the weights like a flow at its start, unpacking or downloading them; reports errors instead of raising."""
     problems: list[str] = []
 
     def attempt(find: Callable[[], Any]) -> Any:
@@ -103,12 +104,14 @@ def diagnose(settings: Settings) -> Diagnosis:
 
 def doctor(
     store: Annotated[Path | None, typer.Option(help=_STORE)] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on stdout instead of a table.")
+    ] = False,
 ) -> None:
-    """Show the models, where their weights come from, and what is missing; ends with 3 if anything is.
+    """Show the models, the origin of their weights, and problems; ends with exit code 3 if there are any.
 
-    Weights that are not unpacked, fetched or made into graphs yet are, so this also prepares a machine or an image for
-    its first flow. With --store, says instead how the flows of a store are, and ends with 3 if one is not as it should.
+    It unpacks, downloads and exports weights as needed, so it also prepares a machine or a container image for its
+    first flow. With --store, it shows the status of the store's flows, and ends with exit code 3 if one has a problem.
     """
     if store is not None:
         print_status(store, as_json=json_output)
@@ -128,20 +131,20 @@ def _print(found: Diagnosis) -> None:
     for weights in found.weights:
         console.print(Text.assemble((weights.stage, "bold"), f": {weights.id}, from {weights.origin}"))
         facts = [f"{weights.size / 1e6:.1f} MB", f"SHA-256 {weights.sha256[:12]}", weights.licence]
-        facts += [f"{weights.dimension} numbers"] if weights.dimension else []
+        facts += [f"dimension {weights.dimension}"] if weights.dimension else []
         console.print(Text(f"    {', '.join(facts)}"))
         console.print(Text(f"    {weights.path}"))
     console = Console(highlight=False)
-    console.print(f"weights are looked for in this order: {', '.join(ORDER)}")
-    devices = f"device {found.device or 'none'}, graphs by {found.provider or 'none'} on {found.onnx_device or 'none'}"
-    sentences = f"sentences by {found.text_engine or 'none'}"
-    console.print(f"{devices}, {sentences}, {found.threads} threads a model")
+    console.print(f"weights are searched for in this order: {', '.join(ORDER)}")
+    devices = f"device {found.device or 'none'}, ONNX by {found.provider or 'none'} on {found.onnx_device or 'none'}"
+    sentences = f"sentence model by {found.text_engine or 'none'}"
+    console.print(f"{devices}, {sentences}, {plural(found.threads, 'thread')} per model")
     for it in found.choices:
         console.print(Text(f"{it.part} by {it.plan}: {it.reason}"))
         for tried in it.trials:
             console.print(Text(f"    {tried.plan}: {_tried(tried)}"))
-    told = {name: reason or "can be used" for name, reason in found.engines.items()}
-    console.print(f"engines: {', '.join(f'{name} {state}' for name, state in told.items())}")
+    states = {name: reason or "available" for name, reason in found.engines.items()}
+    console.print(f"engines: {', '.join(f'{name} {state}' for name, state in states.items())}")
     console.print(", ".join(f"{package} {number or 'missing'}" for package, number in found.versions.items()))
     for note in found.notes:
         console.print(Text(note), soft_wrap=True)
@@ -150,7 +153,7 @@ def _print(found: Diagnosis) -> None:
 def _chosen(
     settings: Settings, weights: Sequence[Weights], runtime: Runtime | None
 ) -> list[Callable[[], tuple[Choice, ...]]]:
-    """What finds the choices of engines, where there are weights and a runtime."""
+    """Return functions that choose engines, for the models with weights."""
     if runtime is None or settings.models == "fake":
         return []
     of_image = [it for it in weights if it.stage == EMBEDDING.name]

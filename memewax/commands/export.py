@@ -1,4 +1,4 @@
-"""`memewax export`: what a store holds, as files that others read."""
+"""`memewax export`: posts, clusters and counts of a store as files for other programs."""
 
 import sys
 from collections import Counter
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from core.endings import plural
 from core.errors import SettingsError, WorldError
 from core.extras import needs_extra
 from memewax.commands.corpus_output import AsJson, ReadStore, opened_store, write_json
@@ -19,31 +20,39 @@ if TYPE_CHECKING:
 
 What = Literal["posts", "clusters", "counts"]
 _PLOTTED: Final = 10
-"""Clusters in a plot."""
+"""Number of clusters in a plot."""
 _FORM: Final = (
-    "csv, jsonl or parquet; of posts and clusters gexf too, of posts atlas; by default what the name ends in."
+    "csv, jsonl or parquet; for posts and clusters also gexf, for posts also atlas; by default by the extension."
 )
-_BY: Final = "Of a network: who posts, the community, author or source."
+_BY: Final = "With gexf of clusters: who posts: community, author or source."
 
 
 def export(
     what: Annotated[What, typer.Argument(help="posts, clusters, or counts: posts of each cluster per day.")],
-    to: Annotated[Path | None, typer.Option("--to", help="The file, or with --partition the folder.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="File to write, or with --partition the folder.")] = None,
     store: ReadStore = None,
     form: Annotated[str | None, typer.Option(help=_FORM)] = None,
-    partition: Annotated[Literal["day"] | None, typer.Option(help="Write a folder day=… for each day.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the largest clusters over time, .png or .svg.")] = None,
-    vectors: Annotated[bool, typer.Option("--vectors", help="Embeddings too.")] = False,
-    hours: Annotated[float, typer.Option(min=0.01, max=876_000, help="What counts as recent, of clusters.")] = 24.0,
+    partition: Annotated[Literal["day"] | None, typer.Option(help="Write a subfolder day=… for each day.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Plot the largest clusters over time to a .png or .svg file.")
+    ] = None,
+    vectors: Annotated[bool, typer.Option("--vectors", help="Include embeddings.")] = False,
+    hours: Annotated[
+        float,
+        typer.Option(min=0.01, max=876_000, help="With clusters: hours before the newest post that count as recent."),
+    ] = 24.0,
     by: Annotated[Literal["community", "author", "source"], typer.Option(help=_BY)] = "community",
-    at_least: Annotated[int, typer.Option(min=1, help="Of a network: posts of a cluster, at least.")] = 2,
+    at_least: Annotated[int, typer.Option(min=1, help="With gexf of clusters: minimum posts of a cluster.")] = 2,
     shared: Annotated[
-        bool, typer.Option("--shared", help="Of a network: join who posts the same, and leave clusters out.")
+        bool,
+        typer.Option(
+            "--shared", help="With gexf of clusters: link those who post the same, without nodes for clusters."
+        ),
     ] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over a file that is there.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing file.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write posts, clusters or counts per day of a store, with clusters as of now. No model runs."""
+    """Export posts, clusters or daily counts of a store, with current clusters. Runs no models."""
     from search.exporting import COUNTS_SCHEMA, Posts, clusters_of, counts_of, form_of_export, write_export
 
     is_gexf = form == "gexf" or (form is None and to is not None and to.suffix.lower() == ".gexf")
@@ -65,9 +74,9 @@ def export(
         return
 
     if to is None and plot is None:
-        raise SettingsError("nothing to write: say where with --to FILE, or --plot FILE")
+        raise SettingsError("nothing to write: give --to FILE or --plot FILE")
     if partition and what == "clusters":
-        raise SettingsError("clusters last for many days: --partition day is for posts and counts")
+        raise SettingsError("clusters span many days: --partition day works for posts and counts only")
     there = opened_store(store)
     chosen = form_of_export(to, form) if to is not None else None
     posts = Posts(there, vectors=vectors)
@@ -82,20 +91,20 @@ def export(
     if as_json:
         write_json({"what": what, "to": to and str(to), "rows": written, "plot": plot and str(plot)})
         return
-    told = ([f"{written:,} rows in {to}"] if to else []) + ([f"a plot in {plot}"] if plot else [])
-    print(f"memewax: {', '.join(told)}", file=sys.stderr)
+    done = ([f"{plural(written, 'row')} in {to}"] if to else []) + ([f"a plot in {plot}"] if plot else [])
+    print(f"memewax: {', '.join(done)}", file=sys.stderr)
 
 
 def _check_special(what: What, to: Path, form: str, *, replace: bool, others: bool) -> None:
-    """Raise what is wrong with asking for a map or a network."""
+    """Raise `MemewaxError` if a map or network cannot be written as requested."""
     if form == "atlas" and what != "posts":
-        raise SettingsError("atlas is a form of posts: memewax export posts --form atlas")
+        raise SettingsError("atlas is a format of posts only: memewax export posts --form atlas")
     if form == "gexf" and what == "counts":
-        raise SettingsError("gexf is a form of posts and clusters: memewax export clusters --form gexf")
+        raise SettingsError("gexf is a format of posts and clusters only: memewax export clusters --form gexf")
     if others:
         raise SettingsError(f"{form} is one file: leave out --partition and --plot")
     if to.exists() and not replace:
-        raise WorldError(f"{to} is there already: name another file, or say --replace")
+        raise WorldError(f"{to} exists already: name another file, or overwrite it with --replace")
 
 
 def _atlas(there: "Store", to: Path, *, vectors: bool) -> dict[str, int]:
@@ -130,7 +139,7 @@ def _network_of_posts(there: "Store", to: Path) -> dict[str, int]:
 
 @needs_extra("bench", "memewax export --plot")
 def _draw(counts: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw how many posts a day the largest clusters had."""
+    """Plot the posts per day of the largest clusters."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -138,7 +147,7 @@ def _draw(counts: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib.ticker import MaxNLocator
 
     if path.suffix.lower() not in {".png", ".svg", ".pdf"}:
-        raise SettingsError(f"{path}: a plot is a .png, .svg or .pdf file")
+        raise SettingsError(f"{path}: expected a .png, .svg or .pdf file for the plot")
     sizes: Counter[int] = Counter()
     by_day: dict[int, dict[str, int]] = {}
     for row in counts:
@@ -148,7 +157,7 @@ def _draw(counts: Sequence[dict[str, Any]], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
     for cluster, size in sizes.most_common(_PLOTTED):
         axes.plot(days, [by_day[cluster].get(day, 0) for day in days], marker=".", label=f"{cluster} ({size:,} posts)")
-    axes.set_ylabel("posts a day")
+    axes.set_ylabel("posts per day")
     axes.xaxis.set_major_locator(MaxNLocator(12))
     axes.tick_params(axis="x", rotation=45)
     if sizes:

@@ -1,4 +1,4 @@
-"""`memewax forget`: let go of posts everywhere, and look whether anything still keeps them."""
+"""`memewax forget`: erase posts everywhere, and check for remnants of them."""
 
 import sys
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from connectors.sources.removal_form import delete_of_account, tombstone
 from connectors.store.conditions import pieces
 from connectors.stored_dead_letters import forget_dead_letters
 from connectors.writer_locks import ANSWERS, all_locked, lock_files
+from core.endings import plural
 from core.errors import BusyError, SettingsError
 from core.status import FOLDER as STATUS
 from core.untrusted_text import one_line
@@ -33,27 +34,37 @@ from memewax.commands.store_command import done
 if TYPE_CHECKING:
     from connectors.store.interface import Store
 
-_NOT_SEARCHED: Final = "sources, backups, and topics but for that of dead letters are not looked through"
-_LETTERS_GO: Final = "until `memewax forget` blanks it"
-_LINES_GO: Final = "as long as the file is kept: lines of an output stay as they were written"
+_NOT_SEARCHED: Final = "not searched: sources, backups, and topics except that of dead letters"
+_DEAD_LETTERS_UNTIL: Final = "until `memewax forget` blanks it"
+_LINES_UNTIL: Final = "as long as the file exists: lines of an output are never rewritten"
 
 
 def forget(
-    ids: Annotated[list[str] | None, typer.Option("--id", help="Id of an image or a post; may be repeated.")] = None,
-    author: Annotated[str | None, typer.Option(help="Name of an account, with --source: all of its posts.")] = None,
-    source: Annotated[str | None, typer.Option(help="Where the account is: bluesky, reddit, …")] = None,
-    urls: Annotated[list[str] | None, typer.Option("--url", help="Address of an image; may be repeated.")] = None,
-    text: Annotated[list[str] | None, typer.Option(help="With --check: words to look for too, as a caption.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing: say what keeps them; exit code 1.")] = False,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Id of an image or a post; repeat it for several.")
+    ] = None,
+    author: Annotated[
+        str | None, typer.Option(help="With --source: name of an account, to erase all of its posts.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="With --author: service of the account, such as bluesky or reddit.")
+    ] = None,
+    urls: Annotated[list[str] | None, typer.Option("--url", help="URL of an image; repeat it for several.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="With --check: also search for this text, such as a caption.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; list remnants, with exit code 1 if there are any.")
+    ] = False,
     store: ReadStore = None,
     recovery: Annotated[
-        Path | None, typer.Option(help="The recovery folder of the flow; by default beside the store.")
+        Path | None, typer.Option(help="Recovery folder of the flow; by default beside the store.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let go of posts: rows, vectors, small images, clusters, answers, retries, dead letters, old versions.
+    """Erase posts: rows, embeddings, thumbnails, clusters, answers, retries, dead letters, old versions.
 
-    A flow that runs does it. Where none runs, it is done here and now.
+    A running flow does this at its next snapshot. If none is running, this command does it at once.
     """
     opened = opened_store(store)
     folder = opened.state
@@ -63,24 +74,24 @@ def forget(
         _check(opened, recovery_of(folder, recovery), wanted, as_json)
         return
     if text:
-        raise SettingsError("--text is looked for with --check; a post is forgotten by --id, --url or --author")
+        raise SettingsError("--text works only with --check: name posts to erase by --id, --url or --author")
     if (author is None) != (source is None):
-        raise SettingsError("an account is named by --author and --source together")
+        raise SettingsError("an account needs both --author and --source")
     deletes = [orjson.loads(tombstone(it.encode(errors="surrogatepass"), None)) for it in ids or ()]
     deletes += [{"url": it, "deleted": True} for it in urls or ()]
     if author is not None and source is not None:
         deletes.append(delete_of_account(author, source, datetime.now(UTC).isoformat()))
     if not deletes:
-        raise SettingsError("nothing is named: say what to forget with --id, --url, or --author and --source")
-    told = _forgotten(opened, recovery_of(folder, recovery), deletes)
+        raise SettingsError("nothing to erase: name it with --id, --url, or --author and --source")
+    outcome = _forgotten(opened, recovery_of(folder, recovery), deletes)
     if as_json:
-        write_json({"store": str(opened), "done": told})
+        write_json({"store": str(opened), "done": outcome})
     else:
-        print(f"memewax: {opened}: {told}; `memewax forget --check` says whether anything is left", file=sys.stderr)
+        print(f"memewax: {opened}: {outcome}; `memewax forget --check` lists remnants", file=sys.stderr)
 
 
 def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -> str:
-    """Ask for it, and see to it that it is done; says by whom."""
+    """Request the deletes and wait until they are done; return a line on who did them."""
     from connectors.store.lance_tables import LanceTables
     from connectors.store.quoting_answers import compact_answers
     from operators.recovery_remnants import scrub
@@ -89,12 +100,12 @@ def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -
     opened.check_there()
     named = opened.named(deletes_in({"deletes": deletes}))
     log = ControlLog(store / FOLDER)
-    ids = [{"global_id": it, "deleted": True} for it in named]  # clusters know posts by their ids alone
+    ids = [{"global_id": it, "deleted": True} for it in named]  # clusters refer to posts only by id
     for some in pieces([*deletes, *ids], MOST_DELETES):
         log.add(FORGET.name, {"deletes": some})
     last = log.add(COMPACT.name, {})
     settings = _settings(store, recovery)
-    by = "forgotten by the flow that runs; its recovery folder keeps more until it ends"
+    by = "forgotten by the running flow; its recovery folder keeps remnants until it ends"
     with suppress(BusyError):
         if settings is not None:
             do_requests(recovery, settings)
@@ -114,7 +125,7 @@ def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -
 
 def _check(opened: "Store", recovery: Path, wanted: tuple[str, ...], as_json: bool) -> None:
     if not wanted:
-        raise SettingsError("nothing is named: say what to look for with --id, --url, --author or --text")
+        raise SettingsError("nothing to search for: name it with --id, --url, --author or --text")
     store = opened.state
     found = list(_remnants(opened, recovery, LookedFor(wanted)))
     topics = list(_topics(_settings(store, recovery), noted_taps(recovery)))
@@ -125,9 +136,9 @@ def _check(opened: "Store", recovery: Path, wanted: tuple[str, ...], as_json: bo
         print_rows(["where", "why", "until"], [[it.place, it.why, it.until] for it in found])
     if not as_json:
         for it in topics:
-            print(one_line(f"memewax: {it.place}: {it.why}; one goes {it.until}"), file=sys.stderr)
-        said = f"{len(found)} places keep something" if found else "nothing is left"
-        print(f"memewax: {opened}: {said}; {_NOT_SEARCHED}", file=sys.stderr)
+            print(one_line(f"memewax: {it.place}: {it.why}; a message is kept {it.until}"), file=sys.stderr)
+        summary = f"{plural(len(found), 'place')} with remnants" if found else "nothing is left"
+        print(f"memewax: {opened}: {summary}; {_NOT_SEARCHED}", file=sys.stderr)
     if found:
         raise typer.Exit(1)
 
@@ -145,15 +156,15 @@ def _remnants(opened: "Store", recovery: Path, names: LookedFor) -> Iterator[Rem
     for folder in (FOLDER, STATUS):
         for file in sorted((store / folder).glob("*")):
             if in_lines(file, names) or names.in_file(file):
-                yield Remnant(str(file), "a request that is not done, or a status", "until the flow has done it")
+                yield Remnant(str(file), "a pending request, or a status", "until the flow has done it")
     for file in _others(store):
         if names.in_file(file):
             yield Remnant(str(file), "its bytes have it", "until the next run with a new recovery folder")
     yield from in_cache((settings and settings.cache_folder) or store / CACHE, names)
     dead_letters = _dead_letters(store, settings)
-    for file, until in [(dead_letters, _LETTERS_GO), *((it, _LINES_GO) for it in _outputs(settings))]:
+    for file, until in [(dead_letters, _DEAD_LETTERS_UNTIL), *((it, _LINES_UNTIL) for it in _outputs(settings))]:
         if file.is_file() and (lines := in_lines(file, names)):
-            yield Remnant(str(file), f"{lines} lines have it", until)
+            yield Remnant(str(file), f"{plural(lines, 'line')} with it", until)
     if settings is not None:
         from connectors.topics.topic_remnants import in_dead_letters
 
@@ -161,7 +172,7 @@ def _remnants(opened: "Store", recovery: Path, names: LookedFor) -> Iterator[Rem
 
 
 def _topics(settings: Settings | None, taps: list[str]) -> Iterator[Remnant]:
-    """Topics that the flow reads and writes, its taps among them, but for that of its dead letters."""
+    """Yield the topics that the flow reads and writes, including its taps, except that of its dead letters."""
     if settings is not None:
         from connectors.topics.topic_remnants import kept_in_taps, kept_in_topics
 
@@ -172,7 +183,7 @@ def _topics(settings: Settings | None, taps: list[str]) -> Iterator[Remnant]:
 
 
 def _others(store: Path) -> Iterator[Path]:
-    """Files of a store besides those of its tables, control log and status: the cache, and what is noted of runs."""
+    """Yield the files of a store other than tables, control log and status: the cache and notes of runs."""
     seen = {FOLDER, STATUS}
     for file in sorted(store.rglob("*")):
         first = file.relative_to(store).parts[0]
@@ -181,7 +192,7 @@ def _others(store: Path) -> Iterator[Path]:
 
 
 def _settings(store: Path, recovery: Path) -> Settings | None:
-    """Those of the flow that writes a store; None where its recovery folder is not there."""
+    """Load the settings of the flow that writes a store; None if its recovery folder does not exist."""
     return settings_of(store, recovery) if recovery.is_dir() else None
 
 

@@ -1,4 +1,4 @@
-"""`memewax sql`: a question to a store, in SQL."""
+"""`memewax sql`: SQL queries on a store."""
 
 import csv
 import math
@@ -20,27 +20,29 @@ if TYPE_CHECKING:
     from search.sql import Selected
 
 _SHOWN: Final = 100
-"""Rows of a table for people."""
+"""Default maximum rows of the printed table."""
 _PLAIN: Final = (str, int, float, bool)
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT over posts, clusters and answers.")],
+    query: Annotated[str, typer.Argument(help="One SELECT on the tables posts, clusters and answers.")],
     store: ReadStore = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout, all rows.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a row on stdout, all rows.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows of the table that is shown.")] = _SHOWN,
-    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="That the query may take.")] = 60.0,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print all rows as CSV on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all rows on stdout, each as a JSON object.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum rows of the printed table.")] = _SHOWN,
+    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="Time limit of the query in seconds.")] = 60.0,
 ) -> None:
-    """Ask a store in SQL (DuckDB's). The store stays as it is, and a query reaches no file and no network."""
+    """Query a store in SQL (DuckDB's dialect). Queries are read-only and have no access to files or network."""
     from search.sql import selected
 
     if as_csv and as_json:
-        raise SettingsError("--csv and --json are two forms: choose one")
+        raise SettingsError("--csv and --json exclude each other: choose one")
     with selected(opened_store(store), query, seconds) as found:
         if as_json:
             for row in found.rows:
-                sys.stdout.write(safe_json(dict(zip(_unlike(found.columns), map(_jsonable, row), strict=True))) + "\n")
+                sys.stdout.write(
+                    safe_json(dict(zip(_distinct_names(found.columns), map(_jsonable, row), strict=True))) + "\n"
+                )
         elif as_csv:
             _write_csv(found)
         else:
@@ -51,7 +53,10 @@ def _show(found: "Selected", limit: int) -> None:
     rows = list(islice(found.rows, limit + 1))
     print_rows(list(found.columns), [[_cell(value) for value in row] for row in rows[:limit]])
     if len(rows) > limit:
-        print(f"memewax: the first {plural(limit, 'row')}; -n shows more, --csv and --json all", file=sys.stderr)
+        print(
+            f"memewax: the first {plural(limit, 'row')}; raise -n to see more, or print all with --csv or --json",
+            file=sys.stderr,
+        )
 
 
 def _write_csv(found: "Selected") -> None:
@@ -68,15 +73,15 @@ def _with_head(found: "Selected") -> Iterator[list[Any]]:
 
 
 def _cell(value: Any) -> Any:
-    """What stands in a table: texts and numbers as they are, nothing for null, and JSON of all else."""
-    told = _jsonable(value)
-    if told is None:
+    """Format a value for a table: text and numbers unchanged, empty for null, and JSON for anything else."""
+    plain = _jsonable(value)
+    if plain is None:
         return ""
-    return told if isinstance(told, _PLAIN) else orjson.dumps(told).decode()
+    return plain if isinstance(plain, _PLAIN) else orjson.dumps(plain).decode()
 
 
 def _jsonable(value: Any) -> Any:
-    """What JSON has a form for; of times ISO 8601, of bytes their digits, and null for what is no number."""
+    """Convert a value to JSON types: times to ISO 8601, bytes to hexadecimal, NaN and infinity to null."""
     match value:
         case dict():
             return {str(name): _jsonable(it) for name, it in value.items()}
@@ -92,8 +97,8 @@ def _jsonable(value: Any) -> Any:
     return value if is_plain else str(value)
 
 
-def _unlike(columns: tuple[str, ...]) -> list[str]:
-    """Names that differ, where a query gives two columns one name."""
+def _distinct_names(columns: tuple[str, ...]) -> list[str]:
+    """Make column names unique: a repeated name gets a number as suffix."""
     found: list[str] = []
     for name in columns:
         number = 1

@@ -1,4 +1,4 @@
-"""`memewax store`: look at a store, put its tables together, make one."""
+"""`memewax store`: check, compact and create stores."""
 
 import sys
 import time
@@ -11,13 +11,14 @@ import typer
 from connectors.control.control_log import FOLDER, ControlLog, Request
 from connectors.control.request_kinds import COMPACT, KINDS
 from connectors.endpoints import open_store
+from core.endings import plural
 from core.errors import BusyError, SettingsError, WorldError
 from memewax.commands.corpus_output import AsJson, ReadStore, opened_store, print_rows, write_json
 
 if TYPE_CHECKING:
     from connectors.store.interface import Store
 
-app = typer.Typer(no_args_is_help=True, help="Look at a store, and keep it in order.")
+app = typer.Typer(no_args_is_help=True, help="Check, compact and create stores.")
 
 _TICK = 0.1
 _OPEN_AT_ONCE = 1000
@@ -25,13 +26,13 @@ _OPEN_AT_ONCE = 1000
 
 @app.command()
 def check(store: ReadStore = None, as_json: AsJson = False) -> None:
-    """Say what is in the tables of a store, and whether any key is there twice (exit code 3)."""
+    """Show the tables of a store; ends with exit code 3 if any has duplicate keys."""
     opened = opened_store(store)
     found = opened.facts()
     _show(str(opened), [asdict(it) for it in found], as_json)
     doubled = [f"{it.doubled:,} of {it.table}" for it in found if it.doubled]
     if doubled:
-        raise WorldError(f"{opened} holds keys twice: {', '.join(doubled)}; two flows wrote it at once")
+        raise WorldError(f"{opened} has duplicate keys: {', '.join(doubled)}; two flows wrote it at once")
 
 
 @app.command()
@@ -39,7 +40,7 @@ def compact(
     store: ReadStore = None,
     wait: Annotated[bool, typer.Option(help="Wait until it is done.")] = True,
 ) -> None:
-    """Put the tables of a store together and drop their old versions; a flow that runs does it itself."""
+    """Compact the tables of a store and delete their old versions; a running flow does this itself."""
     opened = opened_store(store)
     opened.check_there()
     log = ControlLog(opened.state / FOLDER)
@@ -47,25 +48,23 @@ def compact(
     if wait:
         print(f"memewax: {opened}: {done(log, request, opened)}", file=sys.stderr)
     else:
-        print(f"memewax: request {request.number} of {opened} waits for a flow or a command", file=sys.stderr)
+        print(f"memewax: {opened}: request {request.number} is queued for a flow or command", file=sys.stderr)
 
 
 @app.command()
 def create(
-    store: Annotated[
-        str, typer.Argument(help="The store: a folder, s3://BUCKET/PATH or cassandra://HOST:PORT/KEYSPACE.")
-    ],
+    store: Annotated[str, typer.Argument(help="Store: a folder, s3://BUCKET/PATH or cassandra://HOST:PORT/KEYSPACE.")],
     copies: Annotated[
-        int | None, typer.Option(min=1, max=9, help="Of each row in Cassandra; by default 3, or one a node.")
+        int | None, typer.Option(min=1, max=9, help="Replicas of each row in Cassandra; by default 3, or one per node.")
     ] = None,
     vector_index: Annotated[
         bool | None,
         typer.Option(
-            "--vector-index/--no-vector-index", help="Whether vectors in Cassandra get an index, as by default."
+            "--vector-index/--no-vector-index", help="Whether to index vectors in Cassandra; the default is to do so."
         ),
     ] = None,
 ) -> None:
-    """Make the tables of a store, for the models of the settings, and say so; those that are there stay."""
+    """Create the tables of a store for the configured models; existing tables are kept."""
     from connectors.sinks.cluster_events import CLUSTERS
     from connectors.sinks.record_table import stored_posts
     from dataflows.all_settings import load_settings
@@ -73,10 +72,10 @@ def create(
 
     settings = load_settings()
     opened = open_store(store, settings, settings.state_dir)
-    opened.names()  # whether it answers is said before models are loaded
+    opened.names()  # report an unavailable store before models are loaded
     table = stored_posts(load_models(settings).dimensions)
-    told = opened.create([table, CLUSTERS], copies=copies, has_vector_indexes=vector_index)
-    print(f"memewax: {opened} {told}", file=sys.stderr)
+    outcome = opened.create([table, CLUSTERS], copies=copies, has_vector_indexes=vector_index)
+    print(f"memewax: {opened} {outcome}", file=sys.stderr)
 
 
 def _show(store: str, tables: list[dict[str, Any]], as_json: bool) -> None:
@@ -89,10 +88,10 @@ def _show(store: str, tables: list[dict[str, Any]], as_json: bool) -> None:
 @app.command()
 def thumbnails(
     store: ReadStore = None,
-    images: Annotated[Path | None, typer.Option(help="Folder that local paths of images lie in.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Base folder of local image paths.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the images of posts that have no small one, such as those of an older store, while no flow writes it."""
+    """Fetch missing thumbnails of posts, such as those of an older store; no flow may be writing the store."""
     from connectors.store.missing_images import AddedImages, add_images
     from dataflows.all_settings import load_settings
     from operators.posts_input import fetcher
@@ -101,35 +100,40 @@ def thumbnails(
     folder = opened.folder
     settings = load_settings(**({"fetch_folder": images} if images else {}))
     if not settings.thumbnail_side:
-        raise SettingsError("MEMEWAX_THUMBNAIL_SIDE is 0: set how many pixels the longer side has")
+        raise SettingsError(
+            "MEMEWAX_THUMBNAIL_SIDE is 0, so there are no thumbnails: set it to the pixels of the longer side"
+        )
     so_far = AddedImages()
     for so_far in add_images(folder, fetcher(settings, thumbnail_side=settings.thumbnail_side)):
         if not as_json:
-            print(f"memewax: {so_far.posts:,} posts looked at, {so_far.added:,} images added", file=sys.stderr)
-    told = {"posts": so_far.posts, "added": so_far.added, "changed": so_far.changed, "failed": dict(so_far.failed)}
+            print(
+                f"memewax: {plural(so_far.posts, 'post')} checked, {plural(so_far.added, 'thumbnail')} added",
+                file=sys.stderr,
+            )
+    counts = {"posts": so_far.posts, "added": so_far.added, "changed": so_far.changed, "failed": dict(so_far.failed)}
     if as_json:
-        write_json({"store": str(opened), **told})
+        write_json({"store": str(opened), **counts})
         return
     failed = "".join(f"; {count:,}: {cause}" for cause, count in so_far.failed.most_common())
-    other = f"; {so_far.changed:,} are other files now" if so_far.changed else ""
+    other = f"; {so_far.changed:,} have a different image file now" if so_far.changed else ""
     print(
-        f"memewax: {opened}: {so_far.added:,} of {so_far.posts:,} posts have an image now{other}{failed}",
+        f"memewax: {opened}: added thumbnails to {so_far.added:,} of {plural(so_far.posts, 'post')}{other}{failed}",
         file=sys.stderr,
     )
 
 
 def done(log: ControlLog, request: Request, store: "Store", *, by_flow: bool = False) -> str:
-    """Wait until a request is done, and give what was; where no flow has the store, do it here and now.
+    """Wait until a request is done, and return its result; if no flow has the store, do it in this process.
 
-    Requests before it are done first. Raises `WorldError` where one of these needs a flow, or it was refused.
+    Earlier requests are done first. Raises `WorldError` if one of them needs a flow, or the request was refused.
 
     Args:
-        log: That has it.
-        request: What is asked.
-        store: Of the log.
-        by_flow: Whether a flow is known to run that will do it, which the locks of some stores do not show.
+        log: The control log with the request.
+        request: The request.
+        store: The store of the log.
+        by_flow: Whether a flow is known to be running that will do it; the locks of some stores do not show this.
     """
-    told = False
+    is_reported = False
     while True:
         result = log.result(request.number)
         if result is not None:
@@ -138,9 +142,9 @@ def done(log: ControlLog, request: Request, store: "Store", *, by_flow: bool = F
             return result
         if not by_flow and _done_here(log, request.number, store):
             continue
-        if not told:
-            print("memewax: the flow that runs does it, at its next snapshot …", file=sys.stderr)
-            told = True
+        if not is_reported:
+            print("memewax: the running flow does this at its next snapshot …", file=sys.stderr)
+            is_reported = True
         time.sleep(_TICK)
 
 
@@ -160,6 +164,6 @@ def _do_all(log: ControlLog, last: int, store: "Store") -> None:
         alone = KINDS[request.kind].alone
         if alone is None:
             raise WorldError(
-                f"request {request.number} ({request.kind}) is before this one and needs a flow: memewax run"
+                f"the earlier request {request.number} ({request.kind}) needs a flow: start it with memewax run"
             )
         log.mark(request.number, alone(store, request.body))

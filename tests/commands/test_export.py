@@ -120,7 +120,7 @@ def test_a_plot_shows_the_largest_clusters(store: Path, tmp_path: Path) -> None:
     [
         (("posts",), SettingsError, "nothing to write"),
         (("posts", "--to", "posts.xlsx"), SettingsError, "choose csv, jsonl, parquet"),
-        (("clusters", "--to", "c.csv", "--partition", "day"), SettingsError, "last for many days"),
+        (("clusters", "--to", "c.csv", "--partition", "day"), SettingsError, "span many days"),
         (("posts", "--to", "p.csv", "--store", "nowhere"), WorldError, "is not a store"),
     ],
 )
@@ -153,8 +153,8 @@ def test_a_map_and_a_network_are_forms_of_posts_and_of_clusters(own: Path, tmp_p
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("clusters", "--form", "atlas"), "atlas is a form of posts"),
-        (("counts", "--form", "gexf"), "gexf is a form of posts and clusters"),
+        (("clusters", "--form", "atlas"), "atlas is a format of posts"),
+        (("counts", "--form", "gexf"), "gexf is a format of posts and clusters"),
         (("posts", "--form", "atlas", "--partition", "day"), "leave out --partition"),
     ],
 )
@@ -166,6 +166,6 @@ def test_a_form_of_something_else_is_refused(store: Path, tmp_path: Path, words:
 def test_a_map_is_not_written_over(store: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.gexf"
     path.write_text("mine")
-    with pytest.raises(WorldError, match="is there already"):
+    with pytest.raises(WorldError, match="exists already"):
         exported("clusters", "--store", str(store), "--to", str(path))
     assert path.read_text() == "mine"

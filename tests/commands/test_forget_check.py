@@ -155,17 +155,17 @@ def in_a_dead_letter(world: World) -> str:
         {"stage": "fetch", "exception": "E", "reason": "no", "origin": "file", "key": None, "value": value}
     )
     world.letters.write_bytes(line + b"\n")
-    return "dead.jsonl: 1 lines have it"
+    return "dead.jsonl: 1 line with it"
 
 
 def in_an_output(world: World) -> str:
     world.out.write_bytes(orjson.dumps({"global_id": NAME}) + b"\n")
-    return "out.jsonl: 1 lines have it"
+    return "out.jsonl: 1 line with it"
 
 
 def in_an_event(world: World) -> str:
     world.events.write_bytes(orjson.dumps({"posts": [NAME]}) + b"\n")
-    return "events.jsonl: 1 lines have it"
+    return "events.jsonl: 1 line with it"
 
 
 LEAKS: list[Callable[[World], str]] = [

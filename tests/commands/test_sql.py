@@ -67,8 +67,8 @@ def test_forms_for_people_and_for_programs(store: Path) -> None:
     assert found[0].keys() == {"global_id", "current_cluster"}
     shown = asked(store, query, "-n", "3")
     assert shown.stdout.count("-reddit") == 3
-    assert "the first 3 rows; -n shows more" in shown.stderr
-    assert "shows more" not in asked(store, query, "-n", "42").stderr
+    assert "the first 3 rows; raise -n to see more" in shown.stderr
+    assert "to see more" not in asked(store, query, "-n", "42").stderr
     with pytest.raises(SettingsError, match="choose one"):
         asked(store, query, "--csv", "--json")
 

@@ -41,7 +41,7 @@ def test_a_store_is_looked_at(store: Path, memewax: Memewax) -> None:
 def test_a_key_that_is_there_twice_is_told(memewax: Memewax) -> None:
     lancedb.connect("store").create_table("posts", pa.table({"global_id": ["a", "b", "a"]}))
     done = memewax("store", "check", "--store", "store")
-    assert (done.code, done.err) == (3, "memewax: store holds keys twice: 1 of posts; two flows wrote it at once\n")
+    assert (done.code, done.err) == (3, "memewax: store has duplicate keys: 1 of posts; two flows wrote it at once\n")
 
 
 @pytest.mark.parametrize("command", ["check", "compact"])
@@ -81,7 +81,7 @@ def test_a_flow_that_runs_is_waited_for(store: Path, memewax: Memewax) -> None:
 
 
 def test_the_flow_does_what_was_requested_before_it_and_once(store: Path, memewax: Memewax) -> None:
-    assert "waits for a flow" in memewax("store", "compact", "--store", store, "--no-wait").err
+    assert "is queued for a flow" in memewax("store", "compact", "--store", store, "--no-wait").err
     with (store.parent / "posts.jsonl").open("ab") as posts:
         posts.write(b'{"global_id": "new-reddit", "url": "1.png"}\n')
     for _ in range(2):
@@ -98,7 +98,7 @@ def test_a_request_that_only_a_flow_can_do_is_named(
         monkeypatch.setattr(module, "KINDS", {**KINDS, "other": RequestKind("other", "wait", lambda _: None)})
     ControlLog(store / "control").add("other", {})
     done = memewax("store", "compact", "--store", store)
-    assert (done.code, "request 1 (other) is before this one" in done.err) == (3, True)
+    assert (done.code, "the earlier request 1 (other) needs a flow" in done.err) == (3, True)
 
 
 def test_a_store_is_made(tmp_path: Path, memewax: Memewax) -> None:

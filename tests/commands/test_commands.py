@@ -172,7 +172,7 @@ def test_settings_are_whole_on_a_narrow_screen(memewax: Memewax, monkeypatch: py
         (["--from", "posts.jsonl", "--to", "postgresql://host/db"], 2, "not to 'postgresql://host/db'"),
         (["--from", "posts.jsonl", "--to", "kafak://h:1/t"], 2, "kafka://HOST:PORT/TOPIC, .* not to 'kafak://h:1/t'"),
         (["--from", "posts.jsonl", "--to", "kafka:/h/x"], 2, "'kafka:/h/x' is not kafka://HOST:PORT/TOPIC"),
-        (["--from", "posts.jsonl", "--to", "out.csv"], 2, "not to 'out.csv'; a new folder .* is written 'out.csv/'"),
+        (["--from", "posts.jsonl", "--to", "out.csv"], 2, "not to 'out.csv'; for a new folder .* write 'out.csv/'"),
         (["--from", "posts.jsonl", "--to", "-"], 2, "not to '-'"),
         (["--from", "posts.jsonl", "--to", "store,out.jsonl"], 2, "one address.*repeat --to"),
         (["--from", "posts.doc", "--to", "out.jsonl"], 2, "posts come from .* not from 'posts.doc'"),
@@ -365,7 +365,7 @@ def test_a_run_and_what_comes_after_it(memewax: Memewax, words: list[str], tmp_p
     replaced = memewax(*words)
     assert replaced.code == 0
     assert ids(tmp_path / "records.jsonl") == expected(POSTS + 7), "known posts are not written again"
-    assert "a source holds something else than it did, and is read from its start" in replaced.err
+    assert "the contents of a source were replaced; it is read from its start" in replaced.err
 
 
 def test_an_output_that_is_there_already_is_left_alone(memewax: Memewax, words: list[str], tmp_path: Path) -> None:

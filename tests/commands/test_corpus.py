@@ -33,7 +33,7 @@ def test_a_file_becomes_a_corpus_that_is_described_reduced_and_dropped(memewax: 
     letters = Path("store.mine.dead-letters.jsonl").read_bytes().splitlines()
     assert [orjson.loads(letter)["origin"] for letter in letters] == [f"file:{file}:62"]
     again = memewax(*words)
-    assert "0 embedded, 0 with new metadata, 60 unchanged; 60 in mine now" in again.out
+    assert "0 embedded, 0 with new metadata, 60 unchanged; mine now has 60" in again.out
     assert "1 row could not be used: store.mine.dead-letters.jsonl" in again.err
 
     assert memewax("corpus", "list", "--json").summary()["corpora"][0]["rows"] == 60

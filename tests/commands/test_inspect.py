@@ -64,7 +64,7 @@ def test_images_that_cannot_be_there_are_said(tmp_path: Path) -> None:
     assert report["not_here"] == {"a path outside the folder of the source": 1, "no such file": 1}
     assert "1 x no image: a path outside the folder of the source (move the image" in inspected(str(table))
     table.write_text("id,image\n3,gone.png\n")
-    with pytest.raises(WorldError, match="no image of the first 1 of "):
+    with pytest.raises(WorldError, match="no image of the first 1 post of "):
         inspected(str(table))
 
 

@@ -215,7 +215,7 @@ def test_a_job_that_still_runs_is_waited_for(cluster: Cluster) -> None:
         job["status"] = status
         with pytest.raises(WorldError, match="waited 0 s for the Jobs of an interrupted command"):
             FlowInPods(cluster, tick=0.0, seconds=0.01).scale(3, parts=7)
-    for status in ({"succeeded": 1}, {"conditions": [{"type": "Failure", "status": "True"}]}):
+    for status in ({"succeeded": 1}, {"conditions": [{"type": "Failed", "status": "True"}]}):
         job["status"] = status
         FlowInPods(cluster, tick=0.0).scale(3, parts=7)
     assert ("configmaps", "memes-operation") not in cluster.objects

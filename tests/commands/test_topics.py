@@ -55,7 +55,7 @@ def test_making_and_checking(memewax: Memewax, brokers: str) -> None:
     described = memewax("topics", "describe", "--brokers", brokers, "--json")
     (posts, *_) = orjson.loads(described.out)
     assert (posts["found"]["partitions"], posts["found"]["replication"]) == (8, 1)
-    assert "8 of 1" in memewax("topics", "describe", "--brokers", brokers).out
+    assert "8 x 1" in memewax("topics", "describe", "--brokers", brokers).out
 
 
 def test_another_number_of_partitions_is_told_and_left(memewax: Memewax, brokers: str) -> None:

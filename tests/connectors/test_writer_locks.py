@@ -112,7 +112,7 @@ def test_the_first_process_has_the_locks_and_that_of_the_recovery_folder(
     with all_locked({tmp_path / "file": "taken"}), pytest.raises(BusyError, match="taken"):
         keep_locked({tmp_path / "file": "taken"}, Launch.of(arguments, environment), environment)
     prepare_recovery(tmp_path / "r")
-    with all_locked({tmp_path / "r" / "lock": ""}), pytest.raises(BusyError, match="r is in use by a run"):
+    with all_locked({tmp_path / "r" / "lock": ""}), pytest.raises(BusyError, match="r is in use by another run"):
         keep_locked({}, Launch.of([*arguments, "-r", str(tmp_path / "r")], environment), environment)
 
 

@@ -1,1 +1,1 @@
-"""Sources of posts, and how a message becomes a post."""
+"""Sources of posts, and parsing of messages into posts."""

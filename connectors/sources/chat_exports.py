@@ -1,6 +1,6 @@
-"""Messages of chats, as Telegram Desktop and DiscordChatExporter write them, as posts.
+"""Posts from chat exports of Telegram Desktop and DiscordChatExporter.
 
-A row is a message with `chat`, what is told of its chat. Paths of images are relative to the export's folder.
+A row is a message, with metadata of its chat in `chat`. Paths of images are relative to the export's folder.
 """
 
 import re
@@ -12,7 +12,7 @@ from connectors.services.listing import PostBody
 from core.times import time_or_none
 
 _LEFT_OUT: Final = ("(File not included", "(File exceeds maximum size", "(File unavailable")
-"""What Telegram writes in place of the path of a file that was not exported."""
+"""What Telegram writes instead of the path of a file that was not exported."""
 _IMAGE: Final = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif|heic)$", re.IGNORECASE)
 _VIDEO: Final = re.compile(r"\.(mp4|mov|webm|mkv|avi|m4v)$", re.IGNORECASE)
 _FILMS: Final = frozenset({"video_file", "video_message", "animation"})
@@ -21,9 +21,9 @@ ChatRow = Mapping[str, Any]
 
 
 def telegram_posts(row: ChatRow) -> Sequence[PostBody] | str:
-    """The post in a message of Telegram's, or why it is none."""
+    """Return the post in a Telegram message, or the reason why there is none."""
     if row.get("type") not in {None, "message"}:
-        return "other"  # who came, who was called
+        return "other"  # a service message: a member joined, a call
     path = row.get("photo")
     if path is None and str(row.get("mime_type") or "").startswith("image/"):
         path = row.get("file")
@@ -33,7 +33,7 @@ def telegram_posts(row: ChatRow) -> Sequence[PostBody] | str:
         return "removed"
     chat = row["chat"]
     if row.get("media_type") == "sticker" and not _IMAGE.search(path):
-        return "video"  # one that moves
+        return "video"  # an animated sticker
     found = {
         "global_id": f"{chat.get('id', chat.get('name', 'chat'))}/{row.get('id')}-telegram",
         "url": path,
@@ -53,7 +53,7 @@ def telegram_posts(row: ChatRow) -> Sequence[PostBody] | str:
 
 
 def telegram_text(text: Any) -> str:
-    """The text of a message, which is a string or a list of parts."""
+    """Return the text of a message, which is a string or a list of parts."""
     if isinstance(text, list):
         return "".join(
             it if isinstance(it, str) else str(it.get("text") or "") for it in text if isinstance(it, str | dict)
@@ -62,7 +62,7 @@ def telegram_text(text: Any) -> str:
 
 
 def discord_posts(row: ChatRow) -> Sequence[PostBody] | str:
-    """The posts in a message of Discord's, one for each image attached or embedded; or why there is none."""
+    """Return a post for each attached or embedded image of a Discord message, or the reason why there is none."""
     files = _dicts(row.get("attachments"))
     images = [(number, str(it.get("url") or "")) for number, it in enumerate(files, 1) if _is_image(it)]
     attached = {url for _, url in images}
@@ -99,7 +99,7 @@ def discord_posts(row: ChatRow) -> Sequence[PostBody] | str:
 
 
 def _embedded(embed: ChatRow) -> list[str]:
-    """The images of an embed; its thumbnail where that is all there is: of a link to an image, not to a page."""
+    """Return the images of an embed; its thumbnail only if it has nothing else (a link to an image, not to a page)."""
     found = _dicts(embed.get("images")) or _dicts([embed.get("image")])
     if not found and not any(embed.get(name) for name in ("title", "description", "video")):
         found = _dicts([embed.get("thumbnail")])

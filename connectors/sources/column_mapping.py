@@ -1,4 +1,4 @@
-"""How the fields of somebody else's rows become those of a post: as the settings say, and by their usual names."""
+"""Map foreign columns to the fields of a post, by the settings and by common column names."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,37 +20,37 @@ _ADDRESS: Final = re.compile(r"(https?|s3|gs|file)://\S+", re.IGNORECASE)
 _IMAGE: Final = re.compile(r"[^:?#\s][^:?#]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif|jp2|ppm)", re.IGNORECASE)
 _SEVERAL: Final = re.compile(r"[,;|\s]+(?=https?://)")
 _QUOTED: Final = re.compile(r"'([^']+)'")
-"""As Python and pandas write a list of texts."""
+"""Strings in a list as Python and pandas print it."""
 _WHOLE: Final = re.compile(r"(-?\d+)\.0+")
-"""As pandas writes an integer of a column that has gaps."""
+"""An integer as pandas writes it in a column with missing values."""
 _INTEGER: Final = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
-"""No zero before it, which would be lost: 007 is a text."""
+"""Without leading zeros, which would be lost: 007 is text."""
 _WITH_DOTS: Final = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
-"""1.234 as much of Europe writes a whole number; 0.123 is none."""
+"""An integer with dots between thousands, as in much of Europe: 1.234, but not 0.123."""
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?")
 _DATE: Final = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d{1,2}\.\d{1,2}\.\d{4}|[A-Z][a-z]{2} \d{4}")
 _NOTHING: Final = frozenset({"", "nan", "none", "null", "n/a", "na", "nat", "-", "<na>"})
-"""What others write into a cell that holds nothing."""
+"""Placeholders for missing values."""
 _MOST: Final = 20
-"""Images of one row."""
+"""Maximum number of images in one row."""
 
 InputRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenColumn:
-    """A column that the settings name."""
+    """A column chosen in the settings."""
 
     name: str
-    """Ours, or a new one."""
+    """Name of a post's field, or of a custom column."""
     field: str
-    """The input's."""
+    """Name of the input's field."""
     kind: str = ""
-    """What its values are; empty where nobody said."""
+    """Type of its values, one of `KINDS`; empty: infer it."""
 
 
 def chosen_columns(columns: Iterable[str]) -> tuple[ChosenColumn, ...]:
-    """The columns of the setting, `NAME=FIELD` or `NAME=FIELD:TYPE`; raises `SettingsError` where one is none."""
+    """Parse the setting `columns`, entries `NAME=FIELD` or `NAME=FIELD:TYPE`; raises `SettingsError`."""
     made = []
     for text in columns:
         name, equals, field = (part.strip() for part in text.partition("="))
@@ -61,8 +61,8 @@ def chosen_columns(columns: Iterable[str]) -> tuple[ChosenColumn, ...]:
             kind = ""
         if not (name and equals and field):
             raise SettingsError(
-                f"{text!r} is no column: write --column NAME=FIELD, as url=image_url, or NAME=FIELD:TYPE with one of "
-                f"{', '.join(KINDS)}"
+                f"{text!r} is not a column: write --column NAME=FIELD, as url=image_url, or NAME=FIELD:TYPE with one "
+                f"of {', '.join(KINDS)}"
             )
         made.append(ChosenColumn(name, field, kind))
     twice = [it.name for it in made if sum(it.name == other.name for other in made) > 1]
@@ -72,28 +72,29 @@ def chosen_columns(columns: Iterable[str]) -> tuple[ChosenColumn, ...]:
 
 
 def mapping_as_said(chosen: Sequence[ChosenColumn]) -> "ColumnMapping":
-    """The mapping of messages, of which nobody has seen one: fields have our names, but for those that are chosen.
+    """Return a mapping for messages that were not sampled: fields have our names, except the chosen ones.
 
-    What else whoever writes a topic thinks of becomes no column.
+    Other fields do not become columns, since whoever writes the topic may add any.
     """
     named = {it.name for it in chosen}
     return ColumnMapping((), [*chosen, *(ChosenColumn(name, name) for name in sorted(OURS - named))])
 
 
 class ColumnMapping:
-    """Makes posts of rows.
+    """Maps rows to posts.
 
     Args:
-        rows: Some of them, by which names are found.
-        chosen: What the settings say.
-        is_table: Whether names come from a header, not from whoever wrote a row: then all are custom columns.
+        rows: A sample, from which columns and types are inferred.
+        chosen: Columns from the settings; they take precedence.
+        is_table: Whether names come from a table's header, not from each row: then all other columns become custom
+            columns.
     """
 
     def __init__(self, rows: Sequence[InputRow], chosen: Sequence[ChosenColumn], *, is_table: bool = False) -> None:
         self.columns = list(dict.fromkeys(name for row in rows for name in row))
-        """Names of the rows' custom columns."""
+        """Names of the columns in the sample."""
         self.fields = {it.name: it.field for it in chosen}
-        """Names of the input's fields, by those of a post and of custom columns."""
+        """Names of the input's fields, by name of the post's field or custom column."""
         self._kinds = {it.name: it.kind for it in chosen if it.kind}
         for ours, usual in USUAL_NAMES.items():
             if ours not in self.fields and (found := self._found(ours, usual, rows)) is not None:
@@ -113,11 +114,11 @@ class ColumnMapping:
 
     @property
     def own(self) -> dict[str, str]:
-        """Type of each custom column, by its name."""
+        """Return the type of each custom column, by name."""
         return {name: self._kinds[name] for name in self._own}
 
     def posts(self, row: InputRow) -> list[dict[str, Any]]:
-        """The posts of a row: one, or of several images one for each, numbered from 1; without an image one too."""
+        """Return the posts of a row: one per image, numbered from 1 if there are several; one if there is no image."""
         made: dict[str, Any] = {
             name if name not in OURS else f"input_{name}": value
             for name, value in row.items()
@@ -142,7 +143,7 @@ class ColumnMapping:
         ]
 
     def _found(self, ours: str, usual: Sequence[str], rows: Sequence[InputRow]) -> str | None:
-        """The input's field for one of ours; of an image and of a time the one that holds the most of these."""
+        """Return the input's field for one of ours; for images and times the candidate with the most valid values."""
         by_name = {_plain(it): it for it in reversed(self.columns)}
         loosely = {_without_joints(name): it for name, it in by_name.items()}
         found = [*map(by_name.get, usual), *(loosely.get(_without_joints(name)) for name in usual)]
@@ -156,7 +157,7 @@ class ColumnMapping:
         return ranked[0] if ranked and _share(rows, ranked[0], fits) else None
 
     def _without_dots(self, field: str, value: Any) -> Any:
-        """A count of a column in which dots stand between thousands, without them."""
+        """Remove the dots between thousands from a count, if its column uses them."""
         is_dotted = field in self._dotted and isinstance(value, str) and _WITH_DOTS.fullmatch(value.strip())
         return value.replace(".", "") if is_dotted else value
 
@@ -171,12 +172,12 @@ _ABSENT: Final = object()
 
 
 def missing(rows: Sequence[InputRow], chosen: Iterable[ChosenColumn]) -> list[str]:
-    """Chosen fields that none of some rows has; none where there are no rows."""
+    """Return the chosen fields that no row has; [] if there are no rows."""
     return [it.field for it in chosen if rows and all(_value(row, it.field) is _ABSENT for row in rows)]
 
 
 def _value(row: InputRow, field: str) -> Any:
-    """A field of a row; one with dots in its name may lie deeper."""
+    """Return a field of a row; dots in its name may lead to nested fields."""
     if field in row:
         return row[field]
     found: Any = row
@@ -188,14 +189,14 @@ def _value(row: InputRow, field: str) -> Any:
 
 
 def _kind_of(values: Iterable[Any]) -> str:
-    """The type that all values have, those left aside that are nothing."""
+    """Infer the type of all values, ignoring missing ones."""
     there = [value for value in values if value is not _ABSENT and not _is_nothing(value)]
     if not there or any(isinstance(it, dict | list) for it in there):
         return "text"
     texts = [str(it).strip() for it in there]
     if all(isinstance(it, bool) or text.lower() in {"true", "false"} for it, text in zip(there, texts, strict=True)):
         return "bool"
-    if all(_INTEGER.fullmatch(it) for it in texts):  # as a float an id of 19 digits would lose its last ones
+    if all(_INTEGER.fullmatch(it) for it in texts):  # as a float, an id of 19 digits would lose precision
         return "int" if all(_integer(it) is not None for it in texts) else "text"
     if all(_NUMBER.fullmatch(it) for it in texts):
         return "float"
@@ -207,12 +208,12 @@ def _plain(name: str) -> str:
 
 
 def _without_joints(name: str) -> str:
-    """`created_at` as `createdAt` is written."""
+    """Remove underscores, so that `created_at` equals `createdAt` in lower case."""
     return name.replace("_", "")
 
 
 def _has_thousands_with_dots(values: Iterable[Any]) -> bool:
-    """Whether dots stand between thousands: all values are whole numbers then, with dots or short, some with dots."""
+    """Check whether dots separate thousands: all values are integers, some with dots and the others short."""
     texts = [str(it).strip() for it in values if it is not _ABSENT and not _is_nothing(it)]
     dotted = [it for it in texts if _WITH_DOTS.fullmatch(it)]
     return bool(dotted) and all(_WITH_DOTS.fullmatch(it) or it.isdecimal() for it in texts)
@@ -225,13 +226,13 @@ def _is_nothing(value: Any) -> bool:
 
 
 def _share(rows: Sequence[InputRow], field: str, fits: Callable[[Any], bool]) -> float:
-    """How many of the values that are there fit."""
+    """Return the share of non-missing values that fit, 0 to 1."""
     values = [row[field] for row in rows if not _is_nothing(row.get(field))]
     return sum(map(fits, values)) / len(values) if values else 0.0
 
 
 def _addresses(value: Any) -> list[str]:
-    """Addresses in a value: one, or a list of them, also in one text."""
+    """Return the URLs in a value: a single one, or a list, also in one string."""
     if isinstance(value, dict):
         value = next((value[name] for name in ("url", "src", "path") if name in value), None)
     if isinstance(value, list | tuple):
@@ -262,7 +263,7 @@ def _is_time(value: Any) -> bool:
 
 
 def _id_of(row: InputRow, field: str | None, images: Sequence[str]) -> str:
-    """The id of a row; where it has none, a hash of what it holds."""
+    """Return the id of a row, or a hash of its contents if it has none."""
     value = _value(row, field) if field is not None else None
     if value is not _ABSENT and not _is_nothing(value):
         return _as_text(value)
@@ -273,7 +274,7 @@ def _id_of(row: InputRow, field: str | None, images: Sequence[str]) -> str:
 def _as_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
-    if isinstance(value, dict):  # of an account, its name
+    if isinstance(value, dict):  # an account: use its name
         names = ("username", "screen_name", "acct", "handle", "name", "unique_id", "uniqueId", "id")
         value = next((value[name] for name in names if not _is_nothing(value.get(name))), "")
     if isinstance(value, list):
@@ -284,7 +285,7 @@ def _as_text(value: Any) -> str:
 
 
 def _time(value: Any) -> str:
-    """A time whose meaning is plain, in ISO 8601; any other as it is."""
+    """Convert an unambiguous time to ISO 8601; leave any other unchanged."""
     return _plain_time(value) or _as_text(value)
 
 

@@ -1,4 +1,4 @@
-"""How files of posts are read."""
+"""Options for reading files of posts."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from connectors.sources.column_mapping import ChosenColumn
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """How files are read."""
+    """Options for reading files."""
 
     follow: bool
     parts: int
-    """Of a file of lines; fixed, as `block_bytes` is, for the life of a recovery folder."""
+    """Number of partitions of a file of lines; fixed, like `block_bytes`, for the life of a recovery folder."""
     block_bytes: int
-    """A file of lines is dealt to its parts in blocks of this size."""
+    """A file of lines is distributed over its partitions in blocks of this size."""
     batch: int
-    """Rows of a unit, at most."""
+    """Maximum number of rows in a unit."""
     columns: tuple[ChosenColumn, ...] = ()
     are_posts: bool = True
-    """Whether the rows become posts; else they are left as they are."""
+    """Whether rows are mapped to posts, or left unchanged."""

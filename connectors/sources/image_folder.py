@@ -1,7 +1,8 @@
 """Posts from a folder of images: each image becomes a post.
 
-What was read is remembered image by image: moving a folder of old images in changes no time of theirs. It is
-remembered by name, size and time of the last change, and, since copying changes that, by what the file holds.
+Every image that was read is remembered; a time of the last read would not do, since moving old images into the folder
+does not change their times. An image is identified by name, size and modification time, and, since copying changes the
+time, also by its content.
 """
 
 import os
@@ -29,50 +30,50 @@ SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm"}
     | {".jfif", ".jpe", ".heic", ".heif", ".jxl"}
 )
-"""Of images, of those too that cannot be read: the reason is told. Others are known by their first bytes."""
+"""Suffixes of images, also of unsupported ones, which are reported. Other files are recognised by their first bytes."""
 _LIST_SECONDS: Final = 1.0
-"""A followed folder is listed at most so often."""
+"""Shortest interval between listings of a followed folder."""
 _REST_SECONDS: Final = 2.0
-"""An image in a followed folder is read when it has not changed for so long: before, it may be half written."""
+"""An image in a followed folder is read once unchanged for this long; before, it may be incomplete."""
 _DIGEST: Final = 8
 _IMAGE: Final = 2 * _DIGEST
-"""Bytes that are remembered of an image."""
+"""Bytes that a position holds for each image."""
 _LOOSE: Final = 1024 * _IMAGE
-"""Bytes that are copied for each position, at most."""
+"""Maximum number of bytes to copy for each position."""
 _ENDS: Final = 4096
-"""Bytes at each end of a file that are looked at to know it again."""
+"""Bytes at each end of a file that identify its content."""
 _LOOKED_AT: Final = 64
-"""Images by which a folder that was moved is known again."""
+"""Number of images to compare to recognise a moved folder."""
 
 
 def holds_images(folder: Path) -> bool:
-    """Whether there is an image somewhere below `folder`."""
+    """Check whether there is an image anywhere below `folder`."""
     return any(path.suffix.lower() in SUFFIXES or _is_image(path) for path in folder.rglob("*"))
 
 
 def _is_image(path: Path) -> bool:
-    """Whether a file is an image whatever its name; what is hidden is none."""
+    """Check whether a file is an image by its content; hidden files are not."""
     if path.name.startswith("."):
         return False
     try:
-        told = path.stat()
-        return S_ISREG(told.st_mode) and _begins_as_image(path, told.st_size, told.st_mtime_ns)
+        status = path.stat()
+        return S_ISREG(status.st_mode) and _begins_as_image(path, status.st_size, status.st_mtime_ns)
     except OSError:
         return False
 
 
 @lru_cache(maxsize=100_000)
 def _begins_as_image(path: Path, _size: int, _changed_ns: int) -> bool:
-    """By the first bytes; looked at again where the file has changed."""
+    """Check the first bytes of a file; cached until the file changes."""
     with path.open("rb") as file:
         return kind_of(file.read(32)).is_read
 
 
 class Images(PlacedSource):
-    """Every image below a folder, oldest change first.
+    """All images below a folder, oldest change first.
 
-    Its `global_id` is `<path in the folder>-<tag>-folder`; the tag is of the folder, so that images of two folders
-    never have one id. Folders that an older version has read have none.
+    The `global_id` of an image is `<path in the folder>-<tag>-folder`. The tag identifies the folder, so that images in
+    two folders never share an id. Folders first read by an older version have no tag.
     """
 
     def __init__(self, folder: Path, *, follow: bool, parts: int, batch: int) -> None:
@@ -82,23 +83,23 @@ class Images(PlacedSource):
         self._batch = batch
 
     def parts(self) -> list[str]:
-        """`<folder>#<part>`; raises `WorldError` where there is no such folder."""
+        """Return the partitions as `<folder>#<part>`; raises `WorldError` if the folder does not exist."""
         return [f"{place.name}#{number}" for place in self.places() for number in place.numbers(())]
 
     def places(self) -> list["ImagesPlace"]:
-        """The folder; raises `WorldError` where there is none."""
+        """Return the folder; raises `WorldError` if it does not exist."""
         if not self._folder.is_dir():
             raise WorldError(f"no such folder: {self._folder}")
         return [ImagesPlace(self._folder, self._parts, self._batch, follow=self._follow)]
 
     def open(self, part: str, resume: Position | None) -> Reader:
-        """Read the images whose name falls to `part`."""
+        """Read the images whose names hash to `part`."""
         place = ImagesPlace(Path(part.rpartition("#")[0]), self._parts, self._batch, follow=self._follow)
         return place.open(int(part.rpartition("#")[2]), resume, [] if resume is None else [resume])
 
 
 class ImagesPlace(Place):
-    """A folder, known by its path; one that was moved by what it holds."""
+    """A folder, identified by its path, or after a move by its contents."""
 
     def __init__(self, folder: Path, parts: int, batch: int, *, follow: bool) -> None:
         self.name = part_name(folder)
@@ -108,15 +109,15 @@ class ImagesPlace(Place):
         self._follow = follow
 
     def knows(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
-        """That cannot be told: images come and go."""
+        """Return None (unknown), since images come and go."""
         return None
 
     def was(self, name: str, positions: Sequence[Position]) -> bool:
-        """Whether the other folder is gone, and most images here were read there."""
+        """Return whether the other folder no longer exists, and most images here were read there."""
         images = [it for it in positions if "turn" in it]
         if not images or len(images) != len(positions) or Path(name).exists():
             return False
-        if any("seen" not in it for it in images):  # an older version remembered the last one alone
+        if any("seen" not in it for it in images):  # an older version remembered only the last image
             return Path(name).name == self._folder.name
         seen = {key for it in images for key in _keys(it["seen"] + it["since"])}
         some = [found for _, found in zip(range(_LOOKED_AT), _listed(self._folder), strict=False)]
@@ -124,11 +125,11 @@ class ImagesPlace(Place):
         return known * 2 > len(some)
 
     def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
-        """As many as it was dealt to at first."""
+        """Return as many partitions as at the first start."""
         return range(self._dealt(positions))
 
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
-        """Read the images whose name falls to a part; their ids stay what they were."""
+        """Read the images whose names hash to a partition; a moved folder keeps its images' ids."""
         own_tag = blake2b(os.fsencode(self._folder), digest_size=3).hexdigest()
         return ImageReader(
             self._folder,
@@ -145,7 +146,7 @@ class ImagesPlace(Place):
 
 
 class _Found(NamedTuple):
-    """An image as it is listed."""
+    """An image in a listing."""
 
     changed_ns: int
     name: str
@@ -154,12 +155,12 @@ class _Found(NamedTuple):
 
     @property
     def by_time(self) -> bytes:
-        """What it is known by, without a look into it."""
+        """Return the key of the image by name, size and time, without reading it."""
         return _key("time", self.name, self.size, self.written_ns)
 
 
 class ImageReader(Reader):
-    """Some of the images of a folder, in the order of their last change and name."""
+    """Reads one partition of a folder's images, ordered by last change and name."""
 
     def __init__(
         self,
@@ -182,12 +183,12 @@ class ImageReader(Reader):
         if resume is not None and resume["parts"] != parts:
             raise SettingsError(
                 f"the recovery folder was made with file_parts={resume['parts']}, now it is {parts}: "
-                "set it back, or begin anew with an empty recovery folder"
+                "set it back, or start again with an empty recovery folder"
             )
         self._seen: bytes = resume.get("seen", b"") if resume else b""
         self._since: bytes = resume.get("since", b"") if resume else b""
         self._keys = _keys(self._seen + self._since)
-        if resume is not None and "seen" not in resume:  # an older version remembered the last one alone
+        if resume is not None and "seen" not in resume:  # an older version remembered only the last image
             last = (resume["changed_ns"], resume["name"])
             self._remember([it for it in self._mine() if (it.changed_ns, it.name) <= last])
         self._waiting = self._list()
@@ -195,20 +196,20 @@ class ImageReader(Reader):
 
     @property
     def turn(self) -> int:
-        """Counts the units of all parts in rotation."""
+        """Return the turn of the next unit; units of all partitions rotate."""
         return self._turn
 
     @property
     def ended(self) -> bool:
-        """Whether all images were handed out and nobody waits for more."""
+        """Return whether all images were read and the folder is not followed."""
         return not self._follow and not self._waiting
 
     def lag(self) -> int:
-        """Images left."""
+        """Return the number of images left."""
         return len(self._waiting)
 
     def read(self) -> Unit | None:
-        """The next few images, as messages that name them."""
+        """Return the next images, as messages with their paths."""
         if self._follow and not self._waiting and time.monotonic() - self._listed >= _LIST_SECONDS:
             self._waiting = self._list()
             self._listed = time.monotonic()
@@ -228,7 +229,7 @@ class ImageReader(Reader):
         return Unit([self._message(it) for it in now], resume, turn)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing; no resources are held."""
 
     def _remember(self, images: Sequence[_Found]) -> None:
         for it in images:
@@ -242,7 +243,7 @@ class ImageReader(Reader):
         return [it for it in _listed(self._folder) if part_of(os.fsencode(it.name), self._parts) == self._part]
 
     def _list(self) -> list[_Found]:
-        """Those that are there and were not read, as they are now."""
+        """List the images that exist and were not read in their current version."""
         new = []
         before_ns = time.time_ns() - int(_REST_SECONDS * 1e9)
         for it in self._mine():
@@ -263,10 +264,10 @@ class ImageReader(Reader):
         post = {
             "global_id": f"{name}-{self._tag}-folder" if self._tag else f"{name}-folder",
             "desc": Path(name).stem.replace("_", " ").replace("-", " "),
-            "url": f"./{name}" if ":" in name else name,  # what stands before a colon would be a scheme
+            "url": f"./{name}" if ":" in name else name,  # text before a colon would be a scheme
             "source": "folder",
             **sidecar_of(self._folder / name),
-            "edited": datetime.fromtimestamp(found.changed_ns / 1e9, UTC).isoformat(),  # replaced: it is read anew
+            "edited": datetime.fromtimestamp(found.changed_ns / 1e9, UTC).isoformat(),  # a replaced image is read again
         }
         try:
             return Message(orjson.dumps(post), origin)
@@ -277,20 +278,20 @@ class ImageReader(Reader):
 def _listed(folder: Path) -> Iterable[_Found]:
     for path in folder.rglob("*"):
         if (path.suffix.lower() in SUFFIXES and path.is_file()) or _is_image(path):
-            with suppress(FileNotFoundError):  # it went away meanwhile
-                told = path.stat()
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                status = path.stat()
                 name = path.relative_to(folder).as_posix()
-                yield _Found(told.st_ctime_ns, name, told.st_size, told.st_mtime_ns)
+                yield _Found(status.st_ctime_ns, name, status.st_size, status.st_mtime_ns)
 
 
 def _by_content(folder: Path, image: _Found) -> bytes:
-    """What an image is known by after it was copied; of one that cannot be read, its time."""
+    """Return the key of an image by content, which survives copying; if it cannot be read, the key by time."""
     try:
         with (folder / image.name).open("rb") as file:
             first = file.read(_ENDS)
             file.seek(max(0, image.size - _ENDS))
             return _key("content", image.name, image.size, first + file.read(_ENDS))
-    except OSError:  # whoever fetches it says what is wrong
+    except OSError:  # fetching reports the error
         return image.by_time
 
 

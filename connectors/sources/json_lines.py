@@ -1,7 +1,7 @@
-"""A file of JSON Lines that processes read side by side.
+"""A JSON Lines file that several processes read in parallel.
 
-A file is dealt to its parts in blocks of bytes. A line belongs to the block in which it begins, so that each part finds
-its own lines by itself, also while the file grows.
+The file is distributed over its partitions in blocks of bytes. A line belongs to the block in which it begins, so each
+partition finds its own lines independently, even while the file grows.
 """
 
 import os
@@ -24,46 +24,46 @@ from core.records import Message
 from core.telemetry import log
 
 _HEAD_BYTES: Final = 4096
-"""Of the beginning of a file, by which it is known again."""
+"""Size of the head of a file, whose hash identifies it."""
 
 
 _REST_SECONDS: Final = 5.0
-"""A followed file that was replaced is left when nothing more has come of it for so long."""
+"""A followed file that was replaced is abandoned after this time without new lines."""
 _LOOKED_AT: Final = 20
-"""Lines in which an object is looked for: some that are broken are dead letters."""
+"""Number of lines to search for an object; single broken lines become dead letters."""
 
 _TO_LINES: Final = {
     b"[": "jq -c '.[]' FILE",
     b"{": "jq -c . FILE, or of a listing of Reddit's with jq -c '.data.children[].data' FILE",
 }
-"""By what the first line of one value over many lines is."""
+"""How to convert a file with a single multi-line value, by its first line."""
 
 
 def check_form(path: Path) -> None:
-    """Raise `WorldError` where a file is an archive, or one value over many lines."""
+    """Raise `WorldError` if a file is a ZIP archive or a single multi-line JSON value."""
     with _opened(path) as file:
         line = file.readline(MAX_BYTES + 1)
-    told = "a ZIP archive: unpack it" if line.startswith(b"PK\x03\x04") else None
+    problem = "a ZIP archive: unpack it" if line.startswith(b"PK\x03\x04") else None
     if (how := _TO_LINES.get(line.removeprefix(BOM_UTF8).strip())) is not None:
-        told = f"one value over many lines: make a line of each post with {how}"
-    if told is not None:
-        raise WorldError(f"{path} is {told}; expected is a post a line")
+        problem = f"one value over many lines: make a line of each post with {how}"
+    if problem is not None:
+        raise WorldError(f"{path} is {problem}; expected one post per line")
 
 
 def check_lines(path: Path) -> None:
-    """Raise `WorldError` where none of the first lines of a file is an object or an array; an empty file is right."""
+    """Raise `WorldError` if none of a file's first lines is an object or array; an empty file is valid."""
     with _opened(path) as file:
         lines = [file.readline(MAX_BYTES + 1).removeprefix(BOM_UTF8).strip() for _ in range(_LOOKED_AT)]
     found = [line for line in lines if line]
     if found and not any(line.startswith((b"{", b"[")) for line in found):
         raise WorldError(
-            f"{path} holds no JSON in its first lines: expected is a JSON object a line, with global_id and url; "
-            "the name of a CSV ends in .csv"
+            f"{path} holds no JSON in its first lines: expected one JSON object per line, with global_id and url; "
+            "the name of a CSV file must end in .csv"
         )
 
 
 def is_sidecar(path: Path) -> bool:
-    """Whether a JSON file tells of an image beside it, as download tools write them, and is no post."""
+    """Check whether a JSON file is a sidecar of an image, as download tools write them, and not a post."""
     if path.suffix != ".json" or not path.is_file():
         return False
     pieces = path.name.split(".")
@@ -77,7 +77,7 @@ def is_sidecar(path: Path) -> bool:
 
 
 class LinesPlace(Place):
-    """A file, known again by its content: by its beginning, and by the last line that was read of it."""
+    """A file, identified by its content: by its head, and by the last line that was read."""
 
     def __init__(self, path: Path, parts: int, block_bytes: int, batch: int, *, follow: bool) -> None:
         self.name = part_name(path)
@@ -88,11 +88,11 @@ class LinesPlace(Place):
         self._follow = follow
 
     def check(self) -> None:
-        """Raise `WorldError` where the file holds no lines of JSON."""
+        """Raise `WorldError` if the file contains no JSON lines."""
         check_lines(self._path)
 
     def knows(self, positions: Sequence[Position]) -> bool | None:
-        """Whether the file still holds what was read; None where nothing was, or an older version did not say."""
+        """Return whether the file still contains what was read; None if nothing was, or if unknown."""
         with _opened(self._path) as file:
             found = [_holds(file, it) for it in positions]
         if False in found:
@@ -100,19 +100,19 @@ class LinesPlace(Place):
         return True if True in found else None
 
     def was(self, name: str, positions: Sequence[Position]) -> bool:
-        """Whether it holds what was read of a file of another path.
+        """Return whether it contains what was read from another path.
 
-        Where positions of an older version do not say, a file of the same name is, if the other one is gone.
+        If positions of an older version cannot tell, it does if it has the same file name and the other is gone.
         """
         known = self.knows(positions)
         return known or (known is None and bool(positions) and is_moved(Path(name), self._path))
 
     def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
-        """As many as it was dealt to at first."""
+        """Return as many partitions as at the first start."""
         return range(self._dealt(positions)[0])
 
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
-        """Read the lines of a part, whole blocks of them at a time, dealt as at first."""
+        """Read the lines of a partition, with the number of partitions and block size of the first start."""
         parts, block_bytes = self._dealt(positions)
         return BlockReader(
             self._path,
@@ -140,8 +140,8 @@ def _digest(data: bytes) -> str:
 
 
 def _holds(file: BinaryIO, position: Position) -> bool | None:
-    """Whether a file holds what was read of it; None where the position does not say, and it is long enough."""
-    if "read_to" not in position:  # of what is no file of lines
+    """Check whether a file contains what was read; None if an older position cannot tell and it is long enough."""
+    if "read_to" not in position:  # not the position of a file of lines
         return False
     if position["read_to"] > os.fstat(file.fileno()).st_size:
         return False
@@ -152,7 +152,7 @@ def _holds(file: BinaryIO, position: Position) -> bool | None:
 
 
 class BlockReader(Reader):
-    """The lines that begin in the blocks `part`, `part + parts`, … of a file."""
+    """Reads the lines that begin in the blocks `part`, `part + parts`, … of a file."""
 
     def __init__(
         self, path: Path, *, part: int, parts: int, block_bytes: int, batch: int, follow: bool, resume: Position | None
@@ -164,10 +164,10 @@ class BlockReader(Reader):
         self._follow = follow
         self._ended = False
         self._is_waiting = False
-        """Whether the last look found nothing more in a file that is followed."""
+        """Whether the last read found nothing new in a followed file."""
         self._replaced_at: float | None = None
         self._largest = 0
-        """Bytes that it had at the last look."""
+        """Size of the file at the last check."""
         self._file = _opened(path)
         self._head: tuple[int, int, str] = (0, 0, _digest(b""))
         self._last: tuple[int, int, str] = self._head
@@ -177,22 +177,22 @@ class BlockReader(Reader):
         self._read_to = 0
         if resume is not None:
             try:
-                self._go_on(resume)
+                self._restore(resume)
             except BaseException:
                 self.close()
                 raise
 
-    def _go_on(self, resume: Position) -> None:
+    def _restore(self, resume: Position) -> None:
         if (resume["parts"], resume["block_bytes"]) != (self._parts, self._block_bytes):
             raise SettingsError(
                 f"the recovery folder was made with file_parts={resume['parts']} and "
                 f"file_block_bytes={resume['block_bytes']}, now they are {self._parts} and {self._block_bytes}: "
-                "set them back, or begin anew with an empty recovery folder"
+                "set them back, or start again with an empty recovery folder"
             )
         if resume["read_to"] > self._size():
             raise WorldError(
                 f"{self._path} is shorter than what was already read of it: it was replaced; "
-                "begin anew with an empty recovery folder"
+                "start again with an empty recovery folder"
             )
         if _holds(self._file, resume) is False:
             raise WorldError(f"{self._path} no longer holds what was read of it: it was replaced while the flow began")
@@ -202,20 +202,20 @@ class BlockReader(Reader):
 
     @property
     def turn(self) -> int:
-        """Number of the block to read next."""
+        """Return the number of the next block."""
         return self._block
 
     @property
     def ended(self) -> bool:
-        """Whether the end of the file was met and nobody waits for more."""
+        """Return whether the end of the file was reached and it is not followed."""
         return self._ended
 
     def lag(self) -> int:
-        """Bytes of the file from here to its end, other parts' blocks among them."""
+        """Return the bytes up to the end of the file, including other partitions' blocks."""
         return max(0, self._size() - self._offset)
 
     def read(self) -> Unit | None:
-        """The next few lines of one block; a followed file that was replaced has an end."""
+        """Return the next lines of one block; a followed file ends once it was replaced."""
         if self._is_waiting and not self._holds_last():
             self._end_replaced()
             return None
@@ -230,7 +230,7 @@ class BlockReader(Reader):
         self._ended = True
 
     def _holds_last(self) -> bool:
-        """Whether the last line that was read is still there: a file that was emptied and written anew has another."""
+        """Check whether the last line is still there, as it is not if the file was truncated and rewritten."""
         before, self._largest = self._largest, self._size()
         if self._largest < before:
             return False
@@ -238,10 +238,10 @@ class BlockReader(Reader):
         return _digest(os.pread(self._file.fileno(), length, start)) == digest
 
     def _is_replaced_for(self, seconds: float) -> bool:
-        """Whether another file has had the path for so long: who writes may go on with the old one for a moment."""
+        """Check whether another file has been at the path for so long; its writer may still append to the old one."""
         try:
             is_other = not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
-        except OSError:  # between two files there may be none
+        except OSError:  # there may be no file during the replacement
             is_other = False
         if not is_other:
             self._replaced_at = None
@@ -288,14 +288,14 @@ class BlockReader(Reader):
         }
 
     def _seen_head(self) -> tuple[int, int, str]:
-        """The beginning of the file, as far as it was read: where, how long, and its hash."""
+        """Return offset, length and hash of the file's head, as far as it was read."""
         length = min(_HEAD_BYTES, self._read_to)
         if self._head[1] < length:
             self._head = 0, length, _digest(os.pread(self._file.fileno(), length, 0))
         return self._head
 
     def _seen_last(self) -> tuple[int, int, str]:
-        """The last line that was read: where, how long, and its hash."""
+        """Return offset, length and hash of the last line that was read."""
         if self._last_line is not None:
             start, line = self._last_line
             self._last = start, len(line), _digest(line)
@@ -306,13 +306,13 @@ class BlockReader(Reader):
         return os.fstat(self._file.fileno()).st_size
 
     def _leave_block(self) -> None:
-        """Go to the part's next block, beyond those that lie within one long line."""
+        """Go to the partition's next block, skipping those that lie within one long line."""
         blocks = self._offset // self._block_bytes - self._block
         self._block += self._parts * -(-blocks // self._parts)
         self._offset = max(self._offset, self._block * self._block_bytes)
 
     def _find_line_start(self) -> bool:
-        """Seek to the next line; at the start of a block that is the first one that does not begin before it."""
+        """Seek to the next line; at the start of a block, to the first line that begins in it."""
         if self._offset == 0 or self._offset != self._block * self._block_bytes:
             self._file.seek(self._offset)
             return True
@@ -325,7 +325,7 @@ class BlockReader(Reader):
         return complete
 
     def _line(self) -> tuple[bytes, int] | None:
-        """The next line (of one too long, its beginning) and its length in the file; None at the end."""
+        """Return the next line (cut if too long) and its length in the file; None at the end."""
         line = self._file.readline(MAX_BYTES + 1)
         length, complete = len(line), line.endswith(b"\n")
         if length > MAX_BYTES and not complete:
@@ -334,12 +334,12 @@ class BlockReader(Reader):
         if not line or (not complete and (self._follow or not _is_whole(line))):
             self._file.seek(self._offset)
             if line and not self._follow:
-                log.warning("the last line is half written, and is read when it is whole", file=str(self._path))
+                log.warning("the last line is incomplete; it will be read once it is complete", file=str(self._path))
             return None
         return line, length
 
     def _skip_line(self) -> tuple[int, bool]:
-        """Pass over the rest of a line: bytes passed, and whether its end was there."""
+        """Skip the rest of a line; return the number of bytes, and whether its end was found."""
         skipped = 0
         while chunk := self._file.readline(2**16):
             skipped += len(chunk)
@@ -349,7 +349,7 @@ class BlockReader(Reader):
 
 
 def _is_whole(line: bytes) -> bool:
-    """Whether a line without its end is a value all the same, or will never be one."""
+    """Check whether a line without a line break is already complete, or can never become a valid value."""
     text = line.removeprefix(BOM_UTF8).strip()
     if len(line) > MAX_BYTES or not text.startswith((b"{", b"[")):
         return True

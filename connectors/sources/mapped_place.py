@@ -1,4 +1,4 @@
-"""A place of which the rows become posts on their way: as their columns say, or as another service keeps its posts."""
+"""Map the rows of a place to posts, by their columns or by the format of another service."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -17,19 +17,19 @@ from core.records import Message
 from core.telemetry import SKIPPED
 
 _FILES: Final = "files"
-"""As the metric of what is skipped names them."""
+"""Label of the metric of skipped rows."""
 
 Look = Callable[[], RowShape | None]
-"""Says what rows are, where there are any yet."""
+"""Returns the shape of the rows, or None if there are none yet."""
 
 
 class MappedPlace(Place):
-    """A place, read as posts.
+    """A place whose rows are mapped to posts.
 
     Args:
-        place: What is read.
-        look: Says what its rows are.
-        check: Raises `WorldError` where they are none that can be used.
+        place: The inner place.
+        look: Returns the shape of its rows.
+        check: Raises `WorldError` if no row can become a post.
     """
 
     def __init__(self, place: Place, look: Look, check: Callable[[], None]) -> None:
@@ -40,48 +40,48 @@ class MappedPlace(Place):
 
     @property
     def shape(self) -> RowShape:
-        """What its rows are."""
+        """Return the shape of its rows."""
         return self._look() or AsItIs()
 
     def check(self) -> None:
-        """Raise `WorldError` where no row can become a post."""
+        """Raise `WorldError` if no row can become a post."""
         self._check()
         self._place.check()
 
     def knows(self, positions: Sequence[Position]) -> bool | None:
-        """As the place does."""
+        """Return the result of the inner place."""
         return self._place.knows(positions)
 
     def was(self, name: str, positions: Sequence[Position]) -> bool:
-        """As the place was."""
+        """Return the result of the inner place, whose name this one has."""
         return self._place.was(name, positions)
 
     def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
-        """As many as the place has."""
+        """Return the partitions of the inner place."""
         return self._place.numbers(positions)
 
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
-        """Read a part as posts."""
+        """Read the posts of a partition."""
         return _MappedReader(self._place.open(number, resume, positions), self._look)
 
 
 class MappedSource(PlacedSource):
-    """A source whose messages become posts by a shape that is known before any of them is seen."""
+    """A source whose messages are mapped to posts by a shape that is known in advance."""
 
     def __init__(self, inner: PlacedSource, shape: RowShape) -> None:
         self._inner = inner
         self._shape = shape
 
     def parts(self) -> list[str]:
-        """Those of the inner source."""
+        """Return the partitions of the inner source."""
         return self._inner.parts()
 
     def places(self) -> list[MappedPlace]:
-        """Those of the inner source, read as posts."""
+        """Return the places of the inner source, mapped to posts."""
         return [MappedPlace(it, lambda: self._shape, lambda: None) for it in self._inner.places()]
 
     def open(self, part: str, resume: Position | None) -> Reader:
-        """Read a part as posts."""
+        """Read the posts of a partition."""
         return _MappedReader(self._inner.open(part, resume), lambda: self._shape)
 
 
@@ -102,7 +102,7 @@ class _MappedReader(ReaderAround):
 
 
 def mapped(message: Message, shape: RowShape) -> list[Message]:
-    """The posts in a message of one row or of several; what is no row stays as it is."""
+    """Map the rows in a message to posts; invalid rows are left unchanged."""
     made = []
     for part, row in rows_in(message):
         if row is None or "wrong" in row or is_removal(row):
@@ -119,14 +119,14 @@ def mapped(message: Message, shape: RowShape) -> list[Message]:
 
 
 def rows_in(message: Message) -> list[tuple[Message, InputRow | None]]:
-    """The rows in a message, each as a message of its own; None for what is no row."""
+    """Split a message into its rows, each with a message of its own; None for an invalid row."""
     row = row_in(message)
     parts = [message] if row is not None else unpacked(message, is_bad=lambda part: row_in(part) is None)
     return [(part, row if part is message else row_in(part)) for part in parts]
 
 
 def row_in(message: Message) -> InputRow | None:
-    """The object in a message; None where there is none, or one that is too large."""
+    """Parse the JSON object in a message; None if there is none, or if it is too large."""
     if len(message.value) > MAX_BYTES:
         return None
     try:
@@ -137,18 +137,18 @@ def row_in(message: Message) -> InputRow | None:
 
 
 def why_no_images(what: str, rows: Sequence[InputRow], shape: RowShape) -> str:
-    """Why not one of some rows becomes a post with an image, with the names of the columns; empty where one does."""
+    """Explain why none of the rows yields a post with an image, with the names of the columns; "" if one does."""
     if not rows or isinstance(shape, AsItIs):
         return ""
     for row in rows:
         if is_removal(row):
             return ""
         found = shape.posts(row)
-        if isinstance(found, str) or any(body.get("url") for body in found):  # what is skipped is known
+        if isinstance(found, str) or any(body.get("url") for body in found):  # skipped for a known reason
             return ""
     columns = ", ".join(list(dict.fromkeys(name for row in rows for name in row))[:40])
     used = ", ".join(f"{name}={field}" for name, field in shape.fields.items()) or "none"
     return (
-        f"{what} has no column of images that is known: its columns are {columns}; used are {used}. "
-        "Say which one holds addresses of images: --column url=COLUMN"
+        f"{what} has no known column with images: its columns are {columns}; used are {used}. "
+        "Name the column with URLs of images: --column url=COLUMN"
     )

@@ -1,7 +1,7 @@
-"""From a message's bytes to a valid post.
+"""Parse and validate posts.
 
-What NiFi may make of a post is as good as the post itself: its schemas and attributes turn numbers into strings and
-strings into numbers, and it writes times in half a dozen forms.
+Parsing accepts what NiFi may turn a post into: its schemas and attributes convert numbers to strings and strings to
+numbers, and it writes times in half a dozen formats.
 """
 
 import re
@@ -21,34 +21,34 @@ from core.times import parse_time
 from core.traces import TRACES
 
 STAGE: Final = "parse"
-"""As dead letters name it."""
+"""Name of this stage in dead letters."""
 
 MAX_BYTES: Final = 2**20
-"""A larger message is no post."""
+"""Maximum size of a message."""
 
 MAX_ID_BYTES: Final = 512
-"""A longer `global_id` is no id: it is a key of topics, of state and of the store."""
+"""Maximum length of a `global_id`, which is a key of topics, state and the store."""
 
 MAX_DEPTH: Final = 64
-"""Unknown fields that nest deeper could be read here, but not be written as JSON or pickled later."""
+"""Maximum nesting of unknown fields; deeper ones could be parsed, but not be serialised as JSON or pickled."""
 
 _TEXTS: Final = ("author", "created_time", "desc", "url", "source", "post_id")
 _NUMBERS_TOO: Final = frozenset({"author", "created_time", "desc", "source", "post_id"})
-"""Texts that may look like a number and so have become one."""
+"""Texts that look like numbers and may have been converted to numbers."""
 _EXACT: Final = 2**53
-"""Below it a float that is an integer is that integer."""
+"""Below this value, floats represent integers exactly."""
 _INTEGER: Final = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?|")
 _UNITS: Final = frozenset("kKmM")
-"""Of scores as pages show them: 1.2k."""
+"""Suffixes of abbreviated scores, as in 1.2k."""
 _MOST_WRONG: Final = 200
 _LOOKED_AT: Final = 100
-"""Elements of an array whose reasons are told."""
+"""Number of an array's elements to check for reasons."""
 _REASONS: Final = 3
 _KNOWN: Final = frozenset({*_TEXTS, "global_id", "score", "ingestion_time"})
 
 
 def parse_post(message: Message) -> Post:
-    """The post in `message`; raises `BadRecordError` saying which field is wrong and what was expected."""
+    """Parse the post in `message`; raises `BadRecordError` with the invalid field and what was expected."""
     return _post_of(json_object(message.value, "message"), message)
 
 
@@ -71,7 +71,7 @@ def _post_of(body: dict[str, Any], message: Message) -> Post:
 
 
 def parsed(message: Message) -> Post | Removal | DeadLetter:
-    """The post in `message`, what it takes back, or the message as a dead letter that says what is wrong with it."""
+    """Parse a message into a post or a removal; an invalid one becomes a dead letter with the reason."""
     try:
         body = json_object(message.value, "message")
         return removal_of(body, message) if is_removal(body) else _traced(_post_of(body, message))
@@ -86,7 +86,7 @@ def _traced(post: Post) -> Post:
 
 
 def json_object(value: bytes, what: str) -> dict[str, Any]:
-    """The JSON object in a message; `what` it is appears in the `BadRecordError` of one that is too large."""
+    """Parse the JSON object in a message; raises `BadRecordError`, which names `what` if it is too large."""
     if len(value) > MAX_BYTES:
         raise BadRecordError(f"{what} of {len(value)} bytes; at most {MAX_BYTES} are read")
     try:
@@ -102,7 +102,7 @@ def json_object(value: bytes, what: str) -> dict[str, Any]:
 
 def _global_id(body: dict[str, Any]) -> str:
     value = body.get("global_id")
-    if value is None and isinstance(body.get("wrong"), str) and "item" in body:  # of a service, handed on whole
+    if value is None and isinstance(body.get("wrong"), str) and "item" in body:  # an invalid item of a service
         raise BadRecordError(f"an entry of no known form: {body['wrong'][:_MOST_WRONG]}")
     if value is None or value == "":
         raise BadRecordError("global_id is missing")
@@ -168,7 +168,7 @@ def _score(value: Any) -> int:
 
 
 def _edited(value: Any) -> datetime | None:
-    return None if isinstance(value, bool) else _time("edited", value)  # Reddit says false, or true of old edits
+    return None if isinstance(value, bool) else _time("edited", value)  # Reddit has false, and true for old edits
 
 
 def _time(name: str, value: Any) -> datetime | None:
@@ -187,7 +187,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _listed(values: list[Any]) -> str:
-    """What an array that was left over holds, by what is wrong with its elements."""
+    """Describe an array of invalid elements by the most frequent reasons."""
     if not values:
         return "an array"
     wrong: Counter[str] = Counter()
@@ -196,8 +196,8 @@ def _listed(values: list[Any]) -> str:
             parse_post(Message(orjson.dumps(value), ""))
         except (BadRecordError, orjson.JSONEncodeError) as error:
             wrong[str(error)] += 1
-    told = "; ".join(reason for reason, _ in wrong.most_common(_REASONS))
-    return f"an array of {len(values):,} elements that are no posts: {told}"
+    reasons = "; ".join(reason for reason, _ in wrong.most_common(_REASONS))
+    return f"an array of {len(values):,} elements that are not posts: {reasons}"
 
 
 def _kind(value: Any) -> str:

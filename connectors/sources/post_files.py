@@ -1,4 +1,4 @@
-"""Posts from a file of any form, or from every such file below a folder."""
+"""Posts from a file of any supported format, or from all such files below a folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,26 +19,26 @@ from core.errors import WorldError
 from core.telemetry import log
 
 SAMPLE: Final = 1000
-"""Rows by which columns are told."""
+"""Number of rows to look at to identify columns."""
 _MOST_NAMED: Final = 40
-"""Columns."""
+"""Maximum number of columns to list in a log message."""
 _REMEMBERED: Final = 4096
-"""Files of which it is remembered what they are."""
+"""Number of files whose first rows are cached."""
 
 
 class PostFiles(PlacedSource):
-    """A file, or every file below a folder that holds rows; in a folder each file is one part."""
+    """A file, or all files of rows below a folder; in a folder, each file is one partition."""
 
     def __init__(self, path: Path, options: FileOptions) -> None:
         self._path = path.resolve()
         self._options = options
 
     def parts(self) -> list[str]:
-        """`<path>#<part>`; raises `WorldError` where there is no such file or none in the folder."""
+        """Return the partitions as `<path>#<part>`; raises `WorldError` if there is no file."""
         return [f"{place.name}#{number}" for place in self.places() for number in place.numbers(())]
 
     def places(self) -> list[Place]:
-        """The files; raises `WorldError` where there are none."""
+        """Return the files; raises `WorldError` if there are none."""
         if not self._path.is_dir():
             if not self._path.is_file():
                 raise WorldError(f"no such file: {self._path}")
@@ -71,13 +71,13 @@ class PostFiles(PlacedSource):
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of rows below a folder, in order; those that tell of an image beside them are none."""
+    """Return the sorted files of rows below a folder, without sidecar files of images."""
     found = (path for path in folder.rglob("*") if ending_of(path) and path.is_file())
     return sorted(path for path in found if not is_sidecar(path))
 
 
 def files_of_posts(folder: Path, columns: Sequence[ChosenColumn]) -> list[Path]:
-    """Those of the files below a folder that hold posts, by their names or by their first rows."""
+    """Return the files below a folder that contain posts, judging by their names or first rows."""
     return [path for path in files_in(folder) if path.name.endswith(LINES) or _holds_posts(path, columns)]
 
 
@@ -88,32 +88,32 @@ def _holds_posts(path: Path, columns: Sequence[ChosenColumn]) -> bool:
         return False
     if found.refusal:
         return False
-    is_lone = ending_of(path) == ".json" and not found.are_several  # what some tool keeps about a page
+    is_lone = ending_of(path) == ".json" and not found.are_several  # metadata that some tool wrote about a page
     return found.has_ids or not (isinstance(found.shape, AsItIs) or is_lone)
 
 
 @dataclass(frozen=True, slots=True)
 class FileLook:
-    """What the first rows of a file are."""
+    """Findings about the first rows of a file."""
 
     shape: RowShape
     refusal: str
-    """Why no row becomes a post with an image; empty where one does."""
+    """Why no row yields a post with an image; empty if one does."""
     has_ids: bool
-    """Whether a row has the id of a post."""
+    """Whether any row has a post's id."""
     are_several: bool
 
 
 def look_at(path: Path, columns: Sequence[ChosenColumn]) -> FileLook:
-    """What the first rows of a file are; raises `WorldError` where it cannot be read.
+    """Inspect the first rows of a file; raises `WorldError` if it cannot be read.
 
-    A start asks several times, of each file of a folder. So it is remembered until the file changes.
+    At startup this is called several times for each file of a folder, so the result is cached until the file changes.
     """
     try:
-        told = path.stat()
+        status = path.stat()
     except OSError:
         raise WorldError(f"there is no file {path}") from None
-    return _looked(path, (told.st_ino, told.st_size, told.st_mtime_ns), tuple(columns))
+    return _looked(path, (status.st_ino, status.st_size, status.st_mtime_ns), tuple(columns))
 
 
 @lru_cache(_REMEMBERED)
@@ -127,6 +127,6 @@ def _looked(path: Path, version: tuple[int, ...], columns: tuple[ChosenColumn, .
     rows = [row for row in found if row is not None and "wrong" not in row]
     shape = shape_of(rows, columns, is_table=not is_json(path))
     if absent := missing(rows, columns):
-        log.warning("a column that no row has", file=str(path), columns=absent, there=list(rows[0])[:_MOST_NAMED])
+        log.warning("no row has these columns", file=str(path), columns=absent, there=list(rows[0])[:_MOST_NAMED])
     has_ids = any("global_id" in row or is_removal(row) for row in rows)
     return FileLook(shape, why_no_images(str(path), rows, shape), has_ids, len(rows) > 1)

@@ -1,4 +1,4 @@
-"""What a message says that is no post but takes posts back: deletes, and accounts that hide their posts or show them.
+"""Messages that remove posts: deletes, and accounts whose posts are hidden or shown again.
 
 ::
 
@@ -20,13 +20,13 @@ from core.times import parse_time
 _MOST_KEPT: Final = 1000
 _NAMES: Final = ("global_id", "post_id", "url", "author", "source")
 _WORDS: Final = ("true", "True", "false", "False")
-"""As tables of text say it."""
+"""Booleans in tables of text."""
 MOST_CHARACTERS: Final = 2048
-"""Of a name; a longer one names nothing that was ever taken."""
+"""Maximum length of a name; no stored post has a longer one."""
 
 
 def is_removal(body: Mapping[str, Any]) -> bool:
-    """Whether a message takes something back, whether or not it says well what."""
+    """Check whether a message is a removal, valid or not."""
     if _is_deleted(body):
         return True
     if "url" not in body and _odd_flag(body):
@@ -37,9 +37,9 @@ def is_removal(body: Mapping[str, Any]) -> bool:
 
 
 def removal_of(body: Mapping[str, Any], message: Message) -> Removal:
-    """What a message takes back: what it names most closely. Raises `BadRecordError` where it names nothing."""
+    """Parse a removal; the most specific name in it applies. Raises `BadRecordError` if it names nothing."""
     if not _is_deleted(body) and (odd := _odd_flag(body)):
-        raise BadRecordError(f"{odd} must be true or false, not {str(body[odd])[:40]!r}")
+        raise BadRecordError(f"{odd} must be true or false, found {str(body[odd])[:40]!r}")
     names = {name: _name(body, name) for name in _NAMES}
     is_hidden = body.get("hidden") if isinstance(body.get("hidden"), bool) and not body.get("deleted") else None
     time, kept = _time(body.get("time")), _kept(body.get("except"))
@@ -60,44 +60,49 @@ def removal_of(body: Mapping[str, Any], message: Message) -> Removal:
 
 
 def body_of_removal(removal: Removal) -> dict[str, Any]:
-    """A message that says what a removal says, whatever it was read from."""
-    told: dict[str, Any] = {name: value for name in _NAMES if (value := getattr(removal, name))}
-    told |= {"deleted": True} if removal.hidden is None else {"hidden": removal.hidden}
+    """Return the message body of a removal, regardless of its original message."""
+    body: dict[str, Any] = {name: value for name in _NAMES if (value := getattr(removal, name))}
+    body |= {"deleted": True} if removal.hidden is None else {"hidden": removal.hidden}
     if removal.kept:
-        told["except"] = list(removal.kept)
-    return told if removal.time is None else {**told, "time": removal.time.isoformat()}
+        body["except"] = list(removal.kept)
+    return body if removal.time is None else {**body, "time": removal.time.isoformat()}
 
 
 def delete_of_post(post_id: str, time: str, kept: Sequence[str] = ()) -> dict[str, Any]:
-    """A message that deletes a post with all of its images, but for those that are `kept`."""
+    """Return a message body that deletes a post with all its images except those in `kept`."""
     return {"post_id": post_id, "deleted": True, "time": time, **({"except": list(kept)} if kept else {})}
 
 
 def delete_of_account(author: str, source: str, time: str) -> dict[str, Any]:
-    """A message that deletes all posts of an account."""
+    """Return a message body that deletes all posts of an account."""
     return {"author": author, "source": source, "deleted": True, "time": time}
 
 
 def hiding_of_account(author: str, source: str, time: str, *, hidden: bool) -> dict[str, Any]:
-    """A message that hides all posts of an account, or shows them again."""
+    """Return a message body that hides all posts of an account, or shows them again."""
     return {"author": author, "source": source, "hidden": hidden, "time": time}
 
 
 def tombstone(key: bytes, milliseconds: int | None) -> bytes:
-    """A message that deletes what has a key of Kafka's: the post, or the image, of that name."""
-    told = {"post_id": key.decode(errors="replace"), "deleted": True, "tombstone": True}
+    """Return the message of a Kafka tombstone: it deletes the post or image whose id is the key.
+
+    Args:
+        key: Key of the tombstone.
+        milliseconds: Its timestamp, in milliseconds since 1970, if any.
+    """
+    body = {"post_id": key.decode(errors="replace"), "deleted": True, "tombstone": True}
     if milliseconds is not None:
-        told["time"] = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
-    return orjson.dumps(told)
+        body["time"] = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
+    return orjson.dumps(body)
 
 
 def _is_deleted(body: Mapping[str, Any]) -> bool:
-    deleted = body.get("deleted")  # each row of each source is asked
+    deleted = body.get("deleted")  # called for each row of each source, so must be fast
     return deleted is True or deleted in ("true", "True")
 
 
 def _odd_flag(body: Mapping[str, Any]) -> str:
-    """Which of the flags is neither true nor false; empty where none is."""
+    """Return the name of a flag that is neither true nor false; "" if there is none."""
     for name in ("deleted", "hidden"):
         value = body.get(name)
         if value is not None and not isinstance(value, bool) and value not in _WORDS:

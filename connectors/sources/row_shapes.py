@@ -1,4 +1,4 @@
-"""What rows of a file are: posts as they stand, a dump of Reddit, a chat, or a table whose columns have to be found."""
+"""Shapes of rows: posts, a dump of Reddit, a chat export, items of Zeeschuimer, or a table with columns to map."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,69 +16,69 @@ _PLACE: Final = "data of this item"
 
 
 class RowShape(ABC):
-    """What becomes of a row."""
+    """Converts rows of one format to posts."""
 
     name: ClassVar[str]
-    """For people."""
+    """Description for users."""
 
     @property
     def fields(self) -> dict[str, str]:
-        """The input's fields by those of a post; empty where that is no matter of names."""
+        """Return the input's fields by name of the post's fields; empty if the format is fixed."""
         return {}
 
     @property
     def own(self) -> dict[str, str]:
-        """Type of each custom column, by its name."""
+        """Return the type of each custom column, by name."""
         return {}
 
     @abstractmethod
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
-        """The posts of a row, or why it is none."""
+        """Return the posts of a row, or the reason why there are none."""
 
 
 class AsItIs(RowShape):
-    """Posts that have the fields of a post."""
+    """Rows that already have the fields of a post."""
 
     name = "posts as they stand"
 
     def posts(self, row: InputRow) -> Sequence[PostBody]:
-        """The row."""
+        """Return the row itself."""
         return [row]
 
 
 class Mapped(RowShape):
-    """Rows whose columns mean what their names say."""
+    """Rows mapped by their column names."""
 
     name = "rows by the names of their columns"
 
     def __init__(self, mapping: ColumnMapping, rows: Sequence[InputRow] = ()) -> None:
-        """Make it of a mapping; where some of `rows` have an image, a row without one is a text."""
+        """Use a mapping; if any of `rows` has an image, rows without one are skipped as "text"."""
         self.mapping = mapping
         self._has_images = any(body["url"] for row in rows for body in mapping.posts(row))
 
     @property
     def fields(self) -> dict[str, str]:
-        """As they were found."""
+        """Return the fields that the mapping found."""
         return self.mapping.fields
 
     @property
     def own(self) -> dict[str, str]:
-        """As they were chosen, and of a table its other columns."""
+        """Return the custom columns: the chosen ones, and the other columns of a table."""
         return self.mapping.own
 
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
-        """One for each image; what has none says so."""
+        """Return one post per image, or "text" if there is none."""
         found = self.mapping.posts(row)
         return found if found[0]["url"] or not self._has_images else "text"
 
 
 class RedditDump(RowShape):
-    """Posts of Reddit's, as Pushshift and Arctic Shift keep them, with galleries and crossposts."""
+    """Reddit posts as Pushshift and Arctic Shift store them, with galleries and crossposts."""
 
     name = "a dump of Reddit"
 
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
-        """One for each image; what is none says so."""
+        """Return one post per image, or the reason why there is none."""
         if not row.get("id") or "title" not in row:
             return "other"  # a comment
         try:
@@ -96,27 +96,27 @@ class RedditDump(RowShape):
 
 
 def _known(row: InputRow) -> dict[str, Any]:
-    """The fields that are read of a post; some years of the dumps have null in any."""
+    """Return the fields that are read, without nulls, which some years of the dumps have in any field."""
     return {name: value for name in reddit.FIELDS if (value := row.get(name)) is not None}
 
 
 class ChatExport(RowShape):
-    """Messages of Telegram Desktop's export, or of DiscordChatExporter's."""
+    """Messages exported by Telegram Desktop or DiscordChatExporter."""
 
     name = "messages of a chat"
 
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
-        """One for each image; what is none says so."""
+        """Return one post per image, or the reason why there is none."""
         return discord_posts(row) if "attachments" in row else telegram_posts(row)
 
 
 class Collected(RowShape):
-    """Items that Zeeschuimer collected, in the platforms' own forms."""
+    """Items that Zeeschuimer collected, in each platform's format."""
 
     name = f"items of Zeeschuimer, from {', '.join(PLATFORMS)}"
 
     def posts(self, row: InputRow) -> Sequence[PostBody] | str:
-        """One for each image; what is none says so."""
+        """Return one post per image, or the reason why there is none."""
         if not is_collected(row):
             return "other"
         try:
@@ -131,12 +131,12 @@ _REDDIT: Final = frozenset({"subreddit", "permalink", "created_utc", "id"})
 
 
 def shape_of(rows: Sequence[InputRow], columns: Sequence[ChosenColumn], *, is_table: bool) -> RowShape:
-    """What the rows are.
+    """Determine the shape of rows.
 
     Args:
-        rows: Some of them.
-        columns: What the settings say.
-        is_table: Whether all values may be texts, so that each has to be read.
+        rows: A sample.
+        columns: Columns from the settings.
+        is_table: Whether the rows come from a table, whose values may all be strings that need parsing.
     """
     if not columns and rows and sum(row.keys() >= _REDDIT and "global_id" not in row for row in rows) * 2 > len(rows):
         return RedditDump()

@@ -1,7 +1,6 @@
-"""Posts from files that are read from their start to their end: packed ones, tables, arrays, and other encodings.
+"""Posts from files that can only be read sequentially: compressed files, tables, arrays, and other encodings.
 
-A position is the number of rows that were read. Whoever goes on passes over so many: they are unpacked once more, but
-neither parsed nor looked at.
+A position is the number of rows that were read. Resuming skips as many: they are decompressed again, but not parsed.
 """
 
 import time
@@ -21,17 +20,17 @@ from core.records import Message
 from core.telemetry import log
 
 _HEAD_BYTES: Final = 4096
-"""Of the beginning of a file, by which it is known again."""
+"""Size of the head of a file, whose hash identifies it."""
 _PASSED: Final = 20_000
-"""Rows that are passed over at a time: the flow does other things between them."""
+"""Number of rows to skip in one call, so that the flow can do other work in between."""
 _SHOWN: Final = 1000
-"""Characters of a row that cannot be handed on."""
+"""Characters of an invalid row to show."""
 _LOOK_SECONDS: Final = 1.0
-"""A followed file is looked at for more at most so often."""
+"""Shortest interval between checks of a followed file."""
 
 
 class RowsPlace(Place):
-    """A file of rows, known again by its beginning; one part, since nobody can begin in its middle."""
+    """A file of rows, identified by its head; one partition, since reading cannot start in the middle."""
 
     def __init__(self, path: Path, batch: int, *, follow: bool) -> None:
         self.name = part_name(path)
@@ -40,25 +39,25 @@ class RowsPlace(Place):
         self._follow = follow
 
     def knows(self, positions: Sequence[Position]) -> bool | None:
-        """Whether the file still holds what was read; None where nothing was."""
+        """Return whether the file still contains what was read; None if nothing was."""
         found = [_holds(self._path, it) for it in positions]
         return False if False in found else True if True in found else None
 
     def was(self, name: str, positions: Sequence[Position]) -> bool:
-        """Whether it holds what was read of a file of another path that is gone."""
+        """Return whether it contains what was read from another path that no longer exists."""
         return bool(self.knows(positions)) and (is_moved(Path(name), self._path) or not Path(name).exists())
 
     def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
-        """One part."""
+        """Return the number of the only partition."""
         return range(1)
 
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:  # noqa: ARG002
-        """Read the rows from the first, or after those that were read."""
+        """Read the rows from the first, or from `resume`."""
         return RowsReader(self._path, self._batch, follow=self._follow, resume=resume)
 
 
 class RowsReader(Reader):
-    """The rows of a file as messages: objects as JSON, what is none with the reason."""
+    """Reads the rows of a file as JSON messages; an invalid row becomes a message with the reason."""
 
     def __init__(self, path: Path, batch: int, *, follow: bool, resume: Position | None) -> None:
         self._path = path
@@ -74,7 +73,7 @@ class RowsReader(Reader):
         self._broken: WorldError | None = None
 
     def read(self) -> Unit | None:
-        """The next few rows; None as well while those that were read are passed over."""
+        """Return the next rows; None also while skipping those that were read."""
         if self._is_at_end and not self._has_grown():
             return None
         if self._passed < self._done:
@@ -84,12 +83,12 @@ class RowsReader(Reader):
             self._done = max(self._done, self._passed)
             return None
         if self._broken is not None:
-            return self._break_off(self._broken)
+            return self._report_truncated(self._broken)
         found: list[Piece] = []
         try:
             found += islice(self._pieces, self._batch)
             self._is_at_end = len(found) < self._batch
-        except WorldError as error:  # what was read until here is good
+        except WorldError as error:  # the rows before it are valid
             self._broken = error
         if not found:
             return None
@@ -99,11 +98,11 @@ class RowsReader(Reader):
 
     @property
     def ended(self) -> bool:
-        """Whether the last row was read and nobody waits for more."""
+        """Return whether the last row was read and the file is not followed."""
         return self._is_at_end and not self._follow
 
     def lag(self) -> int:
-        """Bytes of the file that were not read, packed as they are."""
+        """Return the number of unread (compressed) bytes."""
         return max(0, self._file.size - self._file.done)
 
     def close(self) -> None:
@@ -114,7 +113,7 @@ class RowsReader(Reader):
         return self._file.pieces(whole=self._follow)
 
     def _has_grown(self) -> bool:
-        """Whether a followed file has become longer: then it is read anew, after what was read."""
+        """Check whether a followed file has changed in size; then start again and skip the rows that were read."""
         if not self._follow or time.monotonic() - self._looked_at < _LOOK_SECONDS:
             return False
         self._looked_at = time.monotonic()
@@ -123,17 +122,17 @@ class RowsReader(Reader):
         self._pieces, self._passed, self._is_at_end, self._head = self._begin(), 0, False, None
         return True
 
-    def _break_off(self, error: WorldError) -> Unit | None:
+    def _report_truncated(self, error: WorldError) -> Unit | None:
         self._is_at_end, self._broken = True, None
         if self._follow:
             return None
-        log.warning("a file breaks off; what comes after is not read", file=str(self._path), rows=self._done)
-        wrong = {"item": str(error), "wrong": f"the file breaks off after {self._done:,} rows: get it once more"}
+        log.warning("a file is truncated or broken; the rest is not read", file=str(self._path), rows=self._done)
+        wrong = {"item": str(error), "wrong": f"the file is truncated or broken after {self._done:,} rows"}
         return Unit([Message(orjson.dumps(wrong), f"file:{self._path}@end")], self._position())
 
     def _message(self, piece: Piece) -> Message:
         origin = f"file:{self._path}@{piece.number}"
-        if piece.json is not None:  # whoever parses it says what is wrong
+        if piece.json is not None:  # parsing reports errors
             return Message(piece.json, origin)
         row = piece.parsed()
         body = row.row if row.row is not None else {"item": row.raw.decode(errors="replace"), "wrong": row.reason}
@@ -152,7 +151,7 @@ class RowsReader(Reader):
 
 
 def _plain(value: object) -> object:
-    """What JSON has no form for."""
+    """Convert a value that JSON cannot represent: bytes to None, others to strings."""
     return None if isinstance(value, bytes) else str(value)
 
 
@@ -161,7 +160,7 @@ def _digest(data: bytes) -> str:
 
 
 def _holds(path: Path, position: Position) -> bool:
-    """Whether a file begins as one did of which so much was read; a position of another kind is of another file."""
+    """Check whether a file has the head in a position; a position of another kind of place never matches."""
     if "rows" not in position or "head" not in position:
         return False
     length, digest = position["head"]

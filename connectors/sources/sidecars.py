@@ -1,7 +1,8 @@
-"""What is told of an image beside it and inside it: captions, authors and dates.
+"""Metadata of an image from sidecar files and from the image itself: captions, authors and dates.
 
-Beside it: a text (`a.txt`, `a.png.txt`), JSON as gallery-dl and Google Takeout write it (`a.png.json`, `a.json`,
-`a.png.supplemental-metadata.json`), XMP (`a.xmp`, `a.png.xmp`). Inside it: XMP and EXIF. What is found first counts.
+Sidecars: a text (`a.txt`, `a.png.txt`), JSON as gallery-dl and Google Takeout write it (`a.png.json`, `a.json`,
+`a.png.supplemental-metadata.json`), XMP (`a.xmp`, `a.png.xmp`). Embedded: XMP and EXIF. The first
+value found for a field wins.
 """
 
 import html
@@ -20,14 +21,14 @@ from core.json_text import json_of
 from core.times import time_or_none
 
 _MOST_BYTES: Final = 2**18
-"""Of a file beside an image."""
+"""Maximum size of a sidecar file."""
 _MOST_EMBEDDED: Final = 2**16
-"""Of a part inside an image."""
+"""Maximum size of embedded metadata."""
 _MOST_PARTS: Final = 64
 _LONGEST: Final = 20_000
-"""Characters of a caption."""
+"""Maximum length of a caption, in characters."""
 _LONGEST_NAME: Final = 46
-"""Characters that Takeout leaves of a name before `.json`."""
+"""Length to which Takeout cuts a name before `.json`."""
 _NUMBERED: Final = re.compile(r"(.+)(\(\d+\))(\.\w+)")
 _DESCRIPTIONS: Final = ("title", "description", "content", "caption", "text", "desc", "body")
 _AUTHORS: Final = ("author", "artist", "uploader", "user", "username", "owner")
@@ -51,18 +52,18 @@ _XMP_HEAD: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_CHUNK: Final = b"XML:com.adobe.xmp\0\0\0\0\0"
 
 ImageFacts = dict[str, Any]
-"""Fields of a post."""
+"""Fields of a post from metadata."""
 
 
 def sidecar_of(image: Path) -> ImageFacts:
-    """What is told of an image: some of `desc`, `author`, `created_time`, `permalink`, `tags`; never raises."""
+    """Collect metadata of an image: some of `desc`, `author`, `created_time`, `permalink`, `tags`; never raises."""
     found: ImageFacts = {}
-    for told in _tellers(image):
-        found = {**told, **found}
+    for facts in _all_facts(image):
+        found = {**facts, **found}
     return found
 
 
-def _tellers(image: Path) -> Iterator[ImageFacts]:
+def _all_facts(image: Path) -> Iterator[ImageFacts]:
     names = (image.name, image.stem)
     for name in names:
         if text := _text(_read(image.with_name(f"{name}.txt"))).strip():
@@ -87,7 +88,7 @@ def _read(path: Path) -> bytes:
 
 
 def _names_of_takeout(name: str) -> Iterator[str]:
-    """What Takeout calls the JSON beside an image, without the ending: a long name is cut, a number goes last."""
+    """Yield names, without `.json`, that Takeout may give a sidecar: long names are cut, a number `(1)` goes last."""
     numbered = _NUMBERED.fullmatch(name)
     image, number = (numbered[1] + numbered[3], numbered[2]) if numbered else (name, "")
     for written in (image, f"{image}.supplemental-metadata"):
@@ -95,28 +96,28 @@ def _names_of_takeout(name: str) -> Iterator[str]:
 
 
 def _text(data: bytes) -> str:
-    """What is written in a small file, in UTF-8 or, as a mark says, in UTF-16."""
+    """Decode a small text file: UTF-16 if it has a byte-order mark, otherwise UTF-8."""
     encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
     return data.decode(encoding, errors="replace")
 
 
 def _of_json(data: bytes, name: str) -> ImageFacts:
     try:
-        told = json_of(_text(data).encode())
+        fields = json_of(_text(data).encode())
     except orjson.JSONDecodeError:
         return {}
-    if not isinstance(told, dict) or "global_id" in told:
+    if not isinstance(fields, dict) or "global_id" in fields:
         return {}
-    texts = [told[it].strip() for it in _DESCRIPTIONS if isinstance(told.get(it), str)]
-    texts = [text for text in dict.fromkeys(texts) if text and text != name]  # Takeout's title is the name
-    taken = told.get("photoTakenTime")
-    dates = [told.get(it) for it in _DATES] + [taken.get("timestamp") if isinstance(taken, dict) else None]
-    tags = told.get("tags")
+    texts = [fields[it].strip() for it in _DESCRIPTIONS if isinstance(fields.get(it), str)]
+    texts = [text for text in dict.fromkeys(texts) if text and text != name]  # Takeout's title is the file name
+    taken = fields.get("photoTakenTime")
+    dates = [fields.get(it) for it in _DATES] + [taken.get("timestamp") if isinstance(taken, dict) else None]
+    tags = fields.get("tags")
     found = {
         "desc": "\n".join(texts)[:_LONGEST],
-        "author": next(filter(None, (_name(told.get(it)) for it in _AUTHORS)), ""),
+        "author": next(filter(None, (_name(fields.get(it)) for it in _AUTHORS)), ""),
         "created_time": _time(*dates),
-        "permalink": next((told[it] for it in _PAGES if isinstance(told.get(it), str)), ""),
+        "permalink": next((fields[it] for it in _PAGES if isinstance(fields.get(it), str)), ""),
         "tags": [it for it in tags if isinstance(it, str)] if isinstance(tags, list) else [],
     }
     return {field: value for field, value in found.items() if value}
@@ -164,7 +165,7 @@ def _embedded(image: Path) -> Iterator[ImageFacts]:
 
 
 def _segments(file: IO[bytes]) -> Iterator[bytes]:
-    """What applications have put into a JPEG, before its pixels."""
+    """Yield the APP1 segments (EXIF, XMP) of a JPEG, before its pixels."""
     for _ in range(_MOST_PARTS):
         marker = file.read(4)
         if len(marker) < 4 or marker[0] != 0xFF or marker[1] in {0xDA, 0xD9}:
@@ -177,7 +178,7 @@ def _segments(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _chunks(file: IO[bytes], head: str, checksum: int) -> Iterator[bytes]:
-    """The EXIF and XMP of a PNG or a WebP."""
+    """Yield the EXIF and XMP chunks of a PNG or WebP."""
     for _ in range(_MOST_PARTS):
         data = file.read(8)
         if len(data) < 8:

@@ -1,4 +1,4 @@
-"""Names that others give to the columns of their tables."""
+"""Common names of columns in other people's tables."""
 
 from typing import Final
 
@@ -231,4 +231,4 @@ USUAL_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "ingestion_time": ("ingestion_time",),
     "edited": ("edited",),
 }
-"""Those of each of our fields, the plainest first; those of a picture before those of any address. German ones too."""
+"""Column names of each field, German ones too, most specific first; names of images precede names of links."""

@@ -1,7 +1,7 @@
-"""Items that the browser extension Zeeschuimer collected: each platform's own form, in `data`, read as posts.
+"""Posts from items of the browser extension Zeeschuimer, whose `data` has each platform's own format.
 
-The forms are those that 4CAT's importers read in 2026 (https://github.com/digitalmethodsinitiative/4cat); platforms
-change them without a word. What is not as known becomes a dead letter, and what platform is not known says so.
+The formats are those that 4CAT's importers read in 2026 (https://github.com/digitalmethodsinitiative/4cat); platforms
+change them without notice. An item of unknown form becomes a dead letter; an unknown platform is reported.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,17 +14,18 @@ from core.times import parse_time
 
 Item = Mapping[str, Any]
 _MANY: Final = 8
-"""Of Instagram's kinds of media."""
+"""Instagram's `media_type` of an album."""
 _FILM: Final = 2
+"""Instagram's `media_type` of a video."""
 
 
 def is_collected(row: Item) -> bool:
-    """Whether a row is an item of Zeeschuimer's."""
+    """Check whether a row is an item of Zeeschuimer."""
     return isinstance(row.get("data"), dict) and isinstance(row.get("source_platform"), str) and "item_id" in row
 
 
 def collected_posts(row: Item) -> Sequence[PostBody] | str:
-    """The posts of an item, or why it is none; raises where its form is not as known."""
+    """Return the posts of an item, or the reason why there are none; raises if it has an unknown form."""
     platform = row["source_platform"].lower().removeprefix("www.")
     known = _PLATFORMS.get(platform)
     if known is None:
@@ -121,20 +122,20 @@ def _tiktok(data: Item) -> ServicePost | Reason:
 
 
 def _twitter(data: Item) -> ServicePost | Reason:
-    tweet = data.get("tweet", data)  # one that not everybody may see lies deeper
-    said = tweet["legacy"]
-    if said.get("retweeted_status_result"):
-        return "other"  # what somebody else posted
+    tweet = data.get("tweet", data)  # tweets of limited visibility are nested
+    legacy = tweet["legacy"]
+    if legacy.get("retweeted_status_result"):
+        return "other"  # a retweet
     user = tweet.get("core", {}).get("user_results", {}).get("result", {}) or tweet.get("user") or {}
     name = (user.get("core") or user.get("legacy") or user).get("screen_name") or ""
-    media = (said.get("extended_entities") or said.get("entities") or {}).get("media") or []
-    number = str(tweet.get("rest_id") or said["id_str"])
+    media = (legacy.get("extended_entities") or legacy.get("entities") or {}).get("media") or []
+    number = str(tweet.get("rest_id") or legacy["id_str"])
     return ServicePost(
         id=number,
         author=str(name),
-        created=parse_time(said["created_at"]).timestamp(),
-        title=str(said.get("full_text") or ""),
-        score=int(said.get("favorite_count") or 0),
+        created=parse_time(legacy["created_at"]).timestamp(),
+        title=str(legacy.get("full_text") or ""),
+        score=int(legacy.get("favorite_count") or 0),
         images=[
             ServiceImage(str(it["media_url_https"]), str(it.get("ext_alt_text") or ""))
             if it.get("type") == "photo"
@@ -143,8 +144,8 @@ def _twitter(data: Item) -> ServicePost | Reason:
         ],
         permalink=f"https://x.com/{name}/status/{number}",
         channel="",
-        nsfw=bool(said.get("possibly_sensitive")),
-        extra={"langs": [said["lang"]]} if said.get("lang") else {},
+        nsfw=bool(legacy.get("possibly_sensitive")),
+        extra={"langs": [legacy["lang"]]} if legacy.get("lang") else {},
     )
 
 
@@ -191,7 +192,7 @@ def _pinterest(data: Item) -> ServicePost | Reason:
     if data.get("isVideo") or data.get("videos"):
         return "video"
     number = str(data.get("entityId") or data["id"])
-    if data.get("_zs-origin") == "html":  # of the page, which tells less
+    if data.get("_zs-origin") == "html":  # collected from the page, with fewer fields
         image = data["image"]
     else:
         image = (data.get("imageSpec_orig") or data["images"]["orig"])["url"]
@@ -240,6 +241,6 @@ _PLATFORMS: Final[dict[str, tuple[str, Callable[[Item], ServicePost | Reason]]]]
     "pinterest.com": ("pinterest", _pinterest),
     "truthsocial.com": ("truthsocial", _truth_social),
 }
-"""By the name that Zeeschuimer gives them: what posts are called, and who reads an item."""
+"""Name of the source and parser, by Zeeschuimer's name of the platform."""
 
 PLATFORMS: Final = tuple(dict.fromkeys(source for source, _ in _PLATFORMS.values()))

@@ -155,4 +155,4 @@ def test_an_export_that_breaks_off_is_told(tmp_path: Path) -> None:
         list(RowFile(tmp_path / "result.json"))
     *found, last = posts(tmp_path / "result.json")
     assert [it["global_id"] for it in found] == ["77/3-telegram", "77/5-telegram"]
-    assert "breaks off after 8 rows" in last["wrong"]
+    assert "is truncated or broken after 8 rows" in last["wrong"]

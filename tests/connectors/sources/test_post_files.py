@@ -159,7 +159,7 @@ def test_a_packed_file_that_breaks_off_gives_what_is_there_and_says_so(tmp_path:
     found = [parsed(message) for unit in units(path, None, 500) for message in unit.messages]
     *posts, letter = found
     assert isinstance(letter, DeadLetter)
-    assert f"breaks off after {len(posts):,} rows: get it once more" in letter.reason
+    assert f"is truncated or broken after {len(posts):,} rows" in letter.reason
     assert [it.global_id for it in posts] == [f"{n}" for n in range(len(posts))]
     assert len(posts) > 18_500
 
@@ -169,7 +169,7 @@ def test_an_array_in_one_line_that_breaks_off_gives_what_is_there_and_says_so(tm
     path.write_bytes(orjson.dumps(ROWS)[:-20])
     *found, letter = bodies(path)
     assert found == POSTS[:-1]
-    assert letter["wrong"] == "the file breaks off after 9 rows: get it once more"
+    assert letter["wrong"] == "the file is truncated or broken after 9 rows"
 
 
 def test_a_file_that_has_another_form_than_before_is_read_from_its_start(tmp_path: Path) -> None:
@@ -382,7 +382,7 @@ def test_a_chosen_column_that_no_row_has_is_told(tmp_path: Path, capsys: pytest.
     (tmp_path / "rows.csv").write_bytes(as_csv(ROWS))
     assert "desc" not in bodies(tmp_path / "rows.csv", "desc=words", "global_id=id")[0]
     told = capsys.readouterr().out
-    assert "a column that no row has" in told
+    assert "no row has these columns" in told
     assert "words" in told
     assert "'title'" in told
 
@@ -397,7 +397,7 @@ def test_rows_without_an_image_are_skipped_where_others_have_one(tmp_path: Path)
     lines.write_text('{"id": 1, "image_url": null}\n{"id": 2, "image_url": "https://a/2.png"}\n{"id": 3}\n')
     assert [it["global_id"] for it in bodies(lines)] == ["2"]
     path.write_text("id,body,image_url\n1,a,\n2,b,\n")
-    with pytest.raises(WorldError, match="no column of images"):
+    with pytest.raises(WorldError, match="no known column with images"):
         bodies(path)
 
 

@@ -27,7 +27,7 @@ THEN = datetime(2026, 7, 4, 14, 38, 9, tzinfo=UTC)
 def test_a_flag_that_is_none_is_said(body: dict[str, Any]) -> None:
     found = parsed(message(body))
     assert isinstance(found, DeadLetter)
-    assert "must be true or false, not" in found.reason
+    assert "must be true or false, found" in found.reason
 
 
 @pytest.mark.parametrize(

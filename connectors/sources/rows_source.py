@@ -127,7 +127,8 @@ class RowsReader(Reader):
         if self._follow:
             return None
         log.warning("a file is truncated or broken; the rest is not read", file=str(self._path), rows=self._done)
-        wrong = {"item": str(error), "wrong": f"the file is truncated or broken after {self._done:,} rows"}
+        reason = f"the file is truncated or broken after {self._done:,} rows: get it again"
+        wrong = {"item": str(error), "wrong": reason}
         return Unit([Message(orjson.dumps(wrong), f"file:{self._path}@end")], self._position())
 
     def _message(self, piece: Piece) -> Message:

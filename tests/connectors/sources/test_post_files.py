@@ -159,7 +159,7 @@ def test_a_packed_file_that_breaks_off_gives_what_is_there_and_says_so(tmp_path:
     found = [parsed(message) for unit in units(path, None, 500) for message in unit.messages]
     *posts, letter = found
     assert isinstance(letter, DeadLetter)
-    assert f"is truncated or broken after {len(posts):,} rows" in letter.reason
+    assert f"is truncated or broken after {len(posts):,} rows: get it again" in letter.reason
     assert [it.global_id for it in posts] == [f"{n}" for n in range(len(posts))]
     assert len(posts) > 18_500
 
@@ -169,7 +169,7 @@ def test_an_array_in_one_line_that_breaks_off_gives_what_is_there_and_says_so(tm
     path.write_bytes(orjson.dumps(ROWS)[:-20])
     *found, letter = bodies(path)
     assert found == POSTS[:-1]
-    assert letter["wrong"] == "the file is truncated or broken after 9 rows"
+    assert letter["wrong"] == "the file is truncated or broken after 9 rows: get it again"
 
 
 def test_a_file_that_has_another_form_than_before_is_read_from_its_start(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_a_small_packed_file_that_breaks_off_gives_what_is_there(packing: str, f
     assert ids == [row["id"] for row in rows[: len(ids)]]
     assert len(ids) > count // 4
     assert isinstance(last, DeadLetter)
-    assert "get it once more" in last.reason
+    assert "get it again" in last.reason
 
 
 @pytest.mark.parametrize("lines", [1, 2], ids=["an array", "an array a line"])
@@ -418,7 +418,7 @@ def test_an_object_that_wraps_one_array_is_read_as_that_array(name: str, form: s
     path.write_bytes(made[: made.index(b"No 7")])
     *read, last = messages(path)
     assert [orjson.loads(it.value) for it in read] == POSTS[:7]
-    assert b"get it once more" in last.value
+    assert b"get it again" in last.value
 
 
 def test_a_listing_of_reddit_s_is_read(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Benchmarks: what `memewax bench` measures."""
+"""Benchmarks of `memewax bench`, one module per subcommand and its helpers."""

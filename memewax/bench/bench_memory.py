@@ -1,4 +1,4 @@
-"""Memory of the processes of a run."""
+"""Sampling of the memory of a run's processes."""
 
 import os
 
@@ -8,19 +8,19 @@ from core.counts import RunCounts
 
 
 class RunMemory:
-    """Memory of the processes of a run, sampled while it goes on."""
+    """Resident memory of all child processes in MiB, sampled during a run: peak, after a tenth of the posts, last."""
 
     def __init__(self, posts: int) -> None:
         self._tenth = posts / 10
         self.peak = self.first_tenth = self.last = 0.0
 
     def sample(self, counts: RunCounts) -> None:
-        """Take the memory in use now, in MB."""
+        """Take a sample; skip it if a process has just ended."""
         used = 0.0
         for process in psutil.Process(os.getpid()).children(recursive=True):
             try:
                 used += process.memory_info().rss / 2**20
-            except psutil.Error:  # it has just ended
+            except psutil.Error:  # the process has just ended
                 return
         if not used:
             return

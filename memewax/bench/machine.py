@@ -1,4 +1,4 @@
-"""What a benchmark's figures were measured on."""
+"""Description of the machine for benchmark reports."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from models.processor import processor
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and Python, without the machine's name."""
+    """Return the processor, number of cores and Python version; the host name is left out."""
     return {
         "processor": processor(),
         "cores": os.cpu_count(),

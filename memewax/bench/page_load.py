@@ -1,4 +1,4 @@
-"""Measures how fast `memewax page` answers while its store is written."""
+"""Load test of `memewax page` while its store is written."""
 
 import sys
 import time
@@ -16,8 +16,16 @@ from core.errors import WorldError
 from core.records import Failure, Vector
 from dataflows.all_settings import load_settings
 from memewax.bench.machine import machine
-from memewax.bench.page_readers import Looks, Taken, ask, asked, cpu_seconds, running, searched_by_images
-from memewax.bench.page_store import LikePosts, made_store
+from memewax.bench.page_readers import (
+    Latencies,
+    PageRequests,
+    ask,
+    cpu_seconds,
+    measure_image_searches,
+    measure_readers,
+    running_page,
+)
+from memewax.bench.page_store import SyntheticPosts, fill_store
 from memewax.bench.page_writing import writing
 from models.loading import load_image, load_text
 from models.runtime import Runtime
@@ -27,69 +35,69 @@ _POSTS_A_CLUSTER: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class PagePlan:
-    """What is measured, and how long."""
+    """Parameters of the load test."""
 
     folder: Path
-    """Of the store: made where there is none."""
+    """Folder of the store, which is generated unless it exists."""
     posts: int
     captions: list[str]
-    """From which texts are mixed; none: they are made up."""
+    """Captions from which texts are mixed; empty: texts are made up."""
     thumbnails: int
-    """Posts that have one."""
-    a_second: int
-    """Posts that are written meanwhile."""
+    """Number of posts with a thumbnail."""
+    rate: int
+    """Posts written per second during the test."""
     readers: int
     seconds: float
-    """Of each run."""
+    """Duration of each run."""
     pause: float
-    """Seconds, about, from an answer to the next question of its reader."""
+    """Mean pause of a reader after each answer, in seconds."""
     runs: int
 
 
 def measure_page(plan: PagePlan) -> dict[str, Any]:
-    """The figures: of each view, of the start, and the memory; raises `WorldError` where the page gives an error."""
+    """Return latencies by view, start-up time, peak memory and CPU use; raises `WorldError` if the page fails."""
     settings = load_settings()
     runtime = Runtime.of(settings)
     model, image = load_text(settings, runtime), load_image(settings, runtime)
     clusters = max(2, plan.posts // _POSTS_A_CLUSTER)
-    like = LikePosts.of(
+    synthetic = SyntheticPosts.of(
         clusters, plan.captions, lambda texts: _vectors(model(texts)), model.name, image.name, image.dimension
     )
     if not (plan.folder / f"{POSTS}.lance").is_dir():
-        _say(f"a store of {plan.posts:,} posts is made")
-        made_store(plan.folder, plan.posts, plan.thumbnails, like)
-    there = int(opened(plan.folder).open_table(POSTS).count_rows())
-    found: dict[int, list[Taken]] = {1: [], plan.readers: []}
-    by_image: list[Taken] = []
-    with writing(plan.folder, there, plan.a_second, like) as written, running(plan.folder) as page:
+        _say(f"generating a store of {plan.posts:,} posts")
+        fill_store(plan.folder, plan.posts, plan.thumbnails, synthetic)
+    stored = int(opened(plan.folder).open_table(POSTS).count_rows())
+    found: dict[int, list[Latencies]] = {1: [], plan.readers: []}
+    by_image: list[Latencies] = []
+    with writing(plan.folder, stored, plan.rate, synthetic) as written, running_page(plan.folder) as page:
         connection = page.connected()
         start = time.perf_counter()
         ask(connection, "/")
         first = time.perf_counter() - start
-        looks = Looks.of(page, like.captions, seed=there)
-        for paths in looks.paths.values():  # what is done at first use is in no figure
+        requests = PageRequests.of(page, synthetic.captions, seed=stored)
+        for paths in requests.paths.values():  # warm-up: exclude one-off work at first use
             ask(connection, paths[0])
         connection.close()
         begun, before, used = time.monotonic(), written.value, cpu_seconds(page)
         for run in range(plan.runs):
-            for many, those in found.items():
-                _say(f"run {run + 1} of {plan.runs}, readers: {many}")
-                those.append(asked(page, looks, many, plan.seconds, plan.pause))
-            _say(f"run {run + 1} of {plan.runs}, searches by an image, one at a time")
-            by_image.append({"image": searched_by_images(page, plan.seconds)})
+            for readers, latencies in found.items():
+                _say(f"run {run + 1} of {plan.runs}, readers: {readers}")
+                latencies.append(measure_readers(page, requests, readers, plan.seconds, plan.pause))
+            _say(f"run {run + 1} of {plan.runs}, searches by image, one at a time")
+            by_image.append({"image": measure_image_searches(page, plan.seconds)})
         took = time.monotonic() - begun
         rate = (written.value - before) / took
         cores = {name: round((now - used[name]) / took, 2) for name, now in cpu_seconds(page).items()}
     return {
-        "posts": there,
+        "posts": stored,
         "clusters": clusters,
         "start_seconds": round(page.seconds, 2),
         "first_answer_seconds": round(first, 3),
         "written_per_second": round(rate, 1),
         "most_rss_mb": round(page.most_bytes / 1e6),
         "cores": cores,
-        "readers": {str(many): _figures(those) for many, those in found.items()},
-        "by_image": _figures(by_image)["image"],
+        "readers": {str(readers): _summary(latencies) for readers, latencies in found.items()},
+        "by_image": _summary(by_image)["image"],
         "seconds": plan.seconds,
         "pause": plan.pause,
         "runs": plan.runs,
@@ -97,8 +105,8 @@ def measure_page(plan: PagePlan) -> dict[str, Any]:
     }
 
 
-def _figures(runs: Sequence[Taken]) -> dict[str, Any]:
-    """By view: of each run the 50th and 95th percentile, their median, and the lowest and highest of them."""
+def _summary(runs: Sequence[Latencies]) -> dict[str, Any]:
+    """Return, by view, the p50 and p95 latency in milliseconds: the median over the runs, and their range."""
     views = sorted({view for run in runs for view in run})
     return {view: _view([run[view] for run in runs if view in run]) for view in views}
 
@@ -114,7 +122,7 @@ def _view(runs: Sequence[list[float]]) -> dict[str, Any]:
 
 def _vectors(made: Sequence[Vector | Failure]) -> list[Vector]:
     if failed := next((it for it in made if isinstance(it, Failure)), None):
-        raise WorldError(f"a made-up caption cannot be embedded: {failed.reason}")
+        raise WorldError(f"a generated caption cannot be embedded: {failed.reason}")
     return [it for it in made if not isinstance(it, Failure)]
 
 

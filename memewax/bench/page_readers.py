@@ -1,4 +1,4 @@
-"""A page that runs, and readers who look at its views, one at a time or many at once."""
+"""A running `memewax page`, and concurrent readers that request its views."""
 
 import http.client
 import io
@@ -25,45 +25,45 @@ from core.records import Pixels
 from models.trial_images import trial_images
 
 _ADDRESS: Final = re.compile(r"is shown at http://([\d.]+):(\d+)/")
-_LOOK_SECONDS: Final = 0.25
-_PATIENCE_SECONDS: Final = 120
+_SAMPLE_SECONDS: Final = 0.25
+_TIMEOUT_SECONDS: Final = 120
 _SAMPLE: Final = 60
 _BY_IMAGE: Final = "/api/v1/search?k=40"
 _IMAGE_SIDE: Final = 1080
 _IMAGE_SECONDS: Final = 1.0
-"""A client may search by an image so often."""
+"""Shortest interval between searches by image of one client, which the page enforces by a rate limit."""
 
-Taken = dict[str, list[float]]
-"""Milliseconds of each answer, by view."""
+Latencies = dict[str, list[float]]
+"""Latency of each answer in milliseconds, by view."""
 
 
 @dataclass(slots=True)
 class RunningPage:
-    """`memewax page` as a process."""
+    """A process of `memewax page`."""
 
     host: str
     port: int
     seconds: float
-    """From its start until it listens."""
+    """Start-up time, until it listens."""
     process: psutil.Process
     most_bytes: int = 0
-    """Memory that it had at most."""
+    """Peak resident memory."""
     ends: threading.Event = field(default_factory=threading.Event)
 
     def connected(self) -> http.client.HTTPConnection:
-        """A connection of a reader."""
-        return http.client.HTTPConnection(self.host, self.port, timeout=_PATIENCE_SECONDS)
+        """Return a new connection to the page."""
+        return http.client.HTTPConnection(self.host, self.port, timeout=_TIMEOUT_SECONDS)
 
     def watch(self) -> None:
-        """Note the memory until it ends."""
-        while not self.ends.wait(_LOOK_SECONDS):
+        """Sample the memory until `ends` is set."""
+        while not self.ends.wait(_SAMPLE_SECONDS):
             with suppress(psutil.Error):
                 self.most_bytes = max(self.most_bytes, self.process.memory_info().rss)
 
 
 @contextmanager
-def running(store: Path) -> Iterator[RunningPage]:
-    """The page over a store, ended with the block; raises `WorldError` where it does not start."""
+def running_page(store: Path) -> Iterator[RunningPage]:
+    """Run the page of a store during the block; raises `WorldError` if it does not start."""
     command = [sys.executable, "-m", "memewax", "page", "--store", str(store), "--port", "0", "--no-open"]
     begun = time.perf_counter()
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
@@ -74,32 +74,32 @@ def running(store: Path) -> Iterator[RunningPage]:
                 raise WorldError(f"the page did not start: {line.strip()}")
             seconds = time.perf_counter() - begun
             page = RunningPage(found[1], int(found[2]), seconds, psutil.Process(process.pid))
-            watching = threading.Thread(target=page.watch, daemon=True)
-            watching.start()
+            sampler = threading.Thread(target=page.watch, daemon=True)
+            sampler.start()
             yield page
             page.ends.set()
-            watching.join()
+            sampler.join()
         finally:
             process.terminate()
 
 
 def cpu_seconds(page: RunningPage) -> dict[str, float]:
-    """What each has used of a core: the page, who writes the store, and the readers, who should use little of it."""
-    own = psutil.Process()
-    writers = [it for it in own.children(recursive=True) if it.pid != page.process.pid]
-    each = {"page": [page.process], "writer": writers, "readers": [own]}
-    return {name: sum(it.cpu_times().user + it.cpu_times().system for it in those) for name, those in each.items()}
+    """Return the CPU seconds of the page, the writer, and the readers (this process), which should use little."""
+    readers = psutil.Process()
+    writers = [it for it in readers.children(recursive=True) if it.pid != page.process.pid]
+    groups = {"page": [page.process], "writer": writers, "readers": [readers]}
+    return {name: sum(it.cpu_times().user + it.cpu_times().system for it in group) for name, group in groups.items()}
 
 
 @dataclass(slots=True)
-class Looks:
-    """What is asked for: addresses by view, drawn from what the store holds."""
+class PageRequests:
+    """Request paths by view, drawn from what the store holds."""
 
     paths: Mapping[str, Sequence[str]]
 
     @classmethod
-    def of(cls, page: RunningPage, captions: Sequence[str], seed: int) -> "Looks":
-        """Draw clusters, posts, images and words."""
+    def of(cls, page: RunningPage, captions: Sequence[str], seed: int) -> "PageRequests":
+        """Draw clusters, posts, thumbnails and search words."""
         random = np.random.default_rng(seed)
         connection = page.connected()
         clusters = answer(connection, f"/api/v1/clusters?limit={_SAMPLE}")["clusters"]
@@ -119,31 +119,31 @@ class Looks:
             "thumbnail": [it["thumbnail"] for it in (*posts, *clusters) if it.get("thumbnail")],
             "stats": ["/api/v1/stats"],
         }
-        return cls({view: those for view, those in paths.items() if those})
+        return cls({view: some for view, some in paths.items() if some})
 
 
-def searched_by_images(page: RunningPage, seconds: float) -> list[float]:
-    """Milliseconds of each search by an image, while one reader asks for so long, but for the first.
+def measure_image_searches(page: RunningPage, seconds: float) -> list[float]:
+    """Return the latency in milliseconds of each search by image, by one reader for `seconds`.
 
-    Raises `WorldError` where one is refused.
+    The first search is warm-up and is left out. Raises `WorldError` if one fails.
     """
     images = [_jpeg(it.pixels) for it in trial_images()]
     connection = page.connected()
-    taken: list[float] = []
+    latencies: list[float] = []
     end = time.monotonic() + seconds
-    while len(taken) < 2 or time.monotonic() < end:
+    while len(latencies) < 2 or time.monotonic() < end:
         start = time.perf_counter()
-        found = ask(connection, _BY_IMAGE, images[len(taken) % len(images)])
-        taken.append(1000 * (time.perf_counter() - start))
+        found = ask(connection, _BY_IMAGE, images[len(latencies) % len(images)])
+        latencies.append(1000 * (time.perf_counter() - start))
         if error := orjson.loads(found)["error"]:
-            raise WorldError(f"a search by an image was answered with: {error}")
-        time.sleep(max(0.0, _IMAGE_SECONDS - taken[-1] / 1000))
+            raise WorldError(f"a search by image failed: {error}")
+        time.sleep(max(0.0, _IMAGE_SECONDS - latencies[-1] / 1000))
     connection.close()
-    return taken[1:]
+    return latencies[1:]
 
 
 def _jpeg(pixels: Pixels) -> bytes:
-    """An image as large as those that people post."""
+    """Encode an image as JPEG, at the size of typical posted images."""
     image = Image.fromarray(pixels)
     scale = _IMAGE_SIDE / max(image.size)
     out = io.BytesIO()
@@ -152,27 +152,28 @@ def _jpeg(pixels: Pixels) -> bytes:
 
 
 def answer(connection: http.client.HTTPConnection, path: str) -> Any:
-    """The JSON that a path answers with."""
+    """Request a path and return its parsed JSON."""
     return orjson.loads(ask(connection, path))
 
 
 def ask(connection: http.client.HTTPConnection, path: str, sent: bytes | None = None) -> bytes:
-    """What a path answers with, or what it answers to an image; raises `WorldError` where that is an error."""
+    """GET a path, or POST the JPEG `sent` to it, and return the body; raises `WorldError` unless the status is 200."""
     headers = {"Content-Type": "image/jpeg"} if sent else {}
     connection.request("POST" if sent else "GET", path, sent, headers)
-    got = connection.getresponse()
-    body = got.read()
-    if got.status != http.client.OK:
-        raise WorldError(f"{path} was answered with {got.status}: {body[:200].decode(errors='replace')}")
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != http.client.OK:
+        raise WorldError(f"{path} failed with HTTP {response.status}: {body[:200].decode(errors='replace')}")
     return body
 
 
-def asked(page: RunningPage, looks: Looks, readers: int, seconds: float, pause: float) -> Taken:
-    """Milliseconds of each answer by view, while so many readers look around for so long.
+def measure_readers(page: RunningPage, requests: PageRequests, readers: int, seconds: float, pause: float) -> Latencies:
+    """Return the latency of each answer by view, with `readers` concurrent readers for `seconds`.
 
-    Each waits about `pause` seconds after an answer, and ends with all views. Raises `WorldError` where one is refused.
+    Each reader requests all views in random order, over and over, and pauses `pause` seconds on average after each
+    answer. Raises `WorldError` if a request fails.
     """
-    taken: defaultdict[str, list[float]] = defaultdict(list)
+    latencies: defaultdict[str, list[float]] = defaultdict(list)
     errors: list[Exception] = []
     end = time.monotonic() + seconds
 
@@ -180,14 +181,14 @@ def asked(page: RunningPage, looks: Looks, readers: int, seconds: float, pause: 
         random = np.random.default_rng(number)
         connection = page.connected()
         try:
-            views = list(looks.paths)
-            time.sleep(random.random() * pause)  # readers do not come all at once
+            views = list(requests.paths)
+            time.sleep(random.random() * pause)  # readers do not start all at once
             while time.monotonic() < end and not errors:
                 for view in map(str, random.permutation(views)):
-                    path = str(random.choice(looks.paths[view]))
+                    path = str(random.choice(requests.paths[view]))
                     start = time.perf_counter()
                     ask(connection, path)
-                    taken[view].append(1000 * (time.perf_counter() - start))
+                    latencies[view].append(1000 * (time.perf_counter() - start))
                     time.sleep(random.uniform(pause / 2, 3 * pause / 2))
         except (OSError, http.client.HTTPException, WorldError) as error:
             errors.append(error)
@@ -200,5 +201,5 @@ def asked(page: RunningPage, looks: Looks, readers: int, seconds: float, pause: 
     for thread in threads:
         thread.join()
     if errors:
-        raise WorldError(f"a reader was not answered: {errors[0]}")
-    return dict(taken)
+        raise WorldError(f"a request of a reader failed: {errors[0]}")
+    return dict(latencies)

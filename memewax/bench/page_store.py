@@ -1,4 +1,4 @@
-"""A store like a real one to look at: mixed vectors, captions, clusters of all sizes, copies, small images."""
+"""Generator of a realistic store: vectors, captions, clusters of all sizes, duplicates, thumbnails."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -25,17 +25,17 @@ from memewax.bench.grown_store import DIMENSION
 from search.vector_index import FloatMatrix, unit
 
 _POOL: Final = 4096
-"""Different captions."""
+"""Number of distinct captions."""
 _IMAGES: Final = 256
-"""Different small images; each post has its own row of them."""
+"""Number of distinct thumbnails; each post has its own row all the same."""
 _SIDE: Final = 320
 _AT_ONCE: Final = 16_384
 _DAYS: Final = 90
-"""Over which the posts are spread."""
+"""Days over which the posts are spread."""
 _BASIS: Final = 40
-"""Vectors of which those of clusters are mixed."""
+"""Number of vectors from which cluster centres are mixed."""
 _NOISE: Final = 0.35
-"""Of an image beside its cluster's middle."""
+"""Norm of the noise added to the (unit) centre of a post's cluster."""
 _COPIES: Final = 0.1
 _SOURCES: Final = ("reddit", "bluesky", "mastodon", "tumblr", "imgur", "telegram")
 _VOCABULARY: Final = 20_000
@@ -45,17 +45,17 @@ EmbedTexts = Callable[[list[str]], Sequence[Vector]]
 
 
 @dataclass(frozen=True, slots=True)
-class LikePosts:
-    """Draws posts that are like real ones, the same ones for the same numbers."""
+class SyntheticPosts:
+    """Generator of realistic posts, deterministic in their numbers."""
 
     captions: list[str]
     text_vectors: FloatMatrix
     text_model: str
     image_model: str
     centres: FloatMatrix
-    """Of clusters, the largest first."""
+    """Cluster centres, unit rows of shape (clusters, dimension), the largest cluster first."""
     images: list[bytes]
-    """Small ones, as WebP."""
+    """Thumbnails, as WebP."""
     now: datetime
 
     @classmethod
@@ -67,16 +67,16 @@ class LikePosts:
         text_model: str,
         image_model: str = "made-up",
         dimension: int = DIMENSION,
-    ) -> "LikePosts":
-        """Draw captions, clusters and images.
+    ) -> "SyntheticPosts":
+        """Draw captions, cluster centres and thumbnails.
 
         Args:
-            clusters: How many; their sizes fall as those of words do.
-            captions: Lines that people wrote, of which halves are put together; none: words that are made up.
-            embed: Gives a vector for each text.
-            text_model: The name of what does.
-            image_model: The name of what made the vectors of images, as it is to be said.
-            dimension: Numbers of these vectors.
+            clusters: Number of clusters; their sizes follow Zipf's law.
+            captions: Real captions, whose halves are recombined; empty: texts of made-up words.
+            embed: Embeds texts, one vector each.
+            text_model: Name of the text model to record.
+            image_model: Name of the image model to record.
+            dimension: Embedding dimension of images.
         """
         random = np.random.default_rng(11)
         texts = _mixed_captions(captions, random) if captions else _made_captions(random)
@@ -85,25 +85,25 @@ class LikePosts:
         shares = random.dirichlet(np.ones(3), clusters).astype(np.float32)
         places = random.integers(0, len(basis), (clusters, 3))
         centres = unit(np.einsum("ck,ckd->cd", shares, basis[places]))
-        return cls(texts, vectors, text_model, image_model, centres, _small_images(random), datetime.now(UTC))
+        return cls(texts, vectors, text_model, image_model, centres, _thumbnails(random), datetime.now(UTC))
 
     @property
     def dimension(self) -> int:
-        """Numbers of the vector of an image."""
+        """Return the embedding dimension of images."""
         return int(self.centres.shape[1])
 
     def table(self, start: int, count: int, *, thumbnails: int, is_new: bool = False) -> pa.Table:
-        """Rows of posts from a number on, as the table of posts holds them.
+        """Return posts as rows of the posts table.
 
         Args:
-            start: Number of the first.
-            count: How many.
-            thumbnails: Posts below this number have a small image.
-            is_new: Whether they were posted just now, and not over the last days.
+            start: Number of the first post.
+            count: Number of posts.
+            thumbnails: Posts below this number have a thumbnail.
+            is_new: Whether the posts were created just now, not spread over the last 90 days.
         """
         random = np.random.default_rng([13, start])
         numbers = np.arange(start, start + count)
-        # The share of the r-th largest falls with 1/r, as it does with templates.
+        # The size of the r-th largest cluster falls with 1/r (Zipf's law), as that of meme templates does.
         clusters = np.floor(len(self.centres) ** random.random(count)).astype(np.int64) - 1
         alone = random.random(count) < 0.2
         captions = random.integers(0, len(self.captions), count)
@@ -135,7 +135,7 @@ class LikePosts:
             "lines": [[{"text": text, "confidence": 0.9, "box": _BOX}] for text in texts],
             "embeddings": _vectors(vectors),
             "text_embedding": _vectors(self.text_vectors[captions]),
-            "picture_sha256": [key_of(int(number)) if number < thumbnails else None for number in numbers],
+            "picture_sha256": [thumbnail_key(int(number)) if number < thumbnails else None for number in numbers],
             "post_id": ids,
             "revision": [1] * count,
             "missing": [[]] * count,
@@ -149,44 +149,44 @@ class LikePosts:
         return pa.Table.from_arrays(arrays, schema=schema)
 
     def rows(self, start: int, count: int, *, thumbnails: int) -> list[Row]:
-        """New posts as a writer of the store takes them."""
-        made = self.table(start, count, thumbnails=thumbnails, is_new=True).to_pylist()
-        return [{**row, "extra": {}} for row in made]
+        """Return new posts as rows for a writer of the store."""
+        rows = self.table(start, count, thumbnails=thumbnails, is_new=True).to_pylist()
+        return [{**row, "extra": {}} for row in rows]
 
     def image(self, number: int) -> bytes:
-        """The small image of a post."""
+        """Return the thumbnail of a post, as WebP."""
         return self.images[number % len(self.images)]
 
 
 _BOX: Final = [[10.0, 10.0], [300.0, 10.0], [300.0, 50.0], [10.0, 50.0]]
 
 
-def made_store(folder: Path, posts: int, thumbnails: int, like: LikePosts) -> None:
-    """Fill a folder with a store of so many posts, the first ones with small images; raises `WorldError`."""
-    store = PostStore(folder, like.dimension, like.text_vectors.shape[1])
+def fill_store(folder: Path, posts: int, thumbnails: int, synthetic: SyntheticPosts) -> None:
+    """Create a store with `posts` posts, the first `thumbnails` of them with a thumbnail; raises `WorldError`."""
+    store = PostStore(folder, synthetic.dimension, synthetic.text_vectors.shape[1])
     table = opened(folder).open_table(POSTS)
     for start in range(0, posts, _AT_ONCE):
-        table.add(like.table(start, min(_AT_ONCE, posts - start), thumbnails=thumbnails))
-    _show(folder, min(posts, thumbnails), like)
-    events = [ClusterEvent("birth", cluster) for cluster in range(len(like.centres))]
+        table.add(synthetic.table(start, min(_AT_ONCE, posts - start), thumbnails=thumbnails))
+    _add_thumbnails(folder, min(posts, thumbnails), synthetic)
+    events = [ClusterEvent("birth", cluster) for cluster in range(len(synthetic.centres))]
     StoredTable(folder, CLUSTERS).upsert([row_of_event(event) for event in events])
     store.compact()
 
 
-def _show(folder: Path, count: int, like: LikePosts) -> None:
+def _add_thumbnails(folder: Path, count: int, synthetic: SyntheticPosts) -> None:
     KeyedTable(folder, THUMBNAILS.name, THUMBNAILS.key, arrow_schema(THUMBNAILS))
     table = opened(folder).open_table(THUMBNAILS.name)
     sizes = [2 * _SIDE] * _AT_ONCE
     for start in range(0, count, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, count))
-        columns = [[key_of(it) for it in numbers], [like.image(it) for it in numbers]]
+        columns = [[thumbnail_key(it) for it in numbers], [synthetic.image(it) for it in numbers]]
         columns += [sizes[: len(numbers)], sizes[: len(numbers)]]
         arrays = [pa.array(it, field.type) for it, field in zip(columns, table.schema, strict=True)]
         table.add(pa.Table.from_arrays(arrays, schema=table.schema))
 
 
-def key_of(number: int) -> str:
-    """The key of the small image of a post."""
+def thumbnail_key(number: int) -> str:
+    """Return the key of a post's thumbnail: a SHA-256 in hex."""
     return sha256(str(number).encode()).hexdigest()
 
 
@@ -208,15 +208,15 @@ def _mixed_captions(captions: list[str], random: np.random.Generator) -> list[st
 
 
 def _made_captions(random: np.random.Generator) -> list[str]:
-    """Words of which few are in most captions and most in few, as in any language."""
+    """Return captions of made-up words, whose frequencies follow Zipf's law as in any language."""
     syllables = random.integers(0, len(_SYLLABLES), (_VOCABULARY, 4))
     words = ["".join(_SYLLABLES[it] for it in each[: 2 + each[0] % 3]) for each in syllables]
     lengths = random.integers(4, 16, _POOL)
     return [" ".join(words[int(it)] for it in np.floor(_VOCABULARY ** random.random(length)) - 1) for length in lengths]
 
 
-def _small_images(random: np.random.Generator) -> list[bytes]:
-    """As large as those of photographs: smooth, with some grain."""
+def _thumbnails(random: np.random.Generator) -> list[bytes]:
+    """Return WebP images that compress to the size of photographs: smooth, with some grain."""
     return [_webp(random) for _ in range(_IMAGES)]
 
 

@@ -141,9 +141,9 @@ class MemeStore:
             SettingsError: if it is not one SELECT, or names what does not exist.
             WorldError: if the store cannot be read, or the query takes too long.
         """
-        from search.sql import selected
+        from search.sql import run_query
 
-        with selected(self._store, query, seconds) as found:
+        with run_query(self._store, query, seconds) as found:
             return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
 
     def _search(self, subject: Mapping[str, str], k: int, filters: Mapping[str, str], *, images: bool) -> "list[Hit]":

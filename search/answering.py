@@ -161,13 +161,13 @@ def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorp
         corpus = corpora.get(name, by)
     except Exception as error:
         return [_failed(it, Failure.of(SEARCH, error)) for it in group]
-    misfits = [_misfit(it, corpus) for it in group]
-    fit = [it for it, misfit in zip(group, misfits, strict=True) if misfit is None]
+    mismatches = [_mismatch(it, corpus) for it in group]
+    fit = [it for it, mismatch in zip(group, mismatches, strict=True) if mismatch is None]
     found = iter(_hits(fit, corpus))
     seconds = perf_counter() - start
     answers = []
-    for it, misfit in zip(group, misfits, strict=True):
-        hits = misfit or next(found)
+    for it, mismatch in zip(group, mismatches, strict=True):
+        hits = mismatch or next(found)
         if isinstance(hits, Failure):
             answers.append(_failed(it, hits))
             continue
@@ -187,10 +187,10 @@ def _search_one(group: list[EmbeddedQuery], name: str, by: By, corpora: OpenCorp
     return answers
 
 
-def _misfit(it: EmbeddedQuery, corpus: Corpus) -> Failure | None:
+def _mismatch(it: EmbeddedQuery, corpus: Corpus) -> Failure | None:
     if isinstance(it.vector, Failure):
         return None
-    reason = corpus.misfit(it.model, it.vector)
+    reason = corpus.mismatch(it.model, it.vector)
     return Failure(SEARCH, BadRecordError.__name__, reason) if reason else None
 
 

@@ -137,7 +137,7 @@ PRESETS: Final = {"tweets": tuple(STEPS), "none": ()}
 _OF_TWEETS: Final = frozenset({"id_str", "is_retweet", "created_at"})
 
 
-def usual_steps(columns: Iterable[str]) -> tuple[str, ...]:
+def default_steps(columns: Iterable[str]) -> tuple[str, ...]:
     """Return the default steps for a file with these columns: all for a tweet archive, else only `parse-created`."""
     return PRESETS["tweets"] if set(columns) >= _OF_TWEETS else (ParseCreated.name,)
 

@@ -24,7 +24,7 @@ from core.times import microseconds_of, time_at, time_or_none
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _WORDS: Final = 6
 _SURPRISE: Final = 6.63
-"""Log-likelihood ratio for p = 0.01 (chi-squared, 1 degree of freedom): that two posts share "the" is not telling."""
+"""Log-likelihood ratio for p = 0.01 (chi-squared, 1 degree of freedom): that two posts share "the" means nothing."""
 _EXEMPLARS: Final = 3
 _LOOKED_AT: Final = 1000
 """Most posts of a cluster among which exemplars are chosen."""
@@ -205,7 +205,7 @@ def _summary(
         before=before,
         rate=recent / (window / timedelta(hours=1)),
         trend=trend_of(recent, before),
-        words=telling(here, here.total(), everywhere, sum(everywhere.values())),
+        words=keywords(here, here.total(), everywhere, sum(everywhere.values())),
     )
 
 
@@ -217,7 +217,7 @@ def trend_of(recent: int, before: int) -> float:
     return (recent - before) / math.sqrt(recent + before) if recent + before else 0.0
 
 
-def telling(here: Mapping[str, int], words_here: int, everywhere: Mapping[str, int], words: int) -> tuple[str, ...]:
+def keywords(here: Mapping[str, int], words_here: int, everywhere: Mapping[str, int], words: int) -> tuple[str, ...]:
     """Return the keywords of a cluster: words that are significantly more frequent here than everywhere (G-test).
 
     Args:

@@ -107,13 +107,13 @@ class Corpus:
         """Count the rows that can be found, which are those with a vector."""
         return len(self._index)
 
-    def holds(self, least: int) -> bool:
-        """Check whether at least `least` rows can be found."""
-        return self.count() >= least
+    def has_at_least(self, count: int) -> bool:
+        """Check whether at least `count` rows can be found."""
+        return self.count() >= count
 
-    def misfit(self, model: str, vector: Vector) -> str:
+    def mismatch(self, model: str, vector: Vector) -> str:
         """Explain why a model's vector cannot be compared with the corpus's; return an empty string if it can."""
-        return misfit_of(self.name, self.model, self.dimension, model, vector)
+        return mismatch_of(self.name, self.model, self.dimension, model, vector)
 
     def ids(self) -> set[str]:
         """Return the ids of all rows."""
@@ -176,15 +176,15 @@ class Corpus:
             vectors = self._projection(vectors)
         rows = np.full((len(wanted), k), MISSING, np.int64)
         similarities = np.zeros((len(wanted), k), np.float32)
-        for one in dict.fromkeys(wanted):
-            queries = [number for number, other in enumerate(wanted) if other == one]
-            found = self._index.search(vectors[queries], k, self._allowed(one))
+        for filter_ in dict.fromkeys(wanted):
+            queries = [number for number, other in enumerate(wanted) if other == filter_]
+            found = self._index.search(vectors[queries], k, self._allowed(filter_))
             rows[queries], similarities[queries] = found.rows, found.similarities
         there = rows != MISSING
         hits = iter(self._hits(rows[there], similarities[there]))
         return [list(islice(hits, count)) for count in np.count_nonzero(there, axis=1)]
 
-    def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
+    def compare(self, vector: Vector, ids: Sequence[str], filter_: Filter | None = None) -> dict[str, Hit]:
         """Compare a vector with rows given by id; return hits by id.
 
         Rows that are unknown, have no vector or do not pass the filter are left out.
@@ -192,7 +192,7 @@ class Corpus:
         Args:
             vector: Shape (dimension,), L2-normalised.
             ids: Ids of rows.
-            one: The filter, if any.
+            filter_: The filter, if any.
 
         Raises:
             BadRecordError: The filter names a column that this corpus does not have.
@@ -200,19 +200,19 @@ class Corpus:
         rows = self._rows.numbers(ids)
         rows = rows[rows < self._index.height]
         rows = rows[self._index.live[rows]]
-        allowed = self._allowed(one)
+        allowed = self._allowed(filter_)
         if allowed is not None:
             rows = rows[allowed[rows]]
         reduced = vector[None] if self._projection is None else self._projection(vector[None])
         similarities = self._index.vectors[rows] @ np.asarray(reduced[0], np.float32)
         return {hit.id: hit for hit in self._hits(rows, np.clip(similarities, -1, 1))}
 
-    def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
+    def passing(self, ids: Sequence[str], filter_: Filter) -> list[str]:
         """Return the ids whose rows exist and pass a filter; raise `BadRecordError` as `search` does."""
-        return self._rows.passing(ids, self._rows.allowed(one, self._index.height, self.name))
+        return self._rows.passing(ids, self._rows.allowed(filter_, self._index.height, self.name))
 
-    def _allowed(self, one: Filter | None) -> Mask | None:
-        return None if one is None else self._rows.allowed(one, self._index.height, self.name)
+    def _allowed(self, filter_: Filter | None) -> Mask | None:
+        return None if filter_ is None else self._rows.allowed(filter_, self._index.height, self.name)
 
     def _hits(self, rows: np.ndarray[Any, np.dtype[np.int64]], similarities: FloatMatrix) -> list[Hit]:
         found = zip(self._rows.rows(rows), similarities, strict=True)
@@ -292,7 +292,7 @@ class Corpus:
         return len(rows)
 
 
-def misfit_of(corpus: str, own: str, dimension: int, model: str, vector: Vector) -> str:
+def mismatch_of(corpus: str, own: str, dimension: int, model: str, vector: Vector) -> str:
     """Explain why a model's vector cannot be compared with a corpus's; return an empty string if it can.
 
     Args:

@@ -15,7 +15,7 @@ def corpus_names(store: StorePlace) -> list[str]:
     return sorted({*tables_of(store).names()} - NO_CORPORA)
 
 
-def usual_corpus(store: StorePlace) -> str:
+def default_corpus(store: StorePlace) -> str:
     """Return the default corpus: the only one, or else `posts`; raise `WorldError` if the store has none."""
     names = corpus_names(store)
     if not names:

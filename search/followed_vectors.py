@@ -36,11 +36,11 @@ class FollowedVectors:
     ) -> None:
         self._columns, self._vectors, self._model = columns, vectors, model
 
-    def holds(self, least: int) -> bool:
-        """Check whether at least `least` posts can be found."""
-        return len(self._vectors(self._columns())) >= least
+    def has_at_least(self, count: int) -> bool:
+        """Check whether at least `count` posts can be found."""
+        return len(self._vectors(self._columns())) >= count
 
-    def misfit(self, model: str, vector: Vector) -> str:
+    def mismatch(self, model: str, vector: Vector) -> str:
         """Explain why a model's vector cannot be compared with those of the posts; return "" if it can."""
         own, dimension = self._model(), self._vectors(self._columns()).dimension
         if own and not is_same(model, own):
@@ -54,25 +54,25 @@ class FollowedVectors:
         columns = self._columns()
         compact = self._vectors(columns)
         found = []
-        for vector, one in zip(vectors, filters or [None] * len(vectors), strict=True):
-            rows, cosines = compact.nearest(vector, k, _among(columns, one))
+        for vector, filter_ in zip(vectors, filters or [None] * len(vectors), strict=True):
+            rows, cosines = compact.nearest(vector, k, _among(columns, filter_))
             found.append(_hits(columns, rows, cosines))
         return found
 
-    def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
+    def compare(self, vector: Vector, ids: Sequence[str], filter_: Filter | None = None) -> dict[str, Hit]:
         """Compare a vector with posts given by id; those without a vector, or that do not pass, are left out."""
         columns = self._columns()
         compact = self._vectors(columns)
-        allowed = None if one is None else one.ids
+        allowed = None if filter_ is None else filter_.ids
         known = (columns.row_of.get(it) for it in ids if allowed is None or it in allowed)
         rows = np.array([row for row in known if row is not None], np.int64)
         rows = rows[compact.has(rows)]
         return {hit.id: hit for hit in _hits(columns, rows, compact.cosines(vector, rows))} if len(rows) else {}
 
-    def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
+    def passing(self, ids: Sequence[str], filter_: Filter) -> list[str]:
         """Return the ids of posts that exist and pass a filter."""
         known = self._columns().row_of
-        return [it for it in ids if it in known and (one.ids is None or it in one.ids)]
+        return [it for it in ids if it in known and (filter_.ids is None or it in filter_.ids)]
 
     def vector(self, id_: str) -> Vector | None:
         """Return the vector of a post, or None if it has none."""
@@ -87,10 +87,10 @@ class FollowedVectors:
         return self._vectors(self._columns()).mean()
 
 
-def _among(columns: PostColumns, one: Filter | None) -> Mask | None:
-    if one is None or one.ids is None:
+def _among(columns: PostColumns, filter_: Filter | None) -> Mask | None:
+    if filter_ is None or filter_.ids is None:
         return None
-    known = (columns.row_of.get(it) for it in one.ids)
+    known = (columns.row_of.get(it) for it in filter_.ids)
     found: Mask = np.zeros(columns.height, np.bool_)
     found[[row for row in known if row is not None]] = True
     return found

@@ -39,39 +39,39 @@ class ImageSearch:
 
     corpus: SearchedPosts
 
-    def search(self, vector: Vector, model: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
+    def search(self, vector: Vector, model: str, k: int = 20, filter_: Filter | None = None) -> FoundPosts:
         """Find posts with similar images: strong hits show the same thing, weak hits are only near.
 
         Args:
             vector: Embedding of the image, shape (dimension,), L2-normalised.
             model: Model that made it; empty for the vector of a post.
             k: Most strong hits, and most weak hits, to return.
-            one: The filter, if any.
+            filter_: The filter, if any.
 
         Raises:
             BadRecordError: The store's images were embedded by another model.
         """
-        if model and (misfit := self.corpus.misfit(model, vector)):
-            raise BadRecordError(misfit)
-        (hits,) = self.corpus.search(np.ascontiguousarray(vector[None], np.float32), max(k, _LOOKED_AT), [one])
+        if model and (mismatch := self.corpus.mismatch(model, vector)):
+            raise BadRecordError(mismatch)
+        (hits,) = self.corpus.search(np.ascontiguousarray(vector[None], np.float32), max(k, _LOOKED_AT), [filter_])
         scores = self._scores(vector, hits)
-        sure = _SURE if self.corpus.holds(_ENOUGH) else _SURE_OF_FEW
+        sure = _SURE if self.corpus.has_at_least(_ENOUGH) else _SURE_OF_FEW
         ranked = sorted(zip(hits, scores, strict=True), key=lambda it: (-it[1], it[0].id))
         strong = [FoundPost(hit, "looks") for hit, score in ranked if score >= sure]
         weak = [FoundPost(hit, "looks") for hit, score in ranked if score < sure]
         return FoundPosts(tuple(strong[:k]), tuple(weak[:k]))
 
-    def like(self, global_id: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
+    def like(self, global_id: str, k: int = 20, filter_: Filter | None = None) -> FoundPosts:
         """Find posts whose images are similar to a post's, without the post itself; none if it has no embedding."""
         vector = self.corpus.vector(global_id)
         if vector is None:
             return FoundPosts()
-        found = self.search(vector, "", k + 1, one)
+        found = self.search(vector, "", k + 1, filter_)
         strong, weak = ([it for it in some if it.hit.id != global_id] for some in (found.strong, found.weak))
         return FoundPosts(tuple(strong[:k]), tuple(weak[:k]))
 
     def _scores(self, vector: Vector, hits: list[Hit]) -> list[float]:
-        if not self.corpus.holds(_ENOUGH):
+        if not self.corpus.has_at_least(_ENOUGH):
             return [it.similarity for it in hits]
         mean = self.corpus.mean()
         query = vector - mean
@@ -84,7 +84,7 @@ class ImageSearch:
         return scores
 
 
-def answered_by_looks(it: EmbeddedQuery, images: ImageSearch) -> Answer:
+def answer_by_image(it: EmbeddedQuery, images: ImageSearch) -> Answer:
     """Answer a query by image: strong hits first, then weak ones up to k.
 
     The metadata of each hit have `found_by` (`looks`) and `weak`. Never raises: a failure is an answer too.

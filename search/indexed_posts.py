@@ -11,7 +11,7 @@ import pyarrow as pa
 from connectors.store.interface import COSINE, EVERY, Condition, StorePlace, TableReader, UnsupportedError, Where
 from connectors.store.lance_tables import tables_of
 from core.records import Vector
-from search.corpus import Hit, hit_of, misfit_of
+from search.corpus import Hit, hit_of, mismatch_of
 from search.corpus_layout import POSTS, Layout, layout_of, vectors_of
 from search.query import By
 from search.row_cache import Filter
@@ -41,28 +41,29 @@ class IndexedPosts:
         self._vectors: dict[str, Vector] = {}
         """Vectors of the hits of the last search, by id."""
 
-    def holds(self, least: int) -> bool:
-        """Check whether at least `least` posts can be found."""
-        if least <= _SAMPLE:
-            return len(self._sample) >= least
-        return self._table.count() >= least
+    def has_at_least(self, count: int) -> bool:
+        """Check whether at least `count` posts can be found."""
+        if count <= _SAMPLE:
+            return len(self._sample) >= count
+        return self._table.count() >= count
 
-    def misfit(self, model: str, vector: Vector) -> str:
+    def mismatch(self, model: str, vector: Vector) -> str:
         """Explain why a model's vector cannot be compared with those of the posts; return "" if it can."""
-        return misfit_of(self.name, self._model, self._dimension, model, vector)
+        return mismatch_of(self.name, self._model, self._dimension, model, vector)
 
     def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
         """Find the `k` nearest posts of each vector that pass its filter, nearest first."""
         self._vectors = {}
         return [
-            self._search(vector, k, one) for vector, one in zip(vectors, filters or [None] * len(vectors), strict=True)
+            self._search(vector, k, filter_)
+            for vector, filter_ in zip(vectors, filters or [None] * len(vectors), strict=True)
         ]
 
-    def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
+    def compare(self, vector: Vector, ids: Sequence[str], filter_: Filter | None = None) -> dict[str, Hit]:
         """Compare a vector with posts given by id; those without a vector, or that do not pass, are left out."""
-        where = _where(one)
+        where = _where(filter_)
         if where is None:
-            return self._otherwise().compared(vector, ids, one)
+            return self._otherwise().compare(vector, ids, filter_)
         found = self._table.rows(ids, self._layout.all).to_pylist() if ids else []
         kept = [row for row in found if all(row[it.column] == it.value for it in where) and row[self._layout.vector]]
         query = vector / max(float(np.linalg.norm(vector)), 1e-12)
@@ -70,11 +71,11 @@ class IndexedPosts:
         hits = self._hits([{**row, COSINE: cosine} for row, cosine in zip(kept, cosines, strict=True)])
         return {it.id: it for it in hits}
 
-    def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
+    def passing(self, ids: Sequence[str], filter_: Filter) -> list[str]:
         """Return the ids of posts that exist and pass a filter."""
-        where = _where(one)
+        where = _where(filter_)
         if where is None:
-            return self._otherwise().passing(ids, one)
+            return self._otherwise().passing(ids, filter_)
         found = self._table.rows(ids, [it.column for it in where]).to_pylist() if ids else []
         kept = {row[self._layout.id] for row in found if all(row[it.column] == it.value for it in where)}
         return [it for it in ids if it in kept]
@@ -92,8 +93,8 @@ class IndexedPosts:
         found: Vector = self._sample.mean(axis=0) if len(self._sample) else np.zeros(self._dimension, np.float32)
         return found
 
-    def _search(self, vector: Vector, k: int, one: Filter | None) -> list[Hit]:
-        where = _where(one)
+    def _search(self, vector: Vector, k: int, filter_: Filter | None) -> list[Hit]:
+        where = _where(filter_)
         if where is not None:
             try:
                 found = self._table.nearest(self._layout.vector, vector, k, self._layout.all, where)
@@ -103,7 +104,7 @@ class IndexedPosts:
             else:
                 self._vectors |= {row[self._layout.id]: _unit_of(row[self._layout.vector]) for row in found}
                 return self._hits(found)
-        (hits,) = self._otherwise().search(vector[None], k, [one])
+        (hits,) = self._otherwise().search(vector[None], k, [filter_])
         return hits
 
     def _hits(self, rows: Sequence[dict[str, Any]]) -> list[Hit]:
@@ -139,11 +140,11 @@ def indexed_posts(store: StorePlace, by: By, otherwise: Callable[[], SearchedPos
     return IndexedPosts(table, layout, otherwise) if table.has_index(layout.vector) else None
 
 
-def _where(one: Filter | None) -> Where | None:
+def _where(filter_: Filter | None) -> Where | None:
     """Convert a filter to conditions; None if it filters by what is not stored as such in a column, such as a time."""
-    if one is None or one == _ANY:
+    if filter_ is None or filter_ == _ANY:
         return EVERY
-    return [Condition("source", "=", one.source)] if one == replace(_ANY, source=one.source) else None
+    return [Condition("source", "=", filter_.source)] if filter_ == replace(_ANY, source=filter_.source) else None
 
 
 def _unit_of(numbers: Sequence[float]) -> Vector:

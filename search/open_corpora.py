@@ -9,7 +9,7 @@ from core.errors import BadRecordError, MemewaxError
 from core.telemetry import log
 from search.corpus import Corpus
 from search.corpus_layout import POSTS
-from search.corpus_store import beside, corpus_names, open_table, usual_corpus
+from search.corpus_store import beside, corpus_names, default_corpus, open_table
 from search.index_choice import IndexChoice
 from search.query import By
 from search.reduction import projection_names
@@ -85,7 +85,7 @@ class OpenCorpora:
         if name:
             return name
         if not self._usual:
-            name = usual_corpus(self._store)
+            name = default_corpus(self._store)
             open_table(self._store, name)
             self._usual = name
         return self._usual

@@ -95,13 +95,13 @@ class PostSearch:
 
         return cls(corpus, WordIndex(store, refresh_seconds), embed, "" if isinstance(model, Failure) else model.name)
 
-    def search(self, text: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
+    def search(self, text: str, k: int = 20, filter_: Filter | None = None) -> FoundPosts:
         """Find posts for a query of words, `"exact phrases"` and excluded `-words`.
 
         Args:
             text: The query.
             k: Most strong hits, and most weak hits, to return.
-            one: The filter, if any.
+            filter_: The filter, if any.
 
         Raises:
             WorldError: The store cannot be read.
@@ -113,12 +113,12 @@ class PostSearch:
         vector = self.embed(typed.meaning)
         if isinstance(vector, Failure):
             raise BadRecordError(f"the query cannot be embedded: {vector.reason}")
-        if misfit := self.corpus.misfit(self.model, vector):
-            raise BadRecordError(misfit)
-        literal = self.words.find(typed, None if one is None else lambda ids: self.corpus.passing(ids, one), k)
-        near = self._near(typed, vector, one)
-        ranked = fused(literal, list(near))
-        hits = near | self.corpus.compared(vector, [id_ for id_ in ranked if id_ not in near], one)
+        if mismatch := self.corpus.mismatch(self.model, vector):
+            raise BadRecordError(mismatch)
+        literal = self.words.find(typed, None if filter_ is None else lambda ids: self.corpus.passing(ids, filter_), k)
+        near = self._near(typed, vector, filter_)
+        ranked = fuse(literal, list(near))
+        hits = near | self.corpus.compare(vector, [id_ for id_ in ranked if id_ not in near], filter_)
         found = [FoundPost(hits[id_], match) for id_, match in ranked.items() if id_ in hits]
         strong = [it for it in found if self._is_strong(it)]
         weak = [it for it in found if not self._is_strong(it)]
@@ -127,15 +127,15 @@ class PostSearch:
     def _is_strong(self, it: FoundPost) -> bool:
         return it.match in ("all words", "nearly all words") or it.hit.similarity >= self.sure
 
-    def _near(self, typed: Typed, vector: Vector, one: Filter | None) -> dict[str, Hit]:
+    def _near(self, typed: Typed, vector: Vector, filter_: Filter | None) -> dict[str, Hit]:
         """Return the nearest posts by id, without excluded words and with all phrases."""
-        (hits,) = self.corpus.search(np.ascontiguousarray(vector[None], np.float32), MOST, [one])
+        (hits,) = self.corpus.search(np.ascontiguousarray(vector[None], np.float32), MOST, [filter_])
         never = self.words.having(typed.without)
         always = self.words.having_all(typed.phrases) if typed.phrases else None
         return {it.id: it for it in hits if it.id not in never and (always is None or it.id in always)}
 
 
-def like_in_words(corpus: SearchedPosts, global_id: str, k: int = 20, one: Filter | None = None) -> FoundPosts:
+def like_in_words(corpus: SearchedPosts, global_id: str, k: int = 20, filter_: Filter | None = None) -> FoundPosts:
     """Find posts whose text means the same as a post's, without the post itself; none if it has no text embedding.
 
     No model runs: the stored embedding is the query.
@@ -143,13 +143,13 @@ def like_in_words(corpus: SearchedPosts, global_id: str, k: int = 20, one: Filte
     vector = corpus.vector(global_id)
     if vector is None:
         return FoundPosts()
-    (hits,) = corpus.search(vector[None], 2 * k + 1, [one])
+    (hits,) = corpus.search(vector[None], 2 * k + 1, [filter_])
     found = [FoundPost(it, "meaning") for it in hits if it.id != global_id]
     strong = [it for it in found if it.hit.similarity >= _SURE]
     return FoundPosts(tuple(strong[:k]), tuple([it for it in found if it.hit.similarity < _SURE][:k]))
 
 
-def fused(literal: WordMatches, near: list[str]) -> dict[str, Match]:
+def fuse(literal: WordMatches, near: list[str]) -> dict[str, Match]:
     """Merge full-text and semantic hits with reciprocal rank fusion; return why each id was found, best first.
 
     Posts with all words come first, whatever their meaning, and then those with nearly all words.
@@ -170,7 +170,7 @@ def fused(literal: WordMatches, near: list[str]) -> dict[str, Match]:
     return {id_: matches[id_] for id_ in best}
 
 
-def answered(query: Query, posts: PostSearch) -> Answer:
+def answer_by_text(query: Query, posts: PostSearch) -> Answer:
     """Answer a query by text: strong hits first, then weak ones up to k.
 
     The metadata of each hit have `found_by` and `weak`. Never raises: a failure is an answer too.

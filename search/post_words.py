@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from core.bounded_dict import BoundedDict
-from search.cluster_summaries import telling
+from search.cluster_summaries import keywords
 
 _NO_LETTERS: Final = r"[^\p{L}]+"
 _LEAST: Final = 3
@@ -80,8 +80,8 @@ class PostWords:
             found: NDArray[np.int32] = self._flat[places]
             return found
 
-    def telling(self, cluster: int, rows: NDArray[np.int64]) -> tuple[str, ...]:
-        """Return the keywords of a cluster; see `cluster_summaries.telling`.
+    def keywords(self, cluster: int, rows: NDArray[np.int64]) -> tuple[str, ...]:
+        """Return the keywords of a cluster; see `cluster_summaries.keywords`.
 
         They are cached until a row of the cluster is added, removed or rewritten; those of a large cluster are cached
         for at least some seconds.
@@ -96,16 +96,16 @@ class PostWords:
         known, now = self._keywords.get(cluster), time.monotonic()
         is_fresh = known is not None and (known[0] == state or (len(rows) > _LARGE and now < known[1]))
         if known is None or not is_fresh:
-            known = self._keywords[cluster] = state, now + _KEYWORDS_SECONDS, self._telling(rows)
+            known = self._keywords[cluster] = state, now + _KEYWORDS_SECONDS, self._count_keywords(rows)
         return known[2]
 
-    def _telling(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
+    def _count_keywords(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
         numbers, here = np.unique(self.of(rows), return_counts=True)
         everywhere = self._posts_with
         more = here > 1
         counted = {self._words[it]: int(count) for it, count in zip(numbers[more], here[more], strict=True)}
         known = {self._words[it]: max(int(everywhere[it]), counted[self._words[it]]) for it in numbers[more]}
-        return telling(counted, int(here.sum()), known, int(everywhere.sum()))
+        return keywords(counted, int(here.sum()), known, int(everywhere.sum()))
 
     def _put(self, rows: NDArray[np.int64], at: NDArray[np.int64], words: NDArray[np.int32]) -> None:
         self.drop(rows)

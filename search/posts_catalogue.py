@@ -324,7 +324,7 @@ class Catalogue:
             before=before,
             rate=recent / (self._window / timedelta(hours=1)),
             trend=trend_of(recent, before),
-            words=self._columns.words.telling(cluster, groups.rows[start : start + size]),
+            words=self._columns.words.keywords(cluster, groups.rows[start : start + size]),
         )
 
     def sources_of(self, rows: RowNumbers) -> list[tuple[str, int]]:

@@ -47,7 +47,7 @@ class TrainingPlan:
     """Softmax temperature: the smaller, the more the nearest neighbours count."""
 
 
-def trained(
+def train(
     vectors: FloatMatrix,
     held_out: FloatMatrix,
     dimensions: int,

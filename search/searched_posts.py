@@ -15,10 +15,10 @@ class SearchedPosts(Protocol):
     name: str
     """Name of the corpus."""
 
-    def holds(self, least: int) -> bool:
-        """Check whether at least `least` posts can be found."""
+    def has_at_least(self, count: int) -> bool:
+        """Check whether at least `count` posts can be found."""
 
-    def misfit(self, model: str, vector: Vector) -> str:
+    def mismatch(self, model: str, vector: Vector) -> str:
         """Explain why a model's vector cannot be compared with those of the posts; return "" if it can."""
 
     def search(self, vectors: FloatMatrix, k: int, filters: Sequence[Filter | None] | None = None) -> list[list[Hit]]:
@@ -30,10 +30,10 @@ class SearchedPosts(Protocol):
             filters: One filter per query; None for no filter.
         """
 
-    def compared(self, vector: Vector, ids: Sequence[str], one: Filter | None = None) -> dict[str, Hit]:
+    def compare(self, vector: Vector, ids: Sequence[str], filter_: Filter | None = None) -> dict[str, Hit]:
         """Compare a vector with posts given by id; those without a vector, or that do not pass, are left out."""
 
-    def passing(self, ids: Sequence[str], one: Filter) -> list[str]:
+    def passing(self, ids: Sequence[str], filter_: Filter) -> list[str]:
         """Return the ids of posts that exist and pass a filter."""
 
     def vector(self, id_: str) -> Vector | None:

@@ -42,7 +42,7 @@ CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
+class QueryResult:
     """Result of a query."""
 
     columns: tuple[str, ...]
@@ -51,7 +51,7 @@ class Selected:
 
 
 @contextmanager
-def selected(store: StorePlace, query: str, seconds: float) -> Iterator[Selected]:
+def run_query(store: StorePlace, query: str, seconds: float) -> Iterator[QueryResult]:
     """Run a read-only query over the tables `posts`, `clusters` and `answers` of a store.
 
     Vector columns of `posts` are loaded only if the query names them; `current_cluster` is up to date.
@@ -86,7 +86,7 @@ def selected(store: StorePlace, query: str, seconds: float) -> Iterator[Selected
             base.execute("BEGIN TRANSACTION READ ONLY")  # a SELECT may have a DELETE within
             timer.start()
             reader = base.sql(query).to_arrow_reader(_BATCH)
-        yield Selected(tuple(reader.schema.names), _rows(reader, seconds))
+        yield QueryResult(tuple(reader.schema.names), _rows(reader, seconds))
     finally:
         timer.cancel()
         base.close()

@@ -1,4 +1,4 @@
-"""Search over one store: by words and meaning, by an image, or by a vector, as `memewax ask` does."""
+"""Search of a store by words and meaning, by image or by vector, as `memewax ask` does."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -7,10 +7,10 @@ from core.errors import MemewaxError
 from search.answer import Answer
 from search.answering import Embedders, embed, load_embedders, search
 from search.corpus_layout import POSTS
-from search.image_search import ImageSearch, answered_by_looks
+from search.image_search import ImageSearch, answer_by_image
 from search.indexed_posts import indexed_posts
 from search.open_corpora import OpenCorpora
-from search.post_search import PostSearch, answered
+from search.post_search import PostSearch, answer_by_text
 from search.query import By, Query
 from search.search_settings import EmbedderSettings, SearchSettings
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StoreSearcher:
-    """Answers queries from a store with the models in this process; for one thread.
+    """Answers queries from a store with the models in this process. Not thread-safe.
 
     Args:
         store: The store to search.
@@ -45,16 +45,16 @@ class StoreSearcher:
     def answer(self, query: Query) -> Answer:
         """Answer one query.
 
-        A text is looked for in the posts by words and meaning, in another corpus by meaning; an image by its looks.
+        A text is searched for by words and meaning in posts, and by meaning in another corpus.
 
         Raises:
-            MemewaxError: if the posts cannot be read.
+            MemewaxError: The posts cannot be read.
         """
         if query.text and query.by == "text" and self._corpora.meant(query.corpus) == POSTS:
             posts = self._indexed or self._corpora.get(POSTS)
-            return answered(query, PostSearch.of(posts, self._store, self._models.text))
+            return answer_by_text(query, PostSearch.of(posts, self._store, self._models.text))
         (embedded,) = embed([query], self._models)
         if isinstance(query.subject, bytes) and query.corpus == POSTS:
-            return answered_by_looks(embedded, ImageSearch(self._indexed or self._corpora.get(POSTS, query.by)))
+            return answer_by_image(embedded, ImageSearch(self._indexed or self._corpora.get(POSTS, query.by)))
         (answer,) = search([embedded], self._corpora)
         return answer

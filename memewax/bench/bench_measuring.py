@@ -20,7 +20,7 @@ from memewax.bench.bench_topics import Topics
 from models.loading import load_text
 from models.runtime import Runtime
 from search.corpus import Corpus
-from search.corpus_store import usual_corpus
+from search.corpus_store import default_corpus
 from search.index_choice import IndexChoice
 from search.recall import Recall, measure_recall
 from search.vector_index import FloatMatrix
@@ -68,7 +68,7 @@ class Asking:
 
 def measure(settings: Settings, plan: MeasuringPlan) -> dict[str, Any]:
     """The report: of the corpus that the settings name, and of synthetic rows made from it."""
-    corpus = settings.corpus or usual_corpus(settings.store)
+    corpus = settings.corpus or default_corpus(settings.store)
     real = read_rows(settings.store, corpus)
     texts = questions(real.texts, plan.queries)
     model = load_text(settings, Runtime.of(settings))

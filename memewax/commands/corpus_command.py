@@ -47,7 +47,7 @@ def load(
     from connectors.row_file import RowFile
     from models.loading import load_text
     from models.runtime import Runtime
-    from search.cleaning import steps_of, usual_steps
+    from search.cleaning import default_steps, steps_of
     from search.corpus_columns import Columns
     from search.corpus_loading import Loader
     from search.corpus_table import CorpusTable, alone, check_name
@@ -63,7 +63,7 @@ def load(
         why = next((f" that can be read: row {it.number}: {it.reason}" for it in first if it.reason), "")
         raise WorldError(f"{file} has no rows{why}")
     columns = Columns.chosen(there, text=text, id=id_, created=created, source=source, language=language)
-    steps = steps_of(clean or usual_steps(there), columns.named)
+    steps = steps_of(clean or default_steps(there), columns.named)
     start = time.perf_counter()
     with alone(folder, name):
         model = load_text(settings, Runtime.of(settings))

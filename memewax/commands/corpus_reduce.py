@@ -45,7 +45,7 @@ def reduce(
     from search.corpus_table import alone
     from search.reduction import pca
     from search.reduction_evaluation import Split
-    from search.reduction_training import TrainingPlan, trained
+    from search.reduction_training import TrainingPlan, train
 
     settings = load_settings()
     folder = store_of(store)
@@ -66,7 +66,7 @@ def reduce(
         start = time.perf_counter()
         with bar(f"training {name}", epochs) as move:
             made.append(
-                trained(
+                train(
                     split.train,
                     split.choose,
                     dims,

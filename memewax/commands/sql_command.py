@@ -17,7 +17,7 @@ from core.untrusted_text import safe_json, sanitized
 from memewax.commands.corpus_output import ReadStore, opened_store, print_rows
 
 if TYPE_CHECKING:
-    from search.sql import Selected
+    from search.sql import QueryResult
 
 _SHOWN: Final = 100
 """Default maximum rows of the printed table."""
@@ -33,11 +33,11 @@ def sql(
     seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="Time limit of the query in seconds.")] = 60.0,
 ) -> None:
     """Query a store in SQL (DuckDB's dialect). Queries are read-only and have no access to files or network."""
-    from search.sql import selected
+    from search.sql import run_query
 
     if as_csv and as_json:
         raise SettingsError("--csv and --json exclude each other: choose one")
-    with selected(opened_store(store), query, seconds) as found:
+    with run_query(opened_store(store), query, seconds) as found:
         if as_json:
             for row in found.rows:
                 sys.stdout.write(
@@ -49,7 +49,7 @@ def sql(
             _show(found, limit)
 
 
-def _show(found: "Selected", limit: int) -> None:
+def _show(found: "QueryResult", limit: int) -> None:
     rows = list(islice(found.rows, limit + 1))
     print_rows(list(found.columns), [[_cell(value) for value in row] for row in rows[:limit]])
     if len(rows) > limit:
@@ -59,14 +59,14 @@ def _show(found: "Selected", limit: int) -> None:
         )
 
 
-def _write_csv(found: "Selected") -> None:
+def _write_csv(found: "QueryResult") -> None:
     is_seen = sys.stdout.isatty()
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for row in _with_head(found):
         writer.writerow([sanitized(it) if is_seen and isinstance(it, str) else it for it in row])
 
 
-def _with_head(found: "Selected") -> Iterator[list[Any]]:
+def _with_head(found: "QueryResult") -> Iterator[list[Any]]:
     yield list(found.columns)
     for row in found.rows:
         yield [_cell(value) for value in row]

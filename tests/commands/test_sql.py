@@ -13,7 +13,7 @@ from connectors.store.stored_table import StoredTable
 from core.errors import SettingsError, WorldError
 from memewax.commands.app import app
 from search.answer import ANSWERS, Answer, answer_row
-from search.sql import CONFIG, selected
+from search.sql import CONFIG, run_query
 from tests.connectors.sinks.test_cluster_events import store
 
 __all__ = ["store"]
@@ -158,7 +158,7 @@ def everything(folder: Path) -> dict[Path, int]:
 
 def test_a_query_may_have_parts_with_names(store: Path) -> None:
     before = everything(store)
-    with selected(store, "WITH x AS (SELECT 1) SELECT count(*) FROM posts", 60) as found:
+    with run_query(store, "WITH x AS (SELECT 1) SELECT count(*) FROM posts", 60) as found:
         assert list(found.rows) == [(42,)]
     assert everything(store) == before
 

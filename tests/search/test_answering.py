@@ -204,7 +204,7 @@ def test_an_image_finds_the_nearest_posts(tmp_path: Path, models: Embedders) -> 
     assert ids(good) == ["p"]
     assert good.model == "fake"
     assert bad.error is not None
-    assert "no image" in bad.error.reason
+    assert "not a supported image" in bad.error.reason
 
 
 def test_images_are_looked_for_among_posts_only(store: Path, models: Embedders) -> None:

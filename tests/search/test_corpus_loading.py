@@ -23,7 +23,7 @@ from core.records import Vector
 from dataflows.all_settings import Settings
 from models.fake_models import FakeText
 from search import corpus_loading as corpus_load
-from search.cleaning import STEPS, Step, steps_of, usual_steps
+from search.cleaning import STEPS, Step, default_steps, steps_of
 from search.corpus import Corpus
 from search.corpus_columns import Columns, Draft
 from search.corpus_loading import Loaded, Loader
@@ -73,7 +73,7 @@ class Place:
         self.file.write_text(json.dumps(rows))
         there = [name for row in rows if isinstance(row, dict) for name in row]
         chosen = Columns.chosen(there, **columns)
-        self.steps = steps_of(clean or usual_steps(there), chosen.named)
+        self.steps = steps_of(clean or default_steps(there), chosen.named)
         self.model.texts.clear()
         table = CorpusTable(self.store, "own", self.model.dimension, self.model.name)
         return Loader(RowFile(self.file), chosen, self.steps, self.model, table).run(self.letters)
@@ -141,8 +141,8 @@ def test_an_unknown_step_is_told_with_those_that_are() -> None:
 
 
 def test_only_an_archive_of_tweets_is_cleaned_unasked() -> None:
-    assert usual_steps(["id_str", "text", "created_at", "is_retweet"]) == tuple(STEPS)
-    assert usual_steps(["text", "created_at"]) == ("parse-created",)
+    assert default_steps(["id_str", "text", "created_at", "is_retweet"]) == tuple(STEPS)
+    assert default_steps(["text", "created_at"]) == ("parse-created",)
 
 
 @pytest.mark.skipif(not ARCHIVE.exists(), reason="the archive is not here")

@@ -11,7 +11,7 @@ from core.errors import BadRecordError
 from core.records import Failure, Record, Vector
 from search.answering import EmbeddedQuery
 from search.corpus import Corpus
-from search.image_search import ImageSearch, answered_by_looks, with_words
+from search.image_search import ImageSearch, answer_by_image, with_words
 from search.post_search import FoundPost, FoundPosts, like_in_words
 from search.query import Query
 from search.row_cache import Filter
@@ -68,7 +68,7 @@ def test_of_few_posts_only_what_is_nearly_the_same_is_certain(tmp_path: Path) ->
     few = opened(tmp_path, {"same": unit(1, 0.1), "near": unit(1, 0.7), "far": unit(0, 0, 1)})
     found = few.search(unit(1), MODEL)
     assert (ids(found.strong), ids(found.weak)) == (["same"], ["near", "far"])
-    assert ids(few.search(unit(1), MODEL, one=Filter(ids=frozenset({"far", "gone"}))).weak) == ["far"]
+    assert ids(few.search(unit(1), MODEL, filter_=Filter(ids=frozenset({"far", "gone"}))).weak) == ["far"]
 
 
 def test_like_a_post_is_not_the_post(tmp_path: Path) -> None:
@@ -92,9 +92,9 @@ def test_an_image_with_words_is_certain_where_both_are(many: ImageSearch) -> Non
 
 def test_an_answer_says_how_it_was_found_or_why_not(many: ImageSearch) -> None:
     query = Query("q", b"", "posts", MANY, "image")
-    answer = answered_by_looks(EmbeddedQuery(query, noisy(3), MODEL, 0.1), many)
+    answer = answer_by_image(EmbeddedQuery(query, noisy(3), MODEL, 0.1), many)
     told = [(it.metadata["found_by"], it.metadata["weak"]) for it in answer.hits]
     assert (len(told), told[0], told[-1]) == (MANY, ("looks", False), ("looks", True))
     failure = Failure("embed", "FetchError", "no image")
-    assert answered_by_looks(EmbeddedQuery(query, failure, MODEL, 0.1), many).error == failure
-    assert answered_by_looks(EmbeddedQuery(query, noisy(3), "other", 0.1), many).error is not None
+    assert answer_by_image(EmbeddedQuery(query, failure, MODEL, 0.1), many).error == failure
+    assert answer_by_image(EmbeddedQuery(query, noisy(3), "other", 0.1), many).error is not None

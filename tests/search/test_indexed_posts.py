@@ -60,7 +60,7 @@ def test_it_finds_what_a_corpus_in_memory_finds(store: CassandraStore) -> None:
         np.testing.assert_allclose([it.similarity for it in own], [it.similarity for it in other], atol=1e-3)
     names = ["1-a", "nobody", "6-a"]
     for one in filters:
-        own_hits, others = indexed.compared(noisy(5), names, one), corpus.compared(noisy(5), names, one)
+        own_hits, others = indexed.compare(noisy(5), names, one), corpus.compare(noisy(5), names, one)
         assert own_hits.keys() == others.keys()
         for name, hit in own_hits.items():
             assert hit.similarity == pytest.approx(others[name].similarity, abs=1e-3)
@@ -69,9 +69,9 @@ def test_it_finds_what_a_corpus_in_memory_finds(store: CassandraStore) -> None:
     np.testing.assert_allclose(indexed.mean(), corpus.mean(), atol=1e-3)
     np.testing.assert_allclose(indexed.vector("9-a"), noisy(9), atol=1e-3)  # type: ignore[arg-type]
     assert indexed.vector("nobody") is None
-    assert (indexed.holds(MANY), indexed.holds(MANY + 1)) == (True, False)
-    assert indexed.misfit(MODEL, noisy(1)) == corpus.misfit(MODEL, noisy(1)) == ""
-    assert indexed.misfit("another", noisy(1)) == corpus.misfit("another", noisy(1)) != ""
+    assert (indexed.has_at_least(MANY), indexed.has_at_least(MANY + 1)) == (True, False)
+    assert indexed.mismatch(MODEL, noisy(1)) == corpus.mismatch(MODEL, noisy(1)) == ""
+    assert indexed.mismatch("another", noisy(1)) == corpus.mismatch("another", noisy(1)) != ""
 
 
 def corpus_time(corpus: Corpus) -> Any:

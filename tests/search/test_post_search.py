@@ -10,7 +10,7 @@ from connectors.store.posts_table import PostRows
 from core.errors import BadRecordError
 from core.records import Failure, Line, Message, Reading, Record, Vector
 from search.corpus import Corpus
-from search.post_search import PostSearch, answered, fused
+from search.post_search import PostSearch, answer_by_text, fuse
 from search.query import parse_query
 from search.row_cache import Filter
 from search.words import WordIndex, WordMatches
@@ -68,11 +68,11 @@ def test_nothing_found_is_an_answer(posts: PostSearch) -> None:
 
 def test_what_is_not_wanted_and_what_does_not_pass_is_not_found(posts: PostSearch) -> None:
     assert {it.hit.id for it in posts.search("cat -kitten").strong} == {"word"}
-    only = posts.search("cat", one=Filter(source="b"))
+    only = posts.search("cat", filter_=Filter(source="b"))
     assert {it.hit.id for it in (*only.strong, *only.weak)} == {"meaning"}
     assert {it.hit.id for it in posts.search('"the weather"').strong} == {"far"}
     with pytest.raises(BadRecordError, match="no language"):
-        posts.search("cat", one=Filter(language="en"))
+        posts.search("cat", filter_=Filter(language="en"))
 
 
 def test_what_cannot_be_compared_is_said(posts: PostSearch) -> None:
@@ -85,27 +85,27 @@ def test_what_cannot_be_compared_is_said(posts: PostSearch) -> None:
 
 def test_an_answer_says_how_each_was_found(posts: PostSearch) -> None:
     query = parse_query(Message(b'{"id": "1", "text": "cat", "k": 3}', "here"), "posts")
-    answer = answered(query, posts)
+    answer = answer_by_text(query, posts)
     assert [(it.metadata["found_by"], it.metadata["weak"]) for it in answer.hits] == [
         ("all words", False),
         ("meaning", False),
         ("meaning", True),
     ]
     posts.model = "another"
-    failed = answered(query, posts)
+    failed = answer_by_text(query, posts)
     assert failed.error is not None
     assert not failed.hits
 
 
 def test_ranks_are_fused() -> None:
     words = WordMatches(all=("a",), nearly=("b",), some=("c", "d"))
-    assert list(fused(words, ["d", "e", "a"])) == ["a", "b", "d", "e", "c"]
-    assert fused(words, ["e"])["e"] == "meaning"
-    assert fused(WordMatches(), []) == {}
+    assert list(fuse(words, ["d", "e", "a"])) == ["a", "b", "d", "e", "c"]
+    assert fuse(words, ["e"])["e"] == "meaning"
+    assert fuse(WordMatches(), []) == {}
 
 
 def test_similarities_are_those_of_a_search_by_vector(posts: PostSearch) -> None:
     query = pointing(0.6, 0.8)
     (hits,) = posts.corpus.search(query[None], 3)
-    same = posts.corpus.compared(query, ["word", "unknown", "far", "meaning"])
+    same = posts.corpus.compare(query, ["word", "unknown", "far", "meaning"])
     assert {it.id: pytest.approx(it.similarity, abs=1e-6) for it in hits} == {k: v.similarity for k, v in same.items()}

@@ -10,7 +10,7 @@ from models.runtime import Runtime
 from search.recall import Recall
 from search.reduction import Projection, pca, projection_names
 from search.reduction_evaluation import Judged, Split
-from search.reduction_training import Epoch, TrainingPlan, reduced_recall, trained
+from search.reduction_training import Epoch, TrainingPlan, reduced_recall, train
 from search.vector_index import FlatIndex, FloatMatrix, unit
 
 
@@ -51,14 +51,14 @@ def test_fewer_dimensions_find_less(split: Split) -> None:
 
 def test_training_keeps_more_neighbours_than_pca_and_tells_of_each_epoch(split: Split) -> None:
     told: list[Epoch] = []
-    projection = trained(split.train, split.choose, 6, "m", Runtime(), TrainingPlan(epochs=4), told.append)
+    projection = train(split.train, split.choose, 6, "m", Runtime(), TrainingPlan(epochs=4), told.append)
     assert split.recall(projection).at_10 > split.recall(pca(split.train, 6, "m")).at_10 + 0.02
     assert [epoch.number for epoch in told] == list(range(5))
     assert told[-1].loss < told[0].loss
     assert projection.facts["epochs"][-1]["loss"] == told[-1].loss
     best = projection.facts["best_epoch"]
     assert told[best].recall_at_10 == max(epoch.recall_at_10 for epoch in told)
-    again = trained(split.train, split.choose, 6, "m", Runtime(), TrainingPlan(epochs=1))
+    again = train(split.train, split.choose, 6, "m", Runtime(), TrainingPlan(epochs=1))
     assert again.facts["epochs"][0] == projection.facts["epochs"][0]
 
 

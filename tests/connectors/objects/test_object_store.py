@@ -26,7 +26,7 @@ from memewax.commands.app import app
 from search.cluster_summaries import summaries
 from search.corpus import Corpus
 from search.exporting import Posts
-from search.sql import selected
+from search.sql import run_query
 from search.store_reader import StoreReader
 from search.words import Typed, WordIndex
 from tests.connectors.store.test_current_cluster import POSTS, merge
@@ -306,7 +306,7 @@ def test_all_readers_read_what_several_writers_wrote(opened: Callable[..., Store
     assert {it.id for it in corpus.search(corpus.vector("a")[None], 9)[0]} == {"a", "b", "c", "d", "e"}  # type: ignore[index]
     assert {it["global_id"]: it["description"] for it in Posts(opened())}["c"] == "the newest"
     assert [(it.cluster, it.size) for it in summaries(opened(), timedelta(days=1))] == [(0, 5)]
-    with selected(opened(), "SELECT count(*), max(revision) FROM posts", 60.0) as found:
+    with run_query(opened(), "SELECT count(*), max(revision) FROM posts", 60.0) as found:
         assert list(found.rows) == [(5, 2)]
     assert WordIndex(opened()).find(Typed.of("newest")).all == ("c",)
     assert models_in(opened()).keys() >= {"embedding"}

@@ -8,7 +8,7 @@ from connectors.store.posts_table import PostRows
 from connectors.store.store_folder import store_nearby
 from core.errors import WorldError
 from search.cluster_summaries import check_store
-from search.corpus_store import usual_corpus
+from search.corpus_store import default_corpus
 from tests.connectors.store.test_current_cluster import POSTS
 
 
@@ -16,6 +16,6 @@ def test_a_store_below_the_current_folder_is_named(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert store_nearby() == ""
     PostRows(Path("demo/store"), POSTS)
-    for read in (check_store, usual_corpus):
+    for read in (check_store, default_corpus):
         with pytest.raises(WorldError, match=r"; there is one in demo/store: --store demo/store$"):
             read(Path("store"))

@@ -1,4 +1,4 @@
-"""Numbers below 1e-38 taken for zero by one thread: processors of Intel take a hundred times as long for them."""
+"""Flush denormals (numbers below 1e-38) to zero in one thread: Intel CPUs take a hundred times as long for them."""
 
 import ctypes
 import platform
@@ -12,20 +12,20 @@ from models.torch_runtime import imported_torch
 
 _MATHS: Final = "libm.so.6"
 _AS_ZERO: Final = 0x8040
-"""Bits of the register MXCSR: what comes out (flush to zero), and what goes in (denormals are zero)."""
+"""Bits FTZ (flush results to zero) and DAZ (treat denormal inputs as zero) of the register MXCSR."""
 
 
 class _Mode(ctypes.Structure):
-    """How a thread computes, as the C library of Linux on x86-64 has it (`fenv_t`)."""
+    """The floating-point environment of a thread: `fenv_t` of glibc on x86-64."""
 
     _fields_ = (("x87", ctypes.c_uint32 * 7), ("mxcsr", ctypes.c_uint32))
 
 
 @contextmanager
 def flush_denormals() -> Iterator[None]:
-    """Let the thread that calls take numbers below 1e-38 for zero inside the block; others do as before.
+    """Treat numbers below 1e-38 as zero inside the `with` block, in the calling thread alone.
 
-    The C library is asked for it where that is known to work, since importing torch takes a second and 150 MB.
+    On Linux x86-64 it uses the C library, because importing torch takes a second and 150 MB; elsewhere torch.
     """
     maths = _maths()
     if maths is not None:

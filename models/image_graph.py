@@ -1,6 +1,7 @@
-"""An image model written out as an ONNX graph: from pixels to the last hidden state and a vector.
+"""Export an image model to ONNX: one graph from pixels to the last hidden state and the embedding.
 
-Made once on the CPU, without network, and kept by the hash of the weights; compared with the model before it is used.
+The graph is exported once, on the CPU and without network access, compared with the model, and cached by the hash of
+the weights.
 """
 
 import warnings
@@ -22,11 +23,11 @@ from models.weights import Weights
 
 _GRAPH: Final = "model.onnx"
 _VERSION: Final = 1
-"""Of the graphs that are kept: those of another are not looked at."""
+"""Version of the cached graphs; those of other versions are ignored."""
 _TRIED: Final = (1, 2, 3)
-"""Images at once by which a graph is compared."""
-_APART: Final = 1e-3
-"""Largest difference, as a part of the largest number, of the same sums in another order."""
+"""Batch sizes for comparing the graph with the model."""
+_TOLERANCE: Final = 1e-3
+"""Largest difference that is accepted, relative to the largest number: sums in another order differ by less."""
 _OPSET: Final = 18
 _INPUT: Final = "pixels"
 _OUTPUTS: Final = ("hidden", "vectors")
@@ -35,10 +36,12 @@ _OUTPUTS: Final = ("hidden", "vectors")
 def image_graph(
     weights: Weights, size: int, settings: CacheSettings, runtime: Runtime, precision: Precision = "fp32"
 ) -> Path:
-    """The graph of `weights` for images of `size` pixels a side, made if it is not there yet.
+    """Return the file of the graph of `weights` for images of `size` x `size` pixels, exported if not cached.
 
-    In `int8` the matrices of its products are of 8 bits, a scale for each column, and what is multiplied with them is
-    scaled as it comes. Raises `WeightsError` where it cannot be made or kept, or is damaged.
+    With `int8`, the weights of matrix products are quantized per column, and activations dynamically.
+
+    Raises:
+        WeightsError: If it cannot be exported or cached, or the cached one is damaged.
     """
     label = weights.label.replace("/", "--")
     megabytes = weights.size // 10**6 + 1
@@ -51,14 +54,14 @@ def image_graph(
     )
     if precision != "int8":
         return folder / _GRAPH
-    quantised = kept(
+    quantized = kept(
         cache_of(settings) / f"{label}-image-graph-{_VERSION}-int8-{version('onnxruntime')}",
         (_GRAPH,),
-        lambda draft: _quantise(folder / _GRAPH, draft / _GRAPH),
+        lambda draft: _quantize(folder / _GRAPH, draft / _GRAPH),
         what=f"the graph of {weights.id} in 8 bits",
         megabytes=megabytes // 4 + 1,
     )
-    return quantised / _GRAPH
+    return quantized / _GRAPH
 
 
 def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
@@ -67,7 +70,7 @@ def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
     module = made(weights, on_cpu)
     by_cls = has_cls(module)
 
-    # Made here, since its base is of a module that only a runtime gives.
+    # Defined here because its base class is in torch, which is imported late.
     class Whole(torch.nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__()
@@ -82,7 +85,9 @@ def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
     tried = [torch.randn((count, 3, size, size), generator=random) for count in _TRIED]
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of shapes taken for constants: the comparison tells
+            warnings.simplefilter(
+                "ignore"
+            )  # of shapes that are traced as constants: the comparison would show a wrong one
             torch.onnx.export(
                 whole,
                 (tried[1],),
@@ -95,21 +100,24 @@ def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
             )
             session = on_cpu.by(Plan("onnx", "exact")).session(file)
             apart = max(
-                _apart(found, expected.numpy())
+                _relative_difference(found, expected.numpy())
                 for pixels in tried
                 for found, expected in zip(session.run({_INPUT: pixels.numpy()}), whole(pixels), strict=True)
             )
-    except Exception as error:  # the exporter raises many kinds, and so does a graph that knows one number of images
-        raise WeightsError(f"{weights.id} cannot be written as a graph: {first_line(error)}") from error
-    if not apart <= _APART:
-        raise WeightsError(f"{weights.id} as a graph gives other numbers, by up to {apart:.2g} of the largest")
+    except Exception as error:  # the exporter raises many kinds, and so does a graph that accepts one batch size only
+        raise WeightsError(f"{weights.id} cannot be exported to ONNX: {first_line(error)}") from error
+    if not apart <= _TOLERANCE:
+        raise WeightsError(
+            f"{weights.id} as an ONNX graph gives other numbers: they differ by {apart:.2g} of the largest, "
+            f"not at most {_TOLERANCE}"
+        )
 
 
-def _apart(found: NDArray[Any], expected: NDArray[Any]) -> float:
+def _relative_difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(found - expected).max() / max(1e-12, float(np.abs(expected).max())))
 
 
-def _quantise(graph: Path, file: Path) -> None:
+def _quantize(graph: Path, file: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -117,7 +125,7 @@ def _quantise(graph: Path, file: Path) -> None:
     try:
         quant_pre_process(graph, prepared, skip_symbolic_shape=True)
         quantize_dynamic(prepared, file, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
-    except Exception as error:  # of many kinds, for graphs that it does not know
-        raise WeightsError(f"{graph} cannot be written in 8 bits: {first_line(error)}") from error
+    except Exception as error:  # of many kinds, for unsupported graphs
+        raise WeightsError(f"{graph} cannot be quantized to int8: {first_line(error)}") from error
     finally:
         prepared.unlink(missing_ok=True)

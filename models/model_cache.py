@@ -1,4 +1,4 @@
-"""What is made once from weights and kept: a folder that is there whole or not at all, and checked when it is used."""
+"""A cache of folders derived from weights: each is created atomically, and its checksum is verified on use."""
 
 import os
 import shutil
@@ -14,22 +14,22 @@ from models.model_settings import CacheSettings
 
 
 def cache_of(settings: CacheSettings) -> Path:
-    """The folder in which all such folders lie."""
+    """Return the folder of the cache: MEMEWAX_MODELS_CACHE or the user's cache folder."""
     return settings.models_cache or Path(platformdirs.user_cache_dir("memewax"))
 
 
 def kept(folder: Path, files: tuple[str, ...], write: Callable[[Path], None], *, what: str, megabytes: int) -> Path:
-    """`folder`, filled by `write` if it is not there yet; several processes may do this at once.
+    """Return `folder`, after filling it by `write` if it does not exist; safe for concurrent processes.
 
     Args:
-        folder: Where it is kept.
-        files: Names of what `write` makes and is checked.
-        write: Makes the files in an empty folder that it is given.
-        what: For messages.
-        megabytes: How much room it needs, for messages.
+        folder: Of the cache.
+        files: Names of the files that `write` makes; their checksum is verified.
+        write: Writes the files into an empty folder, its argument.
+        what: Name of the contents, for messages.
+        megabytes: Space that it needs, for messages.
 
     Raises:
-        WeightsError: if it cannot be written, or if what was written is no longer what it was.
+        WeightsError: If the folder cannot be written, or its files differ from those that were written.
     """
     try:
         if not folder.is_dir():
@@ -39,7 +39,7 @@ def kept(folder: Path, files: tuple[str, ...], write: Callable[[Path], None], *,
     except OSError as error:
         raise WeightsError(
             f"cannot write {what} into {folder}: {error.strerror or error}; "
-            f"set MEMEWAX_MODELS_CACHE to a folder with {megabytes} MB of room"
+            f"set MEMEWAX_MODELS_CACHE to a folder with {megabytes} MB of free space"
         ) from error
     if found != expected:
         raise WeightsError(f"{folder} is damaged (SHA-256 {found[:12]}, expected {expected[:12]}); delete the folder")
@@ -52,14 +52,14 @@ def _fill(folder: Path, files: tuple[str, ...], write: Callable[[Path], None]) -
     try:
         write(draft)
         _hash_file(draft, files).write_text(_hash(draft, files))
-        draft.chmod(0o755)  # both were made for their owner alone
+        draft.chmod(0o755)  # temporary folders and files are readable by their owner alone
         for name in files:
             (draft / name).chmod(0o644)
         try:
-            os.rename(draft, folder)  # noqa: PTH104 - not Path.replace's promise that we want, but rename's refusal
+            os.rename(draft, folder)  # noqa: PTH104 - unlike Path.replace, it must fail if the target exists
         except OSError:
             if not folder.is_dir():
-                raise  # not another process that was first
+                raise  # otherwise another process was first
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

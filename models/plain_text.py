@@ -1,4 +1,4 @@
-"""What was read in an image without what platforms write around it: names of accounts, clocks, counters, marks."""
+"""Remove what platforms write around an image from its OCR text: account names, times, counters, watermarks."""
 
 import re
 from collections.abc import Iterable
@@ -32,11 +32,11 @@ _SURE: Final = _pieces(
     r"(?:twitter|facebook|instagram)(?: (?:for|web) ?(?:iphone|android|ipad|app|web)?)?|tweetdeck",
     r"lte|[345]g|at&t|verizon|t-mobile|posted by|promoted|sponsored",
 )
-"""What platforms write, each alone enough to know a line by that has nothing else."""
+"""Text that only platforms write: one piece suffices to drop a line that has nothing else."""
 _UNSURE: Final = _pieces(_BUTTONS, r"\d[\d.,]{0,11}", r"\d{1,3}\s?%")
-"""What an image may say as well: two of these are needed."""
+"""Text that may be the image's own: two pieces are needed."""
 _ANY: Final = re.compile("|".join(it.pattern for it in (*_SURE, *_UNSURE)), re.IGNORECASE)
-"""Any of them, to see at once that a line of words is none."""
+"""Any of the pieces, for a quick check of lines of ordinary words."""
 _BETWEEN: Final = re.compile(r"[\s·•.|,\-]*")
 _ELSEWHERE: Final = re.compile(
     r"(?<!\w)@\w[\w.]*|(?<!\w)/?[ur]/\w[\w-]+|https?://\S+|www\.\S+|"
@@ -45,15 +45,18 @@ _ELSEWHERE: Final = re.compile(
     r"memecenter|cheezburger|shutterstock|alamy|getty ?images)(?!\w)",
     re.IGNORECASE,
 )
-"""Names of accounts and of forums, addresses and marks of sites, wherever they stand."""
+"""Names of accounts and forums, URLs and watermarks of sites, anywhere in a line."""
 _EDGES: Final = " ·•|-\t"
 
 
 def plain_text(lines: Iterable[str]) -> str:
-    """The lines without what platforms add, one a line; a line that is all of that is left out.
+    """Remove what platforms add from lines of text; return the lines that remain, joined by newlines.
 
-    Names of accounts, addresses and marks of sites go wherever they stand. A line goes as a whole where clocks, dates,
-    counters and buttons are all that it has. What might be an image's own word stays.
+    Names of accounts, URLs and watermarks of sites are removed anywhere. A line that consists only of times, dates,
+    counters and buttons is dropped. Words that might be the image's own stay.
+
+    >>> plain_text(["@somebody", "when the tests pass", "12:30 PM", "3,120 Retweets 8 Likes"])
+    'when the tests pass'
     """
     return "\n".join(filter(None, map(_plain, lines)))
 
@@ -65,7 +68,7 @@ def _plain(line: str) -> str:
 
 
 def _is_around(line: str, *, sure: bool) -> bool:
-    """Whether a line is made of what platforms write; `sure` where something of theirs stood there already."""
+    """Check whether a line consists only of what platforms write; `sure`: part of it already was and was removed."""
     unsure = 0
     place = _after_marks(line, 0)
     if place < len(line) and not _ANY.match(line, place):
@@ -84,7 +87,7 @@ def _is_around(line: str, *, sure: bool) -> bool:
 
 
 def _longest(pieces: tuple[re.Pattern[str], ...], line: str, place: int) -> int | None:
-    """Where the longest piece that begins at a place ends."""
+    """Return the end of the longest piece that begins at a position, or None."""
     return max((found.end() for it in pieces if (found := it.match(line, place))), default=None)
 
 

@@ -1,4 +1,4 @@
-"""What the processor of this machine is, and which numbers it has instructions for."""
+"""The CPU of this machine: its name, and the number formats that it has instructions for."""
 
 import platform
 from functools import cache
@@ -9,21 +9,21 @@ _INSTRUCTIONS: Final = {
     "bf16": frozenset({"avx512_bf16", "amx_bf16", "bf16"}),
     "int8": frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}),
 }
-"""Any of these multiplies numbers of that precision; the last ones of each are ARM's."""
+"""CPU flags, any of which means fast products of that precision; the last ones of each are ARM's."""
 _NAMES: Final = ("model name", "cpu family", "model", "stepping", "CPU implementer", "CPU part")
 
 
 def has_instructions_for(precision: str) -> bool:
-    """Whether the processor multiplies numbers of `precision` in one step; it need not be faster by them."""
+    """Check whether the CPU has instructions for products of `precision`; these are not always faster."""
     return precision not in _INSTRUCTIONS or bool(_INSTRUCTIONS[precision] & _flags())
 
 
 def processor() -> str:
-    """Which processor it is, as one line: two of one name multiply as fast."""
+    """Return a line that identifies the CPU: with equal lines, measurements of speed can be shared."""
     facts = _facts()
-    told = [facts[name] for name in _NAMES if name in facts]
+    model = [facts[name] for name in _NAMES if name in facts]
     known = sorted(set.union(*map(set, _INSTRUCTIONS.values())) & _flags())
-    return " ".join([*(told or [platform.processor() or platform.machine()]), *known])
+    return " ".join([*(model or [platform.processor() or platform.machine()]), *known])
 
 
 def _flags() -> frozenset[str]:
@@ -33,7 +33,7 @@ def _flags() -> frozenset[str]:
 
 @cache
 def _facts() -> dict[str, str]:
-    """What Linux says of the first core; nothing elsewhere."""
+    """Read what /proc/cpuinfo says of the first core; empty on systems other than Linux."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

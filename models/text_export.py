@@ -1,7 +1,7 @@
-"""A sentence model written out as an ONNX graph: from token ids to the unit vector, as one graph.
+"""Export a sentence model to ONNX: one graph from token ids to the unit vector.
 
-On a CPU that graph takes two thirds of the time that torch takes for the same numbers, and half of it for a lone
-sentence; and whoever has it needs neither transformers nor sentence-transformers, which take seconds to import.
+On a CPU the graph takes two thirds of torch's time for the same results, and half of it for a single sentence. It needs
+neither transformers nor sentence-transformers, which take seconds to import.
 """
 
 import warnings
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _TRIED: Final = ("one", "A sentence of a few words, and its end.", "word " * 300)
-"""Texts by which the graph is compared with the model: alone, and together, where the short ones are padded."""
-_APART: Final = 1e-4
+"""Texts for comparing the graph with the model: each alone, and all in a batch, where the short ones are padded."""
+_TOLERANCE: Final = 1e-4
+"""Absolute difference of the components that is accepted."""
 _OPSET: Final = 17
 
 
 def export(weights: Weights, folder: Path, runtime: Runtime) -> None:
-    """Write graph and tokenizer into `folder`, on the CPU.
+    """Write the graph and its tokenizer into `folder`, on the CPU.
 
-    Raises `WeightsError` where the model cannot be written as a graph that gives the same vectors: one that puts a
-    prompt before each text, has no tokenizer of its own, or computes what the exporter does not know.
+    Raises:
+        WeightsError: If the model cannot be exported to a graph with the same vectors: it puts a prompt before each
+            text, has no fast tokenizer, or has operations that the exporter does not support.
     """
     on_cpu = replace(runtime, device="cpu")
     embedder = SentenceEmbedder(weights, on_cpu)
@@ -46,19 +48,21 @@ def export(weights: Weights, folder: Path, runtime: Runtime) -> None:
         _write(model, folder / GRAPH, runtime.torch())
         graph = TextGraph(folder, on_cpu)
         found = np.concatenate([graph(_TRIED), *(graph([text]) for text in _TRIED)])
-    except Exception as error:  # the exporter raises many kinds, and so does a graph that knows one length only
-        raise WeightsError(f"{weights.id} cannot be written as a graph: {error}") from error
+    except Exception as error:  # the exporter raises many kinds, and so does a graph that accepts one length only
+        raise WeightsError(f"{weights.id} cannot be exported to ONNX: {error}") from error
     expected = np.stack(embedder.infer(_TRIED))
     apart = float(np.abs(found - np.concatenate([expected, expected])).max())
-    if not apart <= _APART:
-        raise WeightsError(f"{weights.id} as a graph gives other vectors, by up to {apart:.2g}")
+    if not apart <= _TOLERANCE:
+        raise WeightsError(
+            f"{weights.id} as an ONNX graph gives other vectors: they differ by {apart:.2g}, not at most {_TOLERANCE}"
+        )
 
 
 def _write(model: "SentenceTransformer", file: Path, torch: ModuleType) -> None:
     tokens = {name: value for name, value in model.preprocess(list(_TRIED)).items() if isinstance(value, torch.Tensor)}
     axes: dict[str, dict[int, str]] = {name: {0: "texts", 1: "tokens"} for name in tokens}
 
-    # Made here, since its base is of a module that only a runtime gives.
+    # Defined here because its base class is in torch, which is imported late.
     class Whole(torch.nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__()
@@ -69,7 +73,7 @@ def _write(model: "SentenceTransformer", file: Path, torch: ModuleType) -> None:
             return torch.nn.functional.normalize(vectors, dim=1)
 
     with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # of shapes taken for constants: the comparison tells
+        warnings.simplefilter("ignore")  # of shapes that are traced as constants: the comparison would show a wrong one
         torch.onnx.export(
             Whole().eval(),
             tuple(tokens.values()),

@@ -1,4 +1,4 @@
-"""A sentence model as one graph, from token ids to unit vectors, run by any engine that opens ONNX graphs."""
+"""A sentence embedder as one ONNX graph, from token ids to unit vectors, for any engine that runs ONNX."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from models.runtime import Runtime
 GRAPH: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
 _PASS: Final = 8
-"""Texts that go through together, where more at once gain nothing and wait for the longest."""
+"""Texts per batch. Larger batches are no faster, and every text is padded to the longest."""
 
 
 class TextGraph:
-    """The graph and its tokenizer, as they lie in a folder."""
+    """The graph and its tokenizer, from a folder that `models.text_export` wrote."""
 
     def __init__(self, folder: Path, runtime: Runtime) -> None:
         self.engine = runtime.provider
@@ -25,9 +25,9 @@ class TextGraph:
         self._session = runtime.session(folder / GRAPH)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors, shape (len(texts), dimension).
+        """Embed texts: unit vectors, float32, shape (len(texts), dimension).
 
-        Those of like length go through together, since padding is computed as text is.
+        Texts of similar length share a batch, because padding costs as much as text.
         """
         encoded = self._tokenizer.encode_batch(list(texts))
         columns = {

@@ -1,4 +1,4 @@
-"""Sentence embeddings by an ONNX graph, which `models.text_export` makes of a model on torch."""
+"""Sentence embedder that runs an ONNX graph, exported from a torch model by `models.text_export`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from models.validation import check_texts
 from models.weights import Weights
 
 _VERSION: Final = 1
-"""Of the graphs that are kept: those of another are not looked at."""
+"""Version of the cached graphs; those of other versions are ignored."""
 
 
 class OnnxSentenceEmbedder(Embedder[str]):
-    """A vector for a sentence or short paragraph; what is longer than the model reads (256 tokens) is cut."""
+    """An embedder of sentences and short paragraphs; longer text is truncated (to 256 tokens by MiniLM)."""
 
     stage = "text_embedding"
 
@@ -31,20 +31,21 @@ class OnnxSentenceEmbedder(Embedder[str]):
 
     @classmethod
     def load(cls, weights: Weights, settings: TextSettings, runtime: Runtime) -> Self:
-        """The graph of `weights` is made where it is not there yet, which takes some seconds.
+        """Load the graph of `weights`, after exporting it if it is not cached, which takes some seconds.
 
-        Raises `WeightsError` where it cannot be made or kept, or is damaged.
+        Raises:
+            WeightsError: If it cannot be exported or cached, or the cached one is damaged.
         """
         graph = TextGraph(graph_folder(weights, settings, runtime), runtime)
         return cls(weights, graph, settings.text_batch)
 
     def infer(self, batch: Sequence[str]) -> list[Vector]:
-        """A vector for each text, the empty one included; raises `ValueError` if one is no string."""
+        """Embed each text, which may be empty; raises `ValueError` if one is not a string."""
         return list(self._graph(check_texts(batch)))
 
 
 def graph_folder(weights: Weights, settings: CacheSettings, runtime: Runtime) -> Path:
-    """Where the graph of these weights lies, made if it is not there yet; raises `WeightsError` as `load` does."""
+    """Return the folder of the graph of these weights, exported if not cached; raises `WeightsError` as `load` does."""
 
     def write(draft: Path) -> None:
         from models.text_export import export

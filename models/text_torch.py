@@ -1,4 +1,4 @@
-"""Sentence embeddings by sentence-transformers (Reimers and Gurevych 2019, arXiv:1908.10084), on torch."""
+"""Sentence embedder that runs on torch, by sentence-transformers (Reimers and Gurevych 2019, arXiv:1908.10084)."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,17 +14,17 @@ from models.validation import check_texts
 from models.weights import Weights
 
 _CPU_PASS: Final = 8
-"""Texts that go through together on a CPU, those of like length: 32 at once take half as long again, for padding."""
+"""Texts per batch on a CPU, of similar length: batches of 32 take 1.5 times as long because of padding."""
 
 
 class SentenceEmbedder(Embedder[str]):
-    """A vector for a sentence or short paragraph; what is longer than the model reads (256 tokens) is cut."""
+    """An embedder of sentences and short paragraphs; longer text is truncated (to 256 tokens by MiniLM)."""
 
     stage = "text_embedding"
     engine = Torch.name
 
     def __init__(self, weights: Weights, runtime: Runtime, batch_size: int = 32) -> None:
-        """Load `weights`; raises `WeightsError` if they are no sentence model."""
+        """Load `weights`; raises `WeightsError` if they are not a sentence model."""
         self._torch = runtime.torch()
         self.name = weights.label
         self.batch_size = batch_size
@@ -36,12 +36,12 @@ class SentenceEmbedder(Embedder[str]):
                 self.model = SentenceTransformer(str(weights.path), device=runtime.device, local_files_only=True)
             except (OSError, ValueError, RuntimeError, KeyError) as error:
                 raise WeightsError(
-                    f"{weights.path} is no model that sentence-transformers can load: {error}"
+                    f"{weights.path} is not a model that sentence-transformers can load: {error}"
                 ) from error
         self.dimension = self.one("").size
 
     def infer(self, batch: Sequence[str]) -> list[Vector]:
-        """A vector for each text, the empty one included; raises `ValueError` if one is no string."""
+        """Embed each text, which may be empty; raises `ValueError` if one is not a string."""
         with self._torch.inference_mode():
             vectors = self.model.encode(
                 check_texts(batch),

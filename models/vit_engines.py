@@ -1,4 +1,4 @@
-"""What can run the image model, and how near its answers are to the exact ones."""
+"""Choose the engine of the image model, by speed and by the difference of embeddings from the exact ones."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,7 +16,7 @@ from models.vit import EXACT, VitEmbedder
 from models.weights import Weights
 
 TOLERANCE: Final = 0.01
-"""One minus the cosine of an image's vector and its exact one, at most."""
+"""Cosine distance of an image's embedding from its exact one, at most."""
 _OTHERS: Final = (
     Plan("onnx", "int8"),
     Plan("openvino", "bf16"),
@@ -27,12 +27,12 @@ _OTHERS: Final = (
 
 
 def image_choice(weights: Weights, settings: ModelSettings, runtime: Runtime) -> Choice:
-    """What runs the image model of these weights; raises what loading it by the exact plan raises."""
+    """Choose what runs the image model of these weights; raises what loading it by the exact plan raises."""
     return choose(image_part(weights, settings, runtime), settings.precision, runtime, cache_of(settings))
 
 
 def image_part(weights: Weights, settings: ModelSettings, runtime: Runtime) -> EnginePart:
-    """The image model as a part that can be tried."""
+    """Describe the image model as a part for trials of engines."""
 
     def load(plan: Plan) -> Callable[[], list[Vector]]:
         model = VitEmbedder(weights, runtime, settings, plan)
@@ -43,7 +43,7 @@ def image_part(weights: Weights, settings: ModelSettings, runtime: Runtime) -> E
 
 
 def _on(runtime: Runtime) -> tuple[Plan, ...]:
-    """What computes where the runtime does: products of int8 are slower on CUDA, and OpenVINO knows the CPU alone."""
+    """Return the plans for the runtime's device: int8 is slower on CUDA, and OpenVINO supports only the CPU."""
     if runtime.device == "cpu":
         return _OTHERS
     return tuple(it for it in _OTHERS if it.engine != "openvino" and it.precision != "int8")

@@ -1,4 +1,4 @@
-"""The network of an image model as transformers makes it: from pixels to the last hidden state, and to one vector."""
+"""Load the network of an image model by transformers: from pixels to the last hidden state and the embedding."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 def made(weights: Weights, runtime: Runtime) -> Any:
-    """The network as transformers makes it; raises `WeightsError` if they are no image model."""
+    """Load the network by transformers; raises `WeightsError` if the weights are not an image model."""
     torch = runtime.torch()
     with runtime.transformers() as transformers:
         try:
             model = transformers.AutoModel.from_pretrained(weights.path, local_files_only=True, dtype=torch.float32)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise WeightsError(f"{weights.path} is no image model that transformers can load: {error}") from error
+            raise WeightsError(f"{weights.path} is not an image model that transformers can load: {error}") from error
 
-    # Made here, since its base is of a module that only a runtime gives.
+    # Defined here because its base class is in torch, which is imported late.
     class Network(torch.nn.Module):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.model = getattr(model, "vision_model", model)  # of a pair for images and texts
+            self.model = getattr(model, "vision_model", model)  # of a model for images and texts, such as CLIP
 
         def forward(self, pixels: Any) -> Any:
             return self.model(pixel_values=pixels).last_hidden_state
@@ -32,12 +32,20 @@ def made(weights: Weights, runtime: Runtime) -> Any:
 
 
 def has_cls(network: Any) -> bool:
-    """Whether the first token of the hidden state stands for the whole image."""
+    """Check whether the first token of the hidden state is a CLS token, which represents the whole image."""
     return any(name.endswith(("cls_token", "class_embedding")) for name, _ in network.named_parameters())
 
 
 def pooled(hidden: "torch.Tensor", *, by_cls: bool) -> "torch.Tensor":
-    """One vector for each image: its first token, or the mean of its tokens or of its map of features."""
+    """Pool the hidden state to one vector per image: the CLS token, or the mean of the tokens or the feature map.
+
+    Args:
+        hidden: Tokens, shape (n, tokens, dimension), or a feature map, shape (n, dimension, height, width).
+        by_cls: Use the first token.
+
+    Returns:
+        Shape (n, dimension).
+    """
     if hidden.ndim == 4:  # a feature map: batch, channels, height, width
         return hidden.mean(dim=(2, 3))
     return hidden[:, 0] if by_cls else hidden.mean(dim=1)

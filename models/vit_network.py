@@ -1,7 +1,7 @@
-"""The network of an image model, run by torch or as an ONNX graph: from pixels to a grid of patches and a vector.
+"""Run the network of an image model by torch or as an ONNX graph: from pixels to a grid of patches and an embedding.
 
-transformers makes it, and takes seconds to import. So on a CPU what torch traced of it is kept: the same operations in
-the same order, of which each number is the same. Whoever has that needs torch alone, and who has the graph not even it.
+transformers builds the network, and takes seconds to import. So on a CPU a torch trace of it is cached: the same
+operations in the same order, with identical results. The trace needs torch alone, and an ONNX graph not even that.
 """
 
 import math
@@ -25,32 +25,39 @@ from models.torch_runtime import Torch
 from models.vit_module import has_cls, made, pooled
 from models.weights import Weights
 
-Singles = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 GRID: Final = 8
-"""Patches along each side of the grid that clusters are verified by."""
+"""Patches along each side of the grid by which clusters are verified."""
 _TRACE: Final = "model.pt"
 _VERSION: Final = 1
-"""Of the traces that are kept: those of another are not looked at."""
+"""Version of the cached traces; those of other versions are ignored."""
 _TRACED: Final = 2
+"""Batch size that is traced."""
 _TRIED: Final = (1, 2, 3)
-"""Images at once by which a trace is compared."""
+"""Batch sizes for comparing the trace with the network."""
 
 
 class VitNetwork(Protocol):
-    """What an image model computes."""
+    """The forward pass of an image model."""
 
-    def __call__(self, pixels: Singles) -> tuple[Singles | None, Singles]:
-        """Of pixels of shape (n, 3, size, size) the patches, shape (n, 8, 8, dimension), and vectors; all float32.
+    def __call__(self, pixels: Float32Array) -> tuple[Float32Array | None, Float32Array]:
+        """Compute the patches and embeddings of preprocessed images.
 
-        Patches are pooled to that grid; None where the model has fewer.
+        Args:
+            pixels: float32, shape (n, 3, size, size).
+
+        Returns:
+            Patches pooled to a grid, float32, shape (n, 8, 8, dimension), or None if the model has fewer; and
+            embeddings, float32, shape (n, dimension), not normalised.
         """
 
 
 def network(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime, plan: Plan) -> VitNetwork:
-    """The network of `weights` for images of `size` pixels a side, run as the plan says.
+    """Load the network of `weights` for images of `size` x `size` pixels, to run as the plan says.
 
-    Raises `WeightsError` where they have none or it cannot be made into what the plan needs.
+    Raises:
+        WeightsError: If the weights are not an image model, or cannot be converted as the plan needs.
     """
     if plan.engine == Torch.name:
         return _TorchNetwork(_module(weights, size, settings, runtime), runtime, plan)
@@ -66,13 +73,13 @@ class _TorchNetwork:
         self._device = runtime.device
         self._is_bf16 = plan.precision == "bf16"
 
-    def __call__(self, pixels: Singles) -> tuple[Singles | None, Singles]:
+    def __call__(self, pixels: Float32Array) -> tuple[Float32Array | None, Float32Array]:
         torch = self._torch
         precision: AbstractContextManager[Any] = (
             torch.autocast(self._device, torch.bfloat16) if self._is_bf16 else nullcontext()
         )
         with torch.inference_mode():
-            # A trace would do its first passes otherwise than later ones.
+            # With optimisation, the first passes of a trace would differ from later ones.
             with torch.jit.optimized_execution(False), precision:
                 hidden = self._module(torch.from_numpy(pixels).to(self._device, non_blocking=True)).float()
             vectors = pooled(hidden, by_cls=self._has_cls).cpu().numpy()
@@ -88,7 +95,7 @@ class _GraphNetwork:
         self._session = session
         (self._input,) = session.inputs
 
-    def __call__(self, pixels: Singles) -> tuple[Singles | None, Singles]:
+    def __call__(self, pixels: Float32Array) -> tuple[Float32Array | None, Float32Array]:
         hidden, vectors = self._session.run({self._input: pixels})
         shown = _as_map(hidden)
         if min(shown.shape[2:]) < GRID:
@@ -98,16 +105,19 @@ class _GraphNetwork:
 
 
 def _as_map(hidden: Any) -> Any:
-    """The patches of each image as a map: (n, dimension, height, width)."""
+    """Return the patches of each image as a map of shape (n, dimension, height, width)."""
     if hidden.ndim == 4:
         return hidden
-    side = math.isqrt(hidden.shape[1])  # tokens, of which the first ones are no patches
+    side = math.isqrt(hidden.shape[1])  # tokens; the first ones (CLS, registers) are not patches
     patches = hidden[:, hidden.shape[1] - side * side :]
     return patches.swapaxes(1, 2).reshape(len(hidden), -1, side, side)
 
 
-def _averages(side: int) -> Singles:
-    """What averages a side to `GRID` parts, as torch's adaptive pooling does: parts of another side overlap."""
+def _averages(side: int) -> Float32Array:
+    """Return the matrix that averages a side to `GRID` parts, shape (GRID, side).
+
+    As in torch's adaptive pooling, parts overlap if the side is not a multiple of `GRID`.
+    """
     found = np.zeros((GRID, side), np.float32)
     for part in range(GRID):
         begin, end = part * side // GRID, -(-(part + 1) * side // GRID)
@@ -120,7 +130,7 @@ def _module(weights: Weights, size: int, settings: CacheSettings, runtime: Runti
         try:
             return _opened(_kept(weights, size, settings, runtime), runtime)
         except WeightsError as error:
-            log.info("the image model is made by transformers, which takes longer", reason=str(error))
+            log.info("loading the image model by transformers, which takes longer", reason=str(error))
     return made(weights, runtime)
 
 
@@ -142,16 +152,17 @@ def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
     random = torch.Generator().manual_seed(1)
     tried = {count: torch.randn((count, 3, size, size), generator=random) for count in _TRIED}
     try:
-        # Of what is taken for constants, on which the comparison tells; other threads load models meanwhile.
+        # Ignore warnings of values traced as constants: the comparison would show a wrong one. Not restored, because
+        # other threads load models meanwhile.
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         with torch.no_grad():
             torch.jit.trace(whole, tried[_TRACED], check_trace=False).save(str(file))
             trace = _opened(file, runtime)
             is_same = all(torch.equal(trace(pixels), whole(pixels)) for pixels in tried.values())
-    except Exception as error:  # of many kinds, for what cannot be traced
+    except Exception as error:  # of many kinds, for unsupported networks
         raise WeightsError(f"{weights.id} cannot be traced: {error}") from error
     if not is_same:
-        raise WeightsError(f"{weights.id} gives other numbers when it is traced")
+        raise WeightsError(f"{weights.id} cannot be traced: its trace gives other numbers")
 
 
 def _opened(file: Path, runtime: Runtime) -> Any:

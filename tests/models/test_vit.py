@@ -174,5 +174,5 @@ def test_a_folder_that_is_no_model_is_said(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="preprocessor_config"):
         VitEmbedder.load(Settings(vit=str(tmp_path)), Runtime())
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(IMAGENET))
-    with pytest.raises(WeightsError, match="no image model that transformers can load"):
+    with pytest.raises(WeightsError, match="is not an image model that transformers can load"):
         VitEmbedder.load(Settings(vit=str(tmp_path)), Runtime())

@@ -1,4 +1,4 @@
-"""What every engine that runs models answers to, and what it is told."""
+"""Interface of the engines that run models, and their options."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,13 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from numpy.typing import NDArray
 
 Read = TypeVar("Read")
-"""What is made of a graph's outputs."""
+"""Result of a function of a graph's outputs."""
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["exact", "fp32", "bf16", "int8"]
-"""In which numbers is computed. `exact` is what all others are compared with: float32 as IEEE 754 has it. `fp32` is the
-same but for numbers below 1e-38, which count as zero; of `bf16` and `int8` sums and what lies between are float32."""
+"""Number format of the computation. `exact`, the reference, is float32 as in IEEE 754. `fp32` is float32 with numbers
+below 1e-38 (denormals) flushed to zero. With `bf16` and `int8`, only products are in that format: their sums and the
+activations between them are float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,53 +31,57 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What runs a model, and in which numbers."""
+    """The engine and the precision that run a model."""
 
     engine: str
     precision: Precision
 
     def __str__(self) -> str:
+        """Return, for example, `onnx fp32`."""
         return f"{self.engine} {self.precision}"
 
 
 class Session(Protocol):
-    """An ONNX graph that an engine has opened."""
+    """An ONNX graph that an engine has loaded."""
 
     @property
     def inputs(self) -> Sequence[str]:
-        """Names of the graph's inputs, in its order."""
+        """Return the names of the graph's inputs, in its order."""
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """The graph's outputs, in its order, for a tensor of any allowed shape for each input."""
+        """Run the graph on a tensor for each input; return its outputs, in its order."""
 
     def read(self, tensors: Mapping[str, NDArray[Any]], reader: Callable[[list[NDArray[Any]]], Read]) -> Read:
-        """What `reader` makes of the outputs, which may be gone afterwards: large ones need not be copied."""
+        """Run the graph and return what `reader` computes from the outputs, without copying these.
+
+        The outputs are valid only during the call of `reader`.
+        """
 
 
 class Engine(ABC):
-    """Something that can run a model."""
+    """An engine that can run models."""
 
     name: ClassVar[str]
-    """As settings and `memewax doctor` call it."""
+    """Its name in settings and in `memewax doctor`."""
     package: ClassVar[str]
-    """The top-level package that it needs."""
+    """The top-level Python package that it needs."""
     precisions: ClassVar[tuple[Precision, ...]]
-    """What it can compute in, where there are instructions for it."""
+    """Precisions that it supports, if the CPU has instructions for them."""
 
     def why_missing(self) -> str | None:
-        """Why it cannot be used here and what to do; None where it can."""
+        """Return why it is not installed and how to install it, or None if it is."""
         if find_spec(self.package) is None:
             return f"engine {self.name!r} needs the package {self.package}: pip install {self.package}"
         return None
 
     def device(self, options: EngineOptions) -> Device:
-        """Where it computes, given these options: the CPU if this build of it knows no other device."""
+        """Return the device that it uses with these options: the CPU if this build of it supports no other."""
         return options.device
 
 
 class GraphEngine(Engine):
-    """An engine that opens ONNX graphs."""
+    """An engine that runs ONNX graphs."""
 
     @abstractmethod
     def session(self, file: Path, options: EngineOptions) -> Session:
-        """Open the graph in `file`; raises what the engine raises if it cannot."""
+        """Load the graph in `file`; raises what the engine raises if it cannot."""

@@ -1,7 +1,7 @@
-"""Which engine runs a part of a model, in which precision: tried once on this machine, and kept.
+"""Choose the engine and the precision of a part of a model by a benchmark, once per machine.
 
-Each plan answers for the same images as the exact one. Those whose answers differ by more than is tolerated are out;
-of the others the fastest is taken. What was found is kept by weights, processor, threads and versions of the engines.
+Each plan runs on the same trial images as the exact one. Plans whose results differ by more than a tolerance are
+excluded, and the fastest of the others is chosen. The choice is cached by weights, CPU, threads and engine versions.
 """
 
 import hashlib
@@ -28,23 +28,25 @@ from models.processor import processor
 from models.runtime import Runtime
 
 Wanted = Literal["auto", "exact", "fp32", "bf16", "int8"]
-"""What the setting `precision` says."""
+"""Values of the setting `precision`."""
 
 _VERSION: Final = 1
-"""Of what is kept: what another version tried is not looked at."""
+"""Version of the cached choices; those of other versions are ignored."""
 _ROUNDS: Final = 3
+"""Times that each plan is timed."""
 _MOST_ROUNDS: Final = 9
-"""Where other work disturbs the times."""
+"""The same at most, if other work on the machine disturbs the times."""
 _STEADY: Final = 1.1
-"""The two fastest times of a plan differ by this factor at most, if nothing disturbed them."""
+"""Undisturbed, the two fastest times of a plan differ by at most this factor."""
 _AGAIN: Final = 3600.0
-"""Seconds, after which what was disturbed is tried again."""
+"""Seconds after which disturbed trials are repeated."""
 _HOPELESS: Final = 1.5
+"""A plan that takes this many times as long as the fastest is not timed again."""
 _GAIN: Final = 0.95
-"""Part of the exact engine's time that another may take at most, to be worth a difference in its answers."""
+"""Share of the exact engine's time that a plan may take at most, to be worth a difference in its results."""
 _ALIKE: Final = 1.25
-"""The same of one that answers to the last bit alike: other work disturbs times, and images of a stream make more of
-the small numbers that are slow than those of the trial."""
+"""The same for a plan with bit-identical results. It may be slower in the trial, because other work disturbs times, and
+because images of a stream cause more of the slow denormals than trial images do."""
 _PACKAGES: Final = ("onnxruntime", "openvino", "torch")
 
 
@@ -56,54 +58,55 @@ class EnginePart:
     identity: str
     """Of its weights."""
     exact: Plan
+    """The reference."""
     others: tuple[Plan, ...]
-    """What else could run it anywhere, the preferred first."""
+    """Other plans, whether they are possible here or not, the preferred first."""
     load: Callable[[Plan], Callable[[], Any]]
-    """Load it; what is given answers for the trial images. Raises what the engine raises."""
+    """Load the part; return a function that computes the results of the trial images. Raises what the engine raises."""
     apart: Callable[[Any, Any], float]
-    """How far an answer is from the exact one."""
+    """Compute the difference of results from the exact ones."""
     tolerance: float
-    """The most that it may be."""
+    """Largest difference that is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A plan that was tried."""
+    """The outcome of trying a plan."""
 
     plan: Plan
     apart: float | None = None
-    """From the exact answers; None where it could not be loaded or run."""
+    """Difference from the exact results; None if the plan could not be loaded or run."""
     refused: str = ""
-    """Why it is not taken, whatever its time."""
+    """Why it is excluded, whatever its speed."""
     milliseconds: tuple[float, ...] = ()
-    """What it took for the trial images, each time."""
+    """Times for the trial images, one per round."""
 
     @property
     def fastest(self) -> float:
-        """Milliseconds of the fastest time; infinite where there is none. Other work on the machine only slows."""
+        """Return the shortest time in milliseconds, or infinity; other work on the machine only makes times longer."""
         return min(self.milliseconds, default=inf)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What runs a part, and why."""
+    """The plan that runs a part, and why."""
 
     part: str
     plan: Plan
     reason: str
     trials: tuple[Trial, ...] = ()
     is_steady: bool = True
-    """Whether no other work disturbed the times; where it did, engines are tried again by a later start."""
+    """Whether the times are undisturbed; otherwise a later start tries the engines again."""
 
 
 _CHOICE: Final = TypeAdapter(Choice)
 
 
 def choose(part: EnginePart, wanted: Wanted, runtime: Runtime, cache: Path) -> Choice:
-    """What is to run the part, as setting `precision` wants it; tried where it is not known yet, and kept in `cache`.
+    """Choose the plan that runs a part, by the setting `precision`; from `cache`, or by trials whose outcome it caches.
 
-    Only what is installed and has instructions here is tried. Where a precision is named that nothing can compute the
-    part in, float32 is meant. Nothing is raised for a plan that fails: the exact one stays, and the log says so.
+    Only plans that are possible here are tried. If the named precision is not possible for the part, `fp32` replaces
+    it. A plan that fails raises nothing: the exact one is used instead, and the failure is logged.
     """
     if wanted == "exact":
         return Choice(part.name, part.exact, "asked for by MEMEWAX_PRECISION")
@@ -114,13 +117,13 @@ def choose(part: EnginePart, wanted: Wanted, runtime: Runtime, cache: Path) -> C
     with ExitStack() as held:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locked(file.parent))  # two that are timed at once would slow each other
+            held.enter_context(locked(file.parent))  # concurrent trials would slow each other down
         except (OSError, WorldError) as error:
-            log.info("what is tried of engines cannot be kept", folder=str(file.parent), reason=str(error))
+            log.info("cannot cache the choice of engines", folder=str(file.parent), reason=str(error))
         known = _known(file)
         if known is not None:
             return known
-        log.info("engines are tried, once on this machine", part=part.name, plans=[str(plan) for plan in tried])
+        log.info("trying engines, once on this machine", part=part.name, plans=[str(plan) for plan in tried])
         found = _decided(part, wanted, try_all(part, tried, _ROUNDS, _MOST_ROUNDS, _HOPELESS))
         _keep(file, found)
         return found
@@ -129,17 +132,17 @@ def choose(part: EnginePart, wanted: Wanted, runtime: Runtime, cache: Path) -> C
 def try_all(
     part: EnginePart, others: Sequence[Plan], rounds: int = _ROUNDS, most_rounds: int = 0, hopeless: float = inf
 ) -> tuple[Trial, ...]:
-    """Try the exact plan, which comes first, and others.
+    """Try the exact plan and others. Raises what loading the exact plan raises; other plans that fail are excluded.
 
     Args:
-        part: What they run.
-        others: Plans.
-        rounds: Times that each is timed, all taking turns.
-        most_rounds: The same where times are not steady.
-        hopeless: Whoever takes so many times as long as the fastest is not timed again.
+        part: What the plans run.
+        others: Plans other than the exact one.
+        rounds: How often each is timed, in turns.
+        most_rounds: How often at most, while times are unsteady.
+        hopeless: A plan that takes this many times as long as the fastest is not timed again.
 
-    Raises:
-        Whatever loading the exact plan raises; others are refused where they fail.
+    Returns:
+        The trial of the exact plan, then those of the others.
     """
     loaded: dict[Plan, Callable[[], Any]] = {part.exact: part.load(part.exact)}
     expected = loaded[part.exact]()
@@ -153,8 +156,8 @@ def try_all(
             continue
         loaded[plan] = answer
         is_near = apart <= part.tolerance
-        told = f"differs by {apart:.2g}, and {part.tolerance:g} is tolerated"
-        trials[plan] = Trial(plan, apart, "" if is_near else told)
+        reason = f"differs by {apart:.2g}, and {part.tolerance:g} is tolerated"
+        trials[plan] = Trial(plan, apart, "" if is_near else reason)
     times: dict[Plan, list[float]] = {plan: [] for plan in loaded}
     for number in range(max(rounds, most_rounds)):
         if number >= rounds and all(map(_is_steady, times.values())):
@@ -170,7 +173,7 @@ def try_all(
 
 
 def _is_steady(milliseconds: Sequence[float]) -> bool:
-    """Whether the two fastest are alike."""
+    """Check whether the two shortest times are similar."""
     fastest = sorted(milliseconds)[:2]
     return len(fastest) < 2 or fastest[1] <= _STEADY * fastest[0]
 
@@ -190,19 +193,19 @@ def _decided(part: EnginePart, wanted: Wanted, trials: tuple[Trial, ...]) -> Cho
     exact, *others = trials
     for it in others:
         if it.refused:
-            log.warning("an engine is not used", part=part.name, plan=str(it.plan), reason=it.refused)
+            log.warning("an engine cannot be used", part=part.name, plan=str(it.plan), reason=it.refused)
     good = [it for it in others if not it.refused]
     if not good:
-        return made(part.exact, "no other answers as the exact engine does")
+        return made(part.exact, "no other engine gives the exact results within the tolerance")
     best = min(good, key=lambda it: it.fastest)
     if wanted == "auto":
         worth = [it for it in good if it.fastest <= (_GAIN if it.apart else _ALIKE) * exact.fastest]
         if not worth:
-            told = f"{best.fastest:.0f} ms for the trial images, and {exact.fastest:.0f} ms by {exact.plan}"
-            return made(part.exact, f"no other is faster here: the best is {best.plan} with {told}")
+            times = f"{best.fastest:.0f} ms for the trial images, and {exact.fastest:.0f} ms by {exact.plan}"
+            return made(part.exact, f"no other is faster here: the best is {best.plan} with {times}")
         best = min(worth, key=lambda it: it.fastest)
-    told = f"{best.fastest:.0f} ms for the trial images, and {exact.fastest:.0f} ms by {exact.plan}"
-    return made(best.plan, f"{told}; differs by {best.apart:.2g}, and {part.tolerance:g} is tolerated")
+    times = f"{best.fastest:.0f} ms for the trial images, and {exact.fastest:.0f} ms by {exact.plan}"
+    return made(best.plan, f"{times}; differs by {best.apart:.2g}, and {part.tolerance:g} is tolerated")
 
 
 def _known(file: Path) -> Choice | None:
@@ -219,7 +222,7 @@ def _keep(file: Path, choice: Choice) -> None:
         with atomic_write(file) as out:
             out.write(orjson.dumps(asdict(choice)))
     except OSError as error:
-        log.info("what was tried cannot be kept", file=str(file), reason=error.strerror or str(error))
+        log.info("cannot cache the choice of engines", file=str(file), reason=error.strerror or str(error))
 
 
 def _key(part: EnginePart, wanted: Wanted, tried: Sequence[Plan], runtime: Runtime) -> str:

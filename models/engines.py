@@ -1,4 +1,4 @@
-"""The engines that can run a model: another one is a module and a line in `ENGINES`."""
+"""The engines that can run models. To add one, write a module and add it to `ENGINES`."""
 
 from typing import Final
 
@@ -10,21 +10,26 @@ from models.processor import has_instructions_for
 from models.torch_runtime import Torch
 
 ENGINES: Final[tuple[Engine, ...]] = (OnnxRuntime(), OpenVino(), Torch())
-"""Of those that open ONNX graphs the first is used where the settings name none."""
+"""All engines; the first one that runs ONNX graphs is the default for these."""
 
 
 def engine_names() -> tuple[str, ...]:
-    """Names of all engines."""
+    """Return the names of all engines."""
     return tuple(engine.name for engine in ENGINES)
 
 
 def graph_engine_names() -> tuple[str, ...]:
-    """Names of the engines that open ONNX graphs, the default first."""
+    """Return the names of the engines that run ONNX graphs, the default first."""
     return tuple(engine.name for engine in ENGINES if isinstance(engine, GraphEngine))
 
 
 def graph_engine(name: str) -> GraphEngine:
-    """The engine of that name; raises `SettingsError` if it opens no graphs, `WorldError` if it is not installed."""
+    """Return the engine of this name.
+
+    Raises:
+        SettingsError: If it does not run ONNX graphs.
+        WorldError: If it is not installed.
+    """
     for engine in ENGINES:
         if engine.name == name and isinstance(engine, GraphEngine):
             if reason := engine.why_missing():
@@ -34,7 +39,7 @@ def graph_engine(name: str) -> GraphEngine:
 
 
 def plans() -> tuple[Plan, ...]:
-    """What can run a model here: every engine that is installed, in each precision that the processor has."""
+    """Return the plans that are possible here: each installed engine with each precision that the CPU supports."""
     return tuple(
         Plan(engine.name, precision)
         for engine in ENGINES

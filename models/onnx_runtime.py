@@ -1,4 +1,4 @@
-"""ONNX Runtime beside other models: threads that sleep while they wait, memory that is given back."""
+"""The engine ONNX Runtime, configured to share a machine: waiting threads sleep, and memory is returned."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -15,10 +15,10 @@ _PROVIDERS: Final = {"cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"), 
 
 
 class OnnxRuntime(GraphEngine):
-    """Computes on CUDA if that is asked for and this build of onnxruntime can, else on the CPU.
+    """ONNX Runtime, on CUDA if the options say so and the installed build supports it, else on the CPU.
 
-    Numbers below 1e-38 are taken for zero, except where the precision is `exact`: processors of Intel take a hundred
-    times as long for them, and the text detector makes many.
+    Except with precision `exact`, denormals (numbers below 1e-38) are flushed to zero: Intel CPUs take a hundred times
+    as long for them, and the text detector produces many.
     """
 
     name = "onnx"
@@ -26,11 +26,11 @@ class OnnxRuntime(GraphEngine):
     precisions = ("exact", "fp32", "int8")
 
     def device(self, options: EngineOptions) -> Device:
-        """Where a session computes."""
+        """Return the device of a session with these options."""
         return "cuda" if providers(options.device)[0].startswith("CUDA") else "cpu"
 
     def session(self, file: Path, options: EngineOptions) -> Session:
-        """A session of the graph in `file`."""
+        """Load the graph in `file`."""
         from onnxruntime import InferenceSession, SessionOptions
 
         given = SessionOptions()
@@ -38,7 +38,7 @@ class OnnxRuntime(GraphEngine):
         given.inter_op_num_threads = 1
         given.log_severity_level = 3
         given.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Inputs come in any shape; what is kept for each would grow and never shrink.
+        # Inputs have any shape; memory that is cached for each would grow without bound.
         given.enable_cpu_mem_arena = False
         given.enable_mem_pattern = False
         is_exact = options.precision == "exact" or options.device != "cpu"
@@ -55,7 +55,7 @@ class _OnnxSession:
         self.inputs = [each.name for each in session.get_inputs()]
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        # Its own threads were told when they were made; the one that calls computes too.
+        # The session set this mode for its own threads; the calling thread computes too.
         mode: AbstractContextManager[None] = nullcontext() if self._is_exact else flush_denormals()
         with mode:
             return [np.asarray(output) for output in self._session.run(None, dict(tensors))]
@@ -65,7 +65,7 @@ class _OnnxSession:
 
 
 def providers(device: Device) -> list[str]:
-    """What may compute, the best first: CUDA only where it is asked for and onnxruntime was built for it."""
+    """Return the execution providers for a device, the best first: CUDA's only if onnxruntime was built with it."""
     import onnxruntime
 
     there = set(onnxruntime.get_available_providers())

@@ -1,4 +1,4 @@
-"""OpenVINO, Intel's engine, of the extra `openvino`."""
+"""The engine OpenVINO, by Intel; it is installed by the extra `openvino`."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -13,22 +13,22 @@ from models.denormals import flush_denormals
 from models.engine import Device, EngineOptions, GraphEngine, Read, Session
 
 _HINT: Final = {"bf16": "bf16"}
-"""Its names of precisions; all others are float32, and so is what lies between products of 8 bits."""
+"""Its name of a precision. All others are float32, as are the activations between int8 products."""
 
 
 class OpenVino(GraphEngine):
-    """Computes on the CPU alone."""
+    """OpenVINO, on the CPU only."""
 
     name = "openvino"
     package = "openvino"
     precisions = ("exact", "fp32", "bf16", "int8")
 
     def device(self, options: EngineOptions) -> Device:  # noqa: ARG002
-        """The CPU."""
+        """Return the CPU."""
         return "cpu"
 
     def session(self, file: Path, options: EngineOptions) -> Session:
-        """The graph in `file`, compiled."""
+        """Load and compile the graph in `file`."""
         with needs_extra("openvino", "the engine openvino"):
             import openvino
 
@@ -38,11 +38,11 @@ class OpenVino(GraphEngine):
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": _HINT.get(options.precision, "f32"),
             "CPU_DENORMALS_OPTIMIZATION": options.precision != "exact",
-            # Processes that share a machine would all be pinned to the same cores.
+            # Otherwise all processes on a machine would be pinned to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
         is_exact = options.precision == "exact"
-        # Compiling tells the thread that calls how to take tiny numbers, and leaves it so.
+        # Compiling changes how the calling thread treats denormals and does not restore it.
         with nullcontext() if is_exact else flush_denormals():
             compiled = core.compile_model(core.read_model(str(file)), "CPU", given)
         return _OpenVinoSession(compiled, is_exact=is_exact)
@@ -59,9 +59,9 @@ class _OpenVinoSession:
         return self.read(tensors, lambda outputs: [output.copy() for output in outputs])
 
     def read(self, tensors: Mapping[str, NDArray[Any]], reader: Callable[[list[NDArray[Any]]], Read]) -> Read:
-        # The thread that calls computes too, and is seldom the one that compiled.
+        # The calling thread computes too, and is seldom the one that compiled.
         mode: AbstractContextManager[None] = nullcontext() if self._is_exact else flush_denormals()
-        with self._one_at_a_time:  # its outputs are overwritten by the next run
+        with self._one_at_a_time:  # the next run overwrites the outputs
             with mode:
                 outputs = self._compiled(dict(tensors), share_outputs=True)
             return reader(list(outputs.values()))

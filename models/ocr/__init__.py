@@ -1,1 +1,1 @@
-"""OCR in two halves, chosen apart: a detector finds text, a recogniser reads it; what is mended stands around them."""
+"""OCR in two independent parts: a detector finds text, a recogniser reads it; `reader` combines and corrects them."""

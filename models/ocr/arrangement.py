@@ -1,4 +1,4 @@
-"""The arrangement of the settings: which engine finds the text and which reads it."""
+"""Build OCR as the settings say: which engine detects text and which recognises it."""
 
 from typing import Final
 
@@ -12,13 +12,13 @@ from models.torch_runtime import Torch
 from models.weights import Weights, ocr_engines, ocr_weights
 
 _TOGETHER: Final = 8
-"""Images whose lines are read together."""
+"""Images whose lines are recognised in one batch."""
 _BY_TORCH: Final = Plan(Torch.name, "exact")
-"""What runs EasyOCR."""
+"""The plan of EasyOCR's networks."""
 
 
 def load_reader(settings: ModelSettings, runtime: Runtime) -> OcrReader:
-    """`settings.ocr`, loaded; raises `WeightsError`."""
+    """Load the OCR of `settings.ocr`; raises `WeightsError`."""
     runtime.limit_opencv()
     weights = [ocr_weights(settings, engine) for engine in ocr_engines(settings)]
     choices = {it.part: it.plan for it in ocr_choices(settings, runtime)}
@@ -33,7 +33,7 @@ def load_reader(settings: ModelSettings, runtime: Runtime) -> OcrReader:
     )
 
 
-# What an engine needs takes seconds to import, so only the chosen one is.
+# Libraries of an engine take seconds to import, so only those of the chosen one are imported.
 
 
 def _detector(weights: Weights, settings: ModelSettings, runtime: Runtime, plan: Plan) -> Detector:

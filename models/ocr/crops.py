@@ -1,4 +1,4 @@
-"""Cutting quadrilaterals out of an image, upright."""
+"""Crop quadrilaterals from an image, rectified and upright."""
 
 from typing import Any, Final
 
@@ -10,11 +10,11 @@ from core.records import Pixels
 from models.ocr.parts import Quad
 
 _UPRIGHT: Final = 1.5
-"""A box so much taller than wide holds a line turned by a quarter."""
+"""A box this many times as tall as wide has a vertical line: one rotated by 90 degrees."""
 
 
 def clockwise(corners: NDArray[Any]) -> Quad:
-    """The corners in order from the top left."""
+    """Order four corners, shape (4, 2), clockwise from the top left."""
     by_x = corners[np.argsort(corners[:, 0], kind="stable")]
     left, right = by_x[:2], by_x[2:]
     (top_left, bottom_left), (top_right, bottom_right) = (side[np.argsort(side[:, 1])] for side in (left, right))
@@ -22,7 +22,7 @@ def clockwise(corners: NDArray[Any]) -> Quad:
 
 
 def is_upended(quad: Quad) -> bool:
-    """Whether a box is so much taller than wide that its line runs up or down."""
+    """Check whether a box is so much taller than wide that its line runs up or down."""
     across, down = _size(quad)
     return max(1, round(down)) >= _UPRIGHT * max(1, round(across))
 
@@ -34,7 +34,7 @@ def _size(quad: Quad) -> tuple[float, float]:
 
 
 def cut(image: Pixels, quad: Quad) -> Pixels:
-    """What is in `quad`, straightened, at least 1 x 1; turned by a quarter where it is much taller than wide."""
+    """Crop `quad` and rectify it to at least 1 x 1 pixels; rotate it by 90 degrees if its line is vertical."""
     height, width = image.shape[:2]
     quad = np.clip(quad, 0, (width, height)).astype(np.float32)
     across, down = _size(quad)

@@ -1,4 +1,4 @@
-"""PP-OCR's recogniser, read out by connectionist temporal classification (Graves et al. 2006); an ONNX graph."""
+"""PP-OCR's recogniser, an ONNX graph; decoded by connectionist temporal classification (CTC, Graves et al. 2006)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,40 +18,42 @@ _FILE: Final = "PP-OCRv6_rec_small.onnx"
 _HEIGHT: Final = 48
 """Pixels to which a line is scaled, as in training."""
 _LEAST_WIDTH: Final = 320
-"""Shorter lines are filled up with grey to this, as in training, where lines go singly."""
+"""Pixels to which single lines are padded with grey, as in training."""
 _LEAST_TOGETHER: Final = 128
-"""The same where lines go together: what is grey is computed as letters are, and nothing is read worse without."""
+"""The same for lines in a batch: padding costs as much as letters, and less of it makes no line worse."""
 _STEP: Final = 64
-"""Lines go together that are as wide, once they are filled up to a multiple of this."""
+"""Pixels: lines are padded to a multiple of this, and lines of equal width form a batch."""
 _PARTS: Final = 8
-"""Longer ones are filled up by an eighth of their width at most. Engines compile for each new shape, which takes as
-long as a line or two: so there are few widths, and few counts of lines, the powers of two."""
+"""Long lines are padded by an eighth of their width at most. Engines compile for each new shape, which takes as long as
+a line or two. So there are few widths, and few batch sizes, the powers of two."""
 _MOST_TOGETHER: Final = 8
+"""Lines in a batch."""
 _MOST_COLUMNS: Final = 8 * 320
-"""Of all lines that go together, so that memory stays bounded."""
+"""Pixels: total width of the lines in a batch, to bound memory."""
 _MOST_WIDTH: Final = 3200
-"""Longer lines are squeezed, so that memory stays bounded: some two hundred letters fit."""
+"""Pixels: longer lines are squeezed, to bound memory. Some two hundred letters fit."""
 _BLANK: Final = 0
+"""Index of CTC's blank."""
 _SPACE: Final = 0.1
-"""From this probability on, a space stands between two letters. Outlined letters leave little room for spaces, and the
-network then rates a space at 0.1 to 0.5 where there is one and below 0.05 inside of words (docs/ocr.md)."""
+"""Probability from which there is a space between two letters. Outlined letters leave little room for spaces, and the
+network then gives a space 0.1 to 0.5 between words and less than 0.05 inside words (docs/ocr.md)."""
 
 
 class CtcRecogniser(Recogniser):
-    """Reads Latin, Chinese and Japanese, with case, punctuation and spaces; each line at its width."""
+    """A recogniser of Latin, Chinese and Japanese script, with case, punctuation and spaces."""
 
     least_confidence = 0.8
     sure = 0.9
 
     def __init__(self, folder: Path, runtime: Runtime, *, reads_together: bool = False) -> None:
-        """Open the network in `folder`; `reads_together`: lines of one width go through it together, else singly."""
+        """Load the network in `folder`; `reads_together`: lines of equal width form batches, else each is run alone."""
         self._network = Network(folder / _FILE, runtime)
         self._reads_together = reads_together
         letters = metadata_of(folder / _FILE)["character"].splitlines()
         self._letters = np.array(["", *letters, " "])
 
     def recognise(self, crops: Sequence[Pixels]) -> list[RecognisedText]:
-        """A text for each crop."""
+        """Recognise the text of each crop."""
         if not self._reads_together:
             return [text for crop in crops for text in self._texts_in(_tensor(crop, _LEAST_WIDTH))]
         tensors = [_tensor(crop, _LEAST_TOGETHER, grows=True) for crop in crops]
@@ -73,9 +75,11 @@ class CtcRecogniser(Recogniser):
 
 
 def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> RecognisedText:
-    """The likeliest path, its repetitions merged and its blanks dropped, with the spaces that were seen beside it.
+    """Decode the best path: merge repetitions, drop blanks, and insert spaces that are likely between letters.
 
-    `probabilities`: shape (time, letters), rows summing to 1; the first of `letters` is the blank, the last a space.
+    Args:
+        probabilities: Shape (time, letters), rows summing to 1.
+        letters: Shape (letters,); the first is the blank, the last a space.
     """
     best = probabilities.argmax(axis=1)
     kept = np.flatnonzero((best != _BLANK) & (np.diff(best, prepend=_BLANK) != 0))
@@ -90,7 +94,7 @@ def text_of(probabilities: NDArray[np.float32], letters: NDArray[np.str_]) -> Re
 
 
 def _tensor(crop: Pixels, least_width: int, *, grows: bool = False) -> NDArray[np.float32]:
-    """A line as the network wants it, filled up to `least_width`; `grows`: and to one of a few widths."""
+    """Preprocess a line to shape (1, 3, 48, width), padded to `least_width`; `grows`: padded to one of a few widths."""
     height, width, _ = crop.shape
     columns = min(_MOST_WIDTH, max(1, round(_HEIGHT * width / height)))
     line = normalised(cv2.resize(crop, (columns, _HEIGHT)))
@@ -99,11 +103,11 @@ def _tensor(crop: Pixels, least_width: int, *, grows: bool = False) -> NDArray[n
 
 
 def _filled_up(columns: int) -> int:
-    """The width to which a line of so many columns is filled up: at most an eighth more, or to a multiple of 64."""
+    """Return the width to pad a line to, at most an eighth more or up to a multiple of 64 pixels."""
     step = max(_STEP, _power_of_two(max(1, columns - 1)) // _PARTS)
     return -(-columns // step) * step
 
 
 def _power_of_two(number: int) -> int:
-    """The largest one that is no larger; of 1 and more."""
+    """Return the largest power of two up to `number`, which is at least 1."""
     return 1 << (number.bit_length() - 1)

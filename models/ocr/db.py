@@ -1,4 +1,4 @@
-"""PP-OCR's detector: differentiable binarisation (Liao et al. 2020, arXiv:1911.08947); an ONNX graph."""
+"""PP-OCR's text detector, an ONNX graph: differentiable binarisation (DB, Liao et al. 2020, arXiv:1911.08947)."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -15,35 +15,35 @@ from models.runtime import Runtime
 
 DETECTOR_FILE: Final = "PP-OCRv6_det_small.onnx"
 _STRIDE: Final = 32
-"""Sides of what the network sees are multiples of this."""
+"""Pixels: sides of the network's input are multiples of this."""
 _COARSE: Final = 64
-"""The same where it looks twice: engines compile for each new shape, and so there are fewer."""
+"""The same with two passes: engines compile for each new shape, and this gives fewer."""
 _TEXT: Final = 0.3
-"""A pixel of the map above this is text; this and the next two are the model's own settings."""
+"""Probability above which a pixel of the map is text; this and the next two are the model's own settings."""
 _BOX: Final = 0.5
-"""Mean of the map in a box, below which the box is dropped."""
+"""Boxes with a lower mean probability are dropped."""
 _GROW: Final = 1.6
-"""The network draws text shrunk: each side of a box moves out by this times area over circumference."""
+"""The network predicts shrunk text: each side of a box is moved outwards by this times area over perimeter."""
 _FIRST: Final = 2 / 3
-"""Of the canvas, what a first look is at."""
+"""Share of the canvas for the first of two passes."""
 _SMALL: Final = 16.0
-"""Pixels of a first look: where a line is lower, others may have been missed, and the image is looked at again."""
+"""Pixels in the first pass: if a line is lower, others may have been missed, and a second pass follows."""
 _LEAST_SIDE: Final = 3
-"""Pixels of the map, below which a region is dropped."""
+"""Pixels of the map: smaller regions are dropped."""
 
 
 class DbDetector(Detector):
-    """Lines of text; a line falls apart where its words are far from each other."""
+    """A detector of lines of text; words that are far apart give separate boxes."""
 
     def __init__(self, graph: Path, runtime: Runtime, canvas: int, *, looks_twice: bool = False) -> None:
-        """Open the network in `graph`.
+        """Load the network in `graph`.
 
         Args:
-            graph: Its file.
-            runtime: What it computes on.
-            canvas: Longest side, in pixels, that the network sees; its time grows with the square.
-            looks_twice: Look at two thirds of the canvas first, and at all of it only where that finds small letters or
-                none; images are squeezed to fewer shapes.
+            graph: An ONNX file.
+            runtime: Runtime of the network.
+            canvas: Longest side of the network's input in pixels; time grows with its square.
+            looks_twice: Run a first pass on two thirds of the canvas, and one on all of it only if that finds small
+                letters or none. Inputs have fewer shapes, to which images are squeezed.
         """
         self._network = Network(graph, runtime)
         self._canvas = canvas
@@ -51,7 +51,7 @@ class DbDetector(Detector):
         self._stride = _COARSE if looks_twice else _STRIDE
 
     def detect(self, image: Pixels) -> list[Quad]:
-        """Boxes in no order."""
+        """Find boxes of text, in any order."""
         longest = max(image.shape[:2])
         quads = self._look(image, self._first)
         if longest <= self._first or self._first == self._canvas:
@@ -60,7 +60,7 @@ class DbDetector(Detector):
         return quads if lowest >= _SMALL else self._look(image, self._canvas)
 
     def text_of(self, image: Pixels) -> NDArray[np.bool_]:
-        """Which pixels of what the network sees are text."""
+        """Return which pixels of the network's input are text, shape (rows, columns)."""
         return self._heat(image, self._canvas) > _TEXT
 
     def _look(self, image: Pixels, canvas: int) -> list[Quad]:
@@ -74,7 +74,7 @@ class DbDetector(Detector):
 
 
 def seen_on(image: Pixels, canvas: int, stride: int = _STRIDE) -> NDArray[np.float32]:
-    """What the network sees of an image: some `canvas` pixels a side at most, multiples of `stride`."""
+    """Preprocess an image to shape (1, 3, rows, columns): about `canvas` pixels at most, multiples of `stride`."""
     height, width, _ = image.shape
     scale = min(1.0, canvas / max(height, width))
     rows, columns = (max(stride, round(side * scale / stride) * stride) for side in (height, width))
@@ -82,12 +82,12 @@ def seen_on(image: Pixels, canvas: int, stride: int = _STRIDE) -> NDArray[np.flo
 
 
 def _height(quad: Quad) -> float:
-    """Of the line in a box, whichever way it runs."""
+    """Return the height of the line in a box, which may be vertical."""
     return float(min(np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])))
 
 
 def boxes_of(heat: NDArray[np.float32]) -> list[Quad]:
-    """Boxes of the text in a map of 0 to 1, in its pixels."""
+    """Find boxes of text in a probability map of shape (rows, columns); corners are in its pixels."""
     mask = cv2.dilate((heat > _TEXT).astype(np.uint8), np.ones((2, 2), np.uint8))
     contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     found = []
@@ -95,13 +95,13 @@ def boxes_of(heat: NDArray[np.float32]) -> list[Quad]:
         centre, (width, height), angle = cv2.minAreaRect(contour)
         if min(width, height) < _LEAST_SIDE or _mean(heat, cv2.boxPoints((centre, (width, height), angle))) < _BOX:
             continue
-        grown = _GROW * width * height / (width + height)  # both sides: twice area over circumference
+        grown = _GROW * width * height / (width + height)  # for both sides: twice area over perimeter
         found.append(clockwise(cv2.boxPoints((centre, (width + grown, height + grown), angle))))
     return found
 
 
 def _mean(heat: NDArray[np.float32], box: NDArray[Any]) -> float:
-    """Mean of the map in a box."""
+    """Return the mean of the map inside a box."""
     left, top = np.maximum(np.floor(box.min(axis=0)).astype(int), 0)
     right, bottom = np.ceil(box.max(axis=0)).astype(int) + 1
     part = heat[top:bottom, left:right]

@@ -1,4 +1,4 @@
-"""EasyOCR's two halves: CRAFT finds words (arXiv:1904.01941), a CRNN reads lines (arXiv:1507.05717)."""
+"""EasyOCR's two parts: CRAFT detects words (arXiv:1904.01941), a CRNN recognises lines (arXiv:1507.05717)."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from models.ocr.parts import Detector, Quad, RecognisedText, Recogniser
 from models.runtime import Runtime
 
 _LEAST_SIDE: Final = 8
-"""Pixels of a side, as the detector sees it, below which no letter can be told."""
+"""Pixels: an image whose shorter side is less, as scaled for the detector, has no legible letters."""
 
 _EXPECTED_WARNINGS: Final = (
-    ("'pin_memory' argument is set as true", UserWarning),  # the recogniser asks for it on any device
-    ("torch.ao.quantization is deprecated", DeprecationWarning),  # it quantises on a CPU, whatever one asks for
+    ("'pin_memory' argument is set as true", UserWarning),  # the recogniser sets it on any device
+    ("torch.ao.quantization is deprecated", DeprecationWarning),  # it always quantizes on a CPU
     ("torch.quantize_per_tensor", UserWarning),
 )
 
 
 def reader_of(folder: Path, runtime: Runtime, **halves: bool) -> Any:
-    """EasyOCR with the named halves only."""
+    """Load EasyOCR without the parts that `halves` switch off (`detector=False` or `recognizer=False`)."""
     for message, category in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=message, category=category)
     with runtime.torchvision():
@@ -33,7 +33,7 @@ def reader_of(folder: Path, runtime: Runtime, **halves: bool) -> Any:
             ["en"],
             gpu=runtime.device == "cuda",
             model_storage_directory=str(folder),
-            user_network_directory=str(folder),  # else it makes a folder in the user's home
+            user_network_directory=str(folder),  # otherwise it creates a folder in the user's home
             download_enabled=False,
             verbose=False,
             **halves,
@@ -41,16 +41,16 @@ def reader_of(folder: Path, runtime: Runtime, **halves: bool) -> Any:
 
 
 class CraftDetector(Detector):
-    """Words that CRAFT finds, joined into lines by EasyOCR's own rules."""
+    """A detector of words by CRAFT, joined into lines by EasyOCR's own rules."""
 
     def __init__(self, folder: Path, runtime: Runtime, canvas: int) -> None:
-        """`canvas`: longest side, in pixels, that the network sees; its time grows with the square."""
+        """Load it; `canvas` is the longest side of the network's input in pixels, and time grows with its square."""
         self._torch = runtime.torch()
         self._reader = reader_of(folder, runtime, recognizer=False)
         self._canvas = canvas
 
     def detect(self, image: Pixels) -> list[Quad]:
-        """A box for each row of words that are close to each other."""
+        """Find a box for each row of words that are close to each other."""
         height, width, _ = image.shape
         if min(height, width) * min(1.0, self._canvas / max(height, width)) < _LEAST_SIDE:
             return []
@@ -63,7 +63,7 @@ class CraftDetector(Detector):
 
 
 class CrnnRecogniser(Recogniser):
-    """Reads English lines in grey; crops go one at a time, since those of a batch change each other's answers."""
+    """A recogniser of English lines in grey. Crops run one by one: in a batch they affect each other's results."""
 
     least_confidence = 0.2
     sure = 0.6
@@ -73,7 +73,7 @@ class CrnnRecogniser(Recogniser):
         self._reader = reader_of(folder, runtime, detector=False)
 
     def recognise(self, crops: Sequence[Pixels]) -> list[RecognisedText]:
-        """A text for each crop."""
+        """Recognise the text of each crop."""
         return [self._one(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)) for crop in crops]
 
     def _one(self, grey: Any) -> RecognisedText:

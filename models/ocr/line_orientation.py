@@ -1,4 +1,4 @@
-"""Which way lines run: photographs lie on their side, and pages hang upside down."""
+"""Orientation of lines: photographs may be rotated by 90 degrees, and pages upside down."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from core.records import Line
 from models.ocr.reading_order import in_reading_order
 
 Turn = Literal[0, 90, 180, 270]
-"""Degrees, clockwise, by which a line was turned from level."""
+"""Degrees by which a line is rotated clockwise from horizontal."""
 
 _LEVEL: Final[dict[Turn, tuple[int, int, int, int]]] = {
     0: (1, 0, 0, 1),
@@ -17,11 +17,11 @@ _LEVEL: Final[dict[Turn, tuple[int, int, int, int]]] = {
     180: (-1, 0, 0, -1),
     270: (0, -1, 1, 0),
 }
-"""What makes a turned point (x, y) level: (a x + b y, c x + d y)."""
+"""Rotation matrix (a, b, c, d) that makes lines horizontal: (x, y) becomes (a x + b y, c x + d y)."""
 
 
 def in_order(lines: Sequence[tuple[Line, Turn]]) -> list[Line]:
-    """The lines as people read them who turn the image until most of its letters are upright."""
+    """Sort lines into reading order, as if the image were rotated until most of its letters are upright."""
     letters: Counter[Turn] = Counter()
     for line, turn in lines:
         letters[turn] += len(line.text)

@@ -1,4 +1,4 @@
-"""What can run PP-OCR's two networks, and how near their answers are to the exact ones."""
+"""Choose the engines of PP-OCR's two networks, by speed and by the difference of results from the exact ones."""
 
 from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
@@ -20,23 +20,23 @@ from models.weights import Weights, ocr_engines, ocr_weights
 
 DETECTOR: Final = "detector"
 RECOGNISER: Final = "recogniser"
-"""Names of the two as parts."""
+"""Names of the two parts in choices of engines."""
 DETECTOR_TOLERANCE: Final = 0.02
-"""Of all pixels that either calls text, the part that the other does not, at most."""
+"""Jaccard distance of the pixels that are text: of those in either map, the share not in both, at most."""
 RECOGNISER_TOLERANCE: Final = 0.005
-"""Part of the letters that differ, at most."""
+"""Share of letters that differ, at most."""
 _OTHERS: Final = (Plan("onnx", "fp32"), Plan("openvino", "fp32"), Plan("openvino", "bf16"))
 _DETECTS: Final = (*_OTHERS, Plan("openvino", "int8"), Plan("onnx", "int8"))
-"""A recogniser of 8 bits behind a detector of 8 bits loses words."""
+"""Only the detector may use int8: an int8 recogniser behind an int8 detector loses words."""
 
 
 def ocr_choices(settings: ModelSettings, runtime: Runtime) -> tuple[Choice, ...]:
-    """What runs each half of `settings.ocr` that is PP-OCR's, the detector first; raises `WeightsError`."""
+    """Choose what runs each part of `settings.ocr` that is PP-OCR's, the detector first; raises `WeightsError`."""
     return tuple(choose(it, settings.precision, runtime, cache_of(settings)) for it in ocr_parts(settings, runtime))
 
 
 def ocr_parts(settings: ModelSettings, runtime: Runtime) -> list[EnginePart]:
-    """The halves that are PP-OCR's, as parts that can be tried; raises `WeightsError`."""
+    """Describe the parts that are PP-OCR's, for trials of engines; raises `WeightsError`."""
     engines = ocr_engines(settings)
     parts = []
     if engines[0] == "ppocr":
@@ -60,7 +60,7 @@ def _detector(weights: Weights, settings: ModelSettings, runtime: Runtime) -> En
 def open_detector(
     weights: Weights, settings: ModelSettings, runtime: Runtime, plan: Plan, *, looks_twice: bool = False
 ) -> DbDetector:
-    """The detector, computing as the plan says; raises `WeightsError`, and what the engine raises."""
+    """Load the detector with a plan; raises `WeightsError`, and what the engine raises."""
     graph = weights.path / DETECTOR_FILE
     if plan.precision == "int8":
         graph = quantized(graph, weights, settings, lambda: (seen_on(it.pixels, SIDE) for it in trial_images()))
@@ -79,12 +79,12 @@ def _recogniser(weights: Weights, runtime: Runtime) -> EnginePart:
 
 
 def exact(runtime: Runtime) -> Plan:
-    """What every other plan is compared with."""
+    """Return the reference that every other plan is compared with."""
     return Plan(runtime.provider, "exact")
 
 
 def _others(plans: tuple[Plan, ...], runtime: Runtime) -> tuple[Plan, ...]:
-    """What computes where the runtime does: 8 bits are for processors, and OpenVINO knows the CPU alone."""
+    """Return the plans for the runtime's device: int8 and OpenVINO support only the CPU."""
     if runtime.device == "cpu":
         return plans
     return tuple(it for it in plans if it.engine != "openvino" and it.precision != "int8")

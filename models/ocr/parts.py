@@ -1,4 +1,4 @@
-"""The two halves of OCR, chosen apart: a detector finds quadrilaterals, a recogniser reads what is in them."""
+"""Interfaces of the two parts of OCR: a detector finds quadrilaterals, a recogniser reads the text in them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,31 +15,31 @@ Quad = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class RecognisedText:
-    """What a recogniser read in one crop."""
+    """The text that a recogniser read in one crop."""
 
     text: str
-    """Empty where it read nothing."""
+    """Empty if it read nothing."""
     confidence: float
-    """0 to 1; comparable among the answers of one recogniser only."""
+    """0 to 1; comparable only among results of the same recogniser."""
 
 
 class Detector(ABC):
-    """Finds text."""
+    """A text detector."""
 
     @abstractmethod
     def detect(self, image: Pixels) -> list[Quad]:
-        """A box for each line of text or part of one, in any order; the image may have any size from 1 x 1."""
+        """Find a box for each line of text or part of one, in any order; the image has any size from 1 x 1."""
 
 
 class Recogniser(ABC):
-    """Reads text."""
+    """A text recogniser."""
 
     least_confidence: float
-    """What it is less sure of is no text: leaves, faces, writing too small to read."""
+    """Results of lower confidence are not text: leaves, faces, letters too small to read."""
 
     sure: float
-    """What it is at least so sure of stands the right way up."""
+    """Results of at least this confidence are upright."""
 
     @abstractmethod
     def recognise(self, crops: Sequence[Pixels]) -> list[RecognisedText]:
-        """One answer for each upright crop, in order, the same whatever crops it comes with."""
+        """Read each upright crop, in order; a result does not depend on the other crops."""

@@ -1,7 +1,7 @@
-"""A network of PP-OCR with convolutions of 8 bits: made once on this machine, without network, and kept.
+"""Quantize the convolutions of a PP-OCR network to int8, once per machine, without network access; cached.
 
-What goes into a convolution is rounded by a scale that was found beforehand (static quantisation), since finding it for
-each image takes longer than 8 bits save. The scales are those of the images that engines are tried with.
+The quantization is static: scales of activations are calibrated beforehand, on the trial images, because computing them
+for each image takes longer than int8 saves.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,35 +20,36 @@ from models.weights import Weights
 
 _GRAPH: Final = "model.onnx"
 _VERSION: Final = 1
-"""Of the graphs that are kept: those of another are not looked at."""
+"""Version of the cached graphs; those of other versions are ignored."""
 _OPSET: Final = 17
-"""Of the graph that is made: from 13 on each channel can have a scale of its own."""
+"""Opset of the quantized graph; scales per channel need 13."""
 
 Tensors = Callable[[], Iterable[NDArray[np.float32]]]
-"""Gives what the network sees of typical images."""
+"""Returns the network's inputs for typical images, for calibration."""
 
 
 def quantized(file: Path, weights: Weights, settings: CacheSettings, tensors: Tensors) -> Path:
-    """The network in `file` with convolutions of 8 bits, made if it is not there yet, which takes some seconds.
+    """Return the file of the quantized network, made from `file` if it is not cached, which takes some seconds.
 
-    Raises `WeightsError` where it cannot be made or kept, or is damaged.
+    Raises:
+        WeightsError: If it cannot be made or cached, or the cached one is damaged.
     """
     folder = kept(
         cache_of(settings) / f"{weights.label}-{file.stem}-{_VERSION}-int8-{version('onnxruntime')}",
         (_GRAPH,),
-        lambda draft: _quantise(file, draft / _GRAPH, tensors),
+        lambda draft: _quantize(file, draft / _GRAPH, tensors),
         what=f"the graph of {weights.id} in 8 bits",
         megabytes=file.stat().st_size // 10**6 + 1,
     )
     return folder / _GRAPH
 
 
-def _quantise(file: Path, to: Path, tensors: Tensors) -> None:
+def _quantize(file: Path, to: Path, tensors: Tensors) -> None:
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    # Made here, since its base takes a second to import.
+    # Defined here because its base class takes a second to import.
     class Images(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self._coming: Iterator[NDArray[np.float32]] = iter(tensors())
@@ -65,13 +66,13 @@ def _quantise(file: Path, to: Path, tensors: Tensors) -> None:
             prepared,
             to,
             Images(),
-            quant_format=QuantFormat.QDQ,  # which every engine knows
+            quant_format=QuantFormat.QDQ,  # every engine supports it
             op_types_to_quantize=["Conv"],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-    except Exception as error:  # of many kinds, for graphs that it does not know
-        raise WeightsError(f"{file} cannot be written in 8 bits: {first_line(error)}") from error
+    except Exception as error:  # of many kinds, for unsupported graphs
+        raise WeightsError(f"{file} cannot be quantized to int8: {first_line(error)}") from error
     finally:
         prepared.unlink(missing_ok=True)

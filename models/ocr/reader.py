@@ -1,4 +1,4 @@
-"""OCR: a detector and a recogniser, and what is mended around them."""
+"""OCR by a detector and a recogniser, with corrections: tiles, upside-down lines, reading order."""
 
 import re
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from models.ocr.tiles import detect_in_tiles
 from models.validation import check_pixels
 
 _MOST_LINES: Final = 200
-"""Boxes that are read of one image, the largest; a page of a book has fifty lines."""
+"""Boxes that are read per image, the largest ones; a page of a book has fifty lines."""
 _MOST_TURNED: Final = 50
-"""Boxes that are read a second time, upside down."""
+"""Boxes per image that are read a second time, upside down."""
 _LINE: Final = 2.5
-"""A box so many times as long as high holds a line of writing; what is rounder may be a face or a wheel."""
+"""A box without known letters is a line of writing if it is this many times as long as high; else it may be a face."""
 _LETTERS: Final = 3
-"""A higher box than this part of the image's shorter side holds no letters that nobody can read."""
+"""And if it is not higher than one third of the image's shorter side: letters as large as that would be legible."""
 _GREEK: Final = ("\u0370", "\u03ff")
 _MARKED: Final = re.compile("[\u0100-\u024f\u1e00-\u1eff]")
 _WESTERN: Final = frozenset("\u0152\u0153\u0178\u1e9e")
-"""Of those, the letters of French and German."""
+"""Among those, the letters of French and German."""
 _LOST: Final = (
     "letters with marks beyond those of western Europe may be missing or without them: "
     "Vietnamese, Czech, Polish, Turkish and the like (docs/ocr.md)"
@@ -37,7 +37,7 @@ _UNKNOWN: Final = (
 
 
 class OcrReader(Model[Pixels, Reading]):
-    """Lines of text in an image, in the order in which people read them, whichever way they run."""
+    """OCR: the lines of text in an image, in reading order, in any of four orientations."""
 
     stage = "text"
 
@@ -50,7 +50,7 @@ class OcrReader(Model[Pixels, Reading]):
         precision: str = "",
         batch_size: int = 1,
     ) -> None:
-        """Put both halves together; `batch_size` is of images whose lines are read together."""
+        """Combine both parts; the lines of `batch_size` images are recognised together."""
         self.name = name
         self.batch_size = batch_size
         self.engine, self.precision = engine, precision
@@ -58,9 +58,9 @@ class OcrReader(Model[Pixels, Reading]):
         self._recogniser = recogniser
 
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
-        """A reading for each image of any size from 1 x 1, without lines if there is no text.
+        """Read each image, of any size from 1 x 1; a reading has no lines if there is no text.
 
-        Raises `ValueError` if one is no image.
+        Raises `ValueError` if one is not an image.
         """
         images = [check_pixels(image) for image in batch]
         found = [self._found(image) for image in images]
@@ -72,7 +72,7 @@ class OcrReader(Model[Pixels, Reading]):
         ]
 
     def _found(self, image: Pixels) -> tuple[list[Quad], list[str]]:
-        """Boxes that are read, and reasons why others are not."""
+        """Return the boxes to read, and the reasons why others are left out."""
         quads, reasons = detect_in_tiles(self._detector, image)
         if len(quads) > _MOST_LINES:
             reasons.append(f"{len(quads)} lines were found, and the {_MOST_LINES} largest were read")
@@ -102,7 +102,10 @@ class OcrReader(Model[Pixels, Reading]):
     def _turned(
         self, image: Pixels, quads: Sequence[Quad], texts: Sequence[RecognisedText]
     ) -> dict[int, RecognisedText]:
-        """What is read better upside down, by its place: tried where a line, or most of an image, is read badly."""
+        """Return the texts that are read better upside down, by index.
+
+        Tried for vertical lines of low confidence, and for all such lines if they make up most of the image's text.
+        """
         sure = self._recogniser.sure
         doubtful = [place for place, text in enumerate(texts) if text.text and text.confidence < sure]
         is_most = sum(_area(quads[it]) for it in doubtful) > 0.5 * sum(_area(quad) for quad in quads)
@@ -133,6 +136,6 @@ def _area(quad: Quad) -> float:
 
 
 def _is_writing(quad: Quad, image: Pixels) -> bool:
-    """Whether a box in which no letter was known has the form of a line of letters."""
+    """Check whether a box in which no letter was recognised has the shape of a line of letters."""
     length, height = _sides(quad)
     return length >= _LINE * height and height * _LETTERS <= max(1, min(image.shape[:2]))

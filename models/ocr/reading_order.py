@@ -1,7 +1,7 @@
-"""From boxes to text as people would write it down: blocks, columns, rows.
+"""Sort lines into reading order: blocks, columns, rows.
 
-A recursive XY cut (Nagy and Seth 1984): an image falls apart at its widest empty bands first. Captions and panels one
-above the other come before columns, and columns before rows: a list is read to its end before the list beside it.
+A recursive XY cut (Nagy and Seth 1984): the image is split at empty bands. Blocks one above the other, such as captions
+and panels, are split first, then columns, then rows: a list is read to its end before the list beside it.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,17 +12,17 @@ import numpy as np
 from core.records import Line
 
 _BLOCK: Final = 1.0
-"""An empty band so many line heights high parts what is above from what is below."""
+"""Height of an empty band that separates blocks, in line heights."""
 _COLUMN: Final = 1.0
-"""An empty band so many line heights wide parts columns; between words there is half a height at most."""
+"""Width of an empty band that separates columns, in line heights; gaps between words are at most half as wide."""
 _CORE: Final = 0.5
-"""Of a line's height, the middle part that no line above or below reaches into."""
+"""Share of a line's height, around its middle, that lines above and below never overlap."""
 
 _Span = Callable[[Line], tuple[float, float]]
 
 
 def in_reading_order(lines: Sequence[Line]) -> list[Line]:
-    """The lines in the order in which people read them."""
+    """Return the lines in reading order."""
     if len(lines) < 2:
         return list(lines)
     height = float(np.median([_bottom(line) - _top(line) for line in lines]))
@@ -34,7 +34,7 @@ def in_reading_order(lines: Sequence[Line]) -> list[Line]:
 
 
 def _parted(lines: Sequence[Line], span: _Span, gap: float) -> list[list[Line]]:
-    """The lines between which nothing reaches over a band wider than `gap`."""
+    """Group lines whose spans are separated by no empty band wider than `gap`, in order of the spans."""
     parts: list[list[Line]] = []
     end = -np.inf
     for line in sorted(lines, key=span):

@@ -1,4 +1,4 @@
-"""EasyOCR as it comes, nothing set and nothing mended: the yardstick of `memewax bench ocr`."""
+"""EasyOCR with its default settings and no corrections: the baseline of `memewax bench ocr`."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from models.weights import ocr_weights
 
 
 class StockEasyOcr(Model[Pixels, Reading]):
-    """`easyocr.Reader(["en"]).readtext(image)`, its lines in its own order."""
+    """`easyocr.Reader(["en"]).readtext(image)`, with the lines in its own order."""
 
     stage = "text"
     name = "stock easyocr"
@@ -24,7 +24,7 @@ class StockEasyOcr(Model[Pixels, Reading]):
         self._reader = reader_of(ocr_weights(settings, "easyocr").path, runtime)
 
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
-        """What it reads in each image; raises where EasyOCR does, as it does on images of some pixels."""
+        """Read each image; raises what EasyOCR raises, for example for images of a few pixels."""
         with self._torch.inference_mode():
             return [Reading(tuple(self._lines(check_pixels(image)))) for image in batch]
 

@@ -1,4 +1,4 @@
-"""Long images: screenshots of chats and comics, whose letters vanish where the whole is scaled down."""
+"""Detect text in tall images tile by tile: in screenshots of chats and comics, letters vanish if all is scaled down."""
 
 from typing import Final
 
@@ -8,23 +8,24 @@ from core.records import Pixels
 from models.ocr.parts import Detector, Quad
 
 _LONG: Final = 3.0
-"""An image so many times as high as wide is looked at in tiles."""
+"""Aspect ratio (height by width) from which an image is split into tiles."""
 _WIDE: Final = 2000
-"""Pixels, from which on a wide image is scaled down so far that letters may vanish; a tile would cut its lines."""
+"""Pixels: a wide image from this width on is scaled down so far that letters may vanish. Tiles would cut its lines."""
 _TILE: Final = 2.0
-"""Height of a tile in widths of the image."""
+"""Height of a tile, in widths of the image."""
 _SHARED: Final = 0.25
-"""Height, in widths, that two tiles share; no line is higher."""
+"""Overlap of two tiles, in widths of the image; no line is higher."""
 _MOST_TILES: Final = 24
+"""Tiles per image; the rest is not read."""
 _LEAST_WIDTH: Final = 64
-"""Pixels: in what is narrower there is no line to be read."""
+"""Pixels: a narrower image has no legible line."""
 
 
 def detect_in_tiles(detector: Detector, image: Pixels) -> tuple[list[Quad], list[str]]:
-    """Boxes in the whole image, and reasons why some of it was not looked at."""
+    """Return the boxes in the whole image, and the reasons why parts of it may not be read."""
     height, width, _ = image.shape
     if width >= max(_WIDE, _LONG * height):
-        reason = f"an image of {width} by {height} pixels was looked at as a whole: small letters may not be read"
+        reason = f"an image of {width} by {height} pixels was scaled down as a whole: small letters may not be read"
         return detector.detect(image), [reason]
     if height < _LONG * width or width < _LEAST_WIDTH:
         return detector.detect(image), []

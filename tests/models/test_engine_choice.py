@@ -72,7 +72,7 @@ def test_one_that_differs_by_more_than_is_tolerated_is_out_and_logged(machine: M
     machine.answers[INT8] = 0.02
     with capture_logs() as logs:
         assert chosen(machine, tmp_path).plan == BF16
-    told = [line for line in logs if line["event"] == "an engine is not used"]
+    told = [line for line in logs if line["event"] == "an engine cannot be used"]
     assert [(it["plan"], it["reason"]) for it in told] == [("onnx int8", "differs by 0.02, and 0.01 is tolerated")]
 
 

@@ -28,29 +28,33 @@ AnyGraphEngine = Annotated[str, _auto_or(graph_engine_names())]
 class CacheSettings(Group):
     """The cache of files derived from weights."""
 
-    models_cache: Path | None = Field(None, description="Where unpacked weights are kept; by default the user's cache.")
+    models_cache: Path | None = Field(
+        None, description="Folder for files derived from weights; by default in the user's cache folder."
+    )
 
 
 class RuntimeSettings(Group):
     """The runtime: processes, device, threads, precision; and whether models are real or fake."""
 
-    processes: int = Field(1, ge=1, le=256, description="Processes on this machine; models share its cores among them.")
+    processes: int = Field(1, ge=1, le=256, description="Processes of the flow on this machine; they share its cores.")
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there, else cpu.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Device that runs models; auto: cuda if available, else cpu."
+    )
 
-    threads: int = Field(0, ge=0, le=1024, description="Threads of a model on the CPU; 0: cores divided by processes.")
+    threads: int = Field(0, ge=0, le=1024, description="Threads per model on the CPU; 0: cores divided by processes.")
 
     models: Literal["real", "fake"] = Field(
-        "real", description="fake: answers at once without looking, to measure the flow itself."
+        "real", description="real, or fake: models that return fixed results at once, to measure the flow itself."
     )
 
     provider: AnyGraphEngine = Field(
-        "auto", description="Engine that runs ONNX graphs, those of OCR and of sentences; auto: ONNX Runtime (onnx)."
+        "auto", description="Engine that runs ONNX graphs (OCR, sentence embeddings); auto: ONNX Runtime (onnx)."
     )
 
     precision: Literal["auto", "exact", "fp32", "bf16", "int8"] = Field(
         "auto",
-        description="Numbers that the image model and OCR compute in; auto: what is fastest here and answers as exact does, tried once.",
+        description="Precision of the image model and OCR; auto: the fastest one here whose results agree with exact, by a trial at the first start.",
     )
 
     @property
@@ -64,20 +68,25 @@ class ImageSettings(CacheSettings):
 
     vit: str = Field("dinov2-small", description="Image model: dinov2-small, a folder, or a Hugging Face id.")
 
-    vit_batch: int = Field(8, ge=1, le=1024, description="Images a pass; a CPU gains nothing from more, a GPU does.")
+    vit_batch: int = Field(8, ge=1, le=1024, description="Images per batch; larger batches help a GPU, but not a CPU.")
 
 
 class OcrSettings(Group):
     """OCR."""
 
     ocr: Literal["ppocr", "easyocr", "ppocr+easyocr", "easyocr+ppocr"] = Field(
-        "ppocr", description="What reads images; of two names the first finds the text and the second reads it."
+        "ppocr", description="OCR engine; of two names, the first detects text and the second recognises it."
     )
 
-    ocr_weights: str = Field("", description="Folder with the weights of the OCR chosen; empty: look for them.")
+    ocr_weights: str = Field(
+        "", description="Folder with the weights of the OCR engine; empty: those of the installed wheel."
+    )
 
     ocr_canvas: int = Field(
-        960, ge=128, le=4096, description="Longest side that the text detector sees; its time grows with the square."
+        960,
+        ge=128,
+        le=4096,
+        description="Longest side of the text detector's input in pixels; time grows with its square.",
     )
 
 
@@ -86,12 +95,12 @@ class EntitySettings(Group):
 
     ner: str = Field(
         "en_core_web_sm",
-        description="Finder of names: a spaCy pipeline (a package or a folder), or a transformers token classifier "
-        "(a folder or a Hugging Face id), whose entities count from a score of 0.75.",
+        description="Named-entity recogniser: a spaCy pipeline (a package or a folder), or a transformers token "
+        "classifier (a folder or a Hugging Face id), whose entities count from a score of 0.75.",
     )
 
     truecase: bool = Field(
-        True, description="Show a text that is all capitals to the finder of names in ordinary case, which finds more."
+        True, description="Restore the case of text in capitals for the named-entity recogniser, which then finds more."
     )
 
 
@@ -99,21 +108,24 @@ class SentimentSettings(Group):
     """The sentiment model."""
 
     sentiment: str = Field(
-        "vader", description="Judge of tone: vader, or a transformers text classifier (a folder or a Hugging Face id)."
+        "vader",
+        description="Sentiment model: vader, or a transformers text classifier (a folder or a Hugging Face id).",
     )
 
 
 class TextSettings(CacheSettings):
     """The sentence embedder."""
 
-    text_model: str = Field("all-MiniLM-L6-v2", description="Sentence model: a name, a folder, or a Hugging Face id.")
+    text_model: str = Field(
+        "all-MiniLM-L6-v2", description="Sentence embedder: a name, a folder, or a Hugging Face id."
+    )
 
     text_engine: AnyEngine = Field(
         "auto",
-        description="Engine that runs it. auto: on a CPU the provider (ONNX Runtime), from a graph that is made once; else torch.",
+        description="Engine of the sentence embedder; auto: on a CPU the provider (ONNX Runtime), by a graph that is exported once, else torch.",
     )
 
-    text_batch: int = Field(32, ge=1, le=4096, description="Texts a pass.")
+    text_batch: int = Field(32, ge=1, le=4096, description="Texts per batch.")
 
 
 class ModelSettings(TextSettings, SentimentSettings, EntitySettings, OcrSettings, ImageSettings, RuntimeSettings):
@@ -132,23 +144,21 @@ class ClusterSettings(RuntimeSettings, DeleteSettings):
         "river-denstream",
         "river-kmeans",
         "river-streamkmeans",
-    ] = Field(
-        "verified", description="How images are clustered; verified measures best, the others are to compare with."
-    )
+    ] = Field("verified", description="Clustering algorithm; verified measures best, the others are for comparison.")
 
     clusterer_parameters: dict[str, int | float] = Field(
-        default_factory=dict, description="Parameters of the clusterer, as JSON; its own defaults suit DINOv2."
+        default_factory=dict, description="Parameters of the clusterer as JSON; the defaults suit DINOv2."
     )
 
     cluster_log: Path | None = Field(
         None,
-        description="Folder of files for exemplars and fingerprints, so that snapshots stay small; where it is not set, "
-        "`clusters` in the recovery folder.",
+        description="Folder of files for exemplars and fingerprints, so that snapshots stay small; by default `clusters` "
+        "in the recovery folder.",
     )
 
     cluster_shards: int = Field(
         1,
         ge=1,
         le=64,
-        description="Clusterers that learn side by side, for more workers; fixed for the life of a recovery folder.",
+        description="Clusterers that learn in parallel, for more workers; fixed for the life of a recovery folder.",
     )

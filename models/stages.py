@@ -69,7 +69,7 @@ EMBEDDING: Final = Stage(
             Column(
                 "embeddings",
                 VectorOf(OF_MODEL),
-                "Of the image; its Euclidean norm is 1. Null where there is none",
+                "Embedding of the image, L2-normalised; null if there is none",
                 schema=_VECTOR,
             ),
             _identity,
@@ -93,7 +93,7 @@ CLUSTER: Final = Stage(
             Column(
                 "cluster",
                 Integer(),
-                "-1: the image has no embedding; -2: clustering failed",
+                "Id of the image's cluster; -1: the image has no embedding; -2: clustering failed",
                 nullable=False,
                 schema={"minimum": NO_EMBEDDING - 1},
             ),
@@ -102,11 +102,16 @@ CLUSTER: Final = Stage(
             in_first_version=True,
         ),
         StageColumn(
-            Column("cluster_distance", _NUMBER, "From the cluster's centre", schema={"minimum": 0}),
+            Column(
+                "cluster_distance",
+                _NUMBER,
+                "Distance from the cluster: 0 for its first image, at most 2",
+                schema={"minimum": 0},
+            ),
             attrgetter("distance"),
         ),
         StageColumn(
-            Column("duplicate_of", _TEXT, "`global_id` of the post whose image this one is a copy of"),
+            Column("duplicate_of", _TEXT, "`global_id` of the post whose image this one duplicates"),
             attrgetter("duplicate_of"),
         ),
     ),
@@ -121,18 +126,20 @@ TEXT: Final = Stage(
             Column(
                 "text",
                 _TEXT,
-                "Lines in the image, lower-cased, each ending in `. `; empty where there is no text, null where it "
-                "could not be read",
+                "Lines of text in the image, lower-cased, each ending in `. `; empty if there is no text, null if OCR "
+                "failed",
             ),
             attrgetter("text"),
             in_first_version=True,
         ),
-        StageColumn(Column("text_as_read", _TEXT, "Lines in the image as they were read"), attrgetter("as_read")),
+        StageColumn(
+            Column("text_as_read", _TEXT, "Lines of text in the image as OCR read them"), attrgetter("as_read")
+        ),
         StageColumn(
             Column(
                 "text_clean",
                 _TEXT,
-                "The same without what platforms add: names of accounts, clocks, counters, buttons, marks of sites",
+                "The same without what platforms add: account names, times, counters, buttons, watermarks",
             ),
             _clean,
         ),
@@ -140,9 +147,8 @@ TEXT: Final = Stage(
             Column(
                 "text_unread",
                 _TEXT,
-                "Why writing in the image was not read, or not all; null where all was. Read are Latin letters of "
-                "western Europe (English best), Chinese and Japanese; Latin letters with other marks in part; no other "
-                "script",
+                "Why some text in the image was not read; null if all was. OCR reads Latin letters of western Europe "
+                "(English best), Chinese and Japanese, Latin letters with other marks in part, and no other script",
             ),
             _unread,
         ),
@@ -150,7 +156,7 @@ TEXT: Final = Stage(
             Column(
                 "lines",
                 ListOf(Struct({"text": _TEXT, "confidence": _NUMBER, "box": ListOf(ListOf(_NUMBER))})),
-                "Where in the image they were read; a box has its corners (x, y) in pixels, clockwise from the top "
+                "Lines of text with their positions; a box has its corners (x, y) in pixels, clockwise from the top "
                 "left",
                 schema={
                     "items": {
@@ -188,14 +194,17 @@ ENTITIES: Final = Stage(
             Column(
                 "entities",
                 ListOf(Struct({"text": _TEXT, "label": _TEXT, "start": Integer(32), "end": Integer(32)})),
-                "In the order of `text_as_read`",
+                "Named entities, in the order of `text_as_read`",
                 schema={
                     "items": {
                         "properties": {
                             "text": {"minLength": 1},
-                            "label": {"minLength": 1, "description": "Of the model, for instance `PERSON` or `GPE`"},
-                            "start": {"minimum": 0, "description": "First character in the text as it was read"},
-                            "end": {"minimum": 1, "description": "The character after its last"},
+                            "label": {
+                                "minLength": 1,
+                                "description": "Label of the model, for example `PERSON` or `GPE`",
+                            },
+                            "start": {"minimum": 0, "description": "Offset of its first character in `text_as_read`"},
+                            "end": {"minimum": 1, "description": "Offset after its last character"},
                         }
                     }
                 },
@@ -221,7 +230,7 @@ SENTIMENT: Final = Stage(
             Column(
                 "sentiments",
                 Struct(dict.fromkeys((*_MOODS, "compound"), _NUMBER)),
-                "Tone of the text: shares that sum to 1, and a score of all from -1 to 1",
+                "Sentiment of the text: shares that sum to 1, and a compound score from -1 to 1",
                 schema={"properties": {**dict.fromkeys(_MOODS, _UNIT), "compound": {"minimum": -1, "maximum": 1}}},
             ),
             _mood,
@@ -245,7 +254,7 @@ TEXT_EMBEDDING: Final = Stage(
             Column(
                 "text_embedding",
                 VectorOf(OF_MODEL),
-                "Of caption and text; its Euclidean norm is 1",
+                "Embedding of caption and text, L2-normalised",
                 schema=_VECTOR,
             ),
             _identity,

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import WeightsError
 from core.telemetry import log
+from models.arrays import Float32Array
 from models.engine import Plan, Session
 from models.image_graph import image_graph
 from models.model_cache import cache_of, kept
@@ -24,8 +24,6 @@ from models.runtime import Runtime
 from models.torch_runtime import Torch
 from models.vit_module import has_cls, made, pooled
 from models.weights import Weights
-
-Float32Array = NDArray[np.float32]
 
 GRID: Final = 8
 """Patches along each side of the grid by which clusters are verified."""

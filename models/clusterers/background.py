@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.clusterers.arrays import Float64Array
+from models.arrays import Float64Array
 
 _CAPACITY: Final = 2048
 """Scores in the ring buffer."""

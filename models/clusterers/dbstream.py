@@ -5,8 +5,8 @@ from typing import Any, Final
 import numpy as np
 
 from core.records import Cluster, ClusterEvent, Vector
+from models.arrays import Float64Array
 from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State, check_embedding
-from models.clusterers.arrays import Float64Array
 from models.clusterers.vector_dbstream import VectorDBSTREAM
 
 _RADIUS: Final = 0.9

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 
 from core.records import Vector
-from models.clusterers.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from models.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 
 _INITIAL_ROWS: Final = 64
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records import Vector
-from models.clusterers.arrays import BoolArray, Float16Array, Float32Array, Float64Array, Int64Array
+from models.arrays import BoolArray, Float16Array, Float32Array, Float64Array, Int64Array
 from models.clusterers.patches import CELLS, WORDS, Codes
 from models.clusterers.whitening_transform import WhiteningTransform
 

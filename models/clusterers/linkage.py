@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from models.clusterers.arrays import Float32Array, Float64Array, Int64Array
+from models.arrays import Float32Array, Float64Array, Int64Array
 
 
 def group_sums(points: Float32Array, slots: Int64Array, groups: int) -> Float64Array:

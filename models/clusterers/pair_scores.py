@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.clusterers.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from models.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from models.clusterers.background import Background
 from models.clusterers.gallery import ExemplarGallery, Probe
 from models.clusterers.patches import patch_similarities

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.clusterers.arrays import Float32Array, Float64Array
+from models.arrays import Float32Array, Float64Array
 
 SIDE: Final = 8
 """Patches along each side of the grid."""

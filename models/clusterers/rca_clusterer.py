@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from core.records import Cluster, ClusterEvent, Vector
+from models.arrays import Float32Array, Float64Array
 from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State, check_embedding
-from models.clusterers.arrays import Float32Array, Float64Array
 from models.clusterers.exemplars import Exemplars
 from models.clusterers.linkage import average_linkage, group_sums
 from models.clusterers.whitening_transform import WhiteningTransform, fit_class_whitening

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
-from models.clusterers.arrays import Float64Array
+from models.arrays import Float64Array
 
 
 class VectorDBSTREAM(base.Clusterer):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from core.records import Cluster, ClusterEvent, Patches, Vector
 from core.row_log import RowLog, check_reachable
+from models.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State, check_embedding
-from models.clusterers.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from models.clusterers.gallery import ExemplarGallery, Probe, hash_of_url, quantize, row_type
 from models.clusterers.one_thread import on_one_thread
 from models.clusterers.pair_scores import PairScores

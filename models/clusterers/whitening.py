@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 
 from core.records import Vector
-from models.clusterers.arrays import Float64Array
+from models.arrays import Float64Array
 from models.clusterers.whitening_transform import WhiteningTransform
 
 DIRECTIONS: Final = 128

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from core.records import Vector
-from models.clusterers.arrays import Float32Array, Float64Array, Int64Array
+from models.arrays import Float32Array, Float64Array, Int64Array
 from models.clusterers.linkage import group_sums
 
 _ISOTROPIC_WEIGHT: Final = 16.0

@@ -1,4 +1,4 @@
-"""Names of the array types that clusterers use; docstrings give the shapes."""
+"""Names of array types; docstrings give the shapes."""
 
 import numpy as np
 from numpy.typing import NDArray

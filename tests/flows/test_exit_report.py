@@ -31,7 +31,7 @@ def _process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tell(*, is_first: bool = True) -> None:
-    exit_report._tell(run_ending, 1.5, FOLDER, is_first=is_first)
+    exit_report._report(run_ending, 1.5, FOLDER, is_first=is_first)
 
 
 def test_what_was_done_is_told(capsys: pytest.CaptureFixture[str]) -> None:

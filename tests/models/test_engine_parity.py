@@ -133,7 +133,7 @@ def test_a_detector_of_8_bits_is_made_once(tiny_settings: Settings, monkeypatch:
     found, expected = text_by(Plan("onnx", "int8")), text_by(Plan("onnx", "exact"))
     assert expected.any()
     assert (found ^ expected).sum() <= 0.1 * (found | expected).sum()
-    monkeypatch.setattr("models.ocr.quantization._quantise", lambda *_: pytest.fail("made twice"))
+    monkeypatch.setattr("models.ocr.quantization._quantize", lambda *_: pytest.fail("made twice"))
     assert (text_by(Plan("onnx", "int8")) == found).all()
 
 
@@ -149,7 +149,7 @@ def test_what_is_no_network_is_not_written_in_8_bits(tiny_settings: Settings, tm
 def test_a_graph_that_gives_other_numbers_is_refused(
     tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.image_graph._APART", -1.0)
+    monkeypatch.setattr("models.image_graph._TOLERANCE", -1.0)
     settings = tiny_settings.model_copy(update={"models_cache": tmp_path})
     with pytest.raises(WeightsError, match="as an ONNX graph gives other numbers"):
         image_graph(image_weights(settings), 32, settings, Runtime())

@@ -23,7 +23,7 @@ _WAIT_SECONDS: Final = 10.0
 _FORM_BYTES: Final = 16 * 1024
 """Maximum bytes of a form beyond its image."""
 _PARTS: Final = 16
-_IMAGE: Final = frozenset({"image", "picture"})
+_IMAGE_FIELDS: Final = frozenset({"image", "picture"})
 """Names of a form's field of the image; the second is that of earlier versions."""
 
 
@@ -126,6 +126,6 @@ def _form(body: bytes, boundary: bytes) -> Upload:
         parser.finalize()
     except (FormParserError, ValueError):
         raise HTTPException(400, "the form cannot be parsed: expected multipart/form-data") from None
-    image = next((bytes(data) for name, data in parts if name in _IMAGE), b"")
-    fields = {name: data.decode(errors="replace") for name, data in parts if name not in _IMAGE}
+    image = next((bytes(data) for name, data in parts if name in _IMAGE_FIELDS), b"")
+    fields = {name: data.decode(errors="replace") for name, data in parts if name not in _IMAGE_FIELDS}
     return Upload(image, fields)

@@ -93,7 +93,7 @@ def test_one_that_is_bad_spoils_no_other(bad: bytes, form: bytes) -> None:
     [
         (b"1", "an array of 100,000 elements that are not posts: expected a JSON object, found a number"),
         (b"{}", "an array of 66,667 elements that are not posts: global_id is missing"),
-        (b'{"global_id": "x"}', "no posts: url is missing"),
+        (b'{"global_id": "x"}', "not posts: url is missing"),
         (b'"\\ud800"', "not JSON in UTF-8"),
     ],
 )

@@ -242,7 +242,7 @@ def test_a_folder_that_cannot_be_written_is_an_empty_cache(tmp_path: Path) -> No
 def test_a_folder_that_everyone_can_write_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o777)
     (tmp_path / "cache").chmod(0o777)
-    with pytest.raises(WorldError, match="can be written by everyone"):
+    with pytest.raises(WorldError, match="is world-writable"):
         ResultCache(tmp_path / "cache", 2**24)
 
 

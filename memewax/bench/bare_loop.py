@@ -1,8 +1,8 @@
-"""A bare loop over the models, with no flow around them: what a flow is measured against.
+"""A bare loop over the models, without a flow: the baseline of the pipeline benchmark.
 
-`python -m memewax.bench.bare_loop POSTS` reads the images of a file of posts and shows them to the models of the
-settings, as many at a time as the flow does. It writes `ready` when models are loaded, begins when a line comes on
-stdin, and writes a JSON list of when each post was done, in seconds since 1970.
+`python -m memewax.bench.bare_loop POSTS` reads the images of a file of posts and runs the models of the settings on
+them, in the same batch sizes as the flow. It prints `ready` once models are loaded, starts when it reads a line from
+stdin, and prints a JSON list of the time at which each post was done, in seconds since 1970.
 """
 
 import sys
@@ -20,7 +20,7 @@ from models.loading import Models, load_models
 
 
 def main(file: Path) -> None:
-    """Load, wait, loop, and tell."""
+    """Load the models, wait for a line on stdin, process all posts, and print their times."""
     settings = load_settings()
     posts = posts_of(file, "text")
     models = load_models(settings)
@@ -29,20 +29,20 @@ def main(file: Path) -> None:
     done: list[float] = []
     for start in range(0, len(posts), settings.read_batch):
         batch = posts[start : start + settings.read_batch]
-        images = [_good(image_of(it, settings)) for it in batch]
-        _show(models, images)
+        images = [_checked(image_of(it, settings)) for it in batch]
+        _run_models(models, images)
         done += [time.time()] * len(batch)
     print(orjson.dumps(done).decode(), flush=True)
 
 
-def _good(image: Pixels | Failure) -> Pixels:
+def _checked(image: Pixels | Failure) -> Pixels:
     if isinstance(image, Failure):
-        raise WorldError(f"an image cannot be measured by: {image.reason}")
+        raise WorldError(f"an image cannot be read: {image.reason}")
     return image
 
 
-def _show(models: Models, images: Sequence[Pixels]) -> None:
-    """What the steps of the flow ask of the models."""
+def _run_models(models: Models, images: Sequence[Pixels]) -> None:
+    """Run the models on a batch as the steps of the flow do."""
     size = models.image.batch_size
     for start in range(0, len(images), size):
         models.image.describe(images[start : start + size])

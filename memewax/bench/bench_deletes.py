@@ -1,4 +1,4 @@
-"""`memewax bench deletes`: what deletes cost a store of many posts, and a clusterer that forgets them."""
+"""`memewax bench deletes`: cost of deletes in a large store and in the clusterer."""
 
 import sys
 import tempfile
@@ -16,15 +16,21 @@ from core.telemetry import configure_logging
 
 @needs_extra("bench", "memewax bench deletes")
 def deletes(
-    posts: Annotated[int, typer.Option("--posts", "-n", min=1000, help="Posts in the store.")] = 1_000_000,
-    rate: Annotated[int, typer.Option(min=1, max=10_000, help="Deletes a second; half are of posts there.")] = 100,
-    seconds: Annotated[int, typer.Option(min=1, max=600, help="Of deletes; each is done as soon as the last is.")] = 30,
+    posts: Annotated[int, typer.Option("--posts", "-n", min=1000, help="Number of posts in the store.")] = 1_000_000,
+    rate: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Deletes per second, half of them of posts in the store.")
+    ] = 100,
+    seconds: Annotated[
+        int, typer.Option(min=1, max=600, help="Number of one-second batches, run one right after the other.")
+    ] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Fill a store, delete from it and from a clusterer, and erase what was deleted."""
+    """Fill a store, delete posts from it and from a clusterer, and erase the deleted rows."""
     if rate * seconds > posts:
-        raise SettingsError(f"{rate} deletes a second for {seconds} seconds are more than {posts:,} posts")
-    from memewax.bench.deletes_cost import measure  # late, since it brings the store
+        raise SettingsError(
+            f"{rate} deletes per second for {seconds} s are more than {posts:,} posts: lower --rate or --seconds"
+        )
+    from memewax.bench.deletes_cost import measure  # imported late, because it loads the store
 
     configure_logging("error")
     with tempfile.TemporaryDirectory(prefix="memewax-deletes-") as name:

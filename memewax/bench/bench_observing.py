@@ -1,4 +1,4 @@
-"""What it costs to observe a flow: the same run with metrics, logs, status and health, and without, by turns."""
+"""Cost of observability: interleaved runs of the flow with metrics, logs, status and health, and without them."""
 
 import os
 import socket
@@ -18,31 +18,31 @@ from memewax.bench.machine import machine
 
 TIMED: Final = "memewax.bench.timed_flow"
 UNOBSERVED: Final = "BENCH_UNOBSERVED"
-"""Variable that is set where a timed flow is not observed."""
+"""Environment variable that disables the observability of a timed flow."""
 CPU: Final = "BENCH_CPU"
-"""Variable that names the file in which it says how many seconds of CPU it took."""
+"""Environment variable with the file to which a timed flow writes its CPU seconds."""
 _SCRAPE_SECONDS: Final = 5.0
-"""Between two looks at the page of metrics: Prometheus looks every 15 to 60."""
+"""Interval between scrapes of the metrics; Prometheus scrapes every 15 to 60 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunPair:
-    """One run of each kind."""
+    """One run with observability and one without."""
 
     observed_rate: float
-    """Posts a second, from the first record to the last."""
+    """Throughput in posts per second, from the first record to the last."""
     unobserved_rate: float
     observed_cpu: float
-    """Microseconds of CPU a post, of all threads, once the flow is built."""
+    """CPU time per post in microseconds, of all threads, once the flow is built."""
     unobserved_cpu: float
 
 
 Ran = Callable[[int, Callable[[RunCounts], None]], float]
-"""Runs the flow that is named here with a port of health, looking on; gives posts a second."""
+"""Runs the flow `TIMED` with a health port and a callback for its counts; returns posts per second."""
 
 
 class Scraper:
-    """Looks at the page of metrics of a port now and then, while a run goes on."""
+    """Scraper of the metrics on a port during a run, as Prometheus would."""
 
     def __init__(self, port: int) -> None:
         self._address = f"http://127.0.0.1:{port}/metrics"
@@ -50,7 +50,7 @@ class Scraper:
         self.pages = 0
 
     def look(self, _: RunCounts) -> None:
-        """Look, where it is time."""
+        """Scrape the metrics if a scrape is due."""
         now = time.monotonic()
         if now >= self._next:
             with suppress(OSError), urlopen(self._address, timeout=5) as page:  # noqa: S310 - our own
@@ -59,10 +59,10 @@ class Scraper:
 
 
 def observing_cost(posts: int, turns: int, run: Ran) -> dict[str, Any]:
-    """Compare `turns` pairs of runs of `posts` posts, whose order changes."""
+    """Compare `turns` pairs of runs over `posts` posts. The order within a pair alternates, to cancel drift."""
     measured = []
     for number in range(turns):
-        print(f"memewax: observed and not, turn {number + 1} of {turns}", file=sys.stderr)
+        print(f"memewax: with and without observability, turn {number + 1} of {turns}", file=sys.stderr)
         order = (True, False) if number % 2 else (False, True)
         found = {is_observed: _taken(run, is_observed=is_observed) for is_observed in order}
         per_post = {is_observed: 1e6 * cpu / posts for is_observed, (_, cpu) in found.items()}
@@ -81,7 +81,7 @@ def observing_cost(posts: int, turns: int, run: Ran) -> dict[str, Any]:
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """The median of some values, and the lowest and highest."""
+    """Return the median of some values, their range (minimum, maximum) and their number."""
     return {
         "median": round(statistics.median(values), 2),
         "range": [round(min(values), 2), round(max(values), 2)],
@@ -90,7 +90,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _taken(run: Ran, *, is_observed: bool) -> tuple[float, float]:
-    """Posts a second, and the seconds of CPU that the flow took once it was built."""
+    """Run the flow; return its posts per second, and its CPU seconds once it was built."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     scraper = Scraper(port)

@@ -1,4 +1,4 @@
-"""`memewax bench reposts`: what the cache saves on a stream of which some posts show images that came before."""
+"""`memewax bench reposts`: speed-up by the cache on a stream in which some posts show an image that came before."""
 
 import sys
 import tempfile
@@ -24,7 +24,7 @@ from memewax.commands.supervise import Job, run_job
 _FLOW: Final = "memes"
 _SHARES: Final = (0.0, 0.5, 0.9)
 _WARM: Final = 8
-"""Posts before those that are timed, each with an image of its own: models are slower at first."""
+"""Warm-up posts, each with a distinct image, which are not timed: models are slower at first."""
 _SNAPSHOT_SECONDS: Final = 10.0
 _ENDINGS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
 
@@ -34,38 +34,40 @@ class RepostsRun:
     """One run over a stream."""
 
     seconds: float
-    """From the last of the first posts to the last of all."""
+    """Time from the last warm-up post to the last post."""
     known: int
-    """Records of which all that models say of the image was known."""
+    """Number of records whose image results all came from the cache."""
 
 
 @needs_extra("bench", "memewax bench reposts")
 def reposts(
     data: Annotated[
-        Path | None, typer.Option("--data", help="A folder of images; by default the demo's memes are drawn.")
+        Path | None, typer.Option("--data", help="A folder of images; by default memes of the demo are generated.")
     ] = None,
-    posts: Annotated[int, typer.Option(min=10, help="Posts that are timed in each run.")] = 60,
-    runs: Annotated[int, typer.Option(min=1, help="Runs with the cache and as many without it, in turns.")] = 2,
+    posts: Annotated[int, typer.Option(min=10, help="Number of timed posts per run.")] = 60,
+    runs: Annotated[int, typer.Option(min=1, help="Number of pairs of runs, with and without the cache.")] = 2,
     share: Annotated[
         list[float] | None,
-        typer.Option(min=0.0, max=0.99, help="Share of posts with an image that was there before; may be repeated."),
+        typer.Option(min=0.0, max=0.99, help="Share of reposts, from 0 to 0.99; may be repeated."),
     ] = None,
     precision: Annotated[
         list[str] | None, typer.Option(help="Precision of the models; may be repeated. By default exact and auto.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Speed of the whole flow with the cache against without it, by the share of reposts."""
+    """Compare the whole flow with the cache and without it, by the share of reposts."""
     shares = share or list(_SHARES)
     chosen = precision or ["exact", "auto"]
     if load_settings().models == "fake":
-        raise SettingsError("MEMEWAX_MODELS is fake: what the cache saves is measured with real models")
+        raise SettingsError("MEMEWAX_MODELS is fake, but this benchmark needs real models: unset MEMEWAX_MODELS")
     with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
         bench = _Bench(Path(name), posts, runs)
         images = _images(data) if data else _drawn(Path(name), posts + _WARM)
         if len(images) < posts + _WARM:
-            raise SettingsError(f"{len(images)} images, and {posts} posts need {posts + _WARM}: give less --posts")
-        measured = {it: {str(part): bench.measured(images, part, it) for part in shares} for it in chosen}
+            raise SettingsError(
+                f"{posts} posts need {posts + _WARM} images, but {len(images)} were found: lower --posts"
+            )
+        measured = {it: {str(part): bench.compare(images, part, it) for part in shares} for it in chosen}
     first = measured[chosen[0]]
     report = {
         "speedup": {part: found["speedup"] for part, found in first.items()},
@@ -84,8 +86,8 @@ class _Bench:
         self._runs = runs
         self._numbers = count()
 
-    def measured(self, images: Sequence[Path], share: float, precision: str) -> dict[str, Any]:
-        """Runs with the cache and without it in turns: a machine that is slow for a while is so for both."""
+    def compare(self, images: Sequence[Path], share: float, precision: str) -> dict[str, Any]:
+        """Compare runs with and without the cache. They are interleaved, so that drift of the machine affects both."""
         source = self._stream(images, share)
         turns = [
             (self._run(source, "exact", precision), self._run(source, "off", precision)) for _ in range(self._runs)
@@ -100,9 +102,10 @@ class _Bench:
         }
 
     def _stream(self, images: Sequence[Path], share: float) -> Path:
-        """A file of posts, the first of which show each an image of their own; reposts come in a random order."""
-        own = max(1, round(self._posts * (1 - share)))
-        shown = [*images[_WARM : _WARM + own], *(images[_WARM + it % own] for it in range(self._posts - own))]
+        """Write a file of posts: warm-up posts with distinct images, then originals and reposts in random order."""
+        originals = max(1, round(self._posts * (1 - share)))
+        reposts = (images[_WARM + it % originals] for it in range(self._posts - originals))
+        shown = [*images[_WARM : _WARM + originals], *reposts]
         Random(0).shuffle(shown)  # noqa: S311 - an order, not a secret
         lines = [
             {
@@ -119,13 +122,13 @@ class _Bench:
         return path
 
     def _run(self, source: Path, cache: str, precision: str) -> RepostsRun:
-        place = self._folder / f"run-{next(self._numbers)}"
-        place.mkdir()
-        out = place / "records.jsonl"
+        folder = self._folder / f"run-{next(self._numbers)}"
+        folder.mkdir()
+        out = folder / "records.jsonl"
         settings: dict[str, Any] = {
             "source": str(source),
             "to": str(out),
-            "dead_letters": str(place / "dead.jsonl"),
+            "dead_letters": str(folder / "dead.jsonl"),
             "fetch_folder": "/",
             "follow": False,
             "cache": cache,
@@ -133,11 +136,11 @@ class _Bench:
             "health_port": 0,
             "log_level": "error",
         }
-        prepare_recovery(place / "recovery")
-        run_job(Job(_FLOW, settings, place / "recovery", _SNAPSHOT_SECONDS), lambda _: None, _say)
+        prepare_recovery(folder / "recovery")
+        run_job(Job(_FLOW, settings, folder / "recovery", _SNAPSHOT_SECONDS), lambda _: None, _say)
         rows = [orjson.loads(line) for line in out.read_bytes().splitlines()]
         if len(rows) != self._posts + _WARM:
-            raise WorldError(f"{self._posts + _WARM} posts went in and {len(rows)} came out: this is no measurement")
+            raise WorldError(f"{self._posts + _WARM} posts went in and {len(rows)} came out: the run is invalid")
         done = {row["global_id"]: datetime.fromisoformat(row["joined_time"]).timestamp() for row in rows}
         begun = max(done[f"{number}-bench"] for number in range(_WARM))
         seconds = max(done.values()) - begun
@@ -152,8 +155,8 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _drawn(folder: Path, least: int) -> list[Path]:
-    """The demo's memes, as often as it takes, each time drawn differently."""
-    # Drawing needs packages of the extra.
+    """Generate memes of the demo, with as many random seeds as it takes to have `least` images."""
+    # Imported late: drawing needs packages of the extra.
     from memewax.demo.posts import make_posts
     from memewax.demo.truth import load_truth
 

@@ -1,4 +1,4 @@
-"""Topics that a benchmark makes, fills, reads and removes again."""
+"""Temporary Kafka topics of a benchmark."""
 
 import time
 import uuid
@@ -18,7 +18,7 @@ _TICK: Final = 0.05
 
 
 class Topics:
-    """Topics of this benchmark on one broker; they are removed at the end."""
+    """Temporary topics on one Kafka broker, deleted at the end of the block."""
 
     def __init__(self, brokers: str) -> None:
         self.brokers = brokers
@@ -41,18 +41,18 @@ class Topics:
             future.exception(_SECONDS)
 
     def address(self, topic: str) -> str:
-        """As the settings name it."""
+        """Return the address of a topic for the settings."""
         return f"kafka://{self.brokers}/{topic}"
 
     def made(self) -> str:
-        """Name of a new, empty topic."""
+        """Create an empty topic and return its name; raises `WorldError` if the broker does not serve it in time."""
         name = f"memewax-bench-{uuid.uuid4().hex[:12]}"
         self._admin.create_topics([NewTopic(name, _PARTITIONS)])[name].result(_SECONDS)
         self._names.append(name)
         deadline = time.monotonic() + _SECONDS
-        while not self._is_served(name):  # the controller has it before the broker does
+        while not self._is_served(name):  # the controller knows the topic before the broker serves it
             if time.monotonic() > deadline:
-                raise WorldError(f"the broker at {self.brokers} does not serve a new topic within {_SECONDS:g} s")
+                raise WorldError(f"the broker at {self.brokers} did not serve a new topic within {_SECONDS:g} s")
             time.sleep(_TICK)
         return name
 
@@ -61,7 +61,7 @@ class Topics:
         return found is not None and found.error is None and len(found.partitions) == _PARTITIONS
 
     def filled(self, values: Iterable[bytes]) -> str:
-        """Name of a new topic that holds `values`."""
+        """Create a topic, produce `values` to it and return its name; raises `WorldError` on a timeout."""
         name = self.made()
         producer = Producer(
             {"bootstrap.servers": self.brokers, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000}
@@ -70,23 +70,25 @@ class Topics:
             producer.produce(name, value)
             producer.poll(0)
         if producer.flush(_SECONDS):
-            raise WorldError(f"the broker at {self.brokers} did not take the posts within {_SECONDS:g} s")
+            raise WorldError(f"the broker at {self.brokers} did not accept the posts within {_SECONDS:g} s")
         return name
 
     def values(self, topic: str) -> Iterator[bytes]:
-        """What a topic holds, to its end."""
+        """Yield the values of all messages of a topic, up to its current end; raises `WorldError` on a timeout."""
         consumer = Consumer(
             {"bootstrap.servers": self.brokers, "group.id": "memewax-bench", "enable.auto.commit": False}
         )
         for partition in range(_PARTITIONS):
-            place = TopicPartition(topic, partition, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=_SECONDS)
-            consumer.assign([place])
+            start = TopicPartition(topic, partition, 0)
+            _, end = consumer.get_watermark_offsets(start, timeout=_SECONDS)
+            consumer.assign([start])
             seen = 0
             while seen < end:
-                messages = consumer.consume(min(1000, end - seen), timeout=_SECONDS)  # waits for so many
+                messages = consumer.consume(
+                    min(1000, end - seen), timeout=_SECONDS
+                )  # blocks until this many or the timeout
                 if not messages:
-                    raise WorldError(f"the broker at {self.brokers} gave nothing for {_SECONDS:g} s")
+                    raise WorldError(f"the broker at {self.brokers} returned no messages for {_SECONDS:g} s")
                 for message in messages:
                     if message.error() is None:
                         seen += 1

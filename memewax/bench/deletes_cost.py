@@ -1,4 +1,4 @@
-"""What deletes cost a store of many posts, and a clusterer that forgets them."""
+"""Cost of deletes, in a large store and in the clusterer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,67 +20,67 @@ from models.clusterers.verified import VerifiedClusterer
 from operators.cluster_logic import ClusterLogic
 
 _POOL: Final = 2048
-"""Different rows; after these the first comes again, under another id."""
+"""Number of distinct rows; they repeat with new ids."""
 _AT_ONCE: Final = 16_384
-"""Rows in one write."""
+"""Rows per write."""
 _NAMES: Final = ("global_id", "post_id")
 _TIME: Final = datetime(2026, 7, 4, tzinfo=UTC)
-"""Of the deletes, as streams say it: so it has to be looked at when a row was written or edited."""
+"""Time of the deletes. Streams give one, and the store then has to compare it with the time of each row."""
 _MOST_LEARNED: Final = 5000
-"""Posts that the clusterer learned before deletes come."""
+"""Maximum number of posts that the clusterer learns before the deletes."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeletesCost:
-    """What the deletes of a second take, and what becomes of the room of rows that went."""
+    """Time that the deletes of one second take, and the disk space that deleted rows use and free."""
 
     posts: int
     deletes_per_second: int
     seconds: int
     store_ms: float
-    """Of the writer's thread for the deletes of a second, on average; those of a second are taken together."""
+    """Mean time of the writer for the deletes of one second, which are one batch."""
     store_worst_ms: float
     cluster_ms: float
-    """Of the clusterer for the same."""
+    """Mean time of the clusterer for the same batch."""
     snapshot_ms: float
-    """What the memory of deletes adds to a snapshot, of both."""
+    """Time that remembered deletes add to a snapshot of the store's writer and the clusterer."""
     flow_percent: float
-    """Of a second, what all of that takes, with a snapshot every ten seconds."""
+    """Share of the flow's time for all of this, with a snapshot every ten seconds."""
     mb_before: float
     mb_deleted: float
-    """After the last delete."""
+    """Size after the last delete."""
     mb_erased: float
-    """After what was deleted was written out of the files."""
+    """Size after a compaction that erases the deleted rows from the files."""
     erase_seconds: float
 
 
 def measure(folder: Path, posts: int, rate: int, seconds: int, say: Callable[[str], object] = str) -> DeletesCost:
-    """Fill a store below `folder`, delete `rate` posts a second of which half are there, and erase them.
+    """Fill a store in `folder`, delete `rate` posts per second, half of which exist, and erase them.
 
-    What was measured is said before they are erased, which takes longest.
+    Results are reported through `say` before the erasing, which takes longest.
     """
     table = PostRows(folder, posts_table(DIMENSION, DIMENSION))
     filled = _timed(lambda: _fill(folder, table, posts))
-    together = _timed(table.compact)
+    compacted = _timed(table.compact)
     before = size_of(folder)[1]
-    say(f"{posts:,} posts are there, {before / 1e6:,.0f} MB: {filled:.0f} s, and {together:.0f} s to put them together")
+    say(f"wrote {posts:,} posts, {before / 1e6:,.0f} MB, in {filled:.0f} s, and compacted them in {compacted:.0f} s")
     learned = min(posts, _MOST_LEARNED)
     say(f"the clusterer learns {learned:,} of them")
     logic = _learned(learned)
     empty = _timed(logic.snapshot) + _timed(table.mark)
-    chance = np.random.default_rng(3)
-    order = chance.permutation(posts)
+    random = np.random.default_rng(3)
+    order = random.permutation(posts)
     store, cluster = [], []
     for second in range(seconds):
-        those = _removals(order[second * rate : (second + 1) * rate].tolist(), posts)
-        store.append(_timed(partial(table.remove, those)))
-        cluster.append(_timed(partial(logic.on_batch, [*those])))
+        removals = _removals(order[second * rate : (second + 1) * rate].tolist(), posts)
+        store.append(_timed(partial(table.remove, removals)))
+        cluster.append(_timed(partial(logic.on_batch, [*removals])))
     snapshot = max(0.0, _timed(logic.snapshot) + _timed(table.mark) - empty)
     mean_store, mean_cluster = float(np.mean(store)), float(np.mean(cluster))
     deleted = size_of(folder)[1]
     say(
-        f"{rate} deletes a second, {seconds} seconds of them: {mean_store * 1e3:.1f} ms of a second in the store,"
-        f" {max(store) * 1e3:.1f} at most, {mean_cluster * 1e3:.1f} ms in the clusterer; what they deleted is erased"
+        f"{rate} deletes per second for {seconds} s took, per second, {mean_store * 1e3:.1f} ms in the store"
+        f" (at most {max(store) * 1e3:.1f} ms) and {mean_cluster * 1e3:.1f} ms in the clusterer; erasing the rows"
     )
     erased = _timed(lambda: table.compact(erase=True))
     return DeletesCost(
@@ -100,7 +100,7 @@ def measure(folder: Path, posts: int, rate: int, seconds: int, say: Callable[[st
 
 
 def _fill(folder: Path, table: PostRows, posts: int) -> None:
-    """The first rows as a flow writes them, the others as copies: to look for each key took longer and longer."""
+    """Write the first rows as a flow does, and the others as copies: an upsert of each would take longer and longer."""
     names = [_name(number) for number in range(posts)]
     pool = made_rows(min(posts, _POOL))
     as_flows_write = ({**row, "text_clean": row["text"]} for row in pool)
@@ -110,11 +110,11 @@ def _fill(folder: Path, table: PostRows, posts: int) -> None:
     copies = pa.concat_tables([rows] * max(1, _AT_ONCE // len(rows)))
     for start in range(len(rows), posts, len(copies)):
         ids = pa.array(names[start : start + len(copies)])
-        some = copies.slice(0, len(ids))
+        batch = copies.slice(0, len(ids))
         for column in _NAMES:
-            at = some.schema.get_field_index(column)
-            some = some.set_column(at, some.schema.field(at), ids)
-        added.add(some)
+            at = batch.schema.get_field_index(column)
+            batch = batch.set_column(at, batch.schema.field(at), ids)
+        added.add(batch)
 
 
 def _learned(posts: int) -> ClusterLogic:
@@ -122,13 +122,13 @@ def _learned(posts: int) -> ClusterLogic:
     pool = made_rows(min(posts, _POOL))
     for number in range(posts):
         vector = pool[number % len(pool)]["embeddings"]
-        side: StageResult[Any] = StageResult(_name(number), "embedding", vector, post_id=_name(number))
-        logic.on_batch([side])
+        result: StageResult[Any] = StageResult(_name(number), "embedding", vector, post_id=_name(number))
+        logic.on_batch([result])
     return logic
 
 
 def _removals(numbers: list[int], posts: int) -> list[Removal]:
-    """Deletes of which every second one is of a post that was never taken, as in a stream of all posts."""
+    """Return deletes, every second one of a post that was never stored, as in a stream of all posts of a service."""
     names = [_name(number if place % 2 else number + posts) for place, number in enumerate(numbers)]
     return [Removal(Message(b"{}", "bench"), post_id=it, time=_TIME) for it in names]
 
@@ -137,7 +137,8 @@ def _name(number: int) -> str:
     return f"did:plc:z72i7hdynmk6r22z27h6tvur/{number:013d}-bluesky"
 
 
-def _timed(does: Callable[[], Any]) -> float:
+def _timed(call: Callable[[], Any]) -> float:
+    """Call a function and return the seconds that it took."""
     start = perf_counter()
-    does()
+    call()
     return perf_counter() - start

@@ -1,4 +1,4 @@
-"""Rows that are like those of real models, and what a store of them weighs."""
+"""Synthetic rows like those of real models, and the disk size of a store of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from connectors.sinks.sink import Row
 from models.fake_models import FakeImage
 
 DIMENSION: Final = 384
-"""Numbers of both embeddings."""
+"""Dimension of both embeddings."""
 _TEMPLATES: Final = 40
 _WORDS: Final = [
     "when",
@@ -37,22 +37,22 @@ _WORDS: Final = [
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
-    """What there is after so many posts."""
+class StoreSize:
+    """Size of a store, and memory of the process that writes it, after a number of posts."""
 
     posts: int
     seconds: float
     files: int
     mb: float
-    """Of the store, as it lies on the disk."""
+    """Size of the store on disk, in MB."""
     data_mb: float
-    """Of its rows, put together: the last put-together store, by the number of rows."""
+    """Size of its rows when compacted, in MB: the compacted final store, in proportion to the number of rows."""
     rss_mb: float
-    """Of the process, between two writes; while tables are put together it has more."""
+    """Resident memory of the process between two writes, in MB; it is higher during a compaction."""
 
 
 def made_rows(count: int) -> list[Row]:
-    """Rows as real models make them: vectors mixed of three of forty, captions of common words."""
+    """Return rows like those of real models: vectors mixed from 3 of 40 templates, captions of common words."""
     random = np.random.default_rng(7)
     templates = random.normal(size=(_TEMPLATES, DIMENSION)).astype(np.float32)
     names = [column.name for column in posts_table(DIMENSION, DIMENSION).columns]
@@ -61,7 +61,7 @@ def made_rows(count: int) -> list[Row]:
 
 def _row(names: list[str], templates: np.ndarray[Any, Any], random: np.random.Generator, number: int) -> Row:
     text = " ".join(random.choice(_WORDS, 12))
-    told = {
+    values = {
         "author": f"author{number % 997}",
         "created_time": "2026-01-01T00:00:00+00:00",
         "description": text,
@@ -81,7 +81,7 @@ def _row(names: list[str], templates: np.ndarray[Any, Any], random: np.random.Ge
         "models": {"embedding": FakeImage.name},
         "extra": {},
     }
-    return {name: told.get(name) for name in names}
+    return {name: values.get(name) for name in names}
 
 
 def _mixed(templates: np.ndarray[Any, Any], random: np.random.Generator) -> np.ndarray[Any, Any]:
@@ -91,6 +91,6 @@ def _mixed(templates: np.ndarray[Any, Any], random: np.random.Generator) -> np.n
 
 
 def size_of(folder: Path) -> tuple[int, int]:
-    """Files and bytes."""
+    """Count the files below a folder, and their bytes."""
     sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
     return len(sizes), sum(sizes)

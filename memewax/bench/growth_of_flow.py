@@ -1,4 +1,4 @@
-"""What a store weighs, and the process that writes it, while the whole flow runs, is killed half-way and goes on."""
+"""Disk size of a store, and memory of the flow that writes it, while the flow runs, is killed half-way and resumes."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from connectors.sinks.record_table import POSTS
 from connectors.store.store_folder import READ_ERRORS, opened
 from core.counts import RunCounts
 from core.errors import WorldError, first_line
-from memewax.bench.grown_store import Weight, size_of
+from memewax.bench.grown_store import StoreSize, size_of
 from memewax.commands.recovery import prepare_recovery
 from memewax.commands.supervise import FlowError, Job, run_job
 
@@ -27,48 +27,48 @@ _SNAPSHOT_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class FlowGrowth:
-    """A flow of so many posts, killed once."""
+    """Measurements of a flow that is killed once."""
 
-    steps: tuple[Weight, ...]
+    steps: tuple[StoreSize, ...]
     posts_per_second: float
-    """From the first record to the last, of both runs."""
+    """Throughput of both runs together, each from its first record to its last."""
     resume_seconds: float
-    """From the start of the second run, process and models included, to its first record."""
+    """Time from the start of the second run, including process and models, to its first record."""
     read_again: int
-    """Posts that the second run read, of which the first had written some."""
+    """Posts that the second run read; the first run had already written some of them."""
     rows: int
-    """In the store at the end."""
+    """Rows in the store at the end."""
 
 
-def grown(folder: Path, posts: int, steps: int) -> FlowGrowth:
-    """Run the flow over `posts` posts into a store, kill it half-way with SIGKILL, and let it go on.
+def grow_with_flow(folder: Path, posts: int, steps: int) -> FlowGrowth:
+    """Run the flow over `posts` posts into a store, kill it half-way with SIGKILL, and resume it.
 
     Raises:
-        WorldError: where the store does not hold each post once in the end.
+        WorldError: if the store does not hold each post exactly once at the end.
     """
     source = folder / "posts.jsonl"
     with source.open("wb") as out:
         out.writelines(_posts(posts))
-    # The first run follows its file: however fast the machine, it cannot end before it is killed.
+    # The first run follows its file, so that it cannot end before it is killed, however fast the machine is.
     job = _job(folder, source, follow=True)
     prepare_recovery(job.recovery)
     first = _Watch(folder / "store", posts // steps, kill_at=posts // 2)
-    with suppress(FlowError):  # it was killed
-        run_job(job, first.look, _tell)
+    with suppress(FlowError):  # expected: the run was killed
+        run_job(job, first.look, _log)
     second = _Watch(folder / "store", posts // steps)
-    ended = run_job(_job(folder, source, follow=False), second.look, _tell)
+    ended = run_job(_job(folder, source, follow=False), second.look, _log)
     rows = _rows_in(folder / "store")
     if rows != posts:
-        raise WorldError(f"{posts:,} posts went in and {rows:,} rows came out")
+        raise WorldError(f"{posts:,} posts were read, but the store holds {rows:,} rows")
     data = size_of(folder / "store")[1] / 1e6 / posts
-    weights = tuple(
-        Weight(at, round(seconds, 1), files, round(mb, 1), round(data * at, 1), round(rss, 1))
+    sizes = tuple(
+        StoreSize(at, round(seconds, 1), files, round(mb, 1), round(data * at, 1), round(rss, 1))
         for seconds, at, files, mb, rss in (*first.seen, *second.seen)
         if at and rss
     )
     busy = first.busy + second.busy
     return FlowGrowth(
-        steps=weights,
+        steps=sizes,
         posts_per_second=round((first.counted + second.counted) / busy, 1) if busy else 0.0,
         resume_seconds=round(second.until_first, 1),
         read_again=ended.counts.posts,
@@ -92,7 +92,7 @@ def _job(folder: Path, source: Path, follow: bool) -> Job:
 
 
 class _Watch:
-    """Looks at a run each time that so many posts more were written; kills it where that is asked for."""
+    """Monitor of a run: measures the store every `every` posts, and kills the run after `kill_at` posts, if given."""
 
     def __init__(self, store: Path, every: int, kill_at: int | None = None) -> None:
         self.seen: list[tuple[float, int, int, float, float]] = []
@@ -105,14 +105,14 @@ class _Watch:
         self._start = time.monotonic()
 
     def look(self, counts: RunCounts) -> None:
-        """Take the figures where it is time."""
+        """Take a measurement if one is due, and kill the run if that is due."""
         if not counts.joined:
             return
         passed = time.monotonic() - self._start
         self.until_first = self.until_first or passed
         self.busy, self.counted = passed - self.until_first, counts.joined
         workers = psutil.Process(os.getpid()).children(recursive=True)
-        # The process has just ended, or a file was dropped: then there will be another look.
+        # The process has just ended, or a file was deleted meanwhile: the next call measures instead.
         with suppress(psutil.Error, OSError, WorldError):
             if counts.joined >= self._next:
                 rss = sum(it.memory_info().rss for it in workers)
@@ -145,5 +145,5 @@ def _posts(count: int) -> Iterator[bytes]:
         yield orjson.dumps(post) + b"\n"
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr)

@@ -1,7 +1,7 @@
-"""The flow over models that cost nothing and answer as real ones do in size: vectors of 384 numbers, captions of words.
+"""The flow with models that cost nothing but return results of realistic size: vectors of 384 dimensions, captions.
 
-`memewax.bench.mixed_flow` is run as the flow of `memewax.commands.worker`, with the settings of fake models: so
-images are not fetched, and all are of one cluster.
+`memewax.commands.worker` runs `memewax.bench.mixed_flow` as its flow, with the settings of fake models. So images are
+not fetched, and all posts are in one cluster.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,11 +21,11 @@ from models.validation import check_pixels, check_texts
 from operators.first_ids import FirstNumbers
 
 _POOL = 2048
-"""Different answers; after these the first comes again."""
+"""Number of distinct results; they repeat in a cycle."""
 
 
 class MixedImage(FakeImage):
-    """A mixed vector for each image, whatever it shows."""
+    """Fake image model that returns the next mixed vector, whatever the image."""
 
     dimension = DIMENSION
 
@@ -33,24 +33,24 @@ class MixedImage(FakeImage):
         self._next = vectors
 
     def infer(self, batch: Sequence[Pixels]) -> list[Vector]:
-        """A unit vector for each image; raises `ValueError` if one is no image."""
+        """Return a unit vector per image; raises `ValueError` if one is not an image."""
         return [next(self._next) for image in batch if check_pixels(image) is not None]
 
 
 class MixedOcr(FakeOcr):
-    """A caption for each image, whatever it shows."""
+    """Fake OCR model that returns the next caption, whatever the image."""
 
     def __init__(self, captions: Iterator[str]) -> None:
         self._next = captions
 
     def infer(self, batch: Sequence[Pixels]) -> list[Reading]:
-        """The reading for each image; raises `ValueError` if one is no image."""
+        """Return a reading of one line per image; raises `ValueError` if one is not an image."""
         box = ((0.0, 0.0), (300.0, 0.0), (300.0, 40.0), (0.0, 40.0))
         return [Reading((Line(next(self._next), 0.9, box),)) for image in batch if check_pixels(image) is not None]
 
 
 class MixedText(FakeText):
-    """A mixed vector for each text, whatever it says."""
+    """Fake text model that returns the next mixed vector, whatever the text."""
 
     dimension = DIMENSION
 
@@ -58,12 +58,12 @@ class MixedText(FakeText):
         self._next = vectors
 
     def infer(self, batch: Sequence[str]) -> list[Vector]:
-        """A unit vector for each text; raises `ValueError` if one is no string."""
+        """Return a unit vector per text; raises `ValueError` if one is not a string."""
         return [next(self._next) for _ in check_texts(batch)]
 
 
 def mixed_models() -> Models:
-    """Models whose answers are as large as those of real ones."""
+    """Return fake models whose results are as large as those of real ones."""
     rows = made_rows(_POOL)
     images = cycle([row["embeddings"] for row in rows])
     texts = cycle([row["text_embedding"] for row in rows])
@@ -72,7 +72,7 @@ def mixed_models() -> Models:
 
 
 def flow() -> Dataflow:
-    """What a worker runs."""
+    """Build the flow that a worker runs."""
 
     def build(settings: Settings, _: Models, make_clusterer: Callable[[], Clusterer], first: FirstNumbers) -> Dataflow:
         return memes(settings, mixed_models(), make_clusterer, first)

@@ -24,7 +24,7 @@ from core.errors import WorldError
 from core.records import Pixels
 from models.trial_images import trial_images
 
-_ADDRESS: Final = re.compile(r"is shown at http://([\d.]+):(\d+)/")
+_ADDRESS: Final = re.compile(r" at http://([\d.]+):(\d+)/")
 _SAMPLE_SECONDS: Final = 0.25
 _TIMEOUT_SECONDS: Final = 120
 _SAMPLE: Final = 60

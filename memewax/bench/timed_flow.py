@@ -1,7 +1,8 @@
-"""The flow of posts as it is, or with nothing that observes it, and how much CPU it took: a flow for workers.
+"""The flow of posts, with or without observability, that reports its CPU time: a flow for workers.
 
-Where `BENCH_UNOBSERVED` is set metrics count nothing, steps and snapshots are not timed, and there are no status files
-and no port of health. What the process took from when the flow was built until it ends is written to `BENCH_CPU`.
+If the environment variable `BENCH_UNOBSERVED` is set, metrics count nothing, steps and snapshots are not timed, and
+there are no status files and no health port. The CPU seconds of the process, from when the flow is built until it
+exits, are written to the file named by `BENCH_CPU`.
 """
 
 import atexit
@@ -23,8 +24,8 @@ from memewax.bench.bench_observing import CPU, UNOBSERVED
 from operators import outputs, steps
 
 
-class _Nobody:
-    """In place of those who look at a flow."""
+class _NullObservers:
+    """Replacement for `Observers` that does nothing."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -39,35 +40,36 @@ class _Nobody:
         pass
 
 
-def _nothing(*_: Any, **__: Any) -> None:
-    """Do nothing, whatever is asked."""
+def _no_op(*_: Any, **__: Any) -> None:
+    """Do nothing, whatever the arguments."""
 
 
 def flow() -> Dataflow:
-    """What a worker runs."""
+    """Build the flow that a worker runs."""
     if os.environ.get(UNOBSERVED):
-        _blindfold()
-    made = memes.flow()
+        _disable_observability()
+    built = memes.flow()
     start = time.process_time()
     file = Path(os.environ[CPU])
     atexit.register(lambda: file.write_text(f"{time.process_time() - start}"))
-    return made
+    return built
 
 
-def _blindfold() -> None:
-    for kind, does in ((Counter, "inc"), (Gauge, "inc"), (Gauge, "dec"), (Gauge, "set"), (Histogram, "observe")):
-        setattr(kind, does, _nothing)
+def _disable_observability() -> None:
+    """Patch metrics, timers and observers of this process with no-ops."""
+    for metric, method in ((Counter, "inc"), (Gauge, "inc"), (Gauge, "dec"), (Gauge, "set"), (Histogram, "observe")):
+        setattr(metric, method, _no_op)
     for name in ("__enter__", "__exit__", "took"):
-        setattr(telemetry.step, name, _nothing)
-    for where, name, instead in (
-        (outputs, "observe_ages", _nothing),
-        (posts_table, "observe_ages", _nothing),
+        setattr(telemetry.step, name, _no_op)
+    for owner, name, replacement in (
+        (outputs, "observe_ages", _no_op),
+        (posts_table, "observe_ages", _no_op),
         (steps, "taken", _untimed),
-        (BatchedSum, "inc", _nothing),
-        (starting, "Observers", _Nobody),
-        *((Activity, name, _nothing) for name in ("opened", "asked", "gave", "due", "snapshot", "closed")),
+        (BatchedSum, "inc", _no_op),
+        (starting, "Observers", _NullObservers),
+        *((Activity, name, _no_op) for name in ("opened", "asked", "gave", "due", "snapshot", "closed")),
     ):
-        setattr(where, name, instead)
+        setattr(owner, name, replacement)
 
 
 def _untimed(_step: str, take: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from connectors.store import keyed_table
-from memewax.bench.bench_growth import weighed
+from memewax.bench.bench_growth import grow_table
 from tests.commands.typed import Memewax
 
 
@@ -13,7 +13,7 @@ def test_a_store_is_as_large_as_its_data_and_has_few_files(tmp_path: Path, monke
     monkeypatch.setattr(keyed_table, "_LEAST_ROWS", 200)
     monkeypatch.setattr(keyed_table, "_LEAST_WRITES", 20)
     monkeypatch.setattr(keyed_table, "_UNINDEXED_BYTES", 100 * 3200)
-    found = list(weighed(tmp_path, 2400, 24, 10))
+    found = list(grow_table(tmp_path, 2400, 24, 10))
     grown = found[2:]
     assert max(it.mb / it.data_mb for it in grown) <= 1.5
     assert max(it.files for it in found) < 250  # of 240 writes

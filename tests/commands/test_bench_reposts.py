@@ -43,4 +43,4 @@ def test_reposts_are_known_and_the_others_are_not(memewax: Memewax, monkeypatch:
 def test_too_few_images_are_said(memewax: Memewax, tmp_path: Path) -> None:
     told = memewax("bench", "reposts", "--data", str(tmp_path))
     assert told.code == 2
-    assert "0 images, and 60 posts need 68: give less --posts" in told.err
+    assert "60 posts need 68 images, but 0 were found: lower --posts" in told.err

@@ -26,7 +26,9 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     for name, field in Settings.model_fields.items():
         value = f" = {as_variable(values[name])}".rstrip()
         console.print(Text.assemble((PREFIX + name.upper(), "bold"), value), soft_wrap=True)
-        print(indent(fill(field.description or "", console.width - len(_INDENT), break_long_words=False), _INDENT))
+        width = console.width - len(_INDENT)
+        text = fill(field.description or "", width, break_long_words=False, break_on_hyphens=False)
+        print(indent(text, _INDENT))
 
 
 def _shown(name: str, value: Any) -> Any:

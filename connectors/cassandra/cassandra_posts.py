@@ -47,7 +47,7 @@ from connectors.sinks.sink import Mark, Order, Row
 from connectors.sinks.table_writer import WrittenTable
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.cluster_ids import spans
-from connectors.store.custom_values import with_own_values
+from connectors.store.custom_values import with_custom_values
 from core.bounded_dict import BoundedDict
 from core.columns import Table
 from core.records import ClusterEvent, Removal, Thumbnail
@@ -211,7 +211,7 @@ class CassandraPosts(WrittenTable):
         original = row["duplicate_of"]
         if original and self._deletes.is_gone_original(original):
             row = {**row, "duplicate_of": None}
-        row = with_own_values(row, self._custom)
+        row = with_custom_values(row, self._custom)
         return {"row": row, "version": version, "listed": listed, "at": stamp(version, joined), "seconds": seconds}
 
     def _seconds_left(self, row: Row, joined: datetime) -> int | None:

@@ -1,1 +1,1 @@
-"""The analytics store: tables of a LanceDB folder."""
+"""The analytics store: LanceDB tables in a folder, and the interface of all stores."""

@@ -1,4 +1,4 @@
-"""The table of answers, which `memewax serve` writes."""
+"""Writer of the table of answers, used by `memewax serve`."""
 
 from collections.abc import Collection
 from typing import Final
@@ -14,28 +14,29 @@ from core.columns import Table
 from core.errors import WorldError, first_line
 
 _MOST: Final = 500
-"""Names in one condition."""
+"""Ids per condition."""
 
 
 class AnswerRows(StoredTable):
-    """The table of answers, which holds none that quotes a post that was deleted before it was written.
+    """The table of answers, none of which quotes a deleted post.
 
-    Who answers knows the posts as they were up to a refresh ago. So what an answer quotes is looked up once it is
-    there: what is deleted later finds it.
+    The server answers from posts as of its last refresh, some of which may have been deleted since. So the posts that
+    an answer quotes are looked up after the answer was written: a delete that comes later finds the answer.
     """
 
     def __init__(self, tables: LanceTables, table: Table) -> None:
-        """Open or create it; raises `WorldError` as `StoredTable` does."""
+        """Open or create the table; raises `WorldError` as `StoredTable` does."""
         super().__init__(tables, table)
         self._tables = tables
 
     def upsert(self, rows: list[Row]) -> None:
-        """Write answers, and take out those that quote a post that is gone; raises `WorldError`."""
+        """Write answers, then delete those that quote a deleted post; raises `WorldError`."""
         super().upsert(rows)
         quoted = {hit["id"] for row in rows if row["corpus"] == POSTS for hit in row["hits"]}
-        drop_quoting(self._tables, quoted - self._there(quoted))
+        drop_quoting(self._tables, quoted - self._existing(quoted))
 
-    def _there(self, ids: Collection[str]) -> set[str]:
+    def _existing(self, ids: Collection[str]) -> set[str]:
+        """Return those ids that belong to posts in the store, hidden ones included."""
         found: set[str] = set()
         try:
             for name in (POSTS, HIDDEN) if ids else ():

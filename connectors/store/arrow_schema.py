@@ -1,4 +1,4 @@
-"""Columns of a table in the words of Arrow, which a store of LanceDB speaks."""
+"""Conversion of declared tables to Arrow schemas, for LanceDB."""
 
 from typing import Final
 
@@ -6,27 +6,27 @@ import pyarrow as pa
 
 from core.columns import AnyJson, Binary, Flag, Integer, ListOf, Number, Struct, Table, Text, Type, VectorOf
 
-_OWN: Final = {b"memewax": b"own"}
-"""Metadata of a column that a user added."""
+_CUSTOM: Final = {b"memewax": b"own"}
+"""Metadata of a custom column, which a user added."""
 
 
 def arrow_schema(table: Table) -> pa.Schema:
-    """The columns of `table`; vectors are float32 of a fixed length, and JSON of any kind is text."""
+    """Return the Arrow schema of a table: vectors are fixed-size lists of float32, and JSON values are strings."""
     return pa.schema(
         [
-            pa.field(column.name, _arrow(column.type), metadata=_OWN if column.is_custom else None)
+            pa.field(column.name, _arrow(column.type), metadata=_CUSTOM if column.is_custom else None)
             for column in table.columns
         ]
     )
 
 
 def is_custom(field: pa.Field) -> bool:
-    """Whether a user added a column of a table that is there."""
-    return bool(field.metadata) and _OWN.items() <= field.metadata.items()
+    """Check whether a column of an existing table is a custom one, which a user added."""
+    return bool(field.metadata) and _CUSTOM.items() <= field.metadata.items()
 
 
 def with_custom(found: pa.Schema, wanted: pa.Schema) -> pa.Schema:
-    """The columns that are wanted, and the own ones of a table that is there, as they are there."""
+    """Return the wanted columns plus the custom columns of an existing table, whose types are kept."""
     kept = {field.name: field for field in found if is_custom(field)}
     return pa.schema(
         [*(kept.pop(field.name, field) if is_custom(field) else field for field in wanted), *kept.values()]

@@ -1,9 +1,9 @@
-"""Whose clusters a store holds: each run that begins anew takes ids above all that are there, and says so here.
+"""Allocation of cluster ids: each new run of a store takes ids above all existing ones and records that here.
 
-Which revisions of posts are there is noted with it.
+The revisions of the stored posts are recorded at the same time.
 
-A run is told by its recovery folder. One that goes on, or was killed before its first snapshot, finds that it was the
-last to begin, and begins where it began then.
+A run is identified by its recovery folder. A run that resumes, or was killed before its first snapshot, finds itself
+as the last entry, and starts at the same id again.
 """
 
 from collections.abc import Callable
@@ -28,11 +28,11 @@ from core.records import ClusterEvent
 
 _FILE: Final = "cluster-ids.json"
 DELETED: Final = "cluster-ids.deleted"
-"""In a store: the highest cluster of posts that were deleted, whose rows do not tell it any more."""
+"""File in a store with the highest cluster id of deleted posts, which no row shows any more."""
 _ALL: Final = ((-1, None),)
 
 IdRange = tuple[int, int | None]
-"""Ids above the first number and up to the second; None: all."""
+"""Half-open range of ids: above the first number, up to and including the second; None is unbounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,20 @@ class _Begun:
 
 
 def begin(store: StorePlace, identity: str, *, goes_on: bool, accept: Callable[[int], None]) -> int:
-    """Note that a run writes a store; gives the id above which its clusters begin, -1 for the first in a store.
+    """Record that a run writes a store, and reserve its range of cluster ids.
 
     Args:
         store: The store.
-        identity: Of the run.
-        goes_on: Whether it has clusters already, so that in a store of an older version those are its own.
-        accept: Raises what is wrong with beginning above an id, before anything is noted.
+        identity: Identity of the run.
+        goes_on: Whether the run already has clusters. In a store of an older version without records, the existing
+            clusters are then the run's own.
+        accept: Called with the id before anything is recorded; raises if the run cannot start above it.
+
+    Returns:
+        The id above which the run's clusters start, -1 for the first run of a store.
 
     Raises:
-        WorldError: where the store cannot be read or written.
+        WorldError: if the store cannot be read or written.
     """
     state = tables_of(store).state
     try:
@@ -59,10 +63,10 @@ def begin(store: StorePlace, identity: str, *, goes_on: bool, accept: Callable[[
         with locked(state / f"{_FILE}.lock"):
             noted = _noted(state)
             if not noted or noted[-1].by != identity:
-                is_custom = goes_on and not noted
-                above = -1 if is_custom else highest(store)
+                owns_all = goes_on and not noted
+                above = -1 if owns_all else highest(store)
                 accept(above)
-                if not is_custom:
+                if not owns_all:
                     note_revisions(store)
                 noted.append(_Begun(identity, above))
                 with atomic_write(state / _FILE) as file:
@@ -73,7 +77,7 @@ def begin(store: StorePlace, identity: str, *, goes_on: bool, accept: Callable[[
 
 
 def spans(state: Path) -> tuple[IdRange, ...]:
-    """The ids that the run that writes a store now has given or may give; `state` is its folder."""
+    """Return the ranges of cluster ids of the run that writes a store now; `state` is the store's local folder."""
     noted = _noted(state)
     if not noted:
         return _ALL
@@ -86,7 +90,7 @@ def spans(state: Path) -> tuple[IdRange, ...]:
 
 
 def highest(store: StorePlace) -> int:
-    """The highest id of a cluster that a store knows or knew, -1 where there is none; raises `WorldError`."""
+    """Return the highest cluster id that a store has or had, -1 if none; raises `WorldError`."""
     there = {
         POSTS: ("cluster", CURRENT_COLUMN.name),
         HIDDEN: ("cluster", CURRENT_COLUMN.name),
@@ -105,17 +109,17 @@ def highest(store: StorePlace) -> int:
 
 
 def highest_deleted(state: Path) -> int:
-    """The highest cluster of posts that were deleted, -1 where there is none; raises `WorldError`."""
+    """Return the highest cluster id of deleted posts, -1 if none; raises `WorldError`."""
     try:
         return int((state / DELETED).read_text())
     except FileNotFoundError:
         return -1
     except (OSError, ValueError):
-        raise WorldError(f"{state / DELETED} does not say the highest cluster of deleted posts: delete it") from None
+        raise WorldError(f"{state / DELETED} is not a cluster id (of deleted posts): delete the file") from None
 
 
 def note_deleted(state: Path, cluster: int) -> None:
-    """Note the cluster of a post before its row is deleted, so that no other ever gets the id; raises `WorldError`."""
+    """Record the cluster of a post before its row is deleted, so that the id is never reused; raises `WorldError`."""
     if cluster <= highest_deleted(state):
         return
     try:
@@ -126,14 +130,14 @@ def note_deleted(state: Path, cluster: int) -> None:
 
 
 def stored_merges(store: StorePlace) -> Merges:
-    """Merges and splits, as far as the table of clusters of a store tells them; raises `WorldError`."""
+    """Return the merges and splits recorded in the table of clusters of a store; raises `WorldError`."""
     tables = tables_of(store)
     if not tables.has(CLUSTERS.name):
         return Merges()
     table = tables.table(CLUSTERS.name)
     found = table.whole(["cluster", "into", "changed_time", "split_from", "moved"])
-    told = [found.column(it).is_valid() for it in ("into", "moved") if it in found.column_names]
-    rows = sorted(found.filter(reduce(pc.or_, told)).to_pylist(), key=lambda row: row["changed_time"] or "")
+    is_event = [found.column(it).is_valid() for it in ("into", "moved") if it in found.column_names]
+    rows = sorted(found.filter(reduce(pc.or_, is_event)).to_pylist(), key=lambda row: row["changed_time"] or "")
     return Merges(
         ClusterEvent("merge", row["cluster"], row["into"])
         if row["into"] is not None
@@ -149,4 +153,4 @@ def _noted(state: Path) -> list[_Begun]:
     except FileNotFoundError:
         return []
     except (ValueError, TypeError):
-        raise WorldError(f"{state / _FILE} does not say whose clusters there are: delete it") from None
+        raise WorldError(f"{state / _FILE} is not a list of runs with their cluster ids: delete the file") from None

@@ -1,4 +1,4 @@
-"""Values of columns that a user added, as their type wants them."""
+"""Conversion of values to the types of custom columns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,17 +12,17 @@ from core.telemetry import MISFITS
 _SMALLEST, _LARGEST = -(2**63), 2**63
 
 
-def with_own_values(row: Row, own: Mapping[str, pa.DataType]) -> Row:
-    """A row with those fields of its `extra` in columns that a user added; one that does not fit is null."""
-    if not own:
+def with_custom_values(row: Row, custom: Mapping[str, pa.DataType]) -> Row:
+    """Return a row with the custom columns moved out of its `extra`; a value of another type becomes null."""
+    if not custom:
         return row
     extra = dict(row["extra"])
-    values = {name: fitting(name, extra.pop(name, None), type_) for name, type_ in own.items()}
+    values = {name: fitting(name, extra.pop(name, None), type_) for name, type_ in custom.items()}
     return {**row, **values, "extra": extra}
 
 
 def fitting(column: str, value: Any, type_: pa.DataType) -> Any:
-    """The value where it fits the type, or means the same there; else None, which is counted."""
+    """Convert a value to a column's type without loss; count a misfit in the metrics and return None."""
     if value is None:
         return None
     found = _fitting(value, type_)

@@ -1,4 +1,4 @@
-"""Filters of readers in SQL, as LanceDB takes them."""
+"""Translation of filters to SQL in LanceDB's dialect."""
 
 from typing import Any
 
@@ -7,7 +7,11 @@ from connectors.store.interface import PLACE, Condition, Where
 
 
 def sql_of(where: Where) -> str:
-    """A filter as SQL, whatever strangers put into its values."""
+    """Return a filter as SQL, with untrusted values escaped.
+
+    >>> sql_of([Condition("author", "=", "o'neil"), Condition("cluster", "in", (1, 2))])
+    "`author` = 'o''neil' AND `cluster` IN (1, 2)"
+    """
     return " AND ".join(_condition(it) for it in where)
 
 

@@ -1,4 +1,4 @@
-"""Small images for posts that have none, such as those of an older store: fetched again, and added to the store."""
+"""Backfill of thumbnails: fetch the images of posts without one, such as those of an older store, again."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,26 +22,26 @@ from core.errors import WorldError
 from core.records import Failure, Message, Post, Thumbnail
 
 _AT_ONCE: Final = 32
-"""Posts whose images are fetched at the same time: each may be held in full."""
+"""Posts whose images are fetched concurrently: each image may be held in memory."""
 _WRITTEN: Final = 256
-"""Images that are written at once."""
+"""Thumbnails per write."""
 _IMAGE: Final = IMAGE_COLUMN.column.name
 
 
 @dataclass(slots=True)
 class AddedImages:
-    """What became of the posts that had no small image."""
+    """Progress of a backfill, in posts."""
 
     posts: int = 0
     added: int = 0
     changed: int = 0
-    """Their file is another one now than the one that was looked at."""
+    """Posts whose image file differs from the one that was analysed."""
     failed: Counter[str] = field(default_factory=Counter)
-    """By cause."""
+    """Posts whose image could not be fetched, by cause."""
 
 
 def posts_without(store: Path) -> Iterator[Post]:
-    """The posts of a store that refer to no small image that it has; raises `WorldError`."""
+    """Yield the posts of a store whose thumbnail is missing; raises `WorldError`."""
     tables = LanceTables.at(store)
     if not tables.has(POSTS):
         raise WorldError(f"{store} is not a store: give the folder that memewax wrote to with --store{store_nearby()}")
@@ -57,18 +57,18 @@ def posts_without(store: Path) -> Iterator[Post]:
 
 
 def add_images(store: Path, fetching: Fetching) -> Iterator[AddedImages]:
-    """Fetch the images of all posts without a small one, and write these; gives how far it came after each write.
+    """Fetch the images of all posts without a thumbnail and write their thumbnails; yield the progress per batch.
 
-    Other posts stay as they are. The store is locked for each write alone, so that a flow may begin in between: then
-    the next write fails, and what was written stays.
+    Other posts stay unchanged. The store is locked during writes only, so that a flow may start in between: then the
+    next write fails, and the thumbnails written so far stay.
 
     Raises:
-        BusyError: where a flow writes the store.
-        WorldError: where the store cannot be read or written.
+        BusyError: if a flow is writing the store.
+        WorldError: if the store cannot be read or written.
     """
     done = AddedImages()
     with _writing(store):
-        pass  # who cannot write need not fetch
+        pass  # fail before the first fetch if the store cannot be written
     posts = posts_without(store)
     small: list[Thumbnail] = []
     while some := list(islice(posts, _AT_ONCE)):

@@ -1,4 +1,4 @@
-"""The table of posts in a store, one row per `global_id`, each with the cluster that it is in as of now."""
+"""Writer of the table of posts: one row per `global_id`, each with its current cluster."""
 
 import math
 from collections import defaultdict
@@ -15,7 +15,7 @@ from connectors.sinks.sink import Mark, Row
 from connectors.store.arrow_schema import arrow_schema, is_custom
 from connectors.store.cluster_ids import spans, stored_merges
 from connectors.store.conditions import listed, pieces
-from connectors.store.custom_values import with_own_values
+from connectors.store.custom_values import with_custom_values
 from connectors.store.lance_tables import LanceTables
 from connectors.store.removed_posts import ORIGINAL, RemovedPosts
 from connectors.store.stored_table import StoredTable
@@ -32,32 +32,39 @@ _CURRENT: Final = CURRENT_COLUMN.name
 _IMAGE: Final = IMAGE_COLUMN.column.name
 _INGESTED: Final = INGESTION_COLUMN.column.name
 _MOST: Final = 1000
-"""Values in one condition, and rows that are changed at once."""
+"""Values per condition, and rows per update."""
 
 
 def posts_schema(image_dimension: int, text_dimension: int) -> pa.Schema:
-    """Columns of the table; both embeddings are float32 vectors of a fixed length."""
+    """Return the columns of the table; both embeddings are float32 vectors of these dimensions."""
     return arrow_schema(posts_table(image_dimension, text_dimension))
 
 
 class PostRows(StoredTable):
-    """The table of posts; `current_cluster` of each row follows from `cluster` and from what became of clusters.
+    """The table of posts, which derives `current_cluster` of each row from `cluster` and later merges and splits.
 
-    That is known of each cluster of the run that writes, and is part of its snapshots. So a row that comes after a
-    merge and was decided before it is right too, and after a crash what was not snapshotted is taken back, before it
-    comes again or, where several processes mix posts in another order, does not.
+    The merges and splits of the run's own clusters are part of its snapshots. So a row that was assigned before a merge
+    but arrives after it gets the merged cluster. After a crash, merges that were not snapshotted are undone: they may
+    not happen again if several processes interleave posts in another order.
     """
 
     def __init__(
         self, store: Path | LanceTables, table: Table, mark: Mark = None, memory_days: float = math.inf
     ) -> None:
-        """Open or create it, and go on from a mark; deletes are remembered for so long.
+        """Open or create the table.
 
-        Raises `WorldError` as `StoredTable` does.
+        Args:
+            store: The store's tables, or its folder.
+            table: Declaration of the table.
+            mark: Snapshot from `mark` to resume from; None starts from scratch.
+            memory_days: Days for which deletes are remembered.
+
+        Raises:
+            WorldError: as `StoredTable` does.
         """
         tables = LanceTables.at(store)
         super().__init__(tables, table)
-        self._own = {field.name: field.type for field in self._table.schema if is_custom(field)}
+        self._custom = {field.name: field.type for field in self._table.schema if is_custom(field)}
         self._fill(tables)
         self._table.index_words(*SEARCHED)
         self._thumbnails = Thumbnails(tables)
@@ -67,7 +74,7 @@ class PostRows(StoredTable):
         if mark is None:
             self._merges = Merges()
             return
-        # Version 1 did not know it: what the store says is the best that there is.
+        # Marks of version 1 lack merges: those recorded in the store are the best approximation.
         self._merges = stored_merges(tables) if mark["version"] == 1 else Merges.of(mark["clusters"])
         own = (
             f"({_GIVEN} > {above}" + (")" if end is None else f" AND {_GIVEN} <= {end})")
@@ -76,44 +83,50 @@ class PostRows(StoredTable):
         self._settle(f"{_GIVEN} >= 0 AND ({' OR '.join(own)})", self._merges)
 
     def upsert(self, rows: list[Row]) -> None:
-        """Write rows, each with its cluster as of now; of several with one key the last one stays.
+        """Upsert rows with their current cluster; of several rows with one key the last one wins.
 
-        Those of posts that were taken back are left out, and those of hidden accounts kept aside.
+        Rows of deleted posts are dropped, and rows of hidden accounts go to the table of hidden posts.
         """
         current = self._merges.current
-        there = [row for row in rows if not self._removed.is_gone(row)]
-        if len(there) < len(rows):
+        kept = [row for row in rows if not self._removed.is_gone(row)]
+        if len(kept) < len(rows):
             self._removed.refuse([row for row in rows if self._removed.is_gone(row)])
-        for row in there:
+        for row in kept:
             if row[ORIGINAL] and self._removed.is_gone_original(row[ORIGINAL]):
                 row[ORIGINAL] = None
-        made = [{**with_own_values(row, self._own), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in there]
-        aside = [self._as_stored(row) for row in made if self._removed.is_hidden(row)]
-        if aside:
-            self._removed.write_hidden(aside)
+        made = [{**with_custom_values(row, self._custom), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in kept]
+        hidden = [self._as_stored(row) for row in made if self._removed.is_hidden(row)]
+        if hidden:
+            self._removed.write_hidden(hidden)
             made = [row for row in made if not self._removed.is_hidden(row)]
         if made:
-            again = {row[_KEY] for row in made if row["revision"] > 1}
-            before = self._images_of(sorted(again))
-            # Both revisions may come together, so that the first is never written.
-            before |= {row[_IMAGE] for row in made if row[_KEY] in again and row[_IMAGE] is not None}
+            edited = {row[_KEY] for row in made if row["revision"] > 1}
+            before = self._images_of(sorted(edited))
+            # Both revisions may arrive in one batch, so that the first is never written.
+            before |= {row[_IMAGE] for row in made if row[_KEY] in edited and row[_IMAGE] is not None}
             super().upsert(made)
             self._thumbnails.drop_unused(before, [self._table])
 
     def _images_of(self, ids: list[str]) -> set[str]:
-        """What small images rows refer to that will be written anew: an edit may take the image away."""
+        """Return the thumbnails that existing rows refer to: an edit may remove the image."""
         where = [f"{_KEY} IN ({listed(some)})" for some in pieces(ids, _MOST)]
         batches = (batch for it in where for batch in self._table.batches((_IMAGE,), it))
         return {key for batch in batches for key in batch.column(0).to_pylist() if key is not None}
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
-        """Keep images of posts, but not of those that were taken back; raises `WorldError`."""
+        """Write thumbnails, except those of deleted posts; raises `WorldError`."""
         self._thumbnails.keep(it for it in thumbnails if not self._removed.is_gone_post(it.post))
 
     def add_images(self, thumbnails: list[Thumbnail]) -> int:
-        """Keep images of posts that are there, and let their rows refer to them; gives how many. Raises `WorldError`.
+        """Write thumbnails of existing posts and set the references in their rows.
 
-        Whoever reads rows by what is new does not see that these changed.
+        These updates keep row ids, so that `TableReader.since` does not see them.
+
+        Returns:
+            How many of the thumbnails belong to existing posts.
+
+        Raises:
+            WorldError: if the store cannot be read or written.
         """
         ids = sorted({it.post.global_id for it in thumbnails})
         where = (f"{_KEY} IN ({listed(some)})" for some in pieces(ids, _MOST))
@@ -126,12 +139,12 @@ class PostRows(StoredTable):
         return len(found)
 
     def remove(self, removals: list[Removal]) -> None:
-        """Take out what was taken back, keep aside what is hidden, bring back what is not; raises `WorldError`."""
+        """Delete, hide or restore posts as removals say; raises `WorldError`."""
         for some in pieces(self._removed.take(removals), _MOST):
             self._settle(f"{_KEY} IN ({listed(some)})", self._merges)
 
     def rename(self, events: list[ClusterEvent]) -> None:
-        """Bring rows up to date with merges and splits, in their order; raises `WorldError`."""
+        """Update `current_cluster` for merges and splits, in their order; raises `WorldError`."""
         for is_split, group in groupby(events, lambda event: event.kind == "split"):
             if is_split:
                 self._split(list(group))
@@ -139,13 +152,13 @@ class PostRows(StoredTable):
                 self._merge(list(group))
 
     def compact(self, *, erase: bool = False) -> None:
-        """Put fragments together, drop old versions, of what is kept aside and of small images too."""
+        """Compact the tables of posts, hidden posts and thumbnails; raises `WorldError`."""
         super().compact(erase=erase)
         self._removed.compact(erase=erase)
         self._thumbnails.compact(erase=erase)
 
     def mark(self) -> Mark:
-        """What became of clusters, and what was taken back."""
+        """Return a snapshot of merges, splits and removals."""
         return {"version": 2, "clusters": self._merges.state(), "taken_back": self._removed.state()}
 
     def _merge(self, events: list[ClusterEvent]) -> None:
@@ -165,9 +178,9 @@ class PostRows(StoredTable):
             self._settle(f"{_KEY} IN ({listed(some)})", self._merges)
 
     def _fill(self, tables: LanceTables) -> None:
-        """Give rows of an older store their cluster as of now and words without what platforms add.
+        """Fill columns that rows of an older store lack: `current_cluster` and `text_clean`.
 
-        Who is killed amid it goes on the next time.
+        Idempotent: after a crash midway, the next call does the rest.
         """
         unfilled = f"{_CURRENT} IS NULL"
         if self._table.has(unfilled):
@@ -182,7 +195,7 @@ class PostRows(StoredTable):
                 self._table.change(cleaned, ("text_clean",))
 
     def _settle(self, where: str, merges: Merges, *, only_merged: bool = False) -> None:
-        """Write what follows from `merges` into the rows that a condition picks and that do not say it."""
+        """Correct `current_cluster` of the rows that match an SQL condition and differ from `merges`."""
         moved = pa.array(merges.moved(), pa.string())
         wrong: list[dict[str, Any]] = []
         for batch in self._table.batches((_KEY, _GIVEN, _CURRENT), where):
@@ -199,8 +212,8 @@ class PostRows(StoredTable):
 
 
 class PostStore(PostRows):
-    """The table of posts in a folder; what is written twice is there once."""
+    """The table of posts in a folder, written by idempotent upserts."""
 
     def __init__(self, folder: Path, image_dimension: int, text_dimension: int) -> None:
-        """Open or create it; raises `WorldError` where it cannot be, or holds vectors of other models."""
+        """Open or create the table; raises `WorldError` if it cannot, or if its vectors have other dimensions."""
         super().__init__(folder, posts_table(image_dimension, text_dimension))

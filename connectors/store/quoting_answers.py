@@ -1,4 +1,4 @@
-"""Answers in a store that quote posts: they go with the posts. `memewax serve` writes the table, beside a flow."""
+"""Deletion of answers that quote deleted posts. `memewax serve` writes the table of answers, beside a flow."""
 
 from collections.abc import Collection, Iterator
 from typing import Any, Final
@@ -14,16 +14,16 @@ from connectors.store.table_maintenance import compact_files, erase_deleted
 from core.errors import WorldError, first_line
 
 QUOTING: Final = "answers"
-"""The table whose rows name posts."""
+"""The table whose rows quote posts."""
 _DRAFT_SECONDS: Final = 3600.0
-"""A flow may delete answers meanwhile: so long nobody leaves a file half written."""
+"""Minimum age of temporary files to delete: a flow may be deleting answers, but no write takes so long."""
 _MOST: Final = 500
 _TRIES: Final = 5
-"""Against a writer that commits at the same time."""
+"""Attempts in case another writer commits at the same time."""
 
 
 def drop_quoting(tables: LanceTables, posts: Collection[str]) -> None:
-    """Delete the answers that quote posts; raises `WorldError`."""
+    """Delete the answers that quote any of these posts; raises `WorldError`."""
     if not posts or not tables.has(QUOTING):
         return
     for tries_left in reversed(range(_TRIES)):
@@ -39,9 +39,10 @@ def drop_quoting(tables: LanceTables, posts: Collection[str]) -> None:
 
 
 def compact_answers(tables: LanceTables) -> None:
-    """Put tables of answers together, without what was deleted; to be called by who has the lock of answers.
+    """Compact the tables of answers, erasing deleted rows. Call it with the lock of answers held.
 
-    Raises `WorldError`.
+    Raises:
+        WorldError: if a table cannot be read or written.
     """
     try:
         for name, key in ANSWER_TABLES.items():
@@ -51,7 +52,7 @@ def compact_answers(tables: LanceTables) -> None:
                 compact_files(table, key)
                 tables.drop_drafts(name, _DRAFT_SECONDS)
     except READ_ERRORS as error:
-        raise WorldError(f"the answers of {tables} cannot be put together: {first_line(error)}") from None
+        raise WorldError(f"the answers of {tables} cannot be compacted: {first_line(error)}") from None
 
 
 def _quoting(table: Any, posts: pa.Array) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Settings of every store that is reached over a network."""
+"""Settings of all stores that are reached over a network."""
 
 from pydantic import Field
 
@@ -6,11 +6,11 @@ from core.settings import Group
 
 
 class RemoteStoreSettings(Group):
-    """How long a store may be away."""
+    """Timeout of a remote store."""
 
     store_timeout_seconds: float = Field(
         60.0,
         gt=0,
         le=3600,
-        description="A store elsewhere that does not answer, or refuses to write, is tried again for so long; then the flow ends, and goes on from its snapshot.",
+        description="How long to retry a remote store that does not answer or refuses writes; after that the flow ends, and can be resumed from its snapshot.",
     )

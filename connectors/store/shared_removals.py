@@ -1,7 +1,7 @@
-"""What any flow deletes in a store that several may write: none of them writes it again, whoever read the delete.
+"""Tombstones shared by the writers of a store, so that no flow writes a post again that another flow deleted.
 
-Who deletes says so before it does; who writes looks afterwards whether what it wrote was deleted meanwhile. So of the
-two the one that comes later sees the other.
+A flow publishes a delete before it applies it. A flow that writes rows checks afterwards whether they were deleted
+meanwhile. So whichever of the two acts later sees the other.
 """
 
 import math
@@ -18,24 +18,24 @@ from core.removals import Removed
 
 _NO_MESSAGE: Final = Message(b"", "")
 _FOR_GOOD: Final = 0.0
-"""Where a delete names no time, since not every store knows an infinite number."""
+"""Stands for an infinite time, which not every store can hold: the delete names no time."""
 
 
 class SharedRemoval(NamedTuple):
-    """A name that was deleted, as stores keep it."""
+    """A tombstone in its stored form."""
 
     name: int
-    """Its hash, of 64 bits."""
+    """64-bit hash of the deleted id, URL or account."""
     said: float
-    """Time of the delete, in seconds since 1970; 0: whatever comes is meant."""
+    """Unix time of the delete in seconds: posts edited later are kept; 0 deletes posts of any time."""
 
 
 class SharedRemovals(ABC):
-    """What one writer of posts tells the others, and what they told; the last 65,536 names.
+    """The last 65,536 tombstones of all writers of a store, as known to one of them.
 
     Args:
-        store: What is the same for all who write it.
-        memory_days: For so long a delete is remembered.
+        store: Name of the store, the same for all its writers: it keys the hashes.
+        memory_days: Days for which deletes are remembered.
     """
 
     def __init__(self, store: str, memory_days: float = math.inf) -> None:
@@ -43,36 +43,39 @@ class SharedRemovals(ABC):
         self._removed = Removed(days=memory_days, key=key)
 
     @abstractmethod
-    def _write(self, told: Sequence[SharedRemoval]) -> None:
-        """Tell the others; raises `WorldError`."""
+    def _write(self, removals: Sequence[SharedRemoval]) -> None:
+        """Write tombstones for the other writers; raises `WorldError`."""
 
     @abstractmethod
     def _news(self) -> Iterable[tuple[SharedRemoval, float]]:
-        """What was told since the last time, at first all of it, the oldest first, and when; raises `WorldError`."""
+        """Return tombstones written since the last call, the oldest first, each with the Unix time of its write.
+
+        The first call returns all of them. Raises `WorldError`.
+        """
 
     def publish(self, removals: Iterable[Removal]) -> None:
-        """Say what is about to be deleted, to who writes now or later; raises `WorldError`."""
-        told = {name: said for it in removals for name, said in self._removed.note(it)}
-        if told:
-            self._write([SharedRemoval(it, _FOR_GOOD if math.isinf(said) else said) for it, said in told.items()])
+        """Publish removals to all writers, present and future, before they are applied; raises `WorldError`."""
+        times = {name: time for it in removals for name, time in self._removed.note(it)}
+        if times:
+            self._write([SharedRemoval(it, _FOR_GOOD if math.isinf(time) else time) for it, time in times.items()])
 
     def look(self) -> bool:
-        """Take in what others said; whether they said anything. Raises `WorldError`."""
+        """Read the tombstones of other writers; return whether there are new ones. Raises `WorldError`."""
         news = list(self._news())
-        for it, read in news:
-            self._removed.take(it.name, it.said if it.said != _FOR_GOOD else math.inf, read)
+        for it, written in news:
+            self._removed.take(it.name, it.said if it.said != _FOR_GOOD else math.inf, written)
         return bool(news)
 
     def gone(self, rows: Iterable[Row]) -> list[Removal]:
-        """Deletes of those rows that are of deleted posts, each by its id."""
+        """Return a removal by id for each row that belongs to a deleted post."""
         found = []
         for row in rows:
-            if (said := self._said_of(row)) is not None:
-                time = None if math.isinf(said) else datetime.fromtimestamp(said, UTC)
+            if (removed := self._removed_at(row)) is not None:
+                time = None if math.isinf(removed) else datetime.fromtimestamp(removed, UTC)
                 found.append(Removal(_NO_MESSAGE, row["global_id"], time=time))
         return found
 
-    def _said_of(self, row: Row) -> float | None:
+    def _removed_at(self, row: Row) -> float | None:
         account = account_of(row["author"], row["source"])
         return self._removed.removed_at(
             row["global_id"], row["post_id"], account, lambda: changed(row, row["extra"]), row["url"]

@@ -1,4 +1,4 @@
-"""The folder of a store, opened with bounded caches, and read while its writer puts its tables together."""
+"""LanceDB connections with bounded caches, and reads that tolerate a concurrent compaction."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -14,33 +14,33 @@ T = TypeVar("T")
 _NEARBY: Final = ("*/posts.lance", "*/*/posts.lance")
 _LOOKED_AT: Final = 100
 READ_ERRORS: Final = (OSError, RuntimeError, ValueError)
-"""What LanceDB raises where it cannot read."""
+"""Errors that LanceDB raises if it cannot read."""
 _TRIES: Final = 3
 _INDEX_CACHE: Final = 32 * 2**20
 _METADATA_CACHE: Final = 32 * 2**20
-"""Bytes. LanceDB's own bounds are 6 GB and 1 GB: it keeps what it knows of each version, and a writer makes many."""
+"""Bytes. LanceDB's defaults are 6 GB and 1 GB: it caches metadata of every version, and a writer makes many."""
 
 _SCANS: Final = {"LANCE_DEFAULT_IO_BUFFER_SIZE": str(16 * 2**20), "LANCE_DEFAULT_FRAGMENT_READAHEAD": "1"}
-"""What is read ahead. By default 2 GB: while tables are put together, all of a table would lie in memory."""
+"""Read-ahead of scans. The default of 2 GB would hold a whole table in memory during a compaction."""
 
 
 def caches() -> Any:
-    """Bounded caches, which those who open the same database may share."""
-    keep_little()  # before LanceDB starts its threads
+    """Return bounded caches, which several connections to one database may share."""
+    keep_little()  # has to precede the start of LanceDB's threads
     for name, value in _SCANS.items():
         os.environ.setdefault(name, value)
-    import lancedb  # which takes a second, and many who name a store do not open it
+    import lancedb  # imported late: it takes a second, and many commands never open the store
 
     return lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
 
 
 def opened(place: Path | str, options: Mapping[str, str] | None = None, session: Any = None) -> Any:
-    """The database in a folder or at an address.
+    """Connect to the LanceDB database in a folder or at an address; raises LanceDB's errors.
 
     Args:
-        place: Where it lies.
-        options: Those of object storage.
-        session: Its `caches`; None: its own.
+        place: Folder or address.
+        options: LanceDB's `storage_options`, for object storage.
+        session: Shared caches from `caches`; None creates new ones.
     """
     session = session or caches()
     import lancedb
@@ -49,7 +49,7 @@ def opened(place: Path | str, options: Mapping[str, str] | None = None, session:
 
 
 async def opened_async(place: Path | str, table: str, options: Mapping[str, str] | None, session: Any) -> Any:
-    """A table of a database as LanceDB's asynchronous interface has it; otherwise as `opened`."""
+    """Open a table with LanceDB's asynchronous API; arguments as in `opened`."""
     from lancedb import connect_async
 
     database = await connect_async(place, session=session, storage_options=dict(options) if options else None)
@@ -57,26 +57,26 @@ async def opened_async(place: Path | str, table: str, options: Mapping[str, str]
 
 
 def store_below(folder: Path) -> Path:
-    """Return the store that a folder stands for: itself, or `store` in it, where a demo or a run has left that."""
+    """Return the store that a folder stands for: itself, or its subfolder `store` as left by a demo or a run."""
     inside = folder / "store"
     return inside if not any(folder.glob("*.lance")) and any(inside.glob("*.lance")) else folder
 
 
 def store_nearby() -> str:
-    """What a message adds where a store is not there and a folder below the current one holds one; else nothing."""
+    """Return a hint for error messages that names a store below the current folder; empty if there is none."""
     found = sorted({it.parent for pattern in _NEARBY for it in islice(Path().glob(pattern), _LOOKED_AT)})
     return f"; there is one in {found[0]}: --store {found[0]}" if found else ""
 
 
 async def in_memory_async() -> Any:
-    """A database of its own in memory, for LanceDB's asynchronous interface."""
+    """Return a new in-memory database of LanceDB's asynchronous API."""
     from lancedb import connect_async
 
     return await connect_async("memory://")
 
 
 def read_latest(read: Callable[[], T]) -> T:
-    """What `read` gives of the latest version; asked again where it fails, since its files may have been dropped."""
+    """Call `read` up to three times: it may fail because a compaction dropped the version that it was reading."""
     for _ in range(_TRIES - 1):
         try:
             return read()

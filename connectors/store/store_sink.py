@@ -1,4 +1,4 @@
-"""Writes rows into a table of any store."""
+"""Bytewax sink that writes rows into a table of any store."""
 
 import math
 from datetime import datetime
@@ -14,17 +14,17 @@ from core.columns import Table
 from core.telemetry import observe_ages, sink_name
 
 _INGESTED: Final = INGESTION_COLUMN.column.name
-_ELSEWHERE: Final = "://"
+_REMOTE: Final = "://"
 
 
 class StoreSink(Sink[TableItem]):
-    """Upserts rows of a table, in as many parts as its store has writers.
+    """A sink that upserts rows into a table, with one partition per writer of the store.
 
     Args:
-        store: That has the table.
-        table: As it should be.
+        store: Store of the table.
+        table: Declaration of the table.
         measured: Name of the step in the metrics.
-        memory_days: For so long a delete is remembered.
+        memory_days: Days for which deletes are remembered.
     """
 
     def __init__(self, store: Store, table: Table, measured: str, memory_days: float = math.inf) -> None:
@@ -34,30 +34,30 @@ class StoreSink(Sink[TableItem]):
         self._memory_days = memory_days
 
     def check(self) -> None:
-        """Open the table once, to raise `WorldError` before anything is read."""
+        """Open the table once, to raise `WorldError` before the flow reads its sources."""
         self._store.check()
         for number, _ in enumerate(self.parts()):
             self._store.written(self._table, None, number, self._memory_days)
 
     def parts(self) -> list[str]:
-        """The writers of the table."""
+        """Return the names of the table's writers."""
         return self._store.part_names(self._table.name)
 
     def was(self, name: str, part: str, mark: Mark) -> bool:  # noqa: ARG002
-        """Whether a store on this machine was moved here."""
-        if _ELSEWHERE in name or _ELSEWHERE in part:
+        """Check whether a part is the same local store after its folder was moved."""
+        if _REMOTE in name or _REMOTE in part:
             return False
         return is_moved(Path(name), Path(part)) or is_moved(Path(name).parent, Path(part).parent)
 
     def open(self, part: str, mark: Mark) -> Writer[TableItem]:
-        """Open the table; what was written after the snapshot is simply written again."""
+        """Open the table. Upserts are idempotent: rows written after the snapshot are simply written again."""
         table = self._store.written(self._table, mark, self.parts().index(part), self._memory_days)
         return TableWriter(table, self._measured, written=self._note_written)
 
     def _note_written(self, rows: list[Row]) -> None:
-        """Tell the metrics of posts that are there now."""
+        """Record in the metrics how long written posts took since their ingestion."""
         if self._table.name == POSTS:
             times = [row[_INGESTED] for row in rows]
-            is_elsewhere = _ELSEWHERE in self._store.address
-            called = sink_name(self._store.address if is_elsewhere else str(self._store.state))
-            observe_ages(called, [datetime.fromisoformat(it) for it in times if it is not None])
+            is_remote = _REMOTE in self._store.address
+            sink = sink_name(self._store.address if is_remote else str(self._store.state))
+            observe_ages(sink, [datetime.fromisoformat(it) for it in times if it is not None])

@@ -1,4 +1,4 @@
-"""Which models made the vectors of a store, as its rows tell."""
+"""Look-up of the models that computed the vectors of a store."""
 
 from connectors.sinks.record_table import POSTS
 from connectors.store.interface import Condition, StorePlace, TableReader
@@ -8,7 +8,7 @@ from models.stages import STAGES
 
 
 def models_in(store: StorePlace) -> dict[str, str]:
-    """The model of each stage whose vectors a store holds, as far as it tells; raises `WorldError`."""
+    """Return, for each stage with vectors in a store, its model as far as rows record it; raises `WorldError`."""
     tables = tables_of(store)
     if not tables.has(POSTS):
         return {}
@@ -19,7 +19,7 @@ def models_in(store: StorePlace) -> dict[str, str]:
 
 
 def model_of(posts: TableReader, column: str, stage: str) -> str:
-    """The model of a column of vectors, as one of the rows tells it; empty where none does."""
+    """Return the model of a vector column as recorded by one of its rows; empty if none is recorded."""
     if not {column, "models"} <= set(posts.schema.names):
         return ""
     rows = posts.whole(["models"], [Condition(column, "is not null")], limit=1).to_pylist()

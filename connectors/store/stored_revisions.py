@@ -1,7 +1,7 @@
-"""Which revision of a post a store held when a run began: a post that goes out again has the next one.
+"""Revisions of the posts that a store held when a run began; a post that is written again gets the next revision.
 
-They are noted once, when a run begins that is not the one that wrote last. What the run itself writes is the join's to
-know: a revision that was lost with a crash comes again.
+They are recorded once, when a run begins that is not the last writer. The join tracks the revisions that the run itself
+writes: one that is lost in a crash is assigned again.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +19,17 @@ from core.atomic_file import atomic_write
 from core.errors import WorldError
 
 FILE: Final = "revisions.npy"
-"""In a store: hashes of ids, in order, and below them the revisions."""
+"""File in a store: uint64, shape (2, posts); sorted hashes of ids, and the revision of each."""
 
 
 def note_revisions(store: StorePlace) -> None:
-    """Note which revision of each post a store holds; raises `WorldError`, and `OSError` where it cannot write."""
-    ids, revisions = _there(store)
+    """Record the revision of each post in a store.
+
+    Raises:
+        WorldError: if the store cannot be read.
+        OSError: if the file cannot be written.
+    """
+    ids, revisions = _stored(store)
     hashes = np.fromiter(map(_hash, ids), np.uint64, len(ids))
     order = np.argsort(hashes)
     with atomic_write(tables_of(store).state / FILE) as file:
@@ -32,10 +37,10 @@ def note_revisions(store: StorePlace) -> None:
 
 
 def revisions_of(stores: Sequence[StorePlace]) -> Callable[[str], int]:
-    """What gives the highest revision of a post that was noted in any of these stores, 0 where there is none.
+    """Return a function from a post's id to its highest revision recorded in any of these stores, 0 if none.
 
     Raises:
-        WorldError: where a note cannot be read.
+        WorldError: if a record cannot be read.
     """
     noted = [it for store in stores if (it := _noted(tables_of(store).state / FILE)) is not None]
 
@@ -45,8 +50,8 @@ def revisions_of(stores: Sequence[StorePlace]) -> Callable[[str], int]:
     return revision_of
 
 
-def _there(store: StorePlace) -> tuple[list[str], NDArray[np.uint64]]:
-    """Ids of the posts in a store, and their revisions; a row that an earlier version wrote has none."""
+def _stored(store: StorePlace) -> tuple[list[str], NDArray[np.uint64]]:
+    """Return the ids of the posts in a store and their revisions, 1 for rows of an earlier version without any."""
     tables = tables_of(store)
     ids: list[str] = []
     revisions: list[NDArray[Any]] = [np.empty(0, np.uint64)]
@@ -60,11 +65,13 @@ def _there(store: StorePlace) -> tuple[list[str], NDArray[np.uint64]]:
 
 def _noted(file: Path) -> NDArray[np.uint64] | None:
     try:
-        noted: NDArray[np.uint64] = np.load(file, mmap_mode="r")  # shared by all processes, and read where it is asked
+        noted: NDArray[np.uint64] = np.load(
+            file, mmap_mode="r"
+        )  # processes share the mapping, and read only pages they need
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
-        raise WorldError(f"{file} does not say which revisions there are: delete it") from None
+        raise WorldError(f"{file} is not a list of revisions: delete the file") from None
     return noted if noted.size else None
 
 
@@ -75,5 +82,5 @@ def _look_up(noted: NDArray[np.uint64], wanted: int) -> int:
 
 
 def _hash(global_id: str) -> int:
-    """Eight bytes: of ten million posts, two have the same one once in 400,000 stores, and skip some revisions."""
+    """Hash an id to 64 bits: among ten million posts, one store in 400,000 has a collision, which skips revisions."""
     return int.from_bytes(blake2b(global_id.encode(errors="surrogatepass"), digest_size=8).digest(), "little")

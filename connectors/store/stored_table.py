@@ -1,4 +1,4 @@
-"""A table of a store, as a part of memewax declares it."""
+"""Writer of a declared table into a LanceDB store."""
 
 from pathlib import Path
 from typing import Any
@@ -15,42 +15,42 @@ from core.columns import AnyJson, Table
 
 
 class StoredTable(WrittenTable):
-    """A table of rows with a key; what is written twice is there once."""
+    """A table of rows with a key, written by idempotent upserts."""
 
     def __init__(self, store: Path | LanceTables, table: Table) -> None:
-        """Open or create it; raises `WorldError` where it cannot be, or holds columns of other types."""
+        """Open or create the table; raises `WorldError` if it cannot, or if a column has another type."""
         self._json = [column.name for column in table.columns if isinstance(column.type, AnyJson)]
         self._table = KeyedTable(store, table.name, table.key, arrow_schema(table), table.newest, table.looked_up)
 
     def upsert(self, rows: list[Row]) -> None:
-        """Write rows; of several with one key the newest stays. Raises `WorldError`."""
+        """Upsert rows; of several with one key the newest wins. Raises `WorldError`."""
         self._table.upsert([self._as_stored(row) for row in rows])
 
     def _as_stored(self, row: Row) -> Row:
         return {**row, **{name: orjson.dumps(row[name]).decode() for name in self._json}}
 
     def obey(self, order: Order) -> None:
-        """Do what the flow is asked to do with its tables; raises `WorldError`."""
+        """Carry out a maintenance order of the flow, a compaction; raises `WorldError`."""
         if order.kind == COMPACT.name:
             self.compact(erase=True)
         else:
             raise AssertionError(f"no table can {order.kind}")
 
     def mark(self) -> Mark:
-        """What is to be known of the rows that are there when more come after a crash."""
+        """Return a snapshot of what the writer needs to resume."""
         return {"version": 1}
 
     def compact(self, *, erase: bool = False) -> None:
-        """Put fragments together, drop old versions, bring indexes up to date.
+        """Compact fragments, drop old versions and update indexes; raises `WorldError`.
 
-        `erase`: so that no file holds what was deleted.
+        With `erase`, no file holds deleted rows afterwards.
         """
         self._table.erase() if erase else self._table.compact()
 
     def count(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return self._table.count()
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows, whole: for reports over small tables."""
+        """Return all rows with all columns; for reports over small tables."""
         return [{**row, **{name: orjson.loads(row[name]) for name in self._json}} for row in self._table.rows()]

@@ -1,4 +1,4 @@
-"""The tables of a store, and by which column their rows are told apart."""
+"""The tables of a store and their primary keys."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS
 
 ANSWER_TABLES: Final = {"answers": "id", "results": "id"}
-"""Tables of answers, and their keys; the first version's names no post."""
+"""Tables of answers and their keys; rows of `results`, the first version's table, quote no posts."""
 KEYS: Final = {
     POSTS: "global_id",
     HIDDEN: "global_id",
@@ -14,10 +14,10 @@ KEYS: Final = {
     THUMBNAILS.name: THUMBNAILS.key,
     **ANSWER_TABLES,
 }
-"""Tables that flows write, and their keys."""
+"""Tables that flows and the server write, and their keys."""
 _OF_A_CORPUS: Final = "id"
 
 
 def key_of(table: str) -> str:
-    """The key of a table; one that no flow writes is a corpus."""
+    """Return the primary key of a table; a table that no flow writes is a corpus."""
     return KEYS.get(table, _OF_A_CORPUS)

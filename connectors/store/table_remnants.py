@@ -1,4 +1,4 @@
-"""Where the tables of a store still keep names: in rows, in older versions, in files that hold deleted rows."""
+"""Search for remnants of deleted posts in the tables of a store: in rows, older versions and files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,12 @@ from connectors.store.lance_tables import LanceTables
 from connectors.store.store_folder import READ_ERRORS
 from connectors.store.thumbnails import unused_in
 
-COMPACTED: Final = "until tables are put together: `memewax store compact`"
+COMPACTED: Final = "until tables are compacted: `memewax store compact`"
 _ENDING: Final = ".lance"
 
 
 def in_tables(store: Path, names: LookedFor) -> Iterator[Remnant]:
-    """Look through all tables of a store, their older versions and the bytes of their files."""
+    """Yield where all tables of a store hold given names: rows, older versions and the bytes of files."""
     folders = sorted(store.glob(f"*{_ENDING}"))
     tables = LanceTables.at(store)
     for folder in folders:
@@ -31,13 +31,13 @@ def in_tables(store: Path, names: LookedFor) -> Iterator[Remnant]:
         if any(_has_version(table, it, names) for it in versions[:-1]):
             yield Remnant(f"table {name}", "an older version has a row of it", COMPACTED)
         elif not has_rows and any(names.in_file(it) for it in _files(folder)):
-            yield Remnant(f"table {name}", "its files hold what was deleted", COMPACTED)
+            yield Remnant(f"table {name}", "its files hold deleted rows", COMPACTED)
     if folders and (unused := len(unused_in(tables))):
-        yield Remnant("table thumbnails", f"{unused} small images of no post that is there", COMPACTED)
+        yield Remnant("table thumbnails", f"{unused} unused thumbnail{'s' * (unused > 1)}", COMPACTED)
 
 
 def in_rows(tables: Tables, names: LookedFor) -> Iterator[Remnant]:
-    """Look through the rows of all tables of a store alone, wherever it is."""
+    """Yield where rows of all tables of any store hold given names; older versions and files are not searched."""
     for name in tables.names():
         table = tables.table(name)
         columns = [it.name for it in table.schema if _may_hold_text(it.type)]
@@ -53,7 +53,7 @@ def _has_version(table: Any, version: int, names: LookedFor) -> bool:
     try:
         table.checkout(version)
         return _has(table, names)
-    except READ_ERRORS:  # it was dropped meanwhile
+    except READ_ERRORS:  # a compaction dropped the version meanwhile
         return False
     finally:
         table.checkout_latest()

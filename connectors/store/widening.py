@@ -1,4 +1,4 @@
-"""How a table of an older shape becomes one of today's: columns and fields of structs that were added are null."""
+"""Schema migration of a table of an older version: added columns and struct fields are null."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,11 +8,11 @@ import pyarrow as pa
 from core.errors import WorldError
 
 _BATCH = 1024
-"""Rows that are copied at once."""
+"""Rows per batch of a copy."""
 
 
 def check_widenable(where: str, found: pa.Schema, wanted: pa.Schema) -> None:
-    """Raise `WorldError` where the table has columns that are not wanted, or of other types; their order is nothing."""
+    """Raise `WorldError` if a table has unknown columns or columns of other types; their order does not matter."""
     unknown = [name for name in found.names if name not in wanted.names]
     if unknown:
         raise WorldError(f"{where} of other columns, {', '.join(unknown)}: choose another folder")
@@ -31,12 +31,12 @@ def check_widenable(where: str, found: pa.Schema, wanted: pa.Schema) -> None:
 
 
 def needs_copy(found: pa.Schema, wanted: pa.Schema) -> bool:
-    """Whether a struct gained fields: LanceDB adds columns in place, but no fields."""
+    """Check whether a struct gained fields: LanceDB adds columns in place, but not struct fields."""
     return any(field.type != wanted.field(field.name).type for field in found)
 
 
 def copied(table: Any, wanted: pa.Schema) -> pa.RecordBatchReader:
-    """All rows of a LanceDB table, a few at a time, in the shape of `wanted`."""
+    """Return a reader of all rows of a LanceDB table, converted to the schema `wanted`, in bounded memory."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in table.search().to_batches(batch_size=_BATCH):
@@ -58,5 +58,5 @@ def _column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
     if field.name not in batch.schema.names:
         return pa.nulls(len(batch), field.type)
     column = batch.column(field.name)
-    # By way of Python's values, which take fields by name at any depth; a table is copied once.
+    # Convert through Python values, which match fields by name at any depth; slow, but a table is copied once.
     return column if column.type == field.type else pa.array(column.to_pylist(), field.type)

@@ -101,7 +101,7 @@ def in_an_answer(world: World) -> str:
 
 def in_a_small_image(world: World) -> str:
     world.posts.show([Thumbnail(post(NAME, picture_sha256="0" * 64), b"webp", 4, 3)])
-    return "table thumbnails: 1 small images of no post"
+    return "table thumbnails: 1 unused thumbnail"
 
 
 def in_a_request(world: World) -> str:

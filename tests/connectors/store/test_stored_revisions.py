@@ -65,5 +65,5 @@ def test_rows_of_a_version_without_revisions_are_first_ones(store: Path) -> None
 def test_a_note_that_is_broken_is_one_line(store: Path) -> None:
     begun(store)
     (store / FILE).write_bytes(b"no numbers")
-    with pytest.raises(WorldError, match=r"revisions\.npy does not say which revisions there are"):
+    with pytest.raises(WorldError, match=r"revisions\.npy is not a list of revisions"):
         revisions_of([store])

@@ -1,4 +1,4 @@
-"""`memewax bench cache`: what a hit takes, and what a cache weighs while far more comes than it holds."""
+"""`memewax bench cache`: latency of cache hits, and size of a cache while it evicts many more results than it holds."""
 
 import os
 import sys
@@ -24,68 +24,68 @@ _STAGES: Final = ("embedding", "text")
 _DIMENSION: Final = 384
 _PATCHES: Final = (8, 8, _DIMENSION)
 _THUMBNAIL: Final = 11_000
-"""Bytes: what one has as a rule."""
+"""Typical size of a thumbnail, in bytes."""
 _LINES: Final = 6
 _SMALL: Final = 300
-"""Bytes of a value of the many keys: as many keys as can be for the room."""
+"""Size of a small value in bytes, so that the cache holds as many keys as possible."""
 _BATCH: Final = 8
-"""Results that are kept together, as a batch of a model is."""
-_LOOKS: Final = 200
+"""Results per write, as in a batch of a model."""
+_SAMPLES: Final = 200
 
 
 @needs_extra("bench", "memewax bench cache")
 def cache(
-    keys: Annotated[int, typer.Option(min=1000, help="Small results that come, one after another.")] = 100_000,
-    megabytes: Annotated[int, typer.Option(min=1, help="Bound of the cache that they come into.")] = 100,
-    images: Annotated[int, typer.Option(min=100, help="Images in the cache in which known ones are looked up.")] = 2000,
+    keys: Annotated[int, typer.Option(min=1000, help="Number of small results to write.")] = 100_000,
+    megabytes: Annotated[int, typer.Option(min=1, help="Size limit of the cache for small results, in MB.")] = 100,
+    images: Annotated[int, typer.Option(min=100, help="Number of images in the cache for hits.")] = 2000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Time of a hit and of keeping an image's results; size of files and process while many keys come."""
+    """Time cache hits and writes of an image's results; measure files and memory while many keys are written."""
     configure_logging("error")
     with tempfile.TemporaryDirectory(prefix="memewax-cache-") as name:
         report = {
-            "hits": looked_up(Path(name, "images"), images),
-            "many": grown(Path(name, "many"), keys, megabytes * 10**6),
+            "hits": time_hits(Path(name, "images"), images),
+            "many": overfill(Path(name, "many"), keys, megabytes * 10**6),
             "machine": machine(),
         }
     sys.stdout.write(orjson.dumps(report, option=0 if as_json else orjson.OPT_INDENT_2).decode() + "\n")
 
 
-def looked_up(folder: Path, images: int) -> dict[str, Any]:
-    """Keep results as real models give them for so many images, and look them all up in another order."""
-    held = ResultCache(folder, 2**40)
-    known = CachedResults(held, {IMAGE: "", **dict.fromkeys(_STAGES, "model")}, _STAGES)
+def time_hits(folder: Path, images: int) -> dict[str, Any]:
+    """Write results as large as those of real models for `images` images, and look them all up in another order."""
+    store = ResultCache(folder, 2**40)
+    known = CachedResults(store, {IMAGE: "", **dict.fromkeys(_STAGES, "model")}, _STAGES)
     random = np.random.default_rng(7)
     names = [sha256(str(number).encode()).hexdigest() for number in range(images)]
-    kept = [_timed(lambda name=name: _keep(known, name, random)) for name in names]  # type: ignore[misc]
+    writes = [_timed(lambda name=name: _keep(known, name, random)) for name in names]  # type: ignore[misc]
     order = random.permutation(images)
-    found = [_timed(lambda name=names[it]: _look(known, name)) for it in order]  # type: ignore[misc]
-    size = held.bytes()
+    hits = [_timed(lambda name=names[it]: _look_up(known, name)) for it in order]  # type: ignore[misc]
+    size = store.bytes()
     known.close()
     return {
         "images": images,
-        "hit_ms": _spread(found),
-        "keep_ms": _spread(kept),
+        "hit_ms": _spread(hits),
+        "keep_ms": _spread(writes),
         "kb": round(size / images / 1e3, 1),
     }
 
 
-def grown(folder: Path, keys: int, bound: int) -> dict[str, Any]:
-    """Let far more small results come than a cache may hold, and look at its files and at the process meanwhile."""
+def overfill(folder: Path, keys: int, bound: int) -> dict[str, Any]:
+    """Write many more small results than a cache of `bound` bytes holds, and sample the size of files and process."""
     import psutil
 
-    process, held = psutil.Process(os.getpid()), ResultCache(folder, bound)
+    process, store = psutil.Process(os.getpid()), ResultCache(folder, bound)
     start, most_bytes, most_rss = time.perf_counter(), 0, 0
     for first in range(0, keys, _BATCH):
-        some = [held.hashed(str(number).encode()) for number in range(first, min(keys, first + _BATCH))]
-        held.put({it: it * (_SMALL // len(it)) for it in some}, {it: (it[::-1],) for it in some})
-        if first % max(_BATCH, keys // _LOOKS // _BATCH * _BATCH) == 0:
+        batch = [store.hashed(str(number).encode()) for number in range(first, min(keys, first + _BATCH))]
+        store.put({it: it * (_SMALL // len(it)) for it in batch}, {it: (it[::-1],) for it in batch})
+        if first % max(_BATCH, keys // _SAMPLES // _BATCH * _BATCH) == 0:
             most_bytes = max(most_bytes, sum(it.stat().st_size for it in folder.iterdir()))
             most_rss = max(most_rss, process.memory_info().rss)
     seconds = time.perf_counter() - start
-    newest = held.hashed(str(keys - 1).encode())
-    has_newest = newest in held.get([newest])
-    held.close()
+    newest = store.hashed(str(keys - 1).encode())
+    has_newest = newest in store.get([newest])
+    store.close()
     return {
         "keys": keys,
         "bound_mb": bound / 1e6,
@@ -108,11 +108,12 @@ def _keep(known: CachedResults, name: str, random: np.random.Generator) -> None:
         known.answers(stage, "model", asked, lambda items: items)
 
 
-def _look(known: CachedResults, name: str) -> None:
+def _look_up(known: CachedResults, name: str) -> None:
     assert len(known.of_image(name)) == 1 + len(_STAGES)
 
 
 def _timed(call: Callable[[], None]) -> float:
+    """Call a function and return the milliseconds that it took."""
     start = time.perf_counter()
     call()
     return (time.perf_counter() - start) * 1e3

@@ -1,4 +1,4 @@
-"""`memewax bench clusters`: embeddings a second among many live clusters, river's own and ours in one run."""
+"""`memewax bench clusters`: clustering throughput with many live clusters, river's DBSTREAM against memewax's."""
 
 import pickle
 import sys
@@ -14,33 +14,33 @@ from threadpoolctl import threadpool_limits
 
 _DIMENSION: Final = 384
 _DIRECTIONS: Final = 16
-"""In which members of every cluster differ, as captions make images of every template differ."""
+"""Number of directions in which members of every cluster vary, as captions vary the images of every template."""
 
 _SLOW: Final = 50
-"""Embeddings at least for river's own, which takes some tens of milliseconds each."""
+"""Minimum number of embeddings for river's DBSTREAM, which takes some tens of milliseconds per embedding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """One clusterer."""
+    """Throughput of one clusterer."""
 
     embeddings_per_second: float
     clusters: int
-    """Alive when the clock was stopped."""
+    """Live clusters at the end."""
     snapshot_bytes: int | None
     n: int
-    """Embeddings that were timed."""
+    """Number of timed embeddings."""
 
 
 def clusters(
-    live: Annotated[int, typer.Option("--clusters", min=10, help="Clusters that are alive.")] = 1000,
-    number: Annotated[int, typer.Option("--embeddings", "-n", min=100, help="Embeddings timed.")] = 10_000,
+    live: Annotated[int, typer.Option("--clusters", min=10, help="Number of live clusters.")] = 1000,
+    number: Annotated[int, typer.Option("--embeddings", "-n", min=100, help="Number of timed embeddings.")] = 10_000,
     exemplars: Annotated[
-        int, typer.Option(min=0, help="Also time the default clusterer when so many exemplars are kept; 0: not.")
+        int, typer.Option(min=0, help="Also time the default clusterer with this many exemplars; 0: do not.")
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Time clusterers on made embeddings of 384 numbers, on one core: river's DBSTREAM and ours."""
+    """Time river's DBSTREAM and memewax's clusterers on synthetic embeddings of 384 dimensions, on one core."""
     with threadpool_limits(1):
         report = {name: asdict(speed) for name, speed in _speeds(live, number)}
         if exemplars:
@@ -78,7 +78,7 @@ def _timed(
     count: Callable[[], int],
     snapshot: Callable[[], int] | None = None,
 ) -> Speed:
-    """Time `rest`, after `first` has made the clusters."""
+    """Time `rest`, after `first` has created the clusters untimed."""
     for item in first:
         learn(item)
     start = time.perf_counter()
@@ -89,7 +89,7 @@ def _timed(
 
 
 def _embeddings(live: int, count: int) -> Any:
-    """Float32 unit vectors, shape (count, 384), of `live` groups around a large common mean."""
+    """Return float32 unit vectors, shape (count, 384), of `live` groups around a large common mean."""
     random = np.random.default_rng(live)  # the same groups each time
     groups = random.normal(size=(live, _DIMENSION))
     directions = random.normal(size=(_DIRECTIONS, _DIMENSION))

@@ -1,4 +1,4 @@
-"""What a benchmark of similarity asks, and the million rows that it asks among."""
+"""Queries and synthetic rows for the benchmark of similarity search."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,29 +19,29 @@ SYNTHETIC: Final = "synthetic"
 _SEED: Final = 20_261_124
 _BLOCK: Final = 50_000
 _WORDS: Final = 15
-_LEFT_OUT: Final = 0.3
+_DROPPED: Final = 0.3
 _NOISE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Texts of a corpus and their vectors."""
+    """Texts of a corpus, and their vectors of shape (rows, dimension)."""
 
     texts: list[str]
     vectors: FloatMatrix
 
 
 def read_rows(store: Path, name: str) -> Rows:
-    """All rows of a corpus; raises `WorldError` where there is none."""
+    """Read all rows of a corpus; raises `WorldError` if it does not exist."""
     table = open_table(store, name).whole(["text", "vector"])
     vectors = np.array(table.column("vector").combine_chunks().flatten(), np.float32)
     return Rows(table.column("text").to_pylist(), vectors.reshape(len(table), -1))
 
 
 def questions(texts: list[str], count: int) -> list[str]:
-    """Sentences near the corpus and none of its rows, about as long as people type them.
+    """Generate queries that are near the corpus but equal to none of its rows, about as long as people type them.
 
-    Fifteen successive words of a row at most, of which three in ten are left out and two change places.
+    Each is up to 15 successive words of a row, of which 30 percent are dropped and two are swapped.
     """
     noise = np.random.default_rng(_SEED)
     known = set(texts)
@@ -49,8 +49,8 @@ def questions(texts: list[str], count: int) -> list[str]:
     while len(asked) < count:
         row = texts[int(noise.integers(len(texts)))].split() or ["nothing"]
         start = int(noise.integers(max(1, len(row) - _WORDS + 1)))
-        some = row[start : start + _WORDS]
-        words = [word for word in some if noise.random() > _LEFT_OUT] or some
+        window = row[start : start + _WORDS]
+        words = [word for word in window if noise.random() > _DROPPED] or window
         first, second = noise.integers(len(words), size=2)
         words[first], words[second] = words[second], words[first]
         asked.append(text if (text := " ".join(words).lower()) not in known else f"{text} {len(asked)}")
@@ -58,7 +58,7 @@ def questions(texts: list[str], count: int) -> list[str]:
 
 
 def write_synthetic(store: Path, rows: Rows, count: int, model: str) -> None:
-    """A corpus of `count` synthetic rows: each lies between two real ones, with noise of half its length added."""
+    """Write a corpus of synthetic rows: each interpolates two real ones, plus Gaussian noise of half its norm."""
     noise = np.random.default_rng(_SEED)
     schema = corpus_schema(rows.vectors.shape[1], model)
     blocks = (_synthetic(rows, range(at, min(at + _BLOCK, count)), noise, schema) for at in range(0, count, _BLOCK))

@@ -1,4 +1,4 @@
-"""`memewax bench fetch`: what fetching many images at a time gains, from a server that takes its time."""
+"""`memewax bench fetch`: speed-up by concurrent fetches of images from a server with high latency."""
 
 import http.client
 import statistics
@@ -24,29 +24,31 @@ from memewax.bench.machine import machine
 
 @dataclass(frozen=True, slots=True)
 class FetchRun:
-    """All images fetched and decoded once, by a fetcher that begins without connections."""
+    """One run: all images fetched and decoded, by a fetcher that starts without connections."""
 
     seconds: float
     cpu_seconds: float
     connections: int
     most_at_once: int
-    """Requests that the server held at the same time."""
+    """Maximum number of concurrent requests at the server."""
 
 
 def fetch(
-    images: Annotated[int, typer.Option("--images", "-n", min=1, help="Images a run.")] = 500,
-    latency_ms: Annotated[float, typer.Option(min=0, help="The server waits so long before each answer.")] = 50.0,
+    images: Annotated[int, typer.Option("--images", "-n", min=1, help="Number of images per run.")] = 500,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Delay of the server before each answer, in ms.")] = 50.0,
     concurrency: Annotated[
-        list[int] | None, typer.Option(min=1, help="Fetches at a time; may be given again. By default 1, 4, 16 and 64.")
+        list[int] | None, typer.Option(min=1, help="Concurrent fetches; may be repeated. By default 1, 4, 16 and 64.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Runs of each, taking turns; the median counts.")] = 3,
+    runs: Annotated[
+        int, typer.Option(min=1, help="Interleaved runs of each concurrency, of which the median is reported.")
+    ] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Fetch images from a slow server on this machine, one at a time and many at a time."""
+    """Fetch images from a slow server on this machine, one at a time and concurrently."""
     each = concurrency or [1, 4, 16, 64]
     measured: dict[int, list[FetchRun]] = {number: [] for number in each}
     with _serving(latency_ms / 1000) as port:
-        _measure(port, images=min(images, 10), concurrency=1)  # what happens at first use is in no figure
+        _measure(port, images=min(images, 10), concurrency=1)  # warm-up
         for run in range(runs):
             for number, found in measured.items():
                 print(f"memewax: {number} at a time, run {run + 1} of {runs}", file=sys.stderr)
@@ -60,11 +62,11 @@ def fetch(
 
 @contextmanager
 def _serving(latency: float) -> Iterator[int]:
-    """The port of a server in a process of its own, so that it does not share this one's interpreter."""
+    """Run the image server in a separate process, so that it does not compete for the GIL; yield its port."""
     command = [sys.executable, "-m", "memewax.bench.image_server", str(latency)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         if server.stdin is None or server.stdout is None or not (line := server.stdout.readline()):
-            raise WorldError("the server of images did not start; the lines above say why")
+            raise WorldError("the image server did not start; the lines above say why")
         yield int(line)
         server.stdin.close()
 
@@ -81,7 +83,7 @@ def _measure(port: int, *, images: int, concurrency: int) -> FetchRun:
         connections, start, cpu = _connections(), perf_counter(), process_time()
         for arriving in fetching.start(posts):
             if isinstance(failed := arriving.result().image, Failure):
-                raise WorldError(f"an image was not fetched, so this is no measurement: {failed.reason}")
+                raise WorldError(f"an image was not fetched, so the run is invalid: {failed.reason}")
         return FetchRun(
             seconds=perf_counter() - start,
             cpu_seconds=process_time() - cpu,
@@ -91,12 +93,12 @@ def _measure(port: int, *, images: int, concurrency: int) -> FetchRun:
 
 
 def _connections() -> int:
-    """Connections that this process has made to fetch images."""
+    """Return the number of connections that this process has opened to fetch images."""
     return int(REGISTRY.get_sample_value("memewax_fetch_connections_total") or 0)
 
 
 def _most_at_once(port: int) -> int:
-    """Requests that the server has held at once since it was last asked."""
+    """Return the maximum number of concurrent requests at the server since the last call."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", "/most")
     most = int(connection.getresponse().read())
@@ -130,7 +132,7 @@ def _figures(runs: Sequence[FetchRun], images: int, of_least: float) -> dict[str
 
 
 def _table(report: Mapping[str, Any]) -> Table:
-    caption = f"{report['n']} images a run, {report['latency_ms']:g} ms before each answer"
+    caption = f"{report['n']} images per run, {report['latency_ms']:g} ms before each answer"
     table = Table(caption=caption, caption_justify="left")
     for column in ("at a time", "seconds", "fastest", "slowest", "images/s", "times faster", "CPU s", "connections"):
         table.add_column(column, justify="right")

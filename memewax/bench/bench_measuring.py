@@ -1,4 +1,4 @@
-"""Measures how long answers take, alone and under load, and how right they are."""
+"""Measurement of similarity search: latency idle and under load, throughput and recall."""
 
 import os
 import platform
@@ -31,7 +31,7 @@ _BY_SIZE_QUERIES: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class MeasuringPlan:
-    """How much is measured."""
+    """Parameters of the measurement."""
 
     queries: int
     runs: int
@@ -40,34 +40,35 @@ class MeasuringPlan:
     in_flight: int
     processes: int
     synthetic: int
-    """Rows; none are made where it is 0."""
+    """Number of synthetic rows; 0: none."""
     brokers: str | None
     plot: Path | None
 
 
 @dataclass(frozen=True, slots=True)
 class Searching:
-    """What a search of a corpus in memory takes, hits with their texts included."""
+    """Latency of searches of a corpus in memory, including reading the texts of hits."""
 
     rows: int
     index: str
     runs: list[list[float]]
-    """Milliseconds of each query of each run."""
+    """Latency of each query in milliseconds, by run."""
     recall: Recall
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What an answer over Kafka takes."""
+    """Latency and throughput of answers over Kafka."""
 
     runs: list[list[float]]
-    """Milliseconds of each query, one at a time, of each run."""
+    """Latency of each query in milliseconds, one query at a time, by run."""
     at_rate: list[Load]
     flat_out: list[Load]
+    """At maximum throughput."""
 
 
 def measure(settings: Settings, plan: MeasuringPlan) -> dict[str, Any]:
-    """The report: of the corpus that the settings name, and of synthetic rows made from it."""
+    """Measure the corpus of the settings, and synthetic rows made from it; return the report."""
     corpus = settings.corpus or default_corpus(settings.store)
     real = read_rows(settings.store, corpus)
     texts = questions(real.texts, plan.queries)
@@ -77,7 +78,7 @@ def measure(settings: Settings, plan: MeasuringPlan) -> dict[str, Any]:
     if plan.synthetic:
         with tempfile.TemporaryDirectory(prefix="memewax-bench-") as folder:
             other = settings.model_copy(update={"store": Path(folder)})
-            _say(f"making {plan.synthetic:,} synthetic rows")
+            _say(f"generating {plan.synthetic:,} synthetic rows")
             write_synthetic(other.store, real, plan.synthetic, model.name)
             report["million"] = _measured("synthetic rows", other, SYNTHETIC, texts, asked, plan)
     if plan.plot is not None:
@@ -91,7 +92,7 @@ def measure(settings: Settings, plan: MeasuringPlan) -> dict[str, Any]:
         "words_of_a_question": round(float(np.mean([len(text.split()) for text in texts])), 1),
     }
     if not plan.brokers:
-        _say("no --brokers given, so nothing was measured end to end")
+        _say("nothing was measured end to end: give --brokers to do so")
     return report
 
 
@@ -157,7 +158,7 @@ def _report(searching: Searching, asking: Asking | None, plan: MeasuringPlan) ->
 
 
 def _percentiles(name: str, runs: list[list[float]]) -> dict[str, dict[str, Any] | None]:
-    """Of each run its 50th and 99th percentile: their median, and the lowest and highest of them."""
+    """Return the p50 and p99 of the runs: the median over the runs, and their range; None without runs."""
     found: dict[str, dict[str, Any] | None] = {}
     for percent in (50, 99):
         values = [round(float(np.percentile(run, percent)), 3) for run in runs]
@@ -168,7 +169,7 @@ def _percentiles(name: str, runs: list[list[float]]) -> dict[str, dict[str, Any]
 
 
 def _by_dimensions(real: Rows, asked: FloatMatrix, path: Path) -> list[dict[str, Any]]:
-    _say("by dimensions: DuckDB, LanceDB and ours")
+    _say("by dimension: DuckDB, LanceDB and memewax")
     points = by_dimensions(real.vectors, asked[:_BY_SIZE_QUERIES])
     plot(points, len(real.texts), path)
     return [asdict(point) for point in points]

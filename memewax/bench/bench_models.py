@@ -1,4 +1,4 @@
-"""`memewax bench models`: every engine that is there beside the exact one, for the image model and OCR's halves."""
+"""`memewax bench models`: available engines against the exact one, for image model, text detector and recogniser."""
 
 import statistics
 import sys
@@ -23,17 +23,17 @@ from models.vit_engines import image_part
 from models.weights import image_weights
 
 _NOTE: Final = (
-    "ms an image: median, and the fastest and slowest time. What differs is, of the image model, 1 - cosine of the "
-    "worst image; of the detector, the part of pixels of text; of the recogniser, the part of letters."
+    "ms per image: median and range. Difference from the exact engine: for the image model 1 - cosine similarity of "
+    "the worst image; for the detector the share of text pixels; for the recogniser the share of characters."
 )
 
 
 @needs_extra("bench", "memewax bench models")
 def models(
-    runs: Annotated[int, typer.Option(min=1, help="Times that each engine is timed, all taking turns.")] = 7,
+    runs: Annotated[int, typer.Option(min=1, help="Interleaved runs of each engine.")] = 7,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """What each engine takes on this machine, in each precision, and how far its answers are from the exact ones."""
+    """Time each engine on this machine, in each precision, and compare its results with those of the exact engine."""
     settings = load_settings()
     runtime = Runtime.of(settings)
     parts = [image_part(image_weights(settings), settings, runtime), *ocr_parts(settings, runtime)]
@@ -47,8 +47,8 @@ def models(
 
 
 def _measured(part: EnginePart, runs: int) -> tuple[Trial, ...]:
-    here = set(plans())
-    return try_all(part, [plan for plan in part.others if plan in here], runs)
+    available = set(plans())
+    return try_all(part, [plan for plan in part.others if plan in available], runs)
 
 
 def _figures(trial: Trial) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`memewax bench ocr`: the arrangements of OCR beside EasyOCR as it comes, image by image, in one process."""
+"""`memewax bench ocr`: OCR pipelines against stock EasyOCR, interleaved image by image in one process."""
 
 import os
 import platform
@@ -25,14 +25,14 @@ from dataflows.all_settings import Settings, load_settings
 from models.base import Model
 
 STOCK: Final = "stock"
-"""EasyOCR as it comes."""
+"""Name of EasyOCR with its default settings, the baseline."""
 ARRANGEMENTS: Final[tuple[str, ...]] = get_args(Settings.model_fields["ocr"].annotation)
 _PACKAGES: Final = ("easyocr", "jiwer", "onnxruntime", "opencv-python-headless", "rapidocr", "torch")
 
 
 @dataclass(frozen=True, slots=True)
 class OcrSample:
-    """An image and what is written on it."""
+    """An image and its ground-truth text."""
 
     image: Pixels
     expected: str
@@ -40,7 +40,7 @@ class OcrSample:
 
 @dataclass(frozen=True, slots=True)
 class OcrAnswer:
-    """What one reader read in one image; nothing where it failed."""
+    """Text that one OCR pipeline read in one image, empty if it failed, and the time that it took."""
 
     text: str
     seconds: float
@@ -48,18 +48,18 @@ class OcrAnswer:
 
 @needs_extra("bench", "memewax bench ocr")
 def ocr(
-    data: Annotated[Path, typer.Option("--data", help="A JSONL file of posts with the truth in it, or its folder.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    data: Annotated[Path, typer.Option("--data", help="A JSONL file of posts with ground truth, or its folder.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N images.")] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME or NAME@CANVAS of an arrangement to measure beside EasyOCR as it comes; by default all."
+            help="NAME or NAME@CANVAS of a pipeline to compare with stock EasyOCR; may be repeated. By default all."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Error rates and time of every arrangement of OCR, and of EasyOCR as it comes, taking turns at each image."""
-    # What these need is missed before anything is measured, not after.
+    """Measure error rates and time of every OCR pipeline and of stock EasyOCR, interleaved image by image."""
+    # Imported first, so that a missing package is reported before the measurement, not after.
     from memewax.evaluation.progress_bar import Steps
     from memewax.evaluation.texts import count, rates
 
@@ -83,10 +83,9 @@ def ocr(
 def measure(
     readers: Mapping[str, Model[Pixels, Reading]], samples: Sequence[OcrSample]
 ) -> Iterator[dict[str, OcrAnswer]]:
-    """For each image what each reader read, another reader beginning each time.
+    """Yield each reader's answer, image by image. The reader that goes first rotates.
 
-    A machine that is slower for a while is so for all of them. Every reader reads the first image once before, so
-    that what happens at first use is in no figure.
+    So drift of the machine affects all readers alike. As warm-up, every reader first reads one image, untimed.
     """
     for reader in readers.values():
         reader([samples[0].image])
@@ -105,19 +104,19 @@ def _read(reader: Model[Pixels, Reading], image: Pixels) -> OcrAnswer:
 
 
 def _samples(data: Path, limit: int | None, settings: Settings) -> list[OcrSample]:
-    # Late, since the measures bring more than other commands need.
+    # Imported late, because the metrics load more than other commands need.
     from memewax.evaluation.data import image_of, posts_of
 
     images = ((image_of(known, settings), str(known.truth)) for known in posts_of(data, "text"))
-    good = (OcrSample(image, truth) for image, truth in images if not isinstance(image, Failure))
-    return list(islice(good, limit))
+    readable = (OcrSample(image, truth) for image, truth in images if not isinstance(image, Failure))
+    return list(islice(readable, limit))
 
 
 def _set(name: str, settings: Settings) -> Settings:
-    """The settings with the arrangement `name`, and its canvas where it has one."""
+    """Return the settings for NAME or NAME@CANVAS; raises `SettingsError` if it is neither."""
     arrangement, at, canvas = name.partition("@")
     if arrangement not in ARRANGEMENTS or (at and not canvas.isdecimal()):
-        raise SettingsError(f"--only {name}: NAME or NAME@CANVAS, where NAME is one of {', '.join(ARRANGEMENTS)}")
+        raise SettingsError(f"--only {name} is not NAME or NAME@CANVAS, where NAME is one of {', '.join(ARRANGEMENTS)}")
     return load_settings(ocr=arrangement, ocr_canvas=int(canvas) if at else settings.ocr_canvas)
 
 
@@ -165,8 +164,8 @@ def _machine(settings: Settings) -> dict[str, Any]:
 
 
 def _table(figures: Mapping[str, Mapping[str, Any]], n: int) -> Table:
-    table = Table(caption=f"{n} images; case and punctuation do not count", caption_justify="left")
-    for column in ("", "CER", "WER", "word F1", "s an image", "median", "WER of stock", "time of stock"):
+    table = Table(caption=f"{n} images; case and punctuation are ignored", caption_justify="left")
+    for column in ("", "CER", "WER", "word F1", "s/image", "median", "WER / stock", "time / stock"):
         table.add_column(column, justify="right" if column else "left")
     for name, found in figures.items():
         seconds = found["seconds_per_image"]

@@ -1,4 +1,4 @@
-"""`memewax bench pipeline`: the whole flow over images, beside the exact engines and beside a bare loop of models."""
+"""`memewax bench pipeline`: throughput of the whole flow, against exact engines and against a bare loop over models."""
 
 import os
 import shutil
@@ -30,9 +30,9 @@ from memewax.evaluation.data import LabelledPost, posts_of
 
 _SNAPSHOT_SECONDS: Final = 10.0
 _WARM: Final = 0.2
-"""Part of the posts that is in no rate: the first batches come while caches fill."""
+"""Share of the posts that is warm-up and not timed: caches fill during the first batches."""
 _LEAST: Final = 10
-"""Posts without which there is no rate."""
+"""Minimum number of posts for a rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +40,29 @@ class PipelineRun:
     """One run over all posts."""
 
     rate: float
-    """Posts a second, once the first fifth is done."""
+    """Throughput in posts per second, without the warm-up."""
     stages: dict[str, float]
-    """Milliseconds a post in each step, of all processes together; empty for a bare loop."""
+    """Milliseconds per post in each step, summed over processes; empty for a bare loop."""
 
 
 @needs_extra("bench", "memewax bench pipeline")
 def pipeline(
-    data: Annotated[Path, typer.Option("--data", help="A JSONL file of posts with the truth in it, or its folder.")],
-    limit: Annotated[int | None, typer.Option(min=_LEAST, help="Only the first so many.")] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Runs of each kind, which take turns; the median counts.")] = 2,
+    data: Annotated[Path, typer.Option("--data", help="A JSONL file of posts with ground truth, or its folder.")],
+    limit: Annotated[int | None, typer.Option(min=_LEAST, help="Use only the first N posts.")] = None,
+    runs: Annotated[
+        int, typer.Option(min=1, help="Interleaved runs of each kind, of which the median is reported.")
+    ] = 2,
     brokers: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a Kafka broker, to measure topic to topic too.")
+        str | None, typer.Option(help="HOST:PORT of a Kafka broker, to measure from topic to topic too.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; by default that of the settings.")] = None,
-    processes: Annotated[list[int] | None, typer.Option(min=1, help="Processes to measure by.")] = None,
+    processes: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Number of processes to measure with; may be repeated. By default 1 and 2."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Posts a second of the whole flow over real images, against `precision = exact` and against a bare loop."""
+    """Measure the whole flow over real images, against `precision = exact` and against a bare loop over models."""
     settings = load_settings(**({"device": device} if device else {}))
     posts = posts_of(data, "text", limit)
     if len(posts) < _LEAST:
@@ -78,11 +83,11 @@ class _Bench:
         self._lines = list(self._copied(posts))
 
     def report(self, processes: Sequence[int], brokers: str | None) -> dict[str, Any]:
-        """All that is measured."""
+        """Run all measurements and return the report."""
         if self._settings.models == "real" and self._settings.precision != "exact":
-            self._from_files(1, self._settings.precision)  # in no figure: it tries engines, where they are not known
-        # A B A B: a machine that is slower for a while is so for both.
-        ours, exact = self._in_turns(
+            self._from_files(1, self._settings.precision)  # warm-up: it may have to try the engines first
+        # Interleaved (A B A B), so that drift of the machine affects both.
+        ours, exact = self._interleaved(
             partial(self._from_files, 1, self._settings.precision), partial(self._from_files, 1, "exact")
         )
         efficiency: dict[str, float] = {}
@@ -90,7 +95,7 @@ class _Bench:
         flows: dict[int, list[PipelineRun]] = {}
         bare: dict[int, list[PipelineRun]] = {}
         for number in processes:
-            flows[number], bare[number] = self._in_turns(
+            flows[number], bare[number] = self._interleaved(
                 partial(self._from_files, number, self._settings.precision),
                 partial(self._bare, number),
             )
@@ -117,14 +122,14 @@ class _Bench:
             }
         return report
 
-    def _in_turns(
+    def _interleaved(
         self, one: Callable[[], PipelineRun], other: Callable[[], PipelineRun]
     ) -> tuple[list[PipelineRun], list[PipelineRun]]:
         pairs = [(one(), other()) for _ in range(self._runs)]
         return [it for it, _ in pairs], [it for _, it in pairs]
 
     def _copied(self, posts: Sequence[LabelledPost]) -> Iterable[bytes]:
-        """Posts whose images lie beside each other, below a folder of our own: a flow reads no others."""
+        """Copy all images into one folder, because a flow reads from `fetch_folder` only; yield the posts as JSON."""
         for number, it in enumerate(posts):
             name = f"{number}{it.image.suffix}"
             shutil.copyfile(it.image, self._folder / name)
@@ -142,7 +147,7 @@ class _Bench:
             )
 
     def _parts(self, processes: int) -> list[Path]:
-        """A file of posts for each process."""
+        """Write one file of posts per process."""
         files = []
         for number in range(processes):
             file = self._folder / f"posts-{number}-of-{processes}.jsonl"
@@ -182,22 +187,22 @@ class _Bench:
         processes: int,
         records: Callable[[], Iterable[bytes]],
     ) -> PipelineRun:
-        place = self._folder / f"run-{next(self._numbers)}"
-        place.mkdir()
+        folder = self._folder / f"run-{next(self._numbers)}"
+        folder.mkdir()
         settings: dict[str, Any] = {
             "source": sources,
             "to": to,
-            "dead_letters": str(place / "dead.jsonl"),
+            "dead_letters": str(folder / "dead.jsonl"),
             "follow": False,
             "precision": precision,
             "device": self._settings.device,
             "fetch_folder": self._folder,
-            "state_dir": place,  # of a topic too: in a cache of an earlier run lie all answers
+            "state_dir": folder,  # new for each run, since the cache of an earlier run has all results
             "health_port": 0,
             "log_level": "warning",
         }
-        prepare_recovery(place / "recovery")
-        job = Job("memes", settings, place / "recovery", _SNAPSHOT_SECONDS, processes)
+        prepare_recovery(folder / "recovery")
+        job = Job("memes", settings, folder / "recovery", _SNAPSHOT_SECONDS, processes)
         ended = run_job(job, lambda _: None, self._say)
         done = [datetime.fromisoformat(orjson.loads(it)["joined_time"]).timestamp() for it in records()]
         milliseconds = {step: 1000 * spent / len(self._lines) for step, spent in ended.counts.step_seconds.items()}
@@ -205,13 +210,13 @@ class _Bench:
 
     def _bare(self, processes: int) -> PipelineRun:
         self._say(f"bare loop, {processes} processes")
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.TemporaryFile("w+") as stderr:
             loops = [
                 subprocess.Popen(
                     [sys.executable, "-m", "memewax.bench.bare_loop", str(file)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=said,
+                    stderr=stderr,
                     env=_environment(self._settings, processes),
                     text=True,
                 )
@@ -219,12 +224,12 @@ class _Bench:
             ]
             try:
                 for loop in loops:
-                    _line(loop, said)
+                    _line(loop, stderr)
                 for loop in loops:
                     assert loop.stdin is not None
                     loop.stdin.write("\n")
                     loop.stdin.flush()
-                done = [time for loop in loops for time in orjson.loads(_line(loop, said))]
+                done = [time for loop in loops for time in orjson.loads(_line(loop, stderr))]
             finally:
                 for loop in loops:
                     loop.kill()
@@ -237,39 +242,39 @@ class _Bench:
 
 
 def rate_of(done: Sequence[float], posts: int) -> float:
-    """Posts a second from when the first fifth was done to the last.
+    """Return the throughput in posts per second, without the first fifth, which is warm-up.
 
     Args:
-        done: When each post was, in seconds.
-        posts: How many there should be.
+        done: Time at which each post was done, in seconds.
+        posts: Number of posts that went in.
 
     Raises:
-        WorldError: where others came out than went in, or all at once.
+        WorldError: if another number came out, or all posts were done at once.
     """
     if len(done) != posts:
-        raise WorldError(f"{posts} posts went in and {len(done)} came out: this is no measurement")
+        raise WorldError(f"{posts} posts went in and {len(done)} came out: the run is invalid")
     times = sorted(done)
     first = times[int(_WARM * len(times))]
     later = sum(time > first for time in times)
     if not later:
-        raise WorldError(f"{len(times)} posts were done at once: a rate needs more posts")
+        raise WorldError(f"{len(times)} posts were done at once: use more posts to measure a rate")
     return later / (times[-1] - first)
 
 
 def _environment(settings: Settings, processes: int) -> dict[str, str]:
-    said = {"processes": str(processes), "device": settings.device, "log_level": "warning"}
-    return {**os.environ, **{f"{PREFIX}{name.upper()}": value for name, value in said.items()}}
+    overrides = {"processes": str(processes), "device": settings.device, "log_level": "warning"}
+    return {**os.environ, **{f"{PREFIX}{name.upper()}": value for name, value in overrides.items()}}
 
 
-def _line(loop: "subprocess.Popen[str]", said: IO[str]) -> str:
-    """The next line that a loop writes; raises `WorldError` with what it said where there is none."""
+def _line(loop: "subprocess.Popen[str]", stderr: IO[str]) -> str:
+    """Read the next line of a loop's output; raises `WorldError` with the last line of its stderr if it has ended."""
     assert loop.stdout is not None
     line = loop.stdout.readline()
     if not line:
         loop.wait()
-        said.seek(0)
-        last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
-        raise WorldError(f"a bare loop ended with code {loop.returncode}: {last}")
+        stderr.seek(0)
+        last = (stderr.read().strip().splitlines() or ["it printed nothing"])[-1]
+        raise WorldError(f"a bare loop exited with code {loop.returncode}: {last}")
     return line
 
 

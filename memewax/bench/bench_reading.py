@@ -1,4 +1,4 @@
-"""`memewax bench reading`: how fast a dump is read as posts, alone and by the flow, and passed over after a kill."""
+"""`memewax bench reading`: speed of reading a dump as posts, alone and in the flow, and of skipping to a position."""
 
 import random
 import sys
@@ -21,11 +21,11 @@ _SNAPSHOT_SECONDS: Final = 10.0
 
 
 def reading(
-    rows: Annotated[int, typer.Option("--rows", "-n", min=1000, help="Rows of the dump.")] = 200_000,
-    with_flow: Annotated[bool, typer.Option("--flow/--no-flow", help="Run the whole flow on it too.")] = True,
+    rows: Annotated[int, typer.Option("--rows", "-n", min=1000, help="Number of rows of the dump.")] = 200_000,
+    with_flow: Annotated[bool, typer.Option("--flow/--no-flow", help="Also run the whole flow on it.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make a dump as of Reddit, packed; read and map it, pass over it, and run the flow on it with fake models."""
+    """Generate a compressed Reddit dump; read and parse it, skip to its end, and run the flow with fake models."""
     with tempfile.TemporaryDirectory(prefix="memewax-bench-") as name:
         dump = Path(name) / "RS_2026-01.zst"
         unpacked = make_dump(dump, rows)
@@ -50,7 +50,7 @@ def reading(
 
 
 def make_dump(path: Path, rows: int) -> int:
-    """Write a dump of made posts, with about as many fields as a real one; gives its bytes before it was packed."""
+    """Write a zstd dump of synthetic posts, with about as many fields as real ones; return its uncompressed bytes."""
     from backports import zstd
 
     options: dict[int, int] = {
@@ -67,7 +67,7 @@ def make_dump(path: Path, rows: int) -> int:
 
 
 def made_rows(count: int) -> Iterator[dict[str, Any]]:
-    """Posts of Reddit: of ten, six with images, the others texts, films, links and removed ones."""
+    """Yield Reddit submissions: 60 percent with images, the others texts, videos, links and removed ones."""
     chance = random.Random(_SEED)  # noqa: S311
     flags = dict.fromkeys(
         (
@@ -164,29 +164,29 @@ def _media(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class DumpRead:
-    """What reading a dump took."""
+    """Time that reading a dump took."""
 
     rows: int
     posts: int
-    """One for each image."""
+    """Number of posts; a gallery gives one per image."""
     seconds: float
     cpu_seconds: float
 
 
 def read_dump(path: Path, *, parse: bool) -> DumpRead:
-    """Read all of a dump and map it to posts; parse them too, up to where a flow would fetch their images."""
+    """Read a whole dump and map its rows to posts; with `parse` also parse these, up to where a flow fetches images."""
     from connectors.sources.parse import parsed
 
     reader = _opened(path, None)
     start, cpu = time.perf_counter(), time.process_time()
     posts = rows = 0
     while not reader.ended:
-        unit = reader.read()
-        if unit is not None:
-            posts += len(unit.messages)
-            rows = unit.resume["rows"]
+        batch = reader.read()
+        if batch is not None:
+            posts += len(batch.messages)
+            rows = batch.resume["rows"]
             if parse:
-                for it in unit.messages:
+                for it in batch.messages:
                     parsed(it)
     found = DumpRead(rows, posts, time.perf_counter() - start, time.process_time() - cpu)
     reader.close()
@@ -194,11 +194,11 @@ def read_dump(path: Path, *, parse: bool) -> DumpRead:
 
 
 def pass_over(path: Path, rows: int) -> tuple[float, float]:
-    """Seconds, and those of computing, until a reader that was killed at the end has come there again."""
+    """Return the seconds and CPU seconds in which a reader resumes at the end: it skips all rows again."""
     position = _opened(path, None)
     first = position.read()
     position.close()
-    assert first is not None, "a made dump has rows"
+    assert first is not None, "a generated dump has rows"
     reader = _opened(path, {**first.resume, "rows": rows})
     start, cpu = time.perf_counter(), time.process_time()
     while not reader.ended:
@@ -209,7 +209,7 @@ def pass_over(path: Path, rows: int) -> tuple[float, float]:
 
 
 def _opened(path: Path, resume: Any) -> Any:
-    """A reader of posts of a file, beneath what several sources need."""
+    """Open the reader of a file's posts directly, without the layers that combine several sources."""
     from connectors.endpoints import POSTS_FROM, endpoint
     from dataflows.all_settings import Settings
 
@@ -220,7 +220,7 @@ def _opened(path: Path, resume: Any) -> Any:
 
 
 def _through_the_flow(dump: Path, folder: Path) -> float:
-    """Records a second that the flow writes with fake models, from the first to the last."""
+    """Run the flow with fake models; return its records per second, from the first to the last."""
     from memewax.commands.recovery import prepare_recovery
     from memewax.commands.supervise import Job, run_job
 
@@ -230,11 +230,11 @@ def _through_the_flow(dump: Path, folder: Path) -> float:
         "dead_letters": str(folder / "dead.jsonl"), "read_batch": _BATCH,
     }  # fmt: skip
     prepare_recovery(folder / "recovery")
-    run_job(Job("memes", settings, folder / "recovery", _SNAPSHOT_SECONDS), lambda _: None, _tell)
+    run_job(Job("memes", settings, folder / "recovery", _SNAPSHOT_SECONDS), lambda _: None, _log)
     with out.open("rb") as lines:
         times = [datetime.fromisoformat(orjson.loads(line)["joined_time"]) for line in lines]
     return len(times) / (times[-1] - times[0]).total_seconds()
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr)

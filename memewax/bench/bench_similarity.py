@@ -1,4 +1,4 @@
-"""`memewax bench similarity`: how long an answer takes, alone and under load, and how right it is."""
+"""`memewax bench similarity`: latency of similarity search, idle and under load, and its recall."""
 
 import sys
 from pathlib import Path
@@ -12,22 +12,27 @@ from dataflows.all_settings import load_settings
 
 def similarity(
     store: Annotated[Path | None, typer.Option(help="Folder of the store with the corpus.")] = None,
-    corpus: Annotated[str | None, typer.Option(help="Corpus whose rows are asked and made into a million.")] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="Corpus to search, and to generate the synthetic rows and the queries from.")
+    ] = None,
     brokers: Annotated[str | None, typer.Option(help="HOST:PORT of a Kafka broker, to measure end to end.")] = None,
-    million: Annotated[bool, typer.Option(help="Also measure among synthetic rows.")] = True,
-    rows: Annotated[int, typer.Option(min=100, help="How many synthetic rows.")] = 1_000_000,
-    queries: Annotated[int, typer.Option("--queries", "-n", min=2, help="Questions a run.")] = 300,
-    runs: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
-    rate: Annotated[float, typer.Option(min=1, help="Questions a second, under load.")] = 150,
-    seconds: Annotated[float, typer.Option(min=0.5, help="Of each run under load.")] = 10,
-    in_flight: Annotated[int, typer.Option(min=1, help="Questions on their way at once, for the highest rate.")] = 64,
-    processes: Annotated[int, typer.Option(min=1, help="Processes of the flow.")] = 1,
+    million: Annotated[bool, typer.Option(help="Also search synthetic rows.")] = True,
+    rows: Annotated[int, typer.Option(min=100, help="Number of synthetic rows.")] = 1_000_000,
+    queries: Annotated[int, typer.Option("--queries", "-n", min=2, help="Number of queries per run.")] = 300,
+    runs: Annotated[int, typer.Option(min=1, help="Number of runs, of which the median is reported.")] = 3,
+    rate: Annotated[float, typer.Option(min=1, help="Queries per second, under load.")] = 150,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Duration of each run under load.")] = 10,
+    in_flight: Annotated[
+        int, typer.Option(min=1, help="Number of queries in flight, to measure the maximum throughput.")
+    ] = 64,
+    processes: Annotated[int, typer.Option(min=1, help="Number of processes of the flow.")] = 1,
     plot_to: Annotated[
-        Path | None, typer.Option("--plot", help="Also measure DuckDB and LanceDB by dimensions; a .svg or .png.")
+        Path | None,
+        typer.Option("--plot", help="Also compare DuckDB and LanceDB by dimension, and plot it to a .svg or .png."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in one line.")] = False,
 ) -> None:
-    """Ask a corpus, and a million synthetic rows made from it: search alone, end to end over Kafka, and recall."""
+    """Search a corpus, and a million synthetic rows made from it: search alone, end to end over Kafka, and recall."""
     given = {"store": store, "corpus": corpus}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     from memewax.bench.bench_measuring import MeasuringPlan, measure  # seconds to import

@@ -1,4 +1,7 @@
-"""Query time against dimensions, by SQL in DuckDB, by LanceDB's scan and by ours: the figure of the first version."""
+"""Query latency by embedding dimension: SQL in DuckDB, LanceDB's scan, and memewax. It redraws a published figure.
+
+The figure is that of memewax's first version (2019), which searched by SQL in BigQuery.
+"""
 
 import tempfile
 import time
@@ -16,10 +19,10 @@ from core.extras import needs_extra
 from search.vector_index import FlatIndex, FloatMatrix, unit
 
 DIMENSIONS: Final = (32, 64, 150, 256)
-"""Below the full length, which comes last."""
+"""Numbers of principal components; the full embedding dimension is measured last."""
 _K: Final = 10
 _FIRST_VERSION: Final = ((150, 4_200.0), (768, 48_900.0))
-"""Milliseconds a query by SQL in BigQuery over 30,445 tweets, as its authors measured them in 2019."""
+"""Dimension and milliseconds per query of SQL in BigQuery over 30,445 tweets, as its authors measured them in 2019."""
 
 _FIRST_LABEL: Final = "first version, 2019: SQL in BigQuery, 30,445 rows"
 
@@ -28,7 +31,7 @@ StoreSearch = Callable[[FloatMatrix], object]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """How long a query takes, in the median."""
+    """Median latencies of a query at one dimension."""
 
     dimensions: int
     duckdb_ms: float
@@ -37,7 +40,12 @@ class Point:
 
 
 def by_dimensions(vectors: FloatMatrix, asked: FloatMatrix) -> list[Point]:
-    """The ten nearest of all rows for each of `asked`, exactly, with ever more principal components."""
+    """Time exact searches for the ten nearest rows, with more and more principal components.
+
+    Args:
+        vectors: Rows to search, shape (rows, dimension).
+        asked: Queries, shape (queries, dimension).
+    """
     mean = vectors.mean(0)
     _, axes = np.linalg.eigh(np.cov(vectors - mean, rowvar=False))
     axes = axes[:, ::-1].astype(np.float32)
@@ -59,14 +67,14 @@ def _point(rows: FloatMatrix, queries: FloatMatrix) -> Point:
         )
 
 
-def _median_ms(ask: StoreSearch, queries: FloatMatrix) -> float:
-    ask(queries[0])
-    taken = []
+def _median_ms(search: StoreSearch, queries: FloatMatrix) -> float:
+    search(queries[0])  # warm-up
+    latencies = []
     for query in queries:
         start = time.perf_counter()
-        ask(query)
-        taken.append(1000 * (time.perf_counter() - start))
-    return round(median(taken), 3)
+        search(query)
+        latencies.append(1000 * (time.perf_counter() - start))
+    return round(median(latencies), 3)
 
 
 def _table(rows: FloatMatrix) -> pa.Table:
@@ -91,7 +99,7 @@ def _lancedb(folder: Path, rows: FloatMatrix) -> StoreSearch:
 
 
 def plot(points: list[Point], rows: int, path: Path) -> None:
-    """Draw the points into an SVG or PNG, beside what the first version measured; both axes are logarithmic."""
+    """Plot the points to an SVG or PNG with the measurements of the first version; both axes are logarithmic."""
     with needs_extra("bench", "memewax bench similarity --plot"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -101,15 +109,15 @@ def plot(points: list[Point], rows: int, path: Path) -> None:
         *zip(*_FIRST_VERSION, strict=True),
         "x--",
         color="0.5",
-        label="first version, 2019: SQL in BigQuery, 30,445 rows",
+        label=_FIRST_LABEL,
     )
-    for name, taken, marker in (
+    for name, latencies, marker in (
         ("SQL in DuckDB", [point.duckdb_ms for point in points], "s-"),
         ("LanceDB, scan", [point.lancedb_ms for point in points], "^-"),
         ("memewax, exact", [point.memewax_ms for point in points], "o-"),
     ):
-        axes.plot(sizes, taken, marker, label=name)
-    axes.set(xscale="log", yscale="log", xlabel="dimensions", ylabel="milliseconds a query, median")
+        axes.plot(sizes, latencies, marker, label=name)
+    axes.set(xscale="log", yscale="log", xlabel="dimensions", ylabel="median latency per query (ms)")
     axes.set_title(f"Ten nearest of {rows:,} rows, one query at a time")
     ticks = [*sizes, _FIRST_VERSION[-1][0]]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -1,4 +1,4 @@
-"""The default clusterer when all exemplars that it may keep are there, nearly all of them one of a kind."""
+"""Benchmark of the default clusterer at full capacity, with exemplars that are nearly all unique."""
 
 import pickle
 import time
@@ -18,33 +18,33 @@ from models.clusterers.verified import VerifiedClusterer
 
 _DIMENSION: Final = 384
 _EPOCH: Final = 1000
-"""Images between two snapshots."""
+"""Number of images between two snapshots."""
 _TEMPLATES: Final = 50
 _OF_A_TEMPLATE: Final = 0.1
-"""Share of images that are made from a template."""
+"""Share of images that are variants of a template."""
 
 
 @dataclass(frozen=True, slots=True)
 class FullSpeed:
-    """What an image, a snapshot and going on from one cost."""
+    """Throughput, snapshot cost, resume time and memory of a full clusterer."""
 
     images_per_second: float
     exemplars: int
     clusters: int
     n: int
-    """Images that were timed."""
+    """Number of timed images."""
     snapshot_ms: float
-    """Median over epochs of 1,000 images."""
+    """Median time of a snapshot; there is one per 1,000 images."""
     snapshot_ms_at_most: float
     snapshot_mb: float
-    """At most, with what the files grew by."""
+    """Maximum size of a snapshot, including the growth of the log files since the last one."""
     resume_seconds: float
     rss_mb: float
-    """What the process grew by from a hundredth of the exemplars on: these and all that finds them, not libraries."""
+    """Growth of the process from 1 percent of the exemplars to all: exemplars and their index, without libraries."""
 
 
 def time_full(exemplars: int, number: int) -> FullSpeed:
-    """Fill a clusterer with exemplars, then time `number` images with their snapshots."""
+    """Fill a clusterer with exemplars, then time `number` images, their snapshots and a restore."""
     import psutil
 
     memory = psutil.Process().memory_info
@@ -90,7 +90,7 @@ def time_full(exemplars: int, number: int) -> FullSpeed:
 
 
 def _images(count: int) -> Iterator[tuple[Vector, Patches]]:
-    """Embeddings around a large common mean, with patches, a tenth of them of fifty templates."""
+    """Yield embeddings around a large common mean, with int8 patches; a tenth of the images vary fifty templates."""
     random = np.random.default_rng(0)
     mean = 40 * np.eye(_DIMENSION)[0]
     templates = random.normal(size=(_TEMPLATES, SIDE, SIDE, _DIMENSION))
@@ -98,7 +98,7 @@ def _images(count: int) -> Iterator[tuple[Vector, Patches]]:
     for _ in range(count):
         if random.random() < _OF_A_TEMPLATE:
             grid = templates[random.integers(_TEMPLATES)] + 0.5 * random.normal(size=(SIDE, SIDE, 1))
-        else:  # patches that are drawn with the signs of each direction drawn anew: like nothing that came before
+        else:  # random patches, with new random signs for each direction: unlike every earlier image
             cells = random.integers(2 * SIDE, size=(2, SIDE, SIDE))
             grid = strangers[cells[0], cells[1]] * random.choice((-1, 1), size=_DIMENSION)
         embedding = mean + SIDE * grid.mean(axis=(0, 1))

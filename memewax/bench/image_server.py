@@ -1,7 +1,7 @@
-"""A server of one image that takes its time, as a process of its own: `python -m memewax.bench.image_server 0.05`.
+"""A slow HTTP server of one image, for a separate process: `python -m memewax.bench.image_server LATENCY_SECONDS`.
 
-It prints its port, and ends when its input does. `/most` says how many requests it has held at once since it was last
-asked; every other path is the image.
+It prints its port, and exits when its stdin is closed. `/most` returns the maximum number of concurrent requests since
+the last call; every other path returns the image.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _SIDE: Final = 320
 
 
 class Server:
-    """Answers each request after `latency` seconds, over connections that are kept."""
+    """HTTP server that answers each request after `latency` seconds, over keep-alive connections."""
 
     def __init__(self, latency: float) -> None:
         self._latency = latency
@@ -24,7 +24,7 @@ class Server:
         self._now = self._most = 0
 
     async def run(self) -> None:
-        """Serve until the input ends."""
+        """Serve until stdin is closed."""
         server = await asyncio.start_server(self._answer, "127.0.0.1", 0, backlog=1024)
         async with server:
             print(server.sockets[0].getsockname()[1], flush=True)
@@ -37,7 +37,7 @@ class Server:
                 body = self._take_most() if head.startswith(b"GET /most ") else await self._slowly()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):  # who asked has gone
+        except (asyncio.IncompleteReadError, ConnectionError):  # the client has disconnected
             writer.close()
 
     async def _slowly(self) -> bytes:
@@ -53,7 +53,7 @@ class Server:
 
 
 def image() -> bytes:
-    """A JPEG with as much in it as a photograph: smooth noise, the same each time."""
+    """Return a JPEG that compresses like a photograph: smooth noise from a fixed seed."""
     noise = np.random.default_rng(1).integers(0, 256, (_SIDE // 8, _SIDE // 8, 3), dtype=np.uint8)
     out = BytesIO()
     Image.fromarray(noise).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).save(out, "JPEG")

@@ -1,4 +1,4 @@
-"""What is deleted in a bucket, told to all who write it: rows of a table that readers do not see."""
+"""Tombstones that the writers of a bucket share through a table hidden from readers."""
 
 import math
 import time
@@ -20,31 +20,31 @@ _DAY_SECONDS: Final = 86_400.0
 
 
 class BucketRemovals(SharedRemovals):
-    """Those of one writer.
+    """The shared tombstones of a bucket, as known to one writer.
 
     Args:
-        place: The bucket.
-        state: Folder on this machine of what lies beside tables.
-        memory_days: For so long a delete is remembered.
+        place: Address of the bucket.
+        state: Local folder of what is not in tables.
+        memory_days: Days for which deletes are remembered; older tombstones are deleted from the table.
     """
 
     def __init__(self, place: ObjectPlace, state: Path, memory_days: float = math.inf) -> None:
         super().__init__(place.address, memory_days)
-        all_of_it = ObjectTables(place, state, 0)
-        self._table = KeyedTable(all_of_it, REMOVED, _KEY, _SCHEMA)
+        tables = ObjectTables(place, state, 0)
+        self._table = KeyedTable(tables, REMOVED, _KEY, _SCHEMA)
         old = f"told < {time.time() - memory_days * _DAY_SECONDS}"
         if math.isfinite(memory_days) and self._table.has(old):
             self._table.delete_where(old)
-        self._reader = all_of_it.table(REMOVED)
+        self._reader = tables.table(REMOVED)
         self._seen = Seen()
 
     def compact(self) -> None:
-        """Put its files together; raises `WorldError`."""
+        """Compact the table of tombstones; raises `WorldError`."""
         self._table.compact()
 
-    def _write(self, told: Sequence[SharedRemoval]) -> None:
+    def _write(self, removals: Sequence[SharedRemoval]) -> None:
         now = time.time()
-        self._table.upsert([{_KEY: f"{it.name:016x}", "said": it.said, "told": now} for it in told])
+        self._table.upsert([{_KEY: f"{it.name:016x}", "said": it.said, "told": now} for it in removals])
 
     def _news(self) -> Iterable[tuple[SharedRemoval, float]]:
         self._reader.refresh()

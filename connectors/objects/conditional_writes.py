@@ -1,4 +1,4 @@
-"""Whether a server refuses to write over what is there: without that, one commit would overwrite another."""
+"""Check that a server supports conditional writes (`If-None-Match`): without them, commits overwrite each other."""
 
 from typing import Final
 from uuid import uuid4
@@ -11,21 +11,21 @@ from core.untrusted_text import shortened
 _REFUSED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _SECONDS: Final = 10.0
 _ANY_REGION: Final = "us-east-1"
-"""Where neither the environment nor a profile names one: servers of one's own do not look at it."""
-_SLOWED: Final = {"max_attempts": 5, "mode": "standard"}
-_seen: Final[set[tuple[str, str]]] = set()
-"""Places that were found right by this process."""
+"""Default if neither the environment nor a profile names a region: self-hosted servers ignore it."""
+_RETRIES: Final = {"max_attempts": 5, "mode": "standard"}
+_checked: Final[set[tuple[str, str]]] = set()
+"""Addresses and servers that passed the check in this process."""
 
 
 def check_conditional(place: ObjectPlace) -> None:
-    """Write an object and try to write it again, only if it is not there; it is removed in the end.
+    """Check that a second conditional write of the same object fails; the object is deleted afterwards.
 
-    What gs:// is written through has conditions of its own, and is not looked at.
+    gs:// is not checked: Google's API has its own preconditions.
 
     Raises:
-        WorldError: where it cannot be written, or the server refuses or ignores such conditions.
+        WorldError: if the bucket cannot be written, or the server rejects or ignores conditional writes.
     """
-    if not place.address.startswith("s3://") or (place.address, place.server) in _seen:
+    if not place.address.startswith("s3://") or (place.address, place.server) in _checked:
         return
     with needs_extra("objects", f"a store at {place.address}"):
         import boto3
@@ -34,7 +34,7 @@ def check_conditional(place: ObjectPlace) -> None:
     bucket, _, path = place.address.removeprefix("s3://").partition("/")
     key = f"{path}/.memewax-{uuid4().hex}"
     seconds = min(_SECONDS, place.timeout)
-    config = Config(connect_timeout=seconds, read_timeout=seconds, retries=_SLOWED)
+    config = Config(connect_timeout=seconds, read_timeout=seconds, retries=_RETRIES)
     try:
         session = boto3.Session()
         region = session.region_name or _ANY_REGION
@@ -55,13 +55,13 @@ def check_conditional(place: ObjectPlace) -> None:
         finally:
             client.delete_object(Bucket=bucket, Key=key)
     except (BotoCoreError, ClientError) as error:
-        told = shortened(first_line(error), 300)
-        raise WorldError(f"{place.address} cannot be written: {told}") from None
-    _seen.add((place.address, place.server))
+        cause = shortened(first_line(error), 300)
+        raise WorldError(f"{place.address} cannot be written: {cause}") from None
+    _checked.add((place.address, place.server))
 
 
 def _without(place: ObjectPlace, does: str) -> str:
     return (
-        f"the server of {place.address} {does} writes on condition that nothing is there (If-None-Match), by which "
-        "commits do not overwrite each other: take one that has them (Amazon S3, MinIO, Ceph), or a folder"
+        f"the server of {place.address} {does} conditional writes (If-None-Match), which keep commits from overwriting "
+        "each other: use a server that supports them (Amazon S3, MinIO, Ceph), or a folder"
     )

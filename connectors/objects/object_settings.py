@@ -7,16 +7,16 @@ from core.settings import DeleteSettings
 
 
 class ObjectSettings(DeleteSettings, RemoteStoreSettings):
-    """Every store on object storage."""
+    """Settings of all stores on object storage."""
 
     s3_endpoint: str = Field(
         "",
-        description="http(s)://HOST:PORT of a server that speaks S3's protocol, for a store at s3://…; empty: Amazon's. Credentials are those of the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE and so on), never in an address.",
+        description="http(s)://HOST:PORT of an S3-compatible server, for a store at s3://…; empty: Amazon S3. Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE and so on), never from an address.",
     )
 
     store_writers: int = Field(
         1,
         ge=1,
         le=64,
-        description="Processes that write posts to a store on object storage, each a table of its own; fixed for the life of a recovery folder.",
+        description="Number of processes that write posts to a store on object storage, each to its own table; fixed for the life of a recovery folder.",
     )

@@ -1,4 +1,4 @@
-"""A store on object storage: each writer of posts has tables of its own, and commits never overwrite each other."""
+"""A store on object storage: each writer of posts has its own tables, and commits are conditional writes."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -28,17 +28,17 @@ from connectors.store.stored_table import StoredTable
 from core.columns import Table
 from core.records import ClusterEvent, Removal, Thumbnail
 
-_DEALT: Final = frozenset({POSTS})
-"""Tables of which each writer has one; of the others there is one."""
+_PARTITIONED: Final = frozenset({POSTS})
+"""Tables of which each writer has its own; of the others there is one."""
 
 
 class ObjectStore(ObjectTables, Store):
     """A store in a bucket.
 
     Args:
-        place: Where its tables lie.
-        state: Folder on this machine of what lies beside tables.
-        writers: Of posts.
+        place: Address of the tables.
+        state: Local folder of what is not in tables.
+        writers: Number of writers of posts.
     """
 
     def __init__(self, place: ObjectPlace, state: Path, writers: int = 1) -> None:
@@ -46,13 +46,13 @@ class ObjectStore(ObjectTables, Store):
         self._writers = writers
 
     def check(self) -> None:
-        """Raise `WorldError` where the bucket cannot be written, or the server lets commits overwrite each other."""
+        """Raise `WorldError` if the bucket cannot be written, or the server lacks conditional writes."""
         check_conditional(self._place)
 
     def create(
         self, tables: Sequence[Table], *, copies: int | None = None, has_vector_indexes: bool | None = None
     ) -> str:
-        """Make the tables of each writer."""
+        """Create the tables of each writer."""
         refuse_options(self, copies, has_vector_indexes)
         self.check()
         for table in tables:
@@ -61,43 +61,43 @@ class ObjectStore(ObjectTables, Store):
         return f"has {' and '.join(f'the table {it.name}' for it in tables)}"
 
     def check_there(self) -> None:
-        """A path in a bucket that has a table is a store."""
+        """Raise `WorldError` if there is no table at the path in the bucket."""
         check_there_in_bucket(self)
 
     def facts(self) -> Sequence[TableFacts]:
-        """With how many writers have it."""
+        """Return statistics of each table, with its number of writers."""
         return facts_of_bucket(self)
 
     def alone(self) -> AbstractContextManager[object]:
-        """Nothing locks a bucket: what is done twice is as if it were done once, and no commit overwrites another."""
+        """Return a no-op: a bucket needs no lock, since operations are idempotent and commits conditional."""
         return nullcontext()
 
     def compact(self) -> str:
-        """The tables of all writers."""
+        """Compact the tables of all writers."""
         return compact_bucket(self._of_writers())
 
     def named(self, removals: Sequence[Removal]) -> list[str]:
-        """In the tables of all writers."""
+        """Return the ids of the posts that removals refer to in the tables of all writers."""
         return named_in_bucket(self._of_writers(), removals)
 
     def forget(self, removals: Sequence[Removal]) -> str:
-        """From the tables of all writers; those that write now are told."""
+        """Delete posts from the tables of all writers, after publishing tombstones to running flows."""
         BucketRemovals(self._place, self.state).publish(removals)
         return forget_in_bucket(self._of_writers(), removals)
 
     def remnants(self, names: LookedFor) -> Iterator[Remnant]:
-        """In rows; whether older versions and files may hold any is said, and not looked at."""
+        """Yield remnants in rows; older versions and files are reported without being searched."""
         return in_bucket(self, self._of_writers(), names)
 
     def _of_writers(self) -> list[ObjectTables]:
         return [ObjectTables(self._place, self.state, it) for it in self.writers_of(POSTS) or [0]]
 
     def part_names(self, table: str) -> list[str]:
-        """One for each writer."""
-        return [f"{self.address}/{table}.{number}" for number in range(self._writers if table in _DEALT else 1)]
+        """Return one part per writer."""
+        return [f"{self.address}/{table}.{number}" for number in range(self._writers if table in _PARTITIONED else 1)]
 
     def written(self, table: Table, mark: Mark, part: int, memory_days: float) -> WrittenTable:
-        """The tables of one writer, and of those of an earlier run that had more of them."""
+        """Open the table of one writer, and its share of tables of an earlier run that had more writers."""
         marks = (mark or {}).get("tables", {})
 
         def opened(number: int) -> StoredTable:
@@ -110,18 +110,18 @@ class ObjectStore(ObjectTables, Store):
             there = self.writers_of(table.name)
             return [part, *(it for it in there if it >= count and it % count == part)]
 
-        if table.name not in _DEALT:
+        if table.name not in _PARTITIONED:
             return _WriterTables(opened, ours)
         return _WriterTables(opened, ours, BucketRemovals(self._place, self.state, memory_days))
 
 
 class _WriterTables(WrittenTable):
-    """Tables that one writer keeps right; new rows go to the first.
+    """The tables that one writer maintains; new rows go to the first one.
 
     Args:
-        opened: Opens the table of a number.
-        ours: Gives the numbers of those that there are, the first of them the writer's own.
-        removals: What all who write the bucket delete; None: nothing is ever deleted from such tables.
+        opened: Opens the table of a writer by its number.
+        ours: Returns the numbers of the existing tables to maintain, the writer's own first.
+        removals: Tombstones shared by all writers of the bucket; None if rows of this table are never deleted.
     """
 
     def __init__(
@@ -139,9 +139,9 @@ class _WriterTables(WrittenTable):
             removals.look()
 
     def upsert(self, rows: list[Row]) -> None:
-        """Write rows; what an older table has of them is older, and readers leave it out.
+        """Upsert rows; older tables may have older revisions, which readers skip.
 
-        What another flow deleted is left out, and goes again where it was deleted at the same time.
+        Rows of posts that another flow deleted are dropped, or deleted afterwards if that happened during the write.
         """
         self._take_out(rows)
         self._first.upsert(rows)
@@ -153,25 +153,25 @@ class _WriterTables(WrittenTable):
             self._first.remove(gone)
 
     def _open(self) -> None:
-        """Open those that are new, such as those of another flow with more writers."""
+        """Open tables created since, such as those of another flow with more writers."""
         for number in self._ours():
             if number not in self._tables:
                 self._tables[number] = self._opened(number)
 
     def obey(self, order: Order) -> None:
-        """Do what an order says, with all."""
+        """Carry out a maintenance order on all tables."""
         if self._removals is not None and order.kind == COMPACT.name:
             self._removals.compact()
         for it in self._tables.values():
             it.obey(order)
 
     def rename(self, events: list[ClusterEvent]) -> None:
-        """Take in what became of clusters, in all."""
+        """Apply merges and splits of clusters to all tables."""
         for it in self._tables.values():
             it.rename(events)
 
     def remove(self, removals: list[Removal]) -> None:
-        """Take out what was taken back, from all; first every other flow that writes the bucket is told."""
+        """Delete, hide or restore posts in all tables, after publishing tombstones to other flows."""
         if self._removals is not None:
             self._removals.publish(removals)
             self._open()
@@ -179,9 +179,9 @@ class _WriterTables(WrittenTable):
             it.remove(removals)
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
-        """Keep images of posts."""
+        """Write thumbnails of posts."""
         self._first.show(thumbnails)
 
     def mark(self) -> Mark:
-        """That of each."""
+        """Return the snapshots of all tables."""
         return {"version": 1, "tables": {str(number): it.mark() for number, it in self._tables.items()}}

@@ -1,4 +1,4 @@
-"""The tables of LanceDB in a bucket: those of all writers for who reads, those of one for that one."""
+"""LanceDB tables in a bucket: the merged tables of all writers for readers, and the tables of one for a writer."""
 
 import re
 import time
@@ -23,36 +23,36 @@ T = TypeVar("T")
 
 _MOST_TABLES: Final = 10_000
 _LOOK_SECONDS: Final = 1.0
-"""How old may be what is known of which tables there are."""
+"""Seconds for which the list of tables is cached."""
 _LONGEST_REQUEST: Final = 30.0
 _SHORTEST_REQUEST: Final = 1.0
 _TRIES: Final = 4
-"""Requests that are waited for one after the other within the time that a server may be away."""
+"""Requests in sequence that fit in the store's timeout."""
 REMOVED: Final = "removed"
-"""Table of what was deleted, by which writers tell each other: it holds nothing for readers."""
+"""Table of the tombstones that writers share; hidden from readers."""
 _PART: Final = "."
-"""In a table's name, before the number of its writer; the first one has none."""
+"""Separates a table's name from the number of its writer; the first writer's table has no number."""
 _AWAY: Final = re.compile(
     r'store: "(S3|GCS)"|Generic (S3|GCS)|LanceError\(IO\)|[Ee]rror sending request|timed out'
     r"|[Rr]etry|[Cc]ommit conflict|concurrent"
 )
-"""What LanceDB says where a server did not answer or was busy, or another was quicker to commit."""
-_FOR_GOOD: Final = re.compile(r"NoSuchBucket|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|status: 40[134]\b")
-"""What will not be otherwise when it is tried again."""
+"""LanceDB's messages for a server that is unreachable or busy, and for a conflicting commit."""
+_PERMANENT: Final = re.compile(r"NoSuchBucket|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|status: 40[134]\b")
+"""Messages of permanent errors, which a retry would not change."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectPlace:
-    """Where tables lie."""
+    """Address of tables on object storage."""
 
     address: str
     server: str
-    """http(s)://HOST:PORT; empty: that of the address's own service."""
+    """http(s)://HOST:PORT; empty for Amazon S3 or Google Cloud Storage."""
     timeout: float
-    """Seconds in which a server may be away."""
+    """Seconds for which operations are retried if the server is unreachable."""
 
     def options(self) -> dict[str, str]:
-        """Those of LanceDB; credentials it finds in the environment."""
+        """Return LanceDB's `storage_options`; it takes credentials from the environment."""
         request = min(_LONGEST_REQUEST, max(_SHORTEST_REQUEST, self.timeout / _TRIES))
         found = {
             "timeout": f"{request:g}s",
@@ -69,9 +69,9 @@ class ObjectTables(LanceTables):
     """The tables of a store in a bucket.
 
     Args:
-        place: Where they lie.
-        state: Folder on this machine of what lies beside tables.
-        writer: Whose tables these are; None: those of all, as one.
+        place: Address of the tables.
+        state: Local folder of what is not in tables.
+        writer: Number of the writer whose tables these are; None merges those of all writers.
     """
 
     has_one_writer = False
@@ -84,27 +84,27 @@ class ObjectTables(LanceTables):
         self._listed: tuple[float, list[str]] = (0.0, [])
 
     def database(self) -> Any:
-        """The database, opened anew with caches of its own; raises what LanceDB raises."""
+        """Open a new connection with its own caches; raises LanceDB's errors."""
         return opened(self._place.address, self._place.options())
 
     def own_name(self, table: str) -> str:
-        """The table of a writer."""
+        """Return the name in the database of this writer's table."""
         return f"{table}{_PART}{self._writer}" if self._writer else table
 
     def names(self) -> list[str]:
-        """The tables that there are, each once."""
-        return sorted({it.partition(_PART)[0] for it in self._found(is_new=True)} - {REMOVED})
+        """Return the distinct names of the existing tables, without writers' numbers."""
+        return sorted({it.partition(_PART)[0] for it in self._found(relist=True)} - {REMOVED})
 
     def has(self, table: str) -> bool:
-        """Whether there is a table, of any writer or of this one."""
+        """Check whether this writer's table exists, or that of any writer."""
         return bool(self._tables_of(table))
 
     def identity(self, table: str) -> Hashable:
-        """The names of the tables of its writers."""
+        """Return the names of the writers' tables."""
         return tuple(self._tables_of(table))
 
     def table(self, name: str) -> TableReader:
-        """A table of all writers as one, or that of this one; raises `WorldError` where there is none."""
+        """Open this writer's table, or the merged one of all; raises `WorldError` if none exists."""
         with reading(self.address):
             names = self._tables_of(name) or [self.own_name(name)]
             place, options, session = self._place.address, self._place.options(), caches()
@@ -116,48 +116,48 @@ class ObjectTables(LanceTables):
         return tables[0] if len(tables) == 1 else MergedTable(tables)
 
     def with_retries(self, do: Callable[[], T]) -> T:
-        """Again and again, later and later, while the server is away, for as long as the place allows."""
+        """Run an idempotent operation; retry transient errors with exponential back-off up to the store's timeout."""
         for attempt in Retrying(
             stop=stop_after_delay(self._place.timeout),
             wait=wait_random_exponential(multiplier=0.2, max=5.0),
             retry=retry_if_exception(is_away),
-            before_sleep=self._tell,
+            before_sleep=self._log_retry,
             reraise=True,
         ):
             with attempt:
                 return do()
-        raise AssertionError("it is tried once at least")
+        raise AssertionError("the operation is tried at least once")
 
     def writers_of(self, table: str) -> list[int]:
-        """Numbers of all writers that have a table of a name; raises `WorldError`."""
-        named = [it.partition(_PART)[2] for it in self._found(is_new=True) if it.partition(_PART)[0] == table]
+        """Return the numbers of all writers that have a given table; raises `WorldError`."""
+        named = [it.partition(_PART)[2] for it in self._found(relist=True) if it.partition(_PART)[0] == table]
         return sorted(int(it or 0) for it in named if not it or it.isdecimal())
 
     def _tables_of(self, table: str) -> list[str]:
         own = [self.own_name(table)]
-        for is_new in (False, True):  # one that was made just now
-            found = self._found(is_new=is_new or self._writer is not None)
+        for relist in (False, True):  # list again, in case it was created just now
+            found = self._found(relist=relist or self._writer is not None)
             there = own if self._writer is not None else [it for it in found if it.partition(_PART)[0] == table]
             if there := [it for it in there if it in found]:
                 return sorted(there)
         return []
 
-    def _found(self, *, is_new: bool = False) -> list[str]:
-        at, names = self._listed
-        if is_new or time.monotonic() >= at:
+    def _found(self, *, relist: bool = False) -> list[str]:
+        expires, names = self._listed
+        if relist or time.monotonic() >= expires:
             with reading(self.address):
                 names = self.with_retries(lambda: list(self.database().list_tables(limit=_MOST_TABLES).tables))
             self._listed = time.monotonic() + _LOOK_SECONDS, names
         return names
 
-    def _tell(self, state: RetryCallState) -> None:
+    def _log_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
         if error is not None:
-            told = shortened(first_line(error), 200)
-            log.warning("the store is tried again", store=self.address, error=told, tries=state.attempt_number)
+            cause = shortened(first_line(error), 200)
+            log.warning("the store is tried again", store=self.address, error=cause, tries=state.attempt_number)
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error of LanceDB may be none when the same is tried again."""
-    told = str(error)
-    return isinstance(error, READ_ERRORS) and _FOR_GOOD.search(told) is None and _AWAY.search(told) is not None
+    """Check whether an error of LanceDB is transient, so that a retry may succeed."""
+    text = str(error)
+    return isinstance(error, READ_ERRORS) and _PERMANENT.search(text) is None and _AWAY.search(text) is not None

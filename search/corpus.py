@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from connectors.store.interface import PLACE, Seen, StorePlace
+from connectors.store.interface import ROW_ID, ReadCursor, StorePlace
 from connectors.store.lance_tables import tables_of
 from connectors.store.store_folder import read_latest
 from core.errors import WorldError
@@ -222,7 +222,7 @@ class Corpus:
         self._index = FlatIndex(self.dimension if self._projection is None else self._projection.dimensions)
         self._rows = RowCache()
         self._version: Hashable = None
-        self._seen = Seen()
+        self._seen = ReadCursor()
         self.model = ""
 
     def _reopen_if_recreated(self) -> None:
@@ -245,7 +245,7 @@ class Corpus:
         self._version, self._seen = version, seen  # only now: after an error the same changes are read again
         return changes
 
-    def _read_changes(self, seen: Seen) -> int:
+    def _read_changes(self, seen: ReadCursor) -> int:
         changed = 0
         if not seen.position:
             for batch in self._table.since(seen, self._layout.all):
@@ -261,13 +261,13 @@ class Corpus:
             changed += self._drop(self._rows.keep(self._present()))
         return changed
 
-    def _changed(self, seen: Seen) -> Iterator[tuple[list[str], list[int]]]:
+    def _changed(self, seen: ReadCursor) -> Iterator[tuple[list[str], list[int]]]:
         """Yield keys and places of rows whose stamp changed; rows moved by a compaction keep their stamp."""
         changed: list[tuple[str, int]] = []
         for batch in self._table.since(seen, [self._layout.id, self._layout.stamp]):
             ids = batch.column(self._layout.id).to_pylist()
             stamps = batch.column(self._layout.stamp).to_pylist()
-            places = batch.column(PLACE).to_pylist()
+            places = batch.column(ROW_ID).to_pylist()
             of_each = zip(ids, places, self._rows.stamps(ids), stamps, strict=True)
             changed += [(id_, place) for id_, place, old, new in of_each if old != new]
         for start in range(0, len(changed), _TAKE):

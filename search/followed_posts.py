@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.sinks.record_table import POSTS
-from connectors.store.interface import PLACE, Tables
+from connectors.store.interface import ROW_ID, Tables
 from search.post_columns import LATER, READ, STAMPS, UNSETTLED, PostColumns
 from search.table_follower import TableFollower
 
@@ -52,7 +52,7 @@ class FollowedPosts:
         if batches:
             found = pa.Table.from_batches(batches)
             current = pc.fill_null(found.column("current_cluster"), UNSETTLED)
-            self.columns.settle(found.column(PLACE).to_numpy(), current.to_numpy())
+            self.columns.settle(found.column(ROW_ID).to_numpy(), current.to_numpy())
 
     def read_later(self) -> None:
         """Read the words and embeddings of all posts if that was postponed; raise `WorldError` if they cannot be."""

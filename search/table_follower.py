@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from connectors.store.interface import PLACE, Seen, TableReader
+from connectors.store.interface import ROW_ID, ReadCursor, TableReader
 
 _TAKE: Final = 4096
 """Changed rows that are read at once."""
@@ -53,7 +53,7 @@ class TableFollower:
         self._stamps = [table.key, *stamps]
         self._columns = [table.key, *columns]
         self._first = self._columns if first is None else [table.key, *first]
-        self._seen = Seen()
+        self._seen = ReadCursor()
 
     def step(self, known: Followed) -> bool:
         """Read what changed since the last step; return whether anything did.
@@ -71,7 +71,7 @@ class TableFollower:
                 known.put(batch)
         else:
             for keys, places in self._changed(known, seen):
-                for batch in self.table.rows(keys, [*self._columns, PLACE], places).to_batches():
+                for batch in self.table.rows(keys, [*self._columns, ROW_ID], places).to_batches():
                     known.put(batch)
         if seen.gone is not None:
             known.drop(seen.gone)
@@ -80,14 +80,14 @@ class TableFollower:
         self.version, self._seen = version, seen
         return True
 
-    def _changed(self, known: Followed, seen: Seen) -> Iterator[tuple[list[str], dict[str, int]]]:
+    def _changed(self, known: Followed, seen: ReadCursor) -> Iterator[tuple[list[str], dict[str, int]]]:
         """Yield keys and places of new and changed rows."""
         keys: list[str] = []
         places: list[int] = []
         for batch in self.table.since(seen, self._stamps):
             differ = known.changed(batch)
             keys += batch.column(self.table.key).filter(pa.array(differ)).to_pylist()
-            places += batch.column(PLACE).to_numpy()[differ].tolist()
+            places += batch.column(ROW_ID).to_numpy()[differ].tolist()
         for start in range(0, len(keys), _TAKE):
             some = keys[start : start + _TAKE]
             yield some, dict(zip(some, places[start : start + _TAKE], strict=True))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.sinks.record_table import POSTS, SEARCHED
-from connectors.store.interface import StorePlace, UnsupportedError, WordQuery, WordReader, WordsWanted
+from connectors.store.interface import SearchTerm, StorePlace, UnsupportedError, WordQuery, WordReader
 from connectors.store.lance_tables import tables_of
 from core.errors import WorldError
 from core.telemetry import log
@@ -127,15 +127,15 @@ class WordIndex:
         Raises:
             WorldError: The store cannot be read.
         """
-        words = tuple(WordsWanted(it) for it in typed.words)
-        phrases = tuple(WordsWanted(it, is_phrase=True) for it in typed.phrases)
+        words = tuple(SearchTerm(it) for it in typed.words)
+        phrases = tuple(SearchTerm(it, is_phrase=True) for it in typed.phrases)
         if not (words or phrases) or not self.can_search():
             return WordMatches()
-        never = tuple(WordsWanted(it, is_phrase=True) for it in typed.without)
+        never = tuple(SearchTerm(it, is_phrase=True) for it in typed.without)
         (every,) = self._ids([WordQuery((*words, *phrases), never=never)], MOST, passing)
         if len(every) >= min(enough, MOST):
             return WordMatches(tuple(every))
-        slips = tuple(WordsWanted(it, slips=1 if len(it) in _SLIP else 0) for it in typed.words)
+        slips = tuple(SearchTerm(it, slips=1 if len(it) in _SLIP else 0) for it in typed.words)
         may_slip = any(len(it) in _SLIP for it in typed.words)
         weaker: dict[str, WordQuery] = {}
         if may_slip:
@@ -148,12 +148,12 @@ class WordIndex:
 
     def having(self, without: Iterable[str]) -> set[str]:
         """Return the ids of posts that have any of the words and phrases, at most 10,000."""
-        never = tuple(WordsWanted(it, is_phrase=True) for it in without)
+        never = tuple(SearchTerm(it, is_phrase=True) for it in without)
         return self._having(WordQuery(should=never)) if never and self.can_search() else set()
 
     def having_all(self, phrases: Iterable[str]) -> set[str]:
         """Return the ids of posts that have all of the phrases, at most 10,000."""
-        wanted = tuple(WordsWanted(it, is_phrase=True) for it in phrases)
+        wanted = tuple(SearchTerm(it, is_phrase=True) for it in phrases)
         return self._having(WordQuery(wanted)) if wanted and self.can_search() else set()
 
     def _having(self, query: WordQuery) -> set[str]:

@@ -32,9 +32,9 @@ from connectors.store.arrow_schema import arrow_schema
 from connectors.store.interface import (
     COSINE,
     EVERY,
-    PLACE,
+    ROW_ID,
     Condition,
-    Seen,
+    ReadCursor,
     TableReader,
     UnsupportedError,
     Where,
@@ -54,9 +54,9 @@ _NEEDED: Final = ("author", "source", "cluster")
 """Columns from which the reader derives whether a post is hidden, and its current cluster."""
 _WRITTEN: Final = "written"
 _COUNTED: Final = "counted"
-"""Key in `Seen.position`: when rows were last counted, in seconds since 1970."""
+"""Key in `ReadCursor.position`: when rows were last counted, in seconds since 1970."""
 _COUNT_SECONDS: Final = 3600
-_PLACE_FIELD: Final = pa.field(PLACE, pa.uint64())
+_PLACE_FIELD: Final = pa.field(ROW_ID, pa.uint64())
 
 
 class CassandraTable(TableReader):
@@ -139,11 +139,11 @@ class CassandraTable(TableReader):
         schema = pa.schema([self._schema.field(it) for it in wanted])
         return pa.Table.from_batches(self.batches(wanted, where, limit=limit), schema)
 
-    def rows(self, keys: Sequence[str], columns: Sequence[str], places: Mapping[str, int] | None = None) -> pa.Table:  # noqa: ARG002
+    def rows(self, keys: Sequence[str], columns: Sequence[str], row_ids: Mapping[str, int] | None = None) -> pa.Table:  # noqa: ARG002
         """Return the rows with these keys, as far as they exist."""
         wanted = [it for it in dict.fromkeys((self.key, *columns)) if it in self._types]
         where = [Condition(self.key, "in", list(keys))]
-        placed = PLACE in columns
+        placed = ROW_ID in columns
         schema = pa.schema([self._schema.field(it) for it in wanted] + ([_PLACE_FIELD] if placed else []))
         found = self._placed_rows(wanted, where) if placed else self._rows(wanted, where)
         return pa.Table.from_batches(_batches_of(found, schema, _BATCH), schema)
@@ -200,10 +200,10 @@ class CassandraTable(TableReader):
             f"{self._session.place} cannot search words ({', '.join(columns)}): use a store in a folder"
         )
 
-    def since(self, seen: Seen, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the posts that writers recorded as changed, or all rows of another table, with `PLACE`.
+    def since(self, seen: ReadCursor, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the posts that writers recorded as changed, or all rows of another table, with `ROW_ID`.
 
-        `PLACE` differs for each version of a row. The first call, or one after the change records have expired, yields
+        `ROW_ID` differs for each version of a row. The first call, or one after the change records have expired, yields
         all posts.
         """
         state = self.refresh()
@@ -232,7 +232,7 @@ class CassandraTable(TableReader):
         seen.position = {**done, _COUNTED: counted}
 
     def changed_in_place(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the current cluster, with `PLACE`, of posts of clusters that merged or split since the last call."""
+        """Yield the current cluster, with `ROW_ID`, of posts of clusters that merged or split since the last call."""
         if not self._are_posts or _CURRENT not in columns:
             return
         self.refresh()
@@ -251,7 +251,7 @@ class CassandraTable(TableReader):
 
     def _placed_rows(self, wanted: Sequence[str], where: Where) -> Iterator[dict[str, Any]]:
         read = list(dict.fromkeys((self.key, *wanted)))
-        return ({**row, PLACE: _place(row[self.key], row[_WRITTEN])} for row in self._rows(read, where, placed=True))
+        return ({**row, ROW_ID: _place(row[self.key], row[_WRITTEN])} for row in self._rows(read, where, placed=True))
 
     def _rows(self, wanted: Sequence[str], where: Where, *, placed: bool = False) -> Iterator[dict[str, Any]]:
         """Yield the rows that pass a filter, with the wanted columns and those of the filter."""

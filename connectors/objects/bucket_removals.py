@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 
 from connectors.objects.object_tables import REMOVED, ObjectPlace, ObjectTables
-from connectors.store.interface import Seen
+from connectors.store.interface import ReadCursor
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.shared_removals import SharedRemoval, SharedRemovals
 from connectors.store.table_keys import key_of
@@ -36,7 +36,7 @@ class BucketRemovals(SharedRemovals):
         if math.isfinite(memory_days) and self._table.has(old):
             self._table.delete_where(old)
         self._reader = tables.table(REMOVED)
-        self._seen = Seen()
+        self._seen = ReadCursor()
 
     def compact(self) -> None:
         """Compact the table of tombstones; raises `WorldError`."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from connectors.store.conditions import listed
-from connectors.store.interface import PLACE, Condition, Where
+from connectors.store.interface import ROW_ID, Condition, Where
 
 
 def sql_of(where: Where) -> str:
@@ -16,7 +16,7 @@ def sql_of(where: Where) -> str:
 
 
 def _condition(it: Condition) -> str:
-    column = it.column if it.column == PLACE else f"`{it.column}`"
+    column = it.column if it.column == ROW_ID else f"`{it.column}`"
     if it.operator in ("is null", "is not null"):
         return f"{column} {it.operator.upper()}"
     if it.operator == "in":

@@ -22,8 +22,8 @@ from core.columns import Table
 from core.errors import WorldError
 from core.records import Removal
 
-PLACE: Final = "_rowid"
-"""Column (uint64) of LanceDB's row id, which only some reads return. A row that is rewritten gets another row id."""
+ROW_ID: Final = "_rowid"
+"""Column (uint64) of a store's internal row id, which only some reads return. A rewritten row gets another row id."""
 COSINE: Final = "_cosine"
 """Column of the cosine similarity between a row and the query, -1 to 1; only `nearest` returns it."""
 
@@ -48,7 +48,7 @@ Where = Sequence[Condition]
 EVERY: Final[Where] = ()
 
 
-class WordsWanted(NamedTuple):
+class SearchTerm(NamedTuple):
     """A word or phrase to be matched in any of the searched columns."""
 
     text: str
@@ -61,10 +61,10 @@ class WordsWanted(NamedTuple):
 class WordQuery:
     """A boolean full-text query."""
 
-    must: tuple[WordsWanted, ...] = ()
-    should: tuple[WordsWanted, ...] = ()
+    must: tuple[SearchTerm, ...] = ()
+    should: tuple[SearchTerm, ...] = ()
     """Optional terms that raise a row's score; if `must` is empty, at least one has to match."""
-    never: tuple[WordsWanted, ...] = ()
+    never: tuple[SearchTerm, ...] = ()
 
 
 class WordReader(ABC):
@@ -98,16 +98,16 @@ class WordReader(ABC):
 
 
 @dataclass(slots=True)
-class Seen:
+class ReadCursor:
     """A cursor of `TableReader.since`: how far a table was read. Its content is private to the store."""
 
     position: dict[str, int] = field(default_factory=dict)
     gone: frozenset[str] | None = None
     """Keys deleted since the last read; None if the store does not track deletions, so that rows must be counted."""
 
-    def copy(self) -> "Seen":
+    def copy(self) -> "ReadCursor":
         """Return an independent cursor at the same position."""
-        return Seen(dict(self.position))
+        return ReadCursor(dict(self.position))
 
 
 class TableReader(ABC):
@@ -153,13 +153,13 @@ class TableReader(ABC):
         """Return what `batches` yields as one table in memory, retrying reads that fail."""
 
     @abstractmethod
-    def rows(self, keys: Sequence[str], columns: Sequence[str], places: Mapping[str, int] | None = None) -> pa.Table:
+    def rows(self, keys: Sequence[str], columns: Sequence[str], row_ids: Mapping[str, int] | None = None) -> pa.Table:
         """Look up rows by key.
 
         Args:
             keys: Any number of keys; unknown ones are ignored.
-            columns: Columns to read besides the key; may include `PLACE`.
-            places: Last known row ids of some keys, which may speed up the look-up; a store may ignore them.
+            columns: Columns to read besides the key; may include `ROW_ID`.
+            row_ids: Last known row ids of some keys, which may speed up the look-up; a store may ignore them.
 
         Returns:
             The rows that exist, in no particular order.
@@ -195,8 +195,8 @@ class TableReader(ABC):
         """Return a full-text search over `columns`; raises `UnsupportedError` if the store has no full-text index."""
 
     @abstractmethod
-    def since(self, seen: Seen, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield rows, with `PLACE`, that may be new or changed since a cursor; not thread-safe.
+    def since(self, seen: ReadCursor, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield rows, with `ROW_ID`, that may be new or changed since a cursor; not thread-safe.
 
         Args:
             seen: The cursor; a new one yields all rows. It is advanced as batches are yielded. At the end `seen.gone`
@@ -206,7 +206,7 @@ class TableReader(ABC):
 
     @abstractmethod
     def changed_in_place(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield rows, with `PLACE`, that may have changed while keeping their row id, which `since` misses.
+        """Yield rows, with `ROW_ID`, that may have changed while keeping their row id, which `since` misses.
 
         Yields nothing if every change of this store shows in `since`. Not thread-safe: call it from the thread that
         calls `since`.

@@ -74,7 +74,7 @@ class LanceStore(LanceTables, Store):
         return in_tables(self.state, names)
 
     def _locks(self) -> dict[Path, str]:
-        busy = f"{self} is being written by another run: wait for its end, or name another place"
+        busy = f"{self} is being written by another run: wait until it ends, or choose another store"
         return {self.state / f"{RECORDS}.lock": busy}
 
     def check(self) -> None:

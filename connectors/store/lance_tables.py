@@ -16,9 +16,9 @@ from connectors.store.filter_sql import sql_of
 from connectors.store.interface import (
     COSINE,
     EVERY,
-    PLACE,
+    ROW_ID,
     Condition,
-    Seen,
+    ReadCursor,
     StorePlace,
     TableReader,
     Tables,
@@ -160,7 +160,7 @@ class LanceTable(TableReader):
     def batches(
         self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None, batch: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows that match a filter; `columns` may include `PLACE`."""
+        """Yield the rows that match a filter; `columns` may include `ROW_ID`."""
         with reading(self._address):
             read = partial(read_latest, lambda: self._query(columns, where, limit).to_batches(batch_size=batch))
             yield from self._with_retries(read)
@@ -174,19 +174,19 @@ class LanceTable(TableReader):
 
         return self._latest(read)
 
-    def rows(self, keys: Sequence[str], columns: Sequence[str], places: Mapping[str, int] | None = None) -> pa.Table:
+    def rows(self, keys: Sequence[str], columns: Sequence[str], row_ids: Mapping[str, int] | None = None) -> pa.Table:
         """Look rows up by row id, which takes a tenth of the time, then the missing ones by key."""
         names = self._existing((self.key, *columns))
-        row_ids = [places[key] for key in dict.fromkeys(keys) if key in places] if places else []
+        ids = [row_ids[key] for key in dict.fromkeys(keys) if key in row_ids] if row_ids else []
 
         def taken() -> pa.Table:
-            query = self._table.take_row_ids(row_ids)
-            return (query.with_row_id() if PLACE in names else query).select(names).to_arrow()
+            query = self._table.take_row_ids(ids)
+            return (query.with_row_id() if ROW_ID in names else query).select(names).to_arrow()
 
-        found = [self._latest(taken)] if row_ids else []
+        found = [self._latest(taken)] if ids else []
         known = {key for table in found for key in table.column(self.key).to_pylist()}
         others = [it for it in dict.fromkeys(keys) if it not in known]
-        if places is not None and others:
+        if row_ids is not None and others:
             self.refresh()
         # The limit lets LanceDB stop once all are found: 2 instead of 10 ms for one key among 95 recent writes.
         found += [self.whole(names, [Condition(self.key, "in", it)], limit=len(it)) for it in pieces(others, _KEYS)]
@@ -213,35 +213,35 @@ class LanceTable(TableReader):
         """Return a full-text search that uses the indexes, and an in-memory index of rows not in them yet."""
         return LanceWords(self._address, self.key, self._open_async, columns)
 
-    def since(self, seen: Seen, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def since(self, seen: ReadCursor, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows with row ids beyond the cursor: new ones, updated ones and ones that a compaction moved."""
         last = seen.position.get(_LAST, -1)
-        query = self._query([*columns, PLACE], [Condition(PLACE, ">", last)] if last >= 0 else EVERY, None)
+        query = self._query([*columns, ROW_ID], [Condition(ROW_ID, ">", last)] if last >= 0 else EVERY, None)
         with reading(self._address):
             for batch in self._with_retries(partial(read_latest, query.to_batches)):
                 if len(batch):
                     yield batch
-                    last = max(last, int(batch.column(PLACE).to_numpy().max()))
+                    last = max(last, int(batch.column(ROW_ID).to_numpy().max()))
         seen.position[_LAST] = last
 
     def changed_in_place(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield all rows: LanceDB updates single columns in place without reporting which rows changed."""
-        return self.batches([*columns, PLACE])
+        return self.batches([*columns, ROW_ID])
 
     def _query(self, columns: Sequence[str], where: Where, limit: int | None) -> Any:
         names = self._existing(columns)
         query = self._table.search()
-        query = query.with_row_id(True) if PLACE in names else query
+        query = query.with_row_id(True) if ROW_ID in names else query
         query = query.where(sql_of(where)) if where else query
         return (query if limit is None else query.limit(limit)).select(names)
 
     def _empty(self, names: Sequence[str]) -> pa.Table:
-        place = pa.field(PLACE, pa.uint64())
-        return pa.schema([place if it == PLACE else self.schema.field(it) for it in names]).empty_table()
+        row_id = pa.field(ROW_ID, pa.uint64())
+        return pa.schema([row_id if it == ROW_ID else self.schema.field(it) for it in names]).empty_table()
 
     def _existing(self, columns: Sequence[str]) -> list[str]:
         names = self.schema.names
-        return [it for it in dict.fromkeys(columns) if it in names or it == PLACE]
+        return [it for it in dict.fromkeys(columns) if it in names or it == ROW_ID]
 
     def _latest(self, read: Callable[[], T]) -> T:
         def again() -> T:

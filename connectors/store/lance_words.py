@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any, Final, TypeVar
 
-from connectors.store.interface import WordQuery, WordReader, WordsWanted
+from connectors.store.interface import SearchTerm, WordQuery, WordReader
 from connectors.store.store_folder import READ_ERRORS, read_latest
 from connectors.store.unindexed_words import UnindexedWords
 from core.errors import WorldError, first_line
@@ -111,7 +111,7 @@ class LanceWords(WordReader):
         parts += [(kinds.MUST_NOT, self._any(it)) for it in query.never]
         return _fts().BooleanQuery(parts)
 
-    def _any(self, it: WordsWanted) -> Any:
+    def _any(self, it: SearchTerm) -> Any:
         """Return a query that matches a term in any of the columns."""
         fts = _fts()
         parts = [

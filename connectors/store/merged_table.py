@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from connectors.store.interface import COSINE, EVERY, PLACE, Seen, TableReader, Where, WordQuery, WordReader
+from connectors.store.interface import COSINE, EVERY, ROW_ID, ReadCursor, TableReader, Where, WordQuery, WordReader
 
 _TABLE_BITS: Final = 56
 """Bits of a row id below the number of its table; LanceDB's own row ids need fewer."""
@@ -40,26 +40,26 @@ class MergedTable(TableReader):
         """Refresh all tables and return their versions."""
         version = tuple(it.refresh() for it in self._tables)
         if version != self._version:
-            self._superseded = self._compared()
+            self._superseded = self._find_superseded()
             self._version = version
         return version
 
     def count(self) -> int:
         """Return the number of distinct keys."""
-        self._look()
+        self._ensure_refreshed()
         return sum(it.count() for it in self._tables) - sum(map(len, self._superseded))
 
     def batches(
         self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None, batch: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of each table, without superseded ones."""
-        self._look()
+        self._ensure_refreshed()
         schema = self._schema_of(columns)
         left = limit
         for number, table in enumerate(self._tables):
             most = None if left is None else left + len(self._superseded[number])
             for found in table.batches([self.key, *columns], where, limit=most, batch=batch):
-                kept = _fitted(self._kept(number, found), schema)
+                kept = _conformed(self._kept(number, found), schema)
                 if left is not None:
                     kept = kept.slice(0, left)
                     left -= len(kept)
@@ -71,20 +71,20 @@ class MergedTable(TableReader):
         """Return what `batches` yields as one table in memory."""
         return pa.Table.from_batches(list(self.batches(columns, where, limit=limit)), self._schema_of(columns))
 
-    def rows(self, keys: Sequence[str], columns: Sequence[str], places: Mapping[str, int] | None = None) -> pa.Table:
+    def rows(self, keys: Sequence[str], columns: Sequence[str], row_ids: Mapping[str, int] | None = None) -> pa.Table:
         """Look rows up by row id in the table that the id names, and by key in all tables."""
-        self._look()
+        self._ensure_refreshed()
         schema = self._schema_of([self.key, *columns])
         found: list[pa.RecordBatch] = []
-        at = places or {}
+        at = row_ids or {}
         for number, table in enumerate(self._tables):
             own = {it: at[it] & _IN_TABLE for it in keys if it in at and at[it] >> _TABLE_BITS == number}
             wanted = [it for it in keys if it in own or it not in at]
             there = table.rows(wanted, columns, own) if wanted else None
             batches = there.to_batches() if there is not None else ()
-            found += [_fitted(self._kept(number, it), schema) for it in batches]
+            found += [_conformed(self._kept(number, it), schema) for it in batches]
         known = {key for it in found for key in it.column(self.key).to_pylist()}
-        if places and (others := [it for it in keys if it not in known]):  # they may have moved to other tables
+        if row_ids and (others := [it for it in keys if it not in known]):  # they may have moved to other tables
             self.refresh()
             return pa.concat_tables([pa.Table.from_batches(found, schema), self.rows(others, columns)])
         return pa.Table.from_batches(found, schema)
@@ -97,7 +97,7 @@ class MergedTable(TableReader):
         self, column: str, vector: NDArray[np.float32], count: int, columns: Sequence[str], where: Where = EVERY
     ) -> list[dict[str, Any]]:
         """Return the most similar rows of all tables."""
-        self._look()
+        self._ensure_refreshed()
         found: list[dict[str, Any]] = []
         for table, superseded in zip(self._tables, self._superseded, strict=True):
             gone = set(superseded.to_pylist())
@@ -109,30 +109,30 @@ class MergedTable(TableReader):
         """Return a full-text search over all tables, whose BM25 scores are compared without normalisation."""
         return _MergedWords(self, [it.words(columns) for it in self._tables])
 
-    def since(self, seen: Seen, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def since(self, seen: ReadCursor, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the new and changed rows of each table, without superseded ones."""
-        self._look()
-        schema = self._schema_of([self.key, *columns, PLACE])
+        self._ensure_refreshed()
+        schema = self._schema_of([self.key, *columns, ROW_ID])
         for number, table in enumerate(self._tables):
             prefix = f"{number}."
-            own = Seen({it.removeprefix(prefix): at for it, at in seen.position.items() if it.startswith(prefix)})
+            own = ReadCursor({it.removeprefix(prefix): at for it, at in seen.position.items() if it.startswith(prefix)})
             for found in table.since(own, [self.key, *columns]):
-                yield _fitted(self._kept(number, found), schema)
+                yield _conformed(self._kept(number, found), schema)
             seen.position |= {f"{prefix}{it}": at for it, at in own.position.items()}
 
     def changed_in_place(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of each table that may have changed in place, without superseded ones."""
-        schema = self._schema_of([*columns, PLACE])
+        schema = self._schema_of([*columns, ROW_ID])
         for number, table in enumerate(self._tables):
             for found in table.changed_in_place([self.key, *columns]):
-                yield _fitted(self._kept(number, found), schema)
+                yield _conformed(self._kept(number, found), schema)
 
     def superseded(self) -> list[set[str]]:
         """Return, for each table, the keys of rows of which another table has a newer one."""
-        self._look()
+        self._ensure_refreshed()
         return [set(it.to_pylist()) for it in self._superseded]
 
-    def _look(self) -> None:
+    def _ensure_refreshed(self) -> None:
         if self._version is None:
             self.refresh()
 
@@ -140,19 +140,19 @@ class MergedTable(TableReader):
         """Return a batch of a table without superseded rows, its row ids prefixed with the table's number."""
         if len(superseded := self._superseded[number]) and len(found):
             found = found.filter(pc.invert(pc.is_in(found.column(self.key), superseded)))
-        if PLACE in found.schema.names:
-            at = found.schema.names.index(PLACE)
-            places = found.column(at).to_numpy() + np.uint64(number << _TABLE_BITS)
-            found = found.set_column(at, PLACE, pa.array(places, pa.uint64()))
+        if ROW_ID in found.schema.names:
+            at = found.schema.names.index(ROW_ID)
+            row_ids = found.column(at).to_numpy() + np.uint64(number << _TABLE_BITS)
+            found = found.set_column(at, ROW_ID, pa.array(row_ids, pa.uint64()))
         return found
 
     def _schema_of(self, columns: Sequence[str]) -> pa.Schema:
         there = self.schema
-        place = pa.field(PLACE, pa.uint64())
-        names = [it for it in dict.fromkeys(columns) if it == PLACE or it in there.names]
-        return pa.schema([place if it == PLACE else there.field(it) for it in names])
+        row_id = pa.field(ROW_ID, pa.uint64())
+        names = [it for it in dict.fromkeys(columns) if it == ROW_ID or it in there.names]
+        return pa.schema([row_id if it == ROW_ID else there.field(it) for it in names])
 
-    def _compared(self) -> list[pa.Array]:
+    def _find_superseded(self) -> list[pa.Array]:
         """Return, for each table, its superseded keys; of equal revisions the one in the last table wins."""
         versions = [it.whole([self.key, *_NEWEST]) for it in self._tables]
         type_ = versions[0].schema.field(self.key).type
@@ -193,7 +193,7 @@ class _MergedWords(WordReader):
         return [sorted(those, key=lambda it: (-it[1], it[0]))[:most] for those in found]
 
 
-def _fitted(found: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def _conformed(found: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Return a batch with the columns of `schema`; missing ones are null."""
     there = set(found.schema.names)
     columns = [found.column(it.name) if it.name in there else pa.nulls(len(found), it.type) for it in schema]

@@ -14,7 +14,7 @@ from connectors.cassandra.cassandra_store import CassandraStore
 from connectors.cassandra.keyspace_maintenance import forget_in_keyspace
 from connectors.cassandra.lookups import PARTS
 from connectors.sinks.record_table import POSTS
-from connectors.store.interface import Seen
+from connectors.store.interface import ReadCursor
 from core.errors import WorldError
 from core.records import ClusterEvent
 from search.corpus import Corpus
@@ -154,7 +154,7 @@ def test_who_was_away_for_long_or_has_not_counted_for_long_reads_all(
 ) -> None:
     writers = parts(store)
     writers.upsert([row(f"{number}-a") for number in range(30)])
-    posts, seen = store.table(POSTS), Seen()
+    posts, seen = store.table(POSTS), ReadCursor()
     assert sum(map(len, posts.since(seen, []))) == 30
     writers.upsert([row("1-a", revision=2)])
     again = seen.copy()

@@ -17,7 +17,7 @@ from connectors.endpoints import open_store
 from connectors.objects import object_tables
 from connectors.sinks.record_table import HIDDEN, SEARCHED, THUMBNAILS
 from connectors.store.cluster_ids import highest
-from connectors.store.interface import PLACE, Seen, Store, WordQuery, WordsWanted
+from connectors.store.interface import ROW_ID, ReadCursor, SearchTerm, Store, WordQuery
 from connectors.store.stored_models import models_in
 from core.errors import SettingsError, WorldError
 from core.records import Thumbnail
@@ -161,16 +161,16 @@ def test_rows_of_several_tables_are_read_as_those_of_one(opened: Callable[..., S
     assert len(posts.nearest("embeddings", wanted, 10, [])) == 3
     words = posts.words(SEARCHED)
     assert words.refresh()
-    assert {key for key, _ in words.find([WordQuery((WordsWanted("cat"),))], 10)[0]} == {"near", "nearer"}
-    seen = Seen()
+    assert {key for key, _ in words.find([WordQuery((SearchTerm("cat"),))], 10)[0]} == {"near", "nearer"}
+    seen = ReadCursor()
     places = {
         key: place
         for it in posts.since(seen, ["revision"])
-        for key, place in zip(it.column("global_id").to_pylist(), it.column(PLACE).to_pylist(), strict=True)
+        for key, place in zip(it.column("global_id").to_pylist(), it.column(ROW_ID).to_pylist(), strict=True)
     }
     assert places.keys() == {"near", "nearer", "far"}
-    taken = posts.rows(list(places), ["revision", PLACE], places).to_pylist()
-    assert {it["global_id"]: it[PLACE] for it in taken} == places
+    taken = posts.rows(list(places), ["revision", ROW_ID], places).to_pylist()
+    assert {it["global_id"]: it[ROW_ID] for it in taken} == places
     assert {it["global_id"]: it["revision"] for it in taken} == {"near": 1, "nearer": 1, "far": 2}
     one.upsert([row("late")])
     posts.refresh()

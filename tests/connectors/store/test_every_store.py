@@ -21,14 +21,14 @@ from connectors.sinks.sink import Order
 from connectors.store.arrow_schema import is_custom
 from connectors.store.interface import (
     COSINE,
-    PLACE,
+    ROW_ID,
     Condition,
-    Seen,
+    ReadCursor,
+    SearchTerm,
     Store,
     TableReader,
     UnsupportedError,
     WordQuery,
-    WordsWanted,
 )
 from core.columns import Column, Integer, Table
 from core.errors import WorldError
@@ -285,15 +285,15 @@ def test_words_are_found_or_it_is_said_that_they_cannot_be(store: Store, kind: K
         return
     words = reader(store).words(SEARCHED)
     assert words.refresh()
-    assert [key for key, _ in words.find([WordQuery((WordsWanted("cats"),))], 10)[0]] == ["cat"]
+    assert [key for key, _ in words.find([WordQuery((SearchTerm("cats"),))], 10)[0]] == ["cat"]
     posts.upsert([row("late", description="a cat at last")])
     assert words.refresh()
-    assert {key for key, _ in words.find([WordQuery((WordsWanted("cat"),))], 10)[0]} == {"cat", "late"}
-    query = WordQuery((WordsWanted("the"),), never=(WordsWanted("cat is", is_phrase=True),))
+    assert {key for key, _ in words.find([WordQuery((SearchTerm("cat"),))], 10)[0]} == {"cat", "late"}
+    query = WordQuery((SearchTerm("the"),), never=(SearchTerm("cat is", is_phrase=True),))
     assert [key for key, _ in words.find([query], 10)[0]] == ["dog"]
 
 
-def seen_ids(posts: TableReader, seen: Seen) -> set[str]:
+def seen_ids(posts: TableReader, seen: ReadCursor) -> set[str]:
     assert posts.refresh() is not None
     return {key for it in posts.since(seen, ["global_id"]) for key in it.column("global_id").to_pylist()}
 
@@ -301,7 +301,7 @@ def seen_ids(posts: TableReader, seen: Seen) -> set[str]:
 def test_a_reader_is_told_what_changed(store: Store) -> None:
     posts = writer(store)
     posts.upsert([row("a"), row("b")])
-    followed, seen = reader(store), Seen()
+    followed, seen = reader(store), ReadCursor()
     assert seen_ids(followed, seen) == {"a", "b"}
     before = followed.refresh()
     assert followed.refresh() == before
@@ -310,12 +310,12 @@ def test_a_reader_is_told_what_changed(store: Store) -> None:
     assert seen_ids(followed, seen) >= {"a", "c"}
     places = {
         key: place
-        for it in followed.since(Seen(), ["global_id"])
-        for key, place in zip(it.column("global_id").to_pylist(), it.column(PLACE).to_pylist(), strict=True)
+        for it in followed.since(ReadCursor(), ["global_id"])
+        for key, place in zip(it.column("global_id").to_pylist(), it.column(ROW_ID).to_pylist(), strict=True)
     }
-    rows = followed.rows(["c", "a", "nobody"], ["revision", PLACE], {"c": places["c"]}).to_pylist()
+    rows = followed.rows(["c", "a", "nobody"], ["revision", ROW_ID], {"c": places["c"]}).to_pylist()
     assert {it["global_id"]: it["revision"] for it in rows} == {"a": 2, "c": 1}
-    assert {it["global_id"]: it[PLACE] for it in rows} == {key: places[key] for key in ("a", "c")}
+    assert {it["global_id"]: it[ROW_ID] for it in rows} == {key: places[key] for key in ("a", "c")}
     posts.remove([gone(global_id="b")])
     followed.refresh()
     assert followed.count() == 2

@@ -70,7 +70,7 @@ _CAUSES: Final = tuple(  # patterns also match reasons that earlier versions wro
         ),
         (
             "too_large",
-            r"^more than [0-9N]+ bytes|pixels in all|too many pixels|scans|of more than",
+            r"^more than [0-9N]+ bytes|pixels; at most|too many pixels|scans|of more than",
             "the image is too large",
             "raise the limit in docs/fetching.md, then replay",
         ),
@@ -82,7 +82,7 @@ _CAUSES: Final = tuple(  # patterns also match reasons that earlier versions wro
         ),
         (
             "no_image",
-            r"^no image|^not a supported image|^SVG|^a web page|^no bytes|which is not (read|supported)",
+            r"^no (image|picture)|^not a supported image|^SVG|^a web page|^no bytes|which is not (read|supported)",
             "what is there is not an image",
             "put an image there, then replay",
         ),

@@ -149,6 +149,8 @@ def test_a_letter_is_read_back_from_a_line_and_from_headers() -> None:
         ("HTTP 404", "the server no longer has the image"),
         ("incomplete after 10 s", "the server did not answer in time"),
         ("not a supported image: expected JPEG", "what is there is not an image"),
+        ("no picture that can be read: expected PNG", "what is there is not an image"),  # as version 0.1 said
+        ("9000 by 9000 pixels; at most 64000000 in all are decoded", "the image is too large"),
         ("cannot fetch ftp:// URLs", "the address is not one that can be fetched"),
         ("its host or port is not on the public web", "an address that is not of the public web"),
         ("no such file", "the image is not where the post says"),

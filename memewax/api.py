@@ -186,15 +186,15 @@ class ImageAnalysis:
     """What the models found in one image; what failed is None and has its reason in `failures`."""
 
     embedding: Vector | None = None
-    """Image embedding: float32, shape (dimension,), L2-normalised."""
+    """Image embedding (float32, shape (dimension,), L2-normalised)."""
     reading: Reading | None = None
-    """OCR: lines with their boxes; `reading.as_read` is the text."""
+    """Lines of text with their boxes, by OCR; `reading.as_read` is the text."""
     entities: tuple[Entity, ...] | None = None
     """Named entities in the text."""
     sentiment: Sentiment | None = None
     """Sentiment of the text."""
     text_embedding: Vector | None = None
-    """Sentence embedding of the text: float32, shape (dimension,), L2-normalised; None where there is no text."""
+    """Sentence embedding of the text (float32, shape (dimension,), L2-normalised); None if there is no text."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Reasons by stage."""
 

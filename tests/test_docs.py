@@ -15,11 +15,9 @@ from memewax.commands.app import app
 from tests.folders import ROOT
 
 DOCUMENTS = [
-    "CONTRIBUTING.md",
-    "README.md",
     *sorted(
         str(path.relative_to(ROOT))
-        for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("nifi/*.md"), *ROOT.glob("k8s/**/*")]
+        for path in [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("nifi/*.md"), *ROOT.glob("k8s/**/*")]
         if path.is_file()
     ),
 ]

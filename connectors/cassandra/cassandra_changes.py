@@ -55,6 +55,7 @@ class PostChanges:
         self._last, self._is_first, self._has_notes = self.clock.last, False, False
 
     def _note(self, ids: list[str]) -> Statement:
+        """Return the statement that writes one log entry."""
         at = self.clock.next()
         return Statement(_PUT, (self._part, _hour(at), at, self._last, ids, KEPT_HOURS * _HOUR_SECONDS))
 
@@ -94,4 +95,5 @@ def changed_since(session: CassandraSession, seen: Mapping[str, int], done: Mapp
 
 
 def _hour(microseconds: int) -> int:
+    """Return the hour bucket of a write timestamp."""
     return hour_of(datetime.fromtimestamp(microseconds // 1_000_000, UTC))

@@ -252,6 +252,7 @@ class CassandraPosts(WrittenTable):
         self._changes.done()
 
     def _put_post(self, it: Mapping[str, Any], before: Mapping[str, Any] | None) -> Statement:
+        """Return the statement that inserts a prepared row, which replaces the stored row `before`, if any."""
         row = it["row"]
         values = [to_cql(column.name, column.type, row.get(column.name)) for column in self._columns]
         if before is None and it["version"] == 1:  # a new row: leave values unset, since each null writes a tombstone

@@ -48,7 +48,7 @@ _KEYS_AT_ONCE: Final = 32
 _MOST_NEAREST: Final = 1000
 """The server's maximum LIMIT of an ANN query."""
 _LEAST_NEAREST: Final = 100
-"""Minimum LIMIT of an ANN query. With LIMIT 10 the server examines so few candidates that it misses two, no faster."""
+"""Minimum LIMIT of an ANN query. LIMIT 10 is no faster, and examines so few candidates that it misses two of ten."""
 _CURRENT: Final = CURRENT_COLUMN.name
 _NEEDED: Final = ("author", "source", "cluster")
 """Columns from which the reader derives whether a post is hidden, and its current cluster."""

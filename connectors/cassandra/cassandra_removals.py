@@ -51,10 +51,10 @@ class CassandraRemovals(SharedRemovals):
         self._taken: set[tuple[int, int]] = set()
         """(time, flow) of the rows read within the overlap."""
 
-    def _write(self, told: Sequence[SharedRemoval]) -> None:
+    def _write(self, removals: Sequence[SharedRemoval]) -> None:
         ttl = max(1, self._days * _DAY_SECONDS)
         statements = []
-        for batch in pieces(list(told), _NAMES):
+        for batch in pieces(list(removals), _NAMES):
             at = self._clock.next()
             names, times = [_signed(it.name) for it in batch], [it.said for it in batch]
             statements.append(Statement(_PUT, (self._part, at // _DAY, at, self._flow, names, times, ttl)))

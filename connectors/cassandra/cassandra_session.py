@@ -204,6 +204,7 @@ class CassandraSession:
         return sorted(left), failed
 
     def _bound(self, statement: Statement) -> Any:
+        """Bind the values to the prepared statement, preparing it on first use."""
         prepared = self._prepared.get(statement.cql)
         if prepared is None:
             with self._lock:
@@ -215,6 +216,7 @@ class CassandraSession:
         return bound
 
     def _is_near(self, host: Any) -> bool:
+        """Check whether a node is in the local datacenter."""
         if self.place.datacenter:
             return bool(host.datacenter == self.place.datacenter)
         return host.address in {name for name, _ in self.place.hosts} or len(self.datacenters()) == 1

@@ -61,6 +61,7 @@ class ClusterRedirects:
         self._write()
 
     def _write(self) -> None:
+        """Write the redirects that differ from the stored ones, deleting outdated ones first."""
         assert self._stored is not None
         wanted = redirects_of(self.merges)
         put = [Statement(_PUT, (*key, to, self._clock.next())) for key, to in (wanted.items() - self._stored.items())]

@@ -78,7 +78,11 @@ def source_key(source: str) -> str:
 
 
 def month_of(time: datetime) -> int:
-    """Return the time bucket of a month: year * 12 + month, with months from 0."""
+    """Return the time bucket of a month: year * 12 + month, with months from 0.
+
+    >>> month_of(datetime(2026, 3, 1))
+    24314
+    """
     return time.year * 12 + time.month - 1
 
 

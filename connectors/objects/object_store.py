@@ -74,22 +74,22 @@ class ObjectStore(ObjectTables, Store):
 
     def compact(self) -> str:
         """Compact the tables of all writers."""
-        return compact_bucket(self._of_writers())
+        return compact_bucket(self._tables_of_writers())
 
     def named(self, removals: Sequence[Removal]) -> list[str]:
         """Return the ids of the posts that removals refer to in the tables of all writers."""
-        return named_in_bucket(self._of_writers(), removals)
+        return named_in_bucket(self._tables_of_writers(), removals)
 
     def forget(self, removals: Sequence[Removal]) -> str:
         """Delete posts from the tables of all writers, after publishing tombstones to running flows."""
         BucketRemovals(self._place, self.state).publish(removals)
-        return forget_in_bucket(self._of_writers(), removals)
+        return forget_in_bucket(self._tables_of_writers(), removals)
 
     def remnants(self, names: LookedFor) -> Iterator[Remnant]:
         """Yield remnants in rows; older versions and files are reported without being searched."""
-        return in_bucket(self, self._of_writers(), names)
+        return in_bucket(self, self._tables_of_writers(), names)
 
-    def _of_writers(self) -> list[ObjectTables]:
+    def _tables_of_writers(self) -> list[ObjectTables]:
         return [ObjectTables(self._place, self.state, it) for it in self.writers_of(POSTS) or [0]]
 
     def part_names(self, table: str) -> list[str]:
@@ -143,12 +143,12 @@ class _WriterTables(WrittenTable):
 
         Rows of posts that another flow deleted are dropped, or deleted afterwards if that happened during the write.
         """
-        self._take_out(rows)
+        self._delete_removed(rows)
         self._first.upsert(rows)
         if self._removals is not None and self._removals.look():
-            self._take_out(rows)
+            self._delete_removed(rows)
 
-    def _take_out(self, rows: list[Row]) -> None:
+    def _delete_removed(self, rows: list[Row]) -> None:
         if self._removals is not None and (gone := self._removals.gone(rows)):
             self._first.remove(gone)
 

@@ -36,7 +36,7 @@ IdRange = tuple[int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class _Run:
     by: str
     above: int
 
@@ -61,31 +61,29 @@ def begin(store: StorePlace, identity: str, *, goes_on: bool, accept: Callable[[
     try:
         state.mkdir(parents=True, exist_ok=True)
         with locked(state / f"{_FILE}.lock"):
-            noted = _noted(state)
-            if not noted or noted[-1].by != identity:
-                owns_all = goes_on and not noted
+            runs = _recorded_runs(state)
+            if not runs or runs[-1].by != identity:
+                owns_all = goes_on and not runs
                 above = -1 if owns_all else highest(store)
                 accept(above)
                 if not owns_all:
                     note_revisions(store)
-                noted.append(_Begun(identity, above))
+                runs.append(_Run(identity, above))
                 with atomic_write(state / _FILE) as file:
-                    file.write(orjson.dumps([asdict(it) for it in noted]))
-            return noted[-1].above
+                    file.write(orjson.dumps([asdict(it) for it in runs]))
+            return runs[-1].above
     except OSError as error:
         raise WorldError(f"{state}: {error.strerror}") from None
 
 
 def spans(state: Path) -> tuple[IdRange, ...]:
     """Return the ranges of cluster ids of the run that writes a store now; `state` is the store's local folder."""
-    noted = _noted(state)
-    if not noted:
+    runs = _recorded_runs(state)
+    if not runs:
         return _ALL
-    ends = [it.above for it in noted[1:]]
+    ends = [it.above for it in runs[1:]]
     return tuple(
-        (it.above, end)
-        for it, end in zip(noted, [*ends, None], strict=True)
-        if it.by == noted[-1].by and it.above != end
+        (it.above, end) for it, end in zip(runs, [*ends, None], strict=True) if it.by == runs[-1].by and it.above != end
     )
 
 
@@ -147,9 +145,9 @@ def stored_merges(store: StorePlace) -> Merges:
     )
 
 
-def _noted(state: Path) -> list[_Begun]:
+def _recorded_runs(state: Path) -> list[_Run]:
     try:
-        return [_Begun(**it) for it in orjson.loads((state / _FILE).read_bytes())]
+        return [_Run(**it) for it in orjson.loads((state / _FILE).read_bytes())]
     except FileNotFoundError:
         return []
     except (ValueError, TypeError):

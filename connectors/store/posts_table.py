@@ -80,7 +80,7 @@ class PostRows(StoredTable):
             f"({_GIVEN} > {above}" + (")" if end is None else f" AND {_GIVEN} <= {end})")
             for above, end in spans(tables.state)
         )
-        self._settle(f"{_GIVEN} >= 0 AND ({' OR '.join(own)})", self._merges)
+        self._correct_clusters(f"{_GIVEN} >= 0 AND ({' OR '.join(own)})", self._merges)
 
     def upsert(self, rows: list[Row]) -> None:
         """Upsert rows with their current cluster; of several rows with one key the last one wins.
@@ -141,7 +141,7 @@ class PostRows(StoredTable):
     def remove(self, removals: list[Removal]) -> None:
         """Delete, hide or restore posts as removals say; raises `WorldError`."""
         for some in pieces(self._removed.take(removals), _MOST):
-            self._settle(f"{_KEY} IN ({listed(some)})", self._merges)
+            self._correct_clusters(f"{_KEY} IN ({listed(some)})", self._merges)
 
     def rename(self, events: list[ClusterEvent]) -> None:
         """Update `current_cluster` for merges and splits, in their order; raises `WorldError`."""
@@ -175,7 +175,7 @@ class PostRows(StoredTable):
     def _split(self, events: list[ClusterEvent]) -> None:
         self._merges.add(events)
         for some in pieces([post for event in events for post in event.posts], _MOST):
-            self._settle(f"{_KEY} IN ({listed(some)})", self._merges)
+            self._correct_clusters(f"{_KEY} IN ({listed(some)})", self._merges)
 
     def _fill(self, tables: LanceTables) -> None:
         """Fill columns that rows of an older store lack: `current_cluster` and `text_clean`.
@@ -185,7 +185,7 @@ class PostRows(StoredTable):
         unfilled = f"{_CURRENT} IS NULL"
         if self._table.has(unfilled):
             merges = stored_merges(tables)
-            self._settle(unfilled, merges, only_merged=True)
+            self._correct_clusters(unfilled, merges, only_merged=True)
             self._table.set_where(unfilled, {}, {_CURRENT: _GIVEN})
         unread = "text_clean IS NULL AND text_as_read IS NOT NULL"
         if self._table.has(unread):
@@ -194,7 +194,7 @@ class PostRows(StoredTable):
                 cleaned = [{_KEY: it[_KEY], "text_clean": plain_text(it["text_as_read"].splitlines())} for it in some]
                 self._table.change(cleaned, ("text_clean",))
 
-    def _settle(self, where: str, merges: Merges, *, only_merged: bool = False) -> None:
+    def _correct_clusters(self, where: str, merges: Merges, *, only_merged: bool = False) -> None:
         """Correct `current_cluster` of the rows that match an SQL condition and differ from `merges`."""
         moved = pa.array(merges.moved(), pa.string())
         wrong: list[dict[str, Any]] = []

@@ -42,10 +42,10 @@ def revisions_of(stores: Sequence[StorePlace]) -> Callable[[str], int]:
     Raises:
         WorldError: if a record cannot be read.
     """
-    noted = [it for store in stores if (it := _noted(tables_of(store).state / FILE)) is not None]
+    recorded = [it for store in stores if (it := _recorded(tables_of(store).state / FILE)) is not None]
 
     def revision_of(global_id: str) -> int:
-        return max((_look_up(it, _hash(global_id)) for it in noted), default=0)
+        return max((_look_up(it, _hash(global_id)) for it in recorded), default=0)
 
     return revision_of
 
@@ -63,20 +63,20 @@ def _stored(store: StorePlace) -> tuple[list[str], NDArray[np.uint64]]:
     return ids, np.concatenate(revisions)
 
 
-def _noted(file: Path) -> NDArray[np.uint64] | None:
+def _recorded(file: Path) -> NDArray[np.uint64] | None:
     try:
-        noted: NDArray[np.uint64] = np.load(
+        recorded: NDArray[np.uint64] = np.load(
             file, mmap_mode="r"
         )  # processes share the mapping, and read only pages they need
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
         raise WorldError(f"{file} is not a list of revisions: delete the file") from None
-    return noted if noted.size else None
+    return recorded if recorded.size else None
 
 
-def _look_up(noted: NDArray[np.uint64], wanted: int) -> int:
-    hashes, revisions = noted
+def _look_up(recorded: NDArray[np.uint64], wanted: int) -> int:
+    hashes, revisions = recorded
     place = int(np.searchsorted(hashes, np.uint64(wanted)))
     return int(revisions[place]) if place < len(hashes) and hashes[place] == wanted else 0
 

@@ -54,7 +54,7 @@ class UnindexedWords:
         found = await _row_ids(posts, self._from) if self._from is not None else None
         if found is None or len(found) > 2 * waiting + _SPARE:  # a compaction moved all rows
             self.table, self._known = None, {}
-            self._from = await _begin(posts, waiting)
+            self._from = await _first_unindexed(posts, waiting)
             found = await _row_ids(posts, self._from)
         await self._drop([row_id for row_id in self._known if row_id not in found])
         await self._add(posts, sorted(found - self._known.keys()))
@@ -70,7 +70,7 @@ class UnindexedWords:
             self._known.update(zip(rows.column(_ROW_ID).to_pylist(), rows.column(_ID).to_pylist(), strict=True))
             rows = rows.select([_ID, *self._columns])
             if self.table is None:
-                self.table = await self._made(rows)
+                self.table = await self._create_table(rows)
                 self._unindexed = 0
             else:
                 await self.table.add(rows)
@@ -79,14 +79,14 @@ class UnindexedWords:
             await self.table.optimize()
             self._unindexed = 0
 
-    async def _made(self, rows: pa.Table) -> Any:
+    async def _create_table(self, rows: pa.Table) -> Any:
         table = await (await in_memory_async()).create_table(_NAME, rows)
         for column in self._columns:
             await table.create_index(column, config=word_index())
         return table
 
 
-async def _begin(posts: Any, waiting: int) -> int:
+async def _first_unindexed(posts: Any, waiting: int) -> int:
     """Return the lowest row id of the unindexed rows: row ids only grow, and the newest rows are unindexed."""
     row_ids = np.sort((await _all(posts, None)).column(_ROW_ID).to_numpy())
     return int(row_ids[max(0, len(row_ids) - waiting)]) if len(row_ids) else 0

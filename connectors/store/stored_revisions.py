@@ -65,9 +65,8 @@ def _stored(store: StorePlace) -> tuple[list[str], NDArray[np.uint64]]:
 
 def _recorded(file: Path) -> NDArray[np.uint64] | None:
     try:
-        recorded: NDArray[np.uint64] = np.load(
-            file, mmap_mode="r"
-        )  # processes share the mapping, and read only pages they need
+        # Processes share the mapping, and read only the pages that they need.
+        recorded: NDArray[np.uint64] = np.load(file, mmap_mode="r")
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

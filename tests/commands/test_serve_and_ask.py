@@ -106,7 +106,7 @@ def test_an_image_finds_the_most_similar_memes(ask: Ask, memewax: Memewax, tmp_p
     assert "Such Wow" in shown
     assert "│ meme" in shown  # which post it is
     (tmp_path / "x.png").write_text("no image")
-    check_error(memewax("ask", "--image", tmp_path / "x.png"), 1, "no image")
+    check_error(memewax("ask", "--image", tmp_path / "x.png"), 1, "not a supported image")
 
 
 def test_hostile_text_is_shown_and_does_nothing(memewax: Memewax, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_what_is_forgotten_is_in_no_row_and_the_files_of_nodes_are_named(store: 
     assert forget_in_keyspace(store.session, tmp_path, [gone(global_id="1234567-a")]) == "1 rows deleted"
     assert forget_in_keyspace(store.session, tmp_path, [gone(global_id="1234567-a")]) == "0 rows deleted"
     told, left = in_keyspace(store.session, names)
-    assert (told.place, told.until) == ("table changes_by_hour", "3 hours after that")
+    assert (told.place, told.until) == ("table changes_by_hour", "3 hours after the change")
     assert left.until.startswith("until compaction, 864,000 s after that")
     assert (ids(store), highest_deleted(tmp_path)) == ({"7654321-a"}, 0)
     facts = {it.table: (it.rows, it.unused) for it in facts_of_keyspace(store.session)}

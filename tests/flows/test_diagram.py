@@ -14,7 +14,7 @@ from models.loading import load_models
 from tests.brokers import MockBroker
 
 DIAGRAM = (dataflows.memes.__doc__ or "").partition("::")[2].partition("Run it")[0]
-BOXES = set(re.findall(r"[a-z_]+", re.sub(r"\(.*\)|if enabled .*|failures", "", DIAGRAM)))
+BOXES = set(re.findall(r"[a-z_]+", re.sub(r"\(.*\)|if enabled.*|failures", "", DIAGRAM)))
 """What the diagram shows, but for remarks in brackets and the taps, which are there where they are asked for."""
 
 

@@ -71,7 +71,7 @@ def test_a_server_without_conditions_ends_a_run_before_it_reads_anything(
         code, said = flow.memewax().result()
     assert code == 3, said
     (line,) = in_words(said)
-    assert f"memewax: the server of {address} refuses writes on condition" in line
+    assert f"memewax: the server of {address} refuses conditional writes" in line
     assert "secret-of-tests" not in said
 
 

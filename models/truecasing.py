@@ -22,7 +22,7 @@ class Truecaser:
 
     A word that the dictionary has in lower case is lower-cased, an abbreviation stays, and any other word, a name or an
     unknown one, keeps its first capital. That is cruder than a language model (Lita et al. 2003), but with tweets put
-    into capitals it found more names than casing by a tagger did (docs/quality.md).
+    into capitals it found more names than casing by a tagger did (docs/measurements/quality.md).
     """
 
     def __init__(self, folder: Path) -> None:

@@ -24,7 +24,7 @@ _LOOKED_AT: Final = 200
 _ENOUGH: Final = 64
 """Posts that suffice to estimate the mean."""
 _SURE: Final = 0.7
-"""Smallest cosine without the mean at which two images show the same thing (precision: docs/quality.md)."""
+"""Smallest cosine without the mean at which two images show the same thing; docs/measurements/quality.md."""
 _SURE_OF_FEW: Final = 0.92
 """The same for plain cosines, while the mean is not known."""
 

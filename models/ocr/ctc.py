@@ -36,7 +36,7 @@ _BLANK: Final = 0
 """Index of CTC's blank."""
 _SPACE: Final = 0.1
 """Probability from which there is a space between two letters. Outlined letters leave little room for spaces, and the
-network then gives a space 0.1 to 0.5 between words and less than 0.05 inside words (docs/ocr.md)."""
+network then gives a space 0.1 to 0.5 between words and less than 0.05 inside words (docs/measurements/ocr.md)."""
 
 
 class CtcRecogniser(Recogniser):

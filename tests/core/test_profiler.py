@@ -99,11 +99,14 @@ def test_a_thread_that_holds_the_lock_is_seen_by_who_waits_for_it() -> None:
         alone = by_name(profiled())["text"]
         holder = threading.Thread(target=hold)
         holder.start()
-        found = profiled()
+        for _ in range(5):  # on a busy machine the holder itself may wait for a core while it is looked at
+            found = profiled()
+            beside = by_name(found)["text"]
+            if beside.locked > 0.05 * (beside.seconds - beside.queued):
+                break
     holder.join()
     if not found.knows_lock:
         pytest.skip("the system does not tell what a thread waits for")
-    beside = by_name(found)["text"]
     assert beside.locked > alone.locked
     assert beside.locked > 0.05 * (beside.seconds - beside.queued)
 

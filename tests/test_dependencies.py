@@ -30,6 +30,7 @@ TOOLS: Final = {
     "myst-parser",
     "py-spy",
     "pytest-timeout",
+    "pytest-xdist",
     "ruff",
     "setuptools",
     "sphinx",

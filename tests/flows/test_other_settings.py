@@ -46,7 +46,7 @@ def test_another_number_of_shards(plain: Flow, sharded: Flow, posts: Posts, befo
         patch.setitem(flow.settings, "cluster_shards", now)
         line = refused(flow)
     assert f"made by {before} shard" in line
-    assert f"to be {now}: set MEMEWAX_CLUSTER_SHARDS={before}" in line
+    assert f"not by {now}: set MEMEWAX_CLUSTER_SHARDS={before}" in line
     assert flow.lines() == lines
     flow.worker().end()
     assert flow.rows().keys() == posts.ids

@@ -80,7 +80,7 @@ def test_what_is_done_in_a_folder_alone_is_refused_by_name(
     done = CliRunner().invoke(app, [*words, address])
     assert isinstance(done.exception, MemewaxError)
     assert address in str(done.exception)
-    assert "is no folder" in str(done.exception)
+    assert "is not a folder" in str(done.exception)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -78,7 +78,8 @@ def test_every_command_and_every_option_has_help(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not hasattr(command, "commands")])
 def test_every_command_is_in_the_documents(name: str) -> None:
-    documents = [ROOT / "README.md", ROOT / "justfile", *(ROOT / "docs").glob("*.md")]
+    written = [it for it in (ROOT / "docs").rglob("*.md") if it.parent.name != "reference"]  # which is generated
+    documents = [ROOT / "README.md", ROOT / "justfile", *written]
     assert name in "".join(path.read_text() for path in documents)
 
 

@@ -262,7 +262,7 @@ def test_where_nobody_answers_it_waits_longer_and_longer_or_ends(server: FakeJet
     refused = stream(server, urls=("ws://127.0.0.1:1/subscribe",), attempts=5)
     with pytest.raises(WorldError, match=r"no server responds, the last was 127\.0\.0\.1:1"):
         read(Jetstream(refused, clock), 1)
-    assert [round(wait / 2**n, 1) for n, wait in enumerate(clock.waits)] == pytest.approx([0.6] * 4, abs=0.2)
+    assert [wait / 2**n for n, wait in enumerate(clock.waits)] == pytest.approx([0.625] * 4, abs=0.126)
 
 
 def test_without_following_it_ends_when_it_has_come_to_now(server: FakeJetstream, clock: Clock) -> None:

@@ -65,16 +65,13 @@ class Clusterer(ABC):
             BadRecordError: If the embedding is not finite, or its dimension differs from that of those before.
         """
 
+    @abstractmethod
     def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:
         """Return the cluster that `learn` would assign, or None if it would start a new one; learn nothing.
 
-        The dataflow only learns, so a clusterer need not implement this.
-
         Raises:
             BadRecordError: As `learn` does.
-            NotImplementedError: If the clusterer cannot predict.
         """
-        raise NotImplementedError(f"the clusterer {self.name} cannot predict")
 
     def set_log_folder(self, folder: Path) -> None:  # noqa: B027 - for those whose state is large
         """Keep rows that never change in files below a folder, out of snapshots; call it before `restore`."""

@@ -5,8 +5,8 @@ from typing import Any, Final
 import numpy as np
 
 from core.records import Cluster, ClusterEvent, Vector
-from models.arrays import Float64Array
-from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State, check_embedding
+from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
+from models.clusterers.running_mean import RunningMean
 from models.clusterers.vector_dbstream import VectorDBSTREAM
 
 _RADIUS: Final = 0.9
@@ -34,8 +34,7 @@ class DbstreamClusterer(Clusterer):
                 **parameters,
             }
         )
-        self._sum: Any = 0.0
-        self._seen = 0
+        self._mean = RunningMean()
         self._ids: dict[int, int] = {}
         """Permanent ids by DBSTREAM's keys, which it reuses."""
         self._next_id = 0
@@ -47,9 +46,8 @@ class DbstreamClusterer(Clusterer):
         Raises:
             BadRecordError: If it is not finite, or its dimension differs from that of the embeddings before.
         """
-        point = self._centre(embedding)
-        self._sum = self._sum + embedding.astype(np.float64)
-        self._seen += 1
+        point = self._mean.centre(embedding)
+        self._mean.add(embedding)
         self._dbstream.learn(point)
         # Shared densities only serve to combine micro-clusters, which this clusterer does not do.
         self._dbstream.forget_shared()
@@ -66,7 +64,7 @@ class DbstreamClusterer(Clusterer):
 
     def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:  # noqa: ARG002
         """Return the nearest micro-cluster, or None if the embedding is outside its radius."""
-        distances = self._dbstream.distances(self._centre(embedding))
+        distances = self._dbstream.distances(self._mean.centre(embedding))
         if not distances.size or distances.min() >= self._dbstream.clustering_threshold:
             return None
         return self._ids.get(self._dbstream.keys[int(distances.argmin())])
@@ -87,15 +85,15 @@ class DbstreamClusterer(Clusterer):
     @property
     def dimension(self) -> int | None:
         """Return the embedding dimension, or None before the first embedding."""
-        return int(self._sum.size) if self._seen else None
+        return self._mean.dimension
 
     def state(self) -> State:
         """Return a snapshot of mean, micro-clusters and ids."""
         return {
             "version": 1,
             "algorithm": self.name,
-            "sum": np.asarray(self._sum),
-            "seen": self._seen,
+            "sum": np.asarray(self._mean.sum),
+            "seen": self._mean.seen,
             "ids": dict(self._ids),
             "next_id": self._next_id,
             "keys": list(self._dbstream.keys),
@@ -107,15 +105,7 @@ class DbstreamClusterer(Clusterer):
 
     def restore(self, state: State) -> None:
         """Restore a snapshot."""
-        self._sum, self._seen = state["sum"].copy(), state["seen"]
+        self._mean = RunningMean(state["sum"].copy(), state["seen"])
         self._ids, self._next_id = dict(state["ids"]), state["next_id"]
         if state["keys"]:
             self._dbstream.fill(state["keys"], state["centres"], state["weights"], state["updated"], state["time"])
-
-    def _centre(self, embedding: Vector) -> Float64Array:
-        """Check an embedding, subtract the mean, which includes it, and scale the result to length 1."""
-        check_embedding(embedding, self.dimension)
-        # The mean of a few embeddings is mostly these themselves. So it is shrunk, less so the more there are.
-        centred: Float64Array = embedding - (self._sum + embedding.astype(np.float64)) / (self._seen + 2)
-        length = float(np.linalg.norm(centred))
-        return centred / length if length else centred

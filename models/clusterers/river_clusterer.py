@@ -9,7 +9,8 @@ import numpy as np
 
 from core.errors import SettingsError
 from core.records import Cluster, Vector
-from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State, check_embedding
+from models.clusterer import NO_CONTEXT, Clusterer, ImageContext, State
+from models.clusterers.running_mean import RunningMean
 
 KINDS: Final = ("CluStream", "DBSTREAM", "DenStream", "KMeans", "STREAMKMeans")
 """Classes of `river.cluster`."""
@@ -30,8 +31,7 @@ class RiverClusterer(Clusterer):
             self._river: Any = getattr(cluster, kind)(**parameters)
         except TypeError as error:
             raise SettingsError(f"MEMEWAX_CLUSTERER_PARAMETERS for {kind}: {error}") from None
-        self._sum: Any = 0.0
-        self._seen = 0
+        self._mean = RunningMean()
         self._labels: set[int] = set()
 
     def learn(self, embedding: Vector, context: ImageContext = NO_CONTEXT, *, cluster: int | None = None) -> Cluster:  # noqa: ARG002
@@ -40,9 +40,8 @@ class RiverClusterer(Clusterer):
         Raises:
             BadRecordError: If it is not finite, or its dimension differs from that of the embeddings before.
         """
-        point = self._centre(embedding)
-        self._sum = self._sum + embedding.astype(np.float64)
-        self._seen += 1
+        point = dict(enumerate(self._mean.centre(embedding).tolist()))
+        self._mean.add(embedding)
         self._river.learn_one(point)
         label = self._label(point)
         self._labels.add(label)
@@ -52,8 +51,8 @@ class RiverClusterer(Clusterer):
 
     def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:  # noqa: ARG002
         """Return the cluster that river predicts, or None before the first embedding."""
-        point = self._centre(embedding)
-        return self._label(point) if self._seen else None
+        point = dict(enumerate(self._mean.centre(embedding).tolist()))
+        return self._label(point) if self._mean.seen else None
 
     def count(self) -> int:
         """Count the clusters that an embedding was assigned to."""
@@ -62,7 +61,7 @@ class RiverClusterer(Clusterer):
     @property
     def dimension(self) -> int | None:
         """Return the embedding dimension, or None before the first embedding."""
-        return int(self._sum.size) if self._seen else None
+        return self._mean.dimension
 
     def state(self) -> State:
         """Return a snapshot: the pickled river object, the version of river, mean and labels."""
@@ -71,8 +70,8 @@ class RiverClusterer(Clusterer):
             "algorithm": self.name,
             "river": version("river"),
             "object": pickle.dumps(self._river),
-            "sum": np.asarray(self._sum),
-            "seen": self._seen,
+            "sum": np.asarray(self._mean.sum),
+            "seen": self._mean.seen,
             "labels": sorted(self._labels),
         }
 
@@ -84,14 +83,7 @@ class RiverClusterer(Clusterer):
                 f"installed: install river {state['river']}, or start with an empty recovery folder"
             )
         self._river = pickle.loads(state["object"])  # noqa: S301 - from our own recovery folder
-        self._sum, self._seen, self._labels = state["sum"].copy(), state["seen"], set(state["labels"])
-
-    def _centre(self, embedding: Vector) -> dict[int, float]:
-        """Check an embedding, subtract the mean, which includes it, and scale the result to length 1."""
-        check_embedding(embedding, self.dimension)
-        centred = embedding - (self._sum + embedding.astype(np.float64)) / (self._seen + 2)
-        length = float(np.linalg.norm(centred))
-        return dict(enumerate((centred / length if length else centred).tolist()))
+        self._mean, self._labels = RunningMean(state["sum"].copy(), state["seen"]), set(state["labels"])
 
     def _label(self, point: dict[int, float]) -> int:
         try:

@@ -76,6 +76,9 @@ class Regretful(Clusterer):
         self.context.append(context)
         return Cluster(self._seen, 0.0)
 
+    def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:
+        return None
+
     def events(self) -> list[ClusterEvent]:
         return [ClusterEvent("merge", 2, 1), ClusterEvent("merge", 3, 2)] if self._seen == 3 else []
 

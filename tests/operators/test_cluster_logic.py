@@ -41,6 +41,9 @@ class Counting(Clusterer):
         self.learned += 1
         return Cluster(self.learned, float(embedding[0]))
 
+    def predict(self, embedding: Vector, context: ImageContext = NO_CONTEXT) -> int | None:
+        return None
+
     def count(self) -> int:
         return self.learned
 

@@ -100,19 +100,20 @@ class MemeStore:
 
         return exemplars(self._store, (cluster.cluster, *cluster.merged))
 
-    def search(self, sentence: str, k: int = 10, **filters: str) -> "list[Hit]":
+    def search(self, sentence: str, k: int = 10, *, corpus: str | None = None, **filters: str) -> "list[Hit]":
         """Find the posts nearest to a sentence, by words (BM25) and meaning (cosine), the best first.
 
         Args:
             sentence: What to look for.
             k: Maximum number of hits, 1 to 100.
-            filters: `source`, `after`, `before` (ISO 8601) and `language`; `corpus` searches another corpus.
+            corpus: Searches another corpus than the posts.
+            filters: `source`, `after`, `before` (ISO 8601) and `language`.
 
         Raises:
             SettingsError: if a filter or `k` is wrong.
             WorldError: if there is no store, or a model that embeds the sentence cannot be loaded.
         """
-        return self._search({"text": sentence}, k, filters, images=False)
+        return self._search({"text": sentence, "corpus": corpus}, k, filters, images=False)
 
     def search_image(self, image: ImageLike, k: int = 10, **filters: str) -> "list[Hit]":
         """Find the posts whose images look most like an image, the best first.
@@ -120,15 +121,13 @@ class MemeStore:
         Args:
             image: The image to compare with.
             k: Maximum number of hits, 1 to 100.
-            filters: As for `search`, without `corpus`.
+            filters: As for `search`.
 
         Raises:
             SettingsError: if a filter or `k` is wrong.
             WorldError: if there is no store, or the image cannot be read.
         """
-        from base64 import b64encode
-
-        return self._search({"image": b64encode(_file_bytes(image)).decode()}, k, filters, images=True)
+        return self._search({"image": _file_bytes(image)}, k, filters, images=True)
 
     def sql(self, query: str, seconds: float = 60.0) -> list[dict[str, Any]]:
         """Run one SELECT (DuckDB's dialect) over the tables posts, clusters and answers; needs the extra `sql`.
@@ -146,14 +145,12 @@ class MemeStore:
         with run_query(self._store, query, seconds) as found:
             return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
 
-    def _search(self, subject: Mapping[str, str], k: int, filters: Mapping[str, str], *, images: bool) -> "list[Hit]":
+    def _search(self, wanted: Mapping[str, Any], k: int, filters: Mapping[str, str], *, images: bool) -> "list[Hit]":
         from search.query import query_of
         from search.store_searcher import StoreSearcher
 
-        corpus = {name: value for name, value in filters.items() if name == "corpus"}
-        rest = {name: value for name, value in filters.items() if name != "corpus"}
         try:
-            query = query_of({"id": uuid4().hex, "k": k, "filters": rest, **corpus, **subject}, self._settings.corpus)
+            query = query_of({"id": uuid4().hex, "k": k, "filters": filters, **wanted}, self._settings.corpus)
         except BadRecordError as bad:
             raise SettingsError(str(bad)) from None
         if images not in self._searches:

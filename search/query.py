@@ -112,7 +112,8 @@ def query_of(body: Mapping[str, Any], corpus: str) -> Query:
     """Make a query from the fields of its JSON body.
 
     Args:
-        body: `id`, one of `text`, `image` (base64) and `vector`, and optionally `k`, `corpus`, `by` and `filters`.
+        body: `id`, one of `text`, `image` (base64, or bytes in this process) and `vector`, and optionally `k`,
+            `corpus`, `by` and `filters`.
         corpus: The corpus to search where `body` names none.
 
     Raises:
@@ -162,6 +163,8 @@ def _text(value: Any, name: str) -> str:
 
 
 def _image(value: Any, name: str) -> bytes:
+    if isinstance(value, bytes):
+        return value
     try:
         return b64decode(value, validate=True)
     except (Base64Error, ValueError, TypeError):

@@ -108,7 +108,7 @@ def _ask_one(answer_to: AskFor, body: QueryBody, settings: Settings, *, as_json:
 
 def _subjects(sentence: str | None, image: Path | None, settings: Settings, *, small: bool) -> Iterator[QueryBody]:
     if image is not None:
-        yield {"image": b64encode(_image(image, settings, small=small)).decode()}
+        yield {"image": _image(image, settings, small=small)}
     elif sentence is not None:
         yield {"text": sentence}
     elif sys.stdin.isatty():
@@ -177,9 +177,14 @@ def _over_kafka(settings: Settings, brokers: str, queries: str, answers: str, ti
 
     query_client = QueryClient(brokers, queries, answers, settings.kafka, timeout)
     try:
-        yield lambda body, _: query_client.ask(body, timeout)
+        yield lambda body, _: query_client.ask(_for_json(body), timeout)
     finally:
         query_client.close()
+
+
+def _for_json(body: QueryBody) -> QueryBody:
+    """Return the body with its image, if any, in base64."""
+    return body | {"image": b64encode(body["image"]).decode()} if "image" in body else body
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from connectors.store.store_folder import READ_ERRORS
 from connectors.store.store_maintenance import compact_tables, forget_in, named_in
 from connectors.store.table_maintenance import holds_deleted
 from connectors.store.table_remnants import COMPACTED, in_rows
+from core.endings import plural
 from core.errors import WorldError, first_line
 from core.records import Removal
 
@@ -21,17 +22,18 @@ class BucketFacts(TableFacts):
     writers: int
 
 
-def check_there_in_bucket(store: ObjectTables) -> None:
-    """Raise `WorldError` if there is no table, or the bucket cannot be read."""
-    if not store.names():
+def tables_in_bucket(store: ObjectTables) -> list[str]:
+    """List the tables; raises `WorldError` if there is none, or the bucket cannot be read."""
+    names = store.names()
+    if not names:
         raise WorldError(f"{store} is not a store: give the address that memewax wrote to with --store")
+    return names
 
 
 def facts_of_bucket(store: ObjectTables) -> list[BucketFacts]:
     """Return statistics of each table, reading all keys; raises `WorldError` if there is none to read."""
-    check_there_in_bucket(store)
     found = []
-    for name in store.names():
+    for name in tables_in_bucket(store):
         table = store.table(name)
         seen: set[object] = set()
         rows = 0
@@ -46,7 +48,7 @@ def compact_bucket(writers: Sequence[ObjectTables]) -> str:
     """Compact the tables of each writer; return a line for the user. Raises `WorldError`."""
     for it in writers:
         compact_tables(it)
-    return f"compacted the tables of {len(writers)} writer{'s' * (len(writers) != 1)}"
+    return f"compacted the tables of {plural(len(writers), 'writer')}"
 
 
 def named_in_bucket(writers: Sequence[ObjectTables], removals: Sequence[Removal]) -> list[str]:

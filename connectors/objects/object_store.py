@@ -8,12 +8,12 @@ from typing import Final
 
 from connectors.control.request_kinds import COMPACT
 from connectors.objects.bucket_maintenance import (
-    check_there_in_bucket,
     compact_bucket,
     facts_of_bucket,
     forget_in_bucket,
     in_bucket,
     named_in_bucket,
+    tables_in_bucket,
 )
 from connectors.objects.bucket_removals import BucketRemovals
 from connectors.objects.conditional_writes import check_conditional
@@ -62,7 +62,7 @@ class ObjectStore(ObjectTables, Store):
 
     def check_there(self) -> None:
         """Raise `WorldError` if there is no table at the path in the bucket."""
-        check_there_in_bucket(self)
+        tables_in_bucket(self)
 
     def facts(self) -> Sequence[TableFacts]:
         """Return statistics of each table, with its number of writers."""

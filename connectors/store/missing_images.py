@@ -15,10 +15,9 @@ from connectors.sinks.record_table import IMAGE_COLUMN, POSTS, THUMBNAILS, posts
 from connectors.store.interface import Condition
 from connectors.store.lance_tables import LanceTables
 from connectors.store.posts_table import PostRows
-from connectors.store.store_folder import store_nearby
+from connectors.store.store_maintenance import check_there_in
 from connectors.writer_locks import all_locked, lock_files
 from core.causes import cause_of
-from core.errors import WorldError
 from core.records import Failure, Message, Post, Thumbnail
 
 _AT_ONCE: Final = 32
@@ -43,8 +42,7 @@ class AddedImages:
 def posts_without(store: Path) -> Iterator[Post]:
     """Yield the posts of a store whose thumbnail is missing; raises `WorldError`."""
     tables = LanceTables.at(store)
-    if not tables.has(POSTS):
-        raise WorldError(f"{store} is not a store: give the folder that memewax wrote to with --store{store_nearby()}")
+    check_there_in(tables, [POSTS])
     known: set[str] = set()
     if tables.has(THUMBNAILS.name):
         for batch in tables.table(THUMBNAILS.name).batches([THUMBNAILS.key]):

@@ -1,6 +1,6 @@
 """Maintenance of a whole LanceDB store that no flow is writing: compaction, removal and statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -90,9 +90,9 @@ def named_in(store: Path | LanceTables, removals: Sequence[Removal]) -> list[str
     return [] if removed is None else removed.named(removals)
 
 
-def check_there_in(tables: LanceTables) -> None:
-    """Raise `WorldError` if none of the tables that flows write exists."""
-    if not any(tables.has(name) for name in KEYS):
+def check_there_in(tables: LanceTables, names: Iterable[str] = KEYS) -> None:
+    """Raise `WorldError` if none of some tables exists: by default of those that flows write."""
+    if not any(tables.has(name) for name in names):
         raise WorldError(f"{tables} is not a store: give the folder that memewax wrote to with --store{store_nearby()}")
 
 

@@ -12,6 +12,7 @@ from connectors.store.interface import Tables
 from connectors.store.lance_tables import LanceTables
 from connectors.store.store_folder import READ_ERRORS
 from connectors.store.thumbnails import unused_in
+from core.endings import plural
 
 COMPACTED: Final = "until tables are compacted: `memewax store compact`"
 _ENDING: Final = ".lance"
@@ -33,7 +34,7 @@ def in_tables(store: Path, names: LookedFor) -> Iterator[Remnant]:
         elif not has_rows and any(names.in_file(it) for it in _files(folder)):
             yield Remnant(f"table {name}", "its files hold deleted rows", COMPACTED)
     if folders and (unused := len(unused_in(tables))):
-        yield Remnant("table thumbnails", f"{unused} unused thumbnail{'s' * (unused > 1)}", COMPACTED)
+        yield Remnant("table thumbnails", plural(unused, "unused thumbnail"), COMPACTED)
 
 
 def in_rows(tables: Tables, names: LookedFor) -> Iterator[Remnant]:

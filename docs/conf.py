@@ -26,10 +26,7 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 html_theme = "furo"
 html_title = f"memewax {__version__}"
-html_logo = None
-nitpicky = False
 default_role = "code"  # docstrings write code between single backticks
-suppress_warnings = ["misc.highlighting_failure"]
 
 
 def _settings() -> str:

@@ -3,8 +3,8 @@
 The names below are the public API; everything else may change between versions.
 
 >>> import memewax
->>> memewax.open_store("demo").address
-'demo'
+>>> memewax.open_store("my-store").address
+'my-store'
 """
 
 from core import __version__

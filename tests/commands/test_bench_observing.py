@@ -40,12 +40,13 @@ def test_either_does_the_work_and_one_is_seen(
     is_observed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "posts.jsonl"
-    source.write_bytes(b"".join(line + b"\n" for line in _posts(1000)))
+    posts = 10_000  # a run that is over between two looks at its metrics shows none
+    source.write_bytes(b"".join(line + b"\n" for line in _posts(posts)))
     (port,) = free_ports(1)
     scraper = Scraper(port)
     monkeypatch.setenv(UNOBSERVED, "" if is_observed else "1")
     monkeypatch.setenv(CPU, str(tmp_path / "cpu"))
-    found = _from_file(source, tmp_path / "run", 1000, TIMED, port, scraper.look)
+    found = _from_file(source, tmp_path / "run", posts, TIMED, port, scraper.look)
     assert found.posts_per_second > 0
     assert 0 < float((tmp_path / "cpu").read_text()) < 60
     assert (scraper.pages > 0) == is_observed

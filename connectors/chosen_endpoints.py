@@ -107,7 +107,7 @@ class Destinations:
         sinks = tuple(endpoint(address, role) for address in settings.to)
         for sink in sinks:
             _refuse_lists(sink)
-        dead_letters = settings.dead_letters or str(beside(sinks, "dead-letters.jsonl"))
+        dead_letters = settings.dead_letters or str(path_beside(sinks, "dead-letters.jsonl"))
         events = endpoint(settings.cluster_events, EVENTS_TO) if settings.cluster_events else None
         made = cls(sinks, endpoint(dead_letters, DEAD_LETTERS_TO), events)
         made.refuse_clashes(settings.source)
@@ -117,9 +117,9 @@ class Destinations:
         """Return all of the endpoints."""
         return (*self.sinks, self.dead_letters, *([self.cluster_events] if self.cluster_events else []))
 
-    def beside(self, suffix: str) -> Path:
+    def path_beside(self, suffix: str) -> Path:
         """Return a path beside the first local sink: `store.<suffix>` for a sink `store`."""
-        return beside(self.sinks, suffix)
+        return path_beside(self.sinks, suffix)
 
     def states(self, state_dir: Path | None) -> list[Path]:
         """Return the folders of `control/` and `status/`: the local stores, and `state` for all others."""
@@ -129,7 +129,7 @@ class Destinations:
 
     def state(self, state_dir: Path | None) -> Path:
         """Return `state_dir`, or by default a folder beside the first sink, like the recovery folder."""
-        return state_dir or self.beside("state")
+        return state_dir or self.path_beside("state")
 
     def stores(self, settings: WriteSettings) -> "list[Store]":
         """Return the stores among the sinks; raises `SettingsError` if the settings lack something that one needs."""
@@ -159,7 +159,7 @@ def refuse_loop(sink: Endpoint[Any], source: Endpoint[Any]) -> None:
         raise SettingsError(f"{sink.address} lies in the source, {source.address}: write to a place outside of it")
 
 
-def beside(sinks: tuple[Endpoint[Any], ...], suffix: str) -> Path:
+def path_beside(sinks: tuple[Endpoint[Any], ...], suffix: str) -> Path:
     """Return a path beside the first local sink, or `memewax.<suffix>` in the current folder without any."""
     stem = next((it.stem for it in sinks if it.stem is not None), Path("memewax"))
     stem = stem if stem.name else stem.resolve()

@@ -42,7 +42,7 @@ class Deadlines:
         return self.left(None) == 0
 
 
-def call_within(seconds: float | None, call: Callable[[], T]) -> T:
+def call_with_timeout(seconds: float | None, call: Callable[[], T]) -> T:
     """Return the result of `call`; raises `TimeoutError` after `seconds`, and leaves its thread running."""
     future: Future[T] = Future()
 

@@ -364,7 +364,7 @@ class Record:
     """A joined post: its stage results, and the stages without one (`missing`, empty when complete)."""
 
     post: Post
-    sides: Mapping[str, StageResult[Any]]
+    results: Mapping[str, StageResult[Any]]
     missing: tuple[str, ...] = ()
     fetch_seconds: float = 0.0
     late: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from core import records
 _KIND: Final = "~record"
 _RENAMED: Final = {"Side": "StageResult", "Failed": "Failure", "CachedPicture": "CachedImage"}
 """Old to new names of classes, in snapshots and caches of earlier versions."""
-_RENAMED_FIELDS: Final = {"picture": "image"}
+_RENAMED_FIELDS: Final = {"picture": "image", "sides": "results"}
 """Old to new names of fields, in snapshots of earlier versions."""
 _MAPPING: Final = ""
 """Kind of a mapping that itself has the key `~record`: a post may have any field, and must not pose as a record."""

@@ -69,7 +69,7 @@ class MemeStore:
         if missing := [name for name in columns if name not in known]:
             raise SettingsError(f"{self.address} has no column {missing[0]!r}; it has {', '.join(known)}")
         plain = [name for name, it in known.items() if not pa.types.is_fixed_size_list(it.type)]
-        return table.whole(list(columns) or plain, limit=limit)
+        return table.to_arrow(list(columns) or plain, limit=limit)
 
     def post(self, global_id: str) -> dict[str, Any] | None:
         """Return all columns of one post; None if the store does not have it."""

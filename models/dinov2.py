@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.model_cache import kept
+from models.model_cache import cached_folder
 
 _CONFIG = {
     "architectures": ["Dinov2Model"],
@@ -44,9 +44,11 @@ _POSITIONS_OF_PATCHES = "onnx::Reshape_1962"
 def unpacked(onnx_file: Path, folder: Path) -> Path:
     """Write a Hugging Face model folder from `onnx_file` if it does not exist yet, and return it.
 
-    Raises `WeightsError` as `models.model_cache.kept` does.
+    Raises `WeightsError` as `models.model_cache.cached_folder` does.
     """
-    return kept(folder, ("model.safetensors",), lambda draft: _write(onnx_file, draft), what="DINOv2", megabytes=90)
+    return cached_folder(
+        folder, ("model.safetensors",), lambda draft: _write(onnx_file, draft), what="DINOv2", megabytes=90
+    )
 
 
 def _write(onnx_file: Path, folder: Path) -> None:

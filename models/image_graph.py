@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from core.errors import WeightsError, first_line
 from models.engine import Plan, Precision
-from models.model_cache import cache_of, kept
+from models.model_cache import cache_of, cached_folder
 from models.model_settings import CacheSettings
 from models.runtime import Runtime
-from models.vit_module import has_cls, made, pooled
+from models.vit_module import has_cls, load_network, pooled
 from models.weights import Weights
 
 _GRAPH: Final = "model.onnx"
@@ -45,7 +45,7 @@ def image_graph(
     """
     label = weights.label.replace("/", "--")
     megabytes = weights.size // 10**6 + 1
-    folder = kept(
+    folder = cached_folder(
         cache_of(settings) / f"{label}-image-graph-{_VERSION}",
         (_GRAPH,),
         lambda draft: _write(weights, size, draft / _GRAPH, runtime),
@@ -54,7 +54,7 @@ def image_graph(
     )
     if precision != "int8":
         return folder / _GRAPH
-    quantized = kept(
+    quantized = cached_folder(
         cache_of(settings) / f"{label}-image-graph-{_VERSION}-int8-{version('onnxruntime')}",
         (_GRAPH,),
         lambda draft: _quantize(folder / _GRAPH, draft / _GRAPH),
@@ -67,7 +67,7 @@ def image_graph(
 def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
     torch = runtime.torch()
     on_cpu = replace(runtime, device="cpu")
-    module = made(weights, on_cpu)
+    module = load_network(weights, on_cpu)
     by_cls = has_cls(module)
 
     # Defined here because its base class is in torch, which is imported late.

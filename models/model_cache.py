@@ -18,7 +18,9 @@ def cache_of(settings: CacheSettings) -> Path:
     return settings.models_cache or Path(platformdirs.user_cache_dir("memewax"))
 
 
-def kept(folder: Path, files: tuple[str, ...], write: Callable[[Path], None], *, what: str, megabytes: int) -> Path:
+def cached_folder(
+    folder: Path, files: tuple[str, ...], write: Callable[[Path], None], *, what: str, megabytes: int
+) -> Path:
     """Return `folder`, after filling it by `write` if it does not exist; safe for concurrent processes.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from core.records import Vector
 from models.base import Embedder
-from models.model_cache import cache_of, kept
+from models.model_cache import cache_of, cached_folder
 from models.model_settings import CacheSettings, TextSettings
 from models.runtime import Runtime
 from models.text_graph import GRAPH, TOKENIZER, TextGraph
@@ -53,6 +53,6 @@ def graph_folder(weights: Weights, settings: CacheSettings, runtime: Runtime) ->
         export(weights, draft, runtime)
 
     folder = cache_of(settings) / f"{weights.label.replace('/', '--')}-graph-{_VERSION}"
-    return kept(
+    return cached_folder(
         folder, (GRAPH, TOKENIZER), write, what=f"the graph of {weights.id}", megabytes=weights.size // 10**6 + 1
     )

@@ -77,7 +77,7 @@ def torch_with_torchvision(options: EngineOptions) -> Iterator[ModuleType]:
     """
     torch = loaded_torch(options)
     with _import_lock:
-        mend_torchvision()
+        patch_torchvision()
         yield torch
 
 
@@ -94,7 +94,7 @@ def loaded_transformers(options: EngineOptions) -> Iterator[ModuleType]:
 
 
 @cache
-def mend_torchvision() -> str | None:
+def patch_torchvision() -> str | None:
     """Make `import torchvision` work if it was built for CUDA and torch was not.
 
     In that case its compiled operators do not load, and its import fails at two operators that it registers without

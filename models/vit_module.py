@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def made(weights: Weights, runtime: Runtime) -> Any:
+def load_network(weights: Weights, runtime: Runtime) -> Any:
     """Load the network by transformers; raises `WeightsError` if the weights are not an image model."""
     torch = runtime.torch()
     with runtime.transformers() as transformers:

@@ -18,11 +18,11 @@ from core.telemetry import log
 from models.arrays import Float32Array
 from models.engine import Plan, Session
 from models.image_graph import image_graph
-from models.model_cache import cache_of, kept
+from models.model_cache import cache_of, cached_folder
 from models.model_settings import CacheSettings
 from models.runtime import Runtime
 from models.torch_runtime import Torch
-from models.vit_module import has_cls, made, pooled
+from models.vit_module import has_cls, load_network, pooled
 from models.weights import Weights
 
 GRID: Final = 8
@@ -129,7 +129,7 @@ def _module(weights: Weights, size: int, settings: CacheSettings, runtime: Runti
             return _opened(_kept(weights, size, settings, runtime), runtime)
         except WeightsError as error:
             log.info("loading the image model by transformers, which takes longer", reason=str(error))
-    return made(weights, runtime)
+    return load_network(weights, runtime)
 
 
 def _kept(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime) -> Path:
@@ -140,13 +140,15 @@ def _kept(weights: Weights, size: int, settings: CacheSettings, runtime: Runtime
         _write(weights, size, draft / _TRACE, runtime)
 
     megabytes = weights.size // 10**6 + 1
-    folder = kept(cache_of(settings) / name, (_TRACE,), write, what=f"the trace of {weights.id}", megabytes=megabytes)
+    folder = cached_folder(
+        cache_of(settings) / name, (_TRACE,), write, what=f"the trace of {weights.id}", megabytes=megabytes
+    )
     return folder / _TRACE
 
 
 def _write(weights: Weights, size: int, file: Path, runtime: Runtime) -> None:
     torch = runtime.torch()
-    whole = made(weights, runtime)
+    whole = load_network(weights, runtime)
     random = torch.Generator().manual_seed(1)
     tried = {count: torch.randn((count, 3, size, size), generator=random) for count in _TRIED}
     try:

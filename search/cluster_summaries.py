@@ -177,7 +177,7 @@ def is_current(store: StorePlace) -> bool:
     posts = tables_of(store).table(POSTS)
     if "current_cluster" not in posts.schema.names:
         return False
-    return not posts.whole(["current_cluster"], [Condition("current_cluster", "is null")], limit=1).num_rows
+    return not posts.to_arrow(["current_cluster"], [Condition("current_cluster", "is null")], limit=1).num_rows
 
 
 def _summary(
@@ -253,5 +253,5 @@ def store_rows(
     tables = tables_of(store)
     if not tables.has(table):
         return []
-    found = tables.table(table).whole(columns, where, limit=limit)
+    found = tables.table(table).to_arrow(columns, where, limit=limit)
     return [dict.fromkeys(columns) | row for row in found.to_pylist()]

@@ -18,7 +18,7 @@ from core.errors import WorldError
 from core.records import Vector
 from models.identity import is_same
 from search.corpus_layout import layout_of, vectors_of
-from search.corpus_store import beside, made_id, open_table
+from search.corpus_store import corpus_folder, made_id, open_table
 from search.index_choice import IndexChoice
 from search.reduction import Projection
 from search.row_cache import Filter, RowCache
@@ -90,7 +90,7 @@ class Corpus:
             WorldError: There is no such corpus (the message lists the others) or reduction, or the reduction was made
                 for another model.
         """
-        projection = None if reduced is None else Projection.load(beside(store, name), reduced)
+        projection = None if reduced is None else Projection.load(corpus_folder(store, name), reduced)
         return cls(store, name, vectors, index, projection)
 
     @property

@@ -37,7 +37,7 @@ def table_facts(store: Path, name: str) -> dict[str, Any]:
     }
 
 
-def beside(store: StorePlace, name: str) -> Path:
+def corpus_folder(store: StorePlace, name: str) -> Path:
     """Return the folder of a corpus beside its table, for its lock, reductions and dead letters."""
     return tables_of(store).state / f"{name}.corpus"
 

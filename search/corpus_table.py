@@ -19,7 +19,7 @@ from core.locks import locked
 from core.records import Vector
 from models.identity import is_same
 from search.corpus_layout import MODEL_KEY, NO_CORPORA, POSTS, corpus_schema
-from search.corpus_store import beside, corpus_busy, making_corpora, open_table
+from search.corpus_store import corpus_busy, corpus_folder, making_corpora, open_table
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -102,13 +102,13 @@ def drop_corpus(store: Path, name: str) -> None:
     """Delete a corpus and its folder (reductions, dead letters); raise `WorldError` if there is none."""
     check_name(name)
     open_table(store, name)
-    with alone(store, name):
+    with lock_corpus(store, name):
         opened(store).drop_table(name)
-        shutil.rmtree(beside(store, name), ignore_errors=True)
+        shutil.rmtree(corpus_folder(store, name), ignore_errors=True)
 
 
 @contextmanager
-def alone(store: Path, name: str) -> Iterator[int]:
+def lock_corpus(store: Path, name: str) -> Iterator[int]:
     """Hold the writer lock of a corpus.
 
     Yields:
@@ -117,7 +117,7 @@ def alone(store: Path, name: str) -> Iterator[int]:
     Raises:
         WorldError: Another process writes the corpus, or the store is being copied.
     """
-    folder = beside(store, name)
+    folder = corpus_folder(store, name)
     store.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         with all_locked(making_corpora(store), _MOMENT):  # so that no corpus is created during a backup

@@ -40,7 +40,7 @@ def ids_where(posts: TableReader | None, column: str, value: str) -> frozenset[s
         there = ", ".join(types) or "none"
         raise BadRecordError(f"no custom column {column[:60]!r}; the custom columns are: {there}")
     wanted = Condition(column, "=", _value(column, value[:_LONGEST], types[column]))
-    return frozenset(posts.whole(["global_id"], [wanted]).column(0).to_pylist())
+    return frozenset(posts.to_arrow(["global_id"], [wanted]).column(0).to_pylist())
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -126,7 +126,7 @@ class IndexedPosts:
     @cached_property
     def _sample(self) -> FloatMatrix:
         column = self._layout.vector
-        found = self._table.whole([column], [Condition(column, "is not null")], limit=_SAMPLE)
+        found = self._table.to_arrow([column], [Condition(column, "is not null")], limit=_SAMPLE)
         vectors, there = vectors_of(found.column(column).combine_chunks())
         return unit(vectors[there])
 

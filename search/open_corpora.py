@@ -9,7 +9,7 @@ from core.errors import BadRecordError, MemewaxError
 from core.telemetry import log
 from search.corpus import Corpus
 from search.corpus_layout import POSTS
-from search.corpus_store import beside, corpus_names, default_corpus, open_table
+from search.corpus_store import corpus_folder, corpus_names, default_corpus, open_table
 from search.index_choice import IndexChoice
 from search.query import By
 from search.reduction import projection_names
@@ -63,7 +63,7 @@ class OpenCorpora:
             WorldError: There is no such corpus (the message lists the others).
             BadRecordError: It is searched by image, but has none.
         """
-        name = self.meant(name)
+        name = self.resolve_name(name)
         if by == "image" and name != POSTS:
             raise BadRecordError(f"corpus {name!r} has no images: search {POSTS!r} by image")
         place = name, by
@@ -71,7 +71,7 @@ class OpenCorpora:
         if corpus is None:
             open_table(self._store, name)  # checks that the corpus exists before its name becomes part of a path
             vectors = IMAGES if by == "image" else None
-            has_it = by == "text" and self._reduced in projection_names(beside(self._store, name))
+            has_it = by == "text" and self._reduced in projection_names(corpus_folder(self._store, name))
             reduced = self._reduced if has_it else None
             corpus = self._open[place] = Corpus.open(self._store, name, vectors, self._index, reduced)
             self._looked[place] = self._now()
@@ -80,7 +80,7 @@ class OpenCorpora:
             self._looked[place] = self._now()
         return corpus
 
-    def meant(self, name: str) -> str:
+    def resolve_name(self, name: str) -> str:
         """Return the name, or the default corpus for an empty one; the default is chosen once and then stays."""
         if name:
             return name

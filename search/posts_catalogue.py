@@ -192,9 +192,9 @@ class Catalogue:
         return PostClusters(self, self._by_size)
 
     @cached_property
-    def alone(self) -> PostLines:
+    def singletons(self) -> PostLines:
         """Return the posts that are the only one of their cluster, newest first."""
-        return PostLines(self, self._order[self._is_alone[self._order]])
+        return PostLines(self, self._order[self._is_singleton[self._order]])
 
     @property
     def by_id(self) -> Mapping[str, PostLine]:
@@ -274,7 +274,7 @@ class Catalogue:
         if author is not None:
             rows = rows[columns.author[rows] == columns.authors.number(author)]
         if is_alone:
-            rows = rows[self._is_alone[rows]]
+            rows = rows[self._is_singleton[rows]]
         elif cluster is not None:
             rows = rows[self.clusters_of_posts[rows] == self.merges.resolve(cluster)]
         return PostLines(self, rows)
@@ -339,7 +339,7 @@ class Catalogue:
         return [self._columns.ids[it] for it in (originals if len(originals) else rows)[:most]]
 
     @cached_property
-    def _is_alone(self) -> Mask:
+    def _is_singleton(self) -> Mask:
         found = np.zeros(self._height, np.bool_)
         found[self.groups.rows[self.groups.starts[self.groups.sizes == 1]]] = True
         return found

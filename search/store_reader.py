@@ -230,7 +230,7 @@ class StoreReader:
             return []
         return [(it["global_id"], it[COSINE]) for it in found]
 
-    def whole(self) -> None:
+    def wait_until_loaded(self) -> None:
         """Wait until words and embeddings of all posts are in memory, as a search needs; may raise `WorldError`."""
         self.catalogue()
         if self._posts.lacks_some:
@@ -275,7 +275,7 @@ class StoreReader:
             return []
         table = self._table(CLUSTERS.name)
         keys = [it for it in ("cluster", "into", "split_from") if it in table.schema.names]
-        tables = [table.whole(table.schema.names, [Condition(it, "=", cluster)], limit=_KEYS) for it in keys]
+        tables = [table.to_arrow(table.schema.names, [Condition(it, "=", cluster)], limit=_KEYS) for it in keys]
         found = {row["cluster"]: row for some in tables for row in some.to_pylist()}
         rows = [{"split_from": None, "moved": None} | row for row in found.values()]
         return sorted(rows, key=lambda row: row["changed_time"] or "")

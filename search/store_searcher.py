@@ -38,7 +38,7 @@ class StoreSearcher:
         by: By = "image" if images else "text"
         self._indexed = indexed_posts(store, by, lambda: self._corpora.get(POSTS, by))
         with suppress(MemewaxError):  # the first answer reports it
-            if self._indexed is None or self._corpora.meant(searching.corpus) != POSTS:
+            if self._indexed is None or self._corpora.resolve_name(searching.corpus) != POSTS:
                 self._corpora.get(searching.corpus, by)  # read now, so that the timing of an answer is the search alone
         self._models: Embedders = load_embedders(embedding, images=images)
 
@@ -50,7 +50,7 @@ class StoreSearcher:
         Raises:
             MemewaxError: The posts cannot be read.
         """
-        if query.text and query.by == "text" and self._corpora.meant(query.corpus) == POSTS:
+        if query.text and query.by == "text" and self._corpora.resolve_name(query.corpus) == POSTS:
             posts = self._indexed or self._corpora.get(POSTS)
             return answer_by_text(query, PostSearch.of(posts, self._store, self._models.text))
         (embedded,) = embed([query], self._models)

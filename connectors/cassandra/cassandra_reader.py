@@ -133,7 +133,7 @@ class CassandraTable(TableReader):
         schema = pa.schema([self._schema.field(it) for it in wanted])
         yield from _batches_of(islice(self._rows(wanted, where), limit), schema, batch or _BATCH)
 
-    def whole(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
+    def to_arrow(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
         """Return the rows of `batches` as one table in memory."""
         wanted = [it for it in columns if it in self._types]
         schema = pa.schema([self._schema.field(it) for it in wanted])

@@ -20,7 +20,7 @@ from connectors.cassandra.cassandra_schema import (
 from connectors.cassandra.cassandra_session import CassandraSession
 from connectors.cassandra.keyspace_maintenance import facts_of_keyspace, forget_in_keyspace, in_keyspace
 from connectors.cassandra.lookups import PARTS
-from connectors.cassandra.post_deletes import named_rows
+from connectors.cassandra.post_deletes import matching_rows
 from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS, posts_table
@@ -81,7 +81,7 @@ class CassandraStore(Store):
         """Count the rows and indexes of each table, and the lookup rows without a post."""
         return facts_of_keyspace(self.session)
 
-    def alone(self) -> AbstractContextManager[object]:
+    def write_lock(self) -> AbstractContextManager[object]:
         """Return a context that locks nothing: all writes to a keyspace are idempotent."""
         return nullcontext()
 
@@ -91,10 +91,10 @@ class CassandraStore(Store):
         CassandraImages(self.session, 0, 0).sweep()
         return f"unused thumbnails deleted; to compact the tables, run `nodetool compact {self._place.keyspace}`"
 
-    def named(self, removals: Sequence[Removal]) -> list[str]:
+    def matching_ids(self, removals: Sequence[Removal]) -> list[str]:
         """Return the ids of the posts that removals name, including hidden ones."""
         self.check()
-        return [row["global_id"] for row in named_rows(self.session, removals, range(PARTS))]
+        return [row["global_id"] for row in matching_rows(self.session, removals, range(PARTS))]
 
     def forget(self, removals: Sequence[Removal]) -> str:
         """Delete posts from all tables, and publish the deletes to running flows."""

@@ -21,7 +21,7 @@ from connectors.cassandra.cassandra_schema import (
 )
 from connectors.cassandra.cassandra_session import CassandraSession
 from connectors.cassandra.lookups import PARTS, known_rows
-from connectors.cassandra.post_deletes import PostDeletes, named_rows
+from connectors.cassandra.post_deletes import PostDeletes, matching_rows
 from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.cluster_events import CLUSTERS
 from connectors.sinks.record_table import POSTS, THUMBNAILS
@@ -36,7 +36,7 @@ _HOLD_TEXT: Final = ("text", "frozen<list<text>>")
 
 @dataclass(frozen=True, slots=True)
 class KeyspaceFacts(TableFacts):
-    """Counts of a table of a keyspace. Its `doubled` is always 0: Cassandra's primary keys are unique."""
+    """Counts of a table of a keyspace. Its `duplicates` is always 0: Cassandra's primary keys are unique."""
 
     unused: int
     """Lookup rows without a post. A killed flow may leave some until it resumes."""
@@ -70,7 +70,7 @@ def facts_of_keyspace(session: CassandraSession) -> list[KeyspaceFacts]:
 
 def forget_in_keyspace(session: CassandraSession, notes: Path, removals: Sequence[Removal]) -> str:
     """Delete the posts that removals name, and report how many. Idempotent; raises `WorldError`."""
-    before = len(named_rows(session, removals, range(PARTS)))
+    before = len(matching_rows(session, removals, range(PARTS)))
     for part in range(PARTS):
         changes = PostChanges(session, part)
         CassandraRemovals(session, part, changes.clock).publish(removals)

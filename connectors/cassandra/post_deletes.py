@@ -108,7 +108,7 @@ class PostDeletes:
         for it in removals:
             self._removed.note(it)
         self._forget_originals(removals)
-        self._erase(named_rows(self._session, removals, [self._part]))
+        self._erase(matching_rows(self._session, removals, [self._part]))
 
     def _erase(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
@@ -156,7 +156,7 @@ class PostDeletes:
         )
 
 
-def named_rows(session: CassandraSession, removals: Sequence[Removal], parts: Sequence[int]) -> list[dict[str, Any]]:
+def matching_rows(session: CassandraSession, removals: Sequence[Removal], parts: Sequence[int]) -> list[dict[str, Any]]:
     """Return the rows of some parts that removals name, unless written or edited later; raises `WorldError`."""
     by_name: dict[tuple[str, str], list[Removal]] = {}
     by_id: dict[str, list[Removal]] = {}

@@ -32,7 +32,7 @@ class RequestKind:
     """Description that completes "asks the flow to"."""
     check: Callable[[Body], None]
     """Raises `BadRecordError` if the body of a request is invalid."""
-    alone: "Callable[[Store, Body], str] | None" = None
+    run_offline: "Callable[[Store, Body], str] | None" = None
     """Executes a request on a store while no flow runs, and returns a description; None: wait for a flow."""
 
 
@@ -41,12 +41,12 @@ def _compact_check(body: Body) -> None:
         raise BadRecordError(f"compact takes no parameters, found {', '.join(map(repr, body))[:80]}")
 
 
-def _compact_alone(store: "Store", body: Body) -> str:  # noqa: ARG001
+def _compact_offline(store: "Store", body: Body) -> str:  # noqa: ARG001
     return store.compact()
 
 
 COMPACT: Final = RequestKind(
-    "compact", "put the tables of the store together, and drop their old versions", _compact_check, _compact_alone
+    "compact", "put the tables of the store together, and drop their old versions", _compact_check, _compact_offline
 )
 
 _LETTER: Final = {"origin", "key", "headers", "value"}
@@ -88,11 +88,11 @@ def _forget_check(body: Body) -> None:
     deletes_in(body)
 
 
-def _forget_alone(store: "Store", body: Body) -> str:
+def _forget_offline(store: "Store", body: Body) -> str:
     return store.forget(deletes_in(body))
 
 
-FORGET: Final = RequestKind("forget", "let go of posts", _forget_check, _forget_alone)
+FORGET: Final = RequestKind("forget", "let go of posts", _forget_check, _forget_offline)
 
 KINDS: Final[Mapping[str, RequestKind]] = {kind.name: kind for kind in (COMPACT, REPLAY, FORGET)}
 """All kinds, by name."""

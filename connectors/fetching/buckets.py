@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import fsspec
 
-from connectors.deadlines import call_within
+from connectors.deadlines import call_with_timeout
 from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.outcomes import FetchError, Outcome
 
@@ -51,7 +51,7 @@ class Buckets:
         scheme, bucket, key = match["scheme"].lower(), match["bucket"], match["key"]
         is_ours = f"{scheme}://{bucket}" in self._allowed.buckets
         try:
-            data = call_within(self._seconds, lambda: self._read(scheme, f"{bucket}/{key}", is_ours=is_ours))
+            data = call_with_timeout(self._seconds, lambda: self._read(scheme, f"{bucket}/{key}", is_ours=is_ours))
         except ImportError:
             extra = _DRIVERS[scheme].extra
             raise FetchError(

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpcore
 
-from connectors.deadlines import Deadlines, call_within
+from connectors.deadlines import Deadlines, call_with_timeout
 from connectors.fetching.address_policy import AddressPolicy
 from connectors.fetching.outcomes import FetchError, Outcome
 from core.telemetry import FETCH_CONNECTIONS
@@ -58,7 +58,7 @@ class Connecting(httpcore.NetworkBackend):
 
     def _addresses(self, host: str, port: int, timeout: float | None) -> list[str]:
         try:
-            found = call_within(self._deadlines.left(timeout), lambda: self._find(host, port))
+            found = call_with_timeout(self._deadlines.left(timeout), lambda: self._find(host, port))
         except TimeoutError:
             raise httpcore.ConnectTimeout from None
         except (OSError, UnicodeError) as error:
@@ -92,7 +92,7 @@ class _Stream(httpcore.NetworkStream):
         with self._stream.get_extra_info("socket").dup() as connection:
             try:
                 # A handshake has many reads, and each would have the whole timeout.
-                stream = call_within(left, lambda: self._stream.start_tls(ssl_context, server_hostname, left))
+                stream = call_with_timeout(left, lambda: self._stream.start_tls(ssl_context, server_hostname, left))
             except TimeoutError:
                 with suppress(OSError):  # ends the handshake, whose thread then closes the socket
                     connection.shutdown(socket.SHUT_RDWR)

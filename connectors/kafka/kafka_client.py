@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from connectors.deadlines import call_within
+from connectors.deadlines import call_with_timeout
 from core.activity import ACTIVITY
 from core.errors import SettingsError, WorldError
 from core.telemetry import log
@@ -77,7 +77,7 @@ def close_consumer(consumer: Consumer, timeout: float) -> None:
     librdkafka waits for commits in flight, and sometimes never returns if the broker went down meanwhile.
     """
     try:
-        call_within(timeout, consumer.close)
+        call_with_timeout(timeout, consumer.close)
     except TimeoutError:
         log.warning("no broker accepts the last commits: the consumer's connections are abandoned")
 

@@ -7,7 +7,7 @@ from connectors.objects.object_tables import ObjectTables
 from connectors.remnants import LookedFor, Remnant
 from connectors.store.interface import TableFacts
 from connectors.store.store_folder import READ_ERRORS
-from connectors.store.store_maintenance import compact_tables, forget_in, named_in
+from connectors.store.store_maintenance import compact_tables, forget_in, matching_ids_in
 from connectors.store.table_maintenance import holds_deleted
 from connectors.store.table_remnants import COMPACTED, in_rows
 from core.endings import plural
@@ -51,9 +51,9 @@ def compact_bucket(writers: Sequence[ObjectTables]) -> str:
     return f"compacted the tables of {plural(len(writers), 'writer')}"
 
 
-def named_in_bucket(writers: Sequence[ObjectTables], removals: Sequence[Removal]) -> list[str]:
+def matching_ids_in_bucket(writers: Sequence[ObjectTables], removals: Sequence[Removal]) -> list[str]:
     """Return the distinct ids of the posts that removals refer to; raises `WorldError`."""
-    return list(dict.fromkeys(id_ for it in writers for id_ in named_in(it, removals)))
+    return list(dict.fromkeys(id_ for it in writers for id_ in matching_ids_in(it, removals)))
 
 
 def forget_in_bucket(writers: Sequence[ObjectTables], removals: Sequence[Removal]) -> str:

@@ -12,7 +12,7 @@ from connectors.objects.bucket_maintenance import (
     facts_of_bucket,
     forget_in_bucket,
     in_bucket,
-    named_in_bucket,
+    matching_ids_in_bucket,
     tables_in_bucket,
 )
 from connectors.objects.bucket_removals import BucketRemovals
@@ -68,7 +68,7 @@ class ObjectStore(ObjectTables, Store):
         """Return statistics of each table, with its number of writers."""
         return facts_of_bucket(self)
 
-    def alone(self) -> AbstractContextManager[object]:
+    def write_lock(self) -> AbstractContextManager[object]:
         """Return a no-op: a bucket needs no lock, since operations are idempotent and commits conditional."""
         return nullcontext()
 
@@ -76,9 +76,9 @@ class ObjectStore(ObjectTables, Store):
         """Compact the tables of all writers."""
         return compact_bucket(self._tables_of_writers())
 
-    def named(self, removals: Sequence[Removal]) -> list[str]:
+    def matching_ids(self, removals: Sequence[Removal]) -> list[str]:
         """Return the ids of the posts that removals refer to in the tables of all writers."""
-        return named_in_bucket(self._tables_of_writers(), removals)
+        return matching_ids_in_bucket(self._tables_of_writers(), removals)
 
     def forget(self, removals: Sequence[Removal]) -> str:
         """Delete posts from the tables of all writers, after publishing tombstones to running flows."""

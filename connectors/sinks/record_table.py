@@ -60,7 +60,7 @@ def _ingestion_time(record: Record) -> str | None:
 
 def failures_of(record: Record) -> list[Failure]:
     """Return the failures by stage, deduplicated, since stage results may pass on the same one."""
-    failures = [value for result in record.sides.values() if type(value := result.value) is Failure]
+    failures = [value for result in record.results.values() if type(value := result.value) is Failure]
     return sorted(set(failures), key=astuple) if failures else []
 
 
@@ -69,18 +69,18 @@ def _failure(failure: Failure) -> dict[str, str]:
 
 
 def _timings(record: Record) -> dict[str, float]:
-    timings = {stage: result.seconds for stage, result in record.sides.items()}
+    timings = {stage: result.seconds for stage, result in record.results.items()}
     timings["fetch"] = record.fetch_seconds
     return timings
 
 
 def _cached(record: Record) -> str | None:
-    kinds = [result.cached for stage in _OF_IMAGES if (result := record.sides.get(stage)) is not None]
+    kinds = [result.cached for stage in _OF_IMAGES if (result := record.results.get(stage)) is not None]
     return kinds[0] if kinds and all(kinds) else None
 
 
 def _models(record: Record) -> dict[str, str]:
-    return {stage: result.model for stage, result in record.sides.items() if result.model}
+    return {stage: result.model for stage, result in record.results.items() if result.model}
 
 
 INGESTION_COLUMN: Final = RecordColumn(

@@ -36,7 +36,7 @@ _OTHERS: Final = [(it.column.name, it.of) for it in (*POST_COLUMNS, INGESTION_CO
 
 def row_of(record: Record, now: str) -> Row:
     """Return the record as a row: the twelve columns of version 1 first, then the others; `now` is an ISO time."""
-    results = record.sides
+    results = record.results
     known: Values = {stage: result.value for stage, result in results.items()}
     if Failure in map(type, known.values()):
         known = {stage: None if isinstance(value, Failure) else value for stage, value in known.items()}
@@ -75,7 +75,7 @@ def dead_letters_of(record: Record) -> list[DeadLetter]:
     failures = failures_of(record)
     if record.late:
         reported = failures_of(
-            replace(record, sides={it: record.sides[it] for it in record.sides.keys() - record.late})
+            replace(record, results={it: record.results[it] for it in record.results.keys() - record.late})
         )
         failures = [failure for failure in failures if failure not in reported]
     post = record.post

@@ -133,7 +133,7 @@ def stored_merges(store: StorePlace) -> Merges:
     if not tables.has(CLUSTERS.name):
         return Merges()
     table = tables.table(CLUSTERS.name)
-    found = table.whole(["cluster", "into", "changed_time", "split_from", "moved"])
+    found = table.to_arrow(["cluster", "into", "changed_time", "split_from", "moved"])
     is_event = [found.column(it).is_valid() for it in ("into", "moved") if it in found.column_names]
     rows = sorted(found.filter(reduce(pc.or_, is_event)).to_pylist(), key=lambda row: row["changed_time"] or "")
     return Merges(

@@ -139,7 +139,7 @@ class TableReader(ABC):
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows that match a filter, in no particular order, in bounded memory.
 
-        A failure midway is not retried, since batches were already yielded; `whole` retries.
+        A failure midway is not retried, since batches were already yielded; `to_arrow` retries.
 
         Args:
             columns: Columns to read; those that do not exist are left out.
@@ -149,7 +149,7 @@ class TableReader(ABC):
         """
 
     @abstractmethod
-    def whole(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
+    def to_arrow(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
         """Return what `batches` yields as one table in memory, retrying reads that fail."""
 
     @abstractmethod
@@ -252,7 +252,7 @@ class TableFacts:
 
     table: str
     rows: int
-    doubled: int
+    duplicates: int
     """Rows that repeat the key of another row of the same writer."""
 
 
@@ -298,7 +298,7 @@ class Store(Tables):
         """Return statistics of each table, reading all keys; raises `WorldError` if there is none to read."""
 
     @abstractmethod
-    def alone(self) -> AbstractContextManager[object]:
+    def write_lock(self) -> AbstractContextManager[object]:
         """Return a context manager that holds the writer's lock, if the store has one.
 
         Raises:
@@ -309,7 +309,7 @@ class Store(Tables):
     def compact(self) -> str:
         """Compact the tables, erasing deleted rows from all files as far as the store allows it.
 
-        Call it within `alone`.
+        Call it within `write_lock`.
 
         Returns:
             One line for the user that says what was done.
@@ -319,12 +319,12 @@ class Store(Tables):
         """
 
     @abstractmethod
-    def named(self, removals: Sequence[Removal]) -> list[str]:
+    def matching_ids(self, removals: Sequence[Removal]) -> list[str]:
         """Return the ids of the posts that removals refer to; raises `WorldError`."""
 
     @abstractmethod
     def forget(self, removals: Sequence[Removal]) -> str:
-        """Delete the posts that removals refer to; idempotent. Call it within `alone`.
+        """Delete the posts that removals refer to; idempotent. Call it within `write_lock`.
 
         Returns:
             One line for the user that says how much was deleted.

@@ -15,7 +15,7 @@ from connectors.store.interface import Store, TableFacts, UnsupportedError
 from connectors.store.lance_tables import LanceTables
 from connectors.store.posts_table import PostRows
 from connectors.store.quoting_answers import QUOTING
-from connectors.store.store_maintenance import check_there_in, compact_store, facts_of, forget_in, named_in
+from connectors.store.store_maintenance import check_there_in, compact_store, facts_of, forget_in, matching_ids_in
 from connectors.store.stored_table import StoredTable
 from connectors.store.table_remnants import in_tables
 from connectors.writer_locks import RECORDS, all_locked
@@ -53,7 +53,7 @@ class LanceStore(LanceTables, Store):
         """Return statistics of each table, with its files, versions and fragments."""
         return facts_of(self.state)
 
-    def alone(self) -> AbstractContextManager[object]:
+    def write_lock(self) -> AbstractContextManager[object]:
         """Return the writer's lock; raises `BusyError` at once if a flow holds it."""
         return all_locked(self._locks(), wait=0)
 
@@ -61,9 +61,9 @@ class LanceStore(LanceTables, Store):
         """Compact all tables that `memewax run` writes, erasing deleted rows."""
         return compact_store(self.state)
 
-    def named(self, removals: Sequence[Removal]) -> list[str]:
+    def matching_ids(self, removals: Sequence[Removal]) -> list[str]:
         """Return the ids of the posts that removals refer to, including hidden ones."""
-        return named_in(self, removals)
+        return matching_ids_in(self, removals)
 
     def forget(self, removals: Sequence[Removal]) -> str:
         """Delete posts from all tables that `memewax run` writes, and the answers that quote them."""

@@ -165,7 +165,7 @@ class LanceTable(TableReader):
             read = partial(read_latest, lambda: self._query(columns, where, limit).to_batches(batch_size=batch))
             yield from self._with_retries(read)
 
-    def whole(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
+    def to_arrow(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
         """Return the rows that match a filter, retrying if the version read was dropped meanwhile."""
 
         def read() -> pa.Table:
@@ -189,7 +189,7 @@ class LanceTable(TableReader):
         if row_ids is not None and others:
             self.refresh()
         # The limit lets LanceDB stop once all are found: 2 instead of 10 ms for one key among 95 recent writes.
-        found += [self.whole(names, [Condition(self.key, "in", it)], limit=len(it)) for it in pieces(others, _KEYS)]
+        found += [self.to_arrow(names, [Condition(self.key, "in", it)], limit=len(it)) for it in pieces(others, _KEYS)]
         return pa.concat_tables(found) if found else self._empty(names)
 
     def has_index(self, column: str) -> bool:  # noqa: ARG002

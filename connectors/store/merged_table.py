@@ -67,7 +67,7 @@ class MergedTable(TableReader):
                 if left == 0:
                     return
 
-    def whole(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
+    def to_arrow(self, columns: Sequence[str], where: Where = EVERY, *, limit: int | None = None) -> pa.Table:
         """Return what `batches` yields as one table in memory."""
         return pa.Table.from_batches(list(self.batches(columns, where, limit=limit)), self._schema_of(columns))
 
@@ -154,7 +154,7 @@ class MergedTable(TableReader):
 
     def _find_superseded(self) -> list[pa.Array]:
         """Return, for each table, its superseded keys; of equal revisions the one in the last table wins."""
-        versions = [it.whole([self.key, *_NEWEST]) for it in self._tables]
+        versions = [it.to_arrow([self.key, *_NEWEST]) for it in self._tables]
         type_ = versions[0].schema.field(self.key).type
         keys = pa.chunked_array([it for one in versions for it in one.column(self.key).chunks], type_)
         counted = keys.value_counts()

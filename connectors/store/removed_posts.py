@@ -118,7 +118,7 @@ class RemovedPosts:
                 back += self._move(self._visibility_changes(those), hidden=hidden)
         return back
 
-    def named(self, removals: Sequence[Removal]) -> list[str]:
+    def matching_ids(self, removals: Sequence[Removal]) -> list[str]:
         """Return the ids of the rows that removals refer to, including hidden ones; raises `WorldError`."""
         parts = (_Selection(list(some), self._has_old) for some in pieces(list(removals), _MOST))
         return [row["global_id"] for it in parts for table in self._tables() for row in it.rows_of(table)]

@@ -84,10 +84,10 @@ def forget_in(store: Path | LanceTables, removals: Sequence[Removal]) -> str:
     return f"{before - _rows(tables):,} rows deleted"
 
 
-def named_in(store: Path | LanceTables, removals: Sequence[Removal]) -> list[str]:
+def matching_ids_in(store: Path | LanceTables, removals: Sequence[Removal]) -> list[str]:
     """Return the ids of the posts in a store that removals refer to; raises `WorldError`."""
     removed = _removed_posts(LanceTables.at(store))
-    return [] if removed is None else removed.named(removals)
+    return [] if removed is None else removed.matching_ids(removals)
 
 
 def check_there_in(tables: LanceTables, names: Iterable[str] = KEYS) -> None:
@@ -131,7 +131,7 @@ def _facts(store: Path, name: str, table: Any) -> FolderFacts:
     return FolderFacts(
         table=name,
         rows=rows,
-        doubled=rows - len(seen),
+        duplicates=rows - len(seen),
         files=files,
         mb=round(size / 1e6, 1),
         versions=len(table.list_versions()),

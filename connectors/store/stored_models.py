@@ -22,5 +22,5 @@ def model_of(posts: TableReader, column: str, stage: str) -> str:
     """Return the model of a vector column as recorded by one of its rows; empty if none is recorded."""
     if not {column, "models"} <= set(posts.schema.names):
         return ""
-    rows = posts.whole(["models"], [Condition(column, "is not null")], limit=1).to_pylist()
+    rows = posts.to_arrow(["models"], [Condition(column, "is not null")], limit=1).to_pylist()
     return str((rows[0]["models"] or {}).get(stage) or "") if rows else ""

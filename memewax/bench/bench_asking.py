@@ -113,7 +113,7 @@ class Questions:
 @contextlib.contextmanager
 def served(topics: Topics, settings: Settings, corpus: str, texts: list[str], processes: int) -> Iterator[Questions]:
     """Run `memewax serve` during the block, and yield a client of it once all its processes answer."""
-    queries, answers = topics.made(), topics.made()
+    queries, answers = topics.create(), topics.create()
     command = [sys.executable, "-m", "memewax", "serve", "--processes", str(processes), "--store", str(settings.store)]
     command += ["--from", topics.address(queries), "--to", topics.address(answers)]
     environment = {**os.environ, f"{PREFIX}ANSWER_IMAGES": "false", f"{PREFIX}LOG_LEVEL": "error"}

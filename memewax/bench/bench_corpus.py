@@ -33,7 +33,7 @@ class Rows:
 
 def read_rows(store: Path, name: str) -> Rows:
     """Read all rows of a corpus; raises `WorldError` if it does not exist."""
-    table = open_table(store, name).whole(["text", "vector"])
+    table = open_table(store, name).to_arrow(["text", "vector"])
     vectors = np.array(table.column("vector").combine_chunks().flatten(), np.float32)
     return Rows(table.column("text").to_pylist(), vectors.reshape(len(table), -1))
 

@@ -163,11 +163,11 @@ class _Bench:
 
     def _over_kafka(self, brokers: str, processes: int) -> list[PipelineRun]:
         with Topics(brokers) as topics:
-            source = topics.address(topics.filled(self._lines))
+            source = topics.address(topics.create_filled(self._lines))
             found = []
             for _ in range(self._runs):
                 self._say(f"flow, topic to topic, {processes} processes")
-                to = topics.made()
+                to = topics.create()
                 found.append(
                     self._flow(
                         (source,),

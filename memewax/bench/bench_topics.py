@@ -44,7 +44,7 @@ class Topics:
         """Return the address of a topic for the settings."""
         return f"kafka://{self.brokers}/{topic}"
 
-    def made(self) -> str:
+    def create(self) -> str:
         """Create an empty topic and return its name; raises `WorldError` if the broker does not serve it in time."""
         name = f"memewax-bench-{uuid.uuid4().hex[:12]}"
         self._admin.create_topics([NewTopic(name, _PARTITIONS)])[name].result(_SECONDS)
@@ -60,9 +60,9 @@ class Topics:
         found = self._admin.list_topics(timeout=_SECONDS).topics.get(name)
         return found is not None and found.error is None and len(found.partitions) == _PARTITIONS
 
-    def filled(self, values: Iterable[bytes]) -> str:
+    def create_filled(self, values: Iterable[bytes]) -> str:
         """Create a topic, produce `values` to it and return its name; raises `WorldError` on a timeout."""
-        name = self.made()
+        name = self.create()
         producer = Producer(
             {"bootstrap.servers": self.brokers, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000}
         )

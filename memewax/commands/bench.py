@@ -167,12 +167,12 @@ def _from_file(
 
 def _over_kafka(brokers: str, posts: int, runs: int, folder: Path) -> list[BenchRun]:
     with Topics(brokers) as topics:
-        source = topics.filled(_posts(posts))
+        source = topics.create_filled(_posts(posts))
         measured = []
         for number in _counted(runs, "topic to topic"):
             place = folder / f"kafka-{number}"
             place.mkdir()
-            out = topics.made()
+            out = topics.create()
             measured.append(
                 _measured(
                     source=topics.address(source),

@@ -50,7 +50,7 @@ def load(
     from search.cleaning import default_steps, steps_of
     from search.corpus_columns import Columns
     from search.corpus_loading import Loader
-    from search.corpus_table import CorpusTable, alone, check_name
+    from search.corpus_table import CorpusTable, check_name, lock_corpus
 
     settings = load_settings()
     configure_logging(settings.log_level)
@@ -65,7 +65,7 @@ def load(
     columns = Columns.chosen(there, text=text, id=id_, created=created, source=source, language=language)
     steps = steps_of(clean or default_steps(there), columns.named)
     start = time.perf_counter()
-    with alone(folder, name):
+    with lock_corpus(folder, name):
         model = load_text(settings, Runtime.of(settings))
         table = CorpusTable(folder, name, model.dimension, model.name)
         loader = Loader(rows, columns, steps, model, table)
@@ -132,7 +132,7 @@ def describe(
 ) -> None:
     """Describe a corpus and its index: size, recall against exhaustive search, time and memory."""
     from search.corpus import Corpus
-    from search.corpus_store import beside, table_facts
+    from search.corpus_store import corpus_folder, table_facts
     from search.index_choice import IndexChoice
     from search.reduction import projection_names
     from search.search_figures import search_figures
@@ -143,7 +143,7 @@ def describe(
     report = {
         **table_facts(folder, name),
         "with_vector": corpus.count(),
-        "reductions": projection_names(beside(folder, name)),
+        "reductions": projection_names(corpus_folder(folder, name)),
         "open_seconds": round(opened, 3),
         **asdict(search_figures(corpus.index, queries)),
     }

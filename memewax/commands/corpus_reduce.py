@@ -41,8 +41,8 @@ def reduce(
     """Project a corpus's embeddings to fewer dimensions, and report recall against the full embeddings."""
     from models.runtime import Runtime
     from search.corpus import Corpus
-    from search.corpus_store import beside
-    from search.corpus_table import alone
+    from search.corpus_store import corpus_folder
+    from search.corpus_table import lock_corpus
     from search.reduction import pca
     from search.reduction_evaluation import Split
     from search.reduction_training import TrainingPlan, train
@@ -85,8 +85,8 @@ def reduce(
         projection.facts.update(measured)
     whole = {"recall_at_1": 1.0, "recall_at_10": 1.0, "spearman": None if judged is None else judged.spearman()}
     report["methods"]["full"] = whole
-    with alone(folder, name):
-        made[-1].save(beside(folder, name))
+    with lock_corpus(folder, name):
+        made[-1].save(corpus_folder(folder, name))
     report["saved"] = made[-1].name
     if as_json:
         write_json(report)
@@ -97,7 +97,7 @@ def reduce(
     columns = ("recall_at_1", "recall_at_10", "spearman", "seconds")
     rows = [[kind, *_rounded(facts.get(it) for it in columns)] for kind, facts in report["methods"].items()]
     print_rows(["vectors", "recall@1", "recall@10", "Spearman", "seconds"], rows)
-    print(f"memewax: saved {made[-1].name} in {beside(folder, name)}", file=sys.stderr)
+    print(f"memewax: saved {made[-1].name} in {corpus_folder(folder, name)}", file=sys.stderr)
 
 
 def _judged(path: Path, settings: Settings) -> Any:

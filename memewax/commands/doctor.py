@@ -24,7 +24,7 @@ from models.loading import load_text
 from models.ocr.ocr_engines import ocr_choices
 from models.runtime import Runtime
 from models.stages import EMBEDDING, STAGES, TEXT, TEXT_EMBEDDING
-from models.torch_runtime import mend_torchvision
+from models.torch_runtime import patch_torchvision
 from models.vit_engines import image_choice
 from models.weights import ORDER, Weights
 
@@ -84,7 +84,7 @@ def diagnose(settings: Settings) -> Diagnosis:
     weights = [found for find in finders if (found := attempt(find)) is not None]
     has_sentences = any(found.stage == TEXT_EMBEDDING.name for found in weights)
     runtime: Runtime | None = attempt(lambda: Runtime.of(settings))
-    torchvision = attempt(mend_torchvision)
+    torchvision = attempt(patch_torchvision)
     versions = {package: _version(package) for package in PACKAGES}
     problems += [f"{package} is not installed" for package, found in versions.items() if found is None]
     return Diagnosis(

@@ -73,7 +73,7 @@ def run_flow(
     destinations = Destinations.of(settings, POSTS_TO if flow == "ingest" else RECORDS_TO)
     check_source(settings)
     recovery = recovery or settings.recovery
-    folder = recovery or destinations.beside("recovery")
+    folder = recovery or destinations.path_beside("recovery")
     state_dir = settings.state_dir
     if recovery is not None and state_dir is None:
         state_dir = recovery.with_name(f"{recovery.stem}.state")

@@ -27,7 +27,7 @@ from core.status import FOLDER as STATUS
 from core.untrusted_text import one_line
 from dataflows.all_settings import Settings
 from memewax.commands.corpus_output import AsJson, ReadStore, opened_store, print_rows, write_json
-from memewax.commands.recovery import alone
+from memewax.commands.recovery import lock_recovery
 from memewax.commands.stopped_flow import do_requests, recovery_of, settings_of
 from memewax.commands.store_command import done
 
@@ -98,7 +98,7 @@ def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -
 
     store = opened.state
     opened.check_there()
-    named = opened.named(deletes_in({"deletes": deletes}))
+    named = opened.matching_ids(deletes_in({"deletes": deletes}))
     log = ControlLog(store / FOLDER)
     ids = [{"global_id": it, "deleted": True} for it in named]  # clusters refer to posts only by id
     for some in pieces([*deletes, *ids], MOST_DELETES):
@@ -118,7 +118,7 @@ def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -
             compact_answers(LanceTables.at(store))
     forget_dead_letters(_dead_letters(store, settings), deletes_in({"deletes": deletes}))
     if settings is not None and by == "forgotten":
-        with alone(recovery):
+        with lock_recovery(recovery):
             scrub(recovery, settings.cluster_log or recovery / "clusters")
     return by
 

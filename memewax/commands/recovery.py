@@ -42,7 +42,7 @@ def prepare_recovery(folder: Path) -> None:
     if any(folder.glob("part-*.sqlite3")) and not _is_half_made(folder):
         check_recovery(folder)
         if is_old(folder):
-            with alone(folder):
+            with lock_recovery(folder):
                 migrate(folder)
         return
     try:
@@ -73,6 +73,6 @@ def _was_used(part: Path) -> bool:
         return database.execute("SELECT 1 FROM exs LIMIT 1").fetchone() is not None
 
 
-def alone(folder: Path) -> AbstractContextManager[int]:
+def lock_recovery(folder: Path) -> AbstractContextManager[int]:
     """Lock a recovery folder; processes that inherit the lock hold it as long as they live."""
     return locked(folder / RECOVERY_LOCK, wait=PATIENCE, busy=recovery_busy(folder))

@@ -17,7 +17,7 @@ from connectors.sources.split_messages import read_to
 from connectors.writer_locks import ANSWERS, all_locked, lock_files
 from core.endings import plural
 from core.errors import WorldError
-from memewax.commands.recovery import alone
+from memewax.commands.recovery import lock_recovery
 from memewax.commands.recovery_shares import check_shares, gather, move
 from operators.recovered import keys_of, states_of, steps_in
 from operators.recovery_check import check_recovery, moving_of
@@ -95,7 +95,7 @@ def backup(
         raise WorldError(f"store {store} does not exist")
     with ExitStack() as stack:
         for folder in recovery:
-            stack.enter_context(alone(folder))
+            stack.enter_context(lock_recovery(folder))
         stack.enter_context(_held(store))
         _copied(to, recovery, store)
     sys.stdout.write(f"{to} has a copy of {_listed(recovery)}{f' and {store}' if store else ''}\n")

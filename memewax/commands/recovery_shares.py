@@ -20,7 +20,7 @@ from connectors.run_identity import IDENTITY, identity_of
 from core.endings import plural
 from core.errors import WorldError
 from core.row_log import times_opened
-from memewax.commands.recovery import alone
+from memewax.commands.recovery import lock_recovery
 from operators.model_check import FILE as MODELS
 from operators.recovery_check import WHOLE, check_recovery, dealt, moving_of
 from operators.recovery_migration import is_old, migrate
@@ -123,7 +123,7 @@ def move(olds: Sequence[Path], news: Sequence[Path], *, parts: int | None = None
             if left is None:
                 for folder in olds:
                     if folder.is_dir():
-                        stack.enter_context(alone(folder))
+                        stack.enter_context(lock_recovery(folder))
                 left = _whole(olds, moving_of(news[0]), parts)
             else:
                 check_recovery(left, WHOLE, thorough=True)

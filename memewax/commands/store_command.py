@@ -30,9 +30,9 @@ def check(store: ReadStore = None, as_json: AsJson = False) -> None:
     opened = opened_store(store)
     found = opened.facts()
     _show(str(opened), [asdict(it) for it in found], as_json)
-    doubled = [f"{it.doubled:,} of {it.table}" for it in found if it.doubled]
-    if doubled:
-        raise WorldError(f"{opened} has duplicate keys: {', '.join(doubled)}; two flows wrote it at once")
+    duplicates = [f"{it.duplicates:,} of {it.table}" for it in found if it.duplicates]
+    if duplicates:
+        raise WorldError(f"{opened} has duplicate keys: {', '.join(duplicates)}; two flows wrote it at once")
 
 
 @app.command()
@@ -150,7 +150,7 @@ def done(log: ControlLog, request: Request, store: "Store", *, by_flow: bool = F
 
 def _done_here(log: ControlLog, last: int, store: "Store") -> bool:
     try:
-        with store.alone():
+        with store.write_lock():
             _do_all(log, last, store)
     except BusyError:
         return False
@@ -161,9 +161,9 @@ def _do_all(log: ControlLog, last: int, store: "Store") -> None:
     for request in log.open_after(0, _OPEN_AT_ONCE):
         if request.number > last:
             return
-        alone = KINDS[request.kind].alone
-        if alone is None:
+        run_offline = KINDS[request.kind].run_offline
+        if run_offline is None:
             raise WorldError(
                 f"the earlier request {request.number} ({request.kind}) needs a flow: start it with memewax run"
             )
-        log.mark(request.number, alone(store, request.body))
+        log.mark(request.number, run_offline(store, request.body))

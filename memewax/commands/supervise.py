@@ -18,7 +18,7 @@ from core.settings import PREFIX, as_variable
 from core.status import read_status
 from core.status_writer import ALSO_TO
 from memewax.commands.processes import Process, Processes, Signals
-from memewax.commands.recovery import alone
+from memewax.commands.recovery import lock_recovery
 
 _TICK: Final = 0.25
 
@@ -73,7 +73,7 @@ def run_job(
     """
     start = time.monotonic()
     with (
-        alone(job.recovery) as lock,
+        lock_recovery(job.recovery) as lock,
         tempfile.TemporaryDirectory(prefix="memewax-") as folder,
         Processes() as processes,
         Signals(processes),

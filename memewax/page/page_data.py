@@ -145,7 +145,7 @@ class PageData:
         return {
             "total": len(found),
             "offset": offset,
-            "alone": len(catalogue.alone),
+            "alone": len(catalogue.singletons),
             "clusters": [self._cluster(it, shown.get(best[it.id].global_id) if it.id in best else None) for it in some],
         }
 
@@ -266,7 +266,7 @@ class PageData:
             "store": PurePath(self._reader.store.address).name,
             "posts": len(catalogue.posts),
             "clusters": len(catalogue.clusters),
-            "alone": len(catalogue.alone),
+            "alone": len(catalogue.singletons),
             "sources": dict(list(catalogue.sources.items())[:MOST]),
             "first": begin.isoformat() if there else None,
             "last": end.isoformat() if there else None,

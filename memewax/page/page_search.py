@@ -89,7 +89,7 @@ class PageSearch:
         one = None if request.among is None else Filter(ids=request.among)
         by_looks = request.image is not None or (bool(request.like) and request.by == "looks")
         try:
-            self._reader.whole()
+            self._reader.wait_until_loaded()
             if request.image is not None and request.words:
                 looks = self._looks.find(request, MOST, one)
                 found = with_words(looks, self._words.find(request, MOST, one), k)

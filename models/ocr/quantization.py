@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import WeightsError, first_line
-from models.model_cache import cache_of, kept
+from models.model_cache import cache_of, cached_folder
 from models.model_settings import CacheSettings
 from models.ocr.onnx import INPUT
 from models.weights import Weights
@@ -34,7 +34,7 @@ def quantized(file: Path, weights: Weights, settings: CacheSettings, tensors: Te
     Raises:
         WeightsError: If it cannot be made or cached, or the cached one is damaged.
     """
-    folder = kept(
+    folder = cached_folder(
         cache_of(settings) / f"{weights.label}-{file.stem}-{_VERSION}-int8-{version('onnxruntime')}",
         (_GRAPH,),
         lambda draft: _quantize(file, draft / _GRAPH, tensors),

@@ -34,7 +34,7 @@ def tables(store: Path) -> dict[str, TableFacts]:
 def test_a_store_is_looked_at(store: Path, memewax: Memewax) -> None:
     found = {it["table"]: it for it in memewax("store", "check", "--store", store, "--json").summary()["tables"]}
     assert found.keys() == {"posts", "clusters"}
-    assert (found["posts"]["rows"], found["posts"]["doubled"]) == (40, 0)
+    assert (found["posts"]["rows"], found["posts"]["duplicates"]) == (40, 0)
     assert "posts" in memewax("store", "check", "--store", store).out
 
 

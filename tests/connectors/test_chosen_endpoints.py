@@ -29,11 +29,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_what_lies_beside_the_first_sink_on_this_machine(to: tuple[str, ...], path: str) -> None:
-    assert Destinations.of(Settings(to=to)).beside("recovery") == Path(path)
+    assert Destinations.of(Settings(to=to)).path_beside("recovery") == Path(path)
 
 
 def test_beside_the_folder_here_is_a_folder_there(here: Path) -> None:
-    assert Destinations.of(Settings(to=(".",))).beside("recovery") == here.with_name(f"{here.name}.recovery")
+    assert Destinations.of(Settings(to=(".",))).path_beside("recovery") == here.with_name(f"{here.name}.recovery")
 
 
 def test_dead_letters_go_beside_the_first_sink_unless_told_otherwise() -> None:

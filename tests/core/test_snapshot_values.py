@@ -53,9 +53,9 @@ def test_a_record_of_records_comes_back_equal() -> None:
     original = record()
     restored: Record = from_builtins(to_builtins(original))
     assert restored.post == original.post
-    assert restored.sides.keys() == original.sides.keys()
-    for stage, side in original.sides.items():
-        np.testing.assert_equal(restored.sides[stage].value, side.value)
+    assert restored.results.keys() == original.results.keys()
+    for stage, side in original.results.items():
+        np.testing.assert_equal(restored.results[stage].value, side.value)
 
 
 @pytest.mark.parametrize("value", RECORDS, ids=lambda value: type(value).__name__)

@@ -30,7 +30,7 @@ def into(folder: Path, posts: Posts, address: str, **settings: object) -> Flow:
 
 def stored(store: CassandraStore) -> dict[str, Row]:
     table = store.table(POSTS)
-    return unique(table.whole(table.schema.names).to_pylist())
+    return unique(table.to_arrow(table.schema.names).to_pylist())
 
 
 @pytest.mark.parametrize(

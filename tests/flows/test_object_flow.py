@@ -43,7 +43,7 @@ def test_a_flow_that_is_killed_writes_each_post_once(
     request = log.add(COMPACT.name, {})
     flow.memewax(processes).end()
     store = open_store(address, load_settings(), state)
-    rows = store.table("posts").whole(["global_id", "cluster", "current_cluster"]).to_pylist()
+    rows = store.table("posts").to_arrow(["global_id", "cluster", "current_cluster"]).to_pylist()
     assert sorted(it["global_id"] for it in rows) == sorted(posts.ids)
     assert all(it["current_cluster"] == it["cluster"] or it["cluster"] >= 0 for it in rows)
     assert set(flow.rows()) == posts.ids
@@ -93,5 +93,5 @@ def test_a_server_that_goes_away_ends_a_run_in_a_line_and_the_next_goes_on(
             said
         )
         flow.memewax().end()
-    rows = open_store(address, load_settings()).table("posts").whole(["global_id"]).to_pylist()
+    rows = open_store(address, load_settings()).table("posts").to_arrow(["global_id"]).to_pylist()
     assert sorted(it["global_id"] for it in rows) == sorted(posts.ids)

@@ -10,7 +10,7 @@ import pytest
 from connectors.writer_locks import all_locked
 from core.errors import BusyError, WorldError
 from memewax.commands import recovery
-from memewax.commands.recovery import alone, is_prepared, prepare_recovery
+from memewax.commands.recovery import is_prepared, lock_recovery, prepare_recovery
 from tests.flows.checks import check_outputs
 from tests.flows.posts import Posts
 from tests.flows.runs import Flow, in_words
@@ -61,9 +61,9 @@ def test_the_command_killed_leaves_no_process_behind(posts: Posts, folder: Path)
 
 def test_a_second_run_does_not_touch_what_a_first_one_works_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "PATIENCE", 0.3)
-    with alone(tmp_path), pytest.raises(WorldError, match=r"in use.*--recovery"), alone(tmp_path):
+    with lock_recovery(tmp_path), pytest.raises(WorldError, match=r"in use.*--recovery"), lock_recovery(tmp_path):
         pass
-    with alone(tmp_path):
+    with lock_recovery(tmp_path):
         pass
 
 

@@ -80,7 +80,7 @@ def test_a_torchvision_that_is_mended_is_said_and_no_problem(
     app: typer.Typer, diagnosis: Diagnosis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note = "torchvision 1.2 cannot be imported beside torch 3.4 (no nms). To mend it: pip install torchvision"
-    monkeypatch.setattr("memewax.commands.doctor.mend_torchvision", lambda: note)
+    monkeypatch.setattr("memewax.commands.doctor.patch_torchvision", lambda: note)
     result = CliRunner().invoke(app, ["--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["notes"] == [note]
@@ -91,7 +91,7 @@ def test_a_torchvision_that_cannot_be_mended_is_a_problem(app: typer.Typer, monk
     def broken() -> None:
         raise WorldError("torchvision cannot be imported")
 
-    monkeypatch.setattr("memewax.commands.doctor.mend_torchvision", broken)
+    monkeypatch.setattr("memewax.commands.doctor.patch_torchvision", broken)
     result = CliRunner().invoke(app, ["--json"])
     assert isinstance(result.exception, WorldError)
     assert "torchvision cannot be imported" in json.loads(result.stdout)["problems"]

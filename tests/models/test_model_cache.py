@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import WeightsError
-from models.model_cache import kept
+from models.model_cache import cached_folder
 
 
 def keep(folder: Path, text: str = "numbers") -> Path:
@@ -11,7 +11,7 @@ def keep(folder: Path, text: str = "numbers") -> Path:
         (draft / "model").write_text(text)
         (draft / "tokens").write_text("words")
 
-    return kept(folder, ("model", "tokens"), write, what="a model", megabytes=1)
+    return cached_folder(folder, ("model", "tokens"), write, what="a model", megabytes=1)
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_second_writer_leaves_what_the_first_wrote(tmp_path: Path) -> None:
         (draft / "model").write_text("second")
         (draft / "tokens").write_text("words")
 
-    folder = kept(tmp_path / "it", ("model", "tokens"), write, what="a model", megabytes=1)
+    folder = cached_folder(tmp_path / "it", ("model", "tokens"), write, what="a model", megabytes=1)
     assert (folder / "model").read_text() == "first"
     assert [entry.name for entry in tmp_path.iterdir()] == ["it"]
 
@@ -45,7 +45,7 @@ def test_what_could_not_be_made_leaves_nothing(tmp_path: Path) -> None:
         raise RuntimeError("no more")
 
     with pytest.raises(RuntimeError):
-        kept(tmp_path / "it", ("model", "tokens"), write, what="a model", megabytes=1)
+        cached_folder(tmp_path / "it", ("model", "tokens"), write, what="a model", megabytes=1)
     assert list(tmp_path.iterdir()) == []
 
 

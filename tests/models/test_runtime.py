@@ -271,9 +271,9 @@ def _torchvision(folder: Path, body: str) -> str:
 import torch
 torch.version.cuda = None
 from core.errors import WorldError
-from models.torch_runtime import mend_torchvision
+from models.torch_runtime import patch_torchvision
 try:
-    print(mend_torchvision() == mend_torchvision(), mend_torchvision())
+    print(patch_torchvision() == patch_torchvision(), patch_torchvision())
     import torchvision
 except WorldError as error:
     print("WorldError", error)

@@ -14,7 +14,7 @@ from models.engine import Plan
 from models.loading import Models
 from models.runtime import Runtime
 from models.vit import EXACT, Preprocessing, VitEmbedder
-from models.vit_module import made
+from models.vit_module import load_network
 from models.vit_network import GRID, network
 from models.weights import image_weights
 from tests.folders import ROOT
@@ -84,7 +84,7 @@ def test_the_trace_gives_the_numbers_of_transformers(
 ) -> None:
     weights, runtime = image_weights(settings), Runtime(threads=1)
     size = Preprocessing.of(weights.path).size
-    trace, whole = network(weights, size, settings, runtime, EXACT), made(weights, runtime)
+    trace, whole = network(weights, size, settings, runtime, EXACT), load_network(weights, runtime)
     pixels = noise.normal(size=(5, 3, size, size)).astype(np.float32)
     torch = runtime.torch()
     with torch.inference_mode():

@@ -93,8 +93,8 @@ def _no_drain() -> Iterator[None]:
 
 def seen(record: Record) -> tuple[Any, ...]:
     """What matters of a record."""
-    assert all(it.global_id == record.post.global_id for it in record.sides.values())
-    return record.post.global_id, tuple(sorted(record.sides)), record.missing, record.late
+    assert all(it.global_id == record.post.global_id for it in record.results.values())
+    return record.post.global_id, tuple(sorted(record.results)), record.missing, record.late
 
 
 def whole(global_id: str) -> tuple[Any, ...]:
@@ -124,14 +124,14 @@ def test_a_record_has_what_each_side_answered(clocked: Clocked) -> None:
     (record,) = clocked.give(*answers("a"))
     assert record.post == post("a")
     assert record.fetch_seconds == 0.5
-    np.testing.assert_equal(dict(record.sides), sides("a"))
+    np.testing.assert_equal(dict(record.results), sides("a"))
 
 
 def test_a_failure_is_an_answer(clocked: Clocked) -> None:
     failed: StageResult[Any] = StageResult("a", "text", Failure("text", "ValueError", "no"))
     (record,) = clocked.give(*answers("a", "text"), failed)
     assert record.missing == ()
-    assert record.sides["text"] == failed
+    assert record.results["text"] == failed
 
 
 @pytest.mark.parametrize("fails", [True, False])
@@ -164,7 +164,7 @@ def test_at_the_deadline_a_post_goes_out_without_what_is_missing(clocked: Clocke
     assert clocked.wait(DEADLINE - 1) == []
     (record,) = clocked.wait(1)
     assert record.missing == ("cluster", "text")
-    assert record.sides.keys() == set(SIDES) - {"cluster", "text"}
+    assert record.results.keys() == set(SIDES) - {"cluster", "text"}
 
 
 def test_the_deadline_counts_from_the_first_side(clocked: Clocked) -> None:
@@ -188,7 +188,7 @@ def test_a_late_side_updates_the_record(clocked: Clocked) -> None:
     assert (first.late, first.missing) == (("text",), ("cluster",))
     (second,) = clocked.give(side("a", "cluster"))
     assert (second.late, second.missing) == (("cluster",), ())
-    assert second.sides.keys() == set(SIDES)
+    assert second.results.keys() == set(SIDES)
     assert clocked.waiting() == set()
 
 
@@ -234,7 +234,7 @@ def test_a_post_that_comes_twice_is_one_record_and_counted_once(clocked: Clocked
 def test_the_first_answer_of_a_side_stays(clocked: Clocked) -> None:
     first: StageResult[Any] = StageResult("a", "text", None)
     (record,) = clocked.give(first, side("a", "text"), *answers("a", "text"))
-    assert record.sides["text"] is first
+    assert record.results["text"] is first
 
 
 # Sides without a post
@@ -431,7 +431,7 @@ def test_two_comings_at_once_do_not_mix(clocked: Clocked) -> None:
     first, second = coming("a", 1, failed=True), coming("a", 2)
     mixed = [it for pair in zip(first, second, strict=True) for it in pair]
     (record,) = clocked.give(*mixed)
-    assert all(isinstance(it.value, Failure) for it in record.sides.values())
+    assert all(isinstance(it.value, Failure) for it in record.results.values())
     assert clocked.waiting() == set()
 
 

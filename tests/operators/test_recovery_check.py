@@ -134,14 +134,14 @@ def test_no_corpus_is_made_while_a_store_is_copied(
     monkeypatch.setattr(corpus_table, "_MOMENT", 0.1)
 
     def copy(*given: Any) -> None:
-        with pytest.raises(BusyError, match="is being copied"), corpus_table.alone(store, "words"):
+        with pytest.raises(BusyError, match="is being copied"), corpus_table.lock_corpus(store, "words"):
             pass
         copied(*given)
 
     monkeypatch.setattr(recovery_command, "_copied", copy)
     backup([folder], tmp_path / "copy", store)
     assert not (store / "words.corpus").exists()
-    with corpus_table.alone(store, "words"), corpus_table.alone(store, "others"):
+    with corpus_table.lock_corpus(store, "words"), corpus_table.lock_corpus(store, "others"):
         pass
 
 

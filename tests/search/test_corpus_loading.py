@@ -27,8 +27,8 @@ from search.cleaning import STEPS, Step, default_steps, steps_of
 from search.corpus import Corpus
 from search.corpus_columns import Columns, Draft
 from search.corpus_loading import Loaded, Loader
-from search.corpus_store import beside
-from search.corpus_table import CorpusTable, alone, check_name, drop_corpus
+from search.corpus_store import corpus_folder
+from search.corpus_table import CorpusTable, check_name, drop_corpus, lock_corpus
 from search.open_corpora import OpenCorpora
 from search.reduction import Projection
 from search.row_cache import Filter
@@ -300,9 +300,9 @@ import json; place.load(json.loads(place.file.read_text()))
 
 
 def test_two_writers_of_one_corpus_do_not_meet(tmp_path: Path) -> None:
-    with alone(tmp_path, "own"), pytest.raises(WorldError, match="another process"), alone(tmp_path, "own"):
+    with lock_corpus(tmp_path, "own"), pytest.raises(WorldError, match="another process"), lock_corpus(tmp_path, "own"):
         pass
-    with alone(tmp_path, "own"):
+    with lock_corpus(tmp_path, "own"):
         pass
 
 
@@ -343,14 +343,14 @@ def test_a_reader_follows_a_load_and_a_corpus_that_is_made_anew(place: Place) ->
 def test_a_dropped_corpus_is_gone(place: Place) -> None:
     place.load([tweet(1, "a")])
     drop_corpus(place.store, "own")
-    assert not beside(place.store, "own").exists()
+    assert not corpus_folder(place.store, "own").exists()
     with pytest.raises(WorldError, match="no corpus 'own'"):
         drop_corpus(place.store, "own")
 
 
 def test_a_corpus_is_searched_by_shorter_vectors(place: Place) -> None:
     place.load([tweet(number, "x" * number) for number in range(1, 9)])
-    folder = beside(place.store, "own")
+    folder = corpus_folder(place.store, "own")
     weights = np.eye(8, dtype=np.float32)[:, :5]
     Projection("pca", "counting", weights).save(folder)
     corpus = Corpus.open(place.store, "own", reduced="pca-5")

@@ -31,7 +31,7 @@ def same(reader: StoreReader, folder: Path, when: str) -> Catalogue:
     expected = summaries(folder, WINDOW)
     assert [it.summary for it in found.clusters] == [it for it in expected if it.size > 1], when
     alone = {it.cluster for it in expected if it.size == 1}
-    assert {it.cluster for it in found.alone} == alone, when
+    assert {it.cluster for it in found.singletons} == alone, when
     for cluster in found.clusters:
         assert [it.time for it in cluster.posts] == sorted(it.time for it in cluster.posts)
         assert {it.cluster for it in cluster.posts} == {cluster.id}

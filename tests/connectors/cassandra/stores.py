@@ -59,7 +59,7 @@ ROWS = [it | {"joined_time": JOINED} for it in taken_back.ROWS]
 
 def ids(store: CassandraStore, table: str = POSTS) -> set[str]:
     """Of all rows that readers see."""
-    there = store.table(table).whole(["global_id"]).column(0).to_pylist()
+    there = store.table(table).to_arrow(["global_id"]).column(0).to_pylist()
     assert len(there) == len(set(there))
     return set(there)
 
@@ -74,5 +74,5 @@ def lying(store: CassandraStore) -> list[tuple[str, Any]]:
 
 def current(store: CassandraStore) -> dict[str, int]:
     """The cluster of each post as of now."""
-    found = store.table(POSTS).whole(["global_id", "current_cluster"]).to_pylist()
+    found = store.table(POSTS).to_arrow(["global_id", "current_cluster"]).to_pylist()
     return {it["global_id"]: it["current_cluster"] for it in found}

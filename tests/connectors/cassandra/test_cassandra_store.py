@@ -135,7 +135,7 @@ def test_copies_forget_what_they_are_copies_of(store: CassandraStore) -> None:
     writers.upsert([row("late-a") | {"duplicate_of": "1-a"}])
     writers.remove([gone(global_id="1-a")])
     writers.upsert([row("later-a") | {"duplicate_of": "1-a"}])
-    found = store.table(POSTS).whole(["global_id", "duplicate_of"]).to_pylist()
+    found = store.table(POSTS).to_arrow(["global_id", "duplicate_of"]).to_pylist()
     assert len(found) == 14
     assert {it["duplicate_of"] for it in found} == {None}
 
@@ -160,7 +160,7 @@ def test_small_images_go_with_their_last_post(store: CassandraStore) -> None:
     writers.show([Thumbnail(one, b"webp", 3, 4)])
     writers.upsert([row("1-a", picture_sha256="a" * 64), row("2-a", picture_sha256="a" * 64)])
     writers.remove([gone(global_id=one.global_id)])
-    (kept,) = store.table(THUMBNAILS.name).whole(["webp", "width", "height"]).to_pylist()
+    (kept,) = store.table(THUMBNAILS.name).to_arrow(["webp", "width", "height"]).to_pylist()
     assert kept == {"webp": b"webp", "width": 3, "height": 4}
     writers.remove([gone(global_id=two.global_id)])
     assert store.table(THUMBNAILS.name).count() == 0
@@ -182,7 +182,7 @@ def test_merges_and_splits_are_known_to_readers_and_rows_stay(store: CassandraSt
 
     def of(*clusters: int) -> set[str]:
         where = [Condition("current_cluster", "in", list(clusters))]
-        return set(store.table(POSTS).whole(["global_id"], where).column(0).to_pylist())
+        return set(store.table(POSTS).to_arrow(["global_id"], where).column(0).to_pylist())
 
     assert (of(5), of(1), of(2), of(1, 5)) == ({"1-a", "3-a"}, {"2-a"}, set(), {"1-a", "2-a", "3-a"})
     after = parts(store, mark)
@@ -226,7 +226,7 @@ def test_posts_of_a_day_and_source_and_of_a_cluster_come_newest_first(store: Cas
 def test_a_vector_that_no_index_takes_is_null(store: CassandraStore) -> None:
     broken = [np.zeros(8, np.float32), np.full(8, np.nan, np.float32), np.ones(7, np.float32)]
     parts(store).upsert([row(f"{it}-a") | {"embeddings": vector} for it, vector in enumerate(broken)])
-    assert store.table(POSTS).whole(["embeddings"]).column(0).to_pylist() == [None] * 3
+    assert store.table(POSTS).to_arrow(["embeddings"]).column(0).to_pylist() == [None] * 3
 
 
 def test_hostile_values_change_nothing_else(store: CassandraStore) -> None:

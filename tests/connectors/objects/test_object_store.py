@@ -224,7 +224,11 @@ def test_readers_read_while_it_is_written_and_put_together(opened: Callable[...,
             own = opened()
             while not ending.is_set():
                 seen.append(
-                    len(rows_of(own, "description", where=()) if not seen else own.table("posts").whole(["global_id"]))
+                    len(
+                        rows_of(own, "description", where=())
+                        if not seen
+                        else own.table("posts").to_arrow(["global_id"])
+                    )
                 )
         except BaseException as error:
             problems.append(error)
@@ -330,7 +334,7 @@ def test_a_store_in_a_bucket_is_made_and_looked_at(
     assert orjson.loads(done.stdout) == {
         "store": address,
         "tables": [
-            {"table": "clusters", "writers": 1, "rows": 0, "doubled": 0},
-            {"table": "posts", "writers": 2, "rows": 2, "doubled": 0},
+            {"table": "clusters", "writers": 1, "rows": 0, "duplicates": 0},
+            {"table": "posts", "writers": 2, "rows": 2, "duplicates": 0},
         ],
     }

@@ -132,7 +132,7 @@ def reader(store: Store, table: str = POSTS_NAME) -> TableReader:
 
 def rows_of(store: Store, *columns: str, where: Sequence[Condition] = ()) -> dict[str, dict[str, Any]]:
     posts = reader(store)
-    found = posts.whole(["global_id", *columns], where).to_pylist()
+    found = posts.to_arrow(["global_id", *columns], where).to_pylist()
     assert len({it["global_id"] for it in found}) == len(found), "an id is there twice"
     if not where:
         assert posts.count() == len(found)
@@ -327,7 +327,7 @@ def test_clusters_and_small_images_have_tables_too(store: Store) -> None:
     clusters.upsert([row_of_event(ClusterEvent("retire", 3))])
     told = {
         it["cluster"]: (it["state"], it["into"])
-        for it in reader(store, CLUSTERS.name).whole(["cluster", "state", "into"]).to_pylist()
+        for it in reader(store, CLUSTERS.name).to_arrow(["cluster", "state", "into"]).to_pylist()
     }
     assert told == {3: ("retired", None), 4: ("merged", 3)}
     posts = writer(store)
@@ -364,4 +364,4 @@ def test_many_posts(store: Store, kind: Kind, count: int) -> None:
     assert len(rows_of(store)) == count
     assert len(rows_of(store, where=[Condition("source", "=", "b")])) == len(range(1, count, 3))
     assert len(rows_of(store, where=[Condition("cluster", "<", 3)])) == sum(it % 97 < 3 for it in range(count))
-    assert reader(store).whole(["global_id"], limit=7).num_rows == 7
+    assert reader(store).to_arrow(["global_id"], limit=7).num_rows == 7

@@ -50,13 +50,13 @@ def test_nothing_is_lost_or_doubled_by_a_disk_that_is_full(small_disk: Path) -> 
     with pytest.raises(WorldError, match=r"^the store cannot be written: No space left on device$"):
         fill()
     assert len(rows_of(store)) == written * ROWS
-    with store.alone(), pytest.raises(WorldError, match=r"cannot be compacted: No space left on device$"):
+    with store.write_lock(), pytest.raises(WorldError, match=r"cannot be compacted: No space left on device$"):
         store.compact()
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     again = open_store(str(small_disk / "store"), load_settings())
     goes_on = Dealt(again, POSTS, writer.mark())
     for number in range(written + 2):
         goes_on.upsert(batch(number))
-    with again.alone():
+    with again.write_lock():
         again.compact()
     assert len(rows_of(again)) == (written + 2) * ROWS

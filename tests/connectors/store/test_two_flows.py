@@ -103,6 +103,6 @@ def test_names_are_told_as_hashes(flow: Flow) -> None:
     if isinstance(store, CassandraStore):
         told = [it._asdict() for it in store.session.rows("SELECT * FROM removals_by_day")]
     else:
-        told = store.table("removed").whole(["id", "said"]).to_pylist()
+        told = store.table("removed").to_arrow(["id", "said"]).to_pylist()
     assert told
     assert "a-name" not in repr(told)

@@ -25,25 +25,25 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def test_it_is_looked_at(store: Store) -> None:
-    found = {it.table: (it.rows, it.doubled) for it in store.facts()}
+    found = {it.table: (it.rows, it.duplicates) for it in store.facts()}
     assert found["posts"] == (3, 0)
 
 
 def test_it_forgets_where_no_flow_runs(store: Store) -> None:
     removals = [gone(global_id=NAME), gone(author="bob", source="a")]
     assert {it.place for it in store.remnants(LookedFor((NAME,)))} >= {"table posts"}
-    assert sorted(store.named(removals)) == ["bob-a", NAME]
-    with store.alone():
+    assert sorted(store.matching_ids(removals)) == ["bob-a", NAME]
+    with store.write_lock():
         assert store.forget(removals) == "2 rows deleted"
         assert store.forget(removals) == "0 rows deleted"
         store.compact()
     assert rows_of(store).keys() == {"kept-a"}
-    assert store.named(removals) == []
+    assert store.matching_ids(removals) == []
     assert "table posts" not in {it.place for it in store.remnants(LookedFor((NAME,)))}
 
 
 def test_files_that_are_not_looked_through_are_told_of(store: Store) -> None:
-    with store.alone():
+    with store.write_lock():
         store.forget([gone(global_id=NAME)])
     assert list(store.remnants(LookedFor((NAME,))))
 

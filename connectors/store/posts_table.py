@@ -67,7 +67,7 @@ class PostRows(StoredTable):
         self._custom = {field.name: field.type for field in self._table.schema if is_custom(field)}
         self._fill(tables)
         self._table.index_words(*SEARCHED)
-        self._thumbnails = Thumbnails(tables)
+        self._thumbnails = Thumbnails(tables, mark.get("thumbnails") if mark else None)
         self._removed = RemovedPosts(
             tables, self._table, self._thumbnails, mark.get("taken_back") if mark else None, memory_days
         )
@@ -95,23 +95,17 @@ class PostRows(StoredTable):
             if row[ORIGINAL] and self._removed.is_gone_original(row[ORIGINAL]):
                 row[ORIGINAL] = None
         made = [{**with_custom_values(row, self._custom), _CURRENT: current(row[_KEY], row[_GIVEN])} for row in kept]
-        hidden = [self._as_stored(row) for row in made if self._removed.is_hidden(row)]
-        if hidden:
-            self._removed.write_hidden(hidden)
-            made = [row for row in made if not self._removed.is_hidden(row)]
-        if made:
-            edited = {row[_KEY] for row in made if row["revision"] > 1}
-            before = self._images_of(sorted(edited))
-            # Both revisions may arrive in one batch, so that the first is never written.
-            before |= {row[_IMAGE] for row in made if row[_KEY] in edited and row[_IMAGE] is not None}
-            super().upsert(made)
-            self._thumbnails.drop_unused(before, [self._table])
-
-    def _images_of(self, ids: list[str]) -> set[str]:
-        """Return the thumbnails that existing rows refer to: an edit may remove the image."""
-        where = [f"{_KEY} IN ({listed(some)})" for some in pieces(ids, _MOST)]
-        batches = (batch for it in where for batch in self._table.batches((_IMAGE,), it))
-        return {key for batch in batches for key in batch.column(0).to_pylist() if key is not None}
+        hidden = [row for row in made if self._removed.is_hidden(row)]
+        shown = [row for row in made if not self._removed.is_hidden(row)] if hidden else made
+        edited = {row[_KEY] for row in made if row["revision"] > 1}
+        replaced = self._removed.images_of(sorted(edited))
+        # Both revisions may arrive in one batch, so that the first is never written.
+        replaced |= {row[_IMAGE] for row in made if row[_KEY] in edited and row[_IMAGE] is not None}
+        self._removed.write_hidden([self._as_stored(row) for row in hidden])
+        if shown:
+            super().upsert(shown)
+        self._thumbnails.arrived(made)
+        self._removed.drop_unused(replaced)
 
     def show(self, thumbnails: list[Thumbnail]) -> None:
         """Write thumbnails, except those of deleted posts; raises `WorldError`."""
@@ -159,7 +153,12 @@ class PostRows(StoredTable):
 
     def mark(self) -> Mark:
         """Return a snapshot of merges, splits and removals."""
-        return {"version": 2, "clusters": self._merges.state(), "taken_back": self._removed.state()}
+        return {
+            "version": 2,
+            "clusters": self._merges.state(),
+            "taken_back": self._removed.state(),
+            "thumbnails": self._thumbnails.state(),
+        }
 
     def _merge(self, events: list[ClusterEvent]) -> None:
         before = {self._merges.resolve(event.cluster) for event in events}

@@ -32,7 +32,8 @@ _MOST: Final = 500
 _SHOWN: Final = 4096
 ORIGINAL: Final = "duplicate_of"
 """Column with the id of the post that a row is a duplicate of."""
-_ALWAYS: Final = ("global_id", "cluster", IMAGE_COLUMN.column.name)
+_IMAGE: Final = IMAGE_COLUMN.column.name
+_ALWAYS: Final = ("global_id", "cluster", _IMAGE)
 """Columns read of every matching row; with a million rows each further column costs some milliseconds per second."""
 _MATCHING: Final = {"post_id": ("post_id",), "old": ("post_id",), "url": ("url",), "account": ("author", "source")}
 """For each kind of name in a removal, the columns that decide whether a row matches it."""
@@ -84,8 +85,18 @@ class RemovedPosts:
 
     def refuse(self, rows: Sequence[Row]) -> None:
         """Drop unused thumbnails of rows that arrived after their delete; raises `WorldError`."""
-        images = [key for row in rows if (key := row[IMAGE_COLUMN.column.name]) is not None]
+        images = [key for row in rows if (key := row[_IMAGE]) is not None]
         self._thumbnails.drop_unused(images, self._tables(), {row["global_id"] for row in rows})
+
+    def images_of(self, ids: Sequence[str]) -> set[str]:
+        """Return the keys of thumbnails that existing rows refer to, including hidden rows; raises `WorldError`."""
+        where = [f"global_id IN ({listed(some)})" for some in pieces(list(ids), _MOST)]
+        batches = (batch for table in self._tables() for it in where for batch in table.batches((_IMAGE,), it))
+        return {key for batch in batches for key in batch.column(0).to_pylist() if key is not None}
+
+    def drop_unused(self, keys: Iterable[str]) -> None:
+        """Delete those thumbnails that no row refers to, not even a hidden one; raises `WorldError`."""
+        self._thumbnails.drop_unused(keys, self._tables())
 
     def is_gone_post(self, post: Post) -> bool:
         """Check whether a post whose row has not arrived yet was deleted before."""
@@ -152,7 +163,7 @@ class RemovedPosts:
             for some in pieces(gone, _MOST):
                 for table in tables:
                     table.set_where(f"{ORIGINAL} IN ({listed(some)})", {ORIGINAL: None})
-            images = filter(None, (row[IMAGE_COLUMN.column.name] for row in rows))
+            images = filter(None, (row[_IMAGE] for row in rows))
             self._thumbnails.drop_unused(images, tables, {row["global_id"] for row in rows})
             for table, those in zip(tables, found, strict=True):
                 for some in pieces([row["global_id"] for row in those], _MOST):

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS
+from connectors.sinks.sink import Row
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.conditions import listed, pieces
 from connectors.store.interface import Condition
@@ -20,53 +21,83 @@ _KEY: Final = THUMBNAILS.key
 _REFERRING: Final = (POSTS, HIDDEN)
 """Tables whose rows refer to thumbnails."""
 _RECENT: Final = 4096
-"""Most recent thumbnails, which are never swept: the rows that refer to them may not have arrived yet."""
+"""Recent thumbnails that are not written again, and posts that are remembered until their rows arrive."""
 _SWEEP_EVERY: Final = 50_000
 """New thumbnails after which unused ones are swept: edits and duplicates leave some behind."""
 _MOST: Final = 500
 """Keys per condition."""
 
 
-class Thumbnails:
-    """The table of thumbnails, created with the first one; writes are idempotent upserts."""
+class _Awaited(NamedTuple):
+    """The thumbnail of a post whose row has not arrived yet."""
 
-    def __init__(self, store: Path | LanceTables) -> None:
+    key: str
+    is_edit: bool
+    """Whether the post was edited: then it may have an earlier row."""
+
+
+class Thumbnails:
+    """The table of thumbnails, created with the first one; writes are idempotent upserts.
+
+    A thumbnail bypasses the join, so it arrives before the row of its post, sometimes in an earlier run. Until then it
+    is kept, even if the last row that refers to it goes.
+
+    Args:
+        store: The store's tables, or its folder.
+        state: Snapshot to resume from, as returned by `state`.
+    """
+
+    def __init__(self, store: Path | LanceTables, state: list[tuple[str, str, bool]] | None = None) -> None:
         self._tables = LanceTables.at(store)
         self._opened: KeyedTable | None = None
-        self._recent: BoundedDict[str, str] = BoundedDict(_RECENT)
-        """Keys of recent thumbnails, each with the last post that it arrived with."""
+        self._recent: BoundedDict[str, None] = BoundedDict(_RECENT)
+        """Keys of thumbnails that were written recently."""
+        self._awaited: BoundedDict[str, _Awaited] = BoundedDict(
+            _RECENT, ((post, _Awaited(key, is_edit)) for post, key, is_edit in state or ())
+        )
+        """By post id, thumbnails whose rows have not arrived since. Some never do: the join drops repeated posts."""
         self._unswept = 0
 
     def keep(self, thumbnails: Iterable[Thumbnail]) -> None:
         """Write thumbnails, except those written recently; raises `WorldError`."""
         new = {}
         for it in thumbnails:
-            if it.post.picture_sha256 in self._recent:
-                self._recent[it.post.picture_sha256] = it.post.global_id
-            else:
-                new[it.post.picture_sha256] = it
+            key = it.post.picture_sha256
+            self._awaited.pop(it.post.global_id, None)
+            self._awaited[it.post.global_id] = _Awaited(key, it.post.edited is not None)  # as the newest
+            if key not in self._recent:
+                new[key] = it
         if not new:
             return
         rows = [{_KEY: key, "webp": it.webp, "width": it.width, "height": it.height} for key, it in new.items()]
         self._table().upsert(rows)
-        for key, it in new.items():
-            self._recent[key] = it.post.global_id
+        for key in new:
+            self._recent[key] = None
         self._unswept += len(new)
         if self._unswept >= _SWEEP_EVERY:
             self._sweep()
+
+    def arrived(self, rows: Iterable[Row]) -> None:
+        """Note that rows were written: from now on only they keep their thumbnails."""
+        for row in rows:
+            awaited = self._awaited.get(row["global_id"])
+            if awaited is not None and awaited.key == row[_KEY]:
+                del self._awaited[row["global_id"]]
 
     def drop_unused(
         self, keys: Iterable[str], referring: Sequence[KeyedTable], going: Collection[str] = frozenset()
     ) -> None:
         """Delete those thumbnails that no row refers to; raises `WorldError`.
 
-        A thumbnail is kept if the post that it last arrived with has no row yet.
+        A thumbnail is kept while a post with it has no row yet.
 
         Args:
             keys: Keys of the thumbnails to check.
             referring: Tables of posts.
             going: Ids of posts whose rows are about to be deleted, or will never arrive.
         """
+        for post in going:
+            self._awaited.pop(post, None)
         wanted = sorted(set(keys))
         for some in pieces(wanted, _MOST) if wanted and self._is_there() else ():
             used = {
@@ -76,14 +107,12 @@ class Thumbnails:
                 for row in batch.to_pylist()
                 if row["global_id"] not in going
             }
-            unused = [key for key in some if key not in used]
-            late = {key: post for key in unused if (post := self._recent.get(key, "")) and post not in going}
-            if late:
-                named = f"global_id IN ({listed(late.values())})"
-                batches = (batch for table in referring for batch in table.batches(("global_id",), named))
-                there = {it for batch in batches for it in batch.column(0).to_pylist()}
-                late = {key: post for key, post in late.items() if post not in there}
-            self._drop([key for key in unused if key not in late])
+            unused = {key for key in some if key not in used}
+            self._drop(sorted(unused - self._on_their_way(unused)))
+
+    def state(self) -> list[tuple[str, str, bool]]:
+        """Return a snapshot of built-in types: id, key and whether it is edited, of each post whose row is awaited."""
+        return [(post, *it) for post, it in self._awaited.items()]
 
     def compact(self, *, erase: bool = False) -> None:
         """Delete unused thumbnails and compact the table; raises `WorldError`.
@@ -96,8 +125,22 @@ class Thumbnails:
 
     def _sweep(self) -> None:
         self._unswept = 0
-        for some in pieces([key for key in unused_in(self._tables) if key not in self._recent], _MOST):
-            self._drop(some)
+        for some in pieces(unused_in(self._tables), _MOST):
+            self._drop(sorted(set(some) - self._on_their_way(some)))
+
+    def _on_their_way(self, keys: Collection[str]) -> set[str]:
+        """Return those of `keys` with a post whose row, or the next revision of it, has not arrived yet.
+
+        A post that has a row with an image and is not edited is a repeat, which the join drops.
+        """
+        awaited = {post: it for post, it in self._awaited.items() if it.key in keys}
+        known: set[str] = set()
+        for name in _REFERRING if awaited else ():
+            if self._tables.has(name):
+                where = [Condition("global_id", "in", list(awaited)), Condition(_KEY, "is not null")]
+                for batch in self._tables.table(name).batches(["global_id"], where):
+                    known.update(batch.column(0).to_pylist())
+        return {it.key for post, it in awaited.items() if it.is_edit or post not in known}
 
     def _drop(self, keys: list[str]) -> None:
         if keys:

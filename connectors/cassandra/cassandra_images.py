@@ -7,7 +7,6 @@ from connectors.cassandra.cassandra_facts import WriterClock, note_change
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.cassandra.lookups import REFERRING, name_of
 from connectors.sinks.record_table import POSTS, THUMBNAILS
-from core.bounded_dict import BoundedDict
 from core.records import Thumbnail
 
 _NAME: Final = THUMBNAILS.name
@@ -20,7 +19,6 @@ _ONE: Final = f"SELECT came_with, WRITETIME(webp) AS written FROM {_NAME} WHERE 
 _UNNAME: Final = f"DELETE came_with FROM {_NAME} USING TIMESTAMP ? WHERE {_KEY} = ?"
 _KEYS: Final = f"SELECT {_KEY} FROM {_NAME}"
 _IS_THERE: Final = f"SELECT global_id FROM {POSTS} WHERE global_id = ?"
-_RECENT: Final = 4096
 _AT_ONCE: Final = 500
 
 
@@ -38,19 +36,20 @@ class CassandraImages:
         self._writer = f"{_NAME}.{part}"
         self._seconds = seconds
         self._clock = WriterClock()
-        self._recent: BoundedDict[str, None] = BoundedDict(_RECENT)
 
     def keep(self, thumbnails: Iterable[Thumbnail]) -> None:
-        """Write thumbnails, except those written recently; raises `WorldError`."""
-        new = {it.post.picture_sha256: it for it in thumbnails if it.post.picture_sha256 not in self._recent}
-        if not new:
+        """Write the thumbnail of each post; raises `WorldError`.
+
+        One that is stored already is written again: another part may just be dropping it with the last row that refers
+        to it, and the row of this post has not arrived yet.
+        """
+        last = {it.post.picture_sha256: it for it in thumbnails}
+        if not last:
             return
         self._session.run(
             Statement(_PUT, (key, it.webp, it.width, it.height, it.post.global_id, self._clock.next(), self._seconds))
-            for key, it in new.items()
+            for key, it in last.items()
         )
-        for key in new:
-            self._recent[key] = None
         self._session.run([note_change(self._writer, self._clock)])
 
     def drop_unused(self, keys: Iterable[str], going: Collection[str] = frozenset()) -> None:
@@ -78,8 +77,6 @@ class CassandraImages:
             unnamed = [key for key, it in stored.items() if it.came_with in going and key not in gone]
             self._session.run(Statement(_DROP, (stored[key].written, key)) for key in gone)
             self._session.run(Statement(_UNNAME, (stored[key].written, key)) for key in unnamed)
-            for key in gone:
-                self._recent.pop(key, None)
             if gone:
                 self._session.run([note_change(self._writer, self._clock)])
 

@@ -171,6 +171,31 @@ def test_small_images_go_with_their_last_post(store: CassandraStore) -> None:
     assert store.table(THUMBNAILS.name).count() == 1  # its post is still on its way
 
 
+def test_a_small_image_stays_whose_other_post_is_still_on_its_way(store: CassandraStore) -> None:
+    writers = parts(store)
+    one, two = (post(it, picture_sha256="a" * 64) for it in ("1-a", "2-a"))
+    writers.show([Thumbnail(one, b"webp")])
+    writers.upsert([row("1-a", picture_sha256="a" * 64)])
+    writers.show([Thumbnail(two, b"webp")])
+    writers.remove([gone(global_id="1-a")])
+    assert store.table(THUMBNAILS.name).count() == 1
+    writers.upsert([row("2-a", picture_sha256="a" * 64)])
+    writers.remove([gone(global_id="2-a")])
+    assert store.table(THUMBNAILS.name).count() == 0
+
+
+def test_a_small_image_that_one_part_dropped_is_written_again_by_another(store: CassandraStore) -> None:
+    writers = parts(store)
+    assert len(writers.parts) > 1
+    posts = [post(f"{it}-a", picture_sha256="a" * 64) for it in range(20)]
+    for it in posts:
+        writers.show([Thumbnail(it, b"webp")])
+        writers.upsert([row(it.global_id, picture_sha256="a" * 64)])
+        assert store.table(THUMBNAILS.name).count() == 1
+        writers.remove([gone(global_id=it.global_id)])
+        assert store.table(THUMBNAILS.name).count() == 0
+
+
 def test_merges_and_splits_are_known_to_readers_and_rows_stay(store: CassandraStore) -> None:
     writers = parts(store)
     writers.upsert([row("1-a", 1), row("2-a", 2), row("3-a", 3), row("4-a", -1)])

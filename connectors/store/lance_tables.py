@@ -35,6 +35,8 @@ T = TypeVar("T")
 _KEYS: Final = 500
 """Keys per condition."""
 _MOST_TABLES: Final = 10_000
+DRAFT: Final = ".tmp"
+"""Beginning of the names of files that LanceDB has not finished."""
 _MISSING: Final = "was not found"
 _LAST: Final = "last"
 """Key of a cursor's position: the highest row id read. Row ids only ever grow."""
@@ -83,7 +85,7 @@ class LanceTables(Tables):
             OSError: if a file cannot be deleted.
         """
         latest = time.time() - unchanged_seconds
-        for draft in (self.state / f"{table}.lance").rglob(".tmp*"):
+        for draft in (self.state / f"{table}.lance").rglob(f"{DRAFT}*"):
             with suppress(FileNotFoundError):  # its writer has renamed it meanwhile
                 if draft.stat().st_mtime <= latest:
                     draft.unlink()

@@ -1,5 +1,6 @@
 """`memewax forget --check` finds a name wherever it is left: each kind of place has a leak that is planted."""
 
+import os
 import sqlite3
 from base64 import b64encode
 from collections.abc import Callable
@@ -79,6 +80,23 @@ def in_an_older_version(world: World) -> str:
     world.posts.upsert([row(NAME)])
     world.posts.remove([gone(global_id=NAME)])
     return "table posts: an older version"
+
+
+def in_compressed_rows(world: World) -> str:
+    """LanceDB compresses many rows, and keeps a deleted one while few others of its file are deleted."""
+    world.posts.upsert([row(f"forgettable{it:04d}-a") for it in range(3000)])
+    world.posts.compact()
+    world.posts.remove([gone(global_id=NAME)])
+    world.posts.remove([gone(global_id="forgettable2000-a")])
+    world.posts.compact()
+    assert not any(NAME.encode() in it.read_bytes() for it in world.store.rglob("*") if it.is_file())
+    return "table posts: its files hold deleted rows"
+
+
+def in_a_draft(world: World) -> str:
+    (draft := world.store / "posts.lance" / "data" / ".tmpAbCdEf").write_bytes(b"compressed")
+    os.utime(draft, (0, 0))
+    return "table posts: .tmpAbCdEf cannot be searched"
 
 
 def in_another_row(world: World) -> str:
@@ -171,6 +189,8 @@ def in_an_event(world: World) -> str:
 LEAKS: list[Callable[[World], str]] = [
     in_a_row,
     in_an_older_version,
+    in_compressed_rows,
+    in_a_draft,
     in_another_row,
     in_a_hidden_row,
     in_an_answer,
@@ -217,6 +237,14 @@ def test_a_leak_that_is_planted_is_found(
 ) -> None:
     expected = plant(world)
     assert [it for it in left(world, capsys) if expected in it]
+
+
+def test_rows_that_were_erased_from_compressed_files_are_not_found(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_compressed_rows(world)
+    world.posts.compact(erase=True)
+    assert left(world, capsys) == []
 
 
 def test_topics_that_taps_wrote_are_named_also_where_a_later_run_has_none(

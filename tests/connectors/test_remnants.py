@@ -1,9 +1,12 @@
 """A name is found wherever a value has it, however it is packed, and no longer name is taken for it."""
 
+import json
 import pickle
+import re
 from base64 import b64encode
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import numpy as np
 import orjson
@@ -68,6 +71,38 @@ def test_a_quoted_name_is_found(tmp_path: Path) -> None:
     file.write_bytes(orjson.dumps({"desc": caption}) + b"\n")
     assert LookedFor((caption,)).in_file(file)
     assert in_lines(file, LookedFor((caption,))) == 1
+
+
+CAPTION = "caf\u00e9 \U0001f600 / \u732b"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("is_ascii", [False, True])
+@pytest.mark.parametrize("wanted", [CAPTION, normalize("NFD", CAPTION)], ids=["composed", "decomposed"])
+def test_a_caption_is_found_in_any_form_of_unicode_and_json(
+    tmp_path: Path, form: Literal["NFC", "NFD"], is_ascii: bool, wanted: str
+) -> None:
+    names = LookedFor((wanted,))
+    line = json.dumps({"desc": f"a {normalize(form, CAPTION)}!"}, ensure_ascii=is_ascii)
+    for text in (line, line.replace("/", "\\/")):
+        (file := tmp_path / "line").write_text(text)
+        assert names.in_file(file)
+        assert in_lines(file, names) == 1
+        assert names.in_value(text.encode())  # an original message, as states and dead letters hold it
+        assert names.in_value({"value": b64encode(text.encode()).decode()})
+    file.write_text(re.sub(r"\\u.{4}", lambda it: "\\u" + it[0][2:].upper(), line))
+    assert names.in_file(file)
+
+
+def test_part_of_a_caption_is_found_where_words_have_no_spaces() -> None:
+    assert LookedFor(("\u9ed2\u732b",)).in_value("\u53ef\u611b\u3044\u9ed2\u732b\u3067\u3059")
+    assert LookedFor(("meme",)).in_value("\u9ed2meme\u732b")
+    assert not LookedFor(("meme",)).in_value("memes")
+
+
+def test_a_file_that_goes_meanwhile_has_nothing(tmp_path: Path) -> None:
+    assert not NAMES.in_file(tmp_path / "gone")
+    assert in_lines(tmp_path / "gone", NAMES) == 0
 
 
 def test_lines_are_blanked_where_they_stand(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class HttpClient:
         return self._deadlines.is_over()
 
     @contextmanager
-    def ask(self, method: str, url: str, **options: Any) -> Iterator[httpx.Response]:
+    def stream(self, method: str, url: str, **options: Any) -> Iterator[httpx.Response]:
         """Send a request like `httpx.Client.stream`, following redirects; yield the response, its body still unread."""
         asked = target = httpx.URL(url)
         client = self._client

@@ -77,7 +77,7 @@ def inspect_source(
         place.check()
     found = Inspection([_inspected(it) for it in places[:_MOST_PLACES]], max(0, len(places) - _MOST_PLACES))
     before = own_counts().skipped
-    readers = [it.open(number, None, ()) for it in places for number in it.numbers(())]
+    readers = [it.open(number, None, ()) for it in places for number in it.part_numbers(())]
     try:
         _read(readers, found, most, shown, time.monotonic() + seconds, why_not_here)
     finally:

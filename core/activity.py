@@ -24,11 +24,11 @@ class Activity:
         """Note that a source partition was opened."""
         self._open[part] = None
 
-    def asked(self, part: object) -> None:
+    def polled(self, part: object) -> None:
         """Note that a partition is polled: everything it emitted before has been processed."""
         self._busy.pop(part, None)
 
-    def gave(self, part: object) -> None:
+    def emitted(self, part: object) -> None:
         """Note that a partition has emitted items into the flow."""
         self._busy[part] = time.monotonic()
 
@@ -48,15 +48,15 @@ class Activity:
         self._due.pop(part, None)
         self._ended = max(self._ended, self._epochs.pop(part, 0))
 
-    def gone(self, who: object, why: str) -> None:
+    def unavailable(self, who: object, why: str) -> None:
         """Note that something `who` depends on does not answer, and `why`."""
         self._away[who] = why
 
-    def back(self, who: object) -> None:
+    def available(self, who: object) -> None:
         """Note that it answers again."""
         self._away.pop(who, None)
 
-    def away(self) -> str:
+    def unavailable_reasons(self) -> str:
         """Describe what does not answer; empty if everything does."""
         return "; ".join(dict.fromkeys(list(self._away.values())))
 
@@ -71,7 +71,7 @@ class Activity:
         return max((self._ended, *list(self._epochs.values())))
 
     @property
-    def unasked_since(self) -> float | None:
+    def unpolled_since(self) -> float | None:
         """Return the earliest time from which an open partition waits to be polled (may be in the future), or None.
 
         Bytewax polls no partition until the last epoch has ended in all processes.

@@ -29,17 +29,17 @@ _alone: Final[list[float]] = []
 _TICK: Final = 0.1
 
 
-def is_asked() -> bool:
+def is_stop_requested() -> bool:
     """Check whether the flow was asked to stop."""
     return _asked.is_set()
 
 
-def ask() -> None:
+def request_stop() -> None:
     """Ask the flow to stop: its sources end at their next poll."""
     _asked.set()
 
 
-def forget() -> None:
+def reset() -> None:
     """Reset the request to stop, for tests that run several flows in one process."""
     _asked.clear()
 

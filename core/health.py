@@ -53,7 +53,7 @@ class FlowHealth:
         self._is_ready = True
         self._progress_at = self._clock()
 
-    def look(self, status: ProcessStatus) -> None:
+    def update(self, status: ProcessStatus) -> None:
         """Update the progress from a status."""
         counts = status.run_counts
         seen = (*(getattr(counts, name) for name in _PROGRESS), self._activity.epochs)
@@ -81,7 +81,7 @@ class FlowHealth:
             return "waiting for the other processes of the flow"
         if self._drains:
             return "draining: the flow was asked to stop"
-        away = self._activity.away()
+        away = self._activity.unavailable_reasons()
         return f"unreachable: {shortened(one_line(away), 300)}" if away else self.why_stalled()
 
     def _what_waits(self, lag: int, fetched: int) -> str:
@@ -94,7 +94,7 @@ class FlowHealth:
             return f"{fetched:,} fetched posts wait"
         if lag:
             return f"{lag:,} wait to be read"
-        since = activity.unasked_since
+        since = activity.unpolled_since
         if since is None or self._clock() - since < self._stalled_seconds:
             return ""
         return "an epoch does not end, so nothing is read: another process of the flow may be unreachable"

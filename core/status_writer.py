@@ -135,7 +135,7 @@ class StatusWriter:
         """Build the current status."""
         metrics = metrics_here()
         facts, counts, now = self._facts, counts_in(metrics), time.monotonic()
-        state = "draining" if self._state == "running" and drain.is_asked() else self._state
+        state = "draining" if self._state == "running" and drain.is_stop_requested() else self._state
         epoch_at = ACTIVITY.epoch_at
         return ProcessStatus(
             flow=facts.flow,

@@ -36,7 +36,7 @@ def _report(end: End, seconds: float, recovery: Path | None, *, is_first: bool) 
         return
     if hasattr(sys, "last_value"):  # an error of Bytewax itself, whose traceback was printed
         return
-    ending = end(own_counts(), seconds, recovery, is_first, drain.is_asked())
+    ending = end(own_counts(), seconds, recovery, is_first, drain.is_stop_requested())
     for line in ending.lines:
         print(sanitized(f"memewax: {line}"), file=sys.stderr)
     if ending.is_useless:

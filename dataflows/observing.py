@@ -35,7 +35,7 @@ class Observers:
         pages = {**health_pages(self._health), "/profile": profile_page(self._profiler)}
         self._server = _serving(pages, settings.health_host, port) if port else None
         served = self._server.port if self._server else 0
-        self._status = StatusWriter(facts, launch.process, launch.processes, served, self._health.look)
+        self._status = StatusWriter(facts, launch.process, launch.processes, served, self._health.update)
 
     def start(self) -> None:
         """Start to observe: the flow is about to load its models."""

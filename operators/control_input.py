@@ -76,7 +76,7 @@ class ControlSource(FixedPartitionedSource[Request, dict[str, Any]]):
         self,
         folders: Sequence[Path],
         is_over: Callable[[], bool],
-        should_stop: Callable[[], bool] = drain.is_asked,
+        should_stop: Callable[[], bool] = drain.is_stop_requested,
     ) -> None:
         self._folders = folders
         self._is_over = is_over

@@ -137,7 +137,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         revision_of: Callable[[str], int],
         *,
         now: Callable[[], float] = _utc_seconds,
-        should_stop: Callable[[], bool] = drain.is_asked,
+        should_stop: Callable[[], bool] = drain.is_stop_requested,
         state: dict[str, Any] | None = None,
     ) -> None:
         """Start empty, or restore from a snapshot.

@@ -11,7 +11,7 @@ from prometheus_client import Histogram
 from core.telemetry import SNAPSHOT_BYTES, SNAPSHOT_SECONDS
 
 
-def taken(step: str, take: Callable[[], Any]) -> Any:
+def take_snapshot(step: str, take: Callable[[], Any]) -> Any:
     """Take a snapshot; its duration and size are measured under the name `step` once Bytewax pickles it."""
     start = time.perf_counter()
     return _Taken(step, take(), time.perf_counter() - start)

@@ -18,7 +18,7 @@ _IDLE: Final = timedelta(milliseconds=2)
 class MessageSource(FixedPartitionedSource[Message, dict[str, Any]]):
     """Reads `source`; an idle flow gets each message at once, a busy one all that arrived (one batch a partition)."""
 
-    def __init__(self, source: Source, should_stop: Callable[[], bool] = drain.is_asked) -> None:
+    def __init__(self, source: Source, should_stop: Callable[[], bool] = drain.is_stop_requested) -> None:
         self._source = source
         self._should_stop = should_stop
 
@@ -61,7 +61,7 @@ class _Part(StatefulSourcePartition[Message, dict[str, Any]]):
     @reported
     def snapshot(self) -> dict[str, Any]:
         if self._position is not None:
-            self._reader.passed(self._position)
+            self._reader.epoch_ended(self._position)
         return {"version": 1, "position": self._position}
 
     @reported

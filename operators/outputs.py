@@ -27,7 +27,7 @@ from connectors.sinks.rows import (
     json_of_row,
     row_of,
 )
-from connectors.sinks.sink import MessageSink, Order, OutMessage, Row, Sink, TableItem
+from connectors.sinks.sink import MessageSink, OutMessage, Row, Sink, TableCommand, TableItem
 from connectors.sources.removal_form import body_of_removal
 from connectors.stored_dead_letters import forget_removed, names_in
 from core.records import Arrival, ClusterEvent, DeadLetter, Post, Record, Removal, Thumbnail
@@ -232,7 +232,7 @@ def _with_orders(
         return rows
 
     def orders(batch: list[Request]) -> list[TableItem]:
-        return [Order(it.kind, it.body) for it in batch if it.log == log and it.kind in TABLE_KINDS]
+        return [TableCommand(it.kind, it.body) for it in batch if it.log == log and it.kind in TABLE_KINDS]
 
     return op.merge(f"items_{number}", rows, steps.map_batch(f"orders_{number}", requests, to_each(orders)))
 

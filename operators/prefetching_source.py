@@ -68,7 +68,7 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
         max_bytes: int,
         tries: int = 0,
         wait_seconds: float = 0.0,
-        should_stop: Callable[[], bool] = drain.is_asked,
+        should_stop: Callable[[], bool] = drain.is_stop_requested,
         parts: OpenParts | None = None,
         kept: LoadShedder | None = None,
         with_deletes: bool = True,
@@ -93,7 +93,7 @@ class PrefetchingSource(FixedPartitionedSource[ParsedItem, dict[str, Any]]):
     @reported
     def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Part":  # noqa: ARG002
         """Open one partition."""
-        worker = self._workers.mine()
+        worker = self._workers.get()
         position = resume_state["position"] if resume_state else None
         reader = self._source.open(for_part, position)
         queue = PrefetchQueue(reader, self._fetching, worker.bound, with_deletes=self._with_deletes)
@@ -179,7 +179,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
         self._position = unit.resume
         self.left = unit.left
         if unit.live is not None:
-            self._kept.given(self._name, unit.live, unit.read_at)
+            self._kept.record_emitted(self._name, unit.live, unit.read_at)
         self._awake = datetime.now(UTC)
         items = [numbered(item) for item in unit.result()]
         self._note(items)
@@ -192,7 +192,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
     @reported
     def snapshot(self) -> dict[str, Any]:
         if self._position is not None:
-            self.queue.reader.passed(self._position)
+            self.queue.reader.epoch_ended(self._position)
         if len(self.retries):
             for it in self._forgotten():
                 self.retries.remove(it)

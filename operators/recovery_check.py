@@ -22,13 +22,13 @@ Share = tuple[int, int]
 WHOLE: Final = (0, 1)
 
 
-def dealt(share: Share, parts: int) -> set[int]:
+def parts_of_machine(share: Share, parts: int) -> set[int]:
     """Return the parts that belong to a machine, if each machine has its own folder."""
     number, machines = share
     return set(range(number, parts, machines))
 
 
-def moving_of(folder: Path) -> Path:
+def moving_folder(folder: Path) -> Path:
     """Return the folder that holds all parts of a flow while they are moved from or to a recovery folder."""
     return folder.with_name(f"{folder.name}.moving")
 
@@ -39,13 +39,13 @@ def check_recovery(folder: Path, share: Share = WHOLE, *, thorough: bool = False
     Args:
         folder: The recovery folder.
         share: Index of this machine, from 0, and the number of machines: each has its own folder with the parts that
-            `dealt` assigns to it, or all share one folder with all parts.
+            `parts_of_machine` assigns to it, or all share one folder with all parts.
         thorough: Read all of it, instead of only what is quickly checked.
 
     Raises:
         WorldError: if the folder is corrupt, foreign or incomplete, or others can write it.
     """
-    if moving_of(folder).exists():
+    if moving_folder(folder).exists():
         raise WorldError(
             f"the parts of {folder} are being moved, or a move was interrupted: run `memewax recovery move` again"
         )
@@ -66,7 +66,7 @@ def check_recovery(folder: Path, share: Share = WHOLE, *, thorough: bool = False
     found = {number for number, _ in indices}
     if found == set(range(count)):
         return
-    own = dealt(share, count)
+    own = parts_of_machine(share, count)
     if missing := sorted(own - found):
         names = ", ".join(f"part-{number}.sqlite3" for number in missing)
         raise WorldError(f"{folder} lacks {names}: {_WAY_OUT}")

@@ -99,7 +99,7 @@ class PerWorker(Generic[T]):
         self._make = make
         self._values: dict[int, T] = {}
 
-    def mine(self) -> T:
+    def get(self) -> T:
         """Return the value of the calling worker."""
         worker = threading.get_ident()
         if worker not in self._values:

@@ -26,7 +26,7 @@ from core.errors import MemewaxError
 from core.sections import FLOW, INPUT, SECTIONS, SNAPSHOT
 from core.telemetry import log, step
 from core.untrusted_text import one_line
-from operators.measured_snapshot import taken
+from operators.measured_snapshot import take_snapshot
 
 Marks = Mapping[str, Mark]
 _NO_MARKS: Final[Marks] = {}
@@ -188,7 +188,7 @@ class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
 
     @reported
     def snapshot(self) -> S:
-        return cast("S", taken(self._measured or self._step_id, self._logic.snapshot))
+        return cast("S", take_snapshot(self._measured or self._step_id, self._logic.snapshot))
 
 
 class _SourceOfBytewax(FixedPartitionedSource[X, Any]):
@@ -212,10 +212,10 @@ class _PartOfBytewax(StatefulSourcePartition[X, Any]):
         SECTIONS.work()
 
     def next_batch(self) -> Iterable[X]:
-        ACTIVITY.asked(self)
+        ACTIVITY.polled(self)
         batch = self._part.next_batch()
         if batch:
-            ACTIVITY.gave(self)
+            ACTIVITY.emitted(self)
         return batch
 
     def next_awake(self) -> datetime | None:
@@ -246,7 +246,7 @@ class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
         self._part_of: dict[str, str] = {}
         free = [name for name in marks if name not in own]
         for part in own:
-            moved = (name for name in free if part not in marks and sink.was(name, part, marks[name]))
+            moved = (name for name in free if part not in marks and sink.was_called(name, part, marks[name]))
             name = next(moved, part)
             self._part_of[name] = part
             free = [it for it in free if it != name]
@@ -295,7 +295,7 @@ class _WriterOfBytewax(StatefulSinkPartition[X, Any]):
 
     @reported
     def snapshot(self) -> Mark:
-        return cast("Mark", taken(self._step_id, self._writer.snapshot))
+        return cast("Mark", take_snapshot(self._step_id, self._writer.snapshot))
 
     @reported
     def close(self) -> None:

@@ -18,7 +18,7 @@ from core.errors import WorldError
 from core.records import Vector
 from models.identity import is_same
 from search.corpus_layout import layout_of, vectors_of
-from search.corpus_store import corpus_folder, made_id, open_table
+from search.corpus_store import corpus_folder, open_table, table_id
 from search.index_choice import IndexChoice
 from search.reduction import Projection
 from search.row_cache import Filter, RowCache
@@ -230,10 +230,10 @@ class Corpus:
         found = tables_of(self._store).identity(self.name)
         if found == self._identity:
             return
-        made = made_id(self._table)
+        made = table_id(self._table)
         self._table = open_table(self._store, self.name)
         self._identity = found
-        if made != made_id(self._table):
+        if made != table_id(self._table):
             self._begin()
 
     def _follow(self) -> int:

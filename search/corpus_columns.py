@@ -51,7 +51,7 @@ class Columns:
     language: str | None = None
 
     @property
-    def named(self) -> dict[str, str]:
+    def by_role(self) -> dict[str, str]:
         """Return the column of each role that has one."""
         pairs = ((role.name, getattr(self, role.name)) for role in fields(self))
         return {role: column for role, column in pairs if column is not None}
@@ -81,7 +81,7 @@ class Columns:
     def draft(self, row: RawRow) -> Draft:
         """Make a draft of a row; raise `BadRecordError` if a value has the wrong type or is too long."""
         text = _text(row, self.text, MAX_TEXT)
-        mapped = set(self.named.values())
+        mapped = set(self.by_role.values())
         return Draft(
             id=_hashed_id(text) if self.id is None else _id(row, self.id),
             text=text,

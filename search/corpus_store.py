@@ -47,7 +47,7 @@ def corpus_locks(store: Path) -> dict[Path, str]:
     return {folder: corpus_busy(folder.stem) for folder in sorted(store.glob("*.corpus"))}
 
 
-def making_corpora(store: Path) -> dict[Path, str]:
+def corpus_creation_lock(store: Path) -> dict[Path, str]:
     """Return the lock that a writer of a corpus holds briefly at its start, and a backup of the store throughout."""
     return {store / "corpora.lock": f"{store} is being copied: wait until it has ended"}
 
@@ -68,7 +68,7 @@ def open_table(store: StorePlace, name: str) -> TableReader:
     return tables_of(store).table(name)
 
 
-def made_id(table: TableReader) -> bytes | None:
+def table_id(table: TableReader) -> bytes | None:
     """Return the unique id of a corpus's table, set when it was created; None for posts."""
     made: bytes | None = (table.schema.metadata or {}).get(MADE_KEY.encode())
     return made

@@ -19,7 +19,7 @@ from core.locks import locked
 from core.records import Vector
 from models.identity import is_same
 from search.corpus_layout import MODEL_KEY, NO_CORPORA, POSTS, corpus_schema
-from search.corpus_store import corpus_busy, corpus_folder, making_corpora, open_table
+from search.corpus_store import corpus_busy, corpus_creation_lock, corpus_folder, open_table
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -120,7 +120,7 @@ def lock_corpus(store: Path, name: str) -> Iterator[int]:
     folder = corpus_folder(store, name)
     store.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        with all_locked(making_corpora(store), _MOMENT):  # so that no corpus is created during a backup
+        with all_locked(corpus_creation_lock(store), _MOMENT):  # so that no corpus is created during a backup
             folder.mkdir(exist_ok=True)
             lock = held.enter_context(locked(folder, wait=0, busy=corpus_busy(name)))
         yield lock

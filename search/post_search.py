@@ -26,7 +26,7 @@ from search.corpus import Hit
 from search.query import Query
 from search.row_cache import Filter
 from search.searched_posts import SearchedPosts
-from search.words import MOST, Typed, WordIndex, WordMatches
+from search.words import MOST, ParsedQuery, WordIndex, WordMatches
 
 RANK: Final = 60
 """Constant k of reciprocal rank fusion: the value that its authors found best, and that is in common use."""
@@ -107,7 +107,7 @@ class PostSearch:
             WorldError: The store cannot be read.
             BadRecordError: The filter names a column that posts do not have, or the query cannot be embedded.
         """
-        typed = Typed.of(text)
+        typed = ParsedQuery.of(text)
         if not typed.meaning:
             return FoundPosts()
         vector = self.embed(typed.meaning)
@@ -127,7 +127,7 @@ class PostSearch:
     def _is_strong(self, it: FoundPost) -> bool:
         return it.match in ("all words", "nearly all words") or it.hit.similarity >= self.sure
 
-    def _near(self, typed: Typed, vector: Vector, filter_: Filter | None) -> dict[str, Hit]:
+    def _near(self, typed: ParsedQuery, vector: Vector, filter_: Filter | None) -> dict[str, Hit]:
         """Return the nearest posts by id, without excluded words and with all phrases."""
         (hits,) = self.corpus.search(np.ascontiguousarray(vector[None], np.float32), MOST, [filter_])
         never = self.words.having(typed.without)

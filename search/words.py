@@ -33,7 +33,7 @@ Passing = Callable[[list[str]], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class ParsedQuery:
     """A parsed query: `cat "exact phrase" -dog`."""
 
     words: tuple[str, ...] = ()
@@ -42,12 +42,12 @@ class Typed:
     """Words and phrases that a post must not have."""
 
     @classmethod
-    def of(cls, text: str) -> "Typed":
+    def of(cls, text: str) -> "ParsedQuery":
         """Parse a query; duplicates are dropped, and at most `_MOST_WORDS` words and phrases kept of each kind.
 
         Examples:
-            >>> Typed.of('cat "exact phrase" -dog')
-            Typed(words=('cat',), phrases=('exact phrase',), without=('dog',))
+            >>> ParsedQuery.of('cat "exact phrase" -dog')
+            ParsedQuery(words=('cat',), phrases=('exact phrase',), without=('dog',))
         """
         words: list[str] = []
         phrases: list[str] = []
@@ -116,7 +116,7 @@ class WordIndex:
                 threading.Thread(target=self._look_aside, name="words", daemon=True).start()
         return bool(self._has_indexes)
 
-    def find(self, typed: Typed, passing: Passing | None = None, enough: int = MOST) -> WordMatches:
+    def find(self, typed: ParsedQuery, passing: Passing | None = None, enough: int = MOST) -> WordMatches:
         """Find posts by words.
 
         Args:

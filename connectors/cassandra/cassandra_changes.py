@@ -15,7 +15,7 @@ from connectors.cassandra.cassandra_schema import CHANGES
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.cassandra.lookups import hour_of
 from connectors.sinks.record_table import POSTS
-from connectors.store.conditions import pieces
+from connectors.store.conditions import in_batches
 
 KEPT_HOURS: Final = 3
 """Time to live of entries, in hours; short, because entries name posts that may have been deleted."""
@@ -41,7 +41,7 @@ class PostChanges:
 
     def noted(self, ids: Iterable[str]) -> list[Statement]:
         """Return statements that log posts as about to change; run them before the posts are written or deleted."""
-        found = [self._note(batch) for batch in pieces(sorted(ids), _IDS)]
+        found = [self._note(batch) for batch in in_batches(sorted(ids), _IDS)]
         self._has_notes = self._has_notes or bool(found)
         return found
 

@@ -7,7 +7,7 @@ from connectors.cassandra.cassandra_schema import quoted, widen
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
 from connectors.cassandra.cassandra_values import to_cql
 from connectors.sinks.cluster_events import CLUSTERS
-from connectors.sinks.sink import Mark, Order, Row
+from connectors.sinks.sink import Mark, Row, TableCommand
 from connectors.sinks.table_writer import WrittenTable
 from core.columns import Table
 from core.telemetry import STORE_WRITES
@@ -38,7 +38,7 @@ class CassandraClusters(WrittenTable):
         STORE_WRITES.labels(CLUSTERS.name).inc()
         self._session.run([note_change(f"{CLUSTERS.name}.{self._part}", self._clock)])
 
-    def obey(self, order: Order) -> None:
+    def execute(self, command: TableCommand) -> None:
         """Do nothing: Cassandra compacts its tables by itself."""
 
     def mark(self) -> Mark:

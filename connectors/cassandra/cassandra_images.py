@@ -5,7 +5,7 @@ from typing import Final
 
 from connectors.cassandra.cassandra_facts import WriterClock, note_change
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
-from connectors.cassandra.lookups import REFERRING, name_of
+from connectors.cassandra.lookups import REFERRING, hash_of_name
 from connectors.sinks.record_table import POSTS, THUMBNAILS
 from core.records import Thumbnail
 
@@ -65,7 +65,7 @@ class CassandraImages:
         wanted = sorted(set(keys))
         for start in range(0, len(wanted), _AT_ONCE):
             batch = wanted[start : start + _AT_ONCE]
-            referring = self._session.run(Statement(REFERRING, (name_of("picture", key),)) for key in batch)
+            referring = self._session.run(Statement(REFERRING, (hash_of_name("picture", key),)) for key in batch)
             unused = {
                 key for key, rows in zip(batch, referring, strict=True) if all(row.global_id in going for row in rows)
             }

@@ -35,15 +35,15 @@ from connectors.cassandra.lookups import (
     delete_lookup,
     insert_lookup,
     known_rows,
-    last_stamp,
+    last_timestamp,
     listed_time,
     lookups_of,
-    stamp,
+    write_timestamp,
 )
 from connectors.cassandra.post_deletes import PostDeletes
 from connectors.control.request_kinds import COMPACT
 from connectors.sinks.record_table import POSTS, THUMBNAILS
-from connectors.sinks.sink import Mark, Order, Row
+from connectors.sinks.sink import Mark, Row, TableCommand
 from connectors.sinks.table_writer import WrittenTable
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.cluster_ids import spans
@@ -116,12 +116,12 @@ class CassandraPosts(WrittenTable):
         self._begin()
         self._apply_removals(rows)
         written = self._upsert(rows)
-        if self._removals.look():
+        if self._removals.refresh():
             names = self._apply_removals(rows)
             # A tombstone written before its row hides the row, so its lookup rows cannot be derived from the table.
             orphaned = [it for it in written if it["row"][_KEY] in names]
             self._session.run(
-                delete_lookup(lookup, last_stamp(it["version"]))
+                delete_lookup(lookup, last_timestamp(it["version"]))
                 for it in orphaned
                 for lookup in lookups_of({**it["row"], "listed": it["listed"]})
             )
@@ -149,14 +149,14 @@ class CassandraPosts(WrittenTable):
             self._write(wanted, {it["row"][_KEY]: before.get(it["row"][_KEY]) for it in wanted})
         return wanted
 
-    def obey(self, order: Order) -> None:
+    def execute(self, command: TableCommand) -> None:
         """Drop thumbnails that no post uses; Cassandra compacts its tables by itself. Raises `WorldError`."""
-        if order.kind != COMPACT.name:
-            raise AssertionError(f"unknown order {order.kind!r}")
+        if command.kind != COMPACT.name:
+            raise AssertionError(f"unknown command {command.kind!r}")
         if self._part == _FIRST_PART:
             self._images.sweep()
 
-    def rename(self, events: list[ClusterEvent]) -> None:
+    def apply_events(self, events: list[ClusterEvent]) -> None:
         """Apply merges and splits, if this is the part that writes them; raises `WorldError`."""
         if self._redirects is not None:
             self._redirects.add(events)
@@ -175,7 +175,7 @@ class CassandraPosts(WrittenTable):
                 self._hide(group)
         self._changes.done()
 
-    def show(self, thumbnails: list[Thumbnail]) -> None:
+    def write_thumbnails(self, thumbnails: list[Thumbnail]) -> None:
         """Write the thumbnails of posts, except of deleted ones; raises `WorldError`."""
         self._images.keep(it for it in thumbnails if not self._deletes.is_gone_post(it.post))
 
@@ -190,7 +190,7 @@ class CassandraPosts(WrittenTable):
         if self._redirects is not None:
             self._redirects.begin()
         if self._must_catch_up:
-            self._removals.look()
+            self._removals.refresh()
             self._must_catch_up = False
 
     def _prepared(self, row: Row, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -212,7 +212,13 @@ class CassandraPosts(WrittenTable):
         if original and self._deletes.is_gone_original(original):
             row = {**row, "duplicate_of": None}
         row = with_custom_values(row, self._custom)
-        return {"row": row, "version": version, "listed": listed, "at": stamp(version, joined), "seconds": seconds}
+        return {
+            "row": row,
+            "version": version,
+            "listed": listed,
+            "at": write_timestamp(version, joined),
+            "seconds": seconds,
+        }
 
     def _seconds_left(self, row: Row, joined: datetime) -> int | None:
         """Return the TTL of a row in seconds, 0: for ever; None if it has already expired.
@@ -235,7 +241,7 @@ class CassandraPosts(WrittenTable):
             new = lookups_of({**row, "listed": it["listed"]})
             old = lookups_of(known) if known is not None else set()
             if known is not None:
-                gone += [delete_lookup(lookup, last_stamp(known["version"])) for lookup in old - new]
+                gone += [delete_lookup(lookup, last_timestamp(known["version"])) for lookup in old - new]
                 if known["picture_sha256"] not in (None, row["picture_sha256"]):
                     images.add(known["picture_sha256"])
             new_lookups += [insert_lookup(lookup, it["at"], it["seconds"]) for lookup in new]

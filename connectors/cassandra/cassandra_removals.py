@@ -9,7 +9,7 @@ from typing import Any, Final
 from connectors.cassandra.cassandra_facts import WriterClock
 from connectors.cassandra.cassandra_schema import REMOVALS
 from connectors.cassandra.cassandra_session import CassandraSession, Statement
-from connectors.store.conditions import pieces
+from connectors.store.conditions import in_batches
 from connectors.store.shared_removals import SharedRemoval, SharedRemovals
 from core.removals import REMEMBERED
 
@@ -54,7 +54,7 @@ class CassandraRemovals(SharedRemovals):
     def _write(self, removals: Sequence[SharedRemoval]) -> None:
         ttl = max(1, self._days * _DAY_SECONDS)
         statements = []
-        for batch in pieces(list(removals), _NAMES):
+        for batch in in_batches(list(removals), _NAMES):
             at = self._clock.next()
             names, times = [_signed(it.name) for it in batch], [it.said for it in batch]
             statements.append(Statement(_PUT, (self._part, at // _DAY, at, self._flow, names, times, ttl)))

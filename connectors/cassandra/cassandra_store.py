@@ -143,7 +143,7 @@ class CassandraStore(Store):
         kept = tuple(it for it in declared.columns if it.name in columns)
         return CassandraTable(self.session, name, Table(stored, declared.key, kept))
 
-    def written(self, table: Table, mark: Mark, part: int, memory_days: float) -> WrittenTable:
+    def open_for_writing(self, table: Table, mark: Mark, part: int, memory_days: float) -> WrittenTable:
         """Return the writer of one part of a table; raises `WorldError` if the table is missing or incompatible."""
         if table.name == CLUSTERS.name:
             return CassandraClusters(self.session, table, mark, part)

@@ -48,7 +48,7 @@ class Lookup(NamedTuple):
     key: tuple[Any, ...]
 
 
-def stamp(version: int, joined: datetime) -> int:
+def write_timestamp(version: int, joined: datetime) -> int:
     """Return the write timestamp of a post's row, derived from the post alone.
 
     So a repeated write is idempotent, and a later version has a higher timestamp. Of two writes of one version the one
@@ -57,7 +57,7 @@ def stamp(version: int, joined: datetime) -> int:
     return min(version, _HIGHEST) << _MS_BITS | (int(joined.timestamp() * 1000) & _MS)
 
 
-def last_stamp(version: int) -> int:
+def last_timestamp(version: int) -> int:
     """Return the highest timestamp of a version: a delete with it outlasts every repeated write of that version."""
     return min(version, _HIGHEST) << _MS_BITS | _MS
 
@@ -67,14 +67,15 @@ def part_of(key: str) -> int:
     return crc32(key.encode(errors="surrogatepass")) % PARTS
 
 
-def name_of(kind: str, text: str) -> bytes:
+def hash_of_name(kind: str, text: str) -> bytes:
     """Return the hash of a name as a partition key (16 bytes), because a name may be a megabyte long."""
     return blake2b(text.encode(errors="surrogatepass"), digest_size=16, person=kind.encode()).digest()
 
 
 def source_key(source: str) -> str:
     """Return a source as part of a partition key: itself, or its hash if it is too long."""
-    return source if len(source.encode(errors="surrogatepass")) <= _LONGEST_KEY else name_of("source", source).hex()
+    is_short = len(source.encode(errors="surrogatepass")) <= _LONGEST_KEY
+    return source if is_short else hash_of_name("source", source).hex()
 
 
 def month_of(time: datetime) -> int:
@@ -126,7 +127,7 @@ def _names(row: Mapping[str, Any]) -> Iterator[bytes]:
         ("picture", row["picture_sha256"]),
         ("original", without_number(row["duplicate_of"] or "")),  # a delete may name the post as a whole
     )
-    return (name_of(kind, text) for kind, text in names if text)
+    return (hash_of_name(kind, text) for kind, text in names if text)
 
 
 def insert_lookup(lookup: Lookup, at: int, seconds: int) -> Statement:
@@ -145,7 +146,7 @@ def delete_lookup(lookup: Lookup, at: int) -> Statement:
 
 def account_key(author: str, source: str) -> bytes:
     """Return the hash of an account, as a partition key."""
-    return name_of("account", account_of(author, source))
+    return hash_of_name("account", account_of(author, source))
 
 
 def known_rows(session: CassandraSession, ids: Iterable[str], columns: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -17,10 +17,10 @@ from connectors.cassandra.lookups import (
     LOOKED_AT,
     PARTS,
     delete_lookup,
+    hash_of_name,
     known_rows,
-    last_stamp,
+    last_timestamp,
     lookups_of,
-    name_of,
     part_of,
 )
 from connectors.sinks.record_table import POSTS
@@ -96,7 +96,7 @@ class PostDeletes:
         """Return what to add to a row's revision, so that its writes win over those of a deleted row with this id."""
         if before is not None:
             return int((before["version"] or 0) - (before["revision"] or 0))
-        return self._versions.get(name_of("id", row["global_id"]), 0) if self._versions else 0
+        return self._versions.get(hash_of_name("id", row["global_id"]), 0) if self._versions else 0
 
     def refuse(self, rows: Sequence[Row]) -> None:
         """Drop the thumbnails of rows that arrived after their delete, where unused; raises `WorldError`."""
@@ -118,26 +118,26 @@ class PostDeletes:
         with locked(self._notes / f"{DELETED}.lock"):  # parts write it concurrently
             note_deleted(self._notes, max(row["cluster"] for row in rows))
         for row in rows:
-            self._versions[name_of("id", row["global_id"])] = row["version"]
+            self._versions[hash_of_name("id", row["global_id"])] = row["version"]
         self._session.run(self._changes.noted(going))
         # Delete what refers to a row before the row: a writer killed in between finds the row again on replay.
         names = [
-            Statement(_NAMED, (name_of("original", without_number(post)), shard))
+            Statement(_NAMED, (hash_of_name("original", without_number(post)), shard))
             for post in going
             for shard in range(PARTS)
         ]
         self._unlink((row.global_id for found in self._session.run(names) for row in found), going.__contains__)
         self._images.drop_unused([key for row in rows if (key := row["picture_sha256"])], going)
-        lookups = [(it, last_stamp(row["version"])) for row in rows for it in lookups_of(row)]
+        lookups = [(it, last_timestamp(row["version"])) for row in rows for it in lookups_of(row)]
         self._session.run(delete_lookup(it, at) for it, at in lookups)
-        self._session.run(Statement(_DROP, (last_stamp(row["version"]), row["global_id"])) for row in rows)
+        self._session.run(Statement(_DROP, (last_timestamp(row["version"]), row["global_id"])) for row in rows)
         self._session.run([raise_number(ERASED, int(time.time()))])
         REMOVED_ROWS.labels("deleted").inc(len(rows))
 
     def _forget_originals(self, removals: Iterable[Removal]) -> None:
         """Unlink this part's duplicates that are written while another part deletes their originals."""
         wholes = {without_number(name) for it in removals for name in (it.global_id, it.post_id) if name}
-        found = self._session.run(Statement(_NAMED, (name_of("original", it), self._part)) for it in wholes)
+        found = self._session.run(Statement(_NAMED, (hash_of_name("original", it), self._part)) for it in wholes)
         self._unlink((row.global_id for rows in found for row in rows), self.is_gone_original)
 
     def _unlink(self, copies: Iterable[str], is_gone: Any) -> None:
@@ -148,9 +148,11 @@ class PostDeletes:
             if row["duplicate_of"] and is_gone(row["duplicate_of"])
         ]
         self._session.run(self._changes.noted(row["global_id"] for row in rows))
-        self._session.run(Statement(_FORGET_ORIGINAL, (last_stamp(row["version"]), row["global_id"])) for row in rows)
         self._session.run(
-            delete_lookup(it, last_stamp(row["version"]))
+            Statement(_FORGET_ORIGINAL, (last_timestamp(row["version"]), row["global_id"])) for row in rows
+        )
+        self._session.run(
+            delete_lookup(it, last_timestamp(row["version"]))
             for row in rows
             for it in lookups_of(row) - lookups_of({**row, "duplicate_of": None})
         )
@@ -167,7 +169,7 @@ def matching_rows(session: CassandraSession, removals: Sequence[Removal], parts:
         for kind, name in (("post", it.post_id), ("url", it.url), ("account", it.account)):
             if name:
                 by_name.setdefault((kind, name), []).append(it)
-    wanted = [(group, name_of(*name), shard) for name, group in by_name.items() for shard in parts]
+    wanted = [(group, hash_of_name(*name), shard) for name, group in by_name.items() for shard in parts]
     answers = session.run(Statement(_NAMED, (name, shard)) for _, name, shard in wanted)
     for (group, _, _), rows in zip(wanted, answers, strict=True):
         for row in rows:

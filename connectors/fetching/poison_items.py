@@ -131,7 +131,7 @@ class PoisonMarks:
         new.replace(self._file)
 
 
-def forget_what_is_decoded() -> None:
+def clear_own_slots() -> None:
     """Clear the slots of this process, since it now ends on purpose, whatever its threads do."""
     for descriptor in _open:
         os.ftruncate(descriptor, 0)

@@ -97,7 +97,7 @@ class WebFetcher:
 
     def _try(self, url: str) -> bytes:
         try:
-            with self._http.ask("GET", url) as response:
+            with self._http.stream("GET", url) as response:
                 _check(response)
                 return self._http.read(response)
         except httpx.TimeoutException:

@@ -121,14 +121,14 @@ class Health:
             self.fatal = self.fatal or error
         elif self.away_since is None:
             self.away_since, self.away_error = time.monotonic(), error
-            ACTIVITY.gone(self, f"kafka broker {self.brokers} ({error.str()})")
+            ACTIVITY.unavailable(self, f"kafka broker {self.brokers} ({error.str()})")
             log.warning("kafka broker away", brokers=self.brokers, error=error.str())
 
     def answered(self) -> None:
         """Record that the broker has responded."""
         if self.away_since is not None:
             self.away_since = self.away_error = None
-            ACTIVITY.back(self)
+            ACTIVITY.available(self)
             log.info("kafka broker back", brokers=self.brokers)
 
     def check(self, doing: str) -> None:
@@ -137,7 +137,7 @@ class Health:
             raise world_error(doing, self.brokers, self.fatal)
 
 
-def ask(
+def call_with_retries(
     client: Consumer | Producer | AdminClient, health: Health, doing: str, call: Callable[[float], T], timeout: float
 ) -> T:
     """Call the broker and retry while it is down, up to `timeout` seconds; then raise `WorldError`.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connectors.kafka.group_offsets import GroupOffsets
-from connectors.kafka.kafka_client import Health, ask, bad_config, base_config, close_consumer
+from connectors.kafka.kafka_client import Health, bad_config, base_config, call_with_retries, close_consumer
 from connectors.kafka.topic_reader import KafkaReader
 from connectors.sources.source import Place, PlacedSource, Position, Reader, ReaderAround, Unit
 from core.telemetry import log
@@ -81,7 +81,7 @@ class KafkaTopic(PlacedSource):
             return cluster.cluster_id, sorted(topic.partitions)
 
         try:
-            return ask(consumer, health, f"looking up topic {self._topic}", found, self._timeout)
+            return call_with_retries(consumer, health, f"looking up topic {self._topic}", found, self._timeout)
         finally:
             close_consumer(consumer, self._timeout)
 
@@ -121,7 +121,7 @@ class TopicPlace(Place):
         self._cluster = cluster
         self._partitions = partitions
 
-    def knows(self, positions: Sequence[Position]) -> bool | None:
+    def owns_positions(self, positions: Sequence[Position]) -> bool | None:
         """Return whether positions belong to this topic and cluster; None if unknown."""
         clusters = {it["cluster"] for it in positions if it.get("cluster") is not None}
         topics = {it["topic"] for it in positions if "topic" in it}
@@ -129,15 +129,15 @@ class TopicPlace(Place):
             return False
         return True if topics else None
 
-    def was(self, name: str, positions: Sequence[Position]) -> bool:
+    def was_called(self, name: str, positions: Sequence[Position]) -> bool:
         """Return whether positions belong to this topic; those of older versions do not name their topic."""
         if name:
             return False
-        if self.knows(positions) is None and positions:
+        if self.owns_positions(positions) is None and positions:
             log.warning("positions of an older version are assumed to belong to this topic", topic=self.name)
-        return self.knows(positions) is not False
+        return self.owns_positions(positions) is not False
 
-    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
+    def part_numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
         """Return the partition numbers."""
         return self._partitions
 

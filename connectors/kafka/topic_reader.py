@@ -12,7 +12,7 @@ from connectors.kafka.kafka_client import (
     OFFSET_LOST,
     TRANSIENT,
     Health,
-    ask,
+    call_with_retries,
     close_consumer,
     world_error,
 )
@@ -110,7 +110,7 @@ class KafkaReader(Reader):
         _, high = self._consumer.get_watermark_offsets(self._place, cached=True)
         return max(0, high - self._next)
 
-    def passed(self, position: Position) -> None:
+    def epoch_ended(self, position: Position) -> None:
         """Commit the position to the consumer group, for monitoring."""
         if self._offsets is not None and not self._closed:
             self._offsets.commit(self._consumer, _offset(position))
@@ -171,7 +171,7 @@ class KafkaReader(Reader):
             self._silent_since = None
 
     def _ask_watermarks(self) -> tuple[int, int]:
-        return ask(self._consumer, self._health, self._doing, self._watermarks, self._timeout)
+        return call_with_retries(self._consumer, self._health, self._doing, self._watermarks, self._timeout)
 
     def _watermarks(self, timeout: float) -> tuple[int, int]:
         return self._consumer.get_watermark_offsets(self._place, timeout=timeout)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connectors.kafka.kafka_client import UNDELIVERED, Health, ask, bad_config, world_error
+from connectors.kafka.kafka_client import UNDELIVERED, Health, bad_config, call_with_retries, world_error
 from connectors.sinks.sink import OutMessage
 from core.telemetry import log
 
@@ -88,7 +88,7 @@ class KafkaWriter:
                     raise KafkaException(error)
                 time.sleep(0.1)
 
-        ask(self._producer, self._health, self._doing, look, self._timeout)
+        call_with_retries(self._producer, self._health, self._doing, look, self._timeout)
 
     def _failed(self, error: KafkaError | None, _: object) -> None:
         if error is not None and self._undelivered is None:

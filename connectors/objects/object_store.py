@@ -20,10 +20,10 @@ from connectors.objects.conditional_writes import check_conditional
 from connectors.objects.object_tables import ObjectPlace, ObjectTables
 from connectors.remnants import LookedFor, Remnant
 from connectors.sinks.record_table import POSTS
-from connectors.sinks.sink import Mark, Order, Row
+from connectors.sinks.sink import Mark, Row, TableCommand
 from connectors.sinks.table_writer import WrittenTable
 from connectors.store.interface import Store, TableFacts
-from connectors.store.lance_store import refuse_options, written_in
+from connectors.store.lance_store import open_in, refuse_options
 from connectors.store.stored_table import StoredTable
 from core.columns import Table
 from core.records import ClusterEvent, Removal, Thumbnail
@@ -57,7 +57,7 @@ class ObjectStore(ObjectTables, Store):
         self.check()
         for table in tables:
             for part, _ in enumerate(self.part_names(table.name)):
-                self.written(table, None, part, math.inf)
+                self.open_for_writing(table, None, part, math.inf)
         return f"has {' and '.join(f'the table {it.name}' for it in tables)}"
 
     def check_there(self) -> None:
@@ -96,13 +96,13 @@ class ObjectStore(ObjectTables, Store):
         """Return one part per writer."""
         return [f"{self.address}/{table}.{number}" for number in range(self._writers if table in _PARTITIONED else 1)]
 
-    def written(self, table: Table, mark: Mark, part: int, memory_days: float) -> WrittenTable:
+    def open_for_writing(self, table: Table, mark: Mark, part: int, memory_days: float) -> WrittenTable:
         """Open the table of one writer, and its share of tables of an earlier run that had more writers."""
         marks = (mark or {}).get("tables", {})
 
         def opened(number: int) -> StoredTable:
             own = ObjectTables(self._place, self.state, number)
-            return written_in(own, table, marks.get(str(number)), memory_days)
+            return open_in(own, table, marks.get(str(number)), memory_days)
 
         count = len(self.part_names(table.name))
 
@@ -136,7 +136,7 @@ class _WriterTables(WrittenTable):
         self._open()
         self._first = next(iter(self._tables.values()))
         if removals is not None:
-            removals.look()
+            removals.refresh()
 
     def upsert(self, rows: list[Row]) -> None:
         """Upsert rows; older tables may have older revisions, which readers skip.
@@ -145,7 +145,7 @@ class _WriterTables(WrittenTable):
         """
         self._delete_removed(rows)
         self._first.upsert(rows)
-        if self._removals is not None and self._removals.look():
+        if self._removals is not None and self._removals.refresh():
             self._delete_removed(rows)
 
     def _delete_removed(self, rows: list[Row]) -> None:
@@ -158,17 +158,17 @@ class _WriterTables(WrittenTable):
             if number not in self._tables:
                 self._tables[number] = self._opened(number)
 
-    def obey(self, order: Order) -> None:
-        """Carry out a maintenance order on all tables."""
-        if self._removals is not None and order.kind == COMPACT.name:
+    def execute(self, command: TableCommand) -> None:
+        """Carry out a maintenance command on all tables."""
+        if self._removals is not None and command.kind == COMPACT.name:
             self._removals.compact()
         for it in self._tables.values():
-            it.obey(order)
+            it.execute(command)
 
-    def rename(self, events: list[ClusterEvent]) -> None:
+    def apply_events(self, events: list[ClusterEvent]) -> None:
         """Apply merges and splits of clusters to all tables."""
         for it in self._tables.values():
-            it.rename(events)
+            it.apply_events(events)
 
     def remove(self, removals: list[Removal]) -> None:
         """Delete, hide or restore posts in all tables, after publishing tombstones to other flows."""
@@ -178,9 +178,9 @@ class _WriterTables(WrittenTable):
         for it in self._tables.values():
             it.remove(removals)
 
-    def show(self, thumbnails: list[Thumbnail]) -> None:
+    def write_thumbnails(self, thumbnails: list[Thumbnail]) -> None:
         """Write thumbnails of posts."""
-        self._first.show(thumbnails)
+        self._first.write_thumbnails(thumbnails)
 
     def mark(self) -> Mark:
         """Return the snapshots of all tables."""

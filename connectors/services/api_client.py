@@ -52,7 +52,7 @@ class Credentials(Protocol):
     def headers(self, web: ApiWeb) -> Mapping[str, str]:
         """Return the headers of each request.
 
-        Raises the errors of `ApiWeb.ask`, and `WorldError` if the service rejects the credentials.
+        Raises the errors of `ApiWeb.request`, and `WorldError` if the service rejects the credentials.
         """
 
     def params(self) -> Mapping[str, str]:
@@ -165,7 +165,7 @@ class ApiClient:
                 headers = {**self._credentials.headers(self._web), **(self._marks.get(path, {}) if watch else {})}
                 query = {**params, **self._credentials.params()}
                 url = f"{self._base}/{path}" if self._base else path
-                answer = self._web.ask("GET", url, headers=headers, params=query)
+                answer = self._web.request("GET", url, headers=headers, params=query)
             except TransientError:
                 self._count("failed")
                 raise

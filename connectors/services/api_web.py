@@ -50,7 +50,7 @@ class ApiWeb:
             elsewhere=GuardedTransport(Connecting(allowed, deadlines), connections=1) if redirects else None,
         )
 
-    def ask(self, method: str, url: str, **options: Any) -> ApiAnswer:
+    def request(self, method: str, url: str, **options: Any) -> ApiAnswer:
         """Send a request and read the response.
 
         The deadline is checked after each read, so a body that trickles in takes at most twice the timeout.
@@ -61,7 +61,7 @@ class ApiWeb:
         """
         with self._http.within(self._seconds):
             try:
-                with self._http.ask(method, url, **options) as response:
+                with self._http.stream(method, url, **options) as response:
                     return ApiAnswer(response.status_code, response.headers, self._http.read(response))
             except httpx.TimeoutException:
                 answer = "complete response" if self._http.is_over() else "response"

@@ -114,9 +114,9 @@ class FeedListing(Listing):
         """Read the feed; return None if it has not changed. Raises `WorldError` if there is no feed."""
         return self._client.get(self._url, {}, _page, watch=True, decode=lambda answer: entries_of(answer, self._url))
 
-    def look(self, item: ListingItem) -> ServicePost | Reason:
+    def parse_item(self, item: ListingItem) -> ServicePost | Reason:
         """Parse the post in an entry."""
-        return look(item)
+        return parse_item(item)
 
 
 def entries_of(answer: ApiAnswer, url: str) -> list[_Entry]:
@@ -138,7 +138,7 @@ def entries_of(answer: ApiAnswer, url: str) -> list[_Entry]:
     return [_of_xml(entry, title, url) for entry in parsed.entries]
 
 
-def look(item: ListingItem) -> ServicePost | Reason:
+def parse_item(item: ListingItem) -> ServicePost | Reason:
     """Parse the post in an entry; raises `ValueError` if it has an unknown form."""
     entry = item.body
     if not isinstance(entry, dict) or not item.id:

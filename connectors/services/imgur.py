@@ -93,7 +93,7 @@ class Gallery(Listing):
         path = f"{self._path}/{number}"
         return self._client.get(path, params, lambda body: page_of(body, number), watch=cursor is None)
 
-    def look(self, item: ListingItem) -> ServicePost | Reason:
+    def parse_item(self, item: ListingItem) -> ServicePost | Reason:
         """Parse the image or album in an item; a second request gets images of an album that the listing leaves out."""
         entry = _Entry.model_validate(item.body)
         if entry.images is not None and len(entry.images) < (entry.images_count or 0):
@@ -149,7 +149,7 @@ def page_of(body: Any, number: int = 0) -> Page:
     return Page([_item(entry) for entry in entries], number + 1 if entries else None)
 
 
-def look(item: ListingItem) -> ServicePost | Reason:
+def parse_item(item: ListingItem) -> ServicePost | Reason:
     """Parse the image or album in an item without further requests; raises `ValueError` if it has an unknown form."""
     return found_in(_Entry.model_validate(item.body), "")
 

@@ -97,7 +97,7 @@ class Listing(ABC):
         """
 
     @abstractmethod
-    def look(self, item: ListingItem) -> ServicePost | Reason:
+    def parse_item(self, item: ListingItem) -> ServicePost | Reason:
         """Parse an item; raises `ValueError` if it has an unknown form."""
 
 

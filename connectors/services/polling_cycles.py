@@ -178,7 +178,7 @@ class PollingCycles:
     def _messages(self, item: ListingItem) -> list[Message]:
         origin = f"{self._name}@{item.id}"
         try:
-            found = self._listing.look(item)
+            found = self._listing.parse_item(item)
             if isinstance(found, str):
                 SKIPPED.labels(self._listing.service, found).inc()
                 return []

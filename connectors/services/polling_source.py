@@ -88,15 +88,15 @@ class ServicesPlace(Place):
         self._polled = polled
         self._tally = Tally(frozenset().union(*(it.listings for it in polled)))
 
-    def knows(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
+    def owns_positions(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
         """Return True: there is only one place of this kind."""
         return True
 
-    def was(self, name: str, positions: Sequence[Position]) -> bool:  # noqa: ARG002
+    def was_called(self, name: str, positions: Sequence[Position]) -> bool:  # noqa: ARG002
         """Return False: the place never had another name."""
         return False
 
-    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
+    def part_numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
         """Return the numbers of the partitions, the same for all services and names."""
         return range(_PARTS)
 
@@ -105,7 +105,7 @@ class ServicesPlace(Place):
         opened = {name: reader for it in self._polled for name, reader in it.readers(number, resume).items()}
         return PartReader(opened, resume["listings"] if resume else {}, self._tally)
 
-    def joined(self, other: Self) -> Place:
+    def merged_with(self, other: Self) -> Place:
         """Merge the listings of two places."""
         return ServicesPlace([*self._polled, *other._polled])
 

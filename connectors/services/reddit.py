@@ -101,9 +101,9 @@ class Subreddit(Listing):
             params["after"] = cursor
         return self._client.get(self._path, params, page_of, watch=cursor is None)
 
-    def look(self, item: ListingItem) -> ServicePost | Reason:
+    def parse_item(self, item: ListingItem) -> ServicePost | Reason:
         """Parse the post in an item, with its image or gallery."""
-        return look(item)
+        return parse_item(item)
 
 
 class _Source(BaseModel):
@@ -173,15 +173,15 @@ def page_of(body: Any) -> Page:
     return Page([_item(child) for child in children], data.get("after") or None)
 
 
-def look(item: ListingItem) -> ServicePost | Reason:
+def parse_item(item: ListingItem) -> ServicePost | Reason:
     """Parse the post in an item; raises `ValueError` if it has an unknown form."""
     thing = _Thing.model_validate(item.body)
     if thing.kind != "t3":  # a comment or subreddit, in mixed listings
         return "other"
-    return look_at_post(thing.data)
+    return parse_fields(thing.data)
 
 
-def look_at_post(fields: Any) -> ServicePost | Reason:
+def parse_fields(fields: Any) -> ServicePost | Reason:
     """Parse the fields of a post; raises `ValueError` if they have an unknown form."""
     post = _Post.model_validate(fields)
     if post.removed_by_category or post.banned_by or post.title in {"[deleted by user]", "[removed by reddit]"}:

@@ -51,7 +51,7 @@ class Token:
 
     def _ask(self, web: ApiWeb) -> None:
         key = (self._client_id.get_secret_value(), self._secret.get_secret_value())
-        answer = web.ask("POST", self._url, data={"grant_type": "client_credentials"}, auth=key)
+        answer = web.request("POST", self._url, data={"grant_type": "client_credentials"}, auth=key)
         if answer.status == 429 or answer.status >= 500:
             raise TransientError(f"HTTP {answer.status} for a token")
         if answer.status != 200:

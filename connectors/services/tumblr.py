@@ -91,9 +91,9 @@ class Blog(Listing):
             params["before"] = cursor
         return self._client.get(self._path, params, lambda body: page_of(body, cursor), watch=cursor is None)
 
-    def look(self, item: ListingItem) -> ServicePost | Reason:
+    def parse_item(self, item: ListingItem) -> ServicePost | Reason:
         """Parse the post in an item, with its images."""
-        return look(item)
+        return parse_item(item)
 
 
 class _Media(BaseModel):
@@ -152,7 +152,7 @@ def page_of(body: Any, cursor: Cursor | None = None) -> Page:
     return Page(items, _before(posts, cursor))
 
 
-def look(item: ListingItem) -> ServicePost | Reason:
+def parse_item(item: ListingItem) -> ServicePost | Reason:
     """Parse the post in an item; raises `ValueError` if it has an unknown form."""
     post = _Post.model_validate(item.body)
     if post.state not in {None, "published"}:

@@ -41,7 +41,7 @@ class JsonlSink(MessageSink):
         """Return the file as the only partition."""
         return [part_name(self._path)]
 
-    def was(self, name: str, part: str, mark: Mark) -> bool:
+    def was_called(self, name: str, part: str, mark: Mark) -> bool:
         """Check whether the file was moved here, with all that was written to it."""
         offset = mark["offset"] if mark else 0
         return is_moved(Path(name), Path(part)) and self._path.exists() and self._path.stat().st_size >= offset

@@ -59,9 +59,9 @@ class RefusingSink(Sink[Refusable]):
         """Return the partitions of the wrapped sink."""
         return self._sink.parts()
 
-    def was(self, name: str, part: str, mark: Mark) -> bool:
+    def was_called(self, name: str, part: str, mark: Mark) -> bool:
         """Delegate to the wrapped sink."""
-        return self._sink.was(name, part, mark)
+        return self._sink.was_called(name, part, mark)
 
     def part_of(self, key: str) -> int:
         """Return the wrapped sink's partition number of a key."""

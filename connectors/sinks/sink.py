@@ -20,7 +20,7 @@ Row = dict[str, Any]
 """Values by column: those of JSON, and float32 arrays for vectors."""
 
 
-class Order(NamedTuple):
+class TableCommand(NamedTuple):
     """A command to the writer of a table, executed in order with the rows."""
 
     kind: str
@@ -28,7 +28,7 @@ class Order(NamedTuple):
     body: Mapping[str, Any]
 
 
-TableItem = Row | Order | ClusterEvent | Removal | Thumbnail
+TableItem = Row | TableCommand | ClusterEvent | Removal | Thumbnail
 """Input of a table. Cluster events and deletes apply to existing rows and to later ones."""
 
 Item = TypeVar("Item")
@@ -126,7 +126,7 @@ class Sink(ABC, Generic[Item]):
     def open(self, part: str, mark: Mark) -> Writer[Item]:
         """Open a partition at `mark`, or at its start; raises `WorldError`."""
 
-    def was(self, name: str, part: str, mark: Mark) -> bool:  # noqa: ARG002
+    def was_called(self, name: str, part: str, mark: Mark) -> bool:  # noqa: ARG002
         """Check whether `part` was called `name` when `mark` was taken, and has moved since."""
         return False
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Final, Protocol, cast
 
-from connectors.sinks.sink import Mark, Order, Row, TableItem, Writer
+from connectors.sinks.sink import Mark, Row, TableCommand, TableItem, Writer
 from core.records import ClusterEvent, Removal, Thumbnail
 from core.telemetry import STORE_WAITING, step
 
@@ -27,10 +27,10 @@ class WrittenTable(Protocol):
     def upsert(self, rows: list[Row]) -> None:
         """Upsert rows by the table's key."""
 
-    def obey(self, order: Order) -> None:
+    def execute(self, command: TableCommand) -> None:
         """Execute a command."""
 
-    def rename(self, events: list[ClusterEvent]) -> None:
+    def apply_events(self, events: list[ClusterEvent]) -> None:
         """Apply cluster events to the rows."""
         raise AssertionError(f"no row of this table is in a cluster: {len(events)} events")
 
@@ -38,7 +38,7 @@ class WrittenTable(Protocol):
         """Delete rows."""
         raise AssertionError(f"no row of this table is a post's: {len(removals)} removals")
 
-    def show(self, thumbnails: list[Thumbnail]) -> None:
+    def write_thumbnails(self, thumbnails: list[Thumbnail]) -> None:
         """Store thumbnails of posts whose rows exist or will follow."""
         raise AssertionError(f"no row of this table has an image: {len(thumbnails)} thumbnails")
 
@@ -122,15 +122,15 @@ class TableWriter(Writer[TableItem]):
 
     def _do(self, items: list[TableItem]) -> None:
         for kind, group in groupby(items, type):
-            if kind is Order:
-                for order in group:
-                    self._table.obey(cast("Order", order))
+            if kind is TableCommand:
+                for command in group:
+                    self._table.execute(cast("TableCommand", command))
             elif kind is ClusterEvent:
-                self._table.rename(cast("list[ClusterEvent]", list(group)))
+                self._table.apply_events(cast("list[ClusterEvent]", list(group)))
             elif kind is Removal:
                 self._table.remove(cast("list[Removal]", list(group)))
             elif kind is Thumbnail:
-                self._table.show(cast("list[Thumbnail]", list(group)))
+                self._table.write_thumbnails(cast("list[Thumbnail]", list(group)))
             else:
                 rows = cast("list[Row]", list(group))
                 self._table.upsert(rows)

@@ -84,7 +84,7 @@ class Images(PlacedSource):
 
     def parts(self) -> list[str]:
         """Return the partitions as `<folder>#<part>`; raises `WorldError` if the folder does not exist."""
-        return [f"{place.name}#{number}" for place in self.places() for number in place.numbers(())]
+        return [f"{place.name}#{number}" for place in self.places() for number in place.part_numbers(())]
 
     def places(self) -> list["ImagesPlace"]:
         """Return the folder; raises `WorldError` if it does not exist."""
@@ -108,11 +108,11 @@ class ImagesPlace(Place):
         self._batch = batch
         self._follow = follow
 
-    def knows(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
+    def owns_positions(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
         """Return None (unknown), since images come and go."""
         return None
 
-    def was(self, name: str, positions: Sequence[Position]) -> bool:
+    def was_called(self, name: str, positions: Sequence[Position]) -> bool:
         """Return whether the other folder no longer exists, and most images here were read there."""
         images = [it for it in positions if "turn" in it]
         if not images or len(images) != len(positions) or Path(name).exists():
@@ -124,7 +124,7 @@ class ImagesPlace(Place):
         known = sum(it.by_time in seen or _by_content(self._folder, it) in seen for it in some)
         return known * 2 > len(some)
 
-    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
+    def part_numbers(self, positions: Sequence[Position]) -> Iterable[int]:
         """Return as many partitions as at the first start."""
         return range(self._dealt(positions))
 

@@ -91,7 +91,7 @@ class LinesPlace(Place):
         """Raise `WorldError` if the file contains no JSON lines."""
         check_lines(self._path)
 
-    def knows(self, positions: Sequence[Position]) -> bool | None:
+    def owns_positions(self, positions: Sequence[Position]) -> bool | None:
         """Return whether the file still contains what was read; None if nothing was, or if unknown."""
         with _opened(self._path) as file:
             found = [_holds(file, it) for it in positions]
@@ -99,15 +99,15 @@ class LinesPlace(Place):
             return False
         return True if True in found else None
 
-    def was(self, name: str, positions: Sequence[Position]) -> bool:
+    def was_called(self, name: str, positions: Sequence[Position]) -> bool:
         """Return whether it contains what was read from another path.
 
         If positions of an older version cannot tell, it does if it has the same file name and the other is gone.
         """
-        known = self.knows(positions)
+        known = self.owns_positions(positions)
         return known or (known is None and bool(positions) and is_moved(Path(name), self._path))
 
-    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
+    def part_numbers(self, positions: Sequence[Position]) -> Iterable[int]:
         """Return as many partitions as at the first start."""
         return range(self._dealt(positions)[0])
 

@@ -57,15 +57,15 @@ class StreamPlace(Place):
         self.name = name
         self._read = read
 
-    def knows(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
+    def owns_positions(self, positions: Sequence[Position]) -> bool | None:  # noqa: ARG002
         """Return True: there is only one place of this kind."""
         return True
 
-    def was(self, name: str, positions: Sequence[Position]) -> bool:  # noqa: ARG002
+    def was_called(self, name: str, positions: Sequence[Position]) -> bool:  # noqa: ARG002
         """Return False: the place never had another name."""
         return False
 
-    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
+    def part_numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
         """Return the number of the only partition."""
         return range(1)
 

@@ -66,7 +66,7 @@ class LoadShedder:
         """Check whether a post that is read now would exceed the maximum age when it enters the flow."""
         return self._max_seconds is not None and self._now() - live.time + self._waits > self._max_seconds
 
-    def given(self, part: str, live: Live, read_at: float) -> None:
+    def record_emitted(self, part: str, live: Live, read_at: float) -> None:
         """Record that posts enter the flow, and adjust the share.
 
         Args:

@@ -48,17 +48,17 @@ class MappedPlace(Place):
         self._check()
         self._place.check()
 
-    def knows(self, positions: Sequence[Position]) -> bool | None:
+    def owns_positions(self, positions: Sequence[Position]) -> bool | None:
         """Return the result of the inner place."""
-        return self._place.knows(positions)
+        return self._place.owns_positions(positions)
 
-    def was(self, name: str, positions: Sequence[Position]) -> bool:
+    def was_called(self, name: str, positions: Sequence[Position]) -> bool:
         """Return the result of the inner place, whose name this one has."""
-        return self._place.was(name, positions)
+        return self._place.was_called(name, positions)
 
-    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
+    def part_numbers(self, positions: Sequence[Position]) -> Iterable[int]:
         """Return the partitions of the inner place."""
-        return self._place.numbers(positions)
+        return self._place.part_numbers(positions)
 
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
         """Read the posts of a partition."""

@@ -35,7 +35,7 @@ class PostFiles(PlacedSource):
 
     def parts(self) -> list[str]:
         """Return the partitions as `<path>#<part>`; raises `WorldError` if there is no file."""
-        return [f"{place.name}#{number}" for place in self.places() for number in place.numbers(())]
+        return [f"{place.name}#{number}" for place in self.places() for number in place.part_numbers(())]
 
     def places(self) -> list[Place]:
         """Return the files; raises `WorldError` if there are none."""
@@ -64,10 +64,10 @@ class PostFiles(PlacedSource):
             return place
 
         def check() -> None:
-            if refusal := look_at(path, options.columns).refusal:
+            if refusal := inspect_file(path, options.columns).refusal:
                 raise WorldError(refusal)
 
-        return MappedPlace(place, lambda: look_at(path, options.columns).shape, check)
+        return MappedPlace(place, lambda: inspect_file(path, options.columns).shape, check)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -83,7 +83,7 @@ def files_of_posts(folder: Path, columns: Sequence[ChosenColumn]) -> list[Path]:
 
 def _holds_posts(path: Path, columns: Sequence[ChosenColumn]) -> bool:
     try:
-        found = look_at(path, columns)
+        found = inspect_file(path, columns)
     except WorldError:
         return False
     if found.refusal:
@@ -93,7 +93,7 @@ def _holds_posts(path: Path, columns: Sequence[ChosenColumn]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class FileLook:
+class FileInspection:
     """Findings about the first rows of a file."""
 
     shape: RowShape
@@ -104,7 +104,7 @@ class FileLook:
     are_several: bool
 
 
-def look_at(path: Path, columns: Sequence[ChosenColumn]) -> FileLook:
+def inspect_file(path: Path, columns: Sequence[ChosenColumn]) -> FileInspection:
     """Inspect the first rows of a file; raises `WorldError` if it cannot be read.
 
     At startup this is called several times for each file of a folder, so the result is cached until the file changes.
@@ -117,7 +117,7 @@ def look_at(path: Path, columns: Sequence[ChosenColumn]) -> FileLook:
 
 
 @lru_cache(_REMEMBERED)
-def _looked(path: Path, version: tuple[int, ...], columns: tuple[ChosenColumn, ...]) -> FileLook:  # noqa: ARG001
+def _looked(path: Path, version: tuple[int, ...], columns: tuple[ChosenColumn, ...]) -> FileInspection:  # noqa: ARG001
     reader = RowsReader(path, SAMPLE, follow=False, resume=None)
     try:
         unit = reader.read()
@@ -129,4 +129,4 @@ def _looked(path: Path, version: tuple[int, ...], columns: tuple[ChosenColumn, .
     if absent := missing(rows, columns):
         log.warning("no row has these columns", file=str(path), columns=absent, there=list(rows[0])[:_MOST_NAMED])
     has_ids = any("global_id" in row or is_removal(row) for row in rows)
-    return FileLook(shape, why_no_images(str(path), rows, shape), has_ids, len(rows) > 1)
+    return FileInspection(shape, why_no_images(str(path), rows, shape), has_ids, len(rows) > 1)

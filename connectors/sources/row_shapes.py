@@ -86,7 +86,7 @@ class RedditDump(RowShape):
             data["created_utc"] = created = float(data.get("created_utc") or 0)
             if "crosspost_parent_list" in data:
                 data["crosspost_parent_list"] = [_known(it) for it in data["crosspost_parent_list"]]
-            found = reddit.look_at_post(data)
+            found = reddit.parse_fields(data)
             if isinstance(found, str):
                 return found
             seen = float(row.get("retrieved_on") or row.get("retrieved_utc") or created)

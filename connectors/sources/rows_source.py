@@ -38,16 +38,16 @@ class RowsPlace(Place):
         self._batch = batch
         self._follow = follow
 
-    def knows(self, positions: Sequence[Position]) -> bool | None:
+    def owns_positions(self, positions: Sequence[Position]) -> bool | None:
         """Return whether the file still contains what was read; None if nothing was."""
         found = [_holds(self._path, it) for it in positions]
         return False if False in found else True if True in found else None
 
-    def was(self, name: str, positions: Sequence[Position]) -> bool:
+    def was_called(self, name: str, positions: Sequence[Position]) -> bool:
         """Return whether it contains what was read from another path that no longer exists."""
-        return bool(self.knows(positions)) and (is_moved(Path(name), self._path) or not Path(name).exists())
+        return bool(self.owns_positions(positions)) and (is_moved(Path(name), self._path) or not Path(name).exists())
 
-    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
+    def part_numbers(self, positions: Sequence[Position]) -> Iterable[int]:  # noqa: ARG002
         """Return the number of the only partition."""
         return range(1)
 

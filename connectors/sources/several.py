@@ -35,7 +35,7 @@ class Several(Source):
         mine = [
             _part(name, number)
             for name, place in named.items()
-            for number in place.numbers(_positions(self._known.get(name, {})))
+            for number in place.part_numbers(_positions(self._known.get(name, {})))
         ]
         return list(dict.fromkeys([*mine, *self._parts]))
 
@@ -44,7 +44,7 @@ class Several(Source):
         found: dict[str, Place] = {}
         for source in self._sources:
             for it in source.places():
-                found[it.name] = found[it.name].joined(it) if it.name in found else it
+                found[it.name] = found[it.name].merged_with(it) if it.name in found else it
         return list(found.values())
 
     def open(self, part: str, resume: Position | None) -> Reader:
@@ -52,7 +52,7 @@ class Several(Source):
         named = self._named_places()
         name = _place_of(part)
         positions = _positions(self._known.get(name, {}))
-        if name in named and _number(part) in named[name].numbers(positions):
+        if name in named and _number(part) in named[name].part_numbers(positions):
             reader = named[name].open(_number(part), resume, positions)
             return reader if len(named) == 1 else _OneOfSeveral(reader, name)
         return _Gone()
@@ -65,7 +65,7 @@ class Several(Source):
         named: dict[str, Place] = {}
         for it in places:
             own = [name for name in self._known if _is_variant(name, it.name) and name not in named]
-            if fit := [name for name in own if it.knows(_positions(self._known[name])) is not False]:
+            if fit := [name for name in own if it.owns_positions(_positions(self._known[name])) is not False]:
                 named[fit[0]] = it
         for it in places:
             if it not in named.values():
@@ -76,7 +76,7 @@ class Several(Source):
 
     def _moved(self, place: Place, named: Mapping[str, Place]) -> str | None:
         free = [name for name in self._known if name not in named]
-        found = next((name for name in free if place.was(name, _positions(self._known[name]))), None)
+        found = next((name for name in free if place.was_called(name, _positions(self._known[name]))), None)
         if found is not None:
             log.info("recognised a source that was moved", source=place.name, was=found or "an older version")
         return found

@@ -58,7 +58,7 @@ class Reader(ABC):
         """Return how much is left to read: messages of a topic, bytes of a file."""
         return 0
 
-    def passed(self, position: Position) -> None:  # noqa: B027 - most sources report no progress
+    def epoch_ended(self, position: Position) -> None:  # noqa: B027 - most sources report no progress
         """Report to the source that an epoch has ended at this position, for example to show a consumer group's lag.
 
         The snapshot of the epoch may not be durable yet, so do not resume from this position. Does not wait.
@@ -89,9 +89,9 @@ class ReaderAround(Reader):
         """Return the inner reader's lag."""
         return self._inner.lag()
 
-    def passed(self, position: Position) -> None:
+    def epoch_ended(self, position: Position) -> None:
         """Report to the inner reader."""
-        self._inner.passed(position)
+        self._inner.epoch_ended(position)
 
     def close(self) -> None:
         """Close the inner reader."""
@@ -146,21 +146,21 @@ class Place(ABC):
         """Raise `WorldError` if the place clearly contains no posts; called before a flow begins."""
 
     @abstractmethod
-    def knows(self, positions: Sequence[Position]) -> bool | None:
+    def owns_positions(self, positions: Sequence[Position]) -> bool | None:
         """Return whether positions belong to the contents of this place; None if unknown."""
 
     @abstractmethod
-    def was(self, name: str, positions: Sequence[Position]) -> bool:
+    def was_called(self, name: str, positions: Sequence[Position]) -> bool:
         """Return whether this place was called `name` before it was moved."""
 
     @abstractmethod
-    def numbers(self, positions: Sequence[Position]) -> Iterable[int]:
+    def part_numbers(self, positions: Sequence[Position]) -> Iterable[int]:
         """Return the numbers of its partitions, given the positions that reading resumes from, if any."""
 
     @abstractmethod
     def open(self, number: int, resume: Position | None, positions: Sequence[Position]) -> Reader:
         """Read a partition from its start or from `resume`; `positions` are those of all partitions of the place."""
 
-    def joined(self, other: Self) -> "Place":  # noqa: ARG002
+    def merged_with(self, other: Self) -> "Place":  # noqa: ARG002
         """Merge this place with another one of the same name; by default both are the same."""
         return self

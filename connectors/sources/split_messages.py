@@ -129,10 +129,10 @@ class _Reader(ReaderAround):
     def turn(self) -> int | None:
         return self._inner.turn if self._large is None else self._large.unit.turn
 
-    def passed(self, position: Position) -> None:
+    def epoch_ended(self, position: Position) -> None:
         before = read_to(position)
         if before is not None:
-            self._inner.passed(before)
+            self._inner.epoch_ended(before)
 
     def _left(self, messages: list[Message]) -> Iterator[tuple[str, Message]]:
         for message in messages:

@@ -1,20 +1,16 @@
 """Writer of the table of answers, used by `memewax serve`."""
 
 from collections.abc import Collection
-from typing import Final
 
 from connectors.sinks.record_table import HIDDEN, POSTS
 from connectors.sinks.sink import Row
-from connectors.store.conditions import listed, pieces
+from connectors.store.conditions import in_batches, sql_list
 from connectors.store.lance_tables import LanceTables
 from connectors.store.quoting_answers import drop_quoting
 from connectors.store.store_folder import READ_ERRORS
 from connectors.store.stored_table import StoredTable
 from core.columns import Table
 from core.errors import WorldError, first_line
-
-_MOST: Final = 500
-"""Ids per condition."""
 
 
 class AnswerRows(StoredTable):
@@ -42,8 +38,8 @@ class AnswerRows(StoredTable):
             for name in (POSTS, HIDDEN) if ids else ():
                 if self._tables.has(name):
                     table = self._tables.opened(name)
-                    for some in pieces(sorted(ids), _MOST):
-                        rows = table.search().where(f"global_id IN ({listed(some)})").select(["global_id"])
+                    for some in in_batches(sorted(ids)):
+                        rows = table.search().where(f"global_id IN ({sql_list(some)})").select(["global_id"])
                         found.update(rows.to_arrow().column("global_id").to_pylist())
         except READ_ERRORS as error:
             raise WorldError(f"the posts of {self._tables} cannot be read: {first_line(error)}") from None

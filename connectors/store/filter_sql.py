@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from connectors.store.conditions import listed
+from connectors.store.conditions import sql_list
 from connectors.store.interface import ROW_ID, Condition, Where
 
 
@@ -25,4 +25,4 @@ def _condition(it: Condition) -> str:
 
 
 def _literal(value: Any) -> str:
-    return listed([value]) if isinstance(value, str) else repr(value)
+    return sql_list([value]) if isinstance(value, str) else repr(value)

@@ -342,7 +342,7 @@ class Store(Tables):
         """Raise `WorldError` if the store cannot be written safely; called before a flow reads its sources."""
 
     @abstractmethod
-    def written(self, table: Table, mark: Mark, part: int, memory_days: float) -> WrittenTable:
+    def open_for_writing(self, table: Table, mark: Mark, part: int, memory_days: float) -> WrittenTable:
         """Open a table for writing, creating it or adding missing columns first.
 
         The writer remembers deletes: a later row of a deleted post is dropped, as far back as `mark` reaches.

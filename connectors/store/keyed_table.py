@@ -180,7 +180,7 @@ class KeyedTable:
         except _WRITE_ERRORS as error:
             raise WorldError(f"the store cannot be read: {first_line(error)}") from error
 
-    def set_where(self, where: str, values: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> None:
+    def update_where(self, where: str, values: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> None:
         """Update columns of all rows that match an SQL condition; raises `WorldError`.
 
         Args:

@@ -42,7 +42,7 @@ class LanceStore(LanceTables, Store):
         """Create the tables, holding the writer's lock."""
         refuse_options(self, copies, has_vector_indexes)
         with all_locked(self._locks()):
-            made = [(it.name, written_in(self, it, None, math.inf).count()) for it in tables]
+            made = [(it.name, open_in(self, it, None, math.inf).count()) for it in tables]
         return f"has {' and '.join(f'the table {name} of {rows:,} rows' for name, rows in made)}"
 
     def check_there(self) -> None:
@@ -80,9 +80,9 @@ class LanceStore(LanceTables, Store):
     def check(self) -> None:
         """Do nothing: opening the tables already detects all that could be wrong."""
 
-    def written(self, table: Table, mark: Mark, part: int, memory_days: float) -> StoredTable:  # noqa: ARG002
+    def open_for_writing(self, table: Table, mark: Mark, part: int, memory_days: float) -> StoredTable:  # noqa: ARG002
         """Open a table for writing; raises `WorldError`."""
-        return written_in(self, table, mark, memory_days)
+        return open_in(self, table, mark, memory_days)
 
     def part_names(self, table: str) -> list[str]:
         """Return the table's single part."""
@@ -98,7 +98,7 @@ def refuse_options(store: Store, copies: int | None, has_vector_indexes: bool | 
         raise UnsupportedError(f"{store} keeps no index over vectors: --vector-index is for Cassandra")
 
 
-def written_in(tables: LanceTables, table: Table, mark: Mark, memory_days: float) -> StoredTable:
+def open_in(tables: LanceTables, table: Table, mark: Mark, memory_days: float) -> StoredTable:
     """Open a table of a store for writing, with the class that fits its name; raises `WorldError`."""
     if table.name == POSTS:
         return PostRows(tables, table, mark, memory_days)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from connectors.store.conditions import pieces
+from connectors.store.conditions import in_batches
 from connectors.store.filter_sql import sql_of
 from connectors.store.interface import (
     COSINE,
@@ -32,8 +32,6 @@ from core.errors import WorldError, first_line
 
 T = TypeVar("T")
 
-_KEYS: Final = 500
-"""Keys per condition."""
 _MOST_TABLES: Final = 10_000
 DRAFT: Final = ".tmp"
 """Beginning of the names of files that LanceDB has not finished."""
@@ -191,7 +189,7 @@ class LanceTable(TableReader):
         if row_ids is not None and others:
             self.refresh()
         # The limit lets LanceDB stop once all are found: 2 instead of 10 ms for one key among 95 recent writes.
-        found += [self.to_arrow(names, [Condition(self.key, "in", it)], limit=len(it)) for it in pieces(others, _KEYS)]
+        found += [self.to_arrow(names, [Condition(self.key, "in", it)], limit=len(it)) for it in in_batches(others)]
         return pa.concat_tables(found) if found else self._empty(names)
 
     def has_index(self, column: str) -> bool:  # noqa: ARG002

@@ -14,7 +14,7 @@ from connectors.sinks.record_table import CURRENT_COLUMN, IMAGE_COLUMN, INGESTIO
 from connectors.sinks.sink import Mark, Row
 from connectors.store.arrow_schema import arrow_schema, is_custom
 from connectors.store.cluster_ids import spans, stored_merges
-from connectors.store.conditions import listed, pieces
+from connectors.store.conditions import in_batches, sql_list
 from connectors.store.custom_values import with_custom_values
 from connectors.store.lance_tables import LanceTables
 from connectors.store.removed_posts import ORIGINAL, RemovedPosts
@@ -31,8 +31,6 @@ _GIVEN: Final = "cluster"
 _CURRENT: Final = CURRENT_COLUMN.name
 _IMAGE: Final = IMAGE_COLUMN.column.name
 _INGESTED: Final = INGESTION_COLUMN.column.name
-_MOST: Final = 1000
-"""Values per condition, and rows per update."""
 
 
 def posts_schema(image_dimension: int, text_dimension: int) -> pa.Schema:
@@ -107,7 +105,7 @@ class PostRows(StoredTable):
         self._thumbnails.arrived(made)
         self._removed.drop_unused(replaced)
 
-    def show(self, thumbnails: list[Thumbnail]) -> None:
+    def write_thumbnails(self, thumbnails: list[Thumbnail]) -> None:
         """Write thumbnails, except those of deleted posts; raises `WorldError`."""
         self._thumbnails.keep(it for it in thumbnails if not self._removed.is_gone_post(it.post))
 
@@ -123,21 +121,21 @@ class PostRows(StoredTable):
             WorldError: if the store cannot be read or written.
         """
         ids = sorted({it.post.global_id for it in thumbnails})
-        where = (f"{_KEY} IN ({listed(some)})" for some in pieces(ids, _MOST))
+        where = (f"{_KEY} IN ({sql_list(some)})" for some in in_batches(ids))
         there = {key for it in where for batch in self._table.batches((_KEY,), it) for key in batch[0].to_pylist()}
         found = [it for it in thumbnails if it.post.global_id in there]
-        self.show(found)
+        self.write_thumbnails(found)
         rows = [{_KEY: it.post.global_id, _IMAGE: it.post.picture_sha256} for it in found]
-        for some in pieces(rows, _MOST):
+        for some in in_batches(rows):
             self._table.change(some, (_IMAGE,))
         return len(found)
 
     def remove(self, removals: list[Removal]) -> None:
         """Delete, hide or restore posts as removals say; raises `WorldError`."""
-        for some in pieces(self._removed.take(removals), _MOST):
-            self._correct_clusters(f"{_KEY} IN ({listed(some)})", self._merges)
+        for some in in_batches(self._removed.take(removals)):
+            self._correct_clusters(f"{_KEY} IN ({sql_list(some)})", self._merges)
 
-    def rename(self, events: list[ClusterEvent]) -> None:
+    def apply_events(self, events: list[ClusterEvent]) -> None:
         """Update `current_cluster` for merges and splits, in their order; raises `WorldError`."""
         for is_split, group in groupby(events, lambda event: event.kind == "split"):
             if is_split:
@@ -168,13 +166,13 @@ class PostRows(StoredTable):
             if (into := self._merges.resolve(cluster)) != cluster:
                 gone[into].append(cluster)
         for into, clusters in gone.items():
-            for some in pieces(clusters, _MOST):
-                self._table.set_where(f"{_CURRENT} IN ({', '.join(map(str, some))})", {_CURRENT: into})
+            for some in in_batches(clusters):
+                self._table.update_where(f"{_CURRENT} IN ({', '.join(map(str, some))})", {_CURRENT: into})
 
     def _split(self, events: list[ClusterEvent]) -> None:
         self._merges.add(events)
-        for some in pieces([post for event in events for post in event.posts], _MOST):
-            self._correct_clusters(f"{_KEY} IN ({listed(some)})", self._merges)
+        for some in in_batches([post for event in events for post in event.posts]):
+            self._correct_clusters(f"{_KEY} IN ({sql_list(some)})", self._merges)
 
     def _fill(self, tables: LanceTables) -> None:
         """Fill columns that rows of an older store lack: `current_cluster` and `text_clean`.
@@ -185,11 +183,11 @@ class PostRows(StoredTable):
         if self._table.has(unfilled):
             merges = stored_merges(tables)
             self._correct_clusters(unfilled, merges, only_merged=True)
-            self._table.set_where(unfilled, {}, {_CURRENT: _GIVEN})
+            self._table.update_where(unfilled, {}, {_CURRENT: _GIVEN})
         unread = "text_clean IS NULL AND text_as_read IS NOT NULL"
         if self._table.has(unread):
             read = [row for batch in self._table.batches((_KEY, "text_as_read"), unread) for row in batch.to_pylist()]
-            for some in pieces(read, _MOST):
+            for some in in_batches(read):
                 cleaned = [{_KEY: it[_KEY], "text_clean": plain_text(it["text_as_read"].splitlines())} for it in some]
                 self._table.change(cleaned, ("text_clean",))
 
@@ -206,7 +204,7 @@ class PostRows(StoredTable):
                 current = merges.current(row[_KEY], row[_GIVEN])
                 if current != row[_CURRENT]:
                     wrong.append({_KEY: row[_KEY], _CURRENT: current})
-        for some in pieces(wrong, _MOST):
+        for some in in_batches(wrong):
             self._table.change(some, (_CURRENT,))
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.store.conditions import listed, pieces
+from connectors.store.conditions import in_batches, sql_list
 from connectors.store.lance_tables import LanceTables
 from connectors.store.store_folder import READ_ERRORS
 from connectors.store.table_keys import ANSWER_TABLES
@@ -17,7 +17,6 @@ QUOTING: Final = "answers"
 """The table whose rows quote posts."""
 _DRAFT_SECONDS: Final = 3600.0
 """Minimum age of temporary files to delete: a flow may be deleting answers, but no write takes so long."""
-_MOST: Final = 500
 _TRIES: Final = 5
 """Attempts in case another writer commits at the same time."""
 
@@ -29,8 +28,8 @@ def drop_quoting(tables: LanceTables, posts: Collection[str]) -> None:
     for tries_left in reversed(range(_TRIES)):
         try:
             table = tables.opened(QUOTING)
-            for some in pieces(list(_quoting(table, pa.array(sorted(posts)))), _MOST):
-                table.delete(f"{ANSWER_TABLES[QUOTING]} IN ({listed(some)})")
+            for some in in_batches(list(_quoting(table, pa.array(sorted(posts))))):
+                table.delete(f"{ANSWER_TABLES[QUOTING]} IN ({sql_list(some)})")
         except READ_ERRORS as error:
             if not tries_left:
                 raise WorldError(f"the answers of {tables} cannot be written: {first_line(error)}") from None

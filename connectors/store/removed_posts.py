@@ -16,7 +16,7 @@ from connectors.sinks.record_table import HIDDEN, IMAGE_COLUMN, LOOKED_UP
 from connectors.sinks.sink import Row
 from connectors.store.arrow_schema import is_custom
 from connectors.store.cluster_ids import note_deleted
-from connectors.store.conditions import listed, pieces
+from connectors.store.conditions import in_batches, sql_list
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.lance_tables import LanceTables
 from connectors.store.quoting_answers import drop_quoting
@@ -27,8 +27,6 @@ from core.removals import REMEMBERED, Removed, ids_of, without_number
 from core.telemetry import REMOVED_ROWS
 from core.times import time_or_none
 
-_MOST: Final = 500
-"""Rows per batch, and names per condition."""
 _SHOWN: Final = 4096
 ORIGINAL: Final = "duplicate_of"
 """Column with the id of the post that a row is a duplicate of."""
@@ -90,7 +88,7 @@ class RemovedPosts:
 
     def images_of(self, ids: Sequence[str]) -> set[str]:
         """Return the keys of thumbnails that existing rows refer to, including hidden rows; raises `WorldError`."""
-        where = [f"global_id IN ({listed(some)})" for some in pieces(list(ids), _MOST)]
+        where = [f"global_id IN ({sql_list(some)})" for some in in_batches(list(ids))]
         batches = (batch for table in self._tables() for it in where for batch in table.batches((_IMAGE,), it))
         return {key for batch in batches for key in batch.column(0).to_pylist() if key is not None}
 
@@ -131,7 +129,7 @@ class RemovedPosts:
 
     def matching_ids(self, removals: Sequence[Removal]) -> list[str]:
         """Return the ids of the rows that removals refer to, including hidden ones; raises `WorldError`."""
-        parts = (_Selection(list(some), self._has_old) for some in pieces(list(removals), _MOST))
+        parts = (_Selection(list(some), self._has_old) for some in in_batches(list(removals)))
         return [row["global_id"] for it in parts for table in self._tables() for row in it.rows_of(table)]
 
     def compact(self, *, erase: bool = False) -> None:
@@ -151,8 +149,8 @@ class RemovedPosts:
     def _delete(self, removals: list[Removal]) -> None:
         for it in removals:
             self._removed.note(it)
-        for start in range(0, len(removals), _MOST):
-            picked = _Selection(removals[start : start + _MOST], self._has_old)
+        for batch in in_batches(removals):
+            picked = _Selection(batch, self._has_old)
             tables = self._tables()
             found = [picked.rows_of(table) for table in tables]
             rows = list(chain.from_iterable(found))
@@ -160,14 +158,14 @@ class RemovedPosts:
             # Delete what refers to the rows before the rows: after a crash in between, the rows are found again.
             gone = [row["global_id"] for row in rows]
             drop_quoting(self._store, gone)
-            for some in pieces(gone, _MOST):
+            for some in in_batches(gone):
                 for table in tables:
-                    table.set_where(f"{ORIGINAL} IN ({listed(some)})", {ORIGINAL: None})
+                    table.update_where(f"{ORIGINAL} IN ({sql_list(some)})", {ORIGINAL: None})
             images = filter(None, (row[_IMAGE] for row in rows))
             self._thumbnails.drop_unused(images, tables, {row["global_id"] for row in rows})
             for table, those in zip(tables, found, strict=True):
-                for some in pieces([row["global_id"] for row in those], _MOST):
-                    table.delete_where(f"global_id IN ({listed(some)})")
+                for some in in_batches([row["global_id"] for row in those]):
+                    table.delete_where(f"global_id IN ({sql_list(some)})")
             REMOVED_ROWS.labels("deleted").inc(len(rows))
 
     def _visibility_changes(self, removals: Iterable[Removal]) -> list[tuple[str, str]]:
@@ -191,16 +189,16 @@ class RemovedPosts:
         source, to = (here, there) if hidden else (there, here)
         moved: list[str] = []
         wanted = set(accounts)
-        for some in pieces(accounts, _MOST):
-            where = f"author IN ({listed(author for author, _ in some)})"
+        for some in in_batches(accounts):
+            where = f"author IN ({sql_list(author for author, _ in some)})"
             found = [
                 row["global_id"]
                 for batch in source.batches(("global_id", "author", "source"), where)
                 for row in batch.to_pylist()
                 if (row["author"], row["source"]) in wanted
             ]
-            for ids in pieces(found, _MOST):
-                picked = f"global_id IN ({listed(ids)})"
+            for ids in in_batches(found):
+                picked = f"global_id IN ({sql_list(ids)})"
                 rows = [row for it in source.batches(tuple(source.schema.names), picked) for row in it.to_pylist()]
                 to.upsert(rows)  # copy before deleting, so that a crash between the two loses nothing
                 source.delete_where(picked)
@@ -247,9 +245,9 @@ class _Selection:
             names.setdefault(kind, []).append(name)
         accounts = [self._named["account", it].author for it in names.pop("account", ())]
         old = names.pop("old", ())
-        parts = [f"{column} IN ({listed(those)})" for column, those in names.items()]
-        parts += [f"author IN ({listed(accounts)})"] if accounts else []
-        parts += [f"(post_id IS NULL AND global_id IN ({listed(old)}))"] if old else []
+        parts = [f"{column} IN ({sql_list(those)})" for column, those in names.items()]
+        parts += [f"author IN ({sql_list(accounts)})"] if accounts else []
+        parts += [f"(post_id IS NULL AND global_id IN ({sql_list(old)}))"] if old else []
         return " OR ".join(parts)
 
     @property

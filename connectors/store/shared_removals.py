@@ -59,7 +59,7 @@ class SharedRemovals(ABC):
         if times:
             self._write([SharedRemoval(it, _FOR_GOOD if math.isinf(time) else time) for it, time in times.items()])
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """Read the tombstones of other writers; return whether there are new ones. Raises `WorldError`."""
         news = list(self._news())
         for it, written in news:

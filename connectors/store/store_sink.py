@@ -37,13 +37,13 @@ class StoreSink(Sink[TableItem]):
         """Open the table once, to raise `WorldError` before the flow reads its sources."""
         self._store.check()
         for number, _ in enumerate(self.parts()):
-            self._store.written(self._table, None, number, self._memory_days)
+            self._store.open_for_writing(self._table, None, number, self._memory_days)
 
     def parts(self) -> list[str]:
         """Return the names of the table's writers."""
         return self._store.part_names(self._table.name)
 
-    def was(self, name: str, part: str, mark: Mark) -> bool:  # noqa: ARG002
+    def was_called(self, name: str, part: str, mark: Mark) -> bool:  # noqa: ARG002
         """Check whether a part is the same local store after its folder was moved."""
         if _REMOTE in name or _REMOTE in part:
             return False
@@ -51,7 +51,7 @@ class StoreSink(Sink[TableItem]):
 
     def open(self, part: str, mark: Mark) -> Writer[TableItem]:
         """Open the table. Upserts are idempotent: rows written after the snapshot are simply written again."""
-        table = self._store.written(self._table, mark, self.parts().index(part), self._memory_days)
+        table = self._store.open_for_writing(self._table, mark, self.parts().index(part), self._memory_days)
         return TableWriter(table, self._measured, written=self._note_written)
 
     def _note_written(self, rows: list[Row]) -> None:

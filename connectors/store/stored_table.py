@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from connectors.control.request_kinds import COMPACT
-from connectors.sinks.sink import Mark, Order, Row
+from connectors.sinks.sink import Mark, Row, TableCommand
 from connectors.sinks.table_writer import WrittenTable
 from connectors.store.arrow_schema import arrow_schema
 from connectors.store.keyed_table import KeyedTable
@@ -29,12 +29,12 @@ class StoredTable(WrittenTable):
     def _as_stored(self, row: Row) -> Row:
         return {**row, **{name: orjson.dumps(row[name]).decode() for name in self._json}}
 
-    def obey(self, order: Order) -> None:
-        """Carry out a maintenance order of the flow, a compaction; raises `WorldError`."""
-        if order.kind == COMPACT.name:
+    def execute(self, command: TableCommand) -> None:
+        """Carry out a maintenance command of the flow, a compaction; raises `WorldError`."""
+        if command.kind == COMPACT.name:
             self.compact(erase=True)
         else:
-            raise AssertionError(f"no table can {order.kind}")
+            raise AssertionError(f"no table can {command.kind}")
 
     def mark(self) -> Mark:
         """Return a snapshot of what the writer needs to resume."""

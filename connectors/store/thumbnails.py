@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS
 from connectors.sinks.sink import Row
 from connectors.store.arrow_schema import arrow_schema
-from connectors.store.conditions import listed, pieces
+from connectors.store.conditions import in_batches, sql_list
 from connectors.store.interface import Condition
 from connectors.store.keyed_table import KeyedTable
 from connectors.store.lance_tables import LanceTables
@@ -24,8 +24,6 @@ _RECENT: Final = 4096
 """Recent thumbnails that are not written again, and posts that are remembered until their rows arrive."""
 _SWEEP_EVERY: Final = 50_000
 """New thumbnails after which unused ones are swept: edits and duplicates leave some behind."""
-_MOST: Final = 500
-"""Keys per condition."""
 
 
 class _Awaited(NamedTuple):
@@ -99,11 +97,11 @@ class Thumbnails:
         for post in going:
             self._awaited.pop(post, None)
         wanted = sorted(set(keys))
-        for some in pieces(wanted, _MOST) if wanted and self._is_there() else ():
+        for some in in_batches(wanted) if wanted and self._is_there() else ():
             used = {
                 row[_KEY]
                 for table in referring
-                for batch in table.batches((_KEY, "global_id"), f"{_KEY} IN ({listed(some)})")
+                for batch in table.batches((_KEY, "global_id"), f"{_KEY} IN ({sql_list(some)})")
                 for row in batch.to_pylist()
                 if row["global_id"] not in going
             }
@@ -125,7 +123,7 @@ class Thumbnails:
 
     def _sweep(self) -> None:
         self._unswept = 0
-        for some in pieces(unused_in(self._tables), _MOST):
+        for some in in_batches(unused_in(self._tables)):
             self._drop(sorted(set(some) - self._on_their_way(some)))
 
     def _on_their_way(self, keys: Collection[str]) -> set[str]:
@@ -144,7 +142,7 @@ class Thumbnails:
 
     def _drop(self, keys: list[str]) -> None:
         if keys:
-            self._table().delete_where(f"{_KEY} IN ({listed(keys)})")
+            self._table().delete_where(f"{_KEY} IN ({sql_list(keys)})")
         for key in keys:
             self._recent.pop(key, None)
 
@@ -170,8 +168,8 @@ def drop_unused_in(tables: LanceTables) -> None:
     """Delete the thumbnails of a store that no post refers to; only safe if no flow writes the store."""
     if tables.has(THUMBNAILS.name):
         table = tables.opened(THUMBNAILS.name)
-        for some in pieces(unused_in(tables), _MOST):
-            table.delete(f"{_KEY} IN ({listed(some)})")
+        for some in in_batches(unused_in(tables)):
+            table.delete(f"{_KEY} IN ({sql_list(some)})")
 
 
 def _keys_in(tables: LanceTables, name: str) -> list[pa.Array]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from connectors.store.conditions import listed, pieces
+from connectors.store.conditions import in_batches, sql_list
 from connectors.store.store_folder import in_memory_async
 from connectors.store.table_maintenance import word_index
 
@@ -61,11 +61,11 @@ class UnindexedWords:
 
     async def _drop(self, row_ids: list[int]) -> None:
         gone = [self._known.pop(row_id) for row_id in row_ids]
-        for some in pieces(gone, _AT_ONCE):
-            await self.table.delete(f"{_ID} IN ({listed(some)})")
+        for some in in_batches(gone, _AT_ONCE):
+            await self.table.delete(f"{_ID} IN ({sql_list(some)})")
 
     async def _add(self, posts: Any, row_ids: list[int]) -> None:
-        for some in pieces(row_ids, _AT_ONCE):
+        for some in in_batches(row_ids, _AT_ONCE):
             rows = await posts.take_row_ids(some).with_row_id().select([_ID, *self._columns]).to_arrow()
             self._known.update(zip(rows.column(_ROW_ID).to_pylist(), rows.column(_ID).to_pylist(), strict=True))
             rows = rows.select([_ID, *self._columns])

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
-from connectors.kafka.kafka_client import Health, ask, bad_config, base_config
+from connectors.kafka.kafka_client import Health, bad_config, base_config, call_with_retries
 from connectors.topics.declared import Topic
 from core.endings import plural
 from core.errors import WorldError
@@ -134,7 +134,7 @@ class TopicCluster:
         return self._ask("looking up topics", lambda left: self._admin.list_topics(timeout=left))
 
     def _ask(self, doing: str, call: Any) -> Any:
-        return ask(self._admin, self._health, doing, call, self._timeout)
+        return call_with_retries(self._admin, self._health, doing, call, self._timeout)
 
 
 def differences(topic: Topic, found: TopicState | None) -> list[Difference]:

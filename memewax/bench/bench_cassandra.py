@@ -76,7 +76,7 @@ def cassandra(
         if store.session.is_there:
             raise SettingsError(f"{at} already exists: name a new keyspace")
         store.create([table, CLUSTERS], has_vector_indexes=index == IndexedWhen.FIRST)
-        writers = [store.written(table, None, part, 30.0) for part in range(PARTS)]
+        writers = [store.open_for_writing(table, None, part, 30.0) for part in range(PARTS)]
         seconds, written = 0.0, 0
         while written < posts and seconds < most_seconds:
             rows = synthetic.rows(written, min(_BATCH, posts - written), thumbnails=0)

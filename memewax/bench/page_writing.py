@@ -45,7 +45,7 @@ def _write(folder: Path, start: int, rate: int, synthetic: SyntheticPosts, done:
     while not stop.is_set():
         first = start + done.value
         numbers = range(first, first + rate)
-        store.show([Thumbnail(_post(it), synthetic.image(it), _SIDE, _SIDE) for it in numbers])
+        store.write_thumbnails([Thumbnail(_post(it), synthetic.image(it), _SIDE, _SIDE) for it in numbers])
         store.upsert(synthetic.rows(first, rate, thumbnails=first + rate))
         done.value += rate
         stop.wait(max(0.0, begun + done.value / rate - time.monotonic()))

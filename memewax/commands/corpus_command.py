@@ -63,7 +63,7 @@ def load(
         why = next((f" that can be read: row {it.number}: {it.reason}" for it in first if it.reason), "")
         raise WorldError(f"{file} has no rows{why}")
     columns = Columns.chosen(there, text=text, id=id_, created=created, source=source, language=language)
-    steps = steps_of(clean or default_steps(there), columns.named)
+    steps = steps_of(clean or default_steps(there), columns.by_role)
     start = time.perf_counter()
     with lock_corpus(folder, name):
         model = load_text(settings, Runtime.of(settings))
@@ -78,7 +78,7 @@ def load(
         "corpus": name,
         "model": model.name,
         "dimension": model.dimension,
-        "columns": columns.named,
+        "columns": columns.by_role,
         "steps": [{"name": step.name, "changed": step.changed, "dropped": step.dropped} for step in steps],
         **asdict(loaded),
         "rows": table.count(),

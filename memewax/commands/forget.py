@@ -18,7 +18,7 @@ from connectors.control.request_kinds import COMPACT, FORGET, MOST_DELETES, dele
 from connectors.folder import Folder
 from connectors.remnants import LookedFor, Remnant, in_lines
 from connectors.sources.removal_form import delete_of_account, tombstone
-from connectors.store.conditions import pieces
+from connectors.store.conditions import in_batches
 from connectors.stored_dead_letters import forget_dead_letters
 from connectors.writer_locks import ANSWERS, all_locked, lock_files
 from core.endings import plural
@@ -101,7 +101,7 @@ def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -
     named = opened.matching_ids(deletes_in({"deletes": deletes}))
     log = ControlLog(store / FOLDER)
     ids = [{"global_id": it, "deleted": True} for it in named]  # clusters refer to posts only by id
-    for some in pieces([*deletes, *ids], MOST_DELETES):
+    for some in in_batches([*deletes, *ids], MOST_DELETES):
         log.add(FORGET.name, {"deletes": some})
     last = log.add(COMPACT.name, {})
     settings = _settings(store, recovery)

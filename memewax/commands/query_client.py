@@ -7,8 +7,15 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from connectors.kafka.kafka_client import TRANSIENT, Health, bad_config, base_config, close_consumer, world_error
-from connectors.kafka.kafka_client import ask as ask_broker
+from connectors.kafka.kafka_client import (
+    TRANSIENT,
+    Health,
+    bad_config,
+    base_config,
+    call_with_retries,
+    close_consumer,
+    world_error,
+)
 from core.errors import WorldError
 from core.traces import TRACES
 
@@ -47,7 +54,7 @@ class QueryClient:
 
         doing = f"looking up topics {queries} and {answers}"
         try:
-            self._consumer.assign(ask_broker(self._consumer, health, doing, ends, timeout))
+            self._consumer.assign(call_with_retries(self._consumer, health, doing, ends, timeout))
         except BaseException:
             close_consumer(self._consumer, timeout)
             raise

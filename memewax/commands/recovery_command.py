@@ -20,7 +20,7 @@ from core.errors import WorldError
 from memewax.commands.recovery import lock_recovery
 from memewax.commands.recovery_shares import check_shares, gather, move
 from operators.recovered import keys_of, states_of, steps_in
-from operators.recovery_check import check_recovery, moving_of
+from operators.recovery_check import check_recovery, moving_folder
 from operators.recovery_places import parts_of
 from operators.watching import CACHE
 
@@ -116,11 +116,11 @@ def restore(
         raise WorldError(f"{backed_up} {found}")
     targets = [*recovery, *([store] if store is not None else [])]
     if aside:
-        _set_aside([*targets, *map(moving_of, recovery)])
+        _set_aside([*targets, *map(moving_folder, recovery)])
     _check_free(targets)
     if store is not None:
         _whole_copy(backed_up / _STORE, store)
-    whole = moving_of(recovery[0])  # no flow starts before all folders have their share
+    whole = moving_folder(recovery[0])  # no flow starts before all folders have their share
     _whole_copy(backed_up / _RECOVERY, whole)  # the recovery folder last: no flow resumes without it
     move((), recovery)
     sys.stdout.write(f"{_listed(recovery)}{f' and {store}' if store else ''} restored from {backed_up}\n")
@@ -152,12 +152,12 @@ def _held(store: Path | None) -> Iterator[None]:
     if store is None:
         yield
         return
-    from search.corpus_store import corpus_locks, making_corpora  # imported late: loads Arrow
+    from search.corpus_store import corpus_creation_lock, corpus_locks  # imported late: loads Arrow
 
     places = [Folder.at(store)]
     tables = lock_files(places) | lock_files(places, ANSWERS)
     # List the corpora only when no more can be created.
-    with all_locked(making_corpora(store)), all_locked(tables), all_locked(corpus_locks(store)):
+    with all_locked(corpus_creation_lock(store)), all_locked(tables), all_locked(corpus_locks(store)):
         yield
 
 

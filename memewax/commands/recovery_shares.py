@@ -1,8 +1,8 @@
 """Recovery folders of several machines, each with a share of the partitions: gather and redistribute them.
 
-The number of machines determines which one has which partition (`operators.recovery_check.dealt`), so that each can
-check at its start that its own are complete. All folders get the files of clusters, since Bytewax decides which machine
-needs them. Of several copies, the one opened most often is the one that was in use.
+The number of machines determines which one has which partition (`operators.recovery_check.parts_of_machine`), so that
+each can check at its start that its own are complete. All folders get the files of clusters, since Bytewax decides
+which machine needs them. Of several copies, the one opened most often is the one that was in use.
 """
 
 import os
@@ -22,7 +22,7 @@ from core.errors import WorldError
 from core.row_log import times_opened
 from memewax.commands.recovery import lock_recovery
 from operators.model_check import FILE as MODELS
-from operators.recovery_check import WHOLE, check_recovery, dealt, moving_of
+from operators.recovery_check import WHOLE, check_recovery, moving_folder, parts_of_machine
 from operators.recovery_migration import is_old, migrate
 from operators.recovery_places import parts_of
 
@@ -67,7 +67,7 @@ def gather(folders: Sequence[Path], to: Path) -> None:
         shutil.copytree(max(copies, key=times_opened), to / _CLUSTERS / name)
 
 
-def deal(whole: Path, to: Sequence[Path]) -> None:
+def distribute(whole: Path, to: Sequence[Path]) -> None:
     """Replace each of several recovery folders by its share of a complete one.
 
     Raises:
@@ -81,7 +81,7 @@ def deal(whole: Path, to: Sequence[Path]) -> None:
         for it in (new, old):
             shutil.rmtree(it, ignore_errors=True)
         new.mkdir(mode=0o755)
-        for part in sorted(dealt((number, len(to)), len(parts))):
+        for part in sorted(parts_of_machine((number, len(to)), len(parts))):
             shutil.copy(parts[part], new / parts[part].name)
         for name in (_FILES, _CLUSTERS):
             if (whole / name).is_dir():
@@ -113,7 +113,7 @@ def move(olds: Sequence[Path], news: Sequence[Path], *, parts: int | None = None
     try:
         if _is_done(olds, news):
             return
-        left = next((it for folder in (*olds, *news) if (it := moving_of(folder)).is_dir()), None)
+        left = next((it for folder in (*olds, *news) if (it := moving_folder(folder)).is_dir()), None)
         count = parts or sum(len(parts_of(folder)) for folder in ([left] if left else olds))
         if count < len(news):
             raise WorldError(
@@ -124,10 +124,10 @@ def move(olds: Sequence[Path], news: Sequence[Path], *, parts: int | None = None
                 for folder in olds:
                     if folder.is_dir():
                         stack.enter_context(lock_recovery(folder))
-                left = _whole(olds, moving_of(news[0]), parts)
+                left = _whole(olds, moving_folder(news[0]), parts)
             else:
                 check_recovery(left, WHOLE, thorough=True)
-            deal(left, news)
+            distribute(left, news)
         for folder in set(olds) - set(news):
             shutil.rmtree(folder, ignore_errors=True)
         done = left.with_name(f"{left.name}.done")
@@ -139,7 +139,7 @@ def move(olds: Sequence[Path], news: Sequence[Path], *, parts: int | None = None
 
 def _is_done(olds: Sequence[Path], news: Sequence[Path]) -> bool:
     """Check whether the new folders have their shares already: the command was killed at its end, or given twice."""
-    if any(moving_of(folder).exists() for folder in (*olds, *news)) or not all(it.is_dir() for it in news):
+    if any(moving_folder(folder).exists() for folder in (*olds, *news)) or not all(it.is_dir() for it in news):
         return False
     try:
         check_shares(news)

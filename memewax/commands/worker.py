@@ -18,7 +18,7 @@ from typing import Any
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
-from connectors.fetching.poison_items import forget_what_is_decoded
+from connectors.fetching.poison_items import clear_own_slots
 from core import drain
 from core.errors import MemewaxError, WorldError
 from core.telemetry import log
@@ -60,7 +60,7 @@ def _end_with_parent() -> None:
     def wait() -> None:
         while os.read(0, 1):
             pass
-        forget_what_is_decoded()
+        clear_own_slots()
         os._exit(1)  # as if killed: the flow resumes from the recovery folder
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
@@ -87,5 +87,5 @@ if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
     if exit_code:  # threads of Bytewax may still run and would abort a slower exit
         sys.stderr.flush()
-        forget_what_is_decoded()
+        clear_own_slots()
         os._exit(exit_code)

@@ -30,7 +30,7 @@ _LOOKED_AT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class LookAnswer:
+class ImageSearchAnswer:
     """Result of a search by image."""
 
     place: int
@@ -54,14 +54,14 @@ def measure_images(files: Mapping[str, Path], find: FindByLooks) -> dict[str, Fi
         WorldError: There are too few images.
     """
     random = np.random.default_rng(_SEED)
-    there: list[LookAnswer] = []
+    there: list[ImageSearchAnswer] = []
     silent: list[bool] = []
     for number, (id_, file) in enumerate(files.items()):
         ids, has_strong = find(changed(file.read_bytes(), random, is_scaled=number % 2 == 1))
         if left_out(id_):
             silent.append(not has_strong)
         else:
-            there.append(LookAnswer(ids.index(id_) + 1 if id_ in ids else 0, has_strong))
+            there.append(ImageSearchAnswer(ids.index(id_) + 1 if id_ in ids else 0, has_strong))
     if not there or not silent:
         raise WorldError(f"{len(files)} images are too few to measure search: give a few dozen")
     places, spoken = np.array([it.place for it in there]), np.array([it.has_strong for it in there])
@@ -96,7 +96,7 @@ def changed(data: bytes, random: np.random.Generator, *, is_scaled: bool) -> byt
     return out.getvalue()
 
 
-def found_by_looks(images: ImageSearch, models: Embedders) -> FindByLooks:
+def search_by_image(images: ImageSearch, models: Embedders) -> FindByLooks:
     """Return a function that searches a store by image, without the posts that are `left_out`."""
 
     def find(data: bytes) -> tuple[Sequence[str], bool]:

@@ -30,7 +30,7 @@ def command(
     """
     from memewax.evaluation import eval_search
     from memewax.evaluation.data import posts_of
-    from memewax.evaluation.eval_image_search import found_by_looks, measure_images
+    from memewax.evaluation.eval_image_search import measure_images, search_by_image
     from search.answering import load_embedders
     from search.corpus import Corpus
     from search.corpus_layout import POSTS
@@ -54,7 +54,7 @@ def command(
         files = {it.post.global_id: it.image for it in posts if it.post.global_id in known and it.image.is_file()}
         if files:
             images = ImageSearch(Corpus.open(folder, POSTS, IMAGES))
-            looked = measure_images(files, found_by_looks(images, models))
+            looked = measure_images(files, search_by_image(images, models))
             report = replace(report, figures={**report.figures, **looked})
     show(report, data, save, history, as_json)
 

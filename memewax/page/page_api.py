@@ -12,7 +12,15 @@ from core.errors import BadRecordError
 from core.untrusted_text import safe_json
 from memewax import __version__
 from memewax.page.page_data import ORDERS, PageData
-from memewax.page.page_queries import PageQuery, number, only, order_of, piece, post_filter, request_of
+from memewax.page.page_queries import (
+    PageQuery,
+    check_parameters,
+    number,
+    order_of,
+    page_bounds,
+    post_filter,
+    request_of,
+)
 from memewax.page.page_search import LIKE_BY
 from memewax.page.page_search import MOST as MOST_HITS
 from memewax.page.page_uploads import Uploads
@@ -46,14 +54,14 @@ class _Answers:
         self._data, self._uploads = data, uploads
 
     def posts(self, request: Request) -> Response:
-        return _json(self._data.posts(post_filter(request.query_params), *piece(request.query_params)))
+        return _json(self._data.posts(post_filter(request.query_params), *page_bounds(request.query_params)))
 
     def post(self, request: Request) -> Response:
         return _json_or_404(self._data.post(request.path_params["id"]), "post")
 
     def clusters(self, request: Request) -> Response:
         query = request.query_params
-        return _json(self._data.clusters(order_of(query), post_filter(query), *piece(query)))
+        return _json(self._data.clusters(order_of(query), post_filter(query), *page_bounds(query)))
 
     def cluster(self, request: Request) -> Response:
         return _json_or_404(self._data.cluster(request.path_params["id"]), "cluster of two posts or more")
@@ -67,7 +75,7 @@ class _Answers:
 
     async def found_by_image(self, request: Request) -> Response:
         _check(f"{PREFIX}/search", request)
-        async with self._uploads.taken(request) as upload:
+        async with self._uploads.receive(request) as upload:
             if not upload.image:
                 raise BadRecordError("no image was sent: send one as image/…, or as the field image of a form")
             return await run_in_threadpool(self.found, {**request.query_params, **upload.fields}, upload.image)
@@ -87,7 +95,7 @@ def _checked(path: str, handler: Callable[[Request], Response]) -> Callable[[Req
 
 def _check(path: str, request: Request) -> None:
     """Raise `BadRecordError` for a parameter that the OpenAPI document does not have."""
-    only(request.query_params, _KNOWN.get(path.replace(":path", "").replace(":int", ""), ()))
+    check_parameters(request.query_params, _KNOWN.get(path.replace(":path", "").replace(":int", ""), ()))
 
 
 def _json(value: Any, status: int = 200) -> Response:
@@ -150,7 +158,7 @@ def openapi_document() -> Plain:
             ),
             f"{PREFIX}/clusters": _get(
                 "Clusters of two or more posts",
-                [_parameter("sort", "Order.", {"enum": list(ORDERS), "default": "size"}), *_FILTER, *_PIECE],
+                [_parameter("sort", "TableCommand.", {"enum": list(ORDERS), "default": "size"}), *_FILTER, *_PIECE],
             ),
             f"{PREFIX}/clusters/{{id}}": _get(
                 "A cluster: sources, timeline, merges and splits",

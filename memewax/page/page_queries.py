@@ -44,7 +44,7 @@ def order_of(query: PageQuery) -> ClusterOrder:
     return cast("ClusterOrder", order)
 
 
-def piece(query: PageQuery, usual: int = MOST) -> tuple[int, int]:
+def page_bounds(query: PageQuery, usual: int = MOST) -> tuple[int, int]:
     """Parse offset and limit of a page of results; raises `BadRecordError`."""
     return number(query, "offset", 0, 0, _FURTHEST), number(query, "limit", usual, 1, MOST)
 
@@ -72,7 +72,7 @@ def request_of(query: PageQuery, image: bytes | None = None) -> SearchRequest | 
     return SearchRequest(words, image or None, like, by)
 
 
-def only(query: PageQuery, known: Collection[str]) -> None:
+def check_parameters(query: PageQuery, known: Collection[str]) -> None:
     """Raise `BadRecordError` for an unknown parameter."""
     unknown = sorted(query.keys() - set(known))
     if unknown:

@@ -49,7 +49,7 @@ class Uploads:
         self._semaphore = asyncio.Semaphore(_AT_ONCE)
 
     @asynccontextmanager
-    async def taken(self, request: Request) -> AsyncIterator[Upload]:
+    async def receive(self, request: Request) -> AsyncIterator[Upload]:
         """Receive the image of a request and hold it for the block; raises `HTTPException` with the reason."""
         kind, options = parse_options_header(request.headers.get("content-type"))
         is_form = kind == b"multipart/form-data"

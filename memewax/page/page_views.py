@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from core.untrusted_text import sanitized
 from memewax.page.page_data import ORDERS, PageData
-from memewax.page.page_queries import PageQuery, number, order_of, piece, post_filter, request_of
+from memewax.page.page_queries import PageQuery, number, order_of, page_bounds, post_filter, request_of
 from memewax.page.page_uploads import Uploads
 from memewax.page.page_values import Plain
 from memewax.pages.showing import templates
@@ -76,7 +76,7 @@ class PageViews:
     def _wall(self, request: Request) -> Response:
         query = request.query_params
         order = order_of(query)
-        offset, _ = piece(query)
+        offset, _ = page_bounds(query)
         return self._page(
             "wall.html",
             "clusters",
@@ -96,7 +96,7 @@ class PageViews:
             return self.message(
                 404, "Cluster not found", "A cluster has at least two posts; this one has fewer or no longer exists."
             )
-        offset, _ = piece(request.query_params)
+        offset, _ = page_bounds(request.query_params)
         return self._page(
             "cluster.html",
             "clusters",
@@ -109,7 +109,7 @@ class PageViews:
 
     def _posts(self, request: Request) -> Response:
         query = request.query_params
-        offset, _ = piece(query)
+        offset, _ = page_bounds(query)
         found = self._data.posts(post_filter(query), offset, _SIZE)
         return self._page(
             "posts.html",
@@ -144,7 +144,7 @@ class PageViews:
         return self._found(request.query_params, None)
 
     async def _search_by_image(self, request: Request) -> Response:
-        async with self._uploads.taken(request) as upload:
+        async with self._uploads.receive(request) as upload:
             return await run_in_threadpool(self._found, upload.fields, upload.image)
 
     def _found(self, query: PageQuery, image: bytes | None) -> Response:

@@ -69,11 +69,11 @@ class DbDetector(Detector):
         return [quad * back for quad in boxes_of(heat)]
 
     def _heat(self, image: Pixels, canvas: int) -> NDArray[np.float32]:
-        heat: NDArray[np.float32] = self._network(seen_on(image, canvas, self._stride))[0, 0]
+        heat: NDArray[np.float32] = self._network(preprocess(image, canvas, self._stride))[0, 0]
         return heat
 
 
-def seen_on(image: Pixels, canvas: int, stride: int = _STRIDE) -> NDArray[np.float32]:
+def preprocess(image: Pixels, canvas: int, stride: int = _STRIDE) -> NDArray[np.float32]:
     """Preprocess an image to shape (1, 3, rows, columns): about `canvas` pixels at most, multiples of `stride`."""
     height, width, _ = image.shape
     scale = min(1.0, canvas / max(height, width))

@@ -12,7 +12,7 @@ from models.engine_choice import Choice, EnginePart, choose
 from models.model_cache import cache_of
 from models.model_settings import ModelSettings
 from models.ocr.ctc import CtcRecogniser
-from models.ocr.db import DETECTOR_FILE, DbDetector, seen_on
+from models.ocr.db import DETECTOR_FILE, DbDetector, preprocess
 from models.ocr.quantization import quantized
 from models.runtime import Runtime
 from models.trial_images import SIDE, trial_images
@@ -63,7 +63,7 @@ def open_detector(
     """Load the detector with a plan; raises `WeightsError`, and what the engine raises."""
     graph = weights.path / DETECTOR_FILE
     if plan.precision == "int8":
-        graph = quantized(graph, weights, settings, lambda: (seen_on(it.pixels, SIDE) for it in trial_images()))
+        graph = quantized(graph, weights, settings, lambda: (preprocess(it.pixels, SIDE) for it in trial_images()))
     return DbDetector(graph, runtime.by(plan), settings.ocr_canvas, looks_twice=looks_twice)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 from typer.testing import CliRunner
 
-from connectors.sources.post_files import look_at
+from connectors.sources.post_files import inspect_file
 from connectors.sources.row_shapes import RedditDump
 from memewax.bench.bench_reading import make_dump, pass_over, read_dump
 from memewax.commands.app import app
@@ -14,7 +14,7 @@ from memewax.commands.app import app
 def test_a_made_dump_is_read_to_its_end_and_passed_over(tmp_path: Path) -> None:
     dump = tmp_path / "RS_2026-01.zst"
     assert make_dump(dump, 1000) > 1_000_000
-    assert isinstance(look_at(dump, ()).shape, RedditDump)
+    assert isinstance(inspect_file(dump, ()).shape, RedditDump)
     found = read_dump(dump, parse=True)
     assert found.rows == 1000
     assert 500 < found.posts < 1000

@@ -118,7 +118,7 @@ def in_an_answer(world: World) -> str:
 
 
 def in_a_small_image(world: World) -> str:
-    world.posts.show([Thumbnail(post(NAME, picture_sha256="0" * 64), b"webp", 4, 3)])
+    world.posts.write_thumbnails([Thumbnail(post(NAME, picture_sha256="0" * 64), b"webp", 4, 3)])
     return "table thumbnails: 1 unused thumbnail"
 
 

@@ -12,7 +12,7 @@ from core.errors import SettingsError, WorldError
 from core.launch import Launch
 from core.row_log import RowLog
 from memewax.commands.recovery_command import backup, create, moved, restore
-from operators.recovery_check import check_recovery, moving_of
+from operators.recovery_check import check_recovery, moving_folder
 from operators.recovery_places import parts_of
 
 PARTS = 7
@@ -76,7 +76,7 @@ def test_a_move_that_is_cut_off_at_any_point_goes_on(
         try:
             moved(olds, news)
         except KeyboardInterrupt:
-            if moving_of(news[0]).exists():
+            if moving_folder(news[0]).exists():
                 with pytest.raises(WorldError, match=r"being moved.*`memewax recovery move` again"):
                     check_recovery(news[0], (0, 3))
             left = 0

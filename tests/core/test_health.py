@@ -24,7 +24,7 @@ class Watched:
         self.health = FlowHealth(self.activity, STALLED, lambda: self.now)
         self.counts: dict[str, int] = {}
 
-    def look(self, *, lag: int = 0, fetched: int = 0, state: str = "running", **counts: int) -> None:
+    def update(self, *, lag: int = 0, fetched: int = 0, state: str = "running", **counts: int) -> None:
         self.counts |= counts
         at = datetime.now(UTC)
         told: dict[str, Any] = {
@@ -36,7 +36,7 @@ class Watched:
             "host": "h",
         }
         told |= {"started": at, "written": at, "lag": lag, "queues": {"fetch": fetched}, "counts": self.counts}
-        self.health.look(ProcessStatus(**told))
+        self.health.update(ProcessStatus(**told))
 
     def probe(self, path: str) -> tuple[int, str]:
         answer = health_pages(self.health)[path](PageRequest(path))
@@ -49,7 +49,7 @@ def watched() -> Watched:
     made.activity.begun.set()
     made.activity.opened(made)
     made.health.ready()
-    made.look()
+    made.update()
     return made
 
 
@@ -66,7 +66,7 @@ def test_while_models_are_loaded_it_lives_and_is_not_ready() -> None:
 
 def test_idle_by_right_is_well(watched: Watched) -> None:
     watched.now = 1e6
-    watched.look()
+    watched.update()
     assert watched.probe("/healthz") == (200, "ok")
 
 
@@ -74,26 +74,26 @@ def test_an_epoch_that_never_ends_is_a_process_out_of_reach(watched: Watched) ->
     """All that waited was read before it was cut off, so nothing else tells; no epoch need have ended before."""
     watched.now = 31.0
     watched.activity.due(watched, watched.now)
-    watched.look(posts=1)
+    watched.update(posts=1)
     watched.now = 31.0 + STALLED - 1
-    watched.look()
+    watched.update()
     assert watched.probe("/healthz") == (200, "ok")
     watched.now = 31.0 + STALLED
-    watched.look()
+    watched.update()
     status, told = watched.probe("/healthz")
     assert (status, told.partition("while ")[2]) == (
         503,
         "an epoch does not end, so nothing is read: another process of the flow may be unreachable",
     )
     watched.activity.due(watched, watched.now)  # it was asked, and will be again
-    watched.look()
+    watched.update()
     assert watched.probe("/healthz") == (200, "ok")
 
 
 def test_a_source_that_is_asked_once_an_hour_is_well_between(watched: Watched) -> None:
     watched.activity.due(watched, 3600.0)
     watched.now = 3600.0
-    watched.look()
+    watched.update()
     assert watched.probe("/healthz") == (200, "ok")
 
 
@@ -103,10 +103,10 @@ def test_a_source_that_is_asked_once_an_hour_is_well_between(watched: Watched) -
 )
 def test_a_stalled_flow_with_waiting_input_fails(waiting: dict[str, int], told: str, watched: Watched) -> None:
     watched.now = STALLED - 1
-    watched.look(**waiting)
+    watched.update(**waiting)
     assert watched.probe("/healthz") == (200, "ok")
     watched.now = STALLED
-    watched.look(**waiting)
+    watched.update(**waiting)
     reason = f"no record, no reading and no epoch for 60 s, while {told}"
     assert watched.probe("/healthz") == (503, reason)
     assert watched.probe("/readyz") == (503, reason)
@@ -114,29 +114,29 @@ def test_a_stalled_flow_with_waiting_input_fails(waiting: dict[str, int], told: 
 
 def test_what_is_in_the_flow_waits_too(watched: Watched) -> None:
     part = object()
-    watched.activity.gave(part)
+    watched.activity.emitted(part)
     watched.now = STALLED
-    watched.look()
+    watched.update()
     assert watched.probe("/healthz")[0] == 503
-    watched.activity.asked(part)
-    watched.look()
+    watched.activity.polled(part)
+    watched.update()
     assert watched.probe("/healthz")[0] == 200
 
 
 @pytest.mark.parametrize("name", ["posts", "joined", "partial", "dead_letters", "duplicates", "answers"])
 def test_whatever_comes_out_or_in_is_progress(name: str, watched: Watched) -> None:
     watched.now = STALLED
-    watched.look(lag=1, **{name: 1})
+    watched.update(lag=1, **{name: 1})
     assert watched.probe("/healthz") == (200, "ok")
     watched.now = 2 * STALLED
-    watched.look(lag=1)
+    watched.update(lag=1)
     assert watched.probe("/healthz")[0] == 503
 
 
 def test_an_epoch_is_progress(watched: Watched) -> None:
     watched.now = STALLED
     watched.activity.snapshot(object())
-    watched.look(lag=1)
+    watched.update(lag=1)
     assert watched.probe("/healthz") == (200, "ok")
 
 
@@ -144,24 +144,24 @@ def test_a_process_whose_parts_have_ended_waits_for_nothing(watched: Watched) ->
     """What is left of a file is for other processes."""
     watched.activity.closed(watched)
     watched.now = STALLED
-    watched.look(lag=1000)
+    watched.update(lag=1000)
     assert watched.probe("/healthz") == (200, "ok")
 
 
 def test_a_broker_that_is_away_makes_it_not_ready(watched: Watched) -> None:
     one, other = object(), object()
     for it in (one, other):
-        watched.activity.gone(it, "kafka broker h:1 (down\n)")
+        watched.activity.unavailable(it, "kafka broker h:1 (down\n)")
     assert watched.probe("/readyz") == (503, "unreachable: kafka broker h:1 (down )")
     assert watched.probe("/healthz") == (200, "ok")
-    watched.activity.back(one)
+    watched.activity.available(one)
     assert watched.probe("/readyz")[0] == 503
-    watched.activity.back(other)
+    watched.activity.available(other)
     assert watched.probe("/readyz")[0] == 200
 
 
 def test_one_that_drains_is_not_ready_and_lives(watched: Watched) -> None:
-    watched.look(state="draining")
+    watched.update(state="draining")
     assert watched.probe("/readyz") == (503, "draining: the flow was asked to stop")
     assert watched.probe("/healthz") == (200, "ok")
 

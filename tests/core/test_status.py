@@ -82,7 +82,7 @@ def test_it_says_so_while_it_drains_and_how_it_ended(
     writer: StatusWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.ready({})
-    monkeypatch.setattr(drain, "is_asked", lambda: True)
+    monkeypatch.setattr(drain, "is_stop_requested", lambda: True)
     writer.write()
     assert written(tmp_path).state == "draining"
     writer.end("the disk is full" * 100)

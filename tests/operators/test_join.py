@@ -88,7 +88,7 @@ def clocked() -> Clocked:
 @pytest.fixture(autouse=True)
 def _no_drain() -> Iterator[None]:
     yield
-    drain.forget()
+    drain.reset()
 
 
 def seen(record: Record) -> tuple[Any, ...]:
@@ -271,10 +271,10 @@ def test_at_the_end_what_went_out_already_does_not_again(clocked: Clocked) -> No
 
 def test_a_drain_leaves_what_waits_to_the_next_run(clocked: Clocked) -> None:
     clocked.give(*answers("a", "text"))
-    drain.ask()
+    drain.request_stop()
     assert clocked.end() == []
     clocked.restart()
-    drain.forget()
+    drain.reset()
     assert [seen(record) for record in clocked.give(side("a", "text"))] == [whole("a")]
 
 

@@ -5,7 +5,7 @@ import pickletools
 
 from prometheus_client import REGISTRY
 
-from operators.measured_snapshot import taken
+from operators.measured_snapshot import take_snapshot
 
 
 def counted(name: str) -> float:
@@ -15,7 +15,7 @@ def counted(name: str) -> float:
 def test_a_state_comes_back_as_it_was_and_its_bytes_are_counted() -> None:
     state = {"version": 1, "long": b"x" * 10_000}
     before = counted("memewax_snapshot_bytes_sum"), counted("memewax_snapshot_seconds_count")
-    pickled = pickle.dumps(taken("a step", lambda: state))
+    pickled = pickle.dumps(take_snapshot("a step", lambda: state))
     assert pickle.loads(pickled) == state
     assert counted("memewax_snapshot_bytes_sum") - before[0] == len(pickle.dumps(state))
     assert counted("memewax_snapshot_seconds_count") - before[1] == 1
@@ -23,7 +23,7 @@ def test_a_state_comes_back_as_it_was_and_its_bytes_are_counted() -> None:
 
 def test_nothing_of_ours_is_named_in_it() -> None:
     """State outlives code: a later version may have no such module."""
-    pickled = pickle.dumps(taken("a step", lambda: {"version": 1}))
+    pickled = pickle.dumps(take_snapshot("a step", lambda: {"version": 1}))
     named = [str(argument) for _, argument, _ in pickletools.genops(pickled) if isinstance(argument, str)]
     assert named
     assert not [name for name in named if "operators" in name or "memewax" in name]
@@ -31,5 +31,5 @@ def test_nothing_of_ours_is_named_in_it() -> None:
 
 def test_what_is_never_pickled_is_not_counted() -> None:
     before = counted("memewax_snapshot_seconds_count")
-    taken("a step", dict)
+    take_snapshot("a step", dict)
     assert counted("memewax_snapshot_seconds_count") == before

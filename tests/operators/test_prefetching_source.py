@@ -91,7 +91,7 @@ _built: list[Any] = []
 @pytest.fixture(autouse=True)
 def _end() -> Iterator[None]:
     yield
-    drain.forget()
+    drain.reset()
     _close_all()
 
 
@@ -206,7 +206,7 @@ def test_posts_are_in_flight_until_the_part_is_asked_again() -> None:
     assert in_flight() == before
 
 
-# Order
+# TableCommand
 
 
 @settings(deadline=None, max_examples=40)
@@ -408,7 +408,7 @@ def test_a_drain_ends_every_part_where_it_is() -> None:
     parts = built(ahead(Listed([["a"], ["b"]], [["c"]], follow=True)))
     part = parts["0"]
     assert one_round(parts) == [["a"]]
-    drain.ask()
+    drain.request_stop()
     assert one_round(parts) == []
     assert not parts
     assert part.snapshot()["position"] == {"next": 1}
@@ -424,7 +424,7 @@ def test_fetches_that_nobody_waits_for_any_more_do_not_begin() -> None:
     fetching = Hand()
     parts = built(ahead(Listed([["a"], ["b"]]), fetching))
     one_round(parts)
-    drain.ask()
+    drain.request_stop()
     one_round(parts)
     assert {name: future.cancelled() for name, future in fetching.futures.items()} == {"a": True, "b": True}
 

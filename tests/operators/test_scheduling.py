@@ -86,12 +86,12 @@ def test_a_worker_builds_and_asks_its_parts_on_one_thread_of_its_own(workers: in
 
 def test_per_worker_has_a_value_for_each_thread() -> None:
     values = PerWorker(list[int])
-    mine = values.mine()
+    mine = values.get()
     other: list[list[int]] = []
-    thread = threading.Thread(target=lambda: other.append(values.mine()))
+    thread = threading.Thread(target=lambda: other.append(values.get()))
     thread.start()
     thread.join()
-    assert values.mine() is mine
+    assert values.get() is mine
     assert other[0] is not mine
 
 

@@ -78,9 +78,9 @@ def filled(folder: Path) -> Path:
         Thumbnail(post(f"{number}-x", picture_sha256=key(number)), webp(40 * number % 250), 320, 240)
         for number in (1, 3, 5)
     ]
-    store.show(small)
+    store.write_thumbnails(small)
     events = [ClusterEvent("birth", 0), ClusterEvent("birth", 1), ClusterEvent("birth", 5), ClusterEvent("merge", 1, 0)]
-    store.rename(events)
+    store.apply_events(events)
     store.upsert(rows)
     clusters = StoredTable(folder, CLUSTERS)
     clusters.upsert([row_of_event(event) for event in events])

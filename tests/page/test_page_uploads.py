@@ -154,7 +154,7 @@ def test_one_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
 
     async def take() -> None:
         request = Request({"type": "http", "method": "POST", "headers": [(b"content-type", b"image/png")]}, never)
-        async with Uploads(100).taken(request):
+        async with Uploads(100).receive(request):
             pass
 
     with pytest.raises(HTTPException) as refused:

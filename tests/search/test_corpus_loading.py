@@ -73,7 +73,7 @@ class Place:
         self.file.write_text(json.dumps(rows))
         there = [name for row in rows if isinstance(row, dict) for name in row]
         chosen = Columns.chosen(there, **columns)
-        self.steps = steps_of(clean or default_steps(there), chosen.named)
+        self.steps = steps_of(clean or default_steps(there), chosen.by_role)
         self.model.texts.clear()
         table = CorpusTable(self.store, "own", self.model.dimension, self.model.name)
         return Loader(RowFile(self.file), chosen, self.steps, self.model, table).run(self.letters)
@@ -150,7 +150,7 @@ def test_the_archive_leaves_as_many_as_are_known() -> None:
     """The rules to the letter: spaces around a link stay, and a text that was nothing but a link is a value."""
     rows = orjson.loads(gzip.decompress(ARCHIVE.read_bytes()))
     columns = Columns.chosen(rows[0])
-    steps = steps_of(["tweets"], columns.named)
+    steps = steps_of(["tweets"], columns.by_role)
     left = sum(all(step(draft) for step in steps) for draft in map(columns.draft, rows))
     assert (len(rows), left) == (42_545, 38_741)
 
@@ -167,7 +167,7 @@ def test_a_wrong_column_is_told_with_those_that_are() -> None:
 
 def test_columns_of_usual_names_are_found_and_named_ones_win() -> None:
     columns = Columns.chosen(["text", "body", "id", "lang", "date"], text="body")
-    assert columns.named == {"text": "body", "id": "id", "created": "date", "language": "lang"}
+    assert columns.by_role == {"text": "body", "id": "id", "created": "date", "language": "lang"}
 
 
 def test_every_other_single_value_is_carried(place: Place) -> None:

@@ -73,7 +73,7 @@ def test_steps_come_to_the_same_as_reading_all(tmp_path: Path, monkeypatch: pyte
         posts = tuple(random.sample(there, min(3, len(there)))) if kind == "split" else ()
         into = next(clusters) if kind == "split" else 0
         event = ClusterEvent("split", 1, into, posts) if kind == "split" else ClusterEvent("merge", 2, into)
-        store.rename([event])
+        store.apply_events([event])
         events.upsert([row_of_event(event)])
 
     steps: list[Callable[[], None]] = [come, come, edited, deleted, moved, store.compact]

@@ -15,7 +15,7 @@ from connectors.store.stored_table import StoredTable
 from core.errors import WorldError
 from core.records import Line, Reading, Record
 from search import words
-from search.words import Typed, WordIndex, WordMatches
+from search.words import ParsedQuery, WordIndex, WordMatches
 from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_removed_posts import gone
 from tests.factories import ANSWERS, post, sides
@@ -48,7 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def found(store: Path, text: str) -> WordMatches:
-    return WordIndex(store).find(Typed.of(text))
+    return WordIndex(store).find(ParsedQuery.of(text))
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ def test_whatever_is_typed_is_a_search(store: Path, text: str) -> None:
 def test_posts_are_found_as_they_come_and_go(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     words = WordIndex(tmp_path)
-    assert words.find(Typed.of("cat")) == WordMatches()
+    assert words.find(ParsedQuery.of("cat")) == WordMatches()
     table.upsert(ROWS)
-    assert set(words.find(Typed.of("cat")).all) == {"cat", "dog", "both"}
+    assert set(words.find(ParsedQuery.of("cat")).all) == {"cat", "dog", "both"}
     assert words.having(["dog"]) == {"dog", "both"}
     assert words.having_all(["the cat"]) == {"cat", "dog"}
     lancedb.connect(tmp_path).open_table("posts").delete("global_id = 'cat'")
-    assert set(words.find(Typed.of("cat")).all) == {"dog", "both"}
+    assert set(words.find(ParsedQuery.of("cat")).all) == {"dog", "both"}
 
 
 def test_a_store_of_an_earlier_version_is_searched_when_a_flow_has_opened_it(tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ def test_a_store_of_an_earlier_version_is_searched_when_a_flow_has_opened_it(tmp
     lancedb.connect(tmp_path).open_table("posts").drop_columns(["text_clean"])
     words = WordIndex(tmp_path)
     assert not words.can_search()
-    assert words.find(Typed.of("cat")) == WordMatches()
+    assert words.find(ParsedQuery.of("cat")) == WordMatches()
     PostRows(tmp_path, POSTS)
-    assert set(WordIndex(tmp_path).find(Typed.of("cat")).all) == {"cat", "dog", "both"}
-    assert WordIndex(tmp_path).find(Typed.of("imgflip")).all == ()
+    assert set(WordIndex(tmp_path).find(ParsedQuery.of("cat")).all) == {"cat", "dog", "both"}
+    assert WordIndex(tmp_path).find(ParsedQuery.of("imgflip")).all == ()
 
 
 def test_processes_that_open_a_new_store_at_once_do_not_hinder_each_other(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_kind_of_store_without_full_text_search_finds_by_meaning_alone(
     monkeypatch.setattr(LanceTable, "words", refuse)
     words = WordIndex(tmp_path)
     assert not words.can_search()
-    assert words.find(Typed.of("cat")) == WordMatches()
+    assert words.find(ParsedQuery.of("cat")) == WordMatches()
     assert words.having(["dog"]) == words.having_all(["the cat"]) == set()
 
 
@@ -168,19 +168,19 @@ def test_what_comes_after_the_indexes_were_made_is_found_and_what_goes_is_not(tm
     table.upsert([row(f"old{at}", f"the cat number{at}") for at in range(20)])
     table.compact()
     words = WordIndex(tmp_path)
-    assert len(words.find(Typed.of("cat")).all) == 20
+    assert len(words.find(ParsedQuery.of("cat")).all) == 20
     for at in range(5):
         table.upsert([row(f"new{at}", f"another cat and wombat{at}")])
-        assert words.find(Typed.of(f"wombat{at}")).all == (f"new{at}",)
+        assert words.find(ParsedQuery.of(f"wombat{at}")).all == (f"new{at}",)
     table.upsert([{**row("old1", "a dog now"), "revision": 2}, {**row("new1", "a dog too"), "revision": 2}])
-    assert set(words.find(Typed.of("dog")).all) == {"old1", "new1"}
-    assert words.find(Typed.of("wombat1")).all == ()
+    assert set(words.find(ParsedQuery.of("dog")).all) == {"old1", "new1"}
+    assert words.find(ParsedQuery.of("wombat1")).all == ()
     table.remove([gone(global_id="new2"), gone(global_id="old2")])
-    assert set(words.find(Typed.of("another cat")).all) == {"new0", "new3", "new4"}
-    assert not {"old1", "old2"} & set(words.find(Typed.of("cat")).all)
+    assert set(words.find(ParsedQuery.of("another cat")).all) == {"new0", "new3", "new4"}
+    assert not {"old1", "old2"} & set(words.find(ParsedQuery.of("cat")).all)
     table.compact()
     table.upsert([row("newest", "the last cat")])
-    found = words.find(Typed.of("cat")).all
+    found = words.find(ParsedQuery.of("cat")).all
     assert set(found) == {"newest", "new0", "new3", "new4", *(f"old{at}" for at in range(20) if at not in {1, 2})}
     assert len(found) == len(set(found))
 
@@ -191,15 +191,15 @@ def test_a_filter_takes_no_hits_away_that_come_after_the_best(tmp_path: Path, mo
     table.upsert([row(f"{number}", f"cat {'dog ' * number}") for number in range(60)])
     index = WordIndex(tmp_path)
     last = set(map(str, range(50, 60)))
-    assert not last & set(index.find(Typed.of("cat")).all)
-    found = index.find(Typed.of("cat"), lambda ids: [it for it in ids if it in last]).all
+    assert not last & set(index.find(ParsedQuery.of("cat")).all)
+    found = index.find(ParsedQuery.of("cat"), lambda ids: [it for it in ids if it in last]).all
     assert len(found) == 3
     assert set(found) < last
-    assert index.find(Typed.of("cat"), lambda _: []) == WordMatches()
+    assert index.find(ParsedQuery.of("cat"), lambda _: []) == WordMatches()
 
 
 def test_many_ask_while_one_looks_for_news(store: Path) -> None:
     index = WordIndex(store, 0.0)
     with ThreadPoolExecutor(8) as pool:
-        each = list(pool.map(lambda _: index.find(Typed.of("cat dog")).all, range(40)))
+        each = list(pool.map(lambda _: index.find(ParsedQuery.of("cat dog")).all, range(40)))
     assert {frozenset(it) for it in each} == {frozenset({"dog", "both"})}

@@ -14,7 +14,7 @@ from connectors.cassandra.cassandra_store import CassandraStore
 from connectors.cassandra.keyspace_maintenance import facts_of_keyspace, forget_in_keyspace, in_keyspace
 from connectors.remnants import LookedFor
 from connectors.sinks.record_table import HIDDEN, POSTS, THUMBNAILS, posts_table
-from connectors.sinks.sink import Order
+from connectors.sinks.sink import TableCommand
 from connectors.store.cluster_ids import highest_deleted
 from connectors.store.interface import COSINE, Condition, UnsupportedError
 from core.errors import WorldError
@@ -157,26 +157,26 @@ def test_hidden_accounts_come_back_in_whatever_order_the_news_come(store: Cassan
 def test_small_images_go_with_their_last_post(store: CassandraStore) -> None:
     writers = parts(store)
     one, two = post("1-a", picture_sha256="a" * 64), post("2-a", picture_sha256="a" * 64)
-    writers.show([Thumbnail(one, b"webp", 3, 4)])
+    writers.write_thumbnails([Thumbnail(one, b"webp", 3, 4)])
     writers.upsert([row("1-a", picture_sha256="a" * 64), row("2-a", picture_sha256="a" * 64)])
     writers.remove([gone(global_id=one.global_id)])
     (kept,) = store.table(THUMBNAILS.name).to_arrow(["webp", "width", "height"]).to_pylist()
     assert kept == {"webp": b"webp", "width": 3, "height": 4}
     writers.remove([gone(global_id=two.global_id)])
     assert store.table(THUMBNAILS.name).count() == 0
-    writers.show([Thumbnail(one, b"webp")])  # after its delete
+    writers.write_thumbnails([Thumbnail(one, b"webp")])  # after its delete
     assert store.table(THUMBNAILS.name).count() == 0
-    writers.show([Thumbnail(post("3-a", picture_sha256="b" * 64), b"webp")])
-    writers.parts[0].obey(Order("compact", {}))
+    writers.write_thumbnails([Thumbnail(post("3-a", picture_sha256="b" * 64), b"webp")])
+    writers.parts[0].execute(TableCommand("compact", {}))
     assert store.table(THUMBNAILS.name).count() == 1  # its post is still on its way
 
 
 def test_a_small_image_stays_whose_other_post_is_still_on_its_way(store: CassandraStore) -> None:
     writers = parts(store)
     one, two = (post(it, picture_sha256="a" * 64) for it in ("1-a", "2-a"))
-    writers.show([Thumbnail(one, b"webp")])
+    writers.write_thumbnails([Thumbnail(one, b"webp")])
     writers.upsert([row("1-a", picture_sha256="a" * 64)])
-    writers.show([Thumbnail(two, b"webp")])
+    writers.write_thumbnails([Thumbnail(two, b"webp")])
     writers.remove([gone(global_id="1-a")])
     assert store.table(THUMBNAILS.name).count() == 1
     writers.upsert([row("2-a", picture_sha256="a" * 64)])
@@ -189,7 +189,7 @@ def test_a_small_image_that_one_part_dropped_is_written_again_by_another(store: 
     assert len(writers.parts) > 1
     posts = [post(f"{it}-a", picture_sha256="a" * 64) for it in range(20)]
     for it in posts:
-        writers.show([Thumbnail(it, b"webp")])
+        writers.write_thumbnails([Thumbnail(it, b"webp")])
         writers.upsert([row(it.global_id, picture_sha256="a" * 64)])
         assert store.table(THUMBNAILS.name).count() == 1
         writers.remove([gone(global_id=it.global_id)])
@@ -199,10 +199,10 @@ def test_a_small_image_that_one_part_dropped_is_written_again_by_another(store: 
 def test_merges_and_splits_are_known_to_readers_and_rows_stay(store: CassandraStore) -> None:
     writers = parts(store)
     writers.upsert([row("1-a", 1), row("2-a", 2), row("3-a", 3), row("4-a", -1)])
-    writers.rename([ClusterEvent("merge", 2, 1), ClusterEvent("split", 1, 5, ("1-a",))])
+    writers.apply_events([ClusterEvent("merge", 2, 1), ClusterEvent("split", 1, 5, ("1-a",))])
     mark = writers.mark()
     assert current(store) == {"1-a": 5, "2-a": 1, "3-a": 3, "4-a": -1}
-    writers.rename([ClusterEvent("merge", 3, 5)])
+    writers.apply_events([ClusterEvent("merge", 3, 5)])
     assert current(store) == {"1-a": 5, "2-a": 1, "3-a": 5, "4-a": -1}
 
     def of(*clusters: int) -> set[str]:
@@ -285,12 +285,12 @@ def test_a_keyspace_without_tables_is_one_line_with_the_command(cassandra_node: 
     ):
         store.check()
     with pytest.raises(WorldError, match="holds no tables of memewax"):
-        store.written(TABLE, None, 0, 30.0)
+        store.open_for_writing(TABLE, None, 0, 30.0)
 
 
 def test_vectors_of_other_models_are_refused(store: CassandraStore) -> None:
     with pytest.raises(WorldError, match="embeddings of 8 numbers and the model makes 16"):
-        store.written(posts_table(16, 8), None, 0, 30.0)
+        store.open_for_writing(posts_table(16, 8), None, 0, 30.0)
 
 
 def test_what_is_forgotten_is_in_no_row_and_the_files_of_nodes_are_named(store: CassandraStore, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_steps_come_to_the_same_as_reading_all(
     def moved() -> None:
         posts = tuple(random.sample(there, min(2, len(there))))
         event = random.choice([ClusterEvent("merge", 2, 0), ClusterEvent("split", 1, next(clusters), posts)])
-        writers[0].rename([event])
+        writers[0].apply_events([event])
 
     def forgotten() -> None:
         forget_in_keyspace(store.session, tmp_path, [gone(global_id=random.choice(there))])

@@ -11,12 +11,12 @@ from connectors.cassandra.cassandra_values import from_cql, to_cql
 from connectors.cassandra.lookups import (
     PARTS,
     hour_of,
-    last_stamp,
+    last_timestamp,
     listed_time,
     lookups_of,
     month_of,
     part_of,
-    stamp,
+    write_timestamp,
 )
 from core.columns import AnyJson, Binary, Flag, Integer, ListOf, Number, Struct, Text, VectorOf
 from core.errors import SettingsError
@@ -33,9 +33,15 @@ def row(**fields: Any) -> dict[str, Any]:
 
 def test_a_later_version_counts_more_and_a_delete_more_than_its_version() -> None:
     later = datetime(2100, 1, 1, tzinfo=UTC)
-    assert stamp(1, NOW) < stamp(1, later) < last_stamp(1) < stamp(2, NOW) < last_stamp(2)
-    assert stamp(1, NOW) > 0
-    assert last_stamp(2**40) < 2**63
+    assert (
+        write_timestamp(1, NOW)
+        < write_timestamp(1, later)
+        < last_timestamp(1)
+        < write_timestamp(2, NOW)
+        < last_timestamp(2)
+    )
+    assert write_timestamp(1, NOW) > 0
+    assert last_timestamp(2**40) < 2**63
 
 
 def test_all_that_a_row_is_found_by() -> None:

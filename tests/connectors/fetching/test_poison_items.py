@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from connectors.fetching import poison_items
-from connectors.fetching.poison_items import PoisonError, PoisonMarks, forget_what_is_decoded, key_of
+from connectors.fetching.poison_items import PoisonError, PoisonMarks, clear_own_slots, key_of
 from core.errors import WorldError
 
 
@@ -102,7 +102,7 @@ def test_neither_a_living_process_nor_one_that_ends_on_purpose_blames_anybody(st
     assert not start().suspects(b"a")
     ending = start()
     ending.begins(b"b")
-    forget_what_is_decoded()
+    clear_own_slots()
     ending.dies()
     assert not start().suspects(b"b")
 

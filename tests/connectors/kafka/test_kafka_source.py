@@ -243,11 +243,11 @@ def test_a_commit_that_nobody_can_take_any_more_is_not_waited_for_long() -> None
     produce(broker, topic, numbers(3), partition=0)
     with opened(source(broker.bootstrap, topic, follow=True, timeout=1, group="watched")) as reader:
         read(reader, 3)
-        reader.passed(position(2))
+        reader.epoch_ended(position(2))
         broker.stop()
         with pytest.raises(WorldError, match="start the broker"):
             read(reader, 1, seconds=30)
-        reader.passed(position(3))
+        reader.epoch_ended(position(3))
 
 
 def test_a_broker_killed_while_reading_costs_nothing(real_broker: RealBroker) -> None:
@@ -286,14 +286,14 @@ def test_what_was_passed_is_committed_for_who_watches(broker: Broker) -> None:
     group = f"watched-{topic}"
     with opened(source(broker.bootstrap, topic, group=group)) as reader:
         read(reader, 50)
-        reader.passed(position(40))
-        reader.passed(position(40))
+        reader.epoch_ended(position(40))
+        reader.epoch_ended(position(40))
         reader.read()
     assert committed(broker, topic, group) == {0: 40}
     with opened(source(broker.bootstrap, topic, group=group)) as reader:
         assert len(read(reader)[0]) == 100, "nothing is gone on from there"
-        reader.passed(position(100))
-    reader.passed(position(7))  # it is closed
+        reader.epoch_ended(position(100))
+    reader.epoch_ended(position(7))  # it is closed
     assert committed(broker, topic, group) == {0: 100}
 
 
@@ -307,7 +307,7 @@ def test_the_group_of_the_properties_wins_and_none_is_none(broker: Broker) -> No
     ):
         with opened(made) as reader:
             read(reader)
-            reader.passed(position(3))
+            reader.epoch_ended(position(3))
     assert committed(broker, topic, other) == {0: 3}
     assert committed(broker, topic, own) == committed(broker, topic, "memewax") == {}
 
@@ -361,7 +361,7 @@ def test_fields_of_messages_are_called_as_the_settings_say(mock_broker: MockBrok
     place.check()
     assert [part for part in made.parts() if part]
     items: list[Any] = []
-    for number in place.numbers(()):
+    for number in place.part_numbers(()):
         reader = place.open(number, None, ())
         items += [parsed(it) for it in read(reader)[0]]
         reader.close()

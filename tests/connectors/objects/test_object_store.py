@@ -28,7 +28,7 @@ from search.corpus import Corpus
 from search.exporting import Posts
 from search.sql import run_query
 from search.store_reader import StoreReader
-from search.words import Typed, WordIndex
+from search.words import ParsedQuery, WordIndex
 from tests.connectors.store.test_current_cluster import POSTS, merge
 from tests.connectors.store.test_every_store import reader, rows_of, with_vector
 from tests.connectors.store.test_removed_posts import gone, row
@@ -49,7 +49,7 @@ def opened(address: str, tmp_path: Path) -> Callable[..., Store]:
 
 
 def written(store: Store, part: int = 0, mark: Any = None) -> Any:
-    return store.written(POSTS, mark, part, 30.0)
+    return store.open_for_writing(POSTS, mark, part, 30.0)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_each_writer_has_a_table_and_readers_see_one(opened: Callable[..., Store
     two.upsert([row("a", revision=5)])
     assert rows_of(opened()).keys() == {"b", "c"}
     for it in (one, two):
-        it.rename([merge(0, 7)])
+        it.apply_events([merge(0, 7)])
     assert {it["current_cluster"] for it in rows_of(opened(), "current_cluster").values()} == {7}
 
 
@@ -183,12 +183,12 @@ def test_what_more_writers_left_is_kept_right_by_those_that_there_are(opened: Ca
     for number in range(3):
         it = written(store, number)
         key = f"{number}" * 64
-        it.show([Thumbnail(replace(post(f"{number}"), picture_sha256=key), b"webp", 4, 3)])
+        it.write_thumbnails([Thumbnail(replace(post(f"{number}"), picture_sha256=key), b"webp", 4, 3)])
         it.upsert([{**row(f"{number}"), "picture_sha256": key}])
     (part,) = opened().part_names("posts")
     assert part.endswith("posts.0")
     only = written(opened())
-    only.rename([merge(0, 3)])
+    only.apply_events([merge(0, 3)])
     only.remove([gone(global_id="2"), gone(author="ann", source="a", hidden=True)])
     assert rows_of(opened()).keys() == set()
     assert reader(opened(), HIDDEN).count() == 2
@@ -312,7 +312,7 @@ def test_all_readers_read_what_several_writers_wrote(opened: Callable[..., Store
     assert [(it.cluster, it.size) for it in summaries(opened(), timedelta(days=1))] == [(0, 5)]
     with run_query(opened(), "SELECT count(*), max(revision) FROM posts", 60.0) as found:
         assert list(found.rows) == [(5, 2)]
-    assert WordIndex(opened()).find(Typed.of("newest")).all == ("c",)
+    assert WordIndex(opened()).find(ParsedQuery.of("newest")).all == ("c",)
     assert models_in(opened()).keys() >= {"embedding"}
     assert highest(opened()) == 0
 

@@ -58,33 +58,33 @@ def asking(seconds: float = 5.0) -> Iterator[ApiWeb]:
 
 def test_an_answer_that_is_packed_is_unpacked(site: str) -> None:
     with asking() as web:
-        assert web.ask("GET", f"{site}/packed").body == b"x" * 1000
+        assert web.request("GET", f"{site}/packed").body == b"x" * 1000
 
 
 def test_an_answer_that_trickles_in_ends_with_the_time(site: str) -> None:
     with asking(0.3) as web, pytest.raises(TransientError, match=r"no complete response within 0\.3 s"):
-        web.ask("GET", f"{site}/trickling")
+        web.request("GET", f"{site}/trickling")
 
 
 @pytest.mark.parametrize("path", ["plain", "packed"])
 def test_no_more_is_read_than_allowed(path: str, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_web, "_MAX_BYTES", 999)
     with asking() as web, pytest.raises(TransientError, match="a response of more than 999 bytes"):
-        web.ask("GET", f"{site}/{path}")
+        web.request("GET", f"{site}/{path}")
 
 
 def test_a_redirect_is_an_answer_wherever_it_leads(site: str) -> None:
     with asking() as web:
-        assert web.ask("GET", f"{site}/moved").status == 302
+        assert web.request("GET", f"{site}/moved").status == 302
 
 
 def test_no_cookie_is_kept(site: str) -> None:
     with asking() as web:
-        assert [web.ask("GET", f"{site}/cookie").body for _ in range(2)] == [b"none"] * 2
+        assert [web.request("GET", f"{site}/cookie").body for _ in range(2)] == [b"none"] * 2
 
 
 def test_a_proxy_of_the_environment_is_asked(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unlike the images of strangers, whose addresses are checked here."""
     monkeypatch.setenv("http_proxy", site)
     with asking() as web:
-        assert web.ask("GET", "http://api.example/").status == 200
+        assert web.request("GET", "http://api.example/").status == 200

@@ -40,7 +40,7 @@ ATOM = """<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom" xmlns:m
 def found(body: str | bytes, url: str = URL) -> list[Any]:
     data = body.encode() if isinstance(body, str) else body
     page = feed._page(entries_of(ApiAnswer(200, httpx.Headers({"content-type": "text/xml"}), data), url))
-    return [feed.look(item) for item in page.items]
+    return [feed.parse_item(item) for item in page.items]
 
 
 def images(body: str | bytes) -> list[str]:

@@ -30,14 +30,14 @@ def posts(service: str, *bodies: Any) -> list[dict[str, Any]]:
     """The posts of items, or fails."""
     found = []
     for body in bodies:
-        it = SERVICES[service].look(ListingItem("x", 0.0, body))
+        it = SERVICES[service].parse_item(ListingItem("x", 0.0, body))
         assert isinstance(it, ServicePost), it
         found += posts_of(it, service, NOW)
     return [dict(body) for body in found]
 
 
 def reason(service: str, body: Any) -> str:
-    found = SERVICES[service].look(ListingItem("x", 0.0, body))
+    found = SERVICES[service].parse_item(ListingItem("x", 0.0, body))
     assert isinstance(found, str), found
     return found
 
@@ -58,7 +58,7 @@ def test_every_recorded_answer_parses(path: Path) -> None:
     assert len({item.id for item in page.items}) == len(page.items)
     for item in page.items:
         assert item.created > 1e9 or item.body.get("kind") == "t5"
-        found = module.look(item)
+        found = module.parse_item(item)
         if isinstance(found, str):
             continue
         for one in posts_of(found, path.parent.name, NOW):
@@ -75,7 +75,7 @@ def test_recorded_answers_have_as_many_images_as_people_count_in_them() -> None:
     for name in ("reddit/aww_hot_2019_04", "imgur/gallery_hot_2018_02", "tumblr/api-old-photo-response_0"):
         service = name.partition("/")[0]
         for item in SERVICES[service].page_of(orjson.loads((RECORDED / f"{name}.json").read_bytes())).items:
-            found = SERVICES[service].look(item)
+            found = SERVICES[service].parse_item(item)
             counted[f"{service} {found}" if isinstance(found, str) else service] += (
                 1 if isinstance(found, str) else len(posts_of(found, service, NOW))
             )
@@ -329,7 +329,7 @@ def test_images_and_text_of_html(source: str, images: list[str], text: str) -> N
 @pytest.mark.parametrize("body", [None, 1, "x", [], {}, {"kind": "t3", "data": {"id": []}}, {"id": {}, "kind": "t3"}])
 def test_what_has_no_known_form_is_said_to_have_none(service: str, body: Any) -> None:
     with pytest.raises(ValueError, match="validation error"):
-        SERVICES[service].look(ListingItem("x", 0.0, body))
+        SERVICES[service].parse_item(ListingItem("x", 0.0, body))
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -349,7 +349,7 @@ def test_an_entry_without_a_name_gets_one() -> None:
 def test_which_field_is_not_as_known_is_said() -> None:
     item = {"kind": "t3", "data": {"id": "n1", "score": None}}
     with pytest.raises(ValidationError) as found:
-        SERVICES["reddit"].look(ListingItem("t3_n1", 0.0, item))
+        SERVICES["reddit"].parse_item(ListingItem("t3_n1", 0.0, item))
     message = Message(as_json({"item": item, "wrong": why_strange(found.value)}), "here")
     with pytest.raises(BadRecordError, match=r"no known form: score: .*integer, found 'None'"):
         parse_post(message)

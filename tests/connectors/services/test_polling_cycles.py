@@ -47,7 +47,7 @@ class Feed(Listing):
         more = len(found) > self.size
         return Page([item(n) for n in found[: self.size]], found[self.size - 1] if more else None)
 
-    def look(self, item: ListingItem) -> ServicePost | Reason:
+    def parse_item(self, item: ListingItem) -> ServicePost | Reason:
         number = item.body
         if number % 10 == 9:
             return "video"
@@ -270,7 +270,7 @@ def test_a_followed_listing_is_asked_again_after_the_interval() -> None:
 
 def test_what_has_no_known_form_is_handed_on_whole() -> None:
     class Strange(Feed):
-        def look(self, item: ListingItem) -> ServicePost | Reason:
+        def parse_item(self, item: ListingItem) -> ServicePost | Reason:
             raise ValueError("odd")
 
     messages = [message for unit in rounds(Strange([5])) for message in unit.messages]

@@ -105,7 +105,7 @@ def store(tmp_path: Path) -> Path:
     late = [row(100 + number, 5, 40 + number / 2, "a new doge", "100-reddit" if number else None) for number in range(12)]  # fmt: skip
     posts = PostStore(tmp_path / "store", 8, 8)
     posts.upsert(early[:15])
-    posts.rename(EVENTS)
+    posts.apply_events(EVENTS)
     posts.upsert(early[15:] + late)
     return tmp_path / "store"
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from connectors.sinks.sink import Mark, Order, Row
+from connectors.sinks.sink import Mark, Row, TableCommand
 from connectors.sinks.table_writer import TableWriter
 from core.errors import WorldError
 from core.records import ClusterEvent, Removal, Thumbnail
@@ -20,16 +20,16 @@ class Plain:
     def upsert(self, rows: list[Row]) -> None:
         raise WorldError("no room")
 
-    def obey(self, order: Order) -> None:
-        raise AssertionError(order)
+    def execute(self, command: TableCommand) -> None:
+        raise AssertionError(command)
 
-    def rename(self, events: list[ClusterEvent]) -> None:
+    def apply_events(self, events: list[ClusterEvent]) -> None:
         raise AssertionError(events)
 
     def remove(self, removals: list[Removal]) -> None:
         raise AssertionError(removals)
 
-    def show(self, thumbnails: list[Thumbnail]) -> None:
+    def write_thumbnails(self, thumbnails: list[Thumbnail]) -> None:
         raise AssertionError(thumbnails)
 
     def mark(self) -> Mark:

@@ -50,7 +50,7 @@ class Flow:
                 continue
             posted, read_at = queue.popleft()
             self.time += 1 / self.handles
-            self.kept.given("part", Live("test", posted), read_at)
+            self.kept.record_emitted("part", Live("test", posted), read_at)
             self.ages.append((self.time, self.time - posted))
             self.shares.append((self.time, self.kept.share))
 
@@ -113,7 +113,7 @@ def test_without_overload_it_is_told_how_far_behind_posts_are() -> None:
     kept = LoadShedder(0.5, now=lambda: time)
     with capture_logs() as told:
         for time in (1000.0, 1100.0, 1130.0, 1300.0):
-            kept.given("part", Live("bluesky", time - 70), time - 1)
+            kept.record_emitted("part", Live("bluesky", time - 70), time - 1)
     assert STREAM_BEHIND.labels("bluesky")._value.get() == 70
     assert [it["seconds"] for it in told] == [70, 70]  # once a minute
     assert kept.share == SHARE_KEPT._value.get() == 0.5

@@ -18,7 +18,7 @@ from backports import zstd
 from connectors.sources.column_mapping import chosen_columns
 from connectors.sources.file_options import FileOptions
 from connectors.sources.parse import parse_post, parsed
-from connectors.sources.post_files import PostFiles, look_at
+from connectors.sources.post_files import PostFiles, inspect_file
 from connectors.sources.several import Several
 from connectors.sources.source import Position, Unit
 from connectors.sources.split_messages import SplitMessages, unpacked
@@ -35,7 +35,7 @@ def units(path: Path, resume: Position | None = None, batch: int = 3, *columns: 
     place = PostFiles(path, options(batch, *columns)).places()[0]
     place.check()
     found = []
-    for number in place.numbers(()):
+    for number in place.part_numbers(()):
         reader = place.open(number, resume, () if resume is None else (resume,))
         while not reader.ended:
             if (unit := reader.read()) is not None:
@@ -307,11 +307,11 @@ def test_in_a_folder_files_of_any_form_are_read_and_strays_are_not(tmp_path: Pat
 def test_what_a_file_is_is_remembered_until_it_changes(tmp_path: Path) -> None:
     file = tmp_path / "posts.csv"
     file.write_text("id,image_url\n1,https://h.example/1.jpg\n")
-    found = look_at(file, ())
-    assert look_at(file, ()) is found
+    found = inspect_file(file, ())
+    assert inspect_file(file, ()) is found
     assert found.shape.fields["url"] == "image_url"
     file.write_text("id,photo\n1,https://h.example/1.jpg\n")
-    assert look_at(file, ()).shape.fields["url"] == "photo"
+    assert inspect_file(file, ()).shape.fields["url"] == "photo"
 
 
 NO_NUMBERS = [{"id": 1, "image_url": "https://a/1.png", "ups": float("nan")}] + [

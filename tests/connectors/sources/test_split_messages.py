@@ -217,9 +217,9 @@ def test_each_post_comes_once_wherever_it_is_resumed(
 def test_amid_a_message_the_topic_has_been_passed_up_to_it() -> None:
     reader = SplitMessages(Topic([packed([1]), packed([2, 3, 4, 5])], [1, 1]), 2).open("0", None)
     passed: list[int] = []
-    reader._inner.passed = lambda position: passed.append(position["offset"])  # type: ignore[attr-defined]
+    reader._inner.epoch_ended = lambda position: passed.append(position["offset"])  # type: ignore[attr-defined]
     while (unit := reader.read()) is not None:
-        reader.passed(unit.resume)
+        reader.epoch_ended(unit.resume)
     assert passed == [1, 1, 2]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
-from connectors.sinks.sink import Mark, Order, Row
+from connectors.sinks.sink import Mark, Row, TableCommand
 from connectors.sinks.table_writer import WrittenTable
 from connectors.store.interface import Store
 from core.columns import Table
@@ -18,7 +18,7 @@ class Dealt:
         count = len(store.part_names(table.name))
         self.key = table.key
         self.parts: list[WrittenTable] = [
-            store.written(table, mark, part, 30.0) for part, mark in enumerate(marks or [None] * count)
+            store.open_for_writing(table, mark, part, 30.0) for part, mark in enumerate(marks or [None] * count)
         ]
 
     def upsert(self, rows: list[Row]) -> None:
@@ -26,20 +26,20 @@ class Dealt:
             if own := [row for row in rows if crc32(str(row[self.key]).encode()) % len(self.parts) == number]:
                 part.upsert(own)
 
-    def obey(self, order: Order) -> None:
+    def execute(self, command: TableCommand) -> None:
         for part in self.parts:
-            part.obey(order)
+            part.execute(command)
 
-    def rename(self, events: list[ClusterEvent]) -> None:
+    def apply_events(self, events: list[ClusterEvent]) -> None:
         for part in self.parts:
-            part.rename(events)
+            part.apply_events(events)
 
     def remove(self, removals: list[Removal]) -> None:
         for part in self.parts:
             part.remove(removals)
 
-    def show(self, thumbnails: list[Thumbnail]) -> None:
-        self.parts[0].show(thumbnails)
+    def write_thumbnails(self, thumbnails: list[Thumbnail]) -> None:
+        self.parts[0].write_thumbnails(thumbnails)
 
     def mark(self) -> Any:
         return [part.mark() for part in self.parts]

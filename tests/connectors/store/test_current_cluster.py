@@ -48,7 +48,7 @@ def split(cluster: int, into: int, *posts: int) -> ClusterEvent:
 def test_rows_follow_merges_and_so_do_those_that_come_later(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     table.upsert([row(0, 0), row(1, 1), row(2, 2), row(3, -1)])
-    table.rename([merge(2, 1), merge(1, 0)])
+    table.apply_events([merge(2, 1), merge(1, 0)])
     table.upsert([row(4, 2)])  # decided before the merge
     assert current(tmp_path) == {0: (0, 0), 1: (1, 0), 2: (2, 0), 3: (-1, -1), 4: (2, 0)}
 
@@ -56,11 +56,11 @@ def test_rows_follow_merges_and_so_do_those_that_come_later(tmp_path: Path) -> N
 def test_posts_of_a_split_move_and_come_back_with_a_merge(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     table.upsert([row(0, 0), row(1, 0), row(2, 1), row(3, 1)])
-    table.rename([merge(1, 0), split(0, 7, 1, 2)])
+    table.apply_events([merge(1, 0), split(0, 7, 1, 2)])
     assert {it: now for it, (_, now) in current(tmp_path).items()} == {0: 0, 1: 7, 2: 7, 3: 0}
     table.upsert([row(2, 1), row(1, 9)])  # written again; seen again in another cluster
     assert {it: now for it, (_, now) in current(tmp_path).items()} == {0: 0, 1: 9, 2: 7, 3: 0}
-    table.rename([merge(7, 0)])
+    table.apply_events([merge(7, 0)])
     assert {it: now for it, (_, now) in current(tmp_path).items()} == {0: 0, 1: 9, 2: 0, 3: 0}
     table.upsert([row(2, 1)])
     assert current(tmp_path)[2] == (1, 0)
@@ -69,12 +69,12 @@ def test_posts_of_a_split_move_and_come_back_with_a_merge(tmp_path: Path) -> Non
 def test_what_was_not_snapshotted_is_taken_back_and_may_come_otherwise(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     table.upsert([row(number, number) for number in range(5)])
-    table.rename([merge(1, 0), split(0, 8, 1)])
+    table.apply_events([merge(1, 0), split(0, 8, 1)])
     mark = table.mark()
-    table.rename([merge(4, 3), split(3, 9, 4), merge(8, 0)])
+    table.apply_events([merge(4, 3), split(3, 9, 4), merge(8, 0)])
     again = PostRows(tmp_path, POSTS, mark)
     assert {it: now for it, (_, now) in current(tmp_path).items()} == {0: 0, 1: 8, 2: 2, 3: 3, 4: 4}
-    again.rename([merge(4, 2)])
+    again.apply_events([merge(4, 2)])
     assert current(tmp_path)[4] == (4, 2)
 
 
@@ -98,10 +98,10 @@ def test_what_another_run_merged_stays(tmp_path: Path) -> None:
 
     first = opened("one", None)
     first.upsert([row(0, 0), row(1, 1)])
-    first.rename([merge(1, 0)])
+    first.apply_events([merge(1, 0)])
     second = opened("two", None)
     second.upsert([row(2, 2), row(3, 3)])
-    second.rename([merge(3, 2)])
+    second.apply_events([merge(3, 2)])
     opened("one", first.mark())
     opened("two", second.mark())
     assert {it: now for it, (_, now) in current(tmp_path).items()} == {0: 0, 1: 0, 2: 2, 3: 2}
@@ -122,9 +122,9 @@ def test_a_crash_anywhere_comes_to_the_same(
         if kind == "w":
             table.upsert([row(one, other)])
         elif kind == "m":
-            table.rename([merge(max(one, other), min(one, other))])
+            table.apply_events([merge(max(one, other), min(one, other))])
         else:
-            table.rename([split(one, 100 + number, other, third)])
+            table.apply_events([split(one, 100 + number, other, third)])
 
     whole, cut = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("cut")
     table = PostRows(whole, POSTS)

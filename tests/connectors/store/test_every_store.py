@@ -17,7 +17,7 @@ from connectors.endpoints import open_store
 from connectors.sinks.cluster_events import CLUSTERS, row_of_event
 from connectors.sinks.record_table import POSTS as POSTS_NAME
 from connectors.sinks.record_table import SEARCHED, THUMBNAILS
-from connectors.sinks.sink import Order
+from connectors.sinks.sink import TableCommand
 from connectors.store.arrow_schema import is_custom
 from connectors.store.interface import (
     COSINE,
@@ -193,10 +193,10 @@ def test_hidden_accounts_come_back(store: Store) -> None:
 def test_rows_follow_what_becomes_of_clusters(store: Store, address: str, state: Path) -> None:
     posts = writer(store)
     posts.upsert([row("a", 0), row("b", 1), row("c", 1)])
-    posts.rename([merge(1, 0)])
+    posts.apply_events([merge(1, 0)])
     posts.upsert([row("d", 1)])
     again = writer(opened(address, state), mark=posts.mark())
-    again.rename([ClusterEvent("split", 0, 5, ("b",))])
+    again.apply_events([ClusterEvent("split", 0, 5, ("b",))])
     again.upsert([row("e", 1)])
     found = rows_of(store, "cluster", "current_cluster")
     assert {key: it["current_cluster"] for key, it in found.items()} == {"a": 0, "b": 5, "c": 0, "d": 0, "e": 0}
@@ -332,7 +332,7 @@ def test_clusters_and_small_images_have_tables_too(store: Store) -> None:
     assert told == {3: ("retired", None), 4: ("merged", 3)}
     posts = writer(store)
     key = "a" * 64
-    posts.show([Thumbnail(replace(post("a"), picture_sha256=key), b"webp", 4, 3)])
+    posts.write_thumbnails([Thumbnail(replace(post("a"), picture_sha256=key), b"webp", 4, 3)])
     posts.upsert([{**row("a"), "picture_sha256": key}])
     (small,) = reader(store, THUMBNAILS.name).rows([key, "b" * 64], ["webp", "width"]).to_pylist()
     assert (small["webp"], small["width"]) == (b"webp", 4)
@@ -345,7 +345,7 @@ def test_compaction_leaves_all_rows(store: Store) -> None:
     for number in range(3):
         posts.upsert([row(f"{number}-{it}") for it in range(5)])
     posts.remove([gone(global_id="0-0")])
-    posts.obey(Order("compact", {}))
+    posts.execute(TableCommand("compact", {}))
     assert len(rows_of(store)) == 14
 
 

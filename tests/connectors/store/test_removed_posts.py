@@ -118,7 +118,7 @@ def test_a_hidden_account_comes_back_with_its_posts_as_of_now(tmp_path: Path) ->
     corpus = Corpus.open(tmp_path, TABLE)
     table.remove([gone(author="ann", source="a", hidden=True, time=TIME)])
     table.remove([gone(author="ann", source="a", hidden=True, time=TIME)])
-    table.rename([ClusterEvent("birth", 3), merge(3, 1)])
+    table.apply_events([ClusterEvent("birth", 3), merge(3, 1)])
     table = PostRows(tmp_path, POSTS, table.mark())
     table.upsert([row("3-a", 4), row("1-a", 3, revision=2)])
     corpus.refresh()

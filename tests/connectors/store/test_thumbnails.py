@@ -35,7 +35,7 @@ def kept(folder: Path) -> dict[str, bytes]:
 def written(folder: Path, **posts: str) -> PostRows:
     """A store of posts, each with the letter of its image."""
     table = PostRows(folder, POSTS)
-    table.show([small(f"{it}-a", letter) for it, letter in posts.items()])
+    table.write_thumbnails([small(f"{it}-a", letter) for it, letter in posts.items()])
     table.upsert([row(f"{it}-a", picture_sha256=key(letter)) for it, letter in posts.items()])
     return table
 
@@ -47,15 +47,15 @@ def test_an_image_is_kept_once_for_all_posts_and_goes_with_the_last(tmp_path: Pa
     assert kept(tmp_path) == {"a": b"a"}
     table.remove([gone(author="ann", source="a")])
     assert kept(tmp_path) == {}
-    table.show([small("new-b", "a")])  # comes again, and is written again
+    table.write_thumbnails([small("new-b", "a")])  # comes again, and is written again
     assert kept(tmp_path) == {}  # of an account that is gone
-    table.show([Thumbnail(post("new-b", picture_sha256=key("a")), b"a")])
+    table.write_thumbnails([Thumbnail(post("new-b", picture_sha256=key("a")), b"a")])
     assert kept(tmp_path) == {"a": b"a"}
 
 
 def test_an_image_stays_whose_other_post_is_still_on_its_way(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
-    table.show([small("other-a", "a")])
+    table.write_thumbnails([small("other-a", "a")])
     table.remove([gone(global_id="one-a")])
     assert kept(tmp_path) == {"a": b"a"}
     table.upsert([row("other-a", picture_sha256=key("a"))])
@@ -66,7 +66,7 @@ def test_an_image_stays_whose_other_post_is_still_on_its_way(tmp_path: Path) -> 
 @pytest.mark.parametrize("do", ["delete", "compact"])
 def test_an_image_stays_after_a_restart_whose_other_post_still_waits_in_the_join(tmp_path: Path, do: str) -> None:
     table = written(tmp_path, one="a")
-    table.show([small("other-a", "a"), small("two-a", "b")])
+    table.write_thumbnails([small("other-a", "a"), small("two-a", "b")])
     table = PostRows(tmp_path, POSTS, table.mark())
     if do == "delete":
         table.remove([gone(global_id="one-a")])
@@ -81,7 +81,7 @@ def test_an_image_stays_after_a_restart_whose_other_post_still_waits_in_the_join
 
 def test_an_image_stays_for_one_of_two_posts_on_their_way_where_the_last_is_deleted(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
-    table.show([small("two-a", "a"), small("three-a", "a")])
+    table.write_thumbnails([small("two-a", "a"), small("three-a", "a")])
     table.remove([gone(global_id="one-a"), gone(global_id="three-a")])
     table.upsert([row("three-a", picture_sha256=key("a"))])
     assert kept(tmp_path) == {"a": b"a"}
@@ -94,7 +94,7 @@ def test_an_image_stays_for_the_next_revision_of_a_post(tmp_path: Path, before: 
     table = written(tmp_path, one="a")
     table.upsert([row("two-a", **before)])
     edited = TIME if before["picture_sha256"] else None
-    table.show([Thumbnail(post("two-a", edited=edited, picture_sha256=key("a")), b"a")])
+    table.write_thumbnails([Thumbnail(post("two-a", edited=edited, picture_sha256=key("a")), b"a")])
     table.remove([gone(global_id="one-a")])
     assert kept(tmp_path) == {"a": b"a"}
     table.upsert([row("two-a", revision=2, picture_sha256=key("a"))])
@@ -104,7 +104,7 @@ def test_an_image_stays_for_the_next_revision_of_a_post(tmp_path: Path, before: 
 
 def test_an_edit_of_a_post_leaves_the_image_that_a_hidden_one_shows(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
-    table.show([small("one-a", "a"), small("two-a", "a"), small("one-a", "b")])
+    table.write_thumbnails([small("one-a", "a"), small("two-a", "a"), small("one-a", "b")])
     table.upsert([row("one-a", picture_sha256=key("a")), row("two-a", author="bob", picture_sha256=key("a"))])
     table.remove([gone(author="bob", source="a", hidden=True)])
     table = PostRows(tmp_path, POSTS, table.mark())
@@ -115,14 +115,14 @@ def test_an_edit_of_a_post_leaves_the_image_that_a_hidden_one_shows(tmp_path: Pa
 def test_what_an_edit_of_a_hidden_post_replaces_goes(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
     table.remove([gone(author="ann", source="a", hidden=True)])
-    table.show([small("one-a", "b")])
+    table.write_thumbnails([small("one-a", "b")])
     table.upsert([row("one-a", revision=2, picture_sha256=key("b"))])
     assert kept(tmp_path).keys() == {"b"}
 
 
 def test_an_image_goes_whose_other_post_was_deleted_on_its_way(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
-    table.show([small("other-a", "a")])
+    table.write_thumbnails([small("other-a", "a")])
     table.remove([gone(global_id="one-a"), gone(global_id="other-a")])
     table.upsert([row("other-a", picture_sha256=key("a"))])
     assert kept(tmp_path) == {}
@@ -132,7 +132,7 @@ def test_of_a_post_that_was_deleted_before_it_came_none_is_kept(tmp_path: Path) 
     table = written(tmp_path, one="a")
     table.remove([gone(global_id="two-a", time=TIME)])
     table = PostRows(tmp_path, POSTS, table.mark())
-    table.show([small("two-a", "b")])
+    table.write_thumbnails([small("two-a", "b")])
     assert kept(tmp_path) == {"a": b"a"}
 
 
@@ -146,7 +146,7 @@ def test_hidden_posts_keep_theirs(tmp_path: Path) -> None:
 
 def test_what_an_edit_replaces_goes_also_where_both_come_together(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
-    table.show([small("one-a", "a"), small("one-a", "b"), small("two-a", "c")])
+    table.write_thumbnails([small("one-a", "a"), small("one-a", "b"), small("two-a", "c")])
     images = (("one-a", 1, "a"), ("two-a", 1, "c"), ("one-a", 2, "b"))
     table.upsert([row(it, revision=revision, picture_sha256=key(letter)) for it, revision, letter in images])
     assert kept(tmp_path).keys() == {"b", "c"}
@@ -154,7 +154,7 @@ def test_what_an_edit_replaces_goes_also_where_both_come_together(tmp_path: Path
 
 def test_what_an_edit_replaces_goes(tmp_path: Path) -> None:
     table = written(tmp_path, one="a", two="a", three="c")
-    table.show([small("one-a", "b"), small("three-a", "d")])
+    table.write_thumbnails([small("one-a", "b"), small("three-a", "d")])
     table.upsert(
         [row(f"{it}-a", revision=2, picture_sha256=key(letter)) for it, letter in (("one", "b"), ("three", "d"))]
     )
@@ -166,7 +166,7 @@ def test_what_no_post_refers_to_goes_when_tables_are_put_together(
     tmp_path: Path, by_command: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = written(tmp_path, one="a")
-    table.show([small("one-a", "b")])  # a repeat, which the join drops
+    table.write_thumbnails([small("one-a", "b")])  # a repeat, which the join drops
     if by_command:
         compact_store(tmp_path)
     else:
@@ -176,8 +176,8 @@ def test_what_no_post_refers_to_goes_when_tables_are_put_together(
     monkeypatch.setattr(thumbnails, "_SWEEP_EVERY", 2)
     monkeypatch.setattr(thumbnails, "_RECENT", 1)
     table = PostRows(tmp_path, POSTS)
-    table.show([small("c-a", "c")])
-    table.show([small("d-a", "d")])
+    table.write_thumbnails([small("c-a", "c")])
+    table.write_thumbnails([small("d-a", "d")])
     assert kept(tmp_path).keys() == {"a", "d"}
 
 
@@ -187,7 +187,7 @@ def test_a_store_of_an_earlier_version_has_none_and_goes_on(tmp_path: Path) -> N
     compact_store(tmp_path)
     table = PostRows(tmp_path, POSTS)
     table.remove([gone(global_id="1-a")])
-    table.show([small("2-a", "b")])
+    table.write_thumbnails([small("2-a", "b")])
     table.upsert([row("2-a", picture_sha256=key("b"))])
     assert kept(tmp_path) == {"b": b"b"}
 
@@ -196,7 +196,7 @@ def test_the_size_of_the_image_is_kept_and_not_known_of_earlier_ones(tmp_path: P
     table = written(tmp_path, one="a")
     lancedb.connect(tmp_path).open_table(THUMBNAILS.name).drop_columns(["width", "height"])
     table = PostRows(tmp_path, POSTS, table.mark())
-    table.show([Thumbnail(post("2-a", picture_sha256=key("b")), b"b", 640, 480)])
+    table.write_thumbnails([Thumbnail(post("2-a", picture_sha256=key("b")), b"b", 640, 480)])
     rows = lancedb.connect(tmp_path).open_table(THUMBNAILS.name).to_arrow().to_pylist()
     assert {it["webp"]: (it["width"], it["height"]) for it in rows} == {b"a": (None, None), b"b": (640, 480)}
 
@@ -221,7 +221,7 @@ def test_who_dies_amid_a_delete_leaves_no_image_of_it(tmp_path: Path, monkeypatc
 
 def test_a_row_that_comes_after_its_delete_takes_its_image_with_it(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
-    table.show([small("one-a", "a")])
+    table.write_thumbnails([small("one-a", "a")])
     table.remove([gone(global_id="one-a")])  # another process was quicker with it than with the row
     table.upsert([row("one-a", picture_sha256=key("a"))])
     assert kept(tmp_path) == {}

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.cassandra.cassandra_store import CassandraStore
 from connectors.endpoints import open_store
-from connectors.sinks.sink import Order
+from connectors.sinks.sink import TableCommand
 from connectors.store.interface import Store
 from connectors.store.shared_removals import SharedRemovals
 from dataflows.all_settings import load_settings
@@ -43,7 +43,7 @@ def test_what_one_deletes_the_other_does_not_bring_back(flow: Flow, *, is_compac
     one.remove([gone(global_id="1-a"), gone(author="bob", source="a"), gone(url="https://x/9-a.png")])
     if is_compacted:
         for writers in (one, two):
-            writers.obey(Order("compact", {}))
+            writers.execute(TableCommand("compact", {}))
     two.upsert([row("1-a"), row("2-a", author="bob", revision=7), row("late-a", author="bob"), row("9-a")])
     two.upsert([row("1-a", revision=9), row("5-a", author="cy")])
     assert ids(flow) == {"3-a", "4-a", "5-a"}

@@ -139,7 +139,7 @@ TEXT: Final = Stage(
             Column(
                 "text_clean",
                 _TEXT,
-                "The same without what platforms add: account names, times, counters, buttons, watermarks",
+                "The same without text that platforms add: account names, times, counters, buttons, watermarks",
             ),
             _clean,
         ),
@@ -148,7 +148,7 @@ TEXT: Final = Stage(
                 "text_unread",
                 _TEXT,
                 "Why some text in the image was not read; null if all was. OCR reads Latin letters of western Europe "
-                "(English best), Chinese and Japanese, Latin letters with other marks in part, and no other script",
+                "(English best), Chinese and Japanese, in part Latin letters with other diacritics, no other script",
             ),
             _unread,
         ),

@@ -130,8 +130,8 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
             Column(
                 "revision",
                 Integer(32),
-                "1, and one more each time that the record is written again: with a late stage result, after a "
-                "retry that succeeded, or when the post was edited; the highest one is current",
+                "Number of the record, from 1; a late stage result, a successful retry or an edit writes the "
+                "next one; the highest one is current",
                 nullable=False,
                 schema={"minimum": 1},
             ),
@@ -141,9 +141,8 @@ def join_columns(stages: tuple[Stage, ...]) -> tuple[RecordColumn, ...]:
             Column(
                 "cache",
                 _TEXT,
-                "Whether the models' results for the image come from the cache: exact, of an image of the same bytes; "
-                "source, of one that its service gives the same id; near, of one that it is a copy of; null: the "
-                "models ran on it",
+                "Which image the cached results are from: exact, one with the same bytes; source, one to which the "
+                "service gives the same id; near, one that this image copies; null: the models ran on this image",
                 schema={"enum": ["exact", "source", "near", None]},
             ),
             _cached,

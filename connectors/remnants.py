@@ -93,6 +93,13 @@ class LookedFor:
         return found
 
 
+def in_files(files: Iterable[Path], names: LookedFor, until: str) -> Iterator[Remnant]:
+    """Yield the files whose bytes contain one of the names; raises `OSError`."""
+    for file in files:
+        if names.in_file(file):
+            yield Remnant(str(file), "its bytes have it", until)
+
+
 def in_lines(path: Path, names: LookedFor) -> int:
     """Count the lines of a JSON Lines file that contain one of the names; raises `OSError`.
 

@@ -89,10 +89,9 @@ class MemeStore:
 
     def cluster(self, cluster: int, hours: float = 24.0) -> "ClusterSummary | None":
         """Summarise one cluster by its id, or by an id that was merged into it; None if it has no posts."""
-        from search.cluster_summaries import merges_of
+        from search.cluster_summaries import summary_of
 
-        now = merges_of(self._store).resolve(cluster)
-        return next((it for it in self.clusters(hours) if it.cluster == now), None)
+        return summary_of(self._store, cluster, timedelta(hours=hours))
 
     def exemplars(self, cluster: "ClusterSummary") -> list[dict[str, Any]]:
         """Return the few most typical posts of a cluster, each with `global_id` and `url`."""

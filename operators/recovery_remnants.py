@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from connectors.remnants import LookedFor, Remnant
+from connectors.remnants import LookedFor, Remnant, in_files
 from core.errors import WorldError
 from core.row_log import blank_unwanted, drop_unknown, is_mark
 from operators.recovery_check import is_whole
@@ -34,9 +34,8 @@ def in_recovery(folder: Path, names: LookedFor) -> Iterator[Remnant]:
         files = [part, *part.parent.glob(f"{part.name}-*")]
         if not has_any and any(names.in_file(it) for it in files):
             yield Remnant(str(part), "free pages of the database contain it", _LATER)
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and not file.name.startswith("part-") and names.in_file(file):
-            yield Remnant(str(file), "its bytes have it", "until the flow has taken some more snapshots")
+    others = (it for it in sorted(folder.rglob("*")) if it.is_file() and not it.name.startswith("part-"))
+    yield from in_files(others, names, "until the flow has taken some more snapshots")
 
 
 def scrub(folder: Path, rows: Path) -> None:

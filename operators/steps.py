@@ -109,11 +109,6 @@ def split(step_id: str, up: Stream[X], predicate: Callable[[X], bool]) -> Branch
     return op.branch(step_id, up, reported(predicate))
 
 
-def key_by(step_id: str, up: Stream[X], key: Callable[[X], str]) -> KeyedStream[X]:
-    """Key each item; items of one key go to one worker."""
-    return op.key_on(step_id, up, reported(key))
-
-
 def stateful(
     step_id: str,
     up: KeyedStream[X],

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -32,7 +32,7 @@ _AHEAD: Final = timedelta(days=1)
 """Tolerance for a post's clock that is ahead of ours, its time zone included."""
 _MANY: Final = 20
 """Fewest posts for which outliers among their times are detected."""
-SUMMARISED: Final = (
+_SUMMARISED: Final = (
     "global_id",
     "cluster",
     "current_cluster",
@@ -79,8 +79,15 @@ def merges_of(store: StorePlace) -> Merges:
 
 def summaries(store: StorePlace, window: timedelta) -> list[ClusterSummary]:
     """Summarise all clusters that have posts, largest first; raise `WorldError` if there is no store."""
-    rows = store_rows(store, POSTS, EVERY, SUMMARISED)
-    return summarised(rows, states_of(store), merges_of(store), window)
+    return _summarised(store, window, None)
+
+
+def summary_of(store: StorePlace, cluster: int, window: timedelta) -> ClusterSummary | None:
+    """Summarise one cluster by its id, or by an id that was merged into it; None if it has no posts.
+
+    All posts are read nevertheless: the keywords are those that are rarer elsewhere.
+    """
+    return next(iter(_summarised(store, window, cluster)), None)
 
 
 def states_of(store: StorePlace) -> dict[int, str]:
@@ -94,17 +101,9 @@ def current_cluster(row: Mapping[str, Any], merges: Merges) -> int:
     return merges.current(row["global_id"], row["cluster"]) if current is None else current
 
 
-def summarised(
-    rows: Iterable[Mapping[str, Any]], known: Mapping[int, str], merges: Merges, window: timedelta
-) -> list[ClusterSummary]:
-    """Summarise the clusters of rows of posts, largest first.
-
-    Args:
-        rows: Rows with the columns `SUMMARISED`.
-        known: State of each cluster.
-        merges: Merges and splits of clusters.
-        window: Length of the recent window.
-    """
+def _summarised(store: StorePlace, window: timedelta, only: int | None) -> list[ClusterSummary]:
+    """Summarise all clusters, or only one, largest first."""
+    rows, known, merges = store_rows(store, POSTS, EVERY, _SUMMARISED), states_of(store), merges_of(store)
     members: dict[int, list[dict[str, Any]]] = defaultdict(list)
     everywhere: Counter[str] = Counter()
     for row in rows:
@@ -122,6 +121,7 @@ def summarised(
     found = [
         _summary(cluster, known.get(cluster, "unknown"), sorted(merged[cluster]), group, latest, window, everywhere)
         for cluster, group in members.items()
+        if only is None or cluster == merges.resolve(only)
     ]
     return sorted(found, key=lambda it: (-it.size, it.cluster))
 

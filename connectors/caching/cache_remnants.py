@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from connectors.caching.result_cache import CHECK_BYTES, FILE
-from connectors.remnants import LookedFor, Remnant
+from connectors.remnants import LookedFor, Remnant, in_files
 from core.errors import WorldError
 
 _UNTIL: Final = "until it ages away, or the folder is deleted while no flow runs"
@@ -30,9 +30,7 @@ def in_cache(folder: Path, names: LookedFor) -> Iterator[Remnant]:
     if count:
         yield Remnant(str(file), "cached results have it", _UNTIL)
         return
-    for path in sorted(folder.glob(f"{FILE}*")):
-        if names.in_file(path):
-            yield Remnant(str(path), "its bytes have it", _UNTIL)
+    yield from in_files(sorted(folder.glob(f"{FILE}*")), names, _UNTIL)
 
 
 def _plain(value: bytes) -> object:

@@ -54,7 +54,7 @@ class DeletesCost:
     erase_seconds: float
 
 
-def measure(folder: Path, posts: int, rate: int, seconds: int, say: Callable[[str], object] = str) -> DeletesCost:
+def measure(folder: Path, posts: int, rate: int, seconds: int, say: Callable[[str], object]) -> DeletesCost:
     """Fill a store in `folder`, delete `rate` posts per second, half of which exist, and erase them.
 
     Results are reported through `say` before the erasing, which takes longest.

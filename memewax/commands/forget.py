@@ -16,7 +16,7 @@ from connectors.control.control_log import FOLDER, ControlLog
 from connectors.control.flow_note import noted_taps
 from connectors.control.request_kinds import COMPACT, FORGET, MOST_DELETES, deletes_in
 from connectors.folder import Folder
-from connectors.remnants import LookedFor, Remnant, in_lines
+from connectors.remnants import LookedFor, Remnant, in_files, in_lines
 from connectors.sources.removal_form import delete_of_account, tombstone
 from connectors.store.conditions import in_batches
 from connectors.stored_dead_letters import forget_dead_letters
@@ -157,9 +157,7 @@ def _remnants(opened: "Store", recovery: Path, names: LookedFor) -> Iterator[Rem
         for file in sorted((store / folder).glob("*")):
             if in_lines(file, names) or names.in_file(file):
                 yield Remnant(str(file), "a pending request, or a status", "until the flow has done it")
-    for file in _others(store):
-        if names.in_file(file):
-            yield Remnant(str(file), "its bytes have it", "until the next run with a new recovery folder")
+    yield from in_files(_others(store), names, "until the next run with a new recovery folder")
     yield from in_cache((settings and settings.cache_folder) or store / CACHE, names)
     dead_letters = _dead_letters(store, settings)
     for file, until in [(dead_letters, _DEAD_LETTERS_UNTIL), *((it, _LINES_UNTIL) for it in _outputs(settings))]:

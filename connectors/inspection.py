@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from connectors.row_file import form_name
+from connectors.row_file import format_name
 from connectors.sources.mapped_place import MappedPlace
 from connectors.sources.parse import parsed
 from connectors.sources.source import Place, PlacedSource, Reader
@@ -125,7 +125,7 @@ def _inspected(place: Place) -> InspectedPlace:
     if not isinstance(place, MappedPlace):
         return InspectedPlace(place.name, "", "", {}, {})
     shape, path = place.shape, Path(place.name)
-    form = form_name(path) if path.is_file() else "messages"
+    form = format_name(path) if path.is_file() else "messages"
     return InspectedPlace(place.name, form, shape.name, shape.fields, shape.own)
 
 

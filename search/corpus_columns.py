@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from connectors.row_file import RawRow
+from connectors.row_formats import RawRow
 from connectors.sources.parse import MAX_ID_BYTES
 from core.errors import BadRecordError, SettingsError
 from core.untrusted_text import shortened

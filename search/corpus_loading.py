@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from connectors.row_file import FileRow, RowFile
+from connectors.row_file import RowFile
+from connectors.row_formats import FileRow
 from connectors.sinks.rows import json_of_dead_letter
 from core.errors import BadRecordError
 from core.records import DeadLetter, Failure, Message, Vector

@@ -13,7 +13,8 @@ from typing import Final
 import orjson
 
 from connectors.part_names import is_moved, part_name
-from connectors.row_file import Piece, RowFile
+from connectors.row_file import RowFile
+from connectors.row_formats import UnparsedRow
 from connectors.sources.source import Place, Position, Reader, Unit
 from core.errors import WorldError
 from core.records import Message
@@ -65,7 +66,7 @@ class RowsReader(Reader):
         self._follow = follow
         self._done = int(resume["rows"]) if resume else 0
         self._file = RowFile(path)
-        self._pieces = self._begin()
+        self._rows_left = self._begin()
         self._passed = 0
         self._looked_at = time.monotonic()
         self._is_at_end = False
@@ -78,23 +79,23 @@ class RowsReader(Reader):
             return None
         if self._passed < self._done:
             until = min(self._done, self._passed + _PASSED)
-            while self._passed < until and (piece := next(self._pieces, None)) is not None:
-                self._passed += piece.rows
+            while self._passed < until and (row := next(self._rows_left, None)) is not None:
+                self._passed += row.rows
             self._done = max(self._done, self._passed)
             return None
         if self._broken is not None:
             return self._report_truncated(self._broken)
-        found: list[Piece] = []
+        found: list[UnparsedRow] = []
         try:
-            found += islice(self._pieces, self._batch)
+            found += islice(self._rows_left, self._batch)
             self._is_at_end = len(found) < self._batch
         except WorldError as error:  # the rows before it are valid
             self._broken = error
         if not found:
             return None
-        self._done += sum(piece.rows for piece in found)
+        self._done += sum(row.rows for row in found)
         self._passed = self._done
-        return Unit([self._message(piece) for piece in found], self._position())
+        return Unit([self._message(row) for row in found], self._position())
 
     @property
     def ended(self) -> bool:
@@ -107,10 +108,10 @@ class RowsReader(Reader):
 
     def close(self) -> None:
         """Close the file."""
-        self._pieces.close()
+        self._rows_left.close()
 
-    def _begin(self) -> Generator[Piece, None, None]:
-        return self._file.pieces(whole=self._follow)
+    def _begin(self) -> Generator[UnparsedRow, None, None]:
+        return self._file.unparsed_rows(whole=self._follow)
 
     def _has_grown(self) -> bool:
         """Check whether a followed file has changed in size; then start again and skip the rows that were read."""
@@ -119,7 +120,7 @@ class RowsReader(Reader):
         self._looked_at = time.monotonic()
         if self._path.stat().st_size == self._file.size:
             return False
-        self._pieces, self._passed, self._is_at_end, self._head = self._begin(), 0, False, None
+        self._rows_left, self._passed, self._is_at_end, self._head = self._begin(), 0, False, None
         return True
 
     def _report_truncated(self, error: WorldError) -> Unit | None:
@@ -131,11 +132,11 @@ class RowsReader(Reader):
         wrong = {"item": str(error), "wrong": reason}
         return Unit([Message(orjson.dumps(wrong), f"file:{self._path}@end")], self._position())
 
-    def _message(self, piece: Piece) -> Message:
-        origin = f"file:{self._path}@{piece.number}"
-        if piece.json is not None:  # parsing reports errors
-            return Message(piece.json, origin)
-        row = piece.parsed()
+    def _message(self, unparsed: UnparsedRow) -> Message:
+        origin = f"file:{self._path}@{unparsed.number}"
+        if unparsed.json is not None:  # parsing reports errors
+            return Message(unparsed.json, origin)
+        row = unparsed.parsed()
         body = row.row if row.row is not None else {"item": row.raw.decode(errors="replace"), "wrong": row.reason}
         try:
             return Message(orjson.dumps(body, default=_plain, option=orjson.OPT_NON_STR_KEYS), origin)

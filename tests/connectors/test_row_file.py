@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from backports import zstd
 
-from connectors import row_file
-from connectors.row_file import FileRow, RowFile
+from connectors import row_formats
+from connectors.row_file import RowFile
+from connectors.row_formats import FileRow
 from core.errors import WorldError
 
 ROWS: list[dict[str, Any]] = [
@@ -115,7 +116,7 @@ def test_a_broken_line_is_told_with_its_number_and_hurts_no_other(tmp_path: Path
 
 
 def test_an_endless_line_is_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_file, "_MAX_LINE", 100)
+    monkeypatch.setattr(row_formats, "_MAX_LINE", 100)
     found = read(tmp_path / "rows.jsonl", b'{"a": "' + b"x" * 1000 + b'"}\n{"a": 2}\n')
     assert [row.row for row in found] == [None, {"a": 2}]
     assert "longer than 100 bytes" in found[0].reason

@@ -53,7 +53,9 @@ class Thumbnails:
         self._awaited: BoundedDict[str, _Awaited] = BoundedDict(
             _RECENT, ((post, _Awaited(key, is_edit)) for post, key, is_edit in state or ())
         )
-        """By post id, thumbnails whose rows have not arrived since. Some never do: the join drops repeated posts."""
+        """By post id, thumbnails whose rows have not arrived yet. Some never do: the join drops repeated posts."""
+        self._arrived: BoundedDict[str, str | None] = BoundedDict(_RECENT)
+        """By post id, keys in recent rows, since a row may arrive before its thumbnail."""
         self._unswept = 0
 
     def keep(self, thumbnails: Iterable[Thumbnail]) -> None:
@@ -62,7 +64,8 @@ class Thumbnails:
         for it in thumbnails:
             key = it.post.picture_sha256
             self._awaited.pop(it.post.global_id, None)
-            self._awaited[it.post.global_id] = _Awaited(key, it.post.edited is not None)  # as the newest
+            if self._arrived.get(it.post.global_id) != key:
+                self._awaited[it.post.global_id] = _Awaited(key, it.post.edited is not None)  # as the newest
             if key not in self._recent:
                 new[key] = it
         if not new:
@@ -78,9 +81,12 @@ class Thumbnails:
     def arrived(self, rows: Iterable[Row]) -> None:
         """Note that rows were written: from now on only they keep their thumbnails."""
         for row in rows:
-            awaited = self._awaited.get(row["global_id"])
-            if awaited is not None and awaited.key == row[_KEY]:
-                del self._awaited[row["global_id"]]
+            post, key = row["global_id"], row[_KEY]
+            self._arrived.pop(post, None)
+            self._arrived[post] = key  # as the newest
+            awaited = self._awaited.get(post)
+            if awaited is not None and awaited.key == key:
+                del self._awaited[post]
 
     def drop_unused(
         self, keys: Iterable[str], referring: Sequence[KeyedTable], going: Collection[str] = frozenset()
@@ -96,6 +102,7 @@ class Thumbnails:
         """
         for post in going:
             self._awaited.pop(post, None)
+            self._arrived.pop(post, None)
         wanted = sorted(set(keys))
         for some in in_batches(wanted) if wanted and self._is_there() else ():
             used = {

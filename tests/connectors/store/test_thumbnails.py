@@ -102,6 +102,13 @@ def test_an_image_stays_for_the_next_revision_of_a_post(tmp_path: Path, before: 
     assert kept(tmp_path) == {}
 
 
+def test_a_snapshot_names_only_posts_whose_rows_are_still_on_their_way(tmp_path: Path) -> None:
+    table = written(tmp_path, one="a", two="b")
+    table.upsert([row("three-a", picture_sha256=key("c"))])
+    table.show([small("three-a", "c"), small("four-a", "d")])
+    assert [it[0] for it in (table.mark() or {})["thumbnails"]] == ["four-a"]
+
+
 def test_an_edit_of_a_post_leaves_the_image_that_a_hidden_one_shows(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     table.write_thumbnails([small("one-a", "a"), small("two-a", "a"), small("one-a", "b")])

@@ -21,20 +21,32 @@ _TRIES: Final = 5
 """Attempts in case another writer commits at the same time."""
 
 
-def drop_quoting(tables: LanceTables, posts: Collection[str]) -> None:
-    """Delete the answers that quote any of these posts; raises `WorldError`."""
+def drop_quoting(tables: LanceTables, posts: Collection[str], unless: int | None = None) -> int:
+    """Delete the answers that quote any of these posts; raises `WorldError`.
+
+    Args:
+        tables: Tables of the store.
+        posts: Ids of the posts.
+        unless: Version of the table that has none; nothing is read if it is still the newest.
+
+    Returns:
+        Version of the table without them; 0 if there is no table.
+    """
     if not posts or not tables.has(QUOTING):
-        return
+        return 0
     for tries_left in reversed(range(_TRIES)):
         try:
             table = tables.opened(QUOTING)
+            if table.version == unless:
+                return int(table.version)
             for some in in_batches(list(_quoting(table, pa.array(sorted(posts))))):
                 table.delete(f"{ANSWER_TABLES[QUOTING]} IN ({sql_list(some)})")
         except READ_ERRORS as error:
             if not tries_left:
                 raise WorldError(f"the answers of {tables} cannot be written: {first_line(error)}") from None
         else:
-            return
+            return int(table.version)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def compact_answers(tables: LanceTables) -> None:

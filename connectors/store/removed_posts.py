@@ -157,7 +157,7 @@ class RemovedPosts:
             note_deleted(self._store.state, max((row["cluster"] for row in rows), default=-1))
             # Delete what refers to the rows before the rows: after a crash in between, the rows are found again.
             gone = [row["global_id"] for row in rows]
-            drop_quoting(self._store, gone)
+            without = drop_quoting(self._store, gone)
             for some in in_batches(gone):
                 for table in tables:
                     table.update_where(f"{ORIGINAL} IN ({sql_list(some)})", {ORIGINAL: None})
@@ -166,6 +166,7 @@ class RemovedPosts:
             for table, those in zip(tables, found, strict=True):
                 for some in in_batches([row["global_id"] for row in those]):
                     table.delete_where(f"global_id IN ({sql_list(some)})")
+            drop_quoting(self._store, gone, without)  # those written since, whose writer still found the rows
             REMOVED_ROWS.labels("deleted").inc(len(rows))
 
     def _visibility_changes(self, removals: Iterable[Removal]) -> list[tuple[str, str]]:
@@ -197,12 +198,15 @@ class RemovedPosts:
                 for row in batch.to_pylist()
                 if (row["author"], row["source"]) in wanted
             ]
+            without = drop_quoting(self._store, found) if hidden else 0
             for ids in in_batches(found):
                 picked = f"global_id IN ({sql_list(ids)})"
                 rows = [row for it in source.batches(tuple(source.schema.names), picked) for row in it.to_pylist()]
                 to.upsert(rows)  # copy before deleting, so that a crash between the two loses nothing
                 source.delete_where(picked)
                 moved += ids
+            if hidden:
+                drop_quoting(self._store, found, without)
         REMOVED_ROWS.labels("hidden" if hidden else "shown").inc(len(moved))
         return [] if hidden else moved
 

@@ -9,11 +9,16 @@ import pytest
 
 from connectors.sinks.record_table import HIDDEN
 from connectors.sinks.rows import row_of
+from connectors.store.answer_rows import AnswerRows
 from connectors.store.cluster_ids import begin, highest
+from connectors.store.keyed_table import KeyedTable
+from connectors.store.lance_tables import LanceTables
 from connectors.store.posts_table import TABLE, PostRows
 from connectors.store.store_maintenance import compact_store, facts_of
 from core.records import Cluster, ClusterEvent, Record, Removal
-from search.corpus import Corpus
+from search.answer import ANSWERS as ANSWER_TABLE
+from search.answer import Answer, answer_row
+from search.corpus import Corpus, Hit
 from tests.connectors.store.test_current_cluster import POSTS, merge
 from tests.factories import ANSWERS, message, post, sides
 
@@ -170,3 +175,43 @@ def test_hidden_rows_are_looked_at_and_put_together_with_the_others(tmp_path: Pa
     table.compact()
     assert {it.table: it.rows for it in facts_of(tmp_path)} == {TABLE: 0, HIDDEN: 1}
     assert "files" in compact_store(tmp_path)
+
+
+def answer(tables: LanceTables, number: str, *quoted: str) -> None:
+    hits = tuple(Hit(it, "words", 0.5, 0.5, {}) for it in quoted)
+    AnswerRows(tables, ANSWER_TABLE).upsert([answer_row(Answer(number, corpus=TABLE, hits=hits))])
+
+
+def answered(tables: LanceTables) -> list[str]:
+    return sorted(tables.opened(ANSWER_TABLE.name).to_arrow().column("id").to_pylist())
+
+
+def test_answers_that_quote_a_hidden_post_go(tmp_path: Path) -> None:
+    table, tables = PostRows(tmp_path, POSTS), LanceTables(tmp_path)
+    table.upsert([row("1-a"), row("2-a", author="bob")])
+    answer(tables, "one", "1-a", "2-a")
+    answer(tables, "two", "2-a")
+    table.remove([gone(author="ann", source="a", hidden=True)])
+    assert answered(tables) == ["two"]
+    answer(tables, "three", "1-a")  # by a server that has not seen it yet
+    assert answered(tables) == ["two"]
+
+
+@pytest.mark.parametrize(
+    "removal", [gone(global_id="1-a"), gone(author="ann", source="a", hidden=True)], ids=["deleted", "hidden"]
+)
+def test_an_answer_that_is_written_amid_a_removal_goes_too(
+    tmp_path: Path, removal: Removal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, tables = PostRows(tmp_path, POSTS), LanceTables(tmp_path)
+    table.upsert([row("1-a")])
+    answer(tables, "before", "1-a")
+    delete = KeyedTable.delete_where
+
+    def answers_first(self: KeyedTable, where: str) -> None:
+        answer(tables, "amid", "1-a")
+        delete(self, where)
+
+    monkeypatch.setattr(KeyedTable, "delete_where", answers_first)
+    table.remove([removal])
+    assert answered(tables) == []

@@ -4,7 +4,7 @@ Hidden rows are moved to a table of their own, so that readers of posts need not
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import chain, groupby
 from typing import Any, Final
@@ -88,13 +88,17 @@ class RemovedPosts:
 
     def images_of(self, ids: Sequence[str]) -> set[str]:
         """Return the keys of thumbnails that existing rows refer to, including hidden rows; raises `WorldError`."""
-        where = [f"global_id IN ({sql_list(some)})" for some in in_batches(list(ids))]
-        batches = (batch for table in self._tables() for it in where for batch in table.batches((_IMAGE,), it))
-        return {key for batch in batches for key in batch.column(0).to_pylist() if key is not None}
+        found: set[str] = set()
+        for some in in_batches(list(ids)):
+            for table in self._tables():
+                for batch in table.batches((_IMAGE,), f"global_id IN ({sql_list(some)})"):
+                    found.update(batch.column(0).drop_null().to_pylist())
+        return found
 
-    def drop_unused(self, keys: Iterable[str]) -> None:
+    def drop_unused(self, keys: Collection[str]) -> None:
         """Delete those thumbnails that no row refers to, not even a hidden one; raises `WorldError`."""
-        self._thumbnails.drop_unused(keys, self._tables())
+        if keys:
+            self._thumbnails.drop_unused(keys, self._tables())
 
     def is_gone_post(self, post: Post) -> bool:
         """Check whether a post whose row has not arrived yet was deleted before."""

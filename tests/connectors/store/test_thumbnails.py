@@ -105,7 +105,7 @@ def test_an_image_stays_for_the_next_revision_of_a_post(tmp_path: Path, before: 
 def test_a_snapshot_names_only_posts_whose_rows_are_still_on_their_way(tmp_path: Path) -> None:
     table = written(tmp_path, one="a", two="b")
     table.upsert([row("three-a", picture_sha256=key("c"))])
-    table.show([small("three-a", "c"), small("four-a", "d")])
+    table.write_thumbnails([small("three-a", "c"), small("four-a", "d")])
     assert [it[0] for it in (table.mark() or {})["thumbnails"]] == ["four-a"]
 
 

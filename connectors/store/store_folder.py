@@ -16,12 +16,18 @@ _LOOKED_AT: Final = 100
 READ_ERRORS: Final = (OSError, RuntimeError, ValueError)
 """Errors that LanceDB raises if it cannot read."""
 _TRIES: Final = 3
-_INDEX_CACHE: Final = 32 * 2**20
+_INDEX_CACHE: Final = 128 * 2**20
+"""Bytes. It holds the indexes of a million ids twice (58 MB each): with less, each delete reads their pages again."""
 _METADATA_CACHE: Final = 32 * 2**20
 """Bytes. LanceDB's defaults are 6 GB and 1 GB: it caches metadata of every version, and a writer makes many."""
 
-_SCANS: Final = {"LANCE_DEFAULT_IO_BUFFER_SIZE": str(16 * 2**20), "LANCE_DEFAULT_FRAGMENT_READAHEAD": "1"}
-"""Read-ahead of scans. The default of 2 GB would hold a whole table in memory during a compaction."""
+IO_BUFFER: Final = 256 * 2**20
+"""Bytes that a scan reads ahead. The default of 2 GB would hold a whole table in memory during a compaction.
+
+It has to hold one page of every column, of 8 MB each: a scan that has filled its buffer with pages of some columns
+waits forever for a page of another one. With 16 MB some erasures of a store of a million posts never ended.
+"""
+_SCANS: Final = {"LANCE_DEFAULT_IO_BUFFER_SIZE": str(IO_BUFFER), "LANCE_DEFAULT_FRAGMENT_READAHEAD": "1"}
 
 
 def caches() -> Any:

@@ -1,7 +1,7 @@
 """The default clusterer: verified nearest neighbours, for streams in which most images are one of a kind."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -554,7 +554,7 @@ class VerifiedClusterer(Clusterer):
         """Delete the exemplars whose field is the hash of one of the names; most names are unknown."""
         if self._gallery is None:
             return
-        dropped = np.isin(self._gallery.fixed[field], [_hash(name) for name in names])
+        dropped = np.isin(self._gallery.fixed[field], _hashes(names))
         if dropped.any():
             self._drop(dropped)
 
@@ -667,4 +667,10 @@ def _distance(cosine: float) -> float:
 
 
 def _hash(name: str) -> np.uint64:
-    return np.uint64(int.from_bytes(blake2b(name.encode(), digest_size=8).digest()))
+    return np.uint64(_hashes([name])[0])
+
+
+def _hashes(names: Iterable[str]) -> NDArray[np.uint64]:
+    """Hash names to 64 bits each, at half the cost of one by one: a delete of a post has 21 possible names."""
+    digests = b"".join(blake2b(name.encode(), digest_size=8).digest() for name in names)
+    return np.frombuffer(digests, ">u8").astype(np.uint64)

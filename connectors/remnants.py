@@ -14,6 +14,8 @@ from unicodedata import normalize
 import numpy as np
 import orjson
 
+from connectors.sqlite_pages import is_split_in
+
 _LEAST_BYTES: Final = 8
 """Shorter strings are not searched for in bytes: they would match by chance."""
 _LONGEST_NEIGHBOUR: Final = 4096
@@ -69,7 +71,7 @@ class LookedFor:
     def _in_bytes(self, file: BinaryIO) -> bool:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             forms = (form for name in self.wanted for form in _forms(name) if len(form) >= _LEAST_BYTES)
-            return any(self._at(data, form) for form in forms)
+            return any(self._at(data, form) or is_split_in(data, form) for form in forms)
 
     def _at(self, data: mmap.mmap, form: bytes) -> bool:
         place = data.find(form)

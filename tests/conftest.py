@@ -32,7 +32,7 @@ gc.disable()  # until all tests are found: a fifth of the time of importing ever
 settings.register_profile("memewax", deadline=None)
 settings.load_profile("memewax")
 
-pytest_plugins = ["tests.brokers", "tests.cassandra_node", "tests.object_server"]
+pytest_plugins = ["tests.brokers", "tests.cassandra_node", "tests.commands.typed", "tests.object_server"]
 
 
 GROUPS: Final = {
@@ -78,6 +78,14 @@ def pytest_collection_finish() -> None:
     """Collect garbage again, but do not look through what was imported each time."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the servers that are missing: tests that need one are skipped, or use a small form of it."""
+    from tests.missing import missing_servers
+
+    for line in missing_servers():
+        terminalreporter.write_line(f"MISSING {line}")
 
 
 @pytest.fixture(autouse=True)

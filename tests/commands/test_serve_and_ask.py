@@ -19,8 +19,8 @@ from core.untrusted_text import safe_json, sanitized
 from dataflows.all_settings import load_settings
 from memewax.commands.ask import _image
 from tests.commands.typed import Done, Memewax
-from tests.corpora import make_corpus
-from tests.search.test_corpus import row
+from tests.factories import embedded_row as row
+from tests.factories import make_corpus
 
 HOSTILE = "\x1b[31m[bold red]red[/] \x9b2J \u202eknalb"
 ANY_TEXT = ['it\'s "quoted" %s 100%', "🙂👍🏽 naïve", "日本語 שלום العربية", "x" * 10_000, "--looks-like-an-option"]

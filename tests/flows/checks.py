@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from connectors.store.cluster_ids import stored_merges
-from tests.flows.posts import TEMPLATES, Posts
+from tests.factories import TEMPLATES, Posts
 from tests.flows.runs import Flow, Row, Running
 
 _LEARNING: Final = 20

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.factories import Posts, make_posts
 from tests.flows.checks import check_clusters, check_outputs
-from tests.flows.posts import Posts, make_posts
 from tests.flows.runs import Flow, Row
 
 

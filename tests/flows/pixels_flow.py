@@ -28,14 +28,13 @@ from models.loading import Models
 from models.stages import MODEL_STAGES
 from models.validation import check_pixels
 from operators.first_ids import FirstNumbers
+from tests.factories import GRID
 
 SECONDS: Final = "PIXELS_SECONDS"
-FIELDS: Final = "PIXELS_FIELDS"
 DEADLY: Final = "PIXELS_DEADLY"
 """What ends the process: `decoder` at a file that holds `MARK`, `model` at a white image."""
 MARK: Final = b"deadly"
 _WHITE: Final = 255
-GRID: Final = int(os.environ.get(FIELDS, "4"))
 _OFFSET: Final = 1.0
 """Larger than what images differ by: real embeddings share a large mean too."""
 

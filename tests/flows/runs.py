@@ -22,8 +22,9 @@ from connectors.store.posts_table import PostStore
 from core.counts import RunCounts, read_counts
 from core.settings import as_variable
 from memewax.commands.recovery import prepare_recovery
+from tests.factories import GRID
 from tests.flows.cli import PIXELS
-from tests.flows.pixels_flow import GRID, SECONDS
+from tests.flows.pixels_flow import SECONDS
 from tests.folders import ROOT
 
 PATIENCE: Final = 90.0

@@ -15,9 +15,8 @@ from connectors.sinks.record_table import POSTS, posts_table
 from core.settings import as_variable
 from tests.brokers import unused_address
 from tests.cassandra_node import CassandraNode
+from tests.factories import GRID, Posts
 from tests.flows.checks import outcomes
-from tests.flows.pixels_flow import GRID
-from tests.flows.posts import Posts
 from tests.flows.runs import Flow, Row, unique
 from tests.folders import ROOT
 

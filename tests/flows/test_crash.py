@@ -24,9 +24,9 @@ from models.clusterers.rca_clusterer import RcaClusterer
 from operators import prefetching_source
 from operators.cluster_logic import ClusterLogic
 from operators.join import Shard
+from tests.factories import Posts, make_posts
 from tests.flows.checks import check_outputs, outcomes
 from tests.flows.pixels_flow import pixel_models
-from tests.flows.posts import Posts, make_posts
 from tests.flows.runs import Flow
 
 Patch = pytest.MonkeyPatch

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 
+from tests.factories import Posts
 from tests.flows.checks import check_outputs, check_resumed, outcomes
-from tests.flows.posts import Posts
 from tests.flows.runs import Flow, Row, free_port, in_words
 
 NEVER = 600.0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.status import FOLDER, read_status
-from tests.flows.posts import Posts
+from tests.factories import Posts
 from tests.flows.runs import Flow
 
 

@@ -13,7 +13,7 @@ from core.errors import SettingsError, WorldError
 from core.profiled import WAITING
 from memewax.commands.profile_command import _ask, profile
 from tests.core.test_status import put, said
-from tests.flows.posts import Posts
+from tests.factories import Posts
 from tests.flows.runs import Flow
 from tests.flows.test_flow_health import get, port
 

@@ -8,7 +8,7 @@ import pytest
 from core.errors import WorldError
 from core.status import FOLDER, STALE_SECONDS, FlowStatus, StatusReport, read_status
 from memewax.commands.flow_status import print_status, status_in
-from tests.flows.posts import Posts
+from tests.factories import Posts
 from tests.flows.runs import Flow
 
 

@@ -13,7 +13,7 @@ import pytest
 from connectors.control.control_log import FOLDER, ControlLog
 from connectors.control.request_kinds import FORGET
 from connectors.store.posts_table import TABLE
-from tests.flows.posts import image_of
+from tests.factories import image_of
 from tests.flows.runs import Flow
 from tests.folders import ROOT
 

@@ -26,7 +26,7 @@ from core.status import FOLDER, read_status
 from dataflows.ingest import ingest
 from memewax.commands.recovery import prepare_recovery
 from tests.brokers import Broker, MockBroker, RealBroker, create_topic, read_topic
-from tests.flows.posts import image_of
+from tests.factories import image_of
 from tests.flows.runs import Flow, Running, whole_lines
 from tests.flows.test_crash import SOURCE, CrashError, crash_at
 from tests.folders import ROOT

@@ -11,8 +11,8 @@ from confluent_kafka import Producer
 from connectors.sinks.rows import HEADER_PREFIX
 from core.settings import as_variable
 from tests.brokers import Broker, MockBroker, RealBroker, Stored, committed, create_topic, read_topic
+from tests.factories import Posts
 from tests.flows.checks import outcome, outcomes
-from tests.flows.posts import Posts
 from tests.flows.runs import Flow, Running, in_words, logged
 
 OWN: Final = ("sent-by", b"tests")

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.factories import Posts
 from tests.flows.checks import check_outputs, check_resumed, outcomes
-from tests.flows.posts import Posts
 from tests.flows.runs import Flow, Row, Running
 
 

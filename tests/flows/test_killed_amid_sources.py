@@ -13,8 +13,8 @@ import pytest
 from backports import zstd
 
 from tests.connectors.services.test_mastodon import events, status
+from tests.factories import image_of
 from tests.flows.image_server import Images, served
-from tests.flows.posts import image_of
 from tests.flows.runs import Flow
 from tests.jetstream import commit, jetstream
 

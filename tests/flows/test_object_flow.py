@@ -14,7 +14,7 @@ from connectors.endpoints import open_store
 from core.status import FOLDER as STATUS
 from dataflows.all_settings import load_settings
 from memewax.commands.app import app
-from tests.flows.posts import make_posts
+from tests.factories import make_posts
 from tests.flows.runs import Flow, in_words
 from tests.object_server import ObjectServer, is_conditional
 

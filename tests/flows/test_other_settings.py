@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.pixels_flow import FIELDS
-from tests.flows.posts import Posts
+from tests.factories import FIELDS, Posts
 from tests.flows.runs import Flow, wait_for
 
 

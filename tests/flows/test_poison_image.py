@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from connectors.fetching.poison_items import PoisonMarks
+from tests.factories import image_of
 from tests.flows.pixels_flow import DEADLY, MARK
-from tests.flows.posts import image_of
 from tests.flows.runs import Flow, whole_lines
 
 COUNT = 8

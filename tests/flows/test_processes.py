@@ -11,8 +11,8 @@ from connectors.writer_locks import all_locked
 from core.errors import BusyError, WorldError
 from memewax.commands import recovery
 from memewax.commands.recovery import is_prepared, lock_recovery, prepare_recovery
+from tests.factories import Posts
 from tests.flows.checks import check_outputs
-from tests.flows.posts import Posts
 from tests.flows.runs import Flow, in_words
 
 

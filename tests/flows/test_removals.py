@@ -21,7 +21,7 @@ from connectors.store.table_remnants import in_tables
 from core.settings import as_variable
 from operators.recovery_remnants import in_recovery, scrub
 from tests.brokers import MockBroker, create_topic, read_topic
-from tests.flows.posts import image_of
+from tests.factories import image_of
 from tests.flows.runs import Flow, Row, wait_for
 
 POSTS = 60

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from connectors.caching.result_cache import FILE
+from tests.factories import image_of
 from tests.flows.image_server import served
-from tests.flows.posts import image_of
 from tests.flows.runs import PATIENCE, Flow, Row, free_port
 from tests.jetstream import commit, images, jetstream
 

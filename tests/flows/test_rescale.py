@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tests.factories import Posts
 from tests.flows.checks import check_clusters, check_outputs
-from tests.flows.posts import Posts
 from tests.flows.runs import Flow, Running, wait_for
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from tests.flows.posts import image_of
+from tests.factories import image_of
 from tests.flows.runs import Flow, Row, wait_for, whole_lines
 
 COUNT = 12

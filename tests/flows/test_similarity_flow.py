@@ -22,7 +22,7 @@ from core.status import FOLDER, read_status
 from memewax.commands.query_client import QueryClient
 from memewax.commands.recovery import prepare_recovery
 from tests.brokers import Broker, create_topic, produce, read_topic
-from tests.corpora import corpus_rows, make_corpus
+from tests.factories import corpus_rows, make_corpus
 from tests.flows.runs import Running
 from tests.folders import ROOT
 

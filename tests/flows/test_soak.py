@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.factories import Posts, make_posts
 from tests.flows.checks import check_clusters, check_outputs, outcomes
-from tests.flows.posts import Posts, make_posts
 from tests.flows.runs import Flow, Running, in_words, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -10,7 +10,7 @@ from connectors.store.posts_table import PostStore
 from core import __version__, drain
 from dataflows import memes, similarity, starting
 from models.stages import stage_names
-from tests.search.test_corpus import row
+from tests.factories import embedded_row as row
 
 
 def no_model(*_: object, **__: object) -> None:

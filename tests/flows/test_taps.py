@@ -21,8 +21,8 @@ from memewax.commands.recovery import prepare_recovery
 from models.clusterers.dbstream import DbstreamClusterer
 from operators.join import Shard
 from tests.brokers import Broker, MockBroker, RealBroker, read_topic
+from tests.factories import Posts, make_posts
 from tests.flows.pixels_flow import pixel_models
-from tests.flows.posts import Posts, make_posts
 from tests.flows.runs import Flow
 
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.collector import collector
-from tests.flows.posts import Posts
+from tests.factories import Posts
 from tests.flows.runs import Flow, logged
 
 

@@ -22,8 +22,7 @@ import numpy as np
 from PIL import Image
 
 from memewax.commands.recovery import prepare_recovery
-from tests.corpora import make_corpus
-from tests.flows.posts import image_of
+from tests.factories import image_of, make_corpus
 from tests.folders import ROOT
 from tests.jetstream import START, commit, jetstream
 from tests.monitoring.named import Panel, panels

@@ -13,6 +13,7 @@ from tests.folders import ROOT
 FOLDER: Final = ROOT / "k8s/monitoring"
 RULES: Final = FOLDER / "memewax.rules.yml"
 RULE_TESTS: Final = FOLDER / "memewax.rules.test.yml"
+KEDA: Final = ROOT / "k8s/overlays/keda/scaled.yaml"
 DASHBOARD: Final = FOLDER / "memewax-dashboard.json"
 
 _SELECTOR: Final = re.compile(r"\b(memewax_\w+)(?:\{([^}]*)\})?")
@@ -54,12 +55,15 @@ def panels() -> list[Panel]:
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """Each query of alerts and panels, with whose it is."""
+    """Each query of alerts, panels and KEDA's triggers, with whose it is."""
     for alert in alerts():
         yield alert["alert"], alert["expr"]
     for panel in panels():
         for query, _ in panel.targets:
             yield panel.title, query
+    for job in yaml.safe_load_all(KEDA.read_text()):
+        for trigger in job["spec"].get("triggers", ()):
+            yield job["metadata"]["name"], trigger["metadata"]["query"]
 
 
 def metrics_in(query: str) -> dict[str, set[tuple[str, str, str]]]:

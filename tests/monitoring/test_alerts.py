@@ -20,7 +20,7 @@ import orjson
 import pytest
 
 from memewax.commands.recovery import prepare_recovery
-from tests.flows.posts import Posts, make_posts
+from tests.factories import Posts, make_posts
 from tests.folders import ROOT
 from tests.jetstream import START, Json, commit, jetstream
 from tests.monitoring.faulty_flow import FAULT

@@ -13,7 +13,7 @@ from dataflows.all_settings import Settings
 from memewax.commands.recovery import prepare_recovery
 from models import weights
 from operators.model_check import FILE, check_models, check_noted
-from tests.search.test_corpus import row
+from tests.factories import embedded_row as row
 
 
 class Labelled(NamedTuple):

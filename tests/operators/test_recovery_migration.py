@@ -22,9 +22,9 @@ from models.clusterers.rca_clusterer import RcaClusterer
 from operators import recovery_migration
 from operators.recovery_migration import is_old, migrate, new_id
 from operators.recovery_places import states_in
+from tests.factories import Posts, make_posts
 from tests.flows.checks import check_outputs, outcomes
 from tests.flows.pixels_flow import pixel_models
-from tests.flows.posts import Posts, make_posts
 from tests.flows.runs import Flow
 from tests.folders import ROOT
 

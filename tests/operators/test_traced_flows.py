@@ -18,7 +18,7 @@ from models.stages import stage_names
 from search.answering import load_embedders
 from tests.brokers import MockBroker, create_topic, produce, read_topic
 from tests.collector import Collector, collector, linked
-from tests.corpora import make_corpus
+from tests.factories import make_corpus
 
 
 @pytest.fixture

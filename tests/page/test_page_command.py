@@ -12,11 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.commands.conftest import memewax
 from tests.commands.typed import Memewax
 from tests.folders import ROOT
-
-__all__ = ["memewax"]
 
 _PATIENT = 60.0
 """Seconds: the machine may be busy."""

@@ -25,8 +25,8 @@ from search.answering import EMBED, SEARCH, Embedders, embed, load_embedders, se
 from search.corpus import Hit
 from search.open_corpora import OpenCorpora
 from search.query import Query, parse_query
-from tests.corpora import corpus_rows, make_corpus
-from tests.search.test_corpus import row
+from tests.factories import corpus_rows, make_corpus
+from tests.factories import embedded_row as row
 
 TEXTS = ["a", "bb", "ccc", "dddd", "eeeee"]
 

@@ -4,33 +4,20 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from connectors.sinks.rows import row_of
-from connectors.sinks.sink import Row
 from connectors.store.posts_table import PostStore
 from core.errors import BadRecordError, WorldError
-from core.records import Line, Reading
 from search.corpus import Corpus, Hit
 from search.row_cache import Filter
-from tests.factories import post, record, sides, vector
+from tests.factories import embedded_row as row
+from tests.factories import vector
 
 EYE = np.eye(8, dtype=np.float32)
-
-
-def reading(text: str) -> Reading:
-    return Reading((Line(text, 1.0, ((0.0, 0.0),) * 4),))
-
-
-def row(global_id: str, axis: int | None, text: str = "", now: str = "2026-01-01", **fields: Any) -> Row:
-    own = sides(global_id, text_embedding=None if axis is None else EYE[axis], text=reading(text or global_id))
-    made = record(global_id)
-    return row_of(type(made)(post(global_id, **fields), own), now)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from pathlib import Path
 from connectors.store.posts_table import PostStore
 from search.open_corpora import OpenCorpora
 from tests.connectors.store.test_removed_posts import gone
-from tests.search.test_corpus import ids, row
+from tests.factories import embedded_row as row
+from tests.search.test_corpus import ids
 
 REFRESH = 5.0
 

@@ -18,7 +18,7 @@ from search.corpus import Corpus
 from search.vector_index import unit
 from tests.brokers import Broker, MockBroker, create_topic
 from tests.commands.typed import Memewax
-from tests.corpora import make_corpus
+from tests.factories import make_corpus
 
 KEYS = ("search_p50_ms", "search_p99_ms", "end_to_end_p50_ms", "end_to_end_p99_ms")
 KEYS = (*KEYS, "queries_per_second", "recall_at_1", "recall_at_10")

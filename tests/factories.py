@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 from PIL import Image
 
+from connectors.sinks.record_table import posts_table
 from connectors.sinks.rows import row_of
 from connectors.sinks.sink import Row
 from core.records import (
@@ -25,6 +26,7 @@ from core.records import (
     Post,
     Reading,
     Record,
+    Removal,
     Sentiment,
     StageResult,
     Vector,
@@ -42,6 +44,8 @@ GRID: Final = int(os.environ.get(FIELDS, "4"))
 TEMPLATES: Final = 6
 _SIDE: Final = 4 * GRID
 _TEXT_MODEL: Final = FakeText()
+POSTS: Final = posts_table(8, 8)
+"""The table of posts in a store, for embeddings of `vector`."""
 
 
 def message(body: Mapping[str, Any] | bytes, origin: str = "file:/posts.jsonl@0") -> Message:
@@ -50,6 +54,10 @@ def message(body: Mapping[str, Any] | bytes, origin: str = "file:/posts.jsonl@0"
 
 def post(global_id: str = "1-reddit", url: str = "1.png", **fields: Any) -> Post:
     return Post(global_id, url, message({"global_id": global_id, "url": url}), **fields)
+
+
+def make_removal(**named: Any) -> Removal:
+    return Removal(message({}), **named)
 
 
 def arrival(global_id: str = "1-reddit", seconds: float = 0.5) -> Arrival:
@@ -200,3 +208,12 @@ def _image(template: np.ndarray, random: np.random.Generator) -> bytes:
 def image_of(template: int, random: np.random.Generator) -> bytes:
     """An image of a template of its own, with noise."""
     return _image(np.random.default_rng(template).integers(0, 256, (GRID, GRID, 3)), random)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a snapshot may hold the value: it consists of builtins, times and arrays."""
+    if type(value) is dict:
+        return all(map(is_plain, [*value.keys(), *value.values()]))
+    if type(value) in {list, tuple}:
+        return all(map(is_plain, value))
+    return type(value) in {str, bytes, int, float, bool, type(None), datetime, np.ndarray}

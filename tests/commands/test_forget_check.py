@@ -35,8 +35,8 @@ from operators.watching import CACHE
 from search.answer import ANSWERS, Answer, answer_row
 from search.corpus import Hit
 from tests.brokers import MockBroker
-from tests.connectors.store.test_removed_posts import gone, row
-from tests.factories import post
+from tests.connectors.store.test_removed_posts import row
+from tests.factories import make_removal, post
 
 NAME = "forgettable0003-a"
 
@@ -78,7 +78,7 @@ def in_a_row(world: World) -> str:
 
 def in_an_older_version(world: World) -> str:
     world.posts.upsert([row(NAME)])
-    world.posts.remove([gone(global_id=NAME)])
+    world.posts.remove([make_removal(global_id=NAME)])
     return "table posts: an older version"
 
 
@@ -86,8 +86,8 @@ def in_compressed_rows(world: World) -> str:
     """LanceDB compresses many rows, and keeps a deleted one while few others of its file are deleted."""
     world.posts.upsert([row(f"forgettable{it:04d}-a") for it in range(3000)])
     world.posts.compact()
-    world.posts.remove([gone(global_id=NAME)])
-    world.posts.remove([gone(global_id="forgettable2000-a")])
+    world.posts.remove([make_removal(global_id=NAME)])
+    world.posts.remove([make_removal(global_id="forgettable2000-a")])
     world.posts.compact()
     assert not any(NAME.encode() in it.read_bytes() for it in world.store.rglob("*") if it.is_file())
     return "table posts: its files hold deleted rows"
@@ -106,7 +106,7 @@ def in_another_row(world: World) -> str:
 
 def in_a_hidden_row(world: World) -> str:
     world.posts.upsert([row(NAME, author="bob")])
-    world.posts.remove([gone(author="bob", source="a", hidden=True)])
+    world.posts.remove([make_removal(author="bob", source="a", hidden=True)])
     world.posts.compact(erase=True)
     return "table hidden: a row has it"
 

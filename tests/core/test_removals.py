@@ -7,8 +7,7 @@ import pytest
 
 from core.records import Removal
 from core.removals import Removed, ids_of, image_ids
-from tests.core.test_snapshot_values import is_plain
-from tests.factories import message
+from tests.factories import is_plain, message
 
 TIME = datetime(2026, 7, 4, tzinfo=UTC)
 SENT = message({})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.records import Arrival, DeadLetter, Failure, Line, Message, Post, Reading, Record, StageResult
 from core.snapshot_values import from_builtins, to_builtins
-from tests.factories import ANSWERS, message, post, record, sides, vector
+from tests.factories import ANSWERS, is_plain, message, post, record, sides, vector
 
 FULL = Post(
     "1-reddit",
@@ -39,14 +39,6 @@ JSON = st.recursive(
     ),
     max_leaves=12,
 )
-
-
-def is_plain(value: Any) -> bool:
-    if type(value) is dict:
-        return all(map(is_plain, [*value.keys(), *value.values()]))
-    if type(value) in {list, tuple}:
-        return all(map(is_plain, value))
-    return type(value) in {str, bytes, int, float, bool, type(None), datetime, np.ndarray}
 
 
 def test_a_record_of_records_comes_back_equal() -> None:

@@ -12,7 +12,7 @@ from core.records import Cluster, Vector
 from models.clusterer import Clusterer, FakeClusterer
 from models.clusterers.dbstream import DbstreamClusterer
 from models.clusterers.rca_clusterer import RcaClusterer
-from tests.core.test_snapshot_values import is_plain
+from tests.factories import is_plain
 
 DIMENSION = 32
 

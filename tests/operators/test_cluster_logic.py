@@ -20,8 +20,7 @@ from models.fingerprint import fingerprint
 from operators import cluster_logic as cluster
 from operators.cluster_logic import ClusterLogic
 from operators.clustering import events_in
-from tests.core.test_snapshot_values import is_plain
-from tests.factories import message
+from tests.factories import is_plain, make_removal
 from tests.models.test_clusterer import scattered
 
 TIME = datetime(2026, 7, 2, tzinfo=UTC)
@@ -238,13 +237,14 @@ class Remembering(Counting):
         self.forgotten += urls
 
 
-def gone(**named: Any) -> Removal:
-    return Removal(message({}), **named)
-
-
 @pytest.mark.parametrize("with_restart", [True, False])
 @pytest.mark.parametrize(
-    "removal", [gone(post_id="p-a", time=TIME), gone(author="ann", source="a", time=TIME), gone(url="p.png", time=TIME)]
+    "removal",
+    [
+        make_removal(post_id="p-a", time=TIME),
+        make_removal(author="ann", source="a", time=TIME),
+        make_removal(url="p.png", time=TIME),
+    ],
 )
 def test_what_is_taken_back_is_no_original_and_is_not_learned_again(removal: Removal, with_restart: bool) -> None:
     def post(global_id: str, fingerprint: bytes | None = None, day: int = 1) -> StageResult[Vector]:
@@ -274,7 +274,7 @@ def test_a_hidden_account_keeps_its_clusters() -> None:
     clusterer = Remembering()
     logic = ClusterLogic(clusterer)
     given(logic, replace(embedded("a", one()), author="ann@a"))
-    logic.on_batch([gone(author="ann", source="a", hidden=True)])
+    logic.on_batch([make_removal(author="ann", source="a", hidden=True)])
     assert clusterer.forgotten == []
     assert given(logic, replace(embedded("a", one()), author="ann@a")) == [Cluster(1, 1.0)]
 

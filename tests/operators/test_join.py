@@ -18,8 +18,7 @@ from core.telemetry import DUPLICATES
 from models.stages import stage_names
 from operators import join
 from operators.join import SHARDS, Part, Shard, shard_of
-from tests.core.test_snapshot_values import is_plain
-from tests.factories import post, sides
+from tests.factories import is_plain, post, sides
 
 DEADLINE, LATE = 300.0, 100.0
 POST = "post"

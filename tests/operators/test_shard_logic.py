@@ -20,8 +20,7 @@ from models.clusterers.rca_clusterer import RcaClusterer
 from models.clusterers.shard_merger import ShardMerger
 from operators.clustering import cluster
 from operators.shard_logic import ShardLogic, ShardMergerLogic
-from tests.core.test_snapshot_values import is_plain
-from tests.factories import message
+from tests.factories import is_plain, message
 from tests.models.clusterers.test_rca_clusterer import captioned
 
 SETTINGS = load_settings(cluster_shards=4, clusterer="relevant")

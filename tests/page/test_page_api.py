@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from connectors.store.posts_table import PostStore
 from memewax.page.page_api import openapi_document
-from tests.connectors.store.test_removed_posts import gone
+from tests.factories import make_removal
 from tests.page.stores import app_of, filled, key, row, webp
 
 API = "/api/v1"
@@ -186,7 +186,7 @@ def test_a_small_image_that_is_deleted_is_gone_though_a_browser_has_it(tmp_path:
     folder = filled(tmp_path / "store")
     client = TestClient(app_of(folder))
     tag = client.get(f"/thumbnail/{key(3)}").headers["etag"]
-    PostStore(folder, 8, 8).remove([gone(global_id="3-imgur")])
+    PostStore(folder, 8, 8).remove([make_removal(global_id="3-imgur")])
     for _ in range(100):  # what is read may be a moment old
         answer = client.get(f"/thumbnail/{key(3)}", headers={"If-None-Match": tag})
         if answer.status_code == 404:

@@ -17,7 +17,7 @@ from connectors.store.posts_table import PostStore
 from memewax.page.page_access import Access
 from memewax.page.page_search import PageHit, PageHits, SearchRequest
 from tests.browser import CHROMIUM
-from tests.connectors.store.test_removed_posts import gone
+from tests.factories import make_removal
 from tests.page.stores import HOSTILE, SCRIPT, app_of, filled, found_first, hostile_id, row, webp
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
@@ -263,7 +263,7 @@ def test_a_post_comes_and_one_goes_while_one_looks(tmp_path: Path, browser: Brow
         store.upsert([row("new-a", 0, 500, "just now")])
         expect(page.locator("[data-part=images] .card").first).to_contain_text("Hello Paris")
         expect(page.get_by_text("just now")).to_be_visible()
-        store.remove([gone(global_id="new-a")])
+        store.remove([make_removal(global_id="new-a")])
         expect(page.get_by_text("just now")).to_have_count(0)
         page.goto(f"{at}/posts/new-a")
         expect(page.locator("h1")).to_have_text("Post not found")

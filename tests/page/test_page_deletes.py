@@ -6,7 +6,7 @@ from pathlib import Path
 from starlette.testclient import TestClient
 
 from connectors.store.posts_table import PostStore
-from tests.connectors.store.test_removed_posts import gone
+from tests.factories import make_removal
 from tests.page.stores import app_of, filled, key
 
 API = "/api/v1"
@@ -32,7 +32,7 @@ def test_what_was_deleted_is_shown_nowhere(tmp_path: Path) -> None:
     client = TestClient(app_of(folder))
     before = shown(client)
     assert set(GONE) | {"/posts", f"{API}/posts", f"{API}/clusters/0", "/take-away/posts.jsonl"} <= before
-    PostStore(folder, 8, 8).remove([gone(global_id="3-imgur")])
+    PostStore(folder, 8, 8).remove([make_removal(global_id="3-imgur")])
     left = before
     for _ in range(200):  # what is read may be a moment old
         if not (left := shown(client)):

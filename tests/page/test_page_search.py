@@ -9,8 +9,7 @@ from dataflows.all_settings import load_settings
 from memewax.page.page_search import PageSearch, SearchRequest
 from models.fake_models import FakeText
 from search.store_reader import StoreReader
-from tests.connectors.store.test_current_cluster import POSTS
-from tests.factories import ANSWERS, post, sides
+from tests.factories import ANSWERS, POSTS, post, sides
 
 
 def rows(**captions: str) -> list[dict[str, object]]:

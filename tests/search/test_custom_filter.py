@@ -10,7 +10,7 @@ from connectors.store.posts_table import PostRows
 from core.columns import Column, Flag, Integer, Number, Text
 from core.errors import BadRecordError
 from search.custom_filter import custom_columns, ids_where
-from tests.connectors.store.test_current_cluster import POSTS
+from tests.factories import POSTS
 from tests.page.stores import row
 
 OWN = {"mood": Text(), "rank": Integer(), "a rate": Number(), "kept": Flag()}

@@ -15,8 +15,7 @@ from search.image_search import ImageSearch, answer_by_image, with_words
 from search.post_search import FoundPost, FoundPosts, like_in_words
 from search.query import Query
 from search.row_cache import Filter
-from tests.connectors.store.test_current_cluster import POSTS
-from tests.factories import ANSWERS, post, sides
+from tests.factories import ANSWERS, POSTS, post, sides
 
 MODEL = sides("a", **ANSWERS)["embedding"].model
 MANY = 80

@@ -14,8 +14,7 @@ from search.post_search import PostSearch, answer_by_text, fuse
 from search.query import parse_query
 from search.row_cache import Filter
 from search.words import WordIndex, WordMatches
-from tests.connectors.store.test_current_cluster import POSTS
-from tests.factories import ANSWERS, post, sides
+from tests.factories import ANSWERS, POSTS, post, sides
 from tests.search.test_words import BOX
 
 MODEL = sides("a", **ANSWERS)["text_embedding"].model

@@ -18,7 +18,7 @@ from search.cluster_summaries import summaries
 from search.post_columns import PostColumns
 from search.posts_catalogue import Catalogue
 from search.store_reader import StoreReader
-from tests.connectors.store.test_removed_posts import gone
+from tests.factories import make_removal
 from tests.page.stores import aged, row
 
 WORDS = ["cat", "dog", "monday", "office", "nobody", "expects"]
@@ -65,7 +65,7 @@ def test_steps_come_to_the_same_as_reading_all(tmp_path: Path, monkeypatch: pyte
 
     def deleted() -> None:
         some = random.sample(there, min(4, len(there)))
-        store.remove([gone(global_id=it) for it in some])
+        store.remove([make_removal(global_id=it) for it in some])
         there[:] = [it for it in there if it not in some]
 
     def moved() -> None:

@@ -16,9 +16,7 @@ from core.errors import WorldError
 from core.records import Line, Reading, Record
 from search import words
 from search.words import ParsedQuery, WordIndex, WordMatches
-from tests.connectors.store.test_current_cluster import POSTS
-from tests.connectors.store.test_removed_posts import gone
-from tests.factories import ANSWERS, post, sides
+from tests.factories import ANSWERS, POSTS, make_removal, post, sides
 
 BOX = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
@@ -175,7 +173,7 @@ def test_what_comes_after_the_indexes_were_made_is_found_and_what_goes_is_not(tm
     table.upsert([{**row("old1", "a dog now"), "revision": 2}, {**row("new1", "a dog too"), "revision": 2}])
     assert set(words.find(ParsedQuery.of("dog")).all) == {"old1", "new1"}
     assert words.find(ParsedQuery.of("wombat1")).all == ()
-    table.remove([gone(global_id="new2"), gone(global_id="old2")])
+    table.remove([make_removal(global_id="new2"), make_removal(global_id="old2")])
     assert set(words.find(ParsedQuery.of("another cat")).all) == {"new0", "new3", "new4"}
     assert not {"old1", "old2"} & set(words.find(ParsedQuery.of("cat")).all)
     table.compact()

@@ -11,7 +11,7 @@ from connectors.sinks.record_table import POSTS
 from core.errors import WorldError
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import ids, keep_over_kills, lying, made_store, parts, row
-from tests.connectors.store.test_removed_posts import gone
+from tests.factories import make_removal
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_node_that_is_killed_amid_writes_and_comes_back_has_all_once(
         try:
             for number, batch in enumerate(batches):
                 writers.upsert(batch)
-                writers.remove([gone(global_id=f"{number}_0-a")])
+                writers.remove([make_removal(global_id=f"{number}_0-a")])
                 some_written.set()
         except Exception as error:
             failed.append(error)

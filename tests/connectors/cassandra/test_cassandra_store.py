@@ -21,8 +21,8 @@ from core.errors import WorldError
 from core.records import ClusterEvent, Thumbnail
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import ROWS, TABLE, TIME, current, ids, lying, made_store, parts, row
-from tests.connectors.store.test_removed_posts import ALL, gone
-from tests.factories import post
+from tests.connectors.store.test_removed_posts import ALL
+from tests.factories import make_removal, post
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def test_in_any_order_the_highest_revision_is_there_once(store: CassandraStore) 
 
 
 REMOVALS = [
-    (gone(global_id="2_1-a"), {"2_1-a"}),
-    (gone(global_id="2-a"), set()),
-    (gone(global_id="2-a", post_id="2-a"), {"2_1-a", "2_2-a"}),
-    (gone(url="https://x/it's-b.png"), {"it's-b"}),
-    (gone(author="ann", source="a", time=TIME), {"1-a", "2_1-a", "2_2-a"}),
-    (gone(author="ann", source="b"), {"5-b"}),
-    (gone(global_id="new-a", time=TIME), set()),
+    (make_removal(global_id="2_1-a"), {"2_1-a"}),
+    (make_removal(global_id="2-a"), set()),
+    (make_removal(global_id="2-a", post_id="2-a"), {"2_1-a", "2_2-a"}),
+    (make_removal(url="https://x/it's-b.png"), {"it's-b"}),
+    (make_removal(author="ann", source="a", time=TIME), {"1-a", "2_1-a", "2_2-a"}),
+    (make_removal(author="ann", source="b"), {"5-b"}),
+    (make_removal(global_id="new-a", time=TIME), set()),
 ]
 
 
@@ -104,11 +104,11 @@ def forget_deletes(store: CassandraStore) -> None:
 
 def test_what_is_deleted_stays_deleted_whatever_comes_late(store: CassandraStore) -> None:
     writers = parts(store)
-    writers.remove([gone(global_id="1-a")])
+    writers.remove([make_removal(global_id="1-a")])
     writers.upsert([row("1-a")])
     assert ids(store) == set()
     writers.upsert([row("2-a", revision=2)])
-    writers.remove([gone(global_id="2-a")])
+    writers.remove([make_removal(global_id="2-a")])
     for late in (row("2-a", revision=1), row("2-a", revision=2), row("2-a", joined="2026-07-05T00:00:00Z")):
         writers.upsert([late])
     assert (ids(store), lying(store)) == (set(), [])
@@ -121,7 +121,7 @@ def test_what_is_deleted_stays_deleted_whatever_comes_late(store: CassandraStore
 def test_a_post_that_is_written_after_its_delete_comes_back(store: CassandraStore) -> None:
     writers = parts(store)
     writers.upsert([row("1-a", revision=3)])
-    writers.remove([gone(global_id="1-a", time=TIME)])
+    writers.remove([make_removal(global_id="1-a", time=TIME)])
     writers.upsert([row("1-a", created_time="2026-07-04T13:00:00Z")])
     assert ids(store) == {"1-a"}
     assert read(store, "1-a")["revision"] == 1
@@ -131,9 +131,9 @@ def test_copies_forget_what_they_are_copies_of(store: CassandraStore) -> None:
     writers = parts(store)
     copies = [row(f"copy{it}-a") | {"duplicate_of": "1-a"} for it in range(12)]
     writers.upsert([row("1-a"), *copies])
-    writers.remove([gone(url="https://x/1-a.png")])
+    writers.remove([make_removal(url="https://x/1-a.png")])
     writers.upsert([row("late-a") | {"duplicate_of": "1-a"}])
-    writers.remove([gone(global_id="1-a")])
+    writers.remove([make_removal(global_id="1-a")])
     writers.upsert([row("later-a") | {"duplicate_of": "1-a"}])
     found = store.table(POSTS).to_arrow(["global_id", "duplicate_of"]).to_pylist()
     assert len(found) == 14
@@ -143,14 +143,14 @@ def test_copies_forget_what_they_are_copies_of(store: CassandraStore) -> None:
 def test_hidden_accounts_come_back_in_whatever_order_the_news_come(store: CassandraStore) -> None:
     writers = parts(store)
     writers.upsert(ROWS)
-    writers.remove([gone(author="ann", source="a", hidden=True, time=TIME)])
+    writers.remove([make_removal(author="ann", source="a", hidden=True, time=TIME)])
     assert ids(store) == {"it's-b", "5-b"}
     assert ids(store, HIDDEN) == ALL - {"it's-b", "5-b"}
     assert store.table(POSTS).count() == 2
     writers.upsert([row("9-a")])
     assert "9-a" in ids(store, HIDDEN)
-    writers.remove([gone(author="ann", source="a", hidden=False, time=TIME.replace(hour=13))])
-    writers.remove([gone(author="ann", source="a", hidden=True, time=TIME)])
+    writers.remove([make_removal(author="ann", source="a", hidden=False, time=TIME.replace(hour=13))])
+    writers.remove([make_removal(author="ann", source="a", hidden=True, time=TIME)])
     assert ids(store) == {*ALL, "9-a"}
 
 
@@ -159,10 +159,10 @@ def test_small_images_go_with_their_last_post(store: CassandraStore) -> None:
     one, two = post("1-a", picture_sha256="a" * 64), post("2-a", picture_sha256="a" * 64)
     writers.write_thumbnails([Thumbnail(one, b"webp", 3, 4)])
     writers.upsert([row("1-a", picture_sha256="a" * 64), row("2-a", picture_sha256="a" * 64)])
-    writers.remove([gone(global_id=one.global_id)])
+    writers.remove([make_removal(global_id=one.global_id)])
     (kept,) = store.table(THUMBNAILS.name).to_arrow(["webp", "width", "height"]).to_pylist()
     assert kept == {"webp": b"webp", "width": 3, "height": 4}
-    writers.remove([gone(global_id=two.global_id)])
+    writers.remove([make_removal(global_id=two.global_id)])
     assert store.table(THUMBNAILS.name).count() == 0
     writers.write_thumbnails([Thumbnail(one, b"webp")])  # after its delete
     assert store.table(THUMBNAILS.name).count() == 0
@@ -177,10 +177,10 @@ def test_a_small_image_stays_whose_other_post_is_still_on_its_way(store: Cassand
     writers.write_thumbnails([Thumbnail(one, b"webp")])
     writers.upsert([row("1-a", picture_sha256="a" * 64)])
     writers.write_thumbnails([Thumbnail(two, b"webp")])
-    writers.remove([gone(global_id="1-a")])
+    writers.remove([make_removal(global_id="1-a")])
     assert store.table(THUMBNAILS.name).count() == 1
     writers.upsert([row("2-a", picture_sha256="a" * 64)])
-    writers.remove([gone(global_id="2-a")])
+    writers.remove([make_removal(global_id="2-a")])
     assert store.table(THUMBNAILS.name).count() == 0
 
 
@@ -192,7 +192,7 @@ def test_a_small_image_that_one_part_dropped_is_written_again_by_another(store: 
         writers.write_thumbnails([Thumbnail(it, b"webp")])
         writers.upsert([row(it.global_id, picture_sha256="a" * 64)])
         assert store.table(THUMBNAILS.name).count() == 1
-        writers.remove([gone(global_id=it.global_id)])
+        writers.remove([make_removal(global_id=it.global_id)])
         assert store.table(THUMBNAILS.name).count() == 0
 
 
@@ -261,7 +261,7 @@ def test_hostile_values_change_nothing_else(store: CassandraStore) -> None:
     writers = parts(store)
     writers.upsert(rows)
     assert read(store, "1-a")["author"] == hostile
-    writers.remove([gone(author=hostile, source=hostile)])
+    writers.remove([make_removal(author=hostile, source=hostile)])
     assert ids(store) == {"2-a", "3-a"}
 
 
@@ -299,8 +299,8 @@ def test_what_is_forgotten_is_in_no_row_and_the_files_of_nodes_are_named(store: 
     assert {it.place for it in in_keyspace(store.session, names)} == {
         "table changes_by_hour", "table posts", "table posts_by_cluster", "table posts_by_hour", "table posts_by_name"
     }  # fmt: skip
-    assert forget_in_keyspace(store.session, tmp_path, [gone(global_id="1234567-a")]) == "1 rows deleted"
-    assert forget_in_keyspace(store.session, tmp_path, [gone(global_id="1234567-a")]) == "0 rows deleted"
+    assert forget_in_keyspace(store.session, tmp_path, [make_removal(global_id="1234567-a")]) == "1 rows deleted"
+    assert forget_in_keyspace(store.session, tmp_path, [make_removal(global_id="1234567-a")]) == "0 rows deleted"
     told, left = in_keyspace(store.session, names)
     assert (told.place, told.until) == ("table changes_by_hour", "3 hours after the change")
     assert left.until.startswith("until compaction, 864,000 s after that")

@@ -23,7 +23,7 @@ from search.post_columns import PostColumns
 from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import ids, made_store, parts, row
 from tests.connectors.store.dealt import Dealt
-from tests.connectors.store.test_removed_posts import gone
+from tests.factories import make_removal
 
 
 @pytest.fixture
@@ -92,11 +92,11 @@ def test_steps_come_to_the_same_as_reading_all(
 
     def deleted() -> None:
         some = random.sample(there, min(3, len(there)))
-        writers[0].remove([gone(global_id=it) for it in some])
+        writers[0].remove([make_removal(global_id=it) for it in some])
         writers[0].upsert([row(it, 1, 3) for it in some])  # late
 
     def hidden() -> None:
-        writers[0].remove([gone(author=random.choice("xyz"), source="a", hidden=random.random() < 0.5)])
+        writers[0].remove([make_removal(author=random.choice("xyz"), source="a", hidden=random.random() < 0.5)])
 
     def moved() -> None:
         posts = tuple(random.sample(there, min(2, len(there))))
@@ -104,7 +104,7 @@ def test_steps_come_to_the_same_as_reading_all(
         writers[0].apply_events([event])
 
     def forgotten() -> None:
-        forget_in_keyspace(store.session, tmp_path, [gone(global_id=random.choice(there))])
+        forget_in_keyspace(store.session, tmp_path, [make_removal(global_id=random.choice(there))])
         writers[0] = parts(store, writers[0].mark())
 
     for _ in range(12):
@@ -132,10 +132,10 @@ def test_what_a_writer_that_is_killed_amid_a_delete_left_unsaid_is_told_later(
         patched.setattr(cassandra_changes.PostChanges, "done", killed)
         for part in writers.parts:
             with pytest.raises(WorldError, match="killed"):
-                part.remove([gone(global_id="7-a")])
+                part.remove([make_removal(global_id="7-a")])
     assert "7-a" not in ids(store)
     brought_up_to_date(followed)  # as the keyspace is, before it is told
-    parts(store).remove([gone(global_id="7-a")])  # the next run does it again, and finds nothing to delete
+    parts(store).remove([make_removal(global_id="7-a")])  # the next run does it again, and finds nothing to delete
     assert "7-a" not in brought_up_to_date(followed)
     assert len(followed.columns) == 19
 

@@ -10,8 +10,7 @@ from connectors.fetching import retries
 from connectors.fetching.fetch import Fetching
 from connectors.fetching.retries import Retries
 from core.records import Arrival, Failure, Post
-from tests.core.test_snapshot_values import is_plain
-from tests.factories import post
+from tests.factories import is_plain, post
 
 IMAGE = np.zeros((1, 1, 3), np.uint8)
 PASSING = Failure("fetch", "FetchError", "HTTP 503", may_pass=True)

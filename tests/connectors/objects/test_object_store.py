@@ -29,10 +29,10 @@ from search.exporting import Posts
 from search.sql import run_query
 from search.store_reader import StoreReader
 from search.words import ParsedQuery, WordIndex
-from tests.connectors.store.test_current_cluster import POSTS, merge
+from tests.connectors.store.test_current_cluster import merge
 from tests.connectors.store.test_every_store import reader, rows_of, with_vector
-from tests.connectors.store.test_removed_posts import gone, row
-from tests.factories import post
+from tests.connectors.store.test_removed_posts import row
+from tests.factories import POSTS, make_removal, post
 from tests.object_server import ObjectServer, is_conditional, slow
 
 ANSWERS_NO = "503 Slow Down"
@@ -138,7 +138,7 @@ def test_each_writer_has_a_table_and_readers_see_one(opened: Callable[..., Store
     two.upsert([row("a", revision=3, description="newest")])
     assert rows_of(opened(), "description")["a"]["description"] == "newest"
     for it in (one, two):  # as the flow gives each writer what is taken back
-        it.remove([gone(global_id="a")])
+        it.remove([make_removal(global_id="a")])
     assert rows_of(opened()).keys() == {"b", "c"}
     one.upsert([row("a", revision=4)])
     two.upsert([row("a", revision=5)])
@@ -189,11 +189,11 @@ def test_what_more_writers_left_is_kept_right_by_those_that_there_are(opened: Ca
     assert part.endswith("posts.0")
     only = written(opened())
     only.apply_events([merge(0, 3)])
-    only.remove([gone(global_id="2"), gone(author="ann", source="a", hidden=True)])
+    only.remove([make_removal(global_id="2"), make_removal(author="ann", source="a", hidden=True)])
     assert rows_of(opened()).keys() == set()
     assert reader(opened(), HIDDEN).count() == 2
     again = written(opened(), mark=only.mark())
-    again.remove([gone(author="ann", source="a", hidden=False)])
+    again.remove([make_removal(author="ann", source="a", hidden=False)])
     again.upsert([row("2", revision=9)])
     assert {key: it["current_cluster"] for key, it in rows_of(opened(), "current_cluster").items()} == {"0": 3, "1": 3}
     assert reader(opened(), THUMBNAILS.name).count() == 2
@@ -255,7 +255,7 @@ def test_a_server_that_is_busy_is_ridden_out(object_server: ObjectServer, opened
     with object_server.having(lambda _: ANSWERS_NO if next(numbers) % 4 == 1 else None):
         for start in range(0, 40, 10):
             posts.upsert([row(f"{it}") for it in range(start, start + 10)])
-        posts.remove([gone(global_id="3")])
+        posts.remove([make_removal(global_id="3")])
         assert len(rows_of(opened())) == 39
     assert rows_of(opened()).keys() == {f"{it}" for it in range(40)} - {"3"}
 

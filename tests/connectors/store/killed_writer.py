@@ -7,8 +7,8 @@ from pathlib import Path
 from connectors.endpoints import open_store
 from dataflows.all_settings import load_settings
 from tests.connectors.store.dealt import Dealt
-from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_removed_posts import row
+from tests.factories import POSTS
 
 BATCH = 20
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from connectors.run_identity import identity_of
 from connectors.sinks.cluster_events import CLUSTERS, row_of_event
-from connectors.sinks.record_table import posts_table
 from connectors.sinks.rows import row_of
 from connectors.store.cluster_ids import begin, highest
 from connectors.store.lance_store import folder_store
@@ -20,9 +19,7 @@ from connectors.store.store_sink import StoreSink
 from connectors.store.stored_table import StoredTable
 from core.errors import WorldError
 from core.records import Cluster, ClusterEvent, Record
-from tests.factories import ANSWERS, post, sides
-
-POSTS = posts_table(8, 8)
+from tests.factories import ANSWERS, POSTS, post, sides
 
 
 def row(number: int, cluster: int) -> dict[str, Any]:

@@ -38,9 +38,9 @@ from tests.cassandra_node import CassandraNode
 from tests.connectors.cassandra.stores import made_store
 from tests.connectors.store.dealt import Dealt
 from tests.connectors.store.killed_writer import BATCH, batch
-from tests.connectors.store.test_current_cluster import POSTS, merge
-from tests.connectors.store.test_removed_posts import gone, row
-from tests.factories import post
+from tests.connectors.store.test_current_cluster import merge
+from tests.connectors.store.test_removed_posts import row
+from tests.factories import POSTS, make_removal, post
 from tests.folders import ROOT
 from tests.object_server import ObjectServer
 
@@ -172,21 +172,21 @@ def test_an_older_revision_never_replaces_a_newer_one(store: Store) -> None:
 def test_what_was_deleted_stays_deleted(store: Store, address: str, state: Path, *, goes_on: bool) -> None:
     posts = writer(store)
     posts.upsert([row("a"), row("b")])
-    posts.remove([gone(global_id="a"), gone(global_id="never-seen")])
+    posts.remove([make_removal(global_id="a"), make_removal(global_id="never-seen")])
     if goes_on:
         posts = writer(opened(address, state), mark=posts.mark())
     posts.upsert([row("a", revision=2), row("never-seen"), row("c")])
-    posts.remove([gone(global_id="a")])
+    posts.remove([make_removal(global_id="a")])
     assert rows_of(store).keys() == {"b", "c"}
 
 
 def test_hidden_accounts_come_back(store: Store) -> None:
     posts = writer(store)
     posts.upsert([row("a"), row("b", author="bob")])
-    posts.remove([gone(author="ann", source="a", hidden=True)])
+    posts.remove([make_removal(author="ann", source="a", hidden=True)])
     posts.upsert([row("late")])
     assert rows_of(store).keys() == {"b"}
-    posts.remove([gone(author="ann", source="a", hidden=False)])
+    posts.remove([make_removal(author="ann", source="a", hidden=False)])
     assert rows_of(store).keys() == {"a", "b", "late"}
 
 
@@ -316,7 +316,7 @@ def test_a_reader_is_told_what_changed(store: Store) -> None:
     rows = followed.rows(["c", "a", "nobody"], ["revision", ROW_ID], {"c": places["c"]}).to_pylist()
     assert {it["global_id"]: it["revision"] for it in rows} == {"a": 2, "c": 1}
     assert {it["global_id"]: it[ROW_ID] for it in rows} == {key: places[key] for key in ("a", "c")}
-    posts.remove([gone(global_id="b")])
+    posts.remove([make_removal(global_id="b")])
     followed.refresh()
     assert followed.count() == 2
 
@@ -336,7 +336,7 @@ def test_clusters_and_small_images_have_tables_too(store: Store) -> None:
     posts.upsert([{**row("a"), "picture_sha256": key}])
     (small,) = reader(store, THUMBNAILS.name).rows([key, "b" * 64], ["webp", "width"]).to_pylist()
     assert (small["webp"], small["width"]) == (b"webp", 4)
-    posts.remove([gone(global_id="a")])
+    posts.remove([make_removal(global_id="a")])
     assert reader(store, THUMBNAILS.name).rows([key], ["webp"]).num_rows == 0
 
 
@@ -344,7 +344,7 @@ def test_compaction_leaves_all_rows(store: Store) -> None:
     posts = writer(store)
     for number in range(3):
         posts.upsert([row(f"{number}-{it}") for it in range(5)])
-    posts.remove([gone(global_id="0-0")])
+    posts.remove([make_removal(global_id="0-0")])
     posts.execute(TableCommand("compact", {}))
     assert len(rows_of(store)) == 14
 

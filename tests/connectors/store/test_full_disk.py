@@ -12,9 +12,9 @@ from connectors.endpoints import open_store
 from core.errors import WorldError
 from dataflows.all_settings import load_settings
 from tests.connectors.store.dealt import Dealt
-from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_every_store import rows_of
 from tests.connectors.store.test_removed_posts import row
+from tests.factories import POSTS
 
 ROWS = 50
 

@@ -7,8 +7,8 @@ import pytest
 from connectors.store.lance_files import UnknownFormatError, opened_file
 from connectors.store.posts_table import TABLE, PostRows
 from connectors.store.table_maintenance import index_keys
-from tests.connectors.store.test_current_cluster import POSTS
-from tests.connectors.store.test_removed_posts import gone, row
+from tests.connectors.store.test_removed_posts import row
+from tests.factories import POSTS, make_removal
 
 
 def values(folder: Path, column: str) -> list[list[str]]:
@@ -23,7 +23,7 @@ def values(folder: Path, column: str) -> list[list[str]]:
 def test_deleted_rows_are_read_with_all_their_columns(tmp_path: Path) -> None:
     store = PostRows(tmp_path, POSTS)
     store.upsert([row(f"{it}-a") for it in range(20)])
-    store.remove([gone(global_id="7-a")])
+    store.remove([make_removal(global_id="7-a")])
     data = tmp_path / f"{TABLE}.lance" / "data"
     assert values(data, "global_id") == [[f"{it}-a" for it in range(20)]]
     (file,) = data.glob("*.lance")
@@ -38,7 +38,7 @@ def test_values_of_an_index_are_read(tmp_path: Path) -> None:
     store = PostRows(tmp_path, POSTS)
     store.upsert([row(f"{it}-a") for it in range(20)])
     index_keys(store._table._table, "global_id")
-    store.remove([gone(global_id="7-a")])
+    store.remove([make_removal(global_id="7-a")])
     assert any("7-a" in it for it in values(tmp_path / f"{TABLE}.lance" / "_indices", "values"))
 
 

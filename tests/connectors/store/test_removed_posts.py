@@ -19,8 +19,8 @@ from core.records import Cluster, ClusterEvent, Record, Removal
 from search.answer import ANSWERS as ANSWER_TABLE
 from search.answer import Answer, answer_row
 from search.corpus import Corpus, Hit
-from tests.connectors.store.test_current_cluster import POSTS, merge
-from tests.factories import ANSWERS, message, post, sides
+from tests.connectors.store.test_current_cluster import merge
+from tests.factories import ANSWERS, POSTS, make_removal, post, sides
 
 TIME = datetime(2026, 7, 4, 12, tzinfo=UTC)
 
@@ -29,10 +29,6 @@ def row(global_id: str, cluster: int = 0, revision: int = 1, **fields: Any) -> d
     made = post(global_id, **{"url": f"https://x/{global_id}.png", "author": "ann", "source": "a", **fields})
     answers = sides(global_id, **{**ANSWERS, "cluster": Cluster(cluster, 0.1)})
     return row_of(Record(made, answers, revision=revision), "")
-
-
-def gone(**named: Any) -> Removal:
-    return Removal(message({}), **named)
 
 
 def ids(folder: Path, table: str = TABLE) -> set[str]:
@@ -55,18 +51,18 @@ ALL = {it["global_id"] for it in ROWS}
 @pytest.mark.parametrize(
     ("removal", "expected"),
     [
-        (gone(global_id="1-a"), {"1-a"}),
-        (gone(global_id="2_1-a"), {"2_1-a"}),
-        (gone(global_id="2-a"), set()),
-        (gone(post_id="2-a"), {"2_1-a", "2_2-a"}),
-        (gone(post_id="2-a", kept=("2_2-a",)), {"2_1-a"}),
-        (gone(global_id="2-a", post_id="2-a"), {"2_1-a", "2_2-a"}),
-        (gone(global_id="it's-b"), {"it's-b"}),
-        (gone(url="https://x/1-a.png"), {"1-a"}),
-        (gone(author="ann", source="a", time=TIME), {"1-a", "2_1-a", "2_2-a"}),
-        (gone(author="ann", source="b"), {"5-b"}),
-        (gone(global_id="new-a", time=TIME), set()),
-        (gone(global_id="unknown' OR 1 = 1 --"), set()),
+        (make_removal(global_id="1-a"), {"1-a"}),
+        (make_removal(global_id="2_1-a"), {"2_1-a"}),
+        (make_removal(global_id="2-a"), set()),
+        (make_removal(post_id="2-a"), {"2_1-a", "2_2-a"}),
+        (make_removal(post_id="2-a", kept=("2_2-a",)), {"2_1-a"}),
+        (make_removal(global_id="2-a", post_id="2-a"), {"2_1-a", "2_2-a"}),
+        (make_removal(global_id="it's-b"), {"it's-b"}),
+        (make_removal(url="https://x/1-a.png"), {"1-a"}),
+        (make_removal(author="ann", source="a", time=TIME), {"1-a", "2_1-a", "2_2-a"}),
+        (make_removal(author="ann", source="b"), {"5-b"}),
+        (make_removal(global_id="new-a", time=TIME), set()),
+        (make_removal(global_id="unknown' OR 1 = 1 --"), set()),
     ],
 )
 def test_a_removal_takes_what_it_names_before_and_after_it_came(
@@ -85,7 +81,8 @@ def test_a_removal_takes_what_it_names_before_and_after_it_came(
 
 
 @pytest.mark.parametrize(
-    "removal", [gone(post_id="2-a"), gone(author="ann", source="a", time=TIME), gone(global_id="1-a")]
+    "removal",
+    [make_removal(post_id="2-a"), make_removal(author="ann", source="a", time=TIME), make_removal(global_id="1-a")],
 )
 def test_what_an_index_finds_is_what_is_found_without_one(tmp_path: Path, removal: Removal) -> None:
     tables = [PostRows(tmp_path / name, POSTS) for name in ("plain", "indexed")]
@@ -103,9 +100,9 @@ def test_what_an_index_finds_is_what_is_found_without_one(tmp_path: Path, remova
 def test_the_cluster_of_a_deleted_post_is_never_given_again(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     table.upsert([row("1-a", 3), row("2-a", 9), row("3-a", 7)])
-    table.remove([gone(global_id="2-a"), gone(global_id="3-a")])
+    table.remove([make_removal(global_id="2-a"), make_removal(global_id="3-a")])
     assert highest(tmp_path) == 9
-    table.remove([gone(global_id="1-a")])
+    table.remove([make_removal(global_id="1-a")])
     assert highest(tmp_path) == 9
     assert begin(tmp_path, "another run", goes_on=False, accept=lambda _: None) == 9
 
@@ -113,7 +110,7 @@ def test_the_cluster_of_a_deleted_post_is_never_given_again(tmp_path: Path) -> N
 def test_rows_of_an_earlier_version_go_too(tmp_path: Path) -> None:
     PostRows(tmp_path, POSTS).upsert([row("1_2-a", post_id="1-a"), row("1-a"), row("10-a")])
     lancedb.connect(tmp_path).open_table(TABLE).update(values={"post_id": None})
-    PostRows(tmp_path, POSTS).remove([gone(post_id="1-a")])
+    PostRows(tmp_path, POSTS).remove([make_removal(post_id="1-a")])
     assert ids(tmp_path) == {"10-a"}
 
 
@@ -121,8 +118,8 @@ def test_a_hidden_account_comes_back_with_its_posts_as_of_now(tmp_path: Path) ->
     table = PostRows(tmp_path, POSTS)
     table.upsert([row("1-a", 3), row("2-a", 5, author="bob")])
     corpus = Corpus.open(tmp_path, TABLE)
-    table.remove([gone(author="ann", source="a", hidden=True, time=TIME)])
-    table.remove([gone(author="ann", source="a", hidden=True, time=TIME)])
+    table.remove([make_removal(author="ann", source="a", hidden=True, time=TIME)])
+    table.remove([make_removal(author="ann", source="a", hidden=True, time=TIME)])
     table.apply_events([ClusterEvent("birth", 3), merge(3, 1)])
     table = PostRows(tmp_path, POSTS, table.mark())
     table.upsert([row("3-a", 4), row("1-a", 3, revision=2)])
@@ -131,9 +128,9 @@ def test_a_hidden_account_comes_back_with_its_posts_as_of_now(tmp_path: Path) ->
     assert ids(tmp_path) == {"2-a"}
     assert ids(tmp_path, HIDDEN) == {"1-a", "3-a"}
     assert highest(tmp_path) == 5
-    table.remove([gone(author="ann", source="a", hidden=False, time=TIME.replace(hour=11))])  # older news
+    table.remove([make_removal(author="ann", source="a", hidden=False, time=TIME.replace(hour=11))])  # older news
     assert ids(tmp_path) == {"2-a"}
-    table.remove([gone(author="ann", source="a", hidden=False, time=TIME.replace(hour=13))])
+    table.remove([make_removal(author="ann", source="a", hidden=False, time=TIME.replace(hour=13))])
     assert ids(tmp_path) == {"1-a", "2-a", "3-a"}
     assert ids(tmp_path, HIDDEN) == set()
     now = {it["global_id"]: (it["current_cluster"], it["revision"]) for it in table.rows()}
@@ -146,14 +143,16 @@ def test_what_is_deleted_while_it_is_hidden_does_not_come_back(tmp_path: Path) -
     table = PostRows(tmp_path, POSTS)
     table.upsert([row("1-a"), row("2-a")])
     account = {"author": "ann", "source": "a"}
-    table.remove([gone(**account, hidden=True), gone(global_id="1-a"), gone(**account, hidden=False)])
+    table.remove(
+        [make_removal(**account, hidden=True), make_removal(global_id="1-a"), make_removal(**account, hidden=False)]
+    )
     assert ids(tmp_path) == {"2-a"}
 
 
 def test_who_dies_between_two_tables_finds_each_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = PostRows(tmp_path, POSTS)
     table.upsert([row("1-a")])
-    hide = gone(author="ann", source="a", hidden=True)
+    hide = make_removal(author="ann", source="a", hidden=True)
     mark = table.mark()
 
     def dies(self: Any, where: str) -> None:
@@ -171,7 +170,7 @@ def test_who_dies_between_two_tables_finds_each_row_once(tmp_path: Path, monkeyp
 def test_hidden_rows_are_looked_at_and_put_together_with_the_others(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     table.upsert([row("1-a")])
-    table.remove([gone(author="ann", source="a", hidden=True)])
+    table.remove([make_removal(author="ann", source="a", hidden=True)])
     table.compact()
     assert {it.table: it.rows for it in facts_of(tmp_path)} == {TABLE: 0, HIDDEN: 1}
     assert "files" in compact_store(tmp_path)
@@ -191,14 +190,16 @@ def test_answers_that_quote_a_hidden_post_go(tmp_path: Path) -> None:
     table.upsert([row("1-a"), row("2-a", author="bob")])
     answer(tables, "one", "1-a", "2-a")
     answer(tables, "two", "2-a")
-    table.remove([gone(author="ann", source="a", hidden=True)])
+    table.remove([make_removal(author="ann", source="a", hidden=True)])
     assert answered(tables) == ["two"]
     answer(tables, "three", "1-a")  # by a server that has not seen it yet
     assert answered(tables) == ["two"]
 
 
 @pytest.mark.parametrize(
-    "removal", [gone(global_id="1-a"), gone(author="ann", source="a", hidden=True)], ids=["deleted", "hidden"]
+    "removal",
+    [make_removal(global_id="1-a"), make_removal(author="ann", source="a", hidden=True)],
+    ids=["deleted", "hidden"],
 )
 def test_an_answer_that_is_written_amid_a_removal_goes_too(
     tmp_path: Path, removal: Removal, monkeypatch: pytest.MonkeyPatch

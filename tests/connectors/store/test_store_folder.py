@@ -11,7 +11,7 @@ from connectors.store.store_folder import IO_BUFFER, caches, store_nearby
 from core.errors import WorldError
 from search.cluster_summaries import check_store
 from search.corpus_store import default_corpus
-from tests.connectors.store.test_current_cluster import POSTS
+from tests.factories import POSTS
 
 _PAGE: Final = 8 * 2**20
 """Bytes of LanceDB's largest pages."""

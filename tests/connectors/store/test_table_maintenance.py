@@ -20,8 +20,8 @@ from connectors.store.table_remnants import in_tables
 from search.answer import ANSWERS as ANSWERS_TABLE
 from search.answer import Answer, answer_row
 from search.corpus import Hit
-from tests.connectors.store.test_current_cluster import POSTS
-from tests.connectors.store.test_removed_posts import gone, ids, row
+from tests.connectors.store.test_removed_posts import ids, row
+from tests.factories import POSTS, make_removal
 
 NAME = "forgettable0003-a"
 CAPTION = "a caption that is nowhere else"
@@ -48,7 +48,7 @@ _ERASE = pytest.mark.parametrize(
 def test_what_was_deleted_is_in_no_file(tmp_path: Path, erase: Callable[[Path, PostRows], None]) -> None:
     table = store_of(tmp_path)
     assert [it.why for it in in_tables(tmp_path, LOOKED_FOR)] == ["a row has it"]
-    table.remove([gone(global_id=NAME)])
+    table.remove([make_removal(global_id=NAME)])
     assert {it.why for it in in_tables(tmp_path, LOOKED_FOR)} == {"an older version has a row of it"}
     erase(tmp_path, table)
     assert list(in_tables(tmp_path, LOOKED_FOR)) == []
@@ -66,7 +66,7 @@ def test_what_a_write_left_that_was_killed_is_in_no_file(
     table = store_of(tmp_path)
     data = sorted((tmp_path / f"{TABLE}.lance" / "data").glob("*.lance"))
     data[0].with_name(name).write_bytes(data[0].read_bytes())  # which no version has
-    table.remove([gone(global_id=NAME)])
+    table.remove([make_removal(global_id=NAME)])
     erase(tmp_path, table)
     assert list(in_tables(tmp_path, LOOKED_FOR)) == []
     assert len(ids(tmp_path)) == 41
@@ -87,8 +87,8 @@ def test_to_put_a_table_together_leaves_in_files_what_to_erase_it_takes_out(tmp_
 
 def test_where_no_flow_runs_the_table_is_written_by_the_command(tmp_path: Path) -> None:
     store_of(tmp_path)
-    assert forget_in(tmp_path, [gone(global_id=NAME)]) == "1 rows deleted"
-    assert forget_in(tmp_path, [gone(global_id=NAME)]) == "0 rows deleted"
+    assert forget_in(tmp_path, [make_removal(global_id=NAME)]) == "1 rows deleted"
+    assert forget_in(tmp_path, [make_removal(global_id=NAME)]) == "0 rows deleted"
     compact_store(tmp_path)
     assert list(in_tables(tmp_path, LOOKED_FOR)) == []
     assert len(ids(tmp_path)) == 41
@@ -121,7 +121,7 @@ def test_drafts_of_answers_go_once_nobody_writes_them(tmp_path: Path) -> None:
 def test_an_answer_that_comes_after_a_delete_of_what_it_quotes_does_not_stay(tmp_path: Path) -> None:
     table = store_of(tmp_path)
     table.upsert([row("hidden-a", author="bob")])
-    table.remove([gone(global_id=NAME), gone(author="bob", source="a", hidden=True)])
+    table.remove([make_removal(global_id=NAME), make_removal(author="bob", source="a", hidden=True)])
     answers = AnswerRows(LanceTables(tmp_path), ANSWERS_TABLE)
     quoted = {"late": NAME, "good": "kept0001-a", "of one that may return": "hidden-a", "of another corpus": "sentence"}
     answers.upsert(

@@ -18,9 +18,8 @@ from connectors.sinks.record_table import HIDDEN
 from connectors.store.posts_table import PostRows
 from connectors.store.table_remnants import in_tables
 from core.records import Removal
-from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_removed_posts import ids, row
-from tests.factories import message
+from tests.factories import POSTS, message
 
 BEGIN = datetime(2026, 7, 4, tzinfo=UTC)
 IMAGES = {"first-post-a": "first-post-a", "second-post_1-a": "second-post-a", "second-post_2-a": "second-post-a"}

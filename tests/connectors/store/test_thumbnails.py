@@ -11,9 +11,8 @@ from connectors.store.keyed_table import KeyedTable
 from connectors.store.posts_table import PostRows
 from connectors.store.store_maintenance import compact_store, facts_of
 from core.records import Thumbnail
-from tests.connectors.store.test_current_cluster import POSTS
-from tests.connectors.store.test_removed_posts import TIME, gone, ids, row
-from tests.factories import post
+from tests.connectors.store.test_removed_posts import TIME, ids, row
+from tests.factories import POSTS, make_removal, post
 
 
 def key(letter: str) -> str:
@@ -43,9 +42,9 @@ def written(folder: Path, **posts: str) -> PostRows:
 def test_an_image_is_kept_once_for_all_posts_and_goes_with_the_last(tmp_path: Path) -> None:
     table = written(tmp_path, one="a", other="b", again="a")
     assert kept(tmp_path) == {"a": b"a", "b": b"b"}
-    table.remove([gone(global_id="one-a"), gone(global_id="other-a")])
+    table.remove([make_removal(global_id="one-a"), make_removal(global_id="other-a")])
     assert kept(tmp_path) == {"a": b"a"}
-    table.remove([gone(author="ann", source="a")])
+    table.remove([make_removal(author="ann", source="a")])
     assert kept(tmp_path) == {}
     table.write_thumbnails([small("new-b", "a")])  # comes again, and is written again
     assert kept(tmp_path) == {}  # of an account that is gone
@@ -56,10 +55,10 @@ def test_an_image_is_kept_once_for_all_posts_and_goes_with_the_last(tmp_path: Pa
 def test_an_image_stays_whose_other_post_is_still_on_its_way(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
     table.write_thumbnails([small("other-a", "a")])
-    table.remove([gone(global_id="one-a")])
+    table.remove([make_removal(global_id="one-a")])
     assert kept(tmp_path) == {"a": b"a"}
     table.upsert([row("other-a", picture_sha256=key("a"))])
-    table.remove([gone(global_id="other-a")])
+    table.remove([make_removal(global_id="other-a")])
     assert kept(tmp_path) == {}
 
 
@@ -69,12 +68,12 @@ def test_an_image_stays_after_a_restart_whose_other_post_still_waits_in_the_join
     table.write_thumbnails([small("other-a", "a"), small("two-a", "b")])
     table = PostRows(tmp_path, POSTS, table.mark())
     if do == "delete":
-        table.remove([gone(global_id="one-a")])
+        table.remove([make_removal(global_id="one-a")])
     else:
         table.compact()
     assert kept(tmp_path).keys() == {"a", "b"}
     table.upsert([row("other-a", picture_sha256=key("a")), row("two-a", picture_sha256=key("b"))])
-    table.remove([gone(global_id="one-a"), gone(global_id="other-a"), gone(global_id="two-a")])
+    table.remove([make_removal(global_id="one-a"), make_removal(global_id="other-a"), make_removal(global_id="two-a")])
     assert kept(tmp_path) == {}
     assert PostRows(tmp_path, POSTS, table.mark()).mark() == table.mark()
 
@@ -82,7 +81,7 @@ def test_an_image_stays_after_a_restart_whose_other_post_still_waits_in_the_join
 def test_an_image_stays_for_one_of_two_posts_on_their_way_where_the_last_is_deleted(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
     table.write_thumbnails([small("two-a", "a"), small("three-a", "a")])
-    table.remove([gone(global_id="one-a"), gone(global_id="three-a")])
+    table.remove([make_removal(global_id="one-a"), make_removal(global_id="three-a")])
     table.upsert([row("three-a", picture_sha256=key("a"))])
     assert kept(tmp_path) == {"a": b"a"}
     table.upsert([row("two-a", picture_sha256=key("a"))])
@@ -95,10 +94,10 @@ def test_an_image_stays_for_the_next_revision_of_a_post(tmp_path: Path, before: 
     table.upsert([row("two-a", **before)])
     edited = TIME if before["picture_sha256"] else None
     table.write_thumbnails([Thumbnail(post("two-a", edited=edited, picture_sha256=key("a")), b"a")])
-    table.remove([gone(global_id="one-a")])
+    table.remove([make_removal(global_id="one-a")])
     assert kept(tmp_path) == {"a": b"a"}
     table.upsert([row("two-a", revision=2, picture_sha256=key("a"))])
-    table.remove([gone(global_id="two-a")])
+    table.remove([make_removal(global_id="two-a")])
     assert kept(tmp_path) == {}
 
 
@@ -113,7 +112,7 @@ def test_an_edit_of_a_post_leaves_the_image_that_a_hidden_one_shows(tmp_path: Pa
     table = PostRows(tmp_path, POSTS)
     table.write_thumbnails([small("one-a", "a"), small("two-a", "a"), small("one-a", "b")])
     table.upsert([row("one-a", picture_sha256=key("a")), row("two-a", author="bob", picture_sha256=key("a"))])
-    table.remove([gone(author="bob", source="a", hidden=True)])
+    table.remove([make_removal(author="bob", source="a", hidden=True)])
     table = PostRows(tmp_path, POSTS, table.mark())
     table.upsert([row("one-a", revision=2, picture_sha256=key("b"))])
     assert kept(tmp_path).keys() == {"a", "b"}
@@ -121,7 +120,7 @@ def test_an_edit_of_a_post_leaves_the_image_that_a_hidden_one_shows(tmp_path: Pa
 
 def test_what_an_edit_of_a_hidden_post_replaces_goes(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
-    table.remove([gone(author="ann", source="a", hidden=True)])
+    table.remove([make_removal(author="ann", source="a", hidden=True)])
     table.write_thumbnails([small("one-a", "b")])
     table.upsert([row("one-a", revision=2, picture_sha256=key("b"))])
     assert kept(tmp_path).keys() == {"b"}
@@ -130,14 +129,14 @@ def test_what_an_edit_of_a_hidden_post_replaces_goes(tmp_path: Path) -> None:
 def test_an_image_goes_whose_other_post_was_deleted_on_its_way(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
     table.write_thumbnails([small("other-a", "a")])
-    table.remove([gone(global_id="one-a"), gone(global_id="other-a")])
+    table.remove([make_removal(global_id="one-a"), make_removal(global_id="other-a")])
     table.upsert([row("other-a", picture_sha256=key("a"))])
     assert kept(tmp_path) == {}
 
 
 def test_of_a_post_that_was_deleted_before_it_came_none_is_kept(tmp_path: Path) -> None:
     table = written(tmp_path, one="a")
-    table.remove([gone(global_id="two-a", time=TIME)])
+    table.remove([make_removal(global_id="two-a", time=TIME)])
     table = PostRows(tmp_path, POSTS, table.mark())
     table.write_thumbnails([small("two-a", "b")])
     assert kept(tmp_path) == {"a": b"a"}
@@ -145,8 +144,8 @@ def test_of_a_post_that_was_deleted_before_it_came_none_is_kept(tmp_path: Path) 
 
 def test_hidden_posts_keep_theirs(tmp_path: Path) -> None:
     table = written(tmp_path, one="a", two="b")
-    table.remove([gone(author="ann", source="a", hidden=True)])
-    table.remove([gone(global_id="one-a")])
+    table.remove([make_removal(author="ann", source="a", hidden=True)])
+    table.remove([make_removal(global_id="one-a")])
     table.compact()
     assert kept(tmp_path) == {"b": b"b"}
 
@@ -193,7 +192,7 @@ def test_a_store_of_an_earlier_version_has_none_and_goes_on(tmp_path: Path) -> N
     lancedb.connect(tmp_path).open_table("posts").drop_columns(["picture_sha256"])
     compact_store(tmp_path)
     table = PostRows(tmp_path, POSTS)
-    table.remove([gone(global_id="1-a")])
+    table.remove([make_removal(global_id="1-a")])
     table.write_thumbnails([small("2-a", "b")])
     table.upsert([row("2-a", picture_sha256=key("b"))])
     assert kept(tmp_path) == {"b": b"b"}
@@ -220,15 +219,15 @@ def test_who_dies_amid_a_delete_leaves_no_image_of_it(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr(KeyedTable, "delete_where", dies)
         with pytest.raises(KeyboardInterrupt):
-            table.remove([gone(global_id="one-a")])
+            table.remove([make_removal(global_id="one-a")])
     table = PostRows(tmp_path, POSTS, mark)
-    table.remove([gone(global_id="one-a")])
+    table.remove([make_removal(global_id="one-a")])
     assert (ids(tmp_path), kept(tmp_path)) == ({"two-a"}, {"b": b"b"})
 
 
 def test_a_row_that_comes_after_its_delete_takes_its_image_with_it(tmp_path: Path) -> None:
     table = PostRows(tmp_path, POSTS)
     table.write_thumbnails([small("one-a", "a")])
-    table.remove([gone(global_id="one-a")])  # another process was quicker with it than with the row
+    table.remove([make_removal(global_id="one-a")])  # another process was quicker with it than with the row
     table.upsert([row("one-a", picture_sha256=key("a"))])
     assert kept(tmp_path) == {}

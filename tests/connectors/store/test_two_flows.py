@@ -14,9 +14,9 @@ from connectors.store.interface import Store
 from connectors.store.shared_removals import SharedRemovals
 from dataflows.all_settings import load_settings
 from tests.connectors.store.dealt import Dealt
-from tests.connectors.store.test_current_cluster import POSTS
 from tests.connectors.store.test_every_store import KINDS, rows_of
-from tests.connectors.store.test_removed_posts import TIME, gone, row
+from tests.connectors.store.test_removed_posts import TIME, row
+from tests.factories import POSTS, make_removal
 
 Flow = Callable[..., Store]
 
@@ -40,14 +40,16 @@ def test_what_one_deletes_the_other_does_not_bring_back(flow: Flow, *, is_compac
     one, two = written(flow("one")), written(flow("two"))
     one.upsert([row("1-a"), row("2-a", author="bob"), row("3-a", author="cy")])
     two.upsert([row("4-a", author="cy", revision=2)])
-    one.remove([gone(global_id="1-a"), gone(author="bob", source="a"), gone(url="https://x/9-a.png")])
+    one.remove(
+        [make_removal(global_id="1-a"), make_removal(author="bob", source="a"), make_removal(url="https://x/9-a.png")]
+    )
     if is_compacted:
         for writers in (one, two):
             writers.execute(TableCommand("compact", {}))
     two.upsert([row("1-a"), row("2-a", author="bob", revision=7), row("late-a", author="bob"), row("9-a")])
     two.upsert([row("1-a", revision=9), row("5-a", author="cy")])
     assert ids(flow) == {"3-a", "4-a", "5-a"}
-    two.remove([gone(global_id="3-a")])
+    two.remove([make_removal(global_id="3-a")])
     one.upsert([row("3-a", revision=2, author="cy")])
     third = written(flow("three"))
     third.upsert([row("1-a", revision=10), row("3-a", revision=10), row("2-a", author="bob")])
@@ -60,7 +62,7 @@ def test_what_one_deletes_the_other_does_not_bring_back(flow: Flow, *, is_compac
 def test_a_post_that_was_written_after_its_delete_is_another_one(flow: Flow) -> None:
     one, two = written(flow("one")), written(flow("two"))
     two.upsert([row("1-a")])
-    one.remove([gone(global_id="1-a", time=TIME)])
+    one.remove([make_removal(global_id="1-a", time=TIME)])
     two.upsert([row("1-a", created_time=(TIME - timedelta(days=1)).isoformat())])
     assert ids(flow) == set()
     two.upsert([row("1-a", revision=2, created_time=(TIME + timedelta(days=1)).isoformat())])
@@ -77,7 +79,7 @@ def test_a_delete_amid_the_write_of_another_wins(flow: Flow, monkeypatch: pytest
         found = gone_of(removals, rows)
         if not deleted:
             deleted.append("1-a")
-            one.remove([gone(global_id="1-a")])
+            one.remove([make_removal(global_id="1-a")])
         return found
 
     monkeypatch.setattr(SharedRemovals, "gone", amid)
@@ -89,7 +91,7 @@ def test_a_delete_amid_the_write_of_another_wins(flow: Flow, monkeypatch: pytest
 def test_what_another_number_of_writers_wrote_is_deleted_too(flow: Flow) -> None:
     one, two = written(flow("one")), written(flow("two", store_writers=3))
     two.upsert([row(f"{number}-a") for number in range(9)])
-    one.remove([gone(author="ann", source="a")])
+    one.remove([make_removal(author="ann", source="a")])
     assert ids(flow) == set()
     two.upsert([row("5-a", revision=3)])
     assert ids(flow) == set()
@@ -97,7 +99,7 @@ def test_what_another_number_of_writers_wrote_is_deleted_too(flow: Flow) -> None
 
 def test_names_are_told_as_hashes(flow: Flow) -> None:
     one = written(flow("one"))
-    one.remove([gone(global_id="a-name-of-a-post-a")])
+    one.remove([make_removal(global_id="a-name-of-a-post-a")])
     store = flow("reader")
     assert "removed" not in store.names()
     if isinstance(store, CassandraStore):

@@ -11,7 +11,8 @@ from connectors.store.interface import Store, UnsupportedError
 from core.errors import MemewaxError, SettingsError
 from memewax.commands.app import app
 from tests.connectors.store.test_every_store import KINDS, opened, rows_of, writer
-from tests.connectors.store.test_removed_posts import gone, row
+from tests.connectors.store.test_removed_posts import row
+from tests.factories import make_removal
 
 NAME = "forgettable0003-a"
 
@@ -30,7 +31,7 @@ def test_it_is_looked_at(store: Store) -> None:
 
 
 def test_it_forgets_where_no_flow_runs(store: Store) -> None:
-    removals = [gone(global_id=NAME), gone(author="bob", source="a")]
+    removals = [make_removal(global_id=NAME), make_removal(author="bob", source="a")]
     assert {it.place for it in store.remnants(LookedFor((NAME,)))} >= {"table posts"}
     assert sorted(store.matching_ids(removals)) == ["bob-a", NAME]
     with store.write_lock():
@@ -44,7 +45,7 @@ def test_it_forgets_where_no_flow_runs(store: Store) -> None:
 
 def test_files_that_are_not_looked_through_are_told_of(store: Store) -> None:
     with store.write_lock():
-        store.forget([gone(global_id=NAME)])
+        store.forget([make_removal(global_id=NAME)])
     assert list(store.remnants(LookedFor((NAME,))))
 
 

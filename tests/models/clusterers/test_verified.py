@@ -13,7 +13,7 @@ from core.records import ClusterEvent, Patches, Vector
 from models.clusterer import ImageContext
 from models.clusterers.verified import VerifiedClusterer
 from models.clusterers.whitening import RunningCovariance
-from tests.core.test_snapshot_values import is_plain
+from tests.factories import is_plain
 
 DIMENSION = 32
 Item = tuple[Vector, ImageContext, int]

@@ -35,6 +35,7 @@ from operators.recovery_check import check_recovery, check_room
 from operators.recovery_migration import migrate
 from operators.recovery_places import has_snapshots
 from operators.recovery_remnants import drop_unknown_rows
+from operators.resume_point import prepare_resume
 from operators.taps import tap_addresses
 
 Loaded = TypeVar("Loaded")
@@ -145,6 +146,7 @@ def started_with(
             check_recovery(folder, launch.share)
             check_room(folder)
             migrate(folder)
+            prepare_resume(folder, launch)
             if launch.process == 0 and log_folder is not None:
                 drop_unknown_rows(folder, log_folder)
         gc.disable()  # importing and loading leave no cycles that it could free, and it would take half a second

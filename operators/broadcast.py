@@ -8,6 +8,7 @@ machines, they are listed too, since Bytewax would fail otherwise, but receive n
 import os
 import sys
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bytewax import operators as op
@@ -15,7 +16,6 @@ from bytewax.dataflow import Stream, operator
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from core.launch import Launch
-from operators.operator_settings import OutputSettings
 from operators.recovered import full_id, keys_of
 from operators.steps import map_batch, reported
 
@@ -24,21 +24,21 @@ X = TypeVar("X")
 
 @operator
 def broadcast_to_machines(
-    step_id: str, up: Stream[X], settings: OutputSettings, take: Callable[[list[X]], None], launch: Launch | None = None
+    step_id: str, up: Stream[X], recovery: Path | None, take: Callable[[list[X]], None], launch: Launch | None = None
 ) -> None:
     """Pass all items to `take` once per machine, in one of its processes; after a crash, items may be repeated.
 
     Args:
         step_id: Name of the step.
         up: The items.
-        settings: Settings with the recovery folder.
+        recovery: The recovery folder; None if the flow takes no snapshots.
         take: Called in one process of each machine.
         launch: How this process was launched; None: read from its arguments and environment.
     """
     number, machines = (launch or Launch.of(sys.argv[1:], os.environ)).share
     keys = [str(it) for it in range(machines)]
     keyed = map_batch("for_each", up, lambda batch: [(key, it) for it in batch for key in keys])
-    known = keys_of(settings.recovery, f"{full_id(up, step_id)}.told")
+    known = keys_of(recovery, f"{full_id(up, step_id)}.told")
     op.output("told", keyed, _EachMachine(number, machines, known, take))
 
 

@@ -12,6 +12,7 @@ from core.errors import WorldError
 from core.row_log import blank_unwanted, drop_unknown, is_mark
 from operators.recovery_check import is_whole
 from operators.recovery_places import parts_of
+from operators.resume_point import drop_discarded, progress_of
 
 _SUPERSEDED: Final = """
     DELETE FROM snaps WHERE snap_epoch < (
@@ -52,7 +53,10 @@ def scrub(folder: Path, rows: Path) -> None:
     """
     try:
         parts = parts_of(folder)
-        resume = _resume_epoch(parts)
+        progress = progress_of(folder)
+        if is_whole(folder):
+            drop_discarded(folder, progress)
+        resume = progress.resume_epoch or 0  # of one machine's parts: this epoch or an earlier one
         for part in parts:
             with closing(sqlite3.connect(part)) as database:
                 with database:
@@ -80,16 +84,6 @@ def _marks_of(parts: Sequence[Path]) -> list[dict[str, Any]]:
     """Return the marks of row logs in all states, including those of older versions of memewax."""
     changes = (change for part in parts for _, _, change in _states(part) if change is not None)
     return [mark for change in changes for mark in _marks_in(pickle.loads(change))]  # noqa: S301
-
-
-def _resume_epoch(parts: Sequence[Path]) -> int:
-    """Return an epoch at or before that at which Bytewax would resume: each part has some of the workers' frontiers."""
-    frontiers: list[tuple[int, int]] = []
-    for part in parts:
-        with closing(sqlite3.connect(part)) as database:
-            frontiers += database.execute("SELECT ex_num, worker_frontier FROM fronts")
-    last = max((run for run, _ in frontiers), default=0)
-    return min((frontier for run, frontier in frontiers if run == last), default=0)
 
 
 def _marks_in(value: Any) -> Iterator[dict[str, Any]]:

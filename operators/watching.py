@@ -58,7 +58,7 @@ def poison_marks_of(settings: InputSettings) -> PoisonMarks | None:
 def forget_cached(step_id: str, removals: Stream[Removal], settings: OutputSettings, watched: Watching) -> None:
     """Forget the cached results of removed posts, in the cache of each machine."""
     if watched.cached is not None:
-        broadcast_to_machines("each_machine", removals, settings, watched.cached.forget)
+        broadcast_to_machines("each_machine", removals, settings.recovery, watched.cached.forget)
 
 
 def cache_folder(settings: OutputSettings) -> Path:

@@ -10,7 +10,6 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSource, run_main
 
 from core.launch import Launch
-from dataflows.all_settings import Settings
 from operators import broadcast
 from operators.broadcast import broadcast_to_machines
 from operators.recovered import keys_of
@@ -20,7 +19,7 @@ def told(recovery: Path, items: list[str], launch: Launch | None = None) -> list
     taken: list[str] = []
     flow = Dataflow("test")
     up = op.input("in", flow, TestingSource(items))
-    broadcast_to_machines("tell", up, Settings(recovery=recovery, to=("out.jsonl",)), taken.extend, launch)
+    broadcast_to_machines("tell", up, recovery, taken.extend, launch)
     run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(recovery, timedelta(0)))  # type: ignore[no-untyped-call]
     return taken
 

@@ -17,7 +17,9 @@ from bytewax.dataflow import Stream
 
 from connectors.part_names import is_moved
 from core.errors import WorldError
+from operators.recovery_check import is_whole
 from operators.recovery_places import parts_of
+from operators.recovery_progress import progress_of
 
 
 def steps_in(folder: Path | None) -> set[str]:
@@ -38,7 +40,10 @@ def states_of(folder: Path | None, step_id: str) -> dict[str, Any]:
     rows = _rows(
         folder, "SELECT state_key, snap_epoch, ser_change FROM snaps WHERE step_id = ? ORDER BY snap_epoch", (step_id,)
     )
-    newest = {key: change for key, _, change in sorted(rows, key=lambda row: row[1])}
+    # A snapshot of an epoch that was not finished counts for nothing: another process may be about to delete it.
+    end = progress_of(folder).resume_epoch if folder is not None and rows and is_whole(folder) else None
+    finished = [row for row in rows if end is None or row[1] < end]
+    newest = {key: change for key, _, change in sorted(finished, key=lambda row: row[1])}
     try:
         there = {key: change for key, change in newest.items() if change is not None}
         return {key: pickle.loads(change) for key, change in there.items()}  # noqa: S301 - Bytewax does the same

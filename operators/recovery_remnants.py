@@ -12,7 +12,8 @@ from core.errors import WorldError
 from core.row_log import blank_unwanted, drop_unknown, is_mark
 from operators.recovery_check import is_whole
 from operators.recovery_places import parts_of
-from operators.resume_point import drop_discarded, progress_of
+from operators.recovery_progress import progress_of
+from operators.resume_point import drop_discarded
 
 _SUPERSEDED: Final = """
     DELETE FROM snaps WHERE snap_epoch < (

@@ -57,6 +57,18 @@ def test_the_rate_is_of_what_was_done_after_the_first_fifth() -> None:
     assert rate_of(times, 10) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("posts", [60, 96, 150])
+def test_bursts_of_two_processes_do_not_change_the_rate(posts: int) -> None:
+    """Each does sixteen posts in three seconds, out of step, and tells of all of them within a millisecond."""
+    times: list[float] = []
+    sizes = [16] * (posts // 32) + [posts // 2 % 16]
+    for begun in (0.0, 1.4):
+        for place, size in enumerate(sizes, 1):
+            done = begun + sum(sizes[:place]) * 3.0 / 16
+            times += [done + number * 1e-4 for number in range(size)]
+    assert rate_of(times, posts) == pytest.approx(2 * 16 / 3.0, rel=0.25)
+
+
 @pytest.mark.parametrize(("times", "told"), [([1.0] * 9, "10 posts went in and 9 came out"), ([1.0] * 10, "at once")])
 def test_what_is_no_measurement_is_said(times: list[float], told: str) -> None:
     with pytest.raises(WorldError, match=told):

@@ -17,8 +17,10 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 
 from core.errors import WorldError
 from core.launch import Launch
+from operators.recovered import states_of
 from operators.recovery_places import parts_of
-from operators.resume_point import Execution, Frontier, RecoveryProgress, prepare_resume, progress_of
+from operators.recovery_progress import Execution, Frontier, RecoveryProgress, progress_of
+from operators.resume_point import prepare_resume
 from tests.flows.runs import free_port
 from tests.folders import ROOT
 
@@ -60,6 +62,8 @@ def test_a_state_of_an_epoch_that_was_not_finished_is_never_restored(tmp_path: P
     epoch = progress_of(tmp_path).resume_epoch
     assert epoch is not None
     leave_behind(tmp_path, "b", epoch, 41)
+    ((step, *_),) = {it for it in snaps(tmp_path) if it[1] == "a"}
+    assert states_of(tmp_path, step) == {"a": 1}
     for keys, counted in ((["a"] * 2, [("a", 2)]), (["a"] * 2 + ["b"], [("b", 1 if prepared else 42)])):
         if prepared:
             prepare_resume(tmp_path, Launch())

@@ -41,7 +41,7 @@ class JoinSettings(Group):
         300.0,
         gt=0,
         le=LONGEST_WAIT,
-        description="Seconds after its arrival at which a post is written without the stage results that are missing.",
+        description="Seconds after its first part (the post or a stage result) reaches the join at which a post is written without the stage results that are missing.",
     )
 
     join_late_seconds: float = Field(

@@ -116,15 +116,14 @@ EMBEDDINGS_TO: Final = AddressRole(
 def endpoint(address: str, role: AddressRole) -> Endpoint[Any]:
     """Parse an address; raises `SettingsError` if no kind of endpoint recognises it in this role."""
     if not address:
-        raise SettingsError(f"{role.purpose} nowhere: set {role.option} to {role.forms()}")
+        raise SettingsError(f"{role.option} is not set: {role.purpose} {role.forms()}")
     try:
         found = next((it for kind in KINDS if (it := kind.of(address)) is not None), None)
         if found is not None and role.form(type(found)):
             return found
-        preposition = role.purpose.rpartition(" ")[2]
-        raise SettingsError(f"{role.purpose} {role.forms()}, not {preposition} {address!r}{_hint(address, role)}")
+        raise SettingsError(f"{address!r} cannot be used here: {role.purpose} {role.forms()}{_hint(address, role)}")
     except OSError as error:
-        raise WorldError(f"{address}: {error.strerror}") from None
+        raise WorldError(f"cannot read {address}: {error.strerror}") from None
 
 
 def open_store(address: str | Path, settings: EndpointSettings, state: Path | None = None) -> "Store":

@@ -73,10 +73,11 @@ class LocalPlace(Endpoint[S]):
             try:
                 self.make(recovery)
             except OSError as error:
-                raise WorldError(f"{self.path}: {error.strerror}") from None
+                raise WorldError(f"cannot create {self.path}: {error.strerror}") from None
         elif not self.path.exists():
             raise WorldError(
-                f"{self.path} is missing, but {recovery} would resume after posts already done: delete it to start over"
+                f"{self.path} is missing, but {recovery} would resume after posts already done: "
+                f"delete {recovery} to start over"
             )
 
     def make(self, recovery: Path) -> None:  # noqa: ARG002
@@ -107,7 +108,8 @@ class LocalFile(LocalPlace[S]):
         """Create an empty file; raises `WorldError` if one exists and is not empty."""
         if self.path.exists() and self.path.stat().st_size:
             raise WorldError(
-                f"{self.path} exists already and would be overwritten: move it elsewhere, or give its --recovery folder"
+                f"{self.path} exists already and would be overwritten: move it, choose another --to, or resume with "
+                "the --recovery folder of the run that wrote it"
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()

@@ -155,7 +155,7 @@ class DeadLetterMarks:
         except FileNotFoundError:
             lines = []
         except OSError as error:
-            raise WorldError(f"{self._file}: {error.strerror}") from None
+            raise WorldError(f"cannot read {self._file}: {error.strerror}") from None
         for line in lines:
             try:
                 mark = orjson.loads(line)
@@ -182,7 +182,7 @@ class DeadLetterMarks:
             with locked(self._file.with_suffix(".lock")), self._file.open("ab") as file:
                 file.write(b"".join(lines))
         except OSError as error:
-            raise WorldError(f"{self._file}: {error.strerror}") from None
+            raise WorldError(f"cannot write {self._file}: {error.strerror}") from None
 
 
 def _dead_letter(body: Mapping[str, Any], message: Message) -> StoredDeadLetter:

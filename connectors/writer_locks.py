@@ -92,5 +92,5 @@ def _enter(stack: ExitStack, file: Path, busy: str, wait: float) -> int:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorldError(f"{file.parent}: {error.strerror}") from None
+        raise WorldError(f"cannot create {file.parent}: {error.strerror}") from None
     return stack.enter_context(locked(file, wait=wait, busy=busy))

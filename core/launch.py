@@ -62,8 +62,8 @@ class Launch:
         """
         if self.process >= self.processes:
             raise SettingsError(
-                f"this is process {self.process} of a flow of {self.processes}, counted from 0, so the others do not "
-                "wait for it: restart the flow with an address for each process"
+                f"process number {self.process} is too high: the flow has processes 0 to {self.processes - 1}, one for "
+                "each address. Give an address for each process, and restart all of them"
             )
         hosts = list(dict.fromkeys(_host(it) for it in self.addresses))
         return (hosts.index(_host(self.addresses[self.process])), len(hosts)) if hosts else (0, 1)

@@ -6,6 +6,7 @@ A variable takes precedence over the file. Addresses are one or a JSON list in a
 
 import os
 import re
+from tomllib import TOMLDecodeError
 from typing import Any, Final
 
 from pydantic import SecretStr, ValidationError
@@ -72,8 +73,10 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError("; ".join(_describe(dict(problem)) for problem in error.errors())) from None
-    except ValueError as error:  # the file is not TOML, or a variable that must be JSON is not
-        raise SettingsError(f"settings cannot be read from {FILE} or a variable: {error}") from None
+    except (TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{FILE} is not TOML: {error}") from None
+    except ValueError as error:  # a variable that must be JSON is not; the error names it
+        raise SettingsError(f"a setting cannot be read: {error}") from None
     except OSError as error:
         raise SettingsError(f"{FILE}: {error.strerror}") from None
 

@@ -78,7 +78,7 @@ def migrate(folder: Path) -> bool:
         return False
     if not is_whole(folder):
         raise WorldError(
-            f"{folder} is of an earlier version: `memewax recovery move` migrates the parts of all machines"
+            f"an earlier version of memewax wrote {folder}: run `memewax recovery move` once to migrate all machines"
         )
     try:
         with locked(folder / _LOCK):

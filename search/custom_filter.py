@@ -53,7 +53,7 @@ def _value(column: str, value: str, kind: str) -> str | bool | int | float:
         return value
     if kind == "bool":
         if value.lower() not in _YES:
-            raise BadRecordError(f"{column} is a column of true and false, found {value[:40]!r}")
+            raise BadRecordError(f"{column} takes true or false, found {value[:40]!r}")
         return _YES[value.lower()]
     try:
         return int(value) if kind.startswith(("int", "uint")) else float(value)

@@ -189,7 +189,7 @@ def write_export(
     """
     if path.exists() and (by_day or not replace):
         todo = "choose another folder" if by_day else "choose another file, or overwrite it with --replace"
-        raise WorldError(f"{path} is there already: {todo}")
+        raise WorldError(f"{path} exists already: {todo}")
     if not by_day:
         return _write_file(rows, path, form, schema)
     written = 0
@@ -215,7 +215,7 @@ def _write_file(rows: Iterable[ExportRow], path: Path, form: ExportForm, schema:
                 written += len(batch)
         unfinished.replace(path)
     except OSError as error:
-        raise WorldError(f"{path}: {error.strerror or error}") from None
+        raise WorldError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         unfinished.unlink(missing_ok=True)
     return written

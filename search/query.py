@@ -129,7 +129,7 @@ def query_of(body: Mapping[str, Any], corpus: str) -> Query:
         raise BadRecordError(f"id is longer than {MAX_ID_BYTES} bytes")
     given = [name for name in _SUBJECTS if body.get(name) is not None]
     if len(given) != 1:
-        raise BadRecordError(f"expected one of text, image and vector, found {' and '.join(given) or 'none'}")
+        raise BadRecordError(f"give exactly one of text, image and vector; found {' and '.join(given) or 'none'}")
     (name,) = given
     by = _by(body.get("by"), name)
     return Query(

@@ -291,12 +291,14 @@ def _cluster(place: CassandraPlace, settings: CassandraSettings) -> Any:
 def _tls(settings: CassandraSettings) -> ssl.SSLContext | None:
     if not settings.cassandra_tls:
         return None
+    name = "MEMEWAX_CASSANDRA_CA"
     try:
         context = ssl.create_default_context(cafile=settings.cassandra_ca)
+        name = "MEMEWAX_CASSANDRA_CERTIFICATE"
         if settings.cassandra_certificate is not None:
             context.load_cert_chain(settings.cassandra_certificate)
     except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(f"cassandra_ca or cassandra_certificate cannot be read: {first_line(error)}") from None
+        raise SettingsError(f"the file of {name} cannot be read: {first_line(error)}") from None
     return context
 
 

@@ -63,7 +63,7 @@ class ControlLog:
         except FileNotFoundError:
             return ""
         except OSError as error:
-            raise WorldError(f"{self.folder}: {error.strerror}") from None
+            raise WorldError(f"cannot read {self.folder}: {error.strerror}") from None
 
     def add(self, kind: str, body: Mapping[str, Any]) -> Request:
         """Add a request; raises `SettingsError` if it is invalid, `WorldError` if it cannot be written."""
@@ -84,7 +84,7 @@ class ControlLog:
                 number = max(self._list(), default=0) + 1
                 self._write(self._file(number), data)
         except OSError as error:
-            raise WorldError(f"{self.folder}: {error.strerror}") from None
+            raise WorldError(f"cannot write {self.folder}: {error.strerror}") from None
         return Request(str(self.folder), number, kind, body)
 
     def open_after(self, number: int, most: int) -> list[Request]:
@@ -110,7 +110,7 @@ class ControlLog:
             for file in (self._file(number - KEPT), self._mark_of(number - KEPT)):
                 file.unlink(missing_ok=True)
         except OSError as error:
-            raise WorldError(f"{self.folder}: {error.strerror}") from None
+            raise WorldError(f"cannot write {self.folder}: {error.strerror}") from None
 
     def empty_done(self) -> None:
         """Empty completed requests, as a process may die between marking and emptying one. Raises `WorldError`."""
@@ -119,7 +119,7 @@ class ControlLog:
                 if self._mark_of(it).exists():
                     self._empty(it)
         except OSError as error:
-            raise WorldError(f"{self.folder}: {error.strerror}") from None
+            raise WorldError(f"cannot write {self.folder}: {error.strerror}") from None
 
     def result(self, number: int) -> str | None:
         """Return the result of a request; None while it is open. Raises `WorldError`."""
@@ -153,7 +153,7 @@ class ControlLog:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise WorldError(f"{self.folder}: {error.strerror}") from None
+            raise WorldError(f"cannot read {self.folder}: {error.strerror}") from None
         return self._numbers
 
     def _read(self, number: int) -> Request:
@@ -163,7 +163,7 @@ class ControlLog:
                 raise BadRecordError(f"of more than {MAX_BYTES} bytes")
             content = orjson.loads(file.read_bytes())
         except OSError as error:
-            raise WorldError(f"{file}: {error.strerror}") from None
+            raise WorldError(f"cannot read {file}: {error.strerror}") from None
         except orjson.JSONDecodeError as error:
             raise BadRecordError(f"not JSON: {error}") from None
         if (

@@ -45,9 +45,7 @@ def _compact_offline(store: "Store", body: Body) -> str:  # noqa: ARG001
     return store.compact()
 
 
-COMPACT: Final = RequestKind(
-    "compact", "put the tables of the store together, and drop their old versions", _compact_check, _compact_offline
-)
+COMPACT: Final = RequestKind("compact", "compact the tables of the store", _compact_check, _compact_offline)
 
 _LETTER: Final = {"origin", "key", "headers", "value"}
 
@@ -65,7 +63,7 @@ def _replay_check(body: Body) -> None:
             raise BadRecordError(f"the value of a dead letter is not base64: {error}") from None
 
 
-REPLAY: Final = RequestKind("replay", "read the messages of dead letters once more", _replay_check)
+REPLAY: Final = RequestKind("replay", "replay dead letters", _replay_check)
 
 MOST_DELETES: Final = 1000
 """Maximum number of deletes in one request."""
@@ -92,7 +90,7 @@ def _forget_offline(store: "Store", body: Body) -> str:
     return store.forget(deletes_in(body))
 
 
-FORGET: Final = RequestKind("forget", "let go of posts", _forget_check, _forget_offline)
+FORGET: Final = RequestKind("forget", "delete posts", _forget_check, _forget_offline)
 
 KINDS: Final[Mapping[str, RequestKind]] = {kind.name: kind for kind in (COMPACT, REPLAY, FORGET)}
 """All kinds, by name."""

@@ -35,7 +35,7 @@ class JsonlSink(MessageSink):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.open("ab").close()
         except OSError as error:
-            raise WorldError(f"{self._path}: {error.strerror}") from None
+            raise WorldError(f"cannot write {self._path}: {error.strerror}") from None
 
     def parts(self) -> list[str]:
         """Return the file as the only partition."""
@@ -66,7 +66,7 @@ class LineWriter(Writer[OutMessage]):
                 self._file.close()
                 raise
         except OSError as error:
-            raise WorldError(f"{path}: {error.strerror}") from None
+            raise WorldError(f"cannot open {path}: {error.strerror}") from None
 
     def _cut_to(self, offset: int) -> None:
         size = self._file.tell()
@@ -87,14 +87,14 @@ class LineWriter(Writer[OutMessage]):
                 self._file.write(b"\n".join([item.value or b"" for item in items]) + b"\n")
                 self._file.flush()
             except OSError as error:
-                raise WorldError(f"{self._path}: {error.strerror}") from None
+                raise WorldError(f"cannot write {self._path}: {error.strerror}") from None
 
     def snapshot(self) -> Mark:
         """Sync the file to disk; return its length."""
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise WorldError(f"{self._path}: {error.strerror}") from None
+            raise WorldError(f"cannot write {self._path}: {error.strerror}") from None
         return {"version": 1, "offset": self._file.tell()}
 
     def close(self) -> None:

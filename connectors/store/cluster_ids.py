@@ -73,7 +73,7 @@ def begin(store: StorePlace, identity: str, *, goes_on: bool, accept: Callable[[
                     file.write(orjson.dumps([asdict(it) for it in runs]))
             return runs[-1].above
     except OSError as error:
-        raise WorldError(f"{state}: {error.strerror}") from None
+        raise WorldError(f"cannot write in {state}: {error.strerror}") from None
 
 
 def spans(state: Path) -> tuple[IdRange, ...]:
@@ -124,7 +124,7 @@ def note_deleted(state: Path, cluster: int) -> None:
         with atomic_write(state / DELETED) as file:
             file.write(str(cluster).encode())
     except OSError as error:
-        raise WorldError(f"{state}: {error.strerror}") from None
+        raise WorldError(f"cannot write in {state}: {error.strerror}") from None
 
 
 def stored_merges(store: StorePlace) -> Merges:

@@ -143,7 +143,7 @@ def _image(path: Path, settings: Settings, *, small: bool) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise WorldError(f"{path}: {error.strerror}") from None
+        raise WorldError(f"cannot read {path}: {error.strerror}") from None
     if not small or len(data) <= _LARGEST_IMAGE:
         return data
     from connectors.fetching.decode import decode

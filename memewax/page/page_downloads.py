@@ -120,7 +120,7 @@ class Downloads:
         wanted = set(self._data.chosen(post_filter(query)).ids)
         if len(wanted) > MOST_POSTS:
             raise BadRecordError(
-                f"{len(wanted):,} posts are too many for a network: filter the list down to {MOST_POSTS:,}"
+                f"{len(wanted):,} posts are too many for a network: narrow the filter to at most {MOST_POSTS:,}"
             )
         write_gexf(network_of_posts(Posts(self._reader.store), wanted), path)
 

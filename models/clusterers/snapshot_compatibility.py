@@ -28,8 +28,8 @@ def check_dimension(learned: int | None, coming: int | None) -> None:
     """Check that two embedding dimensions are equal; raise `SettingsError` otherwise. None: unknown, not compared."""
     if learned is not None and coming is not None and learned != coming:
         raise SettingsError(
-            f"the recovery folder holds clusters of embeddings of {learned} numbers, and those of the image model "
-            f"have {coming}: set MEMEWAX_VIT to the model that it was made with, {_OR_RESET}"
+            f"the image model makes embeddings of {coming} numbers, but the clusters in the recovery folder were made "
+            f"from embeddings of {learned}: set MEMEWAX_VIT to the earlier model, {_OR_RESET}"
         )
 
 

@@ -95,14 +95,14 @@ def test_a_folder_for_each_day(store: Path, tmp_path: Path) -> None:
     exported(*words)
     found = {path.parent.name: len(read(path)) for path in (tmp_path / "days").rglob("*.parquet")}
     assert found == {"day=2026-05-01": 24, "day=2026-05-02": 18}
-    with pytest.raises(WorldError, match="is there already"):
+    with pytest.raises(WorldError, match="exists already"):
         exported(*words)
 
 
 def test_nothing_is_written_over_unless_that_is_said(store: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("precious")
-    with pytest.raises(WorldError, match="is there already"):
+    with pytest.raises(WorldError, match="exists already"):
         exported("counts", "--store", str(store), "--to", str(path))
     assert path.read_text() == "precious"
     exported("counts", "--store", str(store), "--to", str(path), "--replace")

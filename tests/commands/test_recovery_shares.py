@@ -144,5 +144,5 @@ def test_a_process_that_nobody_waits_for_is_told_so() -> None:
     addresses = ("memes-0.memes:9999", "memes-1.memes:9999")
     assert [Launch(number, addresses).share for number in (0, 1)] == [(0, 2), (1, 2)]
     assert Launch().share == (0, 1)
-    with pytest.raises(SettingsError, match=r"process 2 of a flow of 2.*an address for each"):
+    with pytest.raises(SettingsError, match=r"process number 2 is too high.*an address for each"):
         _ = Launch(2, addresses).share

@@ -150,7 +150,7 @@ def test_serving_without_queries_says_what_is_missing(memewax: Memewax) -> None:
     check_error(
         memewax("serve", "--from", "somewhere"),
         2,
-        "queries come from a .jsonl file or kafka://HOST:PORT/TOPIC, not from 'somewhere'",
+        "'somewhere' cannot be used here: queries come from a .jsonl file or kafka://HOST:PORT/TOPIC",
     )
 
 

@@ -84,7 +84,7 @@ def test_what_nobody_knows_is_refused_with_what_is_known(address: str, role: Add
     with pytest.raises(SettingsError) as caught:
         endpoint(address, role)
     assert caught.value.exit_code == 2
-    assert f"{role.purpose} {role.forms()}, not " in str(caught.value)
+    assert f"{address!r} cannot be used here: {role.purpose} {role.forms()}" in str(caught.value)
     assert repr(address) in str(caught.value)
 
 
@@ -153,7 +153,7 @@ def test_a_path_that_cannot_be_is_told() -> None:
 
 
 def test_no_address_says_where_to_name_one() -> None:
-    with pytest.raises(SettingsError, match=r"posts come from nowhere: set MEMEWAX_SOURCE \(or --from\) to a folder"):
+    with pytest.raises(SettingsError, match=r"^MEMEWAX_SOURCE \(or --from\) is not set: posts come from a folder"):
         endpoint("", POSTS_FROM)
 
 

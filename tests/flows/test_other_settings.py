@@ -63,4 +63,4 @@ def test_an_image_model_of_other_numbers(
     flow: Flow = stopped(folder, posts, clusterer=before) if before == "dbstream" else request.getfixturevalue(before)
     monkeypatch.setenv(FIELDS, "3")
     line = refused(flow)
-    assert "embeddings of 48 numbers, and those of the image model have 27: set MEMEWAX_VIT" in line
+    assert "embeddings of 27 numbers, but the clusters in the recovery folder were made from embeddings of 48" in line

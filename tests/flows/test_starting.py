@@ -20,10 +20,10 @@ def no_model(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({}, "posts come from nowhere: set MEMEWAX_SOURCE"),
-        ({"SOURCE": "kafak://h:1/t"}, "not from 'kafak://h:1/t'"),
+        ({}, "MEMEWAX_SOURCE (or --from) is not set: posts come from"),
+        ({"SOURCE": "kafak://h:1/t"}, "'kafak://h:1/t' cannot be used here"),
         ({"SOURCE": "posts.jsonl"}, "no sink: set MEMEWAX_TO"),
-        ({"SOURCE": "posts.jsonl", "TO": "abfs://bucket/out"}, "not to 'abfs://bucket/out'"),
+        ({"SOURCE": "posts.jsonl", "TO": "abfs://bucket/out"}, "'abfs://bucket/out' cannot be used here"),
         ({"SOURCE": "posts.jsonl", "TO": '["out.jsonl", "kafka:/h/x"]'}, "is not kafka://HOST:PORT/TOPIC"),
         ({"SOURCE": "posts.jsonl", "TO": "out.jsonl", "CLUSTER_EVENTS": "x.csv"}, "cluster events go to"),
     ],

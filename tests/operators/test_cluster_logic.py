@@ -175,7 +175,7 @@ def test_the_clusters_of_embeddings_of_other_numbers_are_refused() -> None:
     ClusterLogic(Counting(), logic.snapshot(), dimension=8)  # it has learned none yet
     given(logic, embedded("a", one()))
     with pytest.raises(
-        SettingsError, match="embeddings of 1 numbers, and those of the image model have 8: set MEMEWAX_VIT"
+        SettingsError, match=r"embeddings of 8 numbers, but the clusters .* from embeddings of 1: set MEMEWAX_VIT"
     ):
         ClusterLogic(Counting(), logic.snapshot(), dimension=8)
     assert given(ClusterLogic(Counting(), logic.snapshot(), dimension=1), embedded("b", one())) == [Cluster(2, 1.0)]

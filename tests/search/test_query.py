@@ -61,7 +61,7 @@ def test_a_vector_is_made_a_unit_vector(by: str) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({"id": "1"}, "expected one of text, image and vector, found none"),
+        ({"id": "1"}, "give exactly one of text, image and vector; found none"),
         ({"id": "1", "text": "a", "vector": [1]}, "found text and vector"),
         ({"id": "1", "text": " \n"}, "text is empty"),
         ({"id": "1", "text": 5}, "text must be a string"),

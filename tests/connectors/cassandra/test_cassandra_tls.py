@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_settings(
 ) -> None:
     file = tmp_path / "file.pem"
     broken(file)
-    with pytest.raises(SettingsError, match="cassandra_ca or cassandra_certificate cannot be read"):
+    with pytest.raises(SettingsError, match=f"MEMEWAX_{name.upper()} cannot be read"):
         CassandraSession(
             CassandraPlace.of("cassandra://127.0.0.1:1/memes"),
             CassandraSettings(cassandra_tls=True, store_timeout_seconds=0.1, **{name: file}),

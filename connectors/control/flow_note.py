@@ -1,5 +1,7 @@
 """Note a flow's sources and destinations in its recovery folder, so that a command can execute requests without it.
 
+The folders of its state, such as its stores, note the recovery folder in turn, so that `memewax forget` finds it.
+
 Paths below the recovery folder's parent are stored relative to it, since a project may be moved.
 """
 
@@ -17,6 +19,8 @@ from connectors.endpoints import POSTS_FROM, endpoint
 from core.errors import WorldError
 
 _FILE: Final = "flow.json"
+_FOLDER_FILE: Final = "recovery-folder"
+"""File in each state folder of a flow with the path of its recovery folder."""
 _HERE: Final = f".{os.sep}"
 
 
@@ -39,12 +43,31 @@ def note_flow(recovery: Path, settings: WriteSettings, taps: Collection[str] = (
         "state_dir": None if settings.state_dir is None else _kept_path(settings.state_dir.resolve(), base),
         "taps": sorted({*noted_taps(recovery), *taps}),
     }
-    draft = recovery / f"{_FILE}.{uuid4().hex}"
+    _write(recovery / _FILE, orjson.dumps(note))
+    for state in chosen.states(settings.state_dir):
+        _write(state / _FOLDER_FILE, os.fsencode(_kept_path(recovery.resolve(), state.resolve().parent)))
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Write a file atomically, also if several processes of a flow do so at once; raises `WorldError`."""
+    draft = file.with_name(f"{file.name}.{uuid4().hex}")
     try:
-        draft.write_bytes(orjson.dumps(note))
-        draft.replace(recovery / _FILE)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(data)
+        draft.replace(file)
     except OSError as error:
-        raise WorldError(f"{recovery}: {error.strerror}") from None
+        raise WorldError(f"{file.parent}: {error.strerror}") from None
+
+
+def noted_folder(state: Path) -> Path | None:
+    """Return the recovery folder of the flow that last had this state; None if none is noted. Raises `WorldError`."""
+    try:
+        noted = os.fsdecode((state / _FOLDER_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise WorldError(f"{state / _FOLDER_FILE} cannot be read: {error.strerror}") from None
+    return Path(_found(noted, state.resolve().parent)) if noted and "\0" not in noted else None
 
 
 def noted_flow(recovery: Path) -> dict[str, Any] | None:

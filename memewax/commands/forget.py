@@ -13,7 +13,7 @@ import typer
 
 from connectors.chosen_endpoints import Destinations, sources_of
 from connectors.control.control_log import FOLDER, ControlLog
-from connectors.control.flow_note import noted_taps
+from connectors.control.flow_note import noted_folder, noted_taps
 from connectors.control.request_kinds import COMPACT, FORGET, MOST_DELETES, deletes_in
 from connectors.folder import Folder
 from connectors.remnants import LookedFor, Remnant, in_files, in_lines
@@ -112,7 +112,7 @@ def _forgotten(opened: "Store", recovery: Path, deletes: list[dict[str, Any]]) -
             by = "forgotten"
     done(log, last, opened, by_flow=settings is not None and not opened.has_lock)
     if settings is None:
-        by = "forgotten in the store; there is no recovery folder of a flow"
+        by = "forgotten in the store; no recovery folder of a flow was found: if there is one, name it with --recovery"
     if opened.has_lock:
         with suppress(BusyError), all_locked(lock_files([Folder.at(store)], ANSWERS), wait=0):
             compact_answers(LanceTables.at(store))
@@ -129,18 +129,26 @@ def _check(opened: "Store", recovery: Path, wanted: tuple[str, ...], as_json: bo
     store = opened.state
     found = list(_remnants(opened, recovery, LookedFor(wanted)))
     topics = list(_topics(_settings(store, recovery), noted_taps(recovery)))
+    unsearched = _NOT_SEARCHED if recovery.is_dir() else f"{_NOT_SEARCHED}; {_unfound(store, recovery)}"
     if as_json:
         left, unread = ([asdict(it) for it in those] for those in (found, topics))
-        write_json({"store": str(opened), "left": left, "topics": unread, "not_searched": _NOT_SEARCHED})
+        write_json({"store": str(opened), "left": left, "topics": unread, "not_searched": unsearched})
     elif found:
         print_rows(["where", "why", "until"], [[it.place, it.why, it.until] for it in found])
     if not as_json:
         for it in topics:
             print(one_line(f"memewax: {it.place}: {it.why}; a message is kept {it.until}"), file=sys.stderr)
         summary = f"{plural(len(found), 'place')} with remnants" if found else "nothing is left"
-        print(f"memewax: {opened}: {summary}; {_NOT_SEARCHED}", file=sys.stderr)
+        print(one_line(f"memewax: {opened}: {summary}; {unsearched}"), file=sys.stderr)
     if found:
         raise typer.Exit(1)
+
+
+def _unfound(store: Path, recovery: Path) -> str:
+    """Say that the recovery folder of a store's flow, and so its outputs, could not be searched."""
+    return (
+        f"no recovery folder was found at {noted_folder(store) or recovery}: if there is one, name it with --recovery"
+    )
 
 
 def _remnants(opened: "Store", recovery: Path, names: LookedFor) -> Iterator[Remnant]:

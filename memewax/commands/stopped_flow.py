@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from connectors.chosen_endpoints import Destinations
-from connectors.control.flow_note import noted_flow
+from connectors.control.flow_note import noted_flow, noted_folder
 from connectors.writer_locks import all_locked, lock_files
 from core.errors import SettingsError
 from dataflows.all_settings import Settings, load_settings
@@ -17,8 +17,11 @@ STATE: Final = ".state"
 
 
 def recovery_of(state: Path, named: Path | None) -> Path:
-    """Return the recovery folder of the flow that writes a store: named, from the settings, or beside the store."""
-    return named or load_settings().recovery or state.with_name(f"{state.name.removesuffix(STATE)}.recovery")
+    """Return the recovery folder of a store's flow: that named, in the settings, noted, or beside it."""
+    chosen = named or load_settings().recovery
+    if chosen is None and (noted := noted_folder(state)) is not None and noted.is_dir():
+        chosen = noted
+    return chosen or state.with_name(f"{state.name.removesuffix(STATE)}.recovery")
 
 
 def settings_of(state: Path, recovery: Path) -> Settings:

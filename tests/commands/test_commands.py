@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from base64 import b64decode
@@ -270,7 +271,7 @@ def test_a_sink_that_is_added_is_told_of_and_one_that_moved_is_none(
     assert "new to this flow" not in memewax(*words, "--to", "store").err
     (tmp_path / "gone.v2").mkdir()
     note_flow(tmp_path / "memory", Settings(source=("posts.jsonl",), to=("store", "gone.v2")))
-    (tmp_path / "gone.v2").rmdir()
+    shutil.rmtree(tmp_path / "gone.v2")
     (tmp_path / "moved").mkdir()
     (tmp_path / "store").rename(tmp_path / "moved" / "store")
     told = memewax(*words, "--to", "moved/store", "--to", "out.jsonl").err

@@ -258,3 +258,21 @@ def test_topics_that_taps_wrote_are_named_also_where_a_later_run_has_none(
     (told,) = orjson.loads(capsys.readouterr().out)["topics"]
     assert told["place"] == f"{taps}/vit2cluster"
     assert told["why"].startswith("a tap")
+
+
+def test_a_recovery_folder_is_found_wherever_it_is_and_one_that_is_not_there_is_named(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.recovery = world.recovery.rename(tmp_path / "elsewhere")
+    note_flow(world.recovery, world.settings)
+    world.snapshot("kept-a", NAME)
+    with pytest.raises(typer.Exit):
+        forget(ids=[NAME], check=True, store=str(world.store), as_json=True)
+    assert any("elsewhere/part-0" in it["place"] for it in orjson.loads(capsys.readouterr().out)["left"])
+    world.recovery.rename(tmp_path / "moved")
+    forget(ids=[NAME], check=True, store=str(world.store), as_json=True)
+    told = orjson.loads(capsys.readouterr().out)
+    assert told["left"] == []
+    assert told["not_searched"].endswith(
+        f"no recovery folder was found at {tmp_path}/elsewhere: if there is one, name it with --recovery"
+    )

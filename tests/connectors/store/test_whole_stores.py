@@ -56,7 +56,10 @@ def test_commands_ask_every_store(store: Store, tmp_path: Path, monkeypatch: pyt
         app, ["forget", "--store", store.address, "--id", NAME, "--json"], catch_exceptions=False
     )
     told = orjson.loads(asked.stdout)
-    assert told == {"store": store.address, "done": "forgotten in the store; there is no recovery folder of a flow"}
+    assert told == {
+        "store": store.address,
+        "done": "forgotten in the store; no recovery folder of a flow was found: if there is one, name it with --recovery",
+    }
     assert rows_of(store).keys() == {"kept-a", "bob-a"}
     done = CliRunner().invoke(app, ["store", "compact", "--store", store.address], catch_exceptions=False)
     assert done.stderr.startswith(f"memewax: {store.address}: ")

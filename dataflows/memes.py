@@ -35,7 +35,7 @@ from operators.outputs import write_cluster_events, write_dead_letters, write_re
 from operators.posts_input import fetching, posts_in
 from operators.replayed import replayed
 from operators.taps import write_taps
-from operators.watching import forget_cached, watching
+from operators.watching import forget_cached, open_item_memory
 
 _FIRST: Final = FirstNumbers()
 
@@ -45,23 +45,23 @@ def memes(
 ) -> Dataflow:
     """Build the flow, from the source to the sinks of the settings; cluster ids and revisions go on after `first`."""
     flow = Dataflow("memes")
-    watched = watching(settings, settings, models)
-    fetched = fetching(settings, watched, settings.wanted_thumbnails())
-    read_in = posts_in("posts", flow, settings, fetched, asked_to_forget(settings))
+    memory = open_item_memory(settings, settings, models)
+    fetcher = fetching(settings, memory, settings.wanted_thumbnails())
+    read_in = posts_in("posts", flow, settings, fetcher, asked_to_forget(settings))
     requests = control_in("control", flow, settings, read_in.parts)
-    posts = replayed("replayed", read_in.oks, read_in.errs, read_in.removals, requests, fetched)
+    posts = replayed("replayed", read_in.oks, read_in.errs, read_in.removals, requests, fetcher)
 
-    forget_cached("forget", posts.removals, settings, watched)
+    forget_cached("forget", posts.removals, settings, memory)
 
-    embedding = embed_images("embed", posts.oks, models.image, watched)
+    embedding = embed_images("embed", posts.oks, models.image, memory)
     clustered = cluster(
         "cluster", embedding, posts.removals, settings, make_clusterer, models.image_dimension, first.above
     )
 
-    read = read_images("read", posts.oks, models.ocr, watched)
-    entities = infer_texts("entities", read, models.entities, watched)
-    sentiment = infer_texts("sentiment", read, models.sentiment, watched)
-    text_embedding = embed_texts("text_embedding", read, models.text, watched)
+    read = read_images("read", posts.oks, models.ocr, memory)
+    entities = infer_texts("entities", read, models.entities, memory)
+    sentiment = infer_texts("sentiment", read, models.sentiment, memory)
+    text_embedding = embed_texts("text_embedding", read, models.text, memory)
 
     results: dict[str, Stream[StageResult[Any]]] = {
         "embedding": embedding,

@@ -30,7 +30,7 @@ from models.clusterer import Clusterer
 from models.clusterers.choice import make_clusterer
 from models.loading import Models, load_models
 from operators.first_ids import FirstNumbers, first_numbers
-from operators.model_check import check_models, check_noted
+from operators.model_check import check_model_names, check_models
 from operators.recovery_check import check_recovery, check_room
 from operators.recovery_migration import migrate
 from operators.recovery_places import has_snapshots
@@ -51,7 +51,7 @@ def started(build: Build) -> Dataflow:
     """
 
     def loaded(settings: Settings) -> Models:
-        check_noted(settings.recovery, settings)
+        check_model_names(settings.recovery, settings)
         return load_models(settings)
 
     def built(settings: Settings, models: Models) -> Dataflow:

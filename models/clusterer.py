@@ -89,11 +89,11 @@ class Clusterer(ABC):
             )
 
     def merge(self, one: int, other: int) -> None:
-        """Merge two clusters, as a person's correction says; raises `BadRecordError` if corrections are unsupported."""
+        """Merge two clusters on request; raises `BadRecordError` if corrections are unsupported."""
         raise BadRecordError(f"the clusterer {self.name} takes no corrections: clusters {one} and {other} stay apart")
 
     def split(self, posts: Collection[str]) -> int | None:
-        """Move posts into a new cluster, as a person's correction says.
+        """Move posts into a new cluster on request.
 
         Returns:
             The new cluster's id, or None if no post is known.
@@ -122,7 +122,7 @@ class Clusterer(ABC):
         """Count the clusters that exist now."""
 
     def singletons(self) -> int | None:
-        """Count the images that resemble no other; None if the clusterer counts them as clusters."""
+        """Count the clusters with one image; None if `count` includes them."""
         return None
 
     @property

@@ -137,8 +137,8 @@ def try_all(
     Args:
         part: What the plans run.
         others: Plans other than the exact one.
-        rounds: How often each is timed, in turns.
-        most_rounds: How often at most, while times are unsteady.
+        rounds: Timings of each plan; the plans take turns.
+        most_rounds: Maximum timings of each plan, while times vary.
         hopeless: A plan that takes this many times as long as the fastest is not timed again.
 
     Returns:

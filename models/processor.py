@@ -19,7 +19,7 @@ def has_instructions_for(precision: str) -> bool:
 
 
 def processor() -> str:
-    """Return a line that identifies the CPU: with equal lines, measurements of speed can be shared."""
+    """Return a line that identifies the CPU. Machines with the same line can share measurements of speed."""
     facts = _facts()
     model = [facts[name] for name in _NAMES if name in facts]
     known = sorted(set.union(*map(set, _INSTRUCTIONS.values())) & _flags())

@@ -37,7 +37,7 @@ class Counted(Protocol):
         """Return the number of live clusters."""
 
     def singletons(self) -> int | None:
-        """Return the number of images without a cluster; None if unknown."""
+        """Return the number of clusters with one image; None if unknown."""
 
 
 def count_clusters(clusterer: Counted) -> None:
@@ -173,7 +173,7 @@ class ClusterLogic(StatefulBatchLogic[ToLearn, ClusterAnswer, dict[str, Any]]):
         except Exception as error:
             STEP_ERRORS.labels(STAGE).inc()
             return Failure.of(STAGE, error)
-        return noted(found, embedding, original, self._duplicates, self._recent)
+        return remember_post(found, embedding, original, self._duplicates, self._recent)
 
 
 def removals_together(values: Iterable[X | Removal]) -> Iterator[X | list[Removal]]:
@@ -192,7 +192,7 @@ def recent_of(state: Mapping[str, tuple[Any, ...]]) -> BoundedDict[str, KnownClu
     )
 
 
-def noted(
+def remember_post(
     found: Cluster,
     embedding: StageResult[Vector],
     original: Original | None,

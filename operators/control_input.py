@@ -1,4 +1,4 @@
-"""The source of requests: the control logs of the flow's stores, read with a cursor that is part of each snapshot.
+"""The source of requests: the control logs of the flow's stores, read from a position that is part of each snapshot.
 
 A step that executes one kind of request takes `asked(…, requests, kind)`. A request is marked as done once an epoch
 later than its own has begun: its snapshot is then durable, and with it all effects of the request in the steps
@@ -33,11 +33,11 @@ _DONE: Final = "done by the flow"
 
 
 @operator
-def control_in(step_id: str, flow: Dataflow, settings: OutputSettings, posts: OpenParts) -> Stream[Request]:
+def control_in(step_id: str, flow: Dataflow, settings: OutputSettings, open_parts: OpenParts) -> Stream[Request]:
     """Read requests for as long as this process has open partitions of the posts."""
     destinations = Destinations.of(settings)
     folders = [folder / FOLDER for folder in destinations.states(settings.state_dir)]
-    return read("input", flow, ControlSource(folders, posts.are_over))
+    return read("input", flow, ControlSource(folders, open_parts.are_over))
 
 
 def mark_done(folders: Sequence[Path], recovery: Path) -> None:

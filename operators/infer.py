@@ -2,7 +2,7 @@
 
 A step processes a whole batch before it returns. So no item is between the source and the join when a snapshot is
 taken, and a busy flow fills its batches while an idle one does not wait. A step may use poison marks, which name the
-items at which processes died, and a cache of results (`Watching`).
+items at which processes died, and a cache of results (`ItemMemory`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,9 @@ from connectors.caching.cached_results import Asked, CachedResults
 from core.records import Arrival, CachedResult, Failure, Features, Pixels, Reading, StageResult, Vector
 from core.telemetry import STEP_ERRORS, step
 from models.base import Describer, ImageEmbedder, Model
+from operators.guarded_model import guarded
 from operators.steps import map_batch
-from operators.watched import watched
-from operators.watching import NOTHING, Watching
+from operators.watching import NOTHING, ItemMemory
 
 _NO_CAPTIONS: Final = repeat("")
 PostRef = tuple[str, int, str]
@@ -33,32 +33,32 @@ Out = TypeVar("Out")
 
 @operator
 def infer_texts(
-    step_id: str, read: Stream[StageResult[Reading]], model: Model[str, Any], watching: Watching = NOTHING
+    step_id: str, read: Stream[StageResult[Reading]], model: Model[str, Any], memory: ItemMemory = NOTHING
 ) -> Stream[StageResult[Any]]:
     """Run `model` on the recognised text of each image."""
-    guarded = watched(model, watching.deaths)
+    guarded_model = guarded(model, memory.deaths)
 
     def infer(batch: list[StageResult[Reading]]) -> list[StageResult[Any]]:
         texts = [_text_as_read(it) for it in batch]
-        return run_model(guarded, _refs_of(batch), texts, cached=watching.cached, named=_named_texts(batch, texts))
+        return run_model(guarded_model, _refs_of(batch), texts, cached=memory.cached, named=_named_texts(batch, texts))
 
     return map_batch("infer", read, infer)
 
 
 @operator
 def embed_images(
-    step_id: str, posts: Stream[Arrival], model: ImageEmbedder, watching: Watching = NOTHING
+    step_id: str, posts: Stream[Arrival], model: ImageEmbedder, memory: ItemMemory = NOTHING
 ) -> Stream[StageResult[Vector]]:
     """Compute the embedding, patch features and perceptual hash of each post's image."""
-    describer = watched(Describer(model), watching.deaths)
+    describer = guarded(Describer(model), memory.deaths)
 
     def embed(batch: list[Arrival]) -> list[StageResult[Vector]]:
         results = run_model(
             describer,
             _refs(batch),
             _images(batch, describer.stage),
-            cached=watching.cached,
-            named=_named_images(batch, watching.cached),
+            cached=memory.cached,
+            named=_named_images(batch, memory.cached),
         )
         return [_embedding_result(result, it) for result, it in zip(results, batch, strict=True)]
 
@@ -67,16 +67,16 @@ def embed_images(
 
 @operator
 def read_images(
-    step_id: str, posts: Stream[Arrival], model: Model[Pixels, Reading], watching: Watching = NOTHING
+    step_id: str, posts: Stream[Arrival], model: Model[Pixels, Reading], memory: ItemMemory = NOTHING
 ) -> Stream[StageResult[Reading]]:
     """Run OCR on the image of each post; the stage result also carries the post's caption."""
-    guarded = watched(model, watching.deaths)
+    guarded_model = guarded(model, memory.deaths)
 
     def read(batch: list[Arrival]) -> list[StageResult[Reading]]:
-        named = _named_images(batch, watching.cached)
+        named = _named_images(batch, memory.cached)
         captions = [it.post.description for it in batch]
-        images = _images(batch, guarded.stage)
-        results = run_model(guarded, _refs(batch), images, captions, cached=watching.cached, named=named)
+        images = _images(batch, guarded_model.stage)
+        results = run_model(guarded_model, _refs(batch), images, captions, cached=memory.cached, named=named)
         return [replace(it, names=names) for it, (_, names) in zip(results, named, strict=True)] if named else results
 
     return map_batch("infer", posts, read)
@@ -84,14 +84,14 @@ def read_images(
 
 @operator
 def embed_texts(
-    step_id: str, read: Stream[StageResult[Reading]], model: Model[str, Vector], watching: Watching = NOTHING
+    step_id: str, read: Stream[StageResult[Reading]], model: Model[str, Vector], memory: ItemMemory = NOTHING
 ) -> Stream[StageResult[Vector]]:
     """Embed caption and recognised text together; a post with neither has no embedding, which is not a failure."""
-    guarded = watched(model, watching.deaths)
+    guarded_model = guarded(model, memory.deaths)
 
     def embed(batch: list[StageResult[Reading]]) -> list[StageResult[Vector]]:
         texts = [_caption_and_text(it) for it in batch]
-        return run_model(guarded, _refs_of(batch), texts, cached=watching.cached, named=_named_texts(batch, texts))
+        return run_model(guarded_model, _refs_of(batch), texts, cached=memory.cached, named=_named_texts(batch, texts))
 
     return map_batch("infer", read, embed)
 

@@ -33,10 +33,10 @@ SHARDS: Final = 64
 _REMEMBERED: Final = 256
 """Posts that a shard remembers, plus as many that failed or were emitted more than once: some 16,000 in all."""
 _HASH_KEY_BYTES: Final = 16
-_STALE: Final = 1024
+_MAX_FINISHED_ALARMS: Final = 1024
 """Maximum alarms of finished posts in the heap: behind a post that still waits, they pile up until its deadline."""
 
-Part = Arrival | StageResult[Any]
+JoinInput = Arrival | StageResult[Any]
 """What is joined: a post without its image, or one of its stage results."""
 _PENDING: Final = BatchedSum(JOIN_PENDING.inc)
 _KEYS: Final = tuple(f"{shard:02d}" for shard in range(SHARDS))
@@ -80,11 +80,11 @@ def join(
     return map_batch("records", joined, lambda batch: [record for _, record in batch])
 
 
-def _key_posts(posts: list[Arrival]) -> list[tuple[str, Part]]:
+def _key_posts(posts: list[Arrival]) -> list[tuple[str, JoinInput]]:
     return [(shard_of(it.post.global_id), Arrival(it.post, None, it.seconds, it.ticket, it.tries)) for it in posts]
 
 
-def _key_results(results: list[StageResult[Any]]) -> list[tuple[str, Part]]:
+def _key_results(results: list[StageResult[Any]]) -> list[tuple[str, JoinInput]]:
     return [(shard_of(it.global_id), _without_features(it)) for it in results]
 
 
@@ -126,7 +126,7 @@ class _Entry:
     """Whether a partial record was emitted."""
 
 
-class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
+class Shard(StatefulBatchLogic[JoinInput, Record, dict[str, Any]]):
     """The waiting posts of one shard."""
 
     def __init__(
@@ -172,7 +172,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
         if state is not None:
             self._restore(state)
 
-    def on_batch(self, values: list[Part]) -> tuple[list[Record], bool]:
+    def on_batch(self, values: list[JoinInput]) -> tuple[list[Record], bool]:
         """Add posts and stage results; returns the records that are now complete."""
         now = self._now()
         before = len(self._entries)
@@ -212,7 +212,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
 
     def notify_at(self) -> datetime | None:
         """Return the next deadline."""
-        if len(self._alarms) > 2 * len(self._entries) + _STALE:
+        if len(self._alarms) > 2 * len(self._entries) + _MAX_FINISHED_ALARMS:
             self._alarms = [(entry.deadline, key) for key, entry in self._entries.items()]
             heapq.heapify(self._alarms)
         while self._alarms and self._alarms[0][1] not in self._entries:
@@ -248,7 +248,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             self._set_alarm(key, entry, deadline)
         _PENDING.inc(len(self._entries))
 
-    def _take(self, part: Part, now: float) -> Record | None:
+    def _take(self, part: JoinInput, now: float) -> Record | None:
         late: tuple[str, ...] = ()
         if isinstance(part, StageResult):
             key = part.global_id, part.ticket
@@ -281,6 +281,7 @@ class Shard(StatefulBatchLogic[Part, Record, dict[str, Any]]):
             self._finish(key)
             return None
         entry.post = post
+        # A retried post was emitted before, as revision 1, without its image.
         entry.revision = known.revision if known else max(self._revision_of(key[0]), min(post.tries, 1))
         edited = post.post.edited or (known.edited if known else None)
         self._note(key[0], _Known(entry.revision, is_failed=False, edited=edited))

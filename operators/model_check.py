@@ -27,7 +27,7 @@ _FAKE: Final = "fake"
 _SETTINGS: Final = {"embedding": "vit", "text_embedding": "text_model"}
 
 
-def check_noted(recovery: Path | None, settings: ModelSettings) -> None:
+def check_model_names(recovery: Path | None, settings: ModelSettings) -> None:
     """Compare the models of a recovery folder with those of the settings, before any model is loaded.
 
     Weights are hashed only if the name of a model differs; `check_models` checks the others once they are loaded.
@@ -41,7 +41,7 @@ def check_noted(recovery: Path | None, settings: ModelSettings) -> None:
         WeightsError: if the weights of a model whose name differs are missing.
     """
     if recovery is not None and recovery.is_dir() and has_snapshots(recovery):
-        found = _noted(recovery / FILE)
+        found = _stored_models(recovery / FILE)
         _compare(recovery, found, {stage: _wanted(stage, found[stage], settings) for stage in found.keys() & _SETTINGS})
 
 
@@ -65,7 +65,7 @@ def check_models(stores: "Sequence[StorePlace]", recovery: Path | None, models: 
         return
     file = recovery / FILE
     if has_snapshots(recovery):  # otherwise the recorded models have made nothing yet
-        _compare(recovery, _noted(file), models)
+        _compare(recovery, _stored_models(file), models)
     try:
         new = file.with_name(f"{FILE}.{os.getpid()}")  # the processes of a flow write the same file at once
         new.write_bytes(orjson.dumps(dict(models)))
@@ -96,10 +96,10 @@ def _wanted(stage: str, found: str, settings: ModelSettings) -> str:
     return find().label
 
 
-def _noted(file: Path) -> dict[str, str]:
+def _stored_models(file: Path) -> dict[str, str]:
     try:
-        noted = orjson.loads(file.read_bytes())
-        return {str(stage): str(model) for stage, model in noted.items()}
+        models = orjson.loads(file.read_bytes())
+        return {str(stage): str(model) for stage, model in models.items()}
     except FileNotFoundError:  # written by an earlier version
         return {}
     except (OSError, ValueError, AttributeError):

@@ -177,7 +177,7 @@ def write_dead_letters(
         sink, settings.forget_memory_days, None if path is None else lambda removed: forget_removed(path, removed)
     )
     messages = steps.map_batch("messages", op.merge("all", *dead_letters), lambda batch: _dead_messages(batch, sink))
-    gone = steps.map_batch("removals", removals, lambda batch: _noted(sink, batch))
+    gone = steps.map_batch("removals", removals, lambda batch: _to_all_partitions(sink, batch))
     marks = states_of(settings.recovery, f"{full_id(dead_letters[0], step_id)}.sink")
     steps.write("sink", op.merge("items", messages, gone), refusing, marks)
 
@@ -191,7 +191,7 @@ def _write_messages(
     settings: OutputSettings,
     body: Callable[[X], tuple[Post, bytes]],
     removals: Stream[Removal] | None,
-    taken_back: Callable[[MessageSink, list[Removal]], list[tuple[str, Refusable]]],
+    messages_of: Callable[[MessageSink, list[Removal]], list[tuple[str, Refusable]]],
 ) -> list[Stream[DeadLetter]]:
     """Write a message for each item; returns the dead letters of items that are too large, if the sink has a limit."""
     sink = endpoint.message_sink(_FILE, settings)
@@ -206,7 +206,9 @@ def _write_messages(
     def write(messages: KeyedStream[Refusable]) -> None:
         if removals is not None:
             gone = steps.map_batch(
-                f"removals_{number}", removals, lambda batch: [*_noted(sink, batch), *taken_back(sink, batch)]
+                f"removals_{number}",
+                removals,
+                lambda batch: [*_to_all_partitions(sink, batch), *messages_of(sink, batch)],
             )
             messages = op.merge(f"removed_{number}", messages, gone)
         steps.write(name, messages, RefusingSink(sink, settings.forget_memory_days), marks)
@@ -312,7 +314,7 @@ def _keyed_thumbnails(batch: list[Arrival]) -> list[tuple[str, TableItem]]:
     ]
 
 
-def _noted(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, Refusable]]:
+def _to_all_partitions(sink: MessageSink, batch: list[Removal]) -> list[tuple[str, Refusable]]:
     """Send deletes to every partition of a sink."""
     keys = sink.part_keys()
     return [(key, it) for it in batch if it.hidden is None for key in keys]

@@ -21,7 +21,7 @@ from operators.prefetching_source import PrefetchingSource
 from operators.recovered import states_of
 from operators.scheduling import OpenParts
 from operators.steps import read, split
-from operators.watching import NOTHING, Watching
+from operators.watching import NOTHING, ItemMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def posts_in(
     step_id: str,
     flow: Dataflow,
     settings: InputSettings,
-    fetched: Fetching,
+    fetcher: Fetching,
     forgotten: Callable[[], Sequence[Removal]] = tuple,
 ) -> PostsIn:
     """Read posts from the source of the settings, and prefetch their images.
@@ -58,7 +58,7 @@ def posts_in(
         step_id: Name of the step.
         flow: The flow.
         settings: Settings of the input.
-        fetched: Fetches the images.
+        fetcher: Fetches the images.
         forgotten: Returns removals of posts whose image must not be retried.
     """
     parts = OpenParts()
@@ -68,7 +68,7 @@ def posts_in(
     kept = LoadShedder(settings.sample, settings.max_lag_seconds if settings.overload == "sample" else None)
     source = PrefetchingSource(
         Sampled(posts, kept) if settings.sample < 1 or settings.overload == "sample" else posts,
-        fetched,
+        fetcher,
         max_posts=settings.fetch_ahead_posts,
         max_bytes=settings.fetch_ahead_bytes,
         tries=settings.retry_tries,
@@ -103,12 +103,12 @@ class Unfetched:
         return [Arrival(post, self._NONE) for post in posts]
 
 
-def fetching(settings: InputSettings, watching: Watching = NOTHING, thumbnail_side: int = 0) -> Fetching:
+def fetching(settings: InputSettings, memory: ItemMemory = NOTHING, thumbnail_side: int = 0) -> Fetching:
     """Make the fetcher that the settings choose; raises `SettingsError` if they are invalid."""
-    return FakeFetcher() if settings.models == "fake" else fetcher(settings, watching, thumbnail_side)
+    return FakeFetcher() if settings.models == "fake" else fetcher(settings, memory, thumbnail_side)
 
 
-def fetcher(settings: InputSettings, watching: Watching = NOTHING, thumbnail_side: int = 0) -> Fetcher:
+def fetcher(settings: InputSettings, memory: ItemMemory = NOTHING, thumbnail_side: int = 0) -> Fetcher:
     """Make a fetcher with the limits of the settings; local paths are limited to the folder of each source.
 
     Raises:
@@ -133,4 +133,4 @@ def fetcher(settings: InputSettings, watching: Watching = NOTHING, thumbnail_sid
     named = [host for it in sources for host in it.image_hosts]
     allowed = AddressPolicy.of((*settings.fetch_allow, *named))
     folders = folders_of(settings.source)
-    return Fetcher(limits, settings.fetch_folder, allowed, folders, watching.deaths, watching.cached)
+    return Fetcher(limits, settings.fetch_folder, allowed, folders, memory.deaths, memory.cached)

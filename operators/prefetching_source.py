@@ -1,6 +1,6 @@
 """The input of a flow: posts with prefetched images, which are fetched while the models are busy.
 
-A batch is emitted once all of it is there, whole and in order. The snapshot holds the cursor after the last emitted
+A batch is emitted once all of it is there, whole and in order. The snapshot holds the position after the last emitted
 batch, and the posts whose image is to be fetched again; these are emitted a second time if that succeeds.
 """
 
@@ -159,7 +159,7 @@ class _Part(StatefulSourcePartition[ParsedItem, dict[str, Any]]):
                 raise self._ended()
             self._awake = now + _IDLE
             return []
-        if not self._worker.rounds.ask(self):
+        if not self._worker.rounds.request_turn(self):
             self._awake = now
             return []
         if self.retries.is_ready():

@@ -87,7 +87,7 @@ def embed_queries(step_id: str, queries: Stream[Query], models: Embedders) -> St
 
 @operator
 def find_nearest(step_id: str, embedded: Stream[EmbeddedQuery], settings: QuerySettings) -> Stream[Answer]:
-    """Answer each query with the nearest posts of its corpus."""
+    """Answer each query with the nearest texts or images of its corpus."""
     corpora = OpenCorpora.of(settings)
     log.info("ready to answer", rows=corpora.open_all())
     lock = threading.Lock()  # worker threads share the corpora

@@ -1,4 +1,4 @@
-"""Adds to the input of a flow what requests bring: replayed dead letters, and deletes."""
+"""Merges replayed dead letters and requested deletes into the input of a flow."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -25,18 +25,18 @@ def replayed(
     step_id: str,
     posts: Stream[Arrival],
     dead_letters: Stream[DeadLetter],
-    taken_back: Stream[Removal],
+    source_removals: Stream[Removal],
     requests: Stream[Request],
-    fetched: Fetching,
+    fetcher: Fetching,
 ) -> ParsedStreams:
     """Merge replayed dead letters and requested deletes into the input; the join drops posts that did not fail."""
-    again = map_batch("read", asked("asked", requests, REPLAY), lambda batch: list(replayed_items(batch, fetched)))
+    again = map_batch("read", asked("asked", requests, REPLAY), lambda batch: list(replayed_items(batch, fetcher)))
     found = split_by_kind(again)
     forgotten = map_batch("forget", asked("asked_to_forget", requests, FORGET), deletes_of)
     return ParsedStreams(
         op.merge("posts", posts, found.oks),
         op.merge("letters", dead_letters, found.errs),
-        op.merge("removals", taken_back, found.removals, forgotten),
+        op.merge("removals", source_removals, found.removals, forgotten),
     )
 
 
@@ -47,11 +47,11 @@ def deletes_of(requests: list[Request]) -> list[Removal]:
     return found
 
 
-def replayed_items(requests: list[Request], fetched: Fetching) -> Iterator[ParsedItem]:
+def replayed_items(requests: list[Request], fetcher: Fetching) -> Iterator[ParsedItem]:
     """Parse the messages in requests and fetch their images, as the source would; waits for the images."""
     for request in requests:
         items = [parsed(message_of(dead_letter)) for dead_letter in request.body["letters"]]
-        fetches = iter(fetched.start([it for it in items if isinstance(it, Post)]))
+        fetches = iter(fetcher.start([it for it in items if isinstance(it, Post)]))
         begun = [next(fetches) if isinstance(it, Post) else it for it in items]
         for item in begun:
             # The request's number makes it another arrival than the one that failed, but the same after a crash.

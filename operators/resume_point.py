@@ -48,7 +48,7 @@ def prepare_resume(folder: Path, launch: Launch) -> None:
         if launch.process == 0:  # before the others can start, since a flow waits for all of its processes
             drop_discarded(folder, progress)
         return
-    others = exchanged(progress, launch)
+    others = exchange_progress(progress, launch)
     if others:  # in one process of each machine
         drop_discarded(folder, reduce(or_, others))
 
@@ -75,8 +75,8 @@ def drop_discarded(folder: Path, progress: RecoveryProgress) -> int:
     return dropped
 
 
-def exchanged(progress: RecoveryProgress, launch: Launch) -> list[RecoveryProgress]:
-    """Return the progress that each process knows of, in one process of each machine; the others return nothing.
+def exchange_progress(progress: RecoveryProgress, launch: Launch) -> list[RecoveryProgress]:
+    """Exchange progress among processes; return that of all in one process per machine, and [] in the others.
 
     The processes exchange it by a small flow between the addresses of the flow itself.
     """

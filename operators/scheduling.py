@@ -41,8 +41,8 @@ class OnePerRound:
         self._has_given = False
         self._given = 0
 
-    def ask(self, part: Giver) -> bool:
-        """Check whether `part` may emit its next batch in this round; asking again begins a new round."""
+    def request_turn(self, part: Giver) -> bool:
+        """Return whether `part` may emit its next batch in this round; its second request begins a new round."""
         if part in self._asked:
             self._asked.clear()
             self._has_given = False

@@ -19,8 +19,8 @@ from operators.cluster_logic import (
     count_clusters,
     forget,
     known_cluster,
-    noted,
     recent_of,
+    remember_post,
     removals_together,
 )
 
@@ -120,5 +120,5 @@ class ShardMergerLogic(StatefulBatchLogic[ShardUpdate | Removal, ClusterAnswer, 
             found = self._merger.learn(update.shard, own.value, embedding.value, context)
             looks = embedding.fingerprint
             original = None if looks is None else self._duplicates.find_original(own.global_id, looks)
-            found = noted(found, embedding, original, self._duplicates, self._recent)
+            found = remember_post(found, embedding, original, self._duplicates, self._recent)
         return replace(own, value=found)

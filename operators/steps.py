@@ -61,7 +61,7 @@ _SECTIONS: Final = {"next_batch": INPUT, "snapshot": SNAPSHOT}
 def reported(call: Call) -> Call:
     """Wrap `call` to report what it raises, except Bytewax's control flow (StopIteration, AbortExecution).
 
-    While it runs, it is a section of the flow, chosen by its name.
+    Its time counts as input, snapshot or flow, by the name of `call`.
     """
     section = _SECTIONS.get(call.__name__, FLOW)
 
@@ -122,10 +122,10 @@ def stateful(
     With `many_keys`, batches are many and small: they are timed without a context manager around each.
     """
 
-    def watched(state: S | None) -> _WatchedLogic[X, Y, S]:
-        return _WatchedLogic(build(state), step_id, measured, many_keys=many_keys)
+    def measured_logic(state: S | None) -> _MeasuredLogic[X, Y, S]:
+        return _MeasuredLogic(build(state), step_id, measured, many_keys=many_keys)
 
-    return op.stateful_batch(step_id, up, reported(watched))
+    return op.stateful_batch(step_id, up, reported(measured_logic))
 
 
 def read(step_id: str, flow: Dataflow, source: FixedPartitionedSource[X, Any]) -> Stream[X]:
@@ -146,7 +146,7 @@ def write(step_id: str, up: KeyedStream[X], sink: Sink[X], marks: Marks = _NO_MA
     op.output(step_id, up, _SinkOfBytewax(sink, marks, step_id))
 
 
-class _WatchedLogic(StatefulBatchLogic[X, Y, S]):
+class _MeasuredLogic(StatefulBatchLogic[X, Y, S]):
     def __init__(
         self, logic: StatefulBatchLogic[X, Y, S], step_id: str, measured: str | None, *, many_keys: bool
     ) -> None:
@@ -253,7 +253,7 @@ class _SinkOfBytewax(FixedPartitionedSink[X, Any]):
 
     def part_fn(self, item_key: str) -> int:
         """Return the index of a partition among the sorted names."""
-        return self._numbers[self._sink.part_of(item_key) % len(self._numbers)]
+        return self._numbers[self._sink.hash_of_key(item_key) % len(self._numbers)]
 
     @reported
     def build_part(self, step_id: str, for_part: str, resume_state: Mark) -> "_WriterOfBytewax[X]":  # noqa: ARG002

@@ -150,7 +150,7 @@ def embedding_fields(result: StageResult[Vector], time: str) -> Fields | None:
 
 
 def cluster_fields(result: StageResult[Cluster], time: str) -> Fields:
-    """Return `cluster`: its id, -1 without an embedding, -2 if clustering failed."""
+    """Return the field `cluster`: the cluster's id, -1 without an embedding, -2 if clustering failed."""
     value = result.value
     if isinstance(value, Cluster):
         cluster = int(value.id)

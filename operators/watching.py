@@ -1,4 +1,4 @@
-"""What fetching and models use besides their input: poison marks and cached results."""
+"""What is known of images and texts before fetching and models process them: poison marks and cached results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ _DEATHS: Final = "decoding"
 """Folder in the recovery folder."""
 CACHE: Final = "cache"
 """Folder in a store or, without one, in the folder that holds `control/`."""
-_ANSWER_ALIKE: Final = frozenset({"vit_batch", "text_batch", "text_engine", "ocr_weights"})
+_NOT_IN_CACHE_KEY: Final = frozenset({"vit_batch", "text_batch", "text_engine", "ocr_weights"})
 """Settings of models that do not change results: speed, and the place of weights, whose hash is in the model's name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
-    """What is known about images and texts before they are processed."""
+class ItemMemory:
+    """What earlier processing of images and texts left behind."""
 
     deaths: PoisonMarks | None = None
     """Items at which processes died."""
@@ -37,12 +37,12 @@ class Watching:
     """Results from the cache."""
 
 
-NOTHING: Final = Watching()
+NOTHING: Final = ItemMemory()
 
 
-def watching(reading: InputSettings, writing: OutputSettings, models: Models) -> Watching:
+def open_item_memory(reading: InputSettings, writing: OutputSettings, models: Models) -> ItemMemory:
     """Open poison marks and cache as the settings say; raises `WorldError` if they cannot be read."""
-    return Watching(poison_marks_of(reading), _cached_of(reading, writing, models))
+    return ItemMemory(poison_marks_of(reading), _cached_of(reading, writing, models))
 
 
 def poison_marks_of(settings: InputSettings) -> PoisonMarks | None:
@@ -55,10 +55,10 @@ def poison_marks_of(settings: InputSettings) -> PoisonMarks | None:
 
 
 @operator
-def forget_cached(step_id: str, removals: Stream[Removal], settings: OutputSettings, watched: Watching) -> None:
+def forget_cached(step_id: str, removals: Stream[Removal], settings: OutputSettings, memory: ItemMemory) -> None:
     """Forget the cached results of removed posts, in the cache of each machine."""
-    if watched.cached is not None:
-        broadcast_to_machines("each_machine", removals, settings.recovery, watched.cached.forget)
+    if memory.cached is not None:
+        broadcast_to_machines("each_machine", removals, settings.recovery, memory.cached.forget)
 
 
 def cache_folder(settings: OutputSettings) -> Path:
@@ -85,6 +85,6 @@ def _cached_of(reading: InputSettings, writing: OutputSettings, models: Models) 
 
 def _values(settings: Any, group: type[Any]) -> str:
     """Serialise the settings that a model's results depend on, besides its name."""
-    names = sorted(set(group.model_fields) - set(CacheSettings.model_fields) - _ANSWER_ALIKE)
+    names = sorted(set(group.model_fields) - set(CacheSettings.model_fields) - _NOT_IN_CACHE_KEY)
     values: Mapping[str, Any] = {name: getattr(settings, name) for name in names}
     return orjson.dumps(values, default=str).decode()

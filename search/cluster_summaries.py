@@ -138,7 +138,10 @@ def clock(times: Collection[datetime], window: timedelta, now: datetime) -> date
 
 
 def latest_of(times: NDArray[np.int64], window: int, now: int) -> int:
-    """Do what `clock` does for sorted times; all arguments are in microseconds (times: since 1970)."""
+    """Return the current time of a store, as `clock` defines it, from sorted times.
+
+    All values are in microseconds; times count from 1970.
+    """
     passed = times[: np.searchsorted(times, now + _AHEAD // timedelta(microseconds=1), side="right")]
     passed = passed if len(passed) else times
     if len(passed) < _MANY:

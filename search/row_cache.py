@@ -59,7 +59,7 @@ class RowCache:
         return rows
 
     def keep(self, present: set[str]) -> RowNumbers:
-        """Drop all rows whose ids are not `present`; return their row numbers."""
+        """Keep only rows whose id is in `present`; return the numbers of the dropped rows."""
         return self.drop([id_ for id_ in self._row_of if id_ not in present])
 
     def drop(self, gone: Iterable[str]) -> RowNumbers:

@@ -39,7 +39,7 @@ class PostChanges:
         self._has_notes = False
         self._is_first = True
 
-    def noted(self, ids: Iterable[str]) -> list[Statement]:
+    def log_statements(self, ids: Iterable[str]) -> list[Statement]:
         """Return statements that log posts as about to change; run them before the posts are written or deleted."""
         found = [self._note(batch) for batch in in_batches(sorted(ids), _IDS)]
         self._has_notes = self._has_notes or bool(found)

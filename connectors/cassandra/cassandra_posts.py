@@ -250,7 +250,7 @@ class CassandraPosts(WrittenTable):
         if highest > self._highest:  # before the rows, so that no other cluster ever reuses the id
             self._session.run([raise_number(HIGHEST, highest)])
             self._highest = highest
-        self._session.run([*gone, *self._changes.noted(it["row"][_KEY] for it in wanted)])
+        self._session.run([*gone, *self._changes.log_statements(it["row"][_KEY] for it in wanted)])
         self._session.run(new_lookups)
         self._session.run(self._put_post(it, before[it["row"][_KEY]]) for it in wanted)
         STORE_WRITES.labels(POSTS).inc()
@@ -285,4 +285,4 @@ class CassandraPosts(WrittenTable):
         self._session.run([note_change(HIDING, self._changes.clock)])
         accounts = {account_key(it.author, it.source) for it in removals}
         found = self._session.run(Statement(REFERRING, (it,)) for it in accounts)
-        self._session.run(self._changes.noted(row.global_id for rows in found for row in rows))
+        self._session.run(self._changes.log_statements(row.global_id for rows in found for row in rows))

@@ -41,8 +41,8 @@ class ClusterRedirects:
     def begin(self) -> None:
         """Delete, once, the redirects that are stored but not in the snapshot: a replay writes them again if needed.
 
-        This is not done on construction, so that checking whether the table can be written changes nothing. Raises
-        `WorldError`.
+        The constructor does not do this: a check whether the table can be written also constructs one, and must not
+        change the table. Raises `WorldError`.
         """
         if self._stored is None:
             rows = list(self._session.rows(_ALL))

@@ -119,7 +119,7 @@ class PostDeletes:
             note_deleted(self._notes, max(row["cluster"] for row in rows))
         for row in rows:
             self._versions[hash_of_name("id", row["global_id"])] = row["version"]
-        self._session.run(self._changes.noted(going))
+        self._session.run(self._changes.log_statements(going))
         # Delete what refers to a row before the row: a writer killed in between finds the row again on replay.
         names = [
             Statement(_NAMED, (hash_of_name("original", without_number(post)), shard))
@@ -147,7 +147,7 @@ class PostDeletes:
             for row in known_rows(self._session, list(copies), LOOKED_AT).values()
             if row["duplicate_of"] and is_gone(row["duplicate_of"])
         ]
-        self._session.run(self._changes.noted(row["global_id"] for row in rows))
+        self._session.run(self._changes.log_statements(row["global_id"] for row in rows))
         self._session.run(
             Statement(_FORGET_ORIGINAL, (last_timestamp(row["version"]), row["global_id"])) for row in rows
         )

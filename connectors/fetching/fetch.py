@@ -164,7 +164,7 @@ class Fetcher:
 
     def _decode(self, data: bytes) -> Pixels:
         pixels, side = self._limits.pixels, self._limits.side
-        with self._deaths.noted([key_of(data)]) if self._deaths else nullcontext():
+        with self._deaths.in_progress([key_of(data)]) if self._deaths else nullcontext():
             return decode(data, max_pixels=pixels, max_side=side, room=self._room.acquire)
 
     def _folder_of(self, origin: str) -> Path | None:

@@ -69,7 +69,7 @@ class PoisonMarks:
         return key.hex() in self._deaths
 
     @contextmanager
-    def noted(self, keys: Sequence[bytes]) -> Iterator[None]:
+    def in_progress(self, keys: Sequence[bytes]) -> Iterator[None]:
         """Mark items as in progress within the block; a suspect that survives the block is acquitted.
 
         A suspect must come alone. It waits until nothing else is in progress, and blocks everything else meanwhile.

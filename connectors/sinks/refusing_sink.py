@@ -63,9 +63,9 @@ class RefusingSink(Sink[Refusable]):
         """Delegate to the wrapped sink."""
         return self._sink.was_called(name, part, mark)
 
-    def part_of(self, key: str) -> int:
+    def hash_of_key(self, key: str) -> int:
         """Return the wrapped sink's partition number of a key."""
-        return self._sink.part_of(key)
+        return self._sink.hash_of_key(key)
 
     def open(self, part: str, mark: Mark) -> "RefusingWriter":
         """Open `part` at `mark`, or at its start, with the deletes known by then; raises `WorldError`."""

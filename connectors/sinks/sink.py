@@ -130,8 +130,8 @@ class Sink(ABC, Generic[Item]):
         """Check whether `part` was called `name` when `mark` was taken, and has moved since."""
         return False
 
-    def part_of(self, key: str) -> int:
-        """Return the partition of a key, to be taken modulo their count; the same in every process and run."""
+    def hash_of_key(self, key: str) -> int:
+        """Hash a key; the hash modulo the number of partitions is its partition, the same in every process and run."""
         return crc32(key.encode())
 
     def part_keys(self) -> list[str]:
@@ -139,7 +139,7 @@ class Sink(ABC, Generic[Item]):
         parts = len(self.parts())
         found: dict[int, str] = {}
         for number in count():
-            found.setdefault(self.part_of(str(number)) % parts, str(number))
+            found.setdefault(self.hash_of_key(str(number)) % parts, str(number))
             if len(found) == parts:
                 break
         return list(found.values())

@@ -1,6 +1,6 @@
 """Interfaces of sources: a source has partitions ("parts"), read in units; reading can resume after each unit.
 
-The set of partitions must not depend on the number of processes, or rescaling would lose their offsets.
+The set of partitions must not depend on the number of processes, or rescaling would lose their positions.
 """
 
 from abc import ABC, abstractmethod

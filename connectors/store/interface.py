@@ -359,4 +359,4 @@ class Store(Tables):
 
     @abstractmethod
     def part_names(self, table: str) -> list[str]:
-        """Return the names of the writers that share the rows of a table, as recovery folders store them."""
+        """Return the names of the parts of a table, each with its own writer, as recovery folders store them."""

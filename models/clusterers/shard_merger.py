@@ -86,7 +86,7 @@ class ShardMerger:
         return self._global.count()
 
     def singletons(self) -> int | None:
-        """Count the images that resemble no other; None if the clusterer does not distinguish them."""
+        """Count the clusters with one image; None if `count` includes them."""
         return self._global.singletons()
 
     def state(self) -> State:

@@ -29,10 +29,10 @@ _MIN_EXEMPLARS_TO_JOIN: Final = 16
 _GROWTH_EARLY: Final = 1.5
 _GROWTH: Final = 1.25
 """Whitening is fitted again when the number of embeddings seen has grown by this factor."""
-_EARLY: Final = 4096
-"""Up to this many exemplars, all are compared again after each fit, because the first fits were poor,"""
+_EARLY_EXEMPLARS: Final = 4096
+"""Exemplars up to which all are compared again after each fit, because the first fits are poor."""
 _EARLY_POSTS: Final = 16_384
-"""and up to this many posts."""
+"""Posts up to which all exemplars are compared again after each fit, for the same reason."""
 _HYSTERESIS: Final = 0.85
 """Share of the limit above which two exemplars that are linked stay linked when they are compared again."""
 _CODER_IMAGES: Final = 96
@@ -148,7 +148,7 @@ class VerifiedClusterer(Clusterer):
         self._next_id = max(self._next_id, highest + 1)
 
     def merge(self, one: int, other: int) -> None:
-        """Merge two clusters for good, as a person's correction says; the older id stays."""
+        """Merge two clusters for good, on request; the older id stays."""
         if one != other:
             stays, goes = sorted((one, other))
             self._apart = {pair for pair in self._apart if pair != (stays, goes)}
@@ -196,11 +196,11 @@ class VerifiedClusterer(Clusterer):
         return events
 
     def count(self) -> int:
-        """Count the clusters: those that were born, which takes two images."""
+        """Count the clusters with two or more images."""
         return len(self._cohesions)
 
     def singletons(self) -> int:
-        """Count the images without a second one yet."""
+        """Count the clusters with one image."""
         return 0 if self._gallery is None else self._gallery.distinct_clusters - len(self._cohesions)
 
     def exemplars(self) -> int:
@@ -466,7 +466,7 @@ class VerifiedClusterer(Clusterer):
             gallery.fixed["coded"][self._first_rows] = True
             if len(self._first_patches) >= _CODER_IMAGES:
                 self._first_patches, self._first_rows = [], []
-        early = len(gallery) <= _EARLY
+        early = len(gallery) <= _EARLY_EXEMPLARS
         if not early:
             self._early = None
         elif len(gallery) >= _MIN_EXEMPLARS_TO_JOIN:

@@ -110,5 +110,5 @@ def flow() -> Dataflow:
     if os.environ.get(DEADLY) == "decoder":
         fetch.decode = _decode_or_die  # type: ignore[assignment]
     starting.load_models = lambda _settings: pixel_models()
-    starting.check_noted = lambda _recovery, _settings: None
+    starting.check_model_names = lambda _recovery, _settings: None
     return starting.started(build)

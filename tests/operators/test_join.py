@@ -17,7 +17,7 @@ from core.records import Arrival, Failure, Record, StageResult
 from core.telemetry import DUPLICATES
 from models.stages import stage_names
 from operators import join
-from operators.join import SHARDS, Part, Shard, shard_of
+from operators.join import SHARDS, JoinInput, Shard, shard_of
 from tests.factories import is_plain, post, sides
 
 DEADLINE, LATE = 300.0, 100.0
@@ -27,13 +27,13 @@ STAGES = (POST, *SIDES)
 START = 1_000_000.0
 
 
-def side(global_id: str, stage: str) -> Part:
+def side(global_id: str, stage: str) -> JoinInput:
     if stage == POST:
         return Arrival(post(global_id), None, 0.5)
     return sides(global_id)[stage]
 
 
-def answers(global_id: str, *but: str) -> list[Part]:
+def answers(global_id: str, *but: str) -> list[JoinInput]:
     """All sides of a post, the post among them."""
     return [side(global_id, stage) for stage in STAGES if stage not in but]
 
@@ -54,7 +54,7 @@ class Clocked:
             frozenset(SIDES), DEADLINE, self.late, lambda it: before.get(it, 0), now=lambda: self.now, state=state
         )
 
-    def give(self, *values: Part) -> list[Record]:
+    def give(self, *values: JoinInput) -> list[Record]:
         records, discard = self.shard.on_batch(list(values))
         assert not discard
         return records
@@ -373,7 +373,7 @@ def test_a_snapshot_names_no_post_that_went_out_and_one_of_version_3_is_gone_on_
 
 def coming(
     global_id: str, ticket: int, *, failed: bool = False, tries: int = 0, edited: int | None = None
-) -> list[Part]:
+) -> list[JoinInput]:
     """One arrival of a post with all of its sides."""
     time = None if edited is None else datetime(2026, 1, edited, tzinfo=UTC)
     made = [replace(it, ticket=ticket) for it in sides(global_id).values()]
@@ -456,10 +456,10 @@ def test_a_further_try_of_a_forgotten_post_is_no_first_revision(clocked: Clocked
 
 def test_alarms_of_finished_posts_do_not_pile_up_behind_one_that_waits(clocked: Clocked) -> None:
     clocked.give(side("slow", POST))
-    for number in range(3 * join._STALE):
+    for number in range(3 * join._MAX_FINISHED_ALARMS):
         clocked.give(*answers(f"{number}"))
         clocked.shard.notify_at()
-    assert len(clocked.shard._alarms) <= join._STALE + 2
+    assert len(clocked.shard._alarms) <= join._MAX_FINISHED_ALARMS + 2
     assert [seen(record)[0] for record in clocked.wait(DEADLINE)] == ["slow"]
 
 

@@ -12,7 +12,7 @@ from core.errors import WorldError
 from dataflows.all_settings import Settings
 from memewax.commands.recovery import prepare_recovery
 from models import weights
-from operators.model_check import FILE, check_models, check_noted
+from operators.model_check import FILE, check_model_names, check_models
 from tests.factories import embedded_row as row
 
 
@@ -61,16 +61,16 @@ def test_a_model_that_is_called_otherwise_is_refused_before_it_is_loaded(
     recovery: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_models([], recovery, {"embedding": "dinov2-small@11.22", "text_embedding": "all-MiniLM-L6-v2@33.44"})
-    check_noted(recovery, Settings())  # the same names: what they stand for is seen when they are loaded
+    check_model_names(recovery, Settings())  # the same names: what they stand for is seen when they are loaded
     with pytest.raises(WorldError, match=r"those of fake: set MEMEWAX_MODELS"):
-        check_noted(recovery, Settings(models="fake"))
+        check_model_names(recovery, Settings(models="fake"))
     hashes = {"one/vit": "55", "my/vit": "11"}
     monkeypatch.setattr(weights, "image_weights", lambda settings: Labelled(f"{settings.vit}@{hashes[settings.vit]}"))
-    check_noted(recovery, Settings(vit="my/vit"))
+    check_model_names(recovery, Settings(vit="my/vit"))
     with pytest.raises(
         WorldError, match=r"holds vectors of dinov2-small@11\.22, .* those of one/vit@55: set MEMEWAX_VIT"
     ):
-        check_noted(recovery, Settings(vit="one/vit"))
+        check_model_names(recovery, Settings(vit="one/vit"))
 
 
 def test_a_recovery_folder_of_an_earlier_version_is_noted_at_its_next_start(recovery: Path) -> None:

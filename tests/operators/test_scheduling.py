@@ -108,7 +108,7 @@ class Giver:
 def test_of_parts_in_order_the_one_whose_turn_it_is_gives() -> None:
     rounds, parts = OnePerRound(), [Giver(2), Giver(1)]
     rounds.parts += parts
-    assert [rounds.ask(part) for part in parts] == [False, True]
+    assert [rounds.request_turn(part) for part in parts] == [False, True]
 
 
 def test_one_part_gives_in_a_round() -> None:
@@ -117,7 +117,7 @@ def test_one_part_gives_in_a_round() -> None:
     given = []
     for _ in range(4):
         for number, part in enumerate(parts):
-            if rounds.ask(part):
+            if rounds.request_turn(part):
                 part.given = rounds.give()
                 given.append(number)
     assert given == [0, 1, 0, 1]
@@ -126,7 +126,7 @@ def test_one_part_gives_in_a_round() -> None:
 def test_a_part_that_is_not_ready_holds_no_other_up() -> None:
     rounds, parts = OnePerRound(), [Giver(ready=False), Giver()]
     rounds.parts += parts
-    assert rounds.ask(parts[1])
+    assert rounds.request_turn(parts[1])
 
 
 class Epochs(FixedPartitionedSource[int, int]):

@@ -24,7 +24,7 @@ class Process:
         self.begun: list[AbstractContextManager[None]] = []
 
     def begins(self, *keys: bytes) -> None:
-        self.begun.append(self.deaths.noted([key_of(key) for key in keys]))
+        self.begun.append(self.deaths.in_progress([key_of(key) for key in keys]))
         self.begun[-1].__enter__()
 
     def suspects(self, *keys: bytes) -> set[bytes]:
@@ -49,7 +49,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Proce
 def test_who_was_worked_on_is_a_suspect_and_given_up_after_three_deaths(start: Callable[[], Process]) -> None:
     for death in range(3):
         process = start()
-        with process.deaths.noted([key_of(b"done before")]):
+        with process.deaths.in_progress([key_of(b"done before")]):
             pass
         assert process.suspects(b"culprit", b"done before") == ({b"culprit"} if death else set())
         process.begins(b"culprit")
@@ -66,7 +66,7 @@ def test_who_is_done_after_all_is_forgotten(start: Callable[[], Process], tmp_pa
     second = start()
     assert second.suspects(b"one of many", b"another", b"culprit") == {b"one of many", b"another", b"culprit"}
     for key in (b"one of many", b"another"):
-        with second.deaths.noted([key_of(key)]):
+        with second.deaths.in_progress([key_of(key)]):
             pass
     assert list(orjson.loads((tmp_path / "decoding/suspects.json").read_bytes()).values()) == [1]
     assert second.suspects(b"one of many", b"another", b"culprit") == {b"culprit"}
@@ -81,7 +81,7 @@ def test_a_suspect_waits_for_all_others(start: Callable[[], Process]) -> None:
     begun, let_go = Event(), Event()
 
     def works(key: bytes) -> None:
-        with at_work.noted([key_of(key)]):
+        with at_work.in_progress([key_of(key)]):
             begun.set()
             let_go.wait(60)
             order.append(key)

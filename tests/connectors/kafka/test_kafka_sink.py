@@ -83,7 +83,7 @@ def test_a_key_has_one_partition_and_its_order(broker: Broker) -> None:
     parts = [to.open(name, None) for name in to.parts()]
     for number in range(1000):
         key, message = item(number)
-        parts[to.part_of(key) % len(parts)].write([message])
+        parts[to.hash_of_key(key) % len(parts)].write([message])
     for one in parts:
         one.close()
     by_key: dict[bytes | None, list[tuple[int, int, int]]] = {}
@@ -108,7 +108,7 @@ def test_messages_without_a_key_are_spread(broker: Broker) -> None:
 def test_parts_do_not_depend_on_the_process(mock_broker: MockBroker) -> None:
     to = sink(mock_broker.bootstrap, "topic")
     assert to.parts() == ["0", "1", "2", "3", "4", "5", "6", "7"]
-    assert to.part_of("18fr14v-reddit") == 3832892058
+    assert to.hash_of_key("18fr14v-reddit") == 3832892058
 
 
 def test_a_full_queue_is_waited_for(broker: Broker) -> None:

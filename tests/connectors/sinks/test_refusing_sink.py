@@ -97,4 +97,4 @@ def test_what_was_written_before_is_let_go_of_when_there_is_something(path: Path
 def test_there_is_a_key_for_each_part_of_a_sink() -> None:
     for sink in (JsonlSink(Path("out.jsonl"), "out"), KafkaSink("localhost:1", "topic", config={}, timeout=1)):
         parts = len(sink.parts())
-        assert sorted(sink.part_of(key) % parts for key in sink.part_keys()) == list(range(parts))
+        assert sorted(sink.hash_of_key(key) % parts for key in sink.part_keys()) == list(range(parts))

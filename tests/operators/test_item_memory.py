@@ -10,7 +10,7 @@ from connectors.caching.cached_results import IMAGE, CachedResults
 from core import __version__
 from dataflows.all_settings import Settings
 from models.stages import MODEL_STAGES
-from operators.watching import watching
+from operators.watching import open_item_memory
 from tests.flows.pixels_flow import pixel_models
 
 STAGES = {IMAGE, *(stage.name for stage in MODEL_STAGES)}
@@ -25,7 +25,7 @@ def keys(folder: Path, **changed: Any) -> dict[str, bytes]:
     models = pixel_models()
     if "model" in changed:
         models.of("text").name = changed["model"]
-    cached = watching(settings, settings, models).cached
+    cached = open_item_memory(settings, settings, models).cached
     assert isinstance(cached, CachedResults)
     found = {stage: cached._key(stage, b"subject") for stage in STAGES}
     cached.close()

@@ -15,17 +15,17 @@ _LOOKS: Final = 128
 """Rows and columns that suffice to identify an image: hashing all pixels would cost some milliseconds."""
 
 
-def watched(model: Model[In, Out], deaths: PoisonMarks | None) -> Model[In, Out]:
+def guarded(model: Model[In, Out], deaths: PoisonMarks | None) -> Model[In, Out]:
     """Wrap a model so that items at which a process died are processed alone, and after three deaths not at all.
 
     Args:
         model: A model of images or texts.
         deaths: Poison marks; None: return the model unchanged.
     """
-    return model if deaths is None else _Watched(model, deaths)
+    return model if deaths is None else _GuardedModel(model, deaths)
 
 
-class _Watched(Model[In, Out]):
+class _GuardedModel(Model[In, Out]):
     def __init__(self, model: Model[In, Out], deaths: PoisonMarks) -> None:
         self._model = model
         self._deaths = deaths
@@ -42,11 +42,11 @@ class _Watched(Model[In, Out]):
         others = [place for place in range(len(items)) if place not in suspects]
         answers: dict[int, Out | Failure] = {}
         if others:
-            with self._deaths.noted([keys[place] for place in others]):
+            with self._deaths.in_progress([keys[place] for place in others]):
                 answers.update(zip(others, self._model([items[place] for place in others]), strict=True))
         for place in suspects:
             try:
-                with self._deaths.noted([keys[place]]):
+                with self._deaths.in_progress([keys[place]]):
                     answers[place] = self._model([items[place]])[0]
             except PoisonError as error:
                 answers[place] = Failure.of(self.stage, error)

@@ -13,7 +13,7 @@ import pytest
 from connectors.fetching.poison_items import PoisonMarks
 from core.records import Failure, Pixels
 from models.base import Model
-from operators.watched import watched
+from operators.guarded_model import guarded
 from tests.folders import ROOT
 
 DARK, LIGHT, DEADLY = (np.full((300, 200, 3), value, np.uint8) for value in (1, 2, 3))
@@ -38,12 +38,12 @@ class Brightness(Model[Pixels, float]):
 
 
 def looks_in_a_process(folder: Path) -> int:
-    code = f"from tests.operators.test_watched import look; look({str(folder)!r})"
+    code = f"from tests.operators.test_guarded_model import look; look({str(folder)!r})"
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode
 
 
 def look(folder: str) -> None:
-    model = watched(Brightness(is_deadly=True), PoisonMarks(Path(folder)))
+    model = guarded(Brightness(is_deadly=True), PoisonMarks(Path(folder)))
     model([DARK, DEADLY, LIGHT, DARK])
 
 
@@ -51,7 +51,7 @@ def test_it_is_given_up_after_three_processes(tmp_path: Path) -> None:
     assert [looks_in_a_process(tmp_path) for _ in range(3)] == [-signal.SIGKILL] * 3
     assert looks_in_a_process(tmp_path) == 0
     model = Brightness()
-    answers = watched(model, PoisonMarks(tmp_path))([DARK, DEADLY, LIGHT])
+    answers = guarded(model, PoisonMarks(tmp_path))([DARK, DEADLY, LIGHT])
     assert isinstance(answers[1], Failure)
     assert answers[1].reason.startswith("it crashed the process 3 times; delete ")
     assert (answers[0], answers[2]) == (1.0, 2.0)
@@ -62,7 +62,7 @@ def test_one_of_many_is_looked_at_alone_and_cleared(tmp_path: Path) -> None:
     looks_in_a_process(tmp_path)
     for batches in ([1, 1, 1], [3]):
         model = Brightness()
-        assert watched(model, PoisonMarks(tmp_path))([DARK, DEADLY, LIGHT]) == [1.0, 3.0, 2.0]
+        assert guarded(model, PoisonMarks(tmp_path))([DARK, DEADLY, LIGHT]) == [1.0, 3.0, 2.0]
         assert model.batches == batches
 
 
@@ -74,4 +74,4 @@ def test_texts_are_told_apart_whatever_they_are(texts: list[str], tmp_path: Path
         def infer(self, batch: Sequence[str]) -> list[int]:
             return [len(it) for it in batch]
 
-    assert watched(Lengths(), PoisonMarks(tmp_path))(texts) == [len(it) for it in texts]
+    assert guarded(Lengths(), PoisonMarks(tmp_path))(texts) == [len(it) for it in texts]

@@ -30,12 +30,12 @@ from operators.clustering import cluster
 from operators.control_input import asked_to_forget, control_in
 from operators.first_ids import FirstNumbers
 from operators.infer import embed_images, embed_texts, infer_texts, read_images
+from operators.item_memory import forget_cached, open_item_memory
 from operators.join import join
 from operators.outputs import write_cluster_events, write_dead_letters, write_records
 from operators.posts_input import fetching, posts_in
 from operators.replayed import replayed
 from operators.taps import write_taps
-from operators.watching import forget_cached, open_item_memory
 
 _FIRST: Final = FirstNumbers()
 

@@ -19,8 +19,8 @@ from core.records import Arrival, CachedResult, Failure, Features, Pixels, Readi
 from core.telemetry import STEP_ERRORS, step
 from models.base import Describer, ImageEmbedder, Model
 from operators.guarded_model import guarded
+from operators.item_memory import NOTHING, ItemMemory
 from operators.steps import map_batch
-from operators.watching import NOTHING, ItemMemory
 
 _NO_CAPTIONS: Final = repeat("")
 PostRef = tuple[str, int, str]

@@ -16,12 +16,12 @@ from connectors.sources.sampled import Sampled
 from connectors.sources.source import Source
 from connectors.sources.split_messages import SplitMessages, read_to
 from core.records import Arrival, DeadLetter, Failure, Post, Removal
+from operators.item_memory import NOTHING, ItemMemory
 from operators.operator_settings import InputSettings
 from operators.prefetching_source import PrefetchingSource
 from operators.recovered import states_of
 from operators.scheduling import OpenParts
 from operators.steps import read, split
-from operators.watching import NOTHING, ItemMemory
 
 
 @dataclass(frozen=True, slots=True)

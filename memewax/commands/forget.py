@@ -153,8 +153,8 @@ def _unfound(store: Path, recovery: Path) -> str:
 
 def _remnants(opened: "Store", recovery: Path, names: LookedFor) -> Iterator[Remnant]:
     from connectors.caching.cache_remnants import in_cache
+    from operators.item_memory import CACHE
     from operators.recovery_remnants import in_recovery
-    from operators.watching import CACHE
 
     store = opened.state
     yield from opened.remnants(names)

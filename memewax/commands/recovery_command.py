@@ -19,10 +19,10 @@ from core.endings import plural
 from core.errors import WorldError
 from memewax.commands.recovery import lock_recovery
 from memewax.commands.recovery_shares import check_shares, gather, move
+from operators.item_memory import CACHE
 from operators.recovered import keys_of, states_of, steps_in
 from operators.recovery_check import check_recovery, moving_folder
 from operators.recovery_places import parts_of
-from operators.watching import CACHE
 
 app = typer.Typer(no_args_is_help=True, help="Show, check, redistribute, back up and restore recovery folders.")
 

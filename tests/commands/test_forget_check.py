@@ -29,9 +29,9 @@ from core.row_log import RowLog
 from core.status import FOLDER as STATUS
 from dataflows.all_settings import load_settings
 from memewax.commands.forget import forget
+from operators.item_memory import CACHE
 from operators.recovery_places import parts_of
 from operators.taps import tap_addresses
-from operators.watching import CACHE
 from search.answer import ANSWERS, Answer, answer_row
 from search.corpus import Hit
 from tests.brokers import MockBroker

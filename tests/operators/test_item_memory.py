@@ -10,7 +10,7 @@ from connectors.caching.cached_results import IMAGE, CachedResults
 from core import __version__
 from dataflows.all_settings import Settings
 from models.stages import MODEL_STAGES
-from operators.watching import open_item_memory
+from operators.item_memory import open_item_memory
 from tests.flows.pixels_flow import pixel_models
 
 STAGES = {IMAGE, *(stage.name for stage in MODEL_STAGES)}

@@ -195,6 +195,8 @@ def _by_tsne(points: FloatMatrix) -> FloatMatrix:
 
     if len(points) <= _FEW:
         return np.pad(points, ((0, 0), (0, 2)))[:, :2]
+    if np.allclose(points, points[0], atol=1e-6):  # t-SNE would divide by their deviation, and crash
+        return np.zeros((len(points), 2), np.float32)
     perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
     start = "pca" if min(points.shape) >= 2 else "random"
     made: FloatMatrix = TSNE(perplexity=perplexity, init=start, random_state=_SEED).fit_transform(points)

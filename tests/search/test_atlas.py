@@ -14,7 +14,7 @@ from connectors.store.posts_table import PostRows
 from core.errors import WorldError
 from core.records import Cluster, Record
 from search import atlas
-from search.atlas import write_atlas, write_images
+from search.atlas import _placed, write_atlas, write_images
 from search.cluster_summaries import summaries
 from search.exporting import Posts
 from tests.factories import ANSWERS, post, sides
@@ -111,3 +111,8 @@ def test_posts_without_an_embedding_are_no_part_of_a_map_of_vectors(tmp_path: Pa
     store = made(tmp_path / "store", 1, 2, missing=2, alone=0)
     wanted = [f"{number}-a" for number in range(4)]
     assert write_images(Posts(store, vectors=True), [], wanted, tmp_path / "images.parquet") == 2
+
+
+def test_posts_that_are_all_the_same_are_at_one_place() -> None:
+    same = np.tile(np.full(8, 8**-0.5, np.float32), (40, 1))
+    assert not _placed(same).any()

@@ -45,14 +45,14 @@ def note_flow(recovery: Path, settings: WriteSettings, taps: Collection[str] = (
     }
     _write(recovery / _FILE, orjson.dumps(note))
     for state in chosen.states(settings.state_dir):
-        _write(state / _FOLDER_FILE, os.fsencode(_kept_path(recovery.resolve(), state.resolve().parent)))
+        if state.is_dir():  # of a store, or of a flow with a status
+            _write(state / _FOLDER_FILE, os.fsencode(_kept_path(recovery.resolve(), state.resolve().parent)))
 
 
 def _write(file: Path, data: bytes) -> None:
     """Write a file atomically, also if several processes of a flow do so at once; raises `WorldError`."""
     draft = file.with_name(f"{file.name}.{uuid4().hex}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         draft.write_bytes(data)
         draft.replace(file)
     except OSError as error:

@@ -38,7 +38,7 @@ def test_a_value_finds_its_posts(posts: TableReader, column: str, value: str) ->
 def test_what_is_no_value_finds_nothing(posts: TableReader, value: str) -> None:
     assert ids_where(posts, "mood", value) == frozenset()
     for column in ("rank", "a rate", "kept"):
-        with pytest.raises(BadRecordError, match=f"{column} is"):
+        with pytest.raises(BadRecordError, match=f"{column} takes"):
             ids_where(posts, column, value)
 
 

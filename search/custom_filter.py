@@ -58,4 +58,4 @@ def _value(column: str, value: str, kind: str) -> str | bool | int | float:
     try:
         return int(value) if kind.startswith(("int", "uint")) else float(value)
     except ValueError:
-        raise BadRecordError(f"{column} is a column of numbers, found {value[:40]!r}") from None
+        raise BadRecordError(f"{column} takes a number, found {value[:40]!r}") from None

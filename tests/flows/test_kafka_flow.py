@@ -133,7 +133,7 @@ def test_one_process_killed_and_all_started_again(best_broker: Broker, posts: Po
 
 def test_a_broker_that_is_gone_is_one_line(posts: Posts, folder: Path) -> None:
     broker = MockBroker()
-    topics = Topics(broker, posts, folder, kafka_timeout_seconds=1, follow="true")  # so that it cannot end before
+    topics = Topics(broker, posts, folder, kafka_timeout_seconds=5, follow="true")  # so that it cannot end before
     run = topics.flow.memewax(processes=2)
     topics.wait_for(run, 10)
     broker.stop()

@@ -24,9 +24,11 @@ NO_ROOM: Final = os.strerror(errno.ENOSPC)
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or the name of its class if it has no text.
 
-    Libraries wrap the system's message for a full disk in text of their own; only that message is returned.
+    Libraries wrap the system's message for a full disk in text of their own; only that message is returned. OpenVINO
+    first says where in its source it failed; these lines are skipped.
     """
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    line = next((it for it in lines if it.strip() and not it.startswith("Exception from ")), lines[0])
     return NO_ROOM if NO_ROOM in line else line
 
 

@@ -30,7 +30,7 @@ from models.runtime import Runtime
 Wanted = Literal["auto", "exact", "fp32", "bf16", "int8"]
 """Values of the setting `precision`."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Version of the cached choices; those of other versions are ignored."""
 _ROUNDS: Final = 3
 """Times that each plan is timed."""

@@ -14,6 +14,13 @@ from core.errors import first_line
         (OSError(), "OSError"),
         (
             RuntimeError(
+                "Exception from src/infer_request.cpp:224:\nException from src/node.cpp:794:\n[CPU] -1 is no size"
+            ),
+            "[CPU] -1 is no size",
+        ),
+        (RuntimeError("Exception from src/node.cpp:794:\n"), "Exception from src/node.cpp:794:"),
+        (
+            RuntimeError(
                 "lance error: LanceError(IO): cannot copy: No space left on device (os error 28), commit.rs:16"
             ),
             "No space left on device",

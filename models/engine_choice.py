@@ -22,7 +22,7 @@ from core.atomic_file import atomic_write
 from core.errors import WorldError, first_line
 from core.locks import locked
 from core.telemetry import log
-from models.engine import Plan
+from models.engine import Device, Plan
 from models.engines import plans
 from models.processor import processor
 from models.runtime import Runtime
@@ -110,7 +110,7 @@ def choose(part: EnginePart, wanted: Wanted, runtime: Runtime, cache: Path) -> C
     """
     if wanted == "exact":
         return Choice(part.name, part.exact, "asked for by MEMEWAX_PRECISION")
-    tried = _candidates(part, wanted)
+    tried = _candidates(part, wanted, runtime.device)
     if not tried:
         return Choice(part.name, part.exact, f"no other engine here computes in {wanted}")
     file = cache / f"engines-{_VERSION}" / f"{_key(part, wanted, tried, runtime)}.json"
@@ -178,8 +178,8 @@ def _is_steady(milliseconds: Sequence[float]) -> bool:
     return len(fastest) < 2 or fastest[1] <= _STEADY * fastest[0]
 
 
-def _candidates(part: EnginePart, wanted: Wanted) -> tuple[Plan, ...]:
-    here = set(plans())
+def _candidates(part: EnginePart, wanted: Wanted, device: Device) -> tuple[Plan, ...]:
+    here = set(plans(device))
     possible = tuple(plan for plan in part.others if plan in here)
     if wanted == "auto":
         return possible

@@ -3,13 +3,14 @@
 from typing import Final
 
 from core.errors import SettingsError, WorldError
-from models.engine import Engine, GraphEngine, Plan
+from models.engine import Device, Engine, GraphEngine, Plan
 from models.onnx_runtime import OnnxRuntime
 from models.openvino_runtime import OpenVino
 from models.processor import has_instructions_for
+from models.tensorrt_runtime import TensorRt
 from models.torch_runtime import Torch
 
-ENGINES: Final[tuple[Engine, ...]] = (OnnxRuntime(), OpenVino(), Torch())
+ENGINES: Final[tuple[Engine, ...]] = (OnnxRuntime(), OpenVino(), TensorRt(), Torch())
 """All engines; the first one that runs ONNX graphs is the default for these."""
 
 
@@ -38,12 +39,15 @@ def graph_engine(name: str) -> GraphEngine:
     raise SettingsError(f"no engine {name!r} opens ONNX graphs; expected one of {', '.join(graph_engine_names())}")
 
 
-def plans() -> tuple[Plan, ...]:
-    """Return the plans that are possible here: each installed engine with each precision that the CPU supports."""
+def plans(device: Device) -> tuple[Plan, ...]:
+    """Return the plans that are possible here: each installed engine with each precision that the device supports.
+
+    On CUDA that is any precision: every GPU computes bf16, and if it is slow, the trial shows it.
+    """
     return tuple(
         Plan(engine.name, precision)
         for engine in ENGINES
         if engine.why_missing() is None
         for precision in engine.precisions
-        if has_instructions_for(precision)
+        if device == "cuda" or has_instructions_for(precision)
     )

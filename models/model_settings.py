@@ -68,7 +68,12 @@ class ImageSettings(CacheSettings):
 
     vit: str = Field("dinov2-small", description="Image model: dinov2-small, a folder, or a Hugging Face id.")
 
-    vit_batch: int = Field(8, ge=1, le=1024, description="Images per batch; larger batches help a GPU, but not a CPU.")
+    vit_batch: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Images per batch; 0: 8 on a CPU, which larger batches do not help, and 64 on a GPU.",
+    )
 
 
 class OcrSettings(Group):

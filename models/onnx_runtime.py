@@ -3,15 +3,16 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.denormals import flush_denormals
-from models.engine import Device, EngineOptions, GraphEngine, Read, Session
+from models.engine import Device, EngineOptions, GraphEngine, Precision, Read, Session
 
-_PROVIDERS: Final = {"cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"), "cpu": ("CPUExecutionProvider",)}
+_CUDA: Final = "CUDAExecutionProvider"
+_PROVIDERS: Final = {"cuda": (_CUDA, "CPUExecutionProvider"), "cpu": ("CPUExecutionProvider",)}
 
 
 class OnnxRuntime(GraphEngine):
@@ -23,14 +24,18 @@ class OnnxRuntime(GraphEngine):
 
     name = "onnx"
     package = "onnxruntime"
-    precisions = ("exact", "fp32", "int8")
+    precisions: ClassVar[tuple[Precision, ...]] = ("exact", "fp32", "int8")
 
     def device(self, options: EngineOptions) -> Device:
         """Return the device of a session with these options."""
-        return "cuda" if providers(options.device)[0].startswith("CUDA") else "cpu"
+        return "cuda" if providers(options.device)[0] == _CUDA else "cpu"
 
     def session(self, file: Path, options: EngineOptions) -> Session:
         """Load the graph in `file`."""
+        return _OnnxSession(self.opened(file, options), is_exact=_is_exact(options))
+
+    def opened(self, file: Path, options: EngineOptions) -> Any:
+        """Return ONNX Runtime's own session of the graph in `file`."""
         from onnxruntime import InferenceSession, SessionOptions
 
         given = SessionOptions()
@@ -41,11 +46,24 @@ class OnnxRuntime(GraphEngine):
         # Inputs have any shape; memory that is cached for each would grow without bound.
         given.enable_cpu_mem_arena = False
         given.enable_mem_pattern = False
-        is_exact = options.precision == "exact" or options.device != "cpu"
-        if not is_exact:
+        if not _is_exact(options):
             given.add_session_config_entry("session.set_denormal_as_zero", "1")
-        opened = InferenceSession(str(file), given, providers=providers(options.device))
-        return _OnnxSession(opened, is_exact=is_exact)
+        return InferenceSession(str(file), given, providers=self.providers(file, options))
+
+    def providers(self, file: Path, options: EngineOptions) -> list[tuple[str, dict[str, str]]]:  # noqa: ARG002
+        """Return the execution providers for the graph in `file`, the best first, each with its options."""
+        on_cuda = {
+            # The default, a search for the fastest kernel, would be repeated for each shape of images and lines.
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "arena_extend_strategy": "kSameAsRequested",
+            "use_tf32": "0" if options.precision == "exact" else "1",
+        }
+        return [(name, on_cuda if name == _CUDA else {}) for name in providers(options.device)]
+
+
+def _is_exact(options: EngineOptions) -> bool:
+    """Check whether the CPU computes denormals as they are: a GPU does so at full speed."""
+    return options.precision == "exact" or options.device != "cpu"
 
 
 class _OnnxSession:

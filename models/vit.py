@@ -13,7 +13,7 @@ from PIL import Image
 from core.errors import WeightsError
 from core.records import Features, Pixels, Vector
 from models.base import ImageEmbedder
-from models.engine import Plan
+from models.engine import Device, Plan
 from models.model_settings import ImageSettings
 from models.runtime import Runtime
 from models.torch_runtime import Torch
@@ -23,6 +23,9 @@ from models.weights import Weights, image_weights
 
 EXACT: Final = Plan(Torch.name, "exact")
 """The reference that every other plan is compared with."""
+
+_BATCH: Final[dict[Device, int]] = {"cpu": 8, "cuda": 64}
+"""Images per batch, unless the settings say another number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,16 @@ class VitEmbedder(ImageEmbedder):
         """Load `weights`; raises `WeightsError` if they are not an image model."""
         self.name = weights.label
         self.engine, self.precision = plan.engine, plan.precision
-        self.batch_size = settings.vit_batch
+        self.batch_size = settings.vit_batch or _BATCH[runtime.device]
         self._preprocessing = Preprocessing.of(weights.path)
         size = self._preprocessing.size
         self._network = network(weights, size, settings, runtime, plan)
         self._mean = np.array(self._preprocessing.mean, np.float32)
         self._std = np.array(self._preprocessing.std, np.float32)
-        self.dimension = self._network(np.zeros((1, 3, size, size), np.float32))[1].shape[1]
+        # An engine that compiles for a range of shapes does it here, not in the stream.
+        probes = (self.batch_size, 1) if runtime.device == "cuda" else (1,)
+        for images in probes:
+            self.dimension = self._network(np.zeros((images, 3, size, size), np.float32))[1].shape[1]
 
     @classmethod
     def load(cls, settings: ImageSettings, runtime: Runtime) -> Self:

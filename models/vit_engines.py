@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from core.records import Vector
-from models.engine import Plan
+from models.engine import Device, Plan
 from models.engine_choice import Choice, EnginePart, choose
 from models.model_cache import cache_of
 from models.model_settings import ModelSettings
@@ -17,13 +17,17 @@ from models.weights import Weights
 
 TOLERANCE: Final = 0.01
 """Cosine distance of an image's embedding from its exact one, at most."""
-_OTHERS: Final = (
-    Plan("onnx", "int8"),
-    Plan("openvino", "bf16"),
-    Plan("torch", "bf16"),
-    Plan("openvino", "fp32"),
-    Plan("onnx", "fp32"),
-)
+_OTHERS: Final[dict[Device, tuple[Plan, ...]]] = {
+    "cpu": (
+        Plan("onnx", "int8"),
+        Plan("openvino", "bf16"),
+        Plan("torch", "bf16"),
+        Plan("openvino", "fp32"),
+        Plan("onnx", "fp32"),
+    ),
+    "cuda": (Plan("tensorrt", "bf16"), Plan("torch", "bf16"), Plan("tensorrt", "fp32"), Plan("onnx", "fp32")),
+}
+"""Plans other than the exact one: int8 is slower on CUDA, and OpenVINO supports only the CPU."""
 
 
 def image_choice(weights: Weights, settings: ModelSettings, runtime: Runtime) -> Choice:
@@ -39,14 +43,7 @@ def image_part(weights: Weights, settings: ModelSettings, runtime: Runtime) -> E
         images = [it.pixels for it in trial_images()]
         return lambda: model.infer(images)
 
-    return EnginePart("image model", weights.label, EXACT, _on(runtime), load, _apart, TOLERANCE)
-
-
-def _on(runtime: Runtime) -> tuple[Plan, ...]:
-    """Return the plans for the runtime's device: int8 is slower on CUDA, and OpenVINO supports only the CPU."""
-    if runtime.device == "cpu":
-        return _OTHERS
-    return tuple(it for it in _OTHERS if it.engine != "openvino" and it.precision != "int8")
+    return EnginePart("image model", weights.label, EXACT, _OTHERS[runtime.device], load, _apart, TOLERANCE)
 
 
 def _apart(found: Any, expected: Any) -> float:

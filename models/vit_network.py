@@ -16,7 +16,7 @@ import numpy as np
 from core.errors import WeightsError
 from core.telemetry import log
 from models.arrays import Float32Array
-from models.engine import Plan, Session
+from models.engine import Device, Plan, Session
 from models.image_graph import image_graph
 from models.model_cache import cache_of, cached_folder
 from models.model_settings import CacheSettings
@@ -79,13 +79,18 @@ class _TorchNetwork:
         with torch.inference_mode():
             # With optimisation, the first passes of a trace would differ from later ones.
             with torch.jit.optimized_execution(False), precision:
-                hidden = self._module(torch.from_numpy(pixels).to(self._device, non_blocking=True)).float()
+                hidden = self._module(_moved(torch.from_numpy(pixels), self._device)).float()
             vectors = pooled(hidden, by_cls=self._has_cls).cpu().numpy()
             shown = _as_map(hidden)
             if min(shown.shape[2:]) < GRID:
                 return None, vectors
             grid = torch.nn.functional.adaptive_avg_pool2d(shown, GRID).permute(0, 2, 3, 1)
             return grid.cpu().numpy(), vectors
+
+
+def _moved(pixels: Any, device: Device) -> Any:
+    """Move a tensor to the device. From pinned memory a GPU copies it by itself, twice as fast."""
+    return pixels.pin_memory().to(device, non_blocking=True) if device == "cuda" else pixels
 
 
 class _GraphNetwork:

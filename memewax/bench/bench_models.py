@@ -14,6 +14,7 @@ from rich.table import Table
 from core.extras import needs_extra
 from dataflows.all_settings import load_settings
 from memewax.bench.machine import machine
+from models.engine import Device
 from models.engine_choice import EnginePart, Trial, try_all
 from models.engines import plans
 from models.ocr.ocr_engines import ocr_parts
@@ -37,7 +38,7 @@ def models(
     settings = load_settings()
     runtime = Runtime.of(settings)
     parts = [image_part(image_weights(settings), settings, runtime), *ocr_parts(settings, runtime)]
-    measured = {part.name: (part, _measured(part, runs)) for part in parts}
+    measured = {part.name: (part, _measured(part, runtime.device, runs)) for part in parts}
     if as_json:
         found = {name: [_figures(it) for it in trials] for name, (_, trials) in measured.items()}
         report = {"parts": found, "images": len(trial_images()), "n": runs, "machine": machine()}
@@ -46,8 +47,8 @@ def models(
         Console().print(_table(measured))
 
 
-def _measured(part: EnginePart, runs: int) -> tuple[Trial, ...]:
-    available = set(plans())
+def _measured(part: EnginePart, device: Device, runs: int) -> tuple[Trial, ...]:
+    available = set(plans(device))
     return try_all(part, [plan for plan in part.others if plan in available], runs)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from models.engine import Plan
+from models.engine import Device, Plan
 from models.model_settings import ModelSettings
 from models.ocr.ocr_engines import DETECTOR, RECOGNISER, ocr_choices, open_detector
 from models.ocr.parts import Detector, Recogniser
@@ -11,8 +11,8 @@ from models.runtime import Runtime
 from models.torch_runtime import Torch
 from models.weights import Weights, ocr_engines, ocr_weights
 
-_TOGETHER: Final = 8
-"""Images whose lines are recognised in one batch."""
+_TOGETHER: Final[dict[Device, int]] = {"cpu": 8, "cuda": 32}
+"""Images that are read at once: lines of the same width are recognised in one batch."""
 _BY_TORCH: Final = Plan(Torch.name, "exact")
 """The plan of EasyOCR's networks."""
 
@@ -29,7 +29,7 @@ def load_reader(settings: ModelSettings, runtime: Runtime) -> OcrReader:
         _recogniser(weights[-1], settings, runtime, halves[1]),
         "+".join(dict.fromkeys(plan.engine for plan in halves)),
         "+".join(dict.fromkeys(plan.precision for plan in halves)),
-        batch_size=1 if settings.precision == "exact" else _TOGETHER,
+        batch_size=1 if settings.precision == "exact" else _TOGETHER[runtime.device],
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records import Pixels
+from models.engine import Device
 from models.ocr.onnx import Network, metadata_of, normalised
 from models.ocr.parts import RecognisedText, Recogniser
 from models.runtime import Runtime
@@ -26,10 +27,10 @@ _STEP: Final = 64
 _PARTS: Final = 8
 """Long lines are padded by an eighth of their width at most. Engines compile for each new shape, which takes as long as
 a line or two. So there are few widths, and few batch sizes, the powers of two."""
-_MOST_TOGETHER: Final = 8
+_MOST_TOGETHER: Final[dict[Device, int]] = {"cpu": 8, "cuda": 32}
 """Lines in a batch."""
-_MOST_COLUMNS: Final = 8 * 320
-"""Pixels: total width of the lines in a batch, to bound memory."""
+_USUAL_WIDTH: Final = 320
+"""Pixels: mean width of the lines in a full batch, at most, to bound memory; batches of wider lines have fewer."""
 _MOST_WIDTH: Final = 3200
 """Pixels: longer lines are squeezed, to bound memory. Some two hundred letters fit."""
 _BLANK: Final = 0
@@ -49,6 +50,7 @@ class CtcRecogniser(Recogniser):
         """Load the network in `folder`; `reads_together`: lines of equal width form batches, else each is run alone."""
         self._network = Network(folder / _FILE, runtime)
         self._reads_together = reads_together
+        self._most = _MOST_TOGETHER[runtime.device]
         letters = metadata_of(folder / _FILE)["character"].splitlines()
         self._letters = np.array(["", *letters, " "])
 
@@ -64,7 +66,8 @@ class CtcRecogniser(Recogniser):
         for width, places in by_width.items():
             left = places
             while left:
-                some = left[: _power_of_two(min(len(left), _MOST_TOGETHER, max(1, _MOST_COLUMNS // width)))]
+                fitting = max(1, self._most * _USUAL_WIDTH // width)
+                some = left[: _power_of_two(min(len(left), self._most, fitting))]
                 left = left[len(some) :]
                 texts = self._texts_in(np.concatenate([tensors[place] for place in some]))
                 found.update(zip(some, texts, strict=True))

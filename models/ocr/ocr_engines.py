@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.engine import Plan
+from models.engine import Device, Plan
 from models.engine_choice import Choice, EnginePart, choose
 from models.model_cache import cache_of
 from models.model_settings import ModelSettings
 from models.ocr.ctc import CtcRecogniser
-from models.ocr.db import DETECTOR_FILE, DbDetector, preprocess
+from models.ocr.db import DETECTOR_FILE, DbDetector, input_size, preprocess
 from models.ocr.quantization import quantized
 from models.runtime import Runtime
 from models.trial_images import SIDE, trial_images
@@ -25,9 +25,13 @@ DETECTOR_TOLERANCE: Final = 0.02
 """Jaccard distance of the pixels that are text: of those in either map, the share not in both, at most."""
 RECOGNISER_TOLERANCE: Final = 0.005
 """Share of letters that differ, at most."""
-_OTHERS: Final = (Plan("onnx", "fp32"), Plan("openvino", "fp32"), Plan("openvino", "bf16"))
-_DETECTS: Final = (*_OTHERS, Plan("openvino", "int8"), Plan("onnx", "int8"))
-"""Only the detector may use int8: an int8 recogniser behind an int8 detector loses words."""
+_OTHERS: Final[dict[Device, tuple[Plan, ...]]] = {
+    "cpu": (Plan("onnx", "fp32"), Plan("openvino", "fp32"), Plan("openvino", "bf16")),
+    "cuda": (Plan("onnx", "fp32"),),
+}
+"""Plans other than the exact one. OpenVINO supports only the CPU; TensorRT would compile for each shape of image."""
+_INT8: Final[dict[Device, tuple[Plan, ...]]] = {"cpu": (Plan("openvino", "int8"), Plan("onnx", "int8")), "cuda": ()}
+"""More plans of the detector: an int8 recogniser behind an int8 detector loses words."""
 
 
 def ocr_choices(settings: ModelSettings, runtime: Runtime) -> tuple[Choice, ...]:
@@ -52,9 +56,8 @@ def _detector(weights: Weights, settings: ModelSettings, runtime: Runtime) -> En
         images = [it.pixels for it in trial_images()]
         return lambda: [detector.text_of(image) for image in images]
 
-    return EnginePart(
-        DETECTOR, weights.label, exact(runtime), _others(_DETECTS, runtime), load, _pixels_apart, DETECTOR_TOLERANCE
-    )
+    others = _OTHERS[runtime.device] + _INT8[runtime.device]
+    return EnginePart(DETECTOR, weights.label, exact(runtime), others, load, _pixels_apart, DETECTOR_TOLERANCE)
 
 
 def open_detector(
@@ -63,7 +66,8 @@ def open_detector(
     """Load the detector with a plan; raises `WeightsError`, and what the engine raises."""
     graph = weights.path / DETECTOR_FILE
     if plan.precision == "int8":
-        graph = quantized(graph, weights, settings, lambda: (preprocess(it.pixels, SIDE) for it in trial_images()))
+        pixels = [it.pixels for it in trial_images()]
+        graph = quantized(graph, weights, settings, lambda: (preprocess(it, input_size(it, SIDE)) for it in pixels))
     return DbDetector(graph, runtime.by(plan), settings.ocr_canvas, looks_twice=looks_twice)
 
 
@@ -74,20 +78,13 @@ def _recogniser(weights: Weights, runtime: Runtime) -> EnginePart:
         return lambda: [it.text for it in recogniser.recognise(lines)]
 
     return EnginePart(
-        RECOGNISER, weights.label, exact(runtime), _others(_OTHERS, runtime), load, _letters_apart, RECOGNISER_TOLERANCE
+        RECOGNISER, weights.label, exact(runtime), _OTHERS[runtime.device], load, _letters_apart, RECOGNISER_TOLERANCE
     )
 
 
 def exact(runtime: Runtime) -> Plan:
     """Return the reference that every other plan is compared with."""
     return Plan(runtime.provider, "exact")
-
-
-def _others(plans: tuple[Plan, ...], runtime: Runtime) -> tuple[Plan, ...]:
-    """Return the plans for the runtime's device: int8 and OpenVINO support only the CPU."""
-    if runtime.device == "cpu":
-        return plans
-    return tuple(it for it in plans if it.engine != "openvino" and it.precision != "int8")
 
 
 def _pixels_apart(found: Any, expected: Any) -> float:

@@ -30,6 +30,10 @@ class Detector(ABC):
     def detect(self, image: Pixels) -> list[Quad]:
         """Find a box for each line of text or part of one, in any order; the image has any size from 1 x 1."""
 
+    def detect_all(self, images: Sequence[Pixels]) -> list[list[Quad]]:
+        """Find the boxes of each image, in the order of the images; a GPU is faster with several at once."""
+        return [self.detect(image) for image in images]
+
 
 class Recogniser(ABC):
     """A text recogniser."""

@@ -63,21 +63,13 @@ class OcrReader(Model[Pixels, Reading]):
         Raises `ValueError` if one is not an image.
         """
         images = [check_pixels(image) for image in batch]
-        found = [self._found(image) for image in images]
+        found = [_largest(quads, reasons) for quads, reasons in detect_in_tiles(self._detector, images)]
         crops = [cut(image, quad) for image, (quads, _) in zip(images, found, strict=True) for quad in quads]
         texts = iter(self._recogniser.recognise(crops))
         return [
             self._read(image, quads, list(islice(texts, len(quads))), reasons)
             for image, (quads, reasons) in zip(images, found, strict=True)
         ]
-
-    def _found(self, image: Pixels) -> tuple[list[Quad], list[str]]:
-        """Return the boxes to read, and the reasons why others are left out."""
-        quads, reasons = detect_in_tiles(self._detector, image)
-        if len(quads) > _MOST_LINES:
-            reasons.append(f"{len(quads)} lines were found, and the {_MOST_LINES} largest were read")
-            quads = sorted(quads, key=_area, reverse=True)[:_MOST_LINES]
-        return quads, reasons
 
     def _read(
         self, image: Pixels, quads: Sequence[Quad], texts: Sequence[RecognisedText], reasons: list[str]
@@ -113,6 +105,14 @@ class OcrReader(Model[Pixels, Reading]):
         again = self._recogniser.recognise([np.ascontiguousarray(np.rot90(cut(image, quads[it]), 2)) for it in tried])
         pairs = zip(tried, again, strict=True)
         return {place: text for place, text in pairs if text.text and text.confidence > texts[place].confidence}
+
+
+def _largest(quads: list[Quad], reasons: list[str]) -> tuple[list[Quad], list[str]]:
+    """Return the boxes to read, and the reasons why others are left out."""
+    if len(quads) <= _MOST_LINES:
+        return quads, reasons
+    reason = f"{len(quads)} lines were found, and the {_MOST_LINES} largest were read"
+    return sorted(quads, key=_area, reverse=True)[:_MOST_LINES], [*reasons, reason]
 
 
 def _line(quad: Quad, text: RecognisedText) -> Line:

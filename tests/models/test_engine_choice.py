@@ -53,7 +53,7 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine()
     monkeypatch.setattr(engine_choice, "perf_counter", lambda: found.now)
-    monkeypatch.setattr(engine_choice, "plans", lambda: (INT8, BF16, FP32))
+    monkeypatch.setattr(engine_choice, "plans", lambda device: (INT8, BF16, FP32))
     return found
 
 
@@ -166,9 +166,9 @@ def test_a_precision_that_is_named_is_taken_however_slow_it_is(
 def test_a_precision_that_nothing_computes_in_here_means_float32(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_choice, "plans", lambda: (FP32,))
+    monkeypatch.setattr(engine_choice, "plans", lambda device: (FP32,))
     assert chosen(machine, tmp_path, "bf16").plan == FP32
-    monkeypatch.setattr(engine_choice, "plans", lambda: ())
+    monkeypatch.setattr(engine_choice, "plans", lambda device: ())
     assert chosen(machine, tmp_path, "int8").plan == EXACT
 
 

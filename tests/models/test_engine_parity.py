@@ -58,7 +58,7 @@ def parts(settings: Settings) -> list[EnginePart]:
 @pytest.mark.parametrize("place", range(3), ids=["image", "detector", "recogniser"])
 def test_what_is_there_answers_as_the_exact_one(place: int, tiny_settings: Settings) -> None:
     part = parts(tiny_settings)[place]
-    tried = [plan for plan in part.others if plan in plans()]
+    tried = [plan for plan in part.others if plan in plans("cpu")]
     assert tried
     trials = try_all(part, tried, rounds=1)
     assert [it.plan for it in trials] == [part.exact, *tried]
@@ -189,7 +189,8 @@ def test_what_would_compute_on_a_card_answers_the_same_by_the_cpu_s_provider(tin
         image_part(weights, tiny_settings, on_card),
         *ocr_parts(tiny_settings, on_card),
     )
-    assert {plan.engine for part in (image, detector, recogniser) for plan in part.others} == {"onnx", "torch"}
+    engines = {plan.engine for part in (image, detector, recogniser) for plan in part.others}
+    assert engines == {"onnx", "torch", "tensorrt"}
     assert "int8" not in {plan.precision for part in (image, detector, recogniser) for plan in part.others}
     for part, on_cpu in zip((detector, recogniser), ocr_parts(tiny_settings, Runtime()), strict=True):
         plan = Plan("onnx", "fp32")
@@ -239,7 +240,7 @@ def test_the_processor_is_named_and_has_float32() -> None:
 
 def test_a_processor_without_short_numbers_has_bf16_and_int8_by_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.processor._facts", lambda: {"model name": "An older one", "flags": "sse4_2 avx2 fma"})
-    assert {plan.precision for plan in plans()} == {"exact", "fp32"}
+    assert {plan.precision for plan in plans("cpu")} == {"exact", "fp32"}
     assert processor() == "An older one"
 
 

@@ -260,6 +260,7 @@ def test_settings_name_the_engines_that_there_are(setting: str, value: str) -> N
         "auto",
         "onnx",
         "openvino",
+        "tensorrt",
         "torch",
     }
 

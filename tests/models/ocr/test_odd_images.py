@@ -57,7 +57,7 @@ def striped(height: int, width: int, every: int) -> Pixels:
 @pytest.mark.parametrize("height", [300, 301, 1000, 2311])
 def test_each_line_of_a_long_image_is_found_once(height: int) -> None:
     image = striped(height, 100, every=17)
-    quads, reasons = detect_in_tiles(Rows(), image)
+    ((quads, reasons),) = detect_in_tiles(Rows(), [image])
     assert [quad[0, 1] for quad in quads] == list(range(10, height - 12, 17))
     assert {float(below - above) for (_, above), (_, below) in ((quad[0], quad[3]) for quad in quads)} == {10.0}
     assert reasons == []
@@ -65,13 +65,23 @@ def test_each_line_of_a_long_image_is_found_once(height: int) -> None:
 
 def test_an_ordinary_image_is_looked_at_once() -> None:
     rows = Rows()
-    detect_in_tiles(rows, striped(250, 100, every=17))
+    detect_in_tiles(rows, [striped(250, 100, every=17)])
     assert rows.shapes == [(250, 100, 3)]
+
+
+def test_images_together_have_the_lines_that_each_has_alone() -> None:
+    images = [striped(height, 100, every=17) for height in (250, 1000, 40_000, 301)]
+    found = detect_in_tiles(Rows(), images)
+    alone = [detect_in_tiles(Rows(), [image])[0] for image in images]
+    for (quads, reasons), (expected, expected_reasons) in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(quads, expected)
+        assert reasons == expected_reasons
+    assert detect_in_tiles(Rows(), []) == []
 
 
 def test_of_an_image_that_is_far_too_long_the_record_says_how_much_was_read() -> None:
     rows = Rows()
-    _, (reason,) = detect_in_tiles(rows, striped(40_000, 100, every=500))
+    ((_, (reason,)),) = detect_in_tiles(rows, [striped(40_000, 100, every=500)])
     assert len(rows.shapes) == 24
     assert "the first 4225 rows were read" in reason
     reading = OcrReader("fake", Rows(), Says()).one(striped(40_000, 100, every=500))

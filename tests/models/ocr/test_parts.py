@@ -1,14 +1,17 @@
 """What stands between the networks: boxes out of a map, crops out of an image, providers."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import onnxruntime
 import pytest
 
+from models.engine import EngineOptions
 from models.ocr.crops import clockwise, cut
 from models.ocr.db import boxes_of
 from models.ocr.onnx import normalised
-from models.onnx_runtime import providers
+from models.onnx_runtime import OnnxRuntime, providers
 
 
 def test_a_box_grows_around_what_the_map_shows() -> None:
@@ -88,3 +91,7 @@ def test_cuda_is_used_where_it_is_asked_for_and_there(monkeypatch: pytest.Monkey
     ):
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda there=there: there)
         assert providers(device) == wanted
+        options = dict(OnnxRuntime().providers(Path("any.onnx"), EngineOptions(device)))
+        assert list(options) == wanted
+        # A search for kernels would be repeated for each shape of image.
+        assert options.get(both[0], {"cudnn_conv_algo_search": "HEURISTIC"})["cudnn_conv_algo_search"] == "HEURISTIC"

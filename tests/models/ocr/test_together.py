@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from core.records import Pixels
 from dataflows.all_settings import Settings
-from models.engine import Read
+from models.engine import Device, Read
 from models.loading import load_ocr
 from models.ocr import db
 from models.ocr.ctc import CtcRecogniser
@@ -118,6 +118,33 @@ def test_images_of_many_sizes_are_seen_in_few(folder: Path, shapes: list[tuple[i
 def test_an_image_that_a_first_look_shows_whole_has_one(folder: Path, shapes: list[tuple[int, ...]]) -> None:
     DbDetector(folder / DETECTOR_FILE, Runtime(), 960, looks_twice=True).detect(card(("tiny", 12)))
     assert len(shapes) == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gpu_sees_several_images_of_one_shape_at_once(
+    device: Device, folder: Path, shapes: list[tuple[int, ...]]
+) -> None:
+    large, small, wide = (
+        card(("LARGE", 48)),
+        card(("LARGE", 48), ("and some that are small", 14)),
+        card(("WIDE", 48))[:240],
+    )
+    images = [large, wide, small, *[large] * 9, wide, small]
+    detector = DbDetector(folder / DETECTOR_FILE, Runtime(device), 480, looks_twice=True)
+    found = detector.detect_all(images)
+    batches = [shape[0] for shape in shapes]
+    # First passes of twelve cards and two wide images, then second ones of the two cards with small letters.
+    assert batches == ([8, 4, 2, 2] if device == "cuda" else [1] * 16)
+    for image, quads in zip(images, found, strict=True):
+        np.testing.assert_allclose(quads, detector.detect(image), atol=1)
+    assert detector.detect_all([]) == []
+
+
+def test_a_gpu_reads_more_lines_at_once(folder: Path, shapes: list[tuple[int, ...]]) -> None:
+    lines = lines_of(["two words"] * 40)
+    on_gpu = CtcRecogniser(folder, Runtime("cuda"), reads_together=True).recognise(lines)
+    assert [shape[0] for shape in shapes] == [32, 8]
+    assert {it.text for it in on_gpu} == {"two words"}
 
 
 def test_a_line_that_stands_upright_is_as_high_as_it_is_wide_across() -> None:

@@ -88,8 +88,8 @@ class Running:
 
 
 def in_words(said: str) -> list[str]:
-    """What was said on stderr besides lines of the log."""
-    return [line for line in said.splitlines() if not line.startswith("{")]
+    """What was said on stderr besides lines of the log, and of progress, of which there is one each half minute."""
+    return [line for line in said.splitlines() if not line.startswith("{") and " a second · " not in line]
 
 
 def logged(said: str) -> list[dict[str, Any]]:

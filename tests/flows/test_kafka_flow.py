@@ -100,8 +100,7 @@ def check_end_without_broker(run: Running) -> None:
     """One line says what to do, below what was logged."""
     code, said = run.result()
     assert code == 3, said
-    *before, last = in_words(said)
-    assert all(" a second · " in line for line in before), said  # progress, where it took half a minute
+    (last,) = in_words(said)
     assert last.startswith("memewax: ")
     assert "start the broker" in last
     assert {line["level"] for line in logged(said)} <= {"warning", "info"}, said

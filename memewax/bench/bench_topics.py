@@ -61,13 +61,17 @@ class Topics:
         return found is not None and found.error is None and len(found.partitions) == _PARTITIONS
 
     def create_filled(self, values: Iterable[bytes]) -> str:
-        """Create a topic, produce `values` to it and return its name; raises `WorldError` on a timeout."""
+        """Create a topic and return its name, after producing `values` to its partitions in turns.
+
+        Without a key the producer sends all that comes within milliseconds to one partition, which one process reads.
+        Raises `WorldError` on a timeout.
+        """
         name = self.create()
         producer = Producer(
             {"bootstrap.servers": self.brokers, "linger.ms": 50, "queue.buffering.max.messages": 1_000_000}
         )
-        for value in values:
-            producer.produce(name, value)
+        for number, value in enumerate(values):
+            producer.produce(name, value, partition=number % _PARTITIONS)
             producer.poll(0)
         if producer.flush(_SECONDS):
             raise WorldError(f"the broker at {self.brokers} did not accept the posts within {_SECONDS:g} s")

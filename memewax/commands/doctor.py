@@ -143,8 +143,9 @@ def _print(found: Diagnosis) -> None:
         console.print(Text(f"{it.part} by {it.plan}: {it.reason}"))
         for tried in it.trials:
             console.print(Text(f"    {tried.plan}: {_tried(tried)}"))
-    states = {name: reason or "available" for name, reason in found.engines.items()}
-    console.print(f"engines: {', '.join(f'{name} {state}' for name, state in states.items())}")
+    console.print(f"engines: {', '.join(name for name, reason in found.engines.items() if reason is None)}")
+    for reason in filter(None, found.engines.values()):
+        console.print(Text(f"    {reason}"))
     console.print(", ".join(f"{package} {number or 'missing'}" for package, number in found.versions.items()))
     for note in found.notes:
         console.print(Text(note), soft_wrap=True)

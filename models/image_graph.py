@@ -122,7 +122,7 @@ def _replace_conditions(file: Path) -> None:
     """
     import onnx
 
-    model = onnx.load(str(file))
+    model = onnx.load(str(file), load_external_data=False)
     nodes = model.graph.node
     made_by = {output: node for node in nodes for output in node.output}
     one = onnx.numpy_helper.from_array(np.array([1], np.int64), "one_of_memewax")
@@ -132,7 +132,8 @@ def _replace_conditions(file: Path) -> None:
         if where is None or where.op_type != "Where":
             continue
         condition, _, shape = where.input
-        if made_by[condition].op_type == "Equal" and shape in made_by[condition].input:
+        equal = made_by.get(condition)
+        if equal is not None and equal.op_type == "Equal" and shape in equal.input:
             where.CopyFrom(onnx.helper.make_node("Max", [shape, one.name], where.output, where.name))
     onnx.save(model, str(file))
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -154,6 +155,12 @@ def test_a_graph_that_gives_other_numbers_is_refused(
     with pytest.raises(WeightsError, match="as an ONNX graph gives other numbers"):
         image_graph(image_weights(settings), 32, settings, Runtime())
     assert not list(tmp_path.iterdir())
+
+
+def test_no_size_depends_on_a_condition(tiny_settings: Settings) -> None:
+    """OpenVINO reads conditions as false on processors without AVX-512, if small numbers are zero."""
+    file = image_graph(image_weights(tiny_settings), 32, tiny_settings, Runtime())
+    assert {"Where", "Expand"} & {node.op_type for node in onnx.load(str(file)).graph.node} == {"Expand"}
 
 
 def test_a_model_that_cannot_be_a_graph_is_refused_in_one_line(tmp_path: Path) -> None:
